@@ -1,0 +1,71 @@
+# Everything a person types. `make` alone lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := slipstream gateway inference_server model_store protos telemetry
+STAMPS := .venv/.stamps
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check check-static format lint types imports protos protos-check lock demo-model clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMPS)/run ## Build .venv, and nothing else
+
+run: setup ## Set up, then run the whole system (Ctrl-C stops it)
+	@$(BIN)/slipstream up
+
+test: $(STAMPS)/dev ## Set up, then run the tests
+	@./.ci/services
+	@$(BIN)/python -m pytest
+
+check: check-static test ## All that CI checks: format, lint, types, imports, generated code, tests
+
+check-static: $(STAMPS)/dev ## All that CI checks, but the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory protos-check
+
+format: $(STAMPS)/dev ## Format the code, and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(STAMPS)/dev ## Look for what ruff finds
+	$(BIN)/ruff check .
+
+types: $(STAMPS)/dev ## Check the types
+	$(BIN)/mypy
+
+imports: $(STAMPS)/dev ## Check who imports whom
+	$(BIN)/lint-imports
+
+protos: $(STAMPS)/dev ## Write the generated protobuf code
+	$(BIN)/python protos/generate.py
+
+protos-check: $(STAMPS)/dev ## Check that the generated code is fresh
+	$(BIN)/python protos/generate.py --check
+
+demo-model: $(STAMPS)/dev ## Train the demo's model again
+	$(BIN)/pip install --quiet --require-hashes -r requirements/examples.lock
+	$(BIN)/python examples/iris/train.py
+
+lock: $(STAMPS)/dev ## Resolve the dependencies again, into requirements/*.lock
+	$(BIN)/python requirements/lock.py
+
+clean: ## Remove what was built and remembered
+	rm -rf .venv .slipstream .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(STAMPS)/run: pyproject.toml requirements/run.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Slipstream needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing what Slipstream runs on (a minute the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: $(STAMPS)/run requirements/dev.lock
+	@echo "Installing what the checks need ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@

@@ -1,0 +1,137 @@
+"""One gateway process: `python -m gateway --listen-fd FD`, or on SLIPSTREAM_HOST and _PORT.
+
+Listens first, then imports and builds the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+from types import FrameType, ModuleType
+
+import orjson
+import uvicorn
+import uvloop
+
+from gateway.boot import Front
+
+_BACKLOG = 2048
+_KEEP_ALIVE_SECONDS = 120
+"""Longer than any load balancer's, so that it is never us who closes first."""
+
+
+class Report:
+    """Tells the supervisor, line by line as JSON, how far the process is."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def say(self, event: str, **fields: str) -> None:
+        """Write one line; without a supervisor, nothing."""
+        if self._descriptor is not None:
+            line = orjson.dumps({"event": event, **fields}, option=orjson.OPT_APPEND_NEWLINE)
+            os.write(self._descriptor, line)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, where the first signal drains and the second ends."""
+
+    def __init__(self, config: uvicorn.Config, front: Front, report: Report) -> None:
+        super().__init__(config)
+        self._front = front
+        self._report = report
+        self.supervised = False
+        """Ctrl-C then is the supervisor's business: it tells us what to do."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        self._report.say("listening")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        if self.supervised and sig == signal.SIGINT:
+            return
+        self._front.draining = True
+        if self.should_exit:
+            self.force_exit = True
+        super().handle_exit(sig, frame)
+
+
+def main() -> None:
+    """Run until a signal comes, or the supervisor dies."""
+    parser = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
+    parser.add_argument("--listen-fd", type=int, required=True, help="a listening TCP socket")
+    parser.add_argument("--lifeline-fd", type=int, help="a pipe that ends when the parent dies")
+    parser.add_argument("--status-fd", type=int, help="a pipe for status lines")
+    options = parser.parse_args()
+    if options.lifeline_fd is not None:
+        _end_with_parent(options.lifeline_fd)
+    # uvicorn raises the signal again when it has drained: that must not kill what cleans up
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    supervised = options.lifeline_fd is not None
+    report = Report(options.status_fd)
+    sys.exit(uvloop.run(_serve(options.listen_fd, report, supervised=supervised)))
+
+
+async def _serve(listen_fd: int, report: Report, *, supervised: bool) -> int:
+    front = Front()
+    config = uvicorn.Config(
+        front,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
+    server = Server(config, front, report)
+    server.supervised = supervised
+    building = asyncio.create_task(_build(front, server, report))
+    await server.serve([socket.socket(fileno=listen_fd)])
+    building.cancel()
+    (outcome,) = await asyncio.gather(building, return_exceptions=True)
+    return 1 if isinstance(outcome, Exception) else 0
+
+
+async def _build(front: Front, server: Server, report: Report) -> None:
+    """Build the gateway behind the listening port; end the process where that cannot be."""
+    try:
+        assembly = await asyncio.to_thread(_import_assembly)
+        await assembly.assemble(front)
+    except Exception as error:
+        report.say("failed", message=str(error))
+        sys.stderr.write(f"gateway: {error}\n")
+        server.should_exit = True
+        raise
+    gc.freeze()  # what boot has made stays: no collection needs to look at it again
+    report.say("ready")
+
+
+def _import_assembly() -> ModuleType:
+    return importlib.import_module("gateway.assembly")
+
+
+def _end_with_parent(lifeline: int) -> None:
+    """End this process at once when the pipe is closed at its other end."""
+
+    def watch() -> None:
+        while os.read(lifeline, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The gateway as one ASGI application: the fast routes first, FastAPI for all the rest."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import anyio.to_thread
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, JSONResponse
+from starlette.staticfiles import StaticFiles
+from swagger_ui_bundle import swagger_ui_path
+
+from gateway.auth.router import build_router as api_keys
+from gateway.container import Container
+from gateway.deployments.router import build_router as deployments
+from gateway.errors import GatewayError
+from gateway.fleet.exposition import scrape_targets
+from gateway.fleet.router import build_router as inference_servers
+from gateway.flows.router import build_router as flows
+from gateway.models.router import build_router as models
+from gateway.oip import rest
+from gateway.oip.dataplane import SERVER_VERSION
+from gateway.oip.router import build_router as oip
+from gateway.trigger import edge
+from gateway.trigger.router import build_router as trigger
+from gateway.web.asgi import App, Receive, Scope, Send
+from gateway.web.problems import problem
+from gateway.web.shell import Shell
+from protos.errors import ErrorCode
+from telemetry.instruments import CONTENT_TYPE, render
+
+_UPLOADS = "/node/models/"
+
+
+class Gateway:
+    """Sends each request to the edge that knows it."""
+
+    def __init__(self, container: Container) -> None:
+        self._trigger = container.trigger
+        self._oip = container.oip
+        self._rest = Shell(
+            cast("App", build_fastapi(container)),
+            max_body_bytes=container.settings.max_body_bytes,
+            unlimited=(_UPLOADS,),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        path: str = scope["path"]
+        if scope["method"] == "POST" and path.startswith(edge.PREFIX):
+            await self._trigger(scope, receive, send)
+        elif path.startswith(rest.PREFIX) and path[len(rest.PREFIX) :][:1] in ("", "/"):
+            await self._oip(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+
+def build_fastapi(container: Container) -> FastAPI:
+    """Return the management routes, the metrics and the documentation."""
+    services, access = container.services, container.access
+    app = FastAPI(
+        title="Slipstream",
+        version=SERVER_VERSION,
+        description="Deploy flows and ONNX models behind API endpoints: sync, async or fast.",
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
+    for router in (
+        trigger(),
+        flows(services.flows, access),
+        deployments(services.deployments, access),
+        inference_servers(services.fleet, access),
+        models(services.models, access),
+        api_keys(services.keys, access),
+        oip(),
+    ):
+        app.include_router(router)
+    _add_metrics(app, container)
+    _add_docs(app)
+    app.add_exception_handler(GatewayError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _no_route)
+    return app
+
+
+def _add_metrics(app: FastAPI, container: Container) -> None:
+    collectors = [container.shared, container.fleet_metrics]
+
+    @app.get("/metrics", tags=["Operations"], response_class=Response)
+    async def metrics() -> Response:
+        """Everything that is measured, over all gateway processes, for Prometheus."""
+        body = await anyio.to_thread.run_sync(render, collectors)
+        return Response(body, media_type=CONTENT_TYPE)
+
+    @app.get("/metrics/targets", tags=["Operations"])
+    async def targets() -> list[dict[str, object]]:
+        """The inference servers' own metrics, for Prometheus' HTTP service discovery."""
+        return scrape_targets(container.servers)
+
+
+def _add_docs(app: FastAPI) -> None:
+    app.mount("/docs/assets", StaticFiles(directory=swagger_ui_path))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="Slipstream API",
+            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+            swagger_css_url="/docs/assets/swagger-ui.css",
+            swagger_favicon_url="/docs/assets/favicon-32x32.png",
+        )
+
+
+def _answer(request: Request, error: GatewayError) -> Response:
+    status, headers, body = problem(error, request.scope["state"]["request_id"])
+    sent = {name.decode(): value.decode() for name, value in headers}
+    return Response(body, status_code=status, headers=sent)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)
+    return _answer(request, error)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    fields = [
+        {
+            "detail": f"{fault['msg']}, got {str(fault.get('input'))[:80]!r}",
+            "pointer": "#/" + "/".join(str(part) for part in fault["loc"][1:]),
+        }
+        for fault in error.errors()
+    ]
+    broken = any(fault["type"] == "json_invalid" for fault in error.errors())
+    code = ErrorCode.INVALID_JSON if broken else ErrorCode.VALIDATION_FAILED
+    message = "; ".join(f"{field['pointer']}: {field['detail']}" for field in fields[:3])
+    return _answer(request, GatewayError(code, message, errors=fields))
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path, method = request.url.path, request.method
+    match error.status_code:
+        case 404:
+            refusal = GatewayError(ErrorCode.NOT_FOUND, f"there is no {path}")
+        case 405:
+            message = f"{path} does not take {method}"
+            refusal = GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message)
+        case 400:
+            refusal = GatewayError(ErrorCode.INVALID_REQUEST, str(error.detail))
+        case _:
+            return JSONResponse({"message": error.detail}, error.status_code)
+    return _answer(request, refusal)

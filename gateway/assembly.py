@@ -1,0 +1,51 @@
+"""Builds the gateway behind a port that listens already."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from gateway.app import Gateway
+from gateway.boot import Front
+from gateway.container import Container
+from gateway.settings import Settings
+from gateway.storage.migrate import migrate
+from telemetry import logs
+
+log = logs.logger("gateway")
+
+
+class UnsafeSettingError(Exception):
+    """A setting that would open more than it may."""
+
+
+async def assemble(front: Front) -> None:
+    """Read the settings, build and start everything, and put it behind `front`.
+
+    Raises:
+        StorageError: the database cannot be used.
+        UnsafeSettingError: `anonymous_v2` on an address that others can reach.
+        OSError: the front door's port is taken.
+    """
+    settings = Settings()
+    logs.configure(settings.log_level, process="gateway")
+    _check_anonymous(settings)
+    front.reasons = lambda: ["starting: the database is being opened"]
+    await migrate(settings.database)
+    container = Container(settings)
+    front.close = container.close
+    await container.start()
+    front.reasons = container.readiness.reasons
+    front.app = Gateway(container)
+    log.info("gateway_started", port=settings.port, grpc_port=settings.grpc_port)
+
+
+def _check_anonymous(settings: Settings) -> None:
+    if not settings.anonymous_v2:
+        return
+    if settings.host != "localhost" and not ip_address(settings.host).is_loopback:
+        message = (
+            f"SLIPSTREAM_ANONYMOUS_V2 opens all models without a key: it is for loopback only, and "
+            f"SLIPSTREAM_HOST is {settings.host}"
+        )
+        raise UnsafeSettingError(message)
+    log.warning("anonymous_v2", meaning="/v2 and the gRPC front door take calls WITHOUT A KEY")

@@ -1,0 +1,47 @@
+"""What a route of FastAPI asks for: the identity behind a request, with the right scope."""
+
+from __future__ import annotations
+
+from fastapi import Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from gateway.auth.authenticator import Authenticator
+from gateway.auth.identity import Identity, Scope
+from gateway.errors import GatewayError
+from protos.errors import ErrorCode
+
+_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="API key")
+_BEARER = HTTPBearer(auto_error=False, scheme_name="API key as bearer token")
+
+
+class Access:
+    """Dependencies for routes: `actor: Identity = Depends(access.manager)`."""
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def caller(
+        self,
+        key: str | None = Security(_HEADER),
+        bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
+    ) -> Identity:
+        """Return the holder of any active key.
+
+        Raises:
+            GatewayError: API_KEY_MISSING, API_KEY_INVALID or API_KEY_DEACTIVATED.
+        """
+        presented = key or (bearer.credentials if bearer else None)
+        known = self._authenticator.identify(presented) if presented else None
+        return known or await self._authenticator.authenticate(presented)
+
+    async def manager(
+        self,
+        key: str | None = Security(_HEADER),
+        bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
+    ) -> Identity:
+        """Return the holder of a `manage` key; raise API_KEY_FORBIDDEN for another key."""
+        identity = await self.caller(key, bearer)
+        if identity.scope is not Scope.MANAGE:
+            message = "this key may only trigger deployments: use a key of scope 'manage'"
+            raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)
+        return identity

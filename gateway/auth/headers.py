@@ -1,0 +1,18 @@
+"""Where a request carries its API key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_BEARER = b"bearer "
+
+
+def presented_key(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the key from `X-API-Key`, or else from `Authorization: Bearer`; names in lower case."""
+    key = headers.get(b"x-api-key")
+    if key is not None:
+        return key.decode("latin-1").strip()
+    authorization = headers.get(b"authorization", b"")
+    if authorization[: len(_BEARER)].lower() == _BEARER:
+        return authorization[len(_BEARER) :].decode("latin-1").strip()
+    return None

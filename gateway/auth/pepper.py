@@ -1,0 +1,55 @@
+"""The secret that API keys are hashed with: given by the operator, or made once and kept."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from gateway.storage.errors import StorageError
+
+_SHORTEST = 16
+_MADE = 32
+
+
+def load_pepper(given: str | None, state: Path) -> bytes:
+    """Return the pepper: `given` where there is one, else that of the state folder.
+
+    The file `<state>/pepper` is made on the first call, readable by its owner only; of several
+    processes that make it at once one wins and all return the same.
+
+    Raises:
+        StorageError: the pepper is too short, or its file cannot be read or written.
+    """
+    if given is not None:
+        return _checked(given.encode(), "SLIPSTREAM_KEY_PEPPER")
+    path = state / "pepper"
+    try:
+        if not path.exists():
+            _make(path)
+        return _checked(path.read_bytes(), str(path))
+    except OSError as error:
+        raise StorageError(f"the pepper {path} cannot be used: {error.strerror}") from error
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".pepper-{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_hex(_MADE).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)  # fails where another process was first: its pepper stands
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _checked(pepper: bytes, source: str) -> bytes:
+    if len(pepper) < _SHORTEST:
+        message = f"{source}: expected at least {_SHORTEST} bytes, got {len(pepper)}"
+        raise StorageError(message)
+    return pepper

@@ -1,0 +1,53 @@
+"""`/node/api-keys/`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+
+from gateway.auth.access import Access
+from gateway.auth.identity import Identity
+from gateway.auth.schemas import IssuedKeyOut, KeyOut, KeyPage, NewKey
+from gateway.auth.service import ApiKeyService
+from gateway.storage.paging import PageRequest
+
+
+def build_router(service: ApiKeyService, access: Access) -> APIRouter:
+    """Return the routes for API keys; all need a `manage` key."""
+    router = APIRouter(prefix="/node/api-keys", tags=["API keys"])
+
+    @router.post("/", status_code=201)
+    async def create(body: NewKey, actor: Identity = Depends(access.manager)) -> IssuedKeyOut:
+        """Make a key. The answer shows it, once."""
+        issued = await service.create(
+            actor.profile_id, name=body.name, scope=body.scope, deployments=body.deployments
+        )
+        return IssuedKeyOut.of_issued(issued)
+
+    @router.get("/")
+    async def list_keys(
+        page: PageRequest = Depends(), actor: Identity = Depends(access.manager)
+    ) -> KeyPage:
+        """List your keys, newest first."""
+        return KeyPage.of(await service.page(actor.profile_id, page))
+
+    @router.get("/{key_id}/")
+    async def show(key_id: str, actor: Identity = Depends(access.manager)) -> KeyOut:
+        """Show one key."""
+        return KeyOut.of(await service.get(actor.profile_id, key_id))
+
+    @router.post("/{key_id}/deactivate/")
+    async def deactivate(key_id: str, actor: Identity = Depends(access.manager)) -> KeyOut:
+        """Make a key answer 401 until it is activated again."""
+        return KeyOut.of(await service.deactivate(actor.profile_id, key_id))
+
+    @router.post("/{key_id}/activate/")
+    async def activate(key_id: str, actor: Identity = Depends(access.manager)) -> KeyOut:
+        """Undo a deactivation."""
+        return KeyOut.of(await service.activate(actor.profile_id, key_id))
+
+    @router.delete("/{key_id}/", status_code=204)
+    async def delete(key_id: str, actor: Identity = Depends(access.manager)) -> None:
+        """Delete a key for good."""
+        await service.delete(actor.profile_id, key_id)
+
+    return router

@@ -1,0 +1,132 @@
+"""The composition root: the only place that knows which class stands behind which role."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+
+import grpc.aio
+
+from gateway.auth.access import Access
+from gateway.auth.authenticator import Authenticator
+from gateway.auth.keys import KeyHasher
+from gateway.auth.pepper import load_pepper
+from gateway.auth.service import ApiKeyService
+from gateway.deployments.directory import Directory
+from gateway.deployments.service import DeploymentService
+from gateway.fleet.exposition import FleetCollector
+from gateway.fleet.service import FleetService
+from gateway.fleet.store import FleetStore
+from gateway.fleet.watcher import FleetWatcher
+from gateway.flows.service import FlowService
+from gateway.metrics import GatewayMetrics
+from gateway.models.service import ModelService
+from gateway.oip.access import ModelAccess
+from gateway.oip.dataplane import DataPlane
+from gateway.oip.front_door import FrontDoor
+from gateway.oip.listener import open_front_door
+from gateway.oip.rest import RestEdge
+from gateway.readiness import Readiness
+from gateway.settings import Settings
+from gateway.storage.changes import ChangeFeed
+from gateway.storage.database import Database
+from gateway.trigger.dispatch import Dispatcher
+from gateway.trigger.edge import TriggerEdge
+from gateway.upstream.servers import Servers
+from model_store.store import Store
+from model_store.verification import Verifier
+from telemetry.snapshots import SharedRegistry
+
+_PUBLISH_SECONDS = 1.0
+_STREAM_WINDOW = 256
+_VERIFY = ("-m", "inference_server.runtime.verify")
+
+
+class Services:
+    """The management side, over one database and one model store: also what the CLI acts with."""
+
+    def __init__(self, settings: Settings, db: Database) -> None:
+        self.store = Store(settings.models)
+        self.models = ModelService(db, self.store, Verifier([sys.executable, *_VERIFY]))
+        self.hasher = KeyHasher(load_pepper(settings.key_pepper, settings.state))
+        self.keys = ApiKeyService(db, self.hasher)
+        self.flows = FlowService(db)
+        self.deployments = DeploymentService(db, self.keys, self.models)
+        self.fleet = FleetService(FleetStore(db), self.models, self.flows)
+
+
+class Container:
+    """Everything in one gateway process, made on its event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        limit = settings.max_body_bytes
+        self.db = Database(settings.database)
+        self.feed = ChangeFeed(self.db)
+        self.services = Services(settings, self.db)
+        self.metrics = GatewayMetrics()
+        self.shared = SharedRegistry(
+            self.metrics.registry, settings.run / "metrics", f"gateway-{os.getpid()}"
+        )
+        self.servers = Servers(max_message_bytes=limit, drain_seconds=settings.drain_seconds)
+        self.fleet_metrics = FleetCollector(self.servers)
+        self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
+        self.readiness = Readiness(self.servers)
+        authenticator = Authenticator(self.db, self.services.hasher, self.feed)
+        self.access = Access(authenticator)
+        self.trigger = TriggerEdge(
+            authenticator,
+            Directory(self.db, self.feed),
+            Dispatcher(self.servers, self.metrics),
+            self.metrics,
+            max_body_bytes=limit,
+        )
+        plane = DataPlane(
+            self.servers,
+            self.readiness,
+            self.metrics,
+            timeout_seconds=settings.infer_timeout_seconds,
+        )
+        model_access = ModelAccess(authenticator, anonymous=settings.anonymous_v2)
+        self.oip = RestEdge(plane, model_access, self.metrics, max_body_bytes=limit)
+        self._front_door = FrontDoor(plane, window=_STREAM_WINDOW)
+        self._model_access = model_access
+        self._grpc: grpc.aio.Server | None = None
+        self._publisher: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Follow the database, know the fleet, and open the gRPC front door.
+
+        Raises:
+            StorageError: the database cannot be used.
+            OSError: the front door's port is taken.
+        """
+        self.feed.start()
+        self.watcher.start()
+        await self.watcher.looked.wait()
+        self.readiness.fleet_known()
+        self._grpc = await open_front_door(
+            self._front_door, self._model_access, self.metrics, self.readiness, self.settings
+        )
+        self._publisher = asyncio.create_task(self._publish(), name="metrics publisher")
+
+    async def close(self) -> None:
+        """Let calls in flight finish, then give everything back."""
+        if self._grpc is not None:
+            await self._grpc.stop(self.settings.drain_seconds)
+        await self.watcher.stop()
+        await self.servers.close()
+        await self.feed.stop()
+        if self._publisher is not None:
+            self._publisher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._publisher
+        self.shared.publish()
+        await self.db.close()
+
+    async def _publish(self) -> None:
+        while True:
+            await asyncio.sleep(_PUBLISH_SECONDS)
+            await asyncio.to_thread(self.shared.publish)

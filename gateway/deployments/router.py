@@ -1,0 +1,66 @@
+"""`/node/deployments/`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+
+from gateway.auth.access import Access
+from gateway.auth.identity import Identity
+from gateway.deployments.schemas import (
+    DeploymentIn,
+    DeploymentOut,
+    DeploymentPage,
+    DeploymentPatch,
+    NewDeploymentOut,
+)
+from gateway.deployments.service import DeploymentService
+from gateway.storage.paging import PageRequest
+
+
+def build_router(service: DeploymentService, access: Access) -> APIRouter:
+    """Return the routes for deployments; all need a `manage` key."""
+    router = APIRouter(prefix="/node/deployments", tags=["Deployments"])
+
+    @router.post("/", status_code=201)
+    async def create(
+        body: DeploymentIn, actor: Identity = Depends(access.manager)
+    ) -> NewDeploymentOut:
+        """Deploy a flow. Where no key covers the deployment, one is made and shown, once."""
+        deployed = await service.create(actor.profile_id, body.flow_id, body.settings())
+        return NewDeploymentOut.of(deployed)
+
+    @router.get("/")
+    async def list_deployments(
+        flow_id: str | None = None,
+        page: PageRequest = Depends(),
+        actor: Identity = Depends(access.manager),
+    ) -> DeploymentPage:
+        """List your deployments, newest first; with `flow_id` those of one flow."""
+        return DeploymentPage.of(await service.page(actor.profile_id, page, flow_id=flow_id))
+
+    @router.get("/{deployment_id}/")
+    async def show(deployment_id: str, actor: Identity = Depends(access.manager)) -> DeploymentOut:
+        """Show one deployment."""
+        return DeploymentOut.of(await service.get(actor.profile_id, deployment_id))
+
+    @router.patch("/{deployment_id}/")
+    async def change(
+        deployment_id: str, body: DeploymentPatch, actor: Identity = Depends(access.manager)
+    ) -> DeploymentOut:
+        """Change settings; the version stays."""
+        change = body.change()
+        return DeploymentOut.of(await service.change(actor.profile_id, deployment_id, **change))
+
+    @router.post("/{deployment_id}/redeploy/")
+    async def redeploy(
+        deployment_id: str, actor: Identity = Depends(access.manager)
+    ) -> DeploymentOut:
+        """Push the flow's present draft to the same URL, as a new version."""
+        return DeploymentOut.of(await service.redeploy(actor.profile_id, deployment_id))
+
+    @router.delete("/{deployment_id}/", status_code=204)
+    async def delete(deployment_id: str, actor: Identity = Depends(access.manager)) -> None:
+        """Delete a deployment; its URL answers 410 from then on."""
+        await service.delete(actor.profile_id, deployment_id)
+
+    return router

@@ -1,0 +1,46 @@
+"""Rows of deployments and their versions."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.deployments.modes import Status
+from gateway.errors import GatewayError
+from gateway.storage.ownership import find_owned
+from gateway.storage.paging import Page, PageRequest, fetch_page
+from gateway.storage.tables import Deployment, DeploymentVersion
+from protos.errors import ErrorCode
+
+
+async def find_deployment(
+    session: AsyncSession, profile_id: str, deployment_id: str, *, lock: bool = False
+) -> Deployment:
+    """Return the profile's deployment; raise NOT_FOUND, or GONE for a deleted one."""
+    deployment = await find_owned(session, Deployment, profile_id, deployment_id, lock=lock)
+    if deployment.status == Status.DELETED:
+        raise gone(deployment.id)
+    return deployment
+
+
+async def deployment_page(
+    session: AsyncSession, profile_id: str, request: PageRequest, flow_id: str | None
+) -> Page[Deployment]:
+    """Return a page of the profile's deployments in use, of one flow or of all."""
+    statement = select(Deployment).where(
+        Deployment.profile_id == profile_id, Deployment.status != Status.DELETED
+    )
+    if flow_id is not None:
+        statement = statement.where(Deployment.flow_id == flow_id)
+    return await fetch_page(session, statement, Deployment, request)
+
+
+async def live_version(session: AsyncSession, deployment: Deployment) -> DeploymentVersion:
+    """Return the snapshot that the deployment runs."""
+    key = (deployment.id, deployment.live_version)
+    return await session.get_one(DeploymentVersion, key)
+
+
+def gone(deployment_id: str) -> GatewayError:
+    """Return the error for a tombstone."""
+    return GatewayError(ErrorCode.GONE, f"deployment '{deployment_id}' was deleted")

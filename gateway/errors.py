@@ -1,0 +1,35 @@
+"""The gateway's one exception: a code, a message for people, and what a transport may add."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from protos.errors import ErrorCode
+
+
+class GatewayError(Exception):
+    """Something the caller must hear about.
+
+    Attributes:
+        code: the stable name; each transport has one table that translates it.
+        message: which field, what was expected, what came, what to do.
+        errors: for validation, a `{"detail", "pointer"}` for each field (RFC 9457).
+        retry_after: seconds after which a retry is worth it, where one is.
+        details: further members of the error body, such as `phase`.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        errors: Sequence[Mapping[str, str]] = (),
+        retry_after: float | None = None,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.errors = errors
+        self.retry_after = retry_after
+        self.details = details or {}

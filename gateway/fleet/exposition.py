@@ -1,0 +1,58 @@
+"""The fleet as Prometheus sees it: as metrics, and as targets to scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.fleet.states import State
+from gateway.upstream.servers import Servers
+
+_LABELS = ("model", "version")
+
+
+class FleetCollector(Collector):
+    """State, boot time and restarts of every inference server, as the gateway knows them."""
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the fleet's metrics."""
+        states = GaugeMetricFamily(
+            "inference_server_state",
+            "1 for the state that the inference server is in, 0 for the others.",
+            labels=(*_LABELS, "state"),
+        )
+        boots = GaugeMetricFamily(
+            "inference_server_boot_seconds",
+            "What the inference server's last boot took.",
+            labels=_LABELS,
+        )
+        restarts = CounterMetricFamily(
+            "inference_server_restarts",
+            "How often the inference server was started again after it had died.",
+            labels=_LABELS,
+        )
+        for status in self._servers.statuses():
+            labels = (status.model, str(status.version))
+            for state in State:
+                states.add_metric((*labels, state), float(status.state == state))
+            if status.boot_seconds is not None:
+                boots.add_metric(labels, status.boot_seconds)
+            restarts.add_metric(labels, status.restarts)
+        yield from (states, boots, restarts)
+
+
+def scrape_targets(servers: Servers) -> list[dict[str, object]]:
+    """Return the inference servers' /metrics as Prometheus' HTTP service discovery reads them."""
+    return [
+        {
+            "targets": [status.metrics_address],
+            "labels": {"model": status.model, "version": str(status.version)},
+        }
+        for status in servers.statuses()
+        if status.metrics_address
+    ]

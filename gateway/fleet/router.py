@@ -1,0 +1,57 @@
+"""`/node/inference-servers/`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+
+from gateway.auth.access import Access
+from gateway.auth.identity import Identity
+from gateway.fleet.schemas import ServerOut, ServerPage, Wish
+from gateway.fleet.service import FleetService
+from gateway.storage.paging import PageRequest
+
+
+def build_router(service: FleetService, access: Access) -> APIRouter:
+    """Return the routes for inference servers; all need a `manage` key."""
+    router = APIRouter(
+        prefix="/node/inference-servers",
+        tags=["Inference servers"],
+        dependencies=[Depends(access.manager)],
+    )
+    store = service.store
+
+    @router.post("/", status_code=201)
+    async def serve(body: Wish, actor: Identity = Depends(access.manager)) -> ServerOut:
+        """Let an inference server run. One that runs already is answered as it is."""
+        if body.flow_id is not None:
+            server = await service.serve_flow(actor.profile_id, body.flow_id)
+        else:
+            server = await service.serve_model(str(body.model), str(body.version))
+        return ServerOut.model_validate(server)
+
+    @router.get("/")
+    async def list_servers(page: PageRequest = Depends()) -> ServerPage:
+        """List the inference servers, newest first."""
+        return ServerPage.of(await store.page(page))
+
+    @router.get("/{server_id}/")
+    async def show(server_id: str) -> ServerOut:
+        """Show one inference server."""
+        return ServerOut.model_validate(await store.get(server_id))
+
+    @router.post("/{server_id}/start/")
+    async def start(server_id: str) -> ServerOut:
+        """Let an inference server run; one that failed is tried again."""
+        return ServerOut.model_validate(await store.start(server_id))
+
+    @router.post("/{server_id}/stop/")
+    async def stop(server_id: str) -> ServerOut:
+        """Let an inference server finish its calls and stop."""
+        return ServerOut.model_validate(await store.stop(server_id))
+
+    @router.delete("/{server_id}/", status_code=204)
+    async def delete(server_id: str) -> None:
+        """Stop an inference server and forget it."""
+        await store.delete(server_id)
+
+    return router

@@ -1,0 +1,193 @@
+"""Rows of inference servers: what the supervisor follows, and where it writes what it saw."""
+
+from __future__ import annotations
+
+from typing import TypedDict, Unpack
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.errors import GatewayError
+from gateway.fleet.states import Desired, Phase, State, move
+from gateway.ids import is_id
+from gateway.storage.changes import Kind, record_change
+from gateway.storage.clock import now
+from gateway.storage.database import Database
+from gateway.storage.paging import Page, PageRequest, fetch_page
+from gateway.storage.tables import InferenceServer
+from protos.errors import ErrorCode
+
+_QUIET = {"memory_bytes"}
+"""What changes too often, and matters too little, to be told to every process."""
+
+
+class Observed(TypedDict, total=False):
+    """What was seen of a server; what is left out stays as it was."""
+
+    state: State
+    phase: Phase | None
+    pid: int | None
+    address: str | None
+    """For gRPC, such as `unix:/run/iris-3.sock`."""
+    metrics_address: str | None
+    """`host:port` of its /metrics."""
+    restarts: int
+    memory_bytes: int | None
+    reason: str | None
+    boot_seconds: float | None
+
+
+class FleetStore:
+    """The inference servers of an installation; each call is one transaction.
+
+    Every write is told to the feed as Kind.INFERENCE_SERVER.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def all(self) -> list[InferenceServer]:
+        """Return every server, oldest first."""
+        async with self._db.read() as session:
+            statement = select(InferenceServer).order_by(
+                InferenceServer.created_at, InferenceServer.id
+            )
+            return list((await session.execute(statement)).scalars())
+
+    async def wanted(self) -> list[InferenceServer]:
+        """Return the servers that should run, oldest first.
+
+        A server that failed is tried again when its `generation` has risen since.
+        """
+        return [server for server in await self.all() if server.desired == Desired.RUNNING]
+
+    async def page(self, request: PageRequest) -> Page[InferenceServer]:
+        """Return a page of the servers, newest first."""
+        async with self._db.read() as session:
+            return await fetch_page(session, select(InferenceServer), InferenceServer, request)
+
+    async def get(self, server_id: str) -> InferenceServer:
+        """Return one server, or raise NOT_FOUND."""
+        async with self._db.read() as session:
+            return await _find(session, server_id)
+
+    async def want(
+        self, model: str, version: int, *, flow_id: str | None = None
+    ) -> InferenceServer:
+        """Let the server for a model version run: made if need be, started if it was stopped."""
+        try:
+            async with self._db.write() as session:
+                return await _want(session, model, version, flow_id)
+        except IntegrityError:  # another process has made the row in between
+            return await self.want(model, version, flow_id=flow_id)
+
+    async def start(self, server_id: str) -> InferenceServer:
+        """Let a server run; one that failed is tried again."""
+        return await self._desire(server_id, Desired.RUNNING)
+
+    async def stop(self, server_id: str) -> InferenceServer:
+        """Let a server finish its calls and go."""
+        return await self._desire(server_id, Desired.STOPPED)
+
+    async def delete(self, server_id: str) -> None:
+        """Forget a server; whoever runs its process stops it."""
+        async with self._db.write() as session:
+            server = await _find(session, server_id, lock=True)
+            await session.delete(server)
+            await record_change(session, Kind.INFERENCE_SERVER, server.id)
+
+    async def observe(self, server_id: str, **seen: Unpack[Observed]) -> bool:
+        """Write down what was seen of a server; return False where its row is gone.
+
+        Becoming booting, or being spawned again, sets `started_at` and clears what belonged to the
+        process before, unless `seen` says otherwise; becoming ready sets `ready_at`.
+
+        Raises:
+            ValueError: the state cannot follow the one before.
+        """
+        async with self._db.write() as session:
+            server = await session.get(InferenceServer, server_id, with_for_update=True)
+            if server is None:
+                return False
+            values = {**_consequences(server, seen), **seen}
+            changed = {
+                name: value for name, value in values.items() if getattr(server, name) != value
+            }
+            for name, value in changed.items():
+                setattr(server, name, value)
+            if changed.keys() - _QUIET:
+                await record_change(session, Kind.INFERENCE_SERVER, server.id)
+        return True
+
+    async def forget_processes(self) -> None:
+        """Write down that nothing runs: for a supervisor that starts after another has died."""
+        for server in await self.all():
+            if server.state != State.STOPPED:
+                await self.observe(server.id, state=State.STOPPED)
+
+    async def _desire(self, server_id: str, desired: Desired) -> InferenceServer:
+        async with self._db.write() as session:
+            server = await _find(session, server_id, lock=True)
+            again = desired is Desired.RUNNING and server.state == State.FAILED
+            if server.desired != desired or again:
+                server.desired = desired
+                server.generation += desired is Desired.RUNNING
+                await record_change(session, Kind.INFERENCE_SERVER, server.id)
+        return server
+
+
+async def _find(session: AsyncSession, server_id: str, *, lock: bool = False) -> InferenceServer:
+    server = None
+    if is_id(server_id):
+        server = await session.get(InferenceServer, server_id.lower(), with_for_update=lock)
+    if server is None:
+        message = f"there is no inference server '{server_id}'"
+        raise GatewayError(ErrorCode.NOT_FOUND, message)
+    return server
+
+
+async def _want(
+    session: AsyncSession, model: str, version: int, flow_id: str | None
+) -> InferenceServer:
+    server = await _with_model(session, model, version)
+    if server is None:
+        server = InferenceServer(model=model, version=version, flow_id=flow_id)
+        session.add(server)
+        await session.flush()
+    elif server.desired == Desired.RUNNING and server.state != State.FAILED:
+        return server
+    else:
+        server.desired = Desired.RUNNING
+        server.generation += 1
+    await record_change(session, Kind.INFERENCE_SERVER, server.id)
+    return server
+
+
+async def _with_model(session: AsyncSession, model: str, version: int) -> InferenceServer | None:
+    statement = select(InferenceServer).where(
+        InferenceServer.model == model, InferenceServer.version == version
+    )
+    return (await session.execute(statement.with_for_update())).scalar_one_or_none()
+
+
+def _consequences(server: InferenceServer, seen: Observed) -> dict[str, object]:
+    """Return what a change of state says about the other columns."""
+    old = State(server.state)
+    new = move(old, seen.get("state", old))
+    spawned = new is State.BOOTING and seen.get("phase") is Phase.SPAWNING
+    if new is old and not spawned:
+        return {}
+    consequences: dict[str, object] = {"phase": None}
+    match new:
+        case State.BOOTING:
+            consequences |= {"started_at": now(), "ready_at": None, "reason": None}
+            consequences |= {"pid": None, "address": None, "metrics_address": None}
+        case State.READY:
+            consequences |= {"ready_at": now(), "reason": None}
+        case State.STOPPED:
+            consequences |= {"pid": None, "address": None, "metrics_address": None}
+            consequences |= {"memory_bytes": None, "ready_at": None}
+        case State.DRAINING | State.FAILED:
+            pass
+    return consequences

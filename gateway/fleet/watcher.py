@@ -1,0 +1,72 @@
+"""Keeps the gateway's connections in step with the fleet's rows."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.fleet.states import Desired
+from gateway.fleet.store import FleetStore
+from gateway.storage.changes import ChangeFeed, Kind
+from gateway.storage.tables import InferenceServer
+from gateway.upstream.servers import Servers, ServerStatus
+from telemetry.logs import logger
+
+_AGAIN_SECONDS = 0.5
+
+log = logger("gateway.fleet")
+
+
+class FleetWatcher:
+    """Reads the fleet once and after each change, and applies it to the servers."""
+
+    def __init__(self, store: FleetStore, feed: ChangeFeed, servers: Servers) -> None:
+        self._store = store
+        self._servers = servers
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.looked = asyncio.Event()
+        """Set once the fleet is known."""
+        feed.subscribe(Kind.INFERENCE_SERVER, lambda _: self._changed.set())
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._changed.set()
+        self._task = asyncio.create_task(self._watch(), name="fleet watcher")
+
+    async def stop(self) -> None:
+        """Watch no longer."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                rows = await self._store.all()
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("fleet_unreadable", reason=str(error).partition("\n")[0])
+                self._changed.set()
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
+            self._servers.apply([_status(row) for row in rows])
+            self.looked.set()
+
+
+def _status(row: InferenceServer) -> ServerStatus:
+    return ServerStatus(
+        model=row.model,
+        version=row.version,
+        wanted=row.desired == Desired.RUNNING,
+        state=row.state,
+        phase=row.phase,
+        address=row.address,
+        metrics_address=row.metrics_address,
+        reason=row.reason,
+        started_at=row.started_at,
+        boot_seconds=row.boot_seconds,
+        restarts=row.restarts,
+    )

@@ -1,0 +1,71 @@
+"""Flows over HTTP. The graph itself is checked by `spec.py`, whose errors say more."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, Field
+
+from gateway.flows.service import Draft
+from gateway.storage.paging import Page
+from gateway.storage.tables import Flow
+
+FlowName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Elements = list[dict[str, Any]]
+"""Any: nodes and edges keep members that only the console reads."""
+
+
+class FlowIn(BaseModel):
+    """A flow to save."""
+
+    name: FlowName
+    nodes: Elements
+    edges: Elements = []
+
+    def draft(self) -> Draft:
+        """Return the flow as the service takes it."""
+        return Draft(name=self.name, nodes=self.nodes, edges=self.edges)
+
+
+class FlowPatch(BaseModel):
+    """What to change; members left out stay as they are."""
+
+    name: FlowName | None = None
+    nodes: Elements | None = None
+    edges: Elements | None = None
+
+
+class FlowOut(BaseModel):
+    """A flow."""
+
+    id: str
+    name: str
+    nodes: Elements
+    edges: Elements
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, flow: Flow) -> Self:
+        """Return the row as it is sent."""
+        return cls(
+            id=flow.id,
+            name=flow.name,
+            nodes=flow.definition["nodes"],
+            edges=flow.definition["edges"],
+            created_at=flow.created_at,
+            updated_at=flow.updated_at,
+        )
+
+
+class FlowPage(BaseModel):
+    """A page of flows."""
+
+    items: list[FlowOut]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, page: Page[Flow]) -> Self:
+        """Return the page as it is sent."""
+        return cls(items=[FlowOut.of(row) for row in page.items], next_cursor=page.next_cursor)

@@ -1,0 +1,101 @@
+"""Flows: checked, saved, listed, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.errors import GatewayError
+from gateway.flows import store
+from gateway.flows.spec import parse_flow
+from gateway.ids import new_id
+from gateway.storage.changes import Kind, record_change
+from gateway.storage.database import Database
+from gateway.storage.paging import Page, PageRequest
+from gateway.storage.tables import Flow
+from protos.errors import ErrorCode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What a person writes down about a flow. Nodes and edges may carry more than is read here."""
+
+    name: str
+    nodes: Sequence[Mapping[str, Any]]
+    edges: Sequence[Mapping[str, Any]]
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The graph, as it is stored and snapshotted."""
+        return {"nodes": list(self.nodes), "edges": list(self.edges)}
+
+
+class FlowService:
+    """The flows of a profile. Deployments keep running their snapshots when a flow changes."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def create(self, profile_id: str, draft: Draft) -> Flow:
+        """Save a new flow; raise INVALID_FLOW where its graph cannot be used."""
+        parse_flow(draft.definition)
+        async with self._db.write() as session:
+            flow = Flow(
+                id=new_id(),
+                profile_id=profile_id,
+                name=draft.name,
+                definition=draft.definition,
+            )
+            session.add(flow)
+            await record_change(session, Kind.FLOW, flow.id)
+        return flow
+
+    async def page(self, profile_id: str, request: PageRequest) -> Page[Flow]:
+        """Return a page of the profile's flows, newest first."""
+        async with self._db.read() as session:
+            return await store.flow_page(session, profile_id, request)
+
+    async def get(self, profile_id: str, flow_id: str) -> Flow:
+        """Return one flow, or raise NOT_FOUND."""
+        async with self._db.read() as session:
+            return await store.find_flow(session, profile_id, flow_id)
+
+    async def models_of(self, profile_id: str, flow_id: str) -> Sequence[tuple[str, str]]:
+        """Return (model, version as written) of each node that asks a model."""
+        flow = await self.get(profile_id, flow_id)
+        inferences = parse_flow(flow.definition).inferences().values()
+        return [(inference.model, inference.version) for inference in inferences]
+
+    async def update(
+        self,
+        profile_id: str,
+        flow_id: str,
+        *,
+        name: str | None = None,
+        nodes: Sequence[Mapping[str, Any]] | None = None,
+        edges: Sequence[Mapping[str, Any]] | None = None,
+    ) -> Flow:
+        """Change what is given; raise NOT_FOUND, or INVALID_FLOW and change nothing."""
+        async with self._db.write() as session:
+            flow = await store.find_flow(session, profile_id, flow_id, lock=True)
+            draft = Draft(
+                name=flow.name if name is None else name,
+                nodes=flow.definition["nodes"] if nodes is None else nodes,
+                edges=flow.definition["edges"] if edges is None else edges,
+            )
+            parse_flow(draft.definition)
+            flow.name, flow.definition = draft.name, draft.definition
+            await record_change(session, Kind.FLOW, flow.id)
+        return flow
+
+    async def delete(self, profile_id: str, flow_id: str) -> None:
+        """Delete a flow; raise CONFLICT while deployments of it are in use."""
+        async with self._db.write() as session:
+            flow = await store.find_flow(session, profile_id, flow_id, lock=True)
+            used = await store.deployments_of(session, flow.id)
+            if used:
+                message = f"{used} deployments of this flow are in use: delete them first"
+                raise GatewayError(ErrorCode.CONFLICT, message)
+            await session.delete(flow)
+            await record_change(session, Kind.FLOW, flow.id)

@@ -1,0 +1,139 @@
+"""A flow as typed, checked data. Pure: JSON in, frozen dataclasses or GatewayError out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.errors import GatewayError
+from gateway.flows.findings import Findings
+from gateway.flows.graph import Edge, check_graph
+from gateway.flows.nodes import ApiOutput, Inference, Node, NodeType, parse_node
+from gateway.flows.paths import parse_path
+from protos.errors import ErrorCode
+
+_MOST_NODES = 1_000
+_MOST_EDGES = 10_000
+_MOST_BYTES = 4 * 1024 * 1024
+_DEEPEST = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowSpec:
+    """A flow without contradictions: ids are unique, edges meet nodes, nothing goes in circles."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+    def of_type(self, node_type: NodeType) -> tuple[Node, ...]:
+        """Return the nodes of one type, in the order of the flow."""
+        return tuple(node for node in self.nodes if node.type is node_type)
+
+    def inferences(self) -> Mapping[str, Inference]:
+        """Return, by node id, the configuration of each node that asks a model."""
+        return {node.id: node.config for node in self.nodes if isinstance(node.config, Inference)}
+
+
+def parse_flow(definition: Mapping[str, Any]) -> FlowSpec:
+    """Return the flow that `{"nodes": […], "edges": […]}` describes.
+
+    Raises:
+        GatewayError: INVALID_FLOW with everything that is wrong, each with its pointer.
+    """
+    _check_storable(definition)
+    findings = Findings()
+    raw_nodes = _objects(definition, "nodes", _MOST_NODES, findings)
+    raw_edges = _objects(definition, "edges", _MOST_EDGES, findings)
+    if not raw_nodes:
+        findings.add("#/nodes", "expected at least one node")
+    findings.raise_any()
+    nodes = [parse_node(raw, f"#/nodes/{at}", findings) for at, raw in enumerate(raw_nodes)]
+    edges = [_edge(raw, f"#/edges/{at}", findings) for at, raw in enumerate(raw_edges)]
+    findings.raise_any()
+    spec = FlowSpec(
+        nodes=tuple(node for node in nodes if node), edges=tuple(edge for edge in edges if edge)
+    )
+    ids = _unique_ids(spec, findings)
+    _check_references(spec, ids, findings)
+    check_graph(ids, spec.edges, findings)
+    findings.raise_any()
+    return spec
+
+
+def _check_storable(definition: Mapping[str, Any]) -> None:
+    """Refuse what Python's JSON parser takes and no database or client can read back."""
+    if _deeper_than(definition, _DEEPEST):
+        detail = f"the flow is nested deeper than {_DEEPEST} levels"
+        raise GatewayError(ErrorCode.INVALID_FLOW, detail)
+    try:
+        size = len(json.dumps(definition, allow_nan=False, ensure_ascii=False).encode())
+    except UnicodeEncodeError:
+        detail = "a string holds a lone surrogate, which is no text"
+    except ValueError:
+        detail = "a number is NaN or infinite: JSON has neither"
+    else:
+        if size <= _MOST_BYTES:
+            return
+        detail = f"the flow takes {size} bytes, at most {_MOST_BYTES} are allowed"
+    raise GatewayError(ErrorCode.INVALID_FLOW, detail)
+
+
+def _deeper_than(value: object, levels: int) -> bool:
+    level = [value]
+    for _ in range(levels):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _objects(
+    definition: Mapping[str, Any], field: str, most: int, findings: Findings
+) -> Sequence[Mapping[str, Any]]:
+    values: list[Mapping[str, Any]] = definition.get(field, [])
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        findings.add(f"#/{field}", "expected a list of objects")
+    elif len(values) > most:
+        findings.add(f"#/{field}", f"expected at most {most}, got {len(values)}")
+    findings.raise_any()
+    return values
+
+
+def _edge(raw: Mapping[str, Any], pointer: str, findings: Findings) -> Edge | None:
+    source, target = raw.get("source"), raw.get("target")
+    if isinstance(source, str) and isinstance(target, str):
+        return Edge(source=source, target=target)
+    findings.add(pointer, "expected `source` and `target`, each the id of a node")
+    return None
+
+
+def _unique_ids(spec: FlowSpec, findings: Findings) -> set[str]:
+    ids: set[str] = set()
+    for at, node in enumerate(spec.nodes):
+        if node.id in ids:
+            findings.add(f"#/nodes/{at}/id", f"another node is called '{node.id}', too")
+        ids.add(node.id)
+    return ids
+
+
+def _check_references(spec: FlowSpec, ids: set[str], findings: Findings) -> None:
+    for at, node in enumerate(spec.nodes):
+        match node.config:
+            case Inference():
+                field, expressions = "inputs", node.config.inputs
+            case ApiOutput():
+                field, expressions = "fields", node.config.fields
+            case _:
+                continue
+        for name, expression in (expressions or {}).items():
+            path = parse_path(expression)
+            if path is not None and path.node not in ids:
+                detail = f"'{name}' refers to '{expression}', and there is no node '{path.node}'"
+                findings.add(f"#/nodes/{at}/config/{field}", detail)

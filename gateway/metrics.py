@@ -1,0 +1,70 @@
+"""What the gateway measures. Children are resolved when a deployment is first called, not per call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from telemetry.instruments import Counter, Family, Histogram, Registry
+
+STAGES = ("auth", "parse", "queue", "infer", "serialise")
+"""The parts of a fast call, in order. Queue and infer are the inference server's own clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallMeters:
+    """The instruments of one deployment in one mode."""
+
+    requests: Family[Counter]
+    seconds: Histogram
+    deployment: str
+    mode: str
+    ok: Counter
+
+    def answered(self, status: int, seconds: float) -> None:
+        """Count a call that was answered with `status` after `seconds`."""
+        if status == 200:  # noqa: PLR2004 - HTTP's own number
+            self.ok.value += 1
+        else:
+            self.requests.child(self.deployment, self.mode, str(status)).add()
+        self.seconds.observe(seconds)
+
+
+class GatewayMetrics:
+    """The registry of one gateway process."""
+
+    def __init__(self) -> None:
+        self.registry = Registry()
+        self._requests = self.registry.counter(
+            "gateway_requests_total",
+            "Calls answered, by deployment (or model), mode and HTTP status.",
+            ("deployment", "mode", "code"),
+        )
+        self._seconds = self.registry.histogram(
+            "gateway_request_seconds",
+            "Time from a call's last header to its answer's last byte.",
+            ("deployment", "mode"),
+        )
+        stages = self.registry.histogram(
+            "gateway_stage_seconds", "Time that one stage of a fast call took.", ("stage",)
+        )
+        self.auth, self.parse, self.queue, self.infer, self.serialise = (
+            stages.child(stage) for stage in STAGES
+        )
+        self._meters: dict[tuple[str, str], CallMeters] = {}
+
+    def meters(self, deployment: str, mode: str) -> CallMeters:
+        """Return the instruments of a deployment in a mode.
+
+        Only names that exist may come in, never what a caller made up: each is kept for ever.
+        """
+        found = self._meters.get((deployment, mode))
+        if found is None:
+            found = CallMeters(
+                requests=self._requests,
+                seconds=self._seconds.child(deployment, mode),
+                deployment=deployment,
+                mode=mode,
+                ok=self._requests.child(deployment, mode, "200"),
+            )
+            self._meters[deployment, mode] = found
+        return found

@@ -1,0 +1,1 @@
+"""Models over HTTP and for deployments: the one feature that knows the model store."""

@@ -1,0 +1,60 @@
+"""A model version as a deployment pins it: which file, and the tensors that it takes and gives.
+
+A pin holds the signature itself: published versions never change, so a deployment can be loaded
+and called without a look into the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from model_store.manifest import Manifest, TensorSpec
+
+__all__ = ["Pin", "TensorSpec"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """One version of a model."""
+
+    model: str
+    version: int
+    sha256: str
+    """Of model.onnx, in hexadecimal."""
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    unsupported_inputs: Mapping[str, str]
+    """Inputs that are no tensors: name → ONNX type."""
+    unsupported_outputs: Mapping[str, str]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """Return the pin of a published version."""
+        return cls(
+            model=manifest.name,
+            version=manifest.version,
+            sha256=manifest.sha256,
+            inputs=manifest.inputs,
+            outputs=manifest.outputs,
+            unsupported_inputs=manifest.unsupported_inputs,
+            unsupported_outputs=manifest.unsupported_outputs,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the pin as it is kept in a JSON column."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Return what `to_json` wrote."""
+        tensors = {field: _tensors(stored[field]) for field in ("inputs", "outputs")}
+        return cls(**{**stored, **tensors})
+
+
+def _tensors(stored: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(**{**raw, "shape": None if raw["shape"] is None else tuple(raw["shape"])})
+        for raw in stored
+    )

@@ -1,0 +1,105 @@
+"""`/node/models/`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+
+from gateway.auth.access import Access
+from gateway.errors import GatewayError
+from gateway.models.schemas import LabelIn, ModelOut, ModelPage
+from gateway.models.service import ModelService
+from gateway.models.uploads import received
+from gateway.storage.paging import PageRequest
+from model_store.errors import StoreError
+from model_store.manifest import Manifest
+from model_store.names import parse_version
+from protos.errors import ErrorCode
+
+_FILE = {"type": "string", "format": "binary"}
+_UPLOAD: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/octet-stream": {"schema": _FILE},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "name": {"type": "string"},
+                        "version": {"type": "integer"},
+                        "file": _FILE,
+                        "data": {"type": "array", "items": _FILE},
+                    },
+                }
+            },
+        },
+    }
+}
+"""FastAPI describes no body that a route reads by itself."""
+
+
+def build_router(service: ModelService, access: Access) -> APIRouter:
+    """Return the routes for models; all need a `manage` key."""
+    router = APIRouter(
+        prefix="/node/models", tags=["Models"], dependencies=[Depends(access.manager)]
+    )
+
+    @router.post("/", status_code=201, openapi_extra=_UPLOAD)
+    async def upload(
+        request: Request, name: str | None = None, version: str | None = None
+    ) -> Manifest:
+        """Publish a model version: the .onnx file as the body, or a form with external data.
+
+        `name` and `version` stand in the query or in the form. Without a version it becomes the
+        next one.
+        """
+        async with received(request) as upload:
+            model = name or upload.fields.get("name")
+            if not model:
+                message = "name: expected the model's name in the query or the form, got none"
+                raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+            number = version or upload.fields.get("version")
+            wanted = None if not number else _version(number)
+            return await service.publish(upload.folder, model, wanted)
+
+    @router.get("/")
+    async def list_models(page: PageRequest = Depends()) -> ModelPage:
+        """List the models by name."""
+        return ModelPage.of(await service.page(page))
+
+    @router.get("/{name}/")
+    async def show(name: str) -> ModelOut:
+        """Show a model's versions and labels."""
+        return ModelOut.of(await service.get(name))
+
+    @router.get("/{name}/versions/{version}/")
+    async def show_version(name: str, version: str) -> Manifest:
+        """Show what is known about a version: `latest`, a number or a label."""
+        return await service.manifest(name, version)
+
+    @router.delete("/{name}/versions/{version}/", status_code=204)
+    async def remove(name: str, version: str) -> None:
+        """Delete a version that nothing uses."""
+        await service.remove(name, _version(version))
+
+    @router.put("/{name}/labels/{label}/")
+    async def set_label(name: str, label: str, body: LabelIn) -> ModelOut:
+        """Let a label mean a version."""
+        return ModelOut.of(await service.set_label(name, label, body.version))
+
+    @router.delete("/{name}/labels/{label}/", status_code=204)
+    async def delete_label(name: str, label: str) -> None:
+        """Forget a label."""
+        await service.delete_label(name, label)
+
+    return router
+
+
+def _version(text: str) -> int:
+    try:
+        return parse_version(text)
+    except StoreError as error:
+        raise GatewayError(error.code, error.message) from error

@@ -1,0 +1,32 @@
+"""Who uses a model version, as the rows say."""
+
+from __future__ import annotations
+
+from sqlalchemy import and_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.storage.tables import Deployment, DeploymentVersion, InferenceServer
+
+
+async def users_of(session: AsyncSession, model: str, version: int) -> list[str]:
+    """Return, in words, the inference servers and live deployments that need the version."""
+    servers = select(InferenceServer.id).where(
+        InferenceServer.model == model,
+        InferenceServer.version == version,
+        InferenceServer.desired == "running",
+    )
+    found = [f"inference server {row}" for row in (await session.execute(servers)).scalars()]
+    live = and_(
+        DeploymentVersion.deployment_id == Deployment.id,
+        DeploymentVersion.version == Deployment.live_version,
+    )
+    pins = (
+        select(Deployment.name, DeploymentVersion.models)
+        .join(DeploymentVersion, live)
+        .where(Deployment.status != "deleted")
+    )
+    wanted = (model, version)
+    for name, models in (await session.execute(pins)).tuples():
+        if wanted in {(pin["model"], pin["version"]) for pin in models.values()}:
+            found.append(f"deployment '{name}'")
+    return found

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol at the gateway: `/v2` over REST, and the gRPC front door."""

@@ -1,0 +1,161 @@
+"""The gRPC front door: the protocol's service for clients outside, with their keys in metadata."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from gateway.auth.headers import presented_key
+from gateway.errors import GatewayError
+from gateway.ids import new_id
+from gateway.metrics import GatewayMetrics
+from gateway.oip.access import ModelAccess
+from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
+from gateway.web.faults import as_gateway_error
+from protos import open_inference_pb2 as pb
+from protos.service import SERVICE, Context
+from protos.status import CODE_KEY, GRPC_STATUS
+
+_OPEN = frozenset({"ServerLive", "ServerReady"})
+"""Probes need no key."""
+
+
+class FrontDoor:
+    """Implements the protocol's RPCs on the data plane."""
+
+    def __init__(self, plane: DataPlane, *, window: int) -> None:
+        """Let one stream have up to `window` calls without an answer."""
+        self._plane = plane
+        self._window = window
+
+    async def ServerLive(  # noqa: N802 - the protocol's names, here and below
+        self, _request: pb.ServerLiveRequest, _context: Context
+    ) -> pb.ServerLiveResponse:
+        """Say that the gateway lives."""
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(  # noqa: N802
+        self, _request: pb.ServerReadyRequest, _context: Context
+    ) -> pb.ServerReadyResponse:
+        """Say whether the gateway takes calls."""
+        return pb.ServerReadyResponse(ready=self._plane.server_ready())
+
+    async def ModelReady(  # noqa: N802
+        self, request: pb.ModelReadyRequest, _context: Context
+    ) -> pb.ModelReadyResponse:
+        """Say whether a model version takes calls; an unknown one does not."""
+        return pb.ModelReadyResponse(ready=self._plane.model_ready(request.name, request.version))
+
+    async def ServerMetadata(  # noqa: N802
+        self, _request: pb.ServerMetadataRequest, _context: Context
+    ) -> pb.ServerMetadataResponse:
+        """Say who answers."""
+        return pb.ServerMetadataResponse(
+            name=SERVER_NAME, version=SERVER_VERSION, extensions=EXTENSIONS
+        )
+
+    async def ModelMetadata(  # noqa: N802
+        self, request: pb.ModelMetadataRequest, _context: Context
+    ) -> pb.ModelMetadataResponse:
+        """Say what a model takes and gives."""
+        return await self._plane.metadata(request.name, request.version)
+
+    async def ModelInfer(  # noqa: N802
+        self, request: pb.ModelInferRequest, context: Context
+    ) -> pb.ModelInferResponse:
+        """Answer one call."""
+        return await self._plane.infer(request, context.time_remaining())
+
+    async def ModelStreamInfer(  # noqa: N802
+        self, _requests: object, context: Context
+    ) -> None:
+        """Answer the calls of a stream as each is done, until the client has no more."""
+        places = asyncio.Semaphore(self._window)
+        writing = asyncio.Lock()
+
+        async def answer(request: pb.ModelInferRequest) -> None:
+            call_id = request.id
+            try:
+                response = await self._plane.infer(request, context.time_remaining())
+                message = pb.ModelStreamInferResponse(infer_response=response)
+            except Exception as error:
+                message = _failed(call_id, as_gateway_error(error, _request_id()))
+            finally:
+                places.release()
+            async with writing:  # grpc takes one write at a time
+                await context.write(message)
+
+        async with asyncio.TaskGroup() as calls:
+            while (request := await context.read()) is not grpc.aio.EOF:
+                await places.acquire()
+                calls.create_task(answer(request))
+
+
+class KeyInterceptor(grpc.aio.ServerInterceptor):
+    """Checks the key of every call of the service, and gives every error its status."""
+
+    def __init__(self, access: ModelAccess, metrics: GatewayMetrics) -> None:
+        self._access = access
+        self._meters = metrics.meters("", "grpc")
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:  # Any, here and below: the messages differ by method
+        """Return the method's handler, guarded."""
+        handler = await continuation(handler_call_details)
+        service, _, method = handler_call_details.method.lstrip("/").partition("/")
+        if handler is None or service != SERVICE:
+            return handler
+        guarded = self._guard(
+            handler.stream_stream if handler.request_streaming else handler.unary_unary,
+            needs_key=method not in _OPEN,
+        )
+        make = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.request_streaming
+            else grpc.unary_unary_rpc_method_handler
+        )
+        return make(
+            guarded,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _guard(
+        self, method: Callable[..., Awaitable[Any]], *, needs_key: bool
+    ) -> Callable[..., Awaitable[Any]]:
+        async def guarded(request: Any, context: Context) -> Any:
+            try:
+                if needs_key:
+                    await self._access.check(presented_key(dict(_headers(context))))
+                return await method(request, context)
+            except Exception as error:
+                if isinstance(error, grpc.aio.AbortError):
+                    raise
+                refusal = as_gateway_error(error, _request_id())
+                trailing = ((CODE_KEY, str(refusal.code)),)
+                await context.abort(GRPC_STATUS[refusal.code], refusal.message, trailing)
+
+        return guarded
+
+
+def _headers(context: Context) -> Iterator[tuple[bytes, bytes]]:
+    for name, value in context.invocation_metadata() or ():
+        yield name.encode(), value if isinstance(value, bytes) else value.encode()
+
+
+def _failed(call_id: str, error: GatewayError) -> pb.ModelStreamInferResponse:
+    message = pb.ModelStreamInferResponse(error_message=error.message)
+    message.infer_response.id = call_id
+    message.infer_response.parameters[CODE_KEY].string_param = error.code
+    return message
+
+
+def _request_id() -> bytes:
+    return b"req_" + new_id().encode()

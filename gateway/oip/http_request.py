@@ -1,0 +1,187 @@
+"""A REST inference request: its JSON, and the binary tensors that may follow it.
+
+The body is JSON, or, with `Inference-Header-Content-Length`, that many bytes of JSON and then the
+raw bytes of the inputs that say `binary_data_size`, in order (Triton, extension_binary_data.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.errors import GatewayError
+from protos import open_inference_pb2 as pb
+from protos.datatypes import Datatype, datatype_named
+from protos.errors import ErrorCode, TensorError
+from protos.json_tensors import from_json
+from protos.tensors import element_count, encode_raw
+
+HEADER_LENGTH = b"inference-header-content-length"
+_NOT_OFFERED = ("classification", "shared_memory_region")
+_RESERVED = frozenset({"binary_data_output", "binary_data", "binary_data_size"})
+
+# Any: JSON as it came
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpInfer:
+    """A request, and in which form its outputs are wanted."""
+
+    request: pb.ModelInferRequest
+    binary_default: bool
+    binary: Mapping[str, bool]
+    """By output, where it was said."""
+
+
+def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> HttpInfer:
+    """Return what the body asks for; the model's name and version are the URL's.
+
+    Raises:
+        GatewayError: INVALID_JSON, INVALID_REQUEST, UNSUPPORTED_MEDIA_TYPE, NOT_IMPLEMENTED.
+        TensorError: a tensor's data does not fit what is said of it.
+    """
+    head, tail = _split(body, headers)
+    document = _document(head)
+    request = pb.ModelInferRequest(id=_text(document.get("id", ""), "id"))
+    parameters = _object(document.get("parameters"), "parameters")
+    _add_parameters(request.parameters, parameters)
+    rest = memoryview(tail)
+    inputs = document.get("inputs")
+    if type(inputs) is not list:
+        raise _invalid("inputs: expected an array of tensors")
+    for index, tensor in enumerate(inputs):
+        rest = _add_input(request, _object(tensor, f"inputs[{index}]"), rest)
+    if len(rest):
+        raise _invalid(f"{len(rest)} bytes are left over after the last binary input")
+    return HttpInfer(
+        request=request,
+        binary_default=_flag(parameters, "binary_data_output"),
+        binary=_add_outputs(request, document.get("outputs")),
+    )
+
+
+def _split(body: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
+    encoding = headers.get(b"content-encoding", b"identity")
+    if encoding != b"identity":
+        shown = encoding.decode("latin-1")[:40]
+        message = f"Content-Encoding: expected none, got '{shown}'"
+        raise GatewayError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
+    length = headers.get(HEADER_LENGTH)
+    if length is None:
+        return body, b""
+    if not length.isdigit() or int(length) > len(body):
+        shown = length.decode("latin-1")[:40]
+        raise _invalid(
+            f"Inference-Header-Content-Length: expected 0 to {len(body)}, got '{shown}'"
+        )
+    return body[: int(length)], body[int(length) :]
+
+
+def _document(head: bytes) -> Json:
+    try:
+        document = orjson.loads(head)
+    except orjson.JSONDecodeError as error:
+        message = f"the body is not JSON: {error}"
+        raise GatewayError(ErrorCode.INVALID_JSON, message) from None
+    return _object(document, "the body", empty=False)
+
+
+def _add_input(request: pb.ModelInferRequest, tensor: Json, rest: memoryview) -> memoryview:
+    """Add one input; return what is left of the binary part."""
+    name = _text(tensor.get("name"), "an input's name")
+    datatype = datatype_named(_text(tensor.get("datatype"), f"'{name}' datatype"), tensor=name)
+    shape = tensor.get("shape")
+    if type(shape) is not list or not all(type(size) is int for size in shape):
+        raise TensorError(f"tensor '{name}': shape: expected an array of whole numbers")
+    element_count(shape, tensor=name)
+    parameters = _object(tensor.get("parameters"), f"'{name}' parameters")
+    added = request.inputs.add(name=name, datatype=datatype.name, shape=shape)
+    _add_parameters(added.parameters, parameters)
+    size = parameters.get("binary_data_size")
+    if size is None:
+        request.raw_input_contents.append(_json_data(tensor, datatype, shape, name))
+        return rest
+    if type(size) is not int or not 0 <= size <= len(rest):
+        raise TensorError(
+            f"tensor '{name}': binary_data_size: expected 0 to {len(rest)}, the bytes that are "
+            f"left, got {size!r}"
+        )
+    if "data" in tensor:
+        raise TensorError(f"tensor '{name}': has data and binary_data_size, expected one of them")
+    request.raw_input_contents.append(bytes(rest[:size]))
+    return rest[size:]
+
+
+def _json_data(tensor: Json, datatype: Datatype, shape: list[int], name: str) -> bytes:
+    if "data" not in tensor:
+        raise TensorError(f"tensor '{name}': expected data, or the parameter binary_data_size")
+    return encode_raw(from_json(tensor["data"], datatype, tensor=name, shape=shape), datatype)
+
+
+def _add_outputs(request: pb.ModelInferRequest, outputs: object) -> dict[str, bool]:
+    """Ask for the outputs that are listed; return which are wanted binary or not."""
+    if outputs is None:
+        return {}
+    if type(outputs) is not list:
+        raise _invalid("outputs: expected an array of objects with a name")
+    binary: dict[str, bool] = {}
+    for index, output in enumerate(outputs):
+        entry = _object(output, f"outputs[{index}]")
+        name = _text(entry.get("name"), f"outputs[{index}].name")
+        parameters = _object(entry.get("parameters"), f"outputs[{index}].parameters")
+        added = request.outputs.add(name=name)
+        _add_parameters(added.parameters, parameters)
+        if "binary_data" in parameters:
+            binary[name] = _flag(parameters, "binary_data")
+    return binary
+
+
+def _add_parameters(target: Any, parameters: Json) -> None:  # Any: protobuf's map container
+    for name, value in parameters.items():
+        if name in _NOT_OFFERED:
+            message = f"parameter '{name}' is not offered by this server"
+            raise GatewayError(ErrorCode.NOT_IMPLEMENTED, message)
+        if name in _RESERVED:
+            continue
+        match value:
+            case bool():
+                target[name].bool_param = value
+            case int() if -(2**63) <= value < 2**63:
+                target[name].int64_param = value
+            case int() if value > 0:
+                target[name].uint64_param = value
+            case float():
+                target[name].double_param = value
+            case str():
+                target[name].string_param = value
+            case _:
+                raise _invalid(f"parameter '{name}': expected a string, number or boolean")
+
+
+def _flag(parameters: Json, name: str) -> bool:
+    value = parameters.get(name, False)
+    if type(value) is not bool:
+        raise _invalid(f"parameter '{name}': expected true or false")
+    return value
+
+
+def _object(value: object, where: str, *, empty: bool = True) -> Json:
+    if value is None and empty:
+        return {}
+    if type(value) is not dict:
+        raise _invalid(f"{where}: expected an object")
+    return value
+
+
+def _text(value: object, where: str) -> str:
+    if type(value) is not str:
+        raise _invalid(f"{where}: expected a string")
+    return value
+
+
+def _invalid(message: str) -> GatewayError:
+    return GatewayError(ErrorCode.INVALID_REQUEST, message)

@@ -1,0 +1,143 @@
+"""`/v2` as pure ASGI; every error is `{"error": …}`, as the protocol's clients expect."""
+
+from __future__ import annotations
+
+import re
+from time import perf_counter
+
+import orjson
+
+from gateway.auth.headers import presented_key
+from gateway.errors import GatewayError
+from gateway.ids import new_id
+from gateway.metrics import GatewayMetrics
+from gateway.oip.access import ModelAccess
+from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
+from gateway.oip.http_request import parse_infer
+from gateway.oip.http_response import render_infer
+from gateway.web.asgi import Disconnected, Receive, Scope, Send, read_body, send_answer
+from gateway.web.faults import as_gateway_error
+from gateway.web.problems import Answer, v2_error
+from gateway.web.requests import request_id_of
+from protos import open_inference_pb2 as pb
+from protos.errors import ErrorCode
+
+PREFIX = "/v2"
+_MODEL = re.compile(
+    r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<verb>infer|ready))?/?"
+)
+_PLAIN = {"/v2": "server", "/v2/models": "models", "/v2/health/live": "live"}
+_PLAIN |= {"/v2/health/ready": "ready"}
+_OPEN = frozenset({"live", "ready"})
+"""Probes need no key."""
+_MODE = "v2"
+
+
+class RestEdge:
+    """Answers everything under `/v2`."""
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        access: ModelAccess,
+        metrics: GatewayMetrics,
+        *,
+        max_body_bytes: int,
+    ) -> None:
+        self._plane = plane
+        self._access = access
+        self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        began = perf_counter()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        request_id = request_id_of(headers, new_id())
+        try:
+            answer = await self._answer(scope, headers, receive)
+        except Disconnected:
+            return
+        except Exception as error:
+            answer = v2_error(as_gateway_error(error, request_id))
+        await send_answer(send, answer, ((b"x-request-id", request_id),))
+        found = _MODEL.fullmatch(scope["path"])
+        if found and found["verb"] == "infer":
+            name = found["name"] if self._plane.known(found["name"]) else ""
+            self._metrics.meters(name, _MODE).answered(answer[0], perf_counter() - began)
+
+    async def _answer(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive
+    ) -> Answer:
+        path, method = scope["path"], scope["method"]
+        found = _MODEL.fullmatch(path)
+        verb = (found["verb"] or "model") if found else _PLAIN.get(path.rstrip("/"))
+        if verb is None:
+            raise GatewayError(ErrorCode.NOT_FOUND, f"there is no {path}")
+        allowed = ("POST",) if verb == "infer" else ("GET", "HEAD")
+        if method not in allowed:
+            message = f"{path}: expected {' or '.join(allowed)}, got {method}"
+            raise GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message)
+        if verb not in _OPEN:
+            await self._access.check(presented_key(headers))
+        if found is None:
+            return self._about_server(verb)
+        name, version = found["name"], found["version"] or ""
+        if verb == "infer":
+            return await self._infer(name, version, headers, receive)
+        if verb == "ready":
+            ready = self._plane.model_ready(name, version)
+            return _probe(ready, {"name": name, "ready": ready})
+        return _ok(_metadata(await self._plane.metadata(name, version)))
+
+    def _about_server(self, verb: str) -> Answer:
+        match verb:
+            case "live":
+                return _ok({"live": True})
+            case "ready":
+                ready = self._plane.server_ready()
+                return _probe(ready, {"ready": ready})
+            case "models":
+                return _ok({"models": self._plane.models()})
+            case _:
+                about = {"name": SERVER_NAME, "version": SERVER_VERSION}
+                return _ok({**about, "extensions": EXTENSIONS})
+
+    async def _infer(
+        self, name: str, version: str, headers: dict[bytes, bytes], receive: Receive
+    ) -> Answer:
+        body = await read_body(receive, headers, self._max_body_bytes)
+        began = perf_counter()
+        asked = parse_infer(body, headers)
+        asked.request.model_name = name
+        asked.request.model_version = version
+        self._metrics.parse.observe(perf_counter() - began)
+        response = await self._plane.infer(asked.request)
+        began = perf_counter()
+        answer = render_infer(response, asked)
+        self._metrics.serialise.observe(perf_counter() - began)
+        return answer
+
+
+def _metadata(model: pb.ModelMetadataResponse) -> dict[str, object]:
+    return {
+        "name": model.name,
+        "versions": list(model.versions),
+        "platform": model.platform,
+        "inputs": [_tensor(tensor) for tensor in model.inputs],
+        "outputs": [_tensor(tensor) for tensor in model.outputs],
+        "properties": dict(model.properties),
+    }
+
+
+def _tensor(tensor: pb.ModelMetadataResponse.TensorMetadata) -> dict[str, object]:
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+
+
+def _ok(document: object) -> Answer:
+    return 200, [(b"content-type", b"application/json")], orjson.dumps(document)
+
+
+def _probe(ready: bool, document: object) -> Answer:  # noqa: FBT001 - the whole question
+    status, headers, body = _ok(document)
+    return (status, headers, body) if ready else (503, [*headers, (b"retry-after", b"1")], body)

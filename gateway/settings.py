@@ -1,0 +1,57 @@
+"""The gateway's settings: read once from `SLIPSTREAM_…`, frozen, passed on as an argument."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. The environment variable is SLIPSTREAM_ and the name."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SLIPSTREAM_", frozen=True, use_attribute_docstrings=True, extra="ignore"
+    )
+
+    host: str = "127.0.0.1"
+    """Address that REST and the gRPC front door listen on. Loopback unless told otherwise."""
+    port: int = Field(default=8080, ge=1, le=65535)
+    """Port of REST."""
+    grpc_port: int = Field(default=8081, ge=1, le=65535)
+    """Port of the gRPC front door."""
+    workers: int = Field(default=1, ge=1, le=256)
+    """Gateway processes, all listening on the same port. One a core is the useful maximum."""
+    state: Path = Path(".slipstream")
+    """Folder with everything that this installation remembers."""
+    database_url: str | None = None
+    """SQLAlchemy URL, such as postgresql+asyncpg://user@host/name. Default: SQLite in the state folder."""
+    key_pepper: str | None = None
+    """Secret that API keys are hashed with. Default: made once and kept in the state folder, mode 0600.
+    Machines that share a database need the same one."""
+    anonymous_v2: bool = False
+    """Open `/v2` and the gRPC front door to clients that send no key. Loopback only."""
+    max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    """Largest request body, and largest gRPC message, in bytes."""
+    infer_timeout_seconds: float = Field(default=300.0, gt=0)
+    """Longest that a call of `/v2` or the front door may take; a caller can ask for less."""
+    drain_seconds: float = Field(default=10.0, ge=0)
+    """How long calls in flight may go on after SIGTERM."""
+    log_level: str = "info"
+    """debug, info, warning or error."""
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.state.absolute()}/slipstream.db"
+
+    @property
+    def models(self) -> Path:
+        """The model store's folder."""
+        return self.state / "models"
+
+    @property
+    def run(self) -> Path:
+        """Folder for what only matters while processes run: sockets, metric snapshots."""
+        return self.state / "run"

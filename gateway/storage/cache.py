@@ -1,0 +1,85 @@
+"""A cache in front of the database: a look costs no await, and a change empties it in time."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from gateway.errors import GatewayError
+from protos.errors import ErrorCode
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_REFUSAL_SECONDS = 5.0
+
+
+class Cache(Generic[K, V]):
+    """Values by key, loaded on a miss and kept until told otherwise; the least used go first.
+
+    A load that raises GatewayError is remembered too, for `_REFUSAL_SECONDS`. For one event loop.
+    """
+
+    def __init__(self, load: Callable[[K], Awaitable[V]], *, size: int = 10_000) -> None:
+        self._load = load
+        self._size = size
+        self._values: OrderedDict[K, V] = OrderedDict()
+        self._refusals: OrderedDict[K, tuple[float, ErrorCode, str]] = OrderedDict()
+        self._generation = 0
+
+    def get(self, key: K) -> V | None:
+        """Return the value if it is here."""
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    async def find(self, key: K) -> V:
+        """Return the value, loaded where it is not here; raise what the load raises."""
+        value = self.get(key)
+        if value is not None:
+            return value
+        self._refuse_again(key)
+        generation = self._generation
+        try:
+            value = await self._load(key)
+        except GatewayError as error:
+            if generation == self._generation:
+                refusal = (
+                    time.monotonic() + _REFUSAL_SECONDS,
+                    error.code,
+                    error.message,
+                )
+                _keep(self._refusals, key, refusal, self._size)
+            raise
+        # What was read before a change must not be kept after it.
+        if generation == self._generation:
+            _keep(self._values, key, value, self._size)
+        return value
+
+    def forget(self, which: Callable[[V], bool] | None = None) -> None:
+        """Drop the values that `which` picks, or all; and every refusal, and loads under way."""
+        self._generation += 1
+        self._refusals.clear()
+        if which is None:
+            self._values.clear()
+            return
+        for key in [key for key, value in self._values.items() if which(value)]:
+            del self._values[key]
+
+    def _refuse_again(self, key: K) -> None:
+        refusal = self._refusals.get(key)
+        if refusal is None:
+            return
+        until, code, message = refusal
+        if time.monotonic() < until:
+            raise GatewayError(code, message)
+        del self._refusals[key]
+
+
+def _keep(entries: OrderedDict[K, V], key: K, value: V, size: int) -> None:
+    entries[key] = value
+    if len(entries) > size:
+        entries.popitem(last=False)

@@ -1,0 +1,125 @@
+"""One database behind two context managers: `read` for a look, `write` for one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.engine import Connection
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from gateway.storage.errors import StorageError
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+_BUSY_SECONDS = 10
+"""How long a SQLite connection waits for another process's write."""
+_CONNECT_SECONDS = 10
+_BEGIN = "sqlite_begin"
+
+
+def parse_url(text: str) -> URL:
+    """Return the URL with the asyncio driver that this package uses, or raise StorageError."""
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        message = "expected a database URL such as postgresql://user@host/name"
+        raise StorageError(f"{message}: SLIPSTREAM_DATABASE_URL is none") from None
+    url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+    if url.drivername not in _DRIVERS.values():
+        raise StorageError(f"expected a sqlite or postgresql URL, got '{url.drivername}'")
+    if url.get_backend_name() == "sqlite" and sqlite_file(url) is None:
+        raise StorageError("SQLite needs a file: sqlite:////folder/name.db")
+    return url
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """Return the file behind a SQLite URL; None for another database, or one in memory."""
+    if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:
+        return None
+    return Path(str(url.database))
+
+
+def create_engine(url: URL) -> AsyncEngine:
+    """Return an engine for `url`; nothing is opened before the first use.
+
+    JSON columns refuse NaN and infinities with ValueError: no database can read those back.
+    """
+    dump = partial(json.dumps, allow_nan=False, separators=(",", ":"))
+    if url.get_backend_name() == "sqlite":
+        arguments: dict[str, object] = {"timeout": _BUSY_SECONDS}
+    else:
+        arguments = {"timeout": _CONNECT_SECONDS}
+    engine = create_async_engine(
+        url, connect_args=arguments, json_serializer=dump, pool_pre_ping=True
+    )
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def writing(engine: AsyncEngine) -> AsyncEngine:
+    """Return the same engine, whose transactions take SQLite's write lock at once.
+
+    A transaction that reads first and writes later fails where another has written in between.
+    """
+    return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+
+
+class Database:
+    """Sessions on one database. Rows stay readable after their session has ended."""
+
+    def __init__(self, url: str) -> None:
+        self.url = parse_url(url)
+        self._engine = create_engine(self.url)
+        self._reads = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._writes = async_sessionmaker(writing(self._engine), expire_on_commit=False)
+        self.written = asyncio.Event()
+        """Set after each commit of this process; whoever waits for it clears it."""
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """Open a session that sees one consistent state and writes nothing."""
+        async with self._reads() as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """Open a session in one transaction: committed at the end, rolled back on an exception."""
+        async with self._writes() as session, session.begin():
+            yield session
+        self.written.set()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    # The driver must not begin transactions on its own: _begin_sqlite says how.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))

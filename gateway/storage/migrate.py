@@ -1,0 +1,85 @@
+"""Brings a database to the tables of this version; safe when several processes start at once."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.storage.database import create_engine, parse_url, sqlite_file, writing
+from gateway.storage.errors import StorageError
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+_ADVISORY_LOCK = 0x736C6970  # "slip"
+_LOCK_SECONDS = 60
+
+
+async def migrate(url: str) -> None:
+    """Create or upgrade the tables in the database at `url`; make SQLite's folder if need be.
+
+    Raises:
+        StorageError: the database cannot be reached or read, is damaged, or is newer than this.
+    """
+    parsed = parse_url(url)
+    shown = parsed.render_as_string(hide_password=True)
+    engine = create_engine(parsed)
+    try:
+        async with _alone(sqlite_file(parsed)), writing(engine).connect() as connection:
+            if parsed.get_backend_name() == "postgresql":
+                lock = text("SELECT pg_advisory_xact_lock(:key)")
+                await connection.execute(lock, {"key": _ADVISORY_LOCK})
+            await connection.run_sync(_upgrade)
+            await connection.commit()
+    except CommandError as error:
+        message = f"the database {shown} was written by another version of Slipstream"
+        raise StorageError(f"{message} ({error}): run that version, or restore a backup") from error
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        raise StorageError(f"the database {shown} cannot be used: {reason}") from error
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def _alone(file: Path | None) -> AsyncIterator[None]:
+    """Hold SQLite's start-up lock, since a switch to WAL waits for nobody; check the file."""
+    if file is None:
+        yield
+        return
+    await asyncio.to_thread(file.parent.mkdir, parents=True, exist_ok=True)
+    lock = FileLock(f"{file}.lock", thread_local=False)
+    try:
+        await asyncio.to_thread(lock.acquire, timeout=_LOCK_SECONDS)
+    except Timeout:
+        raise StorageError(f"another process has been migrating {file} for a minute") from None
+    try:
+        await asyncio.to_thread(_check_sqlite, file)
+        yield
+    finally:
+        lock.release()
+
+
+def _check_sqlite(file: Path) -> None:
+    """Switch the file to WAL, which stays; raise StorageError where its pages are damaged."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        first = str(verdict).strip().replace("\n", " ")
+        raise StorageError(f"the database {file} is damaged ({first}): restore a backup of it")
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

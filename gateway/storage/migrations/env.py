@@ -1,0 +1,16 @@
+"""Alembic's entry: runs the migrations on the connection, and in the transaction, of `migrate`."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from gateway.storage.tables import Table
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Table.metadata,
+    render_as_batch=True,
+    transactional_ddl=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

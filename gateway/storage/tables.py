@@ -1,0 +1,212 @@
+"""Every table. Ids are UUID strings, times are UTC, JSON columns hold what a schema has checked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from gateway.ids import new_id
+from gateway.storage.clock import now
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time in UTC; SQLite keeps it without its zone, sortable as text."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Return `value` in UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Return what was stored, aware again."""
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+Id = String(36)
+Word = String(32)
+Name = String(200)
+Json = dict[str, Any]
+
+
+class Table(DeclarativeBase):
+    """The base of all tables; constraints are named so that migrations can find them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Listed(Table):
+    """A table that is listed in pages, by `created_at` and `id`."""
+
+    __abstract__ = True
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class Owned(Listed):
+    """A table whose rows belong to a profile."""
+
+    __abstract__ = True
+
+    noun: ClassVar[str]
+    """What a row is called in messages."""
+
+    profile_id: Mapped[str] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"))
+
+
+class Profile(Table):
+    """A user. Everything but models and inference servers belongs to one."""
+
+    __tablename__ = "profiles"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    email: Mapped[str] = mapped_column(String(320), unique=True)
+    role: Mapped[str] = mapped_column(Word)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class ApiKey(Owned):
+    """An API key, without the key: a keyed hash of it, and what its mask shows."""
+
+    __tablename__ = "api_keys"
+    noun = "API key"
+    __table_args__ = (Index("ix_api_keys_page", "profile_id", "created_at", "id"),)
+
+    name: Mapped[str] = mapped_column(Name)
+    scope: Mapped[str] = mapped_column(Word)
+    deployments: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    """The deployments that it may trigger; NULL means all of the profile's."""
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    display_prefix: Mapped[str] = mapped_column(String(8))
+    display_suffix: Mapped[str] = mapped_column(String(5))
+    state: Mapped[str] = mapped_column(Word, default="active")
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class Flow(Owned):
+    """A flow's draft. Deployments run snapshots of it, never this row."""
+
+    __tablename__ = "flows"
+    noun = "flow"
+    __table_args__ = (Index("ix_flows_page", "profile_id", "created_at", "id"),)
+
+    name: Mapped[str] = mapped_column(Name)
+    definition: Mapped[Json] = mapped_column(JSON)
+    """`nodes` and `edges`, as `flows/spec.py` accepts them."""
+    updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)
+
+
+class Deployment(Owned):
+    """A stable URL for a flow. A deleted one stays as a tombstone, so that its URL can say so."""
+
+    __tablename__ = "deployments"
+    noun = "deployment"
+    __table_args__ = (Index("ix_deployments_page", "profile_id", "created_at", "id"),)
+
+    flow_id: Mapped[str] = mapped_column(Id, index=True)
+    """No foreign key: a tombstone outlives its flow."""
+    name: Mapped[str] = mapped_column(Name)
+    execution_mode: Mapped[str] = mapped_column(Word)
+    deployment_type: Mapped[str] = mapped_column(Word)
+    timeout_seconds: Mapped[int] = mapped_column(Integer)
+    notification_method: Mapped[str] = mapped_column(Word)
+    callback_url: Mapped[str | None] = mapped_column(Text)
+    webhook_events: Mapped[list[str]] = mapped_column(JSON)
+    response_format: Mapped[str] = mapped_column(Word)
+    live_version: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(Word, default="active")
+    updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)
+
+
+class DeploymentVersion(Table):
+    """An immutable snapshot of a flow, with the models that it runs."""
+
+    __tablename__ = "deployment_versions"
+
+    deployment_id: Mapped[str] = mapped_column(
+        ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    definition: Mapped[Json] = mapped_column(JSON)
+    models: Mapped[dict[str, Json]] = mapped_column(JSON)
+    """Node id → the pinned model version with its signature, as `models/pins.py` writes it."""
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class InferenceServer(Listed):
+    """An inference server as it should be (`desired`, `generation`) and as it was last seen."""
+
+    __tablename__ = "inference_servers"
+    __table_args__ = (
+        UniqueConstraint("model", "version"),
+        Index("ix_inference_servers_page", "created_at", "id"),
+    )
+
+    model: Mapped[str] = mapped_column(String(128))
+    version: Mapped[int] = mapped_column(BigInteger)
+    flow_id: Mapped[str | None] = mapped_column(Id)
+    """The flow that it was asked for, where it was asked for by flow."""
+    desired: Mapped[str] = mapped_column(Word, default="running")
+    generation: Mapped[int] = mapped_column(Integer, default=1)
+    """Rises with each start that somebody asks for: a failed server is tried again when it does."""
+    state: Mapped[str] = mapped_column(Word, default="stopped")
+    phase: Mapped[str | None] = mapped_column(Word)
+    pid: Mapped[int | None] = mapped_column(Integer)
+    address: Mapped[str | None] = mapped_column(Text)
+    metrics_address: Mapped[str | None] = mapped_column(Text)
+    restarts: Mapped[int] = mapped_column(Integer, default=0)
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    reason: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    ready_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    boot_seconds: Mapped[float | None] = mapped_column(Float)
+    updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)
+
+
+class ChangeCounter(Table):
+    """One row: the number of the last change. Its lock makes commit order the order of numbers."""
+
+    __tablename__ = "change_counter"
+    __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    revision: Mapped[int] = mapped_column(BigInteger)
+
+
+class Change(Table):
+    """One write that other processes must hear of."""
+
+    __tablename__ = "changes"
+
+    revision: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(Word)
+    entity_id: Mapped[str] = mapped_column(String(200))
+    at: Mapped[datetime] = mapped_column(UtcTime, default=now)

@@ -1,0 +1,1 @@
+"""`POST /node/deployment-trigger/{id}/`: the one call that everything else is for."""

@@ -1,0 +1,45 @@
+"""Bodies of successful answers: `flat` as documented, or in an `envelope`.
+
+The flat body carries its fields once more as `data`, which is what the documented Python sample
+reads; the envelope is what the documented JavaScript sample reads. The inner object is serialised
+once and spliced as bytes.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from gateway.deployments.modes import ResponseFormat
+
+_TWICE_BYTES = 64 * 1024
+"""A fast answer above it does not carry its result twice."""
+_FAST_MESSAGE = b'"message":"Prediction completed."'
+
+_SERVER_TIMING = (
+    b"auth;dur=%.3f, parse;dur=%.3f, queue;dur=%.3f, "
+    b"infer;dur=%.3f, serialise;dur=%.3f, total;dur=%.3f"
+)
+
+Timings = tuple[float, float, float, float, float]
+"""Seconds in the stages auth, parse, queue, infer, serialise."""
+
+
+def fast_body(
+    output_data: bytes, duration: float, run_id: str, response_format: ResponseFormat
+) -> bytes:
+    """Return the body of a fast answer; `output_data` is JSON already, `duration` is in seconds."""
+    inner = (
+        b'{"status":"completed","output_data":%b,"fast_mode":true,'
+        b'"duration_seconds":%b,"flow_run_id":"%b"}'
+        % (output_data, orjson.dumps(round(duration, 6)), run_id.encode())
+    )
+    if response_format is ResponseFormat.ENVELOPE:
+        return b'{"status":"success",%b,"data":%b}' % (_FAST_MESSAGE, inner)
+    if len(inner) > _TWICE_BYTES:
+        return b"%b,%b}" % (inner[:-1], _FAST_MESSAGE)
+    return b'%b,%b,"data":%b}' % (inner[:-1], _FAST_MESSAGE, inner)
+
+
+def server_timing(timings: Timings, total: float) -> bytes:
+    """Return the value of a Server-Timing header, in milliseconds (W3C Server Timing)."""
+    return _SERVER_TIMING % tuple([seconds * 1e3 for seconds in (*timings, total)])

@@ -1,0 +1,67 @@
+"""The body of a trigger: `{"input_data": {…}}`; nothing at all means `{}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.errors import GatewayError
+from protos.errors import ErrorCode
+
+# Any: a JSON object, whose values the flow's own schema describes
+InputData = dict[str, Any]
+
+_JSON = (b"application/json", b"text/json")
+
+
+def parse_body(body: bytes, headers: Mapping[bytes, bytes]) -> InputData:
+    """Return `input_data`.
+
+    Raises:
+        GatewayError: UNSUPPORTED_MEDIA_TYPE, INVALID_JSON or INVALID_REQUEST.
+    """
+    if not body:
+        return {}
+    content_type = headers.get(b"content-type")
+    if content_type is not None and not content_type.startswith(_JSON):
+        _check_media_type(content_type)
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        message = f"the body is not JSON: {error}"
+        raise GatewayError(ErrorCode.INVALID_JSON, message) from None
+    if type(document) is not dict:
+        message = 'the body: expected an object such as {"input_data": {}}, got ' + _kind(document)
+        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+    input_data = document.get("input_data", _NOTHING)
+    if input_data is _NOTHING:
+        return {}
+    if type(input_data) is not dict:
+        message = f"input_data: expected an object, got {_kind(input_data)}"
+        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+    return input_data
+
+
+_NOTHING = object()
+_KINDS: Mapping[type, str] = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+}
+
+
+def _kind(value: object) -> str:
+    return _KINDS.get(type(value), "null")
+
+
+def _check_media_type(content_type: bytes) -> None:
+    media = content_type.partition(b";")[0].strip().lower()
+    if media not in _JSON and not media.endswith(b"+json"):
+        shown = media.decode("latin-1")[:80]
+        message = f"Content-Type: expected application/json, got '{shown}'"
+        raise GatewayError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)

@@ -1,0 +1,43 @@
+"""The trigger route as the OpenAPI document shows it; `edge.py` answers it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+
+class TriggerIn(BaseModel):
+    """What a flow is called with."""
+
+    # Any: the flow's own schema describes it
+    input_data: dict[str, Any] = Field(default_factory=dict)
+
+
+class FastOut(BaseModel):
+    """The answer of mode `fast`."""
+
+    status: str = "completed"
+    output_data: dict[str, Any]
+    fast_mode: bool = True
+    duration_seconds: float
+    flow_run_id: str
+    message: str
+    data: dict[str, Any] | None = None
+    """The same fields once more, where the answer is at most 64 KiB."""
+
+
+def build_router() -> APIRouter:
+    """Return the documented route; it also makes other methods answer 405."""
+    router = APIRouter(tags=["Trigger"])
+
+    @router.post("/node/deployment-trigger/{deployment_id}/", openapi_extra=_KEYS)
+    async def trigger(deployment_id: str, body: TriggerIn | None = None) -> FastOut:
+        """Call a deployment: in mode `fast`, answers with the prediction."""
+        raise AssertionError(f"the edge answers this route: {deployment_id}, {body}")
+
+    return router
+
+
+_KEYS = {"security": [{"API key": []}, {"API key as bearer token": []}]}

@@ -1,0 +1,179 @@
+"""The inference servers that this gateway knows: who serves what, and why not if not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gateway.errors import GatewayError
+from gateway.upstream.link import Link
+from gateway.upstream.predictor import Predictor
+from protos.errors import ErrorCode
+
+_GUESS_SECONDS = 5.0
+"""How long a boot takes where none has been measured yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStatus:
+    """What is known of one inference server, as the fleet has it."""
+
+    model: str
+    version: int
+    wanted: bool
+    state: str
+    phase: str | None = None
+    address: str | None = None
+    """Of its gRPC service, such as `unix:/run/iris-3.sock`."""
+    metrics_address: str | None = None
+    """`host:port` of its /metrics."""
+    reason: str | None = None
+    started_at: datetime | None = None
+    boot_seconds: float | None = None
+    """What its last boot took."""
+    restarts: int = 0
+
+    @property
+    def title(self) -> str:
+        """The model version, in words."""
+        return f"{self.model} version {self.version}"
+
+
+class Servers:
+    """Statuses, and a Link for each server that has an address. For one event loop."""
+
+    def __init__(self, *, max_message_bytes: int, drain_seconds: float) -> None:
+        self._max_message_bytes = max_message_bytes
+        self._drain_seconds = drain_seconds
+        self._statuses: dict[str, dict[int, ServerStatus]] = {}
+        self._links: dict[tuple[str, int], Link] = {}
+        self._predictors: dict[tuple[str, int], Predictor] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def apply(self, statuses: Iterable[ServerStatus]) -> None:
+        """Take over the fleet as it is now: everything that is not listed is gone."""
+        self._statuses = {}
+        addresses: dict[tuple[str, int], str] = {}
+        for status in statuses:
+            self._statuses.setdefault(status.model, {})[status.version] = status
+            if status.wanted and status.address:
+                addresses[status.model, status.version] = status.address
+        for key in list(self._links):
+            if addresses.get(key) != self._links[key].address:
+                self._drop(key)
+        for key, address in addresses.items():
+            if key not in self._links:
+                self._links[key] = self._connect(*key, address)
+
+    async def close(self) -> None:
+        """Give every connection up, when its calls in flight are answered."""
+        for key in list(self._links):
+            self._drop(key)
+        await asyncio.gather(*self._closing)
+
+    def predictor(self, model: str, version: int) -> Predictor:
+        """Return the connection to the server of one model version.
+
+        Raises:
+            GatewayError: NO_ACTIVE_INFERENCE where none is wanted; INFERENCE_SERVER_BOOTING, with
+                the phase; INFERENCE_SERVER_FAILED, with the reason; INFERENCE_SERVER_UNAVAILABLE
+                while the connection is being made anew.
+        """
+        found = self._predictors.get((model, version))
+        if found is None:
+            raise self._absence(model, version)
+        return found
+
+    def choose(self, model: str) -> int:
+        """Return the version that answers calls which name none: the highest that is ready.
+
+        Where none is ready it is the highest wanted one, so that the error says what it waits for.
+        """
+        ready = [version for name, version in self._predictors if name == model]
+        if ready:
+            return max(ready)
+        known = self._statuses.get(model, {})
+        wanted = [status.version for status in known.values() if status.wanted]
+        return max(wanted or known or [0])
+
+    def is_ready(self, model: str, version: int | None) -> bool:
+        """Whether calls for the model version (None: for any of its versions) are answered."""
+        if version is None:
+            return any(name == model for name, _ in self._predictors)
+        return (model, version) in self._predictors
+
+    def ready_versions(self, model: str) -> list[int]:
+        """Return the versions that answer, in order."""
+        return sorted(version for name, version in self._predictors if name == model)
+
+    def statuses(self) -> list[ServerStatus]:
+        """Return all that is known, by model and version."""
+        return [
+            versions[version]
+            for _, versions in sorted(self._statuses.items())
+            for version in sorted(versions)
+        ]
+
+    def _connect(self, model: str, version: int, address: str) -> Link:
+        key = (model, version)
+
+        def changed() -> None:
+            if link.predictor is None:
+                self._predictors.pop(key, None)
+            elif self._links.get(key) is link:
+                self._predictors[key] = link.predictor
+
+        link = Link(
+            model,
+            version,
+            address,
+            max_message_bytes=self._max_message_bytes,
+            on_change=changed,
+        )
+        return link
+
+    def _drop(self, key: tuple[str, int]) -> None:
+        link = self._links.pop(key)
+        self._predictors.pop(key, None)
+        task = asyncio.create_task(link.close(self._drain_seconds))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _absence(self, model: str, version: int) -> GatewayError:
+        status = self._statuses.get(model, {}).get(version)
+        if status is None or not status.wanted:
+            title = f"{model} version {version}" if version else f"the model '{model}'"
+            message = (
+                f"no inference server is active for {title}: start one with "
+                f"`slipstream models serve {model}` or POST /node/inference-servers/"
+            )
+            return GatewayError(ErrorCode.NO_ACTIVE_INFERENCE, message)
+        if status.state == "failed":
+            message = f"the inference server for {status.title} failed: {status.reason}"
+            return GatewayError(ErrorCode.INFERENCE_SERVER_FAILED, message, retry_after=30)
+        if status.state in {"booting", "stopped"}:
+            return _booting(status)
+        message = f"the inference server for {status.title} is being connected"
+        return GatewayError(ErrorCode.INFERENCE_SERVER_UNAVAILABLE, message, retry_after=1)
+
+
+def _booting(status: ServerStatus) -> GatewayError:
+    phase = status.phase or "spawning"
+    elapsed = 0.0
+    if status.started_at is not None:
+        elapsed = max(0.0, (datetime.now(UTC) - status.started_at).total_seconds())
+    usual = status.boot_seconds
+    expected = f", usually {usual:.1f} s" if usual else ""
+    left = max(1.0, (usual or max(_GUESS_SECONDS, 2 * elapsed)) - elapsed)
+    message = (
+        f"the inference server for {status.title} is booting (phase {phase}, "
+        f"{elapsed:.1f} s elapsed{expected}): retry after {left:.0f} s"
+    )
+    return GatewayError(
+        ErrorCode.INFERENCE_SERVER_BOOTING,
+        message,
+        retry_after=left,
+        details={"phase": phase, "elapsed_seconds": round(elapsed, 3)},
+    )

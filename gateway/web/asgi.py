@@ -1,0 +1,67 @@
+"""Pure ASGI, for the routes that cannot afford a framework."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from gateway.errors import GatewayError
+from gateway.web.problems import Answer, Headers
+from protos.errors import ErrorCode
+
+# Any: ASGI's own dictionaries, see https://asgi.readthedocs.io
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Disconnected(Exception):
+    """The client has gone before its request was complete."""
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
+    """Return the request's body.
+
+    Raises:
+        GatewayError: PAYLOAD_TOO_LARGE, as soon as that is known.
+        Disconnected: there is nobody to answer.
+    """
+    declared = headers.get(b"content-length")
+    if declared is not None and declared.isdigit() and int(declared) > limit:
+        raise too_large(limit)
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > limit:
+            raise too_large(limit)
+        return body
+    chunks = [body]
+    size = len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise too_large(limit)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def too_large(limit: int) -> GatewayError:
+    """Return the error for a body over `limit` bytes."""
+    message = f"the body is larger than {limit} bytes (setting SLIPSTREAM_MAX_BODY_BYTES)"
+    return GatewayError(ErrorCode.PAYLOAD_TOO_LARGE, message)
+
+
+async def send_answer(send: Send, answer: Answer, extra: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Send a whole answer; Content-Length is added."""
+    status, headers, body = answer
+    sent: Headers = [*headers, (b"content-length", b"%d" % len(body)), *extra]
+    await send({"type": "http.response.start", "status": status, "headers": sent})
+    await send({"type": "http.response.body", "body": body})

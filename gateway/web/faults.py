@@ -1,0 +1,27 @@
+"""Exceptions that nobody foresaw: logged with their traceback here, and never sent."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DBAPIError
+
+from gateway.errors import GatewayError
+from protos.errors import ErrorCode, TensorError
+from telemetry.logs import logger
+
+log = logger("gateway.web")
+
+
+def as_gateway_error(error: Exception, request_id: bytes) -> GatewayError:
+    """Return what the caller is told of `error`."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, TensorError):
+        return GatewayError(error.code, str(error))
+    name = request_id.decode()
+    if isinstance(error, DBAPIError | ConnectionError):
+        log.warning("database_unavailable", request_id=name, reason=str(error).partition("\n")[0])
+        message = "the database does not answer; nothing was changed"
+        return GatewayError(ErrorCode.DATABASE_UNAVAILABLE, message, retry_after=2)
+    log.error("request_failed", request_id=name, exc_info=error)
+    message = f"the gateway failed on this request; its log has the details under {name}"
+    return GatewayError(ErrorCode.INTERNAL, message)

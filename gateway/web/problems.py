@@ -1,0 +1,94 @@
+"""Error codes as HTTP: the one table, and the bodies (RFC 9457; `{"error"}` under /v2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import orjson
+
+from gateway.errors import GatewayError
+from protos.errors import ErrorCode
+
+HTTP_STATUS: Mapping[ErrorCode, int] = {
+    ErrorCode.INVALID_JSON: 400,
+    ErrorCode.INVALID_REQUEST: 400,
+    ErrorCode.INVALID_INPUT: 422,
+    ErrorCode.INVALID_TENSOR: 422,
+    ErrorCode.VALIDATION_FAILED: 422,
+    ErrorCode.INVALID_FLOW: 422,
+    ErrorCode.INVALID_MODEL: 422,
+    ErrorCode.API_KEY_MISSING: 401,
+    ErrorCode.API_KEY_INVALID: 401,
+    ErrorCode.API_KEY_DEACTIVATED: 401,
+    ErrorCode.API_KEY_FORBIDDEN: 403,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.GONE: 410,
+    ErrorCode.CONFLICT: 409,
+    ErrorCode.NO_ACTIVE_INFERENCE: 409,
+    ErrorCode.PAYLOAD_TOO_LARGE: 413,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
+    ErrorCode.OVERLOADED: 429,
+    ErrorCode.CANCELLED: 499,
+    ErrorCode.INFERENCE_FAILED: 500,
+    ErrorCode.INTERNAL: 500,
+    ErrorCode.NOT_IMPLEMENTED: 501,
+    ErrorCode.GATEWAY_STARTING: 503,
+    ErrorCode.SHUTTING_DOWN: 503,
+    ErrorCode.DATABASE_UNAVAILABLE: 503,
+    ErrorCode.INFERENCE_SERVER_BOOTING: 503,
+    ErrorCode.INFERENCE_SERVER_FAILED: 503,
+    ErrorCode.INFERENCE_SERVER_UNAVAILABLE: 503,
+    ErrorCode.DEADLINE_EXCEEDED: 504,
+}
+
+V2_STATUS: Mapping[ErrorCode, int] = {
+    **HTTP_STATUS,
+    ErrorCode.INVALID_INPUT: 400,
+    ErrorCode.INVALID_TENSOR: 400,
+    ErrorCode.NO_ACTIVE_INFERENCE: 404,
+}
+"""The same under /v2, where the protocol's servers answer 400 for tensors and 404 for models."""
+
+RETRYABLE = frozenset({429, 503, 504})
+_WAIT_STATUSES = frozenset({429, 503})
+
+Headers = list[tuple[bytes, bytes]]
+Answer = tuple[int, Headers, bytes]
+
+
+def problem(error: GatewayError, request_id: bytes) -> Answer:
+    """Return status, headers and body of an `application/problem+json` answer."""
+    status = HTTP_STATUS[error.code]
+    body: dict[str, object] = {
+        "type": f"/problems/{error.code.replace('_', '-')}",
+        "title": error.code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": error.message,
+        "code": error.code,
+        "message": error.message,
+        "request_id": request_id.decode(),
+        "retryable": status in RETRYABLE,
+        **error.details,
+    }
+    if error.errors:
+        body["errors"] = list(error.errors)
+    return status, _headers(b"application/problem+json", status, error), orjson.dumps(body)
+
+
+def v2_error(error: GatewayError) -> Answer:
+    """Return status, headers and body of an Open Inference Protocol error."""
+    status = V2_STATUS[error.code]
+    body = orjson.dumps({"error": error.message})
+    return status, _headers(b"application/json", status, error), body
+
+
+def _headers(content_type: bytes, status: int, error: GatewayError) -> Headers:
+    headers = [(b"content-type", content_type)]
+    if status in _WAIT_STATUSES:
+        seconds = max(1, math.ceil(error.retry_after or 1))
+        headers.append((b"retry-after", str(seconds).encode()))
+    if status == 401:  # noqa: PLR2004 - HTTP's own number
+        headers.append((b"www-authenticate", b"ApiKey"))
+    return headers

@@ -1,0 +1,91 @@
+"""From a name and a version to a model that answers: load, warm up, ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from inference_server.dataplane import DataPlane
+from inference_server.errors import InferenceError, translated
+from inference_server.execution import Executor
+from inference_server.lifecycle import Lifecycle, Phase
+from inference_server.metrics import ModelMetrics
+from inference_server.runtime import threads
+from inference_server.runtime.session import Session
+from inference_server.runtime.warmup import warm_up
+from inference_server.settings import Settings
+from model_store.errors import StoreError
+from model_store.names import MODEL_FILE
+from model_store.store import Store
+from protos.errors import ErrorCode
+from telemetry.logs import logger
+
+
+class Boot:
+    """Brings one model up. Blocking work goes to threads.
+
+    ONNX Runtime lets go of the GIL while it loads and while it runs (measured: no pause over 5 ms
+    during a load of a second), so that probes are answered all the while.
+    """
+
+    def __init__(
+        self, settings: Settings, lifecycle: Lifecycle, plane: DataPlane, metrics: ModelMetrics
+    ) -> None:
+        self._settings = settings
+        self._lifecycle = lifecycle
+        self._plane = plane
+        self._metrics = metrics
+        self._log = logger(__name__)
+
+    async def run(self) -> None:
+        """Leave the lifecycle ready, or failed with the reason. Raises nothing."""
+        try:
+            await self._bring_up()
+        except Exception as error:  # noqa: BLE001 - the process stays up to tell, whatever it is
+            self._lifecycle.fail(translated(error))
+        else:
+            self._lifecycle.become_ready()
+
+    async def _bring_up(self) -> None:
+        plan = threads.plan()
+        intra_op = self._settings.threads or plan.intra_op
+        self._log.info("threads_planned", threads=intra_op, cpus=plan.cpus, reason=plan.reason)
+        with self._phase(Phase.LOADING):
+            session = await asyncio.to_thread(self._load, intra_op)
+        with self._phase(Phase.WARMING):
+            warmth = await asyncio.to_thread(warm_up, session)
+        self._log.info("warmed_up", run_seconds=warmth.run_seconds, refusal=warmth.refusal)
+        executor = Executor(
+            session,
+            warmth,
+            self._metrics,
+            threads=intra_op,
+            queue_calls=self._settings.queue_calls,
+            queue_bytes=self._settings.queue_bytes,
+        )
+        self._plane.serve(session.signature, executor, most_bytes=self._settings.max_message_bytes)
+
+    def _load(self, intra_op: int) -> Session:
+        store, name, version = (
+            Store(self._settings.store),
+            self._settings.model,
+            self._settings.version,
+        )
+        try:
+            manifest = store.manifest(name, version)
+            model = store.folder(name, version) / MODEL_FILE
+        except (StoreError, OSError) as error:
+            raise InferenceError(ErrorCode.INFERENCE_SERVER_FAILED, str(error)) from error
+        unranked = [
+            spec.name for spec in (*manifest.inputs, *manifest.outputs) if spec.shape is None
+        ]
+        return Session(model, threads=intra_op, unranked=unranked)
+
+    @contextmanager
+    def _phase(self, phase: Phase) -> Iterator[None]:
+        self._lifecycle.boot(phase)
+        began = perf_counter()
+        yield
+        self._metrics.booted(phase, perf_counter() - began)

@@ -1,0 +1,168 @@
+"""Loads a model once and reports on it: the child process in which a hostile file may crash.
+
+`python -m inference_server.runtime.verify MODEL --report FD --memory-bytes N --cpu-seconds N`;
+`model_store.verification.Verifier` starts it, and says what it writes to FD.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import onnxruntime as ort
+import orjson
+from google.protobuf.message import DecodeError, Message
+from onnx import ModelProto, TensorProto, TypeProto
+
+from inference_server.runtime.signature import read_signature
+from model_store.errors import MissingDataError, StoreError, invalid_model
+from model_store.manifest import Inspection
+from model_store.names import check_location
+
+_STANDARD_OPERATORS = "ai.onnx"
+_LARGEST_REPORT = 64 << 20
+_LONGEST_REASON = 600
+_RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+
+
+def main() -> None:
+    """Inspect the model that the command line names, and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--report", type=int, required=True, metavar="FD")
+    parser.add_argument("--memory-bytes", type=int, required=True)
+    parser.add_argument("--cpu-seconds", type=int, required=True)
+    arguments = parser.parse_args()
+    _limit(resource.RLIMIT_AS, arguments.memory_bytes)
+    _limit(resource.RLIMIT_CPU, arguments.cpu_seconds)
+    _limit(resource.RLIMIT_FSIZE, _LARGEST_REPORT)
+    _limit(resource.RLIMIT_CORE, 0)
+    with os.fdopen(arguments.report, "wb") as report:
+        report.write(orjson.dumps(_report(arguments.model)))
+
+
+def inspect(model: Path) -> Inspection:
+    """Load `model` as an inference server would, and return what it is.
+
+    Raises MissingDataError where external data does not lie beside it and StoreError
+    (INVALID_MODEL) where the file is no model or points outside its folder, before ONNX Runtime
+    follows any path; what ONNX Runtime itself refuses raises its own exceptions.
+    """
+    proto = _parsed(model)
+    external_data = _external_data(proto, model.parent)
+    unranked = _unranked(proto)
+    opset = {entry.domain or _STANDARD_OPERATORS: entry.version for entry in proto.opset_import}
+    ir_version = proto.ir_version
+    producer = f"{proto.producer_name} {proto.producer_version}".strip()
+    del proto  # as big as the file, and loading needs the room
+    signature = read_signature(_session(model), unranked=unranked)
+    return Inspection(
+        inputs=signature.inputs,
+        outputs=signature.outputs,
+        unsupported_inputs=signature.unsupported_inputs,
+        unsupported_outputs=signature.unsupported_outputs,
+        opset=opset,
+        ir_version=ir_version,
+        producer=producer,
+        external_data=external_data,
+    )
+
+
+def _report(model: Path) -> dict[str, object]:
+    try:
+        return {"inspection": inspect(model)}
+    except MissingDataError as missing:
+        return {"missing": missing.locations}
+    except StoreError as refusal:
+        return {"refused": refusal.message}
+    except UnicodeDecodeError:  # ONNX Runtime quotes a broken name in a message of its own
+        return {"refused": "the file is damaged: a name in it is not UTF-8"}
+    except Exception as error:  # noqa: BLE001 (broken files raise all sorts of things)
+        return {"refused": _reason(error, model)}
+
+
+def _reason(error: Exception, model: Path) -> str:
+    """Return ONNX Runtime's message as one line, without its prefix and the path of our copy."""
+    message = " ".join(str(error).split()).replace(f"{model.parent}/", "")
+    if isinstance(error, MemoryError) or "bad_alloc" in message:
+        return "loading it takes more memory than the verifier may use"
+    return _RUNTIME_PREFIX.sub("", message)[:_LONGEST_REASON]
+
+
+def _limit(kind: int, amount: int) -> None:
+    """Lower a limit of this process for good; one that is lower already stays."""
+    _, hard = resource.getrlimit(kind)
+    lowest = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+    resource.setrlimit(kind, (lowest, lowest))
+
+
+def _parsed(model: Path) -> ModelProto:
+    try:
+        proto = onnx.load(model, format="protobuf", load_external_data=False)
+    except DecodeError as error:
+        raise invalid_model("the file is no ONNX model, or a truncated one") from error
+    present = {field.name for field, _ in proto.ListFields()}
+    for field in ("ir_version", "graph", "opset_import"):
+        # Cut between two fields, a file still parses; so do some that are something else.
+        if field not in present:
+            raise invalid_model(f"the file is no ONNX model, or a truncated one: it has no {field}")
+    return proto
+
+
+def _external_data(proto: ModelProto, folder: Path) -> tuple[str, ...]:
+    """Return the files that `proto` keeps weights in; all of them exist inside `folder`."""
+    locations: set[str] = set()
+    for tensor in _external_tensors(proto):
+        entries = [entry.value for entry in tensor.external_data if entry.key == "location"]
+        if len(entries) != 1 or not isinstance(entries[0], str):  # bytes where it is not UTF-8
+            raise invalid_model(f"tensor '{tensor.name}' must name one file of external data")
+        locations.add(str(check_location(entries[0])))
+    if missing := sorted(location for location in locations if not (folder / location).is_file()):
+        raise MissingDataError(missing)
+    for location in locations:
+        if (folder / location).resolve() != folder.resolve() / location:
+            raise invalid_model(f"external data at '{location}' is a symbolic link")
+    return tuple(sorted(locations))
+
+
+def _external_tensors(message: Message) -> Iterator[TensorProto]:
+    """Yield the tensors with external data anywhere in `message`.
+
+    Anywhere: initializers, attributes, subgraphs, functions, and what the format adds next.
+    """
+    if isinstance(message, TensorProto) and message.data_location == TensorProto.EXTERNAL:
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in [value] if isinstance(value, Message) else value:
+                yield from _external_tensors(inner)
+
+
+def _unranked(proto: ModelProto) -> frozenset[str]:
+    """Return the inputs and outputs that are declared as tensors of any rank."""
+    declared = (*proto.graph.input, *proto.graph.output)
+    return frozenset(value.name for value in declared if _is_unranked(value.type))
+
+
+def _is_unranked(kind: TypeProto) -> bool:
+    inner = kind.optional_type.elem_type if kind.HasField("optional_type") else kind
+    return inner.HasField("tensor_type") and not inner.tensor_type.HasField("shape")
+
+
+def _session(model: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    # Falling back means: print to stdout, load the same file once more.
+    providers = ["CPUExecutionProvider"]
+    return ort.InferenceSession(model, options, providers=providers, enable_fallback=0)
+
+
+if __name__ == "__main__":
+    main()

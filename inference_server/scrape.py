@@ -1,0 +1,55 @@
+"""GET /metrics over HTTP, and nothing else: what Prometheus needs of a server fits on a page."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from http import HTTPStatus
+
+from inference_server.settings import Endpoint
+
+_PATIENCE_SECONDS = 10.0
+_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class MetricsEndpoint:
+    """Answers with what `render` returns, one request a connection."""
+
+    def __init__(self, render: Callable[[], bytes]) -> None:
+        self._render = render
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, endpoint: Endpoint) -> Endpoint:
+        """Start answering; return the address with its real port. Raise OSError if it is taken."""
+        self._server = await asyncio.start_server(self._answer, endpoint.host, endpoint.port)
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return Endpoint(host, port)
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._server:
+            self._server.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A client that is slow, gone or talks nonsense gets nothing.
+        with contextlib.suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(self._response(*head.split(b" ", 2)[:2]))
+                await writer.drain()
+        writer.close()
+
+    def _response(self, method: bytes, target: bytes) -> bytes:
+        status, body = HTTPStatus.OK, b""
+        if target.partition(b"?")[0] != b"/metrics":
+            status = HTTPStatus.NOT_FOUND
+        elif method not in (b"GET", b"HEAD"):
+            status = HTTPStatus.METHOD_NOT_ALLOWED
+        else:
+            body = self._render()
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {_CONTENT_TYPE}\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        return head.encode() + (b"" if method == b"HEAD" else body)

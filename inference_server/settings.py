@@ -1,0 +1,130 @@
+"""The inference server's settings: the command line, and for what it leaves out the environment.
+
+Each option but the file descriptors can also be given as SLIPSTREAM_INFERENCE_ and its name. Plain
+argparse: importing pydantic would cost every inference server a quarter of a second and 20 MiB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+ENVIRONMENT_PREFIX = "SLIPSTREAM_INFERENCE_"
+_MIB = 1024 * 1024
+_LAST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A TCP address to listen on; port 0 lets the kernel choose one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read HOST:PORT, with an IPv6 address in brackets; raise ValueError on anything else."""
+        host, colon, port = text.rpartition(":")
+        if not (host and colon and port.isascii() and port.isdigit() and int(port) <= _LAST_PORT):
+            raise ValueError(f"expected HOST:PORT, got {text!r}")
+        return cls(host.removeprefix("[").removesuffix("]"), int(port))
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set."""
+
+    store: Path
+    """The model store's folder."""
+    model: str
+    version: int
+    socket: Path
+    """Unix socket to listen on, made with mode 0600."""
+    tcp: Endpoint | None
+    """TCP address to listen on as well. It asks for no key: trusted networks only."""
+    metrics: Endpoint
+    threads: int | None
+    """Threads that one run may use. None: as many as the process may use CPUs."""
+    max_message_bytes: int
+    """Largest request, and largest answer."""
+    queue_calls: int
+    """Calls that may wait for a thread; more are refused with OVERLOADED."""
+    queue_bytes: int
+    """Bytes of input that may wait for a thread, likewise."""
+    grace_seconds: float
+    """How long calls in flight may go on after SIGTERM."""
+    log_level: str
+    status_fd: int | None
+    """Where to write a JSON line for each thing that the parent wants to know."""
+    lifeline_fd: int | None
+    """Read end of a pipe that the parent holds open: when it closes, the parent is dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    parse: Callable[[str], object]
+    help: str
+    default: object = None
+    required: bool = False
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise ValueError(text)
+        return int(text)
+
+    return number
+
+
+def _seconds(text: str) -> float:
+    if not 0 <= float(text) < float("inf"):
+        raise ValueError(text)
+    return float(text)
+
+
+_OPTIONS: Mapping[str, _Option] = {
+    "store": _Option(Path, "the model store's folder", required=True),
+    "model": _Option(str, "name of the model to serve", required=True),
+    "version": _Option(_whole(1), "version of the model to serve", required=True),
+    "socket": _Option(Path, "Unix socket to listen on", required=True),
+    "tcp": _Option(Endpoint.parse, "HOST:PORT to listen on as well; asks for no key"),
+    "metrics": _Option(Endpoint.parse, "HOST:PORT of /metrics", "127.0.0.1:0"),
+    "threads": _Option(_whole(1), "threads that one run may use (default: the CPUs allowed)"),
+    "max_message_bytes": _Option(_whole(1024), "largest request, and answer", str(64 * _MIB)),
+    "queue_calls": _Option(_whole(1), "calls that may wait for a thread", "1024"),
+    "queue_bytes": _Option(_whole(1024), "bytes of input that may wait", str(512 * _MIB)),
+    "grace_seconds": _Option(_seconds, "time that calls in flight have after SIGTERM", "10"),
+    "log_level": _Option(str, "debug, info, warning or error", "info"),
+    "status_fd": _Option(_whole(0), "file descriptor to report the state on"),
+    "lifeline_fd": _Option(_whole(0), "pipe whose closing means that the parent is dead"),
+}
+
+
+def read(arguments: Sequence[str] | None = None) -> Settings:
+    """Return the settings of this process; print what is wrong and exit with 2 if they are none."""
+    parser = argparse.ArgumentParser(
+        "inference_server", description="Serve one ONNX model version."
+    )
+    for field in fields(Settings):
+        option = _OPTIONS[field.name]
+        default = option.default
+        if not field.name.endswith("_fd"):
+            default = os.environ.get(ENVIRONMENT_PREFIX + field.name.upper(), default)
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=option.parse,
+            default=default,
+            required=option.required and default is None,
+            help=option.help,
+        )
+    values: dict[str, Any] = vars(parser.parse_args(arguments))  # Any: argparse has no types
+    return Settings(**values)

@@ -1,0 +1,88 @@
+"""One ModelStreamInfer stream: many calls at once, each answered by itself, in any order."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc.aio
+
+from inference_server.dataplane import Call, DataPlane
+from inference_server.errors import InferenceError
+from inference_server.lifecycle import Lifecycle
+from protos import open_inference_pb2 as pb
+from protos.service import Context
+from protos.status import CODE_KEY
+
+
+class InferenceStream:
+    """Reads calls and writes answers until the client is done, is gone, or the server drains.
+
+    Quick calls are answered before the next is read; a slow one gets a task, and reading goes on.
+    Nothing more is read while `window` calls are without an answer, so that a client which sends
+    and does not listen is stopped by HTTP/2's flow control.
+    """
+
+    def __init__(
+        self, plane: DataPlane, lifecycle: Lifecycle, context: Context, *, window: int
+    ) -> None:
+        self._plane = plane
+        self._lifecycle = lifecycle
+        self._context = context
+        self._places = asyncio.Semaphore(window)
+        self._writing = asyncio.Lock()
+        self._reader: asyncio.Task[None] | None = None
+        self._reading = False
+        self._closing = False
+
+    async def serve(self) -> None:
+        """Answer calls. Return when the client is done, raise SHUTTING_DOWN when we are."""
+        async with asyncio.TaskGroup() as calls:
+            self._reader = calls.create_task(self._read(calls))
+        if self._closing:
+            self._lifecycle.check_ready()
+
+    def close(self) -> None:
+        """Read no further; `serve` returns when every call that was read has its answer."""
+        self._closing = True
+        if self._reader and self._reading:
+            self._reader.cancel()
+
+    async def _read(self, calls: asyncio.TaskGroup) -> None:
+        while not self._closing:
+            self._reading = True
+            request = await self._context.read()
+            self._reading = False
+            if request is grpc.aio.EOF:
+                return
+            if isinstance(request, InferenceError):
+                await self._write(_failed("", request))
+                continue
+            try:
+                call = self._plane.begin(request)
+            except InferenceError as error:
+                await self._write(_failed(request.id, error))
+                continue
+            if call.quick:
+                await self._answer(call)
+            else:
+                await self._places.acquire()
+                task = calls.create_task(self._answer(call))
+                task.add_done_callback(lambda _: self._places.release())
+
+    async def _answer(self, call: Call) -> None:
+        try:
+            answer = pb.ModelStreamInferResponse(infer_response=await self._plane.finish(call))
+        except InferenceError as error:
+            answer = _failed(call.id, error)
+        await self._write(answer)
+
+    async def _write(self, answer: pb.ModelStreamInferResponse) -> None:
+        async with self._writing:  # grpc takes one write at a time
+            await self._context.write(answer)
+
+
+def _failed(call_id: str, error: InferenceError) -> pb.ModelStreamInferResponse:
+    answer = pb.ModelStreamInferResponse(error_message=error.message)
+    answer.infer_response.id = call_id
+    answer.infer_response.parameters[CODE_KEY].string_param = error.code
+    return answer

@@ -1,0 +1,121 @@
+"""What is known about one published version, as `manifest.json` keeps it beside the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import orjson
+
+from model_store.errors import StoreError
+from protos.errors import ErrorCode
+
+PLATFORM = "onnxruntime_onnx"
+"""The platform's name in the Open Inference Protocol's model metadata."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """One tensor that a model takes or gives."""
+
+    name: str
+    datatype: str
+    """As the Open Inference Protocol spells it: FP32, INT64, BYTES…"""
+    shape: tuple[int, ...] | None
+    """-1 stands for any size, () for a scalar, None for a tensor of any rank."""
+    optional: bool = False
+    """Whether a request may leave this input out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One file of a version."""
+
+    path: str
+    """Relative to the version's folder, with forward slashes."""
+    sha256: str
+    size: int
+    """In bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What a runtime reports about a model that it could load."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    unsupported_inputs: Mapping[str, str]
+    """Inputs that the protocol cannot carry: name → ONNX type, such as `seq(tensor(float))`."""
+    unsupported_outputs: Mapping[str, str]
+    opset: Mapping[str, int]
+    """Operator set → version; the standard set is called `ai.onnx`."""
+    ir_version: int
+    producer: str
+    """The tool that wrote the model, with its version where it says so; may be empty."""
+    external_data: tuple[str, ...]
+    """Files beside the model that hold weights, relative to it."""
+
+    def to_json(self) -> bytes:
+        """Return the inspection as JSON; `from_json` reads it back."""
+        return orjson.dumps(self)
+
+    @classmethod
+    def from_json(cls, document: bytes) -> Self:
+        """Read what `to_json` wrote; raise ValueError, TypeError or KeyError on anything else."""
+        return cls(**_revived(orjson.loads(document), cls))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything about one version. Written once, at publication, and never changed."""
+
+    name: str
+    version: int
+    created_at: str
+    """UTC, ISO 8601."""
+    sha256: str
+    """Of model.onnx, in hexadecimal."""
+    files: tuple[File, ...]
+    """model.onnx first, then its external data."""
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    unsupported_inputs: Mapping[str, str]
+    unsupported_outputs: Mapping[str, str]
+    opset: Mapping[str, int]
+    ir_version: int
+    producer: str
+    platform: str = PLATFORM
+
+    def to_json(self) -> bytes:
+        """Return the manifest as indented JSON; `from_json` reads it back."""
+        return orjson.dumps(self, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+    @classmethod
+    def from_json(cls, document: bytes) -> Self:
+        """Read what `to_json` wrote; raise StoreError (INVALID_MODEL) on anything else."""
+        try:
+            return cls(**_revived(orjson.loads(document), cls))
+        except (ValueError, TypeError, KeyError) as error:
+            message = f"the manifest is damaged ({error}): publish the model again"
+            raise StoreError(ErrorCode.INVALID_MODEL, message) from error
+
+
+def _revived(document: dict[str, Any], cls: type[Inspection | Manifest]) -> dict[str, Any]:
+    """Return `document` with its lists as the tuples that `cls` holds; unknown keys are dropped.
+
+    Any: the values of a JSON document.
+    """
+    known = {field.name: document[field.name] for field in fields(cls) if field.name in document}
+    for key in ("inputs", "outputs"):
+        known[key] = tuple(_tensor(spec) for spec in known[key])
+    if "files" in known:
+        known["files"] = tuple(File(**file) for file in known["files"])
+    if "external_data" in known:
+        known["external_data"] = tuple(known["external_data"])
+    return known
+
+
+def _tensor(spec: dict[str, Any]) -> TensorSpec:
+    shape = spec["shape"]
+    return TensorSpec(**{**spec, "shape": None if shape is None else tuple(map(int, shape))})

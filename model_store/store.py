@@ -1,0 +1,237 @@
+"""The store: versions that are written once and never change, and labels that move.
+
+Below the root: `<name>/<version>/{model.onnx, manifest.json, external data…}` and
+`<name>/labels.json`. A version appears by one rename, complete, or not at all.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+from filelock import FileLock
+
+from model_store import files
+from model_store.assembly import assemble
+from model_store.errors import StoreError
+from model_store.integrity import problems
+from model_store.manifest import File, Inspection, Manifest
+from model_store.names import (
+    LATEST,
+    MANIFEST_FILE,
+    check_label,
+    check_name,
+    check_version,
+    is_version,
+    parse_version,
+)
+from model_store.staging import Staging
+from model_store.verification import Verifier
+from protos.errors import ErrorCode
+
+_LABELS_FILE = "labels.json"
+_LAST_VERSION_FILE = "last_version"
+"""The highest version that was removed, so that its number does not come back by itself."""
+
+
+class Store:
+    """The models below one folder.
+
+    Every method blocks on the disk. Threads and processes may use one folder at the same time.
+    A method that is given a bad name, version or label raises StoreError (INVALID_REQUEST); one
+    that does not find what it is asked for raises StoreError (NOT_FOUND).
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Use the folder `root`, which is made when the first model is published."""
+        self._root = root
+        self._lock = FileLock(root / ".lock")
+        self._staging = Staging(root / ".staging", self._lock)
+
+    def publish(
+        self, source: Path, name: str, *, version: int | None = None, verify: Verifier
+    ) -> Manifest:
+        """Copy a model in as a new version, the next one unless `version` says which.
+
+        `source` is an .onnx file, its external data beside it, or a folder with a model.onnx.
+        Raises StoreError (INVALID_MODEL) where `verify` refuses the copy, (INVALID_REQUEST) for a
+        source that is no plain file and (CONFLICT) where the version exists. A refusal leaves
+        nothing behind.
+        """
+        check_name(name)
+        if version is not None and self._version_folder(name, check_version(version)).exists():
+            raise _exists(name, version)
+        self._root.mkdir(parents=True, exist_ok=True)
+        with self._staging.folder() as staged:
+            copies, inspection = assemble(source, staged, verify)
+            with self._lock:
+                number = version or self._next_version(name)
+                manifest = _manifest(name, number, copies, inspection)
+                files.write(staged / MANIFEST_FILE, manifest.to_json())
+                files.sync_tree(staged)
+                self._reveal(staged, name, number)
+        return manifest
+
+    def names(self) -> list[str]:
+        """Return the names of the models that have a version, sorted."""
+        if not self._root.is_dir():
+            return []
+        folders = (path.name for path in self._root.iterdir() if not path.name.startswith("."))
+        return sorted(name for name in folders if self._numbers(name))
+
+    def versions(self, name: str) -> list[int]:
+        """Return the versions of a model, ascending; [] where there is none."""
+        return self._numbers(check_name(name))
+
+    def manifest(self, name: str, version: int) -> Manifest:
+        """Return what is known about a version; raise INVALID_MODEL where that is damaged."""
+        return Manifest.from_json((self.folder(name, version) / MANIFEST_FILE).read_bytes())
+
+    def folder(self, name: str, version: int) -> Path:
+        """Return the folder that holds a version's model.onnx."""
+        folder = self._version_folder(check_name(name), check_version(version))
+        if not (folder / MANIFEST_FILE).is_file():
+            raise self._unknown(name, f"version {version}")
+        return folder
+
+    def resolve(self, name: str, spec: str = LATEST) -> int:
+        """Return the version that `spec` means: `latest`, a number as in `3`, or a label."""
+        versions = self.versions(name)
+        if spec == LATEST and versions:
+            return versions[-1]
+        wanted = parse_version(spec) if spec.isdigit() else self.labels(name).get(spec)
+        if wanted not in versions:
+            raise self._unknown(name, f"version or label '{spec}'")
+        return wanted
+
+    def labels(self, name: str) -> dict[str, int]:
+        """Return label → version, sorted by label; {} where there is none."""
+        try:
+            document = orjson.loads((self._root / check_name(name) / _LABELS_FILE).read_bytes())
+            return {str(label): int(version) for label, version in sorted(document.items())}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, TypeError, AttributeError) as error:
+            message = f"{_LABELS_FILE} of '{name}' is damaged ({error}): delete it, label again"
+            raise StoreError(ErrorCode.INTERNAL, message) from error
+
+    def set_label(self, name: str, label: str, version: int) -> None:
+        """Let `label` mean `version`, whether or not it meant another one before."""
+        check_label(label)
+        with self._lock:
+            self.folder(name, version)
+            self._write_labels(name, self.labels(name) | {label: version})
+
+    def delete_label(self, name: str, label: str) -> None:
+        """Forget a label; the version stays."""
+        self._require(name)
+        with self._lock:
+            labels = self.labels(name)
+            if labels.pop(check_label(label), None) is None:
+                raise self._unknown(name, f"label '{label}'")
+            self._write_labels(name, labels)
+
+    def remove(self, name: str, version: int) -> None:
+        """Delete a version; raise StoreError (CONFLICT) while a label means it.
+
+        A process that has the model open keeps what it has. The number is not given out again
+        unless somebody asks for exactly it.
+        """
+        folder = self.folder(name, version)
+        with self._staging.folder() as discarded, self._lock:
+            self._refuse_labelled(name, version)
+            last = self._next_version(name) - 1
+            files.write(self._root / name / _LAST_VERSION_FILE, str(last).encode())
+            try:
+                folder.rename(discarded / folder.name)
+            except FileNotFoundError:
+                raise self._unknown(name, f"version {version}") from None
+            files.sync_folder(folder.parent)
+
+    def check(self, name: str, version: int) -> list[str]:
+        """Read a version's files again and return what is wrong with them, [] if nothing is."""
+        folder = self.folder(name, version)
+        try:
+            manifest = self.manifest(name, version)
+        except StoreError as damage:
+            return [damage.message]
+        return problems(folder, manifest)
+
+    def _version_folder(self, name: str, version: int) -> Path:
+        return self._root / name / str(version)
+
+    def _numbers(self, name: str) -> list[int]:
+        manifests = (self._root / name).glob(f"*/{MANIFEST_FILE}")
+        found = (manifest.parent.name for manifest in manifests)
+        return sorted(int(number) for number in found if is_version(number))
+
+    def _next_version(self, name: str) -> int:
+        folder = self._root / name
+        taken = [int(path.name) for path in folder.glob("*") if is_version(path.name)]
+        with suppress(FileNotFoundError):  # as long as nothing was ever removed
+            taken.append(int((folder / _LAST_VERSION_FILE).read_text()))
+        return max(taken, default=0) + 1
+
+    def _reveal(self, staged: Path, name: str, version: int) -> None:
+        """Rename the finished folder to its place: this is the moment of publication."""
+        place = self._version_folder(name, version)
+        place.parent.mkdir(exist_ok=True)
+        try:
+            staged.rename(place)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise _exists(name, version) from None
+            raise
+        files.sync_folder(place.parent)
+        files.sync_folder(self._root)
+
+    def _write_labels(self, name: str, labels: dict[str, int]) -> None:
+        content = orjson.dumps(labels, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+        files.write(self._root / name / _LABELS_FILE, content)
+
+    def _refuse_labelled(self, name: str, version: int) -> None:
+        labels = [label for label, number in self.labels(name).items() if number == version]
+        if labels:
+            message = (
+                f"version {version} of '{name}' is labelled {', '.join(labels)}: move the label"
+            )
+            raise StoreError(ErrorCode.CONFLICT, message)
+
+    def _require(self, name: str) -> None:
+        if not self.versions(name):
+            raise self._unknown(name, "version")
+
+    def _unknown(self, name: str, what: str) -> StoreError:
+        numbers = self._numbers(name)
+        if not numbers:
+            return StoreError(ErrorCode.NOT_FOUND, f"there is no model '{name}' in the store")
+        known = ", ".join((*map(str, numbers), *self.labels(name)))
+        message = f"model '{name}' has no {what}; it has {known}"
+        return StoreError(ErrorCode.NOT_FOUND, message)
+
+
+def _manifest(
+    name: str, version: int, copies: tuple[File, ...], inspection: Inspection
+) -> Manifest:
+    return Manifest(
+        name=name,
+        version=version,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        sha256=copies[0].sha256,
+        files=copies,
+        inputs=inspection.inputs,
+        outputs=inspection.outputs,
+        unsupported_inputs=inspection.unsupported_inputs,
+        unsupported_outputs=inspection.unsupported_outputs,
+        opset=inspection.opset,
+        ir_version=inspection.ir_version,
+        producer=inspection.producer,
+    )
+
+
+def _exists(name: str, version: int) -> StoreError:
+    message = f"version {version} of '{name}' exists: versions never change, publish a new one"
+    return StoreError(ErrorCode.CONFLICT, message)

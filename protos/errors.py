@@ -1,0 +1,80 @@
+"""What can go wrong, as codes: the same word in HTTP bodies, in gRPC metadata and in logs.
+
+The packages raise exceptions of their own that carry a code. A transport translates codes in one
+table: HTTP in `gateway/web/problems.py`, gRPC in `protos/status.py`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """A stable name for one kind of failure. Members are never renamed: clients match on them."""
+
+    INVALID_JSON = "invalid_json"
+    """The body is not JSON."""
+    INVALID_REQUEST = "invalid_request"
+    """The body, a header or a parameter has the wrong form."""
+    INVALID_INPUT = "invalid_input"
+    """`input_data` does not fit what the flow asks for."""
+    INVALID_TENSOR = "invalid_tensor"
+    """A tensor's name, datatype, shape or data does not fit the model."""
+    VALIDATION_FAILED = "validation_failed"
+    """A management request does not fit its schema."""
+    INVALID_FLOW = "invalid_flow"
+    """The flow's graph cannot be used as asked; the message names the node."""
+    INVALID_MODEL = "invalid_model"
+    """The file is no ONNX model that this runtime can serve."""
+    API_KEY_MISSING = "api_key_missing"
+    """The call carries no API key."""
+    API_KEY_INVALID = "api_key_invalid"
+    """The API key is malformed, unknown or deleted."""
+    API_KEY_DEACTIVATED = "api_key_deactivated"
+    """The API key exists and has been deactivated."""
+    API_KEY_FORBIDDEN = "api_key_forbidden"
+    """The API key is good, but not for this deployment or this action."""
+    NOT_FOUND = "not_found"
+    """There is no such thing, or it belongs to another profile."""
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    """The path exists, with other methods."""
+    GONE = "gone"
+    """It existed and was deleted."""
+    CONFLICT = "conflict"
+    """The request contradicts the present state; the message says which."""
+    NO_ACTIVE_INFERENCE = "no_active_inference"
+    """No inference server is wanted for the model: retrying will not help, starting one will."""
+    PAYLOAD_TOO_LARGE = "payload_too_large"
+    """The body is over the limit that the message names."""
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    """The body is in a form that this route does not read."""
+    OVERLOADED = "overloaded"
+    """Too much is queued already; retry after a moment."""
+    CANCELLED = "cancelled"
+    """The caller went away before the answer."""
+    INFERENCE_FAILED = "inference_failed"
+    """The model itself failed on this input."""
+    INTERNAL = "internal"
+    """A fault of ours. The log has the details under the request id."""
+    NOT_IMPLEMENTED = "not_implemented"
+    """Known, and not offered by this version or this model."""
+    GATEWAY_STARTING = "gateway_starting"
+    """The gateway listens and is not ready yet."""
+    SHUTTING_DOWN = "shutting_down"
+    """The process is draining and takes no new calls."""
+    DATABASE_UNAVAILABLE = "database_unavailable"
+    """The database does not answer."""
+    INFERENCE_SERVER_BOOTING = "inference_server_booting"
+    """The inference server is on its way up; the message says in which phase."""
+    INFERENCE_SERVER_FAILED = "inference_server_failed"
+    """The inference server could not load its model; the message has the reason."""
+    INFERENCE_SERVER_UNAVAILABLE = "inference_server_unavailable"
+    """The connection to the inference server is lost; it is being restarted."""
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+    """The call took longer than it may."""
+
+
+class TensorError(Exception):
+    """A tensor does not fit: the message names it, what was expected and what came."""
+
+    code = ErrorCode.INVALID_TENSOR

@@ -1,0 +1,145 @@
+"""Tensors as JSON: numbers, booleans and strings, nested or flat, to numpy arrays and back.
+
+FP16 and BF16 are ordinary numbers here. BYTES elements are strings, UTF-8 on the wire. Nothing is
+converted quietly: "1" is no number, 1.5 no integer, 300 no UINT8.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from protos.datatypes import Datatype
+from protos.errors import TensorError
+from protos.tensors import element_count
+
+_EXACT_INTEGERS = 2**53
+"""Above it a JSON float no longer names one integer."""
+_BOOLEAN, _INTEGERS, _FLOAT = "b", "iu", "f"
+
+
+def from_json(
+    value: object, datatype: Datatype, *, tensor: str, shape: Sequence[int] | None = None
+) -> np.ndarray:
+    """Return the array that a JSON value spells.
+
+    Args:
+        value: a scalar or a nested list; with `shape` also a flat list of all elements.
+        datatype: what the elements shall be.
+        tensor: the tensor's name, for the error.
+        shape: the shape that it must have; without it the nesting decides.
+
+    Raises:
+        TensorError: ragged nesting, an element of another type or out of range, a wrong count.
+    """
+    array = _strings(value, tensor) if not datatype.size else _numbers(value, datatype, tensor)
+    if shape is None:
+        return array
+    count = element_count(shape, tensor=tensor)
+    if array.size != count:
+        raise TensorError(
+            f"tensor '{tensor}': expected {count} elements for shape {list(shape)}, "
+            f"got {array.size}"
+        )
+    if array.ndim > 1 and array.shape != tuple(shape):
+        raise TensorError(
+            f"tensor '{tensor}': data is nested as {list(array.shape)}, shape says {list(shape)}"
+        )
+    return array.reshape(shape)
+
+
+def to_json(array: np.ndarray, datatype: Datatype) -> np.ndarray | list[object] | object:
+    """Return what orjson (with OPT_SERIALIZE_NUMPY) writes as this tensor's JSON.
+
+    NaN and the infinities, which JSON cannot write, come out as null. BYTES elements that are not
+    UTF-8 come out with U+FFFD in place of what is broken.
+    """
+    if not datatype.size:
+        return _decode_elements(array.tolist())
+    if datatype.name == "BF16":
+        array = array.astype(np.float32)
+    if array.ndim == 0:
+        return array.item()
+    return np.ascontiguousarray(array)
+
+
+def _decode_elements(value: object) -> object:
+    if isinstance(value, list):
+        return [_decode_elements(item) for item in value]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _strings(value: object, tensor: str) -> np.ndarray:
+    try:
+        array = np.array(value, dtype=np.dtypes.StringDType(coerce=False))
+    except UnicodeEncodeError:
+        raise TensorError(f"tensor '{tensor}': a string holds a lone surrogate") from None
+    except ValueError:
+        shown = reprlib.repr(value)
+        message = f"tensor '{tensor}': expected a rectangular array of strings, got {shown}"
+        raise TensorError(message) from None
+    flat = np.empty(array.size, dtype=object)
+    flat[:] = [text.encode() for text in array.ravel().tolist()]
+    return flat.reshape(array.shape)
+
+
+def _numbers(value: object, datatype: Datatype, tensor: str) -> np.ndarray:
+    try:
+        array = np.array(value)
+    except ValueError:
+        raise TensorError(
+            f"tensor '{tensor}': expected a rectangular array of {datatype.name}, got ragged lists"
+        ) from None
+    if array.size == 0 and array.dtype.kind == _FLOAT:
+        return array.astype(datatype.dtype)
+    target = datatype.dtype.kind
+    source = array.dtype.kind
+    if target == _BOOLEAN or source == _BOOLEAN:
+        if target != source:
+            raise TensorError(_mismatch(tensor, datatype, value))
+        return array
+    if target in _INTEGERS:
+        return _integers(array, datatype, tensor, value)
+    if source not in _INTEGERS + _FLOAT:
+        raise TensorError(_mismatch(tensor, datatype, value))
+    with np.errstate(over="ignore"):
+        cast = array.astype(datatype.dtype)
+    if not np.isfinite(cast).all() and np.isfinite(array).all():
+        raise TensorError(f"tensor '{tensor}': a number is out of range for {datatype.name}")
+    return cast
+
+
+def _integers(array: np.ndarray, datatype: Datatype, tensor: str, value: object) -> np.ndarray:
+    if array.dtype.kind == _FLOAT:
+        whole = (np.abs(array) <= _EXACT_INTEGERS) & (array == np.floor(array))
+        if whole.all():
+            array = array.astype(np.int64)
+        else:
+            array = np.array(value, dtype=object)
+    if array.dtype == object:
+        return _wide_integers(array, datatype, tensor, value)
+    if array.dtype.kind not in _INTEGERS:
+        raise TensorError(_mismatch(tensor, datatype, value))
+    limits = np.iinfo(datatype.dtype)
+    if array.size and (array.min() < limits.min or array.max() > limits.max):
+        message = f"tensor '{tensor}': {datatype.name} holds {limits.min} to {limits.max}, got "
+        raise TensorError(message + f"{array.min()} to {array.max()}")
+    return array.astype(datatype.dtype)
+
+
+def _wide_integers(array: np.ndarray, datatype: Datatype, tensor: str, value: object) -> np.ndarray:
+    """Numbers that numpy would not keep as one integer type, such as [1, 2**63]."""
+    if not all(type(item) is int for item in array.ravel()):
+        raise TensorError(_mismatch(tensor, datatype, value))
+    try:
+        return array.astype(datatype.dtype)
+    except OverflowError:
+        limits = np.iinfo(datatype.dtype)
+        message = f"tensor '{tensor}': {datatype.name} holds {limits.min} to {limits.max}"
+        raise TensorError(message) from None
+
+
+def _mismatch(tensor: str, datatype: Datatype, value: object) -> str:
+    return f"tensor '{tensor}': expected {datatype.name} values, got {reprlib.repr(value)}"

@@ -1,0 +1,141 @@
+"""Tensors on the wire: raw bytes and typed contents to numpy arrays and back.
+
+Raw means little-endian and row-major. A BYTES element is a 4-byte little-endian length and that many
+bytes (Triton's extension_binary_data.md). Every function that reads takes the tensor's name, so that
+an error can say which one it was.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+
+from protos.datatypes import Datatype
+from protos.errors import TensorError
+from protos.open_inference_pb2 import InferTensorContents
+
+MAX_RANK = 32
+"""Dimensions a tensor may have; numpy's own limit is 64, ONNX Runtime's operators stop far earlier."""
+MAX_ELEMENTS = 2**40
+"""No message could carry more; a larger product is a mistake or an attack."""
+
+_LENGTH = struct.Struct("<I")
+
+
+def element_count(shape: Sequence[int], *, tensor: str) -> int:
+    """Return the product of `shape`, refusing negative dimensions and absurd products."""
+    if len(shape) > MAX_RANK:
+        message = f"tensor '{tensor}': {len(shape)} dimensions, expected at most {MAX_RANK}"
+        raise TensorError(message)
+    for size in shape:
+        if size < 0:
+            raise TensorError(f"tensor '{tensor}': negative dimension in shape {list(shape)}")
+    count = math.prod(shape)
+    if count > MAX_ELEMENTS:
+        raise TensorError(f"tensor '{tensor}': shape {list(shape)} has too many elements ({count})")
+    return count
+
+
+def decode_raw(
+    raw: bytes | memoryview, datatype: Datatype, shape: Sequence[int], *, tensor: str
+) -> np.ndarray:
+    """Return the array behind `raw`: a read-only view where the datatype has a fixed size.
+
+    Raises:
+        TensorError: the number of bytes is not what datatype and shape ask for.
+    """
+    count = element_count(shape, tensor=tensor)
+    if not datatype.size:
+        elements = np.empty(count, dtype=object)
+        elements[:] = split_elements(raw, count, tensor=tensor)
+        return elements.reshape(shape)
+    expected = count * datatype.size
+    if len(raw) != expected:
+        raise TensorError(
+            f"tensor '{tensor}': expected {expected} bytes for datatype {datatype.name} and shape "
+            f"{list(shape)}, got {len(raw)}"
+        )
+    if datatype.name == "BOOL":
+        flags = np.frombuffer(raw, np.uint8)
+        if flags.size and flags.max() > 1:
+            raise TensorError(f"tensor '{tensor}': a BOOL byte must be 0 or 1, got {flags.max()}")
+    return np.frombuffer(raw, datatype.dtype).reshape(shape)
+
+
+def encode_raw(array: np.ndarray, datatype: Datatype) -> bytes:
+    """Return the elements of `array` in their raw form."""
+    if not datatype.size:
+        return join_elements(array.ravel().tolist())
+    return array.astype(datatype.dtype, copy=False).tobytes()
+
+
+def split_elements(raw: bytes | memoryview, count: int, *, tensor: str) -> list[bytes]:
+    """Return the `count` BYTES elements of `raw`, which must hold exactly those."""
+    view = memoryview(raw)
+    elements: list[bytes] = []
+    offset = 0
+    while len(elements) < count and offset + _LENGTH.size <= len(view):
+        start = offset + _LENGTH.size
+        offset = start + _LENGTH.unpack_from(view, start - _LENGTH.size)[0]
+        if offset > len(view):
+            break
+        elements.append(bytes(view[start:offset]))
+    if len(elements) != count or offset != len(view):
+        raise TensorError(
+            f"tensor '{tensor}': expected {count} BYTES elements, each a 4-byte length and its "
+            f"bytes, got {len(view)} bytes that do not divide so"
+        )
+    return elements
+
+
+def join_elements(elements: Sequence[bytes]) -> bytes:
+    """Return BYTES elements in their raw form."""
+    return b"".join([_LENGTH.pack(len(element)) + element for element in elements])
+
+
+def decode_contents(
+    contents: InferTensorContents, datatype: Datatype, shape: Sequence[int], *, tensor: str
+) -> np.ndarray:
+    """Return the array behind typed contents.
+
+    Raises:
+        TensorError: the datatype has no typed form, the field is another datatype's, the number of
+            elements is not the shape's, or a value does not fit the datatype.
+    """
+    if datatype.contents is None:
+        message = f"tensor '{tensor}': {datatype.name} has no typed contents, send it raw"
+        raise TensorError(message)
+    for field, _ in contents.ListFields():
+        if field.name != datatype.contents:
+            raise TensorError(
+                f"tensor '{tensor}': {datatype.name} goes into {datatype.contents}, got {field.name}"
+            )
+    values = getattr(contents, datatype.contents)
+    count = element_count(shape, tensor=tensor)
+    if len(values) != count:
+        raise TensorError(
+            f"tensor '{tensor}': expected {count} elements for shape {list(shape)}, "
+            f"got {len(values)}"
+        )
+    if not datatype.size:
+        elements = np.empty(count, dtype=object)
+        elements[:] = list(values)
+        return elements.reshape(shape)
+    try:
+        return np.array(list(values), dtype=datatype.dtype).reshape(shape)
+    except OverflowError:
+        raise TensorError(
+            f"tensor '{tensor}': a value does not fit {datatype.name}: "
+            f"least {min(values)}, greatest {max(values)}"
+        ) from None
+
+
+def encode_contents(array: np.ndarray, datatype: Datatype, contents: InferTensorContents) -> None:
+    """Put the elements of `array` into the typed field of its datatype, which must have one."""
+    if datatype.contents is None:
+        message = f"{datatype.name} has no typed contents"
+        raise ValueError(message)
+    getattr(contents, datatype.contents).extend(array.ravel().tolist())

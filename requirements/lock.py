@@ -1,0 +1,38 @@
+"""Resolve the dependencies into run.lock, dev.lock and examples.lock (`make lock`).
+
+Every file is pinned by hash, for every platform and Python from 3.11 on, and names no index: the
+installation's own settings say where packages come from.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+COMMAND = (
+    *("uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11"),
+    *("--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-annotate"),
+    *("--no-header", "--quiet", "--upgrade"),
+)
+LOCKS: dict[str, tuple[str, ...]] = {
+    # The project itself is built without isolation, by what the lock has.
+    "dev.lock": ("--group", "build", "--group", "dev"),
+    "run.lock": ("--group", "build", "--constraint", "requirements/dev.lock"),
+    "examples.lock": ("--group", "examples", "--constraint", "requirements/dev.lock"),
+}
+
+
+def main() -> None:
+    for name, options in LOCKS.items():
+        target = HERE / name
+        target.unlink(missing_ok=True)
+        command = [*COMMAND, *options, "--output-file", str(target)]
+        subprocess.run(command, check=True, cwd=ROOT)
+        sys.stdout.write(f"requirements/{name}\n")
+
+
+if __name__ == "__main__":
+    main()

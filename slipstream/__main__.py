@@ -1,0 +1,30 @@
+"""`slipstream` and `python -m slipstream`.
+
+Commands that become processes read their own arguments and start at once: Typer alone, with what
+it imports, takes a third of the second within which `up` has to answer.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+
+PROCESSES: Mapping[str, str] = {
+    "up": "slipstream.commands.up",
+    "gateway": "slipstream.commands.gateway",
+    "inference-server": "slipstream.commands.inference_server",
+}
+
+
+def main() -> None:
+    """Run the command line; exits with one of `slipstream.failures.ExitStatus`."""
+    noun = sys.argv[1] if len(sys.argv) > 1 else ""
+    if noun in PROCESSES:
+        import_module(PROCESSES[noun]).main(sys.argv[2:])
+    else:
+        import_module("slipstream.cli").build(called=noun)(prog_name="slipstream")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The first level of the command line. A noun's module is imported only when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import version
+
+import typer
+
+NOUNS: Mapping[str, str] = {
+    "up": "Run everything on this machine: gateway, inference servers, and at first a demo.",
+    "models": "The model store: add, list, show, verify, label, remove, serve, unserve.",
+    "flows": "Flows: create, list, show.",
+    "deployments": "Deployments: create, list, show.",
+    "keys": "API keys: create, list, deactivate, activate, delete.",
+    "doctor": "Find out what is wrong here, and how to mend it.",
+    "gateway": "Run a gateway alone.",
+    "inference-server": "Run an inference server alone.",
+}
+
+_EPILOG = """
+[bold]Exit status[/]: 0 done; 1 refused, or something is wrong; 2 wrong command line;
+3 impossible here: a port in use, a state folder or a database that cannot be used.
+
+[bold]--json[/] puts exactly one JSON document on stdout; of a failure it is
+{"error": {"code": …, "message": …}}. Everything else goes to stderr.
+"""
+
+
+def build(*, called: str) -> typer.Typer:
+    """Return the application, complete for the noun that is called; the others have their help."""
+    application = typer.Typer(
+        help="Deploy flows and ONNX models behind API endpoints.",
+        epilog=_EPILOG,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    application.callback()(_first_level)
+    for noun, text in NOUNS.items():
+        if noun == called:
+            import_module(f"slipstream.commands.{noun}").register(application, noun, text)
+        else:
+            application.command(noun, help=text)(_not_called)
+    return application
+
+
+def _first_level(
+    *, show_version: bool = typer.Option(False, "--version", help="Print the version and exit.")
+) -> None:
+    if show_version:
+        typer.echo(version("slipstream"))
+        raise typer.Exit
+
+
+def _not_called() -> None:
+    """Stand for a noun in the list of commands."""

@@ -1,0 +1,105 @@
+"""`slipstream flows`: flows as JSON files."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+import typer
+
+from gateway.errors import GatewayError
+from gateway.flows.schemas import FlowIn, FlowOut, FlowPage
+from protos.errors import ErrorCode
+from slipstream import options
+from slipstream.session import checked, open_session
+from slipstream.terminal import facts, table
+
+commands = typer.Typer(no_args_is_help=True)
+
+
+def register(application: typer.Typer, noun: str, text: str) -> None:
+    """Add the commands."""
+    application.add_typer(commands, name=noun, help=text)
+
+
+@commands.command("create")
+def create(
+    file: Annotated[
+        typer.FileBinaryRead,
+        typer.Argument(help="The flow as JSON; - reads it from stdin.", metavar="FILE"),
+    ],
+    *,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Check a flow and save it.
+
+    [dim]slipstream flows create flow.json[/]
+    """
+    with open_session(state, as_json=as_json) as session:
+        new = checked(FlowIn, **_document(file.read()))
+        flow = session.run(session.workspace.flows.create(session.profile_id, new.draft()))
+        made = f"Flow '{flow.name}' {flow.id} is saved."
+        call = f"Deploy it with: slipstream deployments create --flow {flow.id} --mode fast"
+        session.terminal.show(FlowOut.of(flow), made, call)
+
+
+@commands.command("list")
+def list_flows(
+    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+) -> None:
+    """List the flows, newest first."""
+    with open_session(state, as_json=as_json) as session:
+        flows = session.workspace.flows
+        page = FlowPage.of(session.everything(lambda at: flows.page(session.profile_id, at)))
+        rows = [(flow.id, flow.name, _models(flow), flow.updated_at) for flow in page.items]
+        none = "There are no flows: save one with `slipstream flows create FILE`."
+        columns = ("id", "name", "models", "changed")
+        session.terminal.show(page, table(columns, rows, empty=none))
+
+
+@commands.command("show")
+def show(
+    flow_id: Annotated[str, typer.Argument(help="Id of the flow.", metavar="ID")],
+    *,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Show one flow."""
+    with open_session(state, as_json=as_json) as session:
+        row = session.run(session.workspace.flows.get(session.profile_id, flow_id))
+        flow = FlowOut.of(row)
+        nodes = [
+            (node["id"], node["type"], _targets(flow, node["id"]), orjson.dumps(node["config"]))
+            for node in flow.nodes
+        ]
+        session.terminal.show(
+            flow,
+            facts(id=flow.id, name=flow.name, created=flow.created_at, changed=flow.updated_at),
+            "",
+            table(
+                ("node", "type", "goes to", "config"),
+                [(*cells, config.decode()) for *cells, config in nodes],
+                empty="It has no nodes.",
+            ),
+        )
+
+
+def _document(content: bytes) -> dict[str, object]:
+    try:
+        document = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise GatewayError(ErrorCode.INVALID_JSON, f"the file is no JSON: {error}") from None
+    if not isinstance(document, dict):
+        message = "the file: expected a JSON object with `name`, `nodes` and `edges`"
+        raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
+    return document
+
+
+def _models(flow: FlowOut) -> list[str]:
+    inferences = (node["config"] for node in flow.nodes if node["type"] == "inference")
+    return [f"{config['model']} ({config.get('version', 'latest')})" for config in inferences]
+
+
+def _targets(flow: FlowOut, node_id: str) -> list[str]:
+    return [edge["target"] for edge in flow.edges if edge["source"] == node_id]

@@ -1,0 +1,65 @@
+"""`slipstream up`: everything, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+
+from slipstream.failures import reported
+from slipstream.settings import Options, add_options, add_up_options
+from slipstream.supervisor.launch import launch
+
+_DESCRIPTION = """\
+Run everything on this machine: gateway and inference servers.
+
+REST listens at once and answers 503 until everything is ready. On the first start
+there is an administrator, a demo model with flow, deployment and API key, and a curl
+line to try it with. Ctrl-C or SIGTERM drains and stops; a second one stops at once.
+
+    slipstream up
+    slipstream up --port 9080 --grpc-port 9081 --state /tmp/second --no-demo
+"""
+_EPILOG = """\
+exit status: 0 after a stop that was asked for, 1 when something broke, 2 for a wrong command
+line, 3 where it cannot run: a port in use, a state folder or a database that cannot be used
+"""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Start, watch and drain the processes of one machine."""
+    started_at = time.monotonic()
+    given = _parser().parse_args(arguments)
+    options = Options(
+        host=given.host,
+        port=given.port,
+        grpc_port=given.grpc_port,
+        state=given.state.absolute(),
+        workers=given.workers,
+    )
+    with reported(as_json=given.json):
+        launched = launch(options)
+        # A second's worth of imports, while the gateways already start.
+        from slipstream.announcer import Announcer  # noqa: PLC0415
+
+        announcer = Announcer(as_json=given.json, started_at=started_at)
+        announcer.step(
+            "slipstream", f"listens at {options.url} (REST) and on port {options.grpc_port} (gRPC)"
+        )
+        announcer.step("slipstream", f"keeps its state in {options.state}")
+
+        from slipstream.supervisor.supervisor import supervise  # noqa: PLC0415
+
+        supervise(launched, announcer, demo=not given.no_demo)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "slipstream up",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_options(parser)
+    add_up_options(parser)
+    return parser

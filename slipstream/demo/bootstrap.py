@@ -1,0 +1,96 @@
+"""The first start: what a fresh installation is given, so that there is something to call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from typing import Any
+
+from gateway.deployments.modes import DeploymentSettings, ExecutionMode
+from gateway.errors import GatewayError
+from gateway.flows.schemas import FlowIn
+from gateway.storage.paging import PageRequest
+from protos.errors import ErrorCode
+from slipstream.announcer import Announcer
+from slipstream.workspace import Workspace
+
+_MODEL = "iris"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demo:
+    """What was made, with the key that is shown once."""
+
+    deployment_id: str
+    flow_id: str
+    key: str
+    input_data: Mapping[str, Any]
+    """The test data of the flow. Any: a JSON object."""
+
+
+async def first_start(workspace: Workspace, announcer: Announcer, *, demo: bool) -> Demo | None:
+    """Say who the administrator is and, with `demo`, make a demo; nothing on later starts.
+
+    A start that was cut off in the middle is made good by the next one.
+    """
+    profile = workspace.profile
+    draft = FlowIn.model_validate_json(files("slipstream.demo").joinpath("flow.json").read_bytes())
+    if not await _is_fresh(workspace, draft.name):
+        return None
+    announcer.step("administrator", f"{profile.email}, role {profile.role}; it has no password yet")
+    if not demo:
+        return None
+    announcer.step("demo", "looking at the model before it is published", "dim")
+    version = await _model_version(workspace)
+    announcer.step("demo", f"model {_MODEL}, version {version}")
+    flow_id = await _flow(workspace, draft)
+    announcer.step("demo", f"flow '{draft.name}' {flow_id}")
+    deployed = await workspace.deployments.create(
+        profile.id,
+        flow_id,
+        DeploymentSettings(name=draft.name, execution_mode=ExecutionMode.FAST),
+    )
+    announcer.step("demo", f"fast deployment {deployed.row.id}, and an API key for it")
+    await workspace.fleet.serve_flow(profile.id, flow_id)
+    if deployed.key is None:  # somebody made one at this very moment, and was shown it
+        return None
+    return Demo(
+        deployment_id=deployed.row.id,
+        flow_id=flow_id,
+        key=deployed.key.plain,
+        input_data=_test_data(draft),
+    )
+
+
+async def _is_fresh(workspace: Workspace, flow_name: str) -> bool:
+    """Whether there is no more than what a first start that was cut off leaves."""
+    request, profile_id = PageRequest(), workspace.profile.id
+    keys = await workspace.keys.page(profile_id, request)
+    deployments = await workspace.deployments.page(profile_id, request)
+    flows = await workspace.flows.page(profile_id, request)
+    foreign = [flow for flow in flows.items if flow.name != flow_name]
+    return not (keys.items or deployments.items or foreign)
+
+
+async def _model_version(workspace: Workspace) -> int:
+    try:
+        return await workspace.models.resolve(_MODEL)
+    except GatewayError as error:
+        if error.code != ErrorCode.NOT_FOUND:
+            raise
+    with as_file(files("slipstream.demo").joinpath("iris.onnx")) as model:
+        return (await workspace.models.publish(model, _MODEL)).version
+
+
+async def _flow(workspace: Workspace, draft: FlowIn) -> str:
+    flows = await workspace.flows.page(workspace.profile.id, PageRequest())
+    for flow in flows.items:
+        return flow.id
+    return (await workspace.flows.create(workspace.profile.id, draft.draft())).id
+
+
+def _test_data(draft: FlowIn) -> Mapping[str, Any]:
+    inputs = (node for node in draft.nodes if node["type"] == "api_input")
+    data: Mapping[str, Any] = next(inputs)["config"]["test_data"]
+    return data

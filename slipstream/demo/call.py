@@ -1,0 +1,65 @@
+"""A call of the demo: as a curl line for people, and made once before the line is shown."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_PATIENCE_SECONDS = 60.0
+_PAUSE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoCall:
+    """One trigger call."""
+
+    host: str
+    port: int
+    deployment_id: str
+    key: str
+    input_data: Mapping[str, Any]
+    """Any: the test data of a flow is any JSON object."""
+
+    @property
+    def path(self) -> str:
+        """The path of the trigger."""
+        return f"/node/deployment-trigger/{self.deployment_id}/"
+
+    def curl(self) -> str:
+        """Return the call as one line for a shell."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        words = ["curl", "-sS", "-X", "POST", f"http://{host}:{self.port}{self.path}"]
+        for name, value in self._headers().items():
+            words += ["-H", f"{name}: {value}"]
+        return shlex.join([*words, "-d", self._body()])
+
+    async def answered(self) -> bool:
+        """Make the call until it is answered with 200; return False if that takes a minute."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while await asyncio.to_thread(self._status) != http.HTTPStatus.OK:
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return True
+
+    def _status(self) -> int | None:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
+        try:
+            connection.request("POST", self.path, self._body(), self._headers())
+            return connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+
+    def _headers(self) -> dict[str, str]:
+        return {"X-API-Key": self.key, "Content-Type": "application/json"}
+
+    def _body(self) -> str:
+        return json.dumps({"input_data": self.input_data})

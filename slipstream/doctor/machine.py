@@ -1,0 +1,102 @@
+"""Checks of the machine: threads, locale, installed versions, ports."""
+
+from __future__ import annotations
+
+import http.client
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from gateway.settings import Settings
+from inference_server.runtime import locale, threads
+from slipstream.doctor.finding import Finding, good, warning, wrong
+from slipstream.settings import Options
+from slipstream.supervisor import ports
+from slipstream.supervisor.state_folder import Holder, holder
+
+_LIBRARIES = (
+    "onnxruntime",
+    "onnx",
+    "numpy",
+    "grpcio",
+    "protobuf",
+    "fastapi",
+    "uvicorn",
+    "sqlalchemy",
+    "pydantic",
+)
+_PATIENCE_SECONDS = 5.0
+
+
+def check_machine(settings: Settings) -> Iterator[Finding]:
+    """Look at what the machine and the installation offer."""
+    yield _versions()
+    yield good("threads", f"{threads.plan()}; inference servers share them")
+    yield _locale()
+    yield good("broker", "none is needed: this version calls models without a queue")
+    yield from _ports(settings)
+    if settings.anonymous_v2:
+        yield warning(
+            "anonymous access",
+            "SLIPSTREAM_ANONYMOUS_V2 opens /v2 and the gRPC front door to all on this machine",
+            "unset it unless clients really cannot send a key",
+        )
+
+
+def _versions() -> Finding:
+    found, missing = [f"python {platform.python_version()}"], []
+    for library in _LIBRARIES:
+        try:
+            found.append(f"{library} {version(library)}")
+        except PackageNotFoundError:
+            missing.append(library)
+    if missing:
+        return wrong("versions", f"not installed: {', '.join(missing)}", "run `make setup` again")
+    return good("versions", ", ".join(found))
+
+
+def _locale() -> Finding:
+    if locale.installed():
+        return good("locale", f"{locale.STRING_NORMALIZER} is there")
+    return warning(
+        "locale",
+        f"{locale.STRING_NORMALIZER} is missing: models that normalise strings do not load",
+        f"apt-get install locales && localedef -i en_US -f UTF-8 {locale.STRING_NORMALIZER}",
+    )
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    running = holder(settings.state)
+    if running:
+        yield _readiness(running)
+        return
+    for name, port in (("REST port", settings.port), ("gRPC port", settings.grpc_port)):
+        trouble = ports.in_use(settings.host, port)
+        if trouble:
+            yield wrong(name, trouble, "or set SLIPSTREAM_PORT and SLIPSTREAM_GRPC_PORT")
+        else:
+            yield good(
+                name, f"{port} on {settings.host} is free; nothing runs on this state folder"
+            )
+
+
+def _readiness(running: Holder) -> Finding:
+    where = f"`slipstream up` (process {running.pid}) on port {running.port}"
+    host = Options(
+        host=running.host, port=running.port, grpc_port=running.grpc_port, state=Path()
+    ).reachable_host
+    connection = http.client.HTTPConnection(host, running.port, timeout=_PATIENCE_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        body = answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return wrong(
+            "gateway", f"{where} does not answer: {error}", "look into its log; restart it"
+        )
+    finally:
+        connection.close()
+    if answer.status != http.HTTPStatus.OK:
+        return warning("gateway", f"{where} is not ready: {body}", "wait, or look into its log")
+    return good("gateway", f"{where} is ready; the gRPC front door is on {running.grpc_port}")

@@ -1,0 +1,53 @@
+"""How a command fails: one clear line, a stable code, and an exit status that means something."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+from gateway.errors import GatewayError
+from gateway.storage.errors import StorageError
+from model_store.errors import StoreError
+
+
+class ExitStatus(IntEnum):
+    """What the exit status of every command says; the same list is in `slipstream --help`."""
+
+    OK = 0
+    """It is done."""
+    REFUSED = 1
+    """It cannot be done as asked; for `doctor`: something is wrong."""
+    USAGE = 2
+    """The command line is wrong."""
+    UNUSABLE = 3
+    """It cannot be done here: a port in use, a folder or a database that cannot be used."""
+
+
+class UnusableError(Exception):
+    """Something that a command needs from this machine is missing, taken or damaged."""
+
+
+@contextmanager
+def reported(*, as_json: bool) -> Iterator[None]:
+    """Turn the failures that people can mend into one line on stderr and an exit status.
+
+    With `as_json` stdout gets `{"error": {"code", "message"}}` as its one document, too.
+    Anything else is a bug and keeps its traceback.
+    """
+    try:
+        yield
+    except (GatewayError, StoreError) as error:
+        _fail(ExitStatus.REFUSED, str(error.code), error.message, as_json=as_json)
+    except (UnusableError, StorageError) as error:
+        _fail(ExitStatus.UNUSABLE, "unusable", str(error), as_json=as_json)
+
+
+def _fail(status: ExitStatus, code: str, message: str, *, as_json: bool) -> None:
+    line = " ".join(message.split())
+    sys.stderr.write(f"slipstream: {line}\n")
+    if as_json:
+        sys.stdout.write(json.dumps({"error": {"code": code, "message": line}}) + "\n")
+    sys.exit(status)

@@ -1,0 +1,86 @@
+"""One command's work: the workspace opened, its coroutines run, its failures reported."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.errors import GatewayError
+from gateway.storage.errors import StorageError
+from gateway.storage.paging import Page, PageRequest
+from protos.errors import ErrorCode
+from slipstream.failures import reported
+from slipstream.supervisor.state_folder import prepare
+from slipstream.terminal import Terminal
+from slipstream.workspace import Workspace, open_workspace, read_settings
+from telemetry import logs
+
+T = TypeVar("T")
+Schema = TypeVar("Schema", bound=BaseModel)
+
+_AT_A_TIME = 200
+
+
+class Session:
+    """What a command has: the workspace, a loop for its services, and a terminal."""
+
+    def __init__(self, workspace: Workspace, runner: asyncio.Runner, terminal: Terminal) -> None:
+        self.workspace = workspace
+        self.terminal = terminal
+        self.profile_id = workspace.profile.id
+        self._runner = runner
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what the coroutine returns. Any: nothing is sent into it."""
+        try:
+            return self._runner.run(work)
+        except (SQLAlchemyError, OSError) as error:
+            reason = str(error).partition("\n")[0]
+            raise StorageError(f"the database or the store failed: {reason}") from error
+
+    def everything(self, page: Callable[[PageRequest], Awaitable[Page[T]]]) -> Page[T]:
+        """Return all pages as one."""
+        return self.run(_all_pages(page))
+
+
+@contextmanager
+def open_session(state: Path, *, as_json: bool) -> Iterator[Session]:
+    """Open the workspace of a state folder for one command; report what goes wrong in it."""
+    with reported(as_json=as_json), asyncio.Runner() as runner:
+        settings = read_settings(state=state.absolute())
+        prepare(settings.state)
+        logs.configure("warning", process="slipstream")
+        opened = open_workspace(settings)
+        workspace = runner.run(opened.__aenter__())
+        try:
+            yield Session(workspace, runner, Terminal(as_json=as_json))
+        finally:
+            runner.run(opened.__aexit__(None, None, None))
+
+
+def checked(schema: type[Schema], **values: object) -> Schema:
+    """Return the values as the REST API would take them, or raise VALIDATION_FAILED."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the document"
+        message = f"{field}: {first['msg']}, got {first['input']!r}"
+        raise GatewayError(ErrorCode.VALIDATION_FAILED, message) from None
+
+
+async def _all_pages(page: Callable[[PageRequest], Awaitable[Page[T]]]) -> Page[T]:
+    items: list[T] = []
+    cursor = None
+    while True:
+        part = await page(PageRequest(limit=_AT_A_TIME, cursor=cursor))
+        items += part.items
+        cursor = part.next_cursor
+        if cursor is None:
+            return Page(items=items, next_cursor=None)

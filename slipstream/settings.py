@@ -1,0 +1,129 @@
+"""What `up` and `gateway` are asked for, and the environments that carry it to the children."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+_YES = frozenset({"1", "true", "yes", "on"})
+_HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Where to listen and where to keep everything."""
+
+    host: str
+    port: int
+    """Of REST."""
+    grpc_port: int
+    """Of the gRPC front door."""
+    state: Path
+    """Absolute."""
+    workers: int = 1
+    """Gateway processes."""
+
+    @property
+    def reachable_host(self) -> str:
+        """The host by which this machine reaches what listens on `host`."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+
+    @property
+    def url(self) -> str:
+        """The URL of REST, as this machine reaches it."""
+        host = self.reachable_host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `up` and `gateway` have in common; each option's default is its variable."""
+    add = parser.add_argument
+    add(
+        "--host",
+        default=os.environ.get("SLIPSTREAM_HOST", "127.0.0.1"),
+        help="address to listen on (SLIPSTREAM_HOST, 127.0.0.1)",
+    )
+    add(
+        "--port",
+        type=_port,
+        default=os.environ.get("SLIPSTREAM_PORT", "8080"),
+        help="port of REST (SLIPSTREAM_PORT, 8080)",
+    )
+    add(
+        "--grpc-port",
+        type=_port,
+        metavar="PORT",
+        default=os.environ.get("SLIPSTREAM_GRPC_PORT", "8081"),
+        help="port of the gRPC front door (SLIPSTREAM_GRPC_PORT, 8081)",
+    )
+    add(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        default=os.environ.get("SLIPSTREAM_STATE", ".slipstream"),
+        help="folder with everything that is remembered (SLIPSTREAM_STATE, .slipstream)",
+    )
+
+
+def add_up_options(parser: argparse.ArgumentParser) -> None:
+    """Add what only `up` has."""
+    add = parser.add_argument
+    add(
+        "--workers",
+        type=_workers,
+        metavar="N",
+        default=os.environ.get("SLIPSTREAM_WORKERS", "1"),
+        help="gateway processes; one a core is the useful maximum (SLIPSTREAM_WORKERS, 1)",
+    )
+    add(
+        "--no-demo",
+        action="store_true",
+        default=os.environ.get("SLIPSTREAM_NO_DEMO", "").lower() in _YES,
+        help="make no demo on the first start (SLIPSTREAM_NO_DEMO)",
+    )
+    add("--json", action="store_true", help="print one JSON document when ready, for scripts")
+
+
+def gateway_environment(options: Options) -> dict[str, str]:
+    """Return our environment with `options` in it: all other settings pass through it as well."""
+    return {
+        **os.environ,
+        "SLIPSTREAM_HOST": options.host,
+        "SLIPSTREAM_PORT": str(options.port),
+        "SLIPSTREAM_GRPC_PORT": str(options.grpc_port),
+        "SLIPSTREAM_STATE": str(options.state),
+        "SLIPSTREAM_WORKERS": str(options.workers),
+    }
+
+
+def log_level() -> str:
+    """Return the level of the log lines below `up`, unless it is set.
+
+    On a terminal `up` itself says what happens; elsewhere the lines are what is collected.
+    """
+    default = "warning" if sys.stderr.isatty() else "info"
+    return os.environ.get("SLIPSTREAM_LOG_LEVEL", default)
+
+
+def inference_environment(**settings: object) -> dict[str, str]:
+    """Return our environment with settings of inference servers that it does not set itself."""
+    given = {f"SLIPSTREAM_INFERENCE_{name.upper()}": str(value) for name, value in settings.items()}
+    return {**given, **os.environ}
+
+
+def _port(text: str) -> int:
+    return _between(1, _HIGHEST_PORT, text)
+
+
+def _workers(text: str) -> int:
+    return _between(1, 256, text)
+
+
+def _between(least: int, most: int, text: str) -> int:
+    if not (text.isdecimal() and least <= int(text) <= most):
+        message = f"expected a whole number from {least} to {most}, got '{text}'"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)

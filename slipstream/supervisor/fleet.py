@@ -1,0 +1,199 @@
+"""The inference servers: rows of the database that ask for processes, and processes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.fleet.states import Phase, State
+from gateway.fleet.store import FleetStore
+from gateway.settings import Settings
+from gateway.storage.changes import ChangeFeed, Kind
+from gateway.storage.tables import InferenceServer
+from inference_server.runtime.threads import plan
+from slipstream.announcer import Announcer
+from slipstream.settings import inference_environment
+from slipstream.supervisor.keeper import Keeper, StatusLine
+from slipstream.supervisor.memory import memory_of
+from slipstream.supervisor.process import Child, Lifeline
+from slipstream.supervisor.reports import Reports
+
+_WEIGH_SECONDS = 5.0
+_FLUSH_SECONDS = 2.0
+_PAUSE_SECONDS = 0.5
+
+
+class Fleet:
+    """Keeps a process for each row that wants one, and each row up to date."""
+
+    def __init__(
+        self,
+        *,
+        store: FleetStore,
+        feed: ChangeFeed,
+        settings: Settings,
+        sockets: Path,
+        lifeline: Lifeline,
+        announcer: Announcer,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._sockets = sockets
+        self._lifeline = lifeline
+        self._announcer = announcer
+        self._keeper = Keeper(self._spawn, self)
+        self._reports = Reports(store)
+        self._servers: dict[str, InferenceServer] = {}
+        self._unsettled: set[str] = set()
+        self._settled = asyncio.Event()
+        self._restarts: Counter[str] = Counter()
+        self._numbers = count(1)
+        self._weights: dict[str, int] = {}
+        self._wishes_changed = asyncio.Event()
+        self._weigh_now = asyncio.Event()
+        feed.subscribe(Kind.INFERENCE_SERVER, lambda _: self._wishes_changed.set())
+
+    async def run(self) -> None:
+        """Look after the inference servers until cancelled."""
+        await asyncio.gather(
+            self._follow_wishes(), self._keeper.run(), self._reports.run(), self._weigh()
+        )
+
+    async def settled(self) -> Sequence[str]:
+        """Wait until every wanted server is ready or has failed; return the models, each once."""
+        await self._settled.wait()
+        return sorted({server.model for server in self._servers.values()})
+
+    async def drain(self, grace: float) -> None:
+        """Let every server finish its calls and go, and have it written down while `run` runs."""
+        await self._keeper.drain(grace)
+        await self._reports.flush(_FLUSH_SECONDS)
+
+    def kill(self) -> None:
+        """End every server at once."""
+        self._keeper.kill()
+
+    def spawned(self, key: str, child: Child) -> None:
+        """A process is on its way up."""
+        self._unsettled.add(key)
+        self._tell(key, f"process {child.pid}", "dim")
+        self._reports.add(
+            key,
+            state=State.BOOTING,
+            phase=Phase.SPAWNING,
+            pid=child.pid,
+            address=None,
+            metrics_address=None,
+            restarts=self._restarts[key],
+        )
+
+    def said(self, key: str, line: StatusLine) -> None:
+        """A server has reported where it listens or how far it is."""
+        match line["event"]:
+            case "listening":
+                addresses = (line["address"], line.get("metrics_address"))
+                self._reports.add(key, address=addresses[0], metrics_address=addresses[1])
+            case "phase":
+                self._tell(key, str(line["phase"]), "dim")
+                self._reports.add(key, state=State.BOOTING, phase=Phase(line["phase"]))
+            case "ready":
+                seconds = float(line["boot_seconds"])
+                self._tell(key, f"ready after {seconds:.2f} s", "green")
+                self._reports.add(key, state=State.READY, boot_seconds=seconds)
+                self._settle(key)
+                self._weigh_now.set()
+            case "failed":
+                self._tell(key, f"failed: {line['message']}", "red")
+                self._reports.add(key, state=State.FAILED, reason=str(line["message"]))
+                self._settle(key)
+            case "draining":
+                self._reports.add(key, state=State.DRAINING)
+
+    def exited(self, key: str, *, asked: bool, how: str, retry_in: float) -> None:
+        """A process has ended."""
+        self._weights.pop(key, None)
+        if asked:
+            self._tell(key, "stopped", "dim")
+            self._restarts.pop(key, None)
+            self._reports.add(key, state=State.STOPPED, reason=None)
+        else:
+            self._tell(key, f"{how}; started again in {retry_in:.1f} s", "red")
+            self._restarts[key] += 1
+            self._reports.add(
+                key,
+                state=State.BOOTING,
+                phase=Phase.SPAWNING,
+                pid=None,
+                address=None,
+                metrics_address=None,
+                memory_bytes=None,
+                restarts=self._restarts[key],
+                reason=f"the process {how}",
+            )
+
+    def forgotten(self, key: str) -> None:
+        """Nothing runs and nothing should: also said of what had crashed and waited."""
+        self._reports.add(key, state=State.STOPPED, reason=None)
+        self._restarts.pop(key, None)
+        self._servers.pop(key, None)
+        self._settle(key)
+
+    def _spawn(self, key: str) -> Child:
+        server = self._servers[key]
+        # A new name each time: a server that drains removes its own socket, not its successor's.
+        socket = self._sockets / f"{key[:8]}-{next(self._numbers)}.sock"
+        command = [sys.executable, "-m", "inference_server", "--store", str(self._settings.models)]
+        command += ["--model", server.model, "--version", str(server.version)]
+        return Child.spawn(
+            [*command, "--socket", str(socket)],
+            lifeline=self._lifeline,
+            environment=inference_environment(
+                threads=plan(servers=len(self._servers)).intra_op,
+                max_message_bytes=self._settings.max_body_bytes,
+                grace_seconds=self._settings.drain_seconds,
+                log_level=self._settings.log_level,
+            ),
+        )
+
+    async def _follow_wishes(self) -> None:
+        while True:
+            await self._wishes_changed.wait()
+            self._wishes_changed.clear()
+            try:
+                wanted = await self._store.wanted()
+            except (SQLAlchemyError, OSError):  # the feed has said so already
+                self._wishes_changed.set()
+                await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            self._unsettled |= {server.id for server in wanted} - self._servers.keys()
+            self._servers |= {server.id: server for server in wanted}
+            self._keeper.want({server.id: server.generation for server in wanted})
+            self._settle()
+
+    async def _weigh(self) -> None:
+        while True:
+            self._weigh_now.clear()
+            for key, pid in self._keeper.pids.items():
+                weight = await asyncio.to_thread(memory_of, pid)
+                # What nobody would notice is not worth a write.
+                if weight and abs(weight - self._weights.get(key, 0)) > weight / 100:
+                    self._weights[key] = weight
+                    self._reports.add(key, memory_bytes=weight)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._weigh_now.wait(), _WEIGH_SECONDS)
+
+    def _settle(self, key: str | None = None) -> None:
+        self._unsettled.discard(key or "")
+        if not self._unsettled:
+            self._settled.set()
+
+    def _tell(self, key: str, text: str, style: str) -> None:
+        server = self._servers[key]
+        self._announcer.step(f"{server.model} {server.version}", text, style)

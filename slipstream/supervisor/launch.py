@@ -1,0 +1,83 @@
+"""The first moments of `up`: claim the state folder, bind the ports, start the gateways.
+
+Imports nothing that takes time: the gateways have to answer within a second.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from slipstream.settings import Options, gateway_environment, log_level
+from slipstream.supervisor import ports
+from slipstream.supervisor.process import Child, Lifeline
+from slipstream.supervisor.signals import StopSignals
+from slipstream.supervisor.state_folder import StateFolder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What is held from the first moment to the last."""
+
+    options: Options
+    signals: StopSignals
+    folder: StateFolder
+    lifeline: Lifeline
+    rest: socket.socket
+    """Listens; the gateways accept from it, and connections queue while none of them does."""
+    front_door: socket.socket
+    """Keeps the gRPC port from strangers while no gateway has it."""
+    gateways: Mapping[str, Child]
+    """The gateway processes by name."""
+
+    def spawn_gateway(self, _name: str) -> Child:
+        """Start one more gateway on the same ports."""
+        return _spawn_gateway(self.options, self.rest, self.lifeline)
+
+    def release(self) -> None:
+        """Give everything back. Children that still run end at once."""
+        self.lifeline.cut()
+        self.rest.close()
+        self.front_door.close()
+        self.folder.release()
+
+
+def launch(options: Options) -> Launch:
+    """Start what answers first.
+
+    Raises:
+        UnusableError: the state folder or a port cannot be used; nothing has been started then.
+    """
+    signals = StopSignals()
+    signals.install()
+    folder = StateFolder.claim(
+        options.state, host=options.host, port=options.port, grpc_port=options.grpc_port
+    )
+    rest = ports.listen(options.host, options.port)
+    front_door = ports.reserve(options.host, options.grpc_port)
+    lifeline = Lifeline()
+    gateways = {name: _spawn_gateway(options, rest, lifeline) for name in _names(options.workers)}
+    return Launch(
+        options=options,
+        signals=signals,
+        folder=folder,
+        lifeline=lifeline,
+        rest=rest,
+        front_door=front_door,
+        gateways=gateways,
+    )
+
+
+def _names(workers: int) -> list[str]:
+    return ["gateway"] if workers == 1 else [f"gateway {n}" for n in range(1, workers + 1)]
+
+
+def _spawn_gateway(options: Options, rest: socket.socket, lifeline: Lifeline) -> Child:
+    return Child.spawn(
+        [sys.executable, "-m", "gateway", "--listen-fd", str(rest.fileno())],
+        lifeline=lifeline,
+        inherit=[rest.fileno()],
+        environment={**gateway_environment(options), "SLIPSTREAM_LOG_LEVEL": log_level()},
+    )

@@ -1,0 +1,99 @@
+"""The two ports: bound by the supervisor, so that what is wrong is said once and in one line."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+
+from slipstream.failures import UnusableError
+
+_BACKLOG = 2048
+_PATIENCE_SECONDS = 1.0
+"""How long a busy port may need to become free: children of a killed supervisor take a moment."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens: connections queue from now on, whoever accepts them later.
+
+    Raises:
+        UnusableError: the port is taken, or the address is none of this machine's.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        bound = _socket(host, port)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(_address(host, port)[1])
+            bound.listen(_BACKLOG)
+        except OSError as error:
+            bound.close()
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise UnusableError(_explain(error, host, port)) from None
+            time.sleep(0.05)
+        else:
+            return bound
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """Return a socket that keeps the port for those who bind it with SO_REUSEPORT, and listens not.
+
+    gRPC servers share a port that way, and would share it with a stranger as silently.
+
+    Raises:
+        UnusableError: the port is taken, or the address is none of this machine's.
+    """
+    listen(host, port).close()
+    held = _socket(host, port)
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(_address(host, port)[1])
+    except OSError as error:
+        held.close()
+        raise UnusableError(_explain(error, host, port)) from None
+    return held
+
+
+def in_use(host: str, port: int) -> str | None:
+    """Return why the port cannot be listened on; None where it can."""
+    try:
+        with _socket(host, port) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(_address(host, port)[1])
+            probe.listen(1)
+    except OSError as error:
+        return _explain(error, host, port)
+    except UnusableError as error:
+        return str(error)
+    return None
+
+
+Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+
+
+def _address(host: str, port: int) -> tuple[int, Address]:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (socket.gaierror, UnicodeError):
+        message = f"cannot listen on '{host}': no address of that name; see --host"
+        raise UnusableError(message) from None
+    return family, address
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    return socket.socket(_address(host, port)[0], socket.SOCK_STREAM)
+
+
+def _explain(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} on {host} is in use: stop what listens there, or choose another with "
+            "--port (REST) and --grpc-port (gRPC)"
+        )
+    if error.errno == errno.EACCES:
+        return f"port {port} on {host} is not allowed to this user: choose one above 1023"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"cannot listen on '{host}': this machine does not have that address; see --host"
+    return f"cannot listen on {host}:{port}: {error.strerror}"

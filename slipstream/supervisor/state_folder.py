@@ -1,0 +1,126 @@
+"""The state folder, claimed by one running supervisor at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from slipstream.failures import UnusableError
+
+_LONGEST_SOCKET_FOLDER = 80
+"""A Unix socket's path may have 103 bytes on every system; the names in the folder take 20."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The supervisor that runs on a state folder, and where it listens."""
+
+    pid: int
+    host: str
+    port: int
+    grpc_port: int
+
+
+class StateFolder:
+    """A claimed state folder. The kernel ends the claim with the process, however that ends.
+
+    Attributes:
+        path: the folder, absolute.
+        sockets: an empty private folder with a path short enough for Unix sockets.
+    """
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+        self.sockets = _socket_folder(path / "run" / "sockets")
+
+    @classmethod
+    def claim(cls, path: Path, *, host: str, port: int, grpc_port: int) -> StateFolder:
+        """Make the folder if need be and claim it.
+
+        Raises:
+            UnusableError: it cannot be written, or another supervisor runs on it.
+        """
+        path = path.absolute()
+        with _written(path):
+            prepare(path)
+            (path / "run").mkdir(mode=0o700, exist_ok=True)
+            lock = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT, 0o600)
+        if not _locked(lock):
+            found = holder(path)
+            os.close(lock)
+            who = f" (process {found.pid}, port {found.port})" if found else ""
+            message = f"the state folder {path} is in use by another `slipstream up`{who}"
+            raise UnusableError(f"{message}: stop that, or choose another with --state")
+        mine = Holder(pid=os.getpid(), host=host, port=port, grpc_port=grpc_port)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, json.dumps(asdict(mine)).encode(), 0)
+        return cls(path, lock)
+
+    def release(self) -> None:
+        """End the claim and remove the sockets' folder."""
+        shutil.rmtree(self.sockets, ignore_errors=True)
+        os.ftruncate(self._lock, 0)
+        os.close(self._lock)
+
+
+def prepare(path: Path) -> None:
+    """Make the folder where it is missing, for its owner only: secrets are kept in it.
+
+    Raises:
+        UnusableError: it cannot be made.
+    """
+    with _written(path):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def holder(path: Path) -> Holder | None:
+    """Return the supervisor that runs on the folder; None where none does."""
+    try:
+        lock = os.open(_lock_file(path), os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        if _locked(lock):
+            return None
+        return Holder(**json.loads(os.read(lock, 4096)))
+    except (ValueError, TypeError):
+        return None  # it is starting this very moment
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"the state folder {path} cannot be written: {error.strerror}"
+        raise UnusableError(f"{message}; choose another with --state") from None
+
+
+def _lock_file(path: Path) -> Path:
+    return path / "run" / "supervisor.lock"
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _socket_folder(wished: Path) -> Path:
+    if len(os.fsencode(wished)) > _LONGEST_SOCKET_FOLDER:
+        return Path(tempfile.mkdtemp(prefix="slipstream-"))
+    shutil.rmtree(wished, ignore_errors=True)
+    wished.mkdir(mode=0o700)
+    return wished

@@ -1,0 +1,74 @@
+"""What is said once everything is ready: where it is, and on the first start how to try it."""
+
+from __future__ import annotations
+
+from slipstream.announcer import Announcer
+from slipstream.demo.bootstrap import Demo
+from slipstream.demo.call import DemoCall
+from slipstream.settings import Options
+from slipstream.supervisor.fleet import Fleet
+from slipstream.supervisor.gateways import GatewayWatcher
+
+
+class Welcome:
+    """Says it once.
+
+    Attributes:
+        demo: what the first start has made; None on every other start.
+    """
+
+    def __init__(self, options: Options, announcer: Announcer) -> None:
+        self.demo: Demo | None = None
+        self._options = options
+        self._announcer = announcer
+        self._told = False
+
+    async def when_ready(self, gateways: GatewayWatcher, fleet: Fleet) -> None:
+        """Wait until calls are answered, then tell."""
+        await gateways.ready()
+        await fleet.settled()
+        if self.demo:
+            await self._call(self.demo).answered()
+        self._announcer.step("slipstream", f"ready at {self._options.url}", "bold green")
+        if self._announcer.as_json:
+            self._announcer.document(self._document())
+        else:
+            self._tell_demo()
+            self._announcer.say(f"\nAPI documentation: {self._options.url}/docs")
+            self._announcer.say("Ctrl-C stops everything.", "dim")
+        self._told = True
+
+    def last_chance(self) -> None:
+        """On the way out: tell the demo's key if it has not been told. There is no other copy."""
+        if not self._told:
+            self._tell_demo()
+
+    def _tell_demo(self) -> None:
+        if self.demo:
+            self._announcer.say("\nTry it. The API key in this line is shown only now:\n", "bold")
+            self._announcer.say(self._call(self.demo).curl())
+
+    def _document(self) -> dict[str, object]:
+        options, demo = self._options, self.demo
+        return {
+            "url": options.url,
+            "grpc": f"{options.host}:{options.grpc_port}",
+            "docs": f"{options.url}/docs",
+            "state": str(options.state),
+            "demo": demo
+            and {
+                "deployment_id": demo.deployment_id,
+                "flow_id": demo.flow_id,
+                "key": demo.key,
+                "curl": self._call(demo).curl(),
+            },
+        }
+
+    def _call(self, demo: Demo) -> DemoCall:
+        return DemoCall(
+            host=self._options.reachable_host,
+            port=self._options.port,
+            deployment_id=demo.deployment_id,
+            key=demo.key,
+            input_data=demo.input_data,
+        )

@@ -1,0 +1,81 @@
+"""How commands answer: a table or a sentence for people, one JSON document for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from pydantic import BaseModel
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_WIDE = 250
+"""Columns where there is no terminal: what is piped on is not folded."""
+
+
+class Terminal:
+    """The two streams of a command."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        width = None if sys.stdout.isatty() else _WIDE
+        self._out = Console(highlight=False, width=width)
+        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def show(self, document: BaseModel | object, *views: RenderableType) -> None:
+        """Answer with `document` where JSON was asked for, else with the views in their order."""
+        if not self._as_json:
+            for view in views:
+                self._out.print(view, soft_wrap=isinstance(view, str | Text))
+        elif isinstance(document, BaseModel):
+            sys.stdout.write(document.model_dump_json() + "\n")
+        else:
+            sys.stdout.write(json.dumps(document) + "\n")
+
+    def note(self, text: str) -> None:
+        """Say something beside the answer."""
+        self._err.print(Text(text, "dim"))
+
+    @contextmanager
+    def busy(self, text: str) -> Iterator[None]:
+        """Say that something takes its time, with a moving sign where there is a terminal."""
+        if not self._err.is_terminal:
+            self._err.print(text)
+            yield
+            return
+        with self._err.status(text):
+            yield
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> Table | Text:
+    """Return the rows under their headings, or what to say where there are none."""
+    if not rows:
+        return Text(empty)
+    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        shown.add_column(column, no_wrap=column == "id", overflow="fold")
+    for row in rows:
+        shown.add_row(*(_cell(value) for value in row))
+    return shown
+
+
+def facts(**values: object) -> Table:
+    """Return names and values, one pair a line."""
+    shown = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    shown.add_column(style="bold")
+    shown.add_column(overflow="fold")
+    for name, value in values.items():
+        shown.add_row(name.replace("_", " "), _cell(value))
+    return shown
+
+
+def _cell(value: object) -> Text:
+    if isinstance(value, datetime):
+        return Text(value.astimezone().strftime("%Y-%m-%d %H:%M"))
+    if isinstance(value, list | tuple):
+        return Text(", ".join(str(item) for item in value) or "-")
+    return Text("-" if value is None or value == "" else str(value))

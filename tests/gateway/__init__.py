@@ -1,0 +1,1 @@
+"""The gateway's features, on SQLite and on PostgreSQL."""

@@ -1,0 +1,104 @@
+"""Both databases, a model store with real models, and an application with the feature routers."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.storage.database import Database
+from gateway.storage.migrate import migrate
+from gateway.storage.tables import Profile
+from model_store.store import Store
+from model_store.verification import Verifier
+from tests import onnx_models
+from tests.gateway.databases import PostgresDatabase, empty
+from tests.gateway.office import Office
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresDatabase]:
+    """A migrated PostgreSQL database for this session."""
+    database = PostgresDatabase()
+    database.create()
+    try:
+        asyncio.run(migrate(database.url))
+        yield database
+    finally:
+        database.drop()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    asyncio.run(migrate(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a migrated, empty database: everything below runs on both kinds."""
+    if request.param == "postgresql":
+        found: PostgresDatabase = request.getfixturevalue("postgres")
+        return found.url
+    path = tmp_path / "slipstream.db"
+    shutil.copy(request.getfixturevalue("sqlite_template"), path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    """An empty database."""
+    db = Database(url)
+    await empty(db)
+    yield db
+    await db.close()
+
+
+@pytest.fixture
+async def profile(database: Database) -> Profile:
+    """A user."""
+    row = Profile(email="ada@example.com", role="admin")
+    async with database.write() as session:
+        session.add(row)
+    return row
+
+
+@pytest.fixture(scope="session")
+def verifier() -> Verifier:
+    """The real one: it loads models in a child process."""
+    return Verifier([sys.executable, "-m", "inference_server.runtime.verify"])
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory, verifier: Verifier) -> Path:
+    """A model store to copy: `mlp` 1 and 2, `scaled` 1 (an optional input), `joined` 1 (no fast)."""
+    folder = tmp_path_factory.mktemp("shelf")
+    store = Store(folder / "store")
+    mlp = onnx_models.mlp(folder / "mlp.onnx")
+    for _ in range(2):
+        store.publish(mlp, "mlp", verify=verifier)
+    store.set_label("mlp", "stable", 1)
+    scaled = onnx_models.optional_input(folder / "scaled.onnx")
+    store.publish(scaled, "scaled", verify=verifier)
+    joined = onnx_models.sequence_input(folder / "joined.onnx")
+    store.publish(joined, "joined", verify=verifier)
+    return folder / "store"
+
+
+@pytest.fixture
+def store(shelf: Path, tmp_path: Path) -> Store:
+    """A model store of the test's own."""
+    return Store(Path(shutil.copytree(shelf, tmp_path / "models")))
+
+
+@pytest.fixture
+async def office(database: Database, store: Store, verifier: Verifier) -> AsyncIterator[Office]:
+    """Every feature, wired as a gateway wires it, behind HTTP."""
+    async with Office.open(database, store, verifier) as opened:
+        yield opened

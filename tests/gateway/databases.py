@@ -1,0 +1,67 @@
+"""Databases for tests: a fresh SQLite file each, and one PostgreSQL database, emptied each time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import asyncpg
+from sqlalchemy import text, update
+
+from gateway.storage.database import Database
+from gateway.storage.tables import ChangeCounter, Table
+
+SERVER = "postgresql://postgres@127.0.0.1:5432"
+
+
+class PostgresDatabase:
+    """One database of our own on the server, made and dropped."""
+
+    def __init__(self) -> None:
+        self.name = f"slipstream_test_{uuid4().hex[:12]}"
+        self.url = f"{SERVER}/{self.name}"
+
+    def create(self) -> None:
+        """Make the database."""
+        asyncio.run(self._run(f"CREATE DATABASE {self.name}"))
+
+    def drop(self) -> None:
+        """Drop the database, whoever is still connected."""
+        asyncio.run(self._run(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)"))
+
+    async def hang_up(self) -> None:
+        """Close every connection to the database, as a restart of the server does."""
+        await self._run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            f"WHERE datname = '{self.name}' AND pid <> pg_backend_pid()"
+        )
+
+    async def _run(self, statement: str) -> None:
+        connection = await asyncpg.connect(f"{SERVER}/postgres")
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+async def empty(db: Database) -> None:
+    """Delete every row, and start the numbers of changes again."""
+    async with db.write() as session:
+        for table in reversed(Table.metadata.sorted_tables):
+            if table is not ChangeCounter.__table__:
+                await session.execute(table.delete())
+        await session.execute(update(ChangeCounter).values(revision=0))
+
+
+@asynccontextmanager
+async def without_counter(db: Database) -> AsyncIterator[None]:
+    """Take away the table that the feed reads, and bring it back."""
+    async with db.write() as session:
+        await session.execute(text("ALTER TABLE change_counter RENAME TO away"))
+    try:
+        yield
+    finally:
+        async with db.write() as session:
+            await session.execute(text("ALTER TABLE away RENAME TO change_counter"))

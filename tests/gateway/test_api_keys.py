@@ -1,0 +1,164 @@
+"""API keys over HTTP, and the authenticator behind every route."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+
+from gateway.auth.authenticator import Authenticator
+from gateway.auth.keys import KeyHasher, mint
+from gateway.auth.profiles import administrator
+from gateway.errors import GatewayError
+from gateway.storage.changes import ChangeFeed
+from gateway.storage.database import Database
+from tests.gateway.office import PEPPER, Office
+
+KEYS = "/node/api-keys/"
+
+
+async def becomes(status: int, ask: Callable[[], Awaitable[httpx.Response]]) -> None:
+    """Ask until the answer has the status: the feed needs a moment."""
+    async with asyncio.timeout(5):
+        while (await ask()).status_code != status:
+            await asyncio.sleep(0.001)
+
+
+async def test_a_new_key_is_shown_once_and_masked_afterwards(office: Office) -> None:
+    user = await office.user()
+    made = await user.post(KEYS, json={"name": "phone"})
+    assert made.status_code == 201
+    key = made.json()["key"]
+    shown = (await user.get(f"{KEYS}{made.json()['id']}/")).json()
+    assert shown["masked"] == f"{key[:8]}********{key[-5:]}"
+    assert (shown["scope"], shown["state"]) == ("trigger", "active")
+    listed = await user.get(KEYS)
+    assert [item["name"] for item in listed.json()["items"]] == ["phone", "manager"]
+    assert key not in listed.text
+
+
+async def test_a_deactivated_key_is_refused_and_an_activated_one_works(office: Office) -> None:
+    user = await office.user()
+    made = (await user.post(KEYS, json={"name": "second", "scope": "manage"})).json()
+    second = office.client({"x-api-key": made["key"]})
+    assert (await second.get(KEYS)).status_code == 200
+    answer = await user.post(f"{KEYS}{made['id']}/deactivate/")
+    assert answer.json()["state"] == "deactivated"
+    await becomes(401, lambda: second.get(KEYS))
+    refused = await second.get(KEYS)
+    assert refused.json()["code"] == "api_key_deactivated"
+    assert refused.headers["www-authenticate"] == "ApiKey"
+    await user.post(f"{KEYS}{made['id']}/activate/")
+    await becomes(200, lambda: second.get(KEYS))
+
+
+async def test_a_deleted_key_is_unknown(office: Office) -> None:
+    user = await office.user()
+    made = (await user.post(KEYS, json={"name": "second", "scope": "manage"})).json()
+    second = office.client({"authorization": f"Bearer {made['key']}"})
+    assert (await second.get(KEYS)).status_code == 200
+    assert (await user.delete(f"{KEYS}{made['id']}/")).status_code == 204
+    await becomes(401, lambda: second.get(KEYS))
+    assert (await second.get(KEYS)).json()["code"] == "api_key_invalid"
+    assert (await user.get(f"{KEYS}{made['id']}/")).status_code == 404
+
+
+async def test_a_trigger_key_manages_nothing(office: Office) -> None:
+    user = await office.user()
+    made = (await user.post(KEYS, json={"name": "phone"})).json()
+    phone = office.client({"x-api-key": made["key"]})
+    refused = await phone.get(KEYS)
+    assert (refused.status_code, refused.json()["code"]) == (403, "api_key_forbidden")
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, "api_key_missing"),
+        ({"x-api-key": ""}, "api_key_missing"),
+        ({"x-api-key": "sk-EuT64********vsQa1"}, "api_key_invalid"),
+        ({"x-api-key": mint()}, "api_key_invalid"),
+        ({"authorization": "Basic YTpi"}, "api_key_missing"),
+        ({"authorization": "Bearer nonsense"}, "api_key_invalid"),
+    ],
+)
+async def test_what_is_no_key_is_answered_401(
+    office: Office, headers: dict[str, str], code: str
+) -> None:
+    answer = await office.client(headers).get(KEYS)
+    assert (answer.status_code, answer.json()["code"]) == (401, code)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"name": ""},
+        {"name": "a\x00b"},
+        {"name": "a", "scope": "root"},
+        {"name": "a", "unknown": 1},
+        {"name": "a", "deployments": []},
+        {"name": "a", "deployments": ["b8a7e4a2-0000-4000-8000-000000000000"]},
+        {"name": "a", "deployments": ["a\x00b"]},
+        {"name": "a", "scope": "manage", "deployments": ["x"]},
+    ],
+)
+async def test_keys_that_make_no_sense_are_refused(
+    office: Office, body: dict[str, object]
+) -> None:
+    user = await office.user()
+    answer = await user.post(KEYS, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+
+
+@pytest.mark.parametrize("key_id", ["nonsense", "%00", "b8a7e4a2-0000-4000-8000-000000000000"])
+async def test_ids_of_nothing_are_not_found(office: Office, key_id: str) -> None:
+    user = await office.user()
+    assert (await user.get(f"{KEYS}{key_id}/")).status_code == 404
+
+
+async def test_an_unknown_key_reaches_the_database_once(office: Office) -> None:
+    unknown = mint()
+    for _ in range(2):
+        with pytest.raises(GatewayError, match="unknown"):
+            await office.authenticator.authenticate(unknown)
+    await office.db.close()
+    with pytest.raises(GatewayError, match="unknown"):
+        await office.authenticator.authenticate(unknown)
+
+
+async def test_another_process_hears_of_a_deactivation(office: Office, url: str) -> None:
+    user = await office.user()
+    made = (await user.post(KEYS, json={"name": "phone"})).json()
+    elsewhere = Database(url)
+    feed = ChangeFeed(elsewhere, interval=0.01)
+    authenticator = Authenticator(elsewhere, KeyHasher(PEPPER), feed)
+    feed.start()
+    identity = await authenticator.authenticate(made["key"])
+    assert identity.key_id == made["id"]
+    await user.post(f"{KEYS}{made['id']}/deactivate/")
+    async with asyncio.timeout(5):
+        while authenticator.identify(made["key"]) is not None:
+            await asyncio.sleep(0.001)
+    with pytest.raises(GatewayError, match="deactivated"):
+        await authenticator.authenticate(made["key"])
+    await feed.stop()
+    await elsewhere.close()
+
+
+@pytest.mark.parametrize("key", ["", "short", "ü" * 49, "\ud800" * 49, "x" * 10_000])
+async def test_no_text_upsets_the_authenticator(office: Office, key: str) -> None:
+    assert office.authenticator.identify(key) is None
+    with pytest.raises(GatewayError):
+        await office.authenticator.authenticate(key)
+
+
+async def test_there_is_one_administrator_however_often_it_is_asked_for(
+    database: Database, url: str
+) -> None:
+    other = Database(url)
+    found = await asyncio.gather(*(administrator(db) for db in (database, other) * 3))
+    await other.close()
+    assert len({profile.id for profile in found}) == 1

@@ -1,0 +1,84 @@
+"""The cache in front of the database."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.errors import GatewayError
+from gateway.storage.cache import Cache
+from protos.errors import ErrorCode
+
+
+class _Source:
+    """Something slow: it counts its loads, and can be held up."""
+
+    def __init__(self) -> None:
+        self.loads: list[str] = []
+        self.value = "old"
+        self.asked = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def load(self, key: str) -> str:
+        self.loads.append(key)
+        value = self.value
+        self.asked.set()
+        await self.go_on.wait()
+        if key == "missing":
+            raise GatewayError(ErrorCode.NOT_FOUND, "there is none")
+        return value
+
+
+async def test_a_value_is_loaded_once_and_then_at_hand() -> None:
+    source = _Source()
+    cache = Cache(source.load)
+    assert cache.get("a") is None
+    assert await cache.find("a") == await cache.find("a") == cache.get("a") == "old"
+    assert source.loads == ["a"]
+
+
+async def test_a_refusal_is_remembered_until_something_changes() -> None:
+    source = _Source()
+    cache = Cache(source.load)
+    for _ in range(3):
+        with pytest.raises(GatewayError, match="there is none"):
+            await cache.find("missing")
+    assert source.loads == ["missing"]
+    cache.forget(lambda _: False)
+    with pytest.raises(GatewayError):
+        await cache.find("missing")
+    assert source.loads == ["missing", "missing"]
+
+
+async def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
+    source = _Source()
+    source.go_on.clear()
+    cache = Cache(source.load)
+    early = asyncio.create_task(cache.find("a"))
+    await source.asked.wait()
+    source.value = "new"
+    cache.forget(lambda value: value == "something else")
+    source.go_on.set()
+    assert await early == "old"
+    assert await cache.find("a") == "new"
+
+
+async def test_forgetting_one_leaves_the_others() -> None:
+    source = _Source()
+    cache = Cache(source.load)
+    await cache.find("a")
+    source.value = "new"
+    await cache.find("b")
+    cache.forget(lambda value: value == "old")
+    assert (cache.get("a"), cache.get("b")) == (None, "new")
+    cache.forget()
+    assert cache.get("b") is None
+
+
+async def test_the_least_used_go_first() -> None:
+    cache = Cache(_Source().load, size=2)
+    for key in ("a", "b", "a", "c"):
+        await cache.find(key)
+    assert [cache.get(key) for key in ("a", "b", "c")] == ["old", None, "old"]

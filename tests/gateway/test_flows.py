@@ -1,0 +1,86 @@
+"""Flows over HTTP."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.gateway.office import Office, flow_json
+
+FLOWS = "/node/flows/"
+
+
+async def test_a_flow_is_saved_and_read_back_as_it_was_sent(office: Office) -> None:
+    user = await office.user()
+    sent = flow_json()
+    sent["nodes"][0]["position"] = {"x": 1.5, "big": 10**30}
+    made = await user.post(FLOWS, json=sent)
+    assert made.status_code == 201
+    read = (await user.get(f"{FLOWS}{made.json()['id']}/")).json()
+    assert read == made.json()
+    assert {name: read[name] for name in sent} == sent
+
+
+async def test_what_was_read_can_be_sent_back(office: Office) -> None:
+    user = await office.user()
+    read = (await user.post(FLOWS, json=flow_json())).json()
+    read["name"] = "Renamed"
+    answer = await user.put(f"{FLOWS}{read['id']}/", json=read)
+    assert answer.status_code == 200
+    assert answer.json()["name"] == "Renamed"
+    assert answer.json()["updated_at"] > read["updated_at"]
+
+
+async def test_a_patch_changes_only_what_it_names(office: Office) -> None:
+    user = await office.user()
+    made = (await user.post(FLOWS, json=flow_json())).json()
+    renamed = await user.patch(f"{FLOWS}{made['id']}/", json={"name": "Renamed"})
+    assert renamed.json() == made | {"name": "Renamed", "updated_at": renamed.json()["updated_at"]}
+
+
+async def test_a_bad_change_is_refused_whole(office: Office) -> None:
+    user = await office.user()
+    made = (await user.post(FLOWS, json=flow_json())).json()
+    edges = [{"source": "output", "target": "input"}, *made["edges"]]
+    refused = await user.patch(f"{FLOWS}{made['id']}/", json={"name": "No", "edges": edges})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
+    assert refused.json()["errors"][0]["pointer"] == "#/edges"
+    assert (await user.get(f"{FLOWS}{made['id']}/")).json() == made
+
+
+async def test_flows_are_listed_in_pages(office: Office) -> None:
+    user = await office.user()
+    for number in range(3):
+        await user.post(FLOWS, json=flow_json() | {"name": f"flow {number}"})
+    first = (await user.get(FLOWS, params={"limit": 2})).json()
+    assert [item["name"] for item in first["items"]] == ["flow 2", "flow 1"]
+    rest = (await user.get(FLOWS, params={"cursor": first["next_cursor"]})).json()
+    assert [item["name"] for item in rest["items"]] == ["flow 0"]
+    assert rest["next_cursor"] is None
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x"])
+async def test_limits_have_limits(office: Office, query: str) -> None:
+    user = await office.user()
+    assert (await user.get(f"{FLOWS}?{query}")).status_code == 422
+
+
+async def test_a_deleted_flow_is_gone(office: Office) -> None:
+    user = await office.user()
+    made = (await user.post(FLOWS, json=flow_json())).json()
+    assert (await user.delete(f"{FLOWS}{made['id']}/")).status_code == 204
+    assert (await user.get(f"{FLOWS}{made['id']}/")).status_code == 404
+    assert (await user.delete(f"{FLOWS}{made['id']}/")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['{"nodes": []}', '{"name": "", "nodes": []}', '{"name": "f", "nodes": [1]}', "[]", "{"]
+    + ['{"name": "f", "nodes": [{"id": NaN}]}', '{"name": "\\ud800", "nodes": []}']
+    + ['{"name": "f", "nodes": [{"id": "\\ud800"}]}', '{"name": "a\\u0000b", "nodes": [{}]}']
+    + ['{"name": "f", "nodes": [{"x": ' + "[" * 300 + "]" * 300 + "}]}"],
+)
+async def test_what_is_no_flow_is_answered_422(office: Office, body: str) -> None:
+    user = await office.user()
+    answer = await user.post(FLOWS, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["code"] in {"validation_failed", "invalid_flow"}

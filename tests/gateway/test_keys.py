@@ -1,0 +1,92 @@
+"""API keys as text, and the pepper."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import multiprocessing
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.auth.keys import LENGTH, KeyHasher, checksum, is_well_formed, mask, mint
+from gateway.auth.pepper import load_pepper
+from gateway.storage.errors import StorageError
+
+VECTOR = "sk-EuT64aB3dE6fG7hJ8kL9mN0pQ1rS2tU3vW4xY5zZ3vsQa1"
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def test_the_documented_key_is_well_formed_and_masked_as_documented() -> None:
+    assert is_well_formed(VECTOR)
+    assert checksum(VECTOR[:-6]) == VECTOR[-6:]
+    assert mask(VECTOR[:8], VECTOR[-5:]) == "sk-EuT64********vsQa1"
+
+
+def test_minted_keys_are_well_formed_and_differ() -> None:
+    minted = {mint() for _ in range(200)}
+    assert len(minted) == 200
+    assert all(is_well_formed(key) and len(key) == LENGTH for key in minted)
+
+
+@given(position=st.integers(3, LENGTH - 1), character=st.sampled_from(ALPHABET))
+def test_one_wrong_character_is_noticed(position: int, character: str) -> None:
+    changed = VECTOR[:position] + character + VECTOR[position + 1 :]
+    assert is_well_formed(changed) == (changed == VECTOR)
+
+
+@given(st.text() | st.text(alphabet=ALPHABET, min_size=46, max_size=46).map("sk-{}".format))
+def test_any_text_is_judged_without_an_error(text: str) -> None:
+    assert is_well_formed(text) in (True, False)
+    assert not is_well_formed(mask(VECTOR[:8], VECTOR[-5:]))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_checksums_are_six_base62_digits_of_the_crc(value: int) -> None:
+    body = f"sk-{value}"
+    digits = checksum(body)
+    number = 0
+    for digit in digits:
+        number = number * 62 + ALPHABET.index(digit)
+    assert len(digits) == 6
+    assert number == __import__("zlib").crc32(body.encode())
+
+
+@given(st.binary(min_size=1, max_size=200), st.text(alphabet=ALPHABET))
+def test_the_hash_is_hmac_sha256(pepper: bytes, key: str) -> None:
+    assert KeyHasher(pepper).digest(key) == hmac.digest(pepper, key.encode(), hashlib.sha256)
+
+
+def test_the_pepper_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+    made = load_pepper(None, tmp_path / "state")
+    file = tmp_path / "state" / "pepper"
+    assert load_pepper(None, tmp_path / "state") == made == file.read_bytes()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [path.name for path in file.parent.iterdir()] == ["pepper"]
+
+
+def test_processes_that_make_the_pepper_at_once_agree(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        made = pool.starmap(load_pepper, [(None, tmp_path)] * 8)
+    assert len(set(made)) == 1
+
+
+def test_a_given_pepper_is_used_and_a_short_one_refused(tmp_path: Path) -> None:
+    assert load_pepper("sixteen or more bytes", tmp_path) == b"sixteen or more bytes"
+    with pytest.raises(StorageError, match="SLIPSTREAM_KEY_PEPPER: expected at least 16"):
+        load_pepper("short", tmp_path)
+
+
+def test_an_empty_pepper_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pepper").touch()
+    with pytest.raises(StorageError, match="expected at least 16 bytes, got 0"):
+        load_pepper(None, tmp_path)
+
+
+def test_a_state_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+    with pytest.raises(StorageError, match="state/pepper cannot be used"):
+        load_pepper(None, tmp_path / "state")

@@ -1,0 +1,113 @@
+"""A store with small models, and inference servers that serve them."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import grpc.aio
+import pytest
+import pytest_asyncio
+
+from model_store.store import Store
+from model_store.verification import Verifier
+from protos.datatypes import DATATYPES
+from protos.service import InferenceStub
+from tests import onnx_models
+from tests.inference_server.process import InferenceProcess, running
+
+NUMERIC = tuple(name for name in DATATYPES if name != "BYTES")
+TYPED = tuple(name for name, datatype in DATATYPES.items() if datatype.contents)
+
+MODELS: Mapping[str, Callable[[Path], Path]] = {
+    "mixed": onnx_models.mixed,
+    "mlp": onnx_models.mlp,
+    "numeric": functools.partial(onnx_models.identities, datatypes=NUMERIC),
+    "typed": functools.partial(onnx_models.identities, datatypes=TYPED),
+    "narrowing": onnx_models.narrowing,
+    "bfloat_and_text": functools.partial(onnx_models.identities, datatypes=["BF16", "BYTES"]),
+    "any_rank": functools.partial(onnx_models.identity, shape=None),
+    "scalar": onnx_models.scalar,
+    "optional": onnx_models.optional_input,
+    "optional_type": onnx_models.optional_type,
+    "sequence": onnx_models.sequence_input,
+    "maps": onnx_models.map_output,
+    "gather": onnx_models.fails_at_run,
+    "fill": onnx_models.fill,
+    "slow_to_load": functools.partial(onnx_models.slow_to_load, seconds=3.0),
+    "slow_to_run": functools.partial(onnx_models.slow_to_run, seconds=0.3),
+}
+
+Publish = Callable[[str], Path]
+Serve = Callable[..., InferenceProcess]
+
+
+@pytest.fixture(scope="session")
+def publish(tmp_path_factory: pytest.TempPathFactory) -> Publish:
+    """Put one of MODELS into the store, as version 1 of its name; return the store's folder."""
+    folder = tmp_path_factory.mktemp("models")
+    store = Store(folder / "store")
+    verifier = Verifier((sys.executable, "-m", "inference_server.runtime.verify"))
+
+    @functools.cache
+    def published(name: str) -> Path:
+        store.publish(MODELS[name](folder / f"{name}.onnx"), name, verify=verifier)
+        return folder / "store"
+
+    return published
+
+
+@pytest.fixture(scope="session")
+def sockets() -> Iterator[Path]:
+    """A folder for Unix sockets: pytest's own are too long for them."""
+    with TemporaryDirectory(prefix="ss-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def shared(publish: Publish, sockets: Path) -> Iterator[Serve]:
+    """Return a server of a model that all tests share: leave it as it was."""
+    with ExitStack() as servers:
+
+        @functools.cache
+        def serve(model: str) -> InferenceProcess:
+            arguments = ("--tcp", "127.0.0.1:0")
+            return servers.enter_context(running(publish(model), model, sockets, arguments))
+
+        yield serve
+
+
+@pytest.fixture
+def served(publish: Publish) -> Iterator[Serve]:
+    """Start a server for this test alone: `served("mlp", "--threads", "1", until="listening")`."""
+    with ExitStack() as servers:
+
+        def serve(
+            model: str, *arguments: str, until: str = "ready"
+        ) -> InferenceProcess:
+            folder = Path(servers.enter_context(TemporaryDirectory(prefix="ss-")))
+            started = running(publish(model), model, folder, arguments, until=until)
+            return servers.enter_context(started)
+
+        yield serve
+
+
+Connect = Callable[[InferenceProcess], InferenceStub]
+
+
+@pytest_asyncio.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Return a stub on a new channel to a server's Unix socket; closed after the test."""
+    channels: list[grpc.aio.Channel] = []
+
+    def connected(server: InferenceProcess) -> InferenceStub:
+        channels.append(grpc.aio.insecure_channel(server.address))
+        return InferenceStub(channels[-1])
+
+    yield connected
+    for channel in channels:
+        await channel.close()

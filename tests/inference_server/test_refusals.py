@@ -1,0 +1,222 @@
+"""What does not fit is refused: the message names the tensor, what was expected and what came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grpc
+import grpc.aio
+import numpy as np
+import pytest
+
+from protos import open_inference_pb2 as pb
+from protos.errors import ErrorCode
+from protos.service import InferenceStub
+from protos.status import CODE_KEY
+from tests.inference_server.conftest import Connect, Serve
+from tests.inference_server.requests import fp32, infer_request, strings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What a failed call told."""
+
+    status: grpc.StatusCode
+    code: ErrorCode
+    message: str
+
+
+async def refusal(stub: InferenceStub, request: pb.ModelInferRequest) -> Refusal:
+    """Send a request that must fail."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.ModelInfer(request)
+    error = caught.value
+    code = ErrorCode(dict(error.trailing_metadata() or ())[CODE_KEY])
+    return Refusal(status=error.code(), code=code, message=error.details() or "")
+
+
+def good() -> pb.ModelInferRequest:
+    """Return a request that the model `mixed` would answer; the cases below spoil it."""
+    tensors = {"number": fp32([1, 2]), "count": ("INT64", np.array([3])), "text": strings(b"a")}
+    return infer_request("mixed", tensors)
+
+
+Spoil = Callable[[pb.ModelInferRequest], object]
+CASES: dict[str, tuple[Spoil, str]] = {
+    "a missing input": (
+        lambda r: (r.inputs.pop(2), r.raw_input_contents.pop(2)),
+        "input 'text' is missing: the model takes 'number', 'count', 'text'",
+    ),
+    "no input at all": (
+        lambda r: (r.ClearField("inputs"), r.ClearField("raw_input_contents")),
+        "input 'count', 'number', 'text' is missing",
+    ),
+    "an unknown input": (
+        lambda r: setattr(r.inputs[0], "name", "numbr"),
+        "input 'numbr': unknown, the model takes 'number', 'count', 'text'",
+    ),
+    "an input given twice": (
+        lambda r: (r.inputs.append(r.inputs[0]), r.raw_input_contents.append(b"")),
+        "input 'number' is given twice",
+    ),
+    "another datatype": (
+        lambda r: setattr(r.inputs[0], "datatype", "FP64"),
+        "tensor 'number': expected datatype FP32, got FP64",
+    ),
+    "an unknown datatype": (
+        lambda r: setattr(r.inputs[0], "datatype", "float"),
+        "tensor 'number': unknown datatype 'float', expected one of BOOL, UINT8",
+    ),
+    "another rank": (
+        lambda r: r.inputs[0].shape.pop(),
+        "tensor 'number': expected shape [-1, 2], got [1]",
+    ),
+    "another fixed dimension": (
+        lambda r: r.inputs[0].shape.__setitem__(1, 3),
+        "tensor 'number': expected shape [-1, 2], got [1, 3]",
+    ),
+    "a negative dimension": (
+        lambda r: r.inputs[0].shape.__setitem__(0, -1),
+        "tensor 'number': negative dimension in shape [-1, 2]",
+    ),
+    "a huge dimension": (
+        lambda r: r.inputs[0].shape.__setitem__(0, 2**62),
+        "tensor 'number': shape [4611686018427387904, 2] has too many elements",
+    ),
+    "too few bytes": (
+        lambda r: r.raw_input_contents.__setitem__(0, bytes(7)),
+        "tensor 'number': expected 8 bytes for datatype FP32 and shape [1, 2], got 7",
+    ),
+    "BYTES that do not divide": (
+        lambda r: r.raw_input_contents.__setitem__(2, b"\xff\xff\xff\xffa"),
+        "tensor 'text': expected 1 BYTES elements, each a 4-byte length and its bytes, got 5",
+    ),
+    "BYTES that are not UTF-8": (
+        lambda r: r.raw_input_contents.__setitem__(2, b"\x02\0\0\0a\xff"),
+        "tensor 'text': element 0 is not UTF-8 (invalid start byte at byte 1)",
+    ),
+    "fewer raw contents than inputs": (
+        lambda r: r.raw_input_contents.pop(),
+        "raw_input_contents: expected 3 entries, one for each input, got 2",
+    ),
+    "more raw contents than inputs": (
+        lambda r: r.raw_input_contents.append(b""),
+        "raw_input_contents: expected 3 entries, one for each input, got 4",
+    ),
+    "typed beside raw contents": (
+        lambda r: r.inputs[1].contents.int64_contents.append(3),
+        "input 'count': contents must not be set beside raw_input_contents",
+    ),
+    "typed contents of another field": (
+        lambda r: (
+            r.ClearField("raw_input_contents"),
+            r.inputs[0].contents.fp64_contents.extend([1, 2]),
+        ),
+        "tensor 'number': FP32 goes into fp32_contents, got fp64_contents",
+    ),
+    "too many typed elements": (
+        lambda r: (
+            r.ClearField("raw_input_contents"),
+            r.inputs[0].contents.fp32_contents.extend([1, 2, 3]),
+        ),
+        "tensor 'number': expected 2 elements for shape [1, 2], got 3",
+    ),
+    "an unknown output": (
+        lambda r: r.outputs.add(name="tripled"),
+        "output 'tripled': unknown, the model gives 'doubled', 'next', 'echo'",
+    ),
+    "an output asked for twice": (
+        lambda r: (r.outputs.add(name="next"), r.outputs.add(name="next")),
+        "output 'next' is asked for twice",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_bad_tensor_is_an_invalid_argument(
+    shared: Serve, connect: Connect, case: str
+) -> None:
+    spoil, expected = CASES[case]
+    request = good()
+    spoil(request)
+    stub = connect(shared("mixed"))
+    refused = await refusal(stub, request)
+    assert refused.message.startswith(expected)
+    assert refused.status is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.code is ErrorCode.INVALID_TENSOR
+    await stub.ModelInfer(good())
+
+
+@pytest.mark.parametrize("shape", [(0, 2**61), (2**62, 0, 2**62), (1,) * 33, (2**32, 2**32)])
+async def test_absurd_shapes_are_refused_where_any_rank_goes(
+    shared: Serve, connect: Connect, shape: tuple[int, ...]
+) -> None:
+    request = infer_request("any_rank", {"x": fp32([1])})
+    request.inputs[0].shape[:] = shape
+    request.raw_input_contents[0] = b""
+    refused = await refusal(connect(shared("any_rank")), request)
+    assert refused.code is ErrorCode.INVALID_TENSOR
+    assert "'x'" in refused.message
+
+
+@pytest.mark.parametrize("parameter", ["classification", "shared_memory_region"])
+async def test_forms_that_are_not_offered_are_unimplemented(
+    shared: Serve, connect: Connect, parameter: str
+) -> None:
+    request = good()
+    request.outputs.add(name="next").parameters[parameter].int64_param = 1
+    refused = await refusal(connect(shared("mixed")), request)
+    assert refused.status is grpc.StatusCode.UNIMPLEMENTED
+    assert parameter in refused.message
+
+
+async def test_inputs_in_shared_memory_are_unimplemented(
+    shared: Serve, connect: Connect
+) -> None:
+    request = good()
+    request.inputs[0].parameters["shared_memory_region"].string_param = "region"
+    refused = await refusal(connect(shared("mixed")), request)
+    assert refused.code is ErrorCode.NOT_IMPLEMENTED
+    assert refused.message.startswith("input 'number': shared memory is not offered")
+
+
+async def test_a_run_that_fails_gives_the_reason_of_the_runtime(
+    shared: Serve, connect: Connect
+) -> None:
+    request = infer_request("gather", {"index": ("INT64", np.array([7]))})
+    refused = await refusal(connect(shared("gather")), request)
+    assert (refused.status, refused.code) == (
+        grpc.StatusCode.INTERNAL,
+        ErrorCode.INFERENCE_FAILED,
+    )
+    assert "indices element out of data bounds, idx=7" in refused.message
+    assert "onnxruntime" not in refused.message.lower()
+
+
+@pytest.mark.parametrize("shape", [[2**45], [2**33], [2**31], [2**62], [2**40, 2**40], [-1]])
+async def test_memory_that_is_not_there_fails_one_call_only(
+    shared: Serve, connect: Connect, shape: list[int]
+) -> None:
+    stub = connect(shared("fill"))
+    asked = infer_request("fill", {"shape": ("INT64", np.array(shape))})
+    assert (await refusal(stub, asked)).code is ErrorCode.INFERENCE_FAILED
+    small = infer_request("fill", {"shape": ("INT64", np.array([2]))})
+    assert (await stub.ModelInfer(small)).outputs[0].shape == [2]
+
+
+async def test_bytes_that_are_no_message_are_an_invalid_argument(shared: Serve) -> None:
+    async with grpc.aio.insecure_channel(shared("mixed").address) as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(b"\xff\xff\xff")
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_message_too_long_for_a_trailer_is_cut(shared: Serve, connect: Connect) -> None:
+    request = good()
+    request.inputs[0].name = "x" * 100_000
+    assert len((await refusal(connect(shared("mixed")), request)).message) <= 1000
+    request = good()
+    request.model_name = "m" * 100_000
+    assert len((await refusal(connect(shared("mixed")), request)).message) <= 1000

@@ -1,0 +1,152 @@
+"""Many calls over one ModelStreamInfer stream, each for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import grpc
+import grpc.aio
+import numpy as np
+import pytest
+
+from protos import open_inference_pb2 as pb
+from protos.errors import ErrorCode
+from protos.status import CODE_KEY
+from tests.inference_server.conftest import Connect, Serve
+from tests.inference_server.requests import arrays, fp32, infer_request
+
+
+def slow(call_id: str) -> pb.ModelInferRequest:
+    """Return a call that takes 0.3 s."""
+    return infer_request("slow_to_run", {"x": ("FP32", np.ones(1, "f4"))}, call_id=call_id)
+
+
+def gather(call_id: str, index: int) -> pb.ModelInferRequest:
+    """Return a call that fails unless `index` is one of -3 to 2."""
+    return infer_request("gather", {"index": ("INT64", np.array([index]))}, call_id=call_id)
+
+
+async def test_answers_name_their_calls(shared: Serve, connect: Connect) -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 4)).astype("f4")
+    stub = connect(shared("mlp"))
+    stream = stub.ModelStreamInfer()
+    for index, row in enumerate(rows):
+        await stream.write(infer_request("mlp", {"x": fp32(row)}, call_id=str(index)))
+    await stream.done_writing()
+    answers = {answer.infer_response.id: answer.infer_response async for answer in stream}
+    assert set(answers) == {str(index) for index in range(50)}
+    together = await stub.ModelInfer(infer_request("mlp", {"x": ("FP32", rows)}))
+    for index, expected in enumerate(arrays(together)["y"]):
+        np.testing.assert_allclose(arrays(answers[str(index)])["y"][0], expected, rtol=1e-5)
+    assert await stream.code() is grpc.StatusCode.OK
+
+
+async def test_a_failed_call_leaves_the_others_and_the_stream_alone(
+    shared: Serve, connect: Connect
+) -> None:
+    stream = connect(shared("gather")).ModelStreamInfer()
+    wrong_name = gather("wrong", 0)
+    wrong_name.inputs[0].name = "other"
+    for request in (gather("good", 1), gather("bad", 9), wrong_name, gather("last", 2)):
+        await stream.write(request)
+    await stream.done_writing()
+    answers = {answer.infer_response.id: answer async for answer in stream}
+    assert arrays(answers["good"].infer_response)["y"].tolist() == [20.0]
+    assert arrays(answers["last"].infer_response)["y"].tolist() == [30.0]
+    for call_id, code in (
+        ("bad", ErrorCode.INFERENCE_FAILED),
+        ("wrong", ErrorCode.INVALID_TENSOR),
+    ):
+        assert answers[call_id].error_message
+        assert answers[call_id].infer_response.parameters[CODE_KEY].string_param == code
+
+
+async def test_bytes_that_are_no_message_leave_the_stream_alone(shared: Serve) -> None:
+    async with grpc.aio.insecure_channel(shared("gather").address) as channel:
+        open_stream = channel.stream_stream(
+            "/inference.GRPCInferenceService/ModelStreamInfer",
+            response_deserializer=pb.ModelStreamInferResponse.FromString,
+        )
+        stream = open_stream()
+        await stream.write(b"\xff\xff")
+        await stream.write(gather("good", 1).SerializeToString())
+        await stream.done_writing()
+        broken, good = [answer async for answer in stream]
+    assert "no message" in broken.error_message
+    assert not good.error_message
+
+
+async def test_slow_calls_of_a_stream_run_at_once_and_hold_up_nothing(
+    shared: Serve, connect: Connect
+) -> None:
+    server = shared("slow_to_run")
+    stream = connect(server).ModelStreamInfer()
+    other = connect(server)
+    began = time.perf_counter()
+    for call_id in "abcd":
+        await stream.write(slow(call_id))
+    longest = 0.0
+    answers = asyncio.create_task(answered(stream, 4))
+    while not answers.done():
+        asked = time.perf_counter()
+        await other.ServerReady(pb.ServerReadyRequest())
+        longest = max(longest, time.perf_counter() - asked)
+    alone = 0.3
+    assert await answers == set("abcd")
+    assert longest < alone / 2
+    assert time.perf_counter() - began < 4 * alone * 2
+
+
+async def test_calls_past_the_queue_are_refused_at_once(served: Serve, connect: Connect) -> None:
+    stub = connect(served("slow_to_run", "--threads", "1", "--queue-calls", "1"))
+    stream = stub.ModelStreamInfer()
+    for call_id in "abc":
+        await stream.write(slow(call_id))
+    first = await stream.read()
+    assert first.infer_response.id == "c"
+    assert first.infer_response.parameters[CODE_KEY].string_param == ErrorCode.OVERLOADED
+    assert await answered(stream, 2) == {"a", "b"}
+
+
+async def test_a_client_that_leaves_takes_its_waiting_calls_along(
+    served: Serve, connect: Connect
+) -> None:
+    server = served("slow_to_run", "--threads", "1", "--queue-calls", "20")
+    stream = connect(server).ModelStreamInfer()
+    for number in range(20):
+        await stream.write(slow(str(number)))
+    await stream.read()
+    stream.cancel()
+    began = time.perf_counter()
+    await connect(server).ModelInfer(slow("next"))
+    assert time.perf_counter() - began < 10 * 0.3
+
+
+@pytest.mark.parametrize("count", [40])
+async def test_a_client_that_does_not_listen_is_not_read_any_further(
+    served: Serve, connect: Connect, count: int
+) -> None:
+    server = served("any_rank", "--queue-calls", "1")
+    large = infer_request("any_rank", {"x": ("FP32", np.zeros(500_000, "f4"))})
+    stream = connect(server).ModelStreamInfer()
+
+    async def send() -> None:
+        for _ in range(count):
+            await stream.write(large)
+
+    sending = asyncio.create_task(send())
+    _, unsent = await asyncio.wait([sending], timeout=1.0)
+    assert unsent, "2 MB a call should have filled every buffer on the way"
+    await answered(stream, count)
+    await sending
+
+
+async def answered(stream: grpc.aio.StreamStreamCall, count: int) -> set[str]:
+    """Return the ids of the next `count` answers, which must all be good."""
+    ids = set()
+    for _ in range(count):
+        answer = await stream.read()
+        assert not answer.error_message
+        ids.add(answer.infer_response.id)
+    return ids

@@ -1,0 +1,1 @@
+"""The model store, with real child processes as verifiers."""

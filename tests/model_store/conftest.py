@@ -1,0 +1,39 @@
+"""A store in a temporary folder, and the real verifier."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from model_store.store import Store
+from model_store.verification import Verifier
+from tests import onnx_models
+
+COMMAND = (sys.executable, "-m", "inference_server.runtime.verify")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store in `tmp_path`/store."""
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def verifier() -> Verifier:
+    """The verifier that the product uses."""
+    return Verifier(COMMAND)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A small, sound model."""
+    return onnx_models.mlp(tmp_path / "mlp.onnx")
+
+
+def leftovers(tmp_path: Path) -> list[str]:
+    """Return what the store in `tmp_path` holds, but for its lock and its empty staging folder."""
+    own = {".lock", ".staging"}
+    found = (path.relative_to(tmp_path / "store") for path in (tmp_path / "store").rglob("*"))
+    return sorted(str(path) for path in found if str(path) not in own)

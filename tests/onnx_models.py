@@ -1,0 +1,313 @@
+"""Small ONNX models, built on the spot: each function writes one to `path` and returns `path`.
+
+In shapes a string is a dynamic dimension, and None in place of a shape means any rank.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+Shape = Sequence[int | str] | None
+
+_SAMPLE = 20
+"""Steps that tell how long a step takes on this machine."""
+
+ELEMENT_TYPES: Mapping[str, int] = {
+    "BOOL": TensorProto.BOOL,
+    "UINT8": TensorProto.UINT8,
+    "UINT16": TensorProto.UINT16,
+    "UINT32": TensorProto.UINT32,
+    "UINT64": TensorProto.UINT64,
+    "INT8": TensorProto.INT8,
+    "INT16": TensorProto.INT16,
+    "INT32": TensorProto.INT32,
+    "INT64": TensorProto.INT64,
+    "FP16": TensorProto.FLOAT16,
+    "FP32": TensorProto.FLOAT,
+    "FP64": TensorProto.DOUBLE,
+    "BF16": TensorProto.BFLOAT16,
+    "BYTES": TensorProto.STRING,
+}
+
+
+def identity(path: Path, datatype: str = "FP32", shape: Shape = ("N", 3)) -> Path:
+    """`y` is `x`."""
+    nodes = [helper.make_node("Identity", ["x"], ["y"])]
+    return _save(path, nodes, [_tensor("x", datatype, shape)], [_tensor("y", datatype, shape)])
+
+
+def identities(path: Path, datatypes: Sequence[str], shape: Shape = ("N", 3)) -> Path:
+    """For each datatype `<datatype>_out` is `<datatype>_in`, as in FP32_in."""
+    nodes = [helper.make_node("Identity", [f"{name}_in"], [f"{name}_out"]) for name in datatypes]
+    inputs = [_tensor(f"{name}_in", name, shape) for name in datatypes]
+    outputs = [_tensor(f"{name}_out", name, shape) for name in datatypes]
+    return _save(path, nodes, inputs, outputs)
+
+
+def mlp(path: Path) -> Path:
+    """`x` FP32 [N, 4] → `y` FP32 [N, 3], probabilities; the weights are always the same."""
+    random = np.random.default_rng(7)
+    nodes = [
+        helper.make_node("Gemm", ["x", "w1", "b1"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Gemm", ["r", "w2", "b2"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["y"], axis=-1),
+    ]
+    shapes = {"w1": (4, 8), "b1": (8,), "w2": (8, 3), "b2": (3,)}
+    weights = {name: random.normal(size=shape).astype("f4") for name, shape in shapes.items()}
+    inputs, outputs = [_tensor("x", "FP32", ("N", 4))], [_tensor("y", "FP32", ("N", 3))]
+    return _save(path, nodes, inputs, outputs, weights)
+
+
+def mixed(path: Path) -> Path:
+    """Three datatypes: `doubled` = 2 · `number`, `next` = `count` + 1, `echo` = `text`.
+
+    FP32 [N, 2], INT64 [N] and BYTES [N], in and out.
+    """
+    nodes = [
+        helper.make_node("Add", ["number", "number"], ["doubled"]),
+        helper.make_node("Add", ["count", "one"], ["next"]),
+        helper.make_node("Identity", ["text"], ["echo"]),
+    ]
+    inputs = [
+        _tensor("number", "FP32", ("N", 2)),
+        _tensor("count", "INT64", ("N",)),
+        _tensor("text", "BYTES", ("N",)),
+    ]
+    outputs = [
+        _tensor("doubled", "FP32", ("N", 2)),
+        _tensor("next", "INT64", ("N",)),
+        _tensor("echo", "BYTES", ("N",)),
+    ]
+    return _save(path, nodes, inputs, outputs, {"one": np.array([1], "i8")})
+
+
+def optional_input(path: Path) -> Path:
+    """`y` = `x` · `scale`, FP32 [N]; `scale`, FP32 [1], is 2 where the caller leaves it out."""
+    nodes = [helper.make_node("Mul", ["x", "scale"], ["y"])]
+    inputs = [_tensor("x", "FP32", ("N",)), _tensor("scale", "FP32", (1,))]
+    scale = {"scale": np.array([2], "f4")}
+    return _save(path, nodes, inputs, [_tensor("y", "FP32", ("N",))], scale)
+
+
+def optional_type(path: Path) -> Path:
+    """`given` BOOL [] says whether `x`, of the type optional(tensor(float)), was given."""
+    inner = helper.make_tensor_type_proto(TensorProto.FLOAT, ["N"])
+    x = helper.make_value_info("x", helper.make_optional_type_proto(inner))
+    nodes = [helper.make_node("OptionalHasElement", ["x"], ["given"])]
+    return _save(path, nodes, [x], [_tensor("given", "BOOL", ())], opset=18)
+
+
+def narrowing(path: Path) -> Path:
+    """`half` FP16 and `same` FP32 are `x` FP32 [N]."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["half"], to=TensorProto.FLOAT16),
+        helper.make_node("Identity", ["x"], ["same"]),
+    ]
+    outputs = [_tensor("half", "FP16", ("N",)), _tensor("same", "FP32", ("N",))]
+    return _save(path, nodes, [_tensor("x", "FP32", ("N",))], outputs)
+
+
+def scalar(path: Path) -> Path:
+    """`y` = 2 · `x`, FP32 without dimensions."""
+    nodes = [helper.make_node("Add", ["x", "x"], ["y"])]
+    return _save(path, nodes, [_tensor("x", "FP32", ())], [_tensor("y", "FP32", ())])
+
+
+def sequence_input(path: Path) -> Path:
+    """`y` FP32 joins the tensors of `x`, a sequence, which the protocol cannot carry."""
+    inner = helper.make_tensor_type_proto(TensorProto.FLOAT, ["N"])
+    x = helper.make_value_info("x", helper.make_sequence_type_proto(inner))
+    nodes = [helper.make_node("ConcatFromSequence", ["x"], ["y"], axis=0)]
+    return _save(path, nodes, [x], [_tensor("y", "FP32", ("M",))])
+
+
+def map_output(path: Path) -> Path:
+    """As scikit-learn's ZipMap: `x` FP32 [N, 3] → `best` INT64 [N], `probabilities` seq(map)."""
+    maps = helper.make_map_type_proto(
+        TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+    )
+    probabilities = helper.make_value_info("probabilities", helper.make_sequence_type_proto(maps))
+    nodes = [
+        helper.make_node("ArgMax", ["x"], ["best"], axis=1, keepdims=0),
+        helper.make_node(
+            "ZipMap",
+            ["x"],
+            ["probabilities"],
+            domain="ai.onnx.ml",
+            classlabels_int64s=[0, 1, 2],
+        ),
+    ]
+    outputs = [_tensor("best", "INT64", ("N",)), probabilities]
+    return _save(path, nodes, [_tensor("x", "FP32", ("N", 3))], outputs)
+
+
+def external_data(path: Path, location: str = "weights.bin", *, write: bool = True) -> Path:
+    """`y` = `x` + (0, 1, … 299), FP32 [N, 300]; the weights lie at `location` beside the model.
+
+    `location` goes into the model as it is; `write=False` leaves the file itself out.
+    """
+    weights = np.arange(300, dtype="f4")
+    if write:
+        beside = path.parent / location
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(weights.tobytes())
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=weights.shape)
+    tensor.data_location = TensorProto.EXTERNAL
+    entries = {"location": location, "offset": "0", "length": str(weights.nbytes)}
+    for key, value in entries.items():
+        tensor.external_data.add(key=key, value=value)
+    nodes = [helper.make_node("Add", ["x", "w"], ["y"])]
+    inputs, outputs = [_tensor("x", "FP32", ("N", 300))], [_tensor("y", "FP32", ("N", 300))]
+    return _save(path, nodes, inputs, outputs, [tensor])
+
+
+def nan_output(path: Path) -> Path:
+    """`log` and `reciprocal` of `x`, FP32 [N]: NaN for a negative, -inf and inf for 0."""
+    nodes = [
+        helper.make_node("Log", ["x"], ["log"]),
+        helper.make_node("Reciprocal", ["x"], ["reciprocal"]),
+    ]
+    outputs = [_tensor("log", "FP32", ("N",)), _tensor("reciprocal", "FP32", ("N",))]
+    return _save(path, nodes, [_tensor("x", "FP32", ("N",))], outputs)
+
+
+def fails_at_run(path: Path) -> Path:
+    """`y` FP32 [N] = (10, 20, 30) at the places `index` INT64 [N]: others than -3 to 2 fail."""
+    nodes = [helper.make_node("Gather", ["table", "index"], ["y"])]
+    table = {"table": np.array([10, 20, 30], "f4")}
+    inputs, outputs = [_tensor("index", "INT64", ("N",))], [_tensor("y", "FP32", ("N",))]
+    return _save(path, nodes, inputs, outputs, table)
+
+
+def fill(path: Path) -> Path:
+    """`y` FP32 of the shape that `shape`, INT64 [R], asks for, however big; it is all ones."""
+    one = helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
+    nodes = [helper.make_node("ConstantOfShape", ["shape"], ["y"], value=one)]
+    return _save(path, nodes, [_tensor("shape", "INT64", ("R",))], [_tensor("y", "FP32", None)])
+
+
+def normalizer(path: Path, locale: str = "en_US.UTF-8") -> Path:
+    """`y` is `x`, BYTES [N], in lower case; loads where `locale` exists, as "C" always does."""
+    nodes = [
+        helper.make_node(
+            "StringNormalizer", ["x"], ["y"], case_change_action="LOWER", locale=locale
+        )
+    ]
+    return _save(path, nodes, [_tensor("x", "BYTES", ("N",))], [_tensor("y", "BYTES", ("M",))])
+
+
+def unknown_operator(path: Path) -> Path:
+    """A sound file that no stock runtime can load: its operator belongs to somebody's library."""
+    nodes = [helper.make_node("Frobnicate", ["x"], ["y"], domain="com.example")]
+    inputs, outputs = [_tensor("x", "FP32", ("N",))], [_tensor("y", "FP32", ("N",))]
+    return _save(path, nodes, inputs, outputs)
+
+
+def heavy(path: Path, size: int) -> Path:
+    """`y` = `x` + its weights, FP32 [`size` ÷ 4]: a file of a bit more than `size` bytes."""
+    nodes = [helper.make_node("Add", ["x", "w"], ["y"])]
+    shape = (size // 4,)
+    inputs, outputs = [_tensor("x", "FP32", shape)], [_tensor("y", "FP32", shape)]
+    return _save(path, nodes, inputs, outputs, {"w": np.ones(shape, "f4")})
+
+
+def slow_to_load(path: Path, seconds: float) -> Path:
+    """`y` is `x`, FP32 [N]; loading takes about `seconds` here, a run takes microseconds."""
+    _folding(path, _SAMPLE)
+    began = time.perf_counter()
+    _session(path)
+    return _folding(path, _steps(seconds, time.perf_counter() - began))
+
+
+def slow_to_run(path: Path, seconds: float) -> Path:
+    """`y` is `x`, FP32 [N]; a run takes about `seconds` here, on one thread, whatever N is."""
+    session = _session(_searching(path, _SAMPLE))
+    began = time.perf_counter()
+    session.run(None, {"x": np.zeros(1, "f4")})
+    return _searching(path, _steps(seconds, time.perf_counter() - began))
+
+
+def _folding(path: Path, steps: int) -> Path:
+    """Searches through a constant, which ONNX Runtime works out once, at load."""
+    nodes = [helper.make_node("ConstantOfShape", ["size"], ["haystack"]), *_searches(steps)]
+    return _save_slow(path, nodes)
+
+
+def _searching(path: Path, steps: int) -> Path:
+    """The same searches, through zeros that hang on `x`, so that every run works them out."""
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
+        helper.make_node("IsNaN", ["total"], ["never"]),
+        helper.make_node("Cast", ["never"], ["zero"], to=TensorProto.FLOAT),
+        helper.make_node("Expand", ["zero", "size"], ["haystack"]),
+        *_searches(steps),
+    ]
+    return _save_slow(path, nodes)
+
+
+def _searches(steps: int) -> list[NodeProto]:
+    """Return `steps` searches, each for as many values (one) as the one before found at (zero).
+
+    A search reads megabytes on one thread and leaves a few bytes, so that time grows and memory
+    does not: what is folded at load stays in memory.
+    """
+    nodes = []
+    for step in range(steps):
+        found = [f"value{step}", f"place{step}"]
+        nodes += [
+            helper.make_node("TopK", ["haystack", f"count{step}"], found),
+            helper.make_node("Add", [f"place{step}", "count0"], [f"count{step + 1}"]),
+        ]
+    last = helper.make_node("Cast", [f"place{steps - 1}"], ["shift"], to=TensorProto.FLOAT)
+    return [*nodes, last, helper.make_node("Add", ["x", "shift"], ["y"])]
+
+
+def _save_slow(path: Path, nodes: Sequence[NodeProto]) -> Path:
+    constants = {"size": np.array([1 << 22], "i8"), "count0": np.array([1], "i8")}
+    inputs, outputs = [_tensor("x", "FP32", ("N",))], [_tensor("y", "FP32", ("N",))]
+    return _save(path, nodes, inputs, outputs, constants)
+
+
+def _steps(seconds: float, sampled: float) -> int:
+    """Return how many steps take `seconds` where `_SAMPLE` steps took `sampled` seconds."""
+    return max(1, round(_SAMPLE * seconds / sampled))
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _tensor(name: str, datatype: str, shape: Shape) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, ELEMENT_TYPES[datatype], shape)
+
+
+def _save(
+    path: Path,
+    nodes: Sequence[NodeProto],
+    inputs: Sequence[ValueInfoProto],
+    outputs: Sequence[ValueInfoProto],
+    weights: Mapping[str, np.ndarray] | Sequence[TensorProto] = (),
+    *,
+    opset: int = 17,
+) -> Path:
+    if isinstance(weights, Mapping):
+        weights = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "graph", inputs, outputs, weights)
+    opsets = [
+        helper.make_opsetid("", opset),
+        helper.make_opsetid("ai.onnx.ml", 3),
+        helper.make_opsetid("com.example", 1),
+    ]
+    model = helper.make_model(graph, producer_name="slipstream-tests", opset_imports=opsets)
+    model.ir_version = 8
+    path.write_bytes(model.SerializeToString())
+    return path

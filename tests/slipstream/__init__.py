@@ -1,0 +1,1 @@
+"""The command and the supervisor, with real processes."""

@@ -1,0 +1,35 @@
+"""Small real programs for the supervisor to look after."""
+
+from __future__ import annotations
+
+import sys
+
+_HEAD = """
+import argparse, json, os, signal, sys, threading, time
+parser = argparse.ArgumentParser()
+parser.add_argument("--status-fd", type=int)
+parser.add_argument("--lifeline-fd", type=int)
+options = parser.parse_args()
+def say(**line): os.write(options.status_fd, json.dumps(line).encode() + b"\\n")
+def watch():
+    os.read(options.lifeline_fd, 1)
+    os._exit(70)
+threading.Thread(target=watch, daemon=True).start()
+"""
+
+
+def program(body: str) -> list[str]:
+    """Return the command of a program that has `say(event=…)` and dies with its lifeline."""
+    return [sys.executable, "-c", _HEAD + body]
+
+
+STEADY = program("say(event='ready')\nsignal.pause()")
+"""Gets ready, and ends by the first signal."""
+DEAF = program("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsay(event='ready')\ntime.sleep(600)")
+"""Gets ready, and does not care for SIGTERM."""
+SICKLY = program("say(event='loading')\nsys.exit(3)")
+"""Ends by itself, again and again."""
+HOPELESS = program("say(event='failed', message='no such operator')\nsignal.pause()")
+"""Says that it has failed, and stays."""
+GARBLED = program("os.write(options.status_fd, b'{\"event\": ')\nsys.exit(0)")
+"""Dies in the middle of a line."""

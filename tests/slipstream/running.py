@@ -1,0 +1,104 @@
+"""`slipstream up` as a real process, with its output at hand."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+PATIENCE = 60.0
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment() -> dict[str, str]:
+    """Return our environment without settings of Slipstream."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("SLIPSTREAM_")}
+
+
+class Up:
+    """One running `slipstream up`."""
+
+    def __init__(
+        self, state: Path, *options: str, port: int | None = None, grpc_port: int | None = None
+    ) -> None:
+        self.state = state
+        self.port = port or free_port()
+        self.grpc_port = grpc_port or free_port()
+        command = [sys.executable, "-m", "slipstream", "up", "--state", str(state)]
+        command += ["--port", str(self.port), "--grpc-port", str(self.grpc_port), *options]
+        self._errors = (state.parent / f"{state.name}.stderr").open("w+")
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment()
+        )
+        self.output: list[str] = []
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._seen: set[psutil.Process] = set()
+
+    @property
+    def url(self) -> str:
+        """Where REST is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def errors(self) -> str:
+        """Everything on stderr so far, the children's included."""
+        return Path(self._errors.name).read_text()
+
+    def until(self, text: str) -> str:
+        """Return the next line of stdout that contains `text`."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            line = self._lines.get(timeout=deadline - time.monotonic())
+            assert line is not None, f"it ended:\n{''.join(self.output)}\n{self.errors}"
+            if text in line:
+                return line.rstrip("\n")
+
+    def children(self, module: str = "") -> list[psutil.Process]:
+        """Return the child processes that run the given module, or all."""
+        found = [
+            child
+            for child in psutil.Process(self.process.pid).children(recursive=True)
+            if module in " ".join(child.cmdline())
+        ]
+        self._seen.update(found)
+        return found
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, and see that no child is left."""
+        self.children()
+        self.process.send_signal(number)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait for the end, see that no child is left, and return the exit status."""
+        status = self.process.wait(PATIENCE)
+        psutil.wait_procs(self._seen, timeout=10)
+        assert not [child for child in self._seen if child.is_running()]
+        self._reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._errors.close()
+        return status
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output.append(line)
+            self._lines.put(line)
+        self._lines.put(None)

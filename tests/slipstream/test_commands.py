@@ -1,0 +1,212 @@
+"""The commands about rows and files, on a state folder of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from slipstream.cli import NOUNS, build
+from tests import onnx_models
+
+FLOW = Path(__file__).parents[2] / "slipstream" / "demo" / "flow.json"
+
+
+class Cli:
+    """Runs commands in this process, as `slipstream` would."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+
+    def run(self, *words: str) -> Result:
+        state = ["--state", str(self.state)]
+        return CliRunner().invoke(build(called=words[0]), [*words, *state])
+
+    def answer(self, *words: str) -> Any:
+        """Return the one JSON document that a command puts on stdout."""
+        result = self.run(*words, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def refusal(self, *words: str) -> tuple[int, str]:
+        """Return exit status and error code of a command that fails; check its line on stderr."""
+        result = self.run(*words, "--json")
+        assert result.stdout, repr(result.exception)
+        error = json.loads(result.stdout)["error"]
+        assert f"slipstream: {error['message']}" in result.stderr.splitlines()
+        return result.exit_code, error["code"]
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    for name in ("SLIPSTREAM_STATE", "SLIPSTREAM_DATABASE_URL", "SLIPSTREAM_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    return Cli(tmp_path / "state")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    return str(onnx_models.mlp(tmp_path / "mlp.onnx"))
+
+
+def test_a_key_is_printed_once_and_can_be_listed_deactivated_activated_and_deleted(
+    cli: Cli,
+) -> None:
+    made = cli.answer("keys", "create", "--name", "laptop", "--manage")
+    assert made["key"].startswith("sk-")
+    assert made["scope"] == "manage"
+    (listed,) = cli.answer("keys", "list")["items"]
+    assert listed["id"] == made["id"]
+    assert made["key"] not in json.dumps(listed)
+    assert cli.answer("keys", "deactivate", made["id"])["state"] == "deactivated"
+    assert cli.answer("keys", "activate", made["id"])["state"] == "active"
+    assert cli.answer("keys", "delete", made["id"])["deleted"] is True
+    assert cli.answer("keys", "list") == {"items": [], "next_cursor": None}
+    assert cli.refusal("keys", "delete", made["id"]) == (1, "not_found")
+
+
+def test_without_json_the_key_alone_is_on_stdout(cli: Cli) -> None:
+    result = cli.run("keys", "create", "--name", "laptop")
+    assert result.stdout.startswith("sk-")
+    assert len(result.stdout.split()) == 1
+    assert "not shown again" in result.stderr
+
+
+def test_a_key_for_an_unknown_deployment_or_without_a_name_is_refused(cli: Cli) -> None:
+    unknown = ("keys", "create", "--name", "x", "--deployment", "nowhere")
+    assert cli.refusal(*unknown) == (1, "validation_failed")
+    assert cli.refusal("keys", "create", "--name", "") == (1, "validation_failed")
+    assert cli.run("keys", "create").exit_code == 2
+
+
+def test_a_model_goes_from_file_to_served_and_back(cli: Cli, model: str) -> None:
+    assert cli.answer("models", "list")["items"] == []
+    assert cli.answer("models", "add", model, "--name", "mlp", "--serve")["version"] == 1
+    assert cli.answer("models", "add", model, "--name", "mlp")["version"] == 2
+    (listed,) = cli.answer("models", "list")["items"]
+    assert listed["versions"] == [1, 2]
+    assert cli.answer("models", "show", "mlp")["inputs"][0]["name"] == "x"
+    assert cli.answer("models", "label", "mlp", "stable", "--version", "1")["labels"] == {
+        "stable": 1
+    }
+    assert cli.answer("models", "show", "mlp", "--version", "stable")["version"] == 1
+    assert cli.answer("models", "verify", "mlp", "--version", "stable")["intact"] is True
+    assert cli.answer("models", "serve", "mlp")["desired"] == "running"
+    assert cli.refusal("models", "remove", "mlp", "--version", "2") == (1, "conflict")
+    stopped = cli.answer("models", "unserve", "mlp")["items"]
+    assert [server["desired"] for server in stopped] == ["stopped", "stopped"]
+    assert cli.refusal("models", "unserve", "mlp") == (1, "no_active_inference")
+    assert cli.answer("models", "label", "mlp", "stable", "--delete")["labels"] == {}
+    assert cli.answer("models", "remove", "mlp", "--version", "2")["removed"] is True
+    assert cli.answer("models", "list")["items"][0]["versions"] == [1]
+
+
+def test_a_damaged_model_does_not_verify_and_doctor_says_how_to_mend_it(
+    cli: Cli, model: str
+) -> None:
+    cli.answer("models", "add", model, "--name", "mlp")
+    (stored,) = cli.state.glob("models/mlp/1/*.onnx")
+    stored.chmod(0o600)
+    stored.write_bytes(stored.read_bytes()[:-1])
+    assert cli.refusal("models", "verify", "mlp") == (1, "invalid_model")
+    result = cli.run("doctor", "--json")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    (bad,) = [finding for finding in document["findings"] if finding["level"] == "wrong"]
+    assert bad["subject"] == "model store"
+    assert "publish the model again" in bad["mend"]
+
+
+def test_what_is_no_model_is_refused_and_leaves_nothing(cli: Cli, tmp_path: Path) -> None:
+    no_model = tmp_path / "no.onnx"
+    no_model.write_bytes(b"not a model")
+    refused = ("models", "add", str(no_model), "--name", "no")
+    assert cli.refusal(*refused) == (1, "invalid_model")
+    assert cli.answer("models", "list")["items"] == []
+    assert cli.run("models", "add", str(tmp_path / "missing"), "--name", "x").exit_code == 2
+
+
+def test_a_flow_is_saved_and_deployed_with_its_first_key(cli: Cli, tmp_path: Path) -> None:
+    iris = FLOW.with_name("iris.onnx")
+    cli.answer("models", "add", str(iris), "--name", "iris")
+    flow = cli.answer("flows", "create", str(FLOW))
+    assert cli.answer("flows", "list")["items"][0]["id"] == flow["id"]
+    assert cli.answer("flows", "show", flow["id"])["nodes"] == flow["nodes"]
+    made = cli.answer("deployments", "create", "--flow", flow["id"], "--mode", "fast")
+    assert made["execution_mode"] == "fast"
+    assert made["api_key"]["key"].startswith("sk-")
+    second = cli.answer("deployments", "create", "--flow", flow["id"], "--name", "Again")
+    assert second["api_key"] is None
+    listed = cli.answer("deployments", "list")["items"]
+    assert {item["id"] for item in listed} == {made["id"], second["id"]}
+    assert cli.answer("deployments", "show", made["id"])["models"] == made["models"]
+    assert cli.refusal("deployments", "show", flow["id"]) == (1, "not_found")
+
+
+def test_a_flow_that_is_no_flow_is_refused(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "flow.json"
+    file.write_text("{")
+    assert cli.refusal("flows", "create", str(file)) == (1, "invalid_json")
+    file.write_text("[]")
+    assert cli.refusal("flows", "create", str(file)) == (1, "validation_failed")
+    file.write_text('{"name": "x", "nodes": [], "edges": [{"source": "a", "target": "b"}]}')
+    assert cli.refusal("flows", "create", str(file)) == (1, "invalid_flow")
+
+
+def test_people_get_tables(cli: Cli, model: str) -> None:
+    cli.answer("models", "add", model, "--name", "mlp", "--serve")
+    cli.answer("keys", "create", "--name", "laptop")
+    assert "1 stopped" in cli.run("models", "list").stdout
+    assert "[any, 4]" in cli.run("models", "show", "mlp").stdout
+    assert "laptop" in cli.run("keys", "list").stdout
+    assert "no flows" in cli.run("flows", "list").stdout
+    assert "no deployments" in cli.run("deployments", "list").stdout
+
+
+def test_doctor_finds_nothing_wrong_with_a_fresh_folder_and_makes_nothing(cli: Cli) -> None:
+    assert cli.answer("doctor")["healthy"] is True
+    assert not cli.state.exists()
+
+
+def test_doctor_warns_of_anonymous_access(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPSTREAM_ANONYMOUS_V2", "1")
+    findings = cli.answer("doctor")["findings"]
+    assert ("anonymous access", "warning") in {
+        (finding["subject"], finding["level"]) for finding in findings
+    }
+
+
+def test_a_corrupt_database_is_one_line_and_doctor_says_so(cli: Cli) -> None:
+    cli.state.mkdir()
+    (cli.state / "slipstream.db").write_bytes(b"no database, whatever it may be " * 100)
+    assert cli.refusal("keys", "list") == (3, "unusable")
+    result = cli.run("doctor", "--json")
+    assert result.exit_code == 1
+    subjects = [
+        finding["subject"]
+        for finding in json.loads(result.stdout)["findings"]
+        if finding["level"] == "wrong"
+    ]
+    assert subjects == ["database"]
+
+
+def test_a_setting_that_makes_no_sense_is_one_line(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPSTREAM_MAX_BODY_BYTES", "much")
+    result = cli.run("keys", "list")
+    assert result.exit_code == 3
+    assert "SLIPSTREAM_MAX_BODY_BYTES" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("noun", ["", "models", "flows", "deployments", "keys", "doctor"])
+def test_every_noun_has_help(noun: str) -> None:
+    words = [noun, "--help"] if noun else ["--help"]
+    result = CliRunner().invoke(build(called=noun), words)
+    assert result.exit_code == 0
+    if not noun:
+        assert all(name in result.stdout for name in NOUNS)

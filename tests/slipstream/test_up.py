@@ -1,0 +1,126 @@
+"""`slipstream up` from the first start to the last signal."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from slipstream.supervisor.state_folder import holder
+from tests.slipstream.running import Up, environment
+
+
+def run_curl(line: str) -> dict[str, Any]:
+    assert line.startswith("curl ")
+    result = subprocess.run(
+        ["/bin/sh", "-c", line], capture_output=True, check=True, env=environment()
+    )
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer
+
+
+def test_the_first_start_prints_a_curl_line_that_works_and_the_second_no_secret(
+    tmp_path: Path,
+) -> None:
+    first = Up(tmp_path / "state")
+    curl = first.until("curl ")
+    answer = run_curl(curl)
+    assert answer["status"] == "completed"
+    assert answer["fast_mode"] is True
+    assert answer["output_data"]["label"] == [0, 1, 2]
+    docs = first.until("documentation")
+    assert f"{first.url}/docs" in docs
+    text = "".join(first.output)
+    assert "admin@localhost" in text
+    assert "ready" in text
+    words = shlex.split(curl)
+    assert f"{first.url}/node/deployment-trigger/" in curl
+    assert any(word.startswith("X-API-Key: sk-") for word in words)
+    assert "Content-Type: application/json" in words
+    (key,) = re.findall(r"sk-\w+", curl)
+    assert text.count(key) == 1
+    assert key not in first.errors
+    assert first.stop(signal.SIGINT) == 0
+
+    second = Up(tmp_path / "state", port=first.port, grpc_port=first.grpc_port)
+    second.until("documentation")
+    assert run_curl(curl)["output_data"] == answer["output_data"]
+    assert second.stop(signal.SIGTERM) == 0
+    assert "sk-" not in "".join(second.output) + second.errors
+    assert "curl" not in "".join(second.output)
+    assert holder(tmp_path / "state") is None
+
+
+def test_with_json_there_is_one_document_once_everything_is_ready(tmp_path: Path) -> None:
+    up = Up(tmp_path / "state", "--json", "--workers", "2")
+    document = json.loads(up.until("{"))
+    assert document["url"] == up.url
+    assert run_curl(document["demo"]["curl"])["status"] == "completed"
+    assert len(up.children("gateway")) == 2
+    assert up.stop() == 0
+    assert len(up.output) == 1
+
+
+def test_it_answers_before_it_is_ready(tmp_path: Path) -> None:
+    began = time.monotonic()
+    up = Up(tmp_path / "state", "--no-demo")
+    while True:
+        try:
+            response = httpx.get(f"{up.url}/readyz", timeout=10)
+            break
+        except httpx.ConnectError:
+            assert time.monotonic() - began < 1
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) >= 1
+    up.until("documentation")
+    assert httpx.get(f"{up.url}/readyz").status_code == 200
+    assert up.stop() == 0
+
+
+def test_a_signal_in_the_first_moments_leaves_nothing(tmp_path: Path) -> None:
+    up = Up(tmp_path / "state", "--no-demo")
+    up.until("listens")
+    assert up.stop() == 0
+
+
+def test_a_second_signal_does_not_wait_for_calls_in_flight(tmp_path: Path) -> None:
+    up = Up(tmp_path / "state", "--no-demo")
+    up.until("documentation")
+    with socket.create_connection(("127.0.0.1", up.port)) as caller:
+        head = "POST /node/deployment-trigger/x/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+        caller.sendall(f"{head}X-API-Key: x\r\n\r\n{{".encode())
+        up.children()
+        up.process.terminate()
+        up.until("stopping")
+        with pytest.raises(subprocess.TimeoutExpired):
+            up.process.wait(0.5)
+        began = time.monotonic()
+        assert up.stop() == 0
+        assert time.monotonic() - began < 3
+
+
+def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    up = Up(tmp_path / "state")
+    up.until("documentation")
+    assert len(up.children()) == 2
+    assert up.stop(signal.SIGKILL) == -signal.SIGKILL
+    again = Up(tmp_path / "state", port=up.port, grpc_port=up.grpc_port)
+    again.until("documentation")
+    assert again.stop() == 0
+
+
+def test_a_deep_state_folder_does_not_break_the_sockets(tmp_path: Path) -> None:
+    deep = tmp_path / "/".join(["a-folder-of-thirty-characters-"] * 4)
+    deep.mkdir(parents=True)
+    up = Up(deep / "state")
+    assert run_curl(up.until("curl "))["status"] == "completed"
+    assert up.stop() == 0

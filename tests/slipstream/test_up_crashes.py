@@ -1,0 +1,75 @@
+"""Processes that die while `slipstream up` runs, and instances side by side."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from tests.slipstream.running import PATIENCE, Up
+
+
+@dataclass(frozen=True)
+class Running:
+    """An instance with its demo."""
+
+    up: Up
+    key: str
+    deployment_id: str
+
+    def trigger(self) -> httpx.Response:
+        return httpx.post(
+            f"{self.up.url}/node/deployment-trigger/{self.deployment_id}/",
+            headers={"X-API-Key": self.key},
+            json={"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}},
+            timeout=PATIENCE,
+        )
+
+    def until_served(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while (response := self.trigger()).status_code != 200:
+            assert response.status_code == 503, response.text
+            assert "retry-after" in response.headers
+            assert time.monotonic() < deadline
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    up = Up(tmp_path_factory.mktemp("up") / "state", "--json")
+    demo = json.loads(up.until("{"))["demo"]
+    yield Running(up=up, key=demo["key"], deployment_id=demo["deployment_id"])
+    assert up.stop() == 0
+
+
+def test_an_inference_server_that_is_killed_comes_back(running: Running) -> None:
+    (server,) = running.up.children("inference_server")
+    server.kill()
+    server.wait()
+    running.until_served()
+    (successor,) = running.up.children("inference_server")
+    assert successor.pid != server.pid
+    assert "was killed by SIGKILL; started again" in running.up.errors
+
+
+def test_a_gateway_that_is_killed_comes_back_and_refuses_no_connection(running: Running) -> None:
+    (gateway,) = running.up.children("gateway")
+    gateway.kill()
+    gateway.wait()
+    running.until_served()
+    (successor,) = running.up.children("gateway")
+    assert successor.pid != gateway.pid
+
+
+def test_a_second_instance_runs_beside_the_first(
+    running: Running, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    second = Up(tmp_path_factory.mktemp("beside") / "state", "--no-demo")
+    second.until("documentation")
+    foreign = httpx.get(f"{second.url}/node/flows/", headers={"X-API-Key": running.key})
+    assert foreign.status_code == 401
+    assert second.stop() == 0
+    assert running.trigger().status_code == 200

@@ -1,0 +1,83 @@
+"""What `slipstream up` says where it cannot run: one line, and an exit status."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.slipstream.running import Up, environment, free_port
+
+
+def refused(*options: str) -> tuple[int, str, str]:
+    """Return exit status, stdout and the lines of stderr that `up` itself has written."""
+    command = [sys.executable, "-m", "slipstream", "up", *options]
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=environment(), check=False
+    )
+    own = [line for line in result.stderr.splitlines() if line.startswith("slipstream")]
+    assert "Traceback" not in result.stderr
+    assert len(own) == 1, result.stderr
+    return result.returncode, result.stdout, own[0]
+
+
+@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
+def test_a_port_in_use_is_named(tmp_path: Path, option: str) -> None:
+    other = {"--port": "--grpc-port", "--grpc-port": "--port"}[option]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = [option, str(port), other, str(free_port())]
+        status, _, line = refused(*ports, "--state", str(tmp_path / "state"))
+    assert status == 3
+    assert f"port {port}" in line
+
+
+def test_a_grpc_port_that_others_would_share_silently_is_refused(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ports = ["--grpc-port", str(port), "--port", str(free_port())]
+        status, _, line = refused(*ports, "--state", str(tmp_path / "state"))
+    assert status == 3
+    assert f"port {port}" in line
+
+
+def test_a_state_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    state = tmp_path / "file" / "state"
+    status, stdout, line = refused("--state", str(state), "--json")
+    assert status == 3
+    assert str(state) in line
+    assert json.loads(stdout)["error"]["message"] in line
+
+
+def test_a_state_folder_in_use_is_named_with_the_process_that_uses_it(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    up = Up(state, "--no-demo")
+    up.until("listens")
+    ports = ["--port", str(free_port()), "--grpc-port", str(free_port())]
+    status, _, line = refused("--state", str(state), *ports)
+    assert status == 3
+    assert str(up.process.pid) in line
+    assert up.stop() == 0
+
+
+def test_a_corrupt_database_is_said_and_nothing_is_left_running(tmp_path: Path) -> None:
+    (tmp_path / "slipstream.db").write_bytes(b"no database, whatever it may be " * 100)
+    ports = ["--port", str(free_port()), "--grpc-port", str(free_port())]
+    status, _, line = refused("--state", str(tmp_path), *ports)
+    assert status == 3
+    assert "slipstream.db" in line
+
+
+@pytest.mark.parametrize("options", [("--port", "0"), ("--workers", "none"), ("--nonsense",)])
+def test_a_wrong_command_line_is_a_usage_error(options: tuple[str, ...]) -> None:
+    status, _, line = refused(*options)
+    assert status == 2
+    assert options[0] in line
