@@ -108,7 +108,7 @@ class Container:
         await self.watcher.looked.wait()
         self.readiness.fleet_known()
         self._grpc = await open_front_door(
-            self._front_door, self._model_access, self.metrics, self.readiness, self.settings
+            self._front_door, self._model_access, self.readiness, self.settings
         )
         self._publisher = asyncio.create_task(self._publish(), name="metrics publisher")
 

@@ -1,4 +1,4 @@
-"""What the gateway measures. Children are resolved when a deployment is first called, not per call."""
+"""What the gateway measures. Children are resolved at a deployment's first call, not at each."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ class Settings(BaseSettings):
     state: Path = Path(".slipstream")
     """Folder with everything that this installation remembers."""
     database_url: str | None = None
-    """SQLAlchemy URL, such as postgresql+asyncpg://user@host/name. Default: SQLite in the state folder."""
+    """Such as postgresql://user@host/name. Default: SQLite in the state folder."""
     key_pepper: str | None = None
-    """Secret that API keys are hashed with. Default: made once and kept in the state folder, mode 0600.
+    """Secret that API keys are hashed with. Default: made once, kept in the state folder.
     Machines that share a database need the same one."""
     anonymous_v2: bool = False
     """Open `/v2` and the gRPC front door to clients that send no key. Loopback only."""

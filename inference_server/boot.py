@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -37,6 +38,8 @@ class Boot:
         self._lifecycle = lifecycle
         self._plane = plane
         self._metrics = metrics
+        # A thread of our own: asyncio would wait for its own ones when told to stop during a load.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="boot")
         self._log = logger(__name__)
 
     async def run(self) -> None:
@@ -52,10 +55,11 @@ class Boot:
         plan = threads.plan()
         intra_op = self._settings.threads or plan.intra_op
         self._log.info("threads_planned", threads=intra_op, cpus=plan.cpus, reason=plan.reason)
+        loop = asyncio.get_running_loop()
         with self._phase(Phase.LOADING):
-            session = await asyncio.to_thread(self._load, intra_op)
+            session = await loop.run_in_executor(self._thread, self._load, intra_op)
         with self._phase(Phase.WARMING):
-            warmth = await asyncio.to_thread(warm_up, session)
+            warmth = await loop.run_in_executor(self._thread, warm_up, session)
         self._log.info("warmed_up", run_seconds=warmth.run_seconds, refusal=warmth.refusal)
         executor = Executor(
             session,

@@ -59,10 +59,9 @@ class Executor:
         self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str], input_bytes: int
     ) -> list[np.ndarray]:
         """Run on the calling thread; see `Session.run`."""
-        self._metrics.queue_seconds.observe(0.0)
         began = perf_counter()
         results = self._session.run(feeds, outputs)
-        self._ran(input_bytes, perf_counter() - began)
+        self._ran(input_bytes, 0.0, perf_counter() - began)
         return results
 
     async def run_on_thread(
@@ -91,11 +90,11 @@ class Executor:
             results, began, ended = await running
         finally:
             self._count(-1, -input_bytes)
-        self._metrics.queue_seconds.observe(began - queued)
-        self._ran(input_bytes, ended - began)
+        self._ran(input_bytes, began - queued, ended - began)
         return results
 
-    def _ran(self, input_bytes: int, seconds: float) -> None:
+    def _ran(self, input_bytes: int, waited: float, seconds: float) -> None:
+        self._metrics.queue_seconds.observe(waited)
         self._metrics.run_seconds.observe(seconds)
         self._metrics.batch_size.observe(1)
         self._learn(input_bytes, seconds)

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from inference_server.settings import Endpoint
+from telemetry.instruments import CONTENT_TYPE
 
 _PATIENCE_SECONDS = 10.0
-_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_HOPELESS = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 
 class MetricsEndpoint:
@@ -33,14 +34,16 @@ class MetricsEndpoint:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A client that is slow, gone or talks nonsense gets nothing.
-        with contextlib.suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
+        with contextlib.suppress(*_HOPELESS):
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(self._response(*head.split(b" ", 2)[:2]))
+                writer.write(self._response(head))
                 await writer.drain()
         writer.close()
 
-    def _response(self, method: bytes, target: bytes) -> bytes:
+    def _response(self, request: bytes) -> bytes:
+        method, _, rest = request.partition(b" ")
+        target = rest.partition(b" ")[0]
         status, body = HTTPStatus.OK, b""
         if target.partition(b"?")[0] != b"/metrics":
             status = HTTPStatus.NOT_FOUND
@@ -49,7 +52,7 @@ class MetricsEndpoint:
         else:
             body = self._render()
         head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {_CONTENT_TYPE}\r\n"
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {CONTENT_TYPE}\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         return head.encode() + (b"" if method == b"HEAD" else body)

@@ -51,10 +51,7 @@ class Server:
         self._metrics = ModelMetrics(registry, settings.model, settings.version)
         self._scrape = MetricsEndpoint(registry.render)
         self._plane = DataPlane(settings.model, settings.version, self._lifecycle, self._metrics)
-        # Past the queue's end calls are refused, and a refusal is better than silence: so a stream
-        # is read far enough for that.
-        window = 2 * settings.queue_calls
-        self._servicer = Servicer(self._plane, self._lifecycle, stream_window=window)
+        self._servicer = Servicer(self._plane, self._lifecycle)
         self._grpc = grpc.aio.server(
             interceptors=[ErrorInterceptor()], options=_options(settings.max_message_bytes)
         )
@@ -85,12 +82,12 @@ class Server:
         addresses = {"address": _bind_unix(self._grpc, settings.socket)}
         if settings.tcp:
             addresses["tcp_address"] = str(_bind_tcp(self._grpc, settings.tcp))
-        await self._grpc.start()
         try:
             metrics = await self._scrape.listen(settings.metrics)
         except OSError as error:
             raise ListenError(f"metrics: cannot listen on {settings.metrics}: {error}") from error
         addresses["metrics_address"] = str(metrics)
+        await self._grpc.start()
         self._metrics.moved(self._lifecycle)
         self._metrics.booted(Phase.SPAWNING, perf_counter() - self._began)
         self._log.info("listening", **addresses)

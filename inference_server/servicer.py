@@ -19,11 +19,9 @@ SERVER_NAME = "slipstream-inference-server"
 class Servicer:
     """Implements `protos.service.InferenceServicer`. Errors are raised, for the interceptor."""
 
-    def __init__(self, plane: DataPlane, lifecycle: Lifecycle, *, stream_window: int) -> None:
-        """Serve `plane`, with up to `stream_window` calls of a stream unanswered at once."""
+    def __init__(self, plane: DataPlane, lifecycle: Lifecycle) -> None:
         self._plane = plane
         self._lifecycle = lifecycle
-        self._stream_window = stream_window
         self._streams: set[InferenceStream] = set()
         self._version = _version()
 
@@ -67,7 +65,7 @@ class Servicer:
         self, requests: AsyncIterator[pb.ModelInferRequest], context: Context
     ) -> None:
         """Answer the calls of a stream."""
-        stream = InferenceStream(self._plane, self._lifecycle, context, window=self._stream_window)
+        stream = InferenceStream(self._plane, self._lifecycle, context)
         self._streams.add(stream)
         try:
             await stream.serve()

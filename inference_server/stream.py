@@ -18,17 +18,14 @@ class InferenceStream:
     """Reads calls and writes answers until the client is done, is gone, or the server drains.
 
     Quick calls are answered before the next is read; a slow one gets a task, and reading goes on.
-    Nothing more is read while `window` calls are without an answer, so that a client which sends
-    and does not listen is stopped by HTTP/2's flow control.
+    Nothing is read while an answer is being written: a client that sends and does not listen is
+    then stopped by HTTP/2's flow control. What was read is bounded by the executor's queue.
     """
 
-    def __init__(
-        self, plane: DataPlane, lifecycle: Lifecycle, context: Context, *, window: int
-    ) -> None:
+    def __init__(self, plane: DataPlane, lifecycle: Lifecycle, context: Context) -> None:
         self._plane = plane
         self._lifecycle = lifecycle
         self._context = context
-        self._places = asyncio.Semaphore(window)
         self._writing = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
         self._reading = False
@@ -48,7 +45,11 @@ class InferenceStream:
             self._reader.cancel()
 
     async def _read(self, calls: asyncio.TaskGroup) -> None:
-        while not self._closing:
+        while True:
+            async with self._writing:
+                pass
+            if self._closing:
+                return
             self._reading = True
             request = await self._context.read()
             self._reading = False
@@ -65,9 +66,7 @@ class InferenceStream:
             if call.quick:
                 await self._answer(call)
             else:
-                await self._places.acquire()
-                task = calls.create_task(self._answer(call))
-                task.add_done_callback(lambda _: self._places.release())
+                calls.create_task(self._answer(call))
 
     async def _answer(self, call: Call) -> None:
         try:

@@ -26,7 +26,7 @@ class Datatype:
 
 def _datatype(name: str, dtype: object, contents: str | None) -> Datatype:
     kind = np.dtype(dtype)  # type: ignore[call-overload]
-    size = 0 if kind == object else kind.itemsize
+    size = 0 if kind.hasobject else kind.itemsize
     return Datatype(name=name, dtype=kind, size=size, contents=contents)
 
 

@@ -73,6 +73,14 @@ class ErrorCode(StrEnum):
     DEADLINE_EXCEEDED = "deadline_exceeded"
     """The call took longer than it may."""
 
+    @classmethod
+    def known(cls, name: str | None) -> ErrorCode | None:
+        """Return the code called `name`, if this version knows it."""
+        try:
+            return cls(name or "")
+        except ValueError:
+            return None
+
 
 class TensorError(Exception):
     """A tensor does not fit: the message names it, what was expected and what came."""

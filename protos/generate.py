@@ -1,8 +1,8 @@
 """Write open_inference_pb2.py and .pyi from open_inference.proto (`make protos`; `--check` for CI).
 
-The message classes are registered in a descriptor pool of our own. protoc's usual module would claim
-the package `inference` in protobuf's default pool, and importing tritonclient (or KServe, MLServer)
-in the same process would then fail with "duplicate symbol 'inference.…'".
+The message classes are registered in a descriptor pool of our own. protoc's usual module would
+claim the package `inference` in protobuf's default pool, and importing tritonclient (or KServe,
+MLServer) in the same process would then fail with "duplicate symbol 'inference.…'".
 """
 
 from __future__ import annotations
@@ -59,8 +59,11 @@ def render() -> tuple[str, str]:
         for message in file.message_type
     )
     module = TEMPLATE.format(serialized="\n    ".join(map(repr, chunks)), classes=classes)
+    # protoc's stub leaves Mapping bare, which mypy's strict mode refuses
+    typed = stub.replace(", _Mapping]", ", _Mapping[str, _Any]]")
+    typed = typed.replace("import ClassVar", "import Any as _Any, ClassVar")
     pool = "from google.protobuf import descriptor_pool as _descriptor_pool\n"
-    return module, pool + stub + "POOL: _descriptor_pool.DescriptorPool\n"
+    return module, pool + typed + "POOL: _descriptor_pool.DescriptorPool\n"
 
 
 def main() -> None:

@@ -50,7 +50,7 @@ def from_json(
     return array.reshape(shape)
 
 
-def to_json(array: np.ndarray, datatype: Datatype) -> np.ndarray | list[object] | object:
+def to_json(array: np.ndarray, datatype: Datatype) -> object:
     """Return what orjson (with OPT_SERIALIZE_NUMPY) writes as this tensor's JSON.
 
     NaN and the infinities, which JSON cannot write, come out as null. BYTES elements that are not
@@ -61,7 +61,8 @@ def to_json(array: np.ndarray, datatype: Datatype) -> np.ndarray | list[object] 
     if datatype.name == "BF16":
         array = array.astype(np.float32)
     if array.ndim == 0:
-        return array.item()
+        scalar: object = array.item()
+        return scalar
     return np.ascontiguousarray(array)
 
 
@@ -96,7 +97,7 @@ def _numbers(value: object, datatype: Datatype, tensor: str) -> np.ndarray:
         return array.astype(datatype.dtype)
     target = datatype.dtype.kind
     source = array.dtype.kind
-    if target == _BOOLEAN or source == _BOOLEAN:
+    if _BOOLEAN in (target, source):
         if target != source:
             raise TensorError(_mismatch(tensor, datatype, value))
         return array
@@ -114,10 +115,7 @@ def _numbers(value: object, datatype: Datatype, tensor: str) -> np.ndarray:
 def _integers(array: np.ndarray, datatype: Datatype, tensor: str, value: object) -> np.ndarray:
     if array.dtype.kind == _FLOAT:
         whole = (np.abs(array) <= _EXACT_INTEGERS) & (array == np.floor(array))
-        if whole.all():
-            array = array.astype(np.int64)
-        else:
-            array = np.array(value, dtype=object)
+        array = array.astype(np.int64) if whole.all() else np.array(value, dtype=object)
     if array.dtype == object:
         return _wide_integers(array, datatype, tensor, value)
     if array.dtype.kind not in _INTEGERS:

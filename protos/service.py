@@ -1,7 +1,7 @@
 """The RPCs of `inference.GRPCInferenceService`, for servers and for clients.
 
-grpc's generated stubs would look the message classes up in protobuf's default pool; this is the same
-for ours (see `generate.py`).
+grpc's generated stubs would look the message classes up in protobuf's default pool; this is the
+same for ours (see `generate.py`).
 """
 
 from __future__ import annotations

@@ -61,6 +61,5 @@ _CODE_OF_STATUS: Mapping[StatusCode, ErrorCode] = {
 
 def code_of(status: StatusCode, name: str | None = None) -> ErrorCode:
     """Return the code that a peer meant: by its name where it sent a known one, else by status."""
-    if name in ErrorCode:
-        return ErrorCode(name)
-    return _CODE_OF_STATUS.get(status, ErrorCode.INFERENCE_FAILED)
+    by_status = _CODE_OF_STATUS.get(status, ErrorCode.INFERENCE_FAILED)
+    return ErrorCode.known(name) or by_status

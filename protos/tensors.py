@@ -1,8 +1,8 @@
 """Tensors on the wire: raw bytes and typed contents to numpy arrays and back.
 
-Raw means little-endian and row-major. A BYTES element is a 4-byte little-endian length and that many
-bytes (Triton's extension_binary_data.md). Every function that reads takes the tensor's name, so that
-an error can say which one it was.
+Raw means little-endian and row-major. A BYTES element is a 4-byte little-endian length and that
+many bytes (Triton's extension_binary_data.md). Every function that reads takes the tensor's name,
+so that an error can say which one it was.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from protos.errors import TensorError
 from protos.open_inference_pb2 import InferTensorContents
 
 MAX_RANK = 32
-"""Dimensions a tensor may have; numpy's own limit is 64, ONNX Runtime's operators stop far earlier."""
+"""Dimensions a tensor may have. numpy takes 64; ONNX Runtime's operators stop far earlier."""
 MAX_ELEMENTS = 2**40
 """No message could carry more; a larger product is a mistake or an attack."""
 
@@ -110,9 +110,8 @@ def decode_contents(
         raise TensorError(message)
     for field, _ in contents.ListFields():
         if field.name != datatype.contents:
-            raise TensorError(
-                f"tensor '{tensor}': {datatype.name} goes into {datatype.contents}, got {field.name}"
-            )
+            message = f"tensor '{tensor}': {datatype.name} goes into {datatype.contents}"
+            raise TensorError(f"{message}, got {field.name}")
     values = getattr(contents, datatype.contents)
     count = element_count(shape, tensor=tensor)
     if len(values) != count:

@@ -27,15 +27,15 @@ class Options:
     """Gateway processes."""
 
     @property
-    def reachable_host(self) -> str:
-        """The host by which this machine reaches what listens on `host`."""
-        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
-
-    @property
     def url(self) -> str:
         """The URL of REST, as this machine reaches it."""
-        host = self.reachable_host
+        host = reachable(self.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def reachable(host: str) -> str:
+    """Return the host by which this machine reaches what listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

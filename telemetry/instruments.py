@@ -9,8 +9,9 @@ prometheus-client, and so does whatever is read once a scrape.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Generic, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -69,7 +70,7 @@ class Histogram:
         self.total += value
 
 
-Instrument = TypeVar("Instrument", Counter, Gauge, Histogram)
+Instrument = TypeVar("Instrument", bound=Counter | Gauge | Histogram)
 Labels = tuple[str, ...]
 
 
@@ -77,13 +78,12 @@ class Family(Generic[Instrument]):
     """One metric and its children, an instrument for each combination of label values."""
 
     def __init__(
-        self, kind: type[Instrument], name: str, text: str, labels: Labels, bounds: Sequence[float]
+        self, make: Callable[[], Instrument], name: str, text: str, labels: Labels
     ) -> None:
-        self.kind = kind
+        self.make = make
         self.name = name
         self.text = text
         self.labels = labels
-        self.bounds = bounds
         self.children: dict[Labels, Instrument] = {}
 
     def child(self, *values: str) -> Instrument:
@@ -93,8 +93,7 @@ class Family(Generic[Instrument]):
             raise ValueError(message)
         found = self.children.get(values)
         if found is None:
-            found = self.kind(self.bounds) if self.kind is Histogram else self.kind()
-            self.children[values] = found
+            found = self.children[values] = self.make()
         return found
 
     def forget(self, *values: str) -> None:
@@ -102,31 +101,34 @@ class Family(Generic[Instrument]):
         self.children.pop(values, None)
 
 
+AnyFamily = Family[Counter] | Family[Gauge] | Family[Histogram]
+
+
 class Registry(Collector):
     """The families of one process."""
 
     def __init__(self) -> None:
-        self.families: dict[str, Family[Counter] | Family[Gauge] | Family[Histogram]] = {}
+        self.families: dict[str, AnyFamily] = {}
 
     def counter(self, name: str, text: str, labels: Labels = ()) -> Family[Counter]:
         """Register a counter; the exposed name ends with `_total`, as Prometheus asks."""
-        return self._register(Family(Counter, name.removesuffix("_total"), text, labels, ()))
+        return self._register(Family(Counter, name.removesuffix("_total"), text, labels))
 
     def gauge(self, name: str, text: str, labels: Labels = ()) -> Family[Gauge]:
         """Register a gauge."""
-        return self._register(Family(Gauge, name, text, labels, ()))
+        return self._register(Family(Gauge, name, text, labels))
 
     def histogram(
         self, name: str, text: str, labels: Labels = (), bounds: Sequence[float] = LATENCY_SECONDS
     ) -> Family[Histogram]:
         """Register a histogram with these upper bounds; +Inf is added."""
-        return self._register(Family(Histogram, name, text, labels, bounds))
+        return self._register(Family(partial(Histogram, bounds), name, text, labels))
 
     def _register(self, family: Family[Instrument]) -> Family[Instrument]:
         if family.name in self.families:
             message = f"metric {family.name} is registered already"
             raise ValueError(message)
-        self.families[family.name] = family
+        self.families[family.name] = cast("AnyFamily", family)
         return family
 
     def collect(self) -> Iterator[Metric]:
@@ -147,19 +149,20 @@ def render(collectors: Iterable[Collector]) -> bytes:
     return generate_latest(registry)
 
 
-def exposed(family: Family[Counter] | Family[Gauge] | Family[Histogram]) -> Metric:
+def exposed(family: AnyFamily) -> Metric:
     """Return one family as prometheus-client knows it."""
-    if family.kind is Histogram:
-        metric: Metric = HistogramMetricFamily(family.name, family.text, labels=family.labels)
-    elif family.kind is Counter:
-        metric = CounterMetricFamily(family.name, family.text, labels=family.labels)
-    else:
-        metric = GaugeMetricFamily(family.name, family.text, labels=family.labels)
+    sample = family.make()
+    if isinstance(sample, Histogram):
+        histogram = HistogramMetricFamily(family.name, family.text, labels=family.labels)
+        for values, child in family.children.items():
+            assert isinstance(child, Histogram)
+            histogram.add_metric(values, *_cumulated(child))
+        return histogram
+    kind = CounterMetricFamily if isinstance(sample, Counter) else GaugeMetricFamily
+    metric = kind(family.name, family.text, labels=family.labels)
     for values, child in family.children.items():
-        if isinstance(child, Histogram):
-            metric.add_metric(values, *_cumulated(child))  # type: ignore[attr-defined]
-        else:
-            metric.add_metric(values, child.value)  # type: ignore[attr-defined]
+        assert not isinstance(child, Histogram)
+        metric.add_metric(values, child.value)
     return metric
 
 

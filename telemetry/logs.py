@@ -1,4 +1,4 @@
-"""Log lines: one event name and fields, JSON on stderr, or coloured text where a person looks on."""
+"""Log lines: an event name and fields; JSON on stderr, or coloured text where a person looks on."""
 
 from __future__ import annotations
 

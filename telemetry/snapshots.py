@@ -1,4 +1,4 @@
-"""One /metrics for several processes: each leaves its numbers in a folder, whoever is asked sums them.
+"""One /metrics for several processes: each leaves its numbers in a folder, and any of them sums up.
 
 A scrape reaches one process of many. The numbers of a process that has died stay in the folder, so
 that no counter ever falls while the service runs; whoever starts the service empties it.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import orjson
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from telemetry.instruments import Family, Histogram, Registry, exposed
+from telemetry.instruments import AnyFamily, Family, Histogram, Registry, exposed
 
 _SUFFIX = ".json"
 
@@ -33,7 +34,10 @@ class SharedRegistry(Collector):
         """Leave this process's numbers for the others. Counters and histograms only."""
         snapshot = {
             family.name: [
-                [labels, [child.counts, child.total] if isinstance(child, Histogram) else child.value]
+                [
+                    labels,
+                    [child.counts, child.total] if isinstance(child, Histogram) else child.value,
+                ]
                 for labels, child in family.children.items()
             ]
             for family in self._registry.families.values()
@@ -50,7 +54,7 @@ class SharedRegistry(Collector):
             if path != self._file
         ]
         for family in self._registry.families.values():
-            total = Family(family.kind, family.name, family.text, family.labels, family.bounds)
+            total = cast("AnyFamily", Family(family.make, family.name, family.text, family.labels))
             for labels, child in family.children.items():
                 value = [child.counts, child.total] if isinstance(child, Histogram) else child.value
                 _add(total, labels, value)
@@ -60,10 +64,11 @@ class SharedRegistry(Collector):
             yield exposed(total)
 
 
-def _add(family: Family, labels: tuple[str, ...], value: object) -> None:  # type: ignore[type-arg]
+def _add(family: AnyFamily, labels: tuple[str, ...], value: Any) -> None:
+    """Add a child's numbers. Any: what `publish` wrote, through JSON."""
     child = family.child(*labels)
     if isinstance(child, Histogram):
-        counts, total = value  # type: ignore[misc]
+        counts, total = value
         child.counts = [mine + theirs for mine, theirs in zip(child.counts, counts, strict=True)]
         child.total += total
     else:

@@ -186,6 +186,14 @@ def fails_at_run(path: Path) -> Path:
     return _save(path, nodes, inputs, outputs, table)
 
 
+def picky(path: Path) -> Path:
+    """`y` FP32 [2, M] has the elements of `x` FP32 [N] in two rows: an odd N fails."""
+    nodes = [helper.make_node("Reshape", ["x", "rows"], ["y"])]
+    rows = {"rows": np.array([2, -1], "i8")}
+    inputs, outputs = [_tensor("x", "FP32", ("N",))], [_tensor("y", "FP32", (2, "M"))]
+    return _save(path, nodes, inputs, outputs, rows)
+
+
 def fill(path: Path) -> Path:
     """`y` FP32 of the shape that `shape`, INT64 [R], asks for, however big; it is all ones."""
     one = helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])

@@ -8,7 +8,7 @@ _BEARER = b"bearer "
 
 
 def presented_key(headers: Mapping[bytes, bytes]) -> str | None:
-    """Return the key from `X-API-Key`, or else from `Authorization: Bearer`; names in lower case."""
+    """Return the key in `X-API-Key` or `Authorization: Bearer`; names come in lower case."""
     key = headers.get(b"x-api-key")
     if key is not None:
         return key.decode("latin-1").strip()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import false, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.deployments.modes import Status
 from gateway.errors import GatewayError
+from gateway.ids import is_id
 from gateway.storage.ownership import find_owned
 from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.tables import Deployment, DeploymentVersion
@@ -31,7 +32,8 @@ async def deployment_page(
         Deployment.profile_id == profile_id, Deployment.status != Status.DELETED
     )
     if flow_id is not None:
-        statement = statement.where(Deployment.flow_id == flow_id)
+        known = Deployment.flow_id == flow_id.lower() if is_id(flow_id) else false()
+        statement = statement.where(known)
     return await fetch_page(session, statement, Deployment, request)
 
 

@@ -97,6 +97,7 @@ class ModelService:
 
     async def remove(self, name: str, version: int) -> None:
         """Delete a version; raise CONFLICT while something serves it or is deployed with it."""
+        await self.manifest(name, str(version))
         async with self._db.read() as session:
             users = await rows.users_of(session, name, version)
         if users:

@@ -26,7 +26,7 @@ async def users_of(session: AsyncSession, model: str, version: int) -> list[str]
         .where(Deployment.status != "deleted")
     )
     wanted = (model, version)
-    for name, models in (await session.execute(pins)).tuples():
+    for name, models in await session.execute(pins):
         if wanted in {(pin["model"], pin["version"]) for pin in models.values()}:
             found.append(f"deployment '{name}'")
     return found

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-import grpc
 import grpc.aio
 
 from gateway.auth.headers import presented_key
 from gateway.errors import GatewayError
 from gateway.ids import new_id
-from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
 from gateway.web.faults import as_gateway_error
 from protos import open_inference_pb2 as pb
-from protos.service import SERVICE, Context
-from protos.status import CODE_KEY, GRPC_STATUS
+from protos.errors import ErrorCode
+from protos.interception import UnreadableError
+from protos.service import Context
+from protos.status import CODE_KEY
 
 _OPEN = frozenset({"ServerLive", "ServerReady"})
 """Probes need no key."""
@@ -91,58 +90,28 @@ class FrontDoor:
 
         async with asyncio.TaskGroup() as calls:
             while (request := await context.read()) is not grpc.aio.EOF:
+                if isinstance(request, UnreadableError):
+                    raise request
                 await places.acquire()
                 calls.create_task(answer(request))
 
 
-class KeyInterceptor(grpc.aio.ServerInterceptor):
-    """Checks the key of every call of the service, and gives every error its status."""
+class Doorkeeper:
+    """Checks the key of every call, and says what a caller is told of an error."""
 
-    def __init__(self, access: ModelAccess, metrics: GatewayMetrics) -> None:
+    def __init__(self, access: ModelAccess) -> None:
         self._access = access
-        self._meters = metrics.meters("", "grpc")
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:  # Any, here and below: the messages differ by method
-        """Return the method's handler, guarded."""
-        handler = await continuation(handler_call_details)
-        service, _, method = handler_call_details.method.lstrip("/").partition("/")
-        if handler is None or service != SERVICE:
-            return handler
-        guarded = self._guard(
-            handler.stream_stream if handler.request_streaming else handler.unary_unary,
-            needs_key=method not in _OPEN,
-        )
-        make = (
-            grpc.stream_stream_rpc_method_handler
-            if handler.request_streaming
-            else grpc.unary_unary_rpc_method_handler
-        )
-        return make(
-            guarded,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+    async def admit(self, method: str, context: Context) -> None:
+        """Return if the call may be answered; raise as `ModelAccess.check`."""
+        if method not in _OPEN:
+            await self._access.check(presented_key(dict(_headers(context))))
 
-    def _guard(
-        self, method: Callable[..., Awaitable[Any]], *, needs_key: bool
-    ) -> Callable[..., Awaitable[Any]]:
-        async def guarded(request: Any, context: Context) -> Any:
-            try:
-                if needs_key:
-                    await self._access.check(presented_key(dict(_headers(context))))
-                return await method(request, context)
-            except Exception as error:
-                if isinstance(error, grpc.aio.AbortError):
-                    raise
-                refusal = as_gateway_error(error, _request_id())
-                trailing = ((CODE_KEY, str(refusal.code)),)
-                await context.abort(GRPC_STATUS[refusal.code], refusal.message, trailing)
-
-        return guarded
+    @staticmethod
+    def refuse(error: Exception) -> tuple[ErrorCode, str]:
+        """Return the code and the message for `error`."""
+        refusal = as_gateway_error(error, _request_id())
+        return refusal.code, refusal.message
 
 
 def _headers(context: Context) -> Iterator[tuple[bytes, bytes]]:

@@ -75,9 +75,7 @@ def _split(body: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
         return body, b""
     if not length.isdigit() or int(length) > len(body):
         shown = length.decode("latin-1")[:40]
-        raise _invalid(
-            f"Inference-Header-Content-Length: expected 0 to {len(body)}, got '{shown}'"
-        )
+        raise _invalid(f"Inference-Header-Content-Length: expected 0 to {len(body)}, got '{shown}'")
     return body[: int(length)], body[int(length) :]
 
 

@@ -8,12 +8,12 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
-from gateway.oip.front_door import FrontDoor, KeyInterceptor
+from gateway.oip.front_door import Doorkeeper, FrontDoor
 from gateway.readiness import Readiness
 from gateway.settings import Settings
 from protos import open_inference_pb2 as pb
+from protos.interception import ServiceInterceptor
 from protos.service import SERVICE, Context, add_inference_service
 
 
@@ -37,7 +37,6 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # published
 async def open_front_door(
     front_door: FrontDoor,
     access: ModelAccess,
-    metrics: GatewayMetrics,
     readiness: Readiness,
     settings: Settings,
 ) -> grpc.aio.Server:
@@ -46,8 +45,9 @@ async def open_front_door(
     Raises:
         OSError: the port is taken by somebody else.
     """
+    doorkeeper = Doorkeeper(access)
     server = grpc.aio.server(
-        interceptors=[KeyInterceptor(access, metrics)],
+        interceptors=[ServiceInterceptor(doorkeeper.refuse, doorkeeper.admit)],
         options=[
             ("grpc.max_send_message_length", settings.max_body_bytes),
             ("grpc.max_receive_message_length", settings.max_body_bytes),

@@ -15,7 +15,7 @@ from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
 from gateway.oip.http_request import parse_infer
 from gateway.oip.http_response import render_infer
-from gateway.web.asgi import Disconnected, Receive, Scope, Send, read_body, send_answer
+from gateway.web.asgi import DisconnectedError, Receive, Scope, Send, read_body, send_answer
 from gateway.web.faults import as_gateway_error
 from gateway.web.problems import Answer, v2_error
 from gateway.web.requests import request_id_of
@@ -56,7 +56,7 @@ class RestEdge:
         request_id = request_id_of(headers, new_id())
         try:
             answer = await self._answer(scope, headers, receive)
-        except Disconnected:
+        except DisconnectedError:
             return
         except Exception as error:
             answer = v2_error(as_gateway_error(error, request_id))
@@ -66,9 +66,7 @@ class RestEdge:
             name = found["name"] if self._plane.known(found["name"]) else ""
             self._metrics.meters(name, _MODE).answered(answer[0], perf_counter() - began)
 
-    async def _answer(
-        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive
-    ) -> Answer:
+    async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Answer:
         path, method = scope["path"], scope["method"]
         found = _MODEL.fullmatch(path)
         verb = (found["verb"] or "model") if found else _PLAIN.get(path.rstrip("/"))
@@ -138,6 +136,6 @@ def _ok(document: object) -> Answer:
     return 200, [(b"content-type", b"application/json")], orjson.dumps(document)
 
 
-def _probe(ready: bool, document: object) -> Answer:  # noqa: FBT001 - the whole question
+def _probe(ready: bool, document: object) -> Answer:
     status, headers, body = _ok(document)
     return (status, headers, body) if ready else (503, [*headers, (b"retry-after", b"1")], body)

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-_KEYS = {"security": [{"API key": []}, {"API key as bearer token": []}]}
+_KEYS: dict[str, Any] = {"security": [{"API key": []}, {"API key as bearer token": []}]}
 _ROUTES = (
     ("GET", "/v2", "Who answers, and which extensions it has."),
     ("GET", "/v2/health/live", "Whether the gateway lives. No key."),

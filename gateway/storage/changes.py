@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 
 from sqlalchemy import delete, select, update
@@ -110,10 +111,10 @@ class ChangeFeed:
                 self._say(lost=True, reason=str(error).partition("\n")[0])
             else:
                 self._say(lost=False)
-            try:
-                await asyncio.wait_for(self._db.written.wait(), self._interval)
-            except TimeoutError:
-                continue
+            # Not wait_for: before Python 3.12 that can swallow the cancellation of `stop`.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval):
+                    await self._db.written.wait()
 
     @staticmethod
     async def _after(session: AsyncSession, seen: int | None, revision: int) -> list[Change] | None:

@@ -13,6 +13,7 @@ from sqlalchemy import Select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
+from gateway.ids import is_id
 from gateway.storage.tables import Listed
 from protos.errors import ErrorCode
 
@@ -69,7 +70,7 @@ def _decode(cursor: str) -> tuple[datetime, str]:
         created_at = datetime.fromisoformat(time)
     except (ValueError, binascii.Error):
         created_at = None
-    if created_at is None or created_at.tzinfo is None:
+    if created_at is None or created_at.tzinfo is None or not is_id(row_id):
         message = "cursor: expected a next_cursor of this list, got something else: leave it out"
         raise GatewayError(ErrorCode.INVALID_REQUEST, message)
     return created_at, row_id

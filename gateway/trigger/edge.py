@@ -14,7 +14,7 @@ from gateway.ids import new_id
 from gateway.metrics import GatewayMetrics
 from gateway.trigger.answers import server_timing
 from gateway.trigger.dispatch import Dispatcher, Trigger
-from gateway.web.asgi import Disconnected, Receive, Scope, Send, read_body, send_answer
+from gateway.web.asgi import DisconnectedError, Receive, Scope, Send, read_body, send_answer
 from gateway.web.faults import as_gateway_error
 from gateway.web.problems import Answer, problem
 from gateway.web.requests import request_id_of
@@ -66,7 +66,7 @@ class TriggerEdge:
                     authenticated=authenticated,
                 )
             )
-        except Disconnected:
+        except DisconnectedError:
             return
         except Exception as error:
             refusal = as_gateway_error(error, request_id)
@@ -97,6 +97,4 @@ class TriggerEdge:
 
     @staticmethod
     async def _answer(send: Send, answer: Answer, request_id: bytes, timing: bytes) -> None:
-        await send_answer(
-            send, answer, ((b"x-request-id", request_id), (b"server-timing", timing))
-        )
+        await send_answer(send, answer, ((b"x-request-id", request_id), (b"server-timing", timing)))

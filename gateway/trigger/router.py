@@ -40,4 +40,4 @@ def build_router() -> APIRouter:
     return router
 
 
-_KEYS = {"security": [{"API key": []}, {"API key as bearer token": []}]}
+_KEYS: dict[str, Any] = {"security": [{"API key": []}, {"API key as bearer token": []}]}

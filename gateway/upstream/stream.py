@@ -123,7 +123,7 @@ def refusal(error: grpc.aio.AioRpcError) -> GatewayError:
 
 def _failure(message: pb.ModelStreamInferResponse) -> GatewayError:
     name = message.infer_response.parameters[CODE_KEY].string_param
-    code = ErrorCode(name) if name in ErrorCode else ErrorCode.INFERENCE_FAILED
+    code = ErrorCode.known(name) or ErrorCode.INFERENCE_FAILED
     return GatewayError(code, message.error_message)
 
 

@@ -17,7 +17,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class Disconnected(Exception):
+class DisconnectedError(Exception):
     """The client has gone before its request was complete."""
 
 
@@ -26,14 +26,14 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -
 
     Raises:
         GatewayError: PAYLOAD_TOO_LARGE, as soon as that is known.
-        Disconnected: there is nobody to answer.
+        DisconnectedError: there is nobody to answer.
     """
     declared = headers.get(b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > limit:
         raise too_large(limit)
     message = await receive()
     if message["type"] == "http.disconnect":
-        raise Disconnected
+        raise DisconnectedError
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         if len(body) > limit:
@@ -44,7 +44,7 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -
     while message.get("more_body", False):
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Disconnected
+            raise DisconnectedError
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > limit:
@@ -59,7 +59,9 @@ def too_large(limit: int) -> GatewayError:
     return GatewayError(ErrorCode.PAYLOAD_TOO_LARGE, message)
 
 
-async def send_answer(send: Send, answer: Answer, extra: Iterable[tuple[bytes, bytes]] = ()) -> None:
+async def send_answer(
+    send: Send, answer: Answer, extra: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
     """Send a whole answer; Content-Length is added."""
     status, headers, body = answer
     sent: Headers = [*headers, (b"content-length", b"%d" % len(body)), *extra]

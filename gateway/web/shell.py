@@ -12,7 +12,7 @@ from gateway.web.requests import request_id_of
 
 
 class Shell:
-    """Serves `app`; `unlimited` are the path prefixes whose routes bound their bodies themselves."""
+    """Serves `app`; below the `unlimited` path prefixes, routes bound their bodies themselves."""
 
     def __init__(self, app: App, *, max_body_bytes: int, unlimited: Sequence[str]) -> None:
         self._app = app
@@ -26,10 +26,11 @@ class Shell:
         exchange = _Exchange(receive, send, request_id, self._limit(scope["path"]))
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         _add_slash(scope)
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > exchange.limit:
+            await exchange.refuse(too_large(exchange.limit))
+            return
         try:
-            declared = headers.get(b"content-length", b"0")
-            if declared.isdigit() and int(declared) > exchange.limit:
-                raise too_large(exchange.limit)
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:
             await exchange.refuse(error)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from gateway.settings import Settings
 from inference_server.runtime import locale, threads
 from slipstream.doctor.finding import Finding, good, warning, wrong
-from slipstream.settings import Options
+from slipstream.readiness import ask_readiness
+from slipstream.settings import reachable
 from slipstream.supervisor import ports
 from slipstream.supervisor.state_folder import Holder, holder
 
@@ -26,7 +25,6 @@ _LIBRARIES = (
     "sqlalchemy",
     "pydantic",
 )
-_PATIENCE_SECONDS = 5.0
 
 
 def check_machine(settings: Settings) -> Iterator[Finding]:
@@ -82,21 +80,8 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 
 def _readiness(running: Holder) -> Finding:
-    where = f"`slipstream up` (process {running.pid}) on port {running.port}"
-    host = Options(
-        host=running.host, port=running.port, grpc_port=running.grpc_port, state=Path()
-    ).reachable_host
-    connection = http.client.HTTPConnection(host, running.port, timeout=_PATIENCE_SECONDS)
-    try:
-        connection.request("GET", "/readyz")
-        answer = connection.getresponse()
-        body = answer.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException) as error:
-        return wrong(
-            "gateway", f"{where} does not answer: {error}", "look into its log; restart it"
-        )
-    finally:
-        connection.close()
-    if answer.status != http.HTTPStatus.OK:
-        return warning("gateway", f"{where} is not ready: {body}", "wait, or look into its log")
-    return good("gateway", f"{where} is ready; the gRPC front door is on {running.grpc_port}")
+    where = f"`slipstream up` (process {running.pid}) at {running.host}:{running.port}"
+    said = ask_readiness(reachable(running.host), running.port)
+    if said.ready:
+        return good("gateway", f"{where} is ready; the gRPC front door is on {running.grpc_port}")
+    return wrong("gateway", f"{where} is not ready: {said.reasons}", "see what its log says")

@@ -38,6 +38,12 @@ class StopSignals:
             loop.add_signal_handler(number, self._count)
         self._tell()
 
+    def detach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ignore what still comes: everything has been stopped, and the loop is about to close."""
+        for number in self._numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+
     def _early(self, number: int, _frame: FrameType | None) -> None:
         self.count += 1
         if self.count > 1:

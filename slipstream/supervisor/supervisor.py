@@ -61,7 +61,8 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until the first signal, drain until done or until the second."""
         stop, hurry = asyncio.Event(), asyncio.Event()
-        self._launched.signals.attach(asyncio.get_running_loop(), drain=stop, kill=hurry)
+        loop = asyncio.get_running_loop()
+        self._launched.signals.attach(loop, drain=stop, kill=hurry)
         watcher = GatewayWatcher(self._launched.gateways, self._announcer)
         gateways = Keeper(self._launched.spawn_gateway, watcher, running=self._launched.gateways)
         gateways.want(dict.fromkeys(self._launched.gateways, 1))
@@ -76,6 +77,7 @@ class Supervisor:
                 self._fleet.kill()
         await draining
         self._welcome.last_chance()
+        self._launched.signals.detach(loop)
         duties.cancel()
         with suppress(asyncio.CancelledError):
             await duties

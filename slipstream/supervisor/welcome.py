@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from slipstream.announcer import Announcer
 from slipstream.demo.bootstrap import Demo
 from slipstream.demo.call import DemoCall
-from slipstream.settings import Options
+from slipstream.readiness import Readiness, ask_readiness
+from slipstream.settings import Options, reachable
 from slipstream.supervisor.fleet import Fleet
 from slipstream.supervisor.gateways import GatewayWatcher
+
+_PATIENCE_SECONDS = 5.0
+_PAUSE_SECONDS = 0.05
 
 
 class Welcome:
@@ -29,9 +36,14 @@ class Welcome:
         await fleet.settled()
         if self.demo:
             await self._call(self.demo).answered()
-        self._announcer.step("slipstream", f"ready at {self._options.url}", "bold green")
+        said = await self._readiness()
+        if said.ready:
+            self._announcer.step("slipstream", f"ready at {self._options.url}", "bold green")
+        else:
+            text = f"runs at {self._options.url} and is not ready: {said.reasons}"
+            self._announcer.step("slipstream", text, "bold red")
         if self._announcer.as_json:
-            self._announcer.document(self._document())
+            self._announcer.document({"ready": said.ready, **self._document()})
         else:
             self._tell_demo()
             self._announcer.say(f"\nAPI documentation: {self._options.url}/docs")
@@ -42,6 +54,16 @@ class Welcome:
         """On the way out: tell the demo's key if it has not been told. There is no other copy."""
         if not self._told:
             self._tell_demo()
+
+    async def _readiness(self) -> Readiness:
+        """Ask until the gateway is ready, or has had its time: it hears of changes a bit later."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            host, port = reachable(self._options.host), self._options.port
+            said = await asyncio.to_thread(ask_readiness, host, port)
+            if said.ready or time.monotonic() > deadline:
+                return said
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     def _tell_demo(self) -> None:
         if self.demo:
@@ -66,7 +88,7 @@ class Welcome:
 
     def _call(self, demo: Demo) -> DemoCall:
         return DemoCall(
-            host=self._options.reachable_host,
+            host=reachable(self._options.host),
             port=self._options.port,
             deployment_id=demo.deployment_id,
             key=demo.key,

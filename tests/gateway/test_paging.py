@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select
@@ -12,6 +13,11 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import PageRequest, fetch_page
 from gateway.storage.tables import Flow, Profile
+
+
+def encoded(text: str) -> str:
+    """Return `text` in the outer form of a cursor."""
+    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 async def _add(db: Database, profile: Profile, *names: str) -> None:
@@ -58,7 +64,8 @@ async def test_an_empty_list_is_one_empty_page(database: Database) -> None:
 
 @pytest.mark.parametrize(
     "cursor",
-    ["x", "é", "=", "AAAA", base64.urlsafe_b64encode(b"2026-01-01T00:00:00 no-zone").decode()],
+    ["x", "é", "=", "AAAA"]
+    + [encoded(f"2026-01-01T00:00:00 {uuid4()}"), encoded("2026-01-01T00:00:00+00:00 a\x00b")],
 )
 async def test_a_cursor_of_somebody_else_is_refused(database: Database, cursor: str) -> None:
     async with database.read() as session:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,9 +86,7 @@ def served(publish: Publish) -> Iterator[Serve]:
     """Start a server for this test alone: `served("mlp", "--threads", "1", until="listening")`."""
     with ExitStack() as servers:
 
-        def serve(
-            model: str, *arguments: str, until: str = "ready"
-        ) -> InferenceProcess:
+        def serve(model: str, *arguments: str, until: str = "ready") -> InferenceProcess:
             folder = Path(servers.enter_context(TemporaryDirectory(prefix="ss-")))
             started = running(publish(model), model, folder, arguments, until=until)
             return servers.enter_context(started)

@@ -9,10 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
+
+from prometheus_client.parser import text_string_to_metric_families
 
 _PATIENCE_SECONDS = 60.0
 
@@ -73,6 +76,26 @@ class InferenceProcess:
             if line["event"] == event:
                 return line
         raise AssertionError(f"no {event!r} after {self.events}; log:\n{self.log()}")
+
+    def metrics(self) -> bytes:
+        """Return what Prometheus would read."""
+        with urllib.request.urlopen(self.metrics_url) as answer:
+            body: bytes = answer.read()
+        return body
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        """Return the value of one metric, that of the sample with at least these labels."""
+        for family in text_string_to_metric_families(self.metrics().decode()):
+            for found in family.samples:
+                if found.name == name and labels.items() <= found.labels.items():
+                    return float(found.value)
+        return None
+
+    def wait_for_queue(self, calls: int) -> None:
+        """Return when at least `calls` calls wait for a thread."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while (self.sample("inference_queue_depth") or 0) < calls:
+            assert time.monotonic() < deadline, f"there never were {calls} calls in the queue"
 
     def log(self) -> str:
         """Return what the process wrote on stderr so far."""

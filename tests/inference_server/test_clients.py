@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from typing import Any
+
 import grpc
 import grpc.aio
 import numpy as np
 import pytest
-import tritonclient.grpc as triton
-import tritonclient.grpc.aio as triton_aio
+import tritonclient.grpc as triton  # type: ignore[import-untyped]
+import tritonclient.grpc.aio as triton_aio  # type: ignore[import-untyped]
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
 
 from protos import open_inference_pb2 as pb
 from protos.service import SERVICE
@@ -82,7 +85,7 @@ async def test_tritonclient_infers_asynchronously(server: InferenceProcess) -> N
 
 
 async def test_tritonclient_streams(server: InferenceProcess) -> None:
-    async def requests():  # type: ignore[no-untyped-def]
+    async def requests() -> AsyncIterator[dict[str, Any]]:
         for call_id in ("a", "b"):
             yield {"model_name": "mixed", "inputs": inputs(triton_aio), "request_id": call_id}
 

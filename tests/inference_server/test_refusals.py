@@ -43,13 +43,13 @@ def good() -> pb.ModelInferRequest:
 
 
 Spoil = Callable[[pb.ModelInferRequest], object]
-CASES: dict[str, tuple[Spoil, str]] = {
+CASES: dict[str, tuple[list[Spoil], str]] = {
     "a missing input": (
-        lambda r: (r.inputs.pop(2), r.raw_input_contents.pop(2)),
+        [lambda r: r.inputs.pop(2), lambda r: r.raw_input_contents.pop(2)],
         "input 'text' is missing: the model takes 'number', 'count', 'text'",
     ),
     "no input at all": (
-        lambda r: (r.ClearField("inputs"), r.ClearField("raw_input_contents")),
+        [lambda r: r.ClearField("inputs"), lambda r: r.ClearField("raw_input_contents")],
         "input 'count', 'number', 'text' is missing",
     ),
     "an unknown input": (
@@ -57,7 +57,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
         "input 'numbr': unknown, the model takes 'number', 'count', 'text'",
     ),
     "an input given twice": (
-        lambda r: (r.inputs.append(r.inputs[0]), r.raw_input_contents.append(b"")),
+        [lambda r: r.inputs.append(r.inputs[0]), lambda r: r.raw_input_contents.append(b"")],
         "input 'number' is given twice",
     ),
     "another datatype": (
@@ -69,65 +69,65 @@ CASES: dict[str, tuple[Spoil, str]] = {
         "tensor 'number': unknown datatype 'float', expected one of BOOL, UINT8",
     ),
     "another rank": (
-        lambda r: r.inputs[0].shape.pop(),
+        [lambda r: r.inputs[0].shape.pop()],
         "tensor 'number': expected shape [-1, 2], got [1]",
     ),
     "another fixed dimension": (
-        lambda r: r.inputs[0].shape.__setitem__(1, 3),
+        [lambda r: r.inputs[0].shape.__setitem__(1, 3)],
         "tensor 'number': expected shape [-1, 2], got [1, 3]",
     ),
     "a negative dimension": (
-        lambda r: r.inputs[0].shape.__setitem__(0, -1),
+        [lambda r: r.inputs[0].shape.__setitem__(0, -1)],
         "tensor 'number': negative dimension in shape [-1, 2]",
     ),
     "a huge dimension": (
-        lambda r: r.inputs[0].shape.__setitem__(0, 2**62),
+        [lambda r: r.inputs[0].shape.__setitem__(0, 2**62)],
         "tensor 'number': shape [4611686018427387904, 2] has too many elements",
     ),
     "too few bytes": (
-        lambda r: r.raw_input_contents.__setitem__(0, bytes(7)),
+        [lambda r: r.raw_input_contents.__setitem__(0, bytes(7))],
         "tensor 'number': expected 8 bytes for datatype FP32 and shape [1, 2], got 7",
     ),
     "BYTES that do not divide": (
-        lambda r: r.raw_input_contents.__setitem__(2, b"\xff\xff\xff\xffa"),
+        [lambda r: r.raw_input_contents.__setitem__(2, b"\xff\xff\xff\xffa")],
         "tensor 'text': expected 1 BYTES elements, each a 4-byte length and its bytes, got 5",
     ),
     "BYTES that are not UTF-8": (
-        lambda r: r.raw_input_contents.__setitem__(2, b"\x02\0\0\0a\xff"),
+        [lambda r: r.raw_input_contents.__setitem__(2, b"\x02\0\0\0a\xff")],
         "tensor 'text': element 0 is not UTF-8 (invalid start byte at byte 1)",
     ),
     "fewer raw contents than inputs": (
-        lambda r: r.raw_input_contents.pop(),
+        [lambda r: r.raw_input_contents.pop()],
         "raw_input_contents: expected 3 entries, one for each input, got 2",
     ),
     "more raw contents than inputs": (
-        lambda r: r.raw_input_contents.append(b""),
+        [lambda r: r.raw_input_contents.append(b"")],
         "raw_input_contents: expected 3 entries, one for each input, got 4",
     ),
     "typed beside raw contents": (
-        lambda r: r.inputs[1].contents.int64_contents.append(3),
+        [lambda r: r.inputs[1].contents.int64_contents.append(3)],
         "input 'count': contents must not be set beside raw_input_contents",
     ),
     "typed contents of another field": (
-        lambda r: (
-            r.ClearField("raw_input_contents"),
-            r.inputs[0].contents.fp64_contents.extend([1, 2]),
-        ),
+        [
+            lambda r: r.ClearField("raw_input_contents"),
+            lambda r: r.inputs[0].contents.fp64_contents.extend([1, 2]),
+        ],
         "tensor 'number': FP32 goes into fp32_contents, got fp64_contents",
     ),
     "too many typed elements": (
-        lambda r: (
-            r.ClearField("raw_input_contents"),
-            r.inputs[0].contents.fp32_contents.extend([1, 2, 3]),
-        ),
+        [
+            lambda r: r.ClearField("raw_input_contents"),
+            lambda r: r.inputs[0].contents.fp32_contents.extend([1, 2, 3]),
+        ],
         "tensor 'number': expected 2 elements for shape [1, 2], got 3",
     ),
     "an unknown output": (
-        lambda r: r.outputs.add(name="tripled"),
+        [lambda r: r.outputs.add(name="tripled")],
         "output 'tripled': unknown, the model gives 'doubled', 'next', 'echo'",
     ),
     "an output asked for twice": (
-        lambda r: (r.outputs.add(name="next"), r.outputs.add(name="next")),
+        [lambda r: r.outputs.add(name="next"), lambda r: r.outputs.add(name="next")],
         "output 'next' is asked for twice",
     ),
 }
@@ -137,9 +137,10 @@ CASES: dict[str, tuple[Spoil, str]] = {
 async def test_a_bad_tensor_is_an_invalid_argument(
     shared: Serve, connect: Connect, case: str
 ) -> None:
-    spoil, expected = CASES[case]
+    spoils, expected = CASES[case]
     request = good()
-    spoil(request)
+    for spoil in spoils:
+        spoil(request)
     stub = connect(shared("mixed"))
     refused = await refusal(stub, request)
     assert refused.message.startswith(expected)
@@ -171,9 +172,7 @@ async def test_forms_that_are_not_offered_are_unimplemented(
     assert parameter in refused.message
 
 
-async def test_inputs_in_shared_memory_are_unimplemented(
-    shared: Serve, connect: Connect
-) -> None:
+async def test_inputs_in_shared_memory_are_unimplemented(shared: Serve, connect: Connect) -> None:
     request = good()
     request.inputs[0].parameters["shared_memory_region"].string_param = "region"
     refused = await refusal(connect(shared("mixed")), request)
@@ -207,7 +206,9 @@ async def test_memory_that_is_not_there_fails_one_call_only(
 
 async def test_bytes_that_are_no_message_are_an_invalid_argument(shared: Serve) -> None:
     async with grpc.aio.insecure_channel(shared("mixed").address) as channel:
-        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer"
+        )
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(b"\xff\xff\xff")
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

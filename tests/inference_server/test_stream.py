@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TypeAlias
 
 import grpc
 import grpc.aio
 import numpy as np
-import pytest
 
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.status import CODE_KEY
 from tests.inference_server.conftest import Connect, Serve
 from tests.inference_server.requests import arrays, fp32, infer_request
+
+Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.ModelInferRequest, pb.ModelStreamInferResponse]"
 
 
 def slow(call_id: str) -> pb.ModelInferRequest:
@@ -64,6 +66,7 @@ async def test_a_failed_call_leaves_the_others_and_the_stream_alone(
 
 async def test_bytes_that_are_no_message_leave_the_stream_alone(shared: Serve) -> None:
     async with grpc.aio.insecure_channel(shared("gather").address) as channel:
+        open_stream: grpc.aio.StreamStreamMultiCallable[bytes, pb.ModelStreamInferResponse]
         open_stream = channel.stream_stream(
             "/inference.GRPCInferenceService/ModelStreamInfer",
             response_deserializer=pb.ModelStreamInferResponse.FromString,
@@ -123,11 +126,10 @@ async def test_a_client_that_leaves_takes_its_waiting_calls_along(
     assert time.perf_counter() - began < 10 * 0.3
 
 
-@pytest.mark.parametrize("count", [40])
 async def test_a_client_that_does_not_listen_is_not_read_any_further(
-    served: Serve, connect: Connect, count: int
+    shared: Serve, connect: Connect
 ) -> None:
-    server = served("any_rank", "--queue-calls", "1")
+    server, count = shared("any_rank"), 40
     large = infer_request("any_rank", {"x": ("FP32", np.zeros(500_000, "f4"))})
     stream = connect(server).ModelStreamInfer()
 
@@ -142,11 +144,12 @@ async def test_a_client_that_does_not_listen_is_not_read_any_further(
     await sending
 
 
-async def answered(stream: grpc.aio.StreamStreamCall, count: int) -> set[str]:
+async def answered(stream: Stream, count: int) -> set[str]:
     """Return the ids of the next `count` answers, which must all be good."""
     ids = set()
     for _ in range(count):
         answer = await stream.read()
+        assert isinstance(answer, pb.ModelStreamInferResponse)
         assert not answer.error_message
         ids.add(answer.infer_response.id)
     return ids

@@ -65,9 +65,7 @@ async def test_an_answer_with_half_precision_is_raw_as_a_whole(
 
 
 @pytest.mark.parametrize("name", NUMERIC)
-async def test_tensors_without_elements_pass(
-    shared: Serve, connect: Connect, name: str
-) -> None:
+async def test_tensors_without_elements_pass(shared: Serve, connect: Connect, name: str) -> None:
     empty = {f"{name}_in": (name, extremes(name)[:0]) for name in NUMERIC}
     request = infer_request("numeric", empty, outputs=[f"{name}_out"])
     (array,) = arrays(await connect(shared("numeric")).ModelInfer(request)).values()
@@ -110,7 +108,7 @@ async def test_an_optional_input_may_be_left_out(shared: Serve, connect: Connect
     x, scale = ("FP32", np.array([3], "f4")), ("FP32", np.array([10], "f4"))
     default = await stub.ModelInfer(infer_request("optional", {"x": x}))
     given = await stub.ModelInfer(infer_request("optional", {"x": x, "scale": scale}))
-    assert (arrays(default)["y"], arrays(given)["y"]) == (6.0, 30.0)
+    assert [arrays(answer)["y"].tolist() for answer in (default, given)] == [[6.0], [30.0]]
 
 
 async def test_an_input_of_an_optional_type_may_be_left_out(
@@ -147,7 +145,9 @@ async def test_outputs_that_are_no_tensors_are_left_out_unless_asked_for(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.ModelInfer(request)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert "'probabilities' is of type seq(map(int64,tensor(float)))" in caught.value.details()
+    assert "'probabilities' is of type seq(map(int64,tensor(float)))" in (
+        caught.value.details() or ""
+    )
 
 
 async def test_bfloat16_outputs_beside_string_inputs_are_left_out(

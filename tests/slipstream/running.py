@@ -33,16 +33,27 @@ class Up:
     """One running `slipstream up`."""
 
     def __init__(
-        self, state: Path, *options: str, port: int | None = None, grpc_port: int | None = None
+        self,
+        state: Path,
+        *options: str,
+        port: int | None = None,
+        grpc_port: int | None = None,
+        **extra: str,
     ) -> None:
+        """Start it; `extra` goes into its environment."""
         self.state = state
+        self.extra = extra
         self.port = port or free_port()
         self.grpc_port = grpc_port or free_port()
         command = [sys.executable, "-m", "slipstream", "up", "--state", str(state)]
         command += ["--port", str(self.port), "--grpc-port", str(self.grpc_port), *options]
         self._errors = (state.parent / f"{state.name}.stderr").open("w+")
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment()
+            command,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env={**environment(), **extra},
         )
         self.output: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()

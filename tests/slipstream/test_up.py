@@ -93,16 +93,15 @@ def test_a_signal_in_the_first_moments_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_does_not_wait_for_calls_in_flight(tmp_path: Path) -> None:
-    up = Up(tmp_path / "state", "--no-demo")
-    up.until("documentation")
+    up = Up(tmp_path / "state", "--json")
+    demo = json.loads(up.until("{"))["demo"]
     with socket.create_connection(("127.0.0.1", up.port)) as caller:
-        head = "POST /node/deployment-trigger/x/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
-        caller.sendall(f"{head}X-API-Key: x\r\n\r\n{{".encode())
-        up.children()
+        head = f"POST /node/deployment-trigger/{demo['deployment_id']}/ HTTP/1.1\r\nHost: x\r\n"
+        key = f"X-API-Key: {demo['key']}\r\n"
+        caller.sendall(f"{head}{key}Content-Length: 100\r\n\r\n{{".encode())
         up.process.terminate()
-        up.until("stopping")
         with pytest.raises(subprocess.TimeoutExpired):
-            up.process.wait(0.5)
+            up.process.wait(1.5)
         began = time.monotonic()
         assert up.stop() == 0
         assert time.monotonic() - began < 3

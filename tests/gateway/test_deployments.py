@@ -1,0 +1,286 @@
+"""Deployments over HTTP, and the directory that calls look into."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from gateway.deployments.directory import Directory
+from gateway.deployments.live import LiveDeployment
+from gateway.deployments.modes import ExecutionMode
+from gateway.errors import GatewayError
+from gateway.storage.changes import ChangeFeed
+from gateway.storage.database import Database
+from tests.gateway.office import Office, flow_json
+
+DEPLOYMENTS = "/node/deployments/"
+
+
+async def deploy(user: httpx.AsyncClient, flow: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """Save a flow, deploy it, and return the answer, with its status as `http`."""
+    saved = (await user.post("/node/flows/", json=flow)).json()
+    answer = await user.post(DEPLOYMENTS, json={"flow_id": saved["id"], **settings})
+    return {**answer.json(), "http": answer.status_code}
+
+
+async def test_a_deployment_with_the_defaults_is_the_documented_one(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json())
+    assert made["http"] == 201
+    expected = {
+        "name": "Iris classifier Deployment",
+        "version": 1,
+        "execution_mode": "sync",
+        "deployment_type": "api",
+        "timeout_seconds": 3600,
+        "notification_method": "none",
+        "callback_url": None,
+        "webhook_events": ["run.completed", "run.failed"],
+        "response_format": "flat",
+        "status": "active",
+        "trigger_path": f"/node/deployment-trigger/{made['id']}/",
+        "models": [{"node": "model", "model": "mlp", "version": 2}],
+    }
+    assert {name: made[name] for name in expected} == expected
+    shown = (await user.get(f"{DEPLOYMENTS}{made['id']}/")).json()
+    assert shown == {name: made[name] for name in shown}
+    assert "api_key" not in shown
+
+
+async def test_a_key_is_made_only_where_none_covers_the_deployment(office: Office) -> None:
+    user = await office.user()
+    first = await deploy(user, flow_json())
+    key = first["api_key"]
+    assert (key["scope"], key["deployments"]) == ("trigger", None)
+    identity = await office.authenticator.authenticate(key["key"])
+    assert identity.may_trigger(first["id"])
+    assert (await deploy(user, flow_json()))["api_key"] is None
+    await user.post(f"/node/api-keys/{key['id']}/deactivate/")
+    assert (await deploy(user, flow_json()))["api_key"] is not None
+
+
+async def test_a_key_of_one_deployment_covers_no_other_and_goes_with_it(office: Office) -> None:
+    user = await office.user()
+    first = await deploy(user, flow_json())
+    body = {"name": "partner", "deployments": [first["id"]]}
+    partner = (await user.post("/node/api-keys/", json=body)).json()
+    identity = await office.authenticator.authenticate(partner["key"])
+    assert [identity.may_trigger(i) for i in (first["id"], str(uuid4()))] == [True, False]
+    assert (await user.delete(f"{DEPLOYMENTS}{first['id']}/")).status_code == 204
+    shown = (await user.get(f"/node/api-keys/{partner['id']}/")).json()
+    assert shown["state"] == "deactivated"
+
+
+async def test_a_fast_deployment_pins_the_version_that_it_was_made_with(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json(version="stable"), execution_mode="fast")
+    assert made["models"] == [{"node": "model", "model": "mlp", "version": 1}]
+    await user.put("/node/models/mlp/labels/stable/", json={"version": 2})
+    live = await office.directory.find(made["id"], user.headers["x-test-profile"])
+    assert live.fast_plan is not None
+    assert (live.fast_plan.model, live.fast_plan.version) == ("mlp", 1)
+    assert [(i.name, i.path, i.spec.shape) for i in live.fast_plan.inputs] == [
+        ("x", ("x",), (-1, 4))
+    ]
+    again = (await user.post(f"{DEPLOYMENTS}{made['id']}/redeploy/")).json()
+    assert (again["version"], again["models"][0]["version"]) == (2, 2)
+
+
+async def test_an_edited_flow_changes_nothing_before_it_is_redeployed(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json(inputs={"x": "input.x"}), execution_mode="fast")
+    edited = flow_json(inputs={"x": "input.flower"})
+    await user.put(f"/node/flows/{made['flow_id']}/", json=edited)
+    assert await _paths(office, user, made["id"]) == [("x",)]
+    await user.post(f"{DEPLOYMENTS}{made['id']}/redeploy/")
+    async with asyncio.timeout(5):
+        while await _paths(office, user, made["id"]) != [("flower",)]:
+            await asyncio.sleep(0.001)
+
+
+async def _paths(office: Office, user: httpx.AsyncClient, deployment_id: str) -> list[Any]:
+    live = await office.directory.find(deployment_id, user.headers["x-test-profile"])
+    assert live.fast_plan is not None
+    return [wanted.path for wanted in live.fast_plan.inputs]
+
+
+@pytest.mark.parametrize(
+    ("flow", "mode", "reason"),
+    [
+        (flow_json("nothing"), "fast", "there is no model 'nothing'"),
+        (flow_json("nothing"), "sync", "there is no model 'nothing'"),
+        (flow_json(version="9"), "fast", "no version or label '9'"),
+        (flow_json("joined"), "fast", "no tensor"),
+        (flow_json(inputs={"x": "input.a + 1"}), "fast", "more than a path"),
+        (flow_json() | {"edges": []}, "fast", "expected an edge"),
+    ],
+)
+async def test_what_could_not_run_is_refused_when_it_is_saved(
+    office: Office, flow: dict[str, Any], mode: str, reason: str
+) -> None:
+    user = await office.user()
+    made = await deploy(user, flow, execution_mode=mode)
+    assert (made["http"], made["code"]) == (422, "invalid_flow")
+    assert reason in made["message"]
+    assert (await user.get(DEPLOYMENTS)).json()["items"] == []
+    assert len((await user.get("/node/api-keys/")).json()["items"]) == 1, "no key was made either"
+
+
+async def test_a_flow_for_the_engine_can_be_deployed_but_not_made_fast(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json() | {"edges": []})
+    url = f"{DEPLOYMENTS}{made['id']}/"
+    refused = await user.patch(url, json={"execution_mode": "fast", "name": "No"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
+    shown = (await user.get(url)).json()
+    assert (shown["execution_mode"], shown["name"]) == ("sync", made["name"])
+
+
+async def test_settings_change_without_a_new_version(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json())
+    url = f"{DEPLOYMENTS}{made['id']}/"
+    change = {"execution_mode": "fast", "timeout_seconds": 5, "response_format": "envelope"}
+    changed = (await user.patch(url, json=change)).json()
+    assert {name: changed[name] for name in change} == change
+    assert (changed["version"], changed["name"]) == (1, made["name"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"execution_mode": "slow"},
+        {"timeout_seconds": 0},
+        {"timeout_seconds": 86_401},
+        {"notification_method": "webhook"},
+        {"notification_method": "webhook", "callback_url": "ftp://example.com"},
+        {"callback_url": "nonsense"},
+        {"webhook_events": ["run.exploded"]},
+        {"response_format": "xml"},
+        {"name": ""},
+        {"name": None, "unknown": 1},
+    ],
+)
+async def test_settings_that_make_no_sense_are_refused(
+    office: Office, settings: dict[str, Any]
+) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json(), **settings)
+    assert (made["http"], made["code"]) == (422, "validation_failed")
+    good = await deploy(user, flow_json())
+    patched = await user.patch(f"{DEPLOYMENTS}{good['id']}/", json=settings)
+    assert (patched.status_code, patched.json()["code"]) == (422, "validation_failed")
+
+
+async def test_a_webhook_is_kept_as_it_was_written(office: Office) -> None:
+    user = await office.user()
+    url = "https://example.com"  # pydantic would add a slash
+    made = await deploy(user, flow_json(), notification_method="webhook", callback_url=url)
+    assert (made["notification_method"], made["callback_url"]) == ("webhook", url)
+
+
+async def test_null_means_null_only_where_there_can_be_none(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json(), callback_url="https://example.com/")
+    url = f"{DEPLOYMENTS}{made['id']}/"
+    assert (await user.patch(url, json={"callback_url": None})).json()["callback_url"] is None
+    assert (await user.patch(url, json={"name": None})).status_code == 422
+
+
+async def test_a_deleted_deployment_is_gone_for_its_owner_only(office: Office) -> None:
+    ada, bob = await office.user(), await office.user("bob@example.com")
+    made = await deploy(ada, flow_json())
+    url = f"{DEPLOYMENTS}{made['id']}/"
+    assert (await ada.delete(url)).status_code == 204
+    for ask in (ada.get, ada.delete):
+        answer = await ask(url)
+        assert (answer.status_code, answer.json()["code"]) == (410, "gone")
+    assert (await bob.get(url)).status_code == 404
+    assert (await ada.get(DEPLOYMENTS)).json()["items"] == []
+    with pytest.raises(GatewayError, match="was deleted"):
+        await office.directory.find(made["id"], ada.headers["x-test-profile"])
+    with pytest.raises(GatewayError, match="there is no deployment"):
+        await office.directory.find(made["id"], bob.headers["x-test-profile"])
+
+
+async def test_a_flow_in_use_cannot_be_deleted_and_a_tombstone_does_not_hold_it(
+    office: Office,
+) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json())
+    flow = f"/node/flows/{made['flow_id']}/"
+    refused = await user.delete(flow)
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    await user.delete(f"{DEPLOYMENTS}{made['id']}/")
+    assert (await user.delete(flow)).status_code == 204
+    assert (await user.get(f"{DEPLOYMENTS}{made['id']}/")).status_code == 410
+
+
+async def test_deployments_are_listed_by_flow(office: Office) -> None:
+    user = await office.user()
+    one, two = await deploy(user, flow_json()), await deploy(user, flow_json())
+    ids = [item["id"] for item in (await user.get(DEPLOYMENTS)).json()["items"]]
+    assert ids == [two["id"], one["id"]]
+    found = await user.get(DEPLOYMENTS, params={"flow_id": one["flow_id"]})
+    assert [item["id"] for item in found.json()["items"]] == [one["id"]]
+    nothing = await user.get(DEPLOYMENTS, params={"flow_id": "a\x00b"})
+    assert nothing.json()["items"] == []
+
+
+async def test_redeploying_at_once_makes_one_version_each(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json())
+    url = f"{DEPLOYMENTS}{made['id']}/redeploy/"
+    answers = await asyncio.gather(*(user.post(url) for _ in range(4)))
+    assert sorted(answer.json()["version"] for answer in answers) == [2, 3, 4, 5]
+
+
+async def test_the_directory_answers_from_memory_once_it_was_asked(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json(), execution_mode="fast")
+    assert office.directory.get(made["id"]) is None
+    async with asyncio.timeout(5):
+        while (live := office.directory.get(made["id"])) is None:  # until the feed is quiet
+            await office.directory.find(made["id"].upper(), user.headers["x-test-profile"])
+    assert live.execution_mode is ExecutionMode.FAST
+    await office.db.close()
+    assert await office.directory.find(made["id"], user.headers["x-test-profile"]) is live
+
+
+async def test_another_process_sees_a_change_and_a_deletion(office: Office, url: str) -> None:
+    user = await office.user()
+    profile = user.headers["x-test-profile"]
+    made = await deploy(user, flow_json())
+    elsewhere = Database(url)
+    feed = ChangeFeed(elsewhere, interval=0.01)
+    directory = Directory(elsewhere, feed)
+    feed.start()
+    assert (await directory.find(made["id"], profile)).timeout_seconds == 3600
+    await user.patch(f"{DEPLOYMENTS}{made['id']}/", json={"timeout_seconds": 7})
+    async with asyncio.timeout(5):
+        while (await directory.find(made["id"], profile)).timeout_seconds != 7:
+            await asyncio.sleep(0.001)
+    await user.delete(f"{DEPLOYMENTS}{made['id']}/")
+    async with asyncio.timeout(5):
+        while directory.get(made["id"]) is not None:
+            await asyncio.sleep(0.001)
+    with pytest.raises(GatewayError, match="was deleted"):
+        await directory.find(made["id"], profile)
+    await feed.stop()
+    await elsewhere.close()
+
+
+async def test_a_deployment_made_after_it_was_missed_is_found(office: Office) -> None:
+    user = await office.user()
+    profile = user.headers["x-test-profile"]
+    for unknown in ("nonsense", str(uuid4())):
+        with pytest.raises(GatewayError, match="there is no deployment"):
+            await office.directory.find(unknown, profile)
+        assert office.directory.get(unknown) is None
+    made = await deploy(user, flow_json())
+    found = await office.directory.find(made["id"], profile)
+    assert isinstance(found, LiveDeployment)

@@ -1,0 +1,180 @@
+"""Inference servers as rows: wishes, observations, and the moves between states."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+from sqlalchemy import select
+
+from gateway.fleet.states import MOVES, Phase, State, move
+from gateway.fleet.store import FleetStore
+from gateway.storage.database import Database
+from gateway.storage.tables import ChangeCounter
+from tests.gateway.office import Office, flow_json
+
+SERVERS = "/node/inference-servers/"
+
+
+async def revision(database: Database) -> int:
+    """Return the number of the last change."""
+    async with database.read() as session:
+        return (await session.execute(select(ChangeCounter.revision))).scalar_one()
+
+
+async def test_a_model_version_has_one_server_however_often_it_is_asked_for(
+    office: Office,
+) -> None:
+    user = await office.user()
+    first = (await user.post(SERVERS, json={"model": "mlp"})).json()
+    assert (first["model"], first["version"], first["desired"]) == ("mlp", 2, "running")
+    assert (first["state"], first["phase"], first["pid"]) == ("stopped", None, None)
+    again = await user.post(SERVERS, json={"model": "mlp", "version": 2})
+    assert again.json() == first
+    other = (await user.post(SERVERS, json={"model": "mlp", "version": "stable"})).json()
+    assert other["version"] == 1
+    listed = (await user.get(SERVERS)).json()["items"]
+    assert [item["id"] for item in listed] == [other["id"], first["id"]]
+
+
+async def test_a_flow_asks_for_the_server_of_its_model(office: Office) -> None:
+    user = await office.user()
+    flow = (await user.post("/node/flows/", json=flow_json(version="stable"))).json()
+    made = (await user.post(SERVERS, json={"flow_id": flow["id"]})).json()
+    assert (made["model"], made["version"], made["flow_id"]) == ("mlp", 1, flow["id"])
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 422),
+        ({"model": "mlp", "flow_id": "x"}, 422),
+        ({"model": "nothing"}, 404),
+        ({"model": "mlp", "version": 9}, 404),
+        ({"model": "mlp", "version": "a\x00b"}, 404),
+        ({"model": "../mlp"}, 400),
+        ({"flow_id": "nonsense"}, 404),
+        ({"model": "mlp", "version": 1.5}, 422),
+    ],
+)
+async def test_wishes_that_cannot_be_met_are_refused(
+    office: Office, body: dict[str, object], status: int
+) -> None:
+    user = await office.user()
+    assert (await user.post(SERVERS, json=body)).status_code == status
+
+
+async def test_a_flow_of_two_models_does_not_say_which(office: Office) -> None:
+    user = await office.user()
+    flow = flow_json()
+    flow["nodes"].append({"id": "more", "type": "inference", "config": {"model": "scaled"}})
+    saved = (await user.post("/node/flows/", json=flow)).json()
+    refused = await user.post(SERVERS, json={"flow_id": saved["id"]})
+    assert refused.status_code == 422
+    assert "mlp 2, scaled 1" in refused.json()["message"]
+
+
+async def test_stop_start_and_delete(office: Office) -> None:
+    user = await office.user()
+    made = (await user.post(SERVERS, json={"model": "mlp"})).json()
+    url = f"{SERVERS}{made['id']}/"
+    assert (await user.post(f"{url}stop/")).json()["desired"] == "stopped"
+    assert await office.fleet.store.wanted() == []
+    assert (await user.post(f"{url}start/")).json()["desired"] == "running"
+    assert [row.id for row in await office.fleet.store.wanted()] == [made["id"]]
+    assert (await user.delete(url)).status_code == 204
+    assert (await user.get(url)).status_code == 404
+    assert (await user.post(f"{url}start/")).status_code == 404
+
+
+async def test_what_the_supervisor_sees_is_shown(office: Office) -> None:
+    user = await office.user()
+    store = office.fleet.store
+    made = (await user.post(SERVERS, json={"model": "mlp"})).json()
+    url = f"{SERVERS}{made['id']}/"
+    await store.observe(made["id"], state=State.BOOTING, phase=Phase.SPAWNING, pid=7)
+    await store.observe(made["id"], phase=Phase.LOADING, address="unix:/run/a.sock")
+    booting = (await user.get(url)).json()
+    assert (booting["state"], booting["phase"], booting["pid"]) == ("booting", "loading", 7)
+    assert booting["started_at"] is not None
+    assert booting["ready_at"] is None
+    await store.observe(made["id"], state=State.READY, boot_seconds=0.3, memory_bytes=10**10)
+    ready = (await user.get(url)).json()
+    assert (ready["state"], ready["phase"], ready["address"]) == ("ready", None, "unix:/run/a.sock")
+    assert (ready["boot_seconds"], ready["memory_bytes"]) == (0.3, 10**10)
+    assert ready["ready_at"] >= ready["started_at"]
+    await store.observe(made["id"], state=State.DRAINING)
+    await store.observe(made["id"], state=State.STOPPED)
+    stopped = (await user.get(url)).json()
+    assert (stopped["pid"], stopped["address"], stopped["memory_bytes"]) == (None, None, None)
+
+
+async def test_a_crash_while_booting_forgets_the_old_process(database: Database) -> None:
+    store = FleetStore(database)
+    row = await store.want("mlp", 1)
+    await store.observe(row.id, state=State.BOOTING, phase=Phase.SPAWNING, pid=1, address="a")
+    first = await store.get(row.id)
+    await store.observe(row.id, state=State.BOOTING, phase=Phase.SPAWNING, pid=2, restarts=1)
+    second = await store.get(row.id)
+    assert (second.pid, second.address, second.restarts) == (2, None, 1)
+    assert first.started_at is not None
+    assert second.started_at is not None
+    assert second.started_at > first.started_at
+
+
+async def test_a_failed_server_is_tried_again_when_somebody_asks(database: Database) -> None:
+    store = FleetStore(database)
+    row = await store.want("mlp", 1)
+    assert (await store.want("mlp", 1)).generation == (await store.start(row.id)).generation == 1
+    await store.observe(row.id, state=State.BOOTING)
+    await store.observe(row.id, state=State.FAILED, reason="no such operator")
+    assert (await store.get(row.id)).reason == "no such operator"
+    assert (await store.start(row.id)).generation == 2
+    assert (await store.want("mlp", 1)).generation == 3
+    await store.observe(row.id, state=State.BOOTING)
+    assert (await store.get(row.id)).reason is None
+
+
+async def test_only_what_others_must_know_is_told_to_them(database: Database) -> None:
+    store = FleetStore(database)
+    row = await store.want("mlp", 1)
+    before = await revision(database)
+    assert await store.observe(row.id, memory_bytes=1)
+    assert await store.observe(row.id, state=State.STOPPED, pid=None)
+    assert await revision(database) == before
+    assert await store.observe(row.id, state=State.BOOTING)
+    assert await revision(database) == before + 1
+
+
+async def test_observing_a_deleted_server_is_no_error(database: Database) -> None:
+    store = FleetStore(database)
+    row = await store.want("mlp", 1)
+    await store.delete(row.id)
+    assert not await store.observe(row.id, state=State.BOOTING)
+
+
+async def test_a_new_supervisor_starts_from_nothing(database: Database) -> None:
+    store = FleetStore(database)
+    for version in (1, 2):
+        row = await store.want("mlp", version)
+        await store.observe(row.id, state=State.BOOTING, pid=version)
+    await store.forget_processes()
+    assert {(row.state, row.pid) for row in await store.all()} == {("stopped", None)}
+
+
+async def test_many_who_ask_at_once_get_the_same_server(database: Database, url: str) -> None:
+    other = Database(url)
+    stores = (FleetStore(database), FleetStore(other)) * 4
+    rows = await asyncio.gather(*(store.want("mlp", 1) for store in stores))
+    await other.close()
+    assert len({row.id for row in rows}) == 1
+
+
+@pytest.mark.parametrize(("old", "new"), [*itertools.product(State, State)])
+def test_states_move_only_as_the_table_says(old: State, new: State) -> None:
+    if new is old or new in MOVES[old]:
+        assert move(old, new) is new
+    else:
+        with pytest.raises(ValueError, match="cannot become"):
+            move(old, new)

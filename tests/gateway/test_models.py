@@ -1,0 +1,137 @@
+"""Models over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from model_store.store import Store
+from tests import onnx_models
+from tests.gateway.office import Office, flow_json
+
+MODELS = "/node/models/"
+RAW = {"content-type": "application/octet-stream"}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A sound model file."""
+    return onnx_models.identity(tmp_path / "identity.onnx")
+
+
+async def test_a_file_becomes_the_next_version(office: Office, file: Path) -> None:
+    user = await office.user()
+    for version in (1, 2):
+        answer = await user.post(
+            MODELS, params={"name": "same"}, content=file.read_bytes(), headers=RAW
+        )
+        assert answer.status_code == 201
+        assert (answer.json()["name"], answer.json()["version"]) == ("same", version)
+    shown = (await user.get(f"{MODELS}same/")).json()
+    assert shown == {"id": "same", "name": "same", "versions": [1, 2], "latest": 2, "labels": {}}
+    manifest = (await user.get(f"{MODELS}same/versions/latest/")).json()
+    assert manifest["inputs"] == [
+        {"name": "x", "datatype": "FP32", "shape": [-1, 3], "optional": False}
+    ]
+
+
+async def test_a_form_brings_external_data_along(
+    office: Office, tmp_path: Path, store: Store
+) -> None:
+    user = await office.user()
+    path = onnx_models.external_data(tmp_path / "heavy.onnx", "weights/w.bin")
+    weights = (tmp_path / "weights" / "w.bin").read_bytes()
+    parts = [("file", ("heavy.onnx", path.read_bytes())), ("data", ("weights/w.bin", weights))]
+    answer = await user.post(MODELS, data={"name": "heavy", "version": "7"}, files=parts)
+    assert (answer.status_code, answer.json()["version"]) == (201, 7)
+    assert (store.folder("heavy", 7) / "weights" / "w.bin").read_bytes() == weights
+
+
+@pytest.mark.parametrize(
+    ("params", "headers", "content", "status"),
+    [
+        ({}, RAW, b"x", 400),
+        ({"name": "../x"}, RAW, b"x", 400),
+        ({"name": "x", "version": "0"}, RAW, b"x", 400),
+        ({"name": "x", "version": "one"}, RAW, b"x", 400),
+        ({"name": "x"}, RAW, b"no model", 422),
+        ({"name": "x"}, RAW, b"", 422),
+        ({"name": "mlp", "version": "1"}, RAW, b"x", 409),
+        ({"name": "x"}, {"content-type": "text/plain"}, b"x", 415),
+        ({"name": "x"}, {}, b"x", 415),
+    ],
+)
+async def test_uploads_that_cannot_be_served_leave_nothing(
+    office: Office, params: dict[str, str], headers: dict[str, str], content: bytes, status: int
+) -> None:
+    user = await office.user()
+    before = (await user.get(MODELS)).json()
+    answer = await user.post(MODELS, params=params, content=content, headers=headers)
+    assert answer.status_code == status
+    assert (await user.get(MODELS)).json() == before
+
+
+@pytest.mark.parametrize("name", ["../../escape", "/etc/x", "model.onnx", "manifest.json", ""])
+async def test_external_data_stays_in_its_folder(office: Office, file: Path, name: str) -> None:
+    user = await office.user()
+    parts = [("file", ("m.onnx", file.read_bytes())), ("data", (name or " ", b"x"))]
+    answer = await user.post(MODELS, data={"name": "x"}, files=parts)
+    assert answer.status_code in {400, 422}
+
+
+async def test_a_form_without_a_file_says_so(office: Office) -> None:
+    user = await office.user()
+    answer = await user.post(MODELS, data={"name": "x"}, files={"other": b"x"})
+    assert answer.status_code == 400
+    assert "field `file`" in answer.json()["message"]
+
+
+async def test_labels_move_and_go(office: Office) -> None:
+    user = await office.user()
+    url = f"{MODELS}mlp/labels/stable/"
+    assert (await user.put(url, json={"version": 2})).json()["labels"] == {"stable": 2}
+    assert (await user.put(url, json={"version": 9})).status_code == 404
+    assert (await user.put(f"{MODELS}mlp/labels/latest/", json={"version": 1})).status_code == 400
+    assert (await user.delete(url)).status_code == 204
+    assert (await user.delete(url)).status_code == 404
+
+
+async def test_models_are_listed_in_pages_by_name(office: Office) -> None:
+    user = await office.user()
+    names, cursor = [], None
+    for _ in range(3):
+        params = {"limit": 1} | ({"cursor": cursor} if cursor else {})
+        page = (await user.get(MODELS, params=params)).json()
+        names += [item["name"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert (names, cursor) == (["joined", "mlp", "scaled"], None)
+
+
+async def _remove(user: httpx.AsyncClient, version: int) -> tuple[int, str]:
+    answer = await user.delete(f"{MODELS}mlp/versions/{version}/")
+    return answer.status_code, answer.json()["message"] if answer.content else ""
+
+
+async def test_a_version_in_use_is_not_removed(office: Office) -> None:
+    user = await office.user()
+    flow = (await user.post("/node/flows/", json=flow_json(version="2"))).json()
+    body = {"flow_id": flow["id"], "name": "shop window"}
+    deployment = (await user.post("/node/deployments/", json=body)).json()
+    server = (await user.post("/node/inference-servers/", json={"model": "mlp"})).json()
+    status, message = await _remove(user, 2)
+    assert status == 409
+    assert "deployment 'shop window'" in message
+    assert server["id"] in message
+    await user.delete(f"/node/deployments/{deployment['id']}/")
+    await user.post(f"/node/inference-servers/{server['id']}/stop/")
+    assert await _remove(user, 2) == (204, "")
+    assert (await _remove(user, 2))[0] == 404
+    assert (await _remove(user, 1))[0] == 409, "it carries a label"
+
+
+@pytest.mark.parametrize("path", ["nothing/", "mlp/versions/9/", "mlp/versions/nightly/"])
+async def test_what_is_not_in_the_store_is_not_found(office: Office, path: str) -> None:
+    user = await office.user()
+    assert (await user.get(MODELS + path)).status_code == 404

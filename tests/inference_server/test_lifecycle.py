@@ -1,0 +1,284 @@
+"""From the first socket to the last answer: boot, failure, drain, and the parent's death."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+import time
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from protos import open_inference_pb2 as pb
+from protos.errors import ErrorCode
+from protos.service import InferenceStub
+from protos.status import CODE_KEY
+from tests.inference_server.conftest import Connect, Publish, Serve
+from tests.inference_server.process import InferenceProcess
+from tests.inference_server.requests import arrays, fp32, infer_request
+
+
+def slow() -> pb.ModelInferRequest:
+    """Return a call that takes 0.3 s."""
+    return infer_request("slow_to_run", {"x": ("FP32", np.ones(1, "f4"))}, call_id="slow")
+
+
+async def failure(stub: InferenceStub, request: pb.ModelInferRequest) -> tuple[object, str, str]:
+    """Return status, code and message of a call that must fail."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.ModelInfer(request)
+    code = dict(caught.value.trailing_metadata() or ()).get(CODE_KEY, "")
+    return caught.value.code(), str(code), caught.value.details() or ""
+
+
+def test_a_boot_is_reported_phase_by_phase(served: Serve) -> None:
+    server = served("mlp")
+    assert [(line["event"], line.get("phase")) for line in server.events] == [
+        ("listening", None),
+        ("phase", "loading"),
+        ("phase", "warming"),
+        ("ready", None),
+    ]
+    assert server.events[0]["address"] == server.address
+    assert 0 < server.events[-1]["boot_seconds"] < 60
+    assert "threads_planned" in server.log()
+    assert stat.S_IMODE(server.socket.stat().st_mode) == 0o600
+
+
+async def test_a_server_that_loads_answers_probes_and_refuses_calls(
+    served: Serve, connect: Connect
+) -> None:
+    server = served("slow_to_load", until="phase")
+    stub = connect(server)
+    request = infer_request("slow_to_load", {"x": ("FP32", np.ones(2, "f4"))})
+    assert await failure(stub, request) == (
+        grpc.StatusCode.UNAVAILABLE,
+        ErrorCode.INFERENCE_SERVER_BOOTING,
+        "model 'slow_to_load' version 1 is booting (loading)",
+    )
+    stream = stub.ModelStreamInfer()
+    await stream.write(request)
+    answer = await stream.read()
+    assert "booting" in answer.error_message
+    longest = 0.0
+    while not (await stub.ModelReady(pb.ModelReadyRequest(name="slow_to_load"))).ready:
+        began = time.perf_counter()
+        assert (await stub.ServerLive(pb.ServerLiveRequest())).live
+        longest = max(longest, time.perf_counter() - began)
+    assert (await stub.ServerReady(pb.ServerReadyRequest())).ready
+    assert longest < 1.0
+    await stream.write(request)
+    assert arrays((await stream.read()).infer_response)["y"].tolist() == [1, 1]
+    assert server.wait_for("ready")
+
+
+async def test_watchers_of_the_health_see_every_change(served: Serve) -> None:
+    server = served("slow_to_load", until="listening")
+    statuses = health_pb2.HealthCheckResponse
+    async with (
+        grpc.aio.insecure_channel(server.address) as channel,
+        grpc.aio.insecure_channel(server.address) as other_channel,
+    ):
+        request = health_pb2.HealthCheckRequest()
+        gone = health_pb2_grpc.HealthStub(other_channel).Watch(request)
+        await gone.read()
+        gone.cancel()
+        watched = health_pb2_grpc.HealthStub(channel).Watch(request)
+        assert (await watched.read()).status == statuses.NOT_SERVING
+        assert (await watched.read()).status == statuses.SERVING
+        server.terminate()
+        assert (await watched.read()).status == statuses.NOT_SERVING
+        assert await watched.read() is grpc.aio.EOF
+    assert server.ended() == 0
+
+
+async def test_a_model_that_takes_a_sequence_is_unimplemented(
+    served: Serve, connect: Connect
+) -> None:
+    server = served("sequence", until="failed")
+    assert server.events[-1]["code"] == ErrorCode.NOT_IMPLEMENTED
+    reason = "the model takes input 'x' of type seq(tensor(float)): only tensors can be served"
+    assert server.events[-1]["message"] == reason
+    stub = connect(server)
+    expected = (grpc.StatusCode.UNIMPLEMENTED, ErrorCode.NOT_IMPLEMENTED, reason)
+    assert await failure(stub, infer_request("sequence", {"x": fp32([1])})) == expected
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.ModelMetadata(pb.ModelMetadataRequest(name="sequence"))
+    assert (caught.value.code(), caught.value.details()) == (expected[0], reason)
+    assert (await stub.ServerLive(pb.ServerLiveRequest())).live
+    assert not (await stub.ServerReady(pb.ServerReadyRequest())).ready
+
+
+async def test_a_model_that_cannot_be_loaded_is_reported_and_the_server_stays(
+    tmp_path: Path, publish: Publish, sockets: Path, connect: Connect
+) -> None:
+    broken = tmp_path / "store"
+    version = broken / "mlp" / "1"
+    version.mkdir(parents=True)
+    good = publish("mlp") / "mlp" / "1"
+    (version / "manifest.json").write_bytes((good / "manifest.json").read_bytes())
+    (version / "model.onnx").write_bytes(b"not a model")
+    with InferenceProcess(broken, "mlp", sockets) as server:
+        failed = server.wait_for("failed")
+        assert failed["code"] == ErrorCode.INFERENCE_SERVER_FAILED
+        assert failed["message"].startswith("ONNX Runtime cannot load the model:")
+        status, code, message = await failure(
+            connect(server), infer_request("mlp", {"x": fp32([1, 2, 3, 4])})
+        )
+        assert (status, code) == (
+            grpc.StatusCode.UNAVAILABLE,
+            ErrorCode.INFERENCE_SERVER_FAILED,
+        )
+        assert message == failed["message"]
+        server.terminate()
+        assert server.ended() == 0
+
+
+def test_a_version_that_the_store_lacks_is_reported(publish: Publish, sockets: Path) -> None:
+    with InferenceProcess(publish("mlp"), "mlp", sockets, version=9) as server:
+        failed = server.wait_for("failed")
+    assert failed["code"] == ErrorCode.INFERENCE_SERVER_FAILED
+    assert "version 9" in failed["message"]
+
+
+async def test_sigterm_lets_calls_in_flight_finish(served: Serve, connect: Connect) -> None:
+    server = served("slow_to_run", "--threads", "1")
+    stub = connect(server)
+    stream = stub.ModelStreamInfer()
+    await stream.write(slow())
+    unary = asyncio.create_task(answered(stub))
+    await queued(server, 1)
+    server.terminate()
+    server.wait_for("draining")
+    assert not (await stream.read()).error_message
+    assert await unary == [1.0]
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stream.read()
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert dict(caught.value.trailing_metadata())[CODE_KEY] == ErrorCode.SHUTTING_DOWN
+    assert server.ended() == 0
+    assert not server.socket.exists()
+
+
+async def test_an_idle_stream_does_not_hold_up_the_end(served: Serve, connect: Connect) -> None:
+    server = served("mlp", "--grace-seconds", "60")
+    stream = connect(server).ModelStreamInfer()
+    await stream.write(infer_request("mlp", {"x": fp32([1, 2, 3, 4])}))
+    await stream.read()
+    began = time.perf_counter()
+    server.terminate()
+    assert server.ended() == 0
+    assert time.perf_counter() - began < 10
+
+
+async def test_calls_that_outlive_the_grace_are_cut_off(served: Serve, connect: Connect) -> None:
+    server = served("slow_to_run", "--threads", "1", "--grace-seconds", "0.1")
+    calls = [asyncio.create_task(answered(connect(server))) for _ in range(8)]
+    await queued(server, 4)
+    began = time.perf_counter()
+    server.terminate()
+    assert server.ended() == 0
+    assert time.perf_counter() - began < 8 * 0.3
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert any(isinstance(outcome, grpc.aio.AioRpcError) for outcome in outcomes)
+
+
+def test_sigterm_during_the_load_ends_it_at_once(served: Serve) -> None:
+    server = served("slow_to_load", until="phase")
+    began = time.perf_counter()
+    server.terminate()
+    assert server.ended() == 0
+    assert time.perf_counter() - began < 2
+
+
+async def test_a_second_sigterm_ends_it_at_once(served: Serve, connect: Connect) -> None:
+    server = served("slow_to_run", "--threads", "1", "--grace-seconds", "60")
+    calls = [asyncio.create_task(answered(connect(server))) for _ in range(30)]
+    await queued(server, 20)
+    server.terminate()
+    server.wait_for("draining")
+    server.terminate()
+    assert server.ended() == 128 + signal.SIGTERM
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert any(isinstance(outcome, grpc.aio.AioRpcError) for outcome in outcomes)
+
+
+def test_ctrl_c_is_the_parents_business(served: Serve) -> None:
+    server = served("mlp")
+    server.process.send_signal(signal.SIGINT)
+    server.terminate()
+    assert server.ended() == 0
+    assert "KeyboardInterrupt" not in server.log()
+
+
+def test_it_ends_with_its_parent(served: Serve) -> None:
+    server = served("mlp")
+    server.cut_lifeline()
+    assert server.ended() != 0
+
+
+def test_it_ends_with_its_parent_while_it_loads(served: Serve) -> None:
+    server = served("slow_to_load", until="phase")
+    began = time.perf_counter()
+    server.cut_lifeline()
+    assert server.ended() != 0
+    assert time.perf_counter() - began < 2
+
+
+async def test_a_killed_server_fails_its_calls_at_once(served: Serve, connect: Connect) -> None:
+    server = served("slow_to_run", "--threads", "1")
+    calls = [asyncio.create_task(answered(connect(server))) for _ in range(4)]
+    await queued(server, 2)
+    server.process.kill()
+    began = time.perf_counter()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert time.perf_counter() - began < 0.3
+    assert {
+        outcome.code() for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)
+    } == {grpc.StatusCode.UNAVAILABLE}
+
+
+def test_a_socket_that_a_dead_server_left_is_taken_over(publish: Publish, sockets: Path) -> None:
+    for _ in range(2):
+        with InferenceProcess(publish("mlp"), "mlp", sockets) as server:
+            server.wait_for("ready")
+            os.kill(server.process.pid, signal.SIGKILL)
+            server.ended()
+            assert server.socket.exists()
+
+
+@pytest.mark.parametrize("option", ["--tcp", "--metrics"])
+def test_a_port_in_use_is_one_clear_line(publish: Publish, sockets: Path, option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with InferenceProcess(publish("mlp"), "mlp", sockets, option, address) as server:
+            assert address in server.wait_for("failed")["message"]
+            assert server.ended() == 1
+            assert f"inference_server: {option[2:]}: cannot listen on {address}" in server.log()
+            assert "Traceback" not in server.log()
+
+
+def test_a_socket_path_that_is_too_long_is_one_clear_line(publish: Publish, tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    with InferenceProcess(publish("mlp"), "mlp", deep) as server:
+        assert "choose a shorter state folder" in server.wait_for("failed")["message"]
+        assert server.ended() == 1
+
+
+async def answered(stub: InferenceStub) -> list[float]:
+    """Return the output of a slow call."""
+    values: list[float] = arrays(await stub.ModelInfer(slow()))["y"].tolist()
+    return values
+
+
+async def queued(server: InferenceProcess, calls: int) -> None:
+    """Wait until at least `calls` calls wait for a thread."""
+    await asyncio.to_thread(server.wait_for_queue, calls)

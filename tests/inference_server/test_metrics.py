@@ -1,0 +1,80 @@
+"""What Prometheus reads."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from urllib.parse import urlsplit
+
+import grpc.aio
+import numpy as np
+import pytest
+
+from tests.inference_server.conftest import Connect, Serve
+from tests.inference_server.requests import infer_request
+
+
+async def test_calls_are_counted_by_what_became_of_them(served: Serve, connect: Connect) -> None:
+    server = served("gather")
+    stub = connect(server)
+    for index, times in ((0, 3), (9, 2)):
+        for _ in range(times):
+            request = infer_request("gather", {"index": ("INT64", np.array([index]))})
+            try:
+                await stub.ModelInfer(request)
+            except grpc.aio.AioRpcError:
+                assert index == 9
+    with pytest.raises(grpc.aio.AioRpcError):
+        await stub.ModelInfer(infer_request("gather", {}))
+    for code, count in (("ok", 3), ("inference_failed", 2), ("invalid_tensor", 1)):
+        counted = server.sample("inference_requests_total", model="gather", version="1", code=code)
+        assert counted == count
+    assert server.sample("inference_seconds_count") == 3
+    assert server.sample("inference_queue_seconds_count") == 3
+    assert server.sample("inference_batch_size_sum") == 3
+    assert server.sample("inference_queue_depth") == 0
+
+
+def test_state_and_boot_are_shown(served: Serve) -> None:
+    server = served("mlp")
+    assert server.sample("inference_server_state", state="ready") == 1
+    assert server.sample("inference_server_state", state="booting") == 0
+    for phase in ("spawning", "loading", "warming"):
+        seconds = server.sample("inference_server_boot_seconds", model="mlp", phase=phase)
+        assert seconds is not None
+        assert seconds > 0
+
+
+def test_promtool_finds_nothing_to_say(shared: Serve) -> None:
+    promtool = shutil.which("promtool")
+    assert promtool, "install the Debian package prometheus"
+    server = shared("mlp")
+    found = subprocess.run(
+        [promtool, "check", "metrics"], input=server.metrics(), capture_output=True, check=False
+    )
+    assert (found.returncode, found.stdout + found.stderr) == (0, b"")
+
+
+def test_only_metrics_are_there_to_get(shared: Serve) -> None:
+    server = shared("mlp")
+    for url, method, status in (
+        (server.metrics_url.removesuffix("metrics"), "GET", 404),
+        (server.metrics_url, "POST", 405),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(urllib.request.Request(url, method=method))
+        assert caught.value.code == status
+        caught.value.close()
+
+
+def test_nonsense_on_the_metrics_port_does_no_harm(shared: Serve) -> None:
+    server = shared("mlp")
+    address = urlsplit(server.metrics_url)
+    for nonsense in (b"\r\n\r\n", b"GET\r\n\r\n", b"x" * 200_000, b"\xff\0 \xff\r\n\r\n"):
+        with socket.create_connection((address.hostname or "", address.port or 0)) as client:
+            client.sendall(nonsense)
+    assert b"inference_requests_total" in server.metrics()
+    assert "Traceback" not in server.log()

@@ -1,0 +1,113 @@
+"""A running installation, and what its administrator does with it over REST."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.slipstream.running import Up, environment
+
+PATIENCE = 60.0
+
+# Any, here and below: JSON
+Json = dict[str, Any]
+
+
+def chain(model: str, version: str = "latest", **nodes: Json) -> Json:
+    """Return a flow of one model between input and output; `nodes` adds to their configs."""
+    configs = {"input": {}, "model": {"model": model, "version": version}, "output": {}}
+    types = {"input": "api_input", "model": "inference", "output": "api_output"}
+    return {
+        "name": f"{model} flow",
+        "nodes": [
+            {"id": name, "type": types[name], "config": {**config, **nodes.get(name, {})}}
+            for name, config in configs.items()
+        ],
+        "edges": [
+            {"source": "input", "target": "model"},
+            {"source": "model", "target": "output"},
+        ],
+    }
+
+
+class Installation:
+    """`slipstream up` and a `manage` key."""
+
+    def __init__(self, up: Up) -> None:
+        self.up = up
+        created = self.command("keys", "create", "--name", "tests", "--manage", "--json")
+        self.key: str = created["key"]
+        self.http = httpx.Client(
+            base_url=up.url, headers={"X-API-Key": self.key}, timeout=PATIENCE
+        )
+
+    def command(self, *arguments: str) -> Any:
+        """Run `slipstream … --json` on the installation's state folder; return what it printed."""
+        state = ("--state", str(self.up.state))
+        result = subprocess.run(
+            [sys.executable, "-m", "slipstream", *arguments, *state],
+            capture_output=True,
+            check=False,
+            env={**environment(), **self.up.extra},
+        )
+        assert result.returncode == 0, result.stderr.decode() + result.stdout.decode()
+        return json.loads(result.stdout)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Json:
+        """POST, expecting success."""
+        answer = self.http.post(path, json=body)
+        assert answer.is_success, answer.text
+        result: Json = answer.json()
+        return result
+
+    def add_model(self, name: str, path: Path) -> None:
+        """Upload a model."""
+        answer = self.http.post(
+            "/node/models/",
+            params={"name": name},
+            content=path.read_bytes(),
+            headers={"Content-Type": "application/octet-stream"},
+        )
+        assert answer.status_code == 201, answer.text
+
+    def serve(self, name: str, *, wait: bool = True) -> Json:
+        """Have a model served, by default until it is ready."""
+        server = self.post("/node/inference-servers/", {"model": name})
+        return self.until_ready(server["id"]) if wait else server
+
+    def until_ready(self, server_id: str) -> Json:
+        """Return an inference server when it is ready."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            server: Json = self.http.get(f"/node/inference-servers/{server_id}/").json()
+            ready = self.http.get(f"/v2/models/{server['model']}/ready")
+            if server["state"] == "ready" and ready.status_code == 200:
+                return server
+            assert time.monotonic() < deadline, server
+            time.sleep(0.05)
+
+    def deploy(self, flow: Json, **settings: object) -> str:
+        """Deploy a flow as fast; return the deployment's id."""
+        flow_id = self.post("/node/flows/", flow)["id"]
+        body = {"flow_id": flow_id, "execution_mode": "fast", **settings}
+        deployment_id: str = self.post("/node/deployments/", body)["id"]
+        return deployment_id
+
+    def trigger(self, deployment_id: str, **arguments: Any) -> httpx.Response:
+        """Call a deployment."""
+        return self.http.post(f"/node/deployment-trigger/{deployment_id}/", **arguments)
+
+    def stop(self) -> None:
+        """End it, and see that nothing is left and no traceback was logged."""
+        self.http.close()
+        errors = self.up.errors
+        assert self.up.stop() == 0
+        assert "Traceback" not in errors, errors
+        assert self.key not in errors
