@@ -15,6 +15,8 @@ from rich.text import Text
 
 _WIDE = 250
 """Columns where there is no terminal: what is piped on is not folded."""
+_WHOLE = frozenset({"id", "key"})
+"""Columns whose cells are there to be copied."""
 
 
 class Terminal:
@@ -57,7 +59,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: st
         return Text(empty)
     shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        shown.add_column(column, no_wrap=column == "id", overflow="fold")
+        shown.add_column(column, no_wrap=column in _WHOLE, overflow="fold")
     for row in rows:
         shown.add_row(*(_cell(value) for value in row))
     return shown

@@ -23,6 +23,7 @@ from telemetry.logs import logger
 _KEPT = 10_000
 """Changes that stay readable; whoever falls behind further reloads everything."""
 _PRUNE_EVERY = 256
+_LAST_LOOK_SECONDS = 2.0
 
 log = logger("gateway.storage.changes")
 
@@ -71,6 +72,7 @@ class ChangeFeed:
         self._listeners: dict[Kind, list[Listener]] = defaultdict(list)
         self._seen: int | None = None
         self._lost = False
+        self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
     def subscribe(self, kind: Kind, listener: Listener) -> None:
@@ -82,8 +84,12 @@ class ChangeFeed:
         self._task = asyncio.create_task(self._follow(), name="change feed")
 
     async def stop(self) -> None:
-        """Follow no longer."""
+        """Follow no longer. A look that has begun is finished, unless it takes too long."""
         if self._task is not None:
+            self._stopping = True
+            self._db.written.set()
+            # SQLAlchemy logs a traceback where a query is cancelled, for the rollback is as well.
+            await asyncio.wait({self._task}, timeout=_LAST_LOOK_SECONDS)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
@@ -103,7 +109,7 @@ class ChangeFeed:
                 self._tell(Kind(change.kind), change.entity_id)
 
     async def _follow(self) -> None:
-        while True:
+        while not self._stopping:
             self._db.written.clear()
             try:
                 await self.poll()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from slipstream import options
@@ -37,14 +39,20 @@ def doctor(*, state: options.State = options.DEFAULT_STATE, as_json: options.Jso
             findings = [*check_machine(settings), *check_state(settings)]
         healthy = all(finding.level is not Level.WRONG for finding in findings)
         document = {"healthy": healthy, "findings": [asdict(finding) for finding in findings]}
-        terminal.show(document, *(_line(finding) for finding in findings))
+        terminal.show(document, _report(findings))
         if not healthy:
             raise typer.Exit(ExitStatus.REFUSED)
 
 
-def _line(finding: Finding) -> Text:
-    sign, colour = _SIGNS[finding.level]
-    line = Text.assemble(
-        (f"{sign} ", colour), (f"{finding.subject:<18}", "bold"), (finding.message, "")
-    )
-    return line.append(f"\n  {'':<18}to mend it: {finding.mend}") if finding.mend else line
+def _report(findings: Sequence[Finding]) -> Table:
+    report = Table.grid(padding=(0, 2, 0, 0))
+    report.add_column()
+    report.add_column(style="bold", no_wrap=True)
+    report.add_column(overflow="fold")
+    for finding in findings:
+        sign, colour = _SIGNS[finding.level]
+        text = Text(finding.message)
+        if finding.mend:
+            text.append(f"\nto mend it: {finding.mend}", colour)
+        report.add_row(Text(sign, colour), finding.subject, text)
+    return report

@@ -64,19 +64,9 @@ def list_keys(
     with open_session(state, as_json=as_json) as session:
         keys = session.workspace.keys
         page = KeyPage.of(session.everything(lambda at: keys.page(session.profile_id, at)))
-        columns = ("id", "name", "key", "scope", "deployments", "state", "created", "last used")
+        columns = ("id", "name", "key", "good for", "last used")
         rows = [
-            (
-                key.id,
-                key.name,
-                key.masked,
-                key.scope,
-                "all" if key.deployments is None else key.deployments,
-                key.state,
-                key.created_at,
-                key.last_used_at,
-            )
-            for key in page.items
+            (key.id, key.name, key.masked, _good_for(key), key.last_used_at) for key in page.items
         ]
         none = "There are no keys: make one with `slipstream keys create --name NAME`."
         session.terminal.show(page, table(columns, rows, empty=none))
@@ -110,3 +100,11 @@ def delete(
     with open_session(state, as_json=as_json) as session:
         session.run(session.workspace.keys.delete(session.profile_id, key_id))
         session.terminal.show({"id": key_id, "deleted": True}, f"Key {key_id} is deleted.")
+
+
+def _good_for(key: KeyOut) -> str:
+    if key.state != "active":
+        return f"nothing: {key.state}"
+    if key.deployments is not None:
+        return f"{len(key.deployments)} deployments"
+    return "everything" if key.scope is Scope.MANAGE else "all deployments"

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     with reported(as_json=given.json):
         launched = launch(options)
-        # A second's worth of imports, while the gateways already start.
+        # What takes longer to import comes after the gateways are on their way.
         from slipstream.announcer import Announcer  # noqa: PLC0415
 
         announcer = Announcer(as_json=given.json, started_at=started_at)

@@ -86,7 +86,7 @@ def _models(store: Store) -> Iterator[Finding]:
                     f"restore its files, or publish the model again as another version of {name}",
                 )
             intact += not problems
-    yield good("model store", f"{intact} versions are intact")
+    yield good("model store", f"intact versions: {intact}")
 
 
 def _problems(store: Store, name: str, version: int) -> list[str]:

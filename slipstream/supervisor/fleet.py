@@ -58,6 +58,8 @@ class Fleet:
         self._weights: dict[str, int] = {}
         self._wishes_changed = asyncio.Event()
         self._weigh_now = asyncio.Event()
+        self._draining = False
+        self._followed = asyncio.Event()
         feed.subscribe(Kind.INFERENCE_SERVER, lambda _: self._wishes_changed.set())
 
     async def run(self) -> None:
@@ -74,6 +76,11 @@ class Fleet:
     async def drain(self, grace: float) -> None:
         """Let every server finish its calls and go, and have it written down while `run` runs."""
         await self._keeper.drain(grace)
+        self._draining = True
+        self._wishes_changed.set()
+        # No query is to be cancelled in the middle: SQLAlchemy would log that at length.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._followed.wait(), _FLUSH_SECONDS)
         await self._reports.flush(_FLUSH_SECONDS)
 
     def kill(self) -> None:
@@ -163,19 +170,23 @@ class Fleet:
         )
 
     async def _follow_wishes(self) -> None:
-        while True:
-            await self._wishes_changed.wait()
+        while not self._draining:
             self._wishes_changed.clear()
             try:
                 wanted = await self._store.wanted()
             except (SQLAlchemyError, OSError):  # the feed has said so already
                 self._wishes_changed.set()
                 await asyncio.sleep(_PAUSE_SECONDS)
-                continue
-            self._unsettled |= {server.id for server in wanted} - self._servers.keys()
-            self._servers |= {server.id: server for server in wanted}
-            self._keeper.want({server.id: server.generation for server in wanted})
-            self._settle()
+            else:
+                self._want(wanted)
+            await self._wishes_changed.wait()
+        self._followed.set()
+
+    def _want(self, wanted: Sequence[InferenceServer]) -> None:
+        self._unsettled |= {server.id for server in wanted} - self._servers.keys()
+        self._servers |= {server.id: server for server in wanted}
+        self._keeper.want({server.id: server.generation for server in wanted})
+        self._settle()
 
     async def _weigh(self) -> None:
         while True:
@@ -187,7 +198,8 @@ class Fleet:
                     self._weights[key] = weight
                     self._reports.add(key, memory_bytes=weight)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._weigh_now.wait(), _WEIGH_SECONDS)
+                async with asyncio.timeout(_WEIGH_SECONDS):
+                    await self._weigh_now.wait()
 
     def _settle(self, key: str | None = None) -> None:
         self._unsettled.discard(key or "")

@@ -86,8 +86,10 @@ class Keeper:
             self._reconcile()
             due = next_look(self._wanted, self._held)
             seconds = None if due is None else max(0.0, due - time.monotonic())
+            # Not wait_for: before Python 3.12 that can swallow a cancellation.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait()
 
     async def drain(self, grace: float) -> None:
         """Let every child finish and go; kill those that have not gone after `grace` seconds."""

@@ -56,9 +56,7 @@ class Office:
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, db: Database, store: Store, verifier: Verifier
-    ) -> AsyncIterator[Office]:
+    async def open(cls, db: Database, store: Store, verifier: Verifier) -> AsyncIterator[Office]:
         """Open the office with its change feed running."""
         office = cls(db, store, verifier)
         office.feed.start()

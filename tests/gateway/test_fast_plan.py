@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import Any
 
 import pytest
@@ -159,7 +161,5 @@ _dimensions = st.none() | st.lists(st.integers(-1, 2**40)).map(tuple)
 def test_a_pin_survives_being_stored(inputs: tuple[TensorSpec, ...]) -> None:
     pin = Pin.from_json(PIN.to_json())
     assert pin == PIN
-    import json
-
-    changed = Pin(**{**{f: getattr(PIN, f) for f in PIN.__slots__}, "inputs": inputs})
+    changed = dataclasses.replace(PIN, inputs=inputs)
     assert Pin.from_json(json.loads(json.dumps(changed.to_json()))) == changed

@@ -162,7 +162,10 @@ _names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True)
 _quotable = st.text().filter(lambda text: '"' not in text and "\\" not in text)
 
 
-@given(node=_names, names=st.lists(st.tuples(st.booleans(), _names) | st.tuples(st.just(True), _quotable)))
+@given(
+    node=_names,
+    names=st.lists(st.tuples(st.booleans(), _names) | st.tuples(st.just(True), _quotable)),
+)
 def test_a_path_comes_out_as_it_was_written(node: str, names: list[tuple[bool, str]]) -> None:
     steps = (f'["{name}"]' if quoted else f".{name}" for quoted, name in names)
     expected = Path(node=node, names=tuple(name for _, name in names))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.gateway.office import Office, flow_json
 
 FLOWS = "/node/flows/"
@@ -58,10 +56,10 @@ async def test_flows_are_listed_in_pages(office: Office) -> None:
     assert rest["next_cursor"] is None
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x"])
-async def test_limits_have_limits(office: Office, query: str) -> None:
+async def test_limits_have_limits(office: Office) -> None:
     user = await office.user()
-    assert (await user.get(f"{FLOWS}?{query}")).status_code == 422
+    for limit in ("0", "201", "x"):
+        assert (await user.get(f"{FLOWS}?limit={limit}")).status_code == 422, limit
 
 
 async def test_a_deleted_flow_is_gone(office: Office) -> None:
@@ -72,15 +70,17 @@ async def test_a_deleted_flow_is_gone(office: Office) -> None:
     assert (await user.delete(f"{FLOWS}{made['id']}/")).status_code == 404
 
 
-@pytest.mark.parametrize(
-    "body",
+BAD_FLOWS = (
     ['{"nodes": []}', '{"name": "", "nodes": []}', '{"name": "f", "nodes": [1]}', "[]", "{"]
     + ['{"name": "f", "nodes": [{"id": NaN}]}', '{"name": "\\ud800", "nodes": []}']
     + ['{"name": "f", "nodes": [{"id": "\\ud800"}]}', '{"name": "a\\u0000b", "nodes": [{}]}']
-    + ['{"name": "f", "nodes": [{"x": ' + "[" * 300 + "]" * 300 + "}]}"],
+    + ['{"name": "f", "nodes": [{"x": ' + "[" * 300 + "]" * 300 + "}]}"]
 )
-async def test_what_is_no_flow_is_answered_422(office: Office, body: str) -> None:
+
+
+async def test_what_is_no_flow_is_answered_422(office: Office) -> None:
     user = await office.user()
-    answer = await user.post(FLOWS, content=body, headers={"content-type": "application/json"})
-    assert answer.status_code == 422
-    assert answer.json()["code"] in {"validation_failed", "invalid_flow"}
+    for body in BAD_FLOWS:
+        answer = await user.post(FLOWS, content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 422, body
+        assert answer.json()["code"] in {"validation_failed", "invalid_flow"}

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import multiprocessing
 import stat
+import zlib
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_checksums_are_six_base62_digits_of_the_crc(value: int) -> None:
     for digit in digits:
         number = number * 62 + ALPHABET.index(digit)
     assert len(digits) == 6
-    assert number == __import__("zlib").crc32(body.encode())
+    assert number == zlib.crc32(body.encode())
 
 
 @given(st.binary(min_size=1, max_size=200), st.text(alphabet=ALPHABET))

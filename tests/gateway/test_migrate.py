@@ -115,7 +115,9 @@ async def test_a_database_that_does_not_exist_is_named() -> None:
         await migrate(f"{SERVER}/not_there")
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://host/name", "sqlite://", "sqlite:///:memory:"])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "mysql://host/name", "sqlite://", "sqlite:///:memory:"]
+)
 async def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(StorageError, match="expected|needs"):
         await migrate(url)

@@ -24,9 +24,7 @@ async def _add(db: Database, profile: Profile, *names: str) -> None:
     same_time = now()
     async with db.write() as session:
         for name in names:
-            session.add(
-                Flow(profile_id=profile.id, name=name, definition={}, created_at=same_time)
-            )
+            session.add(Flow(profile_id=profile.id, name=name, definition={}, created_at=same_time))
 
 
 async def _walk(db: Database, limit: int) -> list[list[str]]:
@@ -62,12 +60,9 @@ async def test_an_empty_list_is_one_empty_page(database: Database) -> None:
     assert await _walk(database, 2) == [[]]
 
 
-@pytest.mark.parametrize(
-    "cursor",
-    ["x", "é", "=", "AAAA"]
-    + [encoded(f"2026-01-01T00:00:00 {uuid4()}"), encoded("2026-01-01T00:00:00+00:00 a\x00b")],
-)
-async def test_a_cursor_of_somebody_else_is_refused(database: Database, cursor: str) -> None:
-    async with database.read() as session:
-        with pytest.raises(GatewayError, match="cursor"):
-            await fetch_page(session, select(Flow), Flow, PageRequest(cursor=cursor))
+async def test_a_cursor_of_somebody_else_is_refused(database: Database) -> None:
+    zoneless, no_id = f"2026-01-01T00:00:00 {uuid4()}", "2026-01-01T00:00:00+00:00 a\x00b"
+    for cursor in ("x", "é", "=", "AAAA", encoded(zoneless), encoded(no_id)):
+        async with database.read() as session:
+            with pytest.raises(GatewayError, match="cursor"):
+                await fetch_page(session, select(Flow), Flow, PageRequest(cursor=cursor))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,12 @@ def test_memory_is_the_machines_or_the_groups(tmp_path: Path) -> None:
     assert memory.available(system(tmp_path / "v2", "0::/a\n", limits)) == 1 << 30
     limits = {"memory/memory.limit_in_bytes": f"{1 << 29}\n"}
     assert memory.available(system(tmp_path / "v1", "3:memory:/\n", limits)) == 1 << 29
+
+
+def test_memory_past_the_cap_is_refused() -> None:
+    program = "from inference_server.runtime import memory; memory.cap(1 << 29); bytearray(1 << 30)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert ended.stderr.endswith(b"MemoryError\n")
 
 
 def test_a_locale_is_there_or_not() -> None:

@@ -53,7 +53,7 @@ CASES: dict[str, tuple[list[Spoil], str]] = {
         "input 'count', 'number', 'text' is missing",
     ),
     "an unknown input": (
-        lambda r: setattr(r.inputs[0], "name", "numbr"),
+        [lambda r: setattr(r.inputs[0], "name", "numbr")],
         "input 'numbr': unknown, the model takes 'number', 'count', 'text'",
     ),
     "an input given twice": (
@@ -61,11 +61,11 @@ CASES: dict[str, tuple[list[Spoil], str]] = {
         "input 'number' is given twice",
     ),
     "another datatype": (
-        lambda r: setattr(r.inputs[0], "datatype", "FP64"),
+        [lambda r: setattr(r.inputs[0], "datatype", "FP64")],
         "tensor 'number': expected datatype FP32, got FP64",
     ),
     "an unknown datatype": (
-        lambda r: setattr(r.inputs[0], "datatype", "float"),
+        [lambda r: setattr(r.inputs[0], "datatype", "float")],
         "tensor 'number': unknown datatype 'float', expected one of BOOL, UINT8",
     ),
     "another rank": (
@@ -193,7 +193,7 @@ async def test_a_run_that_fails_gives_the_reason_of_the_runtime(
     assert "onnxruntime" not in refused.message.lower()
 
 
-@pytest.mark.parametrize("shape", [[2**45], [2**33], [2**31], [2**62], [2**40, 2**40], [-1]])
+@pytest.mark.parametrize("shape", [[2**25], [2**45], [2**62], [2**40, 2**40], [-1]])
 async def test_memory_that_is_not_there_fails_one_call_only(
     shared: Serve, connect: Connect, shape: list[int]
 ) -> None:

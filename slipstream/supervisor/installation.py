@@ -1,0 +1,80 @@
+"""What the supervisor does with the database: the first start, and the fleet that rows ask for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.storage.changes import ChangeFeed
+from slipstream.announcer import Announcer
+from slipstream.demo.bootstrap import first_start
+from slipstream.settings import log_level
+from slipstream.supervisor.fleet import Fleet
+from slipstream.supervisor.gateways import GatewayWatcher
+from slipstream.supervisor.launch import Launch
+from slipstream.supervisor.welcome import Welcome
+from slipstream.workspace import open_workspace, read_settings
+from telemetry import logs
+
+
+class Installation:
+    """One state folder and its database, looked after by the one supervisor that runs on it."""
+
+    def __init__(self, launched: Launch, announcer: Announcer, *, demo: bool) -> None:
+        """Read the settings; raise UnusableError where they make no sense."""
+        options = launched.options
+        self._settings = read_settings(
+            host=options.host,
+            port=options.port,
+            grpc_port=options.grpc_port,
+            state=options.state,
+            workers=options.workers,
+            log_level=log_level(),
+        )
+        logs.configure(self._settings.log_level, process="supervisor")
+        self._launched = launched
+        self._announcer = announcer
+        self._demo = demo
+        self._fleet: Fleet | None = None
+
+    @property
+    def drain_seconds(self) -> float:
+        """How long calls in flight may go on."""
+        return self._settings.drain_seconds
+
+    async def serve(self, gateways: GatewayWatcher) -> None:
+        """Make what a first start makes, then look after the inference servers until cancelled.
+
+        Raises:
+            StorageError: the database cannot be used.
+        """
+        welcome = Welcome(self._launched.options, self._announcer)
+        try:
+            async with open_workspace(self._settings) as workspace:
+                await workspace.fleet.store.forget_processes()
+                welcome.demo = await first_start(workspace, self._announcer, demo=self._demo)
+                feed = ChangeFeed(workspace.db)
+                fleet = self._fleet = Fleet(
+                    store=workspace.fleet.store,
+                    feed=feed,
+                    settings=self._settings,
+                    sockets=self._launched.folder.sockets,
+                    lifeline=self._launched.lifeline,
+                    announcer=self._announcer,
+                )
+                feed.start()
+                try:
+                    await asyncio.gather(fleet.run(), welcome.when_ready(gateways, fleet))
+                finally:
+                    await feed.stop()
+        finally:
+            welcome.last_chance()
+
+    async def drain(self, grace: float) -> None:
+        """Let every inference server finish its calls and go."""
+        if self._fleet:
+            await self._fleet.drain(grace)
+
+    def kill(self) -> None:
+        """End every inference server at once."""
+        if self._fleet:
+            self._fleet.kill()

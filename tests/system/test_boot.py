@@ -1,0 +1,60 @@
+"""A model that takes long to load: 503 with the phase until it is ready, and never a refusal."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests import onnx_models
+from tests.system.installation import PATIENCE, Installation, chain
+
+
+def test_a_slow_model_says_how_far_it_is_and_disturbs_nobody(
+    installation: Installation, tmp_path: Path
+) -> None:
+    installation.add_model("slow", onnx_models.slow_to_load(tmp_path / "slow.onnx", 4))
+    slow = installation.deploy(chain("slow"))
+    quick = installation.deploy(chain("iris"))
+    installation.serve("slow", wait=False)
+    phases: set[str] = set()
+    deadline = time.monotonic() + PATIENCE
+    body = {"input_data": {"x": [[1.0, 2.0, 3.0]]}}
+    while True:
+        answer = installation.trigger(slow, json=body)
+        assert installation.trigger(quick, json={"input_data": {"x": [[1, 2, 3, 4]]}}).is_success
+        if answer.status_code not in {409, 503}:
+            break
+        if answer.status_code == 503:
+            assert int(answer.headers["retry-after"]) >= 1
+            problem = answer.json()
+            assert problem["retryable"] is True
+            if problem["code"] == "inference_server_booting":
+                phases.add(problem["phase"])
+                assert problem["phase"] in problem["message"]
+        assert installation.http.get("/readyz").status_code == 200
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert answer.status_code in {200, 422}, answer.text
+    assert "loading" in phases
+    servers = installation.http.get("/node/inference-servers/").json()["items"]
+    (server,) = [server for server in servers if server["model"] == "slow"]
+    assert server["state"] == "ready"
+    assert server["pid"] > 0
+    assert server["address"].startswith("unix:")
+    installation.http.post(f"/node/inference-servers/{server['id']}/stop/")
+
+
+def test_a_model_that_cannot_be_served_fails_with_its_reason(
+    installation: Installation, tmp_path: Path
+) -> None:
+    installation.add_model("sequence", onnx_models.sequence_input(tmp_path / "sequence.onnx"))
+    server = installation.serve("sequence", wait=False)
+    deadline = time.monotonic() + PATIENCE
+    while server["state"] != "failed":
+        assert time.monotonic() < deadline, server
+        time.sleep(0.05)
+        server = installation.http.get(f"/node/inference-servers/{server['id']}/").json()
+    assert "seq" in server["reason"]
+    answer = installation.http.post("/v2/models/sequence/infer", json={"inputs": []})
+    assert answer.status_code == 503
+    assert "seq" in answer.json()["error"]

@@ -1,0 +1,61 @@
+"""An inference server killed under load: calls in flight fail at once, and service comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import httpx
+import psutil
+
+from tests.system.installation import Installation, chain
+
+CALLERS = 8
+
+
+async def test_kill_fails_only_calls_in_flight_and_service_is_soon_back(
+    installation: Installation,
+) -> None:
+    deployment = installation.deploy(chain("mlp"))
+    (server,) = [
+        server
+        for server in installation.http.get("/node/inference-servers/").json()["items"]
+        if server["model"] == "mlp"
+    ]
+    outcomes: list[tuple[float, float, int]] = []
+    running = True
+
+    async def call(client: httpx.AsyncClient) -> None:
+        body = {"input_data": {"x": [[1, 2, 3, 4]]}}
+        while running:
+            began = time.monotonic()
+            answer = await client.post(f"/node/deployment-trigger/{deployment}/", json=body)
+            outcomes.append((began, time.monotonic(), answer.status_code))
+            if answer.status_code != 200:
+                assert answer.status_code == 503, answer.text
+                assert answer.json()["retryable"] is True
+                assert int(answer.headers["retry-after"]) >= 1
+                await asyncio.sleep(0.02)
+
+    async with httpx.AsyncClient(
+        base_url=installation.up.url, headers={"X-API-Key": installation.key}, timeout=30
+    ) as client:
+        callers = [asyncio.create_task(call(client)) for _ in range(CALLERS)]
+        await asyncio.sleep(1)
+        psutil.Process(server["pid"]).kill()
+        killed = time.monotonic()
+        await asyncio.sleep(server["boot_seconds"] + 3)
+        running = False
+        await asyncio.gather(*callers)
+
+    before = [status for _, ended, status in outcomes if ended < killed]
+    failures = [(began, ended) for began, ended, status in outcomes if status != 200]
+    assert before
+    assert set(before) == {200}
+    assert failures, "nothing was in flight, or nothing noticed"
+    assert max(ended - began for began, ended in failures) < 1.0, "a failure took long"
+    back = max(ended for _, ended in failures)
+    assert back - killed < server["boot_seconds"] + 2
+    after = installation.http.get(f"/node/inference-servers/{server['id']}/").json()
+    assert after["restarts"] == server["restarts"] + 1
+    assert after["pid"] != server["pid"]

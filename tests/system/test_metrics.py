@@ -1,0 +1,73 @@
+"""/metrics: complete, summed over the gateway processes, and to promtool's liking."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.system.installation import PATIENCE, Installation, chain
+
+
+def sample(text: str, name: str, **labels: str) -> float:
+    """Return the sum of the samples with these labels."""
+    return sum(
+        item.value
+        for family in text_string_to_metric_families(text)
+        for item in family.samples
+        if item.name == name and labels.items() <= item.labels.items()
+    )
+
+
+def test_counts_are_those_of_all_processes(installation: Installation) -> None:
+    deployment = installation.deploy(chain("iris"))
+    url = f"{installation.up.url}/node/deployment-trigger/{deployment}/"
+    headers = {"X-API-Key": installation.key}
+    for _ in range(20):  # a connection each: both processes get some
+        assert httpx.post(url, headers=headers, json={"input_data": {"x": [[1, 2, 3, 4]]}}).is_success
+    assert httpx.post(url, headers=headers, content=b"{").status_code == 400
+    labels = {"deployment": deployment, "mode": "fast"}
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        text = installation.http.get("/metrics").text
+        if sample(text, "gateway_requests_total", code="200", **labels) == 20:
+            break
+        assert time.monotonic() < deadline, text
+        time.sleep(0.1)
+    assert sample(text, "gateway_requests_total", code="400", **labels) == 1
+    assert sample(text, "gateway_request_seconds_count", **labels) == 21
+    assert sample(text, "gateway_request_seconds_bucket", le="60.0", **labels) == 21
+    for stage in ("auth", "parse", "queue", "infer", "serialise"):
+        assert sample(text, "gateway_stage_seconds_count", stage=stage) >= 20
+    assert sample(text, "gateway_stage_seconds_sum", stage="infer") > 0
+    ready = {"model": "iris", "version": "1", "state": "ready"}
+    assert sample(text, "inference_server_state", **ready) == 1
+    assert sample(text, "inference_server_boot_seconds", model="iris") > 0
+
+
+def test_promtool_has_nothing_to_say(installation: Installation) -> None:
+    targets = installation.http.get("/metrics/targets").json()
+    iris = [target for target in targets if target["labels"]["model"] == "iris"]
+    addresses = [f"{installation.up.url}/metrics"]
+    addresses += [f"http://{target['targets'][0]}/metrics" for target in iris]
+    assert len(addresses) == 2
+    for address in addresses:
+        text = httpx.get(address).text
+        assert "# HELP" in text
+        result = subprocess.run(
+            ["promtool", "check", "metrics"], input=text.encode(), capture_output=True, check=False
+        )
+        assert result.returncode == 0
+        assert result.stdout + result.stderr == b""
+
+
+def test_the_api_documentation_needs_nobody_else(installation: Installation) -> None:
+    page = installation.http.get("/docs")
+    assert page.is_success
+    assert "https://" not in page.text
+    assert installation.http.get("/docs/assets/swagger-ui-bundle.js").is_success
+    paths = installation.http.get("/openapi.json").json()["paths"]
+    assert "/node/deployment-trigger/{deployment_id}/" in paths
+    assert "/v2/models/{model}/infer" in paths

@@ -1,0 +1,31 @@
+"""The same on PostgreSQL: nothing is kept in SQLite then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.databases import PostgresDatabase
+from tests.slipstream.running import Up
+from tests.system.installation import Installation, chain
+
+
+@pytest.fixture
+def postgresql() -> Iterator[PostgresDatabase]:
+    database = PostgresDatabase()
+    database.create()
+    yield database
+    database.drop()
+
+
+def test_the_main_job_runs_on_postgresql(tmp_path: Path, postgresql: PostgresDatabase) -> None:
+    up = Up(tmp_path / "state", SLIPSTREAM_DATABASE_URL=postgresql.url)
+    up.until("documentation")
+    installation = Installation(up)
+    deployment = installation.deploy(chain("iris"))
+    answer = installation.trigger(deployment, json={"input_data": {"x": [[1, 2, 3, 4]]}})
+    assert answer.is_success, answer.text
+    assert not list(up.state.glob("*.db"))
+    installation.stop()
