@@ -5,56 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 
 import grpc.aio
 
 from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
-from gateway.auth.keys import KeyHasher
-from gateway.auth.pepper import load_pepper
-from gateway.auth.service import ApiKeyService
 from gateway.deployments.directory import Directory
-from gateway.deployments.service import DeploymentService
 from gateway.fleet.exposition import FleetCollector
-from gateway.fleet.service import FleetService
-from gateway.fleet.store import FleetStore
 from gateway.fleet.watcher import FleetWatcher
-from gateway.flows.service import FlowService
 from gateway.metrics import GatewayMetrics
-from gateway.models.service import ModelService
 from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import DataPlane
 from gateway.oip.front_door import FrontDoor
 from gateway.oip.listener import open_front_door
 from gateway.oip.rest import RestEdge
 from gateway.readiness import Readiness
+from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
 from gateway.trigger.dispatch import Dispatcher
 from gateway.trigger.edge import TriggerEdge
 from gateway.upstream.servers import Servers
-from model_store.store import Store
-from model_store.verification import Verifier
 from telemetry.snapshots import SharedRegistry
 
 _PUBLISH_SECONDS = 1.0
 _STREAM_WINDOW = 256
-_VERIFY = ("-m", "inference_server.runtime.verify")
-
-
-class Services:
-    """The management side, over one database and one model store: also what the CLI acts with."""
-
-    def __init__(self, settings: Settings, db: Database) -> None:
-        self.store = Store(settings.models)
-        self.models = ModelService(db, self.store, Verifier([sys.executable, *_VERIFY]))
-        self.hasher = KeyHasher(load_pepper(settings.key_pepper, settings.state))
-        self.keys = ApiKeyService(db, self.hasher)
-        self.flows = FlowService(db)
-        self.deployments = DeploymentService(db, self.keys, self.models)
-        self.fleet = FleetService(FleetStore(db), self.models, self.flows)
 
 
 class Container:

@@ -72,19 +72,15 @@ class Boot:
         self._plane.serve(session.signature, executor, most_bytes=self._settings.max_message_bytes)
 
     def _load(self, intra_op: int) -> Session:
-        store, name, version = (
-            Store(self._settings.store),
-            self._settings.model,
-            self._settings.version,
-        )
+        settings = self._settings
+        store = Store(settings.store)
         try:
-            manifest = store.manifest(name, version)
-            model = store.folder(name, version) / MODEL_FILE
+            manifest = store.manifest(settings.model, settings.version)
+            model = store.folder(settings.model, settings.version) / MODEL_FILE
         except (StoreError, OSError) as error:
             raise InferenceError(ErrorCode.INFERENCE_SERVER_FAILED, str(error)) from error
-        unranked = [
-            spec.name for spec in (*manifest.inputs, *manifest.outputs) if spec.shape is None
-        ]
+        specs = (*manifest.inputs, *manifest.outputs)
+        unranked = [spec.name for spec in specs if spec.shape is None]
         return Session(model, threads=intra_op, unranked=unranked)
 
     @contextmanager

@@ -6,6 +6,7 @@ A call is taken in two steps, so that a transport that has read many can treat e
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -133,6 +134,9 @@ class DataPlane:
             else:
                 arrays = await model.executor.run_on_thread(*run)
             model.writer.write(response, call.outputs, arrays, typed=call.typed)
+        except asyncio.CancelledError:
+            self._metrics.answered(ErrorCode.CANCELLED)
+            raise
         except Exception as error:  # noqa: BLE001 - `translated` knows which are ours
             raise self._refused(error) from None
         self._metrics.answered()

@@ -72,10 +72,9 @@ class Executor:
         Raises:
             InferenceError: OVERLOADED where too much is waiting already; and as `Session.run`.
         """
-        if self._calls >= self._most_calls or self._bytes + input_bytes > self._most_bytes:
-            message = (
-                f"{self._waiting()} calls with {self._bytes} bytes of input are waiting already"
-            )
+        too_large = self._calls > 0 and self._bytes + input_bytes > self._most_bytes
+        if too_large or self._calls >= self._most_calls:
+            message = f"{self._calls} calls with {self._bytes} bytes of input run or wait already"
             raise InferenceError(ErrorCode.OVERLOADED, message)
         self._count(1, input_bytes)
         queued = perf_counter()

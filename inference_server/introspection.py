@@ -36,7 +36,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # published
         """Return the status now."""
         if request.service not in _SERVICES:
             await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such service")
-        return self._status(request.service)
+        return _status(request.service, self._lifecycle.state)
 
     async def Watch(  # noqa: N802
         self, request: health_pb2.HealthCheckRequest, context: Context
@@ -44,23 +44,24 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # published
         """Send the status now and at each change, until the server drains."""
         last = None
         while True:
-            moved, status = self._moved, self._status(request.service)
+            moved, state = self._moved, self._lifecycle.state
+            status = _status(request.service, state)
             if status != last:
                 await context.write(status)
                 last = status
-            if self._lifecycle.state is State.DRAINING:
+            if state is State.DRAINING:
                 return
             await moved.wait()
-
-    def _status(self, service: str) -> health_pb2.HealthCheckResponse:
-        if service not in _SERVICES:
-            return _Status(status=_Status.SERVICE_UNKNOWN)
-        ready = self._lifecycle.state is State.READY
-        return _Status(status=_Status.SERVING if ready else _Status.NOT_SERVING)
 
     def _wake(self) -> None:
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
+
+
+def _status(service: str, state: State) -> health_pb2.HealthCheckResponse:
+    if service not in _SERVICES:
+        return _Status(status=_Status.SERVICE_UNKNOWN)
+    return _Status(status=_Status.SERVING if state is State.READY else _Status.NOT_SERVING)
 
 
 def add_introspection(server: grpc.aio.Server, lifecycle: Lifecycle) -> None:

@@ -129,7 +129,8 @@ class Server:
                 self._tell("draining")
 
     def _tell(self, happened: str, **fields: object) -> None:
-        self._log.info(happened, **fields)
+        log = self._log.error if happened == "failed" else self._log.info
+        log(happened, **fields)
         self._status.write(happened, **fields)
 
 

@@ -1,7 +1,7 @@
 """The inference server's settings: the command line, and for what it leaves out the environment.
 
 Each option but the file descriptors can also be given as SLIPSTREAM_INFERENCE_ and its name. Plain
-argparse: importing pydantic would cost every inference server a quarter of a second and 20 MiB.
+argparse: importing pydantic would be a good part of what a small model's server takes to boot.
 """
 
 from __future__ import annotations

@@ -28,10 +28,10 @@ _AT_A_TIME = 200
 
 
 class Session:
-    """What a command has: the workspace, a loop for its services, and a terminal."""
+    """What a command has: the gateway's services, a loop for them, and a terminal."""
 
     def __init__(self, workspace: Workspace, runner: asyncio.Runner, terminal: Terminal) -> None:
-        self.workspace = workspace
+        self.services = workspace.services
         self.terminal = terminal
         self.profile_id = workspace.profile.id
         self._runner = runner

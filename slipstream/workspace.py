@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,39 +9,23 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gateway.auth.keys import KeyHasher
-from gateway.auth.pepper import load_pepper
 from gateway.auth.profiles import administrator
-from gateway.auth.service import ApiKeyService
-from gateway.deployments.service import DeploymentService
-from gateway.fleet.service import FleetService
-from gateway.fleet.store import FleetStore
-from gateway.flows.service import FlowService
-from gateway.models.service import ModelService
+from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.migrate import migrate
 from gateway.storage.tables import Profile
-from model_store.store import Store
-from model_store.verification import Verifier
 from slipstream.failures import UnusableError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """What commands act on. The same rows and files that running gateways use, or will use."""
+    """What commands act on: the rows and files that running gateways use, or will use."""
 
-    settings: Settings
     db: Database
+    services: Services
     profile: Profile
     """The administrator: the command line acts for nobody else."""
-    store: Store
-    verifier: Verifier
-    models: ModelService
-    keys: ApiKeyService
-    flows: FlowService
-    deployments: DeploymentService
-    fleet: FleetService
 
 
 @asynccontextmanager
@@ -55,7 +38,8 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
     await migrate(settings.database)
     db = Database(settings.database)
     try:
-        yield await _compose(settings, db)
+        services = Services(settings, db)
+        yield Workspace(db=db, services=services, profile=await administrator(db))
     finally:
         await db.close()
 
@@ -71,28 +55,3 @@ def read_settings(**options: Any) -> Settings:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
         raise UnusableError(f"SLIPSTREAM_{name}: {first['msg']}, got {first['input']!r}") from None
-
-
-def make_verifier() -> Verifier:
-    """Return what looks at model files before they are published."""
-    return Verifier([sys.executable, "-m", "inference_server.runtime.verify"])
-
-
-async def _compose(settings: Settings, db: Database) -> Workspace:
-    store = Store(settings.models)
-    verifier = make_verifier()
-    models = ModelService(db, store, verifier)
-    keys = ApiKeyService(db, KeyHasher(load_pepper(settings.key_pepper, settings.state)))
-    flows = FlowService(db)
-    return Workspace(
-        settings=settings,
-        db=db,
-        profile=await administrator(db),
-        store=store,
-        verifier=verifier,
-        models=models,
-        keys=keys,
-        flows=flows,
-        deployments=DeploymentService(db, keys, models),
-        fleet=FleetService(FleetStore(db), models, flows),
-    )

@@ -55,6 +55,7 @@ def configure(level: str, *, process: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    logging.getLogger("alembic").setLevel("WARNING")  # tells of nothing, at every start
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:

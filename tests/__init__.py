@@ -1,1 +1,7 @@
-"""The tests, folder by folder as the packages they test; they run the real parts."""
+"""Tests of all parts. Some import ONNX Runtime: its reports are off here as in the product."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

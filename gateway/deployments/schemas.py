@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Self, cast
+from typing import Annotated, Any, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
 
@@ -27,6 +27,11 @@ _URL = TypeAdapter(HttpUrl)
 def _as_written(url: str) -> str:
     _URL.validate_python(url)
     return url
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for member in schema["properties"].values():
+        member.pop("default", None)
 
 
 DeploymentName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -57,9 +62,9 @@ class DeploymentIn(BaseModel):
 
 
 class DeploymentPatch(BaseModel):
-    """Settings to change; members left out stay as they are."""
+    """Settings to change; members left out stay as they are, whatever their defaults here."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_defaults)
 
     name: DeploymentName = ""
     execution_mode: ExecutionMode = ExecutionMode.SYNC
@@ -144,7 +149,7 @@ def _shown(deployed: Deployed) -> dict[str, object]:
     }
     models = [
         {"node": node_id, "model": pin["model"], "version": pin["version"]}
-        for node_id, pin in deployed.version.models.items()
+        for node_id, pin in deployed.models.items()
     ]
     return {
         **columns,

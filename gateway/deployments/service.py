@@ -31,10 +31,11 @@ from protos.errors import ErrorCode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """A deployment with the snapshot that it runs."""
+    """A deployment with the models that it runs."""
 
     row: Deployment
-    version: DeploymentVersion
+    models: Mapping[str, Any]
+    """Node id → pinned model version, as `DeploymentVersion.models`."""
     key: IssuedKey | None = None
     """The key that was made with it, where the profile had none that covers it."""
 
@@ -70,7 +71,7 @@ class DeploymentService:
             session.add(version)
             key = await self._first_key(session, row)
             await record_change(session, Kind.DEPLOYMENT, row.id)
-        return Deployed(row=row, version=version, key=key)
+        return Deployed(row=row, models=version.models, key=key)
 
     async def page(
         self, profile_id: str, request: PageRequest, *, flow_id: str | None = None
@@ -78,17 +79,16 @@ class DeploymentService:
         """Return a page of the profile's deployments, newest first; of one flow, or of all."""
         async with self._db.read() as session:
             page = await store.deployment_page(session, profile_id, request, flow_id)
-            items = [
-                Deployed(row=row, version=await store.live_version(session, row))
-                for row in page.items
-            ]
+            models = await store.live_models(session, page.items)
+        items = [Deployed(row=row, models=models[row.id]) for row in page.items]
         return Page(items=items, next_cursor=page.next_cursor)
 
     async def get(self, profile_id: str, deployment_id: str) -> Deployed:
         """Return one deployment; raise NOT_FOUND, or GONE for a deleted one."""
         async with self._db.read() as session:
             row = await store.find_deployment(session, profile_id, deployment_id)
-            return Deployed(row=row, version=await store.live_version(session, row))
+            version = await store.live_version(session, row)
+        return Deployed(row=row, models=version.models)
 
     async def change(
         self, profile_id: str, deployment_id: str, **change: Unpack[SettingsChange]
@@ -106,7 +106,7 @@ class DeploymentService:
                 setattr(row, name, value)
             _check(row, version)
             await record_change(session, Kind.DEPLOYMENT, row.id)
-        return Deployed(row=row, version=version)
+        return Deployed(row=row, models=version.models)
 
     async def redeploy(self, profile_id: str, deployment_id: str) -> Deployed:
         """Make the flow's present draft the live version; URL, keys and settings stay.
@@ -128,7 +128,7 @@ class DeploymentService:
             _check(row, version)
             session.add(version)
             await record_change(session, Kind.DEPLOYMENT, row.id)
-        return Deployed(row=row, version=version)
+        return Deployed(row=row, models=version.models)
 
     async def delete(self, profile_id: str, deployment_id: str) -> None:
         """Leave a tombstone, and deactivate the keys that were for this deployment only."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import false, select
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import and_, false, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.deployments.modes import Status
@@ -41,6 +44,22 @@ async def live_version(session: AsyncSession, deployment: Deployment) -> Deploym
     """Return the snapshot that the deployment runs."""
     key = (deployment.id, deployment.live_version)
     return await session.get_one(DeploymentVersion, key)
+
+
+async def live_models(
+    session: AsyncSession, deployments: Sequence[Deployment]
+) -> dict[str, dict[str, Any]]:
+    """Return, by deployment, the models of the snapshots that the deployments run."""
+    live = and_(
+        DeploymentVersion.deployment_id == Deployment.id,
+        DeploymentVersion.version == Deployment.live_version,
+    )
+    statement = (
+        select(DeploymentVersion.deployment_id, DeploymentVersion.models)
+        .join(Deployment, live)
+        .where(Deployment.id.in_([deployment.id for deployment in deployments]))
+    )
+    return {row.deployment_id: row.models for row in await session.execute(statement)}
 
 
 def gone(deployment_id: str) -> GatewayError:

@@ -26,6 +26,7 @@ class FleetWatcher:
         self._servers = servers
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
         self.looked = asyncio.Event()
         """Set once the fleet is known."""
         feed.subscribe(Kind.INFERENCE_SERVER, lambda _: self._changed.set())
@@ -37,13 +38,13 @@ class FleetWatcher:
 
     async def stop(self) -> None:
         """Watch no longer."""
+        self._stopping = True
+        self._changed.set()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await self._task  # not cancelled: a query cut off in the middle breaks its connection
 
     async def _watch(self) -> None:
-        while True:
-            await self._changed.wait()
+        while await self._changed.wait() and not self._stopping:
             self._changed.clear()
             try:
                 rows = await self._store.all()

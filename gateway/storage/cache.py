@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from gateway.errors import GatewayError
@@ -27,6 +29,7 @@ class Cache(Generic[K, V]):
         self._size = size
         self._values: OrderedDict[K, V] = OrderedDict()
         self._refusals: OrderedDict[K, tuple[float, ErrorCode, str]] = OrderedDict()
+        self._loads: dict[K, asyncio.Task[V]] = {}
         self._generation = 0
 
     def get(self, key: K) -> V | None:
@@ -37,21 +40,39 @@ class Cache(Generic[K, V]):
         return value
 
     async def find(self, key: K) -> V:
-        """Return the value, loaded where it is not here; raise what the load raises."""
+        """Return the value, loaded where it is not here; raise what the load raises.
+
+        Callers that miss at the same time share one load.
+        """
         value = self.get(key)
         if value is not None:
             return value
         self._refuse_again(key)
+        loading = self._loads.get(key)
+        if loading is None:
+            loading = asyncio.create_task(self._load_and_keep(key))
+            self._loads[key] = loading
+            loading.add_done_callback(partial(self._loaded, key))
+        return await asyncio.shield(loading)
+
+    def forget(self, which: Callable[[V], bool] | None = None) -> None:
+        """Drop the values that `which` picks, or all; and every refusal, and loads under way."""
+        self._generation += 1
+        self._loads.clear()
+        self._refusals.clear()
+        if which is None:
+            self._values.clear()
+            return
+        for key in [key for key, value in self._values.items() if which(value)]:
+            del self._values[key]
+
+    async def _load_and_keep(self, key: K) -> V:
         generation = self._generation
         try:
             value = await self._load(key)
         except GatewayError as error:
             if generation == self._generation:
-                refusal = (
-                    time.monotonic() + _REFUSAL_SECONDS,
-                    error.code,
-                    error.message,
-                )
+                refusal = (time.monotonic() + _REFUSAL_SECONDS, error.code, error.message)
                 _keep(self._refusals, key, refusal, self._size)
             raise
         # What was read before a change must not be kept after it.
@@ -59,15 +80,11 @@ class Cache(Generic[K, V]):
             _keep(self._values, key, value, self._size)
         return value
 
-    def forget(self, which: Callable[[V], bool] | None = None) -> None:
-        """Drop the values that `which` picks, or all; and every refusal, and loads under way."""
-        self._generation += 1
-        self._refusals.clear()
-        if which is None:
-            self._values.clear()
-            return
-        for key in [key for key, value in self._values.items() if which(value)]:
-            del self._values[key]
+    def _loaded(self, key: K, task: asyncio.Task[V]) -> None:
+        if self._loads.get(key) is task:
+            del self._loads[key]
+        if not task.cancelled():
+            task.exception()  # seen, even where every caller has gone away meanwhile
 
     def _refuse_again(self, key: K) -> None:
         refusal = self._refusals.get(key)

@@ -13,7 +13,6 @@ from contextlib import suppress
 from enum import StrEnum
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.storage.database import Database
@@ -69,7 +68,7 @@ class ChangeFeed:
     def __init__(self, db: Database, *, interval: float = 0.25) -> None:
         self._db = db
         self._interval = interval
-        self._listeners: dict[Kind, list[Listener]] = defaultdict(list)
+        self._listeners: dict[str, list[Listener]] = defaultdict(list)
         self._seen: int | None = None
         self._lost = False
         self._stopping = False
@@ -106,14 +105,14 @@ class ChangeFeed:
             self._tell_all()
         else:
             for change in changes:
-                self._tell(Kind(change.kind), change.entity_id)
+                self._tell(change.kind, change.entity_id)
 
     async def _follow(self) -> None:
         while not self._stopping:
             self._db.written.clear()
             try:
                 await self.poll()
-            except (SQLAlchemyError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - a feed that ended would keep caches stale
                 self._say(lost=True, reason=str(error).partition("\n")[0])
             else:
                 self._say(lost=False)
@@ -132,8 +131,8 @@ class ChangeFeed:
         complete = len(changes) >= revision - seen and changes[0].revision == seen + 1
         return changes[: revision - seen] if complete else None
 
-    def _tell(self, kind: Kind, entity_id: str | None) -> None:
-        for listener in self._listeners[kind]:
+    def _tell(self, kind: str, entity_id: str | None) -> None:
+        for listener in self._listeners.get(kind, ()):
             listener(entity_id)
 
     def _tell_all(self) -> None:

@@ -62,14 +62,14 @@ def create_engine(url: URL) -> AsyncEngine:
     JSON columns refuse NaN and infinities with ValueError: no database can read those back.
     """
     dump = partial(json.dumps, allow_nan=False, separators=(",", ":"))
-    if url.get_backend_name() == "sqlite":
-        arguments: dict[str, object] = {"timeout": _BUSY_SECONDS}
-    else:
-        arguments = {"timeout": _CONNECT_SECONDS}
+    sqlite = url.get_backend_name() == "sqlite"
     engine = create_async_engine(
-        url, connect_args=arguments, json_serializer=dump, pool_pre_ping=True
+        url,
+        connect_args={"timeout": _BUSY_SECONDS if sqlite else _CONNECT_SECONDS},
+        json_serializer=dump,
+        pool_pre_ping=not sqlite,  # a file does not hang up
     )
-    if url.get_backend_name() == "sqlite":
+    if sqlite:
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine

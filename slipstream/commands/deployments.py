@@ -56,7 +56,7 @@ def create(
             response_format=response_format,
         )
         deployed = session.run(
-            session.workspace.deployments.create(session.profile_id, new.flow_id, new.settings())
+            session.services.deployments.create(session.profile_id, new.flow_id, new.settings())
         )
         out = NewDeploymentOut.of(deployed)
         session.terminal.show(
@@ -77,7 +77,7 @@ def list_deployments(
 ) -> None:
     """List the deployments, newest first."""
     with open_session(state, as_json=as_json) as session:
-        deployments = session.workspace.deployments
+        deployments = session.services.deployments
         page = DeploymentPage.of(
             session.everything(lambda at: deployments.page(session.profile_id, at))
         )
@@ -99,7 +99,7 @@ def show(
 ) -> None:
     """Show one deployment."""
     with open_session(state, as_json=as_json) as session:
-        deployments = session.workspace.deployments
+        deployments = session.services.deployments
         out = DeploymentOut.of(session.run(deployments.get(session.profile_id, deployment_id)))
         values = {**out.model_dump(), "models": _models(out)}
         session.terminal.show(out, facts(**values))

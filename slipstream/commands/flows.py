@@ -38,7 +38,7 @@ def create(
     """
     with open_session(state, as_json=as_json) as session:
         new = checked(FlowIn, **_document(file.read()))
-        flow = session.run(session.workspace.flows.create(session.profile_id, new.draft()))
+        flow = session.run(session.services.flows.create(session.profile_id, new.draft()))
         made = f"Flow '{flow.name}' {flow.id} is saved."
         call = f"Deploy it with: slipstream deployments create --flow {flow.id} --mode fast"
         session.terminal.show(FlowOut.of(flow), made, call)
@@ -50,7 +50,7 @@ def list_flows(
 ) -> None:
     """List the flows, newest first."""
     with open_session(state, as_json=as_json) as session:
-        flows = session.workspace.flows
+        flows = session.services.flows
         page = FlowPage.of(session.everything(lambda at: flows.page(session.profile_id, at)))
         rows = [(flow.id, flow.name, _models(flow), flow.updated_at) for flow in page.items]
         none = "There are no flows: save one with `slipstream flows create FILE`."
@@ -67,7 +67,7 @@ def show(
 ) -> None:
     """Show one flow."""
     with open_session(state, as_json=as_json) as session:
-        row = session.run(session.workspace.flows.get(session.profile_id, flow_id))
+        row = session.run(session.services.flows.get(session.profile_id, flow_id))
         flow = FlowOut.of(row)
         nodes = [
             (node["id"], node["type"], _targets(flow, node["id"]), orjson.dumps(node["config"]))

@@ -45,7 +45,7 @@ def create(
         scope = Scope.MANAGE if manage else Scope.TRIGGER
         new = checked(NewKey, name=name, scope=scope, deployments=deployment or None)
         issued = session.run(
-            session.workspace.keys.create(
+            session.services.keys.create(
                 session.profile_id,
                 name=new.name,
                 scope=new.scope,
@@ -62,7 +62,7 @@ def list_keys(
 ) -> None:
     """List the keys, newest first."""
     with open_session(state, as_json=as_json) as session:
-        keys = session.workspace.keys
+        keys = session.services.keys
         page = KeyPage.of(session.everything(lambda at: keys.page(session.profile_id, at)))
         columns = ("id", "name", "key", "good for", "last used")
         rows = [
@@ -78,7 +78,7 @@ def deactivate(
 ) -> None:
     """Make a key answer 401 until it is activated again."""
     with open_session(state, as_json=as_json) as session:
-        key = session.run(session.workspace.keys.deactivate(session.profile_id, key_id))
+        key = session.run(session.services.keys.deactivate(session.profile_id, key_id))
         session.terminal.show(KeyOut.of(key), f"Key '{key.name}' is deactivated.")
 
 
@@ -88,7 +88,7 @@ def activate(
 ) -> None:
     """Make a deactivated key work again."""
     with open_session(state, as_json=as_json) as session:
-        key = session.run(session.workspace.keys.activate(session.profile_id, key_id))
+        key = session.run(session.services.keys.activate(session.profile_id, key_id))
         session.terminal.show(KeyOut.of(key), f"Key '{key.name}' is active.")
 
 
@@ -98,7 +98,7 @@ def delete(
 ) -> None:
     """Remove a key for good."""
     with open_session(state, as_json=as_json) as session:
-        session.run(session.workspace.keys.delete(session.profile_id, key_id))
+        session.run(session.services.keys.delete(session.profile_id, key_id))
         session.terminal.show({"id": key_id, "deleted": True}, f"Key {key_id} is deleted.")
 
 

@@ -55,12 +55,12 @@ def add(
     [dim]slipstream models add resnet.onnx --name resnet --serve[/]
     """
     with open_session(state, as_json=as_json) as session:
-        models = session.workspace.models
+        models = session.services.models
         with session.terminal.busy(f"Checking and publishing {path}"):
             manifest = session.run(models.publish(path, name, version))
         views = [f"Model '{name}' version {manifest.version} is published."]
         if serve:
-            fleet = session.workspace.fleet
+            fleet = session.services.fleet
             server = session.run(fleet.serve_model(name, str(manifest.version)))
             views.append(f"{server_title(server)} is to run.")
         session.terminal.show(manifest_document(manifest), *views)
@@ -72,8 +72,8 @@ def list_models(
 ) -> None:
     """List the models by name."""
     with open_session(state, as_json=as_json) as session:
-        page = ModelPage.of(session.everything(session.workspace.models.page))
-        servers = session.run(session.workspace.fleet.store.all())
+        page = ModelPage.of(session.everything(session.services.models.page))
+        servers = session.run(session.services.fleet.store.all())
         rows = [model_row(model, servers) for model in page.items]
         none = "There are no models: publish one with `slipstream models add PATH --name NAME`."
         columns = ("name", "versions", "labels", "inference servers")
@@ -90,7 +90,7 @@ def show(
 ) -> None:
     """Show one version: where it comes from, what it takes and what it gives."""
     with open_session(state, as_json=as_json) as session:
-        manifest = session.run(session.workspace.models.manifest(name, version))
+        manifest = session.run(session.services.models.manifest(name, version))
         document = manifest_document(manifest)
         session.terminal.show(document, manifest_facts(manifest), "", manifest_tensors(manifest))
 
@@ -105,7 +105,7 @@ def verify(
 ) -> None:
     """Read every file of a version again, and have the runtime load it."""
     with open_session(state, as_json=as_json) as session:
-        store, verifier = session.workspace.store, session.workspace.verifier
+        store, verifier = session.services.store, session.services.verifier
         number = store.resolve(name, version)
         with session.terminal.busy(f"Checking {name} {number}"):
             problems = store.check(name, number)
@@ -134,7 +134,7 @@ def label(
     if (version is None) != delete:
         raise typer.BadParameter("give either --version or --delete")
     with open_session(state, as_json=as_json) as session:
-        models = session.workspace.models
+        models = session.services.models
         if version is None:
             session.run(models.delete_label(name, label))
             done = f"Label '{label}' of '{name}' is forgotten."
@@ -154,7 +154,7 @@ def remove(
 ) -> None:
     """Delete a version that nothing serves and no deployment runs."""
     with open_session(state, as_json=as_json) as session:
-        session.run(session.workspace.models.remove(name, version))
+        session.run(session.services.models.remove(name, version))
         document = {"name": name, "version": version, "removed": True}
         session.terminal.show(document, f"Model '{name}' version {version} is removed.")
 
@@ -169,7 +169,7 @@ def serve(
 ) -> None:
     """Let an inference server run for a version; one that has failed is tried again."""
     with open_session(state, as_json=as_json) as session:
-        server = session.run(session.workspace.fleet.serve_model(name, version))
+        server = session.run(session.services.fleet.serve_model(name, version))
         session.terminal.show(server_document(server), f"{server_title(server)} is to run.")
 
 
@@ -185,10 +185,10 @@ def unserve(
 ) -> None:
     """Let the inference servers of a model, or of one version, finish their calls and go."""
     with open_session(state, as_json=as_json) as session:
-        number = version and session.workspace.store.resolve(name, version)
+        number = version and session.services.store.resolve(name, version)
         stopped = [
-            session.run(session.workspace.fleet.store.stop(server.id))
-            for server in session.run(session.workspace.fleet.store.wanted())
+            session.run(session.services.fleet.store.stop(server.id))
+            for server in session.run(session.services.fleet.store.wanted())
             if server.model == name and number in (None, server.version)
         ]
         if not stopped:

@@ -46,13 +46,13 @@ async def first_start(workspace: Workspace, announcer: Announcer, *, demo: bool)
     announcer.step("demo", f"model {_MODEL}, version {version}")
     flow_id = await _flow(workspace, draft)
     announcer.step("demo", f"flow '{draft.name}' {flow_id}")
-    deployed = await workspace.deployments.create(
+    deployed = await workspace.services.deployments.create(
         profile.id,
         flow_id,
         DeploymentSettings(name=draft.name, execution_mode=ExecutionMode.FAST),
     )
     announcer.step("demo", f"fast deployment {deployed.row.id}, and an API key for it")
-    await workspace.fleet.serve_flow(profile.id, flow_id)
+    await workspace.services.fleet.serve_flow(profile.id, flow_id)
     if deployed.key is None:  # somebody made one at this very moment, and was shown it
         return None
     return Demo(
@@ -66,28 +66,28 @@ async def first_start(workspace: Workspace, announcer: Announcer, *, demo: bool)
 async def _is_fresh(workspace: Workspace, flow_name: str) -> bool:
     """Whether there is no more than what a first start that was cut off leaves."""
     request, profile_id = PageRequest(), workspace.profile.id
-    keys = await workspace.keys.page(profile_id, request)
-    deployments = await workspace.deployments.page(profile_id, request)
-    flows = await workspace.flows.page(profile_id, request)
+    keys = await workspace.services.keys.page(profile_id, request)
+    deployments = await workspace.services.deployments.page(profile_id, request)
+    flows = await workspace.services.flows.page(profile_id, request)
     foreign = [flow for flow in flows.items if flow.name != flow_name]
     return not (keys.items or deployments.items or foreign)
 
 
 async def _model_version(workspace: Workspace) -> int:
     try:
-        return await workspace.models.resolve(_MODEL)
+        return await workspace.services.models.resolve(_MODEL)
     except GatewayError as error:
         if error.code != ErrorCode.NOT_FOUND:
             raise
     with as_file(files("slipstream.demo").joinpath("iris.onnx")) as model:
-        return (await workspace.models.publish(model, _MODEL)).version
+        return (await workspace.services.models.publish(model, _MODEL)).version
 
 
 async def _flow(workspace: Workspace, draft: FlowIn) -> str:
-    flows = await workspace.flows.page(workspace.profile.id, PageRequest())
+    flows = await workspace.services.flows.page(workspace.profile.id, PageRequest())
     for flow in flows.items:
         return flow.id
-    return (await workspace.flows.create(workspace.profile.id, draft.draft())).id
+    return (await workspace.services.flows.create(workspace.profile.id, draft.draft())).id
 
 
 def _test_data(draft: FlowIn) -> Mapping[str, Any]:

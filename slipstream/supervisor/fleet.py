@@ -51,8 +51,10 @@ class Fleet:
         self._keeper = Keeper(self._spawn, self)
         self._reports = Reports(store)
         self._servers: dict[str, InferenceServer] = {}
-        self._unsettled: set[str] = set()
-        self._settled = asyncio.Event()
+        self._wanted: set[str] = set()
+        self._settled: set[str] = set()
+        self._all_settled = asyncio.Event()
+        self._socket_of: dict[str, Path] = {}
         self._restarts: Counter[str] = Counter()
         self._numbers = count(1)
         self._weights: dict[str, int] = {}
@@ -68,10 +70,9 @@ class Fleet:
             self._follow_wishes(), self._keeper.run(), self._reports.run(), self._weigh()
         )
 
-    async def settled(self) -> Sequence[str]:
-        """Wait until every wanted server is ready or has failed; return the models, each once."""
-        await self._settled.wait()
-        return sorted({server.model for server in self._servers.values()})
+    async def settled(self) -> None:
+        """Return once every server that is wanted has become ready or has failed."""
+        await self._all_settled.wait()
 
     async def drain(self, grace: float) -> None:
         """Let every server finish its calls and go, and have it written down while `run` runs."""
@@ -89,7 +90,6 @@ class Fleet:
 
     def spawned(self, key: str, child: Child) -> None:
         """A process is on its way up."""
-        self._unsettled.add(key)
         self._tell(key, f"process {child.pid}", "dim")
         self._reports.add(
             key,
@@ -126,6 +126,8 @@ class Fleet:
     def exited(self, key: str, *, asked: bool, how: str, retry_in: float) -> None:
         """A process has ended."""
         self._weights.pop(key, None)
+        if socket := self._socket_of.pop(key, None):
+            socket.unlink(missing_ok=True)  # who is killed cannot
         if asked:
             self._tell(key, "stopped", "dim")
             self._restarts.pop(key, None)
@@ -150,19 +152,19 @@ class Fleet:
         self._reports.add(key, state=State.STOPPED, reason=None)
         self._restarts.pop(key, None)
         self._servers.pop(key, None)
-        self._settle(key)
+        self._settled.discard(key)
 
     def _spawn(self, key: str) -> Child:
         server = self._servers[key]
         # A new name each time: a server that drains removes its own socket, not its successor's.
-        socket = self._sockets / f"{key[:8]}-{next(self._numbers)}.sock"
+        socket = self._socket_of[key] = self._sockets / f"{key[:8]}-{next(self._numbers)}.sock"
         command = [sys.executable, "-m", "inference_server", "--store", str(self._settings.models)]
         command += ["--model", server.model, "--version", str(server.version)]
         return Child.spawn(
             [*command, "--socket", str(socket)],
             lifeline=self._lifeline,
             environment=inference_environment(
-                threads=plan(servers=len(self._servers)).intra_op,
+                threads=plan(servers=len(self._wanted)).intra_op,
                 max_message_bytes=self._settings.max_body_bytes,
                 grace_seconds=self._settings.drain_seconds,
                 log_level=self._settings.log_level,
@@ -183,10 +185,10 @@ class Fleet:
         self._followed.set()
 
     def _want(self, wanted: Sequence[InferenceServer]) -> None:
-        self._unsettled |= {server.id for server in wanted} - self._servers.keys()
+        self._wanted = {server.id for server in wanted}
         self._servers |= {server.id: server for server in wanted}
         self._keeper.want({server.id: server.generation for server in wanted})
-        self._settle()
+        self._check_settled()
 
     async def _weigh(self) -> None:
         while True:
@@ -201,10 +203,13 @@ class Fleet:
                 async with asyncio.timeout(_WEIGH_SECONDS):
                     await self._weigh_now.wait()
 
-    def _settle(self, key: str | None = None) -> None:
-        self._unsettled.discard(key or "")
-        if not self._unsettled:
-            self._settled.set()
+    def _settle(self, key: str) -> None:
+        self._settled.add(key)
+        self._check_settled()
+
+    def _check_settled(self) -> None:
+        if self._wanted <= self._settled:
+            self._all_settled.set()
 
     def _tell(self, key: str, text: str, style: str) -> None:
         server = self._servers[key]

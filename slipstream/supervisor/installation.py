@@ -50,11 +50,11 @@ class Installation:
         welcome = Welcome(self._launched.options, self._announcer)
         try:
             async with open_workspace(self._settings) as workspace:
-                await workspace.fleet.store.forget_processes()
+                await workspace.services.fleet.store.forget_processes()
                 welcome.demo = await first_start(workspace, self._announcer, demo=self._demo)
                 feed = ChangeFeed(workspace.db)
                 fleet = self._fleet = Fleet(
-                    store=workspace.fleet.store,
+                    store=workspace.services.fleet.store,
                     feed=feed,
                     settings=self._settings,
                     sockets=self._launched.folder.sockets,

@@ -9,6 +9,7 @@ import time
 from slipstream.failures import UnusableError
 
 _BACKLOG = 2048
+_PAUSE_SECONDS = 0.05
 _PATIENCE_SECONDS = 1.0
 """How long a busy port may need to become free: children of a killed supervisor take a moment."""
 
@@ -21,18 +22,12 @@ def listen(host: str, port: int) -> socket.socket:
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
-        bound = _socket(host, port)
         try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind(_address(host, port)[1])
-            bound.listen(_BACKLOG)
+            return _listen(host, port)
         except OSError as error:
-            bound.close()
             if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
                 raise UnusableError(_explain(error, host, port)) from None
-            time.sleep(0.05)
-        else:
-            return bound
+            time.sleep(_PAUSE_SECONDS)
 
 
 def reserve(host: str, port: int) -> socket.socket:
@@ -57,10 +52,7 @@ def reserve(host: str, port: int) -> socket.socket:
 def in_use(host: str, port: int) -> str | None:
     """Return why the port cannot be listened on; None where it can."""
     try:
-        with _socket(host, port) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(_address(host, port)[1])
-            probe.listen(1)
+        _listen(host, port).close()
     except OSError as error:
         return _explain(error, host, port)
     except UnusableError as error:
@@ -80,6 +72,18 @@ def _address(host: str, port: int) -> tuple[int, Address]:
         message = f"cannot listen on '{host}': no address of that name; see --host"
         raise UnusableError(message) from None
     return family, address
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    bound = _socket(host, port)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(_address(host, port)[1])
+        bound.listen(_BACKLOG)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _socket(host: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.migrate import migrate
 from gateway.storage.tables import Profile
@@ -77,7 +78,7 @@ def verifier() -> Verifier:
 
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory: pytest.TempPathFactory, verifier: Verifier) -> Path:
-    """A model store to copy: `mlp` 1 and 2, `scaled` 1 (an optional input), `joined` 1 (no fast)."""
+    """A model store to copy: `mlp` 1 and 2, `scaled` (optional input), `joined` (of sequences)."""
     folder = tmp_path_factory.mktemp("shelf")
     store = Store(folder / "store")
     mlp = onnx_models.mlp(folder / "mlp.onnx")
@@ -92,13 +93,15 @@ def shelf(tmp_path_factory: pytest.TempPathFactory, verifier: Verifier) -> Path:
 
 
 @pytest.fixture
-def store(shelf: Path, tmp_path: Path) -> Store:
-    """A model store of the test's own."""
-    return Store(Path(shutil.copytree(shelf, tmp_path / "models")))
+def settings(url: str, shelf: Path, tmp_path: Path) -> Settings:
+    """Settings of an installation of the test's own, with models in its store."""
+    shutil.copytree(shelf, tmp_path / "state" / "models")
+    return Settings(state=tmp_path / "state", database_url=url)
 
 
 @pytest.fixture
-async def office(database: Database, store: Store, verifier: Verifier) -> AsyncIterator[Office]:
-    """Every feature, wired as a gateway wires it, behind HTTP."""
-    async with Office.open(database, store, verifier) as opened:
-        yield opened
+async def office(database: Database, settings: Settings) -> AsyncIterator[Office]:
+    """Every feature, wired as a gateway wires it, behind HTTP; the database is empty."""
+    opened = Office(settings)
+    yield opened
+    await opened.close()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
-from sqlalchemy import text, update
+from sqlalchemy import event, text, update
 
 from gateway.storage.database import Database
 from gateway.storage.tables import ChangeCounter, Table
@@ -53,6 +54,21 @@ async def empty(db: Database) -> None:
             if table is not ChangeCounter.__table__:
                 await session.execute(table.delete())
         await session.execute(update(ChangeCounter).values(revision=0))
+
+
+@contextmanager
+def statements(db: Database) -> Iterator[list[str]]:
+    """Collect what is asked of the database meanwhile."""
+    asked: list[str] = []
+
+    def note(*call: Any) -> None:  # Any: connection, cursor, statement and more
+        asked.append(call[2])
+
+    event.listen(db._engine.sync_engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(db._engine.sync_engine, "before_cursor_execute", note)
 
 
 @asynccontextmanager

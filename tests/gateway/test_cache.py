@@ -65,6 +65,37 @@ async def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
     assert await cache.find("a") == "new"
 
 
+async def test_those_who_miss_at_once_share_one_load() -> None:
+    source = _Source()
+    cache = Cache(source.load)
+    assert set(await asyncio.gather(*(cache.find("a") for _ in range(20)))) == {"old"}
+    assert source.loads == ["a"]
+
+
+async def test_who_asks_after_a_change_does_not_get_a_load_from_before_it() -> None:
+    source = _Source()
+    source.go_on.clear()
+    cache = Cache(source.load)
+    early = asyncio.create_task(cache.find("a"))
+    await source.asked.wait()
+    source.value = "new"
+    cache.forget()
+    late = asyncio.create_task(cache.find("a"))
+    source.go_on.set()
+    assert [await early, await late, cache.get("a")] == ["old", "new", "new"]
+
+
+async def test_a_caller_who_goes_away_takes_nothing_from_the_others() -> None:
+    source = _Source()
+    source.go_on.clear()
+    cache = Cache(source.load)
+    first, second = (asyncio.create_task(cache.find("a")) for _ in range(2))
+    await source.asked.wait()
+    first.cancel()
+    source.go_on.set()
+    assert await second == "old"
+
+
 async def test_forgetting_one_leaves_the_others() -> None:
     source = _Source()
     cache = Cache(source.load)

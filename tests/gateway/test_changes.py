@@ -75,10 +75,14 @@ async def test_a_change_that_is_rolled_back_is_never_heard(database: Database) -
     feed = ChangeFeed(database)
     heard = _Heard(feed, Kind.FLOW)
     await feed.poll()
-    with pytest.raises(RuntimeError):
+
+    async def change_and_fail() -> None:
         async with database.write() as session:
             await record_change(session, Kind.FLOW, "never")
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await change_and_fail()
     await _change(database, "flow 1")
     await feed.poll()
     assert [heard.queue.get_nowait() for _ in range(2)] == [None, "flow 1"]
@@ -137,6 +141,18 @@ async def test_the_feed_goes_on_when_the_database_comes_back(database: Database)
                 await feed.poll()
         await _change(database, "flow 1")
         assert await heard.next() == "flow 1"
+
+
+async def test_kinds_of_a_newer_version_are_passed_over(database: Database) -> None:
+    feed = ChangeFeed(database)
+    heard = _Heard(feed, Kind.FLOW)
+    await feed.poll()
+    async with database.write() as session:
+        session.add(Change(revision=1, kind="of tomorrow", entity_id="x"))
+        await session.execute(update(ChangeCounter).values(revision=1))
+    await _change(database, "flow 1")
+    await feed.poll()
+    assert [heard.queue.get_nowait() for _ in range(2)] == [None, "flow 1"]
 
 
 async def test_a_server_that_hangs_up_loses_no_change(postgres: PostgresDatabase) -> None:

@@ -23,11 +23,14 @@ async def _count(db: Database) -> int:
 
 
 async def test_a_write_that_fails_leaves_nothing(database: Database) -> None:
-    with pytest.raises(RuntimeError):
+    async def write_and_fail() -> None:
         async with database.write() as session:
             session.add(_profile("ada"))
             await session.flush()
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await write_and_fail()
     assert await _count(database) == 0
 
 

@@ -78,9 +78,9 @@ async def test_stop_start_and_delete(office: Office) -> None:
     made = (await user.post(SERVERS, json={"model": "mlp"})).json()
     url = f"{SERVERS}{made['id']}/"
     assert (await user.post(f"{url}stop/")).json()["desired"] == "stopped"
-    assert await office.fleet.store.wanted() == []
+    assert await office.services.fleet.store.wanted() == []
     assert (await user.post(f"{url}start/")).json()["desired"] == "running"
-    assert [row.id for row in await office.fleet.store.wanted()] == [made["id"]]
+    assert [row.id for row in await office.services.fleet.store.wanted()] == [made["id"]]
     assert (await user.delete(url)).status_code == 204
     assert (await user.get(url)).status_code == 404
     assert (await user.post(f"{url}start/")).status_code == 404
@@ -88,7 +88,7 @@ async def test_stop_start_and_delete(office: Office) -> None:
 
 async def test_what_the_supervisor_sees_is_shown(office: Office) -> None:
     user = await office.user()
-    store = office.fleet.store
+    store = office.services.fleet.store
     made = (await user.post(SERVERS, json={"model": "mlp"})).json()
     url = f"{SERVERS}{made['id']}/"
     await store.observe(made["id"], state=State.BOOTING, phase=Phase.SPAWNING, pid=7)

@@ -70,17 +70,23 @@ async def test_a_deleted_flow_is_gone(office: Office) -> None:
     assert (await user.delete(f"{FLOWS}{made['id']}/")).status_code == 404
 
 
-BAD_FLOWS = (
-    ['{"nodes": []}', '{"name": "", "nodes": []}', '{"name": "f", "nodes": [1]}', "[]", "{"]
-    + ['{"name": "f", "nodes": [{"id": NaN}]}', '{"name": "\\ud800", "nodes": []}']
-    + ['{"name": "f", "nodes": [{"id": "\\ud800"}]}', '{"name": "a\\u0000b", "nodes": [{}]}']
-    + ['{"name": "f", "nodes": [{"x": ' + "[" * 300 + "]" * 300 + "}]}"]
-)
+BAD_FLOWS = [
+    "{",
+    "[]",
+    '{"nodes": []}',
+    '{"name": "", "nodes": []}',
+    '{"name": "a\\u0000b", "nodes": [{}]}',
+    '{"name": "\\ud800", "nodes": []}',
+    '{"name": "f", "nodes": [1]}',
+    '{"name": "f", "nodes": [{"id": NaN}]}',
+    '{"name": "f", "nodes": [{"id": "\\ud800"}]}',
+    '{"name": "f", "nodes": [{"x": ' + "[" * 300 + "]" * 300 + "}]}",
+]
 
 
 async def test_what_is_no_flow_is_answered_422(office: Office) -> None:
     user = await office.user()
     for body in BAD_FLOWS:
         answer = await user.post(FLOWS, content=body, headers={"content-type": "application/json"})
-        assert answer.status_code == 422, body
-        assert answer.json()["code"] in {"validation_failed", "invalid_flow"}
+        assert answer.status_code == (400 if body == "{" else 422), body
+        assert answer.json()["code"] in {"invalid_json", "validation_failed", "invalid_flow"}

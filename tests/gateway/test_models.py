@@ -7,7 +7,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from model_store.store import Store
 from tests import onnx_models
 from tests.gateway.office import Office, flow_json
 
@@ -16,17 +15,15 @@ RAW = {"content-type": "application/octet-stream"}
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path: Path) -> bytes:
     """A sound model file."""
-    return onnx_models.identity(tmp_path / "identity.onnx")
+    return onnx_models.identity(tmp_path / "identity.onnx").read_bytes()
 
 
-async def test_a_file_becomes_the_next_version(office: Office, file: Path) -> None:
+async def test_a_file_becomes_the_next_version(office: Office, file: bytes) -> None:
     user = await office.user()
     for version in (1, 2):
-        answer = await user.post(
-            MODELS, params={"name": "same"}, content=file.read_bytes(), headers=RAW
-        )
+        answer = await user.post(MODELS, params={"name": "same"}, content=file, headers=RAW)
         assert answer.status_code == 201
         assert (answer.json()["name"], answer.json()["version"]) == ("same", version)
     shown = (await user.get(f"{MODELS}same/")).json()
@@ -37,16 +34,24 @@ async def test_a_file_becomes_the_next_version(office: Office, file: Path) -> No
     ]
 
 
+@pytest.fixture
+def with_weights(tmp_path: Path) -> dict[str, bytes]:
+    """A model file and the file beside it that holds its weights."""
+    model = onnx_models.external_data(tmp_path / "heavy.onnx", "weights/w.bin")
+    weights = tmp_path / "weights" / "w.bin"
+    return {"file": model.read_bytes(), "data": weights.read_bytes()}
+
+
 async def test_a_form_brings_external_data_along(
-    office: Office, tmp_path: Path, store: Store
+    office: Office, with_weights: dict[str, bytes]
 ) -> None:
     user = await office.user()
-    path = onnx_models.external_data(tmp_path / "heavy.onnx", "weights/w.bin")
-    weights = (tmp_path / "weights" / "w.bin").read_bytes()
-    parts = [("file", ("heavy.onnx", path.read_bytes())), ("data", ("weights/w.bin", weights))]
+    names = {"file": "heavy.onnx", "data": "weights/w.bin"}
+    parts = [(field, (names[field], content)) for field, content in with_weights.items()]
     answer = await user.post(MODELS, data={"name": "heavy", "version": "7"}, files=parts)
     assert (answer.status_code, answer.json()["version"]) == (201, 7)
-    assert (store.folder("heavy", 7) / "weights" / "w.bin").read_bytes() == weights
+    assert [file["path"] for file in answer.json()["files"]] == ["model.onnx", "weights/w.bin"]
+    assert office.services.store.check("heavy", 7) == []
 
 
 BAD_UPLOADS: list[tuple[dict[str, str], dict[str, str], bytes, int]] = [
@@ -73,10 +78,10 @@ async def test_uploads_that_cannot_be_served_leave_nothing(
     assert (await user.get(MODELS)).json() == before
 
 
-async def test_external_data_stays_in_its_folder(office: Office, file: Path) -> None:
+async def test_external_data_stays_in_its_folder(office: Office, file: bytes) -> None:
     user = await office.user()
     for name in ("../../escape", "/etc/x", "model.onnx", "manifest.json", ".hidden"):
-        parts = [("file", ("m.onnx", file.read_bytes())), ("data", (name, b"x"))]
+        parts = [("file", ("m.onnx", file)), ("data", (name, b"x"))]
         answer = await user.post(MODELS, data={"name": "x"}, files=parts)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_model"), name
 

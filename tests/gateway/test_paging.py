@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from uuid import uuid4
 
 import pytest
@@ -47,7 +48,7 @@ async def test_every_row_comes_once_even_of_one_instant(
     await _add(database, profile, "d", "e")
     pages = await _walk(database, 2)
     assert [len(page) for page in pages] == [2, 2, 1]
-    assert sorted(sum(pages, [])) == ["a", "b", "c", "d", "e"]
+    assert sorted(itertools.chain(*pages)) == ["a", "b", "c", "d", "e"]
     assert set(pages[0]) == {"d", "e"}, "newest first"
 
 

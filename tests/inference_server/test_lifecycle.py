@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import numpy as np
+import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -50,6 +51,13 @@ def test_a_boot_is_reported_phase_by_phase(served: Serve) -> None:
     assert 0 < server.events[-1]["boot_seconds"] < 60
     assert "threads_planned" in server.log()
     assert stat.S_IMODE(server.socket.stat().st_mode) == 0o600
+
+
+def test_nothing_is_reported_to_the_maker_of_the_runtime(shared: Serve) -> None:
+    process = psutil.Process(shared("mlp").process.pid)
+    assert process.environ().get("ORT_DISABLE_TELEMETRY") is None, "the product must see to it"
+    opened = [file.path for file in process.open_files()]
+    assert not [path for path in opened if "Microsoft" in path]
 
 
 async def test_a_server_that_loads_answers_probes_and_refuses_calls(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import psutil
@@ -55,6 +56,8 @@ class Up:
             text=True,
             env={**environment(), **extra},
         )
+        # A test that fails in the middle leaves nothing running: the children go with it.
+        weakref.finalize(self, self.process.kill)
         self.output: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -1,15 +1,19 @@
-"""Processes that die while `slipstream up` runs, and instances side by side."""
+"""Processes that die or fail while `slipstream up` runs, and instances side by side."""
 
 from __future__ import annotations
 
-import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from slipstream.cli import build
+from tests import onnx_models
 from tests.slipstream.running import PATIENCE, Up
 
 
@@ -36,12 +40,19 @@ class Running:
             assert "retry-after" in response.headers
             assert time.monotonic() < deadline
 
+    def command(self, *words: str) -> None:
+        state = ["--state", str(self.up.state)]
+        result = CliRunner().invoke(build(called=words[0]), [*words, *state])
+        assert result.exit_code == 0, result.output
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    up = Up(tmp_path_factory.mktemp("up") / "state", "--json")
-    demo = json.loads(up.until("{"))["demo"]
-    yield Running(up=up, key=demo["key"], deployment_id=demo["deployment_id"])
+    up = Up(tmp_path_factory.mktemp("up") / "state")
+    curl = up.until("curl ")
+    found = re.search(r"trigger/([0-9a-f-]+)/.*(sk-\w+)", curl)
+    assert found
+    yield Running(up=up, deployment_id=found[1], key=found[2])
     assert up.stop() == 0
 
 
@@ -52,7 +63,7 @@ def test_an_inference_server_that_is_killed_comes_back(running: Running) -> None
     running.until_served()
     (successor,) = running.up.children("inference_server")
     assert successor.pid != server.pid
-    assert "was killed by SIGKILL; started again" in running.up.errors
+    running.up.until("was killed by SIGKILL; started again")
 
 
 def test_a_gateway_that_is_killed_comes_back_and_refuses_no_connection(running: Running) -> None:
@@ -62,6 +73,22 @@ def test_a_gateway_that_is_killed_comes_back_and_refuses_no_connection(running: 
     running.until_served()
     (successor,) = running.up.children("gateway")
     assert successor.pid != gateway.pid
+
+
+def test_a_server_that_has_failed_is_tried_again_only_when_it_is_asked_for_again(
+    running: Running, tmp_path: Path
+) -> None:
+    model = onnx_models.sequence_input(tmp_path / "sequence.onnx")
+    running.command("models", "add", str(model), "--name", "sequence", "--serve")
+    running.up.until("sequence 1         failed")
+    failed = [child.pid for child in running.up.children("sequence")]
+    running.command("models", "serve", "sequence")
+    running.up.until("sequence 1         stopped")
+    running.up.until("sequence 1         failed")
+    assert [child.pid for child in running.up.children("sequence")] != failed
+    running.command("models", "unserve", "sequence")
+    running.up.until("sequence 1         stopped")
+    assert running.trigger().status_code == 200
 
 
 def test_a_second_instance_runs_beside_the_first(

@@ -1,0 +1,37 @@
+"""The management services over one database and one model store; the command line's, too.
+
+Apart from the container, because building only these takes no web framework and no gRPC.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from gateway.auth.keys import KeyHasher
+from gateway.auth.pepper import load_pepper
+from gateway.auth.service import ApiKeyService
+from gateway.deployments.service import DeploymentService
+from gateway.fleet.service import FleetService
+from gateway.fleet.store import FleetStore
+from gateway.flows.service import FlowService
+from gateway.models.service import ModelService
+from gateway.settings import Settings
+from gateway.storage.database import Database
+from model_store.store import Store
+from model_store.verification import Verifier
+
+_VERIFY = ("-m", "inference_server.runtime.verify")
+
+
+class Services:
+    """One of each, knowing each other. Raises StorageError where there can be no pepper."""
+
+    def __init__(self, settings: Settings, db: Database) -> None:
+        self.store = Store(settings.models)
+        self.verifier = Verifier([sys.executable, *_VERIFY])
+        self.models = ModelService(db, self.store, self.verifier)
+        self.hasher = KeyHasher(load_pepper(settings.key_pepper, settings.state))
+        self.keys = ApiKeyService(db, self.hasher)
+        self.flows = FlowService(db)
+        self.deployments = DeploymentService(db, self.keys, self.models)
+        self.fleet = FleetService(FleetStore(db), self.models, self.flows)
