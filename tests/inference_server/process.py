@@ -18,6 +18,8 @@ from typing import Any, Self
 from prometheus_client.parser import text_string_to_metric_families
 
 _PATIENCE_SECONDS = 60.0
+_OWN_SETTINGS = {"ORT_DISABLE_TELEMETRY"}
+"""Of the tests, in tests/__init__.py: the product must see to it by itself."""
 
 
 class InferenceProcess:
@@ -36,7 +38,10 @@ class InferenceProcess:
         command += ["--model", model, "--version", str(version), "--socket", str(self.socket)]
         command += ["--status-fd", str(status_end), "--lifeline-fd", str(lifeline_end)]
         self.process = subprocess.Popen(
-            [*command, *arguments], pass_fds=(status_end, lifeline_end), stderr=self._log
+            [*command, *arguments],
+            pass_fds=(status_end, lifeline_end),
+            stderr=self._log,
+            env={name: text for name, text in os.environ.items() if name not in _OWN_SETTINGS},
         )
         os.close(status_end)
         os.close(lifeline_end)

@@ -55,7 +55,6 @@ def test_a_boot_is_reported_phase_by_phase(served: Serve) -> None:
 
 def test_nothing_is_reported_to_the_maker_of_the_runtime(shared: Serve) -> None:
     process = psutil.Process(shared("mlp").process.pid)
-    assert process.environ().get("ORT_DISABLE_TELEMETRY") is None, "the product must see to it"
     opened = [file.path for file in process.open_files()]
     assert not [path for path in opened if "Microsoft" in path]
 

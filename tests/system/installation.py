@@ -44,9 +44,7 @@ class Installation:
         self.up = up
         created = self.command("keys", "create", "--name", "tests", "--manage", "--json")
         self.key: str = created["key"]
-        self.http = httpx.Client(
-            base_url=up.url, headers={"X-API-Key": self.key}, timeout=PATIENCE
-        )
+        self.http = httpx.Client(base_url=up.url, headers={"X-API-Key": self.key}, timeout=PATIENCE)
 
     def command(self, *arguments: str) -> Any:
         """Run `slipstream … --json` on the installation's state folder; return what it printed."""

@@ -1,4 +1,4 @@
-"""A thousand malformed requests: no traceback in an answer, no dead process, no growth in memory."""
+"""A thousand malformed requests: no traceback in an answer, no dead process, no memory lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ GOOD_V2 = orjson.dumps(
     {
         "id": "1",
         "parameters": {"timeout": 100000},
-        "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [5.1, 3.5, 1.4, 0.2]}],
+        "inputs": [
+            {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [5.1, 3.5, 1.4, 0.2]}
+        ],
         "outputs": [{"name": "label", "parameters": {"binary_data": False}}],
     }
 )
@@ -28,6 +30,12 @@ GOOD_MESSAGE = pb.ModelInferRequest(
     inputs=[pb.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[1, 4])],
     raw_input_contents=[np.ones(4, np.float32).tobytes()],
 ).SerializeToString()
+EXPECTED = {
+    grpc.StatusCode.OK,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.UNIMPLEMENTED,
+}
 PIECES = [b"null", b"-1", b"1e999", b"[[]]", b'""', b"{", b"\x00", b"\xff", b"99999999999999999999"]
 
 
@@ -66,17 +74,10 @@ def fuzz(installation: Installation, deployment: str, seed: int, count: int) -> 
                     path, content=mutated(source, good), headers=headers
                 )
                 check(answer)
-            try:
-                raw_infer(
-                    mutated(source, GOOD_MESSAGE), metadata=(("x-api-key", installation.key),)
-                )
-            except grpc.RpcError as error:
-                assert error.code() in {
-                    grpc.StatusCode.INVALID_ARGUMENT,
-                    grpc.StatusCode.NOT_FOUND,
-                    grpc.StatusCode.UNIMPLEMENTED,
-                }, error
-                assert "Traceback" not in error.details()
+            metadata = (("x-api-key", installation.key),)
+            call = raw_infer.future(mutated(source, GOOD_MESSAGE), metadata=metadata)
+            assert call.code() in EXPECTED, call.details()
+            assert "Traceback" not in (call.details() or "")
 
 
 def check(answer: httpx.Response) -> None:

@@ -26,7 +26,9 @@ def test_counts_are_those_of_all_processes(installation: Installation) -> None:
     url = f"{installation.up.url}/node/deployment-trigger/{deployment}/"
     headers = {"X-API-Key": installation.key}
     for _ in range(20):  # a connection each: both processes get some
-        assert httpx.post(url, headers=headers, json={"input_data": {"x": [[1, 2, 3, 4]]}}).is_success
+        assert httpx.post(
+            url, headers=headers, json={"input_data": {"x": [[1, 2, 3, 4]]}}
+        ).is_success
     assert httpx.post(url, headers=headers, content=b"{").status_code == 400
     labels = {"deployment": deployment, "mode": "fast"}
     deadline = time.monotonic() + PATIENCE

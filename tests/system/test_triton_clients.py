@@ -53,9 +53,7 @@ def test_the_http_client_runs_all_it_can(installation: Installation, binary: boo
         assert {tensor["name"]: tensor["datatype"] for tensor in metadata["inputs"]} == DATATYPES
         assert metadata["inputs"][0]["shape"] == [-1, 2]
         inputs = tensors(triton_http, binary_data=binary)
-        outputs = [
-            triton_http.InferRequestedOutput(name, binary_data=binary) for name in OUTPUTS
-        ]
+        outputs = [triton_http.InferRequestedOutput(name, binary_data=binary) for name in OUTPUTS]
         for asked in (outputs, None):
             result = client.infer("mixed", inputs, outputs=asked, request_id="7", headers=headers)
             assert result.get_response()["id"] == "7"
