@@ -22,6 +22,7 @@ from inference_server.runtime.signature import Signature
 from model_store.manifest import PLATFORM, TensorSpec
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
+from protos.timings import INFER_NS, QUEUE_NS
 
 _ANY_SHAPE = (-1,)
 """How a tensor of any rank is shown; the protocol has no word for it."""
@@ -127,18 +128,20 @@ class DataPlane:
         response = pb.ModelInferResponse(
             model_name=self._name, model_version=self._version, id=call.id
         )
-        run = (call.feeds, call.outputs, call.input_bytes)
+        asked = (call.feeds, call.outputs, call.input_bytes)
         try:
             if call.quick:
-                arrays = model.executor.run_at_once(*run)
+                run = model.executor.run_at_once(*asked)
             else:
-                arrays = await model.executor.run_on_thread(*run)
-            model.writer.write(response, call.outputs, arrays, typed=call.typed)
+                run = await model.executor.run_on_thread(*asked)
+            model.writer.write(response, call.outputs, run.arrays, typed=call.typed)
         except asyncio.CancelledError:
             self._metrics.answered(ErrorCode.CANCELLED)
             raise
         except Exception as error:  # noqa: BLE001 - `translated` knows which are ours
             raise self._refused(error) from None
+        response.parameters[QUEUE_NS].int64_param = int(run.queue_seconds * 1e9)
+        response.parameters[INFER_NS].int64_param = int(run.infer_seconds * 1e9)
         self._metrics.answered()
         return response
 

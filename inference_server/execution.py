@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -19,6 +20,17 @@ _QUICK_SECONDS = 300e-6
 """A thread costs about 100 µs of hand-over; a run up to three times that may hold up the loop."""
 _NEWEST = 0.2
 """Weight of the newest run in the mean: one that was merely preempted is soon forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run gave, and what it took."""
+
+    arrays: list[np.ndarray]
+    queue_seconds: float
+    """Until it began."""
+    infer_seconds: float
+    """In ONNX Runtime."""
 
 
 class Executor:
@@ -57,16 +69,15 @@ class Executor:
 
     def run_at_once(
         self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str], input_bytes: int
-    ) -> list[np.ndarray]:
+    ) -> Run:
         """Run on the calling thread; see `Session.run`."""
         began = perf_counter()
-        results = self._session.run(feeds, outputs)
-        self._ran(input_bytes, 0.0, perf_counter() - began)
-        return results
+        arrays = self._session.run(feeds, outputs)
+        return self._ran(input_bytes, Run(arrays, 0.0, perf_counter() - began))
 
     async def run_on_thread(
         self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str], input_bytes: int
-    ) -> list[np.ndarray]:
+    ) -> Run:
         """Run on a thread of the pool; cancellation takes a run that has not begun off the queue.
 
         Raises:
@@ -79,24 +90,23 @@ class Executor:
         self._count(1, input_bytes)
         queued = perf_counter()
 
-        def run() -> tuple[list[np.ndarray], float, float]:
+        def run() -> Run:
             began = perf_counter()
-            results = self._session.run(feeds, outputs)
-            return results, began, perf_counter()
+            arrays = self._session.run(feeds, outputs)
+            return Run(arrays, began - queued, perf_counter() - began)
 
         try:
-            running = asyncio.get_running_loop().run_in_executor(self._pool, run)
-            results, began, ended = await running
+            done = await asyncio.get_running_loop().run_in_executor(self._pool, run)
         finally:
             self._count(-1, -input_bytes)
-        self._ran(input_bytes, began - queued, ended - began)
-        return results
+        return self._ran(input_bytes, done)
 
-    def _ran(self, input_bytes: int, waited: float, seconds: float) -> None:
-        self._metrics.queue_seconds.observe(waited)
-        self._metrics.run_seconds.observe(seconds)
+    def _ran(self, input_bytes: int, run: Run) -> Run:
+        self._metrics.queue_seconds.observe(run.queue_seconds)
+        self._metrics.run_seconds.observe(run.infer_seconds)
         self._metrics.batch_size.observe(1)
-        self._learn(input_bytes, seconds)
+        self._learn(input_bytes, run.infer_seconds)
+        return run
 
     def _learn(self, input_bytes: int, seconds: float) -> None:
         size = input_bytes.bit_length()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from pathlib import Path
 from time import perf_counter
 
@@ -13,7 +14,7 @@ import grpc.aio
 
 from inference_server.boot import Boot
 from inference_server.dataplane import DataPlane
-from inference_server.interceptor import ErrorInterceptor
+from inference_server.errors import told
 from inference_server.introspection import add_introspection
 from inference_server.lifecycle import Lifecycle, Phase, State
 from inference_server.metrics import ModelMetrics
@@ -21,6 +22,7 @@ from inference_server.parent import StatusLines
 from inference_server.scrape import MetricsEndpoint
 from inference_server.servicer import Servicer
 from inference_server.settings import Endpoint, Settings
+from protos.interception import ServiceInterceptor
 from protos.service import add_inference_service
 from telemetry.instruments import Registry
 from telemetry.logs import logger
@@ -53,7 +55,7 @@ class Server:
         self._plane = DataPlane(settings.model, settings.version, self._lifecycle, self._metrics)
         self._servicer = Servicer(self._plane, self._lifecycle)
         self._grpc = grpc.aio.server(
-            interceptors=[ErrorInterceptor()], options=_options(settings.max_message_bytes)
+            interceptors=[ServiceInterceptor(told)], options=_options(settings.max_message_bytes)
         )
         add_inference_service(self._servicer, self._grpc)
         add_introspection(self._grpc, self._lifecycle)
@@ -153,6 +155,8 @@ def _bind_unix(server: grpc.aio.Server, path: Path) -> str:
         raise ListenError(f"{message}: choose a shorter state folder")
     if not path.parent.is_dir():
         raise ListenError(f"socket: the folder {path.parent} does not exist")
+    if _answers(path):
+        raise ListenError(f"socket: another process listens on {path}: stop it first")
     address = f"unix:{path.absolute()}"
     before = os.umask(_PRIVATE)
     try:
@@ -162,6 +166,16 @@ def _bind_unix(server: grpc.aio.Server, path: Path) -> str:
     finally:
         os.umask(before)
     return address
+
+
+def _answers(path: Path) -> bool:
+    """Whether somebody listens on a socket: gRPC would quietly take it away from them."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(os.fsencode(path))
+        except OSError:
+            return False
+    return True
 
 
 def _bind_tcp(server: grpc.aio.Server, endpoint: Endpoint) -> Endpoint:

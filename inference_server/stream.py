@@ -10,8 +10,10 @@ from inference_server.dataplane import Call, DataPlane
 from inference_server.errors import InferenceError
 from inference_server.lifecycle import Lifecycle
 from protos import open_inference_pb2 as pb
+from protos.errors import ErrorCode
+from protos.interception import UnreadableError
 from protos.service import Context
-from protos.status import CODE_KEY
+from protos.status import stream_failure
 
 
 class InferenceStream:
@@ -55,13 +57,13 @@ class InferenceStream:
             self._reading = False
             if request is grpc.aio.EOF:
                 return
-            if isinstance(request, InferenceError):
-                await self._write(_failed("", request))
+            if isinstance(request, UnreadableError):
+                await self._write(stream_failure("", ErrorCode.INVALID_REQUEST, str(request)))
                 continue
             try:
                 call = self._plane.begin(request)
             except InferenceError as error:
-                await self._write(_failed(request.id, error))
+                await self._write(stream_failure(request.id, error.code, error.message))
                 continue
             if call.quick:
                 await self._answer(call)
@@ -72,16 +74,9 @@ class InferenceStream:
         try:
             answer = pb.ModelStreamInferResponse(infer_response=await self._plane.finish(call))
         except InferenceError as error:
-            answer = _failed(call.id, error)
+            answer = stream_failure(call.id, error.code, error.message)
         await self._write(answer)
 
     async def _write(self, answer: pb.ModelStreamInferResponse) -> None:
         async with self._writing:  # grpc takes one write at a time
             await self._context.write(answer)
-
-
-def _failed(call_id: str, error: InferenceError) -> pb.ModelStreamInferResponse:
-    answer = pb.ModelStreamInferResponse(error_message=error.message)
-    answer.infer_response.id = call_id
-    answer.infer_response.parameters[CODE_KEY].string_param = error.code
-    return answer

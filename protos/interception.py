@@ -13,6 +13,9 @@ from protos.errors import ErrorCode
 from protos.service import SERVICE, Context
 from protos.status import CODE_KEY, GRPC_STATUS
 
+_MESSAGE_LENGTH = 1000
+"""Messages travel in HTTP/2 trailers, which peers limit to about 8 KiB."""
+
 Refuse = Callable[[Exception], tuple[ErrorCode, str]]
 """What a caller is told of an exception; called for every one, so that none leaves the process."""
 Admit = Callable[[str, Context], Awaitable[None]]
@@ -61,7 +64,8 @@ class ServiceInterceptor(grpc.aio.ServerInterceptor):
                 return await method(_readable(request), context)
             except Exception as error:  # noqa: BLE001 - `refuse` knows which are foreseen
                 code, message = self._told(error)
-            return await context.abort(GRPC_STATUS[code], message, ((CODE_KEY, str(code)),))
+            trailers = ((CODE_KEY, str(code)),)
+            return await context.abort(GRPC_STATUS[code], message[:_MESSAGE_LENGTH], trailers)
 
         return answer
 

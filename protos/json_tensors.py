@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from protos.tensors import element_count
 _EXACT_INTEGERS = 2**53
 """Above it a JSON float no longer names one integer."""
 _BOOLEAN, _INTEGERS, _FLOAT = "b", "iu", "f"
+_BOOLEANS, _NUMBERS = frozenset({bool}), frozenset({int, float})
 
 
 def from_json(
@@ -87,23 +89,21 @@ def _strings(value: object, tensor: str) -> np.ndarray:
 
 
 def _numbers(value: object, datatype: Datatype, tensor: str) -> np.ndarray:
+    boolean = datatype.dtype.kind == _BOOLEAN
+    types = _element_types(value)
+    if list in types:
+        raise TensorError(_ragged(tensor, datatype))
+    if not types <= (_BOOLEANS if boolean else _NUMBERS):
+        raise TensorError(_mismatch(tensor, datatype, value))
     try:
         array = np.array(value)
     except ValueError:
-        raise TensorError(
-            f"tensor '{tensor}': expected a rectangular array of {datatype.name}, got ragged lists"
-        ) from None
-    if array.size == 0 and array.dtype.kind == _FLOAT:
+        raise TensorError(_ragged(tensor, datatype)) from None
+    if array.size == 0 or boolean:
         return array.astype(datatype.dtype)
-    target = datatype.dtype.kind
-    source = array.dtype.kind
-    if _BOOLEAN in (target, source):
-        if target != source:
-            raise TensorError(_mismatch(tensor, datatype, value))
-        return array
-    if target in _INTEGERS:
+    if datatype.dtype.kind in _INTEGERS:
         return _integers(array, datatype, tensor, value)
-    if source not in _INTEGERS + _FLOAT:
+    if array.dtype == object:
         raise TensorError(_mismatch(tensor, datatype, value))
     with np.errstate(over="ignore"):
         cast = array.astype(datatype.dtype)
@@ -112,16 +112,29 @@ def _numbers(value: object, datatype: Datatype, tensor: str) -> np.ndarray:
     return cast
 
 
+def _element_types(value: object) -> set[type]:
+    """Return the types at the depth where not all are lists any more.
+
+    Looked at before numpy is: it would make a number of true among numbers, and give every number
+    beside a long string the room of that string.
+    """
+    if type(value) is not list:
+        return {type(value)}
+    types = set(map(type, value))
+    while types == {list}:
+        value = list(chain.from_iterable(value))
+        types = set(map(type, value))
+    return types
+
+
 def _integers(array: np.ndarray, datatype: Datatype, tensor: str, value: object) -> np.ndarray:
     if array.dtype.kind == _FLOAT:
         whole = (np.abs(array) <= _EXACT_INTEGERS) & (array == np.floor(array))
         array = array.astype(np.int64) if whole.all() else np.array(value, dtype=object)
     if array.dtype == object:
         return _wide_integers(array, datatype, tensor, value)
-    if array.dtype.kind not in _INTEGERS:
-        raise TensorError(_mismatch(tensor, datatype, value))
     limits = np.iinfo(datatype.dtype)
-    if array.size and (array.min() < limits.min or array.max() > limits.max):
+    if array.min() < limits.min or array.max() > limits.max:
         message = f"tensor '{tensor}': {datatype.name} holds {limits.min} to {limits.max}, got "
         raise TensorError(message + f"{array.min()} to {array.max()}")
     return array.astype(datatype.dtype)
@@ -141,3 +154,7 @@ def _wide_integers(array: np.ndarray, datatype: Datatype, tensor: str, value: ob
 
 def _mismatch(tensor: str, datatype: Datatype, value: object) -> str:
     return f"tensor '{tensor}': expected {datatype.name} values, got {reprlib.repr(value)}"
+
+
+def _ragged(tensor: str, datatype: Datatype) -> str:
+    return f"tensor '{tensor}': expected a rectangular array of {datatype.name}, got ragged lists"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from grpc import StatusCode
 
+from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 
 CODE_KEY = "slipstream-code"
@@ -57,6 +58,14 @@ _CODE_OF_STATUS: Mapping[StatusCode, ErrorCode] = {
     StatusCode.UNIMPLEMENTED: ErrorCode.NOT_IMPLEMENTED,
     StatusCode.CANCELLED: ErrorCode.CANCELLED,
 }
+
+
+def stream_failure(call_id: str, code: ErrorCode, message: str) -> pb.ModelStreamInferResponse:
+    """Return the message that answers one failed call of a stream, and leaves the stream open."""
+    answer = pb.ModelStreamInferResponse(error_message=message)
+    answer.infer_response.id = call_id
+    answer.infer_response.parameters[CODE_KEY].string_param = code
+    return answer
 
 
 def code_of(status: StatusCode, name: str | None = None) -> ErrorCode:

@@ -34,8 +34,10 @@ def element_count(shape: Sequence[int], *, tensor: str) -> int:
         if size < 0:
             raise TensorError(f"tensor '{tensor}': negative dimension in shape {list(shape)}")
     count = math.prod(shape)
-    if count > MAX_ELEMENTS:
-        raise TensorError(f"tensor '{tensor}': shape {list(shape)} has too many elements ({count})")
+    # a zero among absurd dimensions does not help: numpy cannot make even an empty array of them
+    size = count or math.prod([size or 1 for size in shape])
+    if size > MAX_ELEMENTS:
+        raise TensorError(f"tensor '{tensor}': shape {list(shape)} is too large ({size} elements)")
     return count
 
 
@@ -49,8 +51,9 @@ def decode_raw(
     """
     count = element_count(shape, tensor=tensor)
     if not datatype.size:
-        elements = np.empty(count, dtype=object)
-        elements[:] = split_elements(raw, count, tensor=tensor)
+        found = split_elements(raw, count, tensor=tensor)
+        elements = np.empty(count, dtype=object)  # not before: `count` is only what somebody says
+        elements[:] = found
         return elements.reshape(shape)
     expected = count * datatype.size
     if len(raw) != expected:

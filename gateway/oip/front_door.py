@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import grpc.aio
 
 from gateway.auth.headers import presented_key
-from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
@@ -17,7 +16,7 @@ from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.interception import UnreadableError
 from protos.service import Context
-from protos.status import CODE_KEY
+from protos.status import stream_failure
 
 _OPEN = frozenset({"ServerLive", "ServerReady"})
 """Probes need no key."""
@@ -82,7 +81,7 @@ class FrontDoor:
                 response = await self._plane.infer(request, context.time_remaining())
                 message = pb.ModelStreamInferResponse(infer_response=response)
             except Exception as error:
-                message = _failed(call_id, as_gateway_error(error, _request_id()))
+                message = stream_failure(call_id, *told(error))
             finally:
                 places.release()
             async with writing:  # grpc takes one write at a time
@@ -97,7 +96,7 @@ class FrontDoor:
 
 
 class Doorkeeper:
-    """Checks the key of every call, and says what a caller is told of an error."""
+    """Checks the key of every call."""
 
     def __init__(self, access: ModelAccess) -> None:
         self._access = access
@@ -107,24 +106,13 @@ class Doorkeeper:
         if method not in _OPEN:
             await self._access.check(presented_key(dict(_headers(context))))
 
-    @staticmethod
-    def refuse(error: Exception) -> tuple[ErrorCode, str]:
-        """Return the code and the message for `error`."""
-        refusal = as_gateway_error(error, _request_id())
-        return refusal.code, refusal.message
-
 
 def _headers(context: Context) -> Iterator[tuple[bytes, bytes]]:
     for name, value in context.invocation_metadata() or ():
         yield name.encode(), value if isinstance(value, bytes) else value.encode()
 
 
-def _failed(call_id: str, error: GatewayError) -> pb.ModelStreamInferResponse:
-    message = pb.ModelStreamInferResponse(error_message=error.message)
-    message.infer_response.id = call_id
-    message.infer_response.parameters[CODE_KEY].string_param = error.code
-    return message
-
-
-def _request_id() -> bytes:
-    return b"req_" + new_id().encode()
+def told(error: Exception) -> tuple[ErrorCode, str]:
+    """Return the code and the message that a caller is told of `error`."""
+    refusal = as_gateway_error(error, b"req_" + new_id().encode())
+    return refusal.code, refusal.message

@@ -9,7 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from gateway.oip.access import ModelAccess
-from gateway.oip.front_door import Doorkeeper, FrontDoor
+from gateway.oip.front_door import Doorkeeper, FrontDoor, told
 from gateway.readiness import Readiness
 from gateway.settings import Settings
 from protos import open_inference_pb2 as pb
@@ -45,9 +45,8 @@ async def open_front_door(
     Raises:
         OSError: the port is taken by somebody else.
     """
-    doorkeeper = Doorkeeper(access)
     server = grpc.aio.server(
-        interceptors=[ServiceInterceptor(doorkeeper.refuse, doorkeeper.admit)],
+        interceptors=[ServiceInterceptor(told, Doorkeeper(access).admit)],
         options=[
             ("grpc.max_send_message_length", settings.max_body_bytes),
             ("grpc.max_receive_message_length", settings.max_body_bytes),

@@ -39,9 +39,11 @@ class Link:
         self.address = address
         self.predictor: Predictor | None = None
         self._on_change = on_change
+        self._max_message_bytes = max_message_bytes
         self._options = [
-            ("grpc.max_send_message_length", max_message_bytes),
-            ("grpc.max_receive_message_length", max_message_bytes),
+            # grpc would end the stream, with every call on it: StreamPredictor refuses in time
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
             # grpc's own back-off grows to two minutes; a restarted server is to be found at once
             ("grpc.initial_reconnect_backoff_ms", 50),
             ("grpc.min_reconnect_backoff_ms", 50),
@@ -65,7 +67,7 @@ class Link:
             stub = InferenceStub(channel)
             while True:
                 await self._until_ready(stub)
-                predictor = StreamPredictor(stub)
+                predictor = StreamPredictor(stub, max_message_bytes=self._max_message_bytes)
                 self._set(predictor)
                 log.info("inference_server_connected", model=self.model, version=self.version)
                 try:

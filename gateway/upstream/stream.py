@@ -29,8 +29,9 @@ Answer = asyncio.Future[pb.ModelInferResponse]
 class StreamPredictor:
     """The stream and the calls that wait on it. `serve` runs it and returns when it has ended."""
 
-    def __init__(self, stub: InferenceStub) -> None:
+    def __init__(self, stub: InferenceStub, *, max_message_bytes: int) -> None:
         self._stub = stub
+        self._max_message_bytes = max_message_bytes
         self._stream: Any = stub.ModelStreamInfer()  # Any: grpc's call types are not generic here
         self._numbers = count(1)
         self._waiting: dict[str, Answer] = {}
@@ -42,6 +43,8 @@ class StreamPredictor:
         """See Predictor."""
         if self._closed:
             raise unavailable()
+        if request.ByteSize() > self._max_message_bytes:
+            raise self._too_large(request.ByteSize())
         loop = asyncio.get_running_loop()
         own_id, number = request.id, str(next(self._numbers))
         request.id = number
@@ -83,6 +86,13 @@ class StreamPredictor:
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(unavailable())
+
+    def _too_large(self, size: int) -> GatewayError:
+        message = (
+            f"the tensors take {size} bytes, expected at most {self._max_message_bytes} "
+            "(setting SLIPSTREAM_MAX_BODY_BYTES)"
+        )
+        return GatewayError(ErrorCode.PAYLOAD_TOO_LARGE, message)
 
     @property
     def in_flight(self) -> int:

@@ -61,7 +61,7 @@ def publish(tmp_path_factory: pytest.TempPathFactory) -> Publish:
     return published
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def sockets() -> Iterator[Path]:
     """A folder for Unix sockets: pytest's own are too long for them."""
     with TemporaryDirectory(prefix="ss-") as folder:
@@ -69,14 +69,15 @@ def sockets() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def shared(publish: Publish, sockets: Path) -> Iterator[Serve]:
+def shared(publish: Publish) -> Iterator[Serve]:
     """Return a server of a model that all tests share: leave it as it was."""
     with ExitStack() as servers:
+        folder = Path(servers.enter_context(TemporaryDirectory(prefix="ss-")))
 
         @functools.cache
         def serve(model: str) -> InferenceProcess:
             arguments = ("--tcp", "127.0.0.1:0")
-            return servers.enter_context(running(publish(model), model, sockets, arguments))
+            return servers.enter_context(running(publish(model), model, folder, arguments))
 
         yield serve
 

@@ -36,10 +36,12 @@ async def test_a_size_that_was_run_in_microseconds_is_quick(tmp_path: Path) -> N
     assert runs.is_quick(31)
     rows = np.ones((8, 4), "f4")
     assert not runs.is_quick(rows.nbytes)
-    (threaded,) = await runs.run_on_thread({"x": rows}, ["y"], rows.nbytes)
+    threaded = await runs.run_on_thread({"x": rows}, ["y"], rows.nbytes)
     assert runs.is_quick(rows.nbytes)
-    (at_once,) = runs.run_at_once({"x": rows}, ["y"], rows.nbytes)
-    np.testing.assert_array_equal(threaded, at_once)
+    at_once = runs.run_at_once({"x": rows}, ["y"], rows.nbytes)
+    np.testing.assert_array_equal(threaded.arrays, at_once.arrays)
+    assert at_once.queue_seconds == 0
+    assert at_once.infer_seconds > 0
 
 
 async def test_a_slow_model_is_never_quick(tmp_path: Path) -> None:

@@ -272,6 +272,15 @@ def test_a_port_in_use_is_one_clear_line(publish: Publish, sockets: Path, option
             assert "Traceback" not in server.log()
 
 
+def test_a_socket_in_use_is_not_taken_away(served: Serve, publish: Publish) -> None:
+    first = served("mlp")
+    with InferenceProcess(publish("mlp"), "mlp", first.socket.parent) as second:
+        assert "another process listens on" in second.wait_for("failed")["message"]
+        assert second.ended() == 1
+    first.terminate()
+    assert first.ended() == 0
+
+
 def test_a_socket_path_that_is_too_long_is_one_clear_line(publish: Publish, tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
