@@ -21,6 +21,7 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from telemetry.buckets import LATENCY_SECONDS
 
@@ -171,5 +172,5 @@ def _cumulated(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
     running = 0
     for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
         running += count
-        buckets.append(("+Inf" if bound == float("inf") else repr(float(bound)), running))
+        buckets.append((floatToGoString(bound), running))
     return buckets, histogram.total

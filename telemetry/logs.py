@@ -10,7 +10,10 @@ from typing import Any, cast
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-_KEY = re.compile(r"sk-[0-9A-Za-z_-]{8,}")
+_KEY = re.compile(r"(?:(?<![0-9A-Za-z])|(?<=\\[nrt]))sk-[0-9A-Za-z_-]{8,}|sk-[0-9A-Za-z]{40,}")
+"""A key, or the beginning of one, as a word of its own ("risk-assessment" holds none), also after a
+newline that JSON has escaped; and a whole key wherever it is glued to something.
+"""
 
 
 def configure(level: str, *, process: str) -> None:
@@ -23,18 +26,22 @@ def configure(level: str, *, process: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        redact,
     ]
 
     def stamp(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event.setdefault("process", process)
         return event
 
-    renderer: structlog.typing.Processor = (
+    render: Any = (  # Any: structlog's renderers have no common type
         structlog.dev.ConsoleRenderer(pad_event_to=28)
         if sys.stderr.isatty()
         else structlog.processors.JSONRenderer()
     )
+
+    def line(wrapped: WrappedLogger, name: str, event: EventDict) -> str:
+        # here at the end nothing gets past: no object's repr, no name of a field, no traceback
+        return redact(str(render(wrapped, name, event)))
+
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -48,7 +55,7 @@ def configure(level: str, *, process: str) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 stamp,
-                renderer,
+                line,
             ],
         )
     )
@@ -63,18 +70,6 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
     return cast("structlog.stdlib.BoundLogger", structlog.get_logger(name))
 
 
-def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Replace everything that looks like an API key."""
-    for name, value in event.items():
-        event[name] = _redacted(value)
-    return event
-
-
-def _redacted(value: Any) -> Any:  # Any: a log field can be anything
-    if isinstance(value, str):
-        return _KEY.sub("sk-********", value)
-    if isinstance(value, dict):
-        return {name: _redacted(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_redacted(item) for item in value]
-    return value
+def redact(text: str) -> str:
+    """Return `text` with everything that looks like an API key replaced."""
+    return _KEY.sub("sk-********", text)

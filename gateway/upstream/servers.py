@@ -120,9 +120,11 @@ class Servers:
         key = (model, version)
 
         def changed() -> None:
+            if self._links.get(key) is not link:
+                return  # dropped, and draining: the key may be another link's by now
             if link.predictor is None:
                 self._predictors.pop(key, None)
-            elif self._links.get(key) is link:
+            else:
                 self._predictors[key] = link.predictor
 
         link = Link(

@@ -43,11 +43,11 @@ class StreamPredictor:
         """See Predictor."""
         if self._closed:
             raise unavailable()
-        if request.ByteSize() > self._max_message_bytes:
-            raise self._too_large(request.ByteSize())
         loop = asyncio.get_running_loop()
         own_id, number = request.id, str(next(self._numbers))
         request.id = number
+        if request.ByteSize() > self._max_message_bytes:  # our id counts, too
+            raise self._too_large(request.ByteSize())
         answer: Answer = loop.create_future()
         self._waiting[number] = answer
         expiry = loop.call_later(timeout, _expire, answer, timeout)
@@ -86,6 +86,7 @@ class StreamPredictor:
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(unavailable())
+            await asyncio.gather(writer, return_exceptions=True)
 
     def _too_large(self, size: int) -> GatewayError:
         message = (
@@ -102,12 +103,16 @@ class StreamPredictor:
     async def _write(self) -> None:
         while True:
             while self._outbox:
-                await self._stream.write(self._outbox.popleft())
+                request = self._outbox.popleft()
+                if request.id in self._waiting:  # else its caller has gone, or its time was up
+                    await self._stream.write(request)
             self._filled.clear()
             await self._filled.wait()
 
     async def _read(self) -> None:
         while (message := await self._stream.read()) is not grpc.aio.EOF:
+            if message is None:
+                return  # bytes that are no answer: whose call it was, nobody can tell
             response = message.infer_response
             answer = self._waiting.get(response.id)
             if answer is None or answer.done():
