@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 
 from inference_server.dataplane import DataPlane
@@ -59,13 +60,20 @@ class Boot:
         with self._phase(Phase.LOADING):
             session = await loop.run_in_executor(self._thread, self._load, intra_op)
         with self._phase(Phase.WARMING):
-            warmth = await loop.run_in_executor(self._thread, warm_up, session)
-        self._log.info("warmed_up", run_seconds=warmth.run_seconds, refusal=warmth.refusal)
+            warmth = await loop.run_in_executor(
+                self._thread, partial(warm_up, session, most_rows=self._settings.max_batch_size)
+            )
+        self._log.info(
+            "warmed_up",
+            run_seconds=warmth.samples[0][1] if warmth.samples else None,
+            max_batch_size=warmth.max_batch_size,
+            refusal=warmth.refusal,
+        )
         executor = Executor(
             session,
             warmth,
             self._metrics,
-            threads=intra_op,
+            threads=self._settings.instances,
             queue_calls=self._settings.queue_calls,
             queue_bytes=self._settings.queue_bytes,
         )

@@ -1,17 +1,16 @@
 """What the protocol's calls mean here, whatever transport they came by.
 
-A call is taken in two steps, so that a transport that has read many can treat each as it needs:
-`begin` reads and checks the request, `finish` runs the model and writes the answer.
+`start` reads and checks a request and lets it wait for its run, which it may share with others.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
-import numpy as np
-
+from inference_server.batching import Job, Outcome, key_of
 from inference_server.errors import InferenceError, translated
 from inference_server.execution import Executor
 from inference_server.lifecycle import Lifecycle, State
@@ -28,18 +27,7 @@ _ANY_SHAPE = (-1,)
 """How a tensor of any rank is shown; the protocol has no word for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A request that was found good, ready to run."""
-
-    id: str
-    feeds: Mapping[str, np.ndarray]
-    outputs: Sequence[str]
-    input_bytes: int
-    typed: bool
-    """Whether to answer with typed contents, as the request came."""
-    quick: bool
-    """Whether it takes microseconds: `finish` then does not let go of the event loop."""
+Answered = Callable[[pb.ModelInferResponse | InferenceError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +64,7 @@ class DataPlane:
         return self.ready() and self._is_ours(name, version)
 
     def metadata(self, name: str, version: str) -> pb.ModelMetadataResponse:
-        """Return what the model takes and gives; raises as `begin` for what cannot be served."""
+        """Return what the model takes and gives; raises as `start` for what cannot be served."""
         signature = self._served(name, version).signature
         response = pb.ModelMetadataResponse(
             name=self._name, versions=[self._version], platform=PLATFORM
@@ -92,56 +80,81 @@ class DataPlane:
         return response
 
     async def infer(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
-        """Return the answer to `request`; raises as `begin` and `finish`."""
-        return await self.finish(self.begin(request))
+        """Return the answer to `request`, or raise what `start` would give as its answer."""
+        answer: asyncio.Future[pb.ModelInferResponse] = asyncio.get_running_loop().create_future()
 
-    def begin(self, request: pb.ModelInferRequest) -> Call:
-        """Return `request` as a call.
+        def answered(result: pb.ModelInferResponse | InferenceError) -> None:
+            if isinstance(result, InferenceError):
+                answer.set_exception(result)
+            else:
+                answer.set_result(result)
 
-        Raises:
-            InferenceError: NOT_FOUND for another model, INVALID_TENSOR for what does not fit,
-                NOT_IMPLEMENTED for what is not offered, and the lifecycle's reasons.
+        job = self.start(request, answered)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if job is not None:
+                job.abandoned = True
+            self._metrics.answered(ErrorCode.CANCELLED)
+            raise
+
+    def start(self, request: pb.ModelInferRequest, done: Answered) -> Job | None:
+        """Have `request` answered; `done` is called once, at once where it is refused.
+
+        The answer is an InferenceError: NOT_FOUND for another model, INVALID_TENSOR for what does
+        not fit, NOT_IMPLEMENTED for what is not offered, OVERLOADED where too much waits already,
+        INFERENCE_FAILED, and the lifecycle's reasons. A job that is given back may be abandoned;
+        `done` is not called then.
         """
         try:
             model = self._served(request.model_name, request.model_version)
-            feeds = model.reader.read(request)
-            input_bytes = sum([array.nbytes for array in feeds.values()])
-            return Call(
-                id=request.id,
-                feeds=feeds,
-                outputs=model.writer.wanted(request),
-                input_bytes=input_bytes,
-                typed=not request.raw_input_contents and bool(feeds),
-                quick=model.executor.is_quick(input_bytes),
-            )
+            job = self._job(model, request, done)
+            model.executor.submit(job)
         except Exception as error:  # noqa: BLE001 - `translated` knows which are ours
-            raise self._refused(error) from None
+            done(self._refused(error))
+            return None
+        return job
 
-    async def finish(self, call: Call) -> pb.ModelInferResponse:
-        """Return the answer to `call`.
+    def _job(self, model: _Model, request: pb.ModelInferRequest, done: Answered) -> Job:
+        feeds = model.reader.read(request)
+        outputs = model.writer.wanted(request)
+        typed = not request.raw_input_contents and bool(feeds)
+        call_id = request.id
+        shared = key_of(feeds, outputs) if model.executor.batches else None
 
-        Raises:
-            InferenceError: INFERENCE_FAILED, or OVERLOADED where too many calls wait already.
-        """
-        model = self._model
-        assert model is not None
-        response = pb.ModelInferResponse(
-            model_name=self._name, model_version=self._version, id=call.id
+        def ran(outcome: Outcome) -> None:
+            done(self._answer(model, call_id, outputs, outcome, typed=typed))
+
+        return Job(
+            feeds=feeds,
+            outputs=outputs,
+            input_bytes=sum([array.nbytes for array in feeds.values()]),
+            key=object() if shared is None else shared[0],
+            rows=1 if shared is None else shared[1],
+            queued=perf_counter(),
+            done=ran,
         )
-        asked = (call.feeds, call.outputs, call.input_bytes)
+
+    def _answer(
+        self,
+        model: _Model,
+        call_id: str,
+        outputs: Sequence[str],
+        outcome: Outcome,
+        *,
+        typed: bool,
+    ) -> pb.ModelInferResponse | InferenceError:
+        if isinstance(outcome, InferenceError):
+            return self._refused(outcome)
+        response = pb.ModelInferResponse(
+            model_name=self._name, model_version=self._version, id=call_id
+        )
         try:
-            if call.quick:
-                run = model.executor.run_at_once(*asked)
-            else:
-                run = await model.executor.run_on_thread(*asked)
-            model.writer.write(response, call.outputs, run.arrays, typed=call.typed)
-        except asyncio.CancelledError:
-            self._metrics.answered(ErrorCode.CANCELLED)
-            raise
+            model.writer.write(response, outputs, outcome.arrays, typed=typed)
         except Exception as error:  # noqa: BLE001 - `translated` knows which are ours
-            raise self._refused(error) from None
-        response.parameters[QUEUE_NS].int64_param = int(run.queue_seconds * 1e9)
-        response.parameters[INFER_NS].int64_param = int(run.infer_seconds * 1e9)
+            return self._refused(error)
+        response.parameters[QUEUE_NS].int64_param = int(outcome.queue_seconds * 1e9)
+        response.parameters[INFER_NS].int64_param = int(outcome.infer_seconds * 1e9)
         self._metrics.answered()
         return response
 

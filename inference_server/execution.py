@@ -1,15 +1,12 @@
-"""When and where a run happens: at once on the event loop if it is quick, else on a thread."""
+"""When and where runs happen: at once on the event loop if they are quick, else on threads."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from time import perf_counter
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
-import numpy as np
-
+from inference_server.batching import Job, Outcome, Run, Waiting, run_together
 from inference_server.errors import InferenceError
 from inference_server.metrics import ModelMetrics
 from inference_server.runtime.session import Session
@@ -20,17 +17,6 @@ _QUICK_SECONDS = 300e-6
 """A thread costs about 100 µs of hand-over; a run up to three times that may hold up the loop."""
 _NEWEST = 0.2
 """Weight of the newest run in the mean: one that was merely preempted is soon forgotten."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a run gave, and what it took."""
-
-    arrays: list[np.ndarray]
-    queue_seconds: float
-    """Until it began."""
-    infer_seconds: float
-    """In ONNX Runtime."""
 
 
 class Executor:
@@ -46,18 +32,44 @@ class Executor:
         queue_calls: int,
         queue_bytes: int,
     ) -> None:
-        """Run up to `threads` calls at once; let `queue_calls` or `queue_bytes` of input wait."""
+        """Run up to `threads` batches at once; let `queue_calls` or `queue_bytes` of input wait."""
         self._session = session
         self._metrics = metrics
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="run")
         self._threads = threads
-        self._most_calls = threads + queue_calls
+        self._running = 0
+        self._waiting = Waiting()
+        self._flushing = False
+        self._most_rows = warmth.max_batch_size
+        self._most_calls = queue_calls
         self._most_bytes = queue_bytes
         self._calls = 0
         self._bytes = 0
         self._run_seconds: dict[int, float] = {}
-        if warmth.run_seconds is not None:
-            self._learn(warmth.input_bytes, warmth.run_seconds)
+        for input_bytes, seconds in warmth.samples:
+            self._learn(input_bytes, seconds)
+
+    @property
+    def batches(self) -> bool:
+        """Whether calls can share runs."""
+        return self._most_rows > 1
+
+    def submit(self, job: Job) -> None:
+        """Have `job` run as soon as there is room, with those that have arrived meanwhile.
+
+        Raises:
+            InferenceError: OVERLOADED where too much is waiting already.
+        """
+        too_large = self._calls > 0 and self._bytes + job.input_bytes > self._most_bytes
+        if too_large or self._calls >= self._most_calls:
+            message = f"{self._calls} calls with {self._bytes} bytes of input wait already"
+            raise InferenceError(ErrorCode.OVERLOADED, message)
+        self._calls += 1
+        self._bytes += job.input_bytes
+        self._waiting.add(job)
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def is_quick(self, input_bytes: int) -> bool:
         """Whether runs on inputs of about this size (within a factor of 2) take microseconds.
@@ -67,56 +79,59 @@ class Executor:
         seconds = self._run_seconds.get(input_bytes.bit_length(), _QUICK_SECONDS)
         return seconds < _QUICK_SECONDS
 
-    def run_at_once(
-        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str], input_bytes: int
-    ) -> Run:
-        """Run on the calling thread; see `Session.run`."""
-        began = perf_counter()
-        arrays = self._session.run(feeds, outputs)
-        return self._ran(input_bytes, Run(arrays, 0.0, perf_counter() - began))
+    def _flush(self) -> None:
+        """Run what has arrived, as far as there is room."""
+        self._flushing = False
+        while self._waiting and self._running < self._threads:
+            taken = self._waiting.take(self._most_rows)
+            self._calls -= len(taken)
+            self._bytes -= sum([job.input_bytes for job in taken])
+            jobs = [job for job in taken if not job.abandoned]
+            if not jobs:
+                continue
+            input_bytes = sum([job.input_bytes for job in jobs])
+            if self.is_quick(input_bytes):
+                self._ran(jobs, input_bytes, run_together(self._session, jobs))
+            else:
+                self._run_on_thread(jobs, input_bytes)
+        self._metrics.queue_depth.set(self._calls)
 
-    async def run_on_thread(
-        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str], input_bytes: int
-    ) -> Run:
-        """Run on a thread of the pool; cancellation takes a run that has not begun off the queue.
+    def _run_on_thread(self, jobs: list[Job], input_bytes: int) -> None:
+        self._running += 1
+        loop = asyncio.get_running_loop()
 
-        Raises:
-            InferenceError: OVERLOADED where too much is waiting already; and as `Session.run`.
-        """
-        too_large = self._calls > 0 and self._bytes + input_bytes > self._most_bytes
-        if too_large or self._calls >= self._most_calls:
-            message = f"{self._calls} calls with {self._bytes} bytes of input run or wait already"
-            raise InferenceError(ErrorCode.OVERLOADED, message)
-        self._count(1, input_bytes)
-        queued = perf_counter()
+        def ended(running: Future[list[Outcome]]) -> None:
+            loop.call_soon_threadsafe(finish, running)
 
-        def run() -> Run:
-            began = perf_counter()
-            arrays = self._session.run(feeds, outputs)
-            return Run(arrays, began - queued, perf_counter() - began)
+        def finish(running: Future[list[Outcome]]) -> None:
+            self._running -= 1
+            self._ran(jobs, input_bytes, _outcomes(running, len(jobs)))
+            self._flush()
 
-        try:
-            done = await asyncio.get_running_loop().run_in_executor(self._pool, run)
-        finally:
-            self._count(-1, -input_bytes)
-        return self._ran(input_bytes, done)
+        self._pool.submit(run_together, self._session, jobs).add_done_callback(ended)
 
-    def _ran(self, input_bytes: int, run: Run) -> Run:
-        self._metrics.queue_seconds.observe(run.queue_seconds)
-        self._metrics.run_seconds.observe(run.infer_seconds)
-        self._metrics.batch_size.observe(1)
-        self._learn(input_bytes, run.infer_seconds)
-        return run
+    def _ran(self, jobs: list[Job], input_bytes: int, outcomes: Sequence[Outcome]) -> None:
+        metrics = self._metrics
+        first = outcomes[0]
+        if isinstance(first, Run):
+            metrics.run_seconds.observe(first.infer_seconds)
+            metrics.batch_size.observe(sum([job.rows for job in jobs]))
+            self._learn(input_bytes, first.infer_seconds)
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, Run):
+                metrics.queue_seconds.observe(outcome.queue_seconds)
+            if not job.abandoned:
+                job.done(outcome)
 
     def _learn(self, input_bytes: int, seconds: float) -> None:
         size = input_bytes.bit_length()
         mean = self._run_seconds.get(size, seconds)
         self._run_seconds[size] = mean + _NEWEST * (seconds - mean)
 
-    def _count(self, calls: int, input_bytes: int) -> None:
-        self._calls += calls
-        self._bytes += input_bytes
-        self._metrics.queue_depth.set(self._waiting())
 
-    def _waiting(self) -> int:
-        return max(0, self._calls - self._threads)
+def _outcomes(running: Future[list[Outcome]], count: int) -> list[Outcome]:
+    """Return what a thread gave; a fault of ours fails all its calls, but not the server."""
+    try:
+        return running.result()
+    except Exception as error:  # noqa: BLE001 - `run_together` foresees what the model does
+        return [InferenceError(ErrorCode.INTERNAL, f"the run broke: {error}")] * count

@@ -55,10 +55,14 @@ class Settings:
     """Threads that one run may use. None: as many as the process may use CPUs."""
     max_message_bytes: int
     """Largest request, and largest answer."""
+    instances: int
+    """Runs that may go on at once, on threads of their own."""
+    max_batch_size: int
+    """Most rows of a run that calls share. What the model can do is found at load, up to this."""
     queue_calls: int
-    """Calls that may wait for a thread; more are refused with OVERLOADED."""
+    """Calls that may wait for their run; more are refused with OVERLOADED."""
     queue_bytes: int
-    """Bytes of input that may wait for a thread, likewise."""
+    """Bytes of input that may wait, likewise."""
     grace_seconds: float
     """How long calls in flight may go on after SIGTERM."""
     log_level: str
@@ -100,7 +104,9 @@ _OPTIONS: Mapping[str, _Option] = {
     "metrics": _Option(Endpoint.parse, "HOST:PORT of /metrics", "127.0.0.1:0"),
     "threads": _Option(_whole(1), "threads that one run may use (default: the CPUs allowed)"),
     "max_message_bytes": _Option(_whole(1024), "largest request, and answer", str(64 * _MIB)),
-    "queue_calls": _Option(_whole(1), "calls that may wait for a thread", "1024"),
+    "instances": _Option(_whole(1), "runs that may go on at once", "1"),
+    "max_batch_size": _Option(_whole(1), "most rows of a shared run; 1: calls run alone", "256"),
+    "queue_calls": _Option(_whole(1), "calls that may wait for their run", "1024"),
     "queue_bytes": _Option(_whole(1024), "bytes of input that may wait", str(512 * _MIB)),
     "grace_seconds": _Option(_seconds, "time that calls in flight have after SIGTERM", "10"),
     "log_level": _Option(str, "debug, info, warning or error", "info"),

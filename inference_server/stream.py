@@ -6,7 +6,7 @@ import asyncio
 
 import grpc.aio
 
-from inference_server.dataplane import Call, DataPlane
+from inference_server.dataplane import DataPlane
 from inference_server.errors import InferenceError
 from inference_server.lifecycle import Lifecycle
 from protos import open_inference_pb2 as pb
@@ -19,7 +19,6 @@ from protos.status import stream_failure
 class InferenceStream:
     """Reads calls and writes answers until the client is done, is gone, or the server drains.
 
-    Quick calls are answered before the next is read; a slow one gets a task, and reading goes on.
     Nothing is read while an answer is being written: a client that sends and does not listen is
     then stopped by HTTP/2's flow control. What was read is bounded by the executor's queue.
     """
@@ -60,22 +59,16 @@ class InferenceStream:
             if isinstance(request, UnreadableError):
                 await self._write(stream_failure("", ErrorCode.INVALID_REQUEST, str(request)))
                 continue
-            try:
-                call = self._plane.begin(request)
-            except InferenceError as error:
-                await self._write(stream_failure(request.id, error.code, error.message))
-                continue
-            if call.quick:
-                await self._answer(call)
-            else:
-                calls.create_task(self._answer(call))
+            calls.create_task(self._answer(request))
 
-    async def _answer(self, call: Call) -> None:
+    async def _answer(self, request: pb.ModelInferRequest) -> None:
+        call_id = request.id
         try:
-            answer = pb.ModelStreamInferResponse(infer_response=await self._plane.finish(call))
+            response = await self._plane.infer(request)
         except InferenceError as error:
-            answer = stream_failure(call.id, error.code, error.message)
-        await self._write(answer)
+            await self._write(stream_failure(call_id, error.code, error.message))
+        else:
+            await self._write(pb.ModelStreamInferResponse(infer_response=response))
 
     async def _write(self, answer: pb.ModelStreamInferResponse) -> None:
         async with self._writing:  # grpc takes one write at a time

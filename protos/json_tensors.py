@@ -45,7 +45,7 @@ def from_json(
             f"tensor '{tensor}': expected {count} elements for shape {list(shape)}, "
             f"got {array.size}"
         )
-    if array.ndim > 1 and array.shape != tuple(shape):
+    if array.size and array.ndim > 1 and array.shape != tuple(shape):
         raise TensorError(
             f"tensor '{tensor}': data is nested as {list(array.shape)}, shape says {list(shape)}"
         )

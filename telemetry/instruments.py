@@ -21,7 +21,6 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from telemetry.buckets import LATENCY_SECONDS
 
@@ -172,5 +171,5 @@ def _cumulated(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
     running = 0
     for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
         running += count
-        buckets.append((floatToGoString(bound), running))
+        buckets.append(("+Inf" if bound == float("inf") else repr(float(bound)), running))
     return buckets, histogram.total

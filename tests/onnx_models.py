@@ -168,6 +168,13 @@ def external_data(path: Path, location: str = "weights.bin", *, write: bool = Tr
     return _save(path, nodes, inputs, outputs, [tensor])
 
 
+def over_rows(path: Path) -> Path:
+    """`y` = softmax of `x`, FP32 [N, 3], over N: what looks like a batch axis is none."""
+    nodes = [helper.make_node("Softmax", ["x"], ["y"], axis=0)]
+    shape: Shape = ("N", 3)
+    return _save(path, nodes, [_tensor("x", "FP32", shape)], [_tensor("y", "FP32", shape)])
+
+
 def nan_output(path: Path) -> Path:
     """`log` and `reciprocal` of `x`, FP32 [N]: NaN for a negative, -inf and inf for 0."""
     nodes = [

@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
+import pytest
 
+from inference_server.batching import Job, Outcome, Run, key_of
+from inference_server.errors import InferenceError
 from inference_server.execution import Executor
 from inference_server.metrics import ModelMetrics
 from inference_server.runtime.session import Session
 from inference_server.runtime.warmup import Warmth, warm_up
+from protos.errors import ErrorCode
 from telemetry.instruments import Registry
 from tests import onnx_models
 
 
-def executor(session: Session, warmth: Warmth) -> Executor:
-    """Return an executor with one thread."""
-    metrics = ModelMetrics(Registry(), "model", 1)
-    limits = {"threads": 1, "queue_calls": 8, "queue_bytes": 1 << 20}
-    return Executor(session, warmth, metrics, **limits)
+class Bench:
+    """An executor of one model, and its metrics."""
+
+    def __init__(self, session: Session, warmth: Warmth | None = None, *, calls: int = 64) -> None:
+        self.warmth = warm_up(session) if warmth is None else warmth
+        self.metrics = ModelMetrics(Registry(), "model", 1)
+        limits = {"threads": 1, "queue_calls": calls, "queue_bytes": 1 << 20}
+        self.runs = Executor(session, self.warmth, self.metrics, **limits)
+
+    @property
+    def batches(self) -> dict[float, int]:
+        """How many runs had up to that many rows."""
+        sizes = self.metrics.batch_size
+        return {
+            bound: count for bound, count in zip(sizes.bounds, sizes.counts, strict=False) if count
+        }
+
+    def submit(self, output: str, **feeds: np.ndarray) -> asyncio.Future[Outcome]:
+        """Submit a call; return what will hold its outcome."""
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        shared = key_of(feeds, [output]) if self.runs.batches else None
+        job = Job(
+            feeds=feeds,
+            outputs=[output],
+            input_bytes=sum(array.nbytes for array in feeds.values()),
+            key=shared[0] if shared else object(),
+            rows=shared[1] if shared else 1,
+            queued=perf_counter(),
+            done=outcome.set_result,
+        )
+        self.runs.submit(job)
+        return outcome
 
 
 def loaded(build: Callable[[Path], Path], folder: Path) -> Session:
@@ -28,45 +61,114 @@ def loaded(build: Callable[[Path], Path], folder: Path) -> Session:
 
 
 async def test_a_size_that_was_run_in_microseconds_is_quick(tmp_path: Path) -> None:
-    session = loaded(onnx_models.mlp, tmp_path)
-    warmth = warm_up(session)
-    assert warmth.input_bytes == 16
-    runs = executor(session, warmth)
-    assert runs.is_quick(16)
-    assert runs.is_quick(31)
-    rows = np.ones((8, 4), "f4")
-    assert not runs.is_quick(rows.nbytes)
-    threaded = await runs.run_on_thread({"x": rows}, ["y"], rows.nbytes)
-    assert runs.is_quick(rows.nbytes)
-    at_once = runs.run_at_once({"x": rows}, ["y"], rows.nbytes)
+    bench = Bench(loaded(onnx_models.mlp, tmp_path))
+    assert bench.runs.is_quick(16)
+    assert bench.runs.is_quick(31)
+    rows = np.ones((1000, 4), "f4")
+    assert not bench.runs.is_quick(rows.nbytes)
+    threaded = await bench.submit("y", x=rows)
+    assert bench.runs.is_quick(rows.nbytes)
+    at_once = await bench.submit("y", x=rows)
+    assert isinstance(threaded, Run)
+    assert isinstance(at_once, Run)
     np.testing.assert_array_equal(threaded.arrays, at_once.arrays)
-    assert at_once.queue_seconds == 0
     assert at_once.infer_seconds > 0
 
 
 async def test_a_slow_model_is_never_quick(tmp_path: Path) -> None:
-    session = loaded(lambda path: onnx_models.slow_to_run(path, 0.01), tmp_path)
-    warmth = warm_up(session)
-    assert warmth.run_seconds is not None
-    assert not executor(session, warmth).is_quick(warmth.input_bytes)
+    bench = Bench(loaded(lambda path: onnx_models.slow_to_run(path, 0.01), tmp_path))
+    assert not bench.runs.is_quick(bench.warmth.samples[0][0])
 
 
 async def test_a_size_that_turns_slow_leaves_the_loop_and_may_come_back(tmp_path: Path) -> None:
-    session = loaded(onnx_models.fill, tmp_path)
-    runs = executor(session, warm_up(session))
+    bench = Bench(loaded(onnx_models.fill, tmp_path))
     small, large = np.array([1, 1]), np.array([1 << 24, 1])
-    await runs.run_on_thread({"shape": small}, ["y"], small.nbytes)
-    assert runs.is_quick(small.nbytes)
-    runs.run_at_once({"shape": large}, ["y"], large.nbytes)
-    assert not runs.is_quick(small.nbytes)
+    await bench.submit("y", shape=small)
+    assert bench.runs.is_quick(small.nbytes)
+    await bench.submit("y", shape=large)
+    assert not bench.runs.is_quick(small.nbytes)
     for _ in range(40):
-        await runs.run_on_thread({"shape": small}, ["y"], small.nbytes)
-    assert runs.is_quick(small.nbytes)
+        await bench.submit("y", shape=small)
+    assert bench.runs.is_quick(small.nbytes)
 
 
 def test_a_model_that_refuses_made_up_inputs_is_served_all_the_same(tmp_path: Path) -> None:
-    session = loaded(onnx_models.picky, tmp_path)
-    warmth = warm_up(session)
-    assert warmth.run_seconds is None
+    warmth = warm_up(loaded(onnx_models.picky, tmp_path))
+    assert not warmth.samples
     assert warmth.refusal
-    assert not executor(session, warmth).is_quick(warmth.input_bytes)
+    assert warmth.max_batch_size == 1
+
+
+async def test_what_has_arrived_together_runs_together_and_is_split_exactly(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(loaded(onnx_models.mlp, tmp_path))
+    assert bench.warmth.max_batch_size >= 32
+    source = np.random.default_rng(1)
+    inputs = [source.random((rows, 4), np.float32) for rows in (1, 3, 2, 1, 5)]
+    outcomes = await asyncio.gather(*[bench.submit("y", x=rows) for rows in inputs])
+    assert bench.batches == {16: 1}  # 12 rows
+    for rows, outcome in zip(inputs, outcomes, strict=True):
+        alone = await bench.submit("y", x=rows)
+        assert isinstance(outcome, Run)
+        assert isinstance(alone, Run)
+        assert outcome.arrays[0].shape == (len(rows), 3)
+        np.testing.assert_allclose(outcome.arrays[0], alone.arrays[0], rtol=1e-5)
+
+
+async def test_a_lone_call_waits_for_nobody(tmp_path: Path) -> None:
+    bench = Bench(loaded(onnx_models.mlp, tmp_path))
+    for _ in range(5):
+        outcome = await bench.submit("y", x=np.ones((1, 4), "f4"))
+        assert isinstance(outcome, Run)
+        assert outcome.queue_seconds < 0.05
+    assert bench.batches == {1: 5}
+
+
+async def test_only_the_member_at_fault_fails(tmp_path: Path) -> None:
+    session = loaded(onnx_models.fails_at_run, tmp_path)
+    bench = Bench(session)
+    places = [[0, 1], [7], [2], [-3, 0, 1]]
+    outcomes = await asyncio.gather(*[bench.submit("y", index=np.array(place)) for place in places])
+    assert [isinstance(outcome, Run) for outcome in outcomes] == [True, False, True, True]
+    assert isinstance(outcomes[1], InferenceError)
+    assert outcomes[1].code is ErrorCode.INFERENCE_FAILED
+    assert isinstance(outcomes[3], Run)
+    np.testing.assert_array_equal(outcomes[3].arrays[0], [10, 10, 20])
+
+
+async def test_what_arrives_while_a_run_is_busy_is_the_next_batch(tmp_path: Path) -> None:
+    session = loaded(onnx_models.mlp, tmp_path)
+    # Nothing was measured: the first run goes to the thread.
+    bench = Bench(session, Warmth(samples=(), max_batch_size=8))
+    first = bench.submit("y", x=np.ones((1, 4), "f4"))
+    await asyncio.sleep(0)
+    later = [bench.submit("y", x=np.ones((1, 4), "f4")) for _ in range(6)]
+    await asyncio.gather(first, *later)
+    assert bench.batches == {1: 1, 8: 1}
+
+
+async def test_too_much_that_waits_is_refused_at_once(tmp_path: Path) -> None:
+    bench = Bench(loaded(onnx_models.mlp, tmp_path), calls=2)
+    kept = [bench.submit("y", x=np.ones((1, 4), "f4")) for _ in range(2)]
+    with pytest.raises(InferenceError) as refused:
+        bench.submit("y", x=np.ones((1, 4), "f4"))
+    assert refused.value.code is ErrorCode.OVERLOADED
+    await asyncio.gather(*kept)
+    await bench.submit("y", x=np.ones((1, 4), "f4"))
+
+
+@pytest.mark.parametrize(
+    ("build", "batched"),
+    [
+        (onnx_models.mlp, True),
+        (onnx_models.mixed, True),
+        (onnx_models.scalar, False),
+        (onnx_models.fill, False),
+        (onnx_models.over_rows, False),
+    ],
+)
+def test_whether_rows_can_share_a_run_is_found_by_trying(
+    tmp_path: Path, build: Callable[[Path], Path], batched: bool
+) -> None:
+    assert (warm_up(loaded(build, tmp_path)).max_batch_size > 1) is batched

@@ -82,7 +82,7 @@ CASES: dict[str, tuple[list[Spoil], str]] = {
     ),
     "a huge dimension": (
         [lambda r: r.inputs[0].shape.__setitem__(0, 2**62)],
-        "tensor 'number': shape [4611686018427387904, 2] has too many elements",
+        "tensor 'number': shape [4611686018427387904, 2] is too large",
     ),
     "too few bytes": (
         [lambda r: r.raw_input_contents.__setitem__(0, bytes(7))],

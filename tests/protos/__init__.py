@@ -1,0 +1,1 @@
+"""Tests of the contract between the processes: codec, error tables, generated messages."""

@@ -1,0 +1,98 @@
+"""The generated messages: fresh, complete, and at peace with those of others in one process."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from protos import generate
+from protos import open_inference_pb2 as pb
+from protos.service import RPCS, SERVICE
+
+OURS, THEIRS = "protos.open_inference_pb2", "tritonclient.grpc.service_pb2"
+
+EACH_OTHERS_BYTES = """
+import importlib, sys
+first, second = (importlib.import_module(name) for name in sys.argv[1:3])
+ours, theirs = (first, second) if first.__name__.startswith("protos") else (second, first)
+for one, other in ((ours, theirs), (theirs, ours)):
+    request = one.ModelInferRequest(model_name="m", model_version="3", id="i")
+    tensor = request.inputs.add(name="x", datatype="INT8", shape=[2, -1])
+    tensor.contents.int_contents.extend([1, -2])
+    tensor.contents.bytes_contents.append(b"a")
+    request.outputs.add(name="y").parameters["classification"].int64_param = -5
+    request.parameters["flag"].bool_param = True
+    request.parameters["text"].string_param = "t"
+    request.parameters["real"].double_param = 0.5
+    request.parameters["huge"].uint64_param = 2**64 - 1
+    request.raw_input_contents.append(b"raw")
+    read = other.ModelInferRequest.FromString(request.SerializeToString(deterministic=True))
+    assert read.SerializeToString(deterministic=True) == request.SerializeToString(
+        deterministic=True
+    )
+    assert str(read) == str(request)
+    answer = one.ModelStreamInferResponse(error_message="no")
+    answer.infer_response.outputs.add(name="y", datatype="BYTES", shape=[1])
+    answer.infer_response.raw_output_contents.append(b"raw")
+    assert str(other.ModelStreamInferResponse.FromString(answer.SerializeToString())) == str(answer)
+    known = one.ModelMetadataResponse(name="m", versions=["1"], platform="p")
+    known.inputs.add(name="x", datatype="FP32", shape=[-1])
+    assert str(other.ModelMetadataResponse.FromString(known.SerializeToString())) == str(known)
+print("read")
+"""
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run Python; return what it said."""
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("order", [(OURS, THEIRS), (THEIRS, OURS)], ids=["ours first", "theirs"])
+def test_our_messages_and_tritonclients_read_each_others_bytes(order: tuple[str, str]) -> None:
+    ended = run("-W", "error", "-c", EACH_OTHERS_BYTES, *order)
+    assert (ended.stdout, ended.stderr) == ("read\n", "")
+
+
+def test_the_generated_code_is_fresh() -> None:
+    ended = run(generate.__file__, "--check")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_stale_generated_code_is_found_and_named(tmp_path: Path) -> None:
+    for path in (generate.PROTO, generate.MODULE, generate.STUB, Path(generate.__file__)):
+        shutil.copy(path, tmp_path)
+    proto = tmp_path / generate.PROTO.name
+    proto.write_text(proto.read_text() + "message Another { bool more = 1; }\n")
+    script = tmp_path / Path(generate.__file__).name
+    stale = run(script, "--check")
+    assert stale.returncode == 1
+    assert stale.stderr.startswith("open_inference_pb2.py is stale: run `make protos`")
+    assert run(script).returncode == 0
+    assert run(script, "--check").returncode == 0
+
+
+def test_every_method_of_the_service_is_served() -> None:
+    service = pb.POOL.FindServiceByName(SERVICE)
+    described = {
+        method.name: (
+            method.input_type.full_name,
+            method.output_type.full_name,
+            method.client_streaming,
+            method.server_streaming,
+        )
+        for method in service.methods
+    }
+    assert described == {
+        name: (
+            rpc.request.DESCRIPTOR.full_name,
+            rpc.response.DESCRIPTOR.full_name,
+            rpc.streaming,
+            rpc.streaming,
+        )
+        for name, rpc in RPCS.items()
+    }

@@ -1,0 +1,1 @@
+"""Tests of log lines, instruments and their snapshots."""

@@ -1,0 +1,128 @@
+"""Our instruments show what prometheus-client's own would."""
+
+from __future__ import annotations
+
+import math
+
+import prometheus_client as prometheus
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from telemetry.buckets import BATCH_SIZES, LATENCY_SECONDS
+from telemetry.instruments import CONTENT_TYPE, Registry
+
+few = settings(max_examples=40, deadline=None)
+
+AMOUNTS = st.floats(0, 1e6)
+VALUES = st.one_of(st.floats(-10, 200), st.sampled_from([*LATENCY_SECONDS, math.inf]))
+LABELS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+"""Quotes, backslashes and newlines included: exposition has to escape them."""
+
+
+def theirs(registry: prometheus.CollectorRegistry) -> str:
+    """Return prometheus-client's text, without the creation times that it adds."""
+    lines = prometheus.generate_latest(registry).decode().split("\n")
+    return "\n".join(line for line in lines if "_created" not in line)
+
+
+@few
+@given(st.lists(st.tuples(LABELS, AMOUNTS)))
+def test_counters_are_shown_as_prometheus_client_shows_them(
+    observed: list[tuple[str, float]],
+) -> None:
+    ours, registry = Registry(), prometheus.CollectorRegistry()
+    mine = ours.counter("calls_total", 'Calls, "all"\nof them.', ("who",))
+    other = prometheus.Counter("calls_total", 'Calls, "all"\nof them.', ["who"], registry=registry)
+    for who, amount in observed:
+        mine.child(who).add(amount)
+        other.labels(who).inc(amount)
+    assert ours.render().decode() == theirs(registry)
+
+
+@few
+@given(st.lists(st.tuples(LABELS, VALUES)))
+def test_gauges_are_shown_as_prometheus_client_shows_them(
+    observed: list[tuple[str, float]],
+) -> None:
+    ours, registry = Registry(), prometheus.CollectorRegistry()
+    mine = ours.gauge("depth", "Of the queue.", ("who",))
+    other = prometheus.Gauge("depth", "Of the queue.", ["who"], registry=registry)
+    for who, value in observed:
+        mine.child(who).set(value)
+        other.labels(who).set(value)
+    assert ours.render().decode() == theirs(registry)
+
+
+@pytest.mark.parametrize("bounds", [LATENCY_SECONDS, BATCH_SIZES], ids=["latency", "batch"])
+@few
+@given(observed=st.lists(st.tuples(LABELS, VALUES)))
+def test_histograms_are_shown_as_prometheus_client_shows_them(
+    bounds: tuple[float, ...], observed: list[tuple[str, float]]
+) -> None:
+    ours, registry = Registry(), prometheus.CollectorRegistry()
+    mine = ours.histogram("wait_seconds", "Wait.", ("who", "how"), bounds)
+    other = prometheus.Histogram(
+        "wait_seconds", "Wait.", ["who", "how"], buckets=bounds, registry=registry
+    )
+    for who, value in observed:
+        mine.child(who, "fast").observe(value)
+        other.labels(who, "fast").observe(value)
+    assert ours.render().decode() == theirs(registry)
+
+
+def test_a_registry_shows_its_families_in_order_with_their_types() -> None:
+    registry = Registry()
+    registry.counter("a_total", "A.").child().add()
+    registry.gauge("b", "B.").child().set(-2.5)
+    registry.histogram("c_seconds", "C.").child().observe(0.003)
+    families = list(text_string_to_metric_families(registry.render().decode()))
+    assert [(family.name, family.type) for family in families] == [
+        ("a", "counter"),
+        ("b", "gauge"),
+        ("c_seconds", "histogram"),
+    ]
+    assert [(sample.name, sample.value) for sample in families[0].samples] == [("a_total", 1)]
+    assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
+
+
+def test_a_value_on_a_bound_belongs_below_it() -> None:
+    histogram = Registry().histogram("h", "H.", bounds=(1.0, 2.0)).child()
+    for value in (1.0, 1.5, 2.0, 2.5):
+        histogram.observe(value)
+    assert histogram.counts == [1, 2, 1]
+    assert histogram.total == 7.0
+
+
+def test_the_same_labels_are_the_same_instrument() -> None:
+    family = Registry().counter("calls_total", "Calls.", ("who",))
+    family.child("a").add(2)
+    family.child("a").add()
+    assert family.child("a").value == 3
+    assert family.child("b").value == 0
+
+
+def test_a_child_whose_subject_is_gone_is_shown_no_more() -> None:
+    registry = Registry()
+    family = registry.gauge("state", "State.", ("model",))
+    family.child("iris").set(1)
+    family.child("mlp").set(1)
+    family.forget("iris")
+    family.forget("never was")
+    text = registry.render().decode()
+    assert 'model="mlp"' in text
+    assert "iris" not in text
+
+
+def test_a_wrong_number_of_labels_is_refused() -> None:
+    family = Registry().counter("calls_total", "Calls.", ("who", "how"))
+    with pytest.raises(ValueError, match=r"calls has the labels \('who', 'how'\), got \('a',\)"):
+        family.child("a")
+
+
+def test_a_name_is_registered_once() -> None:
+    registry = Registry()
+    registry.counter("calls_total", "Calls.")
+    with pytest.raises(ValueError, match="metric calls is registered already"):
+        registry.counter("calls", "Calls, again.")

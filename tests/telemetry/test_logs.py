@@ -1,0 +1,185 @@
+"""Log lines: one JSON object each, and never an API key in one."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from gateway.auth.keys import mint
+from telemetry.logs import redact
+
+KEY = mint()
+
+PROLOGUE = """
+import logging, sys
+from telemetry import logs
+KEY = sys.argv[1]
+log = logs.logger("before")
+logs.configure("info", process="gateway")
+"""
+
+
+def run(code: str) -> str:
+    """Run code in a process with configured logs; return its stderr."""
+    command = [sys.executable, "-W", "error", "-c", PROLOGUE + code, KEY]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not ended.stdout
+    return ended.stderr
+
+
+def lines(code: str) -> list[dict[str, Any]]:
+    """Return the log lines that code writes."""
+    return [json.loads(line) for line in run(code).splitlines()]
+
+
+def test_a_line_is_an_event_with_its_fields() -> None:
+    (line,) = lines('log.info("run_finished", run_id="r1", seconds=0.5, tags=["a", "ü"])')
+    assert datetime.fromisoformat(line.pop("timestamp")).utcoffset() is not None
+    assert line == {
+        "event": "run_finished",
+        "level": "info",
+        "process": "gateway",
+        "run_id": "r1",
+        "seconds": 0.5,
+        "tags": ["a", "ü"],
+    }
+
+
+def test_lines_below_the_level_are_not_written() -> None:
+    code = """
+log.debug("too quiet")
+logging.getLogger("uvicorn").debug("too quiet")
+log.warning("heard")
+log.bind(model="iris").error("heard", process="inference_server")
+"""
+    assert [
+        (line["event"], line["level"], line["process"], line.get("model")) for line in lines(code)
+    ] == [
+        ("heard", "warning", "gateway", None),
+        ("heard", "error", "inference_server", "iris"),
+    ]
+
+
+def test_libraries_lines_take_the_same_way() -> None:
+    code = 'logging.getLogger("uvicorn.error").warning("%s of %d", "one", 2, extra={"x": 1})'
+    (line,) = lines(code)
+    assert {"event", "level", "timestamp", "process"} == set(line)
+    assert (line["event"], line["level"]) == ("one of 2", "warning")
+
+
+def test_what_json_cannot_say_is_said_in_words() -> None:
+    code = 'log.info("odd", path=__import__("pathlib").Path("a"), raw=b"b", kinds={"c"}, no=None)'
+    (line,) = lines(code)
+    assert "a" in line["path"]
+    assert "b" in line["raw"]
+    assert "c" in line["kinds"]
+    assert line["no"] is None
+
+
+def test_a_traceback_is_one_line_with_its_cause() -> None:
+    code = """
+try:
+    try:
+        1 / 0
+    except ZeroDivisionError as error:
+        raise RuntimeError("second") from error
+except RuntimeError as error:
+    log.error("failed", exc_info=error)
+    log.exception("failed")
+    logging.getLogger("alembic").exception("failed")
+"""
+    found = lines(code)
+    assert len(found) == 3
+    for line in found:
+        assert line["level"] == "error"
+        assert "ZeroDivisionError: division by zero" in line["exception"]
+        assert "RuntimeError: second" in line["exception"]
+
+
+KEY_EVERYWHERE = {
+    "in a field": 'log.info("e", key=KEY)',
+    "in the event": 'log.info(f"bad key {KEY}")',
+    "in an argument": 'log.info("bad key %s", KEY)',
+    "nested": 'log.info("e", headers={"a": [("x-api-key", KEY), {"deep": (KEY,)}]})',
+    "as a name": 'log.info("e", used={KEY: 1}, **{KEY: 1})',
+    "in bytes": 'log.info("e", header=KEY.encode(), raw=[b"X-API-Key: " + KEY.encode()])',
+    "in a set": 'log.info("e", keys={KEY}, frozen=frozenset([KEY]))',
+    "in an object": 'log.info("e", error=ValueError(KEY))',
+    "bound": 'log.bind(key=KEY).info("e")',
+    "in a URL": 'log.info("e", url=f"/run?key={KEY}&x=1", quoted=f"key%3D{KEY}%20")',
+    "after a line's end": 'log.info("e", text=f"a\\n{KEY}\\r\\n\\t{KEY}")',
+    "in a word": 'log.info("e", text=f"prefix{KEY}suffix", twice=KEY + KEY)',
+    "in quotes": 'log.info("e", text=repr(repr({"a": KEY})))',
+    "of a library": 'logging.getLogger("uvicorn").info("key %s", KEY)',
+    "in a library's dict": 'logging.getLogger("uvicorn").info({"key": KEY})',
+    "in an exception": """
+try:
+    raise ValueError(f"bad {KEY}")
+except ValueError as error:
+    log.exception("e")
+    log.error("e", exc_info=error, error=error)
+    logging.getLogger("sqlalchemy").exception("e %r", error)
+""",
+    "in a traceback": """
+namespace = {}
+exec(compile("def check(key):\\n    raise KeyError(key)", KEY + ".py", "exec"), namespace)
+try:
+    namespace["check"]({"nested": KEY})
+except KeyError as error:
+    error.add_note("the key was " + KEY)
+    log.exception("e")
+    logging.getLogger("grpc").exception("e")
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def written() -> Mapping[str, str]:
+    """What each of KEY_EVERYWHERE writes; one process for all."""
+    parts = [
+        f"sys.stderr.write({name + chr(10)!r})\n{code}" for name, code in KEY_EVERYWHERE.items()
+    ]
+    rest = run("\n".join(parts))
+    found = {}
+    for name in reversed(KEY_EVERYWHERE):
+        rest, _, found[name] = rest.rpartition(f"{name}\n")
+    return found
+
+
+@pytest.mark.parametrize("place", KEY_EVERYWHERE)
+def test_no_key_is_ever_written(place: str, written: Mapping[str, str]) -> None:
+    assert "sk-********" in written[place]
+    assert KEY[3:15] not in written[place]
+    assert all(json.loads(line)["level"] for line in written[place].splitlines())
+
+
+def test_no_key_is_written_on_a_terminal() -> None:
+    screen, terminal = pty.openpty()
+    code = 'log.info("e", key=KEY, error=ValueError(KEY))\nlog.info(f"key {KEY}")'
+    command = [sys.executable, "-c", PROLOGUE + code, KEY]
+    subprocess.run(command, stderr=terminal, check=True)
+    shown = os.read(screen, 65536).decode()
+    os.close(terminal)
+    os.close(screen)
+    assert "sk-********" in shown
+    assert KEY[3:15] not in shown
+
+
+@pytest.mark.parametrize("text", ["sk-EuT64abc", "'sk-proj-a_b-c1234'", "\\nsk-12345678"])
+def test_the_beginning_of_a_key_is_hidden_as_well(text: str) -> None:
+    assert "sk-********" in redact(text)
+    assert "1234" not in redact(text)
+    assert "EuT64" not in redact(text)
+
+
+@pytest.mark.parametrize("text", ["risk-assessment", "disk-usage-model-v2", "sk-", "ask-anything"])
+def test_words_that_only_end_like_a_key_begins_are_left_alone(text: str) -> None:
+    assert redact(text) == text

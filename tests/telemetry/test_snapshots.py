@@ -1,0 +1,154 @@
+"""One /metrics for several processes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from telemetry.instruments import Registry, render
+from telemetry.snapshots import SharedRegistry
+
+SIBLING = """
+import sys
+from pathlib import Path
+from tests.telemetry.test_snapshots import Numbers
+numbers = Numbers(Path(sys.argv[1]), sys.argv[2])
+for line in sys.stdin:
+    kind, label, amount = line.split()
+    (numbers.call if kind == "call" else numbers.wait)(label, float(amount))
+    numbers.shared.publish()
+    print("published", flush=True)
+"""
+
+
+class Numbers:
+    """What each of the processes counts."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        registry = Registry()
+        self._calls = registry.counter("calls_total", "Calls.", ("who",))
+        self._waits = registry.histogram("wait_seconds", "Wait.", ("who",), (0.1, 1.0))
+        self.shared = SharedRegistry(registry, folder, name)
+
+    def call(self, who: str, amount: float) -> None:
+        """Count calls."""
+        self._calls.child(who).add(amount)
+
+    def wait(self, who: str, seconds: float) -> None:
+        """Count a wait."""
+        self._waits.child(who).observe(seconds)
+
+    def shown(self) -> dict[tuple[str, ...], float]:
+        """Return what a scrape of this process shows."""
+        families = text_string_to_metric_families(render([self.shared]).decode())
+        return {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+
+class Sibling:
+    """Another process with the same numbers."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SIBLING, str(folder), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def count(self, *lines: str) -> None:
+        """Have it count, and publish each time; return when it has."""
+        assert self.process.stdin
+        assert self.process.stdout
+        for line in lines:
+            self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        for _ in lines:
+            assert self.process.stdout.readline() == "published\n"
+
+
+@contextmanager
+def siblings(folder: Path, *names: str) -> Iterator[list[Sibling]]:
+    """Run other processes."""
+    with ExitStack() as stack:
+        started = [Sibling(folder, name) for name in names]
+        for sibling in started:
+            stack.enter_context(sibling.process)
+            stack.callback(sibling.process.kill)
+        yield started
+
+
+def test_a_scrape_shows_the_sum_of_all_processes_dead_ones_too(tmp_path: Path) -> None:
+    numbers = Numbers(tmp_path / "metrics", "mine")
+    numbers.call("a", 1)
+    numbers.shared.publish()
+    numbers.call("a", 1)
+    with siblings(tmp_path / "metrics", "second", "third") as (second, third):
+        second.count("call a 10", "call b 5", "wait a 0.05", "wait a 0.5")
+        third.count("call a 100", "wait a 3", "wait a 0.07")
+        alive = numbers.shown()
+        second.process.send_signal(signal.SIGKILL)
+        second.process.wait()
+    numbers.call("c", 7)
+    assert alive == {
+        ("calls_total", "a"): 112,
+        ("calls_total", "b"): 5,
+        ("wait_seconds_bucket", "0.1", "a"): 2,
+        ("wait_seconds_bucket", "1.0", "a"): 3,
+        ("wait_seconds_bucket", "+Inf", "a"): 4,
+        ("wait_seconds_count", "a"): 4,
+        ("wait_seconds_sum", "a"): pytest.approx(3.62),
+    }
+    assert numbers.shown() == alive | {("calls_total", "c"): 7}
+
+
+def test_a_new_process_of_an_old_name_begins_where_the_folder_is_empty(tmp_path: Path) -> None:
+    old = Numbers(tmp_path, "gateway-1")
+    old.call("a", 5)
+    old.shared.publish()
+    assert Numbers(tmp_path, "gateway-2").shown() == {("calls_total", "a"): 5}
+    assert Numbers(tmp_path, "gateway-1").shown() == {}
+
+
+def test_no_counter_falls_while_others_publish(tmp_path: Path) -> None:
+    numbers, writer = Numbers(tmp_path, "reader"), Numbers(tmp_path, "writer")
+    done = threading.Event()
+
+    def publish() -> None:
+        for _ in range(300):
+            writer.call("a", 1)
+            writer.wait("a", 0.5)
+            writer.shared.publish()
+        done.set()
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    before = 0.0
+    while not done.is_set():
+        now = numbers.shown().get(("calls_total", "a"), 0.0)
+        assert now >= before
+        before = now
+    thread.join()
+    assert numbers.shown()["calls_total", "a"] == 300
+    assert [path.name for path in tmp_path.iterdir()] == ["writer.json"]
+
+
+def test_a_scrape_leaves_the_processs_own_numbers_as_they_are(tmp_path: Path) -> None:
+    numbers, other = Numbers(tmp_path, "mine"), Numbers(tmp_path, "other")
+    for each in (numbers, other):
+        each.call("a", 1)
+        each.wait("a", 0.5)
+        each.shared.publish()
+    assert numbers.shown() == numbers.shown()
+    assert numbers.shown() == other.shown()
