@@ -1,7 +1,7 @@
 # Everything a person types. `make` alone lists it.
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := slipstream gateway inference_server model_store protos telemetry
+PACKAGES := slipstream gateway inference_server model_store protos telemetry transport
 STAMPS := .venv/.stamps
 
 .DEFAULT_GOAL := help

@@ -6,50 +6,53 @@ from collections.abc import Sequence
 
 from gateway.upstream.servers import Servers, ServerStatus
 
+Key = tuple[str, int]
+
 
 class Readiness:
     """Ready once every inference server that was wanted at the start has settled.
 
-    Settled is ready or failed, and where there are any, one must be ready. From then on a model
-    that is loaded, reloaded or lost changes only its own readiness: no other call suffers.
+    Settled is ready, failed, or not wanted any more; where all have failed, we are not ready. A
+    model that is loaded, reloaded or lost later changes only its own readiness: no other call
+    suffers.
     """
 
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
-        self._settled: set[tuple[str, int]] = set()
-        self._began = False
+        self._starting: set[Key] | None = None
+        self._useful = False
+        """Whether one of them has been ready."""
 
     def fleet_known(self) -> None:
-        """Begin to watch the servers that are wanted: the fleet has been read."""
-        self._began = True
+        """Take note of the servers that are wanted now, at the start."""
+        wanted = [status for status in self._servers.statuses() if status.wanted]
+        self._starting = {_key(status) for status in wanted}
 
     def reasons(self) -> Sequence[str]:
         """Return why calls should not come yet; nothing means ready."""
-        if not self._began:
+        if self._starting is None:
             return ["starting: the inference servers are not known yet"]
-        if self._settled is _ALWAYS:
+        if not self._starting:
             return []
-        reasons = self._waiting()
-        if not reasons:
-            self._settled = _ALWAYS
-        return reasons
-
-    def _waiting(self) -> list[str]:
-        wanted = [status for status in self._servers.statuses() if status.wanted]
-        ready = [status for status in wanted if self._is_ready(status)]
-        self._settled |= {(status.model, status.version) for status in ready}
-        waiting = [
-            f"inference server {status.title}: {status.phase or status.state}"
-            for status in wanted
-            if (status.model, status.version) not in self._settled and status.state != "failed"
-        ]
-        if wanted and not ready and not waiting:
-            waiting = [f"inference server {status.title}: {status.reason}" for status in wanted]
-        return waiting
-
-    def _is_ready(self, status: ServerStatus) -> bool:
-        return self._servers.is_ready(status.model, status.version)
+        statuses = {_key(status): status for status in self._servers.statuses() if status.wanted}
+        ready = {key for key in self._starting if self._servers.is_ready(*key)}
+        self._useful = self._useful or bool(ready)
+        self._starting = {key for key in self._starting - ready if key in statuses}
+        waiting = [statuses[key] for key in sorted(self._starting)]
+        if self._useful:
+            waiting = [status for status in waiting if status.state != "failed"]
+        return [f"inference server {status.title}: {_why(status)}" for status in waiting]
 
 
-_ALWAYS: set[tuple[str, int]] = set()
-"""Marks that the start is over."""
+def _key(status: ServerStatus) -> Key:
+    return status.model, status.version
+
+
+def _why(status: ServerStatus) -> str:
+    match status.state:
+        case "failed":
+            return f"failed: {status.reason or 'for an unknown reason'}"
+        case "ready":
+            return "being connected"
+        case _:
+            return status.phase or status.state

@@ -94,8 +94,7 @@ class DataPlane:
             return await answer
         except asyncio.CancelledError:
             if job is not None:
-                job.abandoned = True
-            self._metrics.answered(ErrorCode.CANCELLED)
+                self.abandon(job)
             raise
 
     def start(self, request: pb.ModelInferRequest, done: Answered) -> Job | None:
@@ -103,8 +102,8 @@ class DataPlane:
 
         The answer is an InferenceError: NOT_FOUND for another model, INVALID_TENSOR for what does
         not fit, NOT_IMPLEMENTED for what is not offered, OVERLOADED where too much waits already,
-        INFERENCE_FAILED, and the lifecycle's reasons. A job that is given back may be abandoned;
-        `done` is not called then.
+        INFERENCE_FAILED, and the lifecycle's reasons. A job that is given back may be handed to
+        `abandon`; `done` is not called then.
         """
         try:
             model = self._served(request.model_name, request.model_version)
@@ -114,6 +113,11 @@ class DataPlane:
             done(self._refused(error))
             return None
         return job
+
+    def abandon(self, job: Job) -> None:
+        """Take note that nobody waits for `job` any more."""
+        job.abandoned = True
+        self._metrics.answered(ErrorCode.CANCELLED)
 
     def _job(self, model: _Model, request: pb.ModelInferRequest, done: Answered) -> Job:
         feeds = model.reader.read(request)

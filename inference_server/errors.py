@@ -27,12 +27,6 @@ class InferenceError(Exception):
         self.message = line
 
 
-def told(error: Exception) -> tuple[ErrorCode, str]:
-    """Return the code and the message that a caller is told of `error`."""
-    refusal = translated(error)
-    return refusal.code, refusal.message
-
-
 def translated(error: Exception) -> InferenceError:
     """Return `error` as the caller shall see it; one that we did not foresee is logged instead."""
     match error:

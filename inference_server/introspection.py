@@ -2,77 +2,148 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-import grpc
-import grpc.aio
 from google.protobuf.descriptor_pool import DescriptorPool
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from google.protobuf.message import DecodeError, Message
+from grpc_health.v1 import health_pb2
 
 from inference_server.lifecycle import Lifecycle, State
 from protos import open_inference_pb2 as pb
-from protos.service import SERVICE, Context
+from protos.methods import SERVICE
+from transport import Router, RpcError, StatusCode, StreamCall, UnaryCall
 
-_SERVICES = (health.OVERALL_HEALTH, SERVICE)
+HEALTH = "grpc.health.v1.Health"
+REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+_SERVICES = ("", SERVICE)
 _Status = health_pb2.HealthCheckResponse
 
+Request = TypeVar("Request", bound=Message)
 
-class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # published without types
-    """Shows the lifecycle as grpc.health.v1 does: SERVING while calls are taken, else NOT_SERVING.
 
-    grpc's own servicer loses its other watchers when one leaves, and lets a watcher that does not
-    read hold up every change.
-    """
+class Health:
+    """Shows the lifecycle as grpc.health.v1 does: SERVING while calls are taken, else not."""
 
     def __init__(self, lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
-        self._moved = asyncio.Event()
-        lifecycle.on_move(self._wake)
+        self._watches: set[_Watch] = set()
+        lifecycle.on_move(self._moved)
 
-    async def Check(  # noqa: N802 - the protocol's name, as below
-        self, request: health_pb2.HealthCheckRequest, context: Context
-    ) -> health_pb2.HealthCheckResponse:
-        """Return the status now."""
+    def add_to(self, router: Router) -> None:
+        """Let `router` know the two methods."""
+        router.unary(f"/{HEALTH}/Check", self._check)
+        router.stream(f"/{HEALTH}/Watch", self._watch)
+
+    def status(self, service: str) -> int:
+        """Return the status of a service now."""
+        if service not in _SERVICES:
+            return int(_Status.SERVICE_UNKNOWN)
+        ready = self._lifecycle.state is State.READY
+        return int(_Status.SERVING if ready else _Status.NOT_SERVING)
+
+    def _check(self, raw: bytes, _call: UnaryCall) -> bytes:
+        request = _read(health_pb2.HealthCheckRequest, raw)
         if request.service not in _SERVICES:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such service")
-        return _status(request.service, self._lifecycle.state)
+            raise RpcError(StatusCode.NOT_FOUND, "there is no such service")
+        return _answer(self.status(request.service))
 
-    async def Watch(  # noqa: N802
-        self, request: health_pb2.HealthCheckRequest, context: Context
-    ) -> None:
-        """Send the status now and at each change, until the server drains."""
-        last = None
-        while True:
-            moved, state = self._moved, self._lifecycle.state
-            status = _status(request.service, state)
-            if status != last:
-                await context.write(status)
-                last = status
-            if state is State.DRAINING:
-                return
-            await moved.wait()
+    def _watch(self, call: StreamCall) -> _Watch:
+        watch = _Watch(self, call, self._watches.discard)
+        self._watches.add(watch)
+        return watch
 
-    def _wake(self) -> None:
-        moved, self._moved = self._moved, asyncio.Event()
-        moved.set()
+    def _moved(self) -> None:
+        draining = self._lifecycle.state is State.DRAINING
+        for watch in list(self._watches):
+            watch.tell(last=draining)
 
 
-def _status(service: str, state: State) -> health_pb2.HealthCheckResponse:
-    if service not in _SERVICES:
-        return _Status(status=_Status.SERVICE_UNKNOWN)
-    return _Status(status=_Status.SERVING if state is State.READY else _Status.NOT_SERVING)
+class _Watch:
+    """One call of Watch: the status at first, and at each change, until the server drains."""
+
+    def __init__(self, health: Health, call: StreamCall, on_end: Callable[[_Watch], None]) -> None:
+        self._health = health
+        self._call = call
+        self._on_end = on_end
+        self._service: str | None = None
+        self._told: int | None = None
+
+    def messages(self, messages: list[bytes]) -> None:
+        """Take the one request."""
+        self._service = _read(health_pb2.HealthCheckRequest, messages[0]).service
+        self.tell()
+
+    def half_closed(self) -> None:
+        """Go on: the answers are what the client waits for."""
+
+    def cancelled(self) -> None:
+        """Forget the client."""
+        self._on_end(self)
+
+    def tell(self, *, last: bool = False) -> None:
+        """Send the status, if it is news."""
+        if self._service is not None:
+            status = self._health.status(self._service)
+            if status != self._told:
+                self._told = status
+                self._call.send(_answer(status))
+        if last:
+            self._on_end(self)
+            self._call.finish()
 
 
-def add_introspection(server: grpc.aio.Server, lifecycle: Lifecycle) -> None:
-    """Have `server` answer for its health, and for its services and their messages.
+class Reflection:
+    """One call of the reflection service.
 
-    Reflection gets a pool of its own: the protocol's messages are not in protobuf's default one
-    (see `protos/generate.py`).
+    grpc's own implementation answers; it and grpc are imported when somebody first asks, since
+    nothing else in this process needs them. It gets a pool of its own: the protocol's messages are
+    not in protobuf's default one (see `protos/generate.py`).
     """
-    health_pb2_grpc.add_HealthServicer_to_server(Health(lifecycle), server)
+
+    def __init__(self, call: StreamCall) -> None:
+        self._call = call
+        # Any: grpc-reflection is published without types
+        self._servicer: Any = _reflection_servicer()
+
+    def messages(self, messages: list[bytes]) -> None:
+        """Answer each question."""
+        from grpc_reflection.v1alpha import reflection_pb2  # noqa: PLC0415 - see the class
+
+        questions = [_read(reflection_pb2.ServerReflectionRequest, raw) for raw in messages]
+        for answer in self._servicer.ServerReflectionInfo(iter(questions), None):
+            self._call.send(answer.SerializeToString())
+
+    def half_closed(self) -> None:
+        """End: every question is answered."""
+        self._call.finish()
+
+    def cancelled(self) -> None:
+        """Nothing is kept."""
+
+
+def add_introspection(router: Router, lifecycle: Lifecycle) -> None:
+    """Let `router` answer for the server's health, and for its services and their messages."""
+    Health(lifecycle).add_to(router)
+    router.stream(f"/{REFLECTION}/ServerReflectionInfo", Reflection)
+
+
+def _reflection_servicer() -> Any:
+    from grpc_reflection.v1alpha import reflection  # noqa: PLC0415 - see Reflection
+
     pool = DescriptorPool()
     for file in (pb.DESCRIPTOR, health_pb2.DESCRIPTOR):
         pool.AddSerializedFile(file.serialized_pb)
-    names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server, pool=pool)
+    return reflection.ReflectionServicer((SERVICE, HEALTH, REFLECTION), pool=pool)
+
+
+def _read(kind: type[Request], raw: bytes) -> Request:
+    try:
+        return kind.FromString(raw)
+    except DecodeError:
+        raise RpcError(StatusCode.INVALID_ARGUMENT, "the request is no such message") from None
+
+
+def _answer(status: int) -> bytes:
+    answer: bytes = _Status(status=status).SerializeToString()
+    return answer

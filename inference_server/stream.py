@@ -3,73 +3,111 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-import grpc.aio
+from google.protobuf.message import DecodeError
 
+from inference_server.batching import Job
 from inference_server.dataplane import DataPlane
 from inference_server.errors import InferenceError
 from inference_server.lifecycle import Lifecycle
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.interception import UnreadableError
-from protos.service import Context
-from protos.status import stream_failure
+from protos.status import CODE_KEY, GRPC_STATUS, stream_failure
+from transport import StatusCode, StreamCall
+
+_MOST_QUEUED_BYTES = 8 * 1024 * 1024
+"""Of answers that the client has not taken: beyond it, no more of its calls are read."""
 
 
 class InferenceStream:
-    """Reads calls and writes answers until the client is done, is gone, or the server drains.
+    """Starts each call as it arrives, and sends each answer as it is there.
 
-    Nothing is read while an answer is being written: a client that sends and does not listen is
-    then stopped by HTTP/2's flow control. What was read is bounded by the executor's queue.
+    All that arrived in one read is started before any of it runs, so that it can share a run. What
+    waits is bounded by the executor's queue, and for a client that does not listen by `pause`.
     """
 
-    def __init__(self, plane: DataPlane, lifecycle: Lifecycle, context: Context) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        lifecycle: Lifecycle,
+        call: StreamCall,
+        on_end: Callable[[InferenceStream], None],
+    ) -> None:
         self._plane = plane
         self._lifecycle = lifecycle
-        self._context = context
-        self._writing = asyncio.Lock()
-        self._reader: asyncio.Task[None] | None = None
-        self._reading = False
-        self._closing = False
+        self._call = call
+        self._on_end = on_end
+        self._jobs: dict[int, Job] = {}
+        self._numbers = 0
+        self._ending = False
+        self._resuming: asyncio.Task[None] | None = None
 
-    async def serve(self) -> None:
-        """Answer calls. Return when the client is done, raise SHUTTING_DOWN when we are."""
-        async with asyncio.TaskGroup() as calls:
-            self._reader = calls.create_task(self._read(calls))
-        if self._closing:
-            self._lifecycle.check_ready()
+    def messages(self, messages: list[bytes]) -> None:
+        """Start the calls that arrived in one read."""
+        for raw in messages:
+            try:
+                request = pb.ModelInferRequest.FromString(raw)
+            except DecodeError:
+                message = f"the {len(raw)} bytes of the request are no message of this method"
+                self._call.send(
+                    stream_failure("", ErrorCode.INVALID_REQUEST, message).SerializeToString()
+                )
+                continue
+            self._start(request)
+
+    def half_closed(self) -> None:
+        """End when everything is answered: no more calls will come."""
+        self._ending = True
+        self._end_if_done()
+
+    def cancelled(self) -> None:
+        """Forget the calls: nobody waits for their answers."""
+        for job in self._jobs.values():
+            self._plane.abandon(job)
+        self._jobs.clear()
+        self._on_end(self)
 
     def close(self) -> None:
-        """Read no further; `serve` returns when every call that was read has its answer."""
-        self._closing = True
-        if self._reader and self._reading:
-            self._reader.cancel()
+        """End when everything is answered: we are shutting down, and new calls are refused."""
+        self.half_closed()
 
-    async def _read(self, calls: asyncio.TaskGroup) -> None:
-        while True:
-            async with self._writing:
-                pass
-            if self._closing:
-                return
-            self._reading = True
-            request = await self._context.read()
-            self._reading = False
-            if request is grpc.aio.EOF:
-                return
-            if isinstance(request, UnreadableError):
-                await self._write(stream_failure("", ErrorCode.INVALID_REQUEST, str(request)))
-                continue
-            calls.create_task(self._answer(request))
+    def _start(self, request: pb.ModelInferRequest) -> None:
+        self._numbers += 1
+        number, call_id = self._numbers, request.id
 
-    async def _answer(self, request: pb.ModelInferRequest) -> None:
-        call_id = request.id
+        def answered(result: pb.ModelInferResponse | InferenceError) -> None:
+            self._jobs.pop(number, None)
+            if isinstance(result, InferenceError):
+                answer = stream_failure(call_id, result.code, result.message)
+            else:
+                answer = pb.ModelStreamInferResponse(infer_response=result)
+            self._send(answer.SerializeToString())
+            if self._ending:
+                self._end_if_done()
+
+        job = self._plane.start(request, answered)
+        if job is not None:
+            self._jobs[number] = job
+
+    def _send(self, message: bytes) -> None:
+        if self._call.send(message) > _MOST_QUEUED_BYTES and self._resuming is None:
+            self._call.pause()
+            self._resuming = asyncio.get_running_loop().create_task(self._resume())
+
+    async def _resume(self) -> None:
+        await self._call.flushed()
+        self._resuming = None
+        self._call.resume()
+
+    def _end_if_done(self) -> None:
+        if self._jobs:
+            return
+        self._on_end(self)
         try:
-            response = await self._plane.infer(request)
+            self._lifecycle.check_ready()
         except InferenceError as error:
-            await self._write(stream_failure(call_id, error.code, error.message))
+            status = StatusCode[GRPC_STATUS[error.code]]
+            self._call.finish(status, error.message, ((CODE_KEY, error.code.value),))
         else:
-            await self._write(pb.ModelStreamInferResponse(infer_response=response))
-
-    async def _write(self, answer: pb.ModelStreamInferResponse) -> None:
-        async with self._writing:  # grpc takes one write at a time
-            await self._context.write(answer)
+            self._call.finish()

@@ -1,4 +1,4 @@
-"""The RPCs of `inference.GRPCInferenceService`, for servers and for clients.
+"""The protocol's service on stock grpc.aio: for the front door, and for clients.
 
 grpc's generated stubs would look the message classes up in protobuf's default pool; this is the
 same for ours (see `generate.py`).
@@ -6,37 +6,14 @@ same for ours (see `generate.py`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Protocol
 
 import grpc
 import grpc.aio
-from google.protobuf.message import Message
 
 from protos import open_inference_pb2 as pb
-
-SERVICE = "inference.GRPCInferenceService"
-
-
-@dataclass(frozen=True, slots=True)
-class Rpc:
-    """One method: what goes in, what comes out, and whether both are streams."""
-
-    request: type[Message]
-    response: type[Message]
-    streaming: bool = False
-
-
-RPCS: Mapping[str, Rpc] = {
-    "ServerLive": Rpc(pb.ServerLiveRequest, pb.ServerLiveResponse),
-    "ServerReady": Rpc(pb.ServerReadyRequest, pb.ServerReadyResponse),
-    "ModelReady": Rpc(pb.ModelReadyRequest, pb.ModelReadyResponse),
-    "ServerMetadata": Rpc(pb.ServerMetadataRequest, pb.ServerMetadataResponse),
-    "ModelMetadata": Rpc(pb.ModelMetadataRequest, pb.ModelMetadataResponse),
-    "ModelInfer": Rpc(pb.ModelInferRequest, pb.ModelInferResponse),
-    "ModelStreamInfer": Rpc(pb.ModelInferRequest, pb.ModelStreamInferResponse, streaming=True),
-}
+from protos.methods import RPCS, SERVICE, path_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -100,7 +77,7 @@ class InferenceStub:
         for name, rpc in RPCS.items():
             connect = channel.stream_stream if rpc.streaming else channel.unary_unary
             callable_ = connect(
-                f"/{SERVICE}/{name}",
+                path_of(name),
                 request_serializer=rpc.request.SerializeToString,
                 response_deserializer=rpc.response.FromString,
             )

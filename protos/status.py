@@ -1,4 +1,4 @@
-"""Error codes as gRPC statuses, the one table; and how a code travels beside its status.
+"""Error codes as gRPC statuses, by name, the one table; and how a code travels beside its status.
 
 A unary answer carries the code in the trailing metadata `slipstream-code`. On ModelStreamInfer a
 failed call carries it in `infer_response.parameters["slipstream-code"]`. A peer that knows neither
@@ -9,54 +9,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grpc import StatusCode
-
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 
 CODE_KEY = "slipstream-code"
 
-GRPC_STATUS: Mapping[ErrorCode, StatusCode] = {
-    ErrorCode.INVALID_JSON: StatusCode.INVALID_ARGUMENT,
-    ErrorCode.INVALID_REQUEST: StatusCode.INVALID_ARGUMENT,
-    ErrorCode.INVALID_INPUT: StatusCode.INVALID_ARGUMENT,
-    ErrorCode.INVALID_TENSOR: StatusCode.INVALID_ARGUMENT,
-    ErrorCode.VALIDATION_FAILED: StatusCode.INVALID_ARGUMENT,
-    ErrorCode.INVALID_FLOW: StatusCode.INVALID_ARGUMENT,
-    ErrorCode.INVALID_MODEL: StatusCode.INVALID_ARGUMENT,
-    ErrorCode.API_KEY_MISSING: StatusCode.UNAUTHENTICATED,
-    ErrorCode.API_KEY_INVALID: StatusCode.UNAUTHENTICATED,
-    ErrorCode.API_KEY_DEACTIVATED: StatusCode.UNAUTHENTICATED,
-    ErrorCode.API_KEY_FORBIDDEN: StatusCode.PERMISSION_DENIED,
-    ErrorCode.NOT_FOUND: StatusCode.NOT_FOUND,
-    ErrorCode.METHOD_NOT_ALLOWED: StatusCode.UNIMPLEMENTED,
-    ErrorCode.GONE: StatusCode.NOT_FOUND,
-    ErrorCode.CONFLICT: StatusCode.FAILED_PRECONDITION,
-    ErrorCode.NO_ACTIVE_INFERENCE: StatusCode.NOT_FOUND,
-    ErrorCode.PAYLOAD_TOO_LARGE: StatusCode.RESOURCE_EXHAUSTED,
-    ErrorCode.UNSUPPORTED_MEDIA_TYPE: StatusCode.INVALID_ARGUMENT,
-    ErrorCode.OVERLOADED: StatusCode.RESOURCE_EXHAUSTED,
-    ErrorCode.CANCELLED: StatusCode.CANCELLED,
-    ErrorCode.INFERENCE_FAILED: StatusCode.INTERNAL,
-    ErrorCode.INTERNAL: StatusCode.INTERNAL,
-    ErrorCode.NOT_IMPLEMENTED: StatusCode.UNIMPLEMENTED,
-    ErrorCode.GATEWAY_STARTING: StatusCode.UNAVAILABLE,
-    ErrorCode.SHUTTING_DOWN: StatusCode.UNAVAILABLE,
-    ErrorCode.DATABASE_UNAVAILABLE: StatusCode.UNAVAILABLE,
-    ErrorCode.INFERENCE_SERVER_BOOTING: StatusCode.UNAVAILABLE,
-    ErrorCode.INFERENCE_SERVER_FAILED: StatusCode.UNAVAILABLE,
-    ErrorCode.INFERENCE_SERVER_UNAVAILABLE: StatusCode.UNAVAILABLE,
-    ErrorCode.DEADLINE_EXCEEDED: StatusCode.DEADLINE_EXCEEDED,
+GRPC_STATUS: Mapping[ErrorCode, str] = {
+    ErrorCode.INVALID_JSON: "INVALID_ARGUMENT",
+    ErrorCode.INVALID_REQUEST: "INVALID_ARGUMENT",
+    ErrorCode.INVALID_INPUT: "INVALID_ARGUMENT",
+    ErrorCode.INVALID_TENSOR: "INVALID_ARGUMENT",
+    ErrorCode.VALIDATION_FAILED: "INVALID_ARGUMENT",
+    ErrorCode.INVALID_FLOW: "INVALID_ARGUMENT",
+    ErrorCode.INVALID_MODEL: "INVALID_ARGUMENT",
+    ErrorCode.API_KEY_MISSING: "UNAUTHENTICATED",
+    ErrorCode.API_KEY_INVALID: "UNAUTHENTICATED",
+    ErrorCode.API_KEY_DEACTIVATED: "UNAUTHENTICATED",
+    ErrorCode.API_KEY_FORBIDDEN: "PERMISSION_DENIED",
+    ErrorCode.NOT_FOUND: "NOT_FOUND",
+    ErrorCode.METHOD_NOT_ALLOWED: "UNIMPLEMENTED",
+    ErrorCode.GONE: "NOT_FOUND",
+    ErrorCode.CONFLICT: "FAILED_PRECONDITION",
+    ErrorCode.NO_ACTIVE_INFERENCE: "NOT_FOUND",
+    ErrorCode.PAYLOAD_TOO_LARGE: "RESOURCE_EXHAUSTED",
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: "INVALID_ARGUMENT",
+    ErrorCode.OVERLOADED: "RESOURCE_EXHAUSTED",
+    ErrorCode.CANCELLED: "CANCELLED",
+    ErrorCode.INFERENCE_FAILED: "INTERNAL",
+    ErrorCode.INTERNAL: "INTERNAL",
+    ErrorCode.NOT_IMPLEMENTED: "UNIMPLEMENTED",
+    ErrorCode.GATEWAY_STARTING: "UNAVAILABLE",
+    ErrorCode.SHUTTING_DOWN: "UNAVAILABLE",
+    ErrorCode.DATABASE_UNAVAILABLE: "UNAVAILABLE",
+    ErrorCode.INFERENCE_SERVER_BOOTING: "UNAVAILABLE",
+    ErrorCode.INFERENCE_SERVER_FAILED: "UNAVAILABLE",
+    ErrorCode.INFERENCE_SERVER_UNAVAILABLE: "UNAVAILABLE",
+    ErrorCode.DEADLINE_EXCEEDED: "DEADLINE_EXCEEDED",
 }
 
-_CODE_OF_STATUS: Mapping[StatusCode, ErrorCode] = {
-    StatusCode.INVALID_ARGUMENT: ErrorCode.INVALID_TENSOR,
-    StatusCode.NOT_FOUND: ErrorCode.NO_ACTIVE_INFERENCE,
-    StatusCode.RESOURCE_EXHAUSTED: ErrorCode.OVERLOADED,
-    StatusCode.DEADLINE_EXCEEDED: ErrorCode.DEADLINE_EXCEEDED,
-    StatusCode.UNAVAILABLE: ErrorCode.INFERENCE_SERVER_UNAVAILABLE,
-    StatusCode.UNIMPLEMENTED: ErrorCode.NOT_IMPLEMENTED,
-    StatusCode.CANCELLED: ErrorCode.CANCELLED,
+_CODE_OF_STATUS: Mapping[str, ErrorCode] = {
+    "INVALID_ARGUMENT": ErrorCode.INVALID_TENSOR,
+    "NOT_FOUND": ErrorCode.NO_ACTIVE_INFERENCE,
+    "RESOURCE_EXHAUSTED": ErrorCode.OVERLOADED,
+    "DEADLINE_EXCEEDED": ErrorCode.DEADLINE_EXCEEDED,
+    "UNAVAILABLE": ErrorCode.INFERENCE_SERVER_UNAVAILABLE,
+    "UNIMPLEMENTED": ErrorCode.NOT_IMPLEMENTED,
+    "CANCELLED": ErrorCode.CANCELLED,
 }
 
 
@@ -68,7 +66,7 @@ def stream_failure(call_id: str, code: ErrorCode, message: str) -> pb.ModelStrea
     return answer
 
 
-def code_of(status: StatusCode, name: str | None = None) -> ErrorCode:
+def code_of(status: str, name: str | None = None) -> ErrorCode:
     """Return the code that a peer meant: by its name where it sent a known one, else by status."""
     by_status = _CODE_OF_STATUS.get(status, ErrorCode.INFERENCE_FAILED)
     return ErrorCode.known(name) or by_status

@@ -20,8 +20,8 @@ from transport.http2 import (
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
-    ConnectionFault,
     ErrorCode,
+    PeerError,
 )
 
 # A frame's head as three numbers: length and kind in one, flags, stream
@@ -82,7 +82,7 @@ class FrameSplitter:
         """Take the next bytes of the connection and hand on what they complete.
 
         Raises:
-            ConnectionFault: a frame is larger than allowed, or the preface is wrong.
+            PeerError: a frame is larger than allowed, or the preface is wrong.
         """
         if self._held or self._preface:
             data = self._resume(data)
@@ -120,7 +120,7 @@ class FrameSplitter:
         held += data
         if self._preface:
             if not self._preface.startswith(held[: len(PREFACE)]):
-                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "no HTTP/2 client preface")
+                raise PeerError(ErrorCode.PROTOCOL_ERROR, "no HTTP/2 client preface")
             if len(held) < len(PREFACE):
                 return b""
             self._preface = b""
@@ -160,21 +160,21 @@ class FrameSplitter:
             raise self._too_large(head)
         if head & 0xFF != DATA and size > self._max_control_bytes:
             text = f"a control frame of {size} bytes; at most {self._max_control_bytes} are taken"
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, text)
+            raise PeerError(ErrorCode.ENHANCE_YOUR_CALM, text)
 
-    def _too_large(self, head: int) -> ConnectionFault:
+    def _too_large(self, head: int) -> PeerError:
         text = f"a frame of {head >> 8} bytes; SETTINGS_MAX_FRAME_SIZE is {self._max_frame_bytes}"
-        return ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, text)
+        return PeerError(ErrorCode.FRAME_SIZE_ERROR, text)
 
 
 def strip_padding(payload: bytes) -> bytes:
     """Return what a frame with the PADDED flag carries between pad length and padding.
 
     Raises:
-        ConnectionFault: there is more padding than frame.
+        PeerError: there is more padding than frame.
     """
     if not payload or payload[0] >= len(payload):
-        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "padding longer than its frame")
+        raise PeerError(ErrorCode.PROTOCOL_ERROR, "padding longer than its frame")
     return payload[1 : len(payload) - payload[0]]
 
 
@@ -232,11 +232,11 @@ def number(payload: bytes) -> int:
     """Return the 31-bit number that a RST_STREAM or WINDOW_UPDATE frame carries.
 
     Raises:
-        ConnectionFault: the payload is not of 4 bytes.
+        PeerError: the payload is not of 4 bytes.
     """
     if len(payload) != _NUMBER.size:
         text = f"a frame of {len(payload)} bytes where 4 are needed"
-        raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, text)
+        raise PeerError(ErrorCode.FRAME_SIZE_ERROR, text)
     value: int = _NUMBER.unpack(payload)[0]
     return value
 
@@ -245,11 +245,11 @@ def pairs(payload: bytes) -> dict[int, int]:
     """Return what a SETTINGS frame sets; where it sets the same twice, the last one counts.
 
     Raises:
-        ConnectionFault: the payload is not a sequence of 6-byte settings.
+        PeerError: the payload is not a sequence of 6-byte settings.
     """
     if len(payload) % _SETTING.size:
         text = f"a SETTINGS frame of {len(payload)} bytes, not a multiple of 6"
-        raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, text)
+        raise PeerError(ErrorCode.FRAME_SIZE_ERROR, text)
     return dict(_SETTING.iter_unpack(payload))
 
 
@@ -257,11 +257,11 @@ def last_words(payload: bytes) -> tuple[int, int, str]:
     """Return last stream, error code and debug text of a GOAWAY frame.
 
     Raises:
-        ConnectionFault: the payload is shorter than 8 bytes.
+        PeerError: the payload is shorter than 8 bytes.
     """
     if len(payload) < _PAIR.size:
         text = f"a GOAWAY frame of {len(payload)} bytes where 8 are needed"
-        raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, text)
+        raise PeerError(ErrorCode.FRAME_SIZE_ERROR, text)
     last_stream_id, code = _PAIR.unpack_from(payload)
     debug = payload[_PAIR.size :][:512].decode("utf-8", "replace")
     return last_stream_id & _STREAM_MASK, code, debug

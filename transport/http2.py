@@ -66,7 +66,7 @@ class ErrorCode(IntEnum):
     HTTP_1_1_REQUIRED = 0xD
 
 
-class ConnectionFault(Exception):
+class PeerError(Exception):
     """The peer broke the protocol or a limit in a way that costs it the connection.
 
     Args:

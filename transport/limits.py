@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from transport.http2 import ConnectionFault, ErrorCode
+from transport.http2 import ErrorCode, PeerError
 
 _MIB = 2**20
 
@@ -23,7 +23,7 @@ class Limits:
     max_concurrent_streams: int = 1000
     max_header_bytes: int = 16 * 2**10
     """Of one header list, compressed or not."""
-    max_nuisance_per_second: int = 1000
+    max_nuisance_per_second: int = 3000
     """Frames that cost the peer nothing and are of no use: SETTINGS, PING, resets, empty DATA."""
     stream_window: int = 8 * _MIB
     """Bytes that a peer may send on a stream before the application has taken any."""
@@ -55,7 +55,7 @@ class Patience:
         """Count one frame; `what` names the habit.
 
         Raises:
-            ConnectionFault: there were too many within a second.
+            PeerError: there were too many within a second.
         """
         self._count += 1
         if self._count <= self._per_second:
@@ -63,6 +63,6 @@ class Patience:
         now = self._clock()
         if now - self._since < 1.0:
             text = f"more than {self._per_second} useless frames in a second, the last: {what}"
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, text)
+            raise PeerError(ErrorCode.ENHANCE_YOUR_CALM, text)
         self._count = 1
         self._since = now

@@ -11,10 +11,10 @@ from gateway.auth.headers import presented_key
 from gateway.ids import new_id
 from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
+from gateway.oip.interception import UnreadableError
 from gateway.web.faults import as_gateway_error
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.interception import UnreadableError
 from protos.service import Context
 from protos.status import stream_failure
 

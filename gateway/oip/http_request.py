@@ -20,6 +20,7 @@ from protos.json_tensors import from_json
 from protos.tensors import element_count, encode_raw
 
 HEADER_LENGTH = b"inference-header-content-length"
+_MOST_DIGITS = 18
 _NOT_OFFERED = ("classification", "shared_memory_region")
 _RESERVED = frozenset({"binary_data_output", "binary_data", "binary_data_size"})
 
@@ -73,7 +74,7 @@ def _split(body: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
     length = headers.get(HEADER_LENGTH)
     if length is None:
         return body, b""
-    if not length.isdigit() or int(length) > len(body):
+    if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > len(body):
         shown = length.decode("latin-1")[:40]
         raise _invalid(f"Inference-Header-Content-Length: expected 0 to {len(body)}, got '{shown}'")
     return body[: int(length)], body[int(length) :]

@@ -10,11 +10,12 @@ from grpc_reflection.v1alpha import reflection
 
 from gateway.oip.access import ModelAccess
 from gateway.oip.front_door import Doorkeeper, FrontDoor, told
+from gateway.oip.interception import ServiceInterceptor
 from gateway.readiness import Readiness
 from gateway.settings import Settings
 from protos import open_inference_pb2 as pb
-from protos.interception import ServiceInterceptor
-from protos.service import SERVICE, Context, add_inference_service
+from protos.methods import SERVICE
+from protos.service import Context, add_inference_service
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # published without types

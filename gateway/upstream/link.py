@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-
-import grpc
-import grpc.aio
+from contextlib import suppress
 
 from gateway.upstream.predictor import Predictor
 from gateway.upstream.stream import StreamPredictor
 from protos import open_inference_pb2 as pb
-from protos.service import InferenceStub
+from protos.methods import path_of
 from telemetry.logs import logger
+from transport import Connection, Limits, RpcError, connect
 
 _ASK_SECONDS = 0.05
 """Between two questions whether the model is ready; a tiny model boots in 0.2 s."""
 _ANSWER_SECONDS = 5.0
 _DRAIN_LOOK_SECONDS = 0.02
+_ANSWER_BYTES = 2**31 - 1
+"""What a server may send is its own to limit: its answer was computed already."""
 
 log = logger("gateway.upstream")
 
@@ -40,16 +41,6 @@ class Link:
         self.predictor: Predictor | None = None
         self._on_change = on_change
         self._max_message_bytes = max_message_bytes
-        self._options = [
-            # grpc would end the stream, with every call on it: StreamPredictor refuses in time
-            ("grpc.max_send_message_length", -1),
-            ("grpc.max_receive_message_length", -1),
-            # grpc's own back-off grows to two minutes; a restarted server is to be found at once
-            ("grpc.initial_reconnect_backoff_ms", 50),
-            ("grpc.min_reconnect_backoff_ms", 50),
-            ("grpc.max_reconnect_backoff_ms", 500),
-            ("grpc.use_local_subchannel_pool", 1),
-        ]
         self._task = asyncio.create_task(self._keep(), name=f"link to {model} {version}")
 
     async def close(self, grace: float) -> None:
@@ -63,28 +54,37 @@ class Link:
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _keep(self) -> None:
-        async with grpc.aio.insecure_channel(self.address, options=self._options) as channel:
-            stub = InferenceStub(channel)
-            while True:
-                await self._until_ready(stub)
-                predictor = StreamPredictor(stub, max_message_bytes=self._max_message_bytes)
-                self._set(predictor)
-                log.info("inference_server_connected", model=self.model, version=self.version)
+        while True:
+            with suppress(RpcError):  # no server yet, or no longer: ask again
+                connection = await connect(
+                    self.address, limits=Limits(max_message_bytes=_ANSWER_BYTES)
+                )
                 try:
-                    await predictor.serve()
+                    await self._serve(connection)
                 finally:
-                    self._set(None)
-                log.warning("inference_server_lost", model=self.model, version=self.version)
+                    connection.close()
+            await asyncio.sleep(_ASK_SECONDS)
 
-    async def _until_ready(self, stub: InferenceStub) -> None:
+    async def _serve(self, connection: Connection) -> None:
+        """Show the predictor from when the model is ready until its stream ends."""
+        await self._until_ready(connection)
+        predictor = StreamPredictor(connection, max_message_bytes=self._max_message_bytes)
+        self._set(predictor)
+        log.info("inference_server_connected", model=self.model, version=self.version)
+        try:
+            await predictor.ended.wait()
+        finally:
+            self._set(None)
+        log.warning("inference_server_lost", model=self.model, version=self.version)
+
+    async def _until_ready(self, connection: Connection) -> None:
         question = pb.ModelReadyRequest(name=self.model, version=str(self.version))
         while True:
-            try:
-                answer = await stub.ModelReady(question, timeout=_ANSWER_SECONDS)
-                if answer.ready:
-                    return
-            except grpc.aio.AioRpcError as error:
-                log.debug("inference_server_silent", model=self.model, status=error.code().name)
+            raw = await connection.unary(
+                path_of("ModelReady"), question.SerializeToString(), timeout=_ANSWER_SECONDS
+            )
+            if pb.ModelReadyResponse.FromString(raw).ready:
+                return
             await asyncio.sleep(_ASK_SECONDS)
 
     def _set(self, predictor: Predictor | None) -> None:

@@ -23,7 +23,7 @@ class Predictor(Protocol):
 
         Raises:
             GatewayError: what the server said, INFERENCE_SERVER_UNAVAILABLE if the connection
-                broke, DEADLINE_EXCEEDED after `timeout`.
+                broke, DEADLINE_EXCEEDED after `timeout`, OVERLOADED where it takes nothing more.
         """
         ...
 

@@ -65,7 +65,7 @@ class OutputWriter:
         Raises:
             InferenceError: INFERENCE_FAILED where an output has no value, or all are too large.
         """
-        size = sum([array.nbytes for array in arrays if array is not None])
+        size = sum([_size(array) for array in arrays if array is not None])
         if size > self._most_bytes:
             message = f"the answer has {size} bytes, over the limit of {self._most_bytes}"
             raise InferenceError(ErrorCode.INFERENCE_FAILED, message)
@@ -91,6 +91,11 @@ class OutputWriter:
         listed = ", ".join(f"'{known}'" for known in self._all) or "no tensors"
         shown = reprlib.repr(name)
         return TensorError(f"output {shown}: unknown, the model gives {listed}")
+
+
+def _size(array: np.ndarray) -> int:
+    """Return about how many bytes the elements take; of strings, their characters."""
+    return sum(map(len, array.flat)) if array.dtype.hasobject else array.nbytes
 
 
 def _encoded(array: np.ndarray) -> np.ndarray:

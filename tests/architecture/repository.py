@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("slipstream", "gateway", "inference_server", "model_store", "protos", "telemetry")
+PACKAGES = (
+    *("slipstream", "gateway", "inference_server", "model_store"),
+    *("protos", "telemetry", "transport"),
+)
 _FOLDERS = (*PACKAGES, "tests", "docs", "examples", "benchmarks", "requirements", ".ci")
 
 

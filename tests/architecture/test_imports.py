@@ -9,7 +9,7 @@ import pytest
 
 from tests.architecture.repository import ROOT, modules
 
-LEAN = ("inference_server", "model_store", "telemetry", "protos")
+LEAN = ("inference_server", "model_store", "telemetry", "protos", "transport")
 REFUSED = ("fastapi", "starlette", "celery", "sqlalchemy", "gateway", "slipstream")
 DEVELOPERS_ONLY = ("protos.generate",)
 

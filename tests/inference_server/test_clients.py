@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
 
 from protos import open_inference_pb2 as pb
-from protos.service import SERVICE
+from protos.methods import SERVICE
 from tests.inference_server.conftest import Connect, Serve
 from tests.inference_server.process import InferenceProcess
 

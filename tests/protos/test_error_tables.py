@@ -12,8 +12,8 @@ from protos.status import CODE_KEY, GRPC_STATUS, code_of, stream_failure
 
 def test_every_code_has_a_grpc_status() -> None:
     assert set(GRPC_STATUS) == set(ErrorCode)
-    assert grpc.StatusCode.OK not in GRPC_STATUS.values()
-    assert grpc.StatusCode.UNKNOWN not in GRPC_STATUS.values()
+    known = {status.name for status in grpc.StatusCode}
+    assert set(GRPC_STATUS.values()) < known - {"OK", "UNKNOWN"}
 
 
 @pytest.mark.parametrize("table", [HTTP_STATUS, V2_STATUS], ids=["rest", "v2"])
@@ -23,12 +23,7 @@ def test_every_code_has_an_http_status(table: dict[ErrorCode, int]) -> None:
 
 
 def test_what_is_the_callers_fault_on_one_transport_is_so_on_the_other() -> None:
-    ours = {
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.UNIMPLEMENTED,
-    }
+    ours = {"INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED"}
     for code, status in GRPC_STATUS.items():
         if code is not ErrorCode.METHOD_NOT_ALLOWED:  # gRPC has one word for it and for 501
             assert (HTTP_STATUS[code] >= 500) == (status in ours), code
@@ -39,12 +34,11 @@ def test_a_code_that_a_peer_names_is_the_code_it_meant(code: ErrorCode) -> None:
     assert code_of(GRPC_STATUS[code], str(code)) is code
 
 
-@pytest.mark.parametrize("status", [status for status in grpc.StatusCode if status.value[0]])
+@pytest.mark.parametrize("status", [each.name for each in grpc.StatusCode if each.value[0]])
 @pytest.mark.parametrize("name", [None, "", "a_code_of_next_year"])
-def test_a_status_alone_still_gives_a_code(status: grpc.StatusCode, name: str | None) -> None:
+def test_a_status_alone_still_gives_a_code(status: str, name: str | None) -> None:
     code = code_of(status, name)
-    ours = GRPC_STATUS[code]
-    assert ours in (status, grpc.StatusCode.INTERNAL)
+    assert GRPC_STATUS[code] in (status, "INTERNAL")
 
 
 def test_codes_are_words_that_fit_a_header_and_a_path() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from protos import generate
 from protos import open_inference_pb2 as pb
-from protos.service import RPCS, SERVICE
+from protos.methods import RPCS, SERVICE
 
 OURS, THEIRS = "protos.open_inference_pb2", "tritonclient.grpc.service_pb2"
 

@@ -163,7 +163,14 @@ def test_json_that_is_no_string_is_refused(value: object) -> None:
 @pytest.mark.parametrize("name", ["FP32", "INT64", "BOOL", "BYTES"])
 def test_ragged_json_is_refused(name: str) -> None:
     one: object = {"BOOL": True, "BYTES": "a"}.get(name, 1)
-    for value in ([one, [one]], [[one], one], [[one], [one, one]], [[], [one]], [[[]], []]):
+    ragged: list[object] = [
+        [one, [one]],
+        [[one], one],
+        [[one], [one, one]],
+        [[], [one]],
+        [[[]], []],
+    ]
+    for value in ragged:
         assert "rectangular" in json_refused(value, name)
         assert "rectangular" in json_refused(value, name, [2])
 

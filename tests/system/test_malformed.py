@@ -11,7 +11,7 @@ import orjson
 import psutil
 
 from protos import open_inference_pb2 as pb
-from protos.service import SERVICE
+from protos.methods import SERVICE
 from tests.system.installation import Installation, chain
 
 GOOD_JSON = orjson.dumps({"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}})

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from telemetry.buckets import BATCH_SIZES, LATENCY_SECONDS
 from telemetry.instruments import CONTENT_TYPE, Registry
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=25, deadline=None)
 
 AMOUNTS = st.floats(0, 1e6)
 VALUES = st.one_of(st.floats(-10, 200), st.sampled_from([*LATENCY_SECONDS, math.inf]))

@@ -1,4 +1,4 @@
-"""Errors to gRPC statuses, in one place for every method of the protocol and for both servers."""
+"""Errors to gRPC statuses, in one place for every method of the protocol at the front door."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
+from grpc import StatusCode
 
 from protos.errors import ErrorCode
-from protos.service import SERVICE, Context
+from protos.methods import SERVICE
+from protos.service import Context
 from protos.status import CODE_KEY, GRPC_STATUS
 
 _MESSAGE_LENGTH = 1000
@@ -65,7 +67,9 @@ class ServiceInterceptor(grpc.aio.ServerInterceptor):
             except Exception as error:  # noqa: BLE001 - `refuse` knows which are foreseen
                 code, message = self._told(error)
             trailers = ((CODE_KEY, str(code)),)
-            return await context.abort(GRPC_STATUS[code], message[:_MESSAGE_LENGTH], trailers)
+            return await context.abort(
+                StatusCode[GRPC_STATUS[code]], message[:_MESSAGE_LENGTH], trailers
+            )
 
         return answer
 

@@ -1,0 +1,105 @@
+"""The protocol's methods: nothing but translation between messages and the data plane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import metadata
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from inference_server.dataplane import DataPlane
+from inference_server.errors import InferenceError, translated
+from inference_server.lifecycle import Lifecycle
+from inference_server.stream import InferenceStream
+from protos import open_inference_pb2 as pb
+from protos.errors import ErrorCode
+from protos.methods import RPCS, path_of
+from protos.status import CODE_KEY, GRPC_STATUS
+from transport import Call, Router, RpcError, StatusCode, StreamCall, UnaryCall
+
+SERVER_NAME = "slipstream-inference-server"
+
+Request = TypeVar("Request", bound=Message)
+
+
+class Methods:
+    """Answers the protocol's calls, and knows the streams that are open."""
+
+    def __init__(self, plane: DataPlane, lifecycle: Lifecycle) -> None:
+        self._plane = plane
+        self._lifecycle = lifecycle
+        self._streams: set[InferenceStream] = set()
+        self._version = metadata.version("slipstream")
+
+    def add_to(self, router: Router) -> None:
+        """Let `router` know the methods."""
+        plane = self._plane
+        self._add(router, pb.ServerLiveRequest, lambda _: pb.ServerLiveResponse(live=True))
+        self._add(
+            router, pb.ServerReadyRequest, lambda _: pb.ServerReadyResponse(ready=plane.ready())
+        )
+        self._add(router, pb.ModelReadyRequest, self._model_ready)
+        self._add(router, pb.ServerMetadataRequest, self._server_metadata)
+        self._add(
+            router,
+            pb.ModelMetadataRequest,
+            lambda request: plane.metadata(request.name, request.version),
+        )
+        router.unary(path_of("ModelInfer"), self._infer)
+        router.stream(path_of("ModelStreamInfer"), self._open)
+
+    def close_streams(self) -> None:
+        """Have every stream end as soon as the calls that were read are answered."""
+        for stream in list(self._streams):
+            stream.close()
+
+    def _add(
+        self, router: Router, kind: type[Request], answer: Callable[[Request], Message]
+    ) -> None:
+        """Add the method whose request is a `kind`; it is answered at once, without a task."""
+        (name,) = [name for name, rpc in RPCS.items() if rpc.request is kind]
+
+        def handle(raw: bytes, _call: UnaryCall) -> bytes:
+            try:
+                return answer(read(kind, raw)).SerializeToString()
+            except Exception as error:  # noqa: BLE001 - `translated` knows which are ours
+                raise as_rpc_error(error) from None
+
+        router.unary(path_of(name), handle)
+
+    def _model_ready(self, request: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
+        ready = self._plane.model_ready(request.name, request.version)
+        return pb.ModelReadyResponse(ready=ready)
+
+    def _server_metadata(self, _: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:
+        """Say who we are. Only extensions that clients must know about are listed, so none."""
+        return pb.ServerMetadataResponse(name=SERVER_NAME, version=self._version)
+
+    async def _infer(self, raw: bytes, _call: Call) -> bytes:
+        try:
+            response = await self._plane.infer(read(pb.ModelInferRequest, raw))
+        except Exception as error:  # noqa: BLE001 - `translated` knows which are ours
+            raise as_rpc_error(error) from None
+        return response.SerializeToString()
+
+    def _open(self, call: StreamCall) -> InferenceStream:
+        stream = InferenceStream(self._plane, self._lifecycle, call, self._streams.discard)
+        self._streams.add(stream)
+        return stream
+
+
+def read(kind: type[Request], raw: bytes) -> Request:
+    """Return `raw` as a message, or raise INVALID_REQUEST."""
+    try:
+        return kind.FromString(raw)
+    except DecodeError:
+        message = f"the {len(raw)} bytes of the request are no message of this method"
+        raise InferenceError(ErrorCode.INVALID_REQUEST, message) from None
+
+
+def as_rpc_error(error: Exception) -> RpcError:
+    """Return `error` as its status, with its code in the trailing metadata."""
+    refusal = translated(error)
+    status = StatusCode[GRPC_STATUS[refusal.code]]
+    return RpcError(status, refusal.message, ((CODE_KEY, refusal.code.value),))

@@ -1,0 +1,158 @@
+"""A service for the tests to call, and a peer that speaks HTTP/2 frame by frame."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+
+from hpack import Encoder
+
+from transport import Router, RpcError, StatusCode, StreamCall, UnaryCall, frames, http2
+
+ECHO, SLOW, FAIL, BUG = "/test.T/Echo", "/test.T/Slow", "/test.T/Fail", "/test.T/Bug"
+STREAM, FLOOD = "/test.T/Stream", "/test.T/Flood"
+
+
+class Seen:
+    """What the handlers saw."""
+
+    def __init__(self) -> None:
+        self.cancelled = asyncio.Event()
+        self.slow = asyncio.Event()
+        self.calls: list[StreamCall] = []
+        self.metadata: list[object] = []
+        self.remaining: list[float | None] = []
+        self.batches: list[int] = []
+
+
+class EchoStream:
+    def __init__(self, call: StreamCall, seen: Seen) -> None:
+        self.call, self.seen = call, seen
+        seen.calls.append(call)
+
+    def messages(self, messages: list[bytes]) -> None:
+        self.seen.batches.append(len(messages))
+        for message in messages:
+            self.call.send(message)
+
+    def half_closed(self) -> None:
+        self.call.finish(trailers=(("plain", "text"), ("raw-bin", b"\x00\xff")))
+
+    def cancelled(self) -> None:
+        self.seen.cancelled.set()
+
+
+class FloodStream(EchoStream):
+    """Answers each message with 1 MiB."""
+
+    def messages(self, messages: list[bytes]) -> None:
+        for _ in messages:
+            self.call.send(bytes(2**20))
+
+
+def router(seen: Seen) -> Router:
+    def echo(message: bytes, call: UnaryCall) -> bytes:
+        seen.metadata.append(call.metadata)
+        seen.remaining.append(call.remaining())
+        return message
+
+    async def slow(message: bytes, _call: UnaryCall) -> bytes:
+        seen.slow.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            seen.cancelled.set()
+            raise
+        return message
+
+    def fail(_message: bytes, _call: UnaryCall) -> bytes:
+        raise RpcError(StatusCode.NOT_FOUND, "né 100 %\n", (("why", "so"), ("why-bin", b"\x01")))
+
+    def bug(_message: bytes, _call: UnaryCall) -> bytes:
+        raise KeyError("secret")
+
+    routes = Router()
+    routes.unary(ECHO, echo)
+    routes.unary(SLOW, slow)
+    routes.unary(FAIL, fail)
+    routes.unary(BUG, bug)
+    routes.stream(STREAM, lambda call: EchoStream(call, seen))
+    routes.stream(FLOOD, lambda call: FloodStream(call, seen))
+    return routes
+
+
+def request_headers(path: str = ECHO, *more: tuple[str, str]) -> bytes:
+    """Return a header block that changes no table."""
+    fields = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "t")]
+    fields += [("te", "trailers"), ("content-type", "application/grpc"), *more]
+    return Encoder().encode([(name, value, True) for name, value in fields])
+
+
+def headers(stream_id: int, path: str = ECHO, *more: tuple[str, str], flags: int = 0x4) -> bytes:
+    return frames.frame(http2.HEADERS, flags, stream_id, request_headers(path, *more))
+
+
+def message(payload: bytes) -> bytes:
+    return b"\0" + len(payload).to_bytes(4, "big") + payload
+
+
+def data(stream_id: int, payload: bytes, flags: int = 0) -> bytes:
+    return frames.frame(http2.DATA, flags, stream_id, payload)
+
+
+class RawPeer:
+    """A client (or, with the streams of an accepted connection, a server) without manners."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def dial(cls, address: str, *, settings: dict[int, int] | None = None) -> RawPeer:
+        reader, writer = await asyncio.open_unix_connection(address.removeprefix("unix:"))
+        peer = cls(reader, writer)
+        peer.send(http2.PREFACE, frames.settings(settings or {}))
+        return peer
+
+    def send(self, *parts: bytes) -> None:
+        self.writer.write(b"".join(parts))
+
+    async def frame(self) -> tuple[int, int, int, bytes]:
+        head = await self.reader.readexactly(9)
+        payload = await self.reader.readexactly(int.from_bytes(head[:3], "big"))
+        return head[3], head[4], int.from_bytes(head[5:], "big"), payload
+
+    async def until(self, *kinds: int) -> tuple[int, int, int, bytes]:
+        while True:
+            frame = await asyncio.wait_for(self.frame(), 10)
+            if frame[0] in kinds:
+                return frame
+
+    async def goaway(self) -> int:
+        """Wait for the end of the connection; return the code of its last GOAWAY."""
+        code = -1
+        try:
+            while True:
+                kind, _, _, payload = await asyncio.wait_for(self.frame(), 10)
+                if kind == http2.GOAWAY:
+                    code = int.from_bytes(payload[4:8], "big")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return code
+
+    async def flood(self, pieces: Iterable[bytes]) -> int:
+        """Send until the server has had enough; return what it said."""
+        said = asyncio.ensure_future(self.goaway())
+        try:
+            for piece in pieces:
+                self.writer.write(piece)
+                await self.writer.drain()
+                if said.done():
+                    break
+        except ConnectionError:
+            pass
+        return await said
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()

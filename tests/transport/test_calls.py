@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.transport.conftest import Dial, Start
+from tests.transport.services import BUG, ECHO, FAIL, SLOW, STREAM, Seen
+from transport import RpcError, Server, Status, StatusCode, connect
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.end: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
+        self.some = asyncio.Event()
+
+    def on_message(self, message: bytes) -> None:
+        self.messages.append(message)
+        self.some.set()
+
+    @property
+    def how(self) -> dict[str, object]:
+        return {"on_message": self.on_message, "on_end": self.end.set_result}
+
+
+@pytest.mark.parametrize("size", [0, 1, 16_379, 16_380, 70_000, 20 * 2**20])
+async def test_a_unary_call_of_any_size_is_answered(start: Start, dial: Dial, size: int) -> None:
+    connection = await dial(await start("127.0.0.1:0"))
+    assert await connection.unary(ECHO, bytes(size), timeout=30) == bytes(size)
+    assert connection.in_flight == 0
+
+
+async def test_errors_carry_code_message_and_trailers(start: Start, dial: Dial) -> None:
+    connection = await dial(await start())
+    with pytest.raises(RpcError) as caught:
+        await connection.unary(FAIL, b"")
+    assert caught.value.code is StatusCode.NOT_FOUND
+    assert caught.value.message == "né 100 %\n"
+    assert caught.value.trailers == (("why", "so"), ("why-bin", b"\x01"))
+
+
+async def test_a_handlers_bug_is_reported_and_not_shown(start: Start, dial: Dial) -> None:
+    bugs: list[object] = []
+    address = await start(server={"on_error": lambda path, error: bugs.append((path, type(error)))})
+    connection = await dial(address)
+    with pytest.raises(RpcError) as caught:
+        await connection.unary(BUG, b"")
+    assert caught.value.code is StatusCode.INTERNAL
+    assert "secret" not in caught.value.message
+    assert bugs == [(BUG, KeyError)]
+
+
+async def test_an_unknown_method_is_unimplemented(start: Start, dial: Dial) -> None:
+    connection = await dial(await start())
+    with pytest.raises(RpcError) as caught:
+        await connection.unary("/test.T/None", b"")
+    assert caught.value.code is StatusCode.UNIMPLEMENTED
+
+
+async def test_metadata_and_deadline_reach_the_handler(
+    start: Start, dial: Dial, seen: Seen
+) -> None:
+    connection = await dial(await start())
+    await connection.unary(ECHO, b"", timeout=7, metadata=(("a", "b"), ("c-bin", b"\x00\x80")))
+    assert ("a", "b") in seen.metadata[0]  # type: ignore[operator]
+    assert ("c-bin", b"\x00\x80") in seen.metadata[0]  # type: ignore[operator]
+    assert 6 < (seen.remaining[0] or 0) <= 7
+
+
+async def test_a_deadline_ends_the_call_on_both_sides(start: Start, dial: Dial, seen: Seen) -> None:
+    connection = await dial(await start())
+    with pytest.raises(RpcError) as caught:
+        await connection.unary(SLOW, b"", timeout=0.05)
+    assert caught.value.code is StatusCode.DEADLINE_EXCEEDED
+    await asyncio.wait_for(seen.cancelled.wait(), 5)
+    assert await connection.unary(ECHO, b"still") == b"still"
+
+
+async def test_a_cancelled_task_cancels_the_handler(start: Start, dial: Dial, seen: Seen) -> None:
+    connection = await dial(await start())
+    task = asyncio.create_task(connection.unary(SLOW, b""))
+    await seen.slow.wait()
+    task.cancel()
+    await asyncio.wait_for(seen.cancelled.wait(), 5)
+    assert connection.in_flight == 0
+
+
+async def test_what_is_sent_in_one_turn_arrives_as_one_batch(
+    start: Start, dial: Dial, seen: Seen
+) -> None:
+    connection = await dial(await start())
+    heard = Heard()
+    stream = connection.open_stream(STREAM, **heard.how)  # type: ignore[arg-type]
+    for number in range(50):
+        stream.send(b"%d" % number)
+    stream.half_close()
+    status = await asyncio.wait_for(heard.end, 5)
+    assert heard.messages == [b"%d" % number for number in range(50)]
+    assert seen.batches == [50]
+    assert status.ok
+    assert status.trailers == (("plain", "text"), ("raw-bin", b"\x00\xff"))
+    with pytest.raises(RpcError):
+        stream.send(b"late")
+
+
+async def test_cancelling_a_stream_tells_both_ends(start: Start, dial: Dial, seen: Seen) -> None:
+    connection = await dial(await start())
+    heard = Heard()
+    stream = connection.open_stream(STREAM, **heard.how)  # type: ignore[arg-type]
+    stream.send(b"x")
+    await heard.some.wait()
+    stream.cancel()
+    assert heard.end.result().code is StatusCode.CANCELLED
+    await asyncio.wait_for(seen.cancelled.wait(), 5)
+    assert seen.calls[0].send(b"into the void") == 0
+
+
+async def test_calls_past_the_servers_limit_wait_their_turn(start: Start, dial: Dial) -> None:
+    connection = await dial(await start(max_concurrent_streams=3))
+    answers = await asyncio.gather(*(connection.unary(ECHO, b"%d" % n) for n in range(40)))
+    assert answers == [b"%d" % n for n in range(40)]
+
+
+async def test_a_callback_that_raises_costs_its_call_only(start: Start, dial: Dial) -> None:
+    connection = await dial(await start())
+    loop = asyncio.get_running_loop()
+    reported: list[object] = []
+    loop.set_exception_handler(lambda _loop, context: reported.append(context["exception"]))
+    end = loop.create_future()
+
+    def broken(_message: bytes) -> None:
+        raise ZeroDivisionError
+
+    stream = connection.open_stream(STREAM, on_message=broken, on_end=end.set_result)
+    stream.send(b"x")
+    assert (await asyncio.wait_for(end, 5)).code is StatusCode.INTERNAL
+    assert isinstance(reported[0], ZeroDivisionError)
+    assert await connection.unary(ECHO, b"fine") == b"fine"
+
+
+async def test_draining_finishes_calls_and_takes_no_new_one(
+    start: Start, servers: list[Server]
+) -> None:
+    told = asyncio.Event()
+    connection = await connect(await start(), on_drain=told.set)
+    heard = Heard()
+    stream = connection.open_stream(STREAM, **heard.how)  # type: ignore[arg-type]
+    stream.send(b"before")
+    await heard.some.wait()
+    draining = asyncio.create_task(servers[0].drain(10))
+    await asyncio.wait_for(told.wait(), 5)
+    assert not connection.usable
+    with pytest.raises(RpcError) as caught:
+        await connection.unary(ECHO, b"")
+    assert caught.value.code is StatusCode.UNAVAILABLE
+    stream.send(b"during")
+    stream.half_close()
+    assert (await asyncio.wait_for(heard.end, 5)).ok
+    assert heard.messages == [b"before", b"during"]
+    await asyncio.wait_for(draining, 5)
+    await asyncio.wait_for(connection.closed, 5)
+
+
+async def test_draining_ends_what_outlives_its_grace(
+    start: Start, dial: Dial, servers: list[Server], seen: Seen
+) -> None:
+    connection = await dial(await start())
+    task = asyncio.create_task(connection.unary(SLOW, b""))
+    await seen.slow.wait()
+    await servers[0].drain(0.05)
+    with pytest.raises(RpcError) as caught:
+        await task
+    assert caught.value.code is StatusCode.UNAVAILABLE
+    await asyncio.wait_for(seen.cancelled.wait(), 5)
+
+
+async def test_connecting_to_nobody_is_unavailable(folder: object) -> None:
+    with pytest.raises(RpcError) as caught:
+        await connect(f"unix:{folder}/nobody")
+    assert caught.value.code is StatusCode.UNAVAILABLE

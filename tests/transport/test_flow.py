@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import asyncio
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+
+from tests.transport.conftest import Dial, Start
+from tests.transport.services import ECHO, FLOOD, STREAM, RawPeer, Seen, data, headers, message
+from tests.transport.test_calls import Heard
+from transport import frames, http2
+
+
+async def answer(peer: RawPeer, size: int, windows: list[int]) -> bytes:
+    """Collect an answer, giving the server `windows` to send it in; check that it keeps to them."""
+    got, allowed = b"", 0
+    for window in windows:
+        peer.send(frames.window_update(1, window))
+        allowed += window
+        while len(got) < min(allowed, size):
+            _, _, stream, payload = await peer.until(http2.DATA)
+            assert stream == 1
+            got += payload
+        assert len(got) <= allowed
+    return got
+
+
+@pytest.mark.parametrize("step", [1, 7, 255, 5000])
+async def test_an_answer_keeps_to_the_windows_that_the_peer_gives(start: Start, step: int) -> None:
+    size = min(step * 40, 60_000)
+    peer = await RawPeer.dial(await start(), settings={4: 0})
+    peer.send(headers(1), data(1, message(b"z" * size), 1))
+    await peer.until(http2.HEADERS)
+    got = await answer(peer, size + 5, [step] * ((size + 5) // step + 1))
+    assert got == message(b"z" * size)
+    assert (await peer.until(http2.HEADERS))[1] & http2.END_STREAM
+    await peer.close()
+
+
+async def test_the_connections_window_holds_all_streams_back_together(start: Start) -> None:
+    peer = await RawPeer.dial(await start(), settings={4: 2**20})
+    for stream in (1, 3):
+        peer.send(headers(stream), data(stream, message(bytes(50_000)), 1))
+    got = 0
+    while got < 65_535:
+        got += len((await peer.until(http2.DATA))[3])
+    assert got == 65_535
+    peer.send(frames.ping(b"anything"))
+    assert (await peer.until(http2.DATA, http2.PING))[0] == http2.PING  # and no DATA before it
+    peer.send(frames.window_update(0, 100_000))
+    while got < 100_010:
+        got += len((await peer.until(http2.DATA))[3])
+    assert got == 100_010
+    await peer.close()
+
+
+async def test_a_change_of_the_initial_window_changes_open_streams(start: Start) -> None:
+    peer = await RawPeer.dial(await start(), settings={4: 100})
+    peer.send(headers(1), data(1, message(bytes(1000)), 1))
+    assert len((await peer.until(http2.DATA))[3]) == 100
+    peer.send(frames.settings({4: 50}))  # the window is at -50 now
+    peer.send(frames.window_update(1, 50), frames.ping(b"anything"))
+    assert (await peer.until(http2.DATA, http2.PING))[0] == http2.PING
+    peer.send(frames.settings({4: 2000}))
+    got = 100
+    while got < 1005:
+        got += len((await peer.until(http2.DATA))[3])
+    await peer.close()
+
+
+async def test_a_client_of_another_library_agrees_with_every_account(start: Start) -> None:
+    """h2 raises where a window is overrun, an update is wrong, or a stream misbehaves."""
+    other = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    address = await start(stream_window=20_000, connection_window=70_000)
+    reader, writer = await asyncio.open_unix_connection(address.removeprefix("unix:"))
+    other.initiate_connection()
+    fields = [(":method", "POST"), (":scheme", "http"), (":path", STREAM), (":authority", "t")]
+    other.send_headers(1, [*fields, ("te", "trailers"), ("content-type", "application/grpc")])
+    left, got, ended = message(bytes(300_000)), 0, False
+    want = len(left)
+    while not ended:
+        while left and (room := min(other.local_flow_control_window(1), 16_384, len(left))) > 0:
+            other.send_data(1, left[:room], end_stream=room == len(left))
+            left = left[room:]
+        writer.write(other.data_to_send())
+        for event in other.receive_data(await asyncio.wait_for(reader.read(65_536), 5)):
+            if isinstance(event, h2.events.DataReceived):
+                got += len(event.data)
+                other.acknowledge_received_data(event.flow_controlled_length, 1)
+            ended = ended or isinstance(event, h2.events.StreamEnded)
+    assert got == want
+    writer.close()
+
+
+async def test_a_paused_stream_holds_its_peer_back_and_no_other_stream(
+    start: Start, dial: Dial, seen: Seen
+) -> None:
+    connection = await dial(await start(stream_window=50_000))
+    heard = Heard()
+    stream = connection.open_stream(STREAM, **heard.how)  # type: ignore[arg-type]
+    stream.send(b"first")
+    await heard.some.wait()
+    call = seen.calls[0]
+    call.pause()
+    for _ in range(200):
+        stream.send(bytes(1000))
+    for _ in range(5):
+        assert await connection.unary(ECHO, b"through", timeout=5) == b"through"
+    assert stream.queued > 140_000
+    assert len(heard.messages) == 1
+    call.resume()
+    stream.half_close()
+    await asyncio.wait_for(heard.end, 5)
+    assert len(heard.messages) == 201
+
+
+async def test_a_paused_client_stream_holds_the_server_back(
+    start: Start, dial: Dial, seen: Seen
+) -> None:
+    connection = await dial(await start(), stream_window=2**20)
+    heard = Heard()
+    stream = connection.open_stream(FLOOD, **heard.how)  # type: ignore[arg-type]
+    stream.pause()
+    for _ in range(8):
+        stream.send(b"more")
+    await connection.unary(ECHO, b"")
+    assert seen.calls[0].queued >= 6 * 2**20
+    assert heard.messages == []
+    stream.resume()
+    await asyncio.wait_for(seen.calls[0].flushed(), 5)
+    while len(heard.messages) < 8:
+        heard.some.clear()
+        await asyncio.wait_for(heard.some.wait(), 5)
+    assert heard.messages == [bytes(2**20)] * 8

@@ -1,0 +1,144 @@
+"""The server's side: sockets that listen, and the connections that they gave."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from transport.addresses import parse_address
+from transport.limits import Limits
+from transport.router import Router
+from transport.server_link import ServerLink
+
+_BACKLOG = 1024
+_MAX_CONNECTIONS = 1000
+
+OnError = Callable[[str, BaseException], None]
+"""Takes the method's path and what its handler raised."""
+
+
+class Server:
+    """Answers calls by a router's handlers, on any number of addresses, on one event loop.
+
+    Args:
+        router: may get more methods later.
+        limits: of each connection.
+        max_connections: of all addresses together; a connection past them is closed at once.
+        on_error: told of handlers' bugs; without it the event loop's exception handler is.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        *,
+        limits: Limits | None = None,
+        max_connections: int = _MAX_CONNECTIONS,
+        on_error: OnError | None = None,
+    ) -> None:
+        self.router = router
+        self.links: set[ServerLink] = set()
+        self._limits = limits or Limits()
+        self._max_connections = max_connections
+        self._on_error = on_error
+        self._listeners: list[asyncio.Server] = []
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are not over."""
+        return sum(len(link.streams) for link in self.links)
+
+    async def listen(self, address: str, *, unix_mode: int = 0o600) -> str:
+        """Take connections at `unix:/path` or `host:port` (port 0: any); return the address.
+
+        A socket file that nobody listens on any more is replaced; `unix_mode` is its mode.
+
+        Raises:
+            OSError: the address is in use, or not ours.
+            ValueError: the address is neither form.
+        """
+        target = parse_address(address)
+        loop = asyncio.get_running_loop()
+        if target.path:
+            sock = _bind_unix(target.path, unix_mode)
+            listener = await loop.create_unix_server(self._build, sock=sock, backlog=_BACKLOG)
+        else:
+            listener = await loop.create_server(
+                self._build, target.host, target.port, backlog=_BACKLOG
+            )
+        self._listeners.append(listener)
+        if target.path:
+            return address
+        return f"{address.rpartition(':')[0]}:{listener.sockets[0].getsockname()[1]}"
+
+    async def drain(self, grace: float) -> None:
+        """Take no new connection and no new call, finish those in flight, and close.
+
+        Calls that are not over after `grace` seconds end with UNAVAILABLE.
+        """
+        self._stop_listening()
+        for link in list(self.links):
+            link.drain()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._empty.wait()
+        self.close()
+
+    def close(self) -> None:
+        """Close everything at once; calls in flight end with UNAVAILABLE."""
+        self._stop_listening()
+        for link in list(self.links):
+            link.shut()
+
+    def admit(self, link: ServerLink) -> bool:
+        """Take a connection in, unless there are too many."""
+        if len(self.links) >= self._max_connections:
+            return False
+        self.links.add(link)
+        self._empty.clear()
+        return True
+
+    def dismiss(self, link: ServerLink) -> None:
+        """Forget a connection."""
+        self.links.discard(link)
+        if not self.links:
+            self._empty.set()
+
+    def report(self, path: str, error: BaseException) -> None:
+        """Tell whoever is responsible of a handler's bug."""
+        if self._on_error is not None:
+            self._on_error(path, error)
+            return
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"the handler of {path} raised", "exception": error}
+        )
+
+    def _build(self) -> ServerLink:
+        return ServerLink(self, self._limits)
+
+    def _stop_listening(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+
+def _bind_unix(path: str, mode: int) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if Path(path).is_socket() and not _answers(path):
+            Path(path).unlink()
+        sock.bind(path)
+        Path(path).chmod(mode)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(path) == 0
