@@ -60,8 +60,9 @@ class Executor:
         Raises:
             InferenceError: OVERLOADED where too much is waiting already.
         """
-        too_large = self._calls > 0 and self._bytes + job.input_bytes > self._most_bytes
-        if too_large or self._calls >= self._most_calls:
+        if self._is_full(job):
+            self._flush()  # what came in the same read may not have begun yet, though there is room
+        if self._is_full(job):
             message = f"{self._calls} calls with {self._bytes} bytes of input wait already"
             raise InferenceError(ErrorCode.OVERLOADED, message)
         self._calls += 1
@@ -78,6 +79,10 @@ class Executor:
         """
         seconds = self._run_seconds.get(input_bytes.bit_length(), _QUICK_SECONDS)
         return seconds < _QUICK_SECONDS
+
+    def _is_full(self, job: Job) -> bool:
+        too_large = self._calls > 0 and self._bytes + job.input_bytes > self._most_bytes
+        return too_large or self._calls >= self._most_calls
 
     def _flush(self) -> None:
         """Run what has arrived, as far as there is room."""

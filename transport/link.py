@@ -26,7 +26,7 @@ from transport.streams import BaseStream
 from transport.timers import Keepalive, Timers
 
 _LINGER_SECONDS = 1.0
-"""How long a peer that is being told GOAWAY may take to read it."""
+"""That a peer has to read its GOAWAY."""
 _KEEPALIVE = b"alive?\0\0"
 _UNREAD = "too much that the peer does not read"
 
@@ -52,8 +52,7 @@ class Link(asyncio.Protocol):
         self.budget = Budget(max(limits.max_buffered_bytes, limits.max_message_bytes))
         self.withheld = 0
         self.patience = Patience(limits.max_nuisance_per_second, self.loop.time)
-        self.failure: RpcError | None = None
-        """Why the connection is of no use any more."""
+        self.failure: RpcError | None = None  # why the connection is of no use any more
         self._is_server = is_server
         self._control = ControlFrames(self, self.patience, max_header_bytes=limits.max_header_bytes)
         self._splitter = FrameSplitter(
@@ -163,7 +162,9 @@ class Link(asyncio.Protocol):
 
     def on_padding(self, stream_id: int, size: int) -> None:
         """Count padding in flow control."""
-        self._take_credit(size)
+        self._credit -= size
+        if self._credit < 0:
+            raise _overrun()
         stream = self.streams.get(stream_id)
         if stream is not None:
             stream.take_credit(size)
@@ -276,11 +277,6 @@ class Link(asyncio.Protocol):
         for stream in list(self.streams.values()):
             stream.on_lost(self.failure)
         self.on_end(self.failure)
-
-    def _take_credit(self, size: int) -> None:
-        self._credit -= size
-        if self._credit < 0:
-            raise _overrun()
 
     def _refill(self) -> None:
         increment = self.limits.connection_window - self._credit - self.withheld

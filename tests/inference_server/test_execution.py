@@ -149,13 +149,14 @@ async def test_what_arrives_while_a_run_is_busy_is_the_next_batch(tmp_path: Path
 
 
 async def test_too_much_that_waits_is_refused_at_once(tmp_path: Path) -> None:
-    bench = Bench(loaded(onnx_models.mlp, tmp_path), calls=2)
-    kept = [bench.submit("y", x=np.ones((1, 4), "f4")) for _ in range(2)]
+    session = loaded(lambda path: onnx_models.slow_to_run(path, 0.05), tmp_path)
+    bench = Bench(session, Warmth(samples=()), calls=2)
+    kept = [bench.submit("y", x=np.zeros(1, "f4")) for _ in range(3)]  # one of them runs
     with pytest.raises(InferenceError) as refused:
-        bench.submit("y", x=np.ones((1, 4), "f4"))
+        bench.submit("y", x=np.zeros(1, "f4"))
     assert refused.value.code is ErrorCode.OVERLOADED
     await asyncio.gather(*kept)
-    await bench.submit("y", x=np.ones((1, 4), "f4"))
+    await bench.submit("y", x=np.zeros(1, "f4"))
 
 
 @pytest.mark.parametrize(
