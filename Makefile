@@ -5,7 +5,7 @@ PACKAGES := slipstream gateway inference_server model_store protos telemetry tra
 STAMPS := .venv/.stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check check-static format lint types imports protos protos-check lock demo-model clean
+.PHONY: help setup run test check check-static bench format lint types imports protos protos-check lock demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ demo-model: $(STAMPS)/dev ## Train the demo's model again
 lock: $(STAMPS)/dev ## Resolve the dependencies again, into requirements/*.lock
 	$(BIN)/python requirements/lock.py
 
+bench: $(STAMPS)/bench ## Measure side by side, into docs/benchmarks (ARGS="--peers", "--quick", ...)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 clean: ## Remove what was built and remembered
 	rm -rf .venv .slipstream .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
@@ -69,4 +72,8 @@ $(STAMPS)/run: pyproject.toml requirements/run.lock
 $(STAMPS)/dev: $(STAMPS)/run requirements/dev.lock
 	@echo "Installing what the checks need ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+$(STAMPS)/bench: $(STAMPS)/dev requirements/bench.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.lock
 	@touch $@

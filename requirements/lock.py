@@ -1,4 +1,4 @@
-"""Resolve the dependencies into run.lock, dev.lock and examples.lock (`make lock`).
+"""Resolve the dependencies into run.lock, dev.lock, examples.lock and bench.lock (`make lock`).
 
 Every file is pinned by hash, for every platform and Python from 3.11 on, and names no index: the
 installation's own settings say where packages come from.
@@ -21,6 +21,7 @@ LOCKS: dict[str, tuple[str, ...]] = {
     # The project itself is built without isolation, by what the lock has.
     "dev.lock": ("--group", "build", "--group", "dev"),
     "run.lock": ("--group", "build", "--constraint", "requirements/dev.lock"),
+    "bench.lock": ("--group", "bench", "--constraint", "requirements/dev.lock"),
     "examples.lock": ("--group", "examples", "--constraint", "requirements/dev.lock"),
 }
 

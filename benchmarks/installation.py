@@ -1,0 +1,57 @@
+"""An installation of Slipstream for the benchmark, made by its own command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks.forms import FLOW
+from benchmarks.model import Model
+from benchmarks.servers import Server, slipstream
+
+_FLOW = {
+    "name": "tiny",
+    "nodes": [
+        {"id": "input", "type": "api_input", "config": {}},
+        {"id": "model", "type": "inference", "config": {"model": "tiny"}},
+        {"id": "output", "type": "api_output", "config": {}},
+    ],
+    "edges": [
+        {"source": "input", "target": "model"},
+        {"source": "model", "target": "output"},
+    ],
+}
+
+
+class SetUpError(Exception):
+    """A command of the set-up failed; the message is what it printed."""
+
+
+def install(folder: Path, model: Model) -> Server:
+    """Publish the model, save a flow, deploy it in fast mode, all in a new state in `folder`."""
+    state = folder / "state"
+    flow = folder / "flow.json"
+    flow.write_bytes(orjson.dumps(_FLOW))
+
+    def run(*command: str) -> dict[str, Any]:  # Any: JSON
+        return _slipstream(*command, "--state", str(state), "--json")
+
+    run("models", "add", str(model.path), "--name", "tiny", "--serve")
+    flow_id = run("flows", "create", str(flow))["id"]
+    deployment = run("deployments", "create", "--flow", flow_id, "--mode", "fast")
+    key = deployment["api_key"]["key"]
+    return slipstream(state=str(state), path=deployment["trigger_path"], key=key, form=FLOW)
+
+
+def _slipstream(*arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "slipstream", *arguments]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        said = (done.stdout + done.stderr).decode(errors="replace").strip()
+        raise SetUpError(f"slipstream {' '.join(arguments[:2])}: {said}")
+    document: dict[str, Any] = orjson.loads(done.stdout)
+    return document
