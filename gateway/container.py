@@ -67,7 +67,7 @@ class Container:
         )
         model_access = ModelAccess(authenticator, anonymous=settings.anonymous_v2)
         self.oip = RestEdge(plane, model_access, self.metrics, max_body_bytes=limit)
-        self._front_door = FrontDoor(plane, window=_STREAM_WINDOW)
+        self._front_door = FrontDoor(plane, self.metrics, window=_STREAM_WINDOW)
         self._model_access = model_access
         self._grpc: grpc.aio.Server | None = None
         self._publisher: asyncio.Task[None] | None = None

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from time import perf_counter
 
 import grpc.aio
 
 from gateway.auth.headers import presented_key
 from gateway.ids import new_id
+from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
 from gateway.oip.interception import UnreadableError
 from gateway.web.faults import as_gateway_error
+from gateway.web.problems import V2_STATUS
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.service import Context
 from protos.status import stream_failure
 
+_MODE = "grpc"
 _OPEN = frozenset({"ServerLive", "ServerReady"})
 """Probes need no key."""
 
@@ -25,9 +29,10 @@ _OPEN = frozenset({"ServerLive", "ServerReady"})
 class FrontDoor:
     """Implements the protocol's RPCs on the data plane."""
 
-    def __init__(self, plane: DataPlane, *, window: int) -> None:
+    def __init__(self, plane: DataPlane, metrics: GatewayMetrics, *, window: int) -> None:
         """Let one stream have up to `window` calls without an answer."""
         self._plane = plane
+        self._metrics = metrics
         self._window = window
 
     async def ServerLive(  # noqa: N802 - the protocol's names, here and below
@@ -66,7 +71,7 @@ class FrontDoor:
         self, request: pb.ModelInferRequest, context: Context
     ) -> pb.ModelInferResponse:
         """Answer one call."""
-        return await self._plane.infer(request, context.time_remaining())
+        return await self._infer(request, context)
 
     async def ModelStreamInfer(  # noqa: N802
         self, _requests: object, context: Context
@@ -78,7 +83,7 @@ class FrontDoor:
         async def answer(request: pb.ModelInferRequest) -> None:
             call_id = request.id
             try:
-                response = await self._plane.infer(request, context.time_remaining())
+                response = await self._infer(request, context)
                 message = pb.ModelStreamInferResponse(infer_response=response)
             except Exception as error:
                 message = stream_failure(call_id, *told(error))
@@ -93,6 +98,24 @@ class FrontDoor:
                     raise request
                 await places.acquire()
                 calls.create_task(answer(request))
+
+    async def _infer(
+        self, request: pb.ModelInferRequest, context: Context
+    ) -> pb.ModelInferResponse:
+        """Answer one call and count it, under the status that REST would have answered."""
+        began = perf_counter()
+        name = request.model_name if self._plane.known(request.model_name) else ""
+        status = V2_STATUS[ErrorCode.CANCELLED]
+        try:
+            response = await self._plane.infer(request, context.time_remaining())
+            status = 200
+        except Exception as error:
+            refusal = as_gateway_error(error, _request_id())
+            status = V2_STATUS[refusal.code]
+            raise refusal from None
+        finally:
+            self._metrics.meters(name, _MODE).answered(status, perf_counter() - began)
+        return response
 
 
 class Doorkeeper:
@@ -114,5 +137,9 @@ def _headers(context: Context) -> Iterator[tuple[bytes, bytes]]:
 
 def told(error: Exception) -> tuple[ErrorCode, str]:
     """Return the code and the message that a caller is told of `error`."""
-    refusal = as_gateway_error(error, b"req_" + new_id().encode())
+    refusal = as_gateway_error(error, _request_id())
     return refusal.code, refusal.message
+
+
+def _request_id() -> bytes:
+    return b"req_" + new_id().encode()

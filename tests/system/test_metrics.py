@@ -6,7 +6,11 @@ import subprocess
 import time
 
 import httpx
+import numpy as np
+import pytest
+import tritonclient.grpc as triton_grpc
 from prometheus_client.parser import text_string_to_metric_families
+from tritonclient.utils import InferenceServerException
 
 from tests.system.installation import PATIENCE, Installation, chain
 
@@ -47,6 +51,27 @@ def test_counts_are_those_of_all_processes(installation: Installation) -> None:
     ready = {"model": "iris", "version": "1", "state": "ready"}
     assert sample(text, "inference_server_state", **ready) == 1
     assert sample(text, "inference_server_boot_seconds", model="iris") > 0
+
+
+def test_calls_at_the_front_door_are_counted_too(installation: Installation) -> None:
+    before = installation.http.get("/metrics").text
+    tensor = triton_grpc.InferInput("x", [1, 4], "FP32")
+    tensor.set_data_from_numpy(np.ones((1, 4), np.float32))
+    wrong = triton_grpc.InferInput("x", [1, 3], "FP32")
+    wrong.set_data_from_numpy(np.ones((1, 3), np.float32))
+    headers = {"x-api-key": installation.key}
+    with triton_grpc.InferenceServerClient(f"127.0.0.1:{installation.up.grpc_port}") as client:
+        client.infer("iris", [tensor], headers=headers)
+        with pytest.raises(InferenceServerException):
+            client.infer("iris", [wrong], headers=headers)
+    labels = {"deployment": "iris", "mode": "grpc"}
+    for code in ("200", "400"):
+        name = "gateway_requests_total"
+        expected = sample(before, name, code=code, **labels) + 1
+        deadline = time.monotonic() + PATIENCE
+        while sample(installation.http.get("/metrics").text, name, code=code, **labels) != expected:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 def test_promtool_has_nothing_to_say(installation: Installation) -> None:
