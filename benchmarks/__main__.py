@@ -12,7 +12,6 @@ as well are worth nothing: the column `other CPU` tells.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -32,6 +31,7 @@ from benchmarks.load import GeneratorError, generator
 from benchmarks.machine import describe
 from benchmarks.measure import STEPS, Plan, Visit, visit
 from benchmarks.model import Model, tiny_model
+from benchmarks.options import cache_folder, count
 from benchmarks.plots import draw
 from benchmarks.processes import ROOT
 from benchmarks.report import Report
@@ -173,13 +173,13 @@ def _options(arguments: Sequence[str] | None) -> Options:
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--rounds", type=_count, help="how often each server is visited (5)")
-    parser.add_argument("--seconds", type=_count, help="length of each load, whole seconds (5)")
+    parser.add_argument("--rounds", type=count, help="how often each server is visited (5)")
+    parser.add_argument("--seconds", type=count, help="length of each load, whole seconds (5)")
     parser.add_argument("--servers", help=f"some of {','.join(every)}")
     parser.add_argument("--peers", action="store_true", help="install and measure the peers, too")
     parser.add_argument("--quick", action="store_true", help="one round of one second")
     parser.add_argument("--output", type=Path, help="folder (docs/benchmarks)")
-    parser.add_argument("--cache", type=Path, default=_cache_folder(), help="folder (%(default)s)")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="folder (%(default)s)")
     given = parser.parse_args(arguments)
     names = tuple(given.servers.split(",")) if given.servers else every
     if unknown := set(names) - set(every):
@@ -195,17 +195,6 @@ def _options(arguments: Sequence[str] | None) -> Options:
         output=given.output or usual,
         cache=given.cache,
     )
-
-
-def _count(text: str) -> int:
-    if int(text) < 1:
-        raise ValueError(text)
-    return int(text)
-
-
-def _cache_folder() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "slipstream-benchmarks"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -53,18 +53,18 @@ def _against_baselines(rows: Mapping[str, Row]) -> Iterator[Bar]:
     p50 = _p50(ours, FEW)
     if echo:
         what = f"p50 at {FEW} connection / {ECHO_SERVER}'s"
-        yield _most(what, _ECHO_LATENCY, p50 / _p50(echo, FEW))
+        yield most(what, _ECHO_LATENCY, p50 / _p50(echo, FEW))
     if tuned:
         what = f"p50 at {FEW} connection - {TUNED}'s, µs"
-        yield _most(what, _TUNED_EXTRA_US, p50 - _p50(tuned, FEW))
+        yield most(what, _TUNED_EXTRA_US, p50 - _p50(tuned, FEW))
     if echo:
         what = f"req/s at {MANY} connections / {ECHO_SERVER}'s"
-        yield _least(what, _ECHO_THROUGHPUT, _faster(ours, echo, MANY))
+        yield least(what, _ECHO_THROUGHPUT, _faster(ours, echo, MANY))
     if tuned:
         what = f"req/s at {MANY} connections / {TUNED}'s"
-        yield _least(what, _TUNED_THROUGHPUT, _faster(ours, tuned, MANY))
+        yield least(what, _TUNED_THROUGHPUT, _faster(ours, tuned, MANY))
     level = ours.levels[MANY]
-    yield _most(f"p99 / p50 at {MANY} connections", _TAIL, level.p99_us / level.p50_us)
+    yield most(f"p99 / p50 at {MANY} connections", _TAIL, level.p99_us / level.p50_us)
 
 
 def _against_peers(rows: Mapping[str, Row]) -> Iterator[Bar]:
@@ -76,9 +76,9 @@ def _against_peers(rows: Mapping[str, Row]) -> Iterator[Bar]:
         limit = _PYTRITON_THROUGHPUT if name == PYTRITON else _PEER_THROUGHPUT
         for connections in (SOME, MANY):
             what = f"req/s at {connections} connections / {name}'s"
-            yield _least(what, limit, _faster(ours, peer, connections))
+            yield least(what, limit, _faster(ours, peer, connections))
         ratio = _p50(ours, FEW) / _p50(peer, FEW)
-        yield _most(f"p50 at {FEW} connection / {name}'s", 1.0, ratio)
+        yield most(f"p50 at {FEW} connection / {name}'s", 1.0, ratio)
 
 
 def _p50(row: Row, connections: int) -> float:
@@ -90,9 +90,11 @@ def _faster(one: Row, other: Row, connections: int) -> float:
     return next(rates) / max(next(rates), 1e-9)
 
 
-def _most(what: str, limit: float, measured: float) -> Bar:
+def most(what: str, limit: float, measured: float) -> Bar:
+    """Return a bar that `measured` may reach, and not pass."""
     return Bar(what=what, limit=limit, measured=measured, at_least=False)
 
 
-def _least(what: str, limit: float, measured: float) -> Bar:
+def least(what: str, limit: float, measured: float) -> Bar:
+    """Return a bar that `measured` must reach."""
     return Bar(what=what, limit=limit, measured=measured, at_least=True)

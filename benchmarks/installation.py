@@ -33,7 +33,7 @@ class SetUpError(Exception):
 
 def install(folder: Path, model: Model) -> Server:
     """Publish the model, save a flow, deploy it in fast mode, all in a new state in `folder`."""
-    state = folder / "state"
+    state = _state(folder)
     flow = folder / "flow.json"
     flow.write_bytes(orjson.dumps(_FLOW))
 
@@ -45,6 +45,23 @@ def install(folder: Path, model: Model) -> Server:
     deployment = run("deployments", "create", "--flow", flow_id, "--mode", "fast")
     key = deployment["api_key"]["key"]
     return slipstream(state=str(state), path=deployment["trigger_path"], key=key, form=FLOW)
+
+
+def manage_key(folder: Path) -> str:
+    """Return a new key for everything in the state in `folder`; the deployment's is not for /v2."""
+    state = ("--state", str(_state(folder)))
+    created = _slipstream("keys", "create", "--name", "benchmark", "--manage", *state, "--json")
+    key: str = created["key"]
+    return key
+
+
+def model_store(folder: Path) -> Path:
+    """Return where the state in `folder` has its models."""
+    return _state(folder) / "models"
+
+
+def _state(folder: Path) -> Path:
+    return folder / "state"
 
 
 def _slipstream(*arguments: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from benchmarks.measure import CONNECTIONS
 from benchmarks.servers import ECHO_SERVER, PEERS, SLIPSTREAM
 from benchmarks.summary import Row
 
-_STYLE: dict[Any, Any] = {  # Any: matplotlib lists the names of all its settings as a type
+STYLE: dict[Any, Any] = {  # Any: matplotlib lists the names of all its settings as a type
     "font.family": "sans-serif",
     "font.size": 10,
     "axes.spines.top": False,
@@ -31,7 +31,7 @@ _STYLE: dict[Any, Any] = {  # Any: matplotlib lists the names of all its setting
     "svg.hashsalt": "slipstream",  # the same numbers give the same file
     "svg.fonttype": "none",
 }
-_OURS = "#d6336c"
+OURS = "#d6336c"
 _ECHO = "#222222"
 _BASELINES = ("#1864ab", "#1c7ed6", "#4dabf7", "#91c8f6")
 _PEERS = ("#2b8a3e", "#e67700", "#7048e8", "#868e96", "#0b7285")
@@ -46,14 +46,18 @@ def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
         return []
     pictures = {"latency": _latency, "throughput": _throughput, "cpu": _cpu}
     paths = []
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         for name, picture in pictures.items():
-            path = folder / f"{name}.svg"
-            picture(rows).savefig(path, metadata={"Date": None}, bbox_inches="tight")
-            # Lines that end in spaces are no good in a repository.
-            path.write_text("\n".join(map(str.rstrip, path.read_text().splitlines())) + "\n")
-            paths.append(path)
+            paths.append(save(picture(rows), folder / f"{name}.svg"))
     return paths
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure, drawn in STYLE, as SVG; return `path`."""
+    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
+    # Lines that end in spaces are no good in a repository.
+    path.write_text("\n".join(map(str.rstrip, path.read_text().splitlines())) + "\n")
+    return path
 
 
 def _latency(rows: Sequence[Row]) -> Figure:
@@ -140,7 +144,7 @@ def _cpu(rows: Sequence[Row]) -> Figure:
 
 def _colors(rows: Sequence[Row]) -> dict[str, str]:
     baselines, peers = iter(_BASELINES), iter(_PEERS)
-    colors = {SLIPSTREAM: _OURS, ECHO_SERVER: _ECHO}
+    colors = {SLIPSTREAM: OURS, ECHO_SERVER: _ECHO}
     for row in rows:
         if row.server not in colors:
             colors[row.server] = next(peers if row.server in PEERS else baselines)

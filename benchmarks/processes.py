@@ -7,14 +7,18 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
 from benchmarks.forms import Call
 from benchmarks.model import Model
-from benchmarks.servers import Server
+from benchmarks.servers import Program
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,15 +36,16 @@ class Started:
 
     Attributes:
         port: where it is called.
+        second_port: where else, for a server that has two.
         boot_seconds: from its start to its first right answer; 0 until `wait` has returned.
     """
 
-    def __init__(self, server: Server, model: Model, python: Path, work: Path) -> None:
+    def __init__(self, program: Program, model: Model, python: Path, work: Path) -> None:
         self.boot_seconds = 0.0
-        self._server = server
+        self._program = program
         self._seen: dict[psutil.Process, float] = {}
         ports = _free_ports(3)
-        self.port = ports[0]
+        self.port, self.second_port, _ = ports
         fill = {"python": python, "port": ports[0], "second_port": ports[1], "work": work}
         environment = {
             **os.environ,
@@ -49,13 +54,13 @@ class Started:
             "ORT_DISABLE_TELEMETRY": "1",
             "BENCH_MODEL": str(model.path),
             "BENCH_PORTS": ",".join(str(port) for port in ports),
-            **{name: value.format_map(fill) for name, value in server.environment.items()},
+            **{name: value.format_map(fill) for name, value in program.environment.items()},
         }
         work.mkdir(parents=True, exist_ok=True)
         self.log = work / "server.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [part.format_map(fill) for part in server.command],
+                [part.format_map(fill) for part in program.command],
                 cwd=work,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -65,23 +70,35 @@ class Started:
             )
         self._root = psutil.Process(self._process.pid)
 
+    @property
+    def root(self) -> psutil.Process:
+        """Return the process that was started."""
+        return self._root
+
     def wait(self, call: Call) -> int:
         """Wait for the first right answer; return its size on the wire in bytes."""
+        return self.until(lambda: self.ask(call))
+
+    def until(self, ask: Callable[[], T]) -> T:
+        """Return what `ask` gives as soon as it raises none of the errors of a server that boots.
+
+        These are OSError, HTTPException and ServerFailedError.
+        """
         start = time.perf_counter()
         said = "no answer"
-        while time.perf_counter() - start < self._server.boot_seconds:
+        while time.perf_counter() - start < self._program.boot_seconds:
             if self._process.poll() is not None:
                 code = self._process.returncode
                 raise ServerFailedError(f"exited with {code}: {self._last_words()}")
             try:
-                size = self.ask(call)
+                answer = ask()
             except (OSError, http.client.HTTPException, ServerFailedError) as error:
                 said = str(error) or type(error).__name__
                 time.sleep(_PAUSE_SECONDS)
             else:
                 self.boot_seconds = time.perf_counter() - start
-                return size
-        raise ServerFailedError(f"not ready in {self._server.boot_seconds:.0f} s: {said}")
+                return answer
+        raise ServerFailedError(f"not ready in {self._program.boot_seconds:.0f} s: {said}")
 
     def ask(self, call: Call) -> int:
         """Call once and check the answer; return its size on the wire in bytes."""

@@ -11,6 +11,7 @@ import orjson
 
 from benchmarks.bars import bars
 from benchmarks.measure import QUIET_CORES, Visit
+from benchmarks.scenarios import section
 from benchmarks.servers import Server
 from benchmarks.summary import Row, failures, summarize
 from benchmarks.table import BAR_HEADINGS, HEADINGS, bar_cells, cells
@@ -83,6 +84,7 @@ class Report:
             lines += ["", "## The bars", "", *_grid(BAR_HEADINGS, map(bar_cells, held))]
         for picture in pictures:
             lines += ["", f"![{picture.stem}]({picture.name})"]
+        lines += ["", *section()]
         return "\n".join(lines) + "\n"
 
     def _how(self) -> Iterator[str]:

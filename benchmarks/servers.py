@@ -11,27 +11,34 @@ from benchmarks.forms import BARE_ARRAY, ECHO, ROWS, V2, Form
 
 SLIPSTREAM = "slipstream"
 ECHO_SERVER = "asgi-echo"
+IN_PROCESS = "asgi-onnxruntime"
 TUNED = "fastapi-tuned"
 PYTRITON = "pytriton"
 PEERS = ("litserve", "bentoml", "mlserver", "ray-serve", PYTRITON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """A server. In `command` and the values of `environment` {python} and {port} are filled in."""
+class Program:
+    """What can be started. {python}, {port} and {work} are filled in."""
 
     name: str
     what: str
     """For the table: what it is and how it is set."""
     command: tuple[str, ...]
-    form: Form
-    path: str
-    headers: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
     """What its own virtual environment gets. None: it runs in this one."""
     boot_seconds: float = 60.0
     """It has failed if it has not answered by then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server(Program):
+    """A server that is asked over HTTP."""
+
+    form: Form
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def _uvicorn(app: str) -> tuple[str, ...]:
@@ -55,7 +62,7 @@ BASELINES = (
         path="/",
     ),
     Server(
-        name="asgi-onnxruntime",
+        name=IN_PROCESS,
         what="ASGI, orjson and ONNX Runtime in one process: no framework",
         command=_uvicorn("asgi"),
         form=ROWS,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks.servers import Server
+from benchmarks.servers import Program
 
 _LONGEST_LINE = 300
 
@@ -25,16 +25,16 @@ class Venvs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def python(self, server: Server) -> Path:
-        """Return the interpreter that the server runs on."""
-        if not server.packages:
+    def python(self, program: Program) -> Path:
+        """Return the interpreter that the program runs on."""
+        if not program.packages:
             return Path(sys.executable)
-        return self._folder / server.name / "bin" / "python"
+        return self._folder / program.name / "bin" / "python"
 
-    def install(self, server: Server, said: Callable[[str], None]) -> None:
+    def install(self, program: Program, said: Callable[[str], None]) -> None:
         """Install a peer unless it is there; raise InstallError. A minute or more each."""
-        stamp = self._folder / server.name / "installed.txt"
-        wanted = "\n".join((sys.version, *server.packages))
+        stamp = self._folder / program.name / "installed.txt"
+        wanted = "\n".join((sys.version, *program.packages))
         if stamp.exists() and stamp.read_text() == wanted:
             return
         shutil.rmtree(stamp.parent, ignore_errors=True)
@@ -42,14 +42,14 @@ class Venvs:
         pip = ["-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
         for command in (
             [sys.executable, "-m", "venv", str(stamp.parent)],
-            [str(self.python(server)), *pip, *server.packages],
+            [str(self.python(program)), *pip, *program.packages],
         ):
             _follow(command, said)
         stamp.write_text(wanted)
 
-    def versions(self, server: Server) -> dict[str, str]:
+    def versions(self, program: Program) -> dict[str, str]:
         """Return what is installed for a peer, name → version."""
-        command = [str(self.python(server)), "-m", "pip", "list", "--format", "json"]
+        command = [str(self.python(program)), "-m", "pip", "list", "--format", "json"]
         listed = subprocess.run(command, check=True, capture_output=True).stdout
         return {package["name"]: package["version"] for package in orjson.loads(listed)}
 

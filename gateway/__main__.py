@@ -21,6 +21,7 @@ import uvicorn
 import uvloop
 
 from gateway.boot import Front
+from gateway.web.protocol import Connection
 
 _BACKLOG = 2048
 _GC_THRESHOLD = (50_000, 20, 50)
@@ -87,7 +88,7 @@ async def _serve(listen_fd: int, report: Report, *, supervised: bool) -> int:
     front = Front()
     config = uvicorn.Config(
         front,
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="on",
         access_log=False,

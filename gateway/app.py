@@ -1,4 +1,7 @@
-"""The gateway as one ASGI application: the fast routes first, FastAPI for all the rest."""
+"""The gateway as one ASGI application: `/v2` first, FastAPI for all the rest.
+
+Triggers do not come here: see `gateway.web.protocol`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,6 @@ from gateway.models.router import build_router as models
 from gateway.oip import rest
 from gateway.oip.dataplane import SERVER_VERSION
 from gateway.oip.router import build_router as oip
-from gateway.trigger import edge
 from gateway.trigger.router import build_router as trigger
 from gateway.web.asgi import App, Receive, Scope, Send
 from gateway.web.problems import problem
@@ -39,7 +41,6 @@ class Gateway:
     """Sends each request to the edge that knows it."""
 
     def __init__(self, container: Container) -> None:
-        self._trigger = container.trigger
         self._oip = container.oip
         self._rest = Shell(
             cast("App", build_fastapi(container)),
@@ -50,9 +51,7 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         path: str = scope["path"]
-        if scope["method"] == "POST" and path.startswith(edge.PREFIX):
-            await self._trigger(scope, receive, send)
-        elif path.startswith(rest.PREFIX) and path[len(rest.PREFIX) :][:1] in ("", "/"):
+        if path.startswith(rest.PREFIX) and path[len(rest.PREFIX) :][:1] in ("", "/"):
             await self._oip(scope, receive, send)
         else:
             await self._rest(scope, receive, send)

@@ -36,6 +36,7 @@ async def assemble(front: Front) -> None:
     await container.start()
     front.reasons = container.readiness.reasons
     front.app = Gateway(container)
+    front.direct = container.trigger
     log.info("gateway_started", port=settings.port, grpc_port=settings.grpc_port)
 
 

@@ -12,6 +12,7 @@ import orjson
 
 from gateway.errors import GatewayError
 from gateway.web.asgi import App, Receive, Scope, Send, send_answer
+from gateway.web.exchange import Route
 from gateway.web.problems import Answer, problem, v2_error
 from protos.errors import ErrorCode
 
@@ -26,6 +27,8 @@ class Front:
     def __init__(self) -> None:
         self.app: App | None = None
         """Set when the gateway is built."""
+        self.direct: Route | None = None
+        """Set with it: what does not pass through here at all, see `gateway.web.protocol`."""
         self.reasons: Callable[[], Sequence[str]] = lambda: ["starting: the gateway is loading"]
         """Why calls should not come; nothing means ready."""
         self.close: Callable[[], Awaitable[None]] | None = None

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import os
 
-import grpc.aio
-
 from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
 from gateway.deployments.directory import Directory
@@ -28,6 +26,7 @@ from gateway.trigger.dispatch import Dispatcher
 from gateway.trigger.edge import TriggerEdge
 from gateway.upstream.servers import Servers
 from telemetry.snapshots import SharedRegistry
+from transport import Server
 
 _PUBLISH_SECONDS = 1.0
 _STREAM_WINDOW = 256
@@ -67,9 +66,8 @@ class Container:
         )
         model_access = ModelAccess(authenticator, anonymous=settings.anonymous_v2)
         self.oip = RestEdge(plane, model_access, self.metrics, max_body_bytes=limit)
-        self._front_door = FrontDoor(plane, self.metrics, window=_STREAM_WINDOW)
-        self._model_access = model_access
-        self._grpc: grpc.aio.Server | None = None
+        self._front_door = FrontDoor(plane, model_access, self.metrics, window=_STREAM_WINDOW)
+        self._grpc: Server | None = None
         self._publisher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -83,15 +81,13 @@ class Container:
         self.watcher.start()
         await self.watcher.looked.wait()
         self.readiness.fleet_known()
-        self._grpc = await open_front_door(
-            self._front_door, self._model_access, self.readiness, self.settings
-        )
+        self._grpc = await open_front_door(self._front_door, self.readiness, self.settings)
         self._publisher = asyncio.create_task(self._publish(), name="metrics publisher")
 
     async def close(self) -> None:
         """Let calls in flight finish, then give everything back."""
         if self._grpc is not None:
-            await self._grpc.stop(self.settings.drain_seconds)
+            await self._grpc.drain(self.settings.drain_seconds)
         await self.watcher.stop()
         await self.servers.close()
         await self.feed.stop()

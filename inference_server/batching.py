@@ -6,17 +6,19 @@ batch; a call that is alone runs alone.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
 from time import perf_counter
 from typing import Protocol
 
 import numpy as np
 
 from inference_server.errors import InferenceError
+from protos.forms import ResponseForm
 
 Feeds = Mapping[str, np.ndarray]
+Key = Hashable
 
 
 class Runner(Protocol):
@@ -26,53 +28,111 @@ class Runner(Protocol):
         """Return the outputs, in order; raise InferenceError."""
 
 
-@dataclass(frozen=True, slots=True)
 class Run:
-    """What a run gave one call, and what it took."""
+    """What a run gave, and what it took."""
 
-    arrays: list[np.ndarray]
-    queue_seconds: float
-    """Until it began."""
-    infer_seconds: float
-    """In ONNX Runtime, for all the calls of the run."""
+    __slots__ = ("arrays", "began", "forms", "infer_seconds", "raws", "row_sizes", "shared")
+
+    def __init__(
+        self, arrays: list[np.ndarray], began: float, infer_seconds: float, *, shared: bool
+    ) -> None:
+        self.arrays = arrays
+        self.began = began
+        """`perf_counter()` at its beginning."""
+        self.infer_seconds = infer_seconds
+        """In ONNX Runtime, for all the calls of the run."""
+        self.shared = shared
+        """Whether each call has only some rows of the arrays."""
+        self.raws: list[bytes] | None = None
+        """Room for the arrays' bytes, which the calls' answers are cut from."""
+        self.row_sizes: list[int] = []
+        """Room for how many of them make a row."""
+        self.forms: dict[tuple[int, int, bool], ResponseForm | None] = {}
+        """Room for the forms of the calls' answers."""
 
 
-Outcome = Run | InferenceError
-
-
-@dataclass(slots=True, eq=False)
-class Job:
+class Job(ABC):
     """A call that waits for its run."""
 
-    feeds: Feeds
-    outputs: Sequence[str]
-    input_bytes: int
-    key: Hashable
-    """Jobs of one key can share a run."""
-    rows: int
-    """How many of the batch axis it has; 1 where there is none."""
-    queued: float
-    """`perf_counter()` at its arrival."""
-    done: Callable[[Outcome], None]
-    """Called once, on the event loop, unless the job was abandoned."""
-    abandoned: bool = False
-    """Nobody waits for it any more: it need not run."""
+    __slots__ = (
+        "abandoned",
+        "deadline",
+        "input_bytes",
+        "key",
+        "outputs",
+        "queued",
+        "rows",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        *,
+        outputs: Sequence[str],
+        input_bytes: int,
+        key: Key | None,
+        rows: int,
+        timeout: float | None,
+    ) -> None:
+        """Queue a call now.
+
+        Args:
+            outputs: the names of what it wants.
+            input_bytes: of its arrays.
+            key: jobs of one key can share a run; None for one that runs alone.
+            rows: how many of the batch axis it has; 1 where there is none.
+            timeout: seconds that its answer may take.
+        """
+        self.outputs = outputs
+        self.input_bytes = input_bytes
+        self.key = key
+        self.rows = rows
+        self.queued = perf_counter()
+        self.deadline = None if timeout is None else self.queued + timeout
+        """`perf_counter()` after which its answer is of no use."""
+        self.waiting = False
+        """It is in a queue."""
+        self.abandoned = False
+        """Nobody waits for it any more: it need not run, and is not told."""
+
+    @abstractmethod
+    def feeds(self) -> Feeds:
+        """Return its inputs."""
+
+    def feeds_with(self, jobs: Sequence[Job]) -> Feeds:
+        """Return the inputs of `jobs`, this one first, row behind row."""
+        parts = [job.feeds() for job in jobs]
+        return {name: np.concatenate([feeds[name] for feeds in parts]) for name in parts[0]}
+
+    @abstractmethod
+    def ran(self, run: Run, start: int) -> None:
+        """Take the outcome: if the run is shared, the `rows` rows of its arrays from `start` on."""
+
+    @abstractmethod
+    def failed(self, error: InferenceError) -> None:
+        """Take the outcome of a job that gave nothing."""
+
+
+Outcome = tuple[Run, int] | InferenceError
+"""A run and the first of a job's rows in it, or why there is nothing."""
 
 
 class Waiting:
     """Jobs in order of arrival, and their neighbours of the same key."""
 
     def __init__(self) -> None:
-        self._queues: OrderedDict[Hashable, deque[Job]] = OrderedDict()
+        self._queues: OrderedDict[Key, deque[Job]] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._queues)
 
     def add(self, job: Job) -> None:
         """Let `job` wait behind those of its key."""
-        queue = self._queues.get(job.key)
+        job.waiting = True
+        key = job if job.key is None else job.key
+        queue = self._queues.get(key)
         if queue is None:
-            queue = self._queues[job.key] = deque()
+            queue = self._queues[key] = deque()
         queue.append(job)
 
     def take(self, most_rows: int) -> list[Job]:
@@ -88,10 +148,12 @@ class Waiting:
             batch.append(queue.popleft())
         if queue:
             self._queues[key] = queue
+        for job in batch:
+            job.waiting = False
         return batch
 
 
-def key_of(feeds: Feeds, outputs: Sequence[str]) -> tuple[Hashable, int] | None:
+def key_of(feeds: Feeds, outputs: Sequence[str]) -> tuple[Key, int] | None:
     """Return what a call must have in common with its batch, and its rows.
 
     None where its inputs do not have the same number of rows, so that it cannot share a run.
@@ -111,32 +173,29 @@ def run_together(runner: Runner, jobs: Sequence[Job]) -> list[Outcome]:
 
     If it fails, each job is run by itself, once, so that only the one at fault fails.
     """
+    first = jobs[0]
     if len(jobs) == 1:
-        return [_run_alone(runner, jobs[0])]
+        return [_run_alone(runner, first)]
     began = perf_counter()
-    feeds = {name: np.concatenate([job.feeds[name] for job in jobs]) for name in jobs[0].feeds}
+    feeds = first.feeds_with(jobs)
     try:
-        arrays = runner.run(feeds, jobs[0].outputs)
+        arrays = runner.run(feeds, first.outputs)
     except InferenceError:
         return [_run_alone(runner, job) for job in jobs]
-    took = perf_counter() - began
-    rows = sum([job.rows for job in jobs])
+    run = Run(arrays, began, perf_counter() - began, shared=True)
+    starts = [0]
+    for job in jobs:
+        starts.append(starts[-1] + job.rows)
+    rows = starts.pop()
     if any(array is None or not array.ndim or array.shape[0] != rows for array in arrays):
         return [_run_alone(runner, job) for job in jobs]
-    outcomes: list[Outcome] = []
-    start = 0
-    for job in jobs:
-        end = start + job.rows
-        part = [array[start:end] for array in arrays]
-        outcomes.append(Run(part, began - job.queued, took))
-        start = end
-    return outcomes
+    return [(run, start) for start in starts]
 
 
 def _run_alone(runner: Runner, job: Job) -> Outcome:
     began = perf_counter()
     try:
-        arrays = runner.run(job.feeds, job.outputs)
+        arrays = runner.run(job.feeds(), job.outputs)
     except InferenceError as error:
         return error
-    return Run(arrays, began - job.queued, perf_counter() - began)
+    return Run(arrays, began, perf_counter() - began, shared=False), 0

@@ -14,6 +14,7 @@ from inference_server.errors import InferenceError, translated
 from inference_server.execution import Executor
 from inference_server.lifecycle import Lifecycle, Phase
 from inference_server.metrics import ModelMetrics
+from inference_server.repository import Repository
 from inference_server.runtime import threads
 from inference_server.runtime.session import Session
 from inference_server.runtime.warmup import warm_up
@@ -33,11 +34,17 @@ class Boot:
     """
 
     def __init__(
-        self, settings: Settings, lifecycle: Lifecycle, plane: DataPlane, metrics: ModelMetrics
+        self,
+        settings: Settings,
+        lifecycle: Lifecycle,
+        plane: DataPlane,
+        repository: Repository,
+        metrics: ModelMetrics,
     ) -> None:
         self._settings = settings
         self._lifecycle = lifecycle
         self._plane = plane
+        self._repository = repository
         self._metrics = metrics
         # A thread of our own: asyncio would wait for its own ones when told to stop during a load.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="boot")
@@ -77,6 +84,7 @@ class Boot:
             queue_calls=self._settings.queue_calls,
             queue_bytes=self._settings.queue_bytes,
         )
+        self._repository.loaded(session.signature, warmth)
         self._plane.serve(session.signature, executor, most_bytes=self._settings.max_message_bytes)
 
     def _load(self, intra_op: int) -> Session:

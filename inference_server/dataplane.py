@@ -5,29 +5,26 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from time import perf_counter
 
-from inference_server.batching import Job, Outcome, key_of
+from google.protobuf.message import DecodeError
+
+from inference_server.answers import Answers
+from inference_server.batching import key_of
+from inference_server.calls import Call, Caller, Kind, KnownCall, ReadCall
 from inference_server.errors import InferenceError, translated
 from inference_server.execution import Executor
 from inference_server.lifecycle import Lifecycle, State
 from inference_server.metrics import ModelMetrics
 from inference_server.runtime.inputs import InputReader
 from inference_server.runtime.outputs import OutputWriter
-from inference_server.runtime.signature import Signature
+from inference_server.runtime.signature import Signature, shown_shape
 from model_store.manifest import PLATFORM, TensorSpec
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.timings import INFER_NS, QUEUE_NS
-
-_ANY_SHAPE = (-1,)
-"""How a tensor of any rank is shown; the protocol has no word for it."""
-
-
-Answered = Callable[[pb.ModelInferResponse | InferenceError], None]
+from protos.forms import Memory, RequestForm
+from protos.parameters import CANCEL, least, timeout_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +32,7 @@ class _Model:
     signature: Signature
     reader: InputReader
     writer: OutputWriter
+    answers: Answers
     executor: Executor
 
 
@@ -49,11 +47,13 @@ class DataPlane:
         self._lifecycle = lifecycle
         self._metrics = metrics
         self._model: _Model | None = None
+        self._kinds: Memory[Kind] = Memory()
 
     def serve(self, signature: Signature, executor: Executor, *, most_bytes: int) -> None:
         """Have calls answered by `executor`, with up to `most_bytes` each, once we are ready."""
-        reader, writer = InputReader(signature), OutputWriter(signature, most_bytes=most_bytes)
-        self._model = _Model(signature, reader, writer, executor)
+        writer = OutputWriter(signature, most_bytes=most_bytes)
+        answers = Answers(self._name, self._version, writer, self._metrics)
+        self._model = _Model(signature, InputReader(signature), writer, answers, executor)
 
     def ready(self) -> bool:
         """Whether inference calls are taken."""
@@ -62,6 +62,13 @@ class DataPlane:
     def model_ready(self, name: str, version: str) -> bool:
         """Whether inference calls for this model are taken; False also for one that is not ours."""
         return self.ready() and self._is_ours(name, version)
+
+    def check_ours(self, name: str, version: str) -> None:
+        """Raise NOT_FOUND for any model version but the one that is served here."""
+        if not self._is_ours(name, version):
+            asked = f"model {name!r}" + (f" version {version!r}" if version else "")
+            message = f"{asked} is unknown: this server has {self._lifecycle.title}"
+            raise InferenceError(ErrorCode.NOT_FOUND, message)
 
     def metadata(self, name: str, version: str) -> pb.ModelMetadataResponse:
         """Return what the model takes and gives; raises as `start` for what cannot be served."""
@@ -74,99 +81,89 @@ class DataPlane:
             (signature.outputs, response.outputs),
         ):
             for spec in specs:
-                shape = _ANY_SHAPE if spec.shape is None else spec.shape
-                listed.add(name=spec.name, datatype=spec.datatype, shape=shape)
+                listed.add(name=spec.name, datatype=spec.datatype, shape=shown_shape(spec))
         response.properties.update(_properties(signature))
         return response
 
-    async def infer(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
-        """Return the answer to `request`, or raise what `start` would give as its answer."""
-        answer: asyncio.Future[pb.ModelInferResponse] = asyncio.get_running_loop().create_future()
+    def start(self, message: bytes, caller: Caller, timeout: float | None = None) -> Call | None:
+        """Have an encoded request answered; nothing is given back where it is refused at once.
 
-        def answered(result: pb.ModelInferResponse | InferenceError) -> None:
-            if isinstance(result, InferenceError):
-                answer.set_exception(result)
-            else:
-                answer.set_result(result)
+        The answer may take `timeout` seconds, or fewer where the request says so.
 
-        job = self.start(request, answered)
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            if job is not None:
-                self.abandon(job)
-            raise
-
-    def start(self, request: pb.ModelInferRequest, done: Answered) -> Job | None:
-        """Have `request` answered; `done` is called once, at once where it is refused.
-
-        The answer is an InferenceError: NOT_FOUND for another model, INVALID_TENSOR for what does
-        not fit, NOT_IMPLEMENTED for what is not offered, OVERLOADED where too much waits already,
-        INFERENCE_FAILED, and the lifecycle's reasons. A job that is given back may be handed to
-        `abandon`; `done` is not called then.
+        What the caller is told is an encoded answer or an InferenceError: INVALID_REQUEST for what
+        is no request, NOT_FOUND for another model, INVALID_TENSOR for what does not fit,
+        NOT_IMPLEMENTED for what is not offered, OVERLOADED where it would wait in vain,
+        DEADLINE_EXCEEDED where it did, INFERENCE_FAILED, and the lifecycle's reasons.
         """
+        kind = self._kinds.find(message)
+        if kind is None:
+            return self._start_new(message, caller, timeout)
+        model = self._model
+        assert model is not None, "kinds are learnt from a model"
+        call = KnownCall(caller, model.answers, kind, message, least(timeout, kind.timeout))
         try:
-            model = self._served(request.model_name, request.model_version)
-            job = self._job(model, request, done)
-            model.executor.submit(job)
-        except Exception as error:  # noqa: BLE001 - `translated` knows which are ours
-            done(self._refused(error))
+            self._lifecycle.check_ready()
+            model.executor.submit(call)
+        except InferenceError as error:
+            self._refuse(caller, call.id.decode(), error)
             return None
-        return job
+        return call
 
-    def abandon(self, job: Job) -> None:
-        """Take note that nobody waits for `job` any more."""
-        job.abandoned = True
+    def abandon(self, call: Call) -> None:
+        """Take note that nobody waits for `call` any more: its caller is not told."""
+        assert self._model is not None, "calls are answered by a model"
+        self._model.executor.abandon(call)
         self._metrics.answered(ErrorCode.CANCELLED)
 
-    def _job(self, model: _Model, request: pb.ModelInferRequest, done: Answered) -> Job:
+    def _start_new(self, message: bytes, caller: Caller, timeout: float | None) -> Call | None:
+        """Read a message, and learn from it how others such as it need not be read."""
+        call_id = ""
+        try:
+            request = _parsed(message)
+            call_id = request.id
+            if CANCEL in request.parameters:
+                caller.cancel(call_id)
+                return None
+            model = self._served(request.model_name, request.model_version)
+            call = self._read(model, request, caller, timeout)
+            model.executor.submit(call)
+        except Exception as error:  # noqa: BLE001 - `translated` knows which are ours
+            self._refuse(caller, call_id, translated(error))
+            return None
+        self._learn(model, request, message, call)
+        return call
+
+    def _read(
+        self, model: _Model, request: pb.ModelInferRequest, caller: Caller, timeout: float | None
+    ) -> ReadCall:
         feeds = model.reader.read(request)
         outputs = model.writer.wanted(request)
-        typed = not request.raw_input_contents and bool(feeds)
-        call_id = request.id
         shared = key_of(feeds, outputs) if model.executor.batches else None
-
-        def ran(outcome: Outcome) -> None:
-            done(self._answer(model, call_id, outputs, outcome, typed=typed))
-
-        return Job(
-            feeds=feeds,
+        return ReadCall(
+            caller,
+            model.answers,
+            request.id.encode(),
+            feeds,
             outputs=outputs,
-            input_bytes=sum([array.nbytes for array in feeds.values()]),
-            key=object() if shared is None else shared[0],
+            key=None if shared is None else shared[0],
             rows=1 if shared is None else shared[1],
-            queued=perf_counter(),
-            done=ran,
+            timeout=least(timeout, timeout_of(request)),
+            typed=not request.raw_input_contents and bool(feeds),
         )
 
-    def _answer(
-        self,
-        model: _Model,
-        call_id: str,
-        outputs: Sequence[str],
-        outcome: Outcome,
-        *,
-        typed: bool,
-    ) -> pb.ModelInferResponse | InferenceError:
-        if isinstance(outcome, InferenceError):
-            return self._refused(outcome)
-        response = pb.ModelInferResponse(
-            model_name=self._name, model_version=self._version, id=call_id
-        )
-        try:
-            model.writer.write(response, outputs, outcome.arrays, typed=typed)
-        except Exception as error:  # noqa: BLE001 - `translated` knows which are ours
-            return self._refused(error)
-        response.parameters[QUEUE_NS].int64_param = int(outcome.queue_seconds * 1e9)
-        response.parameters[INFER_NS].int64_param = int(outcome.infer_seconds * 1e9)
-        self._metrics.answered()
-        return response
+    def _learn(
+        self, model: _Model, request: pb.ModelInferRequest, message: bytes, call: ReadCall
+    ) -> None:
+        """Remember the request's form, where nothing but sizes must be checked in others of it."""
+        if not model.reader.takes_any_bytes(call.feeds()):
+            return
+        form = RequestForm.of(request)
+        if form is None or form.fill(form.parts(request)) != message:
+            return
+        self._kinds.add(form, Kind(form, call, timeout_of(request)))
 
     def _served(self, name: str, version: str) -> _Model:
-        if not self._is_ours(name, version):
-            asked = f"model {name!r}" + (f" version {version!r}" if version else "")
-            message = f"{asked} is unknown: this server has {self._lifecycle.title}"
-            raise InferenceError(ErrorCode.NOT_FOUND, message)
+        self.check_ours(name, version)
         self._lifecycle.check_ready()
         assert self._model is not None, "ready only after serve()"
         return self._model
@@ -174,10 +171,17 @@ class DataPlane:
     def _is_ours(self, name: str, version: str) -> bool:
         return name == self._name and version in ("", self._version)
 
-    def _refused(self, error: Exception) -> InferenceError:
-        refusal = translated(error)
-        self._metrics.answered(refusal.code)
-        return refusal
+    def _refuse(self, caller: Caller, call_id: str, error: InferenceError) -> None:
+        self._metrics.answered(error.code)
+        caller.failed(None, call_id, error)
+
+
+def _parsed(message: bytes) -> pb.ModelInferRequest:
+    try:
+        return pb.ModelInferRequest.FromString(message)
+    except DecodeError:
+        text = f"the {len(message)} bytes of the request are no message of this method"
+        raise InferenceError(ErrorCode.INVALID_REQUEST, text) from None
 
 
 def _properties(signature: Signature) -> dict[str, str]:

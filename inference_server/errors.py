@@ -16,15 +16,17 @@ class InferenceError(Exception):
     Attributes:
         code: the stable name; `protos.status` has its gRPC status.
         message: which tensor or model, what was expected, what came. One line.
+        retry_after: seconds after which the same call may go well, where that is known.
     """
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
+    def __init__(self, code: ErrorCode, message: str, *, retry_after: float | None = None) -> None:
         line = " ".join(message.split())
         if len(line) > _MESSAGE_LENGTH:
             line = f"{line[: _MESSAGE_LENGTH - 1]}…"
         super().__init__(line)
         self.code = code
         self.message = line
+        self.retry_after = retry_after
 
 
 def translated(error: Exception) -> InferenceError:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from time import perf_counter
 
-from inference_server.batching import Job, Outcome, Run, Waiting, run_together
+from inference_server.batching import Job, Outcome, Waiting, run_together
 from inference_server.errors import InferenceError
+from inference_server.load import Load
 from inference_server.metrics import ModelMetrics
 from inference_server.runtime.session import Session
 from inference_server.runtime.warmup import Warmth
@@ -16,7 +18,11 @@ from protos.errors import ErrorCode
 _QUICK_SECONDS = 300e-6
 """A thread costs about 100 µs of hand-over; a run up to three times that may hold up the loop."""
 _NEWEST = 0.2
-"""Weight of the newest run in the mean: one that was merely preempted is soon forgotten."""
+"""Weight of the newest run in the mean."""
+_PREEMPTED_SECONDS = 0.01
+"""A run of up to that long may have been interrupted by another process, which says nothing of it:
+it counts as no more than `_PREEMPTED_FACTOR` times the mean."""
+_PREEMPTED_FACTOR = 4
 
 
 class Executor:
@@ -41,13 +47,12 @@ class Executor:
         self._waiting = Waiting()
         self._flushing = False
         self._most_rows = warmth.max_batch_size
-        self._most_calls = queue_calls
-        self._most_bytes = queue_bytes
-        self._calls = 0
-        self._bytes = 0
+        self._load = Load(threads=threads, calls=queue_calls, input_bytes=queue_bytes)
         self._run_seconds: dict[int, float] = {}
         for input_bytes, seconds in warmth.samples:
             self._learn(input_bytes, seconds)
+        if warmth.samples:
+            self._load.learn(1, warmth.samples[0][1])
 
     @property
     def batches(self) -> bool:
@@ -58,19 +63,23 @@ class Executor:
         """Have `job` run as soon as there is room, with those that have arrived meanwhile.
 
         Raises:
-            InferenceError: OVERLOADED where too much is waiting already.
+            InferenceError: OVERLOADED where too much is waiting already, or so much that the job's
+                deadline would pass.
         """
-        if self._is_full(job):
+        load = self._load
+        if load.is_full(job):
             self._flush()  # what came in the same read may not have begun yet, though there is room
-        if self._is_full(job):
-            message = f"{self._calls} calls with {self._bytes} bytes of input wait already"
-            raise InferenceError(ErrorCode.OVERLOADED, message)
-        self._calls += 1
-        self._bytes += job.input_bytes
+        load.admit(job)
         self._waiting.add(job)
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
+
+    def abandon(self, job: Job) -> None:
+        """Take note that nobody waits for `job` any more: it need not run, and is not told."""
+        job.abandoned = True
+        if job.waiting:
+            self._load.leave(job)
 
     def is_quick(self, input_bytes: int) -> bool:
         """Whether runs on inputs of about this size (within a factor of 2) take microseconds.
@@ -80,18 +89,11 @@ class Executor:
         seconds = self._run_seconds.get(input_bytes.bit_length(), _QUICK_SECONDS)
         return seconds < _QUICK_SECONDS
 
-    def _is_full(self, job: Job) -> bool:
-        too_large = self._calls > 0 and self._bytes + job.input_bytes > self._most_bytes
-        return too_large or self._calls >= self._most_calls
-
     def _flush(self) -> None:
         """Run what has arrived, as far as there is room."""
         self._flushing = False
         while self._waiting and self._running < self._threads:
-            taken = self._waiting.take(self._most_rows)
-            self._calls -= len(taken)
-            self._bytes -= sum([job.input_bytes for job in taken])
-            jobs = [job for job in taken if not job.abandoned]
+            jobs = self._in_time(self._waiting.take(self._most_rows))
             if not jobs:
                 continue
             input_bytes = sum([job.input_bytes for job in jobs])
@@ -99,10 +101,26 @@ class Executor:
                 self._ran(jobs, input_bytes, run_together(self._session, jobs))
             else:
                 self._run_on_thread(jobs, input_bytes)
-        self._metrics.queue_depth.set(self._calls)
+        self._metrics.queue_depth.set(self._load.calls)
+
+    def _in_time(self, taken: list[Job]) -> list[Job]:
+        """Return those for which an answer is of use still, and tell the others."""
+        now = perf_counter()
+        jobs: list[Job] = []
+        for job in taken:
+            if job.abandoned:
+                continue
+            self._load.leave(job)
+            if job.deadline is not None and job.deadline < now:
+                message = f"the call waited for {now - job.queued:.3f} s, until its time was up"
+                job.failed(InferenceError(ErrorCode.DEADLINE_EXCEEDED, message))
+            else:
+                jobs.append(job)
+        return jobs
 
     def _run_on_thread(self, jobs: list[Job], input_bytes: int) -> None:
         self._running += 1
+        self._load.begin(jobs)
         loop = asyncio.get_running_loop()
 
         def ended(running: Future[list[Outcome]]) -> None:
@@ -110,6 +128,7 @@ class Executor:
 
         def finish(running: Future[list[Outcome]]) -> None:
             self._running -= 1
+            self._load.end(jobs)
             self._ran(jobs, input_bytes, _outcomes(running, len(jobs)))
             self._flush()
 
@@ -117,20 +136,30 @@ class Executor:
 
     def _ran(self, jobs: list[Job], input_bytes: int, outcomes: Sequence[Outcome]) -> None:
         metrics = self._metrics
+        metrics.runs.add(jobs, outcomes)
         first = outcomes[0]
-        if isinstance(first, Run):
-            metrics.run_seconds.observe(first.infer_seconds)
-            metrics.batch_size.observe(sum([job.rows for job in jobs]))
-            self._learn(input_bytes, first.infer_seconds)
+        if isinstance(first, tuple):
+            seconds = first[0].infer_seconds
+            rows = sum([job.rows for job in jobs])
+            metrics.run_seconds.observe(seconds)
+            metrics.batch_size.observe(rows)
+            self._learn(input_bytes, seconds)
+            self._load.learn(rows, seconds)
         for job, outcome in zip(jobs, outcomes, strict=True):
-            if isinstance(outcome, Run):
-                metrics.queue_seconds.observe(outcome.queue_seconds)
-            if not job.abandoned:
-                job.done(outcome)
+            if job.abandoned:
+                continue
+            if isinstance(outcome, tuple):
+                run, start = outcome
+                metrics.queue_seconds.observe(run.began - job.queued)
+                job.ran(run, start)
+            else:
+                job.failed(outcome)
 
     def _learn(self, input_bytes: int, seconds: float) -> None:
         size = input_bytes.bit_length()
         mean = self._run_seconds.get(size, seconds)
+        if seconds < _PREEMPTED_SECONDS:
+            seconds = min(seconds, _PREEMPTED_FACTOR * mean)
         self._run_seconds[size] = mean + _NEWEST * (seconds - mean)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from importlib import metadata
 from typing import TypeVar
@@ -11,12 +12,13 @@ from google.protobuf.message import DecodeError, Message
 from inference_server.dataplane import DataPlane
 from inference_server.errors import InferenceError, translated
 from inference_server.lifecycle import Lifecycle
+from inference_server.repository import EXTENSIONS, Repository
 from inference_server.stream import InferenceStream
+from inference_server.unary import UnaryInference, as_rpc_error
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.methods import RPCS, path_of
-from protos.status import CODE_KEY, GRPC_STATUS
-from transport import Call, Router, RpcError, StatusCode, StreamCall, UnaryCall
+from transport import Router, StreamCall, UnaryCall
 
 SERVER_NAME = "slipstream-inference-server"
 
@@ -26,8 +28,9 @@ Request = TypeVar("Request", bound=Message)
 class Methods:
     """Answers the protocol's calls, and knows the streams that are open."""
 
-    def __init__(self, plane: DataPlane, lifecycle: Lifecycle) -> None:
+    def __init__(self, plane: DataPlane, repository: Repository, lifecycle: Lifecycle) -> None:
         self._plane = plane
+        self._repository = repository
         self._lifecycle = lifecycle
         self._streams: set[InferenceStream] = set()
         self._version = metadata.version("slipstream")
@@ -46,6 +49,9 @@ class Methods:
             pb.ModelMetadataRequest,
             lambda request: plane.metadata(request.name, request.version),
         )
+        self._add(router, pb.ModelConfigRequest, self._repository.config)
+        self._add(router, pb.ModelStatisticsRequest, self._repository.statistics)
+        self._add(router, pb.RepositoryIndexRequest, self._repository.index)
         router.unary(path_of("ModelInfer"), self._infer)
         router.stream(path_of("ModelStreamInfer"), self._open)
 
@@ -64,7 +70,7 @@ class Methods:
             try:
                 return answer(read(kind, raw)).SerializeToString()
             except Exception as error:  # noqa: BLE001 - `translated` knows which are ours
-                raise as_rpc_error(error) from None
+                raise as_rpc_error(translated(error)) from None
 
         router.unary(path_of(name), handle)
 
@@ -73,15 +79,12 @@ class Methods:
         return pb.ModelReadyResponse(ready=ready)
 
     def _server_metadata(self, _: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:
-        """Say who we are. Only extensions that clients must know about are listed, so none."""
-        return pb.ServerMetadataResponse(name=SERVER_NAME, version=self._version)
+        return pb.ServerMetadataResponse(
+            name=SERVER_NAME, version=self._version, extensions=EXTENSIONS
+        )
 
-    async def _infer(self, raw: bytes, _call: Call) -> bytes:
-        try:
-            response = await self._plane.infer(read(pb.ModelInferRequest, raw))
-        except Exception as error:  # noqa: BLE001 - `translated` knows which are ours
-            raise as_rpc_error(error) from None
-        return response.SerializeToString()
+    def _infer(self, raw: bytes, call: UnaryCall) -> asyncio.Future[bytes]:
+        return UnaryInference(self._plane, raw, call.remaining()).answer
 
     def _open(self, call: StreamCall) -> InferenceStream:
         stream = InferenceStream(self._plane, self._lifecycle, call, self._streams.discard)
@@ -96,10 +99,3 @@ def read(kind: type[Request], raw: bytes) -> Request:
     except DecodeError:
         message = f"the {len(raw)} bytes of the request are no message of this method"
         raise InferenceError(ErrorCode.INVALID_REQUEST, message) from None
-
-
-def as_rpc_error(error: Exception) -> RpcError:
-    """Return `error` as its status, with its code in the trailing metadata."""
-    refusal = translated(error)
-    status = StatusCode[GRPC_STATUS[refusal.code]]
-    return RpcError(status, refusal.message, ((CODE_KEY, refusal.code.value),))

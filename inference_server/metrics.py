@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inference_server.lifecycle import Lifecycle, Phase, State
+from inference_server.run_totals import RunTotals
 from protos.errors import ErrorCode
 from telemetry.buckets import BATCH_SIZES
 from telemetry.instruments import Counter, Registry
@@ -24,6 +25,7 @@ class ModelMetrics:
         )
         self._ok = self._requests.child(*served, _OK)
         self._failed: dict[ErrorCode, Counter] = {}
+        self.runs = RunTotals()
         self.run_seconds = registry.histogram(
             "inference_seconds", "Time that ONNX Runtime took for a run.", names
         ).child(*served)
@@ -47,6 +49,16 @@ class ModelMetrics:
             (*names, "phase"),
         )
         self.queue_depth.set(0)
+
+    @property
+    def succeeded(self) -> int:
+        """How many calls were answered with what they wanted."""
+        return int(self._ok.value)
+
+    @property
+    def failed(self) -> int:
+        """How many calls were answered with an error, or given up by their callers."""
+        return int(sum([counter.value for counter in self._failed.values()]))
 
     def answered(self, error: ErrorCode | None = None) -> None:
         """Count a call that was answered, with `error` if it failed."""

@@ -18,6 +18,7 @@ from inference_server.lifecycle import Lifecycle, Phase, State
 from inference_server.methods import Methods
 from inference_server.metrics import ModelMetrics
 from inference_server.parent import StatusLines
+from inference_server.repository import Repository
 from inference_server.scrape import MetricsEndpoint
 from inference_server.settings import Endpoint, Settings
 from telemetry.instruments import Registry
@@ -52,7 +53,10 @@ class Server:
         self._metrics = ModelMetrics(registry, settings.model, settings.version)
         self._scrape = MetricsEndpoint(registry.render)
         self._plane = DataPlane(settings.model, settings.version, self._lifecycle, self._metrics)
-        self._methods = Methods(self._plane, self._lifecycle)
+        self._repository = Repository(
+            settings.model, settings.version, self._plane, self._lifecycle, self._metrics
+        )
+        self._methods = Methods(self._plane, self._repository, self._lifecycle)
         router = Router()
         self._methods.add_to(router)
         add_introspection(router, self._lifecycle)
@@ -72,7 +76,7 @@ class Server:
             self._status.write("failed", code="internal", message=str(error))
             raise
         self._catch_signals()
-        boot = Boot(self._settings, self._lifecycle, self._plane, self._metrics)
+        boot = Boot(self._settings, self._lifecycle, self._plane, self._repository, self._metrics)
         booting = asyncio.create_task(boot.run())
         await self._stopping.wait()
         booting.cancel()

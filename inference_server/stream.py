@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from google.protobuf.message import DecodeError
-
-from inference_server.batching import Job
+from inference_server.calls import Call
 from inference_server.dataplane import DataPlane
 from inference_server.errors import InferenceError
 from inference_server.lifecycle import Lifecycle
-from protos import open_inference_pb2 as pb
-from protos.errors import ErrorCode
 from protos.status import CODE_KEY, GRPC_STATUS, stream_failure
 from transport import StatusCode, StreamCall
 
@@ -27,6 +23,8 @@ class InferenceStream:
     waits is bounded by the executor's queue, and for a client that does not listen by `pause`.
     """
 
+    streamed = True
+
     def __init__(
         self,
         plane: DataPlane,
@@ -38,23 +36,19 @@ class InferenceStream:
         self._lifecycle = lifecycle
         self._call = call
         self._on_end = on_end
-        self._jobs: dict[int, Job] = {}
-        self._numbers = 0
+        self._calls: set[Call] = set()
         self._ending = False
         self._resuming: asyncio.Task[None] | None = None
 
+    # for the connection
+
     def messages(self, messages: list[bytes]) -> None:
         """Start the calls that arrived in one read."""
-        for raw in messages:
-            try:
-                request = pb.ModelInferRequest.FromString(raw)
-            except DecodeError:
-                message = f"the {len(raw)} bytes of the request are no message of this method"
-                self._call.send(
-                    stream_failure("", ErrorCode.INVALID_REQUEST, message).SerializeToString()
-                )
-                continue
-            self._start(request)
+        start, calls = self._plane.start, self._calls
+        for message in messages:
+            call = start(message, self)
+            if call is not None:
+                calls.add(call)
 
     def half_closed(self) -> None:
         """End when everything is answered: no more calls will come."""
@@ -63,37 +57,44 @@ class InferenceStream:
 
     def cancelled(self) -> None:
         """Forget the calls: nobody waits for their answers."""
-        for job in self._jobs.values():
-            self._plane.abandon(job)
-        self._jobs.clear()
+        for call in self._calls:
+            self._plane.abandon(call)
+        self._calls.clear()
         self._on_end(self)
 
     def close(self) -> None:
         """End when everything is answered: we are shutting down, and new calls are refused."""
         self.half_closed()
 
-    def _start(self, request: pb.ModelInferRequest) -> None:
-        self._numbers += 1
-        number, call_id = self._numbers, request.id
+    # for the calls
 
-        def answered(result: pb.ModelInferResponse | InferenceError) -> None:
-            self._jobs.pop(number, None)
-            if isinstance(result, InferenceError):
-                answer = stream_failure(call_id, result.code, result.message)
-            else:
-                answer = pb.ModelStreamInferResponse(infer_response=result)
-            self._send(answer.SerializeToString())
-            if self._ending:
-                self._end_if_done()
+    def answered(self, call: Call, message: bytes) -> None:
+        """Send an answer."""
+        self._calls.discard(call)
+        self._send(message)
 
-        job = self._plane.start(request, answered)
-        if job is not None:
-            self._jobs[number] = job
+    def cancel(self, call_id: str) -> None:
+        """Forget a call: nobody waits for its answer."""
+        wanted = call_id.encode()
+        for call in [call for call in self._calls if call.id == wanted]:
+            self._calls.discard(call)
+            self._plane.abandon(call)
+        if self._ending:
+            self._end_if_done()
+
+    def failed(self, call: Call | None, call_id: str, error: InferenceError) -> None:
+        """Send the reason why there is none."""
+        if call is not None:
+            self._calls.discard(call)
+        failure = stream_failure(call_id, error.code, error.message, error.retry_after)
+        self._send(failure.SerializeToString())
 
     def _send(self, message: bytes) -> None:
         if self._call.send(message) > _MOST_QUEUED_BYTES and self._resuming is None:
             self._call.pause()
             self._resuming = asyncio.get_running_loop().create_task(self._resume())
+        if self._ending:
+            self._end_if_done()
 
     async def _resume(self) -> None:
         await self._call.flushed()
@@ -101,7 +102,7 @@ class InferenceStream:
         self._call.resume()
 
     def _end_if_done(self) -> None:
-        if self._jobs:
+        if self._calls:
             return
         self._on_end(self)
         try:

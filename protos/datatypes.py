@@ -23,6 +23,11 @@ class Datatype:
     contents: str | None
     """The field of InferTensorContents that holds it, or None where there is only the raw form."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether any bytes of the right number are elements, and orjson writes their arrays."""
+        return self.dtype.kind in "iuf"
+
 
 def _datatype(name: str, dtype: object, contents: str | None) -> Datatype:
     kind = np.dtype(dtype)  # type: ignore[call-overload]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2
@@ -23,6 +24,7 @@ STUB = HERE / "open_inference_pb2.pyi"
 TEMPLATE = '''"""Generated from open_inference.proto by protos/generate.py. Do not edit."""
 
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message_factory import GetMessageClass
 
 POOL = DescriptorPool()
@@ -31,6 +33,7 @@ DESCRIPTOR = POOL.AddSerializedFile(
 )
 
 {classes}
+{enums}
 '''
 
 
@@ -58,12 +61,24 @@ def render() -> tuple[str, str]:
         f'{message.name} = GetMessageClass(DESCRIPTOR.message_types_by_name["{message.name}"])'
         for message in file.message_type
     )
-    module = TEMPLATE.format(serialized="\n    ".join(map(repr, chunks)), classes=classes)
+    module = TEMPLATE.format(
+        serialized="\n    ".join(map(repr, chunks)),
+        classes=classes,
+        enums="\n".join(_assignments(file.enum_type)),
+    )
     # protoc's stub leaves Mapping bare, which mypy's strict mode refuses
     typed = stub.replace(", _Mapping]", ", _Mapping[str, _Any]]")
     typed = typed.replace("import ClassVar", "import Any as _Any, ClassVar")
     pool = "from google.protobuf import descriptor_pool as _descriptor_pool\n"
     return module, pool + typed + "POOL: _descriptor_pool.DescriptorPool\n"
+
+
+def _assignments(enums: Iterable[descriptor_pb2.EnumDescriptorProto]) -> Iterator[str]:
+    """Yield what the module says of enums: their names, and those of their values."""
+    for enum in enums:
+        yield f'{enum.name} = EnumTypeWrapper(DESCRIPTOR.enum_types_by_name["{enum.name}"])'
+        for value in enum.value:
+            yield f"{value.name} = {value.number}"
 
 
 def main() -> None:

@@ -7,19 +7,36 @@ converted quietly: "1" is no number, 1.5 no integer, 300 no UINT8.
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sequence
+import struct
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import numpy as np
 
 from protos.datatypes import Datatype
 from protos.errors import TensorError
-from protos.tensors import element_count
+from protos.tensors import element_count, encode_raw
 
 _EXACT_INTEGERS = 2**53
 """Above it a JSON float no longer names one integer."""
 _BOOLEAN, _INTEGERS, _FLOAT = "b", "iu", "f"
 _BOOLEANS, _NUMBERS = frozenset({bool}), frozenset({int, float})
+_MOST_PACKED = 4096
+"""Elements that `struct` packs sooner than numpy has made an array of them."""
+_PACKED: Mapping[str, tuple[str, frozenset[type]]] = {
+    "FP16": ("e", _NUMBERS),
+    "FP32": ("f", _NUMBERS),
+    "FP64": ("d", _NUMBERS),
+    **{
+        name: (code, frozenset({int}))
+        for name, code in zip(
+            ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"),
+            "bhiqBHIQ",
+            strict=True,
+        )
+    },
+}
+"""By datatype: struct's code, and the types that it takes as they are."""
 
 
 def from_json(
@@ -50,6 +67,48 @@ def from_json(
             f"tensor '{tensor}': data is nested as {list(array.shape)}, shape says {list(shape)}"
         )
     return array.reshape(shape)
+
+
+def pack_json(value: object, datatype: Datatype, *, tensor: str) -> tuple[tuple[int, ...], bytes]:
+    """Return shape and raw elements of what `from_json` would return; raises as it does.
+
+    Small vectors and matrices, nearly all there is, take a way around numpy. A large integer for a
+    float comes by way of a double there, and may be off by the last bit.
+    """
+    packed = _pack_small(value, datatype.name)
+    if packed is None:
+        array = from_json(value, datatype, tensor=tensor)
+        return array.shape, encode_raw(array, datatype)
+    return packed
+
+
+def _pack_small(value: object, name: str) -> tuple[tuple[int, ...], bytes] | None:
+    """Return shape and raw elements; None for what is not small, or not what is expected."""
+    if type(value) is not list or not value or name not in _PACKED:
+        return None
+    code, types = _PACKED[name]
+    shape: tuple[int, ...] = (len(value),)
+    first = value[0]
+    if type(first) is list:
+        shape = (len(value), len(first))
+        if len(value) > 1:
+            if not _is_matrix(value, len(first)):
+                return None
+            first = list(chain.from_iterable(value))
+        value = first
+    if not 0 < len(value) <= _MOST_PACKED or not types.issuperset(map(type, value)):
+        return None
+    try:
+        return shape, struct.pack(f"<{len(value)}{code}", *value)
+    except (struct.error, OverflowError):
+        return None  # out of range: `from_json` says it better
+
+
+def _is_matrix(rows: list[object], width: int) -> bool:
+    """Whether every row is a list of `width` elements."""
+    if len(rows) * width > _MOST_PACKED:
+        return False
+    return all(type(row) is list and len(row) == width for row in rows)
 
 
 def to_json(array: np.ndarray, datatype: Datatype) -> object:

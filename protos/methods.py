@@ -29,6 +29,9 @@ RPCS: Mapping[str, Rpc] = {
     "ModelMetadata": Rpc(pb.ModelMetadataRequest, pb.ModelMetadataResponse),
     "ModelInfer": Rpc(pb.ModelInferRequest, pb.ModelInferResponse),
     "ModelStreamInfer": Rpc(pb.ModelInferRequest, pb.ModelStreamInferResponse, streaming=True),
+    "ModelConfig": Rpc(pb.ModelConfigRequest, pb.ModelConfigResponse),
+    "ModelStatistics": Rpc(pb.ModelStatisticsRequest, pb.ModelStatisticsResponse),
+    "RepositoryIndex": Rpc(pb.RepositoryIndexRequest, pb.RepositoryIndexResponse),
 }
 
 

@@ -1,6 +1,7 @@
 """Generated from open_inference.proto by protos/generate.py. Do not edit."""
 
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message_factory import GetMessageClass
 
 POOL = DescriptorPool()
@@ -62,17 +63,68 @@ DESCRIPTOR = POOL.AddSerializedFile(
     b'y\x12/\n\x05value\x18\x02 \x01(\x0b2\x19.inference.InferParameterR\x05value:\x028\x01"\x85\x01\n\x18M'
     b'odelStreamInferResponse\x12#\n\rerror_message\x18\x01 \x01(\tR\x0cerrorMessage'
     b'\x12D\n\x0einfer_response\x18\x02 \x01(\x0b2\x1d.inference.ModelInferResponseR\rinf'
-    b'erResponse2\xd9\x04\n\x14GRPCInferenceService\x12K\n\nServerLive\x12\x1c.inferenc'
-    b'e.ServerLiveRequest\x1a\x1d.inference.ServerLiveResponse"\x00\x12N\n\x0bServ'
-    b'erReady\x12\x1d.inference.ServerReadyRequest\x1a\x1e.inference.ServerRea'
-    b'dyResponse"\x00\x12K\n\nModelReady\x12\x1c.inference.ModelReadyRequest\x1a\x1d.i'
-    b'nference.ModelReadyResponse"\x00\x12W\n\x0eServerMetadata\x12 .inference.'
-    b'ServerMetadataRequest\x1a!.inference.ServerMetadataResponse"\x00\x12T'
-    b'\n\rModelMetadata\x12\x1f.inference.ModelMetadataRequest\x1a .inference'
-    b'.ModelMetadataResponse"\x00\x12K\n\nModelInfer\x12\x1c.inference.ModelInfe'
-    b'rRequest\x1a\x1d.inference.ModelInferResponse"\x00\x12[\n\x10ModelStreamInfe'
-    b'r\x12\x1c.inference.ModelInferRequest\x1a#.inference.ModelStreamInfer'
-    b'Response"\x00(\x010\x01b\x06proto3'
+    b'erResponse"B\n\x12ModelConfigRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07vers'
+    b'ion\x18\x02 \x01(\tR\x07version"E\n\x13ModelConfigResponse\x12.\n\x06config\x18\x01 \x01(\x0b2\x16.'
+    b'inference.ModelConfigR\x06config"\x82\x01\n\nModelInput\x12\x12\n\x04name\x18\x01 \x01(\tR\x04'
+    b'name\x120\n\tdata_type\x18\x02 \x01(\x0e2\x13.inference.DataTypeR\x08dataType\x12\x12\n\x04di'
+    b'ms\x18\x04 \x03(\x03R\x04dims\x12\x1a\n\x08optional\x18\x08 \x01(\x08R\x08optional"g\n\x0bModelOutput\x12\x12\n'
+    b'\x04name\x18\x01 \x01(\tR\x04name\x120\n\tdata_type\x18\x02 \x01(\x0e2\x13.inference.DataTypeR\x08d'
+    b'ataType\x12\x12\n\x04dims\x18\x03 \x03(\x03R\x04dims"\x93\x01\n\x12ModelVersionPolicy\x12D\n\x08specif'
+    b'ic\x18\x03 \x01(\x0b2&.inference.ModelVersionPolicy.SpecificH\x00R\x08specific'
+    b'\x1a&\n\x08Specific\x12\x1a\n\x08versions\x18\x01 \x03(\x03R\x08versionsB\x0f\n\rpolicy_choice"\x16\n'
+    b'\x14ModelDynamicBatching"\x83\x03\n\x0bModelConfig\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n'
+    b'\x08platform\x18\x02 \x01(\tR\x08platform\x12\x18\n\x07backend\x18\x11 \x01(\tR\x07backend\x12D\n\x0eversi'
+    b'on_policy\x18\x03 \x01(\x0b2\x1d.inference.ModelVersionPolicyR\rversionPolic'
+    b'y\x12$\n\x0emax_batch_size\x18\x04 \x01(\x05R\x0cmaxBatchSize\x12+\n\x05input\x18\x05 \x03(\x0b2\x15.inf'
+    b'erence.ModelInputR\x05input\x12.\n\x06output\x18\x06 \x03(\x0b2\x16.inference.ModelOu'
+    b'tputR\x06output\x12L\n\x10dynamic_batching\x18\x0b \x01(\x0b2\x1f.inference.ModelDyna'
+    b'micBatchingH\x00R\x0fdynamicBatchingB\x13\n\x11scheduling_choice"F\n\x16Model'
+    b'StatisticsRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07version\x18\x02 \x01(\tR\x07vers'
+    b'ion"V\n\x17ModelStatisticsResponse\x12;\n\x0bmodel_stats\x18\x01 \x03(\x0b2\x1a.infere'
+    b'nce.ModelStatisticsR\nmodelStats"9\n\x11StatisticDuration\x12\x14\n\x05coun'
+    b't\x18\x01 \x01(\x04R\x05count\x12\x0e\n\x02ns\x18\x02 \x01(\x04R\x02ns"\xf2\x03\n\x0fInferStatistics\x126\n\x07succes'
+    b's\x18\x01 \x01(\x0b2\x1c.inference.StatisticDurationR\x07success\x120\n\x04fail\x18\x02 \x01(\x0b'
+    b'2\x1c.inference.StatisticDurationR\x04fail\x122\n\x05queue\x18\x03 \x01(\x0b2\x1c.infere'
+    b'nce.StatisticDurationR\x05queue\x12A\n\rcompute_input\x18\x04 \x01(\x0b2\x1c.infere'
+    b'nce.StatisticDurationR\x0ccomputeInput\x12A\n\rcompute_infer\x18\x05 \x01(\x0b2\x1c'
+    b'.inference.StatisticDurationR\x0ccomputeInfer\x12C\n\x0ecompute_output'
+    b'\x18\x06 \x01(\x0b2\x1c.inference.StatisticDurationR\rcomputeOutput\x129\n\tcache'
+    b'_hit\x18\x07 \x01(\x0b2\x1c.inference.StatisticDurationR\x08cacheHit\x12;\n\ncache_'
+    b'miss\x18\x08 \x01(\x0b2\x1c.inference.StatisticDurationR\tcacheMiss"\x80\x02\n\x14Infe'
+    b'rBatchStatistics\x12\x1d\n\nbatch_size\x18\x01 \x01(\x04R\tbatchSize\x12A\n\rcompute_i'
+    b'nput\x18\x02 \x01(\x0b2\x1c.inference.StatisticDurationR\x0ccomputeInput\x12A\n\rco'
+    b'mpute_infer\x18\x03 \x01(\x0b2\x1c.inference.StatisticDurationR\x0ccomputeInfe'
+    b'r\x12C\n\x0ecompute_output\x18\x04 \x01(\x0b2\x1c.inference.StatisticDurationR\rcom'
+    b'puteOutput"\xbf\x02\n\x0fModelStatistics\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07versio'
+    b"n\x18\x02 \x01(\tR\x07version\x12%\n\x0elast_inference\x18\x03 \x01(\x04R\rlastInference\x12'\n\x0fi"
+    b"nference_count\x18\x04 \x01(\x04R\x0einferenceCount\x12'\n\x0fexecution_count\x18\x05 \x01("
+    b'\x04R\x0eexecutionCount\x12C\n\x0finference_stats\x18\x06 \x01(\x0b2\x1a.inference.Infer'
+    b'StatisticsR\x0einferenceStats\x12@\n\x0bbatch_stats\x18\x07 \x03(\x0b2\x1f.inference.'
+    b'InferBatchStatisticsR\nbatchStats"W\n\x16RepositoryIndexRequest\x12\''
+    b'\n\x0frepository_name\x18\x01 \x01(\tR\x0erepositoryName\x12\x14\n\x05ready\x18\x02 \x01(\x08R\x05read'
+    b'y"\xca\x01\n\x17RepositoryIndexResponse\x12E\n\x06models\x18\x01 \x03(\x0b2-.inference.Re'
+    b'positoryIndexResponse.ModelIndexR\x06models\x1ah\n\nModelIndex\x12\x12\n\x04na'
+    b'me\x18\x01 \x01(\tR\x04name\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12\x14\n\x05state\x18\x03 \x01(\tR\x05sta'
+    b'te\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason*\xfa\x01\n\x08DataType\x12\x10\n\x0cTYPE_INVALID\x10\x00\x12\r\n'
+    b'\tTYPE_BOOL\x10\x01\x12\x0e\n\nTYPE_UINT8\x10\x02\x12\x0f\n\x0bTYPE_UINT16\x10\x03\x12\x0f\n\x0bTYPE_UINT32'
+    b'\x10\x04\x12\x0f\n\x0bTYPE_UINT64\x10\x05\x12\r\n\tTYPE_INT8\x10\x06\x12\x0e\n\nTYPE_INT16\x10\x07\x12\x0e\n\nTYPE_I'
+    b'NT32\x10\x08\x12\x0e\n\nTYPE_INT64\x10\t\x12\r\n\tTYPE_FP16\x10\n\x12\r\n\tTYPE_FP32\x10\x0b\x12\r\n\tTYPE'
+    b'_FP64\x10\x0c\x12\x0f\n\x0bTYPE_STRING\x10\r\x12\r\n\tTYPE_BF16\x10\x0e2\xe1\x06\n\x14GRPCInferenceSer'
+    b'vice\x12K\n\nServerLive\x12\x1c.inference.ServerLiveRequest\x1a\x1d.inference'
+    b'.ServerLiveResponse"\x00\x12N\n\x0bServerReady\x12\x1d.inference.ServerReady'
+    b'Request\x1a\x1e.inference.ServerReadyResponse"\x00\x12K\n\nModelReady\x12\x1c.in'
+    b'ference.ModelReadyRequest\x1a\x1d.inference.ModelReadyResponse"\x00\x12W'
+    b'\n\x0eServerMetadata\x12 .inference.ServerMetadataRequest\x1a!.inferen'
+    b'ce.ServerMetadataResponse"\x00\x12T\n\rModelMetadata\x12\x1f.inference.Mod'
+    b'elMetadataRequest\x1a .inference.ModelMetadataResponse"\x00\x12K\n\nMod'
+    b'elInfer\x12\x1c.inference.ModelInferRequest\x1a\x1d.inference.ModelInfer'
+    b'Response"\x00\x12[\n\x10ModelStreamInfer\x12\x1c.inference.ModelInferRequest'
+    b'\x1a#.inference.ModelStreamInferResponse"\x00(\x010\x01\x12N\n\x0bModelConfig\x12\x1d'
+    b'.inference.ModelConfigRequest\x1a\x1e.inference.ModelConfigRespons'
+    b'e"\x00\x12Z\n\x0fModelStatistics\x12!.inference.ModelStatisticsRequest\x1a".'
+    b'inference.ModelStatisticsResponse"\x00\x12Z\n\x0fRepositoryIndex\x12!.inf'
+    b'erence.RepositoryIndexRequest\x1a".inference.RepositoryIndexRes'
+    b'ponse"\x00b\x06proto3'
 )
 
 ServerLiveRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["ServerLiveRequest"])
@@ -90,3 +142,34 @@ InferTensorContents = GetMessageClass(DESCRIPTOR.message_types_by_name["InferTen
 ModelInferRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["ModelInferRequest"])
 ModelInferResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["ModelInferResponse"])
 ModelStreamInferResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["ModelStreamInferResponse"])
+ModelConfigRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["ModelConfigRequest"])
+ModelConfigResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["ModelConfigResponse"])
+ModelInput = GetMessageClass(DESCRIPTOR.message_types_by_name["ModelInput"])
+ModelOutput = GetMessageClass(DESCRIPTOR.message_types_by_name["ModelOutput"])
+ModelVersionPolicy = GetMessageClass(DESCRIPTOR.message_types_by_name["ModelVersionPolicy"])
+ModelDynamicBatching = GetMessageClass(DESCRIPTOR.message_types_by_name["ModelDynamicBatching"])
+ModelConfig = GetMessageClass(DESCRIPTOR.message_types_by_name["ModelConfig"])
+ModelStatisticsRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["ModelStatisticsRequest"])
+ModelStatisticsResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["ModelStatisticsResponse"])
+StatisticDuration = GetMessageClass(DESCRIPTOR.message_types_by_name["StatisticDuration"])
+InferStatistics = GetMessageClass(DESCRIPTOR.message_types_by_name["InferStatistics"])
+InferBatchStatistics = GetMessageClass(DESCRIPTOR.message_types_by_name["InferBatchStatistics"])
+ModelStatistics = GetMessageClass(DESCRIPTOR.message_types_by_name["ModelStatistics"])
+RepositoryIndexRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["RepositoryIndexRequest"])
+RepositoryIndexResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["RepositoryIndexResponse"])
+DataType = EnumTypeWrapper(DESCRIPTOR.enum_types_by_name["DataType"])
+TYPE_INVALID = 0
+TYPE_BOOL = 1
+TYPE_UINT8 = 2
+TYPE_UINT16 = 3
+TYPE_UINT32 = 4
+TYPE_UINT64 = 5
+TYPE_INT8 = 6
+TYPE_INT16 = 7
+TYPE_INT32 = 8
+TYPE_INT64 = 9
+TYPE_FP16 = 10
+TYPE_FP32 = 11
+TYPE_FP64 = 12
+TYPE_STRING = 13
+TYPE_BF16 = 14

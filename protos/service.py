@@ -52,6 +52,18 @@ class InferenceServicer(Protocol):
         self, requests: AsyncIterator[pb.ModelInferRequest], context: Context
     ) -> AsyncIterator[pb.ModelStreamInferResponse] | Awaitable[None]: ...
 
+    async def ModelConfig(  # noqa: N802
+        self, request: pb.ModelConfigRequest, context: Context
+    ) -> pb.ModelConfigResponse: ...
+
+    async def ModelStatistics(  # noqa: N802
+        self, request: pb.ModelStatisticsRequest, context: Context
+    ) -> pb.ModelStatisticsResponse: ...
+
+    async def RepositoryIndex(  # noqa: N802
+        self, request: pb.RepositoryIndexRequest, context: Context
+    ) -> pb.RepositoryIndexResponse: ...
+
 
 def add_inference_service(servicer: InferenceServicer, server: grpc.aio.Server) -> None:
     """Let `server` answer the protocol's RPCs with the methods of `servicer`."""

@@ -13,6 +13,10 @@ from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 
 CODE_KEY = "slipstream-code"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+"""Trailing metadata of a unary call: when it may be tried again (gRFC A6)."""
+RETRY_KEY = "slipstream-retry-seconds"
+"""The same as a parameter of a failed call of a stream (double)."""
 
 GRPC_STATUS: Mapping[ErrorCode, str] = {
     ErrorCode.INVALID_JSON: "INVALID_ARGUMENT",
@@ -58,11 +62,15 @@ _CODE_OF_STATUS: Mapping[str, ErrorCode] = {
 }
 
 
-def stream_failure(call_id: str, code: ErrorCode, message: str) -> pb.ModelStreamInferResponse:
+def stream_failure(
+    call_id: str, code: ErrorCode, message: str, retry_after: float | None = None
+) -> pb.ModelStreamInferResponse:
     """Return the message that answers one failed call of a stream, and leaves the stream open."""
     answer = pb.ModelStreamInferResponse(error_message=message)
     answer.infer_response.id = call_id
     answer.infer_response.parameters[CODE_KEY].string_param = code
+    if retry_after is not None:
+        answer.infer_response.parameters[RETRY_KEY].double_param = retry_after
     return answer
 
 

@@ -14,6 +14,7 @@ NOUNS: Mapping[str, str] = {
     "flows": "Flows: create, list, show.",
     "deployments": "Deployments: create, list, show.",
     "keys": "API keys: create, list, deactivate, activate, delete.",
+    "bench": "Load on a deployment or a URL: rate, percentiles, what the model takes.",
     "doctor": "Find out what is wrong here, and how to mend it.",
     "gateway": "Run a gateway alone.",
     "inference-server": "Run an inference server alone.",

@@ -30,6 +30,20 @@ class UnusableError(Exception):
     """Something that a command needs from this machine is missing, taken or damaged."""
 
 
+class RefusedError(Exception):
+    """It cannot be done as asked, for a reason that only the command line knows, or was told.
+
+    Attributes:
+        code: a stable name.
+        message: what was expected, what came, what to do.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
 @contextmanager
 def reported(*, as_json: bool) -> Iterator[None]:
     """Turn the failures that people can mend into one line on stderr and an exit status.
@@ -39,7 +53,7 @@ def reported(*, as_json: bool) -> Iterator[None]:
     """
     try:
         yield
-    except (GatewayError, StoreError) as error:
+    except (GatewayError, StoreError, RefusedError) as error:
         _fail(ExitStatus.REFUSED, str(error.code), error.message, as_json=as_json)
     except (UnusableError, StorageError) as error:
         _fail(ExitStatus.UNUSABLE, "unusable", str(error), as_json=as_json)

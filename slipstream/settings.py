@@ -1,4 +1,4 @@
-"""What `up` and `gateway` are asked for, and the environments that carry it to the children."""
+"""What `up` and `gateway` are asked for, and what carries it to the children."""
 
 from __future__ import annotations
 
@@ -108,10 +108,16 @@ def log_level() -> str:
     return os.environ.get("SLIPSTREAM_LOG_LEVEL", default)
 
 
-def inference_environment(**settings: object) -> dict[str, str]:
-    """Return our environment with settings of inference servers that it does not set itself."""
-    given = {f"SLIPSTREAM_INFERENCE_{name.upper()}": str(value) for name, value in settings.items()}
-    return {**given, **os.environ}
+def inference_options(**settings: object) -> list[str]:
+    """Return settings as options of inference servers, but those that our environment has set.
+
+    A server inherits the environment, and takes from it what its command line leaves out.
+    """
+    words: list[str] = []
+    for name, value in settings.items():
+        if f"SLIPSTREAM_INFERENCE_{name.upper()}" not in os.environ:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
 
 
 def _port(text: str) -> int:

@@ -38,6 +38,11 @@ class Terminal:
         else:
             sys.stdout.write(json.dumps(document) + "\n")
 
+    @property
+    def aside(self) -> Console:
+        """What is drawn beside the answer, such as progress: stderr."""
+        return self._err
+
     def note(self, text: str) -> None:
         """Say something beside the answer."""
         self._err.print(Text(text, "dim"))

@@ -52,10 +52,11 @@ class Server:
         """How many calls are not over."""
         return sum(len(link.streams) for link in self.links)
 
-    async def listen(self, address: str, *, unix_mode: int = 0o600) -> str:
+    async def listen(self, address: str, *, unix_mode: int = 0o600, shared: bool = False) -> str:
         """Take connections at `unix:/path` or `host:port` (port 0: any); return the address.
 
-        A socket file that nobody listens on any more is replaced; `unix_mode` is its mode.
+        A socket file that nobody listens on any more is replaced; `unix_mode` is its mode. A port
+        that is `shared` may be taken by several processes, among which the kernel deals out.
 
         Raises:
             OSError: the address is in use, or not ours.
@@ -68,7 +69,7 @@ class Server:
             listener = await loop.create_unix_server(self._build, sock=sock, backlog=_BACKLOG)
         else:
             listener = await loop.create_server(
-                self._build, target.host, target.port, backlog=_BACKLOG
+                self._build, target.host, target.port, backlog=_BACKLOG, reuse_port=shared or None
             )
         self._listeners.append(listener)
         if target.path:

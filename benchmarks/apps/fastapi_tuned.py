@@ -1,7 +1,7 @@
 """FastAPI tuned by hand: on the event loop, orjson in and out, no validation of the answer.
 
-/predict still has its body checked by pydantic, which is what people use FastAPI for; /bare does
-without that as well, and is FastAPI in little more than name.
+/predict and /pictures still have their body checked by pydantic, which is what people use FastAPI
+for; /bare does without that as well, and is FastAPI in little more than name.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ class Question(BaseModel):
     """The body."""
 
     inputs: list[list[float]]
+
+
+class Pictures(BaseModel):
+    """The body with numbers by picture, colour, line and column."""
+
+    inputs: list[list[list[list[float]]]]
 
 
 class FastRequest(Request):
@@ -56,12 +62,18 @@ async def predict(question: Question) -> Response:
     return _answer(question.inputs)
 
 
+@app.post("/pictures")
+async def pictures(question: Pictures) -> Response:
+    """Run a model over pictures on the event loop."""
+    return _answer(question.inputs)
+
+
 @app.post("/bare")
 async def bare(request: Request) -> Response:
     """Run the model on the event loop, for a body that nobody checks."""
     return _answer(orjson.loads(await request.body())["inputs"])
 
 
-def _answer(rows: list[list[float]]) -> Response:
+def _answer(rows: list[Any]) -> Response:  # Any: of two or four dimensions
     content = orjson.dumps({"outputs": session.run(rows)}, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(content, media_type="application/json")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.errors import GatewayError
+from protos.errors import ErrorCode
+
 
 class Scope(StrEnum):
     """What a key is good for."""
@@ -28,3 +31,10 @@ class Identity:
     def may_trigger(self, deployment_id: str) -> bool:
         """Whether the key covers the deployment, if that belongs to the same profile."""
         return self.deployments is None or deployment_id in self.deployments
+
+
+def check_covers(identity: Identity, deployment_id: str) -> None:
+    """Raise API_KEY_FORBIDDEN where the key does not cover a deployment of its profile."""
+    if not identity.may_trigger(deployment_id):
+        message = "this API key is limited to other deployments: use one that covers this one"
+        raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)

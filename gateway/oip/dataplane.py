@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.metadata import version
 
 from gateway.errors import GatewayError
 from gateway.metrics import GatewayMetrics
+from gateway.oip.repository import repository_index
 from gateway.readiness import Readiness
 from gateway.upstream.servers import Servers
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.timings import INFER_NS, QUEUE_NS
+from protos.parameters import INFER_SECONDS, QUEUE_SECONDS, least, timeout_of
 
 SERVER_NAME = "slipstream"
 SERVER_VERSION = version("slipstream")
-EXTENSIONS = ("binary_tensor_data", "parameters")
-
-_TIMEOUT = "timeout"
-"""Request parameter: microseconds that the answer may take (Triton's extension_schedule_policy)."""
+EXTENSIONS = ("model_configuration", "binary_tensor_data", "parameters", "statistics")
+"""As server metadata lists them. Not `model_repository`: that is loading and unloading, too."""
 
 
 class DataPlane:
@@ -63,6 +63,52 @@ class DataPlane:
         response.versions.extend(map(str, self._servers.ready_versions(name)))
         return response
 
+    async def config(self, name: str, version_text: str) -> pb.ModelConfigResponse:
+        """Return the model's configuration as Triton has it, with the versions that are ready.
+
+        Raises:
+            GatewayError: as `metadata`; NOT_IMPLEMENTED where the inference server has none.
+        """
+        number = self._version(name, version_text)
+        predictor = self._servers.predictor(name, number)
+        response = await predictor.config(name, str(number))
+        specific = pb.ModelVersionPolicy.Specific(versions=self._servers.ready_versions(name))
+        response.config.version_policy.CopyFrom(pb.ModelVersionPolicy(specific=specific))
+        return response
+
+    async def statistics(self, name: str, version_text: str) -> pb.ModelStatisticsResponse:
+        """Return what the inference servers have counted and timed since they started.
+
+        Args:
+            name: of a model, or empty for all that are ready.
+            version_text: of the model, or empty for all that are ready.
+
+        Raises:
+            GatewayError: as `metadata`; NOT_IMPLEMENTED where an inference server counts nothing.
+        """
+        counting = [
+            (model, number, self._servers.predictor(model, number))
+            for model, number in self._counting(name, version_text)
+        ]
+        answers = await asyncio.gather(
+            *(predictor.statistics(model, str(number)) for model, number, predictor in counting)
+        )
+        merged = pb.ModelStatisticsResponse()
+        for answer in answers:
+            merged.model_stats.extend(answer.model_stats)
+        return merged
+
+    def index(self, repository: str, *, only_ready: bool) -> pb.RepositoryIndexResponse:
+        """Return the models that servers are known for.
+
+        Raises:
+            GatewayError: NOT_IMPLEMENTED for a repository by name: there is only one.
+        """
+        if repository:
+            message = "repository name: there is one repository, leave the name out"
+            raise GatewayError(ErrorCode.NOT_IMPLEMENTED, message)
+        return repository_index(self._servers, only_ready=only_ready)
+
     async def infer(
         self, request: pb.ModelInferRequest, remaining: float | None = None
     ) -> pb.ModelInferResponse:
@@ -80,13 +126,21 @@ class DataPlane:
         predictor = self._servers.predictor(name, number)
         request.model_version = str(number)
         response = await predictor.infer(request, self._timeout(request, remaining))
-        self._metrics.queue.observe(response.parameters[QUEUE_NS].int64_param * 1e-9)
-        self._metrics.infer.observe(response.parameters[INFER_NS].int64_param * 1e-9)
+        self._metrics.queue.observe(response.parameters[QUEUE_SECONDS].double_param)
+        self._metrics.infer.observe(response.parameters[INFER_SECONDS].double_param)
         return response
 
     def known(self, name: str) -> bool:
         """Whether a server is wanted for the model, so that its name can be a label."""
         return any(status.model == name for status in self._servers.statuses())
+
+    def _counting(self, name: str, text: str) -> list[tuple[str, int]]:
+        """Return the model versions whose statistics are asked for."""
+        if not name:
+            ready = self._servers.ready_versions
+            return [(model, number) for model in self.models() for number in ready(model)]
+        numbers = [] if text else self._servers.ready_versions(name)
+        return [(name, number) for number in numbers or [self._version(name, text)]]
 
     def _version(self, name: str, text: str) -> int:
         if not text:
@@ -97,9 +151,5 @@ class DataPlane:
         return int(text)
 
     def _timeout(self, request: pb.ModelInferRequest, remaining: float | None) -> float:
-        timeout = self._timeout_seconds
-        if _TIMEOUT in request.parameters:
-            microseconds = request.parameters[_TIMEOUT].int64_param
-            if microseconds > 0:
-                timeout = min(timeout, microseconds / 1e6)
-        return timeout if remaining is None else min(timeout, remaining)
+        asked = least(timeout_of(request), remaining)
+        return self._timeout_seconds if asked is None else min(self._timeout_seconds, asked)

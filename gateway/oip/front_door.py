@@ -3,143 +3,229 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable
 from time import perf_counter
+from typing import TypeVar
 
-import grpc.aio
+from google.protobuf.message import DecodeError, Message
 
 from gateway.auth.headers import presented_key
+from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
-from gateway.oip.interception import UnreadableError
 from gateway.web.faults import as_gateway_error
 from gateway.web.problems import V2_STATUS
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.service import Context
-from protos.status import stream_failure
+from protos.methods import RPCS, path_of
+from protos.status import CODE_KEY, GRPC_STATUS, PUSHBACK_KEY, stream_failure
+from transport import Call, Router, RpcError, StatusCode, StreamCall, UnaryCall
 
 _MODE = "grpc"
-_OPEN = frozenset({"ServerLive", "ServerReady"})
-"""Probes need no key."""
+_MESSAGE_LENGTH = 1000
+"""Messages travel in HTTP/2 trailers, which peers limit to about 8 KiB."""
+
+Request = TypeVar("Request", bound=Message)
 
 
 class FrontDoor:
-    """Implements the protocol's RPCs on the data plane."""
+    """Answers the protocol's methods from the data plane."""
 
-    def __init__(self, plane: DataPlane, metrics: GatewayMetrics, *, window: int) -> None:
-        """Let one stream have up to `window` calls without an answer."""
-        self._plane = plane
-        self._metrics = metrics
-        self._window = window
-
-    async def ServerLive(  # noqa: N802 - the protocol's names, here and below
-        self, _request: pb.ServerLiveRequest, _context: Context
-    ) -> pb.ServerLiveResponse:
-        """Say that the gateway lives."""
-        return pb.ServerLiveResponse(live=True)
-
-    async def ServerReady(  # noqa: N802
-        self, _request: pb.ServerReadyRequest, _context: Context
-    ) -> pb.ServerReadyResponse:
-        """Say whether the gateway takes calls."""
-        return pb.ServerReadyResponse(ready=self._plane.server_ready())
-
-    async def ModelReady(  # noqa: N802
-        self, request: pb.ModelReadyRequest, _context: Context
-    ) -> pb.ModelReadyResponse:
-        """Say whether a model version takes calls; an unknown one does not."""
-        return pb.ModelReadyResponse(ready=self._plane.model_ready(request.name, request.version))
-
-    async def ServerMetadata(  # noqa: N802
-        self, _request: pb.ServerMetadataRequest, _context: Context
-    ) -> pb.ServerMetadataResponse:
-        """Say who answers."""
-        return pb.ServerMetadataResponse(
-            name=SERVER_NAME, version=SERVER_VERSION, extensions=EXTENSIONS
-        )
-
-    async def ModelMetadata(  # noqa: N802
-        self, request: pb.ModelMetadataRequest, _context: Context
-    ) -> pb.ModelMetadataResponse:
-        """Say what a model takes and gives."""
-        return await self._plane.metadata(request.name, request.version)
-
-    async def ModelInfer(  # noqa: N802
-        self, request: pb.ModelInferRequest, context: Context
-    ) -> pb.ModelInferResponse:
-        """Answer one call."""
-        return await self._infer(request, context)
-
-    async def ModelStreamInfer(  # noqa: N802
-        self, _requests: object, context: Context
+    def __init__(
+        self, plane: DataPlane, access: ModelAccess, metrics: GatewayMetrics, *, window: int
     ) -> None:
-        """Answer the calls of a stream as each is done, until the client has no more."""
-        places = asyncio.Semaphore(self._window)
-        writing = asyncio.Lock()
+        """Let one stream have up to `window` calls without an answer."""
+        self.window = window
+        self._plane = plane
+        self._access = access
+        self._metrics = metrics
 
-        async def answer(request: pb.ModelInferRequest) -> None:
-            call_id = request.id
-            try:
-                response = await self._infer(request, context)
-                message = pb.ModelStreamInferResponse(infer_response=response)
-            except Exception as error:
-                message = stream_failure(call_id, *told(error))
-            finally:
-                places.release()
-            async with writing:  # grpc takes one write at a time
-                await context.write(message)
+    def add_to(self, router: Router) -> None:
+        """Let `router` know the methods."""
+        plane = self._plane
+        live = pb.ServerLiveResponse(live=True).SerializeToString()
+        router.unary(path_of("ServerLive"), lambda _raw, _call: live)
+        router.unary(path_of("ServerReady"), self._server_ready)
+        self._add(router, pb.ModelReadyRequest, self._model_ready)
+        self._add(router, pb.ServerMetadataRequest, self._server_metadata)
+        self._add(
+            router, pb.ModelMetadataRequest, lambda asked: plane.metadata(asked.name, asked.version)
+        )
+        self._add(
+            router, pb.ModelConfigRequest, lambda asked: plane.config(asked.name, asked.version)
+        )
+        self._add(
+            router,
+            pb.ModelStatisticsRequest,
+            lambda asked: plane.statistics(asked.name, asked.version),
+        )
+        self._add(router, pb.RepositoryIndexRequest, self._index)
+        router.unary(path_of("ModelInfer"), self._model_infer)
+        router.stream(path_of("ModelStreamInfer"), lambda call: _Stream(self, call))
 
-        async with asyncio.TaskGroup() as calls:
-            while (request := await context.read()) is not grpc.aio.EOF:
-                if isinstance(request, UnreadableError):
-                    raise request
-                await places.acquire()
-                calls.create_task(answer(request))
+    async def admit(self, call: Call) -> None:
+        """Return if the call may be answered; raise as `ModelAccess.check`."""
+        headers = {
+            name.encode(): value if isinstance(value, bytes) else value.encode()
+            for name, value in call.metadata
+        }
+        await self._access.check(presented_key(headers))
 
-    async def _infer(
-        self, request: pb.ModelInferRequest, context: Context
-    ) -> pb.ModelInferResponse:
+    async def infer(self, raw: bytes, call: Call) -> pb.ModelInferResponse:
         """Answer one call and count it, under the status that REST would have answered."""
         began = perf_counter()
-        name = request.model_name if self._plane.known(request.model_name) else ""
-        status = V2_STATUS[ErrorCode.CANCELLED]
+        name, status = "", V2_STATUS[ErrorCode.CANCELLED]
         try:
-            response = await self._plane.infer(request, context.time_remaining())
+            request = read(pb.ModelInferRequest, raw)
+            name = request.model_name if self._plane.known(request.model_name) else ""
+            response = await self._plane.infer(request, call.remaining())
             status = 200
         except Exception as error:
-            refusal = as_gateway_error(error, _request_id())
+            refusal = told(error)
             status = V2_STATUS[refusal.code]
             raise refusal from None
         finally:
             self._metrics.meters(name, _MODE).answered(status, perf_counter() - began)
         return response
 
+    @staticmethod
+    def blame(path: str, error: BaseException) -> None:
+        """Log what a handler raised and should not have."""
+        if isinstance(error, Exception):
+            as_gateway_error(error, path.encode())
 
-class Doorkeeper:
-    """Checks the key of every call."""
+    def _add(
+        self,
+        router: Router,
+        kind: type[Request],
+        answer: Callable[[Request], Awaitable[Message]],
+    ) -> None:
+        """Add the method whose request is a `kind`."""
+        (name,) = [name for name, rpc in RPCS.items() if rpc.request is kind]
 
-    def __init__(self, access: ModelAccess) -> None:
-        self._access = access
+        async def handle(raw: bytes, call: UnaryCall) -> bytes:
+            try:
+                await self.admit(call)
+                return (await answer(read(kind, raw))).SerializeToString()
+            except Exception as error:
+                raise as_rpc_error(told(error)) from None
 
-    async def admit(self, method: str, context: Context) -> None:
-        """Return if the call may be answered; raise as `ModelAccess.check`."""
-        if method not in _OPEN:
-            await self._access.check(presented_key(dict(_headers(context))))
+        router.unary(path_of(name), handle)
+
+    async def _model_infer(self, raw: bytes, call: UnaryCall) -> bytes:
+        try:
+            await self.admit(call)
+            return (await self.infer(raw, call)).SerializeToString()
+        except Exception as error:
+            raise as_rpc_error(told(error)) from None
+
+    def _server_ready(self, _raw: bytes, _call: UnaryCall) -> bytes:
+        """Say whether the gateway takes calls; like all probes, to everybody."""
+        return pb.ServerReadyResponse(ready=self._plane.server_ready()).SerializeToString()
+
+    async def _model_ready(self, asked: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
+        return pb.ModelReadyResponse(ready=self._plane.model_ready(asked.name, asked.version))
+
+    async def _server_metadata(self, _: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:
+        return pb.ServerMetadataResponse(
+            name=SERVER_NAME, version=SERVER_VERSION, extensions=EXTENSIONS
+        )
+
+    async def _index(self, asked: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
+        return self._plane.index(asked.repository_name, only_ready=asked.ready)
 
 
-def _headers(context: Context) -> Iterator[tuple[bytes, bytes]]:
-    for name, value in context.invocation_metadata() or ():
-        yield name.encode(), value if isinstance(value, bytes) else value.encode()
+class _Stream:
+    """One ModelStreamInfer: its calls are answered as each is done, until the client has no more.
+
+    While `window` of them have no answer, the client is held back.
+    """
+
+    def __init__(self, door: FrontDoor, call: StreamCall) -> None:
+        self._door = door
+        self._call = call
+        self._admission = asyncio.ensure_future(door.admit(call))
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._held = False
+        self._ending = False
+
+    def messages(self, messages: list[bytes]) -> None:
+        """Begin the calls that have come."""
+        for raw in messages:
+            task = asyncio.create_task(self._answer(raw))
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
+        if len(self._tasks) >= self._door.window and not self._held:
+            self._held = True
+            self._call.pause()
+
+    def half_closed(self) -> None:
+        """End when everything is answered."""
+        self._ending = True
+        self._end_if_done()
+
+    def cancelled(self) -> None:
+        """Give the calls up: the client has gone."""
+        self._admission.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    async def _answer(self, raw: bytes) -> None:
+        try:
+            await asyncio.shield(self._admission)
+        except Exception as error:
+            failure = as_rpc_error(told(error))
+            self._call.finish(failure.code, failure.message, failure.trailers)
+            return
+        try:
+            response = await self._door.infer(raw, self._call)
+            message = pb.ModelStreamInferResponse(infer_response=response)
+        except GatewayError as refusal:
+            message = stream_failure(
+                _id_in(raw), refusal.code, refusal.message[:_MESSAGE_LENGTH], refusal.retry_after
+            )
+        self._call.send(message.SerializeToString())
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._held and len(self._tasks) < self._door.window:
+            self._held = False
+            self._call.resume()
+        if self._ending:
+            self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if not self._tasks and self._call.alive:
+            self._call.finish()
 
 
-def told(error: Exception) -> tuple[ErrorCode, str]:
-    """Return the code and the message that a caller is told of `error`."""
-    refusal = as_gateway_error(error, _request_id())
-    return refusal.code, refusal.message
+def read(kind: type[Request], raw: bytes) -> Request:
+    """Return `raw` as a message, or raise INVALID_REQUEST."""
+    try:
+        return kind.FromString(raw)
+    except DecodeError:
+        message = f"the {len(raw)} bytes of the request are no message"
+        raise GatewayError(ErrorCode.INVALID_REQUEST, message) from None
 
 
-def _request_id() -> bytes:
-    return b"req_" + new_id().encode()
+def told(error: Exception) -> GatewayError:
+    """Return what a caller is told of `error`."""
+    return as_gateway_error(error, b"req_" + new_id().encode())
+
+
+def as_rpc_error(refusal: GatewayError) -> RpcError:
+    """Return `refusal` as its status, with code and waiting time in the trailing metadata."""
+    trailers = [(CODE_KEY, refusal.code.value)]
+    if refusal.retry_after is not None:
+        trailers.append((PUSHBACK_KEY, str(round(refusal.retry_after * 1e3))))
+    status = StatusCode[GRPC_STATUS[refusal.code]]
+    return RpcError(status, refusal.message[:_MESSAGE_LENGTH], tuple(trailers))
+
+
+def _id_in(raw: bytes) -> str:
+    try:
+        return pb.ModelInferRequest.FromString(raw).id
+    except DecodeError:
+        return ""

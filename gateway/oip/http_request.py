@@ -65,6 +65,15 @@ def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> HttpInfer:
     )
 
 
+def parse_index(body: bytes) -> bool:
+    """Return whether a request for the repository's index asks for what is ready only.
+
+    Raises:
+        GatewayError: INVALID_JSON, INVALID_REQUEST.
+    """
+    return _flag(_document(body), "ready") if body else False
+
+
 def _split(body: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
     encoding = headers.get(b"content-encoding", b"identity")
     if encoding != b"identity":

@@ -13,8 +13,9 @@ from gateway.ids import new_id
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
-from gateway.oip.http_request import parse_infer
+from gateway.oip.http_request import parse_index, parse_infer
 from gateway.oip.http_response import render_infer
+from gateway.oip.json_form import as_json
 from gateway.web.asgi import DisconnectedError, Receive, Scope, Send, read_body, send_answer
 from gateway.web.faults import as_gateway_error
 from gateway.web.problems import Answer, v2_error
@@ -24,10 +25,13 @@ from protos.errors import ErrorCode
 
 PREFIX = "/v2"
 _MODEL = re.compile(
-    r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<verb>infer|ready))?/?"
+    r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?"
+    r"(?:/(?P<verb>infer|ready|config|stats))?/?"
 )
+_INDEX = re.compile(r"/v2/repository(?:/(?P<repository>[^/]+))?/index/?")
 _PLAIN = {"/v2": "server", "/v2/models": "models", "/v2/health/live": "live"}
-_PLAIN |= {"/v2/health/ready": "ready"}
+_PLAIN |= {"/v2/health/ready": "ready", "/v2/models/stats": "stats"}
+_POSTS = frozenset({"infer", "index"})
 _OPEN = frozenset({"live", "ready"})
 """Probes need no key."""
 _MODE = "v2"
@@ -68,28 +72,38 @@ class RestEdge:
 
     async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Answer:
         path, method = scope["path"], scope["method"]
-        found = _MODEL.fullmatch(path)
-        verb = (found["verb"] or "model") if found else _PLAIN.get(path.rstrip("/"))
-        if verb is None:
-            raise GatewayError(ErrorCode.NOT_FOUND, f"there is no {path}")
-        allowed = ("POST",) if verb == "infer" else ("GET", "HEAD")
+        verb, found = _route(path)
+        allowed = ("POST",) if verb in _POSTS else ("GET", "HEAD")
         if method not in allowed:
             message = f"{path}: expected {' or '.join(allowed)}, got {method}"
             raise GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message)
         if verb not in _OPEN:
             await self._access.check(presented_key(headers))
         if found is None:
-            return self._about_server(verb)
+            return await self._about_server(verb)
+        if verb == "index":
+            return await self._index(found["repository"] or "", headers, receive)
         name, version = found["name"], found["version"] or ""
         if verb == "infer":
             return await self._infer(name, version, headers, receive)
-        if verb == "ready":
-            ready = self._plane.model_ready(name, version)
-            return _probe(ready, {"name": name, "ready": ready})
-        return _ok(_metadata(await self._plane.metadata(name, version)))
+        return await self._about_model(verb, name, version)
 
-    def _about_server(self, verb: str) -> Answer:
+    async def _about_model(self, verb: str, name: str, version: str) -> Answer:
         match verb:
+            case "ready":
+                ready = self._plane.model_ready(name, version)
+                return _probe(ready, {"name": name, "ready": ready})
+            case "config":
+                return _ok(as_json((await self._plane.config(name, version)).config))
+            case "stats":
+                return _ok(as_json(await self._plane.statistics(name, version)))
+            case _:
+                return _ok(_metadata(await self._plane.metadata(name, version)))
+
+    async def _about_server(self, verb: str) -> Answer:
+        match verb:
+            case "stats":
+                return _ok(as_json(await self._plane.statistics("", "")))
             case "live":
                 return _ok({"live": True})
             case "ready":
@@ -100,6 +114,13 @@ class RestEdge:
             case _:
                 about = {"name": SERVER_NAME, "version": SERVER_VERSION}
                 return _ok({**about, "extensions": EXTENSIONS})
+
+    async def _index(
+        self, repository: str, headers: dict[bytes, bytes], receive: Receive
+    ) -> Answer:
+        body = await read_body(receive, headers, self._max_body_bytes)
+        index = self._plane.index(repository, only_ready=parse_index(body))
+        return _ok([as_json(model) for model in index.models])
 
     async def _infer(
         self, name: str, version: str, headers: dict[bytes, bytes], receive: Receive
@@ -115,6 +136,17 @@ class RestEdge:
         answer = render_infer(response, asked)
         self._metrics.serialise.observe(perf_counter() - began)
         return answer
+
+
+def _route(path: str) -> tuple[str, re.Match[str] | None]:
+    """Return what is asked for and, unless it is about the server, of what."""
+    if plain := _PLAIN.get(path.rstrip("/")):
+        return plain, None
+    if found := _MODEL.fullmatch(path):
+        return found["verb"] or "model", found
+    if found := _INDEX.fullmatch(path):
+        return "index", found
+    raise GatewayError(ErrorCode.NOT_FOUND, f"there is no {path}")
 
 
 def _metadata(model: pb.ModelMetadataResponse) -> dict[str, object]:

@@ -15,9 +15,15 @@ _ROUTES = (
     ("GET", "/v2/models/{model}", "What a model takes and gives."),
     ("GET", "/v2/models/{model}/ready", "Whether calls for the model are answered."),
     ("POST", "/v2/models/{model}/infer", "Run the model; its highest version that is ready."),
+    ("GET", "/v2/models/{model}/config", "How the model is configured, as Triton shows it."),
+    ("GET", "/v2/models/{model}/stats", "What was counted and timed, of its ready versions."),
+    ("GET", "/v2/models/stats", "The same of all models."),
     ("GET", "/v2/models/{model}/versions/{version}", "What a model version takes and gives."),
     ("GET", "/v2/models/{model}/versions/{version}/ready", "Whether it answers calls."),
     ("POST", "/v2/models/{model}/versions/{version}/infer", "Run one version of the model."),
+    ("GET", "/v2/models/{model}/versions/{version}/config", "How it is configured."),
+    ("GET", "/v2/models/{model}/versions/{version}/stats", "What was counted and timed."),
+    ("POST", "/v2/repository/index", "The models and their states; `ready`: only those."),
 )
 
 

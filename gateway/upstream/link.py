@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from gateway.upstream.predictor import Predictor
 from gateway.upstream.stream import StreamPredictor
 from protos import open_inference_pb2 as pb
 from protos.methods import path_of
+from protos.parameters import CANCELLATION
 from telemetry.logs import logger
-from transport import Connection, Limits, RpcError, connect
+from transport import Connection, Limits, RpcError, StatusCode, connect
 
 _ASK_SECONDS = 0.05
 """Between two questions whether the model is ready; a tiny model boots in 0.2 s."""
@@ -68,7 +69,11 @@ class Link:
     async def _serve(self, connection: Connection) -> None:
         """Show the predictor from when the model is ready until its stream ends."""
         await self._until_ready(connection)
-        predictor = StreamPredictor(connection, max_message_bytes=self._max_message_bytes)
+        predictor = StreamPredictor(
+            connection,
+            max_message_bytes=self._max_message_bytes,
+            cancels=CANCELLATION in await self._extensions(connection),
+        )
         self._set(predictor)
         log.info("inference_server_connected", model=self.model, version=self.version)
         try:
@@ -86,6 +91,20 @@ class Link:
             if pb.ModelReadyResponse.FromString(raw).ready:
                 return
             await asyncio.sleep(_ASK_SECONDS)
+
+    async def _extensions(self, connection: Connection) -> Sequence[str]:
+        """Return what the server says that it understands beyond the protocol."""
+        try:
+            raw = await connection.unary(
+                path_of("ServerMetadata"),
+                pb.ServerMetadataRequest().SerializeToString(),
+                timeout=_ANSWER_SECONDS,
+            )
+        except RpcError as error:
+            if error.code is not StatusCode.UNIMPLEMENTED:
+                raise
+            return ()
+        return pb.ServerMetadataResponse.FromString(raw).extensions
 
     def _set(self, predictor: Predictor | None) -> None:
         self.predictor = predictor

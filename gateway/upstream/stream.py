@@ -7,22 +7,30 @@ ours in `id`; the caller's own id is put back into the answer.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from itertools import count
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from gateway.errors import GatewayError
+from gateway.upstream.deadlines import Deadlines
+from gateway.upstream.predictor import ID_BYTES, Done
+from gateway.upstream.reply import Reply
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
+from protos.forms import Memory, Raw, RequestForm, ResponseForm
 from protos.methods import path_of
-from protos.status import CODE_KEY, code_of
+from protos.parameters import CANCEL, TIMEOUT, microseconds
+from protos.status import CODE_KEY, PUSHBACK_KEY, RETRY_KEY, code_of
 from telemetry.logs import logger
 from transport import Connection, RpcError, Status
 
 _BROKEN = "the connection to the inference server broke during the call; it is being restarted"
 _METADATA_SECONDS = 10.0
 
-Answer = asyncio.Future[pb.ModelInferResponse]
+_CANCELLATION = RequestForm(
+    pb.ModelInferRequest(parameters={CANCEL: pb.InferParameter(bool_param=True)}), ID_BYTES, ()
+)
 
 log = logger("gateway.upstream")
 
@@ -30,14 +38,22 @@ log = logger("gateway.upstream")
 class StreamPredictor:
     """The stream and the calls that wait on it."""
 
-    def __init__(self, connection: Connection, *, max_message_bytes: int) -> None:
-        """Open the stream; raises RpcError where the connection is over."""
+    def __init__(
+        self, connection: Connection, *, max_message_bytes: int, cancels: bool = False
+    ) -> None:
+        """Open the stream; raises RpcError where the connection is over.
+
+        `cancels` says whether the server wants to know which calls nobody waits for any more.
+        """
         self._connection = connection
         self._max_message_bytes = max_message_bytes
         self._most_queued_bytes = 2 * max_message_bytes
         self._loop = asyncio.get_running_loop()
         self._numbers = count(1)
-        self._waiting: dict[str, Answer] = {}
+        self._waiting: dict[bytes, Done] = {}
+        self._deadlines = Deadlines(self._expired)
+        self._forms: Memory[ResponseForm] = Memory()
+        self._cancels = cancels
         self._ended = False
         self.ended = asyncio.Event()
         """Set when the stream has ended: every call has failed, and no new one is taken."""
@@ -45,47 +61,89 @@ class StreamPredictor:
             path_of("ModelStreamInfer"), on_message=self._answered, on_end=self._end
         )
 
+    def start(self, form: RequestForm, raws: Sequence[Raw], timeout: float, done: Done) -> bytes:
+        """See Predictor."""
+        number = self._number()
+        self._send(number, form.fill((number, *raws)), timeout, done)
+        return number
+
+    def abandon(self, number: bytes) -> None:
+        """See Predictor."""
+        if self._waiting.pop(number, None) is None:
+            return
+        self._deadlines.forget(number)
+        if self._cancels and not self._ended:
+            self._stream.send(_CANCELLATION.fill((number, b"")))
+
     async def infer(self, request: pb.ModelInferRequest, timeout: float) -> pb.ModelInferResponse:
         """See Predictor."""
-        if self._ended:
-            raise unavailable()
-        own_id, number = request.id, str(next(self._numbers))
-        request.id = number
-        message = request.SerializeToString()
-        if len(message) > self._max_message_bytes:
-            raise self._too_large(len(message))
-        if self._stream.queued > self._most_queued_bytes:
-            reason = "the inference server does not take what is sent to it already"
-            raise GatewayError(ErrorCode.OVERLOADED, reason, retry_after=1)
-        answer: Answer = self._loop.create_future()
-        self._waiting[number] = answer
-        expiry = self._loop.call_later(timeout, _expire, answer, timeout)
-        self._stream.send(message)
+        own_id, number = request.id, self._number()
+        request.id = number.decode()
+        request.parameters[TIMEOUT].int64_param = microseconds(timeout)
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+
+        def done(outcome: Reply | GatewayError) -> None:
+            if isinstance(outcome, GatewayError):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)
+
+        self._send(number, request.SerializeToString(), timeout, done)
         try:
-            response = await answer
+            response = (await answer).response()
         finally:
-            expiry.cancel()
-            self._waiting.pop(number, None)
+            self.abandon(number)
         response.id = own_id
         return response
 
     async def metadata(self, name: str, version: str) -> pb.ModelMetadataResponse:
         """See Predictor."""
-        request = pb.ModelMetadataRequest(name=name, version=version).SerializeToString()
-        try:
-            raw = await self._connection.unary(
-                path_of("ModelMetadata"), request, timeout=_METADATA_SECONDS
-            )
-        except RpcError as error:
-            raise refusal(error) from None
-        return pb.ModelMetadataResponse.FromString(raw)
+        request = pb.ModelMetadataRequest(name=name, version=version)
+        return pb.ModelMetadataResponse.FromString(await self._ask("ModelMetadata", request))
+
+    async def config(self, name: str, version: str) -> pb.ModelConfigResponse:
+        """See Predictor."""
+        request = pb.ModelConfigRequest(name=name, version=version)
+        return pb.ModelConfigResponse.FromString(await self._ask("ModelConfig", request))
+
+    async def statistics(self, name: str, version: str) -> pb.ModelStatisticsResponse:
+        """See Predictor."""
+        request = pb.ModelStatisticsRequest(name=name, version=version)
+        return pb.ModelStatisticsResponse.FromString(await self._ask("ModelStatistics", request))
 
     @property
     def in_flight(self) -> int:
         """How many calls wait for their answers."""
         return len(self._waiting)
 
+    async def _ask(self, method: str, request: Message) -> bytes:
+        try:
+            return await self._connection.unary(
+                path_of(method), request.SerializeToString(), timeout=_METADATA_SECONDS
+            )
+        except RpcError as error:
+            raise refusal(error) from None
+
+    def _number(self) -> bytes:
+        return b"%08x" % (next(self._numbers) & 0xFFFF_FFFF)
+
+    def _send(self, number: bytes, message: bytes, timeout: float, done: Done) -> None:
+        if self._ended:
+            raise unavailable()
+        if len(message) > self._max_message_bytes:
+            raise self._too_large(len(message))
+        if self._stream.queued > self._most_queued_bytes:
+            reason = "the inference server does not take what is sent to it already"
+            raise GatewayError(ErrorCode.OVERLOADED, reason, retry_after=1)
+        self._waiting[number] = done
+        self._deadlines.add(number, timeout)
+        self._stream.send(message)
+
     def _answered(self, raw: bytes) -> None:
+        form = self._forms.find(raw)
+        if form is not None:
+            self._conclude(raw[form.id_start : form.id_end], Reply(raw, form))
+            return
         try:
             message = pb.ModelStreamInferResponse.FromString(raw)
         except DecodeError:
@@ -93,19 +151,32 @@ class StreamPredictor:
             self._stream.cancel()  # nobody can know whose it was
             return
         response = message.infer_response
-        answer = self._waiting.get(response.id)
-        if answer is None or answer.done():
-            return  # its caller has gone, or its time was up
+        number = response.id.encode()
         if message.error_message:
-            answer.set_exception(_failure(message))
+            self._conclude(number, _failure(message))
         else:
-            answer.set_result(response)
+            self._learn(raw, response)
+            self._conclude(number, Reply(raw, response=response))
+
+    def _learn(self, raw: bytes, response: pb.ModelInferResponse) -> None:
+        form = ResponseForm.of(response, streamed=True)
+        if form is not None and form.fill(form.parts(response)) == raw:
+            self._forms.add(form, form)
+
+    def _conclude(self, number: bytes, outcome: Reply | GatewayError) -> None:
+        done = self._waiting.pop(number, None)
+        if done is not None:  # else its caller has gone, or its time was up
+            self._deadlines.forget(number)
+            done(outcome)
+
+    def _expired(self, number: bytes, timeout: float) -> None:
+        message = f"no answer from the inference server within {timeout:g} s"
+        self._conclude(number, GatewayError(ErrorCode.DEADLINE_EXCEEDED, message))
 
     def _end(self, _status: Status) -> None:
         self._ended = True
-        for answer in self._waiting.values():
-            if not answer.done():
-                answer.set_exception(unavailable())
+        for number in list(self._waiting):
+            self._conclude(number, unavailable())
         self.ended.set()
 
     def _too_large(self, size: int) -> GatewayError:
@@ -123,18 +194,17 @@ def unavailable() -> GatewayError:
 
 def refusal(error: RpcError) -> GatewayError:
     """Return what a unary call's status says, as ours."""
-    name = dict(error.trailers).get(CODE_KEY)
+    told = dict(error.trailers)
+    name, pushback = told.get(CODE_KEY), told.get(PUSHBACK_KEY)
     code = code_of(error.code.name, name if isinstance(name, str) else None)
-    return GatewayError(code, error.message or code)
+    retry_after = None
+    if isinstance(pushback, str) and pushback.isdigit():
+        retry_after = int(pushback) / 1e3
+    return GatewayError(code, error.message or code, retry_after=retry_after)
 
 
 def _failure(message: pb.ModelStreamInferResponse) -> GatewayError:
-    name = message.infer_response.parameters[CODE_KEY].string_param
-    code = ErrorCode.known(name) or ErrorCode.INFERENCE_FAILED
-    return GatewayError(code, message.error_message)
-
-
-def _expire(answer: Answer, timeout: float) -> None:
-    if not answer.done():
-        message = f"no answer from the inference server within {timeout:g} s"
-        answer.set_exception(GatewayError(ErrorCode.DEADLINE_EXCEEDED, message))
+    told = message.infer_response.parameters
+    code = ErrorCode.known(told[CODE_KEY].string_param) or ErrorCode.INFERENCE_FAILED
+    retry_after = told[RETRY_KEY].double_param if RETRY_KEY in told else None
+    return GatewayError(code, message.error_message, retry_after=retry_after)

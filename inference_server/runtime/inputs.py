@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,6 +25,13 @@ class InputReader:
         self._specs: Mapping[str, TensorSpec] = {spec.name: spec for spec in signature.inputs}
         self._required = frozenset(spec.name for spec in signature.inputs if not spec.optional)
         self._unsupported = signature.unsupported_inputs
+        self._checked = frozenset(
+            spec.name for spec in signature.inputs if spec.datatype in {"BOOL", "BYTES"}
+        )
+
+    def takes_any_bytes(self, names: Iterable[str]) -> bool:
+        """Whether any bytes of the right number are values of these inputs."""
+        return self._checked.isdisjoint(names)
 
     def read(self, request: pb.ModelInferRequest) -> dict[str, np.ndarray]:
         """Return name → array. Numbers are views of the request's bytes, BYTES become `str`.

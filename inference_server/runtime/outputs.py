@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
 from collections.abc import Mapping, Sequence
 
@@ -49,6 +50,26 @@ class OutputWriter:
             names.append(output.name)
         return names
 
+    def plain(self, names: Sequence[str]) -> bool:
+        """Whether all these outputs are numbers of a fixed size."""
+        return all(self._datatypes[name].size for name in names)
+
+    def describe(
+        self, response: pb.ModelInferResponse, names: Sequence[str], shapes: Sequence[Sequence[int]]
+    ) -> list[int]:
+        """Put plain outputs into `response` but for their elements; return the bytes of these.
+
+        Raises:
+            InferenceError: INFERENCE_FAILED where all together are too large.
+        """
+        sizes: list[int] = []
+        for name, shape in zip(names, shapes, strict=True):
+            datatype = self._datatypes[name]
+            response.outputs.add(name=name, datatype=datatype.name, shape=shape)
+            sizes.append(math.prod(shape) * datatype.size)
+        self._check_size(sum(sizes))
+        return sizes
+
     def write(
         self,
         response: pb.ModelInferResponse,
@@ -65,10 +86,7 @@ class OutputWriter:
         Raises:
             InferenceError: INFERENCE_FAILED where an output has no value, or all are too large.
         """
-        size = sum([_size(array) for array in arrays if array is not None])
-        if size > self._most_bytes:
-            message = f"the answer has {size} bytes, over the limit of {self._most_bytes}"
-            raise InferenceError(ErrorCode.INFERENCE_FAILED, message)
+        self._check_size(sum([_size(array) for array in arrays if array is not None]))
         datatypes = [self._datatypes[name] for name in names]
         typed = typed and all(datatype.contents for datatype in datatypes)
         for name, array, datatype in zip(names, arrays, datatypes, strict=True):
@@ -81,6 +99,11 @@ class OutputWriter:
                 encode_contents(elements, datatype, output.contents)
             else:
                 response.raw_output_contents.append(encode_raw(elements, datatype))
+
+    def _check_size(self, size: int) -> None:
+        if size > self._most_bytes:
+            message = f"the answer has {size} bytes, over the limit of {self._most_bytes}"
+            raise InferenceError(ErrorCode.INFERENCE_FAILED, message)
 
     def _unknown(self, name: str) -> Exception:
         if name in self._unsupported:

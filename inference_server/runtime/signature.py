@@ -41,6 +41,11 @@ class Signature:
     unsupported_outputs: Mapping[str, str]
 
 
+def shown_shape(spec: TensorSpec) -> tuple[int, ...]:
+    """Return the shape as the protocol shows it, which has no word for any rank: -1 it is."""
+    return (-1,) if spec.shape is None else spec.shape
+
+
 def read_signature(session: ort.InferenceSession, *, unranked: Collection[str] = ()) -> Signature:
     """Return what `session` takes and gives.
 

@@ -41,6 +41,8 @@ class Warmth:
     """(bytes of input, seconds of a run); nothing if the model refuses such inputs."""
     max_batch_size: int = 1
     """Rows that one run may take; 1 where calls cannot share a run."""
+    batch_axis: bool = False
+    """Whether the first dimension of every needed tensor was found to be one of batches."""
     refusal: str | None = None
 
 
@@ -78,7 +80,7 @@ def _with_batches(session: Session, samples: list[tuple[int, float]], most_rows:
         if seconds > _LONGEST_BATCH_SECONDS:
             break
         rows *= 2
-    return Warmth(samples=samples, max_batch_size=best)
+    return Warmth(samples=samples, max_batch_size=best, batch_axis=True)
 
 
 def _has_rows(signature: Signature) -> bool:

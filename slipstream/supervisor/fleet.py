@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,11 +18,12 @@ from gateway.storage.changes import ChangeFeed, Kind
 from gateway.storage.tables import InferenceServer
 from inference_server.runtime.threads import plan
 from slipstream.announcer import Announcer
-from slipstream.settings import inference_environment
+from slipstream.settings import inference_options
 from slipstream.supervisor.keeper import Keeper, StatusLine
 from slipstream.supervisor.memory import memory_of
-from slipstream.supervisor.process import Child, Lifeline
+from slipstream.supervisor.process import Child
 from slipstream.supervisor.reports import Reports
+from slipstream.supervisor.spawner import Spawner
 
 _WEIGH_SECONDS = 5.0
 _FLUSH_SECONDS = 2.0
@@ -40,13 +40,13 @@ class Fleet:
         feed: ChangeFeed,
         settings: Settings,
         sockets: Path,
-        lifeline: Lifeline,
+        spawner: Spawner,
         announcer: Announcer,
     ) -> None:
         self._store = store
         self._settings = settings
         self._sockets = sockets
-        self._lifeline = lifeline
+        self._spawner = spawner
         self._announcer = announcer
         self._keeper = Keeper(self._spawn, self)
         self._reports = Reports(store)
@@ -154,22 +154,19 @@ class Fleet:
         self._servers.pop(key, None)
         self._settled.discard(key)
 
-    def _spawn(self, key: str) -> Child:
+    async def _spawn(self, key: str) -> Child:
         server = self._servers[key]
         # A new name each time: a server that drains removes its own socket, not its successor's.
         socket = self._socket_of[key] = self._sockets / f"{key[:8]}-{next(self._numbers)}.sock"
-        command = [sys.executable, "-m", "inference_server", "--store", str(self._settings.models)]
-        command += ["--model", server.model, "--version", str(server.version)]
-        return Child.spawn(
-            [*command, "--socket", str(socket)],
-            lifeline=self._lifeline,
-            environment=inference_environment(
-                threads=plan(servers=len(self._wanted)).intra_op,
-                max_message_bytes=self._settings.max_body_bytes,
-                grace_seconds=self._settings.drain_seconds,
-                log_level=self._settings.log_level,
-            ),
+        options = inference_options(
+            threads=plan(servers=len(self._wanted)).intra_op,
+            max_message_bytes=self._settings.max_body_bytes,
+            grace_seconds=self._settings.drain_seconds,
+            log_level=self._settings.log_level,
         )
+        served = ["--store", str(self._settings.models), "--model", server.model]
+        served += ["--version", str(server.version), "--socket", str(socket)]
+        return await self._spawner.spawn([*served, *options])
 
     async def _follow_wishes(self) -> None:
         while not self._draining:

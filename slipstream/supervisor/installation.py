@@ -11,6 +11,7 @@ from slipstream.settings import log_level
 from slipstream.supervisor.fleet import Fleet
 from slipstream.supervisor.gateways import GatewayWatcher
 from slipstream.supervisor.launch import Launch
+from slipstream.supervisor.spawner import Spawner
 from slipstream.supervisor.welcome import Welcome
 from slipstream.workspace import open_workspace, read_settings
 from telemetry import logs
@@ -19,7 +20,9 @@ from telemetry import logs
 class Installation:
     """One state folder and its database, looked after by the one supervisor that runs on it."""
 
-    def __init__(self, launched: Launch, announcer: Announcer, *, demo: bool) -> None:
+    def __init__(
+        self, launched: Launch, announcer: Announcer, spawner: Spawner, *, demo: bool
+    ) -> None:
         """Read the settings; raise UnusableError where they make no sense."""
         options = launched.options
         self._settings = read_settings(
@@ -33,6 +36,7 @@ class Installation:
         logs.configure(self._settings.log_level, process="supervisor")
         self._launched = launched
         self._announcer = announcer
+        self._spawner = spawner
         self._demo = demo
         self._fleet: Fleet | None = None
 
@@ -58,7 +62,7 @@ class Installation:
                     feed=feed,
                     settings=self._settings,
                     sockets=self._launched.folder.sockets,
-                    lifeline=self._launched.lifeline,
+                    spawner=self._spawner,
                     announcer=self._announcer,
                 )
                 feed.start()

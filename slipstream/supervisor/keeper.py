@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
@@ -53,7 +53,7 @@ class Keeper:
 
     def __init__(
         self,
-        spawn: Callable[[str], Child],
+        spawn: Callable[[str], Awaitable[Child]],
         watcher: Watcher,
         *,
         running: Mapping[str, Child] | None = None,
@@ -66,8 +66,11 @@ class Keeper:
         self._follows: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._closed = False
+        self._killed = False
         for key, child in (running or {}).items():
-            self._adopt(key, child, generation=1)
+            self._held[key] = Held(generation=1)
+            self._adopt(key, child)
+            self._follows[key] = asyncio.create_task(self._follow(key, child))
 
     @property
     def pids(self) -> dict[str, int]:
@@ -104,6 +107,7 @@ class Keeper:
     def kill(self) -> None:
         """End every child at once, and start none again."""
         self._close()
+        self._killed = True
         for child in self._children.values():
             child.kill()
 
@@ -122,27 +126,37 @@ class Keeper:
                 self._start(key)
             case Stop():
                 self._held[key] = replace(self._held[key], stopping=True)
-                self._children[key].terminate()
+                if child := self._children.get(key):
+                    child.terminate()
             case Forget():
                 del self._held[key]
                 self._watcher.forgotten(key)
 
     def _start(self, key: str) -> None:
         generation = self._wanted[key]
-        try:
-            child = self._spawn(key)
-        except OSError as error:
-            self._bury(key, f"could not be started ({error.strerror})", ran_for=0.0)
-        else:
-            self._adopt(key, child, generation=generation)
-
-    def _adopt(self, key: str, child: Child, *, generation: int) -> None:
         before = self._held.get(key)
         crashes = before.crashes if before and before.generation == generation else 0
         self._held[key] = Held(generation=generation, crashes=crashes)
+        self._follows[key] = asyncio.create_task(self._live(key), name=f"follow {key}")
+
+    async def _live(self, key: str) -> None:
+        try:
+            child = await self._spawn(key)
+        except OSError as error:
+            del self._follows[key]
+            self._bury(key, f"could not be started ({error.strerror})", ran_for=0.0)
+        else:
+            self._adopt(key, child)
+            await self._follow(key, child)
+
+    def _adopt(self, key: str, child: Child) -> None:
         self._children[key] = child
         self._watcher.spawned(key, child)
-        self._follows[key] = asyncio.create_task(self._follow(key, child), name=f"follow {key}")
+        # It may have been told to go before it was there.
+        if self._killed:
+            child.kill()
+        elif self._held[key].stopping:
+            child.terminate()
 
     async def _follow(self, key: str, child: Child) -> None:
         lines = asyncio.StreamReader(limit=_LONGEST_LINE)
@@ -168,7 +182,7 @@ class Keeper:
 
     def _bury(self, key: str, how: str, *, ran_for: float) -> None:
         now = time.monotonic()
-        before = self._held.get(key) or Held(generation=self._wanted[key])
+        before = self._held[key]
         after = self._held[key] = after_exit(before, ran_for=ran_for, now=now)
         asked = before.stopping or self._closed
         self._watcher.exited(key, asked=asked, how=how, retry_in=after.retry_at - now)

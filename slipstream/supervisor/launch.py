@@ -1,4 +1,4 @@
-"""The first moments of `up`: claim the state folder, bind the ports, start the gateways.
+"""The first moments of `up`: claim the state folder, bind the ports, start what takes time.
 
 Imports nothing that takes time: the gateways have to answer within a second.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from slipstream.settings import Options, gateway_environment, log_level
 from slipstream.supervisor import ports
+from slipstream.supervisor.fork_server import ForkServer
 from slipstream.supervisor.process import Child, Lifeline
 from slipstream.supervisor.signals import StopSignals
 from slipstream.supervisor.state_folder import StateFolder
@@ -31,8 +32,10 @@ class Launch:
     """Keeps the gRPC port from strangers while no gateway has it."""
     gateways: Mapping[str, Child]
     """The gateway processes by name."""
+    fork_server: ForkServer | None
+    """Where inference servers will come from, unless this system cannot do it."""
 
-    def spawn_gateway(self, _name: str) -> Child:
+    async def spawn_gateway(self, _name: str) -> Child:
         """Start one more gateway on the same ports."""
         return _spawn_gateway(self.options, self.rest, self.lifeline)
 
@@ -59,6 +62,7 @@ def launch(options: Options) -> Launch:
     front_door = ports.reserve(options.host, options.grpc_port)
     lifeline = Lifeline()
     gateways = {name: _spawn_gateway(options, rest, lifeline) for name in _names(options.workers)}
+    fork_server = ForkServer.start(lifeline) if ForkServer.SUPPORTED else None
     return Launch(
         options=options,
         signals=signals,
@@ -67,6 +71,7 @@ def launch(options: Options) -> Launch:
         rest=rest,
         front_door=front_door,
         gateways=gateways,
+        fork_server=fork_server,
     )
 
 

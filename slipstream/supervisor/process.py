@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 
 class Lifeline:
@@ -25,6 +26,21 @@ class Lifeline:
         os.close(self.read_fd)
 
 
+class Process(Protocol):
+    """What is needed of a process that is ours to wait for: `subprocess.Popen` has it."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Return the exit status, negative for a signal; None while it runs."""
+
+    def wait(self) -> int:
+        """Block until it has ended; return its exit status."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM, unless it has ended."""
+
+
 class Child:
     """A running child, in a process group of its own so that Ctrl-C reaches only the supervisor.
 
@@ -34,7 +50,7 @@ class Child:
         started_at: on the monotonic clock.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], status_fd: int) -> None:
+    def __init__(self, process: Process, status_fd: int) -> None:
         self._process = process
         self.pid = process.pid
         self.status_fd = status_fd

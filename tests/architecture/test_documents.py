@@ -10,8 +10,8 @@ import pytest
 from gateway.settings import Settings
 from tests.architecture.repository import PACKAGES, ROOT, files, modules
 
-OF_THE_COMMAND = {"NO_DEMO"}
-"""Settings of `slipstream up` that no gateway reads."""
+OF_THE_COMMAND = {"NO_DEMO", "API_KEY"}
+"""Settings of `slipstream up` and `slipstream bench` that no gateway reads."""
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "base", "core"}
 

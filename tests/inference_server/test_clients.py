@@ -115,7 +115,7 @@ async def test_extensions_that_are_not_offered_are_unimplemented(
 ) -> None:
     async with triton_aio.InferenceServerClient(server.tcp_address) as client:
         with pytest.raises(InferenceServerException) as caught:
-            await client.get_inference_statistics()
+            await client.get_trace_settings()
         assert caught.value.status() == "StatusCode.UNIMPLEMENTED"
 
 

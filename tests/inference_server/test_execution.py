@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pytest
 
-from inference_server.batching import Job, Outcome, Run, key_of
+from inference_server.batching import Feeds, Job, Run, key_of
 from inference_server.errors import InferenceError
 from inference_server.execution import Executor
 from inference_server.metrics import ModelMetrics
@@ -21,10 +21,54 @@ from telemetry.instruments import Registry
 from tests import onnx_models
 
 
+@dataclass(frozen=True)
+class Ran:
+    """What a run gave one call."""
+
+    arrays: list[np.ndarray]
+    queue_seconds: float
+    infer_seconds: float
+
+
+Outcome = Ran | InferenceError
+
+
+class Waiter(Job):
+    """A job whose outcome is a future's result."""
+
+    def __init__(self, feeds: Feeds, output: str, *, batches: bool, timeout: float | None) -> None:
+        shared = key_of(feeds, [output]) if batches else None
+        super().__init__(
+            outputs=[output],
+            input_bytes=sum(array.nbytes for array in feeds.values()),
+            key=shared[0] if shared else None,
+            rows=shared[1] if shared else 1,
+            timeout=timeout,
+        )
+        self._feeds = feeds
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def feeds(self) -> Feeds:
+        """Return its inputs."""
+        return self._feeds
+
+    def ran(self, run: Run, start: int) -> None:
+        """Keep what belongs to this job."""
+        arrays = [array[start : start + self.rows] if run.shared else array for array in run.arrays]
+        self.outcome.set_result(Ran(arrays, run.began - self.queued, run.infer_seconds))
+
+    def failed(self, error: InferenceError) -> None:
+        """Keep the reason."""
+        self.outcome.set_result(error)
+
+
 class Bench:
     """An executor of one model, and its metrics."""
 
+    timeout: float | None = None
+
     def __init__(self, session: Session, warmth: Warmth | None = None, *, calls: int = 64) -> None:
+        self.jobs: list[Job] = []
         self.warmth = warm_up(session) if warmth is None else warmth
         self.metrics = ModelMetrics(Registry(), "model", 1)
         limits = {"threads": 1, "queue_calls": calls, "queue_bytes": 1 << 20}
@@ -40,19 +84,10 @@ class Bench:
 
     def submit(self, output: str, **feeds: np.ndarray) -> asyncio.Future[Outcome]:
         """Submit a call; return what will hold its outcome."""
-        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        shared = key_of(feeds, [output]) if self.runs.batches else None
-        job = Job(
-            feeds=feeds,
-            outputs=[output],
-            input_bytes=sum(array.nbytes for array in feeds.values()),
-            key=shared[0] if shared else object(),
-            rows=shared[1] if shared else 1,
-            queued=perf_counter(),
-            done=outcome.set_result,
-        )
+        job = Waiter(feeds, output, batches=self.runs.batches, timeout=self.timeout)
+        self.jobs.append(job)
         self.runs.submit(job)
-        return outcome
+        return job.outcome
 
 
 def loaded(build: Callable[[Path], Path], folder: Path) -> Session:
@@ -69,8 +104,8 @@ async def test_a_size_that_was_run_in_microseconds_is_quick(tmp_path: Path) -> N
     threaded = await bench.submit("y", x=rows)
     assert bench.runs.is_quick(rows.nbytes)
     at_once = await bench.submit("y", x=rows)
-    assert isinstance(threaded, Run)
-    assert isinstance(at_once, Run)
+    assert isinstance(threaded, Ran)
+    assert isinstance(at_once, Ran)
     np.testing.assert_array_equal(threaded.arrays, at_once.arrays)
     assert at_once.infer_seconds > 0
 
@@ -110,8 +145,8 @@ async def test_what_has_arrived_together_runs_together_and_is_split_exactly(
     assert bench.batches == {16: 1}  # 12 rows
     for rows, outcome in zip(inputs, outcomes, strict=True):
         alone = await bench.submit("y", x=rows)
-        assert isinstance(outcome, Run)
-        assert isinstance(alone, Run)
+        assert isinstance(outcome, Ran)
+        assert isinstance(alone, Ran)
         assert outcome.arrays[0].shape == (len(rows), 3)
         np.testing.assert_allclose(outcome.arrays[0], alone.arrays[0], rtol=1e-5)
 
@@ -120,7 +155,7 @@ async def test_a_lone_call_waits_for_nobody(tmp_path: Path) -> None:
     bench = Bench(loaded(onnx_models.mlp, tmp_path))
     for _ in range(5):
         outcome = await bench.submit("y", x=np.ones((1, 4), "f4"))
-        assert isinstance(outcome, Run)
+        assert isinstance(outcome, Ran)
         assert outcome.queue_seconds < 0.05
     assert bench.batches == {1: 5}
 
@@ -130,10 +165,10 @@ async def test_only_the_member_at_fault_fails(tmp_path: Path) -> None:
     bench = Bench(session)
     places = [[0, 1], [7], [2], [-3, 0, 1]]
     outcomes = await asyncio.gather(*[bench.submit("y", index=np.array(place)) for place in places])
-    assert [isinstance(outcome, Run) for outcome in outcomes] == [True, False, True, True]
+    assert [isinstance(outcome, Ran) for outcome in outcomes] == [True, False, True, True]
     assert isinstance(outcomes[1], InferenceError)
     assert outcomes[1].code is ErrorCode.INFERENCE_FAILED
-    assert isinstance(outcomes[3], Run)
+    assert isinstance(outcomes[3], Ran)
     np.testing.assert_array_equal(outcomes[3].arrays[0], [10, 10, 20])
 
 
@@ -157,6 +192,46 @@ async def test_too_much_that_waits_is_refused_at_once(tmp_path: Path) -> None:
     assert refused.value.code is ErrorCode.OVERLOADED
     await asyncio.gather(*kept)
     await bench.submit("y", x=np.zeros(1, "f4"))
+
+
+async def test_what_would_be_late_is_refused_and_what_is_late_does_not_run(
+    tmp_path: Path,
+) -> None:
+    session = loaded(lambda path: onnx_models.slow_to_run(path, 0.05), tmp_path)
+    bench = Bench(session)
+    patient = [bench.submit("y", x=np.zeros(1, "f4")) for _ in range(4)]  # about 0.2 s
+    await asyncio.sleep(0)
+    bench.timeout = 0.05
+    with pytest.raises(InferenceError) as refused:
+        bench.submit("y", x=np.zeros(1, "f4"))
+    assert refused.value.code is ErrorCode.OVERLOADED
+    assert refused.value.retry_after is not None
+    assert 0.05 < refused.value.retry_after < 1
+    await asyncio.gather(*patient)
+
+    unmeasured = Bench(session, Warmth(samples=()))
+    running = unmeasured.submit("y", x=np.zeros(1, "f4"))
+    await asyncio.sleep(0)
+    unmeasured.timeout = 0.01
+    late = unmeasured.submit("y", x=np.zeros(1, "f4"))  # nobody knows yet how long it will wait
+    await running
+    outcome = await late
+    assert isinstance(outcome, InferenceError)
+    assert outcome.code is ErrorCode.DEADLINE_EXCEEDED
+    assert unmeasured.metrics.run_seconds.counts.count(1) == 1
+
+
+async def test_what_was_abandoned_leaves_its_place_to_others(tmp_path: Path) -> None:
+    session = loaded(lambda path: onnx_models.slow_to_run(path, 0.05), tmp_path)
+    bench = Bench(session, calls=1)
+    running = bench.submit("y", x=np.zeros(1, "f4"))
+    await asyncio.sleep(0)
+    given_up = bench.submit("y", x=np.zeros(1, "f4"))
+    bench.runs.abandon(bench.jobs[-1])
+    follower = bench.submit("y", x=np.zeros(1, "f4"))
+    await asyncio.gather(running, follower)
+    assert not given_up.done()
+    assert sum(bench.metrics.run_seconds.counts) == 2
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,12 @@ def test_a_boot_is_reported_phase_by_phase(served: Serve) -> None:
     assert stat.S_IMODE(server.socket.stat().st_mode) == 0o600
 
 
+def test_the_time_of_a_boot_is_not_longer_than_it_took(served: Serve) -> None:
+    began = time.perf_counter()
+    server = served("mlp")
+    assert server.events[-1]["boot_seconds"] < time.perf_counter() - began + 0.02
+
+
 def test_nothing_is_reported_to_the_maker_of_the_runtime(shared: Serve) -> None:
     process = psutil.Process(shared("mlp").process.pid)
     opened = [file.path for file in process.open_files()]

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from google.protobuf.descriptor import FileDescriptor
+from tritonclient.grpc import model_config_pb2, service_pb2  # type: ignore[import-untyped]
 
 from protos import generate
 from protos import open_inference_pb2 as pb
@@ -56,6 +58,35 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_our_messages_and_tritonclients_read_each_others_bytes(order: tuple[str, str]) -> None:
     ended = run("-W", "error", "-c", EACH_OTHERS_BYTES, *order)
     assert (ended.stdout, ended.stderr) == ("read\n", "")
+
+
+NOT_TRITONS = "inference.ModelMetadataResponse.properties"
+"""The standard has it."""
+
+
+def test_every_field_has_tritons_name_number_and_type() -> None:
+    tritons = _fields(model_config_pb2.DESCRIPTOR) | _fields(service_pb2.DESCRIPTOR)
+    ours = _fields(pb.DESCRIPTOR)
+    assert ours.pop(NOT_TRITONS)
+    assert ours == {name: tritons[name] for name in ours}
+
+
+def test_datatypes_have_tritons_numbers() -> None:
+    assert pb.DataType.items() == model_config_pb2.DataType.items()
+    assert all(getattr(pb, name) == number for name, number in pb.DataType.items())
+
+
+def _fields(file: FileDescriptor) -> dict[str, tuple[int, int, bool]]:
+    """Return number, type and whether there are many, of every field outside of maps."""
+    found = {}
+    messages = list(file.message_types_by_name.values())
+    while messages:
+        message = messages.pop()
+        if not message.GetOptions().map_entry:
+            messages += message.nested_types
+            for field in message.fields:
+                found[field.full_name] = (field.number, field.type, field.is_repeated)
+    return found
 
 
 def test_the_generated_code_is_fresh() -> None:

@@ -93,6 +93,16 @@ class Up:
         self._seen.update(found)
         return found
 
+    def servers(self, name: str = "") -> list[psutil.Process]:
+        """Return the inference servers, all or those that are called `<model> <version>`."""
+        forkers = self.fork_servers()
+        found = self.children("inference_server")
+        return [child for child in found if child not in forkers and name in child.name()]
+
+    def fork_servers(self) -> list[psutil.Process]:
+        """Return what inference servers are forked off: one process or, for a moment, none."""
+        return [child for child in self.children("fork_server") if child.name() == "fork server"]
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait for the end, and see that no child is left."""
         self.children()

@@ -5,47 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import psutil
 
-from slipstream.supervisor.keeper import Keeper, StatusLine
+from slipstream.supervisor.keeper import Keeper
 from slipstream.supervisor.process import Child, Lifeline
+from tests.slipstream.diary import Diary
 from tests.slipstream.programs import DEAF, GARBLED, HOPELESS, SICKLY, STEADY
-
-
-class Diary:
-    """Writes down what happens, and lets a test wait for it."""
-
-    def __init__(self) -> None:
-        self.entries: list[str] = []
-        self.pids: list[int] = []
-        self._news = asyncio.Event()
-
-    async def until(self, condition: Callable[[list[str]], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not condition(self.entries):
-                self._news.clear()
-                await self._news.wait()
-
-    def spawned(self, key: str, child: Child) -> None:
-        self.pids.append(child.pid)
-        self._write(f"{key} spawned")
-
-    def said(self, key: str, line: StatusLine) -> None:
-        self._write(f"{key} {line['event']}")
-
-    def exited(self, key: str, *, asked: bool, how: str, retry_in: float) -> None:
-        assert asked or retry_in > 0
-        self._write(f"{key} {'stopped' if asked else 'crashed'}: {how}")
-
-    def forgotten(self, key: str) -> None:
-        self._write(f"{key} forgotten")
-
-    def _write(self, entry: str) -> None:
-        self.entries.append(entry)
-        self._news.set()
 
 
 @asynccontextmanager
@@ -54,7 +22,11 @@ async def keeping(
 ) -> AsyncIterator[tuple[Keeper, Diary]]:
     diary = Diary()
     lifeline = Lifeline()
-    keeper = Keeper(lambda _: Child.spawn(command, lifeline=lifeline), diary)
+
+    async def spawn(_key: str) -> Child:
+        return Child.spawn(command, lifeline=lifeline)
+
+    keeper = Keeper(spawn, diary)
     task = asyncio.create_task(keeper.run())
     try:
         yield keeper, diary

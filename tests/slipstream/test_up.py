@@ -116,7 +116,8 @@ def test_a_second_signal_does_not_wait_for_calls_in_flight(tmp_path: Path) -> No
 def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     up = Up(tmp_path / "state")
     up.until("documentation")
-    assert len(up.children()) == 2
+    assert len(up.children()) == 3
+    assert len(up.servers()) == 1
     assert up.stop(signal.SIGKILL) == -signal.SIGKILL
     again = Up(tmp_path / "state", port=up.port, grpc_port=up.grpc_port)
     again.until("documentation")

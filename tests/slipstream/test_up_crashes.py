@@ -57,12 +57,30 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def test_an_inference_server_that_is_killed_comes_back(running: Running) -> None:
-    (server,) = running.up.children("inference_server")
+    (server,) = running.up.servers()
     server.kill()
     server.wait()
     running.until_served()
-    (successor,) = running.up.children("inference_server")
+    (successor,) = running.up.servers()
     assert successor.pid != server.pid
+    running.up.until("was killed by SIGKILL; started again")
+
+
+def test_a_fork_server_that_is_killed_comes_back_and_the_servers_notice_nothing(
+    running: Running,
+) -> None:
+    (fork_server,) = running.up.fork_servers()
+    (server,) = running.up.servers()
+    fork_server.kill()
+    fork_server.wait()
+    running.up.until("fork server        ready")
+    assert running.up.servers() == [server]
+    assert running.trigger().status_code == 200
+    server.kill()
+    server.wait()
+    running.until_served()
+    (successor,) = running.up.servers()
+    assert successor.cmdline() == running.up.fork_servers()[0].cmdline()
     running.up.until("was killed by SIGKILL; started again")
 
 
@@ -81,11 +99,11 @@ def test_a_server_that_has_failed_is_tried_again_only_when_it_is_asked_for_again
     model = onnx_models.sequence_input(tmp_path / "sequence.onnx")
     running.command("models", "add", str(model), "--name", "sequence", "--serve")
     running.up.until("sequence 1         failed")
-    failed = [child.pid for child in running.up.children("sequence")]
+    failed = [server.pid for server in running.up.servers("sequence 1")]
     running.command("models", "serve", "sequence")
     running.up.until("sequence 1         stopped")
     running.up.until("sequence 1         failed")
-    assert [child.pid for child in running.up.children("sequence")] != failed
+    assert [server.pid for server in running.up.servers("sequence 1")] != failed
     running.command("models", "unserve", "sequence")
     running.up.until("sequence 1         stopped")
     assert running.trigger().status_code == 200

@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import GatewayError
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.timings import INFER_NS, QUEUE_NS
+from protos.parameters import INFER_SECONDS, QUEUE_SECONDS
 from tests.inference_server.conftest import Publish, Serve
 from tests.inference_server.process import InferenceProcess
 from tests.inference_server.requests import arrays, fp32, infer_request
@@ -44,8 +44,8 @@ async def test_many_calls_at_once_each_get_their_own_answer(shared: Serve, watch
     assert [answer.id for answer in answers] == [f"id {number}" for number in range(200)]
     for answer, expected in zip(answers, arrays(together)["y"], strict=True):
         np.testing.assert_allclose(arrays(answer)["y"][0], expected, rtol=1e-5)
-    assert together.parameters[INFER_NS].int64_param > 0
-    assert together.parameters[QUEUE_NS].int64_param >= 0
+    assert together.parameters[INFER_SECONDS].double_param > 0
+    assert together.parameters[QUEUE_SECONDS].double_param >= 0
 
 
 async def test_the_servers_own_codes_come_through(shared: Serve, watch: Watch) -> None:

@@ -231,6 +231,14 @@ async def test_an_answer_may_be_larger_than_any_request(stock: StockServer, watc
     assert len(answer.raw_output_contents[1]) == 6 * LIMIT
 
 
+async def test_what_a_stranger_does_not_offer_is_not_implemented(
+    stock: StockServer, watch: Watch
+) -> None:
+    predictor = await watch(stock.address).connected()
+    for asked in (predictor.config("mlp", "1"), predictor.statistics("mlp", "1")):
+        assert (await refused(asked)).code is ErrorCode.NOT_IMPLEMENTED
+
+
 async def test_metadata_is_passed_on(stock: StockServer, watch: Watch) -> None:
     stock.metadata = service_pb2.ModelMetadataResponse(name="mlp", versions=["1"], platform="other")
     stock.metadata.inputs.add(name="x", datatype="FP32", shape=[-1, 4])

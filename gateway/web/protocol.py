@@ -1,0 +1,212 @@
+"""uvicorn's HTTP, with a short way for the requests of one route.
+
+ASGI costs a task, a scope, and a coroutine with two messages for every answer: half of what a fast
+call takes in the gateway. Requests of `Fork.direct` go from the parser to their handler, and from
+there to the socket; all others go uvicorn's way. See docs/adr/0008-the-short-way.md.
+"""
+
+from __future__ import annotations
+
+from asyncio import Transport
+from collections.abc import Collection
+from typing import Any, Protocol, cast
+from urllib.parse import unquote_to_bytes
+
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.web.exchange import Exchange, Route
+
+
+class Fork(Protocol):
+    """The application, which says what does not pass through it."""
+
+    direct: Route | None
+    """Requests that take the short way; None as long as there is nobody to answer them."""
+
+
+class Connection(HttpToolsProtocol):
+    """One client's connection."""
+
+    # Any: uvicorn's own arguments
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._fork = cast("Fork", self.config.app)
+        # Any: one of uvicorn's cycles, or an Exchange in the place of one
+        self.cycle: Any = None
+        self._current: Any = None  # the last that had its turn; `cycle` is the last that came
+        self._idle_since = 0.0  # 0: a request is being answered
+        self._stalled = False  # nothing is being answered, for the client does not read
+        self._going_on = False
+
+    # the parser's events
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
+    def on_headers_complete(self) -> None:
+        """Choose the way."""
+        if self.transport.is_closing():
+            return  # the last answer has been given: what follows must not be acted upon
+        self._idle_since = 0.0
+        route = self._fork.direct
+        if route is not None and self.parser.get_method() == b"POST":
+            url = self.url if self.url.startswith(b"/") else _relative(self.url)
+            if url.startswith(route.prefix) or (b"%" in url and _leads_to(route, url)):
+                self._take_short_way(route, url)
+                return
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url = url
+        self.headers += headers
+        self.expect_100_continue = expects
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body has come."""
+        if type(self.cycle) is Exchange:
+            self.cycle.feed(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        if type(self.cycle) is Exchange:
+            self.cycle.end()
+        else:
+            super().on_message_complete()
+
+    # the connection's events
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """A client has come; it is to send a request soon."""
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
+        self._idle_since = self.loop.time()
+        self._watch(self.timeout_keep_alive)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone, or has closed its side, which looks the same."""
+        current, self._current = self._current, None
+        self.cycle = None if type(current) is Exchange else current
+        super().connection_lost(exc)
+        self.pipeline.clear()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+        if type(current) is Exchange:
+            current.lost()
+
+    def resume_writing(self) -> None:
+        """The client has taken what was sent."""
+        super().resume_writing()
+        if self._stalled:
+            self._stalled = False
+            self._go_on()
+
+    # uvicorn's hooks
+
+    def _take_short_way(self, route: Route, url: bytes) -> None:
+        parser = self.parser
+        before = self.cycle
+        http_10 = parser.get_http_version() == "1.0"
+        exchange = Exchange(
+            route,
+            url,
+            dict(self.headers),
+            self.transport,
+            keep_alive=not http_10 and parser.should_keep_alive(),
+            expects_continue=not http_10 and self.expect_100_continue,
+            on_complete=self.on_response_complete,
+        )
+        self.cycle = exchange
+        its_turn = before is None or before.response_complete
+        if its_turn and not self.flow.write_paused:
+            self._current = exchange
+            exchange.begin()
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
+            if its_turn:
+                self._stalled = True
+
+    # Any: uvicorn's cycle and application
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._current = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """A request is answered: go on to the next one."""
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self._idle_since = self.loop.time()
+            if not self._going_on:
+                self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin the next pipelined request, unless the client does not read its answers."""
+        self._going_on = True  # whatever is answered at once comes back here: a loop, no recursion
+        while self.pipeline and not self.transport.is_closing():
+            if self.flow.write_paused:
+                self._stalled = True
+                break
+            cycle: Any
+            cycle, app = self.pipeline.pop()
+            self._idle_since = 0.0
+            if type(cycle) is Exchange:
+                self._current = cycle
+                cycle.begin()
+            else:
+                self._start_asgi_task(cycle, app)
+            if not cycle.response_complete:
+                break
+        self._going_on = False
+        if self.flow.read_paused and not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Nothing: one timer looks after all pauses of the connection, see `_watch`."""
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if it has been idle for too long, or look again later."""
+        idle = self.loop.time() - self._idle_since if self._idle_since else 0.0
+        if idle >= self.timeout_keep_alive:
+            super().timeout_keep_alive_handler()
+        else:
+            self._watch(self.timeout_keep_alive - idle)
+
+    def _watch(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
+
+class _Flow(FlowControl):
+    """Reads no more requests as long as some wait for their turn, whoever asks for it.
+
+    uvicorn reads on after every answer, so that who sends faster than he is answered fills memory.
+    Nothing waits for what is not read: of the requests before the last, all has come.
+    """
+
+    def __init__(self, transport: Transport, pipeline: Collection[object]) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        """Read on, if nothing waits."""
+        if not self._pipeline:
+            super().resume_reading()
+
+
+def _leads_to(route: Route, url: bytes) -> bool:
+    """Whether it is the route's path in other letters: uvicorn would decode it, too."""
+    return unquote_to_bytes(url.partition(b"?")[0]).startswith(route.prefix)
+
+
+def _relative(url: bytes) -> bytes:
+    """Return what follows the host in `http://host/path?query`, which proxies send."""
+    parsed = httptools.parse_url(url)
+    return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")

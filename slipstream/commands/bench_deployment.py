@@ -1,0 +1,87 @@
+"""A deployment as the target of `slipstream bench`: found, with a body and a key."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from gateway.deployments.service import Deployed
+from gateway.errors import GatewayError
+from gateway.flows.nodes import ApiInput, NodeType
+from gateway.flows.spec import parse_flow
+from gateway.ids import is_id
+from protos.errors import ErrorCode
+from slipstream.bench.target import Target
+from slipstream.session import Session
+from slipstream.settings import Options
+from slipstream.supervisor.state_folder import holder
+from slipstream.workspace import read_settings
+
+_KEY_NAME = "slipstream bench"
+
+
+@contextmanager
+def deployment_target(
+    session: Session, which: str, state: Path, *, body: bytes | None, key: str | None
+) -> Iterator[Target]:
+    """Yield what to call; without `key`, with one for this deployment that is deleted at the end.
+
+    Raises:
+        GatewayError: there is no such deployment, or more than one, or its flow has no test data.
+    """
+    deployed = _find(session, which)
+    url = f"{_rest_url(state)}/node/deployment-trigger/{deployed.row.id}/"
+    body = body or _test_body(session, deployed)
+    if key is not None:
+        yield Target(url=url, body=body, key=key)
+        return
+    issued = session.run(
+        session.services.keys.create(
+            session.profile_id, name=_KEY_NAME, deployments=[deployed.row.id]
+        )
+    )
+    # SIGTERM unwinds, as Ctrl-C does: the key is not left behind.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield Target(url=url, body=body, key=issued.plain)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        session.run(session.services.keys.delete(session.profile_id, issued.row.id))
+
+
+def _find(session: Session, which: str) -> Deployed:
+    deployments = session.services.deployments
+    if is_id(which):
+        return session.run(deployments.get(session.profile_id, which))
+    page = session.everything(lambda at: deployments.page(session.profile_id, at))
+    found = [deployed for deployed in page.items if deployed.row.name == which]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(deployed.row.id for deployed in found)
+        message = f"{len(found)} deployments are called '{which}': give the id of one: {ids}"
+        raise GatewayError(ErrorCode.CONFLICT, message)
+    names = ", ".join(sorted({f"'{deployed.row.name}'" for deployed in page.items})) or "none"
+    message = f"there is no deployment '{which}' in this state folder; there is: {names}"
+    raise GatewayError(ErrorCode.NOT_FOUND, message)
+
+
+def _test_body(session: Session, deployed: Deployed) -> bytes:
+    flow = session.run(session.services.flows.get(session.profile_id, deployed.row.flow_id))
+    for node in parse_flow(flow.definition).of_type(NodeType.API_INPUT):
+        if isinstance(node.config, ApiInput) and node.config.test_data is not None:
+            return orjson.dumps({"input_data": node.config.test_data})
+    message = f"the api_input of flow '{flow.name}' has no test_data: give the body with --data"
+    raise GatewayError(ErrorCode.INVALID_FLOW, f'{message}, such as {{"input_data": {{…}}}}')
+
+
+def _rest_url(state: Path) -> str:
+    """Return where REST is: what `up` on the folder listens on, else what the settings say."""
+    running = holder(state.absolute()) or read_settings(state=state.absolute())
+    return Options(
+        host=running.host, port=running.port, grpc_port=running.grpc_port, state=state
+    ).url

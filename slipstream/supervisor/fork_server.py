@@ -1,0 +1,58 @@
+"""One fork server: the process that inference servers are forked off, and the way to ask it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import Sequence
+from typing import ClassVar
+
+from slipstream.supervisor.process import Child, Lifeline
+
+
+class ForkServer:
+    """A fork server that runs, or is about to; see `inference_server.fork_server`."""
+
+    SUPPORTED: ClassVar[bool] = sys.platform == "linux"
+    """Whether this system lets a process adopt the children of another."""
+
+    def __init__(self, child: Child, control: socket.socket, lifeline: Lifeline) -> None:
+        self.child = child
+        self._control = control
+        self._lifeline = lifeline
+
+    @classmethod
+    def start(cls, lifeline: Lifeline) -> ForkServer:
+        """Start one. It reports `ready` on its status pipe.
+
+        Raises:
+            OSError: the system has no room for it.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        with theirs:
+            command = [sys.executable, "-m", "inference_server.fork_server"]
+            command += ["--control-fd", str(theirs.fileno())]
+            try:
+                child = Child.spawn(command, lifeline=lifeline, inherit=[theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise
+        return cls(child, ours, lifeline)
+
+    def ask(self, arguments: Sequence[str], *, status_fd: int, asked_at: float) -> None:
+        """Ask for an inference server that reports on `status_fd`, from `born` on.
+
+        `asked_at` is the `perf_counter()` that its boot time counts from.
+
+        Raises:
+            OSError: nobody can take the request.
+        """
+        request = json.dumps({"arguments": list(arguments), "asked_at": asked_at}).encode()
+        socket.send_fds(self._control, [request], [status_fd, self._lifeline.read_fd])
+
+    def end(self) -> None:
+        """End it at once. Its children go on."""
+        self.child.kill()
+        self._control.close()

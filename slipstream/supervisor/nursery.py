@@ -1,0 +1,151 @@
+"""Inference servers from a fork server, which is kept alive; without one they come directly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Sequence
+
+from slipstream.announcer import Announcer
+from slipstream.supervisor.adoption import Adopted, adopting
+from slipstream.supervisor.fork_server import ForkServer
+from slipstream.supervisor.keeper import Keeper, StatusLine
+from slipstream.supervisor.process import Child, Lifeline
+from slipstream.supervisor.spawner import DirectSpawner
+
+_KEY = "fork server"
+_ATTEMPTS = 2
+"""A fork server may end with a request unanswered; its successor deserves a chance."""
+_BOOT_SECONDS = 20.0
+"""How long to wait for a fork server that starts. A server that starts directly is no faster."""
+_BIRTH_SECONDS = 5.0
+"""How long to wait for the answer of one that is ready. It takes milliseconds."""
+_SHORT_SECONDS = 1.0
+"""A fork server that comes back within that time is worth waiting for."""
+
+
+class Nursery:
+    """A Spawner. `run` keeps the fork server alive."""
+
+    def __init__(
+        self, lifeline: Lifeline, announcer: Announcer, *, running: ForkServer | None
+    ) -> None:
+        """Use the fork server that is `running`; None where the system supports none."""
+        self._lifeline = lifeline
+        self._announcer = announcer
+        self._direct = DirectSpawner(lifeline)
+        self._newest = running
+        self._ready: ForkServer | None = None
+        self._expected = running is not None
+        self._changed = asyncio.Event()
+        self._turn = asyncio.Lock()
+        children = {_KEY: running.child} if running else {}
+        self._keeper = Keeper(self._start, self, running=children)
+        self._keeper.want(dict.fromkeys(children, 1))
+
+    async def run(self) -> None:
+        """Replace the fork server whenever it ends, until cancelled."""
+        await self._keeper.run()
+
+    async def drain(self, grace: float) -> None:
+        """Let the fork server go. The servers that it has started are not its children."""
+        await self._keeper.drain(grace)
+
+    def kill(self) -> None:
+        """End the fork server at once."""
+        self._keeper.kill()
+
+    async def spawn(self, arguments: Sequence[str]) -> Child:
+        """See Spawner."""
+        asked_at = time.perf_counter()
+        async with self._turn:
+            for _ in range(_ATTEMPTS):
+                fork_server = await self.present()
+                if fork_server is None:
+                    break
+                try:
+                    return await _bear(fork_server, arguments, asked_at)
+                except OSError as error:  # a TimeoutError is one
+                    self._announcer.step(_KEY, f"gave no server: {error or 'no answer'}", "red")
+                    self._dismiss(fork_server)
+        return await self._direct.spawn(arguments)
+
+    def spawned(self, _key: str, child: Child) -> None:
+        """A fork server is on its way."""
+        self._announcer.step(_KEY, f"process {child.pid}", "dim")
+
+    def said(self, _key: str, line: StatusLine) -> None:
+        """It has imported everything."""
+        if line["event"] == "ready":
+            self._announcer.step(_KEY, "ready", "green")
+            self._ready = self._newest
+            self._expected = True
+            self._changed.set()
+
+    def exited(self, _key: str, *, asked: bool, how: str, retry_in: float) -> None:
+        """It has ended. Its children need none."""
+        if self._newest:
+            self._newest.end()
+        self._newest = self._ready = None
+        self._expected &= not asked and retry_in < _SHORT_SECONDS
+        self._changed.set()
+        text = "stopped" if asked else f"{how}; started again in {retry_in:.1f} s"
+        self._announcer.step(_KEY, text, "dim" if asked else "red")
+
+    def forgotten(self, _key: str) -> None:
+        """Nothing is kept of it."""
+
+    async def _start(self, _key: str) -> Child:
+        self._newest = ForkServer.start(self._lifeline)
+        return self._newest.child
+
+    async def present(self) -> ForkServer | None:
+        """Return the fork server once it is ready; None where that is not to be expected soon."""
+        try:
+            async with asyncio.timeout(_BOOT_SECONDS):
+                while self._ready is None and self._expected:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            self._expected = False  # until one is ready: the next servers do not wait as long again
+        return self._ready
+
+    def _dismiss(self, fork_server: ForkServer) -> None:
+        fork_server.end()
+        if self._ready is fork_server:
+            self._ready = None
+
+
+async def _bear(fork_server: ForkServer, arguments: Sequence[str], asked_at: float) -> Child:
+    """Return the server that `fork_server` has forked; raise OSError where there is none."""
+    read_fd, write_fd = os.pipe()
+    try:
+        with adopting():
+            try:
+                fork_server.ask(arguments, status_fd=write_fd, asked_at=asked_at)
+            finally:
+                os.close(write_fd)
+            async with asyncio.timeout(_BIRTH_SECONDS):
+                pid = await _born(read_fd)
+    except BaseException:
+        os.close(read_fd)
+        raise
+    return Child(Adopted(pid), read_fd)
+
+
+async def _born(status_fd: int) -> int:
+    """Return the pid of the server that reports on the pipe, and leave its further lines there."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(status_fd, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(status_fd)
+    line = b""
+    while byte := os.read(status_fd, 1):
+        if byte == b"\n":
+            return int(json.loads(line)["pid"])
+        line += byte
+    raise ConnectionError("it ended")

@@ -1,0 +1,32 @@
+"""The port through which inference servers are started, and the simplest way to do it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from slipstream.supervisor.process import Child, Lifeline
+
+
+class Spawner(Protocol):
+    """Starts inference servers."""
+
+    async def spawn(self, arguments: Sequence[str]) -> Child:
+        """Start one with `arguments`, those of `python -m inference_server`.
+
+        Raises:
+            OSError: the system has no room for it.
+        """
+
+
+class DirectSpawner:
+    """Starts each as a new Python, which works on every system."""
+
+    def __init__(self, lifeline: Lifeline) -> None:
+        self._lifeline = lifeline
+
+    async def spawn(self, arguments: Sequence[str]) -> Child:
+        """See Spawner."""
+        command = [sys.executable, "-m", "inference_server", *arguments]
+        return Child.spawn(command, lifeline=self._lifeline)
