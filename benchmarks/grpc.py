@@ -57,13 +57,16 @@ class Target:
 
     def ask(self) -> None:
         """Raise ServerFailedError unless it answers for the model."""
-        request = pb.ModelReadyRequest(name=MODEL).SerializeToString()
+        request = pb.ModelReadyRequest(name=MODEL)
+        metadata = tuple(self.headers.items())
         with grpc.insecure_channel(self.address) as channel:
             ready = channel.unary_unary(
-                path_of("ModelReady"), None, pb.ModelReadyResponse.FromString
+                path_of("ModelReady"),
+                pb.ModelReadyRequest.SerializeToString,
+                pb.ModelReadyResponse.FromString,
             )
             try:
-                answer = ready(request, timeout=_ANSWER_SECONDS, metadata=[*self.headers.items()])
+                answer = ready(request, timeout=_ANSWER_SECONDS, metadata=metadata)
             except grpc.RpcError as error:
                 raise ServerFailedError(error.details()) from None
         if not answer.ready:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,6 +23,8 @@ ABLE_SHARE = 0.98
 BUSY_CORES = 0.9
 """A closed loop whose generator used more is as fast as the generator, not as the server."""
 
+_SPARE = 1.25
+_FEW_CONNECTIONS = 64
 _ACCEPTED = ("good", "late")
 _REFUSED = ("refused", "refused_bare")
 
@@ -97,14 +99,15 @@ def offer(
     seconds: float,
     deadline: float,
     rate: float | None = None,
-    connections: int = MOST_CONNECTIONS,
+    connections: int | None = None,
     ramp: float = 2.0,
     window: float = 1.0,
     ended: Callable[[Window], None] = lambda _: None,
 ) -> Offered:
     """Offer the requests in turn and return what became of them; `ended` hears of each window.
 
-    Without a rate, that many connections each ask again as soon as they have their answer.
+    Without a rate, that many connections each ask again as soon as they have their answer. With
+    one, they default to as many as can be in use before the deadline.
 
     Raises:
         GeneratorError: the generator broke.
@@ -113,13 +116,12 @@ def offer(
         port=port,
         requests=[request.decode("latin-1") for request in requests],
         rate=rate,
-        connections=connections,
+        connections=connections or _enough(rate or 1.0, deadline),
         ramp=ramp,
         windows=max(1, round(seconds / window)),
         window=window,
         deadline=deadline,
     )
-    began = time.perf_counter()
     told = _run(plan, ended)
     *windows, rest, whole = (_window(line) for line in told[:-1])
     return Offered(
@@ -128,8 +130,12 @@ def offer(
         windows=windows[1:],
         rest=rest,
         whole=whole,
-        generator_cores=told[-1]["cpu_seconds"] / (time.perf_counter() - began),
+        generator_cores=told[-1]["cores"],
     )
+
+
+def _enough(rate: float, deadline: float) -> int:
+    return min(MOST_CONNECTIONS, math.ceil(rate * deadline * _SPARE) + _FEW_CONNECTIONS)
 
 
 def _run(plan: Plan, ended: Callable[[Window], None]) -> list[dict[str, Any]]:

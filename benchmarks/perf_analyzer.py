@@ -55,8 +55,9 @@ def requests_per_second(
     report = work / "perf_analyzer.csv"
     report.unlink(missing_ok=True)
     window = max(1, round(seconds * 1e3 / _WINDOWS))
-    command = [python.parent / PERF_ANALYZER.command[0], "-m", model, "-i", "grpc", "-u", address]
-    command += [part for name, value in headers.items() for part in ("-H", f"{name}:{value}")]
+    (name,) = PERF_ANALYZER.command
+    command = [str(python.parent / name), "-m", model, "-i", "grpc", "-u", address]
+    command += [part for key, value in headers.items() for part in ("-H", f"{key}:{value}")]
     command += ["--concurrency-range", f"{concurrency}:{concurrency}", "-p", str(window)]
     command += ["-r", str(_WINDOWS), "-s", _ANY_SPREAD, "-f", str(report)]
     done = subprocess.run(

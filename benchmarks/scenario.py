@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -99,6 +100,7 @@ def play(
     Return 0 if every bar was held, 1 if one was missed, 3 if nothing can be measured here.
     """
     options = _options(name, document or "", add_options, arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave no server behind
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     try:

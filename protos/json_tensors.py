@@ -15,6 +15,7 @@ import numpy as np
 
 from protos.datatypes import Datatype
 from protos.errors import TensorError
+from protos.number_arrays import NumberArray
 from protos.tensors import element_count, encode_raw
 
 _EXACT_INTEGERS = 2**53
@@ -45,7 +46,8 @@ def from_json(
     """Return the array that a JSON value spells.
 
     Args:
-        value: a scalar or a nested list; with `shape` also a flat list of all elements.
+        value: a scalar, a nested list or a NumberArray; with `shape` also a flat list of all
+            elements.
         datatype: what the elements shall be.
         tensor: the tensor's name, for the error.
         shape: the shape that it must have; without it the nesting decides.
@@ -53,7 +55,7 @@ def from_json(
     Raises:
         TensorError: ragged nesting, an element of another type or out of range, a wrong count.
     """
-    array = _strings(value, tensor) if not datatype.size else _numbers(value, datatype, tensor)
+    array = _array(value, datatype, tensor)
     if shape is None:
         return array
     count = element_count(shape, tensor=tensor)
@@ -127,6 +129,34 @@ def to_json(array: np.ndarray, datatype: Datatype) -> object:
     return np.ascontiguousarray(array)
 
 
+def _array(value: object, datatype: Datatype, tensor: str) -> np.ndarray:
+    if type(value) is NumberArray:
+        array = _read(value, datatype, tensor)
+        if array is not None:
+            return array
+        value = value.as_list()
+    return _numbers(value, datatype, tensor) if datatype.size else _strings(value, tensor)
+
+
+def _read(numbers: NumberArray, datatype: Datatype, tensor: str) -> np.ndarray | None:
+    """Return what lists of the same numbers would become; None where only lists tell."""
+    kind = datatype.dtype.kind
+    if kind == _BOOLEAN or not datatype.size:
+        return None
+    if kind in _INTEGERS:
+        integers = numbers.read("u" if kind == "u" else "i")
+        return None if integers is None else _integers(integers, datatype, tensor)
+    array = numbers.read("d")
+    if array is None or (datatype.size < array.itemsize and _may_be_rounded(array)):
+        return None
+    return _floats(array, datatype, tensor)
+
+
+def _may_be_rounded(array: np.ndarray) -> bool:
+    """Whether there are integers, perhaps, that became doubles before they become less."""
+    return bool(array.max() > _EXACT_INTEGERS or array.min() < -_EXACT_INTEGERS)
+
+
 def _decode_elements(value: object) -> object:
     if isinstance(value, list):
         return [_decode_elements(item) for item in value]
@@ -161,9 +191,13 @@ def _numbers(value: object, datatype: Datatype, tensor: str) -> np.ndarray:
     if array.size == 0 or boolean:
         return array.astype(datatype.dtype)
     if datatype.dtype.kind in _INTEGERS:
-        return _integers(array, datatype, tensor, value)
+        return _whole_numbers(array, datatype, tensor, value)
     if array.dtype == object:
         raise TensorError(_mismatch(tensor, datatype, value))
+    return _floats(array, datatype, tensor)
+
+
+def _floats(array: np.ndarray, datatype: Datatype, tensor: str) -> np.ndarray:
     with np.errstate(over="ignore"):
         cast = array.astype(datatype.dtype)
     if not np.isfinite(cast).all() and np.isfinite(array).all():
@@ -186,12 +220,16 @@ def _element_types(value: object) -> set[type]:
     return types
 
 
-def _integers(array: np.ndarray, datatype: Datatype, tensor: str, value: object) -> np.ndarray:
+def _whole_numbers(array: np.ndarray, datatype: Datatype, tensor: str, value: object) -> np.ndarray:
     if array.dtype.kind == _FLOAT:
         whole = (np.abs(array) <= _EXACT_INTEGERS) & (array == np.floor(array))
         array = array.astype(np.int64) if whole.all() else np.array(value, dtype=object)
     if array.dtype == object:
         return _wide_integers(array, datatype, tensor, value)
+    return _integers(array, datatype, tensor)
+
+
+def _integers(array: np.ndarray, datatype: Datatype, tensor: str) -> np.ndarray:
     limits = np.iinfo(datatype.dtype)
     if array.min() < limits.min or array.max() > limits.max:
         message = f"tensor '{tensor}': {datatype.name} holds {limits.min} to {limits.max}, got "

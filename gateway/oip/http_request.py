@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import GatewayError
+from protos import large_json
 from protos import open_inference_pb2 as pb
 from protos.datatypes import Datatype, datatype_named
 from protos.errors import ErrorCode, TensorError
@@ -91,7 +92,8 @@ def _split(body: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
 
 def _document(head: bytes) -> Json:
     try:
-        document = orjson.loads(head)
+        large = len(head) >= large_json.LARGE_BYTES
+        document = large_json.loads(head) if large else orjson.loads(head)
     except orjson.JSONDecodeError as error:
         message = f"the body is not JSON: {error}"
         raise GatewayError(ErrorCode.INVALID_JSON, message) from None

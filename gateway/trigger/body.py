@@ -8,9 +8,11 @@ from typing import Any
 import orjson
 
 from gateway.errors import GatewayError
+from protos import large_json
 from protos.errors import ErrorCode
+from protos.number_arrays import NumberArray
 
-# Any: a JSON object, whose values the flow's own schema describes
+# Any: a JSON object, whose values the flow's own schema describes; large arrays are NumberArrays
 InputData = dict[str, Any]
 
 _JSON = (b"application/json", b"text/json")
@@ -28,7 +30,8 @@ def parse_body(body: bytes, headers: Mapping[bytes, bytes]) -> InputData:
     if content_type is not None and not content_type.startswith(_JSON):
         _check_media_type(content_type)
     try:
-        document = orjson.loads(body)
+        large = len(body) >= large_json.LARGE_BYTES
+        document = large_json.loads(body) if large else orjson.loads(body)
     except orjson.JSONDecodeError as error:
         message = f"the body is not JSON: {error}"
         raise GatewayError(ErrorCode.INVALID_JSON, message) from None
@@ -48,6 +51,7 @@ _NOTHING = object()
 _KINDS: Mapping[type, str] = {
     dict: "an object",
     list: "an array",
+    NumberArray: "an array",
     str: "a string",
     bool: "a boolean",
     int: "a number",

@@ -18,6 +18,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.web.exchange import Exchange, Route
 
+_MOST_BARREN_BYTES = 64 * 1024
+"""That may be read without a head or a part of a body becoming complete; h11 allows 16 KiB."""
+
 
 class Fork(Protocol):
     """The application, which says what does not pass through it."""
@@ -39,6 +42,8 @@ class Connection(HttpToolsProtocol):
         self._idle_since = 0.0  # 0: a request is being answered
         self._stalled = False  # nothing is being answered, for the client does not read
         self._going_on = False
+        self._barren = 0  # bytes read since a head or a part of a body was complete
+        self._upgrading = False
 
     # the parser's events
 
@@ -50,8 +55,12 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
+        self._barren = 0
         if self.transport.is_closing():
             return  # the last answer has been given: what follows must not be acted upon
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._upgrading = True
+            return
         self._idle_since = 0.0
         route = self._fork.direct
         if route is not None and self.parser.get_method() == b"POST":
@@ -68,6 +77,7 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body has come."""
+        self._barren = 0
         if type(self.cycle) is Exchange:
             self.cycle.feed(body)
         else:
@@ -75,6 +85,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is complete."""
+        if self._upgrading:
+            return
         if type(self.cycle) is Exchange:
             self.cycle.end()
         else:
@@ -88,6 +100,19 @@ class Connection(HttpToolsProtocol):
         self.flow = _Flow(transport, self.pipeline)
         self._idle_since = self.loop.time()
         self._watch(self.timeout_keep_alive)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sends."""
+        self._barren += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._read_on(memoryview(data), upgrade.args[0])
+        except httptools.HttpParserError:
+            self._refuse("Invalid HTTP request received.")
+        else:
+            if self._barren > _MOST_BARREN_BYTES:
+                self._refuse("Too much received that is no request yet.")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, or has closed its side, which looks the same."""
@@ -106,6 +131,38 @@ class Connection(HttpToolsProtocol):
         if self._stalled:
             self._stalled = False
             self._go_on()
+
+    def _read_on(self, data: memoryview, start: int) -> None:
+        """Read a request for an upgrade again, as one that does not ask for it, and what follows.
+
+        The parser stops after its head. Java's client asks with every request; and where a proxy
+        has read a body, what it holds must not be taken for requests.
+        """
+        try:
+            while self._upgrading:
+                self._upgrading = False
+                head = self._head_without_upgrade()
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                self.parser.feed_data(head)
+                data = data[start:]
+                try:
+                    self.parser.feed_data(data)
+                except httptools.HttpParserUpgrade as upgrade:
+                    start = upgrade.args[0]
+        except httptools.HttpParserError:
+            self._refuse("Invalid HTTP request received.")
+
+    def _head_without_upgrade(self) -> bytes:
+        parser = self.parser
+        version = parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _refuse(self, message: str) -> None:
+        self.logger.warning(message)
+        self.send_400_response(message)
 
     # uvicorn's hooks
 

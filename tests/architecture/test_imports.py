@@ -55,9 +55,14 @@ def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_inference_server_and_the_store_need_no_web_framework_and_no_gateway() -> None:
     wanted = names(*LEAN)
     assert {"inference_server.__main__", "inference_server.runtime.verify"} < set(wanted)
-    assert {"model_store.store", "protos.service", "telemetry.logs"} < set(wanted)
+    assert {"model_store.store", "protos.status", "telemetry.logs"} < set(wanted)
     ended = run(IMPORT_ALL, ",".join(REFUSED), ",".join(wanted))
     assert (ended.stdout, ended.stderr) == (f"{len(wanted)}\n", "")
+
+
+def test_the_gateway_runs_without_grpc() -> None:
+    ended = run(IMPORT_ALL, "grpc", "gateway.assembly")
+    assert (ended.stdout, ended.stderr) == ("1\n", "")
 
 
 def test_the_refusal_itself_works() -> None:

@@ -16,9 +16,9 @@ import pytest_asyncio
 from model_store.store import Store
 from model_store.verification import Verifier
 from protos.datatypes import DATATYPES
-from protos.service import InferenceStub
 from tests import onnx_models
 from tests.inference_server.process import InferenceProcess, running
+from tests.stub import InferenceStub
 
 NUMERIC = tuple(name for name in DATATYPES if name != "BYTES")
 TYPED = tuple(name for name, datatype in DATATYPES.items() if datatype.contents)

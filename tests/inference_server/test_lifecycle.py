@@ -19,11 +19,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.service import InferenceStub
 from protos.status import CODE_KEY
 from tests.inference_server.conftest import Connect, Publish, Serve
 from tests.inference_server.process import InferenceProcess
 from tests.inference_server.requests import arrays, fp32, infer_request
+from tests.stub import InferenceStub
 
 
 def slow() -> pb.ModelInferRequest:

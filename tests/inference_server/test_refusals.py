@@ -12,10 +12,10 @@ import pytest
 
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.service import InferenceStub
 from protos.status import CODE_KEY
 from tests.inference_server.conftest import Connect, Serve
 from tests.inference_server.requests import fp32, infer_request, strings
+from tests.stub import InferenceStub
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,6 @@ import pytest
 
 from model_store.store import Store
 from model_store.verification import Verifier
-from protos.service import InferenceStub
 from slipstream.announcer import Announcer
 from slipstream.supervisor.fork_server import ForkServer
 from slipstream.supervisor.keeper import Keeper
@@ -28,6 +27,7 @@ from slipstream.supervisor.process import Child, Lifeline
 from tests import onnx_models
 from tests.inference_server.requests import arrays, fp32, infer_request
 from tests.slipstream.diary import Diary
+from tests.stub import InferenceStub
 
 pytestmark = pytest.mark.skipif(not ForkServer.SUPPORTED, reason="this system has no fork server")
 
