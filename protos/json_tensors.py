@@ -144,7 +144,7 @@ def _read(numbers: NumberArray, datatype: Datatype, tensor: str) -> np.ndarray |
     if kind == _BOOLEAN or not datatype.size:
         return None
     if kind in _INTEGERS:
-        integers = numbers.read("u" if kind == "u" else "i")
+        integers = numbers.read("u" if datatype.name == "UINT64" else "i")
         return None if integers is None else _integers(integers, datatype, tensor)
     array = numbers.read("d")
     if array is None or (datatype.size < array.itemsize and _may_be_rounded(array)):

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from gateway.errors import GatewayError
 from gateway.metrics import GatewayMetrics
 from gateway.oip.repository import repository_index
 from gateway.readiness import Readiness
+from gateway.upstream.predictor import ID_BYTES
+from gateway.upstream.reply import Reply
 from gateway.upstream.servers import Servers
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.parameters import INFER_SECONDS, QUEUE_SECONDS, least, timeout_of
+from protos.forms import Raw, RequestForm
+from protos.parameters import (
+    INFER_SECONDS,
+    QUEUE_SECONDS,
+    TIMEOUT,
+    least,
+    microseconds,
+    timeout_of,
+)
 
 SERVER_NAME = "slipstream"
 SERVER_VERSION = version("slipstream")
@@ -129,6 +140,29 @@ class DataPlane:
         self._metrics.queue.observe(response.parameters[QUEUE_SECONDS].double_param)
         self._metrics.infer.observe(response.parameters[INFER_SECONDS].double_param)
         return response
+
+    async def infer_apart(self, head: pb.ModelInferRequest, raws: Sequence[Raw]) -> Reply:
+        """Return the answer to a request whose tensors need no place in protobuf's object.
+
+        Args:
+            head: the request without its id and contents; taken over.
+            raws: the elements of its inputs.
+
+        Raises:
+            GatewayError: as `infer`.
+        """
+        name = head.model_name
+        number = self._version(name, head.model_version)
+        predictor = self._servers.predictor(name, number)
+        timeout = self._timeout(head, None)
+        head.model_version = str(number)
+        head.parameters[TIMEOUT].int64_param = microseconds(timeout)
+        form = RequestForm(head, ID_BYTES, [len(raw) for raw in raws])
+        reply = await predictor.ask(form, raws or (b"",), timeout)
+        queue, infer = reply.seconds()
+        self._metrics.queue.observe(queue)
+        self._metrics.infer.observe(infer)
+        return reply
 
     def known(self, name: str) -> bool:
         """Whether a server is wanted for the model, so that its name can be a label."""

@@ -17,6 +17,7 @@ from protos import large_json
 from protos import open_inference_pb2 as pb
 from protos.datatypes import Datatype, datatype_named
 from protos.errors import ErrorCode, TensorError
+from protos.forms import Raw
 from protos.json_tensors import from_json
 from protos.tensors import element_count, encode_raw
 
@@ -34,6 +35,9 @@ class HttpInfer:
     """A request, and in which form its outputs are wanted."""
 
     request: pb.ModelInferRequest
+    """Without contents."""
+    raws: list[Raw]
+    """The elements of its inputs; binary ones are views of the body."""
     binary_default: bool
     binary: Mapping[str, bool]
     """By output, where it was said."""
@@ -46,21 +50,22 @@ def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> HttpInfer:
         GatewayError: INVALID_JSON, INVALID_REQUEST, UNSUPPORTED_MEDIA_TYPE, NOT_IMPLEMENTED.
         TensorError: a tensor's data does not fit what is said of it.
     """
-    head, tail = _split(body, headers)
+    head, rest = _split(body, headers)
     document = _document(head)
     request = pb.ModelInferRequest(id=_text(document.get("id", ""), "id"))
     parameters = _object(document.get("parameters"), "parameters")
     _add_parameters(request.parameters, parameters)
-    rest = memoryview(tail)
+    raws: list[Raw] = []
     inputs = document.get("inputs")
     if type(inputs) is not list:
         raise _invalid("inputs: expected an array of tensors")
     for index, tensor in enumerate(inputs):
-        rest = _add_input(request, _object(tensor, f"inputs[{index}]"), rest)
+        rest = _add_input(request, raws, _object(tensor, f"inputs[{index}]"), rest)
     if len(rest):
         raise _invalid(f"{len(rest)} bytes are left over after the last binary input")
     return HttpInfer(
         request=request,
+        raws=raws,
         binary_default=_flag(parameters, "binary_data_output"),
         binary=_add_outputs(request, document.get("outputs")),
     )
@@ -75,7 +80,7 @@ def parse_index(body: bytes) -> bool:
     return _flag(_document(body), "ready") if body else False
 
 
-def _split(body: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
+def _split(body: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, memoryview]:
     encoding = headers.get(b"content-encoding", b"identity")
     if encoding != b"identity":
         shown = encoding.decode("latin-1")[:40]
@@ -83,11 +88,11 @@ def _split(body: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
         raise GatewayError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
     length = headers.get(HEADER_LENGTH)
     if length is None:
-        return body, b""
+        return body, memoryview(b"")
     if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > len(body):
         shown = length.decode("latin-1")[:40]
         raise _invalid(f"Inference-Header-Content-Length: expected 0 to {len(body)}, got '{shown}'")
-    return body[: int(length)], body[int(length) :]
+    return body[: int(length)], memoryview(body)[int(length) :]
 
 
 def _document(head: bytes) -> Json:
@@ -100,7 +105,9 @@ def _document(head: bytes) -> Json:
     return _object(document, "the body", empty=False)
 
 
-def _add_input(request: pb.ModelInferRequest, tensor: Json, rest: memoryview) -> memoryview:
+def _add_input(
+    request: pb.ModelInferRequest, raws: list[Raw], tensor: Json, rest: memoryview
+) -> memoryview:
     """Add one input; return what is left of the binary part."""
     name = _text(tensor.get("name"), "an input's name")
     datatype = datatype_named(_text(tensor.get("datatype"), f"'{name}' datatype"), tensor=name)
@@ -113,7 +120,7 @@ def _add_input(request: pb.ModelInferRequest, tensor: Json, rest: memoryview) ->
     _add_parameters(added.parameters, parameters)
     size = parameters.get("binary_data_size")
     if size is None:
-        request.raw_input_contents.append(_json_data(tensor, datatype, shape, name))
+        raws.append(_json_data(tensor, datatype, shape, name))
         return rest
     if type(size) is not int or not 0 <= size <= len(rest):
         raise TensorError(
@@ -122,7 +129,7 @@ def _add_input(request: pb.ModelInferRequest, tensor: Json, rest: memoryview) ->
         )
     if "data" in tensor:
         raise TensorError(f"tensor '{name}': has data and binary_data_size, expected one of them")
-    request.raw_input_contents.append(bytes(rest[:size]))
+    raws.append(rest[:size])
     return rest[size:]
 
 

@@ -7,41 +7,40 @@ from typing import Any
 import orjson
 
 from gateway.oip.http_request import HttpInfer
+from gateway.upstream.reply import Reply
 from gateway.web.problems import Answer, Headers
-from protos import open_inference_pb2 as pb
-from protos.datatypes import DATATYPES
+from protos.datatypes import datatype_named
 from protos.json_tensors import to_json
 from protos.tensors import decode_raw
 
 _SERIALISE = orjson.OPT_SERIALIZE_NUMPY
 
 
-def render_infer(response: pb.ModelInferResponse, asked: HttpInfer) -> Answer:
-    """Return the answer in the form that was asked for."""
+def render_infer(reply: Reply, asked: HttpInfer) -> Answer:
+    """Return the answer in the form that was asked for.
+
+    Raises:
+        GatewayError: as `Reply.formed`.
+        TensorError: an output is not what the inference server says of it.
+    """
+    form, message = reply.formed()
     # Any: JSON as it goes out
-    document: dict[str, Any] = {
-        "model_name": response.model_name,
-        "model_version": response.model_version,
-    }
-    if response.id:
-        document["id"] = response.id
+    document: dict[str, Any] = {"model_name": form.model, "model_version": form.version}
+    if asked.request.id:
+        document["id"] = asked.request.id
     outputs: list[dict[str, Any]] = []
-    tail: list[bytes] = []
-    raws = response.raw_output_contents
-    for index, output in enumerate(response.outputs):
-        shown: dict[str, Any] = {
-            "name": output.name,
-            "datatype": output.datatype,
-            "shape": list(output.shape),
-        }
-        raw = raws[index]
-        if asked.binary.get(output.name, asked.binary_default):
+    tail: list[memoryview] = []
+    view = memoryview(message)
+    for (name, datatype, shape), (start, end) in zip(form.tensors, form.outputs, strict=True):
+        shown: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
+        raw = view[start:end]
+        if asked.binary.get(name, asked.binary_default):
             shown["parameters"] = {"binary_data_size": len(raw)}
             tail.append(raw)
         else:
-            datatype = DATATYPES[output.datatype]
-            array = decode_raw(raw, datatype, output.shape, tensor=output.name)
-            shown["data"] = to_json(array.ravel(), datatype)
+            kind = datatype_named(datatype, tensor=name)
+            array = decode_raw(raw, kind, shape, tensor=name)
+            shown["data"] = to_json(array.ravel(), kind)
         outputs.append(shown)
     document["outputs"] = outputs
     head = orjson.dumps(document, option=_SERIALISE)

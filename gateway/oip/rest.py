@@ -131,9 +131,9 @@ class RestEdge:
         asked.request.model_name = name
         asked.request.model_version = version
         self._metrics.parse.observe(perf_counter() - began)
-        response = await self._plane.infer(asked.request)
+        reply = await self._plane.infer_apart(asked.request, asked.raws)
         began = perf_counter()
-        answer = render_infer(response, asked)
+        answer = render_infer(reply, asked)
         self._metrics.serialise.observe(perf_counter() - began)
         return answer
 

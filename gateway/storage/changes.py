@@ -15,7 +15,7 @@ from enum import StrEnum
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.storage.database import Database
+from gateway.storage.database import Database, Footprint
 from gateway.storage.tables import Change, ChangeCounter
 from telemetry.logs import logger
 
@@ -23,6 +23,8 @@ _KEPT = 10_000
 """Changes that stay readable; whoever falls behind further reloads everything."""
 _PRUNE_EVERY = 256
 _LAST_LOOK_SECONDS = 2.0
+_GLANCE_SECONDS = 0.05
+"""Between two looks at the file's date, which cost microseconds."""
 
 log = logger("gateway.storage.changes")
 
@@ -61,8 +63,9 @@ async def record_change(session: AsyncSession, kind: Kind, entity_id: str) -> in
 class ChangeFeed:
     """Calls listeners, on the event loop, with what this and other processes have changed.
 
-    Reads the counter every `interval` seconds, and at once after a write of this process. While
-    the database is away it keeps asking; nothing is lost by that, only late.
+    Reads the counter every `interval` seconds, at once after a write of this process, and within
+    `_GLANCE_SECONDS` of another's where the database is a file. While the database is away it keeps
+    asking; nothing is lost by that, only late.
     """
 
     def __init__(self, db: Database, *, interval: float = 0.25) -> None:
@@ -110,16 +113,25 @@ class ChangeFeed:
     async def _follow(self) -> None:
         while not self._stopping:
             self._db.written.clear()
+            seen = self._db.footprint()
             try:
                 await self.poll()
             except Exception as error:  # noqa: BLE001 - a feed that ended would keep caches stale
                 self._say(lost=True, reason=str(error).partition("\n")[0])
             else:
                 self._say(lost=False)
+            await self._until_written(seen)
+
+    async def _until_written(self, seen: Footprint | None) -> None:
+        """Wait until there may be something new: as far as can be told, and no longer than that."""
+        glances = 1 if seen is None else max(1, round(self._interval / _GLANCE_SECONDS))
+        for _ in range(glances):
             # Not wait_for: before Python 3.12 that can swallow the cancellation of `stop`.
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval):
+                async with asyncio.timeout(self._interval / glances):
                     await self._db.written.wait()
+            if self._db.written.is_set() or self._db.footprint() != seen:
+                return
 
     @staticmethod
     async def _after(session: AsyncSession, seen: int | None, revision: int) -> list[Change] | None:

@@ -83,6 +83,10 @@ def writing(engine: AsyncEngine) -> AsyncEngine:
     return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
 
 
+Footprint = tuple[int, int]
+"""Date (nanoseconds) and size of the file that every write to a SQLite database goes to."""
+
+
 class Database:
     """Sessions on one database. Rows stay readable after their session has ended."""
 
@@ -91,6 +95,8 @@ class Database:
         self._engine = create_engine(self.url)
         self._reads = async_sessionmaker(self._engine, expire_on_commit=False)
         self._writes = async_sessionmaker(writing(self._engine), expire_on_commit=False)
+        file = sqlite_file(self.url)
+        self._log = None if file is None else Path(f"{file}-wal")
         self.written = asyncio.Event()
         """Set after each commit of this process; whoever waits for it clears it."""
 
@@ -106,6 +112,16 @@ class Database:
         async with self._writes() as session, session.begin():
             yield session
         self.written.set()
+
+    def footprint(self) -> Footprint | None:
+        """Return what changes with nearly every write of any process; None where nothing tells."""
+        if self._log is None:
+            return None
+        try:
+            found = self._log.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
 
     async def close(self) -> None:
         """Close every connection."""

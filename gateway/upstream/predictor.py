@@ -37,6 +37,16 @@ class Predictor(Protocol):
         """
         ...
 
+    async def ask(self, form: RequestForm, raws: Sequence[Raw], timeout: float) -> Reply:
+        """Return the answer to what `start` sends; its id is the call's number. Raises as `infer`.
+
+        Args:
+            form: as for `start`.
+            raws: as for `start`.
+            timeout: as for `start`.
+        """
+        ...
+
     def abandon(self, number: bytes) -> None:
         """Take note that nobody waits for a call: its `done` is not called any more."""
         ...

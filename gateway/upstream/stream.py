@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 
 from google.protobuf.message import DecodeError, Message
@@ -27,6 +28,8 @@ from transport import Connection, RpcError, Status
 
 _BROKEN = "the connection to the inference server broke during the call; it is being restarted"
 _METADATA_SECONDS = 10.0
+_BULK = 2**16
+"""A message of this size is sent from where its tensors lie."""
 
 _CANCELLATION = RequestForm(
     pb.ModelInferRequest(parameters={CANCEL: pb.InferParameter(bool_param=True)}), ID_BYTES, ()
@@ -64,7 +67,12 @@ class StreamPredictor:
     def start(self, form: RequestForm, raws: Sequence[Raw], timeout: float, done: Done) -> bytes:
         """See Predictor."""
         number = self._number()
-        self._send(number, form.fill((number, *raws)), timeout, done)
+        self._check_sendable(form.length)
+        if form.length < _BULK:
+            self._stream.send(form.fill((number, *raws)))
+        else:
+            self._stream.send_pieces(form.pieces((number, *raws)))
+        self._wait(number, timeout, done)
         return number
 
     def abandon(self, number: bytes) -> None:
@@ -80,21 +88,20 @@ class StreamPredictor:
         own_id, number = request.id, self._number()
         request.id = number.decode()
         request.parameters[TIMEOUT].int64_param = microseconds(timeout)
+        message = request.SerializeToString()
+        self._check_sendable(len(message))
+        self._stream.send(message)
         answer: asyncio.Future[Reply] = self._loop.create_future()
-
-        def done(outcome: Reply | GatewayError) -> None:
-            if isinstance(outcome, GatewayError):
-                answer.set_exception(outcome)
-            else:
-                answer.set_result(outcome)
-
-        self._send(number, request.SerializeToString(), timeout, done)
-        try:
-            response = (await answer).response()
-        finally:
-            self.abandon(number)
+        self._wait(number, timeout, partial(_settle, answer))
+        response = (await self._answer(number, answer)).response()
         response.id = own_id
         return response
+
+    async def ask(self, form: RequestForm, raws: Sequence[Raw], timeout: float) -> Reply:
+        """See Predictor."""
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+        number = self.start(form, raws, timeout, partial(_settle, answer))
+        return await self._answer(number, answer)
 
     async def metadata(self, name: str, version: str) -> pb.ModelMetadataResponse:
         """See Predictor."""
@@ -127,17 +134,24 @@ class StreamPredictor:
     def _number(self) -> bytes:
         return b"%08x" % (next(self._numbers) & 0xFFFF_FFFF)
 
-    def _send(self, number: bytes, message: bytes, timeout: float, done: Done) -> None:
+    def _check_sendable(self, size: int) -> None:
         if self._ended:
             raise unavailable()
-        if len(message) > self._max_message_bytes:
-            raise self._too_large(len(message))
+        if size > self._max_message_bytes:
+            raise self._too_large(size)
         if self._stream.queued > self._most_queued_bytes:
             reason = "the inference server does not take what is sent to it already"
             raise GatewayError(ErrorCode.OVERLOADED, reason, retry_after=1)
+
+    def _wait(self, number: bytes, timeout: float, done: Done) -> None:
         self._waiting[number] = done
         self._deadlines.add(number, timeout)
-        self._stream.send(message)
+
+    async def _answer(self, number: bytes, answer: asyncio.Future[Reply]) -> Reply:
+        try:
+            return await answer
+        finally:
+            self.abandon(number)
 
     def _answered(self, raw: bytes) -> None:
         form = self._forms.find(raw)
@@ -185,6 +199,13 @@ class StreamPredictor:
             "(setting SLIPSTREAM_MAX_BODY_BYTES)"
         )
         return GatewayError(ErrorCode.PAYLOAD_TOO_LARGE, message)
+
+
+def _settle(answer: asyncio.Future[Reply], outcome: Reply | GatewayError) -> None:
+    if isinstance(outcome, GatewayError):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)
 
 
 def unavailable() -> GatewayError:

@@ -61,7 +61,7 @@ def test_a_json_request_becomes_raw_tensors_in_their_order() -> None:
         ("x", "FP32", [2]),
         ("t", "BYTES", [1, 2]),
     ]
-    assert list(request.raw_input_contents) == [RAW, b"\x02\0\0\0\xc3\xbc\0\0\0\0"]
+    assert asked.raws == [RAW, b"\x02\0\0\0\xc3\xbc\0\0\0\0"]
     assert not asked.binary_default
     assert not asked.binary
     assert not request.outputs
@@ -69,8 +69,9 @@ def test_a_json_request_becomes_raw_tensors_in_their_order() -> None:
 
 def test_binary_and_json_inputs_can_be_mixed() -> None:
     document = {"inputs": [binary("a"), X, binary("b", 4, shape=[1])]}
-    request = parsed(document, RAW + b"wxyz").request
-    assert list(request.raw_input_contents) == [RAW, RAW, b"wxyz"]
+    asked = parsed(document, RAW + b"wxyz")
+    request = asked.request
+    assert asked.raws == [RAW, RAW, b"wxyz"]
     assert [each.name for each in request.inputs] == ["a", "x", "b"]
     assert "binary_data_size" not in request.inputs[0].parameters
 
@@ -92,8 +93,8 @@ def test_every_binary_input_gets_exactly_its_own_bytes(
             inputs.append({**tensor, "data": list(data)})
     head = orjson.dumps({"inputs": inputs}) + spaces.encode()
     tail = b"".join(data for data, is_binary in parts if is_binary)
-    request = parse_infer(head + tail, {HEADER_LENGTH: b"%d" % len(head)}).request
-    assert list(request.raw_input_contents) == [data for data, _ in parts]
+    asked = parse_infer(head + tail, {HEADER_LENGTH: b"%d" % len(head)})
+    assert asked.raws == [data for data, _ in parts]
 
 
 @settings(max_examples=50, deadline=None)
@@ -183,7 +184,7 @@ def test_every_datatype_can_come_as_json(name: str) -> None:
     special: dict[str, list[object]] = {"BOOL": [True, False], "BYTES": ["a", ""]}
     data = special.get(name, [1, 0])
     tensor = {"name": "x", "datatype": name, "shape": [2], "data": data}
-    (raw,) = parsed({"inputs": [tensor]}).request.raw_input_contents
+    (raw,) = parsed({"inputs": [tensor]}).raws
     came = decode_raw(raw, DATATYPES[name], [2], tensor="x").tolist()
     assert came == ([b"a", b""] if name == "BYTES" else data)
 
