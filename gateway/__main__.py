@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import gc
 import importlib
 import os
@@ -26,6 +27,9 @@ from gateway.web.protocol import Connection
 _BACKLOG = 2048
 _GC_THRESHOLD = (50_000, 20, 50)
 """A call makes a few hundred objects and no cycle: Python's own 700 would collect at every call."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""glibc's names, see mallopt(3)."""
+_LARGE_BLOCK, _MOST_SPARE = 32 * 2**20, 64 * 2**20
 _KEEP_ALIVE_SECONDS = 120
 """Longer than any load balancer's, so that it is never us who closes first."""
 
@@ -120,11 +124,23 @@ async def _build(front: Front, server: Server, report: Report) -> None:
         raise
     gc.freeze()  # what boot has made stays: no collection needs to look at it again
     gc.set_threshold(*_GC_THRESHOLD)
+    _keep_memory()
     report.say("ready")
 
 
 def _import_assembly() -> ModuleType:
     return importlib.import_module("gateway.assembly")
+
+
+def _keep_memory() -> None:
+    """Have what one large body needed kept for the next, up to 64 MiB, where the C library can.
+
+    To get it from the kernel again, page by page, can take longer than to read the body.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+        mallopt(_M_TRIM_THRESHOLD, _MOST_SPARE)
 
 
 def _end_with_parent(lifeline: int) -> None:

@@ -15,7 +15,7 @@ from protos.errors import ErrorCode
 
 _NEWEST = 0.1
 """Weight of the newest run in the mean of what a row takes."""
-_MARGIN = 1.25
+_MARGIN = 1.4
 """How much longer than usual things may take: a call that is let in should really be answered."""
 
 

@@ -58,6 +58,12 @@ class Form:
         pieces[1::2] = parts
         return b"".join(pieces)
 
+    def pieces(self, parts: Sequence[Raw]) -> list[Raw]:
+        """Return what `fill` joins, for a message that is too large to be copied."""
+        pieces = self._pieces.copy()
+        pieces[1::2] = parts
+        return pieces
+
     def matches(self, message: bytes) -> bool:
         """Whether `message`, which is `length` long, is one of these."""
         for constant, start in self._checks:  # noqa: SIM110 - a generator takes twice as long
@@ -114,7 +120,7 @@ class ResponseForm(Form):
     An answer is a ModelInferResponse, or as part of a stream a ModelStreamInferResponse.
     """
 
-    __slots__ = ("id_end", "id_start", "outputs", "tensors", "timed")
+    __slots__ = ("id_end", "id_start", "model", "outputs", "tensors", "timed", "version")
 
     def __init__(
         self,
@@ -145,6 +151,8 @@ class ResponseForm(Form):
                 _tag(_INFER_RESPONSE, sum(map(len, constants)) + sum(gaps)) + constants[0]
             )
         super().__init__(constants, gaps)
+        self.model = head.model_name
+        self.version = head.model_version
         self.timed = timed
         self.id_start, self.id_end = self.gaps[0]
         self.outputs = self.gaps[3 if timed else 1 :]

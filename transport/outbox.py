@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct
 
 from transport.frames import data_head
@@ -17,6 +17,7 @@ _PREFIX_BYTES = 5
 _SMALL = 4096
 _LARGEST_DATA = 2**20
 _WRITE_BYTES = 2**18
+_BULK = 2**16
 _HIGH_WATER = 2**20
 _TINY = 256
 _SLACK = 4096
@@ -58,6 +59,8 @@ class Outbox:
         self.direct_bytes = DEFAULT_FRAME_BYTES
         """A message up to this size may skip the queue; none may while the socket is full."""
         self.parts: list[Buffer] = []
+        self.bulky = False
+        """Whether something in `parts` is too large to be copied."""
         self.scheduled = False
         """Whether somebody will flush."""
         self.queued = 0
@@ -156,9 +159,11 @@ class Outbox:
             self._loop.call_soon(self._on_overflow)
 
     def _write(self) -> None:
-        parts = self.parts
-        self.parts = []
-        if not self.closed:
+        parts, self.parts = self.parts, []
+        bulky, self.bulky = self.bulky, False
+        if bulky and not self.closed:
+            self._transport.writelines(parts)
+        elif not self.closed:
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def _pump(self) -> None:
@@ -186,6 +191,7 @@ class Outbox:
         stream.window -= size
         self.window -= size
         self.queued -= size
+        self.bulky |= size >= _BULK
         self.parts.append(data_head(size, stream.id))
         stream.take(size, self.parts)
         self._waiting[stream] = None
@@ -230,10 +236,16 @@ class Outgoing:
             parts = outbox.parts
             parts.append(_MESSAGE_HEAD.pack(size << 8, 0, self.id, 0, length))
             parts.append(message)
+            if length >= _BULK:
+                outbox.bulky = True
             if not outbox.scheduled:
                 outbox.schedule()
             return 0
-        return self._queue(message, length)
+        return self._queue((message,), length)
+
+    def send_pieces(self, pieces: Sequence[Buffer]) -> int:
+        """Send a large message that lies in several places, and is not joined; see `send`."""
+        return self._queue(pieces, sum(map(len, pieces)))
 
     def grow(self, increment: int) -> None:
         """The peer takes more (or, by SETTINGS, less) DATA on this stream."""
@@ -270,15 +282,14 @@ class Outgoing:
         """A message comes too late: our half of the stream has ended."""
         raise NotImplementedError
 
-    def _queue(self, message: Buffer, length: int) -> int:
+    def _queue(self, pieces: Sequence[Buffer], length: int) -> int:
         if self.window == CLOSED_WINDOW or self.ending:
             return self.on_late_message()
         prefix = _PREFIX.pack(0, length)
         if length <= _SMALL:
-            self.pending.append(prefix + message)
+            self.pending.append(b"".join((prefix, *pieces)))
         else:
-            self.pending.append(prefix)
-            self.pending.append(message)
+            self.pending += (prefix, *filter(len, pieces))
         size = length + _PREFIX_BYTES
         self.queued += size
         outbox = self.outbox

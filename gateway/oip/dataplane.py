@@ -141,12 +141,15 @@ class DataPlane:
         self._metrics.infer.observe(response.parameters[INFER_SECONDS].double_param)
         return response
 
-    async def infer_apart(self, head: pb.ModelInferRequest, raws: Sequence[Raw]) -> Reply:
+    async def infer_apart(
+        self, head: pb.ModelInferRequest, raws: Sequence[Raw], remaining: float | None = None
+    ) -> Reply:
         """Return the answer to a request whose tensors need no place in protobuf's object.
 
         Args:
             head: the request without its id and contents; taken over.
             raws: the elements of its inputs.
+            remaining: as for `infer`.
 
         Raises:
             GatewayError: as `infer`.
@@ -154,7 +157,7 @@ class DataPlane:
         name = head.model_name
         number = self._version(name, head.model_version)
         predictor = self._servers.predictor(name, number)
-        timeout = self._timeout(head, None)
+        timeout = self._timeout(head, remaining)
         head.model_version = str(number)
         head.parameters[TIMEOUT].int64_param = microseconds(timeout)
         form = RequestForm(head, ID_BYTES, [len(raw) for raw in raws])

@@ -19,11 +19,16 @@ from gateway.web.faults import as_gateway_error
 from gateway.web.problems import V2_STATUS
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
+from protos.forms import Memory, Raw, RequestForm
 from protos.methods import RPCS, path_of
 from protos.status import CODE_KEY, GRPC_STATUS, PUSHBACK_KEY, stream_failure
 from transport import Call, Router, RpcError, StatusCode, StreamCall, UnaryCall
 
 _MODE = "grpc"
+_BULK = 2**16
+"""A request of this size is worth knowing by its form."""
+_MOST_KEPT = 4096
+"""Bytes of a form that are no tensors'; forms are many, and anybody's."""
 _MESSAGE_LENGTH = 1000
 """Messages travel in HTTP/2 trailers, which peers limit to about 8 KiB."""
 
@@ -41,6 +46,7 @@ class FrontDoor:
         self._plane = plane
         self._access = access
         self._metrics = metrics
+        self._bulky: Memory[_Known] = Memory()
 
     def add_to(self, router: Router) -> None:
         """Let `router` know the methods."""
@@ -78,9 +84,17 @@ class FrontDoor:
         began = perf_counter()
         name, status = "", V2_STATUS[ErrorCode.CANCELLED]
         try:
-            request = read(pb.ModelInferRequest, raw)
+            known = self._bulky.find(raw) if len(raw) >= _BULK else None
+            request = read(pb.ModelInferRequest, raw) if known is None else known.head()
             name = request.model_name if self._plane.known(request.model_name) else ""
-            response = await self._plane.infer(request, call.remaining())
+            if known is None:
+                self._learn(request, raw)
+                response = await self._plane.infer(request, call.remaining())
+            else:
+                call_id, raws = known.call_id(raw), known.raws(raw)
+                reply = await self._plane.infer_apart(request, raws, call.remaining())
+                response = reply.response()
+                response.id = call_id
             status = 200
         except Exception as error:
             refusal = told(error)
@@ -95,6 +109,14 @@ class FrontDoor:
         """Log what a handler raised and should not have."""
         if isinstance(error, Exception):
             as_gateway_error(error, path.encode())
+
+    def _learn(self, request: pb.ModelInferRequest, raw: bytes) -> None:
+        """Have large requests such as this one read without their tensors being copied."""
+        form = RequestForm.of(request) if len(raw) >= _BULK else None
+        if form is None or form.length - sum(form.sizes) > _MOST_KEPT:
+            return
+        if form.fill(form.parts(request)) == raw:
+            self._bulky.add(form, _Known(form, request))
 
     def _add(
         self,
@@ -135,6 +157,36 @@ class FrontDoor:
 
     async def _index(self, asked: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
         return self._plane.index(asked.repository_name, only_ready=asked.ready)
+
+
+class _Known:
+    """A form of requests, and what all of them have."""
+
+    def __init__(self, form: RequestForm, request: pb.ModelInferRequest) -> None:
+        self._form = form
+        self._head = pb.ModelInferRequest()
+        self._head.CopyFrom(request)
+        self._head.ClearField("id")
+        self._head.ClearField("raw_input_contents")
+
+    def head(self) -> pb.ModelInferRequest:
+        """Return a request without id and contents."""
+        head = pb.ModelInferRequest()
+        head.CopyFrom(self._head)
+        return head
+
+    def call_id(self, raw: bytes) -> str:
+        """Return the id of one of them, or raise INVALID_REQUEST."""
+        try:
+            return raw[self._form.id_start : self._form.id_end].decode()
+        except UnicodeDecodeError:
+            message = "the request's id is not UTF-8"
+            raise GatewayError(ErrorCode.INVALID_REQUEST, message) from None
+
+    def raws(self, raw: bytes) -> list[Raw]:
+        """Return the elements of its inputs, where they lie."""
+        view = memoryview(raw)
+        return [view[start:end] for start, end in self._form.inputs]
 
 
 class _Stream:

@@ -12,8 +12,12 @@ import orjson
 from gateway.deployments.modes import ResponseFormat
 
 _TWICE_BYTES = 64 * 1024
-"""A fast answer above it does not carry its result twice."""
+"""`output_data` above it is not carried twice."""
+_START = b'{"status":"completed","output_data":'
+_END = b',"fast_mode":true,"duration_seconds":%b,"flow_run_id":"%b"'
 _FAST_MESSAGE = b'"message":"Prediction completed."'
+_ENVELOPE = b'{"status":"success",' + _FAST_MESSAGE + b',"data":' + _START
+_TWICE = _START + b"%b%b," + _FAST_MESSAGE + b',"data":' + _START + b"%b%b}}"
 
 _SERVER_TIMING = (
     b"auth;dur=%.3f, parse;dur=%.3f, queue;dur=%.3f, "
@@ -28,16 +32,12 @@ def fast_body(
     output_data: bytes, duration: float, run_id: str, response_format: ResponseFormat
 ) -> bytes:
     """Return the body of a fast answer; `output_data` is JSON already, `duration` is in seconds."""
-    inner = (
-        b'{"status":"completed","output_data":%b,"fast_mode":true,'
-        b'"duration_seconds":%b,"flow_run_id":"%b"}'
-        % (output_data, orjson.dumps(round(duration, 6)), run_id.encode())
-    )
+    end = _END % (orjson.dumps(round(duration, 6)), run_id.encode())
     if response_format is ResponseFormat.ENVELOPE:
-        return b'{"status":"success",%b,"data":%b}' % (_FAST_MESSAGE, inner)
-    if len(inner) > _TWICE_BYTES:
-        return b"%b,%b}" % (inner[:-1], _FAST_MESSAGE)
-    return b'%b,%b,"data":%b}' % (inner[:-1], _FAST_MESSAGE, inner)
+        return b"".join((_ENVELOPE, output_data, end, b"}}"))
+    if len(output_data) > _TWICE_BYTES:
+        return b"".join((_START, output_data, end, b",", _FAST_MESSAGE, b"}"))
+    return _TWICE % (output_data, end, output_data, end)
 
 
 def server_timing(timings: Timings, total: float) -> bytes:

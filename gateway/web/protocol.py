@@ -20,6 +20,8 @@ from gateway.web.exchange import Exchange, Route
 
 _MOST_BARREN_BYTES = 64 * 1024
 """That may be read without a head or a part of a body becoming complete; h11 allows 16 KiB."""
+_MOST_WAITING = 16
+"""Requests that may wait for their turn, and more be read: a client's leaving is noticed then."""
 
 
 class Fork(Protocol):
@@ -80,6 +82,8 @@ class Connection(HttpToolsProtocol):
         self._barren = 0
         if type(self.cycle) is Exchange:
             self.cycle.feed(body)
+            if self.pipeline:
+                self.flow.pause_reading()  # it waits for its turn, and so can the rest of it
         else:
             super().on_body(body)
 
@@ -185,8 +189,9 @@ class Connection(HttpToolsProtocol):
             self._current = exchange
             exchange.begin()
         else:
-            self.flow.pause_reading()
             self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
+            if len(self.pipeline) >= _MOST_WAITING:
+                self.flow.pause_reading()
             if its_turn:
                 self._stalled = True
 
@@ -242,7 +247,7 @@ class Connection(HttpToolsProtocol):
 
 
 class _Flow(FlowControl):
-    """Reads no more requests as long as some wait for their turn, whoever asks for it.
+    """Reads no more requests as long as many wait for their turn, whoever asks for it.
 
     uvicorn reads on after every answer, so that who sends faster than he is answered fills memory.
     Nothing waits for what is not read: of the requests before the last, all has come.
@@ -253,8 +258,8 @@ class _Flow(FlowControl):
         self._pipeline = pipeline
 
     def resume_reading(self) -> None:
-        """Read on, if nothing waits."""
-        if not self._pipeline:
+        """Read on, if not much waits."""
+        if len(self._pipeline) < _MOST_WAITING:
             super().resume_reading()
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import h2.config
 import h2.connection
@@ -92,6 +93,24 @@ async def test_a_client_of_another_library_agrees_with_every_account(start: Star
             ended = ended or isinstance(event, h2.events.StreamEnded)
     assert got == want
     writer.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, 4000, 70_000, 2 * 2**20])
+async def test_a_message_in_pieces_arrives_as_one(start: Start, dial: Dial, size: int) -> None:
+    connection = await dial(await start("127.0.0.1:0", stream_window=100_000))
+    heard = Heard()
+    stream = connection.open_stream(STREAM, **heard.how)  # type: ignore[arg-type]
+    large = random.Random(size).randbytes(size)
+    for pieces in ([large], [b"head", memoryview(large), b""], [b"", large, large, b"t"], []):
+        heard.some.clear()
+        stream.send_pieces(pieces)
+        stream.send(b"next")
+        while len(heard.messages) < 2:
+            await asyncio.wait_for(heard.some.wait(), 30)
+            heard.some.clear()
+        assert heard.messages == [b"".join(pieces), b"next"]
+        heard.messages.clear()
+    assert stream.queued == 0
 
 
 async def test_a_paused_stream_holds_its_peer_back_and_no_other_stream(

@@ -1,0 +1,223 @@
+"""Large bodies are read another way than small ones, with the same outcome to the last bit."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from itertools import cycle, islice
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from protos import large_json
+from protos.datatypes import DATATYPES
+from protos.errors import TensorError
+from protos.json_tensors import from_json
+from protos.number_arrays import NumberArray
+from protos.tensors import encode_raw
+
+FLOATS = ["0.5", "-0.0", "1e-7", "3.4028235e38", "1.1754943508222875e-38", "5e-324", "0.1", "7E+2"]
+INTEGERS = ["0", "-0", "1", "255", "-128", "65535"]
+AWKWARD = [
+    *("1e39", "-1e39", "3.4028236e38", "1e400", "1e-400", "65520", "2.5e-8"),
+    *("9007199254740993", "16777217.0000001", "9223372036854775807", "9223372036854775808"),
+    *("18446744073709551615", "18446744073709551616", "-9223372036854775808", "1.0", "1.5"),
+    *("true", "null", '"1"', "[]", "[1]", "[[1]]", "{}", '{"a":1}', "NaN", "Infinity"),
+    *("", "01", "1.", ".5", "+1", "-", "1e", "0x1", "1 2", "--1", "1_0", "\u0661", "1,1", "]", "["),
+]
+"""Among them what no datatype takes, what some do, and what is no JSON."""
+SHAPES = [(3000,), (1, 3000), (1000, 3), (3, 1000), (10, 20, 15), (750, 2, 2), (3000, 1), (1,) * 9]
+SPACES = st.sampled_from(["", " ", "\n", "\t ", "\r\n"])
+
+
+def nested(tokens: list[str], shape: tuple[int, ...], space: str) -> str:
+    """Return the text of an array of that shape."""
+    if not shape:
+        return tokens[0]
+    step = len(tokens) // shape[0]
+    rows = [tokens[at : at + step] for at in range(0, len(tokens), step)]
+    return f"[{f',{space}'.join(nested(row, shape[1:], space) for row in rows)}{space}]"
+
+
+def array_text(tokens: list[str], shape: tuple[int, ...], space: str = "") -> str:
+    """Return the text of an array whose elements are `tokens`, again and again."""
+    return nested(list(islice(cycle(tokens), math.prod(shape))), shape, space)
+
+
+def outcome(loads: Callable[[bytes], object], body: bytes, datatype: str) -> object:
+    """Return what becomes of the member x, or how it is refused."""
+    try:
+        document = loads(body)
+        assert isinstance(document, dict)
+        array = from_json(document["x"], DATATYPES[datatype], tensor="x")
+    except (orjson.JSONDecodeError, TensorError) as error:
+        return type(error), str(error)
+    return array.shape, encode_raw(array, DATATYPES[datatype])
+
+
+def same(body: str, datatype: str) -> object:
+    """Return the outcome, which must be the same both ways."""
+    came = outcome(large_json.loads, body.encode(), datatype)
+    assert came == outcome(orjson.loads, body.encode(), datatype)
+    return came
+
+
+def is_read_as_array(body: bytes) -> bool:
+    """Whether the member x is read without objects."""
+    document = large_json.loads(body)
+    assert isinstance(document, dict)
+    return isinstance(document["x"], NumberArray)
+
+
+@pytest.mark.parametrize("shape", SHAPES[:-1], ids=str)
+def test_a_rectangle_of_numbers_becomes_no_lists(shape: tuple[int, ...]) -> None:
+    tokens = FLOATS + INTEGERS
+    for space in ("", " "):
+        assert is_read_as_array(f'{{"x":{array_text(tokens, shape, space)}}}'.encode())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    datatype=st.sampled_from(list(DATATYPES)),
+    tokens=st.lists(st.sampled_from(FLOATS + INTEGERS), min_size=1, max_size=9)
+    | st.lists(st.sampled_from(INTEGERS), min_size=1, max_size=9)
+    | st.lists(st.integers(-(2**64), 2**64).map(str), min_size=1, max_size=9)
+    | st.lists(st.floats(allow_nan=False, allow_infinity=False).map(repr), min_size=1, max_size=9),
+    shape=st.sampled_from(SHAPES),
+    space=SPACES,
+)
+def test_numbers_are_the_same_to_the_last_bit(
+    datatype: str, tokens: list[str], shape: tuple[int, ...], space: str
+) -> None:
+    same(f'{{"x":{space}{array_text(tokens, shape, space)}{space}}}', datatype)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    datatype=st.sampled_from(["FP32", "FP64", "FP16", "BF16", "INT64", "UINT64", "UINT8", "BOOL"]),
+    tokens=st.sampled_from([FLOATS, INTEGERS, ["1"], ["true"], ['"a"']]),
+    awkward=st.sampled_from(AWKWARD),
+    at=st.integers(0, 2999),
+    shape=st.sampled_from(SHAPES[:-1]),
+)
+@example("FP32", FLOATS, "[]", 0, (3000, 1))
+@example("FP32", FLOATS, "", 2999, (3000,))
+def test_one_awkward_element_has_the_same_consequences(
+    datatype: str, tokens: list[str], awkward: str, at: int, shape: tuple[int, ...]
+) -> None:
+    every = list(islice(cycle(tokens), 3000))
+    every[at] = awkward
+    same(f'{{"x":{nested(every, shape, " ")}}}', datatype)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    shape=st.sampled_from(SHAPES[:-1]),
+    where=st.floats(0, 1),
+    removed=st.integers(0, 3),
+    added=st.text('[]{},:"\\ 1-.e\ufeff', max_size=3),
+)
+def test_a_body_that_is_cut_into_has_the_same_consequences(
+    shape: tuple[int, ...], where: float, removed: int, added: str
+) -> None:
+    body = f'{{"x":{array_text(FLOATS, shape)}, "y":{array_text(["1"], shape)}}}'
+    for at in (int(where * len(body)), int(where * 8), len(body) - 1 - int(where * 8)):
+        cut = (body[:at] + added + body[at + removed :]).encode()
+        assert lists_or_error(large_json.loads, cut) == lists_or_error(orjson.loads, cut)
+
+
+def lists_or_error(loads: Callable[[bytes], object], body: bytes) -> object:
+    """Return a document as orjson has it, or what is said to be wrong with it."""
+    try:
+        return as_lists(loads(body))
+    except orjson.JSONDecodeError as error:
+        return str(error)
+
+
+def as_lists(value: object) -> object:
+    """Return a document as orjson has it."""
+    if isinstance(value, NumberArray):
+        return value.as_list()
+    if isinstance(value, dict):
+        return {key: as_lists(item) for key, item in value.items()}
+    return [as_lists(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        '{"x":%s}',
+        '{"inputs":[{"name":"a","data":%s},{"data":%s,"shape":[1,2,3]}]}',
+        '{"x":%s,"x":1}',
+        '{"x":1,"x":%s}',
+        '{"x":{"y":[{"z":%s}]},"[":"]","{":[1,"[[",%s]}',
+        "[%s]",
+        "%s",
+        '{"x":[%s,%s]}',
+        '{"x":[%s,1,[2]]}',
+        '{"x":%s,"text":"a\\"b"}',
+        '{"x\\u0022":%s}',
+        '{"\u00fc":%s}',
+        '{"x":%s} ',
+        ' {"x" : %s, "y":[true,null,"",{},[]]}',
+    ],
+)
+def test_everything_around_an_array_is_as_it_was(document: str) -> None:
+    text = array_text(FLOATS, (10, 20, 15))
+    body = document.replace("%s", text).encode()
+    assert as_lists(large_json.loads(body)) == json.loads(body) == orjson.loads(body)
+
+
+def test_without_the_parser_orjson_reads_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_json, "AVAILABLE", False)
+    body = f'{{"x":{array_text(FLOATS, (3000,))}}}'.encode()
+    assert large_json.loads(body) == orjson.loads(body)
+
+
+def test_several_arrays_are_each_read_by_themselves() -> None:
+    first, second = array_text(INTEGERS, (3000,)), array_text(FLOATS, (30, 100))
+    document = large_json.loads(f'{{"a":{first},"b":{{"c":{second}}}}}'.encode())
+    assert isinstance(document, dict)
+    a, b = document["a"], document["b"]["c"]
+    assert (a.shape, b.shape) == ((3000,), (30, 100))
+    assert a.as_list() == json.loads(first)
+    np.testing.assert_array_equal(b.read("d"), np.array(json.loads(second)))
+
+
+def test_an_array_outlives_the_reading_of_others() -> None:
+    documents = [
+        large_json.loads(f'{{"x":{array_text([str(number)], (9000,))}}}'.encode())
+        for number in range(3)
+    ]
+    for number, document in enumerate(documents):
+        assert isinstance(document, dict)
+        assert document["x"].as_list() == [number] * 9000
+
+
+@pytest.mark.parametrize(
+    ("datatype", "token", "said"),
+    [
+        ("FP32", "1e39", "a number is out of range for FP32"),
+        ("INT64", "9223372036854775808", "INT64 holds"),
+        ("UINT64", "-1", "UINT64 holds"),
+        ("INT8", "128", "INT8 holds -128 to 127, got 0 to 128"),
+        ("INT32", "1.5", "expected INT32 values"),
+        ("FP32", "[1]", "expected a rectangular array of FP32, got ragged lists"),
+        ("FP32", "true", "expected FP32 values"),
+        ("BOOL", "1", "expected BOOL values"),
+        ("BYTES", "1", "expected a rectangular array of strings"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_the_same_words(
+    datatype: str, token: str, said: str
+) -> None:
+    came = same(f'{{"x":{array_text(["0"] * 2999 + [token], (3000,))}}}', datatype)
+    assert isinstance(came, tuple)
+    assert came[0] is TensorError
+    assert said in came[1]
+    body = f'{{"x":[{array_text(["0.5"], (3000,))},[1]]}}'
+    assert "got ragged lists" in str(same(body, "FP32"))

@@ -1,0 +1,117 @@
+"""An installation whose one model takes its time, one call after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests import onnx_models
+from tests.slipstream.running import Up
+from tests.system.installation import PATIENCE, Installation, chain
+
+RUN_SECONDS = 0.3
+MODEL = "slow"
+BODY = {"input_data": {"x": [1, 2]}}
+_ALONE = {"SLIPSTREAM_INFERENCE_MAX_BATCH_SIZE": "1", "SLIPSTREAM_INFERENCE_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What the inference server has counted."""
+
+    runs: int
+    waiting: int
+    by_code: dict[str, int]
+
+    def since(self, before: Counted) -> Counted:
+        """Return what has been added; `waiting` is as it is now."""
+        codes = {code: count - before.by_code.get(code, 0) for code, count in self.by_code.items()}
+        grown = {code: count for code, count in codes.items() if count}
+        return Counted(self.runs - before.runs, self.waiting, grown)
+
+
+class SlowServer:
+    """The installation, a deployment of the model, and what its server counts."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        self.deployment = installation.deploy(chain(MODEL))
+        (target,) = installation.http.get("/metrics/targets").json()
+        self._metrics = f"http://{target['targets'][0]}/metrics"
+
+    def trigger(self, timeout: str | None = None, deployment: str | None = None) -> httpx.Response:
+        """Call it, with X-Request-Timeout."""
+        headers = {} if timeout is None else {"X-Request-Timeout": timeout}
+        return self.installation.trigger(deployment or self.deployment, json=BODY, headers=headers)
+
+    def send(self) -> socket.socket:
+        """Call it, and leave the answer to whoever reads it."""
+        body = json.dumps(BODY)
+        client = socket.create_connection(("127.0.0.1", self.installation.up.port))
+        client.sendall(
+            f"POST /node/deployment-trigger/{self.deployment}/ HTTP/1.1\r\nhost: test\r\n"
+            f"x-api-key: {self.installation.key}\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"{body}".encode()
+        )
+        return client
+
+    def counted(self) -> Counted:
+        """Return what the inference server has counted so far."""
+        samples = [
+            sample
+            for family in text_string_to_metric_families(httpx.get(self._metrics).text)
+            for sample in family.samples
+        ]
+        values = {sample.name: int(sample.value) for sample in samples}
+        codes = {
+            sample.labels["code"]: int(sample.value)
+            for sample in samples
+            if sample.name == "inference_requests_total"
+        }
+        return Counted(
+            values.get("inference_seconds_count", 0), values["inference_queue_depth"], codes
+        )
+
+    def until_waiting(self, *, least: int = 0, most: int = 2**31) -> None:
+        """Return when so many calls wait for their run."""
+        deadline = time.monotonic() + PATIENCE
+        while not least <= self.counted().waiting <= most:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    @contextlib.contextmanager
+    def busy(self, calls: int) -> Iterator[None]:
+        """Have `calls` calls run, one after the other; all of them are answered in the end."""
+        clients = [self.send() for _ in range(calls)]
+        self.until_waiting(least=calls - 2)
+        yield
+        for client in clients:
+            client.settimeout(PATIENCE)
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+            client.close()
+        self.until_waiting(most=0)
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlowServer]:
+    """Serve it, with what the gateway must know of its callers known."""
+    folder: Path = tmp_path_factory.mktemp("slow")
+    up = Up(folder / "state", "--no-demo", **_ALONE)
+    up.until("documentation")
+    installation = Installation(up)
+    path = onnx_models.slow_to_run(folder / "model.onnx", RUN_SECONDS)
+    installation.add_model(MODEL, path)
+    installation.serve(MODEL)
+    server = SlowServer(installation)
+    assert server.trigger().status_code == 200
+    yield server
+    installation.stop()

@@ -1,0 +1,116 @@
+"""How long an answer may take: said in a header, a parameter, a gRPC deadline or a deployment."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+
+from protos.methods import path_of
+from tests.inference_server.requests import infer_request
+from tests.system.installation import chain
+from tests.system.slow_server import MODEL, RUN_SECONDS, SlowServer, slow
+
+__all__ = ["slow"]
+
+SHORT = 0.05
+QUEUED = 6
+"""Calls that keep the model busy for longer than a second."""
+
+
+def v2_infer(slow: SlowServer, microseconds: int) -> httpx.Response:
+    """Call the model under /v2."""
+    tensor = {"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}
+    # Any: JSON
+    body: dict[str, Any] = {"parameters": {"timeout": microseconds}, "inputs": [tensor]}
+    return slow.installation.http.post(f"/v2/models/{MODEL}/infer", json=body)
+
+
+def grpc_code(slow: SlowServer, timeout: float) -> grpc.StatusCode:
+    """Call the model at the front door; return what becomes of the call."""
+    request = infer_request(MODEL, {"x": ("FP32", np.zeros(2, "f4"))}).SerializeToString()
+    with grpc.insecure_channel(f"127.0.0.1:{slow.installation.up.grpc_port}") as channel:
+        infer = channel.unary_unary(path_of("ModelInfer"))
+        metadata = (("x-api-key", slow.installation.key),)
+        code: grpc.StatusCode = infer.future(request, timeout=timeout, metadata=metadata).code()
+        return code
+
+
+def check_too_late(answer: httpx.Response, took: float) -> None:
+    """See that an answer says that it would have come too late."""
+    assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded"), answer.text
+    assert answer.json()["retryable"] is True
+    assert took < RUN_SECONDS, "it was not waited for"
+
+
+def check_overloaded(answer: httpx.Response) -> None:
+    """See that an answer says when to come back."""
+    assert (answer.status_code, answer.json()["code"]) == (429, "overloaded"), answer.text
+    assert answer.json()["retryable"] is True
+    assert 1 <= int(answer.headers["retry-after"]) < 60
+
+
+def test_a_call_that_takes_longer_than_its_header_says_is_given_up(slow: SlowServer) -> None:
+    began = time.monotonic()
+    answer = slow.trigger(str(SHORT))
+    check_too_late(answer, time.monotonic() - began)
+    assert slow.trigger("20").status_code == 200
+
+
+def test_a_call_that_would_wait_for_too_long_is_refused_at_once_and_never_runs(
+    slow: SlowServer,
+) -> None:
+    before = slow.counted()
+    with slow.busy(QUEUED):
+        for _ in range(5):
+            check_overloaded(slow.trigger(str(SHORT)))
+    counted = slow.counted().since(before)
+    assert counted.by_code == {"ok": QUEUED, "overloaded": 5}
+    assert counted.runs == QUEUED
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf", "1e999", "", "0x1", "1,5", "1s"])
+def test_a_header_that_is_no_time_is_refused(slow: SlowServer, text: str) -> None:
+    answer = slow.trigger(text)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert f"got '{text}'" in answer.json()["message"]
+
+
+def test_a_deployment_says_how_long_a_call_may_take_at_most(slow: SlowServer) -> None:
+    hurried = slow.installation.deploy(chain(MODEL), timeout_seconds=1)
+    assert slow.trigger(deployment=hurried).status_code == 200
+    before = slow.counted()
+    with slow.busy(QUEUED):
+        check_overloaded(slow.trigger(deployment=hurried))
+        check_overloaded(slow.trigger("100", deployment=hurried))
+    assert slow.counted().since(before).runs == QUEUED
+
+
+def test_a_call_of_v2_says_so_in_microseconds(slow: SlowServer) -> None:
+    began = time.monotonic()
+    late = v2_infer(slow, round(SHORT * 1e6))
+    assert late.status_code == 504, late.text
+    assert time.monotonic() - began < RUN_SECONDS
+    assert v2_infer(slow, 20_000_000).status_code == 200
+    before = slow.counted()
+    with slow.busy(QUEUED):
+        refused = v2_infer(slow, round(SHORT * 1e6))
+        assert refused.status_code == 429, refused.text
+        assert int(refused.headers["retry-after"]) >= 1
+    assert slow.counted().since(before).by_code == {"ok": QUEUED, "overloaded": 1}
+
+
+def test_a_grpc_deadline_reaches_the_inference_server(slow: SlowServer) -> None:
+    assert grpc_code(slow, SHORT) is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert grpc_code(slow, 20) is grpc.StatusCode.OK
+    before = slow.counted()
+    with slow.busy(QUEUED):
+        for _ in range(3):
+            code = grpc_code(slow, SHORT)
+            late = grpc.StatusCode.DEADLINE_EXCEEDED  # the client's own clock may be first
+            assert code in (grpc.StatusCode.RESOURCE_EXHAUSTED, late)
+    assert slow.counted().since(before).runs == QUEUED

@@ -1,0 +1,62 @@
+"""Who leaves before the answer takes nobody's turn: what waits for nobody is not run."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+
+import grpc
+import numpy as np
+import pytest
+
+from protos.methods import path_of
+from tests.inference_server.requests import infer_request
+from tests.system.slow_server import MODEL, RUN_SECONDS, SlowServer, slow
+
+__all__ = ["slow"]
+
+LEAVING = 30
+FEW = 8
+"""That may have had their turn before they left, and while the test looked on."""
+LINGER = struct.pack("ii", 1, 0)
+"""SO_LINGER for a connection that ends with a reset."""
+
+
+def check_few_ran(slow: SlowServer, before_runs: int, leavers: int) -> None:
+    """See that a patient client has its answer soon, and that hardly anything else was run."""
+    began = time.monotonic()
+    assert slow.trigger().status_code == 200
+    took = time.monotonic() - began
+    assert took < LEAVING * RUN_SECONDS / 2, "it has waited for those who left"
+    slow.until_waiting(most=0)
+    counted = slow.counted()
+    assert counted.runs - before_runs <= FEW
+    assert counted.by_code["cancelled"] >= leavers
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_callers_of_a_deployment_that_leave_are_not_run(slow: SlowServer, how: str) -> None:
+    before = slow.counted()
+    clients = [slow.send() for _ in range(LEAVING)]
+    slow.until_waiting(least=LEAVING - FEW // 2)
+    for client in clients:
+        if how == "reset":
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
+        client.close()
+    leavers = before.by_code.get("cancelled", 0) + LEAVING - FEW
+    check_few_ran(slow, before.runs, leavers)
+
+
+def test_callers_at_the_front_door_that_cancel_are_not_run(slow: SlowServer) -> None:
+    before = slow.counted()
+    request = infer_request(MODEL, {"x": ("FP32", np.zeros(2, "f4"))}).SerializeToString()
+    metadata = (("x-api-key", slow.installation.key),)
+    with grpc.insecure_channel(f"127.0.0.1:{slow.installation.up.grpc_port}") as channel:
+        infer = channel.unary_unary(path_of("ModelInfer"))
+        calls = [infer.future(request, metadata=metadata) for _ in range(LEAVING)]
+        slow.until_waiting(least=LEAVING - FEW // 2)
+        for call in calls:
+            call.cancel()
+        leavers = before.by_code.get("cancelled", 0) + LEAVING - FEW
+        check_few_ran(slow, before.runs, leavers)
