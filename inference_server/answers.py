@@ -119,7 +119,9 @@ class Answers:
         streamed: bool,
     ) -> bytes:
         response = pb.ModelInferResponse(
-            model_name=self._model, model_version=self._version, id=call_id.decode()
+            model_name=self._model,
+            model_version=self._version,
+            id=call_id.decode("utf-8", "replace"),
         )
         self._writer.write(response, outputs, arrays, typed=typed)
         response.parameters[QUEUE_SECONDS].double_param = waited

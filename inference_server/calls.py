@@ -56,6 +56,11 @@ class Call(Job):
         """Whether it wants typed contents, such as it sent."""
         self._answers = answers
 
+    @property
+    def shown_id(self) -> str:
+        """The id as text: in a message that was not read, it may be none."""
+        return self.id.decode("utf-8", "replace")
+
     def ran(self, run: Run, start: int) -> None:
         """Answer with what belongs to this call."""
         try:
@@ -78,7 +83,7 @@ class Call(Job):
     def failed(self, error: InferenceError) -> None:
         """Answer with the reason."""
         self._answers.metrics.answered(error.code)
-        self.caller.failed(self, self.id.decode(), error)
+        self.caller.failed(self, self.shown_id, error)
 
 
 class ReadCall(Call):

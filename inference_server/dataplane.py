@@ -105,7 +105,7 @@ class DataPlane:
             self._lifecycle.check_ready()
             model.executor.submit(call)
         except InferenceError as error:
-            self._refuse(caller, call.id.decode(), error)
+            self._refuse(caller, call.shown_id, error)
             return None
         return call
 

@@ -16,6 +16,8 @@ _KEY = re.compile(r"[0-9a-z_.\-]+")
 _VALUE = re.compile(r"[\x20-\x7e]*")
 # All printable ASCII but the percent sign; quote() keeps letters, digits and "_.-~" by itself
 _PLAIN = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
+_PUSHBACK = "grpc-retry-pushback-ms"
+"""The one key of gRPC's own that an application sets (gRFC A6): when a retry is worth it."""
 _LONGEST_MESSAGE = 2048
 """Bytes; with more, stock peers refuse the trailers (8 KiB) and the status with them."""
 
@@ -40,7 +42,7 @@ def encode_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> list[tuple[b
 
 
 def _encode_value(key: str, value: str | bytes) -> bytes:
-    if not _KEY.fullmatch(key) or key.startswith("grpc-"):
+    if not _KEY.fullmatch(key) or (key.startswith("grpc-") and key != _PUSHBACK):
         text = f"metadata key {key!r}: expected lower-case letters, digits, '_', '.', '-'"
         raise ValueError(f"{text}, and not the prefix 'grpc-'")
     if key.endswith("-bin"):
@@ -55,7 +57,9 @@ def decode_metadata(headers: Headers) -> Metadata:
     """Return the headers that belong to the application."""
     found: list[tuple[str, str | bytes]] = []
     for name, value in headers:
-        if name.startswith((b":", b"grpc-")) or name in _PROTOCOL_HEADERS:
+        if name in _PROTOCOL_HEADERS:
+            continue
+        if name.startswith((b":", b"grpc-")) and name != _PUSHBACK_HEADER:
             continue
         key = name.decode("ascii", "replace")
         if key.endswith("-bin"):
@@ -66,6 +70,7 @@ def decode_metadata(headers: Headers) -> Metadata:
 
 
 _PROTOCOL_HEADERS = frozenset({b"te", b"content-type"})
+_PUSHBACK_HEADER = _PUSHBACK.encode()
 
 
 def _decode_binary(text: bytes) -> bytes:

@@ -17,8 +17,9 @@ from gateway.trigger.deadline import timeout_seconds
 from gateway.trigger.dispatch import Dispatcher, Pending, Result, Trigger
 from gateway.web.exchange import Exchange, head_of
 from gateway.web.faults import as_gateway_error
-from gateway.web.problems import problem
+from gateway.web.problems import HTTP_STATUS, problem
 from gateway.web.requests import request_id_of
+from protos.errors import ErrorCode
 
 _PREFIX = "/node/deployment-trigger/"
 _OK_HEAD = (
@@ -132,6 +133,7 @@ class _Call:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.abandon()
+        self._count(HTTP_STATUS[ErrorCode.CANCELLED])
 
     async def _ask(self, key: str | None, deployment_id: str) -> None:
         edge = self._edge

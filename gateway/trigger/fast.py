@@ -57,7 +57,7 @@ class FastCall:
         self.plan = plan
         self._inputs = [(source, DATATYPES[source.spec.datatype]) for source in plan.inputs]
         self._variable = any(not datatype.size for _, datatype in self._inputs)
-        self._request_forms: dict[tuple[float, Shapes], RequestForm] = {}
+        self._request_forms: dict[tuple[int, Shapes], RequestForm] = {}
         self._fields: dict[ResponseForm, list[_Field]] = {}
 
     def request(self, input_data: InputData, timeout: float) -> tuple[RequestForm, list[bytes]]:
@@ -85,10 +85,11 @@ class FastCall:
                 raise _misfit(source, error) from None
             shapes.append(shape)
             raws.append(raw)
-        key = (timeout, tuple(shapes))
+        granted = microseconds(timeout)
+        key = (granted, tuple(shapes))
         form = self._request_forms.get(key)
         if form is None or (self._variable and form.sizes != [len(raw) for raw in raws]):
-            form = self._new_form(timeout, shapes, raws)
+            form = self._new_form(granted, shapes, raws)
             self._request_forms[key] = form
         return form, raws or [b""]
 
@@ -109,13 +110,13 @@ class FastCall:
         return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def _new_form(
-        self, timeout: float, shapes: list[tuple[int, ...] | None], raws: list[bytes]
+        self, granted: int, shapes: list[tuple[int, ...] | None], raws: list[bytes]
     ) -> RequestForm:
         if len(self._request_forms) >= _MOST_FORMS:
             self._request_forms.clear()
         plan = self.plan
         head = pb.ModelInferRequest(model_name=plan.model, model_version=str(plan.version))
-        head.parameters[TIMEOUT].int64_param = microseconds(timeout)
+        head.parameters[TIMEOUT].int64_param = granted
         for (source, datatype), shape in zip(self._inputs, shapes, strict=True):
             if shape is not None:
                 head.inputs.add(name=source.name, datatype=datatype.name, shape=shape)

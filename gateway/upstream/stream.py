@@ -202,6 +202,8 @@ class StreamPredictor:
 
 
 def _settle(answer: asyncio.Future[Reply], outcome: Reply | GatewayError) -> None:
+    if answer.done():
+        return  # it was cancelled, and who awaits it has not run yet
     if isinstance(outcome, GatewayError):
         answer.set_exception(outcome)
     else:

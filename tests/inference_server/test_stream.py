@@ -80,6 +80,22 @@ async def test_bytes_that_are_no_message_leave_the_stream_alone(shared: Serve) -
     assert not good.error_message
 
 
+async def test_an_id_that_is_no_text_harms_nobody(shared: Serve) -> None:
+    """A message that is known by its form is not read: nobody has looked at its id."""
+    async with grpc.aio.insecure_channel(shared("gather").address) as channel:
+        open_stream: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
+        open_stream = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+        stream = open_stream()
+        await stream.write(gather("12345678", 1).SerializeToString())
+        assert b"12345678" in await stream.read()
+        failing = gather("12345678", 9).SerializeToString()
+        await stream.write(failing.replace(b"12345678", b"\xff" * 8))
+        await stream.write(gather("87654321", 2).SerializeToString())
+        await stream.done_writing()
+        answers = [await stream.read() for _ in range(2)]
+    assert any(b"87654321" in answer for answer in answers)
+
+
 async def test_slow_calls_hold_up_neither_their_stream_nor_the_server(
     shared: Serve, connect: Connect
 ) -> None:

@@ -91,13 +91,13 @@ class SlowServer:
     @contextlib.contextmanager
     def busy(self, calls: int) -> Iterator[None]:
         """Have `calls` calls run, one after the other; all of them are answered in the end."""
-        clients = [self.send() for _ in range(calls)]
-        self.until_waiting(least=calls - 2)
-        yield
-        for client in clients:
-            client.settimeout(PATIENCE)
-            assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
-            client.close()
+        with contextlib.ExitStack() as opened:
+            clients = [opened.enter_context(self.send()) for _ in range(calls)]
+            self.until_waiting(least=calls - 2)
+            yield
+            for client in clients:
+                client.settimeout(PATIENCE)
+                assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
         self.until_waiting(most=0)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import grpc
 import httpx
@@ -11,13 +10,14 @@ import numpy as np
 import pytest
 
 from protos.methods import path_of
+from protos.status import PUSHBACK_KEY
 from tests.inference_server.requests import infer_request
-from tests.system.installation import chain
+from tests.system.installation import Json, chain
 from tests.system.slow_server import MODEL, RUN_SECONDS, SlowServer, slow
 
 __all__ = ["slow"]
 
-SHORT = 0.05
+SHORT, LONGER = 0.05, 0.8
 QUEUED = 6
 """Calls that keep the model busy for longer than a second."""
 
@@ -25,19 +25,19 @@ QUEUED = 6
 def v2_infer(slow: SlowServer, microseconds: int) -> httpx.Response:
     """Call the model under /v2."""
     tensor = {"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}
-    # Any: JSON
-    body: dict[str, Any] = {"parameters": {"timeout": microseconds}, "inputs": [tensor]}
+    body: Json = {"parameters": {"timeout": microseconds}, "inputs": [tensor]}
     return slow.installation.http.post(f"/v2/models/{MODEL}/infer", json=body)
 
 
-def grpc_code(slow: SlowServer, timeout: float) -> grpc.StatusCode:
-    """Call the model at the front door; return what becomes of the call."""
+def grpc_code(slow: SlowServer, timeout: float) -> tuple[grpc.StatusCode, bool]:
+    """Call the model at the front door; return how it ends, and whether that says when to retry."""
     request = infer_request(MODEL, {"x": ("FP32", np.zeros(2, "f4"))}).SerializeToString()
     with grpc.insecure_channel(f"127.0.0.1:{slow.installation.up.grpc_port}") as channel:
         infer = channel.unary_unary(path_of("ModelInfer"))
         metadata = (("x-api-key", slow.installation.key),)
-        code: grpc.StatusCode = infer.future(request, timeout=timeout, metadata=metadata).code()
-        return code
+        call = infer.future(request, timeout=timeout, metadata=metadata)
+        code: grpc.StatusCode = call.code()
+        return code, PUSHBACK_KEY in dict(call.trailing_metadata())
 
 
 def check_too_late(answer: httpx.Response, took: float) -> None:
@@ -105,12 +105,13 @@ def test_a_call_of_v2_says_so_in_microseconds(slow: SlowServer) -> None:
 
 
 def test_a_grpc_deadline_reaches_the_inference_server(slow: SlowServer) -> None:
-    assert grpc_code(slow, SHORT) is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert grpc_code(slow, 20) is grpc.StatusCode.OK
+    assert grpc_code(slow, SHORT)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert grpc_code(slow, 20)[0] is grpc.StatusCode.OK
     before = slow.counted()
     with slow.busy(QUEUED):
+        assert grpc_code(slow, LONGER) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
         for _ in range(3):
-            code = grpc_code(slow, SHORT)
+            code, _ = grpc_code(slow, SHORT)
             late = grpc.StatusCode.DEADLINE_EXCEEDED  # the client's own clock may be first
             assert code in (grpc.StatusCode.RESOURCE_EXHAUSTED, late)
     assert slow.counted().since(before).runs == QUEUED

@@ -61,6 +61,12 @@ def test_the_last_slash_may_be_left_out(installation: Installation, iris: str) -
     assert answer.status_code == 200
 
 
+def test_the_path_may_be_spelled_otherwise(installation: Installation, iris: str) -> None:
+    for path in (f"/node/deployment%2Dtrigger/{iris}/", f"/node/deployment-trigger%2F{iris}"):
+        answer = installation.http.post(path, json={"input_data": {"x": ROWS}})
+        assert answer.status_code == 200, answer.text
+
+
 def test_a_bearer_token_is_a_key_and_a_manage_key_may_trigger(
     installation: Installation, iris: str, trigger_key: str
 ) -> None:

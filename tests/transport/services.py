@@ -11,6 +11,8 @@ from hpack import Encoder
 from transport import Router, RpcError, StatusCode, StreamCall, UnaryCall, frames, http2
 
 ECHO, SLOW, FAIL, BUG = "/test.T/Echo", "/test.T/Slow", "/test.T/Fail", "/test.T/Bug"
+TOLD = (("why", "so"), ("why-bin", b"\x01"), ("grpc-retry-pushback-ms", "250"))
+"""What comes with the failure of FAIL."""
 STREAM, FLOOD = "/test.T/Stream", "/test.T/Flood"
 
 
@@ -67,7 +69,7 @@ def router(seen: Seen) -> Router:
         return message
 
     def fail(_message: bytes, _call: UnaryCall) -> bytes:
-        raise RpcError(StatusCode.NOT_FOUND, "né 100 %\n", (("why", "so"), ("why-bin", b"\x01")))
+        raise RpcError(StatusCode.NOT_FOUND, "né 100 %\n", TOLD)
 
     def bug(_message: bytes, _call: UnaryCall) -> bytes:
         raise KeyError("secret")

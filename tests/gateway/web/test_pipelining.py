@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.web.exchange import Exchange
+from gateway.web.protocol import Connection
 from tests.gateway.web.calls import echo_of
 from tests.gateway.web.client import Client, chunked, post
 from tests.gateway.web.conftest import Served
@@ -132,6 +133,7 @@ async def test_who_sends_without_end_and_reads_nothing_fills_no_memory(
     sent = await flood(client, post(target))
     assert sent * len(post(target)) < MUCH
     (connection,) = served.server.server_state.connections
+    assert isinstance(connection, Connection)
     assert len(connection.pipeline) < 10_000  # what fits into one read
     assert connection.transport.get_write_buffer_size() < 2**20
     if target in (ECHO, ASGI):
