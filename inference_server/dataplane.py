@@ -109,6 +109,11 @@ class DataPlane:
             return None
         return call
 
+    def run_arrived(self) -> None:
+        """Run at once what was started: nothing else is about to arrive."""
+        if self._model is not None:
+            self._model.executor.run_arrived()
+
     def abandon(self, call: Call) -> None:
         """Take note that nobody waits for `call` any more: its caller is not told."""
         assert self._model is not None, "calls are answered by a model"

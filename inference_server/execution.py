@@ -75,6 +75,11 @@ class Executor:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
 
+    def run_arrived(self) -> None:
+        """Run at once what was submitted: nothing else is about to arrive."""
+        if self._flushing:
+            self._flush()
+
     def abandon(self, job: Job) -> None:
         """Take note that nobody waits for `job` any more: it need not run, and is not told."""
         job.abandoned = True
@@ -135,8 +140,22 @@ class Executor:
         self._pool.submit(run_together, self._session, jobs).add_done_callback(ended)
 
     def _ran(self, jobs: list[Job], input_bytes: int, outcomes: Sequence[Outcome]) -> None:
+        # Nobody has to wait for what is only counted: answers are written before that.
+        asyncio.get_running_loop().call_soon(self._count, jobs, input_bytes, outcomes)
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if job.abandoned:
+                continue
+            if isinstance(outcome, tuple):
+                job.ran(*outcome)
+            else:
+                job.failed(outcome)
+
+    def _count(self, jobs: list[Job], input_bytes: int, outcomes: Sequence[Outcome]) -> None:
         metrics = self._metrics
         metrics.runs.add(jobs, outcomes)
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, tuple):
+                metrics.queue_seconds.observe(outcome[0].began - job.queued)
         first = outcomes[0]
         if isinstance(first, tuple):
             seconds = first[0].infer_seconds
@@ -145,15 +164,6 @@ class Executor:
             metrics.batch_size.observe(rows)
             self._learn(input_bytes, seconds)
             self._load.learn(rows, seconds)
-        for job, outcome in zip(jobs, outcomes, strict=True):
-            if job.abandoned:
-                continue
-            if isinstance(outcome, tuple):
-                run, start = outcome
-                metrics.queue_seconds.observe(run.began - job.queued)
-                job.ran(run, start)
-            else:
-                job.failed(outcome)
 
     def _learn(self, input_bytes: int, seconds: float) -> None:
         size = input_bytes.bit_length()

@@ -87,7 +87,13 @@ class Methods:
         return UnaryInference(self._plane, raw, call.remaining()).answer
 
     def _open(self, call: StreamCall) -> InferenceStream:
-        stream = InferenceStream(self._plane, self._lifecycle, call, self._streams.discard)
+        stream = InferenceStream(
+            self._plane,
+            self._lifecycle,
+            call,
+            is_only=lambda: len(self._streams) == 1,
+            on_end=self._streams.discard,
+        )
         self._streams.add(stream)
         return stream
 

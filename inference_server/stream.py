@@ -30,11 +30,23 @@ class InferenceStream:
         plane: DataPlane,
         lifecycle: Lifecycle,
         call: StreamCall,
+        *,
+        is_only: Callable[[], bool],
         on_end: Callable[[InferenceStream], None],
     ) -> None:
+        """Answer the calls of `call`.
+
+        Args:
+            plane: answers each.
+            lifecycle: says how the stream ends.
+            call: the stream.
+            is_only: whether there is no other stream, on which more could have arrived by now.
+            on_end: called when this stream is over.
+        """
         self._plane = plane
         self._lifecycle = lifecycle
         self._call = call
+        self._is_only = is_only
         self._on_end = on_end
         self._calls: set[Call] = set()
         self._ending = False
@@ -49,6 +61,8 @@ class InferenceStream:
             call = start(message, self)
             if call is not None:
                 calls.add(call)
+        if self._is_only():
+            self._plane.run_arrived()
 
     def half_closed(self) -> None:
         """End when everything is answered: no more calls will come."""

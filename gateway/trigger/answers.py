@@ -10,6 +10,7 @@ from __future__ import annotations
 import orjson
 
 from gateway.deployments.modes import ResponseFormat
+from gateway.metrics import Timings
 
 _TWICE_BYTES = 64 * 1024
 """`output_data` above it is not carried twice."""
@@ -23,9 +24,6 @@ _SERVER_TIMING = (
     b"auth;dur=%.3f, parse;dur=%.3f, queue;dur=%.3f, "
     b"infer;dur=%.3f, serialise;dur=%.3f, total;dur=%.3f"
 )
-
-Timings = tuple[float, float, float, float, float]
-"""Seconds in the stages auth, parse, queue, infer, serialise."""
 
 
 def fast_body(

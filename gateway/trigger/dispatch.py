@@ -10,8 +10,8 @@ from typing import Protocol
 from gateway.deployments.live import LiveDeployment
 from gateway.deployments.modes import ExecutionMode
 from gateway.errors import GatewayError
-from gateway.metrics import GatewayMetrics
-from gateway.trigger.answers import Timings, fast_body
+from gateway.metrics import GatewayMetrics, Timings
+from gateway.trigger.answers import fast_body
 from gateway.trigger.body import InputData, parse_body
 from gateway.trigger.fast import FastCall
 from gateway.upstream.predictor import Predictor
@@ -140,21 +140,16 @@ class _FastRun:
             self._done(error)
         else:
             self._done(result)
+            self._metrics.stages(result.timings)  # the caller has its answer already
 
     def _result(self, reply: Reply) -> Result:
         answered = perf_counter()
-        trigger, metrics = self._trigger, self._metrics
+        trigger = self._trigger
         output_data = self._call.output_data(reply)
         queue, infer = reply.seconds()
         ended = perf_counter()
         auth = trigger.authenticated - trigger.began
-        serialise = ended - answered
-        metrics.auth.observe(auth)
-        metrics.parse.observe(trigger.parse_seconds)
-        metrics.queue.observe(queue)
-        metrics.infer.observe(infer)
-        metrics.serialise.observe(serialise)
         body = fast_body(
             output_data, ended - trigger.began, trigger.run_id, trigger.deployment.response_format
         )
-        return Result(200, body, (auth, trigger.parse_seconds, queue, infer, serialise))
+        return Result(200, body, (auth, trigger.parse_seconds, queue, infer, ended - answered))
