@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from inference_server.dataplane import DataPlane
 from inference_server.errors import InferenceError, translated
 from inference_server.lifecycle import Lifecycle
+from inference_server.pace import Pace
 from inference_server.repository import EXTENSIONS, Repository
 from inference_server.stream import InferenceStream
 from inference_server.unary import UnaryInference, as_rpc_error
@@ -28,10 +29,19 @@ Request = TypeVar("Request", bound=Message)
 class Methods:
     """Answers the protocol's calls, and knows the streams that are open."""
 
-    def __init__(self, plane: DataPlane, repository: Repository, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        repository: Repository,
+        lifecycle: Lifecycle,
+        *,
+        linger_seconds: float,
+    ) -> None:
+        """Answer from `plane`; let a brisk stream keep us awake for `linger_seconds`."""
         self._plane = plane
         self._repository = repository
         self._lifecycle = lifecycle
+        self._linger_seconds = linger_seconds
         self._streams: set[InferenceStream] = set()
         self._version = metadata.version("slipstream")
 
@@ -91,6 +101,7 @@ class Methods:
             self._plane,
             self._lifecycle,
             call,
+            pace=Pace(self._linger_seconds),
             is_only=lambda: len(self._streams) == 1,
             on_end=self._streams.discard,
         )

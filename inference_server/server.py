@@ -19,6 +19,7 @@ from inference_server.methods import Methods
 from inference_server.metrics import ModelMetrics
 from inference_server.parent import StatusLines
 from inference_server.repository import Repository
+from inference_server.runtime import threads
 from inference_server.scrape import MetricsEndpoint
 from inference_server.settings import Endpoint, Settings
 from telemetry.instruments import Registry
@@ -56,7 +57,9 @@ class Server:
         self._repository = Repository(
             settings.model, settings.version, self._plane, self._lifecycle, self._metrics
         )
-        self._methods = Methods(self._plane, self._repository, self._lifecycle)
+        self._methods = Methods(
+            self._plane, self._repository, self._lifecycle, linger_seconds=_linger(settings)
+        )
         router = Router()
         self._methods.add_to(router)
         add_introspection(router, self._lifecycle)
@@ -167,3 +170,8 @@ class Server:
         log = self._log.error if happened == "failed" else self._log.info
         log(happened, **fields)
         self._status.write(happened, **fields)
+
+
+def _linger(settings: Settings) -> float:
+    """Return how long to stay awake for a next call: not at all where others need the one CPU."""
+    return settings.linger_microseconds / 1e6 if threads.plan().cpus > 1 else 0.0

@@ -63,6 +63,9 @@ class Settings:
     """Calls that may wait for their run; more are refused with OVERLOADED."""
     queue_bytes: int
     """Bytes of input that may wait, likewise."""
+    linger_microseconds: int
+    """How long to stay awake for the next call of a client that sends one after the other; 0: not.
+    Such a client is answered about 60 µs sooner, for up to a core while it calls."""
     grace_seconds: float
     """How long calls in flight may go on after SIGTERM."""
     log_level: str
@@ -108,6 +111,9 @@ _OPTIONS: Mapping[str, _Option] = {
     "max_batch_size": _Option(_whole(1), "most rows of a shared run; 1: calls run alone", "256"),
     "queue_calls": _Option(_whole(1), "calls that may wait for their run", "1024"),
     "queue_bytes": _Option(_whole(1024), "bytes of input that may wait", str(512 * _MIB)),
+    "linger_microseconds": _Option(
+        _whole(0), "time to stay awake for the next call of a client in a hurry; 0: not", "400"
+    ),
     "grace_seconds": _Option(_seconds, "time that calls in flight have after SIGTERM", "10"),
     "log_level": _Option(str, "debug, info, warning or error", "info"),
     "status_fd": _Option(_whole(0), "file descriptor to report the state on"),

@@ -9,6 +9,7 @@ from inference_server.calls import Call
 from inference_server.dataplane import DataPlane
 from inference_server.errors import InferenceError
 from inference_server.lifecycle import Lifecycle
+from inference_server.pace import Pace
 from protos.status import CODE_KEY, GRPC_STATUS, stream_failure
 from transport import StatusCode, StreamCall
 
@@ -31,6 +32,7 @@ class InferenceStream:
         lifecycle: Lifecycle,
         call: StreamCall,
         *,
+        pace: Pace,
         is_only: Callable[[], bool],
         on_end: Callable[[InferenceStream], None],
     ) -> None:
@@ -40,12 +42,14 @@ class InferenceStream:
             plane: answers each.
             lifecycle: says how the stream ends.
             call: the stream.
+            pace: says whether to stay awake for its next message.
             is_only: whether there is no other stream, on which more could have arrived by now.
             on_end: called when this stream is over.
         """
         self._plane = plane
         self._lifecycle = lifecycle
         self._call = call
+        self._pace = pace
         self._is_only = is_only
         self._on_end = on_end
         self._calls: set[Call] = set()
@@ -56,13 +60,19 @@ class InferenceStream:
 
     def messages(self, messages: list[bytes]) -> None:
         """Start the calls that arrived in one read."""
+        self._pace.arrived(len(messages))
         start, calls = self._plane.start, self._calls
         for message in messages:
             call = start(message, self)
             if call is not None:
                 calls.add(call)
-        if self._is_only():
-            self._plane.run_arrived()
+        if not self._is_only():
+            return
+        self._plane.run_arrived()
+        if not calls:
+            self._pace.answered()
+            if self._pace.is_brisk and not self._ending:
+                self._call.linger(self._pace.linger_seconds)
 
     def half_closed(self) -> None:
         """End when everything is answered: no more calls will come."""

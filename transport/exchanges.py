@@ -29,6 +29,9 @@ class ServerHome(Home, Protocol):
     def report(self, path: str, error: BaseException) -> None:
         """Log a handler's bug."""
 
+    def linger(self, seconds: float) -> None:
+        """Stay awake for what the client may send next."""
+
 
 class Exchange(BaseStream):
     """One call: what unary calls and streams have in common."""
@@ -234,6 +237,10 @@ class StreamExchange(Exchange):
         """End the call, behind everything that was sent."""
         self._handler = None
         self.conclude(Status(code, message, trailers))
+
+    def linger(self, seconds: float) -> None:
+        """Stay awake for the next message."""
+        self.home.linger(seconds)
 
     def on_arrival(self) -> None:
         """Hand on what arrived."""

@@ -65,6 +65,7 @@ class Outbox:
         """Whether somebody will flush."""
         self.queued = 0
         self.closed = False
+        self.write: Callable[[Buffer], None] = transport.write
         self._max_frame_bytes = DEFAULT_FRAME_BYTES
         self._max_queued_bytes = max_queued_bytes
         self._on_overflow = on_overflow
@@ -164,7 +165,7 @@ class Outbox:
         if bulky and not self.closed:
             self._transport.writelines(parts)
         elif not self.closed:
-            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+            self.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def _pump(self) -> None:
         """Let the waiting streams send in turn, a frame each, as far as the windows reach."""

@@ -71,6 +71,13 @@ class StreamCall(Call, Protocol):
         """End the call, behind everything that was sent; the handler hears nothing after it."""
         ...
 
+    def linger(self, seconds: float) -> None:
+        """Stay awake for up to `seconds`, for the next message, instead of being woken by it.
+
+        Nothing else happens on the event loop meanwhile: see `transport.vigil`.
+        """
+        ...
+
     def pause(self) -> None:
         """Deliver no more messages for now; the client may send one window full, and then waits."""
         ...

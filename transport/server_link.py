@@ -22,6 +22,7 @@ from transport.requests import (
 from transport.router import Route, Router
 from transport.status import RpcError, Status, StatusCode
 from transport.streams import BaseStream
+from transport.vigil import Vigil
 
 _DRAIN_PING = b"drained?"
 _SHUTTING_DOWN = RpcError(StatusCode.UNAVAILABLE, "the server is shutting down")
@@ -54,6 +55,7 @@ class ServerLink(Link):
         self._last_id = 0
         self._last_taken = LARGEST_STREAM_ID
         self._draining = False
+        self._vigil: Vigil | None = None
         self._answered = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -65,6 +67,12 @@ class ServerLink(Link):
             self.failure = _SHUTTING_DOWN
             super().connection_made(transport)
             self.transport.abort()
+
+    def linger(self, seconds: float) -> None:
+        """Stay awake for what the client may send next."""
+        if self._vigil is None:
+            self._vigil = Vigil(self.transport, self.outbox, self.data_received)
+        self._vigil.keep(seconds)
 
     def on_block(self, stream_id: int, block: bytes, ended: bool) -> None:
         """Take the beginning of a call, or the end of its client's half."""
