@@ -83,6 +83,7 @@ def build_fastapi(container: Container) -> FastAPI:
     app.add_exception_handler(GatewayError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _no_route)
+    app.add_exception_handler(Exception, _unforeseen)
     return app
 
 
@@ -139,6 +140,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
     code = ErrorCode.INVALID_JSON if broken else ErrorCode.VALIDATION_FAILED
     message = "; ".join(f"{field['pointer']}: {field['detail']}" for field in fields[:3])
     return _answer(request, GatewayError(code, message, errors=fields))
+
+
+async def _unforeseen(_: Request, error: Exception) -> Response:
+    raise error  # to the shell, which answers in JSON: Starlette's own answer is a line of text
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

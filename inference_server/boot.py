@@ -58,6 +58,8 @@ class Boot:
             self._lifecycle.fail(translated(error))
         else:
             self._lifecycle.become_ready()
+        finally:
+            self._thread.shutdown(wait=False)
 
     async def _bring_up(self) -> None:
         plan = threads.plan()

@@ -55,6 +55,11 @@ class DataPlane:
         answers = Answers(self._name, self._version, writer, self._metrics)
         self._model = _Model(signature, InputReader(signature), writer, answers, executor)
 
+    def close(self) -> None:
+        """Let go of the threads: no call will come any more."""
+        if self._model is not None:
+            self._model.executor.close()
+
     def ready(self) -> bool:
         """Whether inference calls are taken."""
         return self._lifecycle.state is State.READY

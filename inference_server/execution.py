@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
 
 from inference_server.batching import Job, Outcome, Waiting, run_together
@@ -13,6 +13,7 @@ from inference_server.load import Load
 from inference_server.metrics import ModelMetrics
 from inference_server.runtime.session import Session
 from inference_server.runtime.warmup import Warmth
+from inference_server.workers import Workers
 from protos.errors import ErrorCode
 
 _QUICK_SECONDS = 300e-6
@@ -41,7 +42,7 @@ class Executor:
         """Run up to `threads` batches at once; let `queue_calls` or `queue_bytes` of input wait."""
         self._session = session
         self._metrics = metrics
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="run")
+        self._workers: Workers[list[Outcome]] = Workers(threads)
         self._threads = threads
         self._running = 0
         self._waiting = Waiting()
@@ -86,6 +87,10 @@ class Executor:
         if job.waiting:
             self._load.leave(job)
 
+    def close(self) -> None:
+        """Let go of the threads, those that are busy when they no longer are."""
+        self._workers.close()
+
     def is_quick(self, input_bytes: int) -> bool:
         """Whether runs on inputs of about this size (within a factor of 2) take microseconds.
 
@@ -126,18 +131,20 @@ class Executor:
     def _run_on_thread(self, jobs: list[Job], input_bytes: int) -> None:
         self._running += 1
         self._load.begin(jobs)
-        loop = asyncio.get_running_loop()
+        self._workers.run(
+            partial(run_together, self._session, jobs), partial(self._finish, jobs, input_bytes)
+        )
 
-        def ended(running: Future[list[Outcome]]) -> None:
-            loop.call_soon_threadsafe(finish, running)
-
-        def finish(running: Future[list[Outcome]]) -> None:
-            self._running -= 1
-            self._load.end(jobs)
-            self._ran(jobs, input_bytes, _outcomes(running, len(jobs)))
-            self._flush()
-
-        self._pool.submit(run_together, self._session, jobs).add_done_callback(ended)
+    def _finish(
+        self, jobs: list[Job], input_bytes: int, outcomes: list[Outcome] | Exception
+    ) -> None:
+        self._running -= 1
+        self._load.end(jobs)
+        if isinstance(outcomes, Exception):  # a fault of ours fails all its calls, not the server
+            message = f"the run broke: {outcomes}"  # `run_together` foresees what the model does
+            outcomes = [InferenceError(ErrorCode.INTERNAL, message)] * len(jobs)
+        self._ran(jobs, input_bytes, outcomes)
+        self._flush()
 
     def _ran(self, jobs: list[Job], input_bytes: int, outcomes: Sequence[Outcome]) -> None:
         # Nobody has to wait for what is only counted: answers are written before that.
@@ -171,11 +178,3 @@ class Executor:
         if seconds < _PREEMPTED_SECONDS:
             seconds = min(seconds, _PREEMPTED_FACTOR * mean)
         self._run_seconds[size] = mean + _NEWEST * (seconds - mean)
-
-
-def _outcomes(running: Future[list[Outcome]], count: int) -> list[Outcome]:
-    """Return what a thread gave; a fault of ours fails all its calls, but not the server."""
-    try:
-        return running.result()
-    except Exception as error:  # noqa: BLE001 - `run_together` foresees what the model does
-        return [InferenceError(ErrorCode.INTERNAL, f"the run broke: {error}")] * count

@@ -4,11 +4,9 @@ Nearly all that a small model's server takes to boot, in time and in memory, are
 they are done once: a child has them from its first moment, and shares their memory until it writes
 to it. Nothing that does not survive a fork is made here: no thread, no event loop, no session.
 
-Each request comes as one message on a socket (see `_Request`). The child is nobody's child here: a
+Each request comes as one message on a socket (see `Asked`). The child is nobody's child here: a
 process in between ends at once, so that the child goes to whoever adopts orphans, the supervisor.
-It waits for its children itself, then, and the end of this process means nothing to them. The
-child's first status line is `born`, with its pid: there is no answer but that. If the status pipe
-closes without it, there is no child and never will be.
+It waits for its children itself, then, and the end of this process means nothing to them.
 """
 
 from __future__ import annotations
@@ -21,47 +19,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
 
-import orjson
-
+from inference_server.asked import Asked
 from inference_server.parent import StatusLines
 from inference_server.process import name_process, serve
 from inference_server.rehearsal import rehearse
 
-_LONGEST_REQUEST = 1 << 17
-_DESCRIPTORS = 2
 _PAUSE_SECONDS = 0.0005
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One wanted child.
-
-    On the wire JSON with `arguments` (of `python -m inference_server`) and `asked_at` (a
-    `perf_counter()`, which all processes of a Linux machine share), and beside it two descriptors.
-    """
-
-    arguments: Sequence[str]
-    asked_at: float
-    status_fd: int
-    lifeline_fd: int
-
-    @classmethod
-    def receive(cls, control: socket.socket) -> Self | None:
-        """Wait for the next request; None when there will be none."""
-        message, descriptors, _, _ = socket.recv_fds(control, _LONGEST_REQUEST, _DESCRIPTORS)
-        if not message:
-            return None
-        status_fd, lifeline_fd = descriptors
-        return cls(**orjson.loads(message), status_fd=status_fd, lifeline_fd=lifeline_fd)
-
-    def close(self) -> None:
-        """Give the descriptors back."""
-        os.close(self.status_fd)
-        os.close(self.lifeline_fd)
 
 
 def main() -> None:
@@ -83,17 +47,20 @@ def main() -> None:
     gc.enable()
     for descriptor in (given.control_fd, given.lifeline_fd, given.status_fd):
         os.close(descriptor)
-    _report_birth(child.status_fd)
+    try:
+        child.report_birth()
+    except BrokenPipeError:
+        os._exit(1)
     descriptors = ["--status-fd", str(child.status_fd), "--lifeline-fd", str(child.lifeline_fd)]
     serve([*child.arguments, *descriptors], began=child.asked_at)
 
 
-def _next_child(control_fd: int, lifeline_fd: int, *, supervisor: int) -> _Request | None:
+def _next_child(control_fd: int, lifeline_fd: int, *, supervisor: int) -> Asked | None:
     """Serve requests; return in each child with its own, and in the end, here, with None."""
     with socket.socket(fileno=os.dup(control_fd)) as control:
         while True:
             ready, _, _ = select.select([control.fileno(), lifeline_fd], [], [])
-            request = None if lifeline_fd in ready else _Request.receive(control)
+            request = None if lifeline_fd in ready else Asked.receive(control)
             if request is None or _fork(supervisor):
                 return request
             request.close()
@@ -117,15 +84,6 @@ def _fork(supervisor: int) -> bool:
         os._exit(1)
     os.setpgid(0, 0)
     return True
-
-
-def _report_birth(status_fd: int) -> None:
-    """Say who we are; end where nobody waits for us any more."""
-    line = orjson.dumps({"event": "born", "pid": os.getpid()}, option=orjson.OPT_APPEND_NEWLINE)
-    try:
-        os.write(status_fd, line)
-    except BrokenPipeError:
-        os._exit(1)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import uvloop
 
@@ -18,6 +20,7 @@ from inference_server.server import ListenError, Server
 from telemetry import logs
 
 _NAME = Path("/proc/self/comm")
+_STOPPED_AT_ONCE = 128 + signal.SIGTERM
 
 
 def serve(arguments: Sequence[str], *, began: float) -> None:
@@ -31,17 +34,13 @@ def serve(arguments: Sequence[str], *, began: float) -> None:
     logs.configure(chosen.log_level, process="inference_server")
     if chosen.lifeline_fd is not None:
         end_with_parent(chosen.lifeline_fd)
-        # Ctrl-C reaches the whole group of processes; the parent decides what stops when.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ignore_interrupts()
     memory.cap(memory.available())
     try:
         uvloop.run(_run(chosen, began))
     except ListenError as error:
         sys.exit(f"inference_server: {error}")
-    sys.stderr.flush()
-    # A thread may be inside ONNX Runtime still, with a load or a run that outlived the grace.
-    # It cannot be interrupted, and an orderly exit would wait for it.
-    os._exit(0)
+    end()
 
 
 def name_process(name: str) -> None:
@@ -50,5 +49,35 @@ def name_process(name: str) -> None:
         _NAME.write_text(name)
 
 
+def ignore_interrupts() -> None:
+    """Let the parent decide what stops when: Ctrl-C reaches the whole group of processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def stop_on(number: signal.Signals, stop: Callable[[], None]) -> None:
+    """Have a signal call `stop`, and end this process at once when it comes again."""
+    loop = asyncio.get_running_loop()
+
+    def heed() -> None:
+        loop.add_signal_handler(number, os._exit, _STOPPED_AT_ONCE)
+        stop()
+
+    loop.add_signal_handler(number, heed)
+
+
+def end() -> NoReturn:
+    """End this process, though a thread may be inside ONNX Runtime still.
+
+    A load or a run that outlived the grace cannot be interrupted, and an orderly exit would wait
+    for it.
+    """
+    sys.stderr.flush()
+    os._exit(0)
+
+
 async def _run(chosen: settings.Settings, began: float) -> None:
-    await Server(chosen, began=began).run()
+    stopping = asyncio.Event()
+    stop_on(signal.SIGTERM, stopping.set)
+    if chosen.lifeline_fd is None:
+        stop_on(signal.SIGINT, stopping.set)
+    await Server(chosen, began=began).run(stopping)

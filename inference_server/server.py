@@ -7,7 +7,6 @@ import contextlib
 import errno
 import gc
 import os
-import signal
 from pathlib import Path
 from time import perf_counter
 
@@ -31,7 +30,6 @@ _LONGEST_SOCKET_PATH = 103
 """Bytes; the kernels' own limits are 107 (Linux) and 103 (macOS)."""
 _GC_THRESHOLD = (50_000, 20, 50)
 """A call makes a few hundred objects and no cycle: Python's own 700 would collect at every call."""
-_STOPPED_AT_ONCE = 128 + signal.SIGTERM
 
 
 class ListenError(Exception):
@@ -47,7 +45,6 @@ class Server:
         self._began = began
         self._log = logger(__name__)
         self._status = StatusLines(settings.status_fd)
-        self._stopping = asyncio.Event()
         self._socket = settings.socket.absolute()
         self._lifecycle = Lifecycle(f"model '{settings.model}' version {settings.version}")
         registry = Registry()
@@ -67,8 +64,8 @@ class Server:
         self._transport = Transport(router, limits=limits, on_error=self._blame)
         self._lifecycle.on_move(self._report)
 
-    async def run(self) -> None:
-        """Serve until SIGTERM, and until the calls in flight are answered then.
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Serve until `stopping`, and until the calls in flight are answered then.
 
         Raises:
             ListenError: an address is taken or cannot be used; nothing was served.
@@ -78,10 +75,9 @@ class Server:
         except ListenError as error:
             self._status.write("failed", code="internal", message=str(error))
             raise
-        self._catch_signals()
         boot = Boot(self._settings, self._lifecycle, self._plane, self._repository, self._metrics)
         booting = asyncio.create_task(boot.run())
-        await self._stopping.wait()
+        await stopping.wait()
         booting.cancel()
         await self._drain()
 
@@ -129,22 +125,12 @@ class Server:
         """Log what a handler raised and should not have."""
         self._log.error("handler_failed", method=path, exc_info=error)
 
-    def _catch_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop)
-        if self._settings.lifeline_fd is None:
-            loop.add_signal_handler(signal.SIGINT, self._stop)
-
-    def _stop(self) -> None:
-        if self._stopping.is_set():
-            os._exit(_STOPPED_AT_ONCE)
-        self._stopping.set()
-
     async def _drain(self) -> None:
         self._lifecycle.drain()
         self._methods.close_streams()
         await self._transport.drain(self._settings.grace_seconds)
         self._scrape.close()
+        self._plane.close()
         with contextlib.suppress(FileNotFoundError):
             self._settings.socket.unlink()
         self._log.info("stopped")

@@ -25,6 +25,8 @@ class Options:
     """Absolute."""
     workers: int = 1
     """Gateway processes."""
+    models_per_process: int = 1
+    """Inference servers that share a process."""
 
     @property
     def url(self) -> str:
@@ -79,6 +81,14 @@ def add_up_options(parser: argparse.ArgumentParser) -> None:
         help="gateway processes; one a core is the useful maximum (SLIPSTREAM_WORKERS, 1)",
     )
     add(
+        "--models-per-process",
+        type=_models,
+        metavar="N",
+        default=os.environ.get("SLIPSTREAM_MODELS_PER_PROCESS", "1"),
+        help="inference servers that share a process: less memory, less protection from each other"
+        " (SLIPSTREAM_MODELS_PER_PROCESS, 1)",
+    )
+    add(
         "--no-demo",
         action="store_true",
         default=os.environ.get("SLIPSTREAM_NO_DEMO", "").lower() in _YES,
@@ -122,6 +132,10 @@ def inference_options(**settings: object) -> list[str]:
 
 def _port(text: str) -> int:
     return _between(1, _HIGHEST_PORT, text)
+
+
+def _models(text: str) -> int:
+    return _between(1, 10_000, text)
 
 
 def _workers(text: str) -> int:

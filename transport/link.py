@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from typing import cast
 
@@ -28,6 +29,9 @@ from transport.timers import Keepalive, Timers
 _LINGER_SECONDS = 1.0
 """That a peer has to read its GOAWAY."""
 _KEEPALIVE = b"alive?\0\0"
+_SEND_BUFFER = 2 * 1024 * 1024
+"""Bytes that may lie in a Unix socket: a tensor goes over in one write, and wakes its reader once.
+The kernel takes less where net.core.wmem_max says so; for TCP it finds its own size."""
 _UNREAD = "too much that the peer does not read"
 
 
@@ -76,6 +80,9 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Introduce ourselves."""
         self.transport = cast("asyncio.Transport", transport)
+        sock: socket.socket = transport.get_extra_info("socket")
+        if sock.family == socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self.outbox = Outbox(
             self.transport,
             max_queued_bytes=self.limits.max_queued_bytes if self._is_server else sys.maxsize,

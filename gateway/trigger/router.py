@@ -7,6 +7,9 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from gateway.errors import GatewayError
+from protos.errors import ErrorCode
+
 
 class TriggerIn(BaseModel):
     """What a flow is called with."""
@@ -33,9 +36,14 @@ def build_router() -> APIRouter:
     router = APIRouter(tags=["Trigger"])
 
     @router.post("/node/deployment-trigger/{deployment_id}/", openapi_extra=_KEYS)
-    async def trigger(deployment_id: str, body: TriggerIn | None = None) -> FastOut:
+    async def trigger(
+        deployment_id: str,  # noqa: ARG001 - documented here
+        body: TriggerIn | None = None,  # noqa: ARG001 - likewise
+    ) -> FastOut:
         """Call a deployment: in mode `fast`, answers with the prediction."""
-        raise AssertionError(f"the edge answers this route: {deployment_id}, {body}")
+        # The edge answers this route, but for what came in before there was an edge.
+        message = "starting: the gateway was loading when the request came"
+        raise GatewayError(ErrorCode.GATEWAY_STARTING, message, retry_after=1)
 
     return router
 

@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> None:
         grpc_port=given.grpc_port,
         state=given.state.absolute(),
         workers=given.workers,
+        models_per_process=given.models_per_process,
     )
     with reported(as_json=given.json):
         launched = launch(options)

@@ -190,8 +190,10 @@ class Fleet:
     async def _weigh(self) -> None:
         while True:
             self._weigh_now.clear()
-            for key, pid in self._keeper.pids.items():
-                weight = await asyncio.to_thread(memory_of, pid)
+            pids = self._keeper.pids
+            sharing = Counter(pids.values())
+            for key, pid in pids.items():
+                weight = (await asyncio.to_thread(memory_of, pid) or 0) // sharing[pid]
                 # What nobody would notice is not worth a write.
                 if weight and abs(weight - self._weights.get(key, 0)) > weight / 100:
                     self._weights[key] = weight

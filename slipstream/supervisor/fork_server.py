@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import sys
 from collections.abc import Sequence
 from typing import ClassVar
 
+from slipstream.supervisor.birth import ask
 from slipstream.supervisor.process import Child, Lifeline
 
 
@@ -42,15 +42,15 @@ class ForkServer:
         return cls(child, ours, lifeline)
 
     def ask(self, arguments: Sequence[str], *, status_fd: int, asked_at: float) -> None:
-        """Ask for an inference server that reports on `status_fd`, from `born` on.
-
-        `asked_at` is the `perf_counter()` that its boot time counts from.
-
-        Raises:
-            OSError: nobody can take the request.
-        """
-        request = json.dumps({"arguments": list(arguments), "asked_at": asked_at}).encode()
-        socket.send_fds(self._control, [request], [status_fd, self._lifeline.read_fd])
+        """Ask for a server; see `birth.ask`."""
+        lifeline_fd = self._lifeline.read_fd
+        ask(
+            self._control,
+            arguments,
+            asked_at=asked_at,
+            status_fd=status_fd,
+            lifeline_fd=lifeline_fd,
+        )
 
     def end(self) -> None:
         """End it at once. Its children go on."""

@@ -33,7 +33,7 @@ class Launch:
     gateways: Mapping[str, Child]
     """The gateway processes by name."""
     fork_server: ForkServer | None
-    """Where inference servers will come from, unless this system cannot do it."""
+    """Where inference servers come from, unless they share processes or the system has none."""
 
     async def spawn_gateway(self, _name: str) -> Child:
         """Start one more gateway on the same ports."""
@@ -62,7 +62,8 @@ def launch(options: Options) -> Launch:
     front_door = ports.reserve(options.host, options.grpc_port)
     lifeline = Lifeline()
     gateways = {name: _spawn_gateway(options, rest, lifeline) for name in _names(options.workers)}
-    fork_server = ForkServer.start(lifeline) if ForkServer.SUPPORTED else None
+    forks = ForkServer.SUPPORTED and options.models_per_process == 1
+    fork_server = ForkServer.start(lifeline) if forks else None
     return Launch(
         options=options,
         signals=signals,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import Sequence
 
 from slipstream.announcer import Announcer
 from slipstream.supervisor.adoption import Adopted, adopting
+from slipstream.supervisor.birth import born
 from slipstream.supervisor.fork_server import ForkServer
 from slipstream.supervisor.keeper import Keeper, StatusLine
 from slipstream.supervisor.process import Child, Lifeline
@@ -27,7 +27,7 @@ _SHORT_SECONDS = 1.0
 
 
 class Nursery:
-    """A Spawner. `run` keeps the fork server alive."""
+    """A Source. `run` keeps the fork server alive."""
 
     def __init__(
         self, lifeline: Lifeline, announcer: Announcer, *, running: ForkServer | None
@@ -127,25 +127,8 @@ async def _bear(fork_server: ForkServer, arguments: Sequence[str], asked_at: flo
                 fork_server.ask(arguments, status_fd=write_fd, asked_at=asked_at)
             finally:
                 os.close(write_fd)
-            async with asyncio.timeout(_BIRTH_SECONDS):
-                pid = await _born(read_fd)
+            pid = await born(read_fd, within=_BIRTH_SECONDS)
     except BaseException:
         os.close(read_fd)
         raise
     return Child(Adopted(pid), read_fd)
-
-
-async def _born(status_fd: int) -> int:
-    """Return the pid of the server that reports on the pipe, and leave its further lines there."""
-    loop, readable = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(status_fd, readable.set)
-    try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(status_fd)
-    line = b""
-    while byte := os.read(status_fd, 1):
-        if byte == b"\n":
-            return int(json.loads(line)["pid"])
-        line += byte
-    raise ConnectionError("it ended")

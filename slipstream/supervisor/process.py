@@ -50,8 +50,10 @@ class Child:
         started_at: on the monotonic clock.
     """
 
-    def __init__(self, process: Process, status_fd: int) -> None:
+    def __init__(self, process: Process, status_fd: int, *, alone: bool = True) -> None:
+        """Look after `process`, which goes on for others after the child unless it is `alone`."""
         self._process = process
+        self._alone = alone
         self.pid = process.pid
         self.status_fd = status_fd
         self.started_at = time.monotonic()
@@ -101,7 +103,8 @@ class Child:
         What it has started and left behind ends with it.
         """
         status = self._process.wait()
-        self._kill_group()
+        if self._alone:
+            self._kill_group()
         return status
 
     def _kill_group(self) -> None:

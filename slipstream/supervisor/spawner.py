@@ -20,6 +20,19 @@ class Spawner(Protocol):
         """
 
 
+class Source(Spawner, Protocol):
+    """A spawner with processes of its own, from which inference servers come."""
+
+    async def run(self) -> None:
+        """Keep them, until cancelled."""
+
+    async def drain(self, grace: float) -> None:
+        """Let them go, once they have no servers any more; kill those that stay for longer."""
+
+    def kill(self) -> None:
+        """End them at once."""
+
+
 class DirectSpawner:
     """Starts each as a new Python, which works on every system."""
 

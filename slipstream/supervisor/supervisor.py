@@ -7,10 +7,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from slipstream.announcer import Announcer
+from slipstream.settings import log_level
 from slipstream.supervisor.gateways import GatewayWatcher
+from slipstream.supervisor.houses import Houses
 from slipstream.supervisor.keeper import Keeper
 from slipstream.supervisor.launch import Launch
 from slipstream.supervisor.nursery import Nursery
+from slipstream.supervisor.spawner import Source
 
 if TYPE_CHECKING:  # it takes a second or two to import, and the loop runs meanwhile
     from slipstream.supervisor.installation import Installation
@@ -47,19 +50,17 @@ class Supervisor:
         watcher = GatewayWatcher(self._launched.gateways, self._announcer)
         gateways = Keeper(self._launched.spawn_gateway, watcher, running=self._launched.gateways)
         gateways.want(dict.fromkeys(self._launched.gateways, 1))
-        nursery = Nursery(
-            self._launched.lifeline, self._announcer, running=self._launched.fork_server
-        )
+        source = self._source()
         duties = asyncio.gather(
-            gateways.run(), nursery.run(), watcher.ready(), self._serve(watcher, nursery)
+            gateways.run(), source.run(), watcher.ready(), self._serve(watcher, source)
         )
         await _first_of(duties, stop)
         self._announcer.step("slipstream", "stopping", "dim")
-        draining = asyncio.create_task(self._drain(gateways, nursery))
+        draining = asyncio.create_task(self._drain(gateways, source))
         await _first_of(draining, hurry)
         if hurry.is_set():
             gateways.kill()
-            nursery.kill()
+            source.kill()
             if self._installation:
                 self._installation.kill()
         await draining
@@ -68,19 +69,26 @@ class Supervisor:
         with suppress(asyncio.CancelledError):
             await duties
 
-    async def _serve(self, watcher: GatewayWatcher, nursery: Nursery) -> None:
+    def _source(self) -> Source:
+        launched = self._launched
+        each = launched.options.models_per_process
+        if each == 1:
+            return Nursery(launched.lifeline, self._announcer, running=launched.fork_server)
+        return Houses(launched.lifeline, self._announcer, servers_each=each, log_level=log_level())
+
+    async def _serve(self, watcher: GatewayWatcher, source: Source) -> None:
         kind = await asyncio.to_thread(_import)
-        self._installation = kind(self._launched, self._announcer, nursery, demo=self._demo)
+        self._installation = kind(self._launched, self._announcer, source, demo=self._demo)
         await self._installation.serve(watcher)
 
-    async def _drain(self, gateways: Keeper, nursery: Nursery) -> None:
+    async def _drain(self, gateways: Keeper, source: Source) -> None:
         """Stop those who take calls before those who answer them."""
         # Before there is an installation, there are no calls to wait for.
         calls = self._installation.drain_seconds if self._installation else 0.0
         await gateways.drain(calls + _MARGIN_SECONDS)
         if self._installation:
             await self._installation.drain(calls + _MARGIN_SECONDS)
-        await nursery.drain(_MARGIN_SECONDS)
+        await source.drain(_MARGIN_SECONDS)
 
 
 def _import() -> type[Installation]:

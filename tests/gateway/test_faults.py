@@ -1,0 +1,46 @@
+"""What nobody foresaw, and what a request meets that came too early: JSON, whatever happens."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from gateway.storage.database import Database
+from tests.gateway.office import Office
+
+
+async def test_a_database_that_fails_in_a_route_is_a_503_in_json(
+    office: Office, database: Database
+) -> None:
+    ada = await office.user("ada@example.com")
+    async with database.write() as session:
+        await session.execute(text("ALTER TABLE flows RENAME TO away"))
+    try:
+        answer = await ada.get("/node/flows/")
+    finally:
+        async with database.write() as session:
+            await session.execute(text("ALTER TABLE away RENAME TO flows"))
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "database_unavailable"
+    assert answer.headers["retry-after"]
+
+
+async def test_a_bug_in_a_route_is_a_500_in_json_without_its_traceback(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await office.user("ada@example.com")
+    monkeypatch.setattr(office.services.flows, "page", None)
+    answer = await ada.get("/node/flows/")
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "internal"
+    assert "NoneType" not in answer.text
+
+
+async def test_a_trigger_that_came_before_there_was_an_edge_is_to_be_sent_again(
+    office: Office,
+) -> None:
+    ada = await office.user("ada@example.com")
+    answer = await ada.post("/node/deployment-trigger/any/", json={"input_data": {}})
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "gateway_starting"
+    assert answer.headers["retry-after"] == "1"
