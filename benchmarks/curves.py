@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from benchmarks.plots import OURS, STYLE, save
 
 if TYPE_CHECKING:
+    from benchmarks.load import Load
     from benchmarks.memory import Weighing
     from benchmarks.offered import Window
     from benchmarks.overload import Level
@@ -50,14 +51,19 @@ def draw_overload(path: Path, *, levels: Sequence[Level], capacity: float, timeo
         return save(figure, path)
 
 
-def draw_soak(path: Path, *, windows: Sequence[Window], weighings: Sequence[Weighing]) -> Path:
+def draw_soak(path: Path, *, minutes: Sequence[Load], weighings: Sequence[Weighing]) -> Path:
     """Draw the latency of each minute, and the memory of each process over time."""
     with mpl.rc_context(STYLE):
         figure, (left, right) = _panels()
-        minutes = range(1, len(windows) + 1)
         for percentile, width in ((50, 1.2), (99, 2.4)):
-            times = [_milliseconds(window, percentile) for window in windows]
-            left.plot(minutes, times, color=OURS, linewidth=width, label=f"p{percentile}")
+            times = [minute.at(percentile) / 1e3 for minute in minutes]
+            left.plot(
+                range(1, len(minutes) + 1),
+                times,
+                color=OURS,
+                linewidth=width,
+                label=f"p{percentile}",
+            )
         left.set_ylim(bottom=0)
         left.set_title("latency by minute, ms")
         left.legend()

@@ -1,4 +1,5 @@
--- wrk -s load.lua URL -- BODY: posts BODY over and over; its last line of output is JSON.
+-- wrk -s load.lua URL -- BODY [PAUSE]: posts BODY over and over, on each connection after a pause of
+-- PAUSE milliseconds on average, as long as Poisson's would be; its last line of output is JSON.
 
 local POINTS = {}
 for percent = 1, 99 do POINTS[#POINTS + 1] = percent end
@@ -7,6 +8,11 @@ for _, percent in ipairs({99.5, 99.9, 99.99}) do POINTS[#POINTS + 1] = percent e
 function init(args)
   wrk.method = "POST"
   wrk.body = args[1]
+  local pause = tonumber(args[2] or 0)
+  if pause > 0 then
+    math.randomseed(7)
+    delay = function() return math.floor(0.5 - pause * math.log(1 - math.random())) end
+  end
 end
 
 function done(summary, latency)

@@ -1,4 +1,4 @@
-"""The load generator: wrk, a closed loop on each of N keep-alive connections."""
+"""The load generator: wrk, on each of N keep-alive connections one call at a time."""
 
 from __future__ import annotations
 
@@ -58,14 +58,20 @@ def generator() -> str:
     return path
 
 
-def drive(call: Call, port: int, *, connections: int, seconds: int) -> Load:
-    """Make the call as often as the server answers it, on that many connections."""
+def drive(call: Call, port: int, *, connections: int, seconds: int, pause_ms: float = 0.0) -> Load:
+    """Make the call as often as the server answers it, on that many connections.
+
+    With a pause (the mean; each is random) between an answer and the connection's next call.
+    """
     headers = [part for name, value in call.headers.items() for part in ("-H", f"{name}: {value}")]
     command = [generator(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s"]
     command += [*headers, "-s", str(_SCRIPT), f"http://127.0.0.1:{port}{call.path}"]
     before = _children_cpu()
     done = subprocess.run(
-        [*command, "--", call.body.decode()], capture_output=True, text=True, check=False
+        [*command, "--", call.body.decode(), str(pause_ms)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines or not lines[-1].startswith("{"):

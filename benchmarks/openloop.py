@@ -244,7 +244,7 @@ class Load:
         """Print each window when it has ended, from a thread: sorting must not hold up a call."""
         for place, window in enumerate(self._windows[:-1]):
             ends = self._start + place * self._plan.window
-            while (seconds := ends - time.perf_counter()) > 0:  # timers may be early
+            while (seconds := ends - time.perf_counter()) > 0:  # noqa: ASYNC110 - timers may be early
                 await asyncio.sleep(seconds)
             name = str(place) if place else "ramp"
             print(await asyncio.to_thread(window.line, name), flush=True)

@@ -6,9 +6,10 @@ percentile in the last minute that is at most 1.5 times that of the first.
     python -m benchmarks.soak --minutes 30 --output soak.json
 
 A tiny model behind REST, fast mode. The capacity is what 64 connections in a closed loop get; then
-calls arrive by the clock, at Poisson's times. The memory (PSS: shared pages count in proportion) of
-each process is read every ten seconds. Its growth is that of a line through what was read after the
-first minutes, when caches and pools have filled.
+each of 128 connections pauses between its calls, at random, as long as it takes to offer the share
+of it that is asked for. The memory (PSS: shared pages count in proportion) of each process is read
+every ten seconds. Its growth is that of a line through what was read after the first minutes, when
+caches and pools have filled.
 """
 
 from __future__ import annotations
@@ -28,26 +29,25 @@ import psutil
 
 from benchmarks.bars import Bar, most
 from benchmarks.curves import draw_soak
-from benchmarks.forms import FLOW, call
+from benchmarks.forms import FLOW, Call, call
+from benchmarks.load import Load, drive
 from benchmarks.memory import Weighing, Weight, growth, weigh
 from benchmarks.model import tiny_model
-from benchmarks.offered import Offered, Window, offer
 from benchmarks.options import count
 from benchmarks.scenario import Stage, Verdict, play
 from benchmarks.sites import Site
-from benchmarks.wire import wire
 
 _CONNECTIONS = 64
-_MOST_CONNECTIONS = 256
-"""By the clock: more of them would be memory of their own in the gateway."""
+_PAUSING_CONNECTIONS = 128
 _CAPACITY_SECONDS = 10
-_MINUTE = 60.0
+_TRIAL_SECONDS = 5
+_TRIALS = 4
+_MINUTE = 60
 _WEIGH_SECONDS = 10.0
 _SETTLING_MINUTES = 5
 _MOST_GROWTH = 1.0
 """Percent over the measured time: what a fit through noise gives where nothing grows."""
 _MOST_SLOWER = 1.5
-_DEADLINE_SECONDS = 10.0
 _MIB = 2**20
 
 
@@ -85,8 +85,8 @@ class Scales:
 class Soak:
     """What was measured."""
 
-    capacity: Offered
-    seen: Offered
+    capacity: Load
+    minutes: Sequence[Load]
     weighings: Sequence[Weighing]
     settled: Sequence[Weighing]
     """Those that the growth is fitted to."""
@@ -110,46 +110,54 @@ def _measure(options: argparse.Namespace, stage: Stage) -> Verdict:
     with Site(stage.folder, model) as site:
         asked = call(FLOW, model, site.offer_model("tiny", model.path), site.headers)
         site.started.ask(asked)
-        request = wire(asked, site.port)
         stage.say(f"capacity: {_CONNECTIONS} connections")
-        capacity = offer(
-            [request],
-            site.port,
-            seconds=_CAPACITY_SECONDS,
-            deadline=_DEADLINE_SECONDS,
-            connections=_CONNECTIONS,
-        )
+        capacity = drive(asked, site.port, connections=_CONNECTIONS, seconds=_CAPACITY_SECONDS)
         rate = options.share * capacity.good_per_second
-        stage.say(f"{rate:,.0f} calls a second")
-
-        def ended(window: Window) -> None:
-            stage.step()
-            stage.tell(_line(window))
-
+        pause = _pause(asked, site.port, rate, stage)
+        minutes: list[Load] = []
         with Scales(site.started.root) as scales:
-            seen = offer(
-                [request],
-                site.port,
-                seconds=options.minutes * _MINUTE,
-                deadline=_DEADLINE_SECONDS,
-                rate=rate,
-                connections=_MOST_CONNECTIONS,
-                window=_MINUTE,
-                ended=ended,
-            )
-    return _verdict(capacity, seen, scales.weighings)
+            for minute in range(1, options.minutes + 1):
+                stage.say(f"{rate:,.0f} calls a second")
+                load = _paced(asked, site.port, _MINUTE, pause)
+                minutes.append(load)
+                pause = _next_pause(pause, rate, load)
+                stage.step()
+                stage.tell(_line(minute, load))
+        site.started.ask(asked)
+    return _verdict(capacity, minutes, scales.weighings)
 
 
-def _line(window: Window) -> str:
-    p50, p99 = (window.latency.get(at, float("nan")) / 1e3 for at in (50, 99))
-    wrong = window.failed + window.refused + window.count("late")
-    return f"minute {window.name:>3}  p50 {p50:6.2f} ms  p99 {p99:7.2f} ms  errors {wrong}"
+def _pause(asked: Call, port: int, rate: float, stage: Stage) -> float:
+    """Return the pause, in milliseconds, with which the connections offer about `rate`."""
+    pause = _PAUSING_CONNECTIONS / rate * 1e3
+    for _ in range(_TRIALS):
+        stage.say(f"finding the pause for {rate:,.0f} calls a second: {pause:.2f} ms")
+        pause = _next_pause(pause, rate, _paced(asked, port, _TRIAL_SECONDS, pause))
+    return pause
 
 
-def _verdict(capacity: Offered, seen: Offered, weighings: Sequence[Weighing]) -> Verdict:
-    settling = min(_SETTLING_MINUTES, len(seen.windows) / 3) * _MINUTE
+def _next_pause(pause: float, rate: float, load: Load) -> float:
+    """Return the pause that would have offered `rate` where `pause` gave `load`."""
+    wanted, taken = (_PAUSING_CONNECTIONS / each * 1e3 for each in (rate, load.good_per_second))
+    return max(0.0, pause + wanted - taken)
+
+
+def _paced(asked: Call, port: int, seconds: int, pause: float) -> Load:
+    return drive(asked, port, connections=_PAUSING_CONNECTIONS, seconds=seconds, pause_ms=pause)
+
+
+def _line(minute: int, load: Load) -> str:
+    p50, p99 = load.at(50) / 1e3, load.at(99) / 1e3
+    return (
+        f"minute {minute:>3}  {load.good_per_second:8,.0f} req/s  p50 {p50:6.2f} ms  "
+        f"p99 {p99:7.2f} ms  errors {load.refused + load.broken}"
+    )
+
+
+def _verdict(capacity: Load, minutes: Sequence[Load], weighings: Sequence[Weighing]) -> Verdict:
+    settling = min(_SETTLING_MINUTES, len(minutes) / 3) * _MINUTE
     settled = [weighing for weighing in weighings if weighing.at >= settling]
-    soak = Soak(capacity=capacity, seen=seen, weighings=weighings, settled=settled)
+    soak = Soak(capacity=capacity, minutes=minutes, weighings=weighings, settled=settled)
     first, last = weighings[0], weighings[-1]
     return Verdict(
         headings=("process", "PSS MiB, first", "last", "RSS MiB, first", "last"),
@@ -157,14 +165,13 @@ def _verdict(capacity: Offered, seen: Offered, weighings: Sequence[Weighing]) ->
         bars=_bars(soak),
         measured=soak,
         notes=tuple(_notes(soak)),
-        draw=partial(draw_soak, windows=seen.windows, weighings=weighings),
+        draw=partial(draw_soak, minutes=minutes, weighings=weighings),
     )
 
 
 def _bars(soak: Soak) -> list[Bar]:
-    whole, windows = soak.seen.whole, soak.seen.windows
-    wrong = whole.failed + whole.refused + whole.count("late")
-    slower = windows[-1].latency.get(99, float("inf")) / windows[0].latency.get(99, float("nan"))
+    wrong = sum(load.refused + load.broken for load in soak.minutes)
+    slower = soak.minutes[-1].at(99) / soak.minutes[0].at(99)
     grown = growth(soak.settled) / fmean(weighing.pss for weighing in soak.settled) * 100
     return [
         most("errors", 0, wrong),
@@ -174,18 +181,15 @@ def _bars(soak: Soak) -> list[Bar]:
 
 
 def _notes(soak: Soak) -> list[str]:
-    seen, settled = soak.seen, soak.settled
+    settled = soak.settled
     minutes = (settled[-1].at - settled[0].at) / _MINUTE
+    calls = sum(load.requests for load in soak.minutes)
+    rate = calls / sum(load.seconds for load in soak.minutes)
+    capacity = soak.capacity.good_per_second
     notes = [
-        f"{seen.whole.offered:,} calls, {seen.whole.offered / seen.seconds:,.0f} a second; "
-        f"capacity {soak.capacity.good_per_second:,.0f}",
+        f"{calls:,} calls, {rate:,.0f} a second: {rate / capacity:.0%} of {capacity:,.0f}",
         f"memory: {growth(settled) / _MIB:+.2f} MiB in the last {minutes:.0f} minutes, fitted",
     ]
-    if not soak.capacity.able:
-        notes.append("(!) the generator was as busy as it can be: the capacity is its own")
-    if not seen.able:
-        late = seen.whole.lateness.get(99, 0.0) / 1e3
-        notes.append(f"(!) the generator could not keep the rate: p99 {late:.0f} ms late")
     if {w.pid for w in soak.weighings[0].processes} != {
         w.pid for w in soak.weighings[-1].processes
     }:
