@@ -65,8 +65,10 @@ class StepError(Exception):
         self.unavailable = unavailable
 
     @classmethod
-    def of(cls, error: GatewayError | ExpressionError) -> StepError:
-        """Return the failure that a port, or an expression, has reported."""
+    def of(cls, error: StepError | GatewayError | ExpressionError) -> StepError:
+        """Return the failure that a kind, a port or an expression has reported."""
+        if isinstance(error, StepError):
+            return error
         if isinstance(error, ExpressionError):
             return cls("expression_failed", str(error))
         return cls(

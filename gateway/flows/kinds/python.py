@@ -46,12 +46,13 @@ def _compile(config: Python, scope: Scope) -> Step:
     function = _load(config.function, scope)
     before = scope.before
     fields = None if config.inputs is None else scope.fields("inputs", config.inputs)
+    waits = _is_async(function)
 
     async def perform(moment: Moment) -> Any:
         values = moment.values
         inputs = {one: values[one] for one in before} if fields is None else fields.evaluate(values)
         try:
-            if inspect.iscoroutinefunction(function):
+            if waits:
                 return await function(inputs)
             return await asyncio.to_thread(function, inputs)
         except (GatewayError, StepError):
@@ -78,6 +79,12 @@ def _load(name: str, scope: Scope) -> Callable[[dict[str, Any]], Any]:
         return _nothing
     loaded: Callable[[dict[str, Any]], Any] = function
     return loaded
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        type(function).__call__
+    )
 
 
 def _failure(name: str, error: Exception) -> StepError:
