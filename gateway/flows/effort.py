@@ -33,13 +33,19 @@ def check_effort(outline: Outline, values: Mapping[str, Any]) -> None:
     """
     if not outline.loops:
         return
-    meter = _Meter(values)
-    meter.size(outline.whole, {}, 1)
-    if meter.steps > MOST_STEPS:
+    steps = effort(outline, values)
+    if steps > MOST_STEPS:
         raise EffortError(
-            f"its loops could take {meter.steps:.0e} steps with these values, at most "
+            f"its loops could take {steps:.0e} steps with these values, at most "
             f"{MOST_STEPS:.0e} are allowed: loop over less, or avoid a loop within a loop"
         )
+
+
+def effort(outline: Outline, values: Mapping[str, Any]) -> float:
+    """Return the most steps that the expression could take (Any: JSON)."""
+    meter = _Meter(values)
+    meter.size(outline.whole, {}, 1)
+    return meter.steps
 
 
 def sizes(value: Any) -> Sizes:
