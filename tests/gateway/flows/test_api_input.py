@@ -137,3 +137,7 @@ def test_what_is_accepted_fits(sent: dict[str, Any]) -> None:
         assert error.errors
     else:
         assert accepted.keys() <= FLOWER["properties"].keys()  # type: ignore[attr-defined]
+
+
+def test_a_schema_that_goes_in_circles_refuses_and_ends() -> None:
+    assert "nested too deeply" in complaints(plan({"$ref": "#"}), {"x": 1})["#/input_data"]
