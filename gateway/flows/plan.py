@@ -21,12 +21,12 @@ from gateway.flows.policy import OnError, Retry
 from gateway.flows.scope import Scope
 from gateway.flows.spec import FlowSpec, parse_flow
 
-
 _RESERVED = frozenset(
     {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in"}
     | {"let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while"}
 )
 """Words of CEL: an expression cannot name a node like that."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
