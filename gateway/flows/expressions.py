@@ -20,9 +20,9 @@ from gateway.flows.outline import Outline, OutlineError, outline
 from gateway.flows.paths import Path, follow, parse_path
 
 _LITERALS = frozenset({"true", "false", "null"})
-_TYPES = frozenset(
-    {"bool", "bytes", "double", "duration", "google", "int", "list", "map", "null_type", "optional"}
-    | {"string", "timestamp", "type", "uint"}
+TYPES = frozenset(
+    {"bool", "bytes", "double", "google", "int", "list", "map", "null_type", "optional", "string"}
+    | {"type", "uint"}
 )
 """Names that CEL itself knows."""
 _REASON = 300
@@ -104,7 +104,7 @@ class CelExpression:
 
     def __init__(self, source: str, program: cel.Program, found: Outline) -> None:
         self.source = source
-        self.reads = [read for read in found.reads if read.node not in _TYPES]
+        self.reads = [read for read in found.reads if read.node not in TYPES]
         self.roots = frozenset(read.node for read in self.reads)
         self._program = program
         self._outline = found

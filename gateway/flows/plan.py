@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.flows.expressions import TYPES
 from gateway.flows.findings import Findings
 from gateway.flows.graph import Edge, ancestors, predecessors, topological
 from gateway.flows.input_check import InputCheck
@@ -24,6 +25,7 @@ from gateway.flows.spec import FlowSpec, parse_flow
 _RESERVED = frozenset(
     {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in"}
     | {"let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while"}
+    | TYPES
 )
 """Words of CEL: an expression cannot name a node like that."""
 

@@ -69,12 +69,12 @@ def test_runaways_are_refused(source: str, data: Any) -> None:
 
 
 def test_sizes_are_known_by_level() -> None:
-    assert sizes(1) == [1]
-    assert sizes("") == [1]
-    assert sizes([1, 2, 3]) == [4, 1]
-    assert sizes([[1, 2], [3]]) == [6, 3, 1]
-    assert sizes({"a": {"b": [1]}, "c": 1}) == [5, 3, 2, 1]
-    assert sizes([]) == [1]
+    assert sizes(1) == [(1, 0)]
+    assert sizes("x" * 32) == [(2, 0)]
+    assert sizes([1, 2, 3]) == [(4, 3), (1, 0)]
+    assert sizes([[1, 2], [3]]) == [(6, 2), (3, 2), (1, 0)]
+    assert sizes({"a": {"b": [1]}, "c": 1}) == [(5, 2), (3, 1), (2, 1), (1, 0)]
+    assert sizes([]) == [(1, 0)]
 
 
 _loops = st.recursive(
@@ -97,4 +97,4 @@ def test_no_result_is_larger_than_the_effort(source: str) -> None:
         result = compile_expression(source).evaluate({"input": data})
     except ExpressionError:
         return
-    assert sizes(result)[0] <= effort(outline(source), {"input": data})
+    assert sizes(result)[0].weight <= effort(outline(source), {"input": data})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tests.gateway.flows.sketch import INPUT, Json, node, refused, run, sketch
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Install a package with nodes; return its module."""
     install_nodes(tmp_path, monkeypatch)
-    monkeypatch.delitem(importlib.sys.modules, "flow_nodes", raising=False)  # type: ignore[attr-defined]
+    monkeypatch.delitem(sys.modules, "flow_nodes", raising=False)
     return importlib.import_module("flow_nodes")
 
 
