@@ -1,4 +1,4 @@
-"""Runs a plan: every node as soon as those before it have ended, side by side where that is possible.
+"""Runs a plan: every node as soon as those before it have ended, side by side where possible.
 
 Pure but for time: the world is behind `Ports`. A node starts when all edges that lead to it are
 decided, and at least one of them was taken; where none was, it is skipped, and so is what follows.
@@ -45,8 +45,8 @@ async def execute(
 ) -> Outcome:
     """Run `plan` on what `plan.check_input` returned, and return what came of it.
 
-    Nodes that run at the `deadline` (`time.monotonic()`), when `cancelled` is set, or when this call
-    is cancelled, are cancelled; none of them is left behind. `report` hears of each node's end at
+    Nodes that run at the `deadline` (`time.monotonic()`), when `cancelled` is set, or when this
+    call is cancelled, are cancelled, and none is left behind. `report` hears of each node's end at
     once, and must not raise. All of `node_outputs` shares `max_output_bytes`: an output for which
     there is no room left is replaced by a marker. `output_data` is never shortened.
     """
@@ -279,6 +279,6 @@ def _status(error: NodeError | None) -> Literal["completed", "failed", "cancelle
 
 
 def _forget(task: asyncio.Task[Any]) -> None:
-    """Take note of how a cancelled task ended, so that asyncio does not complain that nobody did."""
+    """Note how a cancelled task ended, so that asyncio does not complain that nobody did."""
     if not task.cancelled():
         task.exception()

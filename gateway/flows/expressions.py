@@ -126,7 +126,7 @@ class CelExpression:
 
 
 class _Variables:
-    """What has to be handed over to CEL, which copies it: of a large object only the members read."""
+    """What is handed over to CEL, which copies it: of a large object only the members read."""
 
     def __init__(self, reads: Iterable[Path]) -> None:
         self._names: dict[str, set[str] | None] = {}
@@ -174,7 +174,7 @@ class Fields:
         }
 
 def to_json(value: Any) -> Any:
-    """Return a CEL value as JSON, by the rules of protobuf's JSON: durations as `"1.5s"`, and so on.
+    """Return a CEL value as JSON, by the rules of protobuf's JSON: durations as `"1.5s"` …
 
     Raises:
         ExpressionError: it is nothing that JSON could say.

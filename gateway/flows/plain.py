@@ -38,7 +38,7 @@ def plain(value: Any) -> tuple[Any, int, tuple[str, ...]]:
 
 
 def shortened(value: Any, length: int, room: int) -> tuple[Any, int]:
-    """Return `value` and its `length`; a marker, and its length, where there is no `room` for it."""
+    """Return `value` and its `length`; where there is no `room`, a marker and its length."""
     if length <= room:
         return value, length
     marker: dict[str, Any] = {"truncated": True, "bytes": length}

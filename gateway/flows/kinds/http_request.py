@@ -37,7 +37,7 @@ class HttpRequest:
     url: str
     """Template; what is filled in is percent-encoded."""
     query: Mapping[str, str]
-    """Name → expression, appended to the URL; null is left out, a list gives the name repeatedly."""
+    """Name → expression, appended to the URL; null is left out, a list repeats the name."""
     headers: Mapping[str, str]
     """Name → template."""
     json: str | Mapping[str, str] | None

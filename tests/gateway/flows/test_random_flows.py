@@ -1,4 +1,4 @@
-"""Whatever the shape of a flow: each node runs at most once, in order, and nothing is left behind."""
+"""Whatever the shape of a flow: a node runs at most once, in order, and nothing is left behind."""
 
 from __future__ import annotations
 
