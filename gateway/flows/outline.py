@@ -142,9 +142,10 @@ class _Reader:
 
     def _part_or_sign(self, parts: list[Part]) -> None:
         kind, text = self._peek()
-        if kind == "sign" and text not in _OPENING and text != ".":
-            self._at += 1
-        elif (kind, text) == ("name", "in"):
+        if (kind == "sign" and text not in _OPENING and text != ".") or (kind, text) == (
+            "name",
+            "in",
+        ):
             self._at += 1
         else:
             parts.append(self._operand())

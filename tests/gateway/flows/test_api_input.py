@@ -25,7 +25,9 @@ FLOWER = {
 
 def plan(schema: Any = None, **config: Any) -> Plan:
     """Return the plan of a flow with this input."""
-    return planned(sketch("input>output", node("input", "api_input", schema=schema, **config), OUTPUT))
+    return planned(
+        sketch("input>output", node("input", "api_input", schema=schema, **config), OUTPUT)
+    )
 
 
 def complaints(checked: Plan, input_data: dict[str, Any]) -> dict[str, str]:
@@ -89,8 +91,15 @@ def test_the_callers_own_data_is_not_changed() -> None:
 
 
 def test_a_schema_may_refer_to_itself() -> None:
-    tree = {"$ref": "#/$defs/tree", "$defs": {"tree": {
-        "type": "object", "properties": {"children": {"items": {"$ref": "#/$defs/tree"}}}}}}  # fmt: skip
+    tree = {
+        "$ref": "#/$defs/tree",
+        "$defs": {
+            "tree": {
+                "type": "object",
+                "properties": {"children": {"items": {"$ref": "#/$defs/tree"}}},
+            }
+        },
+    }
     checked = plan(tree)
     assert checked.check_input({"children": [{"children": []}]}) == {"children": [{"children": []}]}
     assert set(complaints(checked, {"children": [{"children": [1]}]})) == {

@@ -179,6 +179,6 @@ def test_any_text_is_an_expression_or_refused(text: str) -> None:
     except ExpressionError:
         return
     try:
-        expression.evaluate({root: None for root in expression.roots})
+        expression.evaluate(dict.fromkeys(expression.roots))
     except ExpressionError:
         return
