@@ -146,4 +146,10 @@ class _Meter:
         count = whole[0].length
         member = {part.variable: _below(whole, 1)}
         inner = self.size(part.body, {**bound, **member}, times * count)
-        return whole if part.keeps else [Level(1 + count * inner[0].weight, count), *inner]
+        if part.name not in {"filter", "map"}:
+            return [_ONE]
+        # The library copies the list that it makes whenever it adds to it.
+        self.steps += times * count * count / 2
+        return (
+            whole if part.name == "filter" else [Level(1 + count * inner[0].weight, count), *inner]
+        )

@@ -50,7 +50,8 @@ async def execute(
     once, and must not raise. All of `node_outputs` shares `max_output_bytes`: an output for which
     there is no room left is replaced by a marker. `output_data` is never shortened.
     """
-    run = _Run(plan, input_data, ports, deadline, cancelled, report, max_output_bytes)
+    moment = Moment(values={}, input_data=input_data, ports=ports, deadline=deadline)
+    run = _Run(plan, moment, cancelled, report, room=max_output_bytes)
     return await run.to_end()
 
 
@@ -67,23 +68,20 @@ class _Run:
     def __init__(
         self,
         plan: Plan,
-        input_data: Mapping[str, Any],
-        ports: Ports,
-        deadline: float,
+        moment: Moment,
         cancelled: asyncio.Event,
         report: Report | None,
+        *,
         room: int,
     ) -> None:
         self._plan = plan
-        self._deadline = deadline
+        self._moment = moment
+        self._values = moment.values
+        self._deadline = moment.deadline
         self._cancelled = cancelled
         self._report = report
         self._room = room
         self._began = monotonic()
-        self._values: dict[str, Any] = {}
-        self._moment = Moment(
-            values=self._values, input_data=input_data, ports=ports, deadline=deadline
-        )
         self._open = [node.incoming for node in plan.nodes]
         self._led_to = [node.incoming == 0 for node in plan.nodes]
         self._ready = deque(at for at, node in enumerate(plan.nodes) if not node.incoming)

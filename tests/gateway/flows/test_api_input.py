@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -140,11 +141,8 @@ def test_a_pattern_cannot_be_made_to_hang() -> None:
 
 @given(st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.floats())))
 def test_what_is_accepted_fits(sent: dict[str, Any]) -> None:
-    try:
+    with suppress(GatewayError):
         accepted = plan(FLOWER).check_input(sent)
-    except GatewayError as error:
-        assert error.errors
-    else:
         assert accepted.keys() <= FLOWER["properties"].keys()  # type: ignore[attr-defined]
 
 

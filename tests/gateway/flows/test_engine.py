@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from itertools import pairwise
 from time import monotonic
 from typing import Any
 
@@ -119,7 +120,7 @@ async def test_a_branch_goes_one_way_and_the_join_runs_with_what_there_is() -> N
 
 async def test_all_after_a_way_not_taken_is_skipped() -> None:
     chain = [f"n{number}" for number in range(500)]
-    edges = " ".join(f"{a}>{b}" for a, b in zip(chain, chain[1:], strict=False))
+    edges = " ".join(f"{a}>{b}" for a, b in pairwise(chain))
     flow = sketch(
         f"input>choose choose>n0:true {edges} n499>output",
         INPUT,
@@ -338,7 +339,7 @@ async def test_a_fault_of_ours_comes_out_and_leaves_nothing_running() -> None:
 
 async def test_a_long_flow_lets_others_go_on() -> None:
     chain = [f"n{number}" for number in range(900)]
-    edges = " ".join(f"{a}>{b}" for a, b in zip(["input", *chain], chain, strict=False))
+    edges = " ".join(f"{a}>{b}" for a, b in pairwise(["input", *chain]))
     flow = planned(sketch(edges, INPUT, *(transform(one, x="size(input.x)") for one in chain)))
     turns = 0
 
