@@ -91,7 +91,7 @@ def _names(schema: Mapping[str, Any]) -> frozenset[str] | None:
     properties = schema.get("properties")
     if not isinstance(properties, dict) or any(word in schema for word in _OPEN):
         return None
-    if schema.get("additionalProperties") not in {None, False}:
+    if schema.get("additionalProperties", False) is not False:
         return None
     return frozenset(properties)
 

@@ -32,26 +32,26 @@ ONE_MODEL = sketch("input>model model>output", INPUT, node("model", "inference",
 
 async def test_values_go_from_node_to_node() -> None:
     flow = sketch(
-        "input>double double>output",
+        "input>twice twice>output",
         INPUT,
-        transform("double", y="input.x * 2", same="input.x"),
-        node("output", "api_output", fields={"y": "double.y", "x": "double.same"}),
+        transform("twice", y="input.x * 2", same="input.x"),
+        node("output", "api_output", fields={"y": "twice.y", "x": "twice.same"}),
     )
     assert await completed(flow, {"x": 21}) == {"y": 42, "x": 21}
 
 
 async def test_every_node_is_accounted_for() -> None:
     flow = sketch(
-        "input>double double>output",
+        "input>twice twice>output",
         INPUT,
-        node("double", "transform", fields={"y": "input.x * 2"}, name="Twice"),
+        node("twice", "transform", fields={"y": "input.x * 2"}, name="Twice"),
         OUTPUT,
     )
     outcome = await run(flow, {"x": 21})
-    assert list(outcome.node_outputs) == ["input", "double", "output"]
-    double = outcome.node_outputs["double"]
-    assert 0 <= double.pop("duration_seconds") <= outcome.duration_seconds
-    assert double == {
+    assert list(outcome.node_outputs) == ["input", "twice", "output"]
+    twice = outcome.node_outputs["twice"]
+    assert 0 <= twice.pop("duration_seconds") <= outcome.duration_seconds
+    assert twice == {
         "name": "Twice",
         "type": "transform",
         "status": "completed",

@@ -99,7 +99,7 @@ def test_what_an_expression_reads_is_known_beforehand(source: str, roots: set[st
         ("input x", ""),
         ("(input.x", "')' is missing"),
         ("'open", ""),
-        ("upper(input.name)", "there is no function 'upper'"),
+        ("shout(input.name)", "there is no function 'shout'"),
         ("input.name.shout()", "there is no function 'shout'"),
         ("x" * 5_000 + " + 1", "too long"),
         ("+".join(["1"] * 900), "too long"),
