@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any, Literal
 
 from gateway.errors import GatewayError
-from gateway.flows.expressions import ExpressionError
+from gateway.flows.cel_values import ExpressionError
 from gateway.flows.kinds.kind import Moment, StepError
 from gateway.flows.outcome import ErrorWord, NodeError, NodeOutput, NodeStatus, Outcome
 from gateway.flows.plain import plain, shortened

@@ -6,52 +6,34 @@ of functions, length and depth. The rest is an `ExpressionError` at run time.
 
 from __future__ import annotations
 
-import base64
-import math
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
-from gateway.flows.cel_library import CEL_ERRORS, Context, OptionalValue, Program, compile_cel
-from gateway.flows.effort import EffortError, check_effort
+from gateway.flows.cel_library import CEL_ERRORS, Context, Program, compile_cel
+from gateway.flows.cel_values import (
+    Expression,
+    ExpressionError,
+    Values,
+    Variables,
+    functions_of,
+    new_context,
+    reads_of,
+    to_json,
+)
+from gateway.flows.effort import EffortError, check_effort, effort
 from gateway.flows.functions import ADDED, STANDARD
 from gateway.flows.outline import Outline, OutlineError, outline
 from gateway.flows.paths import Path, follow, parse_path
+from gateway.flows.pieces import PIECE, Pieces
 
 _LITERALS = frozenset({"true", "false", "null"})
-TYPES = frozenset(
-    {"bool", "bytes", "double", "google", "int", "list", "map", "null_type", "optional", "string"}
-    | {"type", "uint"}
-)
-"""Names that CEL itself knows."""
 _REASON = 300
+_FEW_STEPS = 20_000
+"""Up to here a loop is left to the library as a whole."""
 _MIXED = (
     "the types do not fit; CEL keeps whole numbers and decimals apart: write double(input.x) * 2.0 "
     "where input.x may be either"
 )
-
-Values = Mapping[str, Any]
-"""Output by node id. Any: JSON; None for a node that was skipped or has failed."""
-
-
-class ExpressionError(Exception):
-    """An expression that cannot be evaluated; the message names it and the reason."""
-
-
-class Expression(Protocol):
-    """Something to evaluate, again and again."""
-
-    source: str
-    roots: frozenset[str]
-    """The nodes that it reads."""
-
-    def evaluate(self, values: Values) -> Any:
-        """Return the value (JSON, but that NaN and infinities are possible).
-
-        Raises:
-            ExpressionError: there is none.
-        """
-        ...
 
 
 def compile_expression(source: str) -> Expression:
@@ -94,58 +76,43 @@ class PathExpression:
         except LookupError as error:
             raise ExpressionError(f"'{self.source}': {error.args[0]}") from None
 
+    raw = evaluate
+
 
 class CelExpression:
     """Such as `size(input.x) > 3`."""
 
     def __init__(self, source: str, program: Program, found: Outline) -> None:
         self.source = source
-        self.reads = [read for read in found.reads if read.node not in TYPES]
+        self.reads = reads_of(found)
         self.roots = frozenset(read.node for read in self.reads)
+        self.functions = functions_of(program)
         self._program = program
         self._outline = found
-        self._variables = _Variables(self.reads)
-        names = program.functions()
-        self.functions = {name: ADDED[name] for name in names if name in ADDED}
+        self._variables = Variables(self.reads)
+        self._pieces = Pieces.of(source, found, compile_expression) if found.loops else None
 
     def evaluate(self, values: Values) -> Any:
         """Return the value."""
-        variables = self._variables.of(values)
-        context = _context(variables, self.functions) if self.functions else variables
-        return self.evaluate_in(context, values)
+        return to_json(self.raw(values))
 
-    def evaluate_in(self, context: dict[str, Any] | Context, values: Values) -> Any:
-        """Return the value with variables that were made ready before."""
+    def raw(self, values: Values) -> Any:
+        """Return the value as CEL gives it, such as a datetime."""
+        return self.raw_in(new_context(self._variables.of(values), self.functions), values)
+
+    def raw_in(self, context: Context, values: Values) -> Any:
+        """Return the value as CEL gives it, with variables that were handed over before."""
         try:
-            check_effort(self._outline, values)
-            return to_json(self._program.execute(context))
+            steps = effort(self._outline, values) if self._outline.loops else 0
+            if steps > _FEW_STEPS and self._pieces is not None:
+                check_effort(effort(self._outline, values, piece=PIECE))
+                return self._pieces.evaluate(values)
+            check_effort(steps)
+            return self._program.execute(context)
         except EffortError as error:
             raise ExpressionError(f"'{_short(self.source)}': {error}") from None
         except CEL_ERRORS as error:
             raise ExpressionError(_reason(self.source, error)) from None
-
-
-class _Variables:
-    """What is handed over to CEL, which copies it: of a large object only the members read."""
-
-    def __init__(self, reads: Iterable[Path]) -> None:
-        self._names: dict[str, set[str] | None] = {}
-        for read in reads:
-            names = self._names.setdefault(read.node, set())
-            if not read.names:
-                self._names[read.node] = None
-            elif names is not None:
-                names.add(read.names[0])
-
-    def of(self, values: Values) -> dict[str, Any]:
-        """Return the variables by name."""
-        return {root: _part(values[root], names) for root, names in self._names.items()}
-
-
-def _part(value: Any, names: set[str] | None) -> Any:
-    if names is None or type(value) is not dict:
-        return value
-    return {name: value[name] for name in names if name in value}
 
 
 class Fields:
@@ -155,7 +122,7 @@ class Fields:
         self._expressions = expressions
         programs = [one for one in expressions.values() if isinstance(one, CelExpression)]
         reads = [read for one in programs for read in one.reads]
-        self._shared = _Variables(reads) if len(programs) > 1 else None
+        self._shared = Variables(reads) if len(programs) > 1 else None
         self._functions = {name: f for one in programs for name, f in one.functions.items()}
 
     def evaluate(self, values: Values) -> dict[str, Any]:
@@ -166,60 +133,13 @@ class Fields:
         """
         if self._shared is None:
             return {name: one.evaluate(values) for name, one in self._expressions.items()}
-        context = _context(self._shared.of(values), self._functions)
+        context = new_context(self._shared.of(values), self._functions)
         return {
-            name: one.evaluate_in(context, values)
+            name: to_json(one.raw_in(context, values))
             if isinstance(one, CelExpression)
             else one.evaluate(values)
             for name, one in self._expressions.items()
         }
-
-
-def to_json(value: Any) -> Any:
-    """Return a CEL value as JSON, by the rules of protobuf's JSON: a duration is `"1.5s"`.
-
-    Raises:
-        ExpressionError: it is nothing that JSON could say.
-    """
-    match value:
-        case None | bool() | int() | float() | str():
-            return value
-        case list():
-            return [to_json(member) for member in value]
-        case dict():
-            return {_key(key): to_json(member) for key, member in value.items()}
-        case OptionalValue():
-            return to_json(value.value()) if value.has_value() else None
-    return _as_text(value)
-
-
-def _as_text(value: object) -> str:
-    match value:
-        case datetime():
-            return value.isoformat().replace("+00:00", "Z")
-        case timedelta():
-            return f"{value.total_seconds():g}s"
-        case bytes():
-            return base64.b64encode(value).decode()
-    raise ExpressionError(f"a {type(value).__name__} is nothing that JSON could say")
-
-
-def number(value: Any) -> float | None:
-    """Return `value` where it is a finite number (and no boolean), otherwise None."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
-
-
-def _key(key: object) -> str:
-    return key if isinstance(key, str) else str(key).lower() if isinstance(key, bool) else str(key)
-
-
-def _context(variables: dict[str, Any], functions: dict[str, Callable[..., Any]]) -> Context:
-    try:
-        return Context(variables=variables, functions=functions)
-    except CEL_ERRORS as error:
-        raise ExpressionError(f"a value cannot be handed to CEL: {error}") from None
 
 
 def _reason(source: str, error: Exception) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.flows.paths import Path
 
@@ -19,6 +20,7 @@ _DEEPEST = 24
 """Brackets within brackets. The compiler recurses, and its stack ends before ours."""
 
 _LOOPS = frozenset({"all", "exists", "exists_one", "existsOne", "filter", "map"})
+LIST_MAKERS = frozenset({"filter", "map"})
 _OPENING = {"(": ")", "[": "]", "{": "}"}
 _LITERALS = frozenset({"true", "false", "null"})
 _TOKEN = re.compile(
@@ -76,6 +78,8 @@ class Loop:
     variable: str
     body: Part
     name: str
+    span: tuple[int, int, int]
+    """Where it starts in the text, where `whole` ends, and where it ends itself."""
 
 
 Part = Literal | Read | Inside | Together | Loop
@@ -106,8 +110,32 @@ def outline(expression: str) -> Outline:
     return Outline(whole=whole, reads=reads, loops=reader.loops)
 
 
-def _tokens(expression: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+def list_makers(part: Part) -> Iterator[Loop]:
+    """Yield the loops that make lists and lie in no other loop, in the order of the text."""
+    match part:
+        case Loop():
+            if part.name in LIST_MAKERS:
+                yield part
+            else:
+                yield from list_makers(part.whole)
+        case Inside():
+            yield from list_makers(part.whole)
+        case Together():
+            for one in part.parts:
+                yield from list_makers(one)
+        case Literal() | Read():
+            return
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+def _tokens(expression: str) -> list[_Token]:
+    found: list[_Token] = []
     depth = 0
     for match in _TOKEN.finditer(expression):
         kind, text = match.lastgroup or "sign", match.group()
@@ -116,7 +144,7 @@ def _tokens(expression: str) -> list[tuple[str, str]]:
         depth += (text in _OPENING) - (text in _OPENING.values()) if kind == "sign" else 0
         if depth > _DEEPEST:
             raise OutlineError(f"brackets are nested deeper than {_DEEPEST} levels")
-        found.append((kind, text))
+        found.append(_Token(kind, text, *match.span()))
     if len(found) > _MOST_TOKENS:
         detail = f"{len(found)} words and signs, at most {_MOST_TOKENS} are allowed"
         raise OutlineError(f"the expression is too long: {detail}")
@@ -124,7 +152,7 @@ def _tokens(expression: str) -> list[tuple[str, str]]:
 
 
 class _Reader:
-    def __init__(self, tokens: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, tokens: Sequence[_Token]) -> None:
         self._tokens = tokens
         self._at = 0
         self.loops = False
@@ -137,19 +165,18 @@ class _Reader:
 
     def _peek(self, ahead: int = 0) -> tuple[str, str]:
         at = self._at + ahead
-        return self._tokens[at] if at < len(self._tokens) else ("end", "")
+        return self._tokens[at][:2] if at < len(self._tokens) else ("end", "")
 
     def _part_or_sign(self, parts: list[Part]) -> None:
         kind, text = self._peek()
-        if (kind == "sign" and text not in _OPENING and text != ".") or (kind, text) == (
-            "name",
-            "in",
-        ):
+        operator = kind == "sign" and text not in _OPENING and text != "."
+        if operator or (kind, text) == ("name", "in"):
             self._at += 1
         else:
             parts.append(self._operand())
 
     def _operand(self) -> Part:
+        start = self._tokens[self._at].start
         kind, text = self._peek()
         if (kind, text) == ("sign", "."):  # `.name`: the name, from the outermost scope
             self._at += 1
@@ -163,7 +190,7 @@ class _Reader:
             part = _joined(list(inner)) if text == "(" else Together(inner, nested=True)
         else:
             part = Literal()
-        return self._suffixes(part)
+        return self._suffixes(part, start)
 
     def _named(self, name: str) -> Part:
         if self._peek() == ("sign", "("):
@@ -171,8 +198,9 @@ class _Reader:
             return _joined([_joined(argument) for argument in self._arguments(")")])
         return Read(name.strip("`"), ())
 
-    def _suffixes(self, part: Part) -> Part:
+    def _suffixes(self, part: Part, start: int) -> Part:
         while True:
+            ended = self._tokens[min(self._at, len(self._tokens)) - 1].end
             if self._peek() == ("sign", "["):
                 part = self._index(part)
             elif self._peek() == ("sign", "."):
@@ -183,7 +211,7 @@ class _Reader:
                 self._at += 1
                 if self._peek() == ("sign", "("):
                     self._at += 1
-                    part = self._method(part, name)
+                    part = self._method(part, name, start, ended)
                 else:
                     part = _member(part, name.strip("`"))
             else:
@@ -198,7 +226,7 @@ class _Reader:
             return _member(part, plain)
         return _joined([Inside(part, 1), *(_joined(argument) for argument in arguments)])
 
-    def _method(self, part: Part, name: str) -> Part:
+    def _method(self, part: Part, name: str, start: int, ended: int) -> Part:
         arguments = self._arguments(")")
         if name not in _LOOPS or not arguments:
             return _joined([part, *(_joined(argument) for argument in arguments)])
@@ -207,7 +235,8 @@ class _Reader:
             raise OutlineError(f"expected a name first in {name}(…)")
         self.loops = True
         inner = _joined([_joined(argument) for argument in body])
-        return Loop(part, variable[0].root, inner, name)
+        span = (start, ended, self._tokens[self._at - 1].end)
+        return Loop(part, variable[0].root, inner, name, span)
 
     def _arguments(self, closing: str) -> list[list[Part]]:
         """Read up to the bracket that closes; return the parts of each argument."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.flows.expressions import TYPES
+from gateway.flows.cel_values import TYPES
 from gateway.flows.findings import Findings
 from gateway.flows.graph import Edge, ancestors, predecessors, topological
 from gateway.flows.input_check import InputCheck

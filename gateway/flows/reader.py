@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from gateway.flows.expressions import number
+from gateway.flows.cel_values import number
 from gateway.flows.findings import Findings, pointer_token
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from gateway.flows.expressions import Expression, ExpressionError, Fields, compile_expression
+from gateway.flows.cel_values import Expression, ExpressionError
+from gateway.flows.expressions import Fields, compile_expression
 from gateway.flows.findings import Findings, pointer_token
 from gateway.flows.templates import Template, split_template
 

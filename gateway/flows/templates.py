@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from gateway.flows.expressions import Expression, ExpressionError, Values
+from gateway.flows.cel_values import Expression, ExpressionError, Values
 
 _PART = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 

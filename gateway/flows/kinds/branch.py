@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.flows.expressions import Expression
+from gateway.flows.cel_values import Expression
 from gateway.flows.kinds.kind import Kind, Moment, Step, StepError
 from gateway.flows.reader import Reader
 from gateway.flows.scope import Scope

@@ -11,7 +11,8 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from gateway.flows.expressions import Expression, Fields, Values
+from gateway.flows.cel_values import Expression, Values
+from gateway.flows.expressions import Fields
 from gateway.flows.kinds.kind import Kind, Moment, Step, StepError
 from gateway.flows.ports import HttpCall, HttpReply
 from gateway.flows.reader import Reader

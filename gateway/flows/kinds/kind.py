@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from gateway.errors import GatewayError
-from gateway.flows.expressions import ExpressionError
+from gateway.flows.cel_values import ExpressionError
 from gateway.flows.ports import Ports
 from gateway.flows.reader import Reader
 from gateway.flows.scope import Scope

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.flows.expressions import number
+from gateway.flows.cel_values import number
 from gateway.flows.kinds.kind import Kind, Moment, Step, StepError
 from gateway.flows.reader import Reader
 from gateway.flows.scope import Scope

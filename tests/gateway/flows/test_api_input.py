@@ -118,7 +118,7 @@ def test_a_schema_may_refer_to_itself() -> None:
         ({"allOf": [{"$ref": "other.json"}]}, "/allOf/0/$ref", "leaves the schema"),
         ({"$ref": "#/$defs/none"}, "/$ref", "there is no '#/$defs/none'"),
         ({"pattern": "(?=look)"}, "/pattern", "without look-around"),
-        ({"pattern": "(unclosed"}, "/pattern", "regular expression"),
+        ({"pattern": "(unclosed"}, "/pattern", "no JSON Schema"),
         ({"patternProperties": {"a": {}}}, "/patternProperties", "name the properties"),
     ],
 )

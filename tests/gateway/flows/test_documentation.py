@@ -24,7 +24,7 @@ def _examples() -> list[tuple[str, Json, Json]]:
     """Return the heading, the flow and the call of each example."""
     found: list[tuple[str, Json, Json]] = []
     title, flow = "Flows", Json()
-    for heading, block in re.findall(r"^##+ (.*)$|^```json\n(.*?)^```", PAGE, re.M | re.S):
+    for heading, block in re.findall(r"^##+ ([^\n]*)$|^```json\n(.*?)^```", PAGE, re.M | re.S):
         if heading:
             title = heading
             continue

@@ -8,19 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.flows.cel_library import Context, compile_cel
+from gateway.flows.cel_values import ExpressionError
 from gateway.flows.effort import EffortError, check_effort, effort, sizes
-from gateway.flows.expressions import ExpressionError, compile_expression
+from gateway.flows.expressions import compile_expression
 from gateway.flows.outline import outline
+from gateway.flows.pieces import PIECE, Pieces
 
 NUMBERS = {"xs": list(range(100_000)), "few": [1, 2, 3], "k": 2, "text": "x" * 1_000_000}
-MATRIX = {"m": [[float(x) for x in range(300)] for _ in range(300)]}
+MATRIX = {"m": [[float(x) for x in range(100)] for _ in range(100)]}
 ROWS = {"rows": [{"cells": [1, 2, 3], "name": f"row {n}"} for n in range(10_000)]}
 
 
 def allowed(source: str, data: Any) -> bool:
     """Whether the expression would be evaluated."""
     try:
-        check_effort(outline(source), {"input": data})
+        check_effort(effort(outline(source), {"input": data}, piece=PIECE))
     except EffortError:
         return False
     return True
@@ -101,3 +104,49 @@ def test_no_result_is_larger_than_the_effort(source: str) -> None:
     except ExpressionError:
         return
     assert sizes(result)[0].weight <= effort(outline(source), {"input": data})
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "input.xs.map(x, x * 2)",
+        "size(input.xs.filter(x, x > 500)) + size(input.xs.map(x, 1))",
+        "input.xs.filter(x, x % 2 == 0).map(x, x + input.k)",
+        "{'a': input.xs.map(x, x), 'b': input.k}",
+        "input.xs.map(x, [x, x].map(y, y + 1))",
+        "input.none == null ? [] : input.none.map(x, x)",
+        "input.xs.filter(x, x < 2)[0]",
+        "input.xs.exists(x, x == 1) && input.xs.map(x, x).exists(x, x == 2)",
+        "sum(input.xs.map(x, x * 2))",
+    ],
+)
+def test_long_lists_give_what_short_ones_do(source: str) -> None:
+    """The same expression as a whole, by the library alone, and in pieces."""
+    data = {"input": {"xs": list(range(1001)), "k": 7, "none": None}}
+    expression = compile_expression(source)
+    found = outline(source)
+    pieces = Pieces.of(source, found, compile_expression)
+    assert pieces is not None
+    program = compile_cel(source)
+    whole = program.execute(Context(variables=data, functions={"sum": sum}))
+    assert pieces.evaluate(data) == whole == expression.evaluate(data)
+
+
+def test_a_list_of_a_hundred_thousand_is_no_trouble() -> None:
+    doubled = compile_expression("input.xs.map(x, x * 2)").evaluate({"input": NUMBERS})
+    assert doubled == [x * 2 for x in range(100_000)]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("input.xs.map(x, x + 'a')", "types do not fit"),
+        ("[input.xs.map(x, x.y)]", "types do not fit"),
+        ("[input.xs.map(x, x), input.nothing.map(x, x)]", "has no 'nothing'"),
+        ("[input.xs.map(x, x), input.k.map(x, x)]", "types do not fit"),
+    ],
+)
+def test_long_lists_fail_as_short_ones_do(source: str, words: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        compile_expression(source).evaluate({"input": {"xs": list(range(1001)), "k": 7}})
+    assert words in str(caught.value)

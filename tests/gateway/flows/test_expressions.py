@@ -11,14 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.flows.cel_library import OptionalValue
-from gateway.flows.expressions import (
-    CelExpression,
-    ExpressionError,
-    Fields,
-    PathExpression,
-    compile_expression,
-    to_json,
-)
+from gateway.flows.cel_values import ExpressionError, to_json
+from gateway.flows.expressions import CelExpression, Fields, PathExpression, compile_expression
 
 VALUES: dict[str, Any] = {
     "input": {"x": 3, "y": 2.5, "name": "Ada", "xs": [1, 2, 3], "rows": [{"n": 1}, {"n": 2}]},
