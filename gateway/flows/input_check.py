@@ -1,31 +1,18 @@
-"""Does `input_data` fit what the flow asks for? JSON Schema, compiled once. Pure.
-
-Schemas are written by users, and what is checked by them is sent by strangers. So a reference never
-leaves its schema (the library would fetch it), and patterns are matched by CEL's engine, whose time
-grows with the text and no faster; Python's can be made to hang.
-"""
+"""Does `input_data` fit what the flow asks for? Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator, exceptions, validators
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
-
 from gateway.errors import GatewayError
-from gateway.flows.cel_library import CEL_ERRORS, compile_cel
 from gateway.flows.findings import pointer_token
 from protos.errors import ErrorCode
 
 _SHOWN = 20
-_MATCH = compile_cel("text.matches(pattern)")
 _OPEN = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "dependentSchemas")
 """Schemas with these may name properties elsewhere: nothing can be called additional."""
-_ENDLESS = ("patternProperties",)
 
 
 class SchemaError(Exception):
@@ -51,8 +38,10 @@ class InputCheck:
         self._validator: Any = None  # jsonschema.protocols.Validator, which has no types to use
         if schema is None:
             return
-        _check_schema(schema)
-        self._validator = _Validator(schema, registry=Registry())
+        # The library takes 70 ms to import, and flows without a schema, fast ones too, need none.
+        from gateway.flows.json_schema import validator_of  # noqa: PLC0415
+
+        self._validator = validator_of(schema)
 
     def accept(self, input_data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the inputs that the flow gets to see.
@@ -102,57 +91,3 @@ def _complaint(error: Any) -> dict[str, str]:
 
 def _pointer(path: Any) -> str:
     return "/".join(["#/input_data", *(pointer_token(str(step)) for step in path)])
-
-
-def _check_schema(schema: Mapping[str, Any]) -> None:
-    try:
-        Draft202012Validator.check_schema(schema)
-    except exceptions.SchemaError as error:
-        path = "".join(f"/{pointer_token(str(step))}" for step in error.absolute_path)
-        raise SchemaError(path, f"no JSON Schema: {error.message[:300]}") from None
-    resolver = Registry().resolver_with_root(DRAFT202012.create_resource(dict(schema)))
-    for pointer, word, value in _words(schema, ""):
-        if word in _ENDLESS:
-            raise SchemaError(pointer, f"{word} is not offered: name the properties")
-        if word == "pattern" and isinstance(value, str):
-            _check_pattern(pointer, value)
-        if word in {"$ref", "$dynamicRef"} and isinstance(value, str):
-            if not value.startswith("#"):
-                raise SchemaError(pointer, f"'{value}' leaves the schema: refer to its own $defs")
-            try:
-                resolver.lookup(value)
-            except Unresolvable:
-                raise SchemaError(pointer, f"there is no '{value}' in the schema") from None
-
-
-def _words(schema: Any, pointer: str) -> Iterator[tuple[str, str, Any]]:
-    """Yield each member of an object at any depth, with its pointer."""
-    if isinstance(schema, list):
-        for at, one in enumerate(schema):
-            yield from _words(one, f"{pointer}/{at}")
-    elif isinstance(schema, dict):
-        for word, value in schema.items():
-            at = f"{pointer}/{pointer_token(word)}"
-            yield at, word, value
-            yield from _words(value, at)
-
-
-def _check_pattern(pointer: str, pattern: str) -> None:
-    try:
-        _matches(pattern, "")
-    except CEL_ERRORS:
-        detail = "expected a regular expression without look-around and back-references"
-        raise SchemaError(pointer, f"{detail}, got '{pattern[:200]}'") from None
-
-
-def _matches(pattern: str, text: str) -> bool:
-    found: bool = _MATCH.execute({"pattern": pattern, "text": text})
-    return found
-
-
-def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[Any]:
-    if isinstance(instance, str) and not _matches(pattern, instance):
-        yield exceptions.ValidationError(f"{instance[:100]!r} does not match '{pattern}'")
-
-
-_Validator = validators.extend(Draft202012Validator, {"pattern": _pattern})
