@@ -13,7 +13,7 @@ from gateway.errors import GatewayError
 from gateway.metrics import GatewayMetrics, Timings
 from gateway.trigger.answers import fast_body
 from gateway.trigger.body import InputData, parse_body
-from gateway.trigger.fast import FastCall
+from gateway.execution.model_call import ModelCall
 from gateway.upstream.predictor import Predictor
 from gateway.upstream.reply import Reply
 from gateway.upstream.servers import Servers
@@ -65,7 +65,7 @@ class Dispatcher:
     def __init__(self, servers: Servers, metrics: GatewayMetrics) -> None:
         self._servers = servers
         self._metrics = metrics
-        self._fast_calls: dict[str, FastCall] = {}
+        self._fast_calls: dict[str, ModelCall] = {}
 
     def start(self, trigger: Trigger, done: Done) -> Pending:
         """Have `trigger` answered; `done` gets the result, or why the server gives none.
@@ -94,14 +94,14 @@ class Dispatcher:
         fast.number = predictor.start(form, raws, trigger.timeout, fast.replied)
         return fast
 
-    def _fast_call(self, deployment: LiveDeployment) -> FastCall:
+    def _fast_call(self, deployment: LiveDeployment) -> ModelCall:
         plan = deployment.fast_plan
         assert plan is not None, "a deployment is saved as fast only with a plan"
         found = self._fast_calls.get(deployment.id)
         if found is None or found.plan is not plan:
             if len(self._fast_calls) >= _KEPT_CALLS:
                 self._fast_calls.clear()
-            found = self._fast_calls[deployment.id] = FastCall(plan)
+            found = self._fast_calls[deployment.id] = ModelCall(plan)
         return found
 
 
@@ -113,7 +113,7 @@ class _FastRun:
     def __init__(
         self,
         trigger: Trigger,
-        call: FastCall,
+        call: ModelCall,
         metrics: GatewayMetrics,
         done: Done,
         predictor: Predictor,

@@ -1,0 +1,67 @@
+"""Runs in the gateway's own process: so many at once, the rest wait in line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from gateway.deployments.modes import ExecutionMode
+from gateway.execution.executor import Executor
+
+_MOST_WAITING = 10_000
+"""Runs in line; what is more stays with its row, and the sweep brings it again."""
+
+
+class Pool:
+    """Two lanes, so that runs nobody waits for do not hold up those that somebody waits for."""
+
+    def __init__(self, executor: Executor, *, size: int) -> None:
+        self._lanes = {
+            mode: _Lane(executor, size) for mode in (ExecutionMode.SYNC, ExecutionMode.ASYNC)
+        }
+
+    def submit(self, run_id: str, mode: ExecutionMode) -> None:
+        """Have a run executed, at once or when its turn comes."""
+        self._lanes[mode].submit(run_id)
+
+    @property
+    def waiting(self) -> int:
+        """How many runs are in line."""
+        return sum(len(lane.line) for lane in self._lanes.values())
+
+    async def drain(self, seconds: float) -> None:
+        """Begin nothing more, and give what runs `seconds` to end."""
+        tasks = [task for lane in self._lanes.values() for task in lane.stop()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+
+
+class _Lane:
+    def __init__(self, executor: Executor, size: int) -> None:
+        self._executor = executor
+        self._size = size
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self.line: deque[str] = deque()
+
+    def submit(self, run_id: str) -> None:
+        if len(self.line) < _MOST_WAITING:
+            self.line.append(run_id)
+            self._go_on()
+
+    def stop(self) -> set[asyncio.Task[None]]:
+        self._stopping = True
+        return set(self._tasks)
+
+    def _go_on(self) -> None:
+        while self.line and len(self._tasks) < self._size and not self._stopping:
+            task = asyncio.create_task(self._executor.run(self.line.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._go_on()
+        if not task.cancelled() and task.exception() is not None:
+            loop = task.get_loop()
+            loop.call_exception_handler({"message": "a run", "exception": task.exception()})
