@@ -1,0 +1,218 @@
+"""Sync and async calls: a run's row first, then whoever executes it, then the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from time import perf_counter
+
+import orjson
+
+from gateway.deployments.modes import ExecutionMode, OnTimeout
+from gateway.errors import GatewayError
+from gateway.execution.launcher import Launcher
+from gateway.execution.program import Program, Programs
+from gateway.runs.bodies import accepted_body, finished_body
+from gateway.runs.failures import run_failure
+from gateway.runs.run import Idempotency, NewRun, Run, RunError, RunStatus
+from gateway.runs.store import Created, RunStore
+from gateway.runs.waiter import Waiter
+from gateway.trigger.body import parse_body
+from gateway.trigger.call import Done, Pending, Result, Trigger
+from gateway.trigger.idempotency import idempotency_of
+from gateway.web.preferences import Preferences, parse_preferences
+from gateway.web.problems import Headers
+from protos.errors import ErrorCode
+
+_MOST_WAIT_SECONDS = 60.0
+"""That an async deployment lets a caller wait who prefers to."""
+_GRACE_SECONDS = 0.25
+"""For the engine's own deadline, which says more than the caller's, to be written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """Where runs are kept, who executes them, and who hears of their end."""
+
+    store: RunStore
+    waiter: Waiter
+    launcher: Launcher
+    programs: Programs
+
+
+class RunCalls:
+    """Answers calls whose flow the engine runs."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, trigger: Trigger, done: Done) -> Pending:
+        """Have `trigger` answered. The run goes on whatever becomes of its caller."""
+        call = _RunCall(self._runs, trigger, done)
+        task = asyncio.create_task(call.answer())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return call
+
+
+class _RunCall:
+    """One call, from its body to its answer."""
+
+    def __init__(self, runs: Runs, trigger: Trigger, done: Done) -> None:
+        self._runs = runs
+        self._trigger = trigger
+        self._done = done
+        self._waiting: asyncio.Task[Run | None] | None = None
+        self._abandoned = False
+
+    def abandon(self) -> None:
+        """See Pending."""
+        self._abandoned = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def answer(self) -> None:
+        """Call `done` with the answer, unless nobody waits for it any more."""
+        try:
+            result: Result | Exception = await self._result()
+        except asyncio.CancelledError:
+            if not self._abandoned:
+                raise
+            return
+        except Exception as error:  # noqa: BLE001 - the edge knows which are ours
+            result = error
+        if not self._abandoned:
+            self._done(result)
+
+    async def _result(self) -> Result:
+        trigger = self._trigger
+        preferences = parse_preferences(trigger.headers)
+        idempotency = idempotency_of(
+            trigger.headers,
+            trigger.deployment.id,
+            trigger.body,
+            required=trigger.deployment.require_idempotency_key,
+        )
+        patience = _patience(trigger, preferences)
+        mode = ExecutionMode.SYNC if patience is None or patience else ExecutionMode.ASYNC
+        created = await self._create(mode, idempotency)
+        if created.existing:
+            _check_strictness(created.run, preferences)
+        else:
+            deployment_type = trigger.deployment.deployment_type
+            self._runs.launcher.launch(created.run.id, deployment_type, mode)
+        run = await self._wait(created, patience)
+        return self._answered(run, preferences, replayed=created.existing)
+
+    async def _create(self, mode: ExecutionMode, idempotency: Idempotency | None) -> Created:
+        trigger, deployment = self._trigger, self._trigger.deployment
+        program = self._runs.programs.get(deployment.id, deployment.version)
+        if program is None:
+            program = await self._runs.programs.find(deployment.id, deployment.version)
+        input_data = _accepted(program, trigger)
+        new = NewRun(
+            id=trigger.run_id,
+            profile_id=deployment.profile_id,
+            deployment_id=deployment.id,
+            version=deployment.version,
+            flow_id=deployment.flow_id,
+            mode=mode,
+            type=deployment.deployment_type,
+            key_id=trigger.key_id,
+            input_data=input_data,
+            timeout_seconds=trigger.timeout,
+            queue_timeout_seconds=deployment.queue_timeout_seconds,
+            retry_safe=deployment.retry_safe,
+            idempotency=idempotency,
+        )
+        return await self._runs.store.create(new)
+
+    async def _wait(self, created: Created, patience: float | None) -> Run:
+        """Return the run when it has ended, or as it is when patience or time have."""
+        run, trigger = created.run, self._trigger
+        if run.status.terminal or patience == 0:
+            return run
+        left = trigger.timeout - (perf_counter() - trigger.began)
+        limit = left + _GRACE_SECONDS if patience is None else min(patience, left)
+        cold = trigger.deployment.cold_start_wait_seconds
+        if not created.existing and cold < limit:
+            ended = await self._until_ended(run.id, cold)
+            if ended is not None:
+                return ended
+            await self._give_up_if_cold(run.id)
+            limit -= cold
+        ended = await self._until_ended(run.id, limit)
+        if ended is not None:
+            return ended
+        return await self._at_the_limit(run.id, timed_out=patience is None or patience >= left)
+
+    async def _until_ended(self, run_id: str, seconds: float) -> Run | None:
+        if self._abandoned:
+            raise asyncio.CancelledError
+        self._waiting = asyncio.create_task(self._runs.waiter.wait(run_id, seconds))
+        return await self._waiting
+
+    async def _give_up_if_cold(self, run_id: str) -> None:
+        """Take a run back that nobody has begun with."""
+        deployment = self._trigger.deployment
+        if not await self._runs.store.withdraw(run_id):
+            return
+        seconds = deployment.cold_start_wait_seconds
+        message = (
+            f"no worker took the call within {seconds:g} s: all are busy, or none is running. "
+            "Nothing was begun: send it again, or start one with `slipstream worker`"
+        )
+        raise GatewayError(ErrorCode.NO_WORKER, message, retry_after=10)
+
+    async def _at_the_limit(self, run_id: str, *, timed_out: bool) -> Run:
+        if timed_out and self._trigger.deployment.on_timeout is OnTimeout.STOP:
+            seconds = self._trigger.timeout
+            error = RunError("timeout", f"the run had not ended after {seconds:g} s", None)
+            await self._runs.store.fail_unfinished(run_id, error)
+        return await self._runs.store.get(run_id)
+
+    def _answered(self, run: Run, preferences: Preferences, *, replayed: bool) -> Result:
+        trigger = self._trigger
+        headers: Headers = [(b"content-type", b"application/json")]
+        if preferences.applied:
+            headers += [(b"preference-applied", preferences.applied), (b"vary", b"Prefer")]
+        if not run.status.terminal:
+            location = f"/node/flow-runs/{run.id}/".encode()
+            headers += [(b"location", location), (b"retry-after", b"1")]
+            return Result(202, accepted_body(run, trigger.response_format), headers=headers)
+        if replayed:
+            headers.append((b"idempotent-replayed", b"true"))
+        if run.status is not RunStatus.COMPLETED:
+            raise run_failure(run)
+        body = finished_body(
+            run,
+            trigger.response_format,
+            include_node_outputs=trigger.deployment.include_node_outputs,
+        )
+        return Result(200, body, headers=headers)
+
+
+def _accepted(program: Program, trigger: Trigger) -> bytes:
+    """Return `input_data` as JSON, as far as the flow takes it."""
+    input_data = parse_body(trigger.body, trigger.headers, plain=True)
+    return orjson.dumps(program.plan.check_input(input_data))
+
+
+def _patience(trigger: Trigger, preferences: Preferences) -> float | None:
+    """Return the seconds that the caller waits for the end; None: until its time is over."""
+    wait = preferences.wait
+    if trigger.deployment.execution_mode is ExecutionMode.ASYNC:
+        return min(wait or 0.0, _MOST_WAIT_SECONDS)
+    if wait is None:
+        return 0.0 if preferences.respond_async else None
+    return wait
+
+
+def _check_strictness(run: Run, preferences: Preferences) -> None:
+    if preferences.strict and not run.status.terminal:
+        message = (
+            f"a call with this Idempotency-Key is being answered already, as run {run.id}: "
+            "leave out `handling=strict` to wait for it"
+        )
+        raise GatewayError(ErrorCode.CONFLICT, message, details={"flow_run_id": run.id})
