@@ -13,6 +13,7 @@ from protos.errors import ErrorCode
 HTTP_STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.INVALID_JSON: 400,
     ErrorCode.INVALID_REQUEST: 400,
+    ErrorCode.IDEMPOTENCY_KEY_REQUIRED: 400,
     ErrorCode.INVALID_INPUT: 422,
     ErrorCode.INVALID_TENSOR: 422,
     ErrorCode.VALIDATION_FAILED: 422,
@@ -37,6 +38,7 @@ HTTP_STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.GATEWAY_STARTING: 503,
     ErrorCode.SHUTTING_DOWN: 503,
     ErrorCode.DATABASE_UNAVAILABLE: 503,
+    ErrorCode.NO_WORKER: 503,
     ErrorCode.INFERENCE_SERVER_BOOTING: 503,
     ErrorCode.INFERENCE_SERVER_FAILED: 503,
     ErrorCode.INFERENCE_SERVER_UNAVAILABLE: 503,
