@@ -23,15 +23,12 @@ _LOOK_SECONDS = 0.02
 _PASSING = frozenset({ErrorCode.INFERENCE_SERVER_BOOTING, ErrorCode.INFERENCE_SERVER_UNAVAILABLE})
 """What is over in a moment: the server boots, or the connection to it is being made anew."""
 
-Named = tuple[str, str]
-"""A model and its version as a node names them: `latest`, a number or a label."""
-
 
 class Models:
-    """The model versions that a deployment's version has pinned."""
+    """The model versions that a deployment's version has pinned, by the nodes that ask them."""
 
-    def __init__(self, pins: Mapping[Named, Pin]) -> None:
-        self._calls = {named: ModelCall(whole_plan(pin)) for named, pin in pins.items()}
+    def __init__(self, pins: Mapping[str, Pin]) -> None:
+        self._calls = {node_id: ModelCall(whole_plan(pin)) for node_id, pin in pins.items()}
 
     @property
     def versions(self) -> Iterable[tuple[str, int]]:
@@ -52,7 +49,7 @@ class ReachedModels:
     """The engine's InferencePort. A model has no side effects: what got lost is asked again."""
 
     def __init__(
-        self, calls: Mapping[Named, ModelCall], servers: Servers, patience: float
+        self, calls: Mapping[str, ModelCall], servers: Servers, patience: float
     ) -> None:
         self._calls = calls
         self._servers = servers
@@ -69,25 +66,25 @@ class ReachedModels:
             GatewayError: INVALID_INPUT or INVALID_TENSOR; NO_ACTIVE_INFERENCE; the inference
                 server's own refusals; DEADLINE_EXCEEDED.
         """
-        model = self._calls[call.model, call.version]
-        _check_names(model.plan, call.inputs)
+        model = self._calls[call.node_id]
+        inputs = _inputs_of(model.plan, call)
         patient_until = min(deadline, monotonic() + self._patience)
         while True:
             try:
-                return await self._ask(model, call, deadline)
+                return await self._ask(model, inputs, deadline)
             except GatewayError as error:
                 if error.code not in _PASSING or monotonic() >= patient_until:
                     raise
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _ask(
-        self, model: ModelCall, call: InferenceCall, deadline: float
+        self, model: ModelCall, inputs: dict[str, Any], deadline: float
     ) -> dict[str, Any]:
         timeout = deadline - monotonic()
         if timeout <= 0:
             message = f"no time was left for {model.plan.model} version {model.plan.version}"
             raise GatewayError(ErrorCode.DEADLINE_EXCEEDED, message)
-        form, raws = model.request(dict(call.inputs), timeout)
+        form, raws = model.request(inputs, timeout)
         predictor: Predictor = self._servers.predictor(model.plan.model, model.plan.version)
         reply: Reply = await predictor.ask(form, raws, timeout)
         outputs: dict[str, Any] = orjson.loads(model.output_data(reply))
@@ -104,10 +101,14 @@ def whole_plan(pin: Pin) -> FastPlan:
     )
 
 
-def _check_names(plan: FastPlan, inputs: Mapping[str, Any]) -> None:
-    known = [source.name for source in plan.inputs]
-    for name in inputs:
+def _inputs_of(plan: FastPlan, call: InferenceCall) -> dict[str, Any]:
+    """Return the inputs to send: all that are given, or those of them that the model knows."""
+    known = {source.name for source in plan.inputs}
+    if not call.exact:
+        return {name: value for name, value in call.inputs.items() if name in known}
+    for name in call.inputs:
         if name not in known:
-            listed = ", ".join(f"'{one}'" for one in known)
+            listed = ", ".join(f"'{one.name}'" for one in plan.inputs)
             message = f"{plan.model} has no input '{name}', it has {listed}"
             raise GatewayError(ErrorCode.INVALID_INPUT, message)
+    return dict(call.inputs)

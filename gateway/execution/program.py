@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.deployments.live import read_pins
 from gateway.errors import GatewayError
-from gateway.execution.models import Models, Named
+from gateway.execution.models import Models
 from gateway.flows.plan import Plan, compile_plan
-from gateway.flows.spec import FlowSpec, parse_flow
-from gateway.models.pins import Pin
+from gateway.flows.spec import parse_flow
 from gateway.storage.cache import Cache
 from gateway.storage.database import Database
 from gateway.storage.tables import DeploymentVersion
@@ -54,12 +52,5 @@ class Programs:
         if row is None:
             message = f"version {key[1]} of deployment '{key[0]}' is no more"
             raise GatewayError(ErrorCode.GONE, message)
-        spec = parse_flow(row.definition)
-        return Program(plan=compile_plan(spec), models=Models(_named(spec, read_pins(row))))
-
-
-def _named(spec: FlowSpec, pins: Mapping[str, Pin]) -> dict[Named, Pin]:
-    return {
-        (inference.model, inference.version): pins[node_id]
-        for node_id, inference in spec.inferences().items()
-    }
+        plan = compile_plan(parse_flow(row.definition))
+        return Program(plan=plan, models=Models(read_pins(row)))

@@ -21,6 +21,6 @@ class Dispatcher:
         Raises:
             GatewayError: what is wrong with the call already; `done` is not called then.
         """
-        if trigger.deployment.execution_mode is ExecutionMode.FAST:
+        if trigger.deployment.mode is ExecutionMode.FAST:
             return self._fast.start(trigger, done)
         return self._runs.start(trigger, done)

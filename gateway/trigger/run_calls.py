@@ -100,7 +100,7 @@ class _RunCall:
         if created.existing:
             _check_strictness(created.run, preferences)
         else:
-            deployment_type = trigger.deployment.deployment_type
+            deployment_type = trigger.deployment.type
             self._runs.launcher.launch(created.run.id, deployment_type, mode)
         run = await self._wait(created, patience)
         return self._answered(run, preferences, replayed=created.existing)
@@ -118,7 +118,7 @@ class _RunCall:
             version=deployment.version,
             flow_id=deployment.flow_id,
             mode=mode,
-            type=deployment.deployment_type,
+            type=deployment.type,
             key_id=trigger.key_id,
             input_data=input_data,
             timeout_seconds=trigger.timeout,
@@ -202,7 +202,7 @@ def _accepted(program: Program, trigger: Trigger) -> bytes:
 def _patience(trigger: Trigger, preferences: Preferences) -> float | None:
     """Return the seconds that the caller waits for the end; None: until its time is over."""
     wait = preferences.wait
-    if trigger.deployment.execution_mode is ExecutionMode.ASYNC:
+    if trigger.deployment.mode is ExecutionMode.ASYNC:
         return min(wait or 0.0, _MOST_WAIT_SECONDS)
     if wait is None:
         return 0.0 if preferences.respond_async else None
