@@ -141,7 +141,7 @@ def _types(before: Any, after: Any) -> _Verdict:
 
 
 def _names(required: Any) -> set[str]:
-    return {str(name) for name in required or ()}
+    return {str(name) for name in required} if isinstance(required, list) else set()
 
 
 def _objects(*values: object) -> bool:

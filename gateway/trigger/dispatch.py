@@ -74,7 +74,7 @@ class Dispatcher:
             GatewayError: NOT_IMPLEMENTED for the modes that need the flow engine; otherwise what
                 is wrong with the body, or why there is no inference server. `done` is not called.
         """
-        mode = trigger.deployment.execution_mode
+        mode = trigger.deployment.mode
         if mode is ExecutionMode.FAST:
             return self._fast(trigger, done)
         message = (

@@ -182,6 +182,6 @@ class _Call:
         meters = (
             self._edge.strangers
             if found is None
-            else metrics.meters(found.id, found.execution_mode)
+            else metrics.meters(found.id, found.mode)
         )
         meters.answered(status, perf_counter() - self._began)
