@@ -72,7 +72,7 @@ class SettingsIn(BaseModel):
     include_node_outputs: bool = _DEFAULTS.include_node_outputs
     """Whether answers carry what each node gave."""
     retry_safe: bool = _DEFAULTS.retry_safe
-    """Whether a run may begin again after its worker was lost: it does no harm to do things twice."""
+    """Whether a run may begin again after its worker was lost: doing things twice does no harm."""
     require_idempotency_key: bool = _DEFAULTS.require_idempotency_key
     """Whether calls without the header Idempotency-Key are refused."""
     record_runs: RecordRuns = _DEFAULTS.record_runs

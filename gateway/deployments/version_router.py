@@ -41,10 +41,8 @@ def build_router(service: VersionService, access: Access) -> APIRouter:
         after: str = DRAFT,
         actor: Identity = Depends(access.manager),
     ) -> DifferenceOut:
-        """Compare two versions: numbers, `live`, or `draft`, which is what a redeploy would push."""
-        return DifferenceOut.of(
-            await service.diff(actor.profile_id, deployment_id, before, after)
-        )
+        """Compare two versions: numbers, `live`, or `draft`: what a redeploy would push."""
+        return DifferenceOut.of(await service.diff(actor.profile_id, deployment_id, before, after))
 
     @router.get("/versions/")
     async def list_versions(

@@ -40,16 +40,16 @@ def redeploy(
     deployment_id: DeploymentId,
     *,
     name: Annotated[str | None, typer.Option(help="What to call the new version.")] = None,
-    message: Annotated[str | None, typer.Option(help="What is new in it.")] = None,
+    description: Annotated[str | None, typer.Option(help="What is new in it.")] = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """Push the flow's present draft to the same URL, as a new version.
 
-    [dim]slipstream deployments redeploy 0b9c… --message "better features"[/]
+    [dim]slipstream deployments redeploy 0b9c… --description "better features"[/]
     """
     with open_session(state, as_json=as_json) as session:
-        note = checked(NoteIn, name=name, description=message).note()
+        note = checked(NoteIn, name=name, description=description).note()
         service = session.services.versions
         deployed = session.run(service.redeploy(session.profile_id, deployment_id, note=note))
         _show_live(session, DeploymentOut.of(deployed))
@@ -77,13 +77,13 @@ def describe(
     number: Number,
     *,
     name: Annotated[str | None, typer.Option(help="What to call the version.")] = None,
-    message: Annotated[str | None, typer.Option(help="What is to know about it.")] = None,
+    description: Annotated[str | None, typer.Option(help="What is to know about it.")] = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """Name or describe a version; what it runs never changes."""
     with open_session(state, as_json=as_json) as session:
-        given = {"name": name, "description": message}
+        given = {"name": name, "description": description}
         note = checked(NoteIn, **{field: text for field, text in given.items() if text is not None})
         work = session.services.versions.describe(
             session.profile_id, deployment_id, number, **note.change()

@@ -24,16 +24,10 @@ from slipstream.terminal import Terminal, table
 
 commands = typer.Typer(no_args_is_help=True)
 
-Mode = Annotated[ExecutionMode | None, typer.Option(help="How it answers.  [default: sync]")]
-Type = Annotated[
-    DeploymentType | None, typer.Option("--type", help="Where the flow runs.  [default: api]")
-]
-Timeout = Annotated[
-    int | None, typer.Option(help="Seconds that a run may take.  [default: 3600]")
-]
-Format = Annotated[
-    ResponseFormat | None, typer.Option(help="Form of the answers.  [default: flat]")
-]
+Mode = Annotated[ExecutionMode | None, typer.Option(help="How it answers.")]
+Type = Annotated[DeploymentType | None, typer.Option("--type", help="Where the flow runs.")]
+Timeout = Annotated[int | None, typer.Option(help="Seconds that a run may take.")]
+Format = Annotated[ResponseFormat | None, typer.Option(help="Form of the answers.")]
 
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
@@ -58,6 +52,8 @@ def create(
     as_json: options.Json = False,
 ) -> None:
     """Deploy a flow. Where no key covers it yet, one is made and printed, for the only time.
+
+    Without options: mode sync, type api, at most 3600 seconds a run, flat answers.
 
     [dim]slipstream deployments create --flow 0b9c… --mode fast[/]
     [dim]slipstream deployments create --flow 0b9c… --preset background[/]
