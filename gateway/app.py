@@ -19,6 +19,7 @@ from swagger_ui_bundle import swagger_ui_path
 from gateway.auth.router import build_router as api_keys
 from gateway.container import Container
 from gateway.deployments.router import build_router as deployments
+from gateway.deployments.version_router import build_router as deployment_versions
 from gateway.errors import GatewayError
 from gateway.fleet.exposition import scrape_targets
 from gateway.fleet.router import build_router as inference_servers
@@ -72,6 +73,7 @@ def build_fastapi(container: Container) -> FastAPI:
         trigger(),
         flows(services.flows, access),
         deployments(services.deployments, access),
+        deployment_versions(services.versions, access),
         inference_servers(services.fleet, access),
         models(services.models, access),
         api_keys(services.keys, access),

@@ -44,6 +44,8 @@ class ErrorCode(StrEnum):
     """It existed and was deleted."""
     CONFLICT = "conflict"
     """The request contradicts the present state; the message says which."""
+    DEPLOYMENT_PAUSED = "deployment_paused"
+    """The deployment takes no calls until it is resumed."""
     NO_ACTIVE_INFERENCE = "no_active_inference"
     """No inference server is wanted for the model: retrying will not help, starting one will."""
     PAYLOAD_TOO_LARGE = "payload_too_large"

@@ -27,6 +27,7 @@ HTTP_STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.GONE: 410,
     ErrorCode.CONFLICT: 409,
+    ErrorCode.DEPLOYMENT_PAUSED: 409,
     ErrorCode.NO_ACTIVE_INFERENCE: 409,
     ErrorCode.PAYLOAD_TOO_LARGE: 413,
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
