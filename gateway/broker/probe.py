@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from gateway.broker.broker import Broker
 from gateway.broker.celery_app import build_app
@@ -15,11 +16,14 @@ def depths(broker: Broker, queues: Sequence[Queue]) -> dict[Queue, int]:
     with app.connection_for_read(heartbeat=0) as connection:
         connection.ensure_connection(max_retries=1, interval_start=0)
         channel = connection.default_channel
-        known = {queue.name: queue for queue in app.conf.task_queues}
-        return {
-            queue: known[queue.name_in(broker.prefix)](channel).queue_declare().message_count
-            for queue in queues
-        }
+        return {queue: _depth(channel, queue.name_in(broker.prefix)) for queue in queues}
+
+
+def _depth(channel: Any, name: str) -> int:  # Any: each transport has a channel of its own
+    declared = channel.queue_declare(
+        queue=name, durable=True, exclusive=False, auto_delete=False, nowait=False
+    )
+    return int(declared.message_count)
 
 
 def trouble(broker: Broker) -> str | None:

@@ -133,9 +133,7 @@ class Publisher:
                 self._waiting.popleft()
                 sent.append(run_id)
         finally:
-            if not self._waiting:
-                self._news.clear()
-            else:
+            if self._waiting:
                 self._news.set()  # after a failure, the next connection goes on with them
             self._report(sent)
 

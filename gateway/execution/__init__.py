@@ -1,0 +1,1 @@
+"""Stands in for the execution of runs until that is there."""
