@@ -78,6 +78,10 @@ class ErrorCode(StrEnum):
     """The connection to the inference server is lost; it is being restarted."""
     DEADLINE_EXCEEDED = "deadline_exceeded"
     """The call took longer than it may."""
+    BLOCKED_TARGET = "blocked_target"
+    """A URL points to where calls are not allowed to go."""
+    UPSTREAM_UNREACHABLE = "upstream_unreachable"
+    """What a URL points to does not answer, or not in a form or size that can be taken."""
 
     @classmethod
     def known(cls, name: str | None) -> ErrorCode | None:

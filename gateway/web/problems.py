@@ -44,6 +44,8 @@ HTTP_STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.INFERENCE_SERVER_FAILED: 503,
     ErrorCode.INFERENCE_SERVER_UNAVAILABLE: 503,
     ErrorCode.DEADLINE_EXCEEDED: 504,
+    ErrorCode.BLOCKED_TARGET: 422,
+    ErrorCode.UPSTREAM_UNREACHABLE: 502,
 }
 
 V2_STATUS: Mapping[ErrorCode, int] = {
