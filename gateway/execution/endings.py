@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.flows.engine import Outcome
-from gateway.runs.run import Ending, RunError, RunStatus
+from gateway.flows.outcome import Outcome
+from gateway.runs.run import Ending, FailureCode, RunError, RunStatus
 
 _STATUSES = {
     "completed": RunStatus.COMPLETED,
@@ -23,7 +23,7 @@ def ending_of(outcome: Outcome) -> Ending:
         status=_STATUSES[outcome.status],
         output_data=None if output is None else orjson.dumps(output),
         node_outputs=orjson.dumps(outcome.node_outputs),
-        error=None if error is None else RunError(error.code, error.message, error.node_id),
+        error=None if error is None else RunError(code=error.code, message=error.message, node_id=error.node_id),
         duration_seconds=outcome.duration_seconds,
     )
 
@@ -32,8 +32,7 @@ def failed_to_start(error: GatewayError, duration_seconds: float) -> Ending:
     """Return the ending of a run whose flow could not be begun."""
     return Ending(
         status=RunStatus.FAILED,
-        output_data=None,
         node_outputs=b"{}",
-        error=RunError("flow_failed", error.message, None),
+        error=RunError(code=FailureCode.FLOW_FAILED, message=error.message),
         duration_seconds=duration_seconds,
     )

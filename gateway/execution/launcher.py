@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 
+from gateway.broker.bell import Bell
+from gateway.broker.broker import Broker
 from gateway.broker.publisher import Publisher
-from gateway.broker.queues import queue_of
+from gateway.broker.queues import Queue
 from gateway.deployments.modes import DeploymentType, ExecutionMode
 from gateway.execution.pool import Pool
 
@@ -13,20 +15,24 @@ from gateway.execution.pool import Pool
 class Launcher:
     """Never blocks and never fails: a run that is not taken is found by the sweep."""
 
-    def __init__(self, pool: Pool, publisher: Publisher) -> None:
+    def __init__(self, pool: Pool, broker: Broker, *, bell: Bell) -> None:
+        self.publisher = Publisher(broker, self._published, bell=bell)
         self._pool = pool
-        self._publisher = publisher
-        self._sent: deque[str] = deque()
-        publisher.on_published = self._sent.append  # called in its thread; deques bear that
+        self._handed_over: list[str] = []
 
     def launch(self, run_id: str, deployment_type: DeploymentType, mode: ExecutionMode) -> None:
         """Have a queued run executed soon."""
         if deployment_type is DeploymentType.SERVER:
             self._pool.submit(run_id, mode)
-            self._sent.append(run_id)
+            self._handed_over.append(run_id)
         else:
-            self._publisher.publish(run_id, queue_of(mode))
+            queue = Queue.SYNC if mode is ExecutionMode.SYNC else Queue.ASYNC
+            self.publisher.publish(run_id, queue)
 
-    def sent(self) -> list[str]:
+    def handed_over(self) -> list[str]:
         """Return the runs that have been handed over since the last call."""
-        return [self._sent.popleft() for _ in range(len(self._sent))]
+        ids, self._handed_over = self._handed_over, []
+        return ids
+
+    def _published(self, run_ids: Sequence[str]) -> None:
+        self._handed_over.extend(run_ids)

@@ -57,7 +57,7 @@ class Sweep:
             await asyncio.sleep(_TICK_SECONDS)
 
     async def _note(self) -> None:
-        sent = self._launcher.sent()
+        sent = self._launcher.handed_over()
         if sent:
             await self._store.mark_published(sent)
 

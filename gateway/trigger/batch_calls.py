@@ -14,7 +14,7 @@ from gateway.trigger.body import parse_batch
 from gateway.trigger.call import Done, Pending, Result, Trigger
 from gateway.trigger.dispatch import Dispatcher
 from gateway.trigger.idempotency import HEADER
-from gateway.ids import new_id
+from gateway.ids import new_run_id
 from gateway.web.faults import as_gateway_error
 
 _AT_ONCE = 64
@@ -89,7 +89,7 @@ class _Batch:
             headers[HEADER] = b"%b/%d" % (key.strip().strip(b'"'), index)
         return replace(
             self._trigger,
-            run_id=new_id(),
+            run_id=new_run_id(),
             headers=headers,
             body=orjson.dumps({"input_data": self._items[index]}),
             response_format=ResponseFormat.FLAT,

@@ -10,7 +10,7 @@ from gateway.auth.headers import presented_key
 from gateway.auth.identity import check_covers
 from gateway.deployments.directory import Directory
 from gateway.deployments.live import LiveDeployment
-from gateway.ids import new_id
+from gateway.ids import new_run_id
 from gateway.metrics import GatewayMetrics
 from gateway.trigger.address import PREFIX, Address
 from gateway.trigger.answers import server_timing
@@ -85,7 +85,7 @@ class _Call:
         self._began = perf_counter()
         self._edge = edge
         self._exchange = exchange
-        self._run_id = new_id()
+        self._run_id = new_run_id()
         self._request_id = request_id_of(exchange.headers, self._run_id)
         self._deployment: LiveDeployment | None = None
         self._key_id = ""

@@ -15,7 +15,7 @@ from gateway.deployments.live import LiveDeployment
 from gateway.deployments.modes import RecordRuns
 from gateway.errors import GatewayError
 from gateway.metrics import GatewayMetrics
-from gateway.runs.run import FinishedRun, RunError, RunStatus
+from gateway.runs.run import Ending, FinishedRun, NewRun, RunError, RunStatus
 from gateway.runs.store import RunStore
 from gateway.trigger.call import Trigger
 from telemetry.logs import logger
@@ -97,7 +97,7 @@ class Recorder:
 
 def _finished(entry: _Entry) -> FinishedRun:
     deployment, run_id, key_id, began, ended, error = entry
-    return FinishedRun(
+    new = NewRun(
         id=run_id,
         profile_id=deployment.profile_id,
         deployment_id=deployment.id,
@@ -106,8 +106,12 @@ def _finished(entry: _Entry) -> FinishedRun:
         mode=deployment.mode,
         type=deployment.type,
         key_id=key_id,
-        status=RunStatus.FAILED if error else RunStatus.COMPLETED,
-        error=RunError(error.code, error.message, None) if error else None,
-        created_at=datetime.fromtimestamp(began, UTC),
-        finished_at=datetime.fromtimestamp(ended, UTC),
+        input_data=None,
+        timeout_seconds=deployment.timeout_seconds,
     )
+    ending = Ending(
+        status=RunStatus.FAILED if error else RunStatus.COMPLETED,
+        error=RunError(code=error.code, message=error.message) if error else None,
+        duration_seconds=ended - began,
+    )
+    return FinishedRun(new=new, ending=ending, started_at=datetime.fromtimestamp(began, UTC))

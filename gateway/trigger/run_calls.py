@@ -14,8 +14,16 @@ from gateway.execution.launcher import Launcher
 from gateway.execution.program import Program, Programs
 from gateway.runs.bodies import accepted_body, finished_body
 from gateway.runs.failures import run_failure
-from gateway.runs.run import Idempotency, NewRun, Run, RunError, RunStatus
-from gateway.runs.store import Created, RunStore
+from gateway.runs.run import (
+    Created,
+    FailureCode,
+    Idempotency,
+    NewRun,
+    Run,
+    RunError,
+    RunStatus,
+)
+from gateway.runs.store import RunStore
 from gateway.runs.waiter import Waiter
 from gateway.trigger.body import parse_body
 from gateway.trigger.call import Done, Pending, Result, Trigger
@@ -131,7 +139,7 @@ class _RunCall:
     async def _wait(self, created: Created, patience: float | None) -> Run:
         """Return the run when it has ended, or as it is when patience or time have."""
         run, trigger = created.run, self._trigger
-        if run.status.terminal or patience == 0:
+        if run.ended or patience == 0:
             return run
         left = trigger.timeout - (perf_counter() - trigger.began)
         limit = left + _GRACE_SECONDS if patience is None else min(patience, left)
@@ -168,7 +176,9 @@ class _RunCall:
     async def _at_the_limit(self, run_id: str, *, timed_out: bool) -> Run:
         if timed_out and self._trigger.deployment.on_timeout is OnTimeout.STOP:
             seconds = self._trigger.timeout
-            error = RunError("timeout", f"the run had not ended after {seconds:g} s", None)
+            error = RunError(
+                code=FailureCode.TIMEOUT, message=f"the run had not ended after {seconds:g} s"
+            )
             await self._runs.store.fail_unfinished(run_id, error)
         return await self._runs.store.get(run_id)
 
@@ -177,7 +187,7 @@ class _RunCall:
         headers: Headers = [(b"content-type", b"application/json")]
         if preferences.applied:
             headers += [(b"preference-applied", preferences.applied), (b"vary", b"Prefer")]
-        if not run.status.terminal:
+        if not run.ended:
             location = f"/node/flow-runs/{run.id}/".encode()
             headers += [(b"location", location), (b"retry-after", b"1")]
             return Result(202, accepted_body(run, trigger.response_format), headers=headers)
@@ -210,7 +220,7 @@ def _patience(trigger: Trigger, preferences: Preferences) -> float | None:
 
 
 def _check_strictness(run: Run, preferences: Preferences) -> None:
-    if preferences.strict and not run.status.terminal:
+    if preferences.strict and not run.ended:
         message = (
             f"a call with this Idempotency-Key is being answered already, as run {run.id}: "
             "leave out `handling=strict` to wait for it"
