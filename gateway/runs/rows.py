@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -78,8 +77,8 @@ def full_run_of(row: Any) -> Run:
     return run_of(row, output_data=row.output, node_outputs=row.node_outputs)
 
 
-def claim_of(row: Any) -> Claim:
-    """Return the claim that a row just claimed, with its input, stands for."""
+def claim_of(row: Any, input_data: bytes | None) -> Claim:
+    """Return the claim that a row just claimed stands for."""
     return Claim(
         run_id=row.id,
         attempt=row.attempt,
@@ -89,7 +88,7 @@ def claim_of(row: Any) -> Claim:
         flow_id=row.flow_id,
         mode=ExecutionMode(row.mode),
         type=DeploymentType(row.type),
-        input_data=row.input or b"{}",
+        input_data=input_data or b"{}",
         timeout_seconds=row.timeout_seconds,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -238,6 +237,6 @@ def claim_at_birth(new: NewRun, *, now: datetime) -> Claim:
     )
 
 
-def payload_of(new: NewRun) -> Mapping[str, Any]:
+def payload_of(new: NewRun) -> Values:
     """Return the columns of the payload of a run that begins."""
     return {"run_id": new.id, "input": new.input_data}

@@ -1,4 +1,4 @@
-"""The statements of the sweep: hand over again, reap, give up, prune. See RunStore.
+"""The statements of the sweep: hand over again, reap, give up, prune. See `sweeps.py`.
 
 Each takes a bounded number of rows, and passes over those that another sweep has at the moment.
 """
@@ -55,7 +55,13 @@ def _picked(*conditions: sa.ColumnElement[bool]) -> sa.Select[tuple[str]]:
 REQUEUE = (
     sa.update(RUNS)
     .where(RUNS.c.id.in_(_picked(_RUNNING, _LATE, _MAY_BEGIN_AGAIN)), _RUNNING, _LATE)
-    .values(status=literal(RunStatus.QUEUED), due_at=after(), started_at=sa.null(), **_RELEASED)
+    .values(
+        status=literal(RunStatus.QUEUED),
+        due_at=after(),
+        queue_until=sa.null(),  # it had begun in time
+        started_at=sa.null(),
+        **_RELEASED,
+    )
     .returning(RUNS.c.id, RUNS.c.type, RUNS.c.mode)
 )
 
@@ -99,8 +105,8 @@ EXPIRE = (
 )
 
 COUNTS = sa.union_all(
-    sa.select(literal(RunStatus.QUEUED), sa.func.count()).where(_QUEUED),
-    sa.select(literal(RunStatus.RUNNING), sa.func.count()).where(_RUNNING),
+    sa.select(literal(RunStatus.QUEUED), sa.func.count()).select_from(RUNS).where(_QUEUED),
+    sa.select(literal(RunStatus.RUNNING), sa.func.count()).select_from(RUNS).where(_RUNNING),
 )
 """Runs that have not ended, by state: two counts in partial indexes."""
 
