@@ -72,4 +72,4 @@ def _unquoted(text: str) -> str:
 def _seconds(text: str | None) -> int | None:
     if text is None or not text.isascii() or not text.isdigit():
         return None
-    return int(text[:_MOST_DIGITS]) if len(text) > _MOST_DIGITS else int(text)
+    return int(text[:_MOST_DIGITS])
