@@ -58,7 +58,7 @@ class Executor:
         self._programs = programs
         self._servers = servers
         self._http = http
-        self._owner = owner
+        self.owner = owner
         self._max_output_bytes = max_output_bytes
         self._held: dict[str, _Held] = {}
         self._heart: asyncio.Task[None] | None = None
@@ -87,20 +87,25 @@ class Executor:
         sweep finds it again.
         """
         try:
-            claim = await self._store.claim(run_id, self._owner)
+            claim = await self._store.claim(run_id, self.owner)
         except (SQLAlchemyError, OSError) as error:
             log.warning("run_not_claimed", run_id=run_id, reason=str(error).partition("\n")[0])
             return
-        if claim is None:
-            return
-        held = self._held[run_id] = _Held(claim.attempt)
-        try:
-            ending = await self._execute(claim, held)
-            await self._persistently(lambda: self._store.finish(run_id, claim.attempt, ending))
-        finally:
-            del self._held[run_id]
+        if claim is not None:
+            await self.execute(claim)
 
-    async def _execute(self, claim: Claim, held: _Held) -> Ending:
+    async def execute(self, claim: Claim) -> None:
+        """Execute a run that this process holds to its end; raises as little as `run`."""
+        held = self._held[claim.run_id] = _Held(claim.attempt)
+        try:
+            ending = await self._ending(claim, held)
+            await self._persistently(
+                lambda: self._store.finish(claim.run_id, claim.attempt, ending)
+            )
+        finally:
+            del self._held[claim.run_id]
+
+    async def _ending(self, claim: Claim, held: _Held) -> Ending:
         began = monotonic()
         try:
             program = await self._programs.find(claim.deployment_id, claim.version)

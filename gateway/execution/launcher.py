@@ -10,6 +10,7 @@ from gateway.broker.publisher import Publisher
 from gateway.broker.queues import Queue
 from gateway.deployments.modes import DeploymentType, ExecutionMode
 from gateway.execution.pool import Pool
+from gateway.runs.run import Created
 
 
 class Launcher:
@@ -19,6 +20,23 @@ class Launcher:
         self.publisher = Publisher(broker, self._published, bell=bell)
         self._pool = pool
         self._handed_over: list[str] = []
+
+    def owner_at_birth(self, deployment_type: DeploymentType, mode: ExecutionMode) -> str | None:
+        """Return who shall hold a run that is about to be created; None: it is queued first.
+
+        Where there is room in this process, that saves the claim.
+        """
+        if deployment_type is DeploymentType.SERVER and self._pool.has_room(mode):
+            return self._pool.owner
+        return None
+
+    def launch_created(self, created: Created) -> None:
+        """Have a run executed that was created just now."""
+        run = created.run
+        if created.claim is not None:
+            self._pool.begin(created.claim)
+        else:
+            self.launch(run.id, run.type, run.mode)
 
     def launch(self, run_id: str, deployment_type: DeploymentType, mode: ExecutionMode) -> None:
         """Have a queued run executed soon."""

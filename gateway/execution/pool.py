@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine
+from typing import Any
 
 from gateway.deployments.modes import ExecutionMode
 from gateway.execution.executor import Executor
+from gateway.runs.run import Claim
 
 _MOST_WAITING = 10_000
 """Runs in line; what is more stays with its row, and the sweep brings it again."""
@@ -19,9 +22,18 @@ class Pool:
         self._lanes = {
             mode: _Lane(executor, size) for mode in (ExecutionMode.SYNC, ExecutionMode.ASYNC)
         }
+        self.owner = executor.owner
+
+    def has_room(self, mode: ExecutionMode) -> bool:
+        """Whether a run of that mode would begin at once."""
+        return self._lanes[mode].has_room
+
+    def begin(self, claim: Claim) -> None:
+        """Execute a run that is this process's already."""
+        self._lanes[claim.mode].begin(claim)
 
     def submit(self, run_id: str, mode: ExecutionMode) -> None:
-        """Have a run executed, at once or when its turn comes."""
+        """Have a queued run executed, at once or when its turn comes."""
         self._lanes[mode].submit(run_id)
 
     @property
@@ -44,6 +56,13 @@ class _Lane:
         self._stopping = False
         self.line: deque[str] = deque()
 
+    @property
+    def has_room(self) -> bool:
+        return not self.line and len(self._tasks) < self._size and not self._stopping
+
+    def begin(self, claim: Claim) -> None:
+        self._start(self._executor.execute(claim))
+
     def submit(self, run_id: str) -> None:
         if len(self.line) < _MOST_WAITING:
             self.line.append(run_id)
@@ -55,13 +74,17 @@ class _Lane:
 
     def _go_on(self) -> None:
         while self.line and len(self._tasks) < self._size and not self._stopping:
-            task = asyncio.create_task(self._executor.run(self.line.popleft()))
-            self._tasks.add(task)
-            task.add_done_callback(self._ended)
+            self._start(self._executor.run(self.line.popleft()))
+
+    # Any: what asyncio's own coroutines send and take
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._go_on()
         if not task.cancelled() and task.exception() is not None:
-            loop = task.get_loop()
-            loop.call_exception_handler({"message": "a run", "exception": task.exception()})
+            about = {"message": "a run broke", "exception": task.exception(), "task": task}
+            task.get_loop().call_exception_handler(about)

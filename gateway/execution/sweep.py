@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from time import monotonic
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.deployments.modes import DeploymentType
 from gateway.execution.launcher import Launcher
 from gateway.runs.store import RunStore
+from gateway.storage.clock import now
+from gateway.storage.database import Database
 from telemetry.logs import logger
 
 _TICK_SECONDS = 0.5
 _PUBLISH_SECONDS = 1.0
 _REAP_SECONDS = 10.0
 _PRUNE_SECONDS = 60.0
-_UNPUBLISHED_SECONDS = 2.0
-"""A row that old should have been handed over."""
-_UNCLAIMED_SECONDS = 30.0
-"""A row that was handed over that long ago is handed over once more: a claim is only had once."""
-_AT_ONCE = 500
+_GRACE_SECONDS = 1.0
+"""For a lease that ended just now."""
 
 log = logger("gateway.execution.sweep")
 
@@ -28,10 +29,13 @@ log = logger("gateway.execution.sweep")
 class Sweep:
     """Runs in every gateway process: each step is one statement that does no harm twice."""
 
-    def __init__(self, store: RunStore, launcher: Launcher, *, retention_days: float) -> None:
+    def __init__(
+        self, db: Database, store: RunStore, launcher: Launcher, *, retention: timedelta
+    ) -> None:
+        self._db = db
         self._store = store
         self._launcher = launcher
-        self._retention_days = retention_days
+        self._retention = retention
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -62,21 +66,31 @@ class Sweep:
             await self._store.mark_published(sent)
 
     async def _publish(self) -> None:
-        waiting = await self._store.unpublished(
-            never_for=_UNPUBLISHED_SECONDS, unclaimed_for=_UNCLAIMED_SECONDS, limit=_AT_ONCE
-        )
-        for run in waiting:
-            self._launcher.launch(run.id, run.type, run.mode)
+        for deployment_type in DeploymentType:
+            for run in await self._store.unpublished(deployment_type):
+                self._launcher.launch(run.run_id, run.type, run.mode)
 
     async def _reap(self) -> None:
-        reaped = await self._store.reap()
+        reaped = await self._store.reap(grace=_GRACE_SECONDS)
         expired = await self._store.expire_queued()
-        if reaped or expired:
-            log.warning("runs_reaped", lost=len(reaped), expired=len(expired))
+        for run in reaped.requeued:
+            self._launcher.launch(run.run_id, run.type, run.mode)
+        if reaped.requeued or reaped.lost or expired:
+            log.warning(
+                "runs_reaped",
+                requeued=len(reaped.requeued),
+                lost=len(reaped.lost),
+                expired=len(expired),
+            )
 
     async def _prune(self) -> None:
-        while await self._store.prune(self._retention_days):
+        before = now() - self._retention
+        pruned = 0
+        while found := await self._store.prune(before):
+            pruned += found
             await asyncio.sleep(_TICK_SECONDS)
+        if pruned:
+            await self._db.give_back_space()
 
 
 class _Duty:

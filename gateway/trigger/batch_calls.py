@@ -9,12 +9,11 @@ from typing import Any
 import orjson
 
 from gateway.deployments.modes import ResponseFormat
-from gateway.errors import GatewayError
+from gateway.ids import new_run_id
+from gateway.runs.idempotency import HEADER
 from gateway.trigger.body import parse_batch
 from gateway.trigger.call import Done, Pending, Result, Trigger
 from gateway.trigger.dispatch import Dispatcher
-from gateway.trigger.idempotency import HEADER
-from gateway.ids import new_run_id
 from gateway.web.faults import as_gateway_error
 
 _AT_ONCE = 64

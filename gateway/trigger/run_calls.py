@@ -12,28 +12,23 @@ from gateway.deployments.modes import ExecutionMode, OnTimeout
 from gateway.errors import GatewayError
 from gateway.execution.launcher import Launcher
 from gateway.execution.program import Program, Programs
-from gateway.runs.bodies import accepted_body, finished_body
-from gateway.runs.failures import run_failure
-from gateway.runs.run import (
-    Created,
-    FailureCode,
-    Idempotency,
-    NewRun,
-    Run,
-    RunError,
-    RunStatus,
-)
+from gateway.runs.bodies import accepted_body, finished_body, location_of
+from gateway.runs.failures import failure_of
+from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
+from gateway.runs.idempotency import read_idempotency
+from gateway.runs.run import Created, Idempotency, NewRun, Run, RunStatus
 from gateway.runs.store import RunStore
 from gateway.runs.waiter import Waiter
 from gateway.trigger.body import parse_body
 from gateway.trigger.call import Done, Pending, Result, Trigger
-from gateway.trigger.idempotency import idempotency_of
-from gateway.web.preferences import Preferences, parse_preferences
+from gateway.web.preferences import HEADER as PREFER
+from gateway.web.preferences import Preferences, read_preferences
 from gateway.web.problems import Headers
 from protos.errors import ErrorCode
 
 _MOST_WAIT_SECONDS = 60.0
 """That an async deployment lets a caller wait who prefers to."""
+_COLD_RETRY_SECONDS = 10.0
 _GRACE_SECONDS = 0.25
 """For the engine's own deadline, which says more than the caller's, to be written."""
 
@@ -95,23 +90,17 @@ class _RunCall:
 
     async def _result(self) -> Result:
         trigger = self._trigger
-        preferences = parse_preferences(trigger.headers)
-        idempotency = idempotency_of(
-            trigger.headers,
-            trigger.deployment.id,
-            trigger.body,
-            required=trigger.deployment.require_idempotency_key,
-        )
+        preferences = read_preferences(trigger.headers.get(PREFER))
+        idempotency = _idempotency(trigger)
         patience = _patience(trigger, preferences)
         mode = ExecutionMode.SYNC if patience is None or patience else ExecutionMode.ASYNC
         created = await self._create(mode, idempotency)
         if created.existing:
             _check_strictness(created.run, preferences)
         else:
-            deployment_type = trigger.deployment.type
-            self._runs.launcher.launch(created.run.id, deployment_type, mode)
+            self._runs.launcher.launch_created(created)
         run = await self._wait(created, patience)
-        return self._answered(run, preferences, replayed=created.existing)
+        return self._answered(run, preferences, patience, replayed=created.existing)
 
     async def _create(self, mode: ExecutionMode, idempotency: Idempotency | None) -> Created:
         trigger, deployment = self._trigger, self._trigger.deployment
@@ -134,7 +123,8 @@ class _RunCall:
             retry_safe=deployment.retry_safe,
             idempotency=idempotency,
         )
-        return await self._runs.store.create(new)
+        owner = self._runs.launcher.owner_at_birth(new.type, mode)
+        return await self._runs.store.create(new, owner=owner)
 
     async def _wait(self, created: Created, patience: float | None) -> Run:
         """Return the run when it has ended, or as it is when patience or time have."""
@@ -153,7 +143,7 @@ class _RunCall:
         ended = await self._until_ended(run.id, limit)
         if ended is not None:
             return ended
-        return await self._at_the_limit(run.id, timed_out=patience is None or patience >= left)
+        return await self._at_the_limit(run.id, late=patience is None or patience >= left)
 
     async def _until_ended(self, run_id: str, seconds: float) -> Run | None:
         if self._abandoned:
@@ -163,44 +153,54 @@ class _RunCall:
 
     async def _give_up_if_cold(self, run_id: str) -> None:
         """Take a run back that nobody has begun with."""
-        deployment = self._trigger.deployment
-        if not await self._runs.store.withdraw(run_id):
-            return
-        seconds = deployment.cold_start_wait_seconds
+        if await self._runs.store.withdraw(run_id):
+            raise self._cold()
+
+    def _cold(self) -> GatewayError:
+        seconds = self._trigger.deployment.cold_start_wait_seconds
         message = (
             f"no worker took the call within {seconds:g} s: all are busy, or none is running. "
             "Nothing was begun: send it again, or start one with `slipstream worker`"
         )
-        raise GatewayError(ErrorCode.NO_WORKER, message, retry_after=10)
+        return GatewayError(ErrorCode.NO_WORKER, message, retry_after=_COLD_RETRY_SECONDS)
 
-    async def _at_the_limit(self, run_id: str, *, timed_out: bool) -> Run:
-        if timed_out and self._trigger.deployment.on_timeout is OnTimeout.STOP:
-            seconds = self._trigger.timeout
-            error = RunError(
-                code=FailureCode.TIMEOUT, message=f"the run had not ended after {seconds:g} s"
-            )
-            await self._runs.store.fail_unfinished(run_id, error)
-        return await self._runs.store.get(run_id)
+    async def _at_the_limit(self, run_id: str, *, late: bool) -> Run:
+        if late and self._trigger.deployment.on_timeout is OnTimeout.STOP:
+            await self._runs.store.time_out(run_id, self._trigger.timeout)
+        run = await self._runs.store.get(run_id)
+        if run is None:  # another call with the same Idempotency-Key had it withdrawn
+            raise self._cold()
+        return run
 
-    def _answered(self, run: Run, preferences: Preferences, *, replayed: bool) -> Result:
+    def _answered(
+        self, run: Run, preferences: Preferences, patience: float | None, *, replayed: bool
+    ) -> Result:
         trigger = self._trigger
-        headers: Headers = [(b"content-type", b"application/json")]
-        if preferences.applied:
-            headers += [(b"preference-applied", preferences.applied), (b"vary", b"Prefer")]
+        headers: Headers = [(b"content-type", b"application/json"), (b"vary", b"Prefer")]
+        applied = preferences.applied(waited=patience or None, responded_async=patience == 0)
+        if applied:
+            headers.append((b"preference-applied", applied.encode()))
         if not run.ended:
-            location = f"/node/flow-runs/{run.id}/".encode()
-            headers += [(b"location", location), (b"retry-after", b"1")]
+            headers += [(b"location", location_of(run.id).encode()), (b"retry-after", b"1")]
             return Result(202, accepted_body(run, trigger.response_format), headers=headers)
         if replayed:
             headers.append((b"idempotent-replayed", b"true"))
         if run.status is not RunStatus.COMPLETED:
-            raise run_failure(run)
+            raise failure_of(run)
         body = finished_body(
             run,
             trigger.response_format,
             include_node_outputs=trigger.deployment.include_node_outputs,
         )
         return Result(200, body, headers=headers)
+
+
+def _idempotency(trigger: Trigger) -> Idempotency | None:
+    given = trigger.headers.get(IDEMPOTENCY_KEY)
+    if given is None and trigger.deployment.require_idempotency_key:
+        message = "Idempotency-Key: this deployment expects one with each call, such as a UUID"
+        raise GatewayError(ErrorCode.IDEMPOTENCY_KEY_REQUIRED, message)
+    return read_idempotency(given, trigger.deployment.id, trigger.body)
 
 
 def _accepted(program: Program, trigger: Trigger) -> bytes:
