@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
@@ -54,7 +53,8 @@ class _Lane:
         self._size = size
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
-        self.line: deque[str] = deque()
+        self.line: dict[str, None] = {}
+        """In order; a run that the sweep brings again stays where it is."""
 
     @property
     def has_room(self) -> bool:
@@ -65,7 +65,7 @@ class _Lane:
 
     def submit(self, run_id: str) -> None:
         if len(self.line) < _MOST_WAITING:
-            self.line.append(run_id)
+            self.line[run_id] = None
             self._go_on()
 
     def stop(self) -> set[asyncio.Task[None]]:
@@ -74,7 +74,9 @@ class _Lane:
 
     def _go_on(self) -> None:
         while self.line and len(self._tasks) < self._size and not self._stopping:
-            self._start(self._executor.run(self.line.popleft()))
+            run_id = next(iter(self.line))
+            del self.line[run_id]
+            self._start(self._executor.run(run_id))
 
     # Any: what asyncio's own coroutines send and take
     def _start(self, work: Coroutine[Any, Any, None]) -> None:

@@ -22,6 +22,8 @@ _REAP_SECONDS = 10.0
 _PRUNE_SECONDS = 60.0
 _GRACE_SECONDS = 1.0
 """For a lease that ended just now."""
+_LONG_GRACE_SECONDS = 10.0
+"""After the database was away, or when we were: who lives has renewed its lease by then."""
 
 log = logger("gateway.execution.sweep")
 
@@ -36,6 +38,7 @@ class Sweep:
         self._store = store
         self._launcher = launcher
         self._retention = retention
+        self._troubled_at = monotonic()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -57,7 +60,8 @@ class Sweep:
         ]
         while True:
             for duty in duties:
-                await duty.when_due()
+                if not await duty.when_due():
+                    self._troubled_at = monotonic()
             await asyncio.sleep(_TICK_SECONDS)
 
     async def _note(self) -> None:
@@ -71,7 +75,8 @@ class Sweep:
                 self._launcher.launch(run.run_id, run.type, run.mode)
 
     async def _reap(self) -> None:
-        reaped = await self._store.reap(grace=_GRACE_SECONDS)
+        calm = monotonic() - self._troubled_at > _LONG_GRACE_SECONDS
+        reaped = await self._store.reap(grace=_GRACE_SECONDS if calm else _LONG_GRACE_SECONDS)
         expired = await self._store.expire_queued()
         for run in reaped.requeued:
             self._launcher.launch(run.run_id, run.type, run.mode)
@@ -101,11 +106,14 @@ class _Duty:
         self._seconds = seconds
         self._due = monotonic()
 
-    async def when_due(self) -> None:
+    async def when_due(self) -> bool:
+        """Do it, if it is due; False where the database did not let it."""
         if monotonic() < self._due:
-            return
+            return True
         self._due = monotonic() + self._seconds
         try:
             await self._step()
         except (SQLAlchemyError, OSError) as error:
             log.warning("sweep_failed", reason=str(error).partition("\n")[0])
+            return False
+        return True

@@ -121,6 +121,20 @@ CANCEL = (
 )
 """A queued run ends; a running one is asked to."""
 
+TIME_OUT = (
+    sa.update(RUNS)
+    .where(_THIS, RUNS.c.finished_at.is_(None))
+    .values(
+        status=literal(RunStatus.FAILED),
+        error_code=literal(FailureCode.TIMEOUT),
+        error_message=sa.bindparam("failed_because"),
+        finished_at=after(),
+        **_NO_LEASE,
+    )
+    .returning(RUNS)
+)
+"""An end from outside: whoever holds the run loses it, and stops."""
+
 CANCELLED_AMONG = sa.select(RUNS.c.id).where(
     among(RUNS.c.id, "run_ids"), _RUNNING, RUNS.c.cancel_requested
 )

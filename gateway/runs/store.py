@@ -182,6 +182,21 @@ class RunStore(Sweeps):
             self.news.changed(run_id)
         return run
 
+    async def time_out(self, run_id: str, seconds: float) -> Run | None:
+        """End a run whose caller has waited for `seconds`; None where it has ended already.
+
+        Who executes it hears at its next beat that the run is lost, and stops.
+        """
+        message = f"the run had not ended after {seconds:g} s"
+        values = {"run_id": run_id, "failed_because": message}
+        async with self._db.write(feeds=False) as session:
+            row = (await session.execute(sql.TIME_OUT, values)).one_or_none()
+        if row is None:
+            return None
+        run = rows.run_of(row)
+        self.news.ended(run)
+        return run
+
     async def withdraw(self, run_id: str) -> bool:
         """Take back a run that nobody has begun, as if it had never been; False: too late."""
         async with self._db.write(feeds=False) as session:
