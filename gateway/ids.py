@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 _BYTES = 16
 _AT_ONCE = 256
 _VARIANT = "89ab"
 _TIME_ORDERED = 7
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Pool:
@@ -60,11 +61,11 @@ def minted_at(run_id: str) -> datetime | None:
     """Return when an id of a run was made, to the millisecond; None where it is none of those."""
     try:
         number = UUID(run_id)
-    except ValueError:
+        if number.version != _TIME_ORDERED:
+            return None
+        return _EPOCH + timedelta(milliseconds=number.int >> 80)
+    except (ValueError, OverflowError):
         return None
-    if number.version != _TIME_ORDERED:
-        return None
-    return datetime.fromtimestamp((number.int >> 80) / 1000, UTC)
 
 
 def _time_digits(milliseconds: int) -> str:

@@ -104,6 +104,7 @@ def _status(run: Run) -> bytes:
 
 
 def _event(name: str, data: bytes, event_id: str | None = None) -> bytes:
-    """Return one event; `data` is JSON, in which no line ends."""
+    """Return one event; `data` is JSON, where the end of a line is but a blank."""
     numbered = b"" if event_id is None else b"id: %b\n" % event_id.encode()
-    return b"%bevent: %b\ndata: %b\n\n" % (numbered, name.encode(), data)
+    line = data.replace(b"\r", b" ").replace(b"\n", b" ")
+    return b"%bevent: %b\ndata: %b\n\n" % (numbered, name.encode(), line)

@@ -34,6 +34,8 @@ _BUSY_SECONDS = 10
 """How long a SQLite connection waits for another process's write."""
 _CONNECT_SECONDS = 10
 _BEGIN = "sqlite_begin"
+_INCREMENTAL = 2
+"""SQLite's number for `auto_vacuum=INCREMENTAL`."""
 
 
 def parse_url(text: str) -> URL:
@@ -137,14 +139,15 @@ class Database:
         kept = {name: value for name, value in options.items() if name not in ours}
         return {**kept, "timeout": _CONNECT_SECONDS}
 
-    async def give_back_space(self, pages: int = 1000) -> None:
-        """Shorten SQLite's file by up to `pages` that deleted rows have left empty.
+    async def give_back_space(self, pages: int = 1000) -> int:
+        """Shorten SQLite's file by up to `pages` that are empty; return how many are so still.
 
         PostgreSQL's autovacuum does its own. A file made before there was `auto_vacuum` keeps its
         size, and fills the empty pages again.
         """
-        if self._file is not None:
-            await asyncio.to_thread(_shorten, self._file, pages)
+        if self._file is None:
+            return 0
+        return await asyncio.to_thread(_shorten, self._file, pages)
 
     def footprint(self) -> Footprint | None:
         """Return what changes with nearly every write of any process; None where nothing tells."""
@@ -174,9 +177,14 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
 
-def _shorten(file: Path, pages: int) -> None:
+def _shorten(file: Path, pages: int) -> int:
     with closing(sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
+        (vacuum,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+        if vacuum != _INCREMENTAL:
+            return 0
         # A script, for it is run to its end: a plain statement would free one page, and stop.
         connection.executescript(f"PRAGMA incremental_vacuum({int(pages)})")
         # The file itself is cut at the next checkpoint; this one waits for nobody.
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        (empty,) = connection.execute("PRAGMA freelist_count").fetchone()
+        return int(empty)
