@@ -55,6 +55,7 @@ def main(arguments: Sequence[str], build: BuildWith) -> int:
         report=report,
         beacon=BeaconFile(settings.run),
         lifeline_fd=given.lifeline_fd,
+        inherited=[fd for fd in (given.lifeline_fd, given.status_fd) if fd is not None],
         grace_seconds=settings.drain_seconds,
         idle_seconds=given.idle_seconds,
     )
