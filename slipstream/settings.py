@@ -129,6 +129,11 @@ def process_environment(options: Options) -> dict[str, str]:
     }
 
 
+def worker_environment(state: Path | None) -> dict[str, str]:
+    """Return our environment, with a state folder in it where one is given."""
+    return {**os.environ, **({"SLIPSTREAM_STATE": str(state.absolute())} if state else {})}
+
+
 def log_level() -> str:
     """Return the level of the log lines below `up`, unless it is set.
 
