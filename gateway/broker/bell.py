@@ -30,6 +30,11 @@ class Bell:
         with suppress(OSError):  # nobody runs on that folder
             self._file.touch()
 
+    def silent_for(self) -> float:
+        """Return the seconds since the last ring; for ever where there was none."""
+        rung = self.rung()
+        return (time.time_ns() - rung) / 1e9 if rung else float("inf")
+
     def rung(self) -> int:
         """Return what rises with each ring; 0 where there was none."""
         try:

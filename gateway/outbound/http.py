@@ -6,13 +6,13 @@ import asyncio
 import ssl
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import httpcore
 
 from gateway.errors import GatewayError
-from gateway.flows.ports import HttpCall, HttpReply
 from gateway.outbound.addresses import Network
 from gateway.outbound.dialer import Dialer, Resolver
 from gateway.outbound.targets import Target, read_target
@@ -32,8 +32,30 @@ _KEPT_SECONDS = 15.0
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": 15}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    max_bytes: int
+    """The most that the reply's body may have, decompressed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    """By name in lower case; several of one name are joined by a comma."""
+    body: bytes
+
+
 class GuardedHttp:
-    """An HttpPort. Follows no redirect, and knows no proxy and no environment variable."""
+    """Follows no redirect, and knows no proxy and no environment variable."""
 
     def __init__(
         self,
@@ -65,8 +87,15 @@ class GuardedHttp:
         """
         await self._dialer.check(read_target(url, allow_http=self._allow_http))
 
-    async def send(self, call: HttpCall, deadline: float) -> HttpReply:
-        """See HttpPort. The whole of it, name, connection and body, ends by the deadline."""
+    async def send(self, call: Call, deadline: float) -> Reply:
+        """Return the reply, whatever its status.
+
+        The whole of it, name, connection and body, ends by `deadline`, the event loop's time.
+
+        Raises:
+            GatewayError: BLOCKED_TARGET, UPSTREAM_UNREACHABLE; INVALID_REQUEST where method or
+                headers are not HTTP's.
+        """
         target = read_target(call.url, allow_http=self._allow_http)
         try:
             async with asyncio.timeout_at(deadline):
@@ -94,7 +123,7 @@ class GuardedHttp:
     ) -> None:
         await self.close()
 
-    async def _send(self, call: HttpCall, target: Target) -> HttpReply:
+    async def _send(self, call: Call, target: Target) -> Reply:
         url = httpcore.URL(
             scheme=target.scheme, host=target.host, port=target.port, target=target.path
         )
@@ -104,7 +133,7 @@ class GuardedHttp:
         ) as response:
             received = _received(response.headers)
             body = await _read(response, received.get("content-encoding", ""), call, target)
-            return HttpReply(status=response.status, headers=received, body=body)
+            return Reply(status=response.status, headers=received, body=body)
 
 
 def _headers(
@@ -131,7 +160,7 @@ def _received(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 async def _read(
-    response: httpcore.Response, encoding: str, call: HttpCall, target: Target
+    response: httpcore.Response, encoding: str, call: Call, target: Target
 ) -> bytes:
     """Return the body, decompressed if it came compressed though we had asked for it plain."""
     inflate = _inflater(encoding.strip().lower(), target)

@@ -20,6 +20,7 @@ from gateway.worker.lanes import Lane, plan
 from telemetry import logs
 
 _UNUSABLE = 3
+_MOST_CHILDREN = 1000
 _NOISY = ("celery", "kombu", "amqp")
 """They tell of each message; what matters of it, we say ourselves."""
 
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str], build: BuildWith) -> int:
         report=report,
         beacon=BeaconFile(settings.run),
         lifeline_fd=given.lifeline_fd,
+        inherited=[fd for fd in (given.lifeline_fd, given.status_fd) if fd is not None],
         grace_seconds=settings.drain_seconds,
         idle_seconds=given.idle_seconds,
     )
@@ -68,14 +70,21 @@ def main(arguments: Sequence[str], build: BuildWith) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m gateway.worker", description=__doc__)
+    parser = argparse.ArgumentParser("slipstream worker", description=__doc__)
     add = parser.add_argument
-    add("--concurrency", type=int, default=2, help="runs at a time; at least one a queue")
+    add("--concurrency", type=_count, default=2, help="runs at a time; at least one a queue")
     add("--queues", type=_queues, default=tuple(Queue), help="sync, async, or both by a comma")
     add("--idle-seconds", type=float, help="report `idle` after so long without a run")
     add("--lifeline-fd", type=int, help="a pipe that ends when the parent dies")
     add("--status-fd", type=int, help="a pipe for status lines")
     return parser
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= _MOST_CHILDREN):
+        message = f"expected a whole number from 1 to {_MOST_CHILDREN}, got '{text}'"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
 
 
 def _queues(text: str) -> tuple[Queue, ...]:

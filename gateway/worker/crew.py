@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 from gateway.worker.lanes import Lane
@@ -27,6 +27,7 @@ class Crew:
         pid: 0 while there is no process.
         ready: whether it takes messages.
         busy: how many runs it has.
+        status_fd: the pipe on which it reports; None while there is none.
         start_at: when the next process may be started, on the monotonic clock.
     """
 
@@ -36,7 +37,7 @@ class Crew:
         self.ready = False
         self.busy = 0
         self.start_at = 0.0
-        self._status_fd: int | None = None
+        self.status_fd: int | None = None
         self._unfinished = b""
         self._total = 0
         self._moved = False
@@ -46,7 +47,7 @@ class Crew:
 
     def begin(self, pid: int, status_fd: int) -> None:
         """Take note of a process, and of the pipe on which it reports."""
-        self.pid, self._status_fd = pid, status_fd
+        self.pid, self.status_fd = pid, status_fd
         self._unfinished, self._total = b"", 0
         self._began_at = time.monotonic()
 
@@ -57,14 +58,12 @@ class Crew:
         self.start_at = now + min(_LAST_DELAY, _FIRST_DELAY * 2.0 ** min(self._ends - 1, 30))
         self.pid, self.ready, self.busy = 0, False, 0
 
-    def read(self, at_end: Callable[[int], object]) -> Iterator[str]:
-        """Take in what it has reported, and yield the events; call `at_end` with a closed pipe."""
-        assert self._status_fd is not None
+    def read(self) -> Iterator[str]:
+        """Take in what it has reported so far, and yield the events."""
+        assert self.status_fd is not None
         with suppress(BlockingIOError):
-            while data := os.read(self._status_fd, 65536):
+            while data := os.read(self.status_fd, 65536):
                 self._unfinished += data
-            at_end(self._status_fd)
-            self.close()
         *lines, self._unfinished = self._unfinished.split(b"\n")
         for line in lines:
             with suppress(ValueError, KeyError, TypeError):  # killed in the middle of a line
@@ -100,9 +99,9 @@ class Crew:
 
     def close(self) -> None:
         """Close the pipe."""
-        if self._status_fd is not None:
-            os.close(self._status_fd)
-            self._status_fd = None
+        if self.status_fd is not None:
+            os.close(self.status_fd)
+            self.status_fd = None
 
     def _take(self, line: dict[str, object]) -> str:
         event = str(line["event"])

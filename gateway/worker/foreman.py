@@ -44,12 +44,14 @@ class Foreman:
         report: Report,
         beacon: BeaconFile,
         lifeline_fd: int | None,
+        inherited: Sequence[int],
         grace_seconds: float,
         idle_seconds: float | None,
     ) -> None:
         """Run `live` in each; tell the parent through `report` and the machine by `beacon`.
 
-        Runs may go on for `grace_seconds` after SIGTERM, and are handed back then.
+        `inherited` are descriptors that lanes have no use for. Runs may go on for `grace_seconds`
+        after SIGTERM, and are handed back then.
         """
         self._crews = [Crew(lane) for lane in lanes]
         self._retired: list[Crew] = []
@@ -57,6 +59,7 @@ class Foreman:
         self._report = report
         self._beacon = beacon
         self._lifeline_fd = lifeline_fd
+        self._inherited = inherited
         self._grace_seconds = grace_seconds
         self._idle_seconds = idle_seconds
         self._lifeline = os.pipe()
@@ -65,7 +68,7 @@ class Foreman:
         self._selector = selectors.DefaultSelector()
         self._stop_signals = 0
         self._stopping_at: float | None = None
-        self._hurried = False
+        self._hurry_until: float | None = None
         self._ready = False
         self._active_at = time.monotonic()
 
@@ -155,6 +158,8 @@ class Foreman:
                 end.close()
             os.close(self._lifeline[1])
             os.close(self._hurry[1])
+            for inherited in self._inherited:
+                os.close(inherited)
             ends = Ends(
                 status_fd=status_fd, lifeline_fd=self._lifeline[0], hurry_fd=self._hurry[0]
             )
@@ -166,7 +171,7 @@ class Foreman:
             os._exit(status)
 
     def _hear(self, crew: Crew) -> None:
-        for event in crew.read(self._selector.unregister):
+        for event in crew.read():
             if event == "deaf" and crew in self._crews:
                 self._replace(crew)
 
@@ -187,8 +192,14 @@ class Foreman:
                 how = os.waitstatus_to_exitcode(status)
                 if self._stopping_at is None and crew in self._crews:
                     log.warning("lane_ended", lane=crew.lane.name, pid=pid, status=how)
+                self._forget_pipe(crew)
                 crew.end()
         self._retired = [crew for crew in self._retired if crew.pid]
+
+    def _forget_pipe(self, crew: Crew) -> None:
+        if crew.status_fd is not None:
+            self._selector.unregister(crew.status_fd)
+            crew.close()
 
     def _mind_retired(self) -> None:
         for crew in self._retired:
@@ -204,16 +215,17 @@ class Foreman:
             self._report.say("draining")
             for crew in (*self._crews, *self._retired):
                 crew.signal(signal.SIGTERM)
-        elif self._stop_signals > 1 or now > self._stopping_at + self._grace_seconds:
+        elif self._stop_signals > 1:
+            self._kill_all()
+        elif now > self._stopping_at + self._grace_seconds:
             self._press(now)
 
     def _press(self, now: float) -> None:
-        assert self._stopping_at is not None
-        if not self._hurried:
-            self._hurried = True
-            self._hurry_until = now + (0.0 if self._stop_signals > 1 else _HURRY_SECONDS)
+        """Have the children hand back what they still run; kill those that do not go by that."""
+        if self._hurry_until is None:
+            self._hurry_until = now + _HURRY_SECONDS
             os.close(self._hurry[1])
-        if now >= self._hurry_until:
+        elif now > self._hurry_until:
             self._kill_all()
 
     def _kill_all(self) -> None:

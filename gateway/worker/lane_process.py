@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 import warnings
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 from celery import Celery, signals
+from celery.worker import state
 
 from gateway.broker.broker import Broker
 from gateway.broker.celery_app import build_app
@@ -88,6 +91,7 @@ class LaneProcess:
 
     def _ready(self, **_: Any) -> None:  # Any: what Celery's signals carry
         """Celery takes messages: for the first time, or after the broker was away."""
+        signal.signal(signal.SIGTERM, _finish)  # as Celery does, without its line on stdout
         self._report.say("ready")
         if not self._watched:
             self._watched = True
@@ -113,3 +117,8 @@ class LaneProcess:
 
 def _as_they_are(**_: Any) -> None:  # Any: the same
     """Have Celery leave the log lines as `telemetry.logs` has set them up."""
+
+def _finish(_number: int, _frame: FrameType | None) -> None:
+    """Have Celery take no more, finish what it has, and end."""
+    state.should_stop = 0
+
