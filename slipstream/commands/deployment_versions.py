@@ -51,7 +51,8 @@ def redeploy(
     with open_session(state, as_json=as_json) as session:
         note = checked(NoteIn, name=name, description=description).note()
         service = session.services.versions
-        deployed = session.run(service.redeploy(session.profile_id, deployment_id, note=note))
+        with session.terminal.busy("Taking the draft over"):
+            deployed = session.run(service.redeploy(session.profile_id, deployment_id, note=note))
         _show_live(session, DeploymentOut.of(deployed))
 
 
@@ -105,7 +106,8 @@ def promote(
     """
     with open_session(state, as_json=as_json) as session:
         service = session.services.versions
-        deployed = session.run(service.promote(session.profile_id, deployment_id, number))
+        with session.terminal.busy(f"Taking version {number} over"):
+            deployed = session.run(service.promote(session.profile_id, deployment_id, number))
         _show_live(session, DeploymentOut.of(deployed))
 
 
