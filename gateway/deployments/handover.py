@@ -70,13 +70,13 @@ class Handover:
 
     async def _until_ready(self, server: InferenceServer, deadline: float) -> None:
         title = f"the inference server for '{server.model}' {server.version}"
-        began = server.started_at
         while True:
             seen = await self._fleet.get(server.id)
             if seen.state == State.READY:
                 return
             # One that had failed before says so until its new process has begun.
-            if seen.state == State.FAILED and seen.started_at != began:
+            stale = server.state == State.FAILED and seen.started_at == server.started_at
+            if seen.state == State.FAILED and not stale:
                 message = f"{title} cannot load its model ({seen.reason}): nothing was changed"
                 raise GatewayError(ErrorCode.INFERENCE_SERVER_FAILED, message)
             if time.monotonic() > deadline:

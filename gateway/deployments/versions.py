@@ -10,7 +10,7 @@ from gateway.deployments.deployed import Deployed, look_at_one
 from gateway.deployments.diff import Difference, Side, compare
 from gateway.deployments.handover import Handover
 from gateway.deployments.live import check_callable, go_live
-from gateway.deployments.snapshots import Note, Snapshots, input_schema
+from gateway.deployments.snapshots import Note, Snapshots
 from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
 from gateway.storage.changes import Kind, record_change
@@ -160,13 +160,7 @@ class VersionService:
     async def _undeployable(self, deployment: Deployment, problem: str) -> Side:
         async with self._db.read() as session:
             flow = await find_flow(session, deployment.profile_id, deployment.flow_id)
-        return Side(
-            label=DRAFT,
-            definition=flow.definition,
-            models=None,
-            input_schema=input_schema(flow.definition),
-            problem=problem,
-        )
+        return Side(label=DRAFT, definition=flow.definition, models=None, problem=problem)
 
     async def _find(
         self, profile_id: str, deployment_id: str, number: int | None = None
@@ -180,16 +174,12 @@ class VersionService:
 
 def _side_of(label: str, version: DeploymentVersion, problem: str | None = None) -> Side:
     return Side(
-        label=label,
-        definition=version.definition,
-        models=version.models,
-        input_schema=version.input_schema,
-        problem=problem,
+        label=label, definition=version.definition, models=version.models, problem=problem
     )
 
 
 def _number(side: str, text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) < 10:
+    if store.NUMBER.fullmatch(text):
         return int(text)
     message = f"{side}: expected a version's number, '{LIVE}' or '{DRAFT}', got '{text[:40]}'"
     raise GatewayError(ErrorCode.VALIDATION_FAILED, message)

@@ -25,8 +25,11 @@ Number = Annotated[int, typer.Argument(help="Number of the version.", metavar="V
 
 def add_to(commands: typer.Typer) -> None:
     """Add the commands about versions."""
-    for function in (redeploy, versions, describe, promote, diff):
-        commands.command(function.__name__)(function)
+    commands.command("redeploy")(redeploy)
+    commands.command("versions")(versions)
+    commands.command("describe")(describe)
+    commands.command("promote")(promote)
+    commands.command("diff")(diff)
 
 
 def show_version(session: Session, deployment_id: str, number: int) -> None:
