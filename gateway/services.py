@@ -10,6 +10,7 @@ import sys
 from gateway.auth.keys import KeyHasher
 from gateway.auth.pepper import load_pepper
 from gateway.auth.service import ApiKeyService
+from gateway.deployments.handover import Handover
 from gateway.deployments.service import DeploymentService
 from gateway.deployments.snapshots import Snapshots
 from gateway.deployments.versions import VersionService
@@ -38,4 +39,4 @@ class Services:
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
         snapshots = Snapshots(db, self.models)
         self.deployments = DeploymentService(db, self.keys, snapshots)
-        self.versions = VersionService(db, snapshots, self.fleet.store)
+        self.versions = VersionService(db, snapshots, Handover(self.fleet.store))

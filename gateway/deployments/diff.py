@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.deployments.graph_diff import GraphDiff, diff_graphs, same
+from gateway.deployments.input_schema import accepted_schema
 from gateway.deployments.schema_diff import SchemaChange, diff_schemas
 
 # Any, throughout: JSON, as it is kept in `DeploymentVersion`
@@ -22,7 +23,6 @@ class Side:
     definition: Json
     models: Mapping[str, Json] | None
     """None where the models of a draft are not to be had."""
-    input_schema: Json | None
     problem: str | None = None
     """Why it could not be deployed."""
 
@@ -76,7 +76,9 @@ def compare(before: Side, after: Side) -> Difference:
         after=after.label,
         graph=diff_graphs(before.definition, after.definition),
         models=_models(before.models or {}, after.models or {}) if known else (),
-        input_schema=diff_schemas(before.input_schema, after.input_schema),
+        input_schema=diff_schemas(
+            accepted_schema(before.definition), accepted_schema(after.definition)
+        ),
         problem=after.problem or before.problem,
     )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.deployments.input_schema import input_schema
 from gateway.errors import GatewayError
-from gateway.flows.nodes import NodeType
 from gateway.flows.spec import FlowSpec, parse_flow
 from gateway.flows.store import find_flow
 from gateway.models.service import ModelService
@@ -97,12 +96,3 @@ class Snapshots:
                 raise GatewayError(ErrorCode.INVALID_FLOW, message) from error
             pins[node_id] = pin.to_json()
         return pins
-
-
-def input_schema(definition: Mapping[str, Any]) -> Json | None:
-    """Return the JSON Schema of `input_data`, where the flow has one."""
-    for node in definition["nodes"]:
-        if node["type"] == NodeType.API_INPUT:
-            schema: Json | None = node.get("config", {}).get("schema")
-            return schema
-    return None

@@ -16,7 +16,8 @@ from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.tables import Deployment, DeploymentVersion
 from protos.errors import ErrorCode
 
-_NUMBER = re.compile(r"[0-9]{1,9}")
+NUMBER = re.compile(r"[0-9]{1,9}")
+"""A version in a cursor or a parameter."""
 
 
 async def find_deployment(
@@ -78,7 +79,7 @@ async def version_page(
     """
     statement = select(DeploymentVersion).where(DeploymentVersion.deployment_id == deployment.id)
     if request.cursor is not None:
-        if not _NUMBER.fullmatch(request.cursor):
+        if not NUMBER.fullmatch(request.cursor):
             message = "cursor: expected a next_cursor of this list, got something else"
             raise GatewayError(ErrorCode.INVALID_REQUEST, f"{message}: leave it out")
         statement = statement.where(DeploymentVersion.version < int(request.cursor))

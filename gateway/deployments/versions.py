@@ -8,11 +8,10 @@ from typing import TypedDict, Unpack
 from gateway.deployments import store
 from gateway.deployments.deployed import Deployed, look_at_one
 from gateway.deployments.diff import Difference, Side, compare
+from gateway.deployments.handover import Handover
 from gateway.deployments.live import check_callable, go_live
-from gateway.deployments.modes import ExecutionMode
-from gateway.deployments.snapshots import Note, Snapshots, input_schema
+from gateway.deployments.snapshots import Note, Snapshots
 from gateway.errors import GatewayError
-from gateway.fleet.store import FleetStore
 from gateway.flows.store import find_flow
 from gateway.storage.changes import Kind, record_change
 from gateway.storage.database import Database
@@ -44,10 +43,10 @@ class Version:
 class VersionService:
     """What a deployment has run, runs, and can run again."""
 
-    def __init__(self, db: Database, snapshots: Snapshots, fleet: FleetStore) -> None:
+    def __init__(self, db: Database, snapshots: Snapshots, handover: Handover) -> None:
         self._db = db
         self._snapshots = snapshots
-        self._fleet = fleet
+        self._handover = handover
 
     async def redeploy(
         self,
@@ -59,16 +58,16 @@ class VersionService:
     ) -> Deployed:
         """Make the flow's present draft the live version; URL, keys and settings stay.
 
-        In mode fast the inference server that it asks is let run, as `promote` does, too.
+        In mode fast the inference server that it asks is let run first, as `promote` does, too.
 
         Raises:
-            GatewayError: NOT_FOUND, GONE, or INVALID_FLOW and nothing changes.
+            GatewayError: NOT_FOUND, GONE, INVALID_FLOW; what `Handover` raises; nothing changes.
         """
-        before = await self._row(profile_id, deployment_id)
+        before, live = await self._find(profile_id, deployment_id)
         snapshot = await self._snapshots.take(profile_id, before.flow_id)
         candidate = snapshot.version(before.id, before.live_version + 1, key_id=key_id, note=note)
         check_callable(go_live(before, candidate))
-        await self._serve(before, candidate)
+        await self._handover.prepare(before, live, candidate)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             row.live_version = await store.newest_version(session, row) + 1
@@ -84,12 +83,14 @@ class VersionService:
 
         Raises:
             GatewayError: NOT_FOUND, GONE; INVALID_FLOW where a model of it has left the store, or
-                the mode is fast by now and that version needs the engine.
+                the mode is fast by now and that version needs the engine; what
+                `Handover` raises.
         """
-        before, version = await self._find(profile_id, deployment_id, number)
+        before, live = await self._find(profile_id, deployment_id)
+        _, version = await self._find(profile_id, deployment_id, number)
         await self._snapshots.check_models(version)
         check_callable(go_live(before, version))
-        await self._serve(before, version)
+        await self._handover.prepare(before, live, version)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             check_callable(go_live(row, version))
@@ -133,7 +134,7 @@ class VersionService:
         Raises:
             GatewayError: NOT_FOUND, GONE; VALIDATION_FAILED where a side is none of these.
         """
-        row = await self._row(profile_id, deployment_id)
+        row, _ = await self._find(profile_id, deployment_id)
         old = await self._side(row, "before", before)
         return compare(old, await self._side(row, "after", after))
 
@@ -159,45 +160,26 @@ class VersionService:
     async def _undeployable(self, deployment: Deployment, problem: str) -> Side:
         async with self._db.read() as session:
             flow = await find_flow(session, deployment.profile_id, deployment.flow_id)
-        return Side(
-            label=DRAFT,
-            definition=flow.definition,
-            models=None,
-            input_schema=input_schema(flow.definition),
-            problem=problem,
-        )
-
-    async def _row(self, profile_id: str, deployment_id: str) -> Deployment:
-        async with self._db.read() as session:
-            return await store.find_deployment(session, profile_id, deployment_id)
+        return Side(label=DRAFT, definition=flow.definition, models=None, problem=problem)
 
     async def _find(
-        self, profile_id: str, deployment_id: str, number: int
+        self, profile_id: str, deployment_id: str, number: int | None = None
     ) -> tuple[Deployment, DeploymentVersion]:
+        """Return the deployment, with one of its versions or the live one."""
         async with self._db.read() as session:
             row = await store.find_deployment(session, profile_id, deployment_id)
-            return row, await store.find_version(session, row, number)
-
-    async def _serve(self, deployment: Deployment, version: DeploymentVersion) -> None:
-        """Let the inference servers of a fast deployment run, ahead of the calls."""
-        if deployment.execution_mode != ExecutionMode.FAST:
-            return
-        for pin in version.models.values():
-            await self._fleet.want(pin["model"], pin["version"], flow_id=deployment.flow_id)
+            wanted = row.live_version if number is None else number
+            return row, await store.find_version(session, row, wanted)
 
 
 def _side_of(label: str, version: DeploymentVersion, problem: str | None = None) -> Side:
     return Side(
-        label=label,
-        definition=version.definition,
-        models=version.models,
-        input_schema=version.input_schema,
-        problem=problem,
+        label=label, definition=version.definition, models=version.models, problem=problem
     )
 
 
 def _number(side: str, text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) < 10:
+    if store.NUMBER.fullmatch(text):
         return int(text)
     message = f"{side}: expected a version's number, '{LIVE}' or '{DRAFT}', got '{text[:40]}'"
     raise GatewayError(ErrorCode.VALIDATION_FAILED, message)

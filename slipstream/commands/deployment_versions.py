@@ -25,8 +25,11 @@ Number = Annotated[int, typer.Argument(help="Number of the version.", metavar="V
 
 def add_to(commands: typer.Typer) -> None:
     """Add the commands about versions."""
-    for function in (redeploy, versions, describe, promote, diff):
-        commands.command(function.__name__)(function)
+    commands.command("redeploy")(redeploy)
+    commands.command("versions")(versions)
+    commands.command("describe")(describe)
+    commands.command("promote")(promote)
+    commands.command("diff")(diff)
 
 
 def show_version(session: Session, deployment_id: str, number: int) -> None:
@@ -51,7 +54,8 @@ def redeploy(
     with open_session(state, as_json=as_json) as session:
         note = checked(NoteIn, name=name, description=description).note()
         service = session.services.versions
-        deployed = session.run(service.redeploy(session.profile_id, deployment_id, note=note))
+        with session.terminal.busy("Taking the draft over"):
+            deployed = session.run(service.redeploy(session.profile_id, deployment_id, note=note))
         _show_live(session, DeploymentOut.of(deployed))
 
 
@@ -105,7 +109,8 @@ def promote(
     """
     with open_session(state, as_json=as_json) as session:
         service = session.services.versions
-        deployed = session.run(service.promote(session.profile_id, deployment_id, number))
+        with session.terminal.busy(f"Taking version {number} over"):
+            deployed = session.run(service.promote(session.profile_id, deployment_id, number))
         _show_live(session, DeploymentOut.of(deployed))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.deployments.input_schema import accepted_schema
 from gateway.deployments.schema_diff import diff_schemas
 
 # Any, throughout: JSON Schemas
@@ -87,7 +88,8 @@ def test_what_lets_less_through_is_breaking(before: Json | None, after: Json | N
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [(None, None), ({}, None), (None, {"type": "object"}), ({"a": 1}, {"a": 1})]
+    ("before", "after"),
+    [(None, None), ({}, None), (None, {"type": "object"}), ({"title": "x"}, {"title": "x"})],
 )
 def test_what_means_the_same_is_no_change(before: Json | None, after: Json | None) -> None:
     assert found(before, after) == []
@@ -130,3 +132,25 @@ def test_what_is_no_schema_is_compared_all_the_same(strange: Json) -> None:
     assert found(sound, sound | strange)
     assert found(sound | strange, sound)
     assert found(None, strange)
+
+
+def flow(schema: Json | None, **config: str) -> Json:
+    """Return a graph with this input."""
+    return {"nodes": [{"id": "input", "type": "api_input", "config": {"schema": schema, **config}}]}
+
+
+def test_other_inputs_are_left_out_or_refused_before_the_schema_sees_them() -> None:
+    named: Json = {"properties": {"x": {}}}
+    closed = {**named, "additionalProperties": False}
+    typed = {**named, "additionalProperties": {"type": "number"}}
+    assert accepted_schema(flow(None)) is None
+    assert accepted_schema({"nodes": []}) is None
+    for schema in (named, closed):
+        assert accepted_schema(flow(schema)) == named
+        assert accepted_schema(flow(schema, additional_inputs="ignore")) == named
+        assert accepted_schema(flow(schema, additional_inputs="reject")) == closed
+    assert accepted_schema(flow(typed)) == typed
+    before = accepted_schema(flow(named))
+    assert found(before, accepted_schema(flow(named, additional_inputs="reject"))) == [
+        ("/additionalProperties", True)
+    ]

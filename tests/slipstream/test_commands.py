@@ -193,11 +193,18 @@ def test_people_see_what_a_redeploy_would_push(cli: Cli, tmp_path: Path) -> None
     shown = cli.run("deployments", "diff", deployment).stdout
     assert "version 1 → draft" in shown
     assert "~ model of model: iris 1 → iris 2" in shown
-    assert "version 2 is live and runs iris 2" in cli.run("deployments", "redeploy", deployment).stdout
+    pushed = cli.run("deployments", "redeploy", deployment).stdout
+    assert "version 2 is live and runs iris 2" in pushed
     listed = cli.run("deployments", "versions", deployment).stdout.splitlines()
     assert [line.split()[:2] for line in listed[1:]] == [["2", "live"], ["1", "-"]]
-    assert "fire-and-forget" in cli.run("deployments", "presets").stdout
     assert "iris 2" in cli.run("deployments", "show", deployment, "--version", "2").stdout
+
+
+def test_presets_are_listed_without_a_state_folder() -> None:
+    words = ["deployments", "presets"]
+    assert "fire-and-forget" in CliRunner().invoke(build(called=words[0]), words).stdout
+    result = CliRunner().invoke(build(called=words[0]), [*words, "--json"])
+    assert len(json.loads(result.stdout)["items"]) == 5
 
 
 def test_a_flow_that_is_no_flow_is_refused(cli: Cli, tmp_path: Path) -> None:
