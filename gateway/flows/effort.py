@@ -7,8 +7,8 @@ inside, over a row's cells counts as many steps as there are cells, and not thei
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from gateway.flows.outline import Inside, Literal, Loop, Outline, Part, Read, Together
 
@@ -17,12 +17,24 @@ MOST_STEPS = 2_000_000
 _CHARACTERS = 32
 """That are read or copied in one step."""
 
-Sizes = list[float]
-"""By level; below the last one everything has the size of the last."""
-
 
 class EffortError(ValueError):
     """An expression would take too long."""
+
+
+class Level(NamedTuple):
+    """The most that a value of one level can be."""
+
+    weight: float
+    """Steps to read or copy it, with all that is in it."""
+    length: float
+    """Members that a loop goes through."""
+
+
+Sizes = list[Level]
+"""By level; below the last one everything is as the last one says."""
+
+_ONE = Level(1, 0)
 
 
 def check_effort(outline: Outline, values: Mapping[str, Any]) -> None:
@@ -33,40 +45,49 @@ def check_effort(outline: Outline, values: Mapping[str, Any]) -> None:
     """
     if not outline.loops:
         return
-    meter = _Meter(values)
-    meter.size(outline.whole, {}, 1)
-    if meter.steps > MOST_STEPS:
+    steps = effort(outline, values)
+    if steps > MOST_STEPS:
         raise EffortError(
-            f"its loops could take {meter.steps:.0e} steps with these values, at most "
+            f"its loops could take {steps:.0e} steps with these values, at most "
             f"{MOST_STEPS:.0e} are allowed: loop over less, or avoid a loop within a loop"
         )
+
+
+def effort(outline: Outline, values: Mapping[str, Any]) -> float:
+    """Return the most steps that the expression could take (Any: JSON)."""
+    meter = _Meter(values)
+    meter.size(outline.whole, {}, 1)
+    return meter.steps
 
 
 def sizes(value: Any) -> Sizes:
     """Return how large `value` is (Any: JSON), by level."""
     if isinstance(value, str):
-        return [1 + len(value) / _CHARACTERS]
-    members = value.values() if isinstance(value, dict) else value
+        return [Level(1 + len(value) / _CHARACTERS, 0)]
     if not isinstance(value, dict | list | tuple):
-        return [1]
-    total, deeper = 1.0, [1.0] if value else []
-    for member in members:
+        return [_ONE]
+    total = 1.0
+    deeper: Sizes = []
+    plain = False
+    for member in value.values() if isinstance(value, dict) else value:
         if isinstance(member, float | int):
             total += 1
+            plain = True
             continue
         inner = sizes(member)
-        total += inner[0]
-        deeper = _merged(deeper, inner)
-    return [total, *deeper]
+        total += inner[0].weight
+        deeper = _largest([deeper, inner])
+    if plain:
+        deeper = _largest([deeper, [_ONE]])
+    return [Level(total, len(value)), *deeper]
 
 
-def _merged(one: Sizes, other: Sizes) -> Sizes:
-    """Return the larger size of each level."""
-    if len(one) < len(other):
-        one, other = other, one
-    last = other[-1] if other else 0.0
-    padded = [*other, *[last] * (len(one) - len(other))]
-    return [max(pair) for pair in zip(one, padded, strict=True)]
+def _largest(several: Iterable[Sizes]) -> Sizes:
+    """Return the largest of each level."""
+    known = [one for one in several if one]
+    depth = max(map(len, known), default=0)
+    padded = ([*one, *[one[-1]] * (depth - len(one))] for one in known)
+    return [Level(max(w for w, _ in level), max(n for _, n in level)) for level in zip(*padded)]
 
 
 def _below(whole: Sizes, steps: int) -> Sizes:
@@ -82,13 +103,13 @@ class _Meter:
     def size(self, part: Part, bound: Mapping[str, Sizes], times: float) -> Sizes:
         """Return how large the part's value may be; count what it takes to make it `times`."""
         found = self._size(part, bound, times)
-        self.steps += times * found[0]
+        self.steps += times * found[0].weight
         return found
 
     def _size(self, part: Part, bound: Mapping[str, Sizes], times: float) -> Sizes:
         match part:
             case Literal():
-                return [1]
+                return [_ONE]
             case Read():
                 return self._read(part, bound)
             case Inside():
@@ -110,14 +131,16 @@ class _Meter:
 
     def _together(self, part: Together, bound: Mapping[str, Sizes], times: float) -> Sizes:
         found = [self.size(one, bound, times) for one in part.parts]
-        total = 1 + sum(one[0] for one in found)
-        merged: Sizes = []
-        for one in found:
-            merged = _merged(merged, one if part.nested else one[1:] or one)
-        return [total, *merged]
+        weight = 1 + sum(one[0].weight for one in found)
+        if part.nested:
+            return [Level(weight, len(found)), *_largest(found)]
+        # One operand, or all of them joined: any of it may be the value.
+        length = sum(one[0].length for one in found)
+        return [Level(weight, length), *_largest(one[1:] or one for one in found)]
 
     def _loop(self, part: Loop, bound: Mapping[str, Sizes], times: float) -> Sizes:
         whole = self.size(part.whole, bound, times)
-        count = whole[0]
-        inner = self.size(part.body, {**bound, part.variable: _below(whole, 1)}, times * count)
-        return whole if part.keeps else [1 + count * inner[0], *inner]
+        count = whole[0].length
+        member = {part.variable: _below(whole, 1)}
+        inner = self.size(part.body, {**bound, **member}, times * count)
+        return whole if part.keeps else [Level(1 + count * inner[0].weight, count), *inner]

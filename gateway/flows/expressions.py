@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Protocol
@@ -20,9 +20,9 @@ from gateway.flows.outline import Outline, OutlineError, outline
 from gateway.flows.paths import Path, follow, parse_path
 
 _LITERALS = frozenset({"true", "false", "null"})
-_TYPES = frozenset(
-    {"bool", "bytes", "double", "duration", "google", "int", "list", "map", "null_type", "optional"}
-    | {"string", "timestamp", "type", "uint"}
+TYPES = frozenset(
+    {"bool", "bytes", "double", "google", "int", "list", "map", "null_type", "optional", "string"}
+    | {"type", "uint"}
 )
 """Names that CEL itself knows."""
 _REASON = 300
@@ -104,16 +104,18 @@ class CelExpression:
 
     def __init__(self, source: str, program: cel.Program, found: Outline) -> None:
         self.source = source
-        self.roots = frozenset(read.node for read in found.reads) - _TYPES
+        self.reads = [read for read in found.reads if read.node not in TYPES]
+        self.roots = frozenset(read.node for read in self.reads)
         self._program = program
         self._outline = found
+        self._variables = _Variables(self.reads)
 
     def evaluate(self, values: Values) -> Any:
         """Return the value."""
-        return self.evaluate_in({root: values[root] for root in self.roots}, values)
+        return self.evaluate_in(self._variables.of(values), values)
 
     def evaluate_in(self, context: dict[str, Any] | cel.Context, values: Values) -> Any:
-        """Return the value with variables that were converted before."""
+        """Return the value with variables that were made ready before."""
         try:
             check_effort(self._outline, values)
             return to_json(self._program.execute(context))
@@ -123,14 +125,37 @@ class CelExpression:
             raise ExpressionError(_reason(self.source, error)) from None
 
 
+class _Variables:
+    """What has to be handed over to CEL, which copies it: of a large object only the members read."""
+
+    def __init__(self, reads: Iterable[Path]) -> None:
+        self._names: dict[str, set[str] | None] = {}
+        for read in reads:
+            names = self._names.setdefault(read.node, set())
+            if not read.names:
+                self._names[read.node] = None
+            elif names is not None:
+                names.add(read.names[0])
+
+    def of(self, values: Values) -> dict[str, Any]:
+        """Return the variables by name."""
+        return {root: _part(values[root], names) for root, names in self._names.items()}
+
+
+def _part(value: Any, names: set[str] | None) -> Any:
+    if names is None or type(value) is not dict:
+        return value
+    return {name: value[name] for name in names if name in value}
+
+
 class Fields:
     """Expressions by name, evaluated together: what they read is handed over to CEL once."""
 
     def __init__(self, expressions: Mapping[str, Expression]) -> None:
         self._expressions = expressions
         programs = [one for one in expressions.values() if isinstance(one, CelExpression)]
-        shared = frozenset[str]().union(*(one.roots for one in programs))
-        self._shared = shared if len(programs) > 1 else None
+        reads = [read for one in programs for read in one.reads]
+        self._shared = _Variables(reads) if len(programs) > 1 else None
 
     def evaluate(self, values: Values) -> dict[str, Any]:
         """Return the values by name.
@@ -140,14 +165,13 @@ class Fields:
         """
         if self._shared is None:
             return {name: one.evaluate(values) for name, one in self._expressions.items()}
-        context = _context({root: values[root] for root in self._shared})
+        context = _context(self._shared.of(values))
         return {
             name: one.evaluate_in(context, values)
             if isinstance(one, CelExpression)
             else one.evaluate(values)
             for name, one in self._expressions.items()
         }
-
 
 def to_json(value: Any) -> Any:
     """Return a CEL value as JSON, by the rules of protobuf's JSON: durations as `"1.5s"`, and so on.

@@ -71,13 +71,20 @@ class InputCheck:
                     detail = f"there is no input '{name}', there is {expected}"
                     errors.append({"detail": detail, "pointer": _pointer([name])})
         if self._validator is not None:
-            found = self._validator.iter_errors(known)
-            errors += [_complaint(error) for error in islice(found, _SHOWN)]
+            errors += self._complaints(known)
         if errors:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             message = f"{errors[0]['pointer']}: {errors[0]['detail']}{more}"
             raise GatewayError(ErrorCode.INVALID_INPUT, message, errors=errors)
         return known
+
+    def _complaints(self, input_data: Mapping[str, Any]) -> list[dict[str, str]]:
+        try:
+            found = islice(self._validator.iter_errors(input_data), _SHOWN)
+            return [_complaint(error) for error in found]
+        except RecursionError:
+            detail = "nested too deeply to be checked by the schema"
+            return [{"detail": detail, "pointer": _pointer(())}]
 
 
 def _names(schema: Mapping[str, Any]) -> frozenset[str] | None:

@@ -21,11 +21,6 @@ __all__ = ["ApiInput", "ApiOutput", "Inference", "Node", "NodeType", "parse_node
 
 _ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _LONGEST_NAME = 200
-_RESERVED = frozenset(
-    {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in"}
-    | {"let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while"}
-)
-"""Words of CEL, which name nothing."""
 
 
 class NodeType(StrEnum):
@@ -61,9 +56,6 @@ def parse_node(raw: Mapping[str, Any], pointer: str, findings: Findings) -> Node
         # Expressions name nodes by id, so an id has to be a name in CEL.
         detail = "expected a letter or _ and up to 63 letters, digits or _"
         findings.add(f"{pointer}/id", f"{detail}, got {reprlib.repr(node_id)}")
-        return None
-    if node_id in _RESERVED:
-        findings.add(f"{pointer}/id", f"'{node_id}' is a word of CEL: call the node otherwise")
         return None
     if not isinstance(node_type, str) or node_type not in KINDS:
         known = ", ".join(KINDS)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.flows.expressions import TYPES
 from gateway.flows.findings import Findings
 from gateway.flows.graph import Edge, ancestors, predecessors, topological
 from gateway.flows.input_check import InputCheck
@@ -20,6 +21,13 @@ from gateway.flows.nodes import ApiInput, Node, NodeType
 from gateway.flows.policy import OnError, Retry
 from gateway.flows.scope import Scope
 from gateway.flows.spec import FlowSpec, parse_flow
+
+_RESERVED = frozenset(
+    {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in"}
+    | {"let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while"}
+    | TYPES
+)
+"""Words of CEL: an expression cannot name a node like that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +85,7 @@ def compile_plan(spec: FlowSpec) -> Plan:
     findings = Findings()
     compiler = _Compiler(spec, findings)
     compiler.check_reach()
+    compiler.check_ids()
     steps = compiler.steps()
     compiler.check_cases()
     findings.raise_any()
@@ -92,6 +101,7 @@ def check_draft(definition: Mapping[str, Any]) -> FlowSpec:
     spec = parse_flow(definition)
     findings = Findings()
     compiler = _Compiler(spec, findings)
+    compiler.check_ids()
     compiler.steps()
     compiler.check_cases()
     findings.raise_any()
@@ -122,6 +132,12 @@ class _Compiler:
             if node_id not in self._runs:
                 way = f"nothing leads from '{self._inputs[0].id}' to '{node_id}'"
                 self._findings.add(pointer, f"{way}: add an edge, or remove the node")
+
+    def check_ids(self) -> None:
+        """Complain about ids that no expression could name."""
+        for node_id in self._nodes.keys() & _RESERVED:
+            detail = f"'{node_id}' is a word of CEL: call the node otherwise"
+            self._findings.add(f"{self._pointers[node_id]}/id", detail)
 
     def steps(self) -> dict[str, Step]:
         """Compile the nodes that run."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.flows.findings import Findings
+from gateway.flows.kinds.kind import StepError
+from gateway.flows.plain import plain
 from gateway.flows.reader import Reader
 
 
@@ -63,7 +65,13 @@ def read_on_error(raw: Mapping[str, Any], pointer: str, findings: Findings) -> O
     if value == "continue":
         return OnError(goes_on=True)
     if isinstance(value, dict) and set(value) == {"fallback"}:
-        return OnError(goes_on=True, output=value["fallback"])
+        try:
+            output, _, _ = plain(value["fallback"])
+        except StepError as error:
+            findings.add(f"{pointer}/on_error/fallback", error.message)
+        else:
+            return OnError(goes_on=True, output=output)
+        return OnError()
     expected = 'expected "fail", "continue" or {"fallback": value}'
     findings.add(f"{pointer}/on_error", f"{expected}, got {reprlib.repr(value)}")
     return OnError()
