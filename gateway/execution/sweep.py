@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from time import monotonic
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.modes import DeploymentType
 from gateway.execution.launcher import Launcher
+from gateway.runs.metrics import RunMetrics
+from gateway.runs.retention import Retention
 from gateway.runs.store import RunStore
-from gateway.storage.clock import now
-from gateway.storage.database import Database
 from telemetry.logs import logger
 
 _TICK_SECONDS = 0.5
 _PUBLISH_SECONDS = 1.0
+_COUNT_SECONDS = 5.0
 _REAP_SECONDS = 10.0
 _PRUNE_SECONDS = 60.0
 _GRACE_SECONDS = 1.0
@@ -32,12 +32,12 @@ class Sweep:
     """Runs in every gateway process: each step is one statement that does no harm twice."""
 
     def __init__(
-        self, db: Database, store: RunStore, launcher: Launcher, *, retention: timedelta
+        self, store: RunStore, launcher: Launcher, retention: Retention, metrics: RunMetrics
     ) -> None:
-        self._db = db
         self._store = store
         self._launcher = launcher
         self._retention = retention
+        self._metrics = metrics
         self._troubled_at = monotonic()
         self._task: asyncio.Task[None] | None = None
 
@@ -55,6 +55,7 @@ class Sweep:
         duties = [
             _Duty(self._note, _TICK_SECONDS),
             _Duty(self._publish, _PUBLISH_SECONDS),
+            _Duty(self._count, _COUNT_SECONDS),
             _Duty(self._reap, _REAP_SECONDS),
             _Duty(self._prune, _PRUNE_SECONDS),
         ]
@@ -80,6 +81,7 @@ class Sweep:
         expired = await self._store.expire_queued()
         for run in reaped.requeued:
             self._launcher.launch(run.run_id, run.type, run.mode)
+        self._metrics.reaped(requeued=len(reaped.requeued), lost=len(reaped.lost))
         if reaped.requeued or reaped.lost or expired:
             log.warning(
                 "runs_reaped",
@@ -88,14 +90,11 @@ class Sweep:
                 expired=len(expired),
             )
 
+    async def _count(self) -> None:
+        self._metrics.counted(await self._store.counts())
+
     async def _prune(self) -> None:
-        before = now() - self._retention
-        pruned = 0
-        while found := await self._store.prune(before):
-            pruned += found
-            await asyncio.sleep(_TICK_SECONDS)
-        if pruned:
-            await self._db.give_back_space()
+        await self._retention.sweep()
 
 
 class _Duty:

@@ -9,11 +9,13 @@ from gateway.execution.executor import Executor
 from gateway.execution.program import Programs
 from gateway.fleet.store import FleetStore
 from gateway.fleet.watcher import FleetWatcher
+from gateway.execution.outbound import OutboundHttp
 from gateway.outbound.http import GuardedHttp
 from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
+from gateway.storage.notices import Notices
 from gateway.upstream.servers import Servers
 
 
@@ -27,12 +29,15 @@ class WorkerExecutor:
             max_message_bytes=settings.max_body_bytes, drain_seconds=settings.drain_seconds
         )
         self._watcher = FleetWatcher(FleetStore(self._db), self._feed, self._servers)
-        self._http = GuardedHttp.of(settings)
+        self._notices = Notices(self._db)
+        self._http = GuardedHttp(
+            settings.webhook_allow, allow_http=settings.webhook_allow_http
+        )
         self._executor = Executor(
-            RunStore(self._db),
+            RunStore(self._db, self._notices),
             Programs(self._db),
             self._servers,
-            self._http,
+            OutboundHttp(self._http),
             owner=process_name("worker"),
             max_output_bytes=settings.max_body_bytes,
         )
@@ -40,6 +45,7 @@ class WorkerExecutor:
     async def start(self) -> None:
         """Connect."""
         self._feed.start()
+        self._notices.start()
         self._watcher.start()
         await self._watcher.looked.wait()
         self._executor.start()
@@ -54,6 +60,7 @@ class WorkerExecutor:
         await self._watcher.stop()
         await self._servers.close()
         await self._http.close()
+        await self._notices.stop()
         await self._feed.stop()
         await self._db.close()
 

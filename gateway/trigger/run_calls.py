@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from time import perf_counter
 
 import orjson
 
 from gateway.deployments.modes import ExecutionMode, OnTimeout
 from gateway.errors import GatewayError
-from gateway.execution.launcher import Launcher
-from gateway.execution.program import Program, Programs
+from gateway.execution.engine_room import EngineRoom
+from gateway.execution.program import Program
 from gateway.runs.bodies import accepted_body, finished_body, location_of
 from gateway.runs.failures import failure_of
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.runs.idempotency import read_idempotency
 from gateway.runs.run import Created, Idempotency, NewRun, Run, RunStatus
-from gateway.runs.store import RunStore
-from gateway.runs.waiter import Waiter
 from gateway.trigger.body import parse_body
 from gateway.trigger.call import Done, Pending, Result, Trigger
 from gateway.web.preferences import HEADER as PREFER
@@ -33,26 +30,16 @@ _GRACE_SECONDS = 0.25
 """For the engine's own deadline, which says more than the caller's, to be written."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runs:
-    """Where runs are kept, who executes them, and who hears of their end."""
-
-    store: RunStore
-    waiter: Waiter
-    launcher: Launcher
-    programs: Programs
-
-
 class RunCalls:
     """Answers calls whose flow the engine runs."""
 
-    def __init__(self, runs: Runs) -> None:
-        self._runs = runs
+    def __init__(self, engine: EngineRoom) -> None:
+        self._engine = engine
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, trigger: Trigger, done: Done) -> Pending:
         """Have `trigger` answered. The run goes on whatever becomes of its caller."""
-        call = _RunCall(self._runs, trigger, done)
+        call = _RunCall(self._engine, trigger, done)
         task = asyncio.create_task(call.answer())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -62,8 +49,8 @@ class RunCalls:
 class _RunCall:
     """One call, from its body to its answer."""
 
-    def __init__(self, runs: Runs, trigger: Trigger, done: Done) -> None:
-        self._runs = runs
+    def __init__(self, engine: EngineRoom, trigger: Trigger, done: Done) -> None:
+        self._engine = engine
         self._trigger = trigger
         self._done = done
         self._waiting: asyncio.Task[Run | None] | None = None
@@ -98,15 +85,15 @@ class _RunCall:
         if created.existing:
             _check_strictness(created.run, preferences)
         else:
-            self._runs.launcher.launch_created(created)
+            self._engine.launcher.launch_created(created)
         run = await self._wait(created, patience)
         return self._answered(run, preferences, patience, replayed=created.existing)
 
     async def _create(self, mode: ExecutionMode, idempotency: Idempotency | None) -> Created:
         trigger, deployment = self._trigger, self._trigger.deployment
-        program = self._runs.programs.get(deployment.id, deployment.version)
+        program = self._engine.programs.get(deployment.id, deployment.version)
         if program is None:
-            program = await self._runs.programs.find(deployment.id, deployment.version)
+            program = await self._engine.programs.find(deployment.id, deployment.version)
         input_data = _accepted(program, trigger)
         new = NewRun(
             id=trigger.run_id,
@@ -123,8 +110,8 @@ class _RunCall:
             retry_safe=deployment.retry_safe,
             idempotency=idempotency,
         )
-        owner = self._runs.launcher.owner_at_birth(new.type, mode)
-        return await self._runs.store.create(new, owner=owner)
+        owner = self._engine.launcher.owner_at_birth(new.type, mode)
+        return await self._engine.store.create(new, owner=owner)
 
     async def _wait(self, created: Created, patience: float | None) -> Run:
         """Return the run when it has ended, or as it is when patience or time have."""
@@ -148,12 +135,12 @@ class _RunCall:
     async def _until_ended(self, run_id: str, seconds: float) -> Run | None:
         if self._abandoned:
             raise asyncio.CancelledError
-        self._waiting = asyncio.create_task(self._runs.waiter.wait(run_id, seconds))
+        self._waiting = asyncio.create_task(self._engine.waiter.wait(run_id, seconds))
         return await self._waiting
 
     async def _give_up_if_cold(self, run_id: str) -> None:
         """Take a run back that nobody has begun with."""
-        if await self._runs.store.withdraw(run_id):
+        if await self._engine.store.withdraw(run_id):
             raise self._cold()
 
     def _cold(self) -> GatewayError:
@@ -166,8 +153,8 @@ class _RunCall:
 
     async def _at_the_limit(self, run_id: str, *, late: bool) -> Run:
         if late and self._trigger.deployment.on_timeout is OnTimeout.STOP:
-            await self._runs.store.time_out(run_id, self._trigger.timeout)
-        run = await self._runs.store.get(run_id)
+            await self._engine.store.time_out(run_id, self._trigger.timeout)
+        run = await self._engine.store.get(run_id)
         if run is None:  # another call with the same Idempotency-Key had it withdrawn
             raise self._cold()
         return run
