@@ -37,6 +37,7 @@ async def assemble(front: Front) -> None:
     front.reasons = container.reasons
     front.app = Gateway(container)
     front.direct = container.trigger
+    front.on_drain = container.drain
     log.info("gateway_started", port=settings.port, grpc_port=settings.grpc_port)
 
 

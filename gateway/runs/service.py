@@ -169,7 +169,7 @@ def _again(
         version=live.version if latest else run.version,
         flow_id=run.flow_id,
         mode=ExecutionMode.ASYNC,
-        type=live.deployment_type,
+        type=live.type,
         key_id=key_id,
         input_data=input_data,
         timeout_seconds=live.timeout_seconds,
