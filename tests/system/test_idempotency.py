@@ -72,7 +72,7 @@ def test_a_key_belongs_to_its_deployment(runs: Runs) -> None:
     assert second.json()["flow_run_id"] != first["flow_run_id"]
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "two words\x7f", "ümlaut"])
+@pytest.mark.parametrize("key", ["", "x" * 256, "two words", "ümlaut"])
 def test_a_key_of_another_form_is_400(runs: Runs, key: str) -> None:
     deployment = runs.deploy(computing(), "sync", "server")
     raw = [(b"Idempotency-Key", key.encode()), (b"Content-Type", b"application/json")]
