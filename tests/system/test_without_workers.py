@@ -43,7 +43,7 @@ def test_sync_of_type_api_without_a_worker_is_503_and_leaves_no_run(
     eventually(lambda: runs.call(deployment, {"x": 2}), lambda found: found.status_code == 200)
 
 
-def test_a_killed_worker_s_runs_are_made_again_where_that_is_safe_and_else_reported_lost(
+def test_runs_of_a_killed_worker_are_made_again_where_that_is_safe_and_else_reported_lost(
     backend: Backend, runs: Runs
 ) -> None:
     safe = runs.deploy(waiting(2), "async", "api", retry_safe=True)
