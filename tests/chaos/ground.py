@@ -53,10 +53,10 @@ class Ground:
 
     def stop(self) -> None:
         """End everything."""
-        with suppress(psutil.NoSuchProcess):
-            for process in (*self.up.children(), psutil.Process(self.up.process.pid)):
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
+        for process in self._children():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.up.process.kill()
         self.up.process.wait()
         self._redis.stop()
         self._postgres.remove()
@@ -71,7 +71,7 @@ class Ground:
 
     def kill_gateway(self, random: Random) -> str:
         """Kill one gateway process."""
-        return _kill_one(self.up.children("--listen-fd"), random)
+        return _kill_one(self._children("--listen-fd"), random)
 
     def kill_worker_parent(self, random: Random) -> str:
         """Kill the parent of a worker's children."""
@@ -83,7 +83,7 @@ class Ground:
 
     def kill_inference_server(self, random: Random) -> str:
         """Kill one inference server."""
-        return _kill_one(self.up.servers(), random)
+        return _kill_one(self._children("inference_server"), random)
 
     def kill_broker(self, _random: Random) -> str:
         """Kill Redis, with all that it holds, and start it again."""
@@ -108,8 +108,18 @@ class Ground:
             SLIPSTREAM_WEBHOOK_ALLOW_HTTP="1",
         )
 
+    def _children(self, word: str = "") -> list[psutil.Process]:
+        """Return the children with a word on their command line; some may be dying."""
+        found = []
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.up.process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    if word in " ".join(child.cmdline()):
+                        found.append(child)
+        return found
+
     def _workers(self, *, parents: bool) -> list[psutil.Process]:
-        found = self.up.children("gateway.worker")
+        found = self._children("gateway.worker")
         pids = {process.pid for process in found}
         kept = []
         for process in found:
