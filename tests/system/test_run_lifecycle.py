@@ -29,9 +29,11 @@ def test_a_poll_shows_everything_about_a_run(runs: Runs, kind: str) -> None:
     assert run["data"]["output_data"] == run["output_data"] == {"y": 4}
     assert run["duration_seconds"] > 0
     assert run["queue_seconds"] >= 0
-    times = [datetime.fromisoformat(run[f"{what}_at"]) for what in ("created", "started", "finished")]
-    assert times == sorted(times)
-    assert all(time.tzinfo for time in times)
+    created, started, finished = (
+        datetime.fromisoformat(run[f"{what}_at"]) for what in ("created", "started", "finished")
+    )
+    assert created.tzinfo
+    assert started <= finished
 
 
 @kinds
