@@ -51,7 +51,7 @@ def wait_for(session: Session, run_id: str, timeout: float | None) -> Run:
 def follow(session: Session, wanted: RunFilter, tell: Callable[[Run], None]) -> None:
     """Tell of each run that is wanted, and again when its state has changed; until Ctrl-C."""
     known: dict[str, str] = {}
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt, BrokenPipeError):
         while True:
             for run in reversed(_changed(session, wanted, known)):
                 tell(run)
