@@ -28,7 +28,7 @@ CREATE TRIGGER chaos_ended AFTER UPDATE ON {_TABLE} FOR EACH ROW
     EXECUTE FUNCTION chaos_note();
 """
 _TWICE = "SELECT run_id FROM chaos_endings GROUP BY run_id HAVING count(*) > 1"
-_ROWS = f"SELECT id, status, attempt FROM {_TABLE}"
+_ROWS = f"SELECT id, status, attempt, error_code FROM {_TABLE}"
 _OVERDUE = f"""
 SELECT coalesce(max(extract(epoch FROM now() - lease_until)), 0) FROM {_TABLE}
 WHERE status = 'running' AND lease_until < now()
@@ -42,6 +42,7 @@ class Row:
 
     status: str
     attempt: int
+    error_code: str | None
 
 
 @dataclass(slots=True)
@@ -66,8 +67,12 @@ class Audit:
 
     async def rows(self) -> dict[str, Row]:
         """Return every run."""
-        found = await self._ask(_ROWS)
-        return {row["id"]: Row(status=row["status"], attempt=row["attempt"]) for row in found}
+        return {
+            row["id"]: Row(
+                status=row["status"], attempt=row["attempt"], error_code=row["error_code"]
+            )
+            for row in await self._ask(_ROWS)
+        }
 
     async def twice(self) -> list[str]:
         """Return the runs that ended more than once."""

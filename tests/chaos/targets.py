@@ -7,6 +7,8 @@ from tests.system.installation import Installation, chain
 
 RUN_SECONDS = 0.2
 TIMEOUT_SECONDS = 60
+_PATIENT = {"attempts": 6, "delay_seconds": 0.2}
+"""An inference server that was killed is back within a second."""
 
 
 def deploy(installation: Installation, counter: str) -> dict[tuple[str, str], str]:
@@ -29,7 +31,7 @@ def _asking(counter: str) -> Json:
     return line(
         "Asking, waiting, telling",
         node("input", "api_input"),
-        node("model", "inference", model="iris"),
+        {**node("model", "inference", model="iris"), "retry": _PATIENT},
         node("pause", "wait", seconds=RUN_SECONDS),
         node("tell", "http_request", method="POST", url=f"{counter}/{{{{ input.token }}}}"),
         node("output", "api_output", fields={"token": "input.token", "label": "model.label"}),
