@@ -68,9 +68,9 @@ class Callers:
             if answer is None:
                 call.dropped += 1
             else:
-                if "flow_run_id" in (document := _document(answer)):
-                    call.run_ids.append(document["flow_run_id"])
                 if answer.status_code not in _RETRIED:
+                    if "flow_run_id" in (document := _document(answer)):
+                        call.run_ids.append(document["flow_run_id"])
                     return answer
             if tries is None and self.stopping.is_set():
                 return None
