@@ -43,6 +43,7 @@ def ground(name: str, *, redis: str = REDIS, postgresql: str = POSTGRESQL) -> It
         settings = {
             "SLIPSTREAM_DATABASE_URL": f"{postgresql}/{database}",
             "SLIPSTREAM_BROKER_URL": redis,
+            "SLIPSTREAM_QUEUE_PREFIX": database,
         }
         yield Ground(name=name, settings=settings)
     finally:

@@ -14,6 +14,7 @@ from tests.services.rabbitmq import VirtualHost
 from tests.services.redis import RedisServer
 from tests.slipstream.running import Up
 from tests.system.installation import Installation
+from tests.system.runs import eventually
 
 EMBEDDED, REDIS, RABBITMQ = BACKENDS = ("embedded", "redis", "rabbitmq")
 
@@ -79,5 +80,6 @@ def running(name: str, folder: Path) -> Iterator[Backend]:
         up = Up(folder / "state", "--workers", gateways, **settings)
         up.until("documentation")
         backend = Backend(name=name, installation=Installation(up), redis=redis)
+        eventually(backend.workers, bool)  # they are started when all else is ready
         yield backend
         backend.installation.stop()

@@ -87,25 +87,23 @@ def test_a_long_poll_that_is_over_shows_the_run_as_it_is(runs: Runs, kind: str) 
 def test_events_tell_of_each_node_and_end_with_the_run(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(waiting(1), "async", kind), {"x": 1})
     events = runs.events(run_id)
-    assert events[-1].data["status"] == "completed"
-    told = " ".join(str(event.data) for event in events)
-    assert all(node in told for node in ("input", "pause", "output"))
-    ids = [event.id for event in events]
-    assert all(ids)
-    assert len(set(ids)) == len(ids)
+    last = events[-1]
+    assert (last.name, last.data["status"]) == ("completed", "completed")
+    assert last.data["output_data"] == {"x": 1}
+    nodes = [event.data["node_id"] for event in events if event.name == "node"]
+    assert nodes == ["input", "pause", "output"]
+    assert {event.data["status"] for event in events if event.name == "status"} >= {"running"}
 
 
 @kinds
 def test_events_go_on_where_a_reader_was_cut_off(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(waiting(1), "async", kind), {"x": 1})
     with runs.stream(run_id) as events:
-        first = next(events)
-    rest = runs.events(run_id, **{"Last-Event-ID": first.id})
-    assert first.id not in {event.id for event in rest}
+        first = next(event for event in events if event.id)
+    rest = [event for event in runs.events(run_id, **{"Last-Event-ID": first.id}) if event.id]
+    whole = [event for event in runs.events(run_id) if event.id]
+    assert whole == [first, *rest]
     assert rest[-1].data["status"] == "completed"
-    whole = runs.events(run_id)
-    assert [event.id for event in whole][1:] == [event.id for event in rest]
-    assert whole[0] == first
 
 
 @kinds
@@ -177,8 +175,6 @@ def test_the_list_has_filters_and_pages(runs: Runs, kind: str) -> None:
     assert [run["flow_run_id"] for run in listed] == made[::-1]
     failed = runs.everything(deployment=deployment, status="failed")
     assert [run["flow_run_id"] for run in failed] == [made[2]]
-    both = runs.everything(deployment=deployment, status=["failed", "completed"])
-    assert len(both) == 4
     assert runs.everything(deployment=deployment, version=2) == []
     assert len(runs.everything(deployment=deployment, version=1)) == 4
     since = ended[2]["created_at"]
