@@ -10,6 +10,8 @@ import orjson
 from rich.console import RenderableType
 from rich.text import Text
 
+from gateway.deployments.modes import ResponseFormat
+from gateway.runs.bodies import poll_body
 from gateway.runs.run import Run, RunStatus
 from slipstream.terminal import facts, table
 
@@ -23,6 +25,13 @@ _STYLES: Mapping[str, str] = {
 _MOST_CHARACTERS = 2_000
 """Of a document that are shown to people; scripts get all of it."""
 _MINUTE = 60
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    """Return a run as REST shows it, its fields once. Any: JSON."""
+    document: dict[str, Any] = orjson.loads(poll_body(run, ResponseFormat.FLAT))
+    del document["data"]
+    return document
 
 
 def run_row(run: Run) -> tuple[object, ...]:

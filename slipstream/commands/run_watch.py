@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 
 from rich.status import Status
 
-from gateway.runs.filters import RunFilter
+from gateway.runs.listing import RunFilter
 from gateway.runs.run import Run
 from gateway.storage.paging import PageRequest
 from slipstream.commands.run_views import progress
 from slipstream.failures import RefusedError
+from slipstream.run_desk import RunDesk
 from slipstream.session import Session
 
 _LOOK_SECONDS = 0.25
@@ -30,7 +31,8 @@ def wait_for(session: Session, run_id: str, timeout: float | None) -> Run:
     """
     end = None if timeout is None else time.monotonic() + timeout
     console = session.terminal.aside
-    run = _look(session, run_id)
+    desk = RunDesk(session.workspace)
+    run = session.run(desk.find(run_id))
     if run.ended:
         return run
     if not console.is_terminal:
@@ -42,7 +44,7 @@ def wait_for(session: Session, run_id: str, timeout: float | None) -> Run:
                 message = f"run {run_id} is {run.shown_status} after {timeout:g} s: it goes on"
                 raise RefusedError("not_ended", message)
             session.run(asyncio.sleep(_LOOK_SECONDS))
-            run = _look(session, run_id)
+            run = session.run(desk.find(run_id))
             if isinstance(status, Status):
                 status.update(progress(run))
     return run
@@ -50,26 +52,22 @@ def wait_for(session: Session, run_id: str, timeout: float | None) -> Run:
 
 def follow(session: Session, wanted: RunFilter, tell: Callable[[Run], None]) -> None:
     """Tell of each run that is wanted, and again when its state has changed; until Ctrl-C."""
+    desk = RunDesk(session.workspace)
     known: dict[str, str] = {}
     with suppress(KeyboardInterrupt, BrokenPipeError):
         while True:
-            for run in reversed(_changed(session, wanted, known)):
+            page = session.run(desk.page(wanted, PageRequest(limit=_AT_ONCE)))
+            for run in _new(page.items[::-1], known):
                 tell(run)
             session.run(asyncio.sleep(_LOOK_SECONDS))
 
 
-def _look(session: Session, run_id: str) -> Run:
-    return session.run(session.services.runs.get(session.profile_id, run_id))
-
-
-def _changed(session: Session, wanted: RunFilter, known: dict[str, str]) -> list[Run]:
-    """Return what is new or has changed, newest first, and remember it."""
-    request = PageRequest(limit=_AT_ONCE)
-    page = session.run(session.services.runs.page(session.profile_id, request, wanted))
-    found = [run for run in page.items if known.get(run.id) != run.shown_status]
-    for run in reversed(found):
-        known.pop(run.id, None)  # what was told last stays longest
-        known[run.id] = run.shown_status
+def _new(runs: Sequence[Run], known: dict[str, str]) -> Iterator[Run]:
+    """Yield what is new or has changed since it was known, and remember it."""
+    for run in runs:
+        if known.get(run.id) != run.shown_status:
+            known.pop(run.id, None)  # what was told last is remembered longest
+            known[run.id] = run.shown_status
+            yield run
     while len(known) > _REMEMBERED:
         known.pop(next(iter(known)))
-    return found

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from gateway.runs.filters import RunFilter
+from gateway.runs.listing import RunFilter
 from gateway.runs.run import RunStatus
+from gateway.runs.schemas import RunPage, RunSummary
+from gateway.storage.clock import now
 from gateway.storage.paging import PageRequest
 from slipstream import options
-from slipstream.commands.run_documents import run_document
-from slipstream.commands.run_views import ending, run_table, run_views, tail_line
+from slipstream.commands.run_views import ending, run_document, run_table, run_views, tail_line
 from slipstream.commands.run_watch import follow, wait_for
 from slipstream.failures import ExitStatus
+from slipstream.run_desk import RunDesk
 from slipstream.session import Session, open_session
 
 commands = typer.Typer(no_args_is_help=True)
@@ -26,9 +28,7 @@ Timeout = Annotated[
 Deployment = Annotated[
     str | None, typer.Option(help="Only runs of this deployment.", metavar="ID")
 ]
-Status = Annotated[
-    list[RunStatus] | None, typer.Option(help="Only runs like this; can be repeated.")
-]
+Status = Annotated[RunStatus | None, typer.Option(help="Only runs that are like this.")]
 
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
@@ -43,7 +43,10 @@ def list_runs(
     status: Status = None,
     version: Annotated[int | None, typer.Option(min=1, help="Only of this version.")] = None,
     since: Annotated[
-        datetime | None, typer.Option(help="Only runs made at this time or later.")
+        datetime | None, typer.Option("--from", help="Only runs made at this time or later.")
+    ] = None,
+    before: Annotated[
+        datetime | None, typer.Option("--to", help="Only runs made before this time.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 20,
     cursor: Annotated[
@@ -52,25 +55,24 @@ def list_runs(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """List runs, newest first.
+    """List runs, newest first, a page at a time.
 
-    [dim]slipstream runs list --status failed --since 2026-01-31[/]
+    [dim]slipstream runs list --status failed --from 2026-01-31[/]
     [dim]slipstream runs list --deployment 0b9c… --json | jq -r .items[].flow_run_id[/]
     """
     with open_session(state, as_json=as_json) as session:
-        wanted = RunFilter(
+        which = RunFilter(
+            profile_id=session.profile_id,
             deployment_id=deployment,
-            statuses=tuple(status or ()),
+            status=status,
             version=version,
-            since=since.astimezone(UTC) if since else None,
+            since=since and since.astimezone(),
+            before=before and before.astimezone(),
         )
         request = PageRequest(limit=limit, cursor=cursor)
-        page = session.run(session.services.runs.page(session.profile_id, request, wanted))
-        items = [run_document(run) for run in page.items]
-        session.terminal.show(
-            {"items": items, "next_cursor": page.next_cursor},
-            run_table(page.items, empty="There are no such runs."),
-        )
+        page = session.run(RunDesk(session.workspace).page(which, request))
+        none = "There are no such runs."
+        session.terminal.show(RunPage.of(page), run_table(page.items, empty=none))
         if page.next_cursor:
             session.terminal.note(f"There are more: --cursor {page.next_cursor}")
 
@@ -81,7 +83,7 @@ def show(
 ) -> None:
     """Show one run: how far it is, its nodes, its result or its error."""
     with open_session(state, as_json=as_json) as session:
-        run = session.run(session.services.runs.get(session.profile_id, run_id))
+        run = session.run(RunDesk(session.workspace).find(run_id))
         session.terminal.show(run_document(run), *run_views(run))
 
 
@@ -93,7 +95,7 @@ def wait(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Wait until a run has ended, and show it. Ctrl-C stops the waiting, not the run.
+    """Wait until a run has ended, and show it. Ctrl-C ends the waiting, not the run.
 
     Exit status: 0 where it has completed; 1 where it has failed, was cancelled or has not ended
     in time.
@@ -108,18 +110,22 @@ def wait(
 def cancel(
     run_id: RunId, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
 ) -> None:
-    """Ask for a run to be stopped. It is over when the engine has really stopped."""
+    """Have a run stopped. One that is running is over when the engine has really stopped."""
     with open_session(state, as_json=as_json) as session:
-        run = session.run(session.services.runs.cancel(session.profile_id, run_id))
+        run = session.run(RunDesk(session.workspace).cancel(run_id))
         session.terminal.show(run_document(run), ending(run))
         if not run.ended:
-            session.terminal.note(f"It is over within a second: slipstream runs wait {run.id}")
+            session.terminal.note(f"To see it end: slipstream runs wait {run.id}")
 
 
 @commands.command("retry")
 def retry(
     run_id: RunId,
     *,
+    latest: Annotated[
+        bool,
+        typer.Option("--latest", help="Run the version that is live now, not the one that failed."),
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until the new run has ended, and show it.")
     ] = False,
@@ -127,18 +133,18 @@ def retry(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Make a run that has failed again: a new one, with the same input.
+    """Run a failed run's input once more, as a new run. It begins where an installation runs.
 
     With --wait, the exit status is that of `slipstream runs wait`.
 
     [dim]slipstream runs retry 0190… --wait[/]
     """
     with open_session(state, as_json=as_json) as session:
-        run = session.run(session.services.runs.retry(session.profile_id, run_id))
+        run = session.run(RunDesk(session.workspace).retry(run_id, latest=latest))
         if wait:
             _wait_and_show(session, run.id, timeout)
         else:
-            session.terminal.show(run_document(run), f"Run {run.id} is queued.")
+            session.terminal.show(run_document(run), ending(run))
 
 
 @commands.command("tail")
@@ -149,19 +155,22 @@ def tail(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Follow runs from now on: a line when one begins to exist and each time its state changes.
+    """Follow runs from now on: a line for each new one, and for each change of its state.
 
-    Ends with Ctrl-C. --json prints one document a line.
+    Ends with Ctrl-C. Alone of all commands, it prints one JSON document a line with --json.
 
+    [dim]slipstream runs tail[/]
     [dim]slipstream runs tail --status failed --json | jq -r .error.message[/]
     """
     with open_session(state, as_json=as_json) as session:
-        wanted = RunFilter(
-            deployment_id=deployment, statuses=tuple(status or ()), since=datetime.now(UTC)
+        which = RunFilter(
+            profile_id=session.profile_id, deployment_id=deployment, status=status, since=now()
         )
         session.terminal.note("Runs from now on; Ctrl-C ends this.")
         follow(
-            session, wanted, lambda run: session.terminal.show(run_document(run), tail_line(run))
+            session,
+            which,
+            lambda run: session.terminal.show(RunSummary.of(run), tail_line(run)),
         )
 
 
