@@ -4,47 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from slipstream.cli import NOUNS, build
 from tests import onnx_models
+from tests.slipstream.cli import Cli
 
 FLOW = Path(__file__).parents[2] / "slipstream" / "demo" / "flow.json"
-
-
-class Cli:
-    """Runs commands in this process, as `slipstream` would."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-
-    def run(self, *words: str) -> Result:
-        state = ["--state", str(self.state)]
-        return CliRunner().invoke(build(called=words[0]), [*words, *state])
-
-    def answer(self, *words: str) -> Any:
-        """Return the one JSON document that a command puts on stdout."""
-        result = self.run(*words, "--json")
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
-
-    def refusal(self, *words: str) -> tuple[int, str]:
-        """Return exit status and error code of a command that fails; check its line on stderr."""
-        result = self.run(*words, "--json")
-        assert result.stdout, repr(result.exception)
-        error = json.loads(result.stdout)["error"]
-        assert f"slipstream: {error['message']}" in result.stderr.splitlines()
-        return result.exit_code, error["code"]
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    for name in ("SLIPSTREAM_STATE", "SLIPSTREAM_DATABASE_URL", "SLIPSTREAM_PORT"):
-        monkeypatch.delenv(name, raising=False)
-    return Cli(tmp_path / "state")
 
 
 @pytest.fixture
@@ -264,7 +232,7 @@ def test_a_setting_that_makes_no_sense_is_one_line(
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("noun", ["", "models", "flows", "deployments", "keys", "bench", "doctor"])
+@pytest.mark.parametrize("noun", ["", *("models", "flows", "deployments", "runs", "keys", "bench", "doctor")])
 def test_every_noun_has_help(noun: str) -> None:
     words = [noun, "--help"] if noun else ["--help"]
     result = CliRunner().invoke(build(called=noun), words)
