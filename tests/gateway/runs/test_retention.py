@@ -76,8 +76,8 @@ async def test_pruning_goes_in_small_transactions_from_the_oldest_on(
     with statements(database) as asked:
         assert await store.prune(now(), most=4) == 4
     assert len([text for text in asked if text.startswith("DELETE")]) == 3
-    left = await store.marks([finished.new.id for finished in runs])
-    assert set(left) == {finished.new.id for finished in runs[:6]}
+    left = await store.marks([one.new.id for one in runs])
+    assert set(left) == {one.new.id for one in runs[:6]}
 
 
 async def test_the_disk_gets_its_space_back(tmp_path: Path, database: Database, store: RunStore) -> None:
