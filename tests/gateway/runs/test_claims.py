@@ -220,7 +220,7 @@ async def test_many_creations_at_once_share_transactions(
     runs = [new_run() for _ in range(50)]
     with statements(database) as asked:
         await asyncio.gather(*(store.create(new) for new in runs))
-    assert len([text for text in asked if "run_payloads" in text]) == 2, "the first, all others"
+    assert len([text for text in asked if "run_payloads" in text]) <= 2, "one, and all others"
     found = await store.marks([new.id for new in runs])
     assert {mark.status for mark in found.values()} == {RunStatus.QUEUED}
     assert len(found) == 50

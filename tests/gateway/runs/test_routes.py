@@ -204,7 +204,7 @@ async def test_a_failed_run_is_repeated_as_a_new_one(desk: Desk) -> None:
     user = await desk.user()
     deployment = await user.deployment(deployment_type="server")
     first = await user.run(
-        *(deployment,),
+        deployment,
         version=1,
         input_data=b'{"x":[7]}',
         retry_safe=True,
