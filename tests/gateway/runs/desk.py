@@ -57,7 +57,7 @@ class Desk:
         )
         app = build_fastapi(self._container)
         app.include_router(build_router(self.service, self._container.access))
-        self._app = Shell(cast("App", app), max_body_bytes=2**20, unlimited=())
+        self.app = Shell(cast("App", app), max_body_bytes=2**20, unlimited=())
         self._clients: list[httpx.AsyncClient] = []
 
     async def open(self) -> None:
@@ -82,7 +82,7 @@ class Desk:
 
     def client(self, key: str) -> httpx.AsyncClient:
         """Return a client that sends a key."""
-        transport = httpx.ASGITransport(app=self._app)
+        transport = httpx.ASGITransport(app=self.app)
         made = httpx.AsyncClient(
             transport=transport, base_url="http://desk", headers={"x-api-key": key}
         )

@@ -90,7 +90,8 @@ async def test_the_same_key_with_another_body_is_refused(store: RunStore) -> Non
             await store.create(new_run(idempotency=keyed(fingerprint="0" * 64)))
         assert refused.value.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
         assert refused.value.details == {"flow_run_id": first.run.id}
-        if (await store.get(first.run.id)).ended is False:  # type: ignore[union-attr]
+        run = await store.get(first.run.id)
+        if run and not run.ended:
             await end(store, first.run.id, FailureCode.WORKER_LOST)
 
 
