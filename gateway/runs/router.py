@@ -24,12 +24,15 @@ from gateway.web.preferences import read_preferences
 MOST_WAIT_SECONDS = 60
 """That a poll may take: proxies on the way lose patience at about that time."""
 
-Seconds = Annotated[int, Query(ge=0, le=MOST_WAIT_SECONDS)]
+Seconds = Annotated[int | None, Query(ge=0, le=MOST_WAIT_SECONDS)]
 
 # Any: OpenAPI's own form
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "Events until the run has ended."},
     204: {"description": "There is nothing after the event that the client has."},
+}
+_UNCHANGED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The run is as `If-None-Match` says."}
 }
 
 
@@ -71,10 +74,10 @@ def build_router(service: RunService, access: Access) -> APIRouter:
         """List runs, newest first. `from` and `to` are times of creation; `to` is not included."""
         return RunPage.of(await service.page(actor, filters.which, page))
 
-    @router.get("/{run_id}/", response_model=RunOut, responses={304: {"model": None}})
+    @router.get("/{run_id}/", response_model=RunOut, responses=_UNCHANGED)
     async def show(
         run_id: str,
-        wait: Seconds | None = None,
+        wait: Seconds = None,
         response_format: ResponseFormat | None = None,
         include_node_outputs: bool = True,  # noqa: FBT001, FBT002 - a query parameter
         prefer: Annotated[str | None, Header()] = None,

@@ -282,7 +282,7 @@ class RunStore(Sweeps):
                     if holder.fingerprint != idempotency.fingerprint:
                         raise reused(idempotency.key, run)
                     if not ended_by_infrastructure(run):
-                        return await _get(session, run.id)
+                        return await _get(session, run.id) or run
                 await session.execute(sql.RELEASE_KEY, {"run_id": run.id})
             await _write(session, [birth])
         return None

@@ -47,8 +47,8 @@ _MAY_BEGIN_AGAIN = sa.and_(
 )
 
 
-def _picked(*conditions: sa.ColumnElement[bool]) -> sa.Select[tuple[str]]:
-    rows = sa.select(RUNS.c.id).where(*conditions).limit(AT_ONCE)
+def _picked(*conditions: sa.ColumnElement[bool]) -> sa.Select[str]:
+    rows = sa.select(RUNS.c.id).where(*conditions).limit(AT_ONCE).correlate(None)
     return rows.with_for_update(skip_locked=True)
 
 
@@ -115,7 +115,7 @@ DELETE_EVENTS = sa.delete(EVENTS).where(among(EVENTS.c.run_id, "run_ids"))
 DELETE_RUNS = sa.delete(RUNS).where(among(RUNS.c.id, "run_ids"), RUNS.c.finished_at.is_not(None))
 
 
-def oldest_finished(before: datetime, most: int) -> sa.Select[tuple[str]]:
+def oldest_finished(before: datetime, most: int) -> sa.Select[str]:
     """Return the query for the ids of the oldest finished runs that were made before a time."""
     return (
         sa.select(RUNS.c.id)
