@@ -8,6 +8,7 @@ import socket
 import threading
 import warnings
 from dataclasses import dataclass
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
@@ -39,6 +40,13 @@ class Ends:
     """Closes when the foreman ends."""
     hurry_fd: int
     """Closes when runs have to be handed back."""
+
+
+def preload(broker: Broker) -> None:
+    """Import what lanes and children will need, so that they share it: call it before the fork."""
+    for module in ("celery.apps.worker", "celery.concurrency.prefork", "celery.worker.consumer"):
+        import_module(module)
+    build_app(broker).connection_for_read().get_transport_cls()
 
 
 class LaneProcess:
