@@ -44,7 +44,7 @@ def build_app(broker: Broker) -> Celery:
         task_ignore_result=True,
         result_backend=None,
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=broker.hands_out_singly,
+        worker_disable_prefetch=broker.kind is Kind.REDIS,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_max_tasks_per_child=_TASKS_PER_CHILD,
         worker_proc_alive_timeout=_CHILD_BOOT_SECONDS,

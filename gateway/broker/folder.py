@@ -29,9 +29,19 @@ _LONGEST_WAIT_SECONDS = 0.2
 _NOBODY_ELSE = 0o700
 
 
+class QoS(virtual.QoS):
+    """Lets a reader say when it has room: the transport option `has_room`, called before each look."""
+
+    def can_consume(self) -> bool:
+        """Return whether a message may be taken."""
+        has_room = self.channel.connection.client.transport_options.get("has_room")
+        return bool(super().can_consume() and (has_room is None or has_room()))
+
+
 class Channel(virtual.Channel):
     """Messages in files. The names of files sort by the time at which they were written."""
 
+    QoS = QoS
     _numbers = count()
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # Any: kombu's own

@@ -73,7 +73,8 @@ class Child:
     async def _run(self, run_id: str) -> None:
         async with asyncio.timeout(_START_SECONDS):
             await self._started.wait()
-        assert self._executor is not None
+        if self._executor is None:  # it has left: the row is still queued, and is published again
+            return
         self._current = asyncio.current_task()
         try:
             await self._executor.run(run_id)

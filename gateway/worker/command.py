@@ -15,7 +15,7 @@ from gateway.parent import Report
 from gateway.settings import Settings
 from gateway.worker.executor import Executor
 from gateway.worker.foreman import Foreman
-from gateway.worker.lane_process import Ends, LaneProcess
+from gateway.worker.lane_process import Ends, LaneProcess, preload
 from gateway.worker.lanes import Lane, plan
 from telemetry import logs
 
@@ -65,6 +65,7 @@ def main(arguments: Sequence[str], build: BuildWith) -> int:
         broker=broker.shown,
         lanes={lane.name: [lane.children, *lane.queues] for lane in lanes},
     )
+    preload(broker)
     gc.freeze()  # a collection in a lane or a child would copy what they share
     return foreman.run()
 

@@ -8,13 +8,14 @@ import socket
 import threading
 import warnings
 from dataclasses import dataclass
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
 from celery import Celery, signals
 from celery.worker import state
 
-from gateway.broker.broker import Broker
+from gateway.broker.broker import Broker, Kind
 from gateway.broker.celery_app import build_app
 from gateway.broker.queues import TASK
 from gateway.parent import Report, end_with_parent
@@ -39,6 +40,13 @@ class Ends:
     """Closes when the foreman ends."""
     hurry_fd: int
     """Closes when runs have to be handed back."""
+
+
+def preload(broker: Broker) -> None:
+    """Import what lanes and children will need, so that they share it: call it before the fork."""
+    for module in ("celery.apps.worker", "celery.concurrency.prefork", "celery.worker.consumer"):
+        import_module(module)
+    build_app(broker).connection_for_read().get_transport_cls()
 
 
 class LaneProcess:
@@ -77,6 +85,8 @@ class LaneProcess:
         app = build_app(self._broker)
         app.set_default()
         app.conf.worker_consumer = _CONSUMER
+        if self._broker.kind is Kind.FOLDER:
+            app.conf.broker_transport_options["has_room"] = self._has_room  # as Celery has for Redis
 
         def run(run_id: str) -> None:
             assert self._child is not None
@@ -88,6 +98,9 @@ class LaneProcess:
         signals.worker_process_init.connect(self._begin_child, weak=False)
         signals.worker_process_shutdown.connect(self._end_child, weak=False)
         return app
+
+    def _has_room(self) -> bool:
+        return len(state.reserved_requests) < self._lane.children
 
     def _ready(self, **_: Any) -> None:  # Any: what Celery's signals carry
         """Celery takes messages: for the first time, or after the broker was away."""

@@ -22,7 +22,7 @@ too. At least one run at a time is kept for sync calls, so that long runs never 
     slipstream worker --concurrency 8
 
     slipstream worker --queues async      # nothing that a caller waits for
-    slipstream worker --state /srv/slipstream   # beside an `up --worker-concurrency 0` there
+    slipstream worker --state /var/lib/slipstream   # beside an `up --worker-concurrency 0` there
 """
 _EPILOG = """\
 The first SIGTERM or Ctrl-C takes no more runs and lets those that go on finish, for

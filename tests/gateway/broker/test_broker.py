@@ -65,7 +65,7 @@ def test_messages_are_acknowledged_before_their_run_and_results_are_nowhere() ->
         assert conf.result_backend is None
         assert conf.accept_content == ["json"]
         assert conf.worker_prefetch_multiplier == 1
-        assert conf.worker_disable_prefetch is (url is None or url.startswith("redis"))
+        assert conf.worker_disable_prefetch is (url == "redis://host/0")
         assert [queue.name for queue in conf.task_queues] == ["mine.sync", "mine.async"]
 
 
