@@ -17,7 +17,7 @@ from random import Random
 
 from rich.console import Console
 
-from tests.chaos.aftermath import look
+from tests.chaos.aftermath import look, settle
 from tests.chaos.audit import Audit
 from tests.chaos.callers import Callers
 from tests.chaos.ground import Ground
@@ -72,7 +72,8 @@ async def _play(
     await asyncio.sleep(2)
     callers.stopping.set()
     await asyncio.gather(*calling)
-    await _rest(audit, tell)
+    # What was cut off in the last moment gets its lease, and the time to be made again.
+    await settle(audit, 2 * (LEASE_SECONDS + MOST_OVERDUE_SECONDS), tell)
     after = await look(ground, installation.key, callers, audit, ledger)
     await audit.stop()
     await callers.close()
@@ -86,14 +87,6 @@ async def _play(
         found=found,
     )
     return 0 if all(check.kept for check in found) else 1
-
-
-async def _rest(audit: Audit, tell: Tell) -> None:
-    """Give what was cut off in the last moment its lease, and the time to be made again."""
-    end = time.monotonic() + 2 * (LEASE_SECONDS + MOST_OVERDUE_SECONDS)
-    while (left := await audit.unfinished()) and time.monotonic() < end:
-        tell(f"{left} runs have not ended yet")
-        await asyncio.sleep(5)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -21,6 +21,8 @@ Told = TypeVar("Told")
 _AT_ONCE = 16
 _TRIES = 20
 _READY_SECONDS = 60.0
+_REPLAYED_SECONDS = 60.0
+_PAUSE_SECONDS = 2.0
 
 
 async def look(
@@ -36,6 +38,7 @@ async def look(
             {call.key: call for call in broken},
             lambda call: _replay(callers, call),
         )
+        await settle(audit, _REPLAYED_SECONDS)
         by_key = await _each({call.key: call.key for call in broken}, lambda key: _of_key(http, key))
         seen = {call.final["flow_run_id"] for call in ledger.calls if call.final}
         shown = await _each({run_id: run_id for run_id in seen}, lambda one: _show(http, one))
@@ -48,6 +51,15 @@ async def look(
         most_overdue=audit.most_overdue,
         counted=ground.counter.all(),
     )
+
+
+async def settle(audit: Audit, seconds: float, tell: Callable[[str], None] | None = None) -> None:
+    """Wait until every run has ended, or for so long."""
+    end = time.monotonic() + seconds
+    while (left := await audit.unfinished()) and time.monotonic() < end:
+        if tell:
+            tell(f"{left} runs have not ended yet")
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def _ready(http: httpx.AsyncClient) -> None:

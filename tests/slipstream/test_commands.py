@@ -232,7 +232,9 @@ def test_a_setting_that_makes_no_sense_is_one_line(
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("noun", ["", *("models", "flows", "deployments", "runs", "keys", "bench", "doctor")])
+@pytest.mark.parametrize(
+    "noun", ["", *("models", "flows", "deployments", "runs", "keys", "bench", "doctor")]
+)
 def test_every_noun_has_help(noun: str) -> None:
     words = [noun, "--help"] if noun else ["--help"]
     result = CliRunner().invoke(build(called=noun), words)

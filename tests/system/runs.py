@@ -77,8 +77,8 @@ class Runs:
         return self.http.get(f"/node/flow-runs/{run_id}/", **arguments)
 
     def show(self, run_id: str) -> Json:
-        """Return a run that is there."""
-        answer = self.poll(run_id)
+        """Return a run that is there, whatever the format of its deployment."""
+        answer = self.poll(run_id, params={"response_format": "flat"})
         assert answer.status_code == 200, answer.text
         run: Json = answer.json()
         return run
@@ -92,10 +92,8 @@ class Runs:
 
     def until_recorded(self, run_id: str) -> Json:
         """Return a run that is written down some time after its answer."""
-        answer = eventually(lambda: self.poll(run_id), lambda found: found.status_code != 404)
-        assert answer.status_code == 200, answer.text
-        run: Json = answer.json()
-        return run
+        eventually(lambda: self.poll(run_id), lambda found: found.status_code != 404)
+        return self.show(run_id)
 
     def cancel(self, run_id: str) -> httpx.Response:
         """Ask for a run to be stopped."""
