@@ -43,7 +43,7 @@ def build_router(service: FleetService, access: Access) -> APIRouter:
     @router.patch("/{server_id}/")
     async def change(server_id: str, body: ServerSettingsIn) -> ServerOut:
         """Change an inference server's settings; what is left out stays as it is."""
-        return ServerOut.model_validate(await store.set(server_id, **body.settings()))
+        return ServerOut.model_validate(await store.change(server_id, **body.settings()))
 
     @router.post("/{server_id}/start/")
     async def start(server_id: str) -> ServerOut:

@@ -99,7 +99,7 @@ class FleetStore:
         except IntegrityError:  # another process has made the row in between
             return await self.want(model, version, flow_id=flow_id, **settings)
 
-    async def set(self, server_id: str, **settings: Unpack[ServerSettings]) -> InferenceServer:
+    async def change(self, server_id: str, **settings: Unpack[ServerSettings]) -> InferenceServer:
         """Change the settings of a server."""
         async with self._db.write() as session:
             server = await _find(session, server_id, lock=True)

@@ -1,0 +1,96 @@
+"""A server that nobody calls ends by itself, if it is to, and says so by its exit status."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc.aio
+import numpy as np
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from inference_server.exits import ExitStatus
+from protos import open_inference_pb2 as pb
+from tests.inference_server.conftest import Connect, Serve
+from tests.inference_server.requests import arrays, fp32, infer_request
+
+CALLS = 10
+"""Of 0.3 s each, one after the other: longer than the two seconds that make a server idle."""
+
+
+async def test_it_ends_as_if_told_to_when_nobody_calls_any_more(
+    served: Serve, connect: Connect
+) -> None:
+    server = served("mlp", "--idle-timeout", "1")
+    stream = connect(server).ModelStreamInfer()
+    await stream.write(infer_request("mlp", {"x": fp32([1, 2, 3, 4])}))
+    assert not (await stream.read()).error_message
+    assert await stream.read() is grpc.aio.EOF or True
+    assert await asyncio.to_thread(server.ended) == ExitStatus.IDLE
+    assert server.wait_for("draining")
+    assert not server.socket.exists()
+    assert "idle" in server.log()
+
+
+async def test_questions_that_are_no_calls_do_not_keep_it(served: Serve, connect: Connect) -> None:
+    server = served("mlp", "--idle-timeout", "0.5")
+    stub = connect(server)
+
+    async def ask() -> None:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            while True:
+                await health.Check(health_pb2.HealthCheckRequest())
+                await stub.ModelReady(pb.ModelReadyRequest(name="mlp"))
+                await stub.ModelMetadata(pb.ModelMetadataRequest(name="mlp"))
+                await stub.ModelStatistics(pb.ModelStatisticsRequest(name="mlp"))
+                await asyncio.sleep(0.02)
+
+    asking = asyncio.create_task(ask())
+    assert await asyncio.to_thread(server.ended) == ExitStatus.IDLE
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+
+
+async def test_calls_that_wait_or_run_keep_it_however_long_they_take(
+    served: Serve, connect: Connect
+) -> None:
+    alone = ("--threads", "1", "--max-batch-size", "1")
+    server = served("slow_to_run", "--idle-timeout", "2", *alone)
+    stub = connect(server)
+    request = infer_request("slow_to_run", {"x": ("FP32", np.ones(1, "f4"))})
+    answers = await asyncio.gather(*(stub.ModelInfer(request) for _ in range(CALLS)))
+    assert [arrays(answer)["y"].tolist() for answer in answers] == [[1.0]] * CALLS
+    assert await asyncio.to_thread(server.ended) == ExitStatus.IDLE
+
+
+async def test_a_call_that_is_refused_was_a_call(served: Serve, connect: Connect) -> None:
+    server = served("mlp", "--idle-timeout", "2")
+    stub = connect(server)
+    for _ in range(30):
+        with_other_input = infer_request("mlp", {"other": fp32([1, 2, 3, 4])})
+        try:
+            await stub.ModelInfer(with_other_input)
+        except grpc.aio.AioRpcError as error:
+            assert error.code() is grpc.StatusCode.INVALID_ARGUMENT  # noqa: PT017 - not UNAVAILABLE
+        await asyncio.sleep(0.1)
+    assert await asyncio.to_thread(server.ended) == ExitStatus.IDLE
+
+
+async def test_one_that_is_told_to_go_has_stopped(served: Serve) -> None:
+    server = served("mlp", "--idle-timeout", "100")
+    server.terminate()
+    assert await asyncio.to_thread(server.ended) == ExitStatus.STOPPED
+
+
+async def test_one_that_boots_is_not_idle(served: Serve, connect: Connect) -> None:
+    server = served("slow_to_load", "--idle-timeout", "1", until="listening")
+    assert server.wait_for("ready")  # after three seconds
+    assert await asyncio.to_thread(server.ended) == ExitStatus.IDLE
+
+
+async def test_one_that_has_failed_stays_to_say_why(served: Serve, connect: Connect) -> None:
+    server = served("sequence", "--idle-timeout", "0.1", until="failed")
+    await asyncio.sleep(0.5)
+    assert not (await connect(server).ServerReady(pb.ServerReadyRequest())).ready
+    server.terminate()
+    assert await asyncio.to_thread(server.ended) == ExitStatus.STOPPED
