@@ -6,6 +6,7 @@ import asyncio
 
 import grpc.aio
 import numpy as np
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from inference_server.exits import ExitStatus
@@ -24,7 +25,9 @@ async def test_it_ends_as_if_told_to_when_nobody_calls_any_more(
     stream = connect(server).ModelStreamInfer()
     await stream.write(infer_request("mlp", {"x": fp32([1, 2, 3, 4])}))
     assert not (await stream.read()).error_message
-    assert await stream.read() is grpc.aio.EOF or True
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stream.read()
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert await asyncio.to_thread(server.ended) == ExitStatus.IDLE
     assert server.wait_for("draining")
     assert not server.socket.exists()
@@ -66,12 +69,11 @@ async def test_calls_that_wait_or_run_keep_it_however_long_they_take(
 async def test_a_call_that_is_refused_was_a_call(served: Serve, connect: Connect) -> None:
     server = served("mlp", "--idle-timeout", "2")
     stub = connect(server)
+    misfit = infer_request("mlp", {"other": fp32([1, 2, 3, 4])})
     for _ in range(30):
-        with_other_input = infer_request("mlp", {"other": fp32([1, 2, 3, 4])})
-        try:
-            await stub.ModelInfer(with_other_input)
-        except grpc.aio.AioRpcError as error:
-            assert error.code() is grpc.StatusCode.INVALID_ARGUMENT  # noqa: PT017 - not UNAVAILABLE
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.ModelInfer(misfit)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         await asyncio.sleep(0.1)
     assert await asyncio.to_thread(server.ended) == ExitStatus.IDLE
 
@@ -82,7 +84,7 @@ async def test_one_that_is_told_to_go_has_stopped(served: Serve) -> None:
     assert await asyncio.to_thread(server.ended) == ExitStatus.STOPPED
 
 
-async def test_one_that_boots_is_not_idle(served: Serve, connect: Connect) -> None:
+async def test_one_that_boots_is_not_idle(served: Serve) -> None:
     server = served("slow_to_load", "--idle-timeout", "1", until="listening")
     assert server.wait_for("ready")  # after three seconds
     assert await asyncio.to_thread(server.ended) == ExitStatus.IDLE
