@@ -7,6 +7,9 @@ from time import monotonic
 
 from inference_server.dataplane import DataPlane
 
+_FIRST_CALL_SECONDS = 90.0
+"""How long at least to wait for the first call. Whoever has a server woken is told to come again,
+and some come after a minute; it must not be asleep again by then."""
 _LOOKS = 20
 """In the time after which a server is idle: it is found out late by a twentieth at most."""
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -15,8 +18,8 @@ _LONGEST_PAUSE_SECONDS = 5.0
 class Idleness:
     """How long ago the last inference call was.
 
-    A call that waits or runs is asked for still, however long it takes. Everything else that a
-    server answers (probes, metadata, statistics, metrics) is no reason for it to be there.
+    A call that waits or runs is a call still, however long it takes. Everything else that a server
+    answers (probes, metadata, statistics, metrics) is no reason for it to be there.
     """
 
     def __init__(self, plane: DataPlane, seconds: float) -> None:
@@ -29,7 +32,11 @@ class Idleness:
         """Return when a server that is ready has been idle; while it is not ready, it is not."""
         plane = self._plane
         answered, since = plane.answered, monotonic()
-        while monotonic() - since < self._seconds:
+        patience = max(self._seconds, _FIRST_CALL_SECONDS)
+        while monotonic() - since < patience:
             await asyncio.sleep(self._pause)
-            if plane.busy or plane.answered != answered or not plane.ready():
+            called = plane.busy or plane.answered != answered
+            if called or not plane.ready():
                 answered, since = plane.answered, monotonic()
+            if called and plane.ready():
+                patience = self._seconds

@@ -81,6 +81,11 @@ async def test_a_server_that_nobody_calls_leaves_the_others_alone(store: Path) -
         words += ["--socket", str(running.socket("idle")), "--idle-timeout", "0.5"]
         idle = await running.source.spawn(words)
         assert idle.pid == running.keeper.pids["a"]
+        said = b""
+        while b'"ready"' not in said:
+            said += (heard := await asyncio.to_thread(os.read, idle.status_fd, 4096))
+            assert heard, said
+        assert running.answers("idle")
         assert await asyncio.to_thread(idle.wait) == ExitStatus.IDLE
         os.close(idle.status_fd)
         assert running.answers("a")
