@@ -38,6 +38,7 @@ class Sleeper:
         installation.add_model(self.name, onnx_models.mlp(folder / f"{self.name}.onnx"))
         self.deployment = installation.deploy(chain(self.name))
         made = installation.post(SERVERS, {"model": self.name, "idle_timeout_seconds": 1})
+        time.sleep(NEWS_SECONDS)
         self._url = f"{SERVERS}{made['id']}/"
 
     @property
