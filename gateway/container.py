@@ -12,6 +12,7 @@ from gateway.auth.authenticator import Authenticator
 from gateway.deployments.directory import Directory
 from gateway.execution.engine_room import EngineRoom
 from gateway.fleet.exposition import FleetCollector
+from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
@@ -51,7 +52,12 @@ class Container:
         self.shared = SharedRegistry(
             self.metrics.registry, settings.run / "metrics", f"gateway-{os.getpid()}"
         )
-        self.servers = Servers(max_message_bytes=limit, drain_seconds=settings.drain_seconds)
+        self.waker = Waker(self.services.fleet.store)
+        self.servers = Servers(
+            max_message_bytes=limit,
+            drain_seconds=settings.drain_seconds,
+            on_wanted=self.waker.wake,
+        )
         self.fleet_metrics = FleetCollector(self.servers)
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)
@@ -112,6 +118,7 @@ class Container:
         await self.engine.close(self.settings.drain_seconds)
         await self.watcher.stop()
         await self.servers.close()
+        await self.waker.stop()
         await self.feed.stop()
         if self._publisher is not None:
             self._publisher.cancel()

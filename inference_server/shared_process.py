@@ -5,8 +5,8 @@ takes what its model takes and little more. A crash ends all of them, and while 
 the others wait.
 
 Each request for a server comes as one message on a socket (see `Asked`). A server drains when its
-lifeline closes, sends its exit status back on it as one byte, and is gone. With the last one the
-process ends.
+lifeline closes, or when it has been idle for long enough, sends its exit status back on it as one
+byte, and is gone. With the last one the process ends.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class SharedProcess:
         try:
             asked.report_birth()
             chosen = settings.read([*asked.arguments, "--status-fd", str(asked.status_fd)])
-            await Server(chosen, began=asked.asked_at).run(stopping)
+            return await Server(chosen, began=asked.asked_at).run(stopping)
         except SystemExit as refused:  # argparse has said why
             return _FAILED if refused.code is None else int(refused.code)
         except BrokenPipeError:  # nobody waits for it
@@ -107,7 +107,6 @@ class SharedProcess:
             return _FAILED
         finally:
             loop.remove_reader(lifeline)
-        return 0
 
 
 def main() -> None:

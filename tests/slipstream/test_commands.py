@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from gateway.fleet.store import FleetStore
+from gateway.settings import Settings
+from gateway.storage.database import Database
 from slipstream.cli import NOUNS, build
 from tests import onnx_models
 from tests.slipstream.cli import Cli
@@ -70,6 +74,33 @@ def test_a_model_goes_from_file_to_served_and_back(cli: Cli, model: str) -> None
     assert cli.answer("models", "label", "mlp", "stable", "--delete")["labels"] == {}
     assert cli.answer("models", "remove", "mlp", "--version", "2")["removed"] is True
     assert cli.answer("models", "list")["items"][0]["versions"] == [1]
+
+
+async def _let_sleep(state: Path) -> None:
+    db = Database(Settings(state=state).database)
+    store = FleetStore(db)
+    for server in await store.wanted():
+        await store.fall_asleep(server.id, server.generation)
+    await db.close()
+
+
+def test_a_model_is_served_until_nobody_calls_and_a_server_that_sleeps_is_shown_and_stopped(
+    cli: Cli, model: str
+) -> None:
+    cli.answer("models", "add", model, "--name", "mlp")
+    serve = ("models", "serve", "mlp")
+    assert cli.answer(*serve, "--idle-timeout", "300")["idle_timeout_seconds"] == 300
+    assert cli.answer(*serve)["idle_timeout_seconds"] == 300
+    assert "sleep after 300 s without a call" in " ".join(cli.run(*serve).output.split())
+    asyncio.run(_let_sleep(cli.state))
+    assert "1 asleep" in cli.run("models", "list").stdout
+    assert cli.answer("doctor")["healthy"] is True
+    assert cli.answer("models", "unserve", "mlp")["items"][0]["desired"] == "stopped"
+    assert "1 stopped" in cli.run("models", "list").stdout
+    served = cli.answer(*serve, "--idle-timeout", "0")
+    assert (served["desired"], served["idle_timeout_seconds"]) == ("running", None)
+    assert cli.run(*serve, "--idle-timeout", "-1").exit_code == 2
+    assert cli.refusal(*serve, "--idle-timeout", str(10**9)) == (1, "validation_failed")
 
 
 def test_a_damaged_model_does_not_verify_and_doctor_says_how_to_mend_it(

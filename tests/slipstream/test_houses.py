@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from inference_server.exits import ExitStatus
 from slipstream.supervisor.houses import House, Houses
 from slipstream.supervisor.memory import memory_of
 from slipstream.supervisor.process import Lifeline
@@ -70,6 +71,24 @@ async def test_a_process_that_is_killed_comes_back_with_all_of_its_servers(store
             assert f"{key} crashed: was killed by SIGKILL" in running.diary.entries
         assert running.keeper.pids["a"] == running.keeper.pids["b"]
         assert running.answers("a", "b")
+
+
+async def test_a_server_that_nobody_calls_leaves_the_others_alone(store: Path) -> None:
+    async with family(store, houses(servers_each=2)) as running:
+        running.keeper.want({"a": 1})
+        await running.until_ready("a")
+        words = ["--store", str(store), "--model", "mlp", "--version", "1"]
+        words += ["--socket", str(running.socket("idle")), "--idle-timeout", "0.5"]
+        idle = await running.source.spawn(words)
+        assert idle.pid == running.keeper.pids["a"]
+        said = b""
+        while b'"ready"' not in said:
+            said += (heard := await asyncio.to_thread(os.read, idle.status_fd, 4096))
+            assert heard, said
+        assert running.answers("idle")
+        assert await asyncio.to_thread(idle.wait) == ExitStatus.IDLE
+        os.close(idle.status_fd)
+        assert running.answers("a")
 
 
 async def test_a_server_whose_arguments_are_wrong_harms_nobody(
