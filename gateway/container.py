@@ -76,9 +76,7 @@ class Container:
         self.trigger = TriggerEdge(
             authenticator,
             directory,
-            Dispatcher(
-                FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)
-            ),
+            Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
             self.metrics,
             max_body_bytes=limit,
         )

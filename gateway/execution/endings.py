@@ -23,7 +23,9 @@ def ending_of(outcome: Outcome) -> Ending:
         status=_STATUSES[outcome.status],
         output_data=None if output is None else orjson.dumps(output),
         node_outputs=orjson.dumps(outcome.node_outputs),
-        error=None if error is None else RunError(code=error.code, message=error.message, node_id=error.node_id),
+        error=None
+        if error is None
+        else RunError(code=error.code, message=error.message, node_id=error.node_id),
         duration_seconds=outcome.duration_seconds,
     )
 

@@ -48,9 +48,7 @@ class Models:
 class ReachedModels:
     """The engine's InferencePort. A model has no side effects: what got lost is asked again."""
 
-    def __init__(
-        self, calls: Mapping[str, ModelCall], servers: Servers, patience: float
-    ) -> None:
+    def __init__(self, calls: Mapping[str, ModelCall], servers: Servers, patience: float) -> None:
         self._calls = calls
         self._servers = servers
         self._patience = patience

@@ -80,4 +80,4 @@ class Warmth:
         try:
             await self._programs.find(*key)
         except GatewayError as error:
-            log.error("flow_does_not_compile", deployment=key[0], reason=error.message)
+            log.warning("flow_does_not_compile", deployment=key[0], reason=error.message)

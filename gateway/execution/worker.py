@@ -6,10 +6,10 @@ import os
 import socket
 
 from gateway.execution.executor import Executor
+from gateway.execution.outbound import OutboundHttp
 from gateway.execution.program import Programs
 from gateway.fleet.store import FleetStore
 from gateway.fleet.watcher import FleetWatcher
-from gateway.execution.outbound import OutboundHttp
 from gateway.outbound.http import GuardedHttp
 from gateway.runs.store import RunStore
 from gateway.settings import Settings
@@ -30,9 +30,7 @@ class WorkerExecutor:
         )
         self._watcher = FleetWatcher(FleetStore(self._db), self._feed, self._servers)
         self._notices = Notices(self._db)
-        self._http = GuardedHttp(
-            settings.webhook_allow, allow_http=settings.webhook_allow_http
-        )
+        self._http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
         self._executor = Executor(
             RunStore(self._db, self._notices),
             Programs(self._db),

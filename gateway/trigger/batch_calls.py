@@ -107,7 +107,7 @@ class _Batch:
         results = [self._results[index] for index in range(len(self._items))]
         statuses = [result["status"] for result in results]
         queued = "queued" in statuses or "running" in statuses
-        answer = {
+        answer: dict[str, Any] = {
             "status": "queued" if queued else "completed",
             "results": results,
             "failed": statuses.count("failed"),

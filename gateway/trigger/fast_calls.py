@@ -24,9 +24,9 @@ class FastCalls:
     """Sends fast calls to their inference servers, and has them recorded when they are answered."""
 
     def __init__(self, servers: Servers, metrics: GatewayMetrics, recorder: Recorder) -> None:
+        self.metrics = metrics
+        self.recorder = recorder
         self._servers = servers
-        self._metrics = metrics
-        self._recorder = recorder
         self._model_calls: dict[str, ModelCall] = {}
 
     def start(self, trigger: Trigger, done: Done) -> Pending:
@@ -42,7 +42,7 @@ class FastCalls:
         form, raws = call.request(input_data, trigger.timeout)
         trigger.parse_seconds = perf_counter() - before
         predictor = self._servers.predictor(call.plan.model, call.plan.version)
-        fast = _FastCall(trigger, call, self._metrics, self._recorder, done, predictor)
+        fast = _FastCall(self, trigger, call, done, predictor)
         fast.number = predictor.start(form, raws, trigger.timeout, fast.replied)
         return fast
 
@@ -60,21 +60,19 @@ class FastCalls:
 class _FastCall:
     """A fast call that waits for the inference server."""
 
-    __slots__ = ("_call", "_done", "_metrics", "_predictor", "_recorder", "_trigger", "number")
+    __slots__ = ("_call", "_calls", "_done", "_predictor", "_trigger", "number")
 
     def __init__(
         self,
+        calls: FastCalls,
         trigger: Trigger,
         call: ModelCall,
-        metrics: GatewayMetrics,
-        recorder: Recorder,
         done: Done,
         predictor: Predictor,
     ) -> None:
+        self._calls = calls
         self._trigger = trigger
         self._call = call
-        self._metrics = metrics
-        self._recorder = recorder
         self._done = done
         self._predictor = predictor
         self.number = b""
@@ -87,7 +85,7 @@ class _FastCall:
         """Take the inference server's answer."""
         if isinstance(reply, GatewayError):
             self._done(reply)
-            self._recorder.failed(self._trigger, reply)
+            self._calls.recorder.failed(self._trigger, reply)
             return
         try:
             result = self._result(reply)
@@ -97,8 +95,8 @@ class _FastCall:
         self._done(result)
         # the caller has its answer already
         assert result.timings is not None
-        self._metrics.stages(result.timings)
-        self._recorder.completed(self._trigger)
+        self._calls.metrics.stages(result.timings)
+        self._calls.recorder.completed(self._trigger)
 
     def _result(self, reply: Reply) -> Result:
         answered = perf_counter()

@@ -46,8 +46,7 @@ class Recorder:
         """Record a call that got its prediction."""
         record = trigger.deployment.record_runs
         if record is RecordRuns.ALL or (
-            record is RecordRuns.SAMPLE
-            and random.random() < trigger.deployment.record_sample  # noqa: S311 - no secret
+            record is RecordRuns.SAMPLE and random.random() < trigger.deployment.record_sample  # noqa: S311 - no secret
         ):
             self._keep(trigger, None)
 

@@ -66,12 +66,16 @@ class BatchOut(BaseModel):
 def build_router() -> APIRouter:
     """Return the documented routes; they also make other methods answer 405."""
     router = APIRouter(tags=["Trigger"])
-    accepted = {202: {"model": AcceptedOut, "description": "The run goes on: ask for it later"}}
+    # Any: as FastAPI has it
+    accepted: dict[int | str, dict[str, Any]] = {
+        202: {"model": AcceptedOut, "description": "The run goes on: ask for it later"}
+    }
 
     @router.post(
         "/node/deployment-trigger/{deployment_id}/", openapi_extra=_KEYS, responses=accepted
     )
     async def trigger(
+        *,
         deployment_id: str,  # noqa: ARG001 - documented here
         body: TriggerIn | None = None,  # noqa: ARG001 - likewise
         version: Version = None,  # noqa: ARG001 - likewise
@@ -88,6 +92,7 @@ def build_router() -> APIRouter:
         responses={202: {"model": BatchOut, "description": "Runs were queued"}},
     )
     async def trigger_batch(
+        *,
         deployment_id: str,  # noqa: ARG001 - documented here
         body: BatchIn,  # noqa: ARG001 - likewise
         version: Version = None,  # noqa: ARG001 - likewise
@@ -110,9 +115,7 @@ def _no_edge_yet() -> GatewayError:
 Version = Annotated[
     int | None, Query(ge=1, description="A version other than the live one, such as 3.")
 ]
-Format = Annotated[
-    ResponseFormat | None, Query(description="A form other than the deployment's.")
-]
+Format = Annotated[ResponseFormat | None, Query(description="A form other than the deployment's.")]
 Prefer = Annotated[
     str | None,
     Header(description="`respond-async`, or `wait=N`: an answer within N seconds (RFC 7240)."),
