@@ -24,11 +24,10 @@ class Launcher:
     def owner_at_birth(self, deployment_type: DeploymentType, mode: ExecutionMode) -> str | None:
         """Return who shall hold a run that is about to be created; None: it is queued first.
 
-        Where there is room in this process, that saves the claim.
+        Where there is room in this process, that saves the claim of a run that somebody waits for.
         """
-        if deployment_type is DeploymentType.SERVER and self._pool.has_room(mode):
-            return self._pool.owner
-        return None
+        here = deployment_type is DeploymentType.SERVER and mode is ExecutionMode.SYNC
+        return self._pool.owner if here and self._pool.has_room(mode) else None
 
     def launch_created(self, created: Created) -> None:
         """Have a run executed that was created just now."""
