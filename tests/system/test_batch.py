@@ -53,7 +53,7 @@ def test_an_async_batch_answers_202_with_an_id_for_each(runs: Runs, kind: str) -
     deployment = runs.deploy(dividing(), "async", kind)
     answer = batch(runs, deployment, [{"x": 1}, {"x": 0}, {"x": 5}])
     assert answer.status_code == 202, answer.text
-    ids = answer.json()["flow_run_ids"]
+    ids = [result["flow_run_id"] for result in answer.json()["results"]]
     ended = [runs.until(run_id) for run_id in ids]
     assert [run["status"] for run in ended] == ["completed", "failed", "completed"]
     assert [run["output_data"] for run in ended] == [{"y": 10}, None, {"y": 2}]
