@@ -179,9 +179,5 @@ class _Call:
 
     def _count(self, status: int) -> None:
         metrics, found = self._edge.metrics, self._deployment
-        meters = (
-            self._edge.strangers
-            if found is None
-            else metrics.meters(found.id, found.mode)
-        )
+        meters = self._edge.strangers if found is None else metrics.meters(found.id, found.mode)
         meters.answered(status, perf_counter() - self._began)
