@@ -28,6 +28,7 @@ from gateway.models.router import build_router as models
 from gateway.oip import rest
 from gateway.oip.dataplane import SERVER_VERSION
 from gateway.oip.router import build_router as oip
+from gateway.runs.router import build_router as runs
 from gateway.trigger.router import build_router as trigger
 from gateway.web.asgi import App, Receive, Scope, Send
 from gateway.web.problems import problem
@@ -77,6 +78,7 @@ def build_fastapi(container: Container) -> FastAPI:
         inference_servers(services.fleet, access),
         models(services.models, access),
         api_keys(services.keys, access),
+        runs(container.runs, access),
         oip(),
     ):
         app.include_router(router)
@@ -90,7 +92,7 @@ def build_fastapi(container: Container) -> FastAPI:
 
 
 def _add_metrics(app: FastAPI, container: Container) -> None:
-    collectors = [container.shared, container.fleet_metrics]
+    collectors = [container.shared, container.fleet_metrics, container.engine.metrics]
 
     @app.get("/metrics", tags=["Operations"], response_class=Response)
     async def metrics() -> Response:

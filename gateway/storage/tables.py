@@ -196,6 +196,8 @@ class InferenceServer(Listed):
     desired: Mapped[str] = mapped_column(Word, default="running")
     generation: Mapped[int] = mapped_column(Integer, default=1)
     """Rises with each start that somebody asks for: a failed server is tried again when it does."""
+    idle_timeout_seconds: Mapped[int | None] = mapped_column(Integer)
+    """Without a call for so long it sleeps, until the next call; NULL means never."""
     state: Mapped[str] = mapped_column(Word, default="stopped")
     phase: Mapped[str | None] = mapped_column(Word)
     pid: Mapped[int | None] = mapped_column(Integer)

@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
+from gateway.fleet.store import FleetStore
+from gateway.settings import Settings
+from gateway.storage.database import Database
 from slipstream.cli import NOUNS, build
 from tests import onnx_models
+from tests.slipstream.cli import Cli
 
 FLOW = Path(__file__).parents[2] / "slipstream" / "demo" / "flow.json"
-
-
-class Cli:
-    """Runs commands in this process, as `slipstream` would."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-
-    def run(self, *words: str) -> Result:
-        state = ["--state", str(self.state)]
-        return CliRunner().invoke(build(called=words[0]), [*words, *state])
-
-    def answer(self, *words: str) -> Any:
-        """Return the one JSON document that a command puts on stdout."""
-        result = self.run(*words, "--json")
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
-
-    def refusal(self, *words: str) -> tuple[int, str]:
-        """Return exit status and error code of a command that fails; check its line on stderr."""
-        result = self.run(*words, "--json")
-        assert result.stdout, repr(result.exception)
-        error = json.loads(result.stdout)["error"]
-        assert f"slipstream: {error['message']}" in result.stderr.splitlines()
-        return result.exit_code, error["code"]
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    for name in ("SLIPSTREAM_STATE", "SLIPSTREAM_DATABASE_URL", "SLIPSTREAM_PORT"):
-        monkeypatch.delenv(name, raising=False)
-    return Cli(tmp_path / "state")
 
 
 @pytest.fixture
@@ -102,6 +74,33 @@ def test_a_model_goes_from_file_to_served_and_back(cli: Cli, model: str) -> None
     assert cli.answer("models", "label", "mlp", "stable", "--delete")["labels"] == {}
     assert cli.answer("models", "remove", "mlp", "--version", "2")["removed"] is True
     assert cli.answer("models", "list")["items"][0]["versions"] == [1]
+
+
+async def _let_sleep(state: Path) -> None:
+    db = Database(Settings(state=state).database)
+    store = FleetStore(db)
+    for server in await store.wanted():
+        await store.fall_asleep(server.id, server.generation)
+    await db.close()
+
+
+def test_a_model_is_served_until_nobody_calls_and_a_server_that_sleeps_is_shown_and_stopped(
+    cli: Cli, model: str
+) -> None:
+    cli.answer("models", "add", model, "--name", "mlp")
+    serve = ("models", "serve", "mlp")
+    assert cli.answer(*serve, "--idle-timeout", "300")["idle_timeout_seconds"] == 300
+    assert cli.answer(*serve)["idle_timeout_seconds"] == 300
+    assert "sleep after 300 s without a call" in " ".join(cli.run(*serve).output.split())
+    asyncio.run(_let_sleep(cli.state))
+    assert "1 asleep" in cli.run("models", "list").stdout
+    assert cli.answer("doctor")["healthy"] is True
+    assert cli.answer("models", "unserve", "mlp")["items"][0]["desired"] == "stopped"
+    assert "1 stopped" in cli.run("models", "list").stdout
+    served = cli.answer(*serve, "--idle-timeout", "0")
+    assert (served["desired"], served["idle_timeout_seconds"]) == ("running", None)
+    assert cli.run(*serve, "--idle-timeout", "-1").exit_code == 2
+    assert cli.refusal(*serve, "--idle-timeout", str(10**9)) == (1, "validation_failed")
 
 
 def test_a_damaged_model_does_not_verify_and_doctor_says_how_to_mend_it(
@@ -264,7 +263,9 @@ def test_a_setting_that_makes_no_sense_is_one_line(
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("noun", ["", "models", "flows", "deployments", "keys", "bench", "doctor"])
+@pytest.mark.parametrize(
+    "noun", ["", *("models", "flows", "deployments", "runs", "keys", "bench", "doctor")]
+)
 def test_every_noun_has_help(noun: str) -> None:
     words = [noun, "--help"] if noun else ["--help"]
     result = CliRunner().invoke(build(called=noun), words)
