@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.deployments.live import LiveDeployment, check_callable, go_live
+from gateway.deployments.live import LiveDeployment, go_live
 from gateway.deployments.modes import Status
 from gateway.deployments.store import find_version, gone, live_version
 from gateway.errors import GatewayError
@@ -52,14 +52,6 @@ class Directory:
         entry = self._entries.get(deployment_id)
         return entry if type(entry) is LiveDeployment else None
 
-    def get_version(self, deployment_id: str, version: int) -> LiveDeployment | None:
-        """Return the deployment with that version of it, as `get` does the live one."""
-        live = self.get(deployment_id)
-        if live is None or live.version == version:
-            return live
-        found = self._versions.get((deployment_id, version))
-        return found if found is not None and found.unfit is None else None
-
     async def find(
         self, deployment_id: str, profile_id: str, version: int | None = None
     ) -> LiveDeployment:
@@ -81,15 +73,7 @@ class Directory:
             raise entry.refusal()
         if version is None or version == entry.version:
             return entry
-        return check_callable(await self._versions.find((entry.id, version)))
-
-    async def snapshot(self, deployment_id: str, version: int) -> LiveDeployment:
-        """Return what an accepted run runs, though its deployment be paused or deleted by now.
-
-        Raises:
-            GatewayError: NOT_FOUND.
-        """
-        return await self._versions.find((deployment_id, version))
+        return await self._versions.find((entry.id, version))
 
     async def _load(self, deployment_id: str) -> LiveDeployment | _Closed:
         async with self._db.read() as session:
@@ -103,7 +87,7 @@ class Directory:
                     name=deployment.name,
                     status=Status(deployment.status),
                 )
-            return check_callable(go_live(deployment, await live_version(session, deployment)))
+            return go_live(deployment, await live_version(session, deployment))
 
     async def _load_version(self, key: tuple[str, int]) -> LiveDeployment:
         deployment_id, number = key

@@ -62,9 +62,9 @@ def _compare(old: Schema, new: Schema, at: str) -> Iterator[SchemaChange]:
         if same(before, after):
             continue
         pointer = f"{at}/{escaped(keyword)}"
-        if keyword == "properties" and _objects(before or {}, after or {}):
+        if keyword == "properties" and _objects(before, after):
             yield from _properties(before or {}, after or {}, new, pointer)
-        elif keyword == "items" and _objects(before, after):
+        elif keyword == "items" and isinstance(before, dict) and isinstance(after, dict):
             yield from _compare(before, after, pointer)
         else:
             breaking, reason = _judged(keyword, before, after)
@@ -78,7 +78,7 @@ def _properties(old: Schema, new: Schema, schema: Schema, at: str) -> Iterator[S
     for name in sorted(old.keys() | new.keys()):
         before, after = old.get(name), new.get(name)
         pointer = f"{at}/{escaped(name)}"
-        if _objects(before, after):
+        if isinstance(before, dict) and isinstance(after, dict):
             yield from _compare(before, after, pointer)
         elif name not in new:
             reason = "what callers send there is refused" if closed else "no longer asked for"
@@ -145,7 +145,8 @@ def _names(required: Any) -> set[str]:
 
 
 def _objects(*values: object) -> bool:
-    return all(isinstance(value, dict) for value in values)
+    """Whether each is an object, or is not there."""
+    return all(isinstance(value, dict | None) for value in values)
 
 
 def _listed(types: Any) -> set[str]:

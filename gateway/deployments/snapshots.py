@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.deployments.input_schema import input_schema
 from gateway.errors import GatewayError
+from gateway.flows.plan import compile_plan
 from gateway.flows.spec import FlowSpec, parse_flow
 from gateway.flows.store import find_flow
 from gateway.models.service import ModelService
@@ -66,14 +67,21 @@ class Snapshots:
         """Return the flow's draft with its models pinned.
 
         Raises:
-            GatewayError: NOT_FOUND for the flow; INVALID_FLOW where a model is not in the store.
+            GatewayError: NOT_FOUND for the flow; INVALID_FLOW where it could not run, or a model is
+                not in the store.
         """
         async with self._db.read() as session:
             flow = await find_flow(session, profile_id, flow_id)
-        return Snapshot(flow=flow, models=await self._pins(parse_flow(flow.definition)))
+        spec = parse_flow(flow.definition)
+        compile_plan(spec)
+        return Snapshot(flow=flow, models=await self._pins(spec))
 
-    async def check_models(self, version: DeploymentVersion) -> None:
-        """Raise INVALID_FLOW where a model that the version pins is no longer what it was."""
+    async def check(self, version: DeploymentVersion) -> None:
+        """Raise INVALID_FLOW where the version would not run any more.
+
+        A kind of node may have been uninstalled, a model removed or replaced.
+        """
+        compile_plan(parse_flow(version.definition))
         for node_id, pin in version.models.items():
             name, number = pin["model"], pin["version"]
             known = f"node '{node_id}': version {version.version} runs '{name}' {number}"

@@ -9,7 +9,7 @@ from gateway.deployments import store
 from gateway.deployments.deployed import Deployed, look_at_one
 from gateway.deployments.diff import Difference, Side, compare
 from gateway.deployments.handover import Handover
-from gateway.deployments.live import check_callable, go_live
+from gateway.deployments.live import go_live
 from gateway.deployments.snapshots import Note, Snapshots
 from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
@@ -66,13 +66,13 @@ class VersionService:
         before, live = await self._find(profile_id, deployment_id)
         snapshot = await self._snapshots.take(profile_id, before.flow_id)
         candidate = snapshot.version(before.id, before.live_version + 1, key_id=key_id, note=note)
-        check_callable(go_live(before, candidate))
+        go_live(before, candidate)
         await self._handover.prepare(before, live, candidate)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             row.live_version = await store.newest_version(session, row) + 1
             version = snapshot.version(row.id, row.live_version, key_id=key_id, note=note)
-            check_callable(go_live(row, version))
+            go_live(row, version)
             session.add(version)
             deployed = await look_at_one(session, row)
             await record_change(session, Kind.DEPLOYMENT, row.id)
@@ -82,18 +82,18 @@ class VersionService:
         """Make another version the live one; nothing is copied, and no number is spent.
 
         Raises:
-            GatewayError: NOT_FOUND, GONE; INVALID_FLOW where a model of it has left the store, or
-                the mode is fast by now and that version needs the engine; what
-                `Handover` raises.
+            GatewayError: NOT_FOUND, GONE; INVALID_FLOW where it does not run any more, as when a
+                model of it has left the store, or the mode is fast by now and it needs the
+                engine; what `Handover` raises.
         """
         before, live = await self._find(profile_id, deployment_id)
         _, version = await self._find(profile_id, deployment_id, number)
-        await self._snapshots.check_models(version)
-        check_callable(go_live(before, version))
+        await self._snapshots.check(version)
+        go_live(before, version)
         await self._handover.prepare(before, live, version)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
-            check_callable(go_live(row, version))
+            go_live(row, version)
             changed, row.live_version = row.live_version != number, number
             deployed = await look_at_one(session, row)
             if changed:
@@ -155,7 +155,11 @@ class VersionService:
                 raise
             return await self._undeployable(deployment, error.message)
         version = snapshot.version(deployment.id, deployment.live_version + 1, key_id=None)
-        return _side_of(DRAFT, version, problem=go_live(deployment, version).unfit)
+        try:
+            go_live(deployment, version)
+        except GatewayError as error:
+            return _side_of(DRAFT, version, problem=error.message)
+        return _side_of(DRAFT, version)
 
     async def _undeployable(self, deployment: Deployment, problem: str) -> Side:
         async with self._db.read() as session:
@@ -173,9 +177,7 @@ class VersionService:
 
 
 def _side_of(label: str, version: DeploymentVersion, problem: str | None = None) -> Side:
-    return Side(
-        label=label, definition=version.definition, models=version.models, problem=problem
-    )
+    return Side(label=label, definition=version.definition, models=version.models, problem=problem)
 
 
 def _number(side: str, text: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import orjson
 from rich.console import RenderableType
@@ -130,8 +129,7 @@ def _side(label: str) -> str:
     return label if label == "draft" else f"version {label}"
 
 
-# Any: JSON
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if value is None:
         return "nothing"
     text = orjson.dumps(value).decode()

@@ -15,7 +15,6 @@ from gateway.settings import Settings
 from gateway.storage.tables import Profile
 from gateway.web.asgi import App
 
-
 DEPLOYMENTS = "/node/deployments/"
 
 

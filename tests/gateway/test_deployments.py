@@ -113,7 +113,8 @@ UNFIT: list[tuple[dict[str, Any], str, str]] = [
     (flow_json(version="9"), "fast", "no version or label '9'"),
     (flow_json("joined"), "fast", "no tensor"),
     (flow_json(inputs={"x": "input.a + 1"}), "fast", "more than a path"),
-    (flow_json() | {"edges": []}, "fast", "expected an edge"),
+    (flow_json() | {"edges": []}, "fast", "nothing leads from 'input' to 'model'"),
+    (flow_json() | {"edges": []}, "async", "nothing leads from 'input' to 'model'"),
 ]
 
 
@@ -129,7 +130,7 @@ async def test_what_could_not_run_is_refused_when_it_is_saved(office: Office) ->
 
 async def test_a_flow_for_the_engine_can_be_deployed_but_not_made_fast(office: Office) -> None:
     user = await office.user()
-    made = await deploy(user, flow_json() | {"edges": []})
+    made = await deploy(user, flow_json(inputs={"x": "input.a + 1"}))
     url = f"{DEPLOYMENTS}{made['id']}/"
     refused = await user.patch(url, json={"execution_mode": "fast", "name": "No"})
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")

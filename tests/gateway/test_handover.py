@@ -46,11 +46,11 @@ class Site:
         if state is not State.BOOTING:
             await self.fleet.observe(server.id, state=state, **seen)
 
-    async def wanted(self, version: int) -> InferenceServer:
-        """Return the server of a version, as soon as somebody wants it."""
+    async def wanted(self, version: int, *, generation: int = 1) -> InferenceServer:
+        """Return the server of a version, as soon as somebody wants it, for the n-th time."""
         while True:
             for server in await self.fleet.wanted():
-                if server.version == version:
+                if (server.version, server.generation) == (version, generation):
                     return server
             await asyncio.sleep(0.01)
 
@@ -104,10 +104,8 @@ async def test_a_model_that_cannot_be_loaded_changes_nothing(site: Site) -> None
 async def test_what_failed_before_is_tried_again(site: Site) -> None:
     await site.serve(2, State.FAILED, reason="out of memory")
     await site.serve(1)
-    generation = (await site.wanted(2)).generation
     switching = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
-    while (server := await site.wanted(2)).generation == generation:
-        await asyncio.sleep(0.01)
+    server = await site.wanted(2, generation=2)
     await site.fleet.observe(server.id, state=State.BOOTING, phase=Phase.SPAWNING)
     await site.fleet.observe(server.id, state=State.READY)
     assert (await switching).row.live_version == 2

@@ -61,7 +61,7 @@ async def _migrate_to(url: str, revision: str) -> None:
 
 
 # Any, here and below: what the columns of that time took
-async def _insert(db: Database, name: str, **values: Any) -> None:
+async def _insert(db: Database, name: str, /, **values: Any) -> None:
     columns = [column(field, _type(value)) for field, value in values.items()]
     async with db.write() as session:
         await session.execute(table(name, *columns).insert().values(values))
