@@ -87,7 +87,10 @@ def _largest(several: Iterable[Sizes]) -> Sizes:
     known = [one for one in several if one]
     depth = max(map(len, known), default=0)
     padded = ([*one, *[one[-1]] * (depth - len(one))] for one in known)
-    return [Level(max(w for w, _ in level), max(n for _, n in level)) for level in zip(*padded, strict=True)]
+    return [
+        Level(max(w for w, _ in level), max(n for _, n in level))
+        for level in zip(*padded, strict=True)
+    ]
 
 
 def _below(whole: Sizes, steps: int) -> Sizes:
@@ -143,4 +146,10 @@ class _Meter:
         count = whole[0].length
         member = {part.variable: _below(whole, 1)}
         inner = self.size(part.body, {**bound, **member}, times * count)
-        return whole if part.keeps else [Level(1 + count * inner[0].weight, count), *inner]
+        if part.name not in {"filter", "map"}:
+            return [_ONE]
+        # The library copies the list that it makes whenever it adds to it.
+        self.steps += times * count * count / 2
+        return (
+            whole if part.name == "filter" else [Level(1 + count * inner[0].weight, count), *inner]
+        )

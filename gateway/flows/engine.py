@@ -1,4 +1,4 @@
-"""Runs a plan: every node as soon as those before it have ended, side by side where that is possible.
+"""Runs a plan: every node as soon as those before it have ended, side by side where possible.
 
 Pure but for time: the world is behind `Ports`. A node starts when all edges that lead to it are
 decided, and at least one of them was taken; where none was, it is skipped, and so is what follows.
@@ -45,12 +45,13 @@ async def execute(
 ) -> Outcome:
     """Run `plan` on what `plan.check_input` returned, and return what came of it.
 
-    Nodes that run at the `deadline` (`time.monotonic()`), when `cancelled` is set, or when this call
-    is cancelled, are cancelled; none of them is left behind. `report` hears of each node's end at
+    Nodes that run at the `deadline` (`time.monotonic()`), when `cancelled` is set, or when this
+    call is cancelled, are cancelled, and none is left behind. `report` hears of each node's end at
     once, and must not raise. All of `node_outputs` shares `max_output_bytes`: an output for which
     there is no room left is replaced by a marker. `output_data` is never shortened.
     """
-    run = _Run(plan, input_data, ports, deadline, cancelled, report, max_output_bytes)
+    moment = Moment(values={}, input_data=input_data, ports=ports, deadline=deadline)
+    run = _Run(plan, moment, cancelled, report, room=max_output_bytes)
     return await run.to_end()
 
 
@@ -67,23 +68,20 @@ class _Run:
     def __init__(
         self,
         plan: Plan,
-        input_data: Mapping[str, Any],
-        ports: Ports,
-        deadline: float,
+        moment: Moment,
         cancelled: asyncio.Event,
         report: Report | None,
+        *,
         room: int,
     ) -> None:
         self._plan = plan
-        self._deadline = deadline
+        self._moment = moment
+        self._values = moment.values
+        self._deadline = moment.deadline
         self._cancelled = cancelled
         self._report = report
         self._room = room
         self._began = monotonic()
-        self._values: dict[str, Any] = {}
-        self._moment = Moment(
-            values=self._values, input_data=input_data, ports=ports, deadline=deadline
-        )
         self._open = [node.incoming for node in plan.nodes]
         self._led_to = [node.incoming == 0 for node in plan.nodes]
         self._ready = deque(at for at, node in enumerate(plan.nodes) if not node.incoming)
@@ -279,6 +277,6 @@ def _status(error: NodeError | None) -> Literal["completed", "failed", "cancelle
 
 
 def _forget(task: asyncio.Task[Any]) -> None:
-    """Take note of how a cancelled task ended, so that asyncio does not complain that nobody did."""
+    """Note how a cancelled task ended, so that asyncio does not complain that nobody did."""
     if not task.cancelled():
         task.exception()

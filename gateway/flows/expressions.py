@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any, Protocol
 
-import cel
-
+from gateway.flows.cel_library import CEL_ERRORS, Context, OptionalValue, Program, compile_cel
 from gateway.flows.effort import EffortError, check_effort
+from gateway.flows.functions import ADDED, STANDARD
 from gateway.flows.outline import Outline, OutlineError, outline
 from gateway.flows.paths import Path, follow, parse_path
 
@@ -26,13 +25,10 @@ TYPES = frozenset(
 )
 """Names that CEL itself knows."""
 _REASON = 300
-_HINT = (
-    "CEL keeps whole numbers and decimals apart: write double(input.x) * 2.0 where input.x may be "
-    "either"
+_MIXED = (
+    "the types do not fit; CEL keeps whole numbers and decimals apart: write double(input.x) * 2.0 "
+    "where input.x may be either"
 )
-
-# What `cel` raises, and what converting deeply nested values does.
-_CEL_ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 
 Values = Mapping[str, Any]
 """Output by node id. Any: JSON; None for a node that was skipped or has failed."""
@@ -69,13 +65,13 @@ def compile_expression(source: str) -> Expression:
         return PathExpression(source, path)
     try:
         found = outline(source)
-        program = cel.compile(source)
+        program = compile_cel(source)
     except OutlineError as error:
         raise ExpressionError(f"'{_short(source)}': {error}") from None
-    except _CEL_ERRORS as error:
+    except CEL_ERRORS as error:
         raise ExpressionError(_reason(source, error)) from None
     for name in program.functions():
-        if name[0].isalpha() and not _exists(name):
+        if name[0].isalpha() and name not in STANDARD and name not in ADDED:
             raise ExpressionError(f"'{_short(source)}': there is no function '{name}'")
     return CelExpression(source, program, found)
 
@@ -102,31 +98,35 @@ class PathExpression:
 class CelExpression:
     """Such as `size(input.x) > 3`."""
 
-    def __init__(self, source: str, program: cel.Program, found: Outline) -> None:
+    def __init__(self, source: str, program: Program, found: Outline) -> None:
         self.source = source
         self.reads = [read for read in found.reads if read.node not in TYPES]
         self.roots = frozenset(read.node for read in self.reads)
         self._program = program
         self._outline = found
         self._variables = _Variables(self.reads)
+        names = program.functions()
+        self.functions = {name: ADDED[name] for name in names if name in ADDED}
 
     def evaluate(self, values: Values) -> Any:
         """Return the value."""
-        return self.evaluate_in(self._variables.of(values), values)
+        variables = self._variables.of(values)
+        context = _context(variables, self.functions) if self.functions else variables
+        return self.evaluate_in(context, values)
 
-    def evaluate_in(self, context: dict[str, Any] | cel.Context, values: Values) -> Any:
+    def evaluate_in(self, context: dict[str, Any] | Context, values: Values) -> Any:
         """Return the value with variables that were made ready before."""
         try:
             check_effort(self._outline, values)
             return to_json(self._program.execute(context))
         except EffortError as error:
             raise ExpressionError(f"'{_short(self.source)}': {error}") from None
-        except _CEL_ERRORS as error:
+        except CEL_ERRORS as error:
             raise ExpressionError(_reason(self.source, error)) from None
 
 
 class _Variables:
-    """What has to be handed over to CEL, which copies it: of a large object only the members read."""
+    """What is handed over to CEL, which copies it: of a large object only the members read."""
 
     def __init__(self, reads: Iterable[Path]) -> None:
         self._names: dict[str, set[str] | None] = {}
@@ -156,6 +156,7 @@ class Fields:
         programs = [one for one in expressions.values() if isinstance(one, CelExpression)]
         reads = [read for one in programs for read in one.reads]
         self._shared = _Variables(reads) if len(programs) > 1 else None
+        self._functions = {name: f for one in programs for name, f in one.functions.items()}
 
     def evaluate(self, values: Values) -> dict[str, Any]:
         """Return the values by name.
@@ -165,7 +166,7 @@ class Fields:
         """
         if self._shared is None:
             return {name: one.evaluate(values) for name, one in self._expressions.items()}
-        context = _context(self._shared.of(values))
+        context = _context(self._shared.of(values), self._functions)
         return {
             name: one.evaluate_in(context, values)
             if isinstance(one, CelExpression)
@@ -173,8 +174,9 @@ class Fields:
             for name, one in self._expressions.items()
         }
 
+
 def to_json(value: Any) -> Any:
-    """Return a CEL value as JSON, by the rules of protobuf's JSON: durations as `"1.5s"`, and so on.
+    """Return a CEL value as JSON, by the rules of protobuf's JSON: a duration is `"1.5s"`.
 
     Raises:
         ExpressionError: it is nothing that JSON could say.
@@ -186,16 +188,20 @@ def to_json(value: Any) -> Any:
             return [to_json(member) for member in value]
         case dict():
             return {_key(key): to_json(member) for key, member in value.items()}
+        case OptionalValue():
+            return to_json(value.value()) if value.has_value() else None
+    return _as_text(value)
+
+
+def _as_text(value: object) -> str:
+    match value:
         case datetime():
             return value.isoformat().replace("+00:00", "Z")
         case timedelta():
             return f"{value.total_seconds():g}s"
         case bytes():
             return base64.b64encode(value).decode()
-        case cel.OptionalValue():
-            return to_json(value.value()) if value.has_value() else None
-        case _:
-            raise ExpressionError(f"a {type(value).__name__} is nothing that JSON could say")
+    raise ExpressionError(f"a {type(value).__name__} is nothing that JSON could say")
 
 
 def number(value: Any) -> float | None:
@@ -209,27 +215,20 @@ def _key(key: object) -> str:
     return key if isinstance(key, str) else str(key).lower() if isinstance(key, bool) else str(key)
 
 
-def _context(variables: dict[str, Any]) -> cel.Context:
+def _context(variables: dict[str, Any], functions: dict[str, Callable[..., Any]]) -> Context:
     try:
-        return cel.Context(variables=variables)
-    except _CEL_ERRORS as error:
+        return Context(variables=variables, functions=functions)
+    except CEL_ERRORS as error:
         raise ExpressionError(f"a value cannot be handed to CEL: {error}") from None
 
 
-@cache
-def _exists(function: str) -> bool:
-    """Whether CEL knows the function. It keeps no list, so the function is called, with nothing."""
-    try:
-        cel.compile(f"{function}()").execute({})
-    except _CEL_ERRORS as error:
-        return "ndefined" not in str(error)
-    return True
-
-
 def _reason(source: str, error: Exception) -> str:
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    hint = f". {_HINT}" if "overload" in text or "Unsupported" in text else ""
-    return f"'{_short(source)}': {text[:_REASON]}{hint}"
+    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    if isinstance(error, KeyError):
+        text = f"there is no {text}"
+    elif isinstance(error, TypeError) and text.startswith(("No such overload", "Unsupported")):
+        text = _MIXED
+    return f"'{_short(source)}': {text[:_REASON]}"
 
 
 def _short(source: str) -> str:

@@ -11,22 +11,21 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-import cel
 from jsonschema import Draft202012Validator, exceptions, validators
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from gateway.errors import GatewayError
+from gateway.flows.cel_library import CEL_ERRORS, compile_cel
 from gateway.flows.findings import pointer_token
 from protos.errors import ErrorCode
 
 _SHOWN = 20
-_MATCH = cel.compile("text.matches(pattern)")
+_MATCH = compile_cel("text.matches(pattern)")
 _OPEN = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "dependentSchemas")
 """Schemas with these may name properties elsewhere: nothing can be called additional."""
 _ENDLESS = ("patternProperties",)
-_CEL_ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class SchemaError(Exception):
@@ -92,7 +91,7 @@ def _names(schema: Mapping[str, Any]) -> frozenset[str] | None:
     properties = schema.get("properties")
     if not isinstance(properties, dict) or any(word in schema for word in _OPEN):
         return None
-    if schema.get("additionalProperties") not in {None, False}:
+    if schema.get("additionalProperties", False) is not False:
         return None
     return frozenset(properties)
 
@@ -141,7 +140,7 @@ def _words(schema: Any, pointer: str) -> Iterator[tuple[str, str, Any]]:
 def _check_pattern(pointer: str, pattern: str) -> None:
     try:
         _matches(pattern, "")
-    except _CEL_ERRORS:
+    except CEL_ERRORS:
         detail = "expected a regular expression without look-around and back-references"
         raise SchemaError(pointer, f"{detail}, got '{pattern[:200]}'") from None
 

@@ -75,8 +75,7 @@ class Loop:
     whole: Part
     variable: str
     body: Part
-    keeps: bool
-    """Whether it makes a list of what it has gone through (`filter`) or of new values (`map`)."""
+    name: str
 
 
 Part = Literal | Read | Inside | Together | Loop
@@ -142,9 +141,10 @@ class _Reader:
 
     def _part_or_sign(self, parts: list[Part]) -> None:
         kind, text = self._peek()
-        if kind == "sign" and text not in _OPENING and text != ".":
-            self._at += 1
-        elif (kind, text) == ("name", "in"):
+        if (kind == "sign" and text not in _OPENING and text != ".") or (kind, text) == (
+            "name",
+            "in",
+        ):
             self._at += 1
         else:
             parts.append(self._operand())
@@ -207,7 +207,7 @@ class _Reader:
             raise OutlineError(f"expected a name first in {name}(…)")
         self.loops = True
         inner = _joined([_joined(argument) for argument in body])
-        return Loop(part, variable[0].root, inner, keeps=name == "filter")
+        return Loop(part, variable[0].root, inner, name)
 
     def _arguments(self, closing: str) -> list[list[Part]]:
         """Read up to the bracket that closes; return the parts of each argument."""

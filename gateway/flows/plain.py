@@ -13,7 +13,9 @@ _PREVIEW = 1024
 _MARKER = 4 * 1024
 """Room that a marker with a preview may take, escapes and all."""
 _OPTIONS = (
-    orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
 
 
@@ -38,7 +40,7 @@ def plain(value: Any) -> tuple[Any, int, tuple[str, ...]]:
 
 
 def shortened(value: Any, length: int, room: int) -> tuple[Any, int]:
-    """Return `value` and its `length`; a marker, and its length, where there is no `room` for it."""
+    """Return `value` and its `length`; where there is no `room`, a marker and its length."""
     if length <= room:
         return value, length
     marker: dict[str, Any] = {"truncated": True, "bytes": length}

@@ -1,7 +1,7 @@
 """What the flow engine needs of the world, as ports. Pure.
 
 The engine never closes a port. It may use one for several nodes, and several runs, at once. When it
-cancels a call (at the deadline, or because the run was cancelled), the port stops the work behind it.
+cancels a call (at the deadline, or as the run was cancelled), the port stops the work behind it.
 """
 
 from __future__ import annotations

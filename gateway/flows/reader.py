@@ -64,8 +64,8 @@ class Reader:
         self.complain(field, f"expected a whole number from {least} to {most}{got}")
         return default
 
-    def objects(self, field: str) -> list[Reader]:
-        """Return a reader for each object of a list."""
+    def objects(self, field: str) -> list[Reader] | None:
+        """Return a reader for each object of a list; None where there is none."""
         values = self.members.get(field, [])
         if isinstance(values, list) and all(isinstance(value, dict) for value in values):
             pointers = (f"{self.pointer}/{field}/{at}" for at in range(len(values)))
@@ -74,7 +74,7 @@ class Reader:
                 for value, pointer in zip(values, pointers, strict=True)
             ]
         self.complain(field, "expected a list of objects")
-        return []
+        return None
 
     def expressions(self, field: str) -> Mapping[str, str] | None:
         """Return expressions by name; None where there are none."""

@@ -41,8 +41,9 @@ def _read(reader: Reader) -> Branch:
             reader.complain(field, "expected either condition, or cases and default")
         when = reader.text("condition", "an expression that is true or false")
         return Branch(cases=[Case(name="true", when=when, field="condition")], default="false")
-    cases = [_case(one, at) for at, one in enumerate(reader.objects("cases"))]
-    if not 1 <= len(cases) <= _MOST_CASES:
+    readers = reader.objects("cases")
+    cases = [_case(one, at) for at, one in enumerate(readers or ())]
+    if readers is not None and not 1 <= len(cases) <= _MOST_CASES:
         reader.complain("cases", f"expected 1 to {_MOST_CASES} cases, or a condition")
     default = reader.text("default", "a name") if "default" in reader.members else None
     names = [case.name for case in cases]

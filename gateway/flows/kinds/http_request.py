@@ -37,7 +37,7 @@ class HttpRequest:
     url: str
     """Template; what is filled in is percent-encoded."""
     query: Mapping[str, str]
-    """Name → expression, appended to the URL; null is left out, a list gives the name repeatedly."""
+    """Name → expression, appended to the URL; null is left out, a list repeats the name."""
     headers: Mapping[str, str]
     """Name → template."""
     json: str | Mapping[str, str] | None
@@ -137,8 +137,11 @@ class _Request:
     def _target(self, values: Values) -> str:
         # Quoted whole: what a caller sends must not lead to another host or path.
         url = self._url.render(values, lambda value: quote(value, safe=""))
-        pairs = [pair for name, value in self._query.evaluate(values).items() for pair in
-                 _pairs(name, value)]
+        pairs = [
+            pair
+            for name, value in self._query.evaluate(values).items()
+            for pair in _pairs(name, value)
+        ]
         if not pairs:
             return url
         return f"{url}{'&' if '?' in url else '?'}{urlencode(pairs)}"

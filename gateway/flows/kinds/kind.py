@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from gateway.errors import GatewayError
-from gateway.flows.expressions import ExpressionError, Values
+from gateway.flows.expressions import ExpressionError
 from gateway.flows.ports import Ports
 from gateway.flows.reader import Reader
 from gateway.flows.scope import Scope
@@ -84,8 +84,8 @@ class StepError(Exception):
 class Moment:
     """What a step may know of its run."""
 
-    values: Values
-    """Outputs of the nodes that have ended, by id."""
+    values: dict[str, Any]
+    """Outputs of the nodes that have ended, by id; only the engine adds to it. Any: JSON."""
     input_data: Mapping[str, Any]
     ports: Ports
     deadline: float

@@ -57,7 +57,7 @@ def _compile(config: Python, scope: Scope) -> Step:
             return await asyncio.to_thread(function, inputs)
         except (GatewayError, StepError):
             raise
-        except Exception as error:  # noqa: BLE001 - somebody else's code may raise anything
+        except Exception as error:
             raise _failure(config.function, error) from error
 
     return Step(perform=perform)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from itertools import pairwise
 from time import monotonic
 from typing import Any
 
@@ -31,26 +32,26 @@ ONE_MODEL = sketch("input>model model>output", INPUT, node("model", "inference",
 
 async def test_values_go_from_node_to_node() -> None:
     flow = sketch(
-        "input>double double>output",
+        "input>twice twice>output",
         INPUT,
-        transform("double", y="input.x * 2", same="input.x"),
-        node("output", "api_output", fields={"y": "double.y", "x": "double.same"}),
+        transform("twice", y="input.x * 2", same="input.x"),
+        node("output", "api_output", fields={"y": "twice.y", "x": "twice.same"}),
     )
     assert await completed(flow, {"x": 21}) == {"y": 42, "x": 21}
 
 
 async def test_every_node_is_accounted_for() -> None:
     flow = sketch(
-        "input>double double>output",
+        "input>twice twice>output",
         INPUT,
-        node("double", "transform", fields={"y": "input.x * 2"}, name="Twice"),
+        node("twice", "transform", fields={"y": "input.x * 2"}, name="Twice"),
         OUTPUT,
     )
     outcome = await run(flow, {"x": 21})
-    assert list(outcome.node_outputs) == ["input", "double", "output"]
-    double = outcome.node_outputs["double"]
-    assert 0 <= double.pop("duration_seconds") <= outcome.duration_seconds
-    assert double == {
+    assert list(outcome.node_outputs) == ["input", "twice", "output"]
+    twice = outcome.node_outputs["twice"]
+    assert 0 <= twice.pop("duration_seconds") <= outcome.duration_seconds
+    assert twice == {
         "name": "Twice",
         "type": "transform",
         "status": "completed",
@@ -119,7 +120,7 @@ async def test_a_branch_goes_one_way_and_the_join_runs_with_what_there_is() -> N
 
 async def test_all_after_a_way_not_taken_is_skipped() -> None:
     chain = [f"n{number}" for number in range(500)]
-    edges = " ".join(f"{a}>{b}" for a, b in zip(chain, chain[1:], strict=False))
+    edges = " ".join(f"{a}>{b}" for a, b in pairwise(chain))
     flow = sketch(
         f"input>choose choose>n0:true {edges} n499>output",
         INPUT,
@@ -338,7 +339,7 @@ async def test_a_fault_of_ours_comes_out_and_leaves_nothing_running() -> None:
 
 async def test_a_long_flow_lets_others_go_on() -> None:
     chain = [f"n{number}" for number in range(900)]
-    edges = " ".join(f"{a}>{b}" for a, b in zip(["input", *chain], chain, strict=False))
+    edges = " ".join(f"{a}>{b}" for a, b in pairwise(["input", *chain]))
     flow = planned(sketch(edges, INPUT, *(transform(one, x="size(input.x)") for one in chain)))
     turns = 0
 

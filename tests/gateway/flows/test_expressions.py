@@ -6,11 +6,11 @@ import math
 from datetime import timedelta
 from typing import Any
 
-import cel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.flows.cel_library import OptionalValue
 from gateway.flows.expressions import (
     CelExpression,
     ExpressionError,
@@ -99,7 +99,7 @@ def test_what_an_expression_reads_is_known_beforehand(source: str, roots: set[st
         ("input x", ""),
         ("(input.x", "')' is missing"),
         ("'open", ""),
-        ("upper(input.name)", "there is no function 'upper'"),
+        ("shout(input.name)", "there is no function 'shout'"),
         ("input.name.shout()", "there is no function 'shout'"),
         ("x" * 5_000 + " + 1", "too long"),
         ("+".join(["1"] * 900), "too long"),
@@ -143,8 +143,8 @@ def test_fields_are_evaluated_together() -> None:
 def test_values_that_json_has_no_word_for() -> None:
     assert to_json(timedelta(seconds=1.5)) == "1.5s"
     assert to_json({True: b"\x00\xff"}) == {"true": "AP8="}
-    assert to_json(cel.OptionalValue.of(3)) == 3
-    assert to_json(cel.OptionalValue.none()) is None
+    assert to_json(OptionalValue.of(3)) == 3
+    assert to_json(OptionalValue.none()) is None
     with pytest.raises(ExpressionError, match="a set is nothing that JSON could say"):
         to_json({1})
 
@@ -179,6 +179,6 @@ def test_any_text_is_an_expression_or_refused(text: str) -> None:
     except ExpressionError:
         return
     try:
-        expression.evaluate({root: None for root in expression.roots})
+        expression.evaluate(dict.fromkeys(expression.roots))
     except ExpressionError:
         return

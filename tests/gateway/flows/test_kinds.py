@@ -37,8 +37,9 @@ CHOICE = {
 async def test_the_first_case_that_holds_is_chosen(x: int, default: Any, case: str | None) -> None:
     config = CHOICE if default is None else CHOICE | {"default": default}
     edges = "input>choose choose>a:high choose>b:odd choose>c:odd choose>d:high choose>d:odd"
-    flow = sketch(edges, INPUT, node("choose", "branch", **config),
-                  *(transform(one, x="1") for one in "abcd"))  # fmt: skip
+    flow = sketch(
+        edges, INPUT, node("choose", "branch", **config), *(transform(one, x="1") for one in "abcd")
+    )
     outcome = await run(flow, {"x": x})
     assert outcome.node_outputs["choose"]["output"] == {"case": case}
     ran = {one for one, status in statuses(outcome).items() if status == "completed"}
@@ -68,7 +69,9 @@ async def test_a_wait_takes_its_time(seconds: Any) -> None:
 
 @pytest.mark.parametrize("seconds", [-1, 1e9, "soon", None, True])
 async def test_a_wait_is_no_joke(seconds: Any) -> None:
-    outcome = await run(sketch("input>n", INPUT, node("n", "wait", seconds="input.s")), {"s": seconds})
+    outcome = await run(
+        sketch("input>n", INPUT, node("n", "wait", seconds="input.s")), {"s": seconds}
+    )
     assert outcome.node_outputs["n"]["error"]["code"] == "invalid_value"
 
 
@@ -83,7 +86,9 @@ async def test_a_model_is_asked_by_name() -> None:
 
 async def test_a_model_is_asked_with_all_that_came_before() -> None:
     world = World()
-    flow = sketch("input>a a>m", INPUT, transform("a", x="input.n"), node("m", "inference", model="m"))
+    flow = sketch(
+        "input>a a>m", INPUT, transform("a", x="input.n"), node("m", "inference", model="m")
+    )
     await run(flow, {"n": 1}, world=world)
     assert world.inferences == [
         InferenceCall(node_id="m", model="m", version="latest", inputs={"x": 1}, exact=False)
@@ -91,8 +96,12 @@ async def test_a_model_is_asked_with_all_that_came_before() -> None:
 
 
 async def test_a_model_takes_an_object() -> None:
-    flow = sketch("input>a a>m", INPUT, node("a", "transform", expression="1"),
-                  node("m", "inference", model="m"))  # fmt: skip
+    flow = sketch(
+        "input>a a>m",
+        INPUT,
+        node("a", "transform", expression="1"),
+        node("m", "inference", model="m"),
+    )
     outcome = await run(flow)
     assert outcome.error is not None
     assert outcome.error.message == "expected 'a' to give an object with the model's inputs"

@@ -21,9 +21,14 @@ from tests.gateway.flows.sketch import (
 
 def test_a_plan_is_in_order() -> None:
     plan = planned(
-        sketch("input>b b>a a>output input>output", OUTPUT, transform("a", x="b.x"), INPUT,
-               transform("b", x="input.x"))
-    )  # fmt: skip
+        sketch(
+            "input>b b>a a>output input>output",
+            OUTPUT,
+            transform("a", x="b.x"),
+            INPUT,
+            transform("b", x="input.x"),
+        )
+    )
     assert [one.id for one in plan.nodes] == ["input", "b", "a", "output"]
     assert plan.outputs == ("output",)
 
@@ -34,8 +39,9 @@ def test_test_data_is_at_hand() -> None:
 
 
 def test_a_node_that_nothing_leads_to_would_never_run() -> None:
-    flow = sketch("input>output lost>more", INPUT, OUTPUT, transform("lost", x="1"),
-                  transform("more", x="1"))  # fmt: skip
+    flow = sketch(
+        "input>output lost>more", INPUT, OUTPUT, transform("lost", x="1"), transform("more", x="1")
+    )
     found = refused(flow)
     assert set(found) == {"#/nodes/2", "#/nodes/3"}
     assert found["#/nodes/2"].startswith("nothing leads from 'input' to 'lost'")
@@ -43,14 +49,19 @@ def test_a_node_that_nothing_leads_to_would_never_run() -> None:
 
 
 def test_a_flow_has_one_entrance() -> None:
-    found = refused(sketch("a>output b>output", node("a", "api_input"), node("b", "api_input"),
-                           OUTPUT))  # fmt: skip
+    found = refused(
+        sketch("a>output b>output", node("a", "api_input"), node("b", "api_input"), OUTPUT)
+    )
     assert "'a' is an api_input already" in found["#/nodes/1/type"]
 
 
 def test_expressions_read_only_what_has_ended_before() -> None:
-    flow = sketch("input>a input>b", INPUT, transform("a", x="input.x"),
-                  transform("b", x="a.x", y="b.x", z="nobody.x", u="a.xs.map(v, v + nobody)"))  # fmt: skip
+    flow = sketch(
+        "input>a input>b",
+        INPUT,
+        transform("a", x="input.x"),
+        transform("b", x="a.x", y="b.x", z="nobody.x", u="a.xs.map(v, v + nobody)"),
+    )
     found = refused(flow)
     fields = "#/nodes/2/config/fields"
     assert "add an edge that leads from 'a' to 'b'" in found[f"{fields}/x"]
@@ -62,8 +73,13 @@ def test_expressions_read_only_what_has_ended_before() -> None:
 
 
 async def test_ancestors_count_and_not_only_neighbours() -> None:
-    flow = sketch("input>a a>b b>output", INPUT, transform("a", x="1"), transform("b", y="2"),
-                  node("output", "api_output", fields={"x": "a.x", "in": "input.x"}))  # fmt: skip
+    flow = sketch(
+        "input>a a>b b>output",
+        INPUT,
+        transform("a", x="1"),
+        transform("b", y="2"),
+        node("output", "api_output", fields={"x": "a.x", "in": "input.x"}),
+    )
     assert await completed(flow, {"x": 3}) == {"x": 1, "in": 3}
 
 
@@ -83,8 +99,11 @@ async def test_ancestors_count_and_not_only_neighbours() -> None:
         (node("n", "branch", cases=[{"name": "a", "when": "1 +"}]), "cases/0/when", "'1 +'"),
         (node("n", "branch", cases=[{"name": "a"}]), "cases/0/when", "true or false"),
         (node("n", "branch", cases=[{"name": "a", "when": "true"}] * 2), "cases/1/name", "another"),
-        (node("n", "branch", cases=[{"name": "a", "when": "true"}], default="a"), "cases/0/name",
-         "another"),
+        (
+            node("n", "branch", cases=[{"name": "a", "when": "true"}], default="a"),
+            "cases/0/name",
+            "another",
+        ),
         (node("n", "branch", cases=[1]), "cases", "a list of objects"),
         (node("n", "wait"), "seconds", "expected seconds"),
         (node("n", "wait", seconds=-1), "seconds", "from 0 to 86400, got -1"),
@@ -104,7 +123,7 @@ async def test_ancestors_count_and_not_only_neighbours() -> None:
         (node("n", "http_request", url="u", query={"x": 1}), "query/x", "an expression"),
         (node("n", "inference", model="m", inputs={"x": "y.z"}), "inputs/x", "no node 'y'"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_in_a_configuration_are_named_with_their_place(
     bad: Json, pointer: str, words: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""Whatever the shape of a flow: each node runs at most once, in order, and nothing is left behind."""
+"""Whatever the shape of a flow: a node runs at most once, in order, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from gateway.flows.outcome import NodeOutput, Outcome
 from gateway.flows.ports import InferenceCall
+from protos.errors import ErrorCode
 from tests.gateway.flows.sketch import INPUT, Json, node, planned, run, sketch, transform
 from tests.gateway.flows.world import World, failing
-from protos.errors import ErrorCode
 
 
 @dataclass
@@ -30,7 +30,9 @@ class Shape:
 
     def flow(self) -> Json:
         """Return the flow as JSON; n0 is the input."""
-        nodes = [_node(at, kind, going_on=at in self.going_on) for at, kind in enumerate(self.kinds)]
+        nodes = [
+            _node(at, kind, going_on=at in self.going_on) for at, kind in enumerate(self.kinds)
+        ]
         edges = " ".join(f"n{a}>n{b}{f':{case}' if case else ''}" for a, b, case in self.edges)
         return sketch(edges, *nodes)
 
