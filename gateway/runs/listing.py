@@ -13,8 +13,7 @@ from gateway.ids import is_id
 from gateway.runs.rows import RUNS, run_of
 from gateway.runs.run import Run, RunStatus
 from gateway.runs.statements import is_in, literal
-from gateway.storage.among import Texts
-from gateway.storage.among import Among
+from gateway.storage.among import Among, Texts
 from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.run_tables import RunRow
 
@@ -36,9 +35,7 @@ class RunFilter:
     """The run that it stands for."""
 
 
-async def run_page(
-    session: AsyncSession, which: RunFilter, request: PageRequest
-) -> Page[Run]:
+async def run_page(session: AsyncSession, which: RunFilter, request: PageRequest) -> Page[Run]:
     """Return the requested page of runs, newest first, without what went in and came out.
 
     Raises:

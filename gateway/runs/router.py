@@ -79,7 +79,7 @@ def build_router(service: RunService, access: Access) -> APIRouter:
         run_id: str,
         wait: Seconds = None,
         response_format: ResponseFormat | None = None,
-        include_node_outputs: bool = True,  # noqa: FBT001, FBT002 - a query parameter
+        include_node_outputs: bool = True,
         prefer: Annotated[str | None, Header()] = None,
         if_none_match: Annotated[str | None, Header()] = None,
         actor: Identity = Depends(access.caller),
