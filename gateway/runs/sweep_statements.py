@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from gateway.ids import first_run_id
 from gateway.runs.rows import EVENTS, PAYLOADS, RUNS
 from gateway.runs.run import FailureCode, RunStatus
-from gateway.runs.statements import is_in, literal
+from gateway.runs.statements import is_in, is_now, literal
 from gateway.storage.among import among
 from gateway.storage.moments import after
 
@@ -36,7 +36,7 @@ DUE = (
 
 PUBLISHED = (
     sa.update(RUNS)
-    .where(among(RUNS.c.id, "run_ids"), _QUEUED)
+    .where(among(RUNS.c.id, "run_ids"), is_now(RunStatus.QUEUED))
     .values(due_at=after(sa.bindparam("again_seconds", type_=sa.Float())))
 )
 
