@@ -1,6 +1,7 @@
-"""`Idempotency-Key`: the same call again is the same run (draft-ietf-httpapi-idempotency-key-header).
+"""`Idempotency-Key`: the same call again is the same run.
 
-Pure. The key belongs to its sender's profile and to one deployment; the store keeps it with the run.
+See draft-ietf-httpapi-idempotency-key-header. Pure. The key belongs to its sender's profile and to
+one deployment; the store keeps it with the run.
 """
 
 from __future__ import annotations

@@ -206,12 +206,12 @@ def begun(new: NewRun, *, now: datetime, started: bool) -> Run:
         max_attempts=new.max_attempts,
         event_count=0,
         created_at=now,
-        queue_until=waits and now + waits,
+        queue_until=None if waits is None else now + waits,
         started_at=now if started else None,
         finished_at=None,
         duration_seconds=None,
         error=None,
-        idempotency_key=new.idempotency and new.idempotency.key,
+        idempotency_key=None if new.idempotency is None else new.idempotency.key,
     )
 
 

@@ -158,7 +158,7 @@ def test_another_body_has_another_etag() -> None:
 
 
 def test_who_has_waited_long_is_asked_to_come_again_later() -> None:
-    assert [retry_after(RUNNING, seconds) for seconds in (0, 15, 50, 4000)] == [1, 1, 5, 10]
+    assert [retry_after(seconds) for seconds in (0, 15, 50, 4000)] == [1, 1, 5, 10]
     assert location_of("r") == "/node/flow-runs/r/"
 
 

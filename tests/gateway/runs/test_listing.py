@@ -103,7 +103,7 @@ PLANS: list[tuple[str, str, Act]] = [
     ("reap", "ix_runs_lease", lambda store: store.reap()),
     ("expire", "ix_runs_queue_until", lambda store: store.expire_queued()),
     ("prune", "pk_runs", lambda store: store.prune(now() - timedelta(days=400))),
-    ("list", "ix_runs_page", lambda store: listed(store)),
+    ("list", "ix_runs_page", listed),
     ("of one", "ix_runs_deployment_page", lambda store: listed(store, deployment_id=OTHER)),
     ("failed", "status_page", lambda store: listed(store, status=RunStatus.FAILED)),
     (
@@ -147,6 +147,9 @@ async def crowded(database: Database, store: RunStore) -> RunStore:
     for part in range(6):
         age = timedelta(hours=part)
         await store.record_finished([finished(age, input_data=None) for _ in range(1000)])
+    claim = await claimed(store)
+    await store.report(claim.run_id, 1, {f"node {n}": b"{}" for n in range(2000)})
+    await store.finish(claim.run_id, 1, COMPLETED)
     async with database.write() as session:
         await session.execute(text("ANALYZE"))
     return store

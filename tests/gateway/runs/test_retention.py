@@ -50,11 +50,8 @@ async def test_only_finished_runs_older_than_that_go(database: Database, store: 
     assert await rows(database) == (8, 8, 1)
     assert await Retention(database, store, days=30).sweep() == 5
     assert await rows(database) == (3, 3, 1)
-    assert {run_id for run_id in await store.marks([kept.new.id, waiting, reporting.run_id])} == {
-        kept.new.id,
-        waiting,
-        reporting.run_id,
-    }
+    left = {kept.new.id, waiting, reporting.run_id}
+    assert set(await store.marks(list(left))) == left
 
 
 async def test_a_runs_events_and_payload_go_with_it(database: Database, store: RunStore) -> None:
@@ -97,7 +94,8 @@ async def test_the_disk_gets_its_space_back(
     async with database.write() as session:  # a small write, and with it a checkpoint
         session.add(RunPayload(run_id="x"))
     await database.give_back_space()
-    assert path.stat().st_size < 1_000_000 < 8_000_000 < before
+    assert before > 8_000_000
+    assert path.stat().st_size < 1_000_000
 
 
 async def test_a_file_without_auto_vacuum_stays_as_it_is(tmp_path: Path) -> None:
