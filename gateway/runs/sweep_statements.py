@@ -20,6 +20,7 @@ AT_ONCE = 500
 """Runs that one statement deals with."""
 
 _QUEUED, _RUNNING = is_in(RunStatus.QUEUED), is_in(RunStatus.RUNNING)
+_STILL_QUEUED, _STILL_RUNNING = is_now(RunStatus.QUEUED), is_now(RunStatus.RUNNING)
 _RELEASED = {"lease_owner": sa.null(), "lease_until": sa.null()}
 _LATE = RUNS.c.lease_until < after(sa.bindparam("grace_seconds", type_=sa.Float()))
 
@@ -36,7 +37,7 @@ DUE = (
 
 PUBLISHED = (
     sa.update(RUNS)
-    .where(among(RUNS.c.id, "run_ids"), is_now(RunStatus.QUEUED))
+    .where(among(RUNS.c.id, "run_ids"), _STILL_QUEUED)
     .values(due_at=after(sa.bindparam("again_seconds", type_=sa.Float())))
 )
 
@@ -54,7 +55,7 @@ def _picked(*conditions: sa.ColumnElement[bool]) -> sa.Select[str]:
 
 REQUEUE = (
     sa.update(RUNS)
-    .where(RUNS.c.id.in_(_picked(_RUNNING, _LATE, _MAY_BEGIN_AGAIN)), _RUNNING, _LATE)
+    .where(RUNS.c.id.in_(_picked(_RUNNING, _LATE, _MAY_BEGIN_AGAIN)), _STILL_RUNNING, _LATE)
     .values(
         status=literal(RunStatus.QUEUED),
         due_at=after(),
@@ -70,7 +71,7 @@ LOSE = (
     sa.update(RUNS)
     .where(
         RUNS.c.id.in_(_picked(_RUNNING, _LATE, sa.not_(_MAY_BEGIN_AGAIN))),
-        _RUNNING,
+        _STILL_RUNNING,
         _LATE,
     )
     .values(
@@ -91,7 +92,7 @@ EXPIRE = (
         RUNS.c.id.in_(
             _picked(_QUEUED, RUNS.c.queue_until.is_not(None), RUNS.c.queue_until < after())
         ),
-        _QUEUED,
+        _STILL_QUEUED,
     )
     .values(
         status=literal(RunStatus.FAILED),
