@@ -103,11 +103,8 @@ def etag_of(run: Run, response_format: ResponseFormat) -> str:
     return f'"{run.attempt}-{run.shown_status}-{response_format}"'
 
 
-def retry_after(run: Run, waited_seconds: float) -> int:
-    """Return the seconds after which asking again for an unfinished run is worth it.
-
-    `waited_seconds` is how long ago it was created.
-    """
+def retry_after(waited_seconds: float) -> int:
+    """Return when asking again is worth it, in seconds, for a run created that long ago."""
     return int(min(_LATE_SECONDS, max(_SOON_SECONDS, waited_seconds / _PATIENCE)))
 
 

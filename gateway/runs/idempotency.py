@@ -1,6 +1,7 @@
-"""`Idempotency-Key`: the same call again is the same run (draft-ietf-httpapi-idempotency-key-header).
+"""`Idempotency-Key`: the same call again is the same run.
 
-Pure. The key belongs to its sender's profile and to one deployment; the store keeps it with the run.
+See draft-ietf-httpapi-idempotency-key-header. Pure. The key belongs to its sender's profile and to
+one deployment; the store keeps it with the run.
 """
 
 from __future__ import annotations
@@ -64,9 +65,7 @@ def reused(key: str, run: Run) -> GatewayError:
         f"Idempotency-Key: '{key[:40]}' was used with another body, for run {run.id}: "
         "send the same body, or another key"
     )
-    return GatewayError(
-        ErrorCode.IDEMPOTENCY_KEY_REUSED, message, details={"flow_run_id": run.id}
-    )
+    return GatewayError(ErrorCode.IDEMPOTENCY_KEY_REUSED, message, details={"flow_run_id": run.id})
 
 
 def _unescaped(text: str) -> str:

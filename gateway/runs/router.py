@@ -39,7 +39,7 @@ _UNCHANGED: dict[int | str, dict[str, Any]] = {
 class _Filters:
     """Which runs; a FastAPI dependency."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
         self,
         deployment: str | None = None,
         status: RunStatus | None = None,
@@ -75,11 +75,11 @@ def build_router(service: RunService, access: Access) -> APIRouter:
         return RunPage.of(await service.page(actor, filters.which, page))
 
     @router.get("/{run_id}/", response_model=RunOut, responses=_UNCHANGED)
-    async def show(
+    async def show(  # noqa: PLR0917 - as above
         run_id: str,
         wait: Seconds = None,
         response_format: ResponseFormat | None = None,
-        include_node_outputs: bool = True,  # noqa: FBT001, FBT002 - a query parameter
+        include_node_outputs: bool = True,
         prefer: Annotated[str | None, Header()] = None,
         if_none_match: Annotated[str | None, Header()] = None,
         actor: Identity = Depends(access.caller),
@@ -141,7 +141,7 @@ def _headers(run: Run, form: ResponseFormat) -> dict[str, str]:
     }
     if not run.ended:
         waited = (now() - run.created_at).total_seconds()
-        headers["retry-after"] = str(retry_after(run, waited))
+        headers["retry-after"] = str(retry_after(waited))
     return headers
 
 

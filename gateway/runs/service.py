@@ -174,7 +174,7 @@ def _again(
         key_id=key_id,
         input_data=input_data,
         timeout_seconds=live.timeout_seconds,
-        queue_timeout_seconds=waits and waits.total_seconds(),
+        queue_timeout_seconds=None if waits is None else waits.total_seconds(),
         retry_safe=run.retry_safe,
         max_attempts=run.max_attempts,
         retry_of=run.id,

@@ -1,7 +1,6 @@
-"""Every statement about single runs, made once: SQLAlchemy then compiles each once, too.
+"""Every statement about runs that are known by their id, made once, and so compiled once.
 
-A state is written out in them, never bound: a partial index serves only a query that shows its
-condition. Times are the database's (`after`).
+Times are the database's (`after`).
 """
 
 from __future__ import annotations
@@ -20,11 +19,23 @@ def literal(value: str) -> sa.ColumnClause[str]:
 
 
 def is_in(status: RunStatus) -> sa.ColumnElement[bool]:
-    """Return the condition that a run is in `status`, as the partial indexes have it."""
+    """Return the condition that a run is in `status`, written out as the partial indexes have it.
+
+    They serve no query where the state is a parameter.
+    """
     return RUNS.c.status == literal(status)
 
 
-_QUEUED, _RUNNING = is_in(RunStatus.QUEUED), is_in(RunStatus.RUNNING)
+def is_now(status: RunStatus) -> sa.ColumnElement[bool]:
+    """Return the same condition for a run that is known by its id, so that this one is used.
+
+    A plan made while an index of unfinished runs was empty would walk through it later, when ten
+    thousand are queued.
+    """
+    return RUNS.c.status.concat(literal("")) == literal(status)
+
+
+_QUEUED, _RUNNING = is_now(RunStatus.QUEUED), is_now(RunStatus.RUNNING)
 _THIS = RUNS.c.id == sa.bindparam("run_id")
 _LEASE_END = after(sa.bindparam("lease_seconds", type_=sa.Float()))
 _NO_LEASE = {"lease_owner": sa.null(), "lease_until": sa.null()}

@@ -45,8 +45,6 @@ LEASE_SECONDS = 30.0
 _HAND_OVER_SECONDS = 5.0
 """That whoever creates a run has to hand it over, before the sweep does."""
 
-_INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-
 _Birth = tuple[rows.Values, rows.Values]
 """Columns of a run and of its payload."""
 
@@ -60,7 +58,7 @@ class RunStore(Sweeps):
     def __init__(self, db: Database, notices: Notices | None = None) -> None:
         super().__init__(db, RunNews(notices))
         self._births = Gathering[_Birth](self._write_births)
-        insert = _INSERTS[db.dialect]
+        insert = sqlite.insert if db.dialect == "sqlite" else postgresql.insert
         self._record = insert(rows.RUNS).on_conflict_do_nothing()
         self._record_payload = insert(rows.PAYLOADS).on_conflict_do_nothing()
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from gateway.ids import first_run_id
 from gateway.runs.rows import EVENTS, PAYLOADS, RUNS
 from gateway.runs.run import FailureCode, RunStatus
-from gateway.runs.statements import is_in, literal
+from gateway.runs.statements import is_in, is_now, literal
 from gateway.storage.among import among
 from gateway.storage.moments import after
 
@@ -21,7 +21,7 @@ AT_ONCE = 500
 
 _QUEUED, _RUNNING = is_in(RunStatus.QUEUED), is_in(RunStatus.RUNNING)
 _RELEASED = {"lease_owner": sa.null(), "lease_until": sa.null()}
-_LATE = RUNS.c.lease_until < after(sa.bindparam("grace_seconds", type_=sa.Float()))
+_THESE = among(RUNS.c.id, "run_ids")
 
 DUE = (
     sa.select(RUNS.c.id, RUNS.c.type, RUNS.c.mode)
@@ -36,7 +36,7 @@ DUE = (
 
 PUBLISHED = (
     sa.update(RUNS)
-    .where(among(RUNS.c.id, "run_ids"), _QUEUED)
+    .where(_THESE, is_now(RunStatus.QUEUED))
     .values(due_at=after(sa.bindparam("again_seconds", type_=sa.Float())))
 )
 
@@ -46,15 +46,21 @@ _MAY_BEGIN_AGAIN = sa.and_(
     sa.not_(RUNS.c.cancel_requested),
 )
 
-
-def _picked(*conditions: sa.ColumnElement[bool]) -> sa.Select[str]:
-    rows = sa.select(RUNS.c.id).where(*conditions).limit(AT_ONCE).correlate(None)
-    return rows.with_for_update(skip_locked=True)
-
+# First picked and locked, then changed by id: in one statement, PostgreSQL would rather read the
+# whole table. And mostly there is nothing to change.
+LATE = (
+    sa.select(RUNS.c.id, _MAY_BEGIN_AGAIN.label("again"))
+    .where(
+        _RUNNING,
+        RUNS.c.lease_until < after(sa.bindparam("grace_seconds", type_=sa.Float())),
+    )
+    .limit(AT_ONCE)
+    .with_for_update(skip_locked=True)
+)
 
 REQUEUE = (
     sa.update(RUNS)
-    .where(RUNS.c.id.in_(_picked(_RUNNING, _LATE, _MAY_BEGIN_AGAIN)), _RUNNING, _LATE)
+    .where(_THESE, is_now(RunStatus.RUNNING))
     .values(
         status=literal(RunStatus.QUEUED),
         due_at=after(),
@@ -68,15 +74,9 @@ REQUEUE = (
 _CANCELLED = RUNS.c.cancel_requested
 LOSE = (
     sa.update(RUNS)
-    .where(
-        RUNS.c.id.in_(_picked(_RUNNING, _LATE, sa.not_(_MAY_BEGIN_AGAIN))),
-        _RUNNING,
-        _LATE,
-    )
+    .where(_THESE, is_now(RunStatus.RUNNING))
     .values(
-        status=sa.case(
-            (_CANCELLED, literal(RunStatus.CANCELLED)), else_=literal(RunStatus.FAILED)
-        ),
+        status=sa.case((_CANCELLED, literal(RunStatus.CANCELLED)), else_=literal(RunStatus.FAILED)),
         error_code=sa.case(
             (_CANCELLED, literal(FailureCode.CANCELLED)), else_=literal(FailureCode.WORKER_LOST)
         ),
@@ -87,14 +87,16 @@ LOSE = (
     .returning(RUNS)
 )
 
+EXPIRED = (
+    sa.select(RUNS.c.id)
+    .where(_QUEUED, RUNS.c.queue_until.is_not(None), RUNS.c.queue_until < after())
+    .limit(AT_ONCE)
+    .with_for_update(skip_locked=True)
+)
+
 EXPIRE = (
     sa.update(RUNS)
-    .where(
-        RUNS.c.id.in_(
-            _picked(_QUEUED, RUNS.c.queue_until.is_not(None), RUNS.c.queue_until < after())
-        ),
-        _QUEUED,
-    )
+    .where(_THESE, is_now(RunStatus.QUEUED))
     .values(
         status=literal(RunStatus.FAILED),
         error_code=literal(FailureCode.QUEUE_TIMEOUT),
@@ -112,7 +114,7 @@ COUNTS = sa.union_all(
 
 DELETE_PAYLOADS = sa.delete(PAYLOADS).where(among(PAYLOADS.c.run_id, "run_ids"))
 DELETE_EVENTS = sa.delete(EVENTS).where(among(EVENTS.c.run_id, "run_ids"))
-DELETE_RUNS = sa.delete(RUNS).where(among(RUNS.c.id, "run_ids"), RUNS.c.finished_at.is_not(None))
+DELETE_RUNS = sa.delete(RUNS).where(_THESE, RUNS.c.finished_at.is_not(None))
 
 
 def oldest_finished(before: datetime, most: int) -> sa.Select[str]:

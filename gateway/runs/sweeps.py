@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Executable
+from sqlalchemy import Executable, Row
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.deployments.modes import DeploymentType
 from gateway.runs import sweep_statements as sql
@@ -47,10 +49,10 @@ class Sweeps:
         that were to be cancelled are. Never call it with less grace than a lease after the
         database was away: nobody could keep a lease meanwhile.
         """
-        values = {"grace_seconds": -grace}
         async with self._db.write(feeds=False) as session:
-            again = (await session.execute(sql.REQUEUE, values)).all()
-            lost = (await session.execute(sql.LOSE, values)).all()
+            late = (await session.execute(sql.LATE, {"grace_seconds": -grace})).all()
+            again = await _change(session, sql.REQUEUE, [row.id for row in late if row.again])
+            lost = await _change(session, sql.LOSE, [row.id for row in late if not row.again])
         for row in again:
             self.news.changed(row.id)
         for row in lost:
@@ -62,7 +64,8 @@ class Sweeps:
     async def expire_queued(self) -> list[str]:
         """Fail runs that have waited for longer than they may; return their ids."""
         async with self._db.write(feeds=False) as session:
-            rows = (await session.execute(sql.EXPIRE)).all()
+            expired = (await session.execute(sql.EXPIRED)).scalars().all()
+            rows = await _change(session, sql.EXPIRE, expired)
         for row in rows:
             self.news.ended(run_of(row))
         return [row.id for row in rows]
@@ -91,3 +94,13 @@ class Sweeps:
                 for statement in deletes:
                     await session.execute(statement, {"run_ids": ids})
         return len(ids)
+
+
+# Any: the columns that the statement returns
+async def _change(
+    session: AsyncSession, statement: Executable, run_ids: Sequence[str]
+) -> Sequence[Row[Any]]:
+    """Return the rows that a statement about these runs returns; without any, ask nothing."""
+    if not run_ids:
+        return ()
+    return (await session.execute(statement, {"run_ids": run_ids})).all()

@@ -39,6 +39,8 @@ class Notices:
         self._listeners: list[Listener] = []
         self._waiting: list[str] = []
         self._something = asyncio.Event()
+        self._told = asyncio.Event()
+        self._told.set()
         self._task: asyncio.Task[None] | None = None
         self._lost = False
         self.connected = False
@@ -66,8 +68,7 @@ class Notices:
         if self.connected:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
-                    while self._waiting:
-                        await asyncio.sleep(0.01)
+                    await self._told.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -75,6 +76,7 @@ class Notices:
         """Have every process hear `word`; never blocks, never raises."""
         if self._task is not None and len(self._waiting) < _MOST_WAITING:
             self._waiting.append(word)
+            self._told.clear()
             self._something.set()
 
     async def _stay_connected(self) -> None:
@@ -123,6 +125,7 @@ class Notices:
             words = " ".join(self._waiting[:count])
             await connection.execute("SELECT pg_notify($1, $2)", _CHANNEL, words)
             del self._waiting[:count]
+        self._told.set()
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         for word in str(payload).split():

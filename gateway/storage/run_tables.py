@@ -56,7 +56,7 @@ class RunRow(Listed):
         Index("ix_runs_lease", "lease_until", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
         Index(
             "uq_runs_idempotency",
-            *("profile_id", "idempotency_key", "deployment_id"),
+            *("idempotency_key", "profile_id", "deployment_id"),
             unique=True,
             sqlite_where=_REPLAYED,
             postgresql_where=_REPLAYED,

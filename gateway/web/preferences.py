@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 HEADER = b"prefer"
 
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _PREFERENCE = re.compile(
-    rf"""\s*({_TOKEN})(?:\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*"))?((?:\s*;[^,"]*(?:"[^"]*"[^,"]*)*)?)\s*"""
+    rf"""\s*({_WORD})(?:\s*=\s*({_WORD}|"(?:[^"\\]|\\.)*"))?((?:\s*;[^,"]*(?:"[^"]*"[^,"]*)*)?)\s*"""
 )
 _MOST_DIGITS = 9
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -63,7 +65,9 @@ def keyed(key: str = "k", fingerprint: str = "f" * 64) -> Idempotency:
     return Idempotency(key=key, fingerprint=fingerprint)
 
 
-def finished(age: timedelta = timedelta(), ending: Ending = COMPLETED, **changes: Any) -> FinishedRun:
+def finished(
+    age: timedelta = timedelta(), ending: Ending = COMPLETED, **changes: Any
+) -> FinishedRun:
     """Return a fast call that was over some time ago: Any, the fields of NewRun."""
     began = now() - age
     fields = {"id": run_id_of(began), "mode": ExecutionMode.FAST, **changes}
@@ -74,6 +78,12 @@ def run_id_of(moment: datetime) -> str:
     """Return an id that a run made at `moment` could have."""
     first = UUID(first_run_id(moment)).int
     return str(UUID(int=first | (uuid4().int & (2**62 - 1))))
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Return when it is so."""
+    while not true():  # noqa: ASYNC110 - there is no event
+        await asyncio.sleep(0.005)
 
 
 async def claimed(store: RunStore, owner: str = "w", lease: float = 30.0, **changes: Any) -> Claim:

@@ -8,10 +8,10 @@ import pytest
 
 from gateway.runs.store import RunStore
 from gateway.runs.waiter import Waiter
+from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.notices import Notices
 from tests.gateway.runs.desk import Desk
-from gateway.settings import Settings
 
 
 @pytest.fixture

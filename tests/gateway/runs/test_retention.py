@@ -50,11 +50,8 @@ async def test_only_finished_runs_older_than_that_go(database: Database, store: 
     assert await rows(database) == (8, 8, 1)
     assert await Retention(database, store, days=30).sweep() == 5
     assert await rows(database) == (3, 3, 1)
-    assert {run_id for run_id in await store.marks([kept.new.id, waiting, reporting.run_id])} == {
-        kept.new.id,
-        waiting,
-        reporting.run_id,
-    }
+    left = {kept.new.id, waiting, reporting.run_id}
+    assert set(await store.marks(list(left))) == left
 
 
 async def test_a_runs_events_and_payload_go_with_it(database: Database, store: RunStore) -> None:
@@ -80,8 +77,12 @@ async def test_pruning_goes_in_small_transactions_from_the_oldest_on(
     assert set(left) == {one.new.id for one in runs[:6]}
 
 
-async def test_the_disk_gets_its_space_back(tmp_path: Path, database: Database, store: RunStore) -> None:
-    noise = Ending(status=RunStatus.COMPLETED, output_data=b'"%b"' % os.urandom(20_000).hex().encode())
+async def test_the_disk_gets_its_space_back(
+    tmp_path: Path, database: Database, store: RunStore
+) -> None:
+    noise = Ending(
+        status=RunStatus.COMPLETED, output_data=b'"%b"' % os.urandom(20_000).hex().encode()
+    )
     for _ in range(4):
         await store.record_finished([finished(OLD, noise) for _ in range(50)])
     path = sqlite_file(database.url)
@@ -93,7 +94,8 @@ async def test_the_disk_gets_its_space_back(tmp_path: Path, database: Database, 
     async with database.write() as session:  # a small write, and with it a checkpoint
         session.add(RunPayload(run_id="x"))
     await database.give_back_space()
-    assert path.stat().st_size < 1_000_000 < 8_000_000 < before
+    assert before > 8_000_000
+    assert path.stat().st_size < 1_000_000
 
 
 async def test_a_file_without_auto_vacuum_stays_as_it_is(tmp_path: Path) -> None:
@@ -113,7 +115,11 @@ async def test_fast_calls_are_written_down_once(database: Database, store: RunSt
     assert await rows(database) == (2, 1, 0)
     run = await store.get(batch[0].new.id)
     assert run is not None
-    assert (run.status, run.output_data, run.duration_seconds) == ("completed", b'{"label":1}', 0.25)
+    assert (run.status, run.output_data, run.duration_seconds) == (
+        "completed",
+        b'{"label":1}',
+        0.25,
+    )
     assert run.created_at == run.started_at == batch[0].started_at
     assert run.finished_at == batch[0].started_at + timedelta(seconds=0.25)
     await store.record_finished([])

@@ -13,7 +13,7 @@ import pytest
 from gateway.deployments.modes import DeploymentType, ExecutionMode
 from gateway.runs.run import Ending, RunStatus
 from gateway.storage.clock import now
-from tests.gateway.runs.builders import COMPLETED, failed, finished, keyed, run_id_of
+from tests.gateway.runs.builders import COMPLETED, failed, finished, keyed, run_id_of, until
 from tests.gateway.runs.desk import RUNS, Desk
 
 
@@ -87,8 +87,7 @@ async def test_a_long_poll_is_answered_when_the_run_ends(
     run = await user.run(await user.deployment())
     asking = user.client.get(f"{RUNS}{run.id}/{query}", headers=headers)
     polling = asyncio.create_task(asking)
-    while not desk.waiter._watches:
-        await asyncio.sleep(0.005)
+    await until(lambda: bool(desk.waiter._watches))
     await end(desk, run.id)
     answer = await polling
     assert answer.json()["status"] == "completed"
@@ -103,8 +102,7 @@ async def test_a_long_poll_ends_with_its_time_or_with_the_process(desk: Desk) ->
     assert (await user.client.get(f"{path}?wait=0")).json()["status"] == "queued"
     assert (await user.client.get(f"{path}?wait=61")).status_code == 422
     polling = asyncio.create_task(user.client.get(f"{path}?wait=60"))
-    while not desk.waiter._watches:
-        await asyncio.sleep(0.005)
+    await until(lambda: bool(desk.waiter._watches))
     desk.service.drain()
     answer = await polling
     assert (answer.status_code, answer.json()["status"]) == (200, "queued")
@@ -272,8 +270,7 @@ async def test_a_stream_goes_on_until_the_run_ends(desk: Desk) -> None:
     user = await desk.user()
     run = await user.run(await user.deployment())
     streaming = asyncio.create_task(user.client.get(f"{RUNS}{run.id}/events/"))
-    while not desk.waiter._watches:
-        await asyncio.sleep(0.005)
+    await until(lambda: bool(desk.waiter._watches))
     await end(desk, run.id, Ending(status=RunStatus.COMPLETED, output_data=b"{}"))
     told: list[Any] = [
         line.removeprefix("event: ")

@@ -11,6 +11,7 @@ import uvicorn
 from gateway.__main__ import Report, Server
 from gateway.boot import Front
 from gateway.web.protocol import Connection
+from tests.gateway.runs.builders import until
 from tests.gateway.runs.desk import RUNS, Desk
 
 
@@ -33,8 +34,7 @@ async def test_those_who_only_wait_do_not_keep_a_gateway_from_ending(desk: Desk)
         async with client.stream("GET", f"{RUNS}{run.id}/events/") as stream:
             lines = stream.aiter_lines()
             assert await anext(lines) == "retry: 1000"
-            while len(desk.waiter._all()) < 2:
-                await asyncio.sleep(0.005)
+            await until(lambda: len(desk.waiter._all()) > 1)
             server.should_exit = True
             told = [line async for line in lines if line.startswith("event")]
         answer = await polling

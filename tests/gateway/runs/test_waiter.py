@@ -12,13 +12,12 @@ from gateway.runs.waiter import Waiter
 from gateway.storage.database import Database
 from gateway.storage.notices import Notices
 from tests.gateway.databases import PostgresDatabase, statements
-from tests.gateway.runs.builders import COMPLETED, claimed, failed, new_run
+from tests.gateway.runs.builders import COMPLETED, claimed, failed, new_run, until
 
 
 async def heard(notices: Notices) -> None:
     """Return when notices are heard, where there are any."""
-    while notices.available and not notices.connected:
-        await asyncio.sleep(0.01)
+    await until(lambda: notices.connected or not notices.available)
 
 
 async def test_a_run_that_ends_in_this_process_is_known_at_once_and_without_a_query(
@@ -179,8 +178,7 @@ async def test_who_waits_survives_a_server_that_hangs_up(postgres: PostgresDatab
     waiting = asyncio.create_task(waiter.wait(claim.run_id, 60))
     await asyncio.sleep(0.05)
     await postgres.hang_up()
-    while notices.connected:
-        await asyncio.sleep(0.01)
+    await until(lambda: not notices.connected)
     await store.finish(claim.run_id, 1, COMPLETED)
     run = await waiting
     assert run is not None

@@ -57,7 +57,7 @@ def upgrade() -> None:
     expiring = "status = 'queued' AND queue_until IS NOT NULL"
     _index("ix_runs_queue_until", ["queue_until"], expiring)
     _index("ix_runs_lease", ["lease_until"], "status = 'running'")
-    keyed = ["profile_id", "idempotency_key", "deployment_id"]
+    keyed = ["idempotency_key", "profile_id", "deployment_id"]
     _index("uq_runs_idempotency", keyed, "fingerprint IS NOT NULL", unique=True)
     op.create_table(
         "run_payloads",
