@@ -83,7 +83,7 @@ async def _replay(callers: Callers, call: Call) -> Json:
 
 async def _of_key(http: httpx.AsyncClient, key: str) -> list[Json]:
     answer = await http.get("/node/flow-runs/", params={"idempotency_key": key})
-    items: list[Json] = answer.json()["items"]
+    items: list[Json] = answer.json().get("items", [])
     return items
 
 
