@@ -55,8 +55,8 @@ SCENARIOS = (
     ),
     Scenario(
         name="runs",
-        bar="sync p50 of 5 ms in the gateway, 12 ms on Redis, 25 ms embedded; 300 async runs a second "
-        "accepted and 100 finished; 100,000 rows cost a factor of 1.3 at most",
+        bar="sync p50 of 5 ms in the gateway, 12 ms on Redis, 25 ms embedded; 300 async "
+        "runs a second accepted and 100 finished; 100,000 rows cost a factor of 1.3 at most",
         minutes=6,
     ),
     Scenario(

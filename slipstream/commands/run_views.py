@@ -133,7 +133,7 @@ def _error(run: Run) -> str:
 def _nodes(run: Run) -> list[tuple[object, ...]]:
     if not run.node_outputs:
         return []
-    # Any: JSON
+    # Any is JSON here
     outputs: dict[str, dict[str, Any]] = orjson.loads(run.node_outputs)
     return list(_node_rows(outputs.items()))
 

@@ -25,9 +25,7 @@ RunId = Annotated[str, typer.Argument(help="Id of the run.", metavar="ID")]
 Timeout = Annotated[
     float | None, typer.Option(min=0, help="Seconds to wait at most. Default: for ever.")
 ]
-Deployment = Annotated[
-    str | None, typer.Option(help="Only runs of this deployment.", metavar="ID")
-]
+Deployment = Annotated[str | None, typer.Option(help="Only runs of this deployment.", metavar="ID")]
 Status = Annotated[RunStatus | None, typer.Option(help="Only runs that are like this.")]
 
 
@@ -97,8 +95,7 @@ def wait(
 ) -> None:
     """Wait until a run has ended, and show it. Ctrl-C ends the waiting, not the run.
 
-    Exit status: 0 where it has completed; 1 where it has failed, was cancelled or has not ended
-    in time.
+    Exit status: 0 completed; 1 failed, cancelled, or not ended in time.
 
     [dim]slipstream runs wait 0190… --timeout 60 && echo done[/]
     """

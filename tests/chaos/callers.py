@@ -67,11 +67,10 @@ class Callers:
             answer = await self._post(call.pair, call.deployment, call.body, headers)
             if answer is None:
                 call.dropped += 1
-            else:
-                if answer.status_code not in _RETRIED:
-                    if "flow_run_id" in (document := _document(answer)):
-                        call.run_ids.append(document["flow_run_id"])
-                    return answer
+            elif answer.status_code not in _RETRIED:
+                if "flow_run_id" in (document := _document(answer)):
+                    call.run_ids.append(document["flow_run_id"])
+                return answer
             if tries is None and self.stopping.is_set():
                 return None
             await asyncio.sleep(_later(answer))

@@ -69,19 +69,19 @@ class Ground:
         self.up.process.wait()
         return f"process {pid}"
 
-    def kill_gateway(self, random: Random) -> str:
+    def kill_gateway(self, random: Random) -> str | None:
         """Kill one gateway process."""
         return _kill_one(self._children("--listen-fd"), random)
 
-    def kill_worker_parent(self, random: Random) -> str:
+    def kill_worker_parent(self, random: Random) -> str | None:
         """Kill the parent of a worker's children."""
         return _kill_one(self._workers(parents=True), random)
 
-    def kill_worker_child(self, random: Random) -> str:
+    def kill_worker_child(self, random: Random) -> str | None:
         """Kill one process that runs flows."""
         return _kill_one(self._workers(parents=False), random)
 
-    def kill_inference_server(self, random: Random) -> str:
+    def kill_inference_server(self, random: Random) -> str | None:
         """Kill one inference server."""
         return _kill_one(self._children("inference_server"), random)
 
@@ -129,7 +129,8 @@ class Ground:
         return kept
 
 
-Strike = Callable[[Ground, Random], str]
+Strike = Callable[[Ground, Random], str | None]
+"""Says what it has hit; None where there was nothing of the kind at this moment."""
 
 STRIKES: dict[str, Strike] = {
     "worker child": Ground.kill_worker_child,
@@ -142,12 +143,12 @@ STRIKES: dict[str, Strike] = {
 }
 
 
-def _kill_one(processes: Iterable[psutil.Process], random: Random) -> str:
-    """Kill one of the processes; return which, or that there was none at this moment."""
+def _kill_one(processes: Iterable[psutil.Process], random: Random) -> str | None:
+    """Kill one of the processes; return which."""
     candidates = list(processes)
     random.shuffle(candidates)
     for process in candidates:
         with suppress(psutil.NoSuchProcess):
             process.kill()
             return f"process {process.pid}"
-    return "there was none"
+    return None

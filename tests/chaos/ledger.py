@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-# Any: JSON
+# Any is JSON here
 Json = dict[str, Any]
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})

@@ -35,6 +35,7 @@ def report(
             Text(f"longest past its lease: {after.most_overdue:.1f} s"),
             "",
             _checks(found),
+            Text(_examples(found)),
         )
     )
 
@@ -56,21 +57,24 @@ def _answers(ledger: Ledger) -> RenderableType:
 def _checks(found: Sequence[Check]) -> RenderableType:
     table = _table("promise", "cases", "broken", "")
     for check in found:
-        examples = ", ".join(check.broken[:_SHOWN])
-        word = "kept" if check.kept else "BROKEN" if check.broken else "nothing to see"
-        table.add_row(
-            check.promise,
-            f"{check.of:,}",
-            f"{len(check.broken):,}",
-            f"{word} {examples}".strip(),
-            style="green" if check.kept else "red",
-        )
+        word = "kept" if check.kept else "BROKEN" if check.broken else "untried"
+        style = "green" if check.kept else "red"
+        table.add_row(check.promise, f"{check.of:,}", f"{len(check.broken):,}", word, style=style)
     return table
+
+
+def _examples(found: Sequence[Check]) -> str:
+    lines = [
+        f"{check.promise}, not: {', '.join(check.broken[:_SHOWN])}"
+        for check in found
+        if check.broken
+    ]
+    return "\n".join(["", *lines]) if lines else ""
 
 
 def _table(*headings: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for at, heading in enumerate(headings):
         right = heading in {"times", "cases", "broken"}
-        table.add_column(heading, justify="right" if right else "left", no_wrap=at == 0)
+        table.add_column(heading, justify="right" if right else "left", no_wrap=at > 0)
     return table

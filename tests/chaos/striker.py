@@ -10,6 +10,7 @@ from random import Random
 from tests.chaos.ground import STRIKES, Ground
 
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 1.0, 4.0
+_LOOKS, _LOOK_SECONDS = 10, 1.0
 
 
 class Striker:
@@ -44,10 +45,13 @@ class Striker:
 
     async def _strike(self, kind: str) -> None:
         await self._revive()
-        said = await asyncio.to_thread(STRIKES[kind], self._ground, self._random)
-        hit = said != "there was none"
-        self.hits[kind] += hit
-        self._tell(f"{kind}: {said}")
+        for _ in range(_LOOKS):
+            said = await asyncio.to_thread(STRIKES[kind], self._ground, self._random)
+            if said is not None:
+                self.hits[kind] += 1
+                break
+            await asyncio.sleep(_LOOK_SECONDS)  # it is on its way up
+        self._tell(f"{kind}: {said or 'there was none'}")
         await self._revive()
 
     async def _revive(self) -> None:

@@ -180,7 +180,7 @@ def test_the_list_has_filters_and_pages(runs: Runs, kind: str) -> None:
     since = ended[2]["created_at"]
     later = runs.everything(**{"deployment": deployment, "from": since})
     assert {run["flow_run_id"] for run in later} == set(made[2:])
-    earlier = runs.everything(**{"deployment": deployment, "to": since})
+    earlier = runs.everything(deployment=deployment, to=since)
     assert set(made[:2]) <= {run["flow_run_id"] for run in earlier} <= set(made[:3])
 
 
