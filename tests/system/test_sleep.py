@@ -153,14 +153,14 @@ def test_a_call_at_the_front_door_wakes_it(installation: Installation, sleeper: 
     headers = {"x-api-key": installation.key}
     deadline = time.monotonic() + PATIENCE
     with triton_grpc.InferenceServerClient(f"127.0.0.1:{installation.up.grpc_port}") as client:
-        with pytest.raises(InferenceServerException, match="booting"):
+        with pytest.raises(InferenceServerException, match="booting") as caught:
             client.infer(sleeper.name, [tensor], headers=headers)
+        assert caught.value.status() == "StatusCode.UNAVAILABLE"
         while True:
             try:
                 client.infer(sleeper.name, [tensor], headers=headers)
                 break
-            except InferenceServerException as error:
-                assert error.status() == "StatusCode.UNAVAILABLE"
+            except InferenceServerException:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
 
