@@ -168,7 +168,7 @@ def test_a_call_at_the_front_door_wakes_it(installation: Installation, sleeper: 
 def test_a_person_wakes_it_too_and_what_a_person_has_stopped_stays_stopped(
     installation: Installation, sleeper: Sleeper
 ) -> None:
-    command = ("models", "serve", sleeper.name, "--idle-timeout", "0")
+    command = ("models", "serve", sleeper.name, "--idle-timeout", "0", "--json")
     assert installation.command(*command)["idle_timeout_seconds"] is None
     sleeper.until(lambda server: server["state"] == "ready")
     assert until_it_answers(sleeper.trigger).status_code == 200
