@@ -35,3 +35,5 @@ HOPELESS = program("say(event='failed', message='no such operator')\nsignal.paus
 """Says that it has failed, and stays."""
 GARBLED = program("os.write(options.status_fd, b'{\"event\": ')\nsys.exit(0)")
 """Dies in the middle of a line."""
+IDLE = program("say(event='ready')\nwhile True: say(event='idle', seconds=1.0); time.sleep(0.05)")
+"""Gets ready, and says again and again that it has nothing to do."""

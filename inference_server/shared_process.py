@@ -1,4 +1,4 @@
-"""`python -m inference_server.shared`: many inference servers in one process, on one event loop.
+"""`python -m inference_server.shared_process`: many inference servers in one process, on one event loop.
 
 For many small models, where memory matters more than that they cannot disturb each other: a server
 takes what its model takes and little more. A crash ends all of them, and while one runs on the loop
@@ -123,7 +123,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("inference_server.shared", description="Serve on request.")
+    parser = argparse.ArgumentParser("inference_server.shared_process", description="Serve on request.")
     for name, text in (
         ("--control-fd", "socket on which the requests come, one a message"),
         ("--status-fd", "pipe that closes when this process ends"),
