@@ -165,6 +165,18 @@ def test_a_call_at_the_front_door_wakes_it(installation: Installation, sleeper: 
                 time.sleep(0.1)
 
 
+@pytest.mark.parametrize("kind", ["api", "server"])
+def test_a_sync_run_wakes_it_and_waits_for_it(
+    installation: Installation, sleeper: Sleeper, kind: str
+) -> None:
+    flow = chain(sleeper.name)
+    deployment = installation.deploy(flow, execution_mode="sync", deployment_type=kind)
+    answer = installation.trigger(deployment, json=ROW)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["status"] == "completed"
+    assert "y" in answer.json()["output_data"]
+
+
 def test_a_person_wakes_it_too_and_what_a_person_has_stopped_stays_stopped(
     installation: Installation, sleeper: Sleeper
 ) -> None:
