@@ -9,6 +9,7 @@ from gateway.execution.executor import Executor
 from gateway.execution.outbound import OutboundHttp
 from gateway.execution.program import Programs
 from gateway.fleet.store import FleetStore
+from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
 from gateway.outbound.http import GuardedHttp
 from gateway.runs.store import RunStore
@@ -25,10 +26,14 @@ class WorkerExecutor:
     def __init__(self, settings: Settings) -> None:
         self._db = Database(settings.database)
         self._feed = ChangeFeed(self._db)
+        fleet = FleetStore(self._db)
+        self._waker = Waker(fleet)
         self._servers = Servers(
-            max_message_bytes=settings.max_body_bytes, drain_seconds=settings.drain_seconds
+            max_message_bytes=settings.max_body_bytes,
+            drain_seconds=settings.drain_seconds,
+            on_wanted=self._waker.wake,
         )
-        self._watcher = FleetWatcher(FleetStore(self._db), self._feed, self._servers)
+        self._watcher = FleetWatcher(fleet, self._feed, self._servers)
         self._notices = Notices(self._db)
         self._http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
         self._executor = Executor(
@@ -57,6 +62,7 @@ class WorkerExecutor:
         await self._executor.close()
         await self._watcher.stop()
         await self._servers.close()
+        await self._waker.stop()
         await self._http.close()
         await self._notices.stop()
         await self._feed.stop()

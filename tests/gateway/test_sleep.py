@@ -124,7 +124,7 @@ async def test_while_the_database_is_away_waking_waits_for_it(database: Database
         await asyncio.sleep(0.2)
         assert (await store.get(row.id)).desired == Desired.ASLEEP
     async with asyncio.timeout(10):
-        while (await store.get(row.id)).desired == Desired.ASLEEP:  # there is no event
+        while (await store.get(row.id)).desired == Desired.ASLEEP:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.05)
     await waker.stop()
 

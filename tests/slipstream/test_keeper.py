@@ -13,7 +13,7 @@ import psutil
 from slipstream.supervisor.keeper import Keeper
 from slipstream.supervisor.process import Child, Lifeline
 from tests.slipstream.diary import Diary
-from tests.slipstream.programs import DEAF, GARBLED, HOPELESS, IDLE, SICKLY, STEADY
+from tests.slipstream.programs import DEAF, GARBLED, HOPELESS, RESTING, SICKLY, STEADY
 
 
 @asynccontextmanager
@@ -78,7 +78,7 @@ async def test_a_failed_one_stays_and_is_started_anew_when_wanted_anew() -> None
 
 
 async def test_whoever_rests_is_let_sleep_and_started_when_wanted_anew() -> None:
-    async with keeping(IDLE, rests=True) as (keeper, diary):
+    async with keeping(RESTING, rests=True) as (keeper, diary):
         keeper.want({"a": 1})
         await diary.until(lambda entries: "a rests" in entries)
         keeper.want({"a": 1})
@@ -92,7 +92,7 @@ async def test_whoever_rests_is_let_sleep_and_started_when_wanted_anew() -> None
 
 
 async def test_where_nobody_may_rest_that_is_a_crash() -> None:
-    async with keeping(IDLE) as (keeper, diary):
+    async with keeping(RESTING) as (keeper, diary):
         keeper.want({"a": 1})
         await diary.until(lambda entries: entries.count("a ready") == 2)
         assert "a crashed: exited with status 4" in diary.entries

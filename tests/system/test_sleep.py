@@ -153,22 +153,34 @@ def test_a_call_at_the_front_door_wakes_it(installation: Installation, sleeper: 
     headers = {"x-api-key": installation.key}
     deadline = time.monotonic() + PATIENCE
     with triton_grpc.InferenceServerClient(f"127.0.0.1:{installation.up.grpc_port}") as client:
-        with pytest.raises(InferenceServerException, match="booting"):
+        with pytest.raises(InferenceServerException, match="booting") as caught:
             client.infer(sleeper.name, [tensor], headers=headers)
+        assert caught.value.status() == "StatusCode.UNAVAILABLE"
         while True:
             try:
                 client.infer(sleeper.name, [tensor], headers=headers)
                 break
-            except InferenceServerException as error:
-                assert error.status() == "StatusCode.UNAVAILABLE"
+            except InferenceServerException:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
+
+
+@pytest.mark.parametrize("kind", ["api", "server"])
+def test_a_sync_run_wakes_it_and_waits_for_it(
+    installation: Installation, sleeper: Sleeper, kind: str
+) -> None:
+    flow = chain(sleeper.name)
+    deployment = installation.deploy(flow, execution_mode="sync", deployment_type=kind)
+    answer = installation.trigger(deployment, json=ROW)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["status"] == "completed"
+    assert "y" in answer.json()["output_data"]
 
 
 def test_a_person_wakes_it_too_and_what_a_person_has_stopped_stays_stopped(
     installation: Installation, sleeper: Sleeper
 ) -> None:
-    command = ("models", "serve", sleeper.name, "--idle-timeout", "0")
+    command = ("models", "serve", sleeper.name, "--idle-timeout", "0", "--json")
     assert installation.command(*command)["idle_timeout_seconds"] is None
     sleeper.until(lambda server: server["state"] == "ready")
     assert until_it_answers(sleeper.trigger).status_code == 200
