@@ -159,9 +159,7 @@ def _received(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     return received
 
 
-async def _read(
-    response: httpcore.Response, encoding: str, call: Call, target: Target
-) -> bytes:
+async def _read(response: httpcore.Response, encoding: str, call: Call, target: Target) -> bytes:
     """Return the body, decompressed if it came compressed though we had asked for it plain."""
     inflate = _inflater(encoding.strip().lower(), target)
     body = bytearray()

@@ -86,7 +86,9 @@ class LaneProcess:
         app.set_default()
         app.conf.worker_consumer = _CONSUMER
         if self._broker.kind is Kind.FOLDER:
-            app.conf.broker_transport_options["has_room"] = self._has_room  # as Celery has for Redis
+            app.conf.broker_transport_options["has_room"] = (
+                self._has_room
+            )  # as Celery has for Redis
 
         def run(run_id: str) -> None:
             assert self._child is not None
@@ -131,7 +133,7 @@ class LaneProcess:
 def _as_they_are(**_: Any) -> None:  # Any: the same
     """Have Celery leave the log lines as `telemetry.logs` has set them up."""
 
+
 def _finish(_number: int, _frame: FrameType | None) -> None:
     """Have Celery take no more, finish what it has, and end."""
     state.should_stop = 0
-

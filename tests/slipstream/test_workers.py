@@ -30,9 +30,7 @@ class Kept:
         self.pids: list[int] = []
         self._command = command
         self._lifeline = Lifeline()
-        self.workers = Workers(
-            self._spawn, announcer(), concurrency=concurrency, bell=Bell(run)
-        )
+        self.workers = Workers(self._spawn, announcer(), concurrency=concurrency, bell=Bell(run))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):

@@ -22,9 +22,7 @@ from protos.errors import ErrorCode
         ("https://under_score.example/", "under_score.example", 443, b"/", "under_score.example"),
     ],
 )
-def test_a_url_is_read_once(
-    url: str, host: str, port: int, path: bytes, authority: str
-) -> None:
+def test_a_url_is_read_once(url: str, host: str, port: int, path: bytes, authority: str) -> None:
     target = read_target(url, allow_http=True)
     assert (target.host, target.port, target.path) == (host, port, path)
     assert target.authority == authority
