@@ -47,7 +47,7 @@ def test_a_url_is_read_once(url: str, host: str, port: int, path: bytes, authori
         ("https://example.com:99999/", "such as"),
         ("https://example.com:http/", "such as"),
         ("https://[::1/", "such as"),
-        ("https://[fe80::1%25eth0]/", "such as"),
+        ("https://[fe80::1%25eth0]/", "interface"),
         ("https://2130706433/", "usual form"),
         ("https://0x7f000001/", "usual form"),
         ("https://0177.0.0.1/", "usual form"),
