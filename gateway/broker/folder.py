@@ -50,7 +50,10 @@ class Channel(virtual.Channel):
         self._listed: dict[str, deque[str]] = {}
 
     def _new_queue(self, queue: str, **_: Any) -> None:
-        self._folder(queue).mkdir(mode=_NOBODY_ELSE, parents=True, exist_ok=True)
+        folder = self._folder(queue)
+        self._root.parent.mkdir(parents=True, exist_ok=True)
+        self._root.mkdir(mode=_NOBODY_ELSE, exist_ok=True)
+        folder.mkdir(mode=_NOBODY_ELSE, exist_ok=True)
 
     def _has_queue(self, queue: str, **_: Any) -> bool:
         return self._folder(queue).is_dir()
