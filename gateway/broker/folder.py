@@ -30,7 +30,7 @@ _NOBODY_ELSE = 0o700
 
 
 class QoS(virtual.QoS):
-    """Lets a reader say when it has room: the transport option `has_room`, called before each look."""
+    """Lets a reader say when it has room: by the transport option `has_room`, a function."""
 
     def can_consume(self) -> bool:
         """Return whether a message may be taken."""
@@ -111,6 +111,7 @@ class Transport(virtual.Transport):
 
     def drain_events(self, connection: Any, timeout: float | None = None) -> None:  # Any: kombu's
         """Deliver one message; raise TimeoutError where none has come."""
+        del connection  # ours, and the only one
         begin = now = time.monotonic()
         patience = _LONGEST_WAIT_SECONDS if timeout is None else min(timeout, _LONGEST_WAIT_SECONDS)
         while True:

@@ -1,4 +1,4 @@
-"""The HTTP client for what users name: guarded, bounded in size and time, and blind to redirects."""
+"""The HTTP client for what users name: guarded, bounded in size and time, follows no redirect."""
 
 from __future__ import annotations
 

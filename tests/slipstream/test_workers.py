@@ -34,7 +34,7 @@ class Kept:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - it is about other processes
                 await asyncio.sleep(0.01)
 
     def running(self) -> list[int]:
