@@ -29,7 +29,7 @@ _LONGEST_WAIT_SECONDS = 0.2
 _NOBODY_ELSE = 0o700
 
 
-class QoS(virtual.QoS):
+class QoS(virtual.QoS):  # type: ignore[misc]  # kombu is not typed
     """Lets a reader say when it has room: by the transport option `has_room`, a function."""
 
     def can_consume(self) -> bool:
@@ -38,7 +38,7 @@ class QoS(virtual.QoS):
         return bool(super().can_consume() and (has_room is None or has_room()))
 
 
-class Channel(virtual.Channel):
+class Channel(virtual.Channel):  # type: ignore[misc]  # the same
     """Messages in files. The names of files sort by the time at which they were written."""
 
     QoS = QoS
@@ -94,7 +94,7 @@ class Channel(virtual.Channel):
         return self._root / queue
 
 
-class Transport(virtual.Transport):
+class Transport(virtual.Transport):  # type: ignore[misc]  # the same
     """Looks for messages every 10 ms, and more often just after one."""
 
     Channel = Channel
