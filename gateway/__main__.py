@@ -47,6 +47,12 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self._report.say("listening")
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain: those who only wait are answered first, all others have their time."""
+        if self._front.on_drain is not None:
+            self._front.on_drain()
+        await super().shutdown(sockets)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal."""
         if self.supervised and sig == signal.SIGINT:

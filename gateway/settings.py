@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     """Let flows and webhooks call http:// URLs, too."""
     drain_seconds: float = Field(default=10.0, ge=0)
     """How long calls in flight may go on after SIGTERM."""
+    run_retention_days: int = Field(default=30, ge=1, le=3650)
+    """Days that finished runs can be asked for; then they are deleted and answer 410."""
     log_level: str = "info"
     """debug, info, warning or error."""
 

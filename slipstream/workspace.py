@@ -23,6 +23,7 @@ from slipstream.failures import UnusableError
 class Workspace:
     """What commands act on: the rows and files that running gateways use, or will use."""
 
+    settings: Settings
     db: Database
     services: Services
     profile: Profile
@@ -40,7 +41,8 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
     db = Database(settings.database)
     try:
         services = Services(settings, db)
-        yield Workspace(db=db, services=services, profile=await administrator(db))
+        profile = await administrator(db)
+        yield Workspace(settings=settings, db=db, services=services, profile=profile)
     finally:
         await db.close()
 

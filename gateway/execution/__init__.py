@@ -1,1 +1,1 @@
-"""Stands in for the execution of runs until that is there."""
+"""Runs flows: claims a run's row, executes its version with real models, writes the ending."""

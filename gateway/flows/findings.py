@@ -8,6 +8,11 @@ from protos.errors import ErrorCode
 _SHOWN = 50
 
 
+def pointer_token(name: str) -> str:
+    """Return `name` as it is written in a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
 class Findings:
     """Complaints, each with a JSON pointer into the flow."""
 

@@ -1,8 +1,8 @@
-"""Edges, and what they may not do. Pure."""
+"""Edges, what they may not do, and the order that they make. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
@@ -15,6 +15,8 @@ class Edge:
 
     source: str
     target: str
+    case: str | None = None
+    """Only where the branch `source` chose this case; None: in any case."""
 
 
 def check_graph(node_ids: Collection[str], edges: Sequence[Edge], findings: Findings) -> None:
@@ -29,11 +31,30 @@ def check_graph(node_ids: Collection[str], edges: Sequence[Edge], findings: Find
         seen.add(edge)
     if findings.any:
         return
-    before: dict[str, set[str]] = {node_id: set() for node_id in node_ids}
-    for edge in edges:
-        before[edge.target].add(edge.source)
     try:
-        TopologicalSorter(before).prepare()
+        TopologicalSorter(predecessors(node_ids, edges)).prepare()
     except CycleError as error:
         circle = " → ".join(error.args[1])
         findings.add("#/edges", f"the flow goes in a circle: {circle}")
+
+
+def predecessors(node_ids: Iterable[str], edges: Iterable[Edge]) -> dict[str, list[str]]:
+    """Return, by node, the nodes that lead straight to it, each once, in the order of the edges."""
+    before: dict[str, list[str]] = {node_id: [] for node_id in node_ids}
+    for edge in edges:
+        if edge.source not in before[edge.target]:
+            before[edge.target].append(edge.source)
+    return before
+
+
+def topological(before: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the nodes so that each comes after those that lead to it; otherwise as given."""
+    return list(TopologicalSorter(before).static_order())
+
+
+def ancestors(before: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
+    """Return, by node, all nodes that end before it starts."""
+    found: dict[str, set[str]] = {}
+    for node_id in topological(before):
+        found[node_id] = set(before[node_id]).union(*(found[one] for one in before[node_id]))
+    return found

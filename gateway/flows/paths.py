@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _STEP = re.compile(rf'\.({_NAME})|\["([^"\\]*)"\]|\[\'([^\'\\]*)\'\]')
 _ROOT = re.compile(_NAME)
+_SHOWN = 20
+_KINDS = {str: "string", list: "list", bool: "boolean", int: "number", float: "number"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +39,27 @@ def parse_path(expression: str) -> Path | None:
         names.append(next(name for name in step.groups() if name is not None))
         position = step.end()
     return Path(node=root.group(), names=tuple(names))
+
+
+def follow(path: Path, value: Any) -> Any:
+    """Return what lies at the end of `path`, which starts at `value` (Any: JSON).
+
+    Raises:
+        LookupError: there is no such member; the message says which, and what there is.
+    """
+    for at, name in enumerate(path.names):
+        if type(value) is not dict:
+            found = "null" if value is None else f"a {_KINDS.get(type(value), 'value')}"
+            message = f"{_spelled(path, at)} is {found}: it has no '{name}'"
+            raise LookupError(message)
+        try:
+            value = value[name]
+        except KeyError:
+            known = ", ".join(f"'{key}'" for key in list(value)[:_SHOWN]) or "nothing"
+            message = f"{_spelled(path, at)} has no '{name}', it has {known}"
+            raise LookupError(message) from None
+    return value
+
+
+def _spelled(path: Path, steps: int) -> str:
+    return ".".join((path.node, *path.names[:steps]))

@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.flows import store
+from gateway.flows.plan import check_draft
 from gateway.flows.spec import parse_flow
 from gateway.ids import new_id
 from gateway.storage.changes import Kind, record_change
@@ -39,7 +40,7 @@ class FlowService:
 
     async def create(self, profile_id: str, draft: Draft) -> Flow:
         """Save a new flow; raise INVALID_FLOW where its graph cannot be used."""
-        parse_flow(draft.definition)
+        check_draft(draft.definition)
         async with self._db.write() as session:
             flow = Flow(
                 id=new_id(),
@@ -84,7 +85,7 @@ class FlowService:
                 nodes=flow.definition["nodes"] if nodes is None else nodes,
                 edges=flow.definition["edges"] if edges is None else edges,
             )
-            parse_flow(draft.definition)
+            check_draft(draft.definition)
             flow.name, flow.definition = draft.name, draft.definition
             await record_change(session, Kind.FLOW, flow.id)
         return flow

@@ -10,8 +10,7 @@ from typing import Any
 from gateway.errors import GatewayError
 from gateway.flows.findings import Findings
 from gateway.flows.graph import Edge, check_graph
-from gateway.flows.nodes import ApiOutput, Inference, Node, NodeType, parse_node
-from gateway.flows.paths import parse_path
+from gateway.flows.nodes import Inference, Node, parse_node
 from protos.errors import ErrorCode
 
 _MOST_NODES = 1_000
@@ -27,9 +26,9 @@ class FlowSpec:
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
 
-    def of_type(self, node_type: NodeType) -> tuple[Node, ...]:
+    def of_type(self, node_type: str) -> tuple[Node, ...]:
         """Return the nodes of one type, in the order of the flow."""
-        return tuple(node for node in self.nodes if node.type is node_type)
+        return tuple(node for node in self.nodes if node.type == node_type)
 
     def inferences(self) -> Mapping[str, Inference]:
         """Return, by node id, the configuration of each node that asks a model."""
@@ -56,7 +55,6 @@ def parse_flow(definition: Mapping[str, Any]) -> FlowSpec:
         nodes=tuple(node for node in nodes if node), edges=tuple(edge for edge in edges if edge)
     )
     ids = _unique_ids(spec, findings)
-    _check_references(spec, ids, findings)
     check_graph(ids, spec.edges, findings)
     findings.raise_any()
     return spec
@@ -107,11 +105,14 @@ def _objects(
 
 
 def _edge(raw: Mapping[str, Any], pointer: str, findings: Findings) -> Edge | None:
-    source, target = raw.get("source"), raw.get("target")
-    if isinstance(source, str) and isinstance(target, str):
-        return Edge(source=source, target=target)
-    findings.add(pointer, "expected `source` and `target`, each the id of a node")
-    return None
+    source, target, case = raw.get("source"), raw.get("target"), raw.get("case")
+    if not isinstance(source, str) or not isinstance(target, str):
+        findings.add(pointer, "expected `source` and `target`, each the id of a node")
+        return None
+    if case is not None and not isinstance(case, str):
+        findings.add(f"{pointer}/case", "expected the name of a case of the branch")
+        return None
+    return Edge(source=source, target=target, case=case)
 
 
 def _unique_ids(spec: FlowSpec, findings: Findings) -> set[str]:
@@ -121,19 +122,3 @@ def _unique_ids(spec: FlowSpec, findings: Findings) -> set[str]:
             findings.add(f"#/nodes/{at}/id", f"another node is called '{node.id}', too")
         ids.add(node.id)
     return ids
-
-
-def _check_references(spec: FlowSpec, ids: set[str], findings: Findings) -> None:
-    for at, node in enumerate(spec.nodes):
-        match node.config:
-            case Inference():
-                field, expressions = "inputs", node.config.inputs
-            case ApiOutput():
-                field, expressions = "fields", node.config.fields
-            case _:
-                continue
-        for name, expression in (expressions or {}).items():
-            path = parse_path(expression)
-            if path is not None and path.node not in ids:
-                detail = f"'{name}' refers to '{expression}', and there is no node '{path.node}'"
-                findings.add(f"#/nodes/{at}/config/{field}", detail)

@@ -10,7 +10,13 @@ import pytest
 from gateway.settings import Settings
 from tests.architecture.repository import PACKAGES, ROOT, files, modules
 
-OF_THE_COMMAND = {"NO_DEMO", "API_KEY", "WORKER_CONCURRENCY", "WORKER_IDLE_SECONDS"}
+OF_THE_COMMAND = {
+    "NO_DEMO",
+    "API_KEY",
+    "MODELS_PER_PROCESS",
+    "WORKER_CONCURRENCY",
+    "WORKER_IDLE_SECONDS",
+}
 """Settings of `slipstream up` and `slipstream bench` that no gateway reads."""
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "base", "core"}

@@ -100,9 +100,9 @@ def test_what_the_plan_cannot_do_is_refused_with_the_reason(
     assert reason in caught.value.message
 
 
-def _with_node(node_type: str) -> dict[str, Any]:
+def _with_node(node_type: str, **config: str) -> dict[str, Any]:
     flow = flow_json("iris")
-    flow["nodes"].append({"id": "extra", "type": node_type, "config": {"model": "iris"}})
+    flow["nodes"].append({"id": "extra", "type": node_type, "config": config})
     return flow
 
 
@@ -115,8 +115,8 @@ def _with_edges(*edges: tuple[str, str]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("flow", "reason"),
     [
-        (_with_node("transform"), "node 'extra' (transform) needs the flow engine"),
-        (_with_node("inference"), "expected one inference node, there are 2"),
+        (_with_node("transform", expression="1"), "node 'extra' (transform) needs the flow engine"),
+        (_with_node("inference", model="iris"), "expected one inference node, there are 2"),
         (_with_node("api_input"), "expected one api_input node, there are 2"),
         (_with_edges(("input", "model")), "expected an edge from 'model' to 'output'"),
         (_with_edges(), "expected an edge from 'input' to 'model'"),

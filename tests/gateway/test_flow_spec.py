@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
-from gateway.flows.nodes import ApiInput, ApiOutput, Inference, NodeType
+from gateway.flows.nodes import ApiInput, ApiOutput, Inference
 from gateway.flows.paths import Path, parse_path
+from gateway.flows.plan import check_draft
 from gateway.flows.spec import parse_flow
 from tests.gateway.office import flow_json
 
@@ -21,9 +22,9 @@ Flow = dict[str, Any]
 
 
 def refused(flow: Flow) -> list[dict[str, str]]:
-    """Return what `parse_flow` complains about."""
+    """Return what is wrong with a draft."""
     with pytest.raises(GatewayError) as caught:
-        parse_flow(flow)
+        check_draft(flow)
     assert caught.value.code == "invalid_flow"
     return [dict(error) for error in caught.value.errors]
 
@@ -38,7 +39,7 @@ def test_a_flow_is_read_as_it_is_documented() -> None:
     assert model == Inference(model="iris", version="latest", inputs={"x": "input.x"})
     assert target == ApiOutput(fields={"label": "model.label"})
     assert spec.inferences() == {"model": model}
-    assert spec.of_type(NodeType.BRANCH) == ()
+    assert spec.of_type("branch") == ()
 
 
 def test_members_that_only_the_console_reads_are_no_error() -> None:
@@ -85,7 +86,7 @@ def _set(*path: Any, to: Any) -> Callable[[Flow], None]:
         ),
         (
             _set("nodes", 1, "config", "inputs", to={"x": "inptu.x"}),
-            "#/nodes/1/config/inputs",
+            "#/nodes/1/config/inputs/x",
             "there is no node 'inptu'",
         ),
         (_set("nodes", 0, "config", "test_data", to=1), "#/nodes/0/config/test_data", "an object"),
@@ -164,7 +165,7 @@ def test_any_json_is_a_flow_or_refused(place: tuple[Any, ...], value: Any) -> No
     flow = copy.deepcopy(flow_json())
     _set(*place, to=value)(flow)
     with suppress(GatewayError):
-        parse_flow(flow)
+        check_draft(flow)
 
 
 _names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True)

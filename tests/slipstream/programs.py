@@ -29,6 +29,8 @@ DEAF = program("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsay(event='ready'
 """Gets ready, and does not care for SIGTERM."""
 SICKLY = program("say(event='loading')\nsys.exit(3)")
 """Ends by itself, again and again."""
+IDLE = program("say(event='ready')\nsys.exit(4)")
+"""Gets ready, and ends because nobody needs it."""
 HOPELESS = program("say(event='failed', message='no such operator')\nsignal.pause()")
 """Says that it has failed, and stays."""
 GARBLED = program("os.write(options.status_fd, b'{\"event\": ')\nsys.exit(0)")

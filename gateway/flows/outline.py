@@ -1,0 +1,256 @@
+"""The outline of a CEL expression: what it reads, and how much work its loops could be. Pure.
+
+CEL always ends, but `a.map(x, a.map(y, a.map(z, …)))` over a thousand values ends next week, and
+its evaluation cannot be interrupted. So work is estimated before it is done. The outline is coarser
+than CEL's grammar and knows no operators; whether an expression *is* CEL, its compiler decides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gateway.flows.paths import Path
+
+_MOST_CHARACTERS = 4_000
+_MOST_TOKENS = 800
+_DEEPEST = 24
+"""Brackets within brackets. The compiler recurses, and its stack ends before ours."""
+
+_LOOPS = frozenset({"all", "exists", "exists_one", "existsOne", "filter", "map"})
+_OPENING = {"(": ")", "[": "]", "{": "}"}
+_LITERALS = frozenset({"true", "false", "null"})
+_TOKEN = re.compile(
+    r"""
+    (?P<blank>\s+|//[^\n]*)
+  | (?P<text>[bB]?[rR][bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"]*"|'[^']*')
+           | [bB]?(?:\"{3}(?:\\.|.)*?\"{3}|'{3}(?:\\.|.)*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'))
+  | (?P<number>0[xX][0-9a-fA-F]+[uU]?|(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?[uU]?)
+  | (?P<name>[A-Za-z_][A-Za-z0-9_]*|`[^`]*`)
+  | (?P<sign>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class OutlineError(ValueError):
+    """An expression that is too long or too deep, or is no expression at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A value that is written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A variable, or something inside it."""
+
+    root: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What lies `steps` levels below another part, such as `(…).x` or `(…)[0]`."""
+
+    whole: Part
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Parts that make one value between them: operands, arguments, or the members of a literal."""
+
+    parts: tuple[Part, ...]
+    nested: bool
+    """Whether the parts lie inside the value, as in `[a, b]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`whole.map(variable, body)` and its like."""
+
+    whole: Part
+    variable: str
+    body: Part
+    keeps: bool
+    """Whether it makes a list of what it has gone through (`filter`) or of new values (`map`)."""
+
+
+Part = Literal | Read | Inside | Together | Loop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """What an expression is made of."""
+
+    whole: Part
+    reads: tuple[Path, ...]
+    """Outside names and what is read of them; variables of loops are no outside names."""
+    loops: bool
+
+
+def outline(expression: str) -> Outline:
+    """Return the outline of `expression`.
+
+    Raises:
+        OutlineError: it is too long, too deep, or ends in the middle.
+    """
+    if len(expression) > _MOST_CHARACTERS:
+        detail = f"{len(expression)} characters, at most {_MOST_CHARACTERS} are allowed"
+        raise OutlineError(f"the expression is too long: {detail}")
+    reader = _Reader(_tokens(expression))
+    whole = reader.whole()
+    reads = tuple(dict.fromkeys(_reads(whole, frozenset())))
+    return Outline(whole=whole, reads=reads, loops=reader.loops)
+
+
+def _tokens(expression: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    depth = 0
+    for match in _TOKEN.finditer(expression):
+        kind, text = match.lastgroup or "sign", match.group()
+        if kind == "blank":
+            continue
+        depth += (text in _OPENING) - (text in _OPENING.values()) if kind == "sign" else 0
+        if depth > _DEEPEST:
+            raise OutlineError(f"brackets are nested deeper than {_DEEPEST} levels")
+        found.append((kind, text))
+    if len(found) > _MOST_TOKENS:
+        detail = f"{len(found)} words and signs, at most {_MOST_TOKENS} are allowed"
+        raise OutlineError(f"the expression is too long: {detail}")
+    return found
+
+
+class _Reader:
+    def __init__(self, tokens: Sequence[tuple[str, str]]) -> None:
+        self._tokens = tokens
+        self._at = 0
+        self.loops = False
+
+    def whole(self) -> Part:
+        parts: list[Part] = []
+        while self._at < len(self._tokens):
+            self._part_or_sign(parts)
+        return _joined(parts)
+
+    def _peek(self, ahead: int = 0) -> tuple[str, str]:
+        at = self._at + ahead
+        return self._tokens[at] if at < len(self._tokens) else ("end", "")
+
+    def _part_or_sign(self, parts: list[Part]) -> None:
+        kind, text = self._peek()
+        if kind == "sign" and text not in _OPENING and text != ".":
+            self._at += 1
+        elif (kind, text) == ("name", "in"):
+            self._at += 1
+        else:
+            parts.append(self._operand())
+
+    def _operand(self) -> Part:
+        kind, text = self._peek()
+        if (kind, text) == ("sign", "."):  # `.name`: the name, from the outermost scope
+            self._at += 1
+            kind, text = self._peek()
+        self._at += 1
+        part: Part
+        if kind == "name" and text not in _LITERALS:
+            part = self._named(text)
+        elif kind == "sign" and text in _OPENING:
+            inner = tuple(_joined(argument) for argument in self._arguments(_OPENING[text]))
+            part = _joined(list(inner)) if text == "(" else Together(inner, nested=True)
+        else:
+            part = Literal()
+        return self._suffixes(part)
+
+    def _named(self, name: str) -> Part:
+        if self._peek() == ("sign", "("):
+            self._at += 1
+            return _joined([_joined(argument) for argument in self._arguments(")")])
+        return Read(name.strip("`"), ())
+
+    def _suffixes(self, part: Part) -> Part:
+        while True:
+            if self._peek() == ("sign", "["):
+                part = self._index(part)
+            elif self._peek() == ("sign", "."):
+                self._at += 1
+                if self._peek() == ("sign", "?"):
+                    self._at += 1
+                _, name = self._peek()
+                self._at += 1
+                if self._peek() == ("sign", "("):
+                    self._at += 1
+                    part = self._method(part, name)
+                else:
+                    part = _member(part, name.strip("`"))
+            else:
+                return part
+
+    def _index(self, part: Part) -> Part:
+        kind, text = self._peek(1)
+        self._at += 1
+        arguments = self._arguments("]")
+        plain = text[1:-1] if kind == "text" and text[0] in "\"'" and "\\" not in text else None
+        if plain is not None and len(arguments) == 1 and arguments[0] == [Literal()]:
+            return _member(part, plain)
+        return _joined([Inside(part, 1), *(_joined(argument) for argument in arguments)])
+
+    def _method(self, part: Part, name: str) -> Part:
+        arguments = self._arguments(")")
+        if name not in _LOOPS or not arguments:
+            return _joined([part, *(_joined(argument) for argument in arguments)])
+        variable, *body = arguments
+        if len(variable) != 1 or not isinstance(variable[0], Read) or variable[0].names:
+            raise OutlineError(f"expected a name first in {name}(…)")
+        self.loops = True
+        inner = _joined([_joined(argument) for argument in body])
+        return Loop(part, variable[0].root, inner, keeps=name == "filter")
+
+    def _arguments(self, closing: str) -> list[list[Part]]:
+        """Read up to the bracket that closes; return the parts of each argument."""
+        found: list[list[Part]] = [[]]
+        while self._peek() != ("sign", closing):
+            kind, text = self._peek()
+            if kind == "end":
+                raise OutlineError(f"the expression ends where a '{closing}' is missing")
+            if (kind, text) == ("sign", ","):
+                self._at += 1
+                found.append([])
+            else:
+                self._part_or_sign(found[-1])
+        self._at += 1
+        return [argument for argument in found if argument]
+
+
+def _joined(parts: list[Part]) -> Part:
+    return parts[0] if len(parts) == 1 else Together(tuple(parts), nested=False)
+
+
+def _member(part: Part, name: str) -> Part:
+    match part:
+        case Read():
+            return Read(part.root, (*part.names, name))
+        case Inside():
+            return Inside(part.whole, part.steps + 1)
+        case _:
+            return Inside(part, 1)
+
+
+def _reads(part: Part, bound: frozenset[str]) -> Iterator[Path]:
+    match part:
+        case Read():
+            if part.root not in bound:
+                yield Path(node=part.root, names=part.names)
+        case Inside():
+            yield from _reads(part.whole, bound)
+        case Together():
+            for one in part.parts:
+                yield from _reads(one, bound)
+        case Loop():
+            yield from _reads(part.whole, bound)
+            yield from _reads(part.body, bound | {part.variable})
+        case Literal():
+            return

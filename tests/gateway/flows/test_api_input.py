@@ -1,0 +1,143 @@
+"""What callers may send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import GatewayError
+from gateway.flows.plan import Plan
+from tests.gateway.flows.sketch import OUTPUT, node, planned, refused, sketch
+
+FLOWER = {
+    "type": "object",
+    "required": ["x"],
+    "properties": {
+        "x": {"type": "array", "items": {"type": "number"}, "minItems": 2},
+        "name": {"type": "string", "pattern": "^[a-z]+$"},
+        "a/b": {"type": "integer"},
+    },
+}
+
+
+def plan(schema: Any = None, **config: Any) -> Plan:
+    """Return the plan of a flow with this input."""
+    return planned(sketch("input>output", node("input", "api_input", schema=schema, **config), OUTPUT))
+
+
+def complaints(checked: Plan, input_data: dict[str, Any]) -> dict[str, str]:
+    """Return what is wrong with an input: pointer → detail."""
+    with pytest.raises(GatewayError) as caught:
+        checked.check_input(input_data)
+    assert caught.value.code == "invalid_input"
+    return {error["pointer"]: error["detail"] for error in caught.value.errors}
+
+
+def test_without_a_schema_anything_goes() -> None:
+    assert plan().check_input({"param1": "value1"}) == {"param1": "value1"}
+
+
+def test_all_that_is_wrong_is_said_with_its_place() -> None:
+    found = complaints(plan(FLOWER), {"x": [1, "two"], "name": "Ada!", "a/b": 1.5})
+    assert set(found) == {"#/input_data/x/1", "#/input_data/name", "#/input_data/a~1b"}
+    assert "'two' is not of type 'number'" in found["#/input_data/x/1"]
+    assert "does not match" in found["#/input_data/name"]
+    assert "'x' is a required property" in complaints(plan(FLOWER), {})["#/input_data"]
+
+
+def test_only_so_many_mistakes_are_told() -> None:
+    assert len(complaints(plan(FLOWER), {"x": ["no"] * 1000})) == 20
+
+
+def test_inputs_that_nobody_asked_for_are_left_out() -> None:
+    assert plan(FLOWER).check_input({"x": [1, 2], "param1": "value1"}) == {"x": [1, 2]}
+
+
+def test_a_schema_that_closes_itself_still_ignores_them() -> None:
+    closed = FLOWER | {"additionalProperties": False}
+    assert plan(closed).check_input({"x": [1, 2], "param1": 1}) == {"x": [1, 2]}
+
+
+def test_inputs_that_nobody_asked_for_can_be_refused() -> None:
+    rejecting = plan(FLOWER, additional_inputs="reject")
+    assert complaints(rejecting, {"x": [1, 2], "param1": 1}) == {
+        "#/input_data/param1": "there is no input 'param1', there is 'a/b', 'name', 'x'"
+    }
+    assert rejecting.check_input({"x": [1, 2]}) == {"x": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object"},
+        {"properties": {"x": {}}, "additionalProperties": True},
+        {"properties": {"x": {}}, "additionalProperties": {"type": "integer"}},
+        {"properties": {"x": {}}, "anyOf": [{"required": ["y"]}, {"required": ["z"]}]},
+    ],
+)
+def test_a_schema_that_is_open_lets_them_in(schema: dict[str, Any]) -> None:
+    assert plan(schema).check_input({"x": 1, "y": 2}) == {"x": 1, "y": 2}
+
+
+def test_the_callers_own_data_is_not_changed() -> None:
+    sent = {"x": [1, 2], "param1": 1}
+    plan(FLOWER).check_input(sent)
+    assert sent == {"x": [1, 2], "param1": 1}
+
+
+def test_a_schema_may_refer_to_itself() -> None:
+    tree = {"$ref": "#/$defs/tree", "$defs": {"tree": {
+        "type": "object", "properties": {"children": {"items": {"$ref": "#/$defs/tree"}}}}}}  # fmt: skip
+    checked = plan(tree)
+    assert checked.check_input({"children": [{"children": []}]}) == {"children": [{"children": []}]}
+    assert set(complaints(checked, {"children": [{"children": [1]}]})) == {
+        "#/input_data/children/0/children/0"
+    }
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer", "words"),
+    [
+        ({"type": "flower"}, "/type", "no JSON Schema"),
+        ({"properties": {"x": {"minimum": "a"}}}, "/properties/x/minimum", "no JSON Schema"),
+        ({"$ref": "http://169.254.169.254/"}, "/$ref", "leaves the schema"),
+        ({"$ref": "file:///etc/passwd"}, "/$ref", "leaves the schema"),
+        ({"allOf": [{"$ref": "other.json"}]}, "/allOf/0/$ref", "leaves the schema"),
+        ({"$ref": "#/$defs/none"}, "/$ref", "there is no '#/$defs/none'"),
+        ({"pattern": "(?=look)"}, "/pattern", "without look-around"),
+        ({"pattern": "(unclosed"}, "/pattern", "regular expression"),
+        ({"patternProperties": {"a": {}}}, "/patternProperties", "name the properties"),
+    ],
+)
+def test_schemas_that_are_not_taken(schema: dict[str, Any], pointer: str, words: str) -> None:
+    flow = sketch("input>output", node("input", "api_input", schema=schema), OUTPUT)
+    assert words in refused(flow)[f"#/nodes/0/config/schema{pointer}"]
+
+
+def test_rejecting_needs_to_know_the_names() -> None:
+    flow = sketch("input>output", node("input", "api_input", additional_inputs="reject"), OUTPUT)
+    assert "needs a schema" in refused(flow)["#/nodes/0/config/additional_inputs"]
+    flow["nodes"][0]["config"]["additional_inputs"] = "maybe"
+    assert "ignore, reject" in refused(flow)["#/nodes/0/config/additional_inputs"]
+
+
+def test_a_pattern_cannot_be_made_to_hang() -> None:
+    schema = {"properties": {"x": {"pattern": "^(a+)+$"}}}
+    assert set(complaints(plan(schema), {"x": "a" * 50_000 + "!"})) == {"#/input_data/x"}
+
+
+@given(st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.floats())))
+def test_what_is_accepted_fits(sent: dict[str, Any]) -> None:
+    try:
+        accepted = plan(FLOWER).check_input(sent)
+    except GatewayError as error:
+        assert error.errors
+    else:
+        assert accepted.keys() <= FLOWER["properties"].keys()  # type: ignore[attr-defined]
+
+
+def test_a_schema_that_goes_in_circles_refuses_and_ends() -> None:
+    assert "nested too deeply" in complaints(plan({"$ref": "#"}), {"x": 1})["#/input_data"]

@@ -1,0 +1,75 @@
+"""The examples in docs/flows.md, run."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import GatewayError
+from gateway.flows.kinds.registry import KINDS
+from gateway.flows.ports import HttpCall, HttpReply, InferenceCall
+from protos.errors import ErrorCode
+from tests.gateway.flows.installed import install_nodes
+from tests.gateway.flows.sketch import Json, completed
+from tests.gateway.flows.world import World, reply
+
+PAGE = (Path(__file__).parents[3] / "docs" / "flows.md").read_text()
+
+
+def _examples() -> list[tuple[str, Json, Json]]:
+    """Return the heading, the flow and the call of each example."""
+    found: list[tuple[str, Json, Json]] = []
+    title, flow = "Flows", Json()
+    for heading, block in re.findall(r"^##+ (.*)$|^```json\n(.*?)^```", PAGE, re.M | re.S):
+        if heading:
+            title = heading
+            continue
+        example = json.loads(block)
+        if "nodes" in example:
+            flow = example
+        else:
+            found.append((title, flow, example))
+    return found
+
+
+EXAMPLES = _examples()
+
+
+async def model(call: InferenceCall) -> dict[str, Any]:
+    """Be a model of flowers."""
+    assert call.model == "iris"
+    return {"label": [0 for _ in call.inputs["x"]]}
+
+
+async def service(call: HttpCall) -> HttpReply:
+    """Know one user."""
+    if call.url == "https://users.example.com/v1/users/7?fields=name":
+        assert call.headers == {"authorization": "Bearer t"}
+        return reply({"name": "Ada"})
+    if call.url.startswith("https://users.example.com/"):
+        return reply({"error": "no such user"}, 404)
+    raise GatewayError(ErrorCode.INTERNAL, "nobody answers")
+
+
+def test_every_kind_has_an_example() -> None:
+    assert {heading for heading, _, _ in EXAMPLES} >= set(KINDS)
+    for heading, flow, _ in EXAMPLES:
+        if heading in KINDS:
+            assert heading in {node["type"] for node in flow["nodes"]}
+
+
+@pytest.mark.parametrize(
+    ("flow", "call"),
+    [example[1:] for example in EXAMPLES],
+    ids=[example[0].replace(" ", "-") for example in EXAMPLES],
+)
+async def test_examples_answer_as_documented(
+    flow: Json, call: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_nodes(tmp_path, monkeypatch)
+    answer = await completed(flow, call["input_data"], world=World(model, service))
+    assert answer == call["output_data"]

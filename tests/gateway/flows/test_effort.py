@@ -1,0 +1,100 @@
+"""Expressions that would run away are refused before they do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.flows.effort import EffortError, check_effort, effort, sizes
+from gateway.flows.expressions import ExpressionError, compile_expression
+from gateway.flows.outline import outline
+
+NUMBERS = {"xs": list(range(100_000)), "few": [1, 2, 3], "k": 2, "text": "x" * 1_000_000}
+MATRIX = {"m": [[float(x) for x in range(300)] for _ in range(300)]}
+ROWS = {"rows": [{"cells": [1, 2, 3], "name": f"row {n}"} for n in range(10_000)]}
+
+
+def allowed(source: str, data: Any) -> bool:
+    """Whether the expression would be evaluated."""
+    try:
+        check_effort(outline(source), {"input": data})
+    except EffortError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("source", "data"),
+    [
+        ("input.xs.map(x, x * 2)", NUMBERS),
+        ("input.xs.map(x, x * input.k + 1)", NUMBERS),
+        ("input.xs.filter(x, x > 3).map(x, x + 1)", NUMBERS),
+        ("input.xs.filter(x, x in input.few)", NUMBERS),
+        ("input.few.map(x, input.few.map(y, x * y))", NUMBERS),
+        ("input.m.map(row, row.map(x, x * 2.0))", MATRIX),
+        ("input.rows.map(row, row.cells.map(c, c + 1))", ROWS),
+        ("input.rows.filter(row, row.name == 'row 7')[0].cells", ROWS),
+        ("input.text + input.text", NUMBERS),
+    ],
+)
+def test_loops_over_much_are_fine(source: str, data: Any) -> None:
+    assert allowed(source, data)
+
+
+@pytest.mark.parametrize(
+    ("source", "data"),
+    [
+        ("input.xs.map(x, input.xs.map(y, x * y))", NUMBERS),
+        ("input.xs.exists(x, input.xs.exists(y, x + y == -1))", NUMBERS),
+        ("input.xs.map(x, input.xs + [x])", NUMBERS),
+        ("input.xs.map(x, input.text + string(x))", NUMBERS),
+        ("input.m.map(a, input.m.map(b, a + b))", MATRIX),
+        ("[input.text].map(t, input.xs.map(x, t + 'x'))", NUMBERS),
+        ("input.rows.map(a, input.rows.filter(b, a.name == b.name))", ROWS),
+        ("input['xs'].map(x, input['xs'].map(y, 1))", NUMBERS),
+        ("(true ? input.xs : []).map(x, (input.xs).map(y, 1))", NUMBERS),
+        ("input.xs\n.map (x, input.xs // again\n . map(y, 1))", NUMBERS),
+        ("[1,2,3,4,5,6,7,8].map(a, [1,2,3,4,5,6,7,8].map(b, [1,2,3,4,5,6,7,8].map(c, "
+         "[1,2,3,4,5,6,7,8].map(d, [1,2,3,4,5,6,7,8].map(e, [1,2,3,4,5,6,7,8].map(f, "
+         "[1,2,3,4,5,6,7,8].map(g, 1)))))))", {}),
+    ],
+)
+def test_runaways_are_refused(source: str, data: Any) -> None:
+    assert not allowed(source, data)
+    with pytest.raises(ExpressionError, match="its loops could take"):
+        compile_expression(source).evaluate({"input": data})
+
+
+def test_sizes_are_known_by_level() -> None:
+    assert sizes(1) == [(1, 0)]
+    assert sizes("x" * 32) == [(2, 0)]
+    assert sizes([1, 2, 3]) == [(4, 3), (1, 0)]
+    assert sizes([[1, 2], [3]]) == [(6, 2), (3, 2), (1, 0)]
+    assert sizes({"a": {"b": [1]}, "c": 1}) == [(5, 2), (3, 1), (2, 1), (1, 0)]
+    assert sizes([]) == [(1, 0)]
+
+
+_loops = st.recursive(
+    st.sampled_from(["1", "input.k", "input.few", "x", "'t'"]),
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map(lambda pair: f"[{pair[0]}, {pair[1]}]"),
+        inner.map(lambda body: f"input.few.map(x, {body})"),
+        inner.map(lambda body: f"[1, 2].filter(x, size([{body}]) > 0)"),
+        st.tuples(inner, inner).map(lambda pair: f"[{pair[0]}].map(x, {pair[1]})"),
+    ),
+    max_leaves=12,
+)
+
+
+@given(_loops)
+def test_no_result_is_larger_than_the_effort(source: str) -> None:
+    source = f"[0].map(x, {source})"
+    data = {"k": 2, "few": [1, 2, 3]}
+    try:
+        result = compile_expression(source).evaluate({"input": data})
+    except ExpressionError:
+        return
+    assert sizes(result)[0].weight <= effort(outline(source), {"input": data})

@@ -1,0 +1,190 @@
+"""http_request: what is sent, and what is made of the reply."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from gateway.errors import GatewayError
+from gateway.flows.outcome import Outcome
+from gateway.flows.ports import HttpCall, HttpReply
+from protos.errors import ErrorCode
+from tests.gateway.flows.sketch import INPUT, Json, node, run, sketch
+from tests.gateway.flows.world import World, never, reply
+
+SENT = {"id": "a/b?c=d", "n": 3, "tags": ["x y", 2], "none": None}
+
+
+def flow(**config: Any) -> Json:
+    """Return a flow of one request."""
+    config = {"url": "https://example.com/", **config}
+    return sketch("input>web", INPUT, node("web", "http_request", **config))
+
+
+async def sent(**config: Any) -> HttpCall:
+    """Return the request of a flow."""
+
+    async def service(_call: HttpCall) -> HttpReply:
+        return reply({})
+
+    world = World(service=service)
+    outcome = await run(flow(**config), SENT, world=world)
+    assert outcome.error is None, outcome.error
+    (request,) = world.requests
+    return request
+
+
+async def answered(answer: HttpReply, **config: Any) -> Outcome:
+    """Run a flow whose request is answered like this."""
+
+    async def service(_call: HttpCall) -> HttpReply:
+        return answer
+
+    return await run(flow(**config), SENT, world=World(service=service))
+
+
+async def test_a_request_is_plain_by_default() -> None:
+    assert await sent() == HttpCall(
+        method="GET", url="https://example.com/", headers={}, body=None, max_bytes=1024 * 1024
+    )
+
+
+async def test_values_in_a_url_lead_nowhere_else() -> None:
+    request = await sent(url="https://example.com/{{ input.id }}/{{input.n + 1}}?x=1")
+    assert request.url == "https://example.com/a%2Fb%3Fc%3Dd/4?x=1"
+
+
+async def test_a_query_is_appended() -> None:
+    query = {"q": "input.id", "tag": "input.tags", "none": "input.none", "n": "input.n"}
+    request = await sent(url="https://example.com/", query=query)
+    assert request.url == "https://example.com/?q=a%2Fb%3Fc%3Dd&tag=x+y&tag=2&n=3"
+    assert (await sent(url="https://e.com/?a=1", query={"b": "2"})).url == "https://e.com/?a=1&b=2"
+
+
+async def test_json_and_headers() -> None:
+    request = await sent(
+        method="POST",
+        headers={"authorization": "Bearer {{ input.id }}"},
+        json={"n": "input.n", "twice": "input.n * 2"},
+    )
+    assert request.method == "POST"
+    assert request.headers == {
+        "authorization": "Bearer a/b?c=d",
+        "content-type": "application/json",
+    }
+    assert request.body == b'{"n":3,"twice":6}'
+    assert (await sent(method="PUT", json="input.tags")).body == b'["x y",2]'
+
+
+async def test_text_and_a_content_type_of_ones_own() -> None:
+    request = await sent(
+        method="POST", headers={"Content-Type": "text/csv"}, text="id,n\n{{input.id}},{{input.n}}"
+    )
+    assert request.headers == {"Content-Type": "text/csv"}
+    assert request.body == b"id,n\na/b?c=d,3"
+
+
+async def test_a_value_cannot_add_a_header() -> None:
+    bad = flow(headers={"x-id": "{{ input.id }}"})
+    outcome = await run(bad, {"id": "a\r\nx-admin: 1"}, world=World())
+    assert outcome.error is not None
+    assert "control character" in outcome.error.message
+
+
+async def test_null_is_not_written_into_text() -> None:
+    outcome = await run(flow(url="https://example.com/{{ input.none }}"), SENT)
+    assert outcome.error is not None
+    assert "'input.none' is null" in outcome.error.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "config", "body"),
+    [
+        (reply({"a": [1]}), {}, {"a": [1]}),
+        (reply({"a": 1}, content_type="application/problem+json; charset=utf-8"), {}, {"a": 1}),
+        (reply(b"hello", content_type="text/plain"), {}, "hello"),
+        (reply(b"{}", content_type="text/plain"), {"response": "json"}, {}),
+        (reply(b"{}"), {"response": "text"}, "{}"),
+        (reply(b"{}"), {"response": "none"}, None),
+        (reply(b""), {}, None),
+        (reply(b"\xff", content_type=""), {}, "\ufffd"),
+    ],
+)
+async def test_bodies_are_read_by_their_type(answer: HttpReply, config: Json, body: Any) -> None:
+    output = (await answered(answer, **config)).node_outputs["web"]["output"]
+    assert output == {"status": 200, "headers": dict(answer.headers), "body": body}
+
+
+async def test_a_body_that_is_no_json_fails() -> None:
+    outcome = await answered(reply(b"{"))
+    assert outcome.node_outputs["web"]["error"]["code"] == "invalid_reply"
+
+
+@pytest.mark.parametrize(
+    ("status", "expect", "fine"),
+    [
+        (204, None, True),
+        (302, None, False),
+        (404, None, False),
+        (404, ["2xx", 404], True),
+        (404, ["4xx"], True),
+        (200, [404], False),
+    ],
+)
+async def test_statuses_are_expected_or_failures(status: int, expect: Any, fine: bool) -> None:
+    config = {} if expect is None else {"expect": expect}
+    outcome = await answered(reply(b"oh no", status, "text/plain"), **config)
+    assert (outcome.status == "completed") is fine
+    if not fine:
+        assert outcome.error is not None
+        assert outcome.error.message.startswith(f"the service answered {status}, expected ")
+        assert outcome.error.message.endswith("oh no")
+
+
+async def test_a_service_that_is_busy_is_asked_again() -> None:
+    answers = [reply({}, 503), reply({}, 429, **{"retry-after": "0"}), reply({"ok": True})]
+
+    async def service(_call: HttpCall) -> HttpReply:
+        return answers.pop(0)
+
+    patient = flow()
+    patient["nodes"][1]["retry"] = {"attempts": 3, "delay_seconds": 0.001}
+    outcome = await run(patient, SENT, world=World(service=service))
+    assert outcome.node_outputs["web"]["output"]["body"] == {"ok": True}
+
+
+async def test_a_service_may_say_when() -> None:
+    patient = flow()
+    patient["nodes"][1]["retry"] = {"attempts": 3, "delay_seconds": 0.001}
+
+    async def service(_call: HttpCall) -> HttpReply:
+        return reply({}, 503, **{"retry-after": "120"})
+
+    world = World(service=service)
+    outcome = await run(patient, SENT, world=world, seconds=60)
+    assert outcome.status == "failed"  # the second attempt would be after the deadline
+    assert len(world.requests) == 1
+
+
+async def test_a_target_that_is_off_limits_fails_the_node() -> None:
+    async def service(_call: HttpCall) -> HttpReply:
+        raise GatewayError(ErrorCode.INVALID_REQUEST, "10.0.0.1 is off limits")
+
+    outcome = await run(flow(), SENT, world=World(service=service))
+    assert outcome.error is not None
+    assert outcome.error.message == "10.0.0.1 is off limits"
+
+
+async def test_a_request_has_a_time_of_its_own() -> None:
+    async def service(_call: HttpCall) -> HttpReply:
+        return reply({})
+
+    world = World(service=service)
+    before = monotonic()
+    await run(flow(timeout_seconds=2), SENT, world=world)
+    assert before + 2 <= world.deadlines[0] <= monotonic() + 2
+    outcome = await run(flow(), SENT, world=World(service=never), seconds=0.02)
+    assert outcome.error is not None
+    assert outcome.error.code == "timeout"
