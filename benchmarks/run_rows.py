@@ -37,7 +37,9 @@ async def _fill(url: str, run_id: str, count: int) -> None:
             rows = [_older(row, one, first + at + 1) for at, one in enumerate(ids)]
             async with db.write() as session:
                 await session.execute(insert(RunRow), rows)
-                await session.execute(insert(RunPayload), [{**payload, "run_id": one} for one in ids])
+                await session.execute(
+                    insert(RunPayload), [{**payload, "run_id": one} for one in ids]
+                )
     finally:
         await db.close()
 

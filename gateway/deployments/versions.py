@@ -173,9 +173,7 @@ class VersionService:
 
 
 def _side_of(label: str, version: DeploymentVersion, problem: str | None = None) -> Side:
-    return Side(
-        label=label, definition=version.definition, models=version.models, problem=problem
-    )
+    return Side(label=label, definition=version.definition, models=version.models, problem=problem)
 
 
 def _number(side: str, text: str) -> int:

@@ -87,7 +87,10 @@ def _largest(several: Iterable[Sizes]) -> Sizes:
     known = [one for one in several if one]
     depth = max(map(len, known), default=0)
     padded = ([*one, *[one[-1]] * (depth - len(one))] for one in known)
-    return [Level(max(w for w, _ in level), max(n for _, n in level)) for level in zip(*padded, strict=True)]
+    return [
+        Level(max(w for w, _ in level), max(n for _, n in level))
+        for level in zip(*padded, strict=True)
+    ]
 
 
 def _below(whole: Sizes, steps: int) -> Sizes:

@@ -173,6 +173,7 @@ class Fields:
             for name, one in self._expressions.items()
         }
 
+
 def to_json(value: Any) -> Any:
     """Return a CEL value as JSON, by the rules of protobuf's JSON: durations as `"1.5s"`, and so on.
 

@@ -173,9 +173,7 @@ class _Compiler:
         )
 
     def _plan_node(self, node: Node, step: Step, index: Mapping[str, int]) -> PlanNode:
-        ways = tuple(
-            Way(target=index[edge.target], case=edge.case) for edge in self._ways[node.id]
-        )
+        ways = tuple(Way(target=index[edge.target], case=edge.case) for edge in self._ways[node.id])
         return PlanNode(
             id=node.id,
             name=node.name,

@@ -64,9 +64,7 @@ def reused(key: str, run: Run) -> GatewayError:
         f"Idempotency-Key: '{key[:40]}' was used with another body, for run {run.id}: "
         "send the same body, or another key"
     )
-    return GatewayError(
-        ErrorCode.IDEMPOTENCY_KEY_REUSED, message, details={"flow_run_id": run.id}
-    )
+    return GatewayError(ErrorCode.IDEMPOTENCY_KEY_REUSED, message, details={"flow_run_id": run.id})
 
 
 def _unescaped(text: str) -> str:

@@ -36,9 +36,7 @@ class RunFilter:
     """The run that it stands for."""
 
 
-async def run_page(
-    session: AsyncSession, which: RunFilter, request: PageRequest
-) -> Page[Run]:
+async def run_page(session: AsyncSession, which: RunFilter, request: PageRequest) -> Page[Run]:
     """Return the requested page of runs, newest first, without what went in and came out.
 
     Raises:

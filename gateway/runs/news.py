@@ -31,7 +31,9 @@ class RunNews:
             self._on_change.append(on_change)
 
     def hear(
-        self, on_end: Callable[[str], None], on_change: Callable[[str], None],
+        self,
+        on_end: Callable[[str], None],
+        on_change: Callable[[str], None],
         on_gap: Callable[[], None],
     ) -> None:
         """Call with ids what any process tells, and `on_gap` where some may have been missed."""

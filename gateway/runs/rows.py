@@ -34,9 +34,7 @@ _MAX_NODE_ID = 200
 Values = dict[str, Any]
 
 
-def run_of(
-    row: Any, *, output_data: bytes | None = None, node_outputs: bytes | None = None
-) -> Run:
+def run_of(row: Any, *, output_data: bytes | None = None, node_outputs: bytes | None = None) -> Run:
     """Return the run that a row of RunRow is."""
     error = None
     if row.error_code is not None:
@@ -97,9 +95,7 @@ def claim_of(row: Any, input_data: bytes | None) -> Claim:
 
 def queued_of(row: Any) -> Queued:
     """Return what has to be known of a row to hand its run over."""
-    return Queued(
-        run_id=row.id, type=DeploymentType(row.type), mode=ExecutionMode(row.mode)
-    )
+    return Queued(run_id=row.id, type=DeploymentType(row.type), mode=ExecutionMode(row.mode))
 
 
 def new_values(new: NewRun) -> Values:
@@ -189,8 +185,8 @@ def capped(ending: Ending) -> Ending:
 
 def begun(new: NewRun, *, now: datetime, started: bool) -> Run:
     """Return a run just written down, with this process's own idea of the time."""
-    waits = None if new.queue_timeout_seconds is None else timedelta(
-        seconds=new.queue_timeout_seconds
+    waits = (
+        None if new.queue_timeout_seconds is None else timedelta(seconds=new.queue_timeout_seconds)
     )
     return Run(
         id=new.id,

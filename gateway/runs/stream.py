@@ -98,9 +98,7 @@ def _node(number: int, node_id: str, data: bytes) -> bytes:
 
 
 def _status(run: Run) -> bytes:
-    return orjson.dumps(
-        {"flow_run_id": run.id, "status": run.shown_status, "attempt": run.attempt}
-    )
+    return orjson.dumps({"flow_run_id": run.id, "status": run.shown_status, "attempt": run.attempt})
 
 
 def _event(name: str, data: bytes, event_id: str | None = None) -> bytes:

@@ -74,9 +74,7 @@ LOSE = (
         _LATE,
     )
     .values(
-        status=sa.case(
-            (_CANCELLED, literal(RunStatus.CANCELLED)), else_=literal(RunStatus.FAILED)
-        ),
+        status=sa.case((_CANCELLED, literal(RunStatus.CANCELLED)), else_=literal(RunStatus.FAILED)),
         error_code=sa.case(
             (_CANCELLED, literal(FailureCode.CANCELLED)), else_=literal(FailureCode.WORKER_LOST)
         ),

@@ -112,9 +112,7 @@ class Waiter:
         loop = asyncio.get_running_loop()
         self._watches.setdefault(watch.run_id, set()).add(watch)
         self._began = loop.time()
-        first_look = loop.call_later(
-            _FIRST_LOOK_SECONDS, self._look_at, (watch.run_id,)
-        )
+        first_look = loop.call_later(_FIRST_LOOK_SECONDS, self._look_at, (watch.run_id,))
         self._news.set()
         try:
             with suppress(TimeoutError):
@@ -177,9 +175,7 @@ class Waiter:
                 async with asyncio.timeout(self._pause()):
                     await self._news.wait()
             passed = loop.time()
-            if passed >= self._looked + self._net() or (
-                passed >= self._rested and self._written()
-            ):
+            if passed >= self._looked + self._net() or (passed >= self._rested and self._written()):
                 self._due.update(self._watches)
 
     async def _look(self, run_ids: list[str]) -> None:

@@ -25,9 +25,7 @@ RunId = Annotated[str, typer.Argument(help="Id of the run.", metavar="ID")]
 Timeout = Annotated[
     float | None, typer.Option(min=0, help="Seconds to wait at most. Default: for ever.")
 ]
-Deployment = Annotated[
-    str | None, typer.Option(help="Only runs of this deployment.", metavar="ID")
-]
+Deployment = Annotated[str | None, typer.Option(help="Only runs of this deployment.", metavar="ID")]
 Status = Annotated[RunStatus | None, typer.Option(help="Only runs that are like this.")]
 
 

@@ -1,7 +1,7 @@
 """Kill everything at random under load, then hold what is left against what was promised.
 
-    make chaos
-    make chaos ARGS="--minutes 1 --seed 7"
+make chaos
+make chaos ARGS="--minutes 1 --seed 7"
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ground.stop()
 
 
-async def _play(
-    ground: Ground, options: argparse.Namespace, console: Console, tell: Tell
-) -> int:
+async def _play(ground: Ground, options: argparse.Namespace, console: Console, tell: Tell) -> int:
     installation = Installation(ground.up)
     targets = deploy(installation, ground.counter.url)
     audit, ledger = Audit(ground.database_url), Ledger()

@@ -39,7 +39,9 @@ async def look(
             lambda call: _replay(callers, call),
         )
         await settle(audit, _REPLAYED_SECONDS)
-        by_key = await _each({call.key: call.key for call in broken}, lambda key: _of_key(http, key))
+        by_key = await _each(
+            {call.key: call.key for call in broken}, lambda key: _of_key(http, key)
+        )
         seen = {call.final["flow_run_id"] for call in ledger.calls if call.final}
         shown = await _each({run_id: run_id for run_id in seen}, lambda one: _show(http, one))
     return Aftermath(

@@ -36,7 +36,15 @@ class PostgresServer(Service):
         subprocess.run(
             initdb, cwd=self._home, user=user, group=user, check=True, capture_output=True
         )
-        command = [_binary("postgres"), "-D", str(data), "-p", str(self.port), "-k", str(self._home)]
+        command = [
+            _binary("postgres"),
+            "-D",
+            str(data),
+            "-p",
+            str(self.port),
+            "-k",
+            str(self._home),
+        ]
         for name, value in _SETTINGS.items():
             command += ["-c", f"{name}={value}"]
         super().__init__("postgres", command, self._ready, folder=self._home, user=user)

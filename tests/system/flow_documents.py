@@ -16,9 +16,7 @@ def node(node_id: str, node_type: str, **config: Any) -> Json:
 
 def line(name: str, *nodes: Json) -> Json:
     """Return a flow whose nodes follow one another."""
-    edges = [
-        {"source": source["id"], "target": target["id"]} for source, target in pairwise(nodes)
-    ]
+    edges = [{"source": source["id"], "target": target["id"]} for source, target in pairwise(nodes)]
     return {"name": name, "nodes": list(nodes), "edges": edges}
 
 

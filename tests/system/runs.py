@@ -36,13 +36,9 @@ class Runs:
         self.installation = installation
         self.http = installation.http
 
-    def deploy(
-        self, flow: Json, mode: str = "sync", kind: str = "api", **settings: object
-    ) -> str:
+    def deploy(self, flow: Json, mode: str = "sync", kind: str = "api", **settings: object) -> str:
         """Deploy a flow in a mode and type; return the deployment's id."""
-        return self.installation.deploy(
-            flow, execution_mode=mode, deployment_type=kind, **settings
-        )
+        return self.installation.deploy(flow, execution_mode=mode, deployment_type=kind, **settings)
 
     def flow_of(self, deployment_id: str) -> str:
         """Return the id of the flow of a deployment."""
@@ -86,9 +82,7 @@ class Runs:
     def until(self, run_id: str, *statuses: str) -> Json:
         """Return a run as soon as it has one of the statuses; by default any terminal one."""
         wanted = frozenset(statuses) or TERMINAL
-        return eventually(
-            lambda: self.show(run_id), lambda run: run["status"] in wanted
-        )
+        return eventually(lambda: self.show(run_id), lambda run: run["status"] in wanted)
 
     def until_recorded(self, run_id: str) -> Json:
         """Return a run that is written down some time after its answer."""

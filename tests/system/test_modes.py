@@ -203,7 +203,8 @@ def test_a_version_can_be_called_by_its_number(runs: Runs, kind: str) -> None:
     assert answer.is_success, answer.text
     assert runs.http.post(f"/node/deployments/{deployment}/redeploy/").is_success
     eventually(
-        lambda: runs.call(deployment, {}).json()["output_data"], lambda found: found["y"] == "second"
+        lambda: runs.call(deployment, {}).json()["output_data"],
+        lambda found: found["y"] == "second",
     )
     first = runs.call(deployment, {}, version=1)
     assert first.status_code == 200, first.text

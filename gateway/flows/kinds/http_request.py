@@ -137,8 +137,11 @@ class _Request:
     def _target(self, values: Values) -> str:
         # Quoted whole: what a caller sends must not lead to another host or path.
         url = self._url.render(values, lambda value: quote(value, safe=""))
-        pairs = [pair for name, value in self._query.evaluate(values).items() for pair in
-                 _pairs(name, value)]
+        pairs = [
+            pair
+            for name, value in self._query.evaluate(values).items()
+            for pair in _pairs(name, value)
+        ]
         if not pairs:
             return url
         return f"{url}{'&' if '?' in url else '?'}{urlencode(pairs)}"

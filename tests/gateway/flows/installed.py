@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = '''
+SOURCE = """
 import asyncio
 import threading
 
@@ -50,7 +50,7 @@ def hang(inputs):
 
 
 number = 7
-'''
+"""
 
 ENTRY_POINTS = """
 [slipstream.nodes]

@@ -84,7 +84,9 @@ async def run(
     return outcome
 
 
-async def completed(flow: Json | Plan, input_data: Mapping[str, Any] | None = None, **more: Any) -> Json:
+async def completed(
+    flow: Json | Plan, input_data: Mapping[str, Any] | None = None, **more: Any
+) -> Json:
     """Run a flow that completes; return its output_data."""
     outcome = await run(flow, input_data, **more)
     assert outcome.error is None, outcome.error

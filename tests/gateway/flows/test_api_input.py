@@ -25,7 +25,9 @@ FLOWER = {
 
 def plan(schema: Any = None, **config: Any) -> Plan:
     """Return the plan of a flow with this input."""
-    return planned(sketch("input>output", node("input", "api_input", schema=schema, **config), OUTPUT))
+    return planned(
+        sketch("input>output", node("input", "api_input", schema=schema, **config), OUTPUT)
+    )
 
 
 def complaints(checked: Plan, input_data: dict[str, Any]) -> dict[str, str]:

@@ -57,9 +57,12 @@ def test_loops_over_much_are_fine(source: str, data: Any) -> None:
         ("input['xs'].map(x, input['xs'].map(y, 1))", NUMBERS),
         ("(true ? input.xs : []).map(x, (input.xs).map(y, 1))", NUMBERS),
         ("input.xs\n.map (x, input.xs // again\n . map(y, 1))", NUMBERS),
-        ("[1,2,3,4,5,6,7,8].map(a, [1,2,3,4,5,6,7,8].map(b, [1,2,3,4,5,6,7,8].map(c, "
-         "[1,2,3,4,5,6,7,8].map(d, [1,2,3,4,5,6,7,8].map(e, [1,2,3,4,5,6,7,8].map(f, "
-         "[1,2,3,4,5,6,7,8].map(g, 1)))))))", {}),
+        (
+            "[1,2,3,4,5,6,7,8].map(a, [1,2,3,4,5,6,7,8].map(b, [1,2,3,4,5,6,7,8].map(c, "
+            "[1,2,3,4,5,6,7,8].map(d, [1,2,3,4,5,6,7,8].map(e, [1,2,3,4,5,6,7,8].map(f, "
+            "[1,2,3,4,5,6,7,8].map(g, 1)))))))",
+            {},
+        ),
     ],
 )
 def test_runaways_are_refused(source: str, data: Any) -> None:

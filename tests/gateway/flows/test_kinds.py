@@ -68,7 +68,9 @@ async def test_a_wait_takes_its_time(seconds: Any) -> None:
 
 @pytest.mark.parametrize("seconds", [-1, 1e9, "soon", None, True])
 async def test_a_wait_is_no_joke(seconds: Any) -> None:
-    outcome = await run(sketch("input>n", INPUT, node("n", "wait", seconds="input.s")), {"s": seconds})
+    outcome = await run(
+        sketch("input>n", INPUT, node("n", "wait", seconds="input.s")), {"s": seconds}
+    )
     assert outcome.node_outputs["n"]["error"]["code"] == "invalid_value"
 
 
@@ -83,7 +85,9 @@ async def test_a_model_is_asked_by_name() -> None:
 
 async def test_a_model_is_asked_with_all_that_came_before() -> None:
     world = World()
-    flow = sketch("input>a a>m", INPUT, transform("a", x="input.n"), node("m", "inference", model="m"))
+    flow = sketch(
+        "input>a a>m", INPUT, transform("a", x="input.n"), node("m", "inference", model="m")
+    )
     await run(flow, {"n": 1}, world=world)
     assert world.inferences == [
         InferenceCall(node_id="m", model="m", version="latest", inputs={"x": 1}, exact=False)

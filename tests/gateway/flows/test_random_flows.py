@@ -30,7 +30,9 @@ class Shape:
 
     def flow(self) -> Json:
         """Return the flow as JSON; n0 is the input."""
-        nodes = [_node(at, kind, going_on=at in self.going_on) for at, kind in enumerate(self.kinds)]
+        nodes = [
+            _node(at, kind, going_on=at in self.going_on) for at, kind in enumerate(self.kinds)
+        ]
         edges = " ".join(f"n{a}>n{b}{f':{case}' if case else ''}" for a, b, case in self.edges)
         return sketch(edges, *nodes)
 

@@ -45,9 +45,7 @@ def reply(
 ) -> HttpReply:
     """Return a reply; what is no bytes is written as JSON."""
     written = body if isinstance(body, bytes) else orjson.dumps(body)
-    return HttpReply(
-        status=status, headers={"content-type": content_type, **headers}, body=written
-    )
+    return HttpReply(status=status, headers={"content-type": content_type, **headers}, body=written)
 
 
 async def nowhere(_call: HttpCall) -> HttpReply:

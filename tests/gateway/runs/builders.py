@@ -63,7 +63,9 @@ def keyed(key: str = "k", fingerprint: str = "f" * 64) -> Idempotency:
     return Idempotency(key=key, fingerprint=fingerprint)
 
 
-def finished(age: timedelta = timedelta(), ending: Ending = COMPLETED, **changes: Any) -> FinishedRun:
+def finished(
+    age: timedelta = timedelta(), ending: Ending = COMPLETED, **changes: Any
+) -> FinishedRun:
     """Return a fast call that was over some time ago: Any, the fields of NewRun."""
     began = now() - age
     fields = {"id": run_id_of(began), "mode": ExecutionMode.FAST, **changes}

@@ -189,7 +189,11 @@ def test_a_failed_run_is_an_error_that_names_it(
 def test_a_cancelled_run_is_a_conflict() -> None:
     for run in (CANCELLED, replace(CANCELLED, error=None)):
         status, _, body = problem(failure_of(run), b"req_1")
-        assert (status, read(body)["code"], read(body)["flow_run_id"]) == (409, "run_cancelled", "r")
+        assert (status, read(body)["code"], read(body)["flow_run_id"]) == (
+            409,
+            "run_cancelled",
+            "r",
+        )
 
 
 def test_a_node_is_named_in_the_message() -> None:

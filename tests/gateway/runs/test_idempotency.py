@@ -169,6 +169,10 @@ def test_other_keys_are_refused(value: bytes) -> None:
 
 
 def test_calls_are_the_same_only_where_deployment_and_body_are() -> None:
-    prints = {fingerprint(DEPLOYMENT, b"{}"), fingerprint(PROFILE, b"{}"), fingerprint(DEPLOYMENT, b"")}
+    prints = {
+        fingerprint(DEPLOYMENT, b"{}"),
+        fingerprint(PROFILE, b"{}"),
+        fingerprint(DEPLOYMENT, b""),
+    }
     assert len(prints) == 3
     assert all(len(one) == 64 for one in prints)

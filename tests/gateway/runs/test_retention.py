@@ -80,8 +80,12 @@ async def test_pruning_goes_in_small_transactions_from_the_oldest_on(
     assert set(left) == {one.new.id for one in runs[:6]}
 
 
-async def test_the_disk_gets_its_space_back(tmp_path: Path, database: Database, store: RunStore) -> None:
-    noise = Ending(status=RunStatus.COMPLETED, output_data=b'"%b"' % os.urandom(20_000).hex().encode())
+async def test_the_disk_gets_its_space_back(
+    tmp_path: Path, database: Database, store: RunStore
+) -> None:
+    noise = Ending(
+        status=RunStatus.COMPLETED, output_data=b'"%b"' % os.urandom(20_000).hex().encode()
+    )
     for _ in range(4):
         await store.record_finished([finished(OLD, noise) for _ in range(50)])
     path = sqlite_file(database.url)
@@ -113,7 +117,11 @@ async def test_fast_calls_are_written_down_once(database: Database, store: RunSt
     assert await rows(database) == (2, 1, 0)
     run = await store.get(batch[0].new.id)
     assert run is not None
-    assert (run.status, run.output_data, run.duration_seconds) == ("completed", b'{"label":1}', 0.25)
+    assert (run.status, run.output_data, run.duration_seconds) == (
+        "completed",
+        b'{"label":1}',
+        0.25,
+    )
     assert run.created_at == run.started_at == batch[0].started_at
     assert run.finished_at == batch[0].started_at + timedelta(seconds=0.25)
     await store.record_finished([])

@@ -42,7 +42,9 @@ async def local(database: Database, store: RunStore) -> AsyncIterator[Waiter]:
     await waiter.stop()
 
 
-async def opened(store: RunStore, waiter: Waiter, run_id: str, after: int = 0) -> AsyncIterator[bytes]:
+async def opened(
+    store: RunStore, waiter: Waiter, run_id: str, after: int = 0
+) -> AsyncIterator[bytes]:
     """Return a run's stream, past its start."""
     run = await store.get(run_id)
     assert run is not None
