@@ -30,8 +30,8 @@ class Settings(BaseSettings):
     database_url: str | None = None
     """Such as postgresql://user@host/name. Default: SQLite in the state folder."""
     broker_url: str | None = None
-    """Such as redis://host:6379/0 or amqp://user:password@host:5672//. Default: a folder of the state
-    folder, which needs no server and serves one machine."""
+    """Such as redis://host:6379/0 or amqp://user:password@host:5672//. Default: a folder in the
+    state folder, which needs no server and serves one machine."""
     queue_prefix: str = Field(default="slipstream", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")
     """Of the queues' names. Installations that share a broker need different ones."""
     key_pepper: str | None = None

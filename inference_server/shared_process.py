@@ -123,7 +123,9 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("inference_server.shared_process", description="Serve on request.")
+    parser = argparse.ArgumentParser(
+        "inference_server.shared_process", description="Serve on request."
+    )
     for name, text in (
         ("--control-fd", "socket on which the requests come, one a message"),
         ("--status-fd", "pipe that closes when this process ends"),

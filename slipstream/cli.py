@@ -9,7 +9,7 @@ from importlib.metadata import version
 import typer
 
 NOUNS: Mapping[str, str] = {
-    "up": "Run everything on this machine: gateway, worker, inference servers, and at first a demo.",
+    "up": "Run everything on this machine: gateway, worker, inference servers, at first a demo.",
     "models": "The model store: add, list, show, verify, label, remove, serve, unserve.",
     "flows": "Flows: create, list, show.",
     "deployments": "Deployments: create, list, show, set, redeploy, promote, diff, pause, delete.",

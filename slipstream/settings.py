@@ -105,8 +105,8 @@ def add_up_options(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         metavar="S",
         default=os.environ.get("SLIPSTREAM_WORKER_IDLE_SECONDS"),
-        help="let the worker sleep after so long without a run; the next run wakes it, and waits for"
-        " it (SLIPSTREAM_WORKER_IDLE_SECONDS, never)",
+        help="let the worker sleep after so long without a run; the next run wakes it, and waits"
+        " for it (SLIPSTREAM_WORKER_IDLE_SECONDS, never)",
     )
     add(
         "--no-demo",

@@ -63,9 +63,9 @@ def read_settings(**options: Any) -> Settings:
         raise UnusableError(f"SLIPSTREAM_{name}: {first['msg']}, got {first['input']!r}") from None
     return settings
 
+
 def broker_of(settings: Settings) -> Broker:
     """Return the broker that the settings mean, or raise BrokerError."""
     return read_broker(
         settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
     )
-

@@ -38,7 +38,7 @@ class BeaconFile:
     def show(self, beacon: Beacon) -> None:
         """Say how it does, and that it lives."""
         with suppress(OSError):  # the folder is somebody else's: then nobody looks, either
-            if beacon == self._shown:
+            if beacon == self._shown and self._file.exists():
                 os.utime(self._file)
                 return
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 Celery carries run ids and nothing else. A message is acknowledged before its run begins, so that no
 broker ever delivers it a second time; what is lost with a worker is found again by the run's lease
-in the database, in the same way for every broker. There is no result backend: the row is the result.
+in the database, in the same way for every broker. No result backend either: the row is the result.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ _TASKS_PER_CHILD = 10_000
 _CONNECT_SECONDS = 4
 _AMQP_HEARTBEAT_SECONDS = 10
 _CHILD_BOOT_SECONDS = 30.0
+_LOST_SECONDS = 0.5
+"""How long a killed child counts as busy, since its last word may still come."""
 
 
 def build_app(broker: Broker) -> Celery:
@@ -48,6 +50,7 @@ def build_app(broker: Broker) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_max_tasks_per_child=_TASKS_PER_CHILD,
         worker_proc_alive_timeout=_CHILD_BOOT_SECONDS,
+        worker_lost_wait=_LOST_SECONDS,
         worker_detect_quorum_queues=False,
         worker_enable_remote_control=False,
         worker_send_task_events=False,

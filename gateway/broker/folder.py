@@ -29,8 +29,8 @@ _LONGEST_WAIT_SECONDS = 0.2
 _NOBODY_ELSE = 0o700
 
 
-class QoS(virtual.QoS):
-    """Lets a reader say when it has room: the transport option `has_room`, called before each look."""
+class QoS(virtual.QoS):  # type: ignore[misc]  # kombu is not typed
+    """Lets a reader say when it has room: by the transport option `has_room`, a function."""
 
     def can_consume(self) -> bool:
         """Return whether a message may be taken."""
@@ -38,7 +38,7 @@ class QoS(virtual.QoS):
         return bool(super().can_consume() and (has_room is None or has_room()))
 
 
-class Channel(virtual.Channel):
+class Channel(virtual.Channel):  # type: ignore[misc]  # the same
     """Messages in files. The names of files sort by the time at which they were written."""
 
     QoS = QoS
@@ -50,7 +50,10 @@ class Channel(virtual.Channel):
         self._listed: dict[str, deque[str]] = {}
 
     def _new_queue(self, queue: str, **_: Any) -> None:
-        self._folder(queue).mkdir(mode=_NOBODY_ELSE, parents=True, exist_ok=True)
+        folder = self._folder(queue)
+        self._root.parent.mkdir(parents=True, exist_ok=True)
+        self._root.mkdir(mode=_NOBODY_ELSE, exist_ok=True)
+        folder.mkdir(mode=_NOBODY_ELSE, exist_ok=True)
 
     def _has_queue(self, queue: str, **_: Any) -> bool:
         return self._folder(queue).is_dir()
@@ -91,7 +94,7 @@ class Channel(virtual.Channel):
         return self._root / queue
 
 
-class Transport(virtual.Transport):
+class Transport(virtual.Transport):  # type: ignore[misc]  # the same
     """Looks for messages every 10 ms, and more often just after one."""
 
     Channel = Channel
@@ -108,6 +111,7 @@ class Transport(virtual.Transport):
 
     def drain_events(self, connection: Any, timeout: float | None = None) -> None:  # Any: kombu's
         """Deliver one message; raise TimeoutError where none has come."""
+        del connection  # ours, and the only one
         begin = now = time.monotonic()
         patience = _LONGEST_WAIT_SECONDS if timeout is None else min(timeout, _LONGEST_WAIT_SECONDS)
         while True:

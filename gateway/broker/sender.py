@@ -1,4 +1,4 @@
-"""One connection to the broker, for sending. Imports Celery: made on the publisher's thread only."""
+"""One connection to the broker, for sending. Imports Celery: for the publisher's thread only."""
 
 from __future__ import annotations
 

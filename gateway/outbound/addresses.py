@@ -68,18 +68,13 @@ def embedded(address: Address) -> IPv4Address | None:
     """
     if isinstance(address, IPv4Address):
         return None
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address.sixtofour is not None:
-        return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
     last = int(address) & _IPV4_MASK
-    if address in _NAT64 or address in _NAT64_LOCAL:
+    compatible = address in _COMPATIBLE and last > _LOCAL
+    if compatible or address in _NAT64 or address in _NAT64_LOCAL:
         return IPv4Address(last)
-    if address in _COMPATIBLE and last > _LOCAL:
-        return IPv4Address(last)
-    return None
+    return address.ipv4_mapped or address.sixtofour
 
 
 def _within(address: Address, networks: Sequence[Network]) -> bool:

@@ -2,7 +2,7 @@
 
 A name that is checked and then handed to a client is resolved a second time, and a hostile DNS
 server answers differently then. So the client never resolves: it gets a connection to the very
-address that was checked, and still sends the name in Host and SNI, and checks the certificate by it.
+address that was checked, still sends the name in Host and SNI, and checks the certificate by it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The HTTP client for what users name: guarded, bounded in size and time, and blind to redirects."""
+"""The HTTP client for what users name: guarded, bounded in size and time, follows no redirect."""
 
 from __future__ import annotations
 
@@ -159,9 +159,7 @@ def _received(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     return received
 
 
-async def _read(
-    response: httpcore.Response, encoding: str, call: Call, target: Target
-) -> bytes:
+async def _read(response: httpcore.Response, encoding: str, call: Call, target: Target) -> bytes:
     """Return the body, decompressed if it came compressed though we had asked for it plain."""
     inflate = _inflater(encoding.strip().lower(), target)
     body = bytearray()

@@ -37,17 +37,19 @@ def main(arguments: Sequence[str], build: BuildWith) -> int:
     logs.configure(settings.log_level, process="worker")
     for name in _NOISY:
         logging.getLogger(name).setLevel("WARNING")
+    scratch = settings.run.absolute() / "worker"
     try:
+        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         broker = read_broker(
             settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
         )
-    except BrokerError as error:
+    except (BrokerError, OSError) as error:
         report.say("failed", message=str(error))
         sys.stderr.write(f"worker: {error}\n")
         return _UNUSABLE
 
     def live(lane: Lane, ends: Ends) -> int:
-        return LaneProcess(lane, broker, lambda: build(settings), ends).run()
+        return LaneProcess(lane, broker, lambda: build(settings), ends, scratch=scratch).run()
 
     lanes = plan(given.concurrency, given.queues, singly=broker.hands_out_singly)
     foreman = Foreman(

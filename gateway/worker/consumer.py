@@ -14,11 +14,21 @@ _MORE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 2.0
 """Celery's own would be 30: longer than anybody waits for a sync run."""
 
+_CHILDREN_SECONDS = 0.5
+
 log = logger("gateway.worker.consumer")
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]  # published without types
     """Tries again for ever, every two seconds at the least."""
+
+    def register_with_event_loop(self, hub: Any) -> None:  # Any: kombu's Hub
+        """Do what Celery does, and look more often for children that were killed.
+
+        Until it is noticed, such a child counts as busy, and a lane of one child takes nothing.
+        """
+        super().register_with_event_loop(hub)
+        hub.call_repeatedly(_CHILDREN_SECONDS, self.pool._pool.maintain_pool)  # noqa: SLF001 - no other way
 
     def ensure_connected(self, conn: Any) -> Any:  # Any: kombu's Connection
         """Return the connection once it stands; ends by WorkerShutdown where that is asked for."""

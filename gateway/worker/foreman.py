@@ -160,9 +160,7 @@ class Foreman:
             os.close(self._hurry[1])
             for inherited in self._inherited:
                 os.close(inherited)
-            ends = Ends(
-                status_fd=status_fd, lifeline_fd=self._lifeline[0], hurry_fd=self._hurry[0]
-            )
+            ends = Ends(status_fd=status_fd, lifeline_fd=self._lifeline[0], hurry_fd=self._hurry[0])
             status = self._live(lane, ends)
         except BaseException:  # noqa: BLE001 - it ends here, and says why
             traceback.print_exc()

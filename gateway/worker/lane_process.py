@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import threading
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -52,11 +54,15 @@ def preload(broker: Broker) -> None:
 class LaneProcess:
     """What a lane's process does, and what its children do, which are forked off it."""
 
-    def __init__(self, lane: Lane, broker: Broker, build: Build, ends: Ends) -> None:
+    def __init__(
+        self, lane: Lane, broker: Broker, build: Build, ends: Ends, *, scratch: Path
+    ) -> None:
+        """Keep in `scratch` what Celery's pool wants to keep in files for a moment."""
         self._lane = lane
         self._broker = broker
         self._build = build
         self._ends = ends
+        self._scratch = scratch
         self._report = Report(ends.status_fd)
         self._children_lifeline = os.pipe()
         self._child: Child | None = None
@@ -66,6 +72,8 @@ class LaneProcess:
         """Take messages until SIGTERM, finish what runs, and return the exit status."""
         end_with_parent(self._ends.lifeline_fd)
         warnings.filterwarnings("ignore", message=".*superuser privileges")  # as in containers
+        # Otherwise it makes a folder in /tmp, which stays there when the process is killed.
+        multiprocessing.current_process()._config["tempdir"] = str(self._scratch)  # type: ignore[attr-defined]  # noqa: SLF001
         app = self._application()
         worker = app.Worker(
             hostname=f"{self._lane.name}-{os.getpid()}@{socket.gethostname()}",
@@ -86,7 +94,9 @@ class LaneProcess:
         app.set_default()
         app.conf.worker_consumer = _CONSUMER
         if self._broker.kind is Kind.FOLDER:
-            app.conf.broker_transport_options["has_room"] = self._has_room  # as Celery has for Redis
+            app.conf.broker_transport_options["has_room"] = (
+                self._has_room
+            )  # as Celery has for Redis
 
         def run(run_id: str) -> None:
             assert self._child is not None
@@ -131,7 +141,7 @@ class LaneProcess:
 def _as_they_are(**_: Any) -> None:  # Any: the same
     """Have Celery leave the log lines as `telemetry.logs` has set them up."""
 
+
 def _finish(_number: int, _frame: FrameType | None) -> None:
     """Have Celery take no more, finish what it has, and end."""
     state.should_stop = 0
-

@@ -38,12 +38,8 @@ def main(arguments: Sequence[str]) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--concurrency", default="2", metavar="N", help="runs at a time (2)"
-    )
-    parser.add_argument(
-        "--queues", default="sync,async", help="sync, async or both (sync,async)"
-    )
+    parser.add_argument("--concurrency", default="2", metavar="N", help="runs at a time (2)")
+    parser.add_argument("--queues", default="sync,async", help="sync, async or both (sync,async)")
     parser.add_argument(
         "--state",
         type=Path,

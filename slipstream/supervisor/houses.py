@@ -31,7 +31,13 @@ class House:
         """
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
-        command = [sys.executable, "-m", "inference_server.shared_process", "--log-level", log_level]
+        command = [
+            sys.executable,
+            "-m",
+            "inference_server.shared_process",
+            "--log-level",
+            log_level,
+        ]
         command += ["--control-fd", str(theirs.fileno())]
         with theirs:
             try:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from slipstream.settings import Options, process_environment, log_level
+from slipstream.settings import Options, log_level, process_environment
 from slipstream.supervisor import ports
 from slipstream.supervisor.fork_server import ForkServer
 from slipstream.supervisor.process import Child, Lifeline

@@ -95,9 +95,7 @@ class Supervisor:
             bell=Bell(launched.folder.path / "run"),
         )
 
-    async def _serve(
-        self, watcher: GatewayWatcher, source: Source, workers: Workers
-    ) -> None:
+    async def _serve(self, watcher: GatewayWatcher, source: Source, workers: Workers) -> None:
         kind = await asyncio.to_thread(_import)
         self._installation = kind(self._launched, self._announcer, source, demo=self._demo)
         await self._installation.serve(watcher, workers)

@@ -1,7 +1,7 @@
 """The worker: one process with children that runs the flows of type `api`, kept while it is wanted.
 
-It is started once all else is ready, since nobody waits for it before. With an idle time-out it goes
-to sleep after a while without a run, and wakes by the bell that a gateway rings at each run.
+It is started once all else is ready, since nobody waits for it before. With an idle time-out it
+goes to sleep after a while without a run, and wakes by the bell that a gateway rings at each run.
 """
 
 from __future__ import annotations

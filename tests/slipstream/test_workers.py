@@ -30,13 +30,11 @@ class Kept:
         self.pids: list[int] = []
         self._command = command
         self._lifeline = Lifeline()
-        self.workers = Workers(
-            self._spawn, announcer(), concurrency=concurrency, bell=Bell(run)
-        )
+        self.workers = Workers(self._spawn, announcer(), concurrency=concurrency, bell=Bell(run))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - it is about other processes
                 await asyncio.sleep(0.01)
 
     def running(self) -> list[int]:

@@ -20,9 +20,8 @@ TRANSPORT = "gateway.broker.folder:Transport"
 READER = """
 import sys
 from kombu import Connection
-folder, count = sys.argv[1], int(sys.argv[2])
-options = {"folder": folder}
-with Connection("x://", transport="gateway.broker.folder:Transport", transport_options=options) as c:
+transport, options = "gateway.broker.folder:Transport", {"folder": sys.argv[1]}
+with Connection("x://", transport=transport, transport_options=options) as c:
     queue = c.SimpleQueue("work")
     print("ready", flush=True)
     try:
@@ -122,7 +121,7 @@ def test_a_queue_stays_in_its_folder(connection: Connection, name: str) -> None:
 
 def test_of_several_readers_each_message_has_one(tmp_path: Path) -> None:
     count = 2000
-    command = [sys.executable, "-c", READER, str(tmp_path / "broker"), str(count)]
+    command = [sys.executable, "-c", READER, str(tmp_path / "broker")]
     readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     for reader in readers:
         assert reader.stdout is not None

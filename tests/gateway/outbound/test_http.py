@@ -26,7 +26,9 @@ LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
 @asynccontextmanager
 async def client(names: Names | None = None, **options: Any) -> AsyncIterator[GuardedHttp]:
     options = {"allowed": LOOPBACK, "allow_http": True, **options}
-    async with GuardedHttp(resolver=names or Names(shop_example=[["127.0.0.1"]]), **options) as http:
+    async with GuardedHttp(
+        resolver=names or Names(shop_example=[["127.0.0.1"]]), **options
+    ) as http:
         yield http
 
 
@@ -51,7 +53,10 @@ async def refused(http: GuardedHttp, url: str, **options: Any) -> GatewayError:
 
 
 async def test_a_request_arrives_as_it_was_meant() -> None:
-    async with serving(plain("thanks", headers="X-Two: a\r\nX-Two: b\r\n")) as heard, client() as http:
+    async with (
+        serving(plain("thanks", headers="X-Two: a\r\nX-Two: b\r\n")) as heard,
+        client() as http,
+    ):
         reply = await send(
             http,
             f"http://shop.example:{heard.port}/hook?a=b",

@@ -22,9 +22,7 @@ from protos.errors import ErrorCode
         ("https://under_score.example/", "under_score.example", 443, b"/", "under_score.example"),
     ],
 )
-def test_a_url_is_read_once(
-    url: str, host: str, port: int, path: bytes, authority: str
-) -> None:
+def test_a_url_is_read_once(url: str, host: str, port: int, path: bytes, authority: str) -> None:
     target = read_target(url, allow_http=True)
     assert (target.host, target.port, target.path) == (host, port, path)
     assert target.authority == authority
@@ -49,7 +47,7 @@ def test_a_url_is_read_once(
         ("https://example.com:99999/", "such as"),
         ("https://example.com:http/", "such as"),
         ("https://[::1/", "such as"),
-        ("https://[fe80::1%25eth0]/", "such as"),
+        ("https://[fe80::1%25eth0]/", "interface"),
         ("https://2130706433/", "usual form"),
         ("https://0x7f000001/", "usual form"),
         ("https://0177.0.0.1/", "usual form"),
