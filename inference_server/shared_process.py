@@ -1,4 +1,4 @@
-"""`python -m inference_server.shared_process`: many inference servers in one process, on one event loop.
+"""`python -m inference_server.shared_process`: many servers in one process and on one loop.
 
 For many small models, where memory matters more than that they cannot disturb each other: a server
 takes what its model takes and little more. A crash ends all of them, and while one runs on the loop

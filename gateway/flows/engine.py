@@ -162,7 +162,8 @@ class _Run:
     def _settle(self, at: int, ended: _Ended, began: float) -> None:
         """Keep what a node gave, and see who comes next."""
         node, error = self._plan.nodes[at], ended.error
-        value, length, notes = None, 0, ()
+        value: Any = None
+        length, notes = 0, tuple[str, ...]()
         if error is None:
             try:
                 value, length, notes = plain(ended.output)

@@ -132,9 +132,9 @@ def _words(schema: Any, pointer: str) -> Iterator[tuple[str, str, Any]]:
             yield from _words(one, f"{pointer}/{at}")
     elif isinstance(schema, dict):
         for word, value in schema.items():
-            at = f"{pointer}/{pointer_token(word)}"
-            yield at, word, value
-            yield from _words(value, at)
+            place = f"{pointer}/{pointer_token(word)}"
+            yield place, word, value
+            yield from _words(value, place)
 
 
 def _check_pattern(pointer: str, pattern: str) -> None:
@@ -155,4 +155,6 @@ def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iter
         yield exceptions.ValidationError(f"{instance[:100]!r} does not match '{pattern}'")
 
 
-_Validator = validators.extend(Draft202012Validator, {"pattern": _pattern})
+# Any: published without types
+_extend: Any = validators.extend
+_Validator = _extend(Draft202012Validator, {"pattern": _pattern})

@@ -131,7 +131,7 @@ class RunService:
         run = await self.find(actor, run_id)
         input_data = await self._input(run)
         live = await self._deployments.find(run.deployment_id, run.profile_id)
-        new = _again(run, live, input_data, latest=latest, key_id=actor.key_id)
+        new = _again(run, live, input_data, latest=latest, key_id=actor.key_id or None)
         created = await self._store.create(new)
         self._launcher.launch(new.id, new.type, new.mode)
         return created.run
@@ -161,7 +161,7 @@ class RunService:
 
 
 def _again(
-    run: Run, live: LiveDeployment, input_data: bytes, *, latest: bool, key_id: str
+    run: Run, live: LiveDeployment, input_data: bytes, *, latest: bool, key_id: str | None
 ) -> NewRun:
     waits = None if run.queue_until is None else run.queue_until - run.created_at
     return NewRun(
