@@ -63,3 +63,24 @@ def test_a_paused_deployment_answers_409_in_every_gateway_and_a_deleted_one_410(
         answer = installation.trigger(deployment, json=body, headers={"Connection": "close"})
         heard = heard + 1 if answer.status_code == 410 else 0
     assert answer.json()["code"] == "gone"
+
+
+def test_a_call_can_ask_for_a_version_that_is_not_live(installation: Installation) -> None:
+    old, new = chain("mlp"), chain("mlp")
+    old["nodes"][1]["config"]["inputs"] = {"x": "input.old"}
+    new["nodes"][1]["config"]["inputs"] = {"x": "input.new"}
+    deployment = installation.deploy(old)
+    flow_id = installation.http.get(f"{DEPLOYMENTS}{deployment}/").json()["flow_id"]
+    assert installation.http.put(f"/node/flows/{flow_id}/", json=new).is_success
+    installation.post(f"{DEPLOYMENTS}{deployment}/redeploy/", {})
+    rows = [[1.0, 2.0, 3.0, 4.0]]
+    for name, params, status in (
+        ("old", {"version": "1"}, 200),
+        ("new", {"version": "1"}, 422),
+        ("new", {"version": "2"}, 200),
+        ("new", {"version": "3"}, 404),
+    ):
+        body = {"input_data": {name: rows}}
+        answer = installation.trigger(deployment, json=body, params=params)
+        assert answer.status_code == status, answer.text
+    assert "there is 1 to 2" in answer.json()["message"]
