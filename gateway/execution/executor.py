@@ -10,6 +10,7 @@ from time import monotonic
 import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.deployments.modes import ExecutionMode
 from gateway.errors import GatewayError
 from gateway.execution.endings import ending_of, failed_to_start
 from gateway.execution.program import Programs
@@ -23,7 +24,7 @@ from telemetry.logs import logger
 _BEAT_SECONDS = 1.0
 _AWAY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Pauses between tries to write an ending; the last one again and again."""
-_PATIENCE_SECONDS = 300.0
+_PATIENCE_SECONDS = {ExecutionMode.SYNC: 20.0, ExecutionMode.ASYNC: 300.0}
 """How long a run waits for an inference server that boots; its own deadline may end it sooner."""
 
 log = logger("gateway.execution")
@@ -113,7 +114,7 @@ class Executor:
         except GatewayError as error:
             return failed_to_start(error, monotonic() - began)
         ports = Ports(
-            inference=program.models.reached(self._servers, patience=_PATIENCE_SECONDS),
+            inference=program.models.reached(self._servers, patience=_PATIENCE_SECONDS[claim.mode]),
             http=self._http,
         )
         outcome = await engine.execute(
