@@ -5,7 +5,7 @@ PACKAGES := slipstream gateway inference_server model_store protos telemetry tra
 STAMPS := .venv/.stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check check-static bench bench-scenarios format lint types imports protos protos-check lock demo-model clean
+.PHONY: help setup run test check check-static bench bench-scenarios chaos format lint types imports protos protos-check lock demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,10 @@ bench: $(STAMPS)/bench ## Measure side by side, into docs/benchmarks (ARGS="--pe
 
 bench-scenarios: $(STAMPS)/bench ## Measure what has a bar of its own, into docs/benchmarks (ARGS="slow_model overload", ...)
 	@$(BIN)/python -m benchmarks.scenarios $(ARGS)
+
+chaos: $(STAMPS)/dev ## Kill everything at random under load, and count what that cost (ARGS="--minutes 1")
+	@./.ci/services
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 clean: ## Remove what was built and remembered
 	rm -rf .venv .slipstream .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

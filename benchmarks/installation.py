@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +49,10 @@ def install(folder: Path, model: Model) -> Server:
     return slipstream(state=str(state), path=deployment["trigger_path"], key=key, form=FLOW)
 
 
-def manage_key(folder: Path) -> str:
+def manage_key(folder: Path, settings: Mapping[str, str] | None = None) -> str:
     """Return a new key for everything in the state in `folder`; the deployment's is not for /v2."""
-    state = ("--state", str(_state(folder)))
-    created = _slipstream("keys", "create", "--name", "benchmark", "--manage", *state, "--json")
+    words = ("keys", "create", "--name", "benchmark", "--manage")
+    created = _slipstream(*words, "--state", str(_state(folder)), "--json", settings=settings)
     key: str = created["key"]
     return key
 
@@ -64,9 +66,10 @@ def _state(folder: Path) -> Path:
     return folder / "state"
 
 
-def _slipstream(*arguments: str) -> dict[str, Any]:
+def _slipstream(*arguments: str, settings: Mapping[str, str] | None = None) -> dict[str, Any]:
     command = [sys.executable, "-m", "slipstream", *arguments]
-    done = subprocess.run(command, capture_output=True, check=False)
+    environment = {**os.environ, **(settings or {})}
+    done = subprocess.run(command, capture_output=True, check=False, env=environment)
     if done.returncode:
         said = (done.stdout + done.stderr).decode(errors="replace").strip()
         raise SetUpError(f"slipstream {' '.join(arguments[:2])}: {said}")

@@ -46,7 +46,7 @@ class Site:
             SetUpError: the key could not be made.
             ServerFailedError: it does not become ready.
         """
-        self.key: str = manage_key(folder)
+        self.key: str = manage_key(folder, settings)
         server = replace(
             slipstream(state=str(folder / "state"), path="", key=self.key, form=FLOW),
             environment=settings or {},
@@ -116,7 +116,10 @@ class Site:
         nodes = [{"id": kind, "type": kind, "config": config} for kind, config in configs.items()]
         names = list(configs)
         edges = [{"source": source, "target": target} for source, target in pairwise(names)]
-        flow = {"name": model, "nodes": nodes, "edges": edges}
+        return self.save({"name": model, "nodes": nodes, "edges": edges})
+
+    def save(self, flow: Json) -> str:
+        """Save a flow; return its id."""
         flow_id: str = self._done(self._http.post("/node/flows/", json=flow))["id"]
         return flow_id
 
@@ -131,6 +134,10 @@ class Site:
         self.publish(name, path)
         self.serve(name)
         return self.deploy(self.save_flow(name), **settings)
+
+    def get(self, path: str, **query: str | int) -> Json:
+        """Return what is to be seen at a path."""
+        return self._done(self._http.get(path, params=query))
 
     def servers(self) -> list[Json]:
         """Return every inference server as the fleet shows it."""

@@ -10,18 +10,16 @@ import asyncio
 import ctypes
 import gc
 import importlib
-import os
 import signal
 import socket
 import sys
-import threading
 from types import FrameType, ModuleType
 
-import orjson
 import uvicorn
 import uvloop
 
 from gateway.boot import Front
+from gateway.parent import Report, end_with_parent
 from gateway.web.protocol import Connection
 
 _BACKLOG = 2048
@@ -32,19 +30,6 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGE_BLOCK, _MOST_SPARE = 32 * 2**20, 64 * 2**20
 _KEEP_ALIVE_SECONDS = 120
 """Longer than any load balancer's, so that it is never us who closes first."""
-
-
-class Report:
-    """Tells the supervisor, line by line as JSON, how far the process is."""
-
-    def __init__(self, descriptor: int | None) -> None:
-        self._descriptor = descriptor
-
-    def say(self, event: str, **fields: str) -> None:
-        """Write one line; without a supervisor, nothing."""
-        if self._descriptor is not None:
-            line = orjson.dumps({"event": event, **fields}, option=orjson.OPT_APPEND_NEWLINE)
-            os.write(self._descriptor, line)
 
 
 class Server(uvicorn.Server):
@@ -61,6 +46,12 @@ class Server(uvicorn.Server):
         """Begin to listen, and say so."""
         await super().startup(sockets)
         self._report.say("listening")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain: those who only wait are answered first, all others have their time."""
+        if self._front.on_drain is not None:
+            self._front.on_drain()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal."""
@@ -80,7 +71,7 @@ def main() -> None:
     parser.add_argument("--status-fd", type=int, help="a pipe for status lines")
     options = parser.parse_args()
     if options.lifeline_fd is not None:
-        _end_with_parent(options.lifeline_fd)
+        end_with_parent(options.lifeline_fd)
     # uvicorn raises the signal again when it has drained: that must not kill what cleans up
     signal.signal(signal.SIGTERM, lambda *_: None)
     supervised = options.lifeline_fd is not None
@@ -141,17 +132,6 @@ def _keep_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
         mallopt(_M_TRIM_THRESHOLD, _MOST_SPARE)
-
-
-def _end_with_parent(lifeline: int) -> None:
-    """End this process at once when the pipe is closed at its other end."""
-
-    def watch() -> None:
-        while os.read(lifeline, 1):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=watch, name="lifeline", daemon=True).start()
 
 
 if __name__ == "__main__":

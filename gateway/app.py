@@ -19,6 +19,7 @@ from swagger_ui_bundle import swagger_ui_path
 from gateway.auth.router import build_router as api_keys
 from gateway.container import Container
 from gateway.deployments.router import build_router as deployments
+from gateway.deployments.version_router import build_router as deployment_versions
 from gateway.errors import GatewayError
 from gateway.fleet.exposition import scrape_targets
 from gateway.fleet.router import build_router as inference_servers
@@ -27,6 +28,7 @@ from gateway.models.router import build_router as models
 from gateway.oip import rest
 from gateway.oip.dataplane import SERVER_VERSION
 from gateway.oip.router import build_router as oip
+from gateway.runs.router import build_router as runs
 from gateway.trigger.router import build_router as trigger
 from gateway.web.asgi import App, Receive, Scope, Send
 from gateway.web.problems import problem
@@ -72,9 +74,11 @@ def build_fastapi(container: Container) -> FastAPI:
         trigger(),
         flows(services.flows, access),
         deployments(services.deployments, access),
+        deployment_versions(services.versions, access),
         inference_servers(services.fleet, access),
         models(services.models, access),
         api_keys(services.keys, access),
+        runs(container.runs, access),
         oip(),
     ):
         app.include_router(router)
@@ -88,7 +92,7 @@ def build_fastapi(container: Container) -> FastAPI:
 
 
 def _add_metrics(app: FastAPI, container: Container) -> None:
-    collectors = [container.shared, container.fleet_metrics]
+    collectors = [container.shared, container.fleet_metrics, container.engine.metrics]
 
     @app.get("/metrics", tags=["Operations"], response_class=Response)
     async def metrics() -> Response:

@@ -34,9 +34,10 @@ async def assemble(front: Front) -> None:
     container = Container(settings)
     front.close = container.close
     await container.start()
-    front.reasons = container.readiness.reasons
+    front.reasons = container.reasons
     front.app = Gateway(container)
     front.direct = container.trigger
+    front.on_drain = container.drain
     log.info("gateway_started", port=settings.port, grpc_port=settings.grpc_port)
 
 

@@ -33,6 +33,9 @@ class Front:
         """Why calls should not come; nothing means ready."""
         self.close: Callable[[], Awaitable[None]] | None = None
         """Called once when the last request is answered."""
+        self.on_drain: Callable[[], None] | None = None
+        """Called when the process begins to end, while requests are still being answered: those
+        that only wait for something to happen are answered then."""
         self.draining = False
         """Set when the process has been told to end: readiness says so at once."""
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Sequence
 
 from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
 from gateway.deployments.directory import Directory
+from gateway.execution.engine_room import EngineRoom
 from gateway.fleet.exposition import FleetCollector
+from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
@@ -18,12 +21,16 @@ from gateway.oip.front_door import FrontDoor
 from gateway.oip.listener import open_front_door
 from gateway.oip.rest import RestEdge
 from gateway.readiness import Readiness
+from gateway.runs.service import RunService
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
 from gateway.trigger.dispatch import Dispatcher
 from gateway.trigger.edge import TriggerEdge
+from gateway.trigger.fast_calls import FastCalls
+from gateway.trigger.recorder import Recorder
+from gateway.trigger.run_calls import RunCalls
 from gateway.upstream.servers import Servers
 from telemetry.snapshots import SharedRegistry
 from transport import Server
@@ -45,16 +52,31 @@ class Container:
         self.shared = SharedRegistry(
             self.metrics.registry, settings.run / "metrics", f"gateway-{os.getpid()}"
         )
-        self.servers = Servers(max_message_bytes=limit, drain_seconds=settings.drain_seconds)
+        self.waker = Waker(self.services.fleet.store)
+        self.servers = Servers(
+            max_message_bytes=limit,
+            drain_seconds=settings.drain_seconds,
+            on_wanted=self.waker.wake,
+        )
         self.fleet_metrics = FleetCollector(self.servers)
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)
         authenticator = Authenticator(self.db, self.services.hasher, self.feed)
         self.access = Access(authenticator)
+        directory = Directory(self.db, self.feed)
+        self.engine = EngineRoom(settings, self.db, self.feed, self.servers, self.metrics.registry)
+        self.runs = RunService(
+            self.engine.store,
+            self.engine.waiter,
+            directory,
+            self.engine.launcher,
+            retention_days=settings.run_retention_days,
+        )
+        self.recorder = Recorder(self.engine.store, self.metrics)
         self.trigger = TriggerEdge(
             authenticator,
-            Directory(self.db, self.feed),
-            Dispatcher(self.servers, self.metrics),
+            directory,
+            Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
             self.metrics,
             max_body_bytes=limit,
         )
@@ -81,6 +103,8 @@ class Container:
         self.watcher.start()
         await self.watcher.looked.wait()
         self.readiness.fleet_known()
+        await self.engine.start()
+        self.recorder.start()
         self._grpc = await open_front_door(self._front_door, self.readiness, self.settings)
         self._publisher = asyncio.create_task(self._publish(), name="metrics publisher")
 
@@ -88,8 +112,11 @@ class Container:
         """Let calls in flight finish, then give everything back."""
         if self._grpc is not None:
             await self._grpc.drain(self.settings.drain_seconds)
+        await self.recorder.close()
+        await self.engine.close(self.settings.drain_seconds)
         await self.watcher.stop()
         await self.servers.close()
+        await self.waker.stop()
         await self.feed.stop()
         if self._publisher is not None:
             self._publisher.cancel()
@@ -97,6 +124,14 @@ class Container:
                 await self._publisher
         self.shared.publish()
         await self.db.close()
+
+    def reasons(self) -> Sequence[str]:
+        """Return why calls should not come yet; nothing means ready."""
+        return [*self.readiness.reasons(), *self.engine.warmth.reasons()]
+
+    def drain(self) -> None:
+        """Let nobody wait any more who can ask again: the process is to end."""
+        self.runs.drain()
 
     async def _publish(self) -> None:
         while True:

@@ -53,6 +53,11 @@ class GatewayMetrics:
         self.auth, self.parse, self.queue, self.infer, self.serialise = (
             stages.child(stage) for stage in STAGES
         )
+        self.runs_unrecorded = self.registry.counter(
+            "runs_unrecorded_total",
+            "Fast calls that were answered and left out of the list of runs: too many at once.",
+            (),
+        ).child()
         self._meters: dict[tuple[str, str], CallMeters] = {}
 
     def stages(self, timings: Timings) -> None:

@@ -10,7 +10,10 @@ import sys
 from gateway.auth.keys import KeyHasher
 from gateway.auth.pepper import load_pepper
 from gateway.auth.service import ApiKeyService
+from gateway.deployments.handover import Handover
 from gateway.deployments.service import DeploymentService
+from gateway.deployments.snapshots import Snapshots
+from gateway.deployments.versions import VersionService
 from gateway.fleet.service import FleetService
 from gateway.fleet.store import FleetStore
 from gateway.flows.service import FlowService
@@ -33,5 +36,7 @@ class Services:
         self.hasher = KeyHasher(load_pepper(settings.key_pepper, settings.state))
         self.keys = ApiKeyService(db, self.hasher)
         self.flows = FlowService(db)
-        self.deployments = DeploymentService(db, self.keys, self.models)
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
+        snapshots = Snapshots(db, self.models)
+        self.deployments = DeploymentService(db, self.keys, snapshots)
+        self.versions = VersionService(db, snapshots, Handover(self.fleet.store))

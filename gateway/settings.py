@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class Settings(BaseSettings):
@@ -27,6 +29,11 @@ class Settings(BaseSettings):
     """Folder with everything that this installation remembers."""
     database_url: str | None = None
     """Such as postgresql://user@host/name. Default: SQLite in the state folder."""
+    broker_url: str | None = None
+    """Such as redis://host:6379/0 or amqp://user:password@host:5672//. Default: a folder in the
+    state folder, which needs no server and serves one machine."""
+    queue_prefix: str = Field(default="slipstream", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")
+    """Of the queues' names. Installations that share a broker need different ones."""
     key_pepper: str | None = None
     """Secret that API keys are hashed with. Default: made once, kept in the state folder.
     Machines that share a database need the same one."""
@@ -36,8 +43,17 @@ class Settings(BaseSettings):
     """Largest request body, and largest gRPC message, in bytes."""
     infer_timeout_seconds: float = Field(default=300.0, gt=0)
     """Longest that a call of `/v2` or the front door may take; a caller can ask for less."""
+    server_runs: int = Field(default=16, ge=1, le=10_000)
+    """Runs of type `server` that a gateway process does at a time."""
+    webhook_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks, separated by commas, that flows and webhooks may call beside the public internet:
+    private ones, at any port. Where clouds keep credentials stays closed."""
+    webhook_allow_http: bool = False
+    """Let flows and webhooks call http:// URLs, too."""
     drain_seconds: float = Field(default=10.0, ge=0)
     """How long calls in flight may go on after SIGTERM."""
+    run_retention_days: int = Field(default=30, ge=1, le=3650)
+    """Days that finished runs can be asked for; then they are deleted and answer 410."""
     log_level: str = "info"
     """debug, info, warning or error."""
 
@@ -45,6 +61,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The SQLAlchemy URL in force."""
         return self.database_url or f"sqlite+aiosqlite:///{self.state.absolute()}/slipstream.db"
+
+    @property
+    def broker_folder(self) -> Path:
+        """The folder that is the broker where no URL is set."""
+        return self.state / "broker"
 
     @property
     def models(self) -> Path:
@@ -55,3 +76,10 @@ class Settings(BaseSettings):
     def run(self) -> Path:
         """Folder for what only matters while processes run: sockets, metric snapshots."""
         return self.state / "run"
+
+    @field_validator("webhook_allow", mode="before")
+    @classmethod
+    def _split(cls, given: object) -> object:
+        if isinstance(given, str):
+            return tuple(word.strip() for word in given.split(",") if word.strip())
+        return given

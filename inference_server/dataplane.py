@@ -60,6 +60,16 @@ class DataPlane:
         if self._model is not None:
             self._model.executor.close()
 
+    @property
+    def answered(self) -> int:
+        """How many inference calls were answered so far, with errors or without."""
+        return self._metrics.succeeded + self._metrics.failed
+
+    @property
+    def busy(self) -> bool:
+        """Whether inference calls wait or run."""
+        return self._model is not None and self._model.executor.busy
+
     def ready(self) -> bool:
         """Whether inference calls are taken."""
         return self._lifecycle.state is State.READY

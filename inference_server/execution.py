@@ -60,6 +60,11 @@ class Executor:
         """Whether calls can share runs."""
         return self._most_rows > 1
 
+    @property
+    def busy(self) -> bool:
+        """Whether calls wait or run."""
+        return self._running > 0 or self._load.calls > 0
+
     def submit(self, job: Job) -> None:
         """Have `job` run as soon as there is room, with those that have arrived meanwhile.
 

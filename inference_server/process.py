@@ -14,6 +14,7 @@ from typing import NoReturn
 import uvloop
 
 from inference_server import settings
+from inference_server.exits import ExitStatus
 from inference_server.parent import end_with_parent
 from inference_server.runtime import memory
 from inference_server.server import ListenError, Server
@@ -26,8 +27,9 @@ _STOPPED_AT_ONCE = 128 + signal.SIGTERM
 def serve(arguments: Sequence[str], *, began: float) -> None:
     """Be an inference server until told to stop.
 
-    Ends the process: by SystemExit where the arguments are wrong or an address cannot be listened
-    on, with the reason on stderr. `began` is the `perf_counter()` that boot time counts from.
+    Ends the process with an ExitStatus; by SystemExit where the arguments are wrong or an address
+    cannot be listened on, with the reason on stderr. `began` is the `perf_counter()` that boot time
+    counts from.
     """
     chosen = settings.read(arguments)
     name_process(f"{chosen.model} {chosen.version}")
@@ -37,10 +39,10 @@ def serve(arguments: Sequence[str], *, began: float) -> None:
         ignore_interrupts()
     memory.cap(memory.available())
     try:
-        uvloop.run(_run(chosen, began))
+        status = uvloop.run(_run(chosen, began))
     except ListenError as error:
         sys.exit(f"inference_server: {error}")
-    end()
+    end(status)
 
 
 def name_process(name: str) -> None:
@@ -65,19 +67,19 @@ def stop_on(number: signal.Signals, stop: Callable[[], None]) -> None:
     loop.add_signal_handler(number, heed)
 
 
-def end() -> NoReturn:
+def end(status: ExitStatus = ExitStatus.STOPPED) -> NoReturn:
     """End this process, though a thread may be inside ONNX Runtime still.
 
     A load or a run that outlived the grace cannot be interrupted, and an orderly exit would wait
     for it.
     """
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)
 
 
-async def _run(chosen: settings.Settings, began: float) -> None:
+async def _run(chosen: settings.Settings, began: float) -> ExitStatus:
     stopping = asyncio.Event()
     stop_on(signal.SIGTERM, stopping.set)
     if chosen.lifeline_fd is None:
         stop_on(signal.SIGINT, stopping.set)
-    await Server(chosen, began=began).run(stopping)
+    return await Server(chosen, began=began).run(stopping)

@@ -12,6 +12,8 @@ from time import perf_counter
 
 from inference_server.boot import Boot
 from inference_server.dataplane import DataPlane
+from inference_server.exits import ExitStatus
+from inference_server.idleness import Idleness
 from inference_server.introspection import add_introspection
 from inference_server.lifecycle import Lifecycle, Phase, State
 from inference_server.methods import Methods
@@ -64,8 +66,8 @@ class Server:
         self._transport = Transport(router, limits=limits, on_error=self._blame)
         self._lifecycle.on_move(self._report)
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Serve until `stopping`, and until the calls in flight are answered then.
+    async def run(self, stopping: asyncio.Event) -> ExitStatus:
+        """Serve until `stopping`, or until nobody calls any more; answer the calls in flight then.
 
         Raises:
             ListenError: an address is taken or cannot be used; nothing was served.
@@ -77,9 +79,10 @@ class Server:
             raise
         boot = Boot(self._settings, self._lifecycle, self._plane, self._repository, self._metrics)
         booting = asyncio.create_task(boot.run())
-        await stopping.wait()
+        status = await self._over(stopping)
         booting.cancel()
         await self._drain()
+        return status
 
     async def _listen(self) -> None:
         settings = self._settings
@@ -124,6 +127,21 @@ class Server:
     def _blame(self, path: str, error: BaseException) -> None:
         """Log what a handler raised and should not have."""
         self._log.error("handler_failed", method=path, exc_info=error)
+
+    async def _over(self, stopping: asyncio.Event) -> ExitStatus:
+        """Return when it is time to end, with the reason."""
+        told = asyncio.create_task(stopping.wait())
+        waiting: set[asyncio.Task[object]] = {told}
+        seconds = self._settings.idle_timeout
+        if seconds is not None:
+            waiting.add(asyncio.create_task(Idleness(self._plane, seconds).lasts()))
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        if stopping.is_set():
+            return ExitStatus.STOPPED
+        self._log.info("idle", seconds=seconds)
+        return ExitStatus.IDLE
 
     async def _drain(self) -> None:
         self._lifecycle.drain()

@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any, Self
 
 ENVIRONMENT_PREFIX = "SLIPSTREAM_INFERENCE_"
+_EPILOG = (
+    "Exit status: 0 told to stop; 1 it could not listen, or its parent has died; 2 wrong command "
+    "line; 4 nobody had called it for --idle-timeout seconds."
+)
 _MIB = 1024 * 1024
 _LAST_PORT = 65535
 
@@ -66,6 +70,8 @@ class Settings:
     linger_microseconds: int
     """How long to stay awake for the next call of a client that sends one after the other; 0: not.
     Such a client is answered about 60 µs sooner, for up to a core while it calls."""
+    idle_timeout: float | None
+    """Seconds without a call after which to end by itself, with ExitStatus.IDLE. None: never."""
     grace_seconds: float
     """How long calls in flight may go on after SIGTERM."""
     log_level: str
@@ -98,6 +104,12 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
+def _some_seconds(text: str) -> float:
+    if not _seconds(text):
+        raise ValueError(text)
+    return float(text)
+
+
 _OPTIONS: Mapping[str, _Option] = {
     "store": _Option(Path, "the model store's folder", required=True),
     "model": _Option(str, "name of the model to serve", required=True),
@@ -114,6 +126,9 @@ _OPTIONS: Mapping[str, _Option] = {
     "linger_microseconds": _Option(
         _whole(0), "time to stay awake for the next call of a client in a hurry; 0: not", "400"
     ),
+    "idle_timeout": _Option(
+        _some_seconds, "seconds without a call after which to end by itself (default: never)"
+    ),
     "grace_seconds": _Option(_seconds, "time that calls in flight have after SIGTERM", "10"),
     "log_level": _Option(str, "debug, info, warning or error", "info"),
     "status_fd": _Option(_whole(0), "file descriptor to report the state on"),
@@ -124,7 +139,7 @@ _OPTIONS: Mapping[str, _Option] = {
 def read(arguments: Sequence[str] | None = None) -> Settings:
     """Return the settings of this process; print what is wrong and exit with 2 if they are none."""
     parser = argparse.ArgumentParser(
-        "inference_server", description="Serve one ONNX model version."
+        "inference_server", description="Serve one ONNX model version.", epilog=_EPILOG
     )
     for field in fields(Settings):
         option = _OPTIONS[field.name]

@@ -14,6 +14,7 @@ PROCESSES: Mapping[str, str] = {
     "up": "slipstream.commands.up",
     "gateway": "slipstream.commands.gateway",
     "inference-server": "slipstream.commands.inference_server",
+    "worker": "slipstream.commands.worker",
 }
 
 

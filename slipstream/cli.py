@@ -9,14 +9,16 @@ from importlib.metadata import version
 import typer
 
 NOUNS: Mapping[str, str] = {
-    "up": "Run everything on this machine: gateway, inference servers, and at first a demo.",
+    "up": "Run everything on this machine: gateway, worker, inference servers, at first a demo.",
     "models": "The model store: add, list, show, verify, label, remove, serve, unserve.",
     "flows": "Flows: create, list, show.",
-    "deployments": "Deployments: create, list, show.",
+    "deployments": "Deployments: create, list, show, set, redeploy, promote, diff, pause, delete.",
     "keys": "API keys: create, list, deactivate, activate, delete.",
+    "runs": "Runs: list, show, wait, cancel, retry, tail.",
     "bench": "Load on a deployment or a URL: rate, percentiles, what the model takes.",
     "doctor": "Find out what is wrong here, and how to mend it.",
     "gateway": "Run a gateway alone.",
+    "worker": "Run a worker alone: flows of type api, on further machines.",
     "inference-server": "Run an inference server alone.",
 }
 

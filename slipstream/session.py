@@ -31,6 +31,7 @@ class Session:
     """What a command has: the gateway's services, a loop for them, and a terminal."""
 
     def __init__(self, workspace: Workspace, runner: asyncio.Runner, terminal: Terminal) -> None:
+        self.workspace = workspace
         self.services = workspace.services
         self.terminal = terminal
         self.profile_id = workspace.profile.id

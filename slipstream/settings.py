@@ -27,6 +27,10 @@ class Options:
     """Gateway processes."""
     models_per_process: int = 1
     """Inference servers that share a process."""
+    worker_concurrency: int = 0
+    """Runs of type `api` at a time on this machine; 0 is no worker."""
+    worker_idle_seconds: float | None = None
+    """After so long without a run the worker sleeps; None is never."""
 
     @property
     def url(self) -> str:
@@ -89,6 +93,22 @@ def add_up_options(parser: argparse.ArgumentParser) -> None:
         " (SLIPSTREAM_MODELS_PER_PROCESS, 1)",
     )
     add(
+        "--worker-concurrency",
+        type=_runs,
+        metavar="N",
+        default=os.environ.get("SLIPSTREAM_WORKER_CONCURRENCY", str(_usual_runs())),
+        help="runs of type api at a time on this machine, 0 for none here"
+        " (SLIPSTREAM_WORKER_CONCURRENCY, 2, or 1 on one core)",
+    )
+    add(
+        "--worker-idle-seconds",
+        type=_seconds,
+        metavar="S",
+        default=os.environ.get("SLIPSTREAM_WORKER_IDLE_SECONDS"),
+        help="let the worker sleep after so long without a run; the next run wakes it, and waits"
+        " for it (SLIPSTREAM_WORKER_IDLE_SECONDS, never)",
+    )
+    add(
         "--no-demo",
         action="store_true",
         default=os.environ.get("SLIPSTREAM_NO_DEMO", "").lower() in _YES,
@@ -97,7 +117,7 @@ def add_up_options(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print one JSON document when ready, for scripts")
 
 
-def gateway_environment(options: Options) -> dict[str, str]:
+def process_environment(options: Options) -> dict[str, str]:
     """Return our environment with `options` in it: all other settings pass through it as well."""
     return {
         **os.environ,
@@ -107,6 +127,11 @@ def gateway_environment(options: Options) -> dict[str, str]:
         "SLIPSTREAM_STATE": str(options.state),
         "SLIPSTREAM_WORKERS": str(options.workers),
     }
+
+
+def worker_environment(state: Path | None) -> dict[str, str]:
+    """Return our environment, with a state folder in it where one is given."""
+    return {**os.environ, **({"SLIPSTREAM_STATE": str(state.absolute())} if state else {})}
 
 
 def log_level() -> str:
@@ -140,6 +165,25 @@ def _models(text: str) -> int:
 
 def _workers(text: str) -> int:
     return _between(1, 256, text)
+
+
+def _runs(text: str) -> int:
+    return _between(0, 1000, text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds < float("inf"):
+        message = f"expected a number of seconds from 1 up, got '{text}'"
+        raise argparse.ArgumentTypeError(message)
+    return seconds
+
+
+def _usual_runs() -> int:
+    return min(2, os.cpu_count() or 1)
 
 
 def _between(least: int, most: int, text: str) -> int:

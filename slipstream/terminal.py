@@ -33,10 +33,12 @@ class Terminal:
         if not self._as_json:
             for view in views:
                 self._out.print(view, soft_wrap=isinstance(view, str | Text))
-        elif isinstance(document, BaseModel):
+            return
+        if isinstance(document, BaseModel):
             sys.stdout.write(document.model_dump_json() + "\n")
         else:
             sys.stdout.write(json.dumps(document) + "\n")
+        sys.stdout.flush()
 
     @property
     def aside(self) -> Console:

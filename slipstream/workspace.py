@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gateway.auth.profiles import administrator
+from gateway.broker.broker import Broker, BrokerError, read_broker
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.database import Database
@@ -22,6 +23,7 @@ from slipstream.failures import UnusableError
 class Workspace:
     """What commands act on: the rows and files that running gateways use, or will use."""
 
+    settings: Settings
     db: Database
     services: Services
     profile: Profile
@@ -39,7 +41,8 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
     db = Database(settings.database)
     try:
         services = Services(settings, db)
-        yield Workspace(db=db, services=services, profile=await administrator(db))
+        profile = await administrator(db)
+        yield Workspace(settings=settings, db=db, services=services, profile=profile)
     finally:
         await db.close()
 
@@ -50,8 +53,19 @@ def read_settings(**options: Any) -> Settings:
     Any: the settings' own types check what comes; UnusableError says what they refuse.
     """
     try:
-        return Settings(**options)
+        settings = Settings(**options)
+        broker_of(settings)
+    except BrokerError as error:
+        raise UnusableError(str(error)) from None
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
         raise UnusableError(f"SLIPSTREAM_{name}: {first['msg']}, got {first['input']!r}") from None
+    return settings
+
+
+def broker_of(settings: Settings) -> Broker:
+    """Return the broker that the settings mean, or raise BrokerError."""
+    return read_broker(
+        settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
+    )

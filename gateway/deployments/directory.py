@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gateway.deployments.live import LiveDeployment, go_live
 from gateway.deployments.modes import Status
-from gateway.deployments.store import gone, live_version
+from gateway.deployments.store import find_version, gone, live_version
 from gateway.errors import GatewayError
 from gateway.ids import is_id
 from gateway.storage.cache import Cache
@@ -15,11 +15,25 @@ from gateway.storage.database import Database
 from gateway.storage.tables import Deployment
 from protos.errors import ErrorCode
 
+_VERSIONS_SHARE = 10
+"""One tenth as many versions besides the live ones are kept."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Tombstone:
+class _Closed:
+    """A deployment that takes no calls: its type alone keeps it off the short way."""
+
     id: str
     profile_id: str
+    name: str
+    status: Status
+
+    def refusal(self) -> GatewayError:
+        """Return what its owner is told."""
+        if self.status is Status.DELETED:
+            return gone(self.id)
+        message = f"deployment '{self.name}' is paused: resume it, and it answers again"
+        return GatewayError(ErrorCode.DEPLOYMENT_PAUSED, message)
 
 
 class Directory:
@@ -27,7 +41,10 @@ class Directory:
 
     def __init__(self, db: Database, feed: ChangeFeed, *, size: int = 10_000) -> None:
         self._db = db
-        self._entries: Cache[str, LiveDeployment | _Tombstone] = Cache(self._load, size=size)
+        self._entries: Cache[str, LiveDeployment | _Closed] = Cache(self._load, size=size)
+        self._versions: Cache[tuple[str, int], LiveDeployment] = Cache(
+            self._load_version, size=max(1, size // _VERSIONS_SHARE)
+        )
         feed.subscribe(Kind.DEPLOYMENT, self._changed)
 
     def get(self, deployment_id: str) -> LiveDeployment | None:
@@ -35,34 +52,56 @@ class Directory:
         entry = self._entries.get(deployment_id)
         return entry if type(entry) is LiveDeployment else None
 
-    async def find(self, deployment_id: str, profile_id: str) -> LiveDeployment:
+    async def find(
+        self, deployment_id: str, profile_id: str, version: int | None = None
+    ) -> LiveDeployment:
         """Return the profile's deployment, asking the database where it is not known here.
 
+        Settings are the deployment's; with `version` the snapshot is that one, not the live one.
+
         Raises:
-            GatewayError: NOT_FOUND where there is none, or another profile's; GONE for the
-                owner of a deleted one.
+            GatewayError: NOT_FOUND where there is none, or another profile's, or no such version;
+                GONE for the owner of a deleted one; DEPLOYMENT_PAUSED; INVALID_FLOW where the mode
+                is fast and `version` needs the engine.
         """
         if not is_id(deployment_id):
             raise _unknown(deployment_id)
         entry = await self._entries.find(deployment_id.lower())
         if entry.profile_id != profile_id:
             raise _unknown(deployment_id)
-        if isinstance(entry, _Tombstone):
-            raise gone(entry.id)
-        return entry
+        if isinstance(entry, _Closed):
+            raise entry.refusal()
+        if version is None or version == entry.version:
+            return entry
+        return await self._versions.find((entry.id, version))
 
-    async def _load(self, deployment_id: str) -> LiveDeployment | _Tombstone:
+    async def _load(self, deployment_id: str) -> LiveDeployment | _Closed:
         async with self._db.read() as session:
             deployment = await session.get(Deployment, deployment_id)
             if deployment is None:
                 raise _unknown(deployment_id)
-            if deployment.status == Status.DELETED:
-                return _Tombstone(id=deployment.id, profile_id=deployment.profile_id)
+            if deployment.status != Status.ACTIVE:
+                return _Closed(
+                    id=deployment.id,
+                    profile_id=deployment.profile_id,
+                    name=deployment.name,
+                    status=Status(deployment.status),
+                )
             return go_live(deployment, await live_version(session, deployment))
 
+    async def _load_version(self, key: tuple[str, int]) -> LiveDeployment:
+        deployment_id, number = key
+        async with self._db.read() as session:
+            deployment = await session.get(Deployment, deployment_id)
+            if deployment is None:
+                raise _unknown(deployment_id)
+            return go_live(deployment, await find_version(session, deployment, number))
+
     def _changed(self, deployment_id: str | None) -> None:
-        gone_id = deployment_id
-        self._entries.forget(None if gone_id is None else lambda entry: entry.id == gone_id)
+        changed_id = deployment_id
+        which = None if changed_id is None else lambda entry: entry.id == changed_id
+        self._entries.forget(which)
+        self._versions.forget(which)
 
 
 def _unknown(deployment_id: str) -> GatewayError:

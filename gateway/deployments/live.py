@@ -9,6 +9,8 @@ from gateway.deployments.modes import (
     DeploymentType,
     ExecutionMode,
     NotificationMethod,
+    OnTimeout,
+    RecordRuns,
     ResponseFormat,
 )
 from gateway.flows.spec import parse_flow
@@ -18,24 +20,32 @@ from gateway.storage.tables import Deployment, DeploymentVersion
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveDeployment:
-    """An active deployment with its live version."""
+    """A deployment's settings with one of its versions: the live one, or another that was asked."""
 
     id: str
     profile_id: str
     name: str
     flow_id: str
     version: int
-    execution_mode: ExecutionMode
-    deployment_type: DeploymentType
+    mode: ExecutionMode
+    type: DeploymentType
     timeout_seconds: int
+    queue_timeout_seconds: int | None
+    cold_start_wait_seconds: int
+    on_timeout: OnTimeout
     notification_method: NotificationMethod
     response_format: ResponseFormat
+    include_node_outputs: bool
+    retry_safe: bool
+    require_idempotency_key: bool
+    record_runs: RecordRuns
+    record_sample: float
     fast_plan: FastPlan | None
     """There in mode `fast`."""
 
 
 def go_live(deployment: Deployment, version: DeploymentVersion) -> LiveDeployment:
-    """Return the deployment, ready to be called.
+    """Return the deployment with a version of it, ready to be called.
 
     Raises:
         GatewayError: INVALID_FLOW where the mode is fast and the snapshot has no fast plan.
@@ -50,11 +60,19 @@ def go_live(deployment: Deployment, version: DeploymentVersion) -> LiveDeploymen
         name=deployment.name,
         flow_id=deployment.flow_id,
         version=version.version,
-        execution_mode=mode,
-        deployment_type=DeploymentType(deployment.deployment_type),
+        mode=mode,
+        type=DeploymentType(deployment.deployment_type),
         timeout_seconds=deployment.timeout_seconds,
+        queue_timeout_seconds=deployment.queue_timeout_seconds,
+        cold_start_wait_seconds=deployment.cold_start_wait_seconds,
+        on_timeout=OnTimeout(deployment.on_timeout),
         notification_method=NotificationMethod(deployment.notification_method),
         response_format=ResponseFormat(deployment.response_format),
+        include_node_outputs=deployment.include_node_outputs,
+        retry_safe=deployment.retry_safe,
+        require_idempotency_key=deployment.require_idempotency_key,
+        record_runs=RecordRuns(deployment.record_runs),
+        record_sample=deployment.record_sample,
         fast_plan=plan,
     )
 

@@ -1,4 +1,7 @@
-"""A deployment's settings: the words, and the documented defaults."""
+"""A deployment's settings: the words, and the documented defaults.
+
+Settings belong to the deployment and outlast its versions; what a version pins is in its snapshot.
+"""
 
 from __future__ import annotations
 
@@ -53,10 +56,31 @@ class ResponseFormat(StrEnum):
     """`status: success`, `message`, and the run as `data`."""
 
 
+class OnTimeout(StrEnum):
+    """What becomes of a run whose sync caller has waited long enough."""
+
+    STOP = "stop"
+    """It is stopped: the answer is 504, the run has failed."""
+    DETACH = "detach"
+    """It goes on: the answer is 202, the result is asked for later."""
+
+
+class RecordRuns(StrEnum):
+    """Which fast calls leave a run behind."""
+
+    ALL = "all"
+    ERRORS = "errors"
+    """Those that failed."""
+    SAMPLE = "sample"
+    """Those that failed, and `record_sample` of the others."""
+
+
 class Status(StrEnum):
     """Whether the URL answers."""
 
     ACTIVE = "active"
+    PAUSED = "paused"
+    """The URL says 409 until the deployment is resumed."""
     DELETED = "deleted"
     """A tombstone: the URL says 410."""
 
@@ -74,6 +98,15 @@ class DeploymentSettings:
     callback_url: str | None = None
     webhook_events: tuple[WebhookEvent, ...] = (WebhookEvent.COMPLETED, WebhookEvent.FAILED)
     response_format: ResponseFormat = ResponseFormat.FLAT
+    queue_timeout_seconds: int | None = None
+    """None: a run may wait for its worker as long as it takes."""
+    cold_start_wait_seconds: int = 20
+    on_timeout: OnTimeout = OnTimeout.STOP
+    include_node_outputs: bool = True
+    retry_safe: bool = False
+    require_idempotency_key: bool = False
+    record_runs: RecordRuns = RecordRuns.ALL
+    record_sample: float = 0.1
 
 
 class SettingsChange(TypedDict, total=False):
@@ -87,3 +120,11 @@ class SettingsChange(TypedDict, total=False):
     callback_url: str | None
     webhook_events: list[WebhookEvent]
     response_format: ResponseFormat
+    queue_timeout_seconds: int | None
+    cold_start_wait_seconds: int
+    on_timeout: OnTimeout
+    include_node_outputs: bool
+    retry_safe: bool
+    require_idempotency_key: bool
+    record_runs: RecordRuns
+    record_sample: float

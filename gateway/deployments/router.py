@@ -12,6 +12,7 @@ from gateway.deployments.schemas import (
     DeploymentPage,
     DeploymentPatch,
     NewDeploymentOut,
+    PresetList,
 )
 from gateway.deployments.service import DeploymentService
 from gateway.storage.paging import PageRequest
@@ -26,7 +27,9 @@ def build_router(service: DeploymentService, access: Access) -> APIRouter:
         body: DeploymentIn, actor: Identity = Depends(access.manager)
     ) -> NewDeploymentOut:
         """Deploy a flow. Where no key covers the deployment, one is made and shown, once."""
-        deployed = await service.create(actor.profile_id, body.flow_id, body.settings())
+        deployed = await service.create(
+            actor.profile_id, body.flow_id, body.settings(), key_id=actor.key_id
+        )
         return NewDeploymentOut.of(deployed)
 
     @router.get("/")
@@ -37,6 +40,11 @@ def build_router(service: DeploymentService, access: Access) -> APIRouter:
     ) -> DeploymentPage:
         """List your deployments, newest first; with `flow_id` those of one flow."""
         return DeploymentPage.of(await service.page(actor.profile_id, page, flow_id=flow_id))
+
+    @router.get("/presets/", dependencies=[Depends(access.manager)])
+    async def presets() -> PresetList:
+        """List the situations of the documentation, with the settings that suit each."""
+        return PresetList.listed()
 
     @router.get("/{deployment_id}/")
     async def show(deployment_id: str, actor: Identity = Depends(access.manager)) -> DeploymentOut:
@@ -51,12 +59,17 @@ def build_router(service: DeploymentService, access: Access) -> APIRouter:
         change = body.change()
         return DeploymentOut.of(await service.change(actor.profile_id, deployment_id, **change))
 
-    @router.post("/{deployment_id}/redeploy/")
-    async def redeploy(
+    @router.post("/{deployment_id}/pause/")
+    async def pause(deployment_id: str, actor: Identity = Depends(access.manager)) -> DeploymentOut:
+        """Turn calls away with 409 until it is resumed; runs that were accepted go on."""
+        return DeploymentOut.of(await service.pause(actor.profile_id, deployment_id))
+
+    @router.post("/{deployment_id}/resume/")
+    async def resume(
         deployment_id: str, actor: Identity = Depends(access.manager)
     ) -> DeploymentOut:
-        """Push the flow's present draft to the same URL, as a new version."""
-        return DeploymentOut.of(await service.redeploy(actor.profile_id, deployment_id))
+        """Take calls again."""
+        return DeploymentOut.of(await service.resume(actor.profile_id, deployment_id))
 
     @router.delete("/{deployment_id}/", status_code=204)
     async def delete(deployment_id: str, actor: Identity = Depends(access.manager)) -> None:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
 
 from gateway.auth.schemas import IssuedKeyOut
+from gateway.deployments.deployed import Deployed
 from gateway.deployments.modes import (
     DeploymentSettings,
     DeploymentType,
     ExecutionMode,
     NotificationMethod,
+    OnTimeout,
+    RecordRuns,
     ResponseFormat,
     SettingsChange,
     Status,
     WebhookEvent,
 )
-from gateway.deployments.service import Deployed
+from gateway.deployments.presets import PRESETS, Preset
 from gateway.storage.paging import Page
 
 _URL = TypeAdapter(HttpUrl)
@@ -37,47 +42,100 @@ def _without_defaults(schema: dict[str, Any]) -> None:
 DeploymentName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 CallbackUrl = Annotated[str, Field(max_length=2000), AfterValidator(_as_written)]
 Seconds = Annotated[int, Field(ge=1, le=86_400)]
+ColdStart = Annotated[int, Field(ge=0, le=300)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+_DEFAULTS = DeploymentSettings()
 
 
-class DeploymentIn(BaseModel):
-    """A flow to deploy, and how it shall answer."""
+class SettingsIn(BaseModel):
+    """The settings that can be given when a deployment is made, and changed afterwards."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    execution_mode: ExecutionMode = _DEFAULTS.execution_mode
+    """How the API answers. `fast` needs a flow of one `api_input`, `inference` and `api_output`."""
+    deployment_type: DeploymentType = _DEFAULTS.deployment_type
+    """Where the flow runs; independent of the mode."""
+    timeout_seconds: Seconds = _DEFAULTS.timeout_seconds
+    """How long a run may take."""
+    notification_method: NotificationMethod = _DEFAULTS.notification_method
+    callback_url: CallbackUrl | None = _DEFAULTS.callback_url
+    webhook_events: list[WebhookEvent] = list(_DEFAULTS.webhook_events)
+    response_format: ResponseFormat = _DEFAULTS.response_format
+    queue_timeout_seconds: Seconds | None = _DEFAULTS.queue_timeout_seconds
+    """How long a run may wait for a worker before it fails; null: as long as it takes."""
+    cold_start_wait_seconds: ColdStart = _DEFAULTS.cold_start_wait_seconds
+    """How long a sync call waits for a worker to become ready before it is answered 503."""
+    on_timeout: OnTimeout = _DEFAULTS.on_timeout
+    """What becomes of a sync run after `timeout_seconds`: it is stopped, or goes on unattended."""
+    include_node_outputs: bool = _DEFAULTS.include_node_outputs
+    """Whether answers carry what each node gave."""
+    retry_safe: bool = _DEFAULTS.retry_safe
+    """Whether a run may begin again after its worker was lost: doing things twice does no harm."""
+    require_idempotency_key: bool = _DEFAULTS.require_idempotency_key
+    """Whether calls without the header Idempotency-Key are refused."""
+    record_runs: RecordRuns = _DEFAULTS.record_runs
+    """Which fast calls leave a run behind."""
+    record_sample: Share = _DEFAULTS.record_sample
+    """With `record_runs: sample`, the share of successful calls that do."""
+
+
+class DeploymentIn(SettingsIn):
+    """A flow to deploy, and how it shall answer."""
 
     flow_id: str
     name: DeploymentName | None = None
     """Left out: the flow's name and " Deployment"."""
-    execution_mode: ExecutionMode = ExecutionMode.SYNC
-    deployment_type: DeploymentType = DeploymentType.API
-    timeout_seconds: Seconds = 3600
-    notification_method: NotificationMethod = NotificationMethod.NONE
-    callback_url: CallbackUrl | None = None
-    webhook_events: list[WebhookEvent] = [WebhookEvent.COMPLETED, WebhookEvent.FAILED]
-    response_format: ResponseFormat = ResponseFormat.FLAT
+    preset: Preset | None = None
+    """Gives mode and type where they are left out: see `/node/deployments/presets/`."""
 
     def settings(self) -> DeploymentSettings:
         """Return the settings as the service takes them."""
-        values = self.model_dump(exclude={"flow_id"})
+        values = self.model_dump(exclude={"flow_id", "preset"})
+        if self.preset is not None:
+            suited = PRESETS[self.preset]
+            for field in ("execution_mode", "deployment_type"):
+                if field not in self.model_fields_set:
+                    values[field] = getattr(suited, field)
         return DeploymentSettings(**{**values, "webhook_events": tuple(self.webhook_events)})
 
 
-class DeploymentPatch(BaseModel):
+class DeploymentPatch(SettingsIn):
     """Settings to change; members left out stay as they are, whatever their defaults here."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_defaults)
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     name: DeploymentName = ""
-    execution_mode: ExecutionMode = ExecutionMode.SYNC
-    deployment_type: DeploymentType = DeploymentType.API
-    timeout_seconds: Seconds = 3600
-    notification_method: NotificationMethod = NotificationMethod.NONE
-    callback_url: CallbackUrl | None = None
-    webhook_events: list[WebhookEvent] = []
-    response_format: ResponseFormat = ResponseFormat.FLAT
 
     def change(self) -> SettingsChange:
         """Return the members that were sent."""
         return cast(SettingsChange, self.model_dump(exclude_unset=True))
+
+
+class PresetOut(BaseModel):
+    """A situation of the documentation, and what suits it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    name: Preset
+    situation: str
+    deployment_type: DeploymentType
+    execution_mode: ExecutionMode
+    alternatives: list[ExecutionMode]
+    """Other modes that suit it as well."""
+
+
+class PresetList(BaseModel):
+    """All presets."""
+
+    items: list[PresetOut]
+
+    @classmethod
+    def listed(cls) -> Self:
+        """Return them in the order of the documentation."""
+        items = [PresetOut(name=name, **asdict(suited)) for name, suited in PRESETS.items()]
+        return cls(items=items)
 
 
 class PinnedModel(BaseModel):
@@ -91,12 +149,16 @@ class PinnedModel(BaseModel):
 class DeploymentOut(BaseModel):
     """A deployment."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     id: str
     flow_id: str
     name: str
     version: int
+    """The live one."""
+    newest_version: int
+    draft_differs: bool
+    """Whether the flow was edited since: a redeploy would push another graph."""
     execution_mode: ExecutionMode
     deployment_type: DeploymentType
     timeout_seconds: int
@@ -104,6 +166,14 @@ class DeploymentOut(BaseModel):
     callback_url: str | None
     webhook_events: list[WebhookEvent]
     response_format: ResponseFormat
+    queue_timeout_seconds: int | None
+    cold_start_wait_seconds: int
+    on_timeout: OnTimeout
+    include_node_outputs: bool
+    retry_safe: bool
+    require_idempotency_key: bool
+    record_runs: RecordRuns
+    record_sample: float
     status: Status
     trigger_path: str
     models: list[PinnedModel]
@@ -147,13 +217,19 @@ def _shown(deployed: Deployed) -> dict[str, object]:
     columns = {
         name: getattr(row, name) for name in DeploymentOut.model_fields if hasattr(row, name)
     }
-    models = [
-        {"node": node_id, "model": pin["model"], "version": pin["version"]}
-        for node_id, pin in deployed.models.items()
-    ]
     return {
         **columns,
         "version": row.live_version,
         "trigger_path": f"/node/deployment-trigger/{row.id}/",
-        "models": models,
+        "newest_version": deployed.newest_version,
+        "draft_differs": deployed.draft_differs,
+        "models": pinned_models(deployed.models),
     }
+
+
+def pinned_models(models: Mapping[str, Any]) -> list[PinnedModel]:
+    """Return the models of a version. Any: pins, as `DeploymentVersion.models` has them."""
+    return [
+        PinnedModel(node=node_id, model=pin["model"], version=pin["version"])
+        for node_id, pin in models.items()
+    ]

@@ -1,15 +1,16 @@
-"""Deployments: made from a flow, changed, redeployed, deleted."""
+"""Deployments: made from a flow, changed, paused, deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from typing import Any, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth.service import ApiKeyService, IssuedKey, covered, retire_keys_of
 from gateway.deployments import store
+from gateway.deployments.deployed import Deployed, look_at, look_at_one
 from gateway.deployments.live import go_live
 from gateway.deployments.modes import (
     DeploymentSettings,
@@ -17,11 +18,10 @@ from gateway.deployments.modes import (
     SettingsChange,
     Status,
 )
+from gateway.deployments.snapshots import Snapshots
 from gateway.errors import GatewayError
-from gateway.flows.spec import FlowSpec, parse_flow
 from gateway.flows.store import find_flow
 from gateway.ids import new_id
-from gateway.models.service import ModelService
 from gateway.storage.changes import Kind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
@@ -29,49 +29,47 @@ from gateway.storage.tables import Deployment, DeploymentVersion, Flow
 from protos.errors import ErrorCode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployed:
-    """A deployment with the models that it runs."""
-
-    row: Deployment
-    models: Mapping[str, Any]
-    """Node id → pinned model version, as `DeploymentVersion.models`."""
-    key: IssuedKey | None = None
-    """The key that was made with it, where the profile had none that covers it."""
-
-
 class DeploymentService:
-    """The deployments of a profile. Every change reaches every gateway process by the feed."""
+    """The deployments of a profile. Every change reaches every gateway process by the feed.
 
-    def __init__(self, db: Database, keys: ApiKeyService, models: ModelService) -> None:
+    Their versions are `VersionService`'s.
+    """
+
+    def __init__(self, db: Database, keys: ApiKeyService, snapshots: Snapshots) -> None:
         self._db = db
         self._keys = keys
-        self._models = models
+        self._snapshots = snapshots
 
     async def create(
-        self, profile_id: str, flow_id: str, settings: DeploymentSettings | None = None
+        self,
+        profile_id: str,
+        flow_id: str,
+        settings: DeploymentSettings | None = None,
+        *,
+        key_id: str | None = None,
     ) -> Deployed:
         """Deploy a flow, and make a key where no active one covers the deployment.
+
+        `key_id` is the key that asks for it, where one does.
 
         Raises:
             GatewayError: NOT_FOUND for the flow; INVALID_FLOW where a model is not in the store,
                 or where the mode is fast and the flow needs the engine.
         """
-        flow, pins = await self._snapshot(profile_id, flow_id)
-        row = _row(flow, settings or DeploymentSettings())
-        version = DeploymentVersion(
-            deployment_id=row.id, version=1, definition=flow.definition, models=pins
-        )
+        snapshot = await self._snapshots.take(profile_id, flow_id)
+        row = _row(snapshot.flow, settings or DeploymentSettings())
+        version = snapshot.version(row.id, 1, key_id=key_id)
         _check(row, version)
         async with self._db.write() as session:
             # Locked, so that the flow is not deleted in between.
-            await find_flow(session, profile_id, flow.id, lock=True)
+            await find_flow(session, profile_id, row.flow_id, lock=True)
             session.add(row)
             await session.flush()
             session.add(version)
+            deployed = await look_at_one(session, row)
             key = await self._first_key(session, row)
             await record_change(session, Kind.DEPLOYMENT, row.id)
-        return Deployed(row=row, models=version.models, key=key)
+        return replace(deployed, key=key)
 
     async def page(
         self, profile_id: str, request: PageRequest, *, flow_id: str | None = None
@@ -79,16 +77,14 @@ class DeploymentService:
         """Return a page of the profile's deployments, newest first; of one flow, or of all."""
         async with self._db.read() as session:
             page = await store.deployment_page(session, profile_id, request, flow_id)
-            models = await store.live_models(session, page.items)
-        items = [Deployed(row=row, models=models[row.id]) for row in page.items]
+            items = await look_at(session, page.items)
         return Page(items=items, next_cursor=page.next_cursor)
 
     async def get(self, profile_id: str, deployment_id: str) -> Deployed:
         """Return one deployment; raise NOT_FOUND, or GONE for a deleted one."""
         async with self._db.read() as session:
             row = await store.find_deployment(session, profile_id, deployment_id)
-            version = await store.live_version(session, row)
-        return Deployed(row=row, models=version.models)
+            return await look_at_one(session, row)
 
     async def change(
         self, profile_id: str, deployment_id: str, **change: Unpack[SettingsChange]
@@ -105,58 +101,37 @@ class DeploymentService:
             for name, value in change.items():
                 setattr(row, name, value)
             _check(row, version)
+            deployed = await look_at_one(session, row)
             await record_change(session, Kind.DEPLOYMENT, row.id)
-        return Deployed(row=row, models=version.models)
+        return deployed
 
-    async def redeploy(self, profile_id: str, deployment_id: str) -> Deployed:
-        """Make the flow's present draft the live version; URL, keys and settings stay.
+    async def pause(self, profile_id: str, deployment_id: str) -> Deployed:
+        """Turn calls away until `resume`; runs that were accepted go on, URL and keys stay."""
+        return await self._set_status(profile_id, deployment_id, Status.PAUSED)
 
-        Raises:
-            GatewayError: NOT_FOUND, GONE, or INVALID_FLOW and nothing changes.
-        """
-        before = await self.get(profile_id, deployment_id)
-        flow, pins = await self._snapshot(profile_id, before.row.flow_id)
-        async with self._db.write() as session:
-            row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
-            row.live_version += 1
-            version = DeploymentVersion(
-                deployment_id=row.id,
-                version=row.live_version,
-                definition=flow.definition,
-                models=pins,
-            )
-            _check(row, version)
-            session.add(version)
-            await record_change(session, Kind.DEPLOYMENT, row.id)
-        return Deployed(row=row, models=version.models)
+    async def resume(self, profile_id: str, deployment_id: str) -> Deployed:
+        """Undo `pause`."""
+        return await self._set_status(profile_id, deployment_id, Status.ACTIVE)
 
     async def delete(self, profile_id: str, deployment_id: str) -> None:
-        """Leave a tombstone, and deactivate the keys that were for this deployment only."""
+        """Leave a tombstone, and deactivate the keys that were for this deployment only.
+
+        Its versions stay: runs that were accepted still need theirs.
+        """
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             row.status = Status.DELETED
             await retire_keys_of(session, profile_id, row.id)
             await record_change(session, Kind.DEPLOYMENT, row.id)
 
-    async def _snapshot(
-        self, profile_id: str, flow_id: str
-    ) -> tuple[Flow, dict[str, dict[str, Any]]]:
-        async with self._db.read() as session:
-            flow = await find_flow(session, profile_id, flow_id)
-        spec = parse_flow(flow.definition)
-        return flow, await self._pins(spec)
-
-    async def _pins(self, spec: FlowSpec) -> dict[str, dict[str, Any]]:
-        """Return, by node id, the versions that the flow's models mean at this moment."""
-        pins: dict[str, dict[str, Any]] = {}
-        for node_id, inference in spec.inferences().items():
-            try:
-                pin = await self._models.pin(inference.model, inference.version)
-            except GatewayError as error:
-                message = f"node '{node_id}': {error.message}"
-                raise GatewayError(ErrorCode.INVALID_FLOW, message) from error
-            pins[node_id] = pin.to_json()
-        return pins
+    async def _set_status(self, profile_id: str, deployment_id: str, status: Status) -> Deployed:
+        async with self._db.write() as session:
+            row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            changed, row.status = row.status != status, status
+            deployed = await look_at_one(session, row)
+            if changed:
+                await record_change(session, Kind.DEPLOYMENT, row.id)
+        return deployed
 
     async def _first_key(self, session: AsyncSession, row: Deployment) -> IssuedKey | None:
         if await covered(session, row.profile_id, row.id):

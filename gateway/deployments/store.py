@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import re
 
-from sqlalchemy import and_, false, select
+from sqlalchemy import false, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from gateway.deployments.modes import Status
 from gateway.errors import GatewayError
@@ -15,6 +15,9 @@ from gateway.storage.ownership import find_owned
 from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.tables import Deployment, DeploymentVersion
 from protos.errors import ErrorCode
+
+NUMBER = re.compile(r"[0-9]{1,9}")
+"""A version in a cursor or a parameter."""
 
 
 async def find_deployment(
@@ -46,20 +49,46 @@ async def live_version(session: AsyncSession, deployment: Deployment) -> Deploym
     return await session.get_one(DeploymentVersion, key)
 
 
-async def live_models(
-    session: AsyncSession, deployments: Sequence[Deployment]
-) -> dict[str, dict[str, Any]]:
-    """Return, by deployment, the models of the snapshots that the deployments run."""
-    live = and_(
-        DeploymentVersion.deployment_id == Deployment.id,
-        DeploymentVersion.version == Deployment.live_version,
+async def find_version(
+    session: AsyncSession, deployment: Deployment, number: int
+) -> DeploymentVersion:
+    """Return one snapshot, or raise NOT_FOUND with the numbers that there are."""
+    newest = await newest_version(session, deployment)
+    if not 1 <= number <= newest:
+        numbers = "1" if newest == 1 else f"1 to {newest}"
+        message = f"deployment '{deployment.name}' has no version {number}: there is {numbers}"
+        raise GatewayError(ErrorCode.NOT_FOUND, message)
+    return await session.get_one(DeploymentVersion, (deployment.id, number))
+
+
+async def newest_version(session: AsyncSession, deployment: Deployment) -> int:
+    """Return the highest number: versions are numbered from 1, and none is ever taken away."""
+    newest = select(func.max(DeploymentVersion.version)).where(
+        DeploymentVersion.deployment_id == deployment.id
     )
-    statement = (
-        select(DeploymentVersion.deployment_id, DeploymentVersion.models)
-        .join(Deployment, live)
-        .where(Deployment.id.in_([deployment.id for deployment in deployments]))
+    return (await session.execute(newest)).scalar_one()
+
+
+async def version_page(
+    session: AsyncSession, deployment: Deployment, request: PageRequest
+) -> Page[DeploymentVersion]:
+    """Return a page of the snapshots, newest first, without their graphs.
+
+    Raises:
+        GatewayError: INVALID_REQUEST where the cursor is none of ours.
+    """
+    statement = select(DeploymentVersion).where(DeploymentVersion.deployment_id == deployment.id)
+    if request.cursor is not None:
+        if not NUMBER.fullmatch(request.cursor):
+            message = "cursor: expected a next_cursor of this list, got something else"
+            raise GatewayError(ErrorCode.INVALID_REQUEST, f"{message}: leave it out")
+        statement = statement.where(DeploymentVersion.version < int(request.cursor))
+    ordered = statement.order_by(DeploymentVersion.version.desc()).options(
+        defer(DeploymentVersion.definition, raiseload=True)
     )
-    return {row.deployment_id: row.models for row in await session.execute(statement)}
+    rows = list((await session.execute(ordered.limit(request.limit + 1))).scalars())
+    items, more = rows[: request.limit], len(rows) > request.limit
+    return Page(items=items, next_cursor=str(items[-1].version) if more else None)
 
 
 def gone(deployment_id: str) -> GatewayError:

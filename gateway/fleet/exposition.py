@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.fleet.states import State
-from gateway.upstream.servers import Servers
+from gateway.fleet.states import Desired, State
+from gateway.upstream.servers import Servers, ServerStatus
 
 _LABELS = ("model", "version")
+_STATES = (*State, Desired.ASLEEP)
+"""What is told apart: one that is asleep has no process, but is not stopped."""
 
 
 class FleetCollector(Collector):
@@ -38,8 +40,9 @@ class FleetCollector(Collector):
         )
         for status in self._servers.statuses():
             labels = (status.model, str(status.version))
-            for state in State:
-                states.add_metric((*labels, state), float(status.state == state))
+            shown = _shown(status)
+            for state in _STATES:
+                states.add_metric((*labels, state), float(shown == state))
             if status.boot_seconds is not None:
                 boots.add_metric(labels, status.boot_seconds)
             restarts.add_metric(labels, status.restarts)
@@ -56,3 +59,7 @@ def scrape_targets(servers: Servers) -> list[dict[str, object]]:
         for status in servers.statuses()
         if status.metrics_address
     ]
+
+
+def _shown(status: ServerStatus) -> str:
+    return Desired.ASLEEP if status.asleep else status.state

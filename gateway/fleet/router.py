@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
-from gateway.fleet.schemas import ServerOut, ServerPage, Wish
+from gateway.fleet.schemas import ServerOut, ServerPage, ServerSettingsIn, Wish
 from gateway.fleet.service import FleetService
 from gateway.storage.paging import PageRequest
 
@@ -23,10 +23,11 @@ def build_router(service: FleetService, access: Access) -> APIRouter:
     @router.post("/", status_code=201)
     async def serve(body: Wish, actor: Identity = Depends(access.manager)) -> ServerOut:
         """Let an inference server run. One that runs already is answered as it is."""
+        settings = body.settings()
         if body.flow_id is not None:
-            server = await service.serve_flow(actor.profile_id, body.flow_id)
+            server = await service.serve_flow(actor.profile_id, body.flow_id, **settings)
         else:
-            server = await service.serve_model(str(body.model), str(body.version))
+            server = await service.serve_model(str(body.model), str(body.version), **settings)
         return ServerOut.model_validate(server)
 
     @router.get("/")
@@ -39,14 +40,22 @@ def build_router(service: FleetService, access: Access) -> APIRouter:
         """Show one inference server."""
         return ServerOut.model_validate(await store.get(server_id))
 
+    @router.patch("/{server_id}/")
+    async def change(server_id: str, body: ServerSettingsIn) -> ServerOut:
+        """Change an inference server's settings; what is left out stays as it is."""
+        return ServerOut.model_validate(await store.change(server_id, **body.settings()))
+
     @router.post("/{server_id}/start/")
     async def start(server_id: str) -> ServerOut:
-        """Let an inference server run; one that failed is tried again."""
+        """Let an inference server run; one that failed is tried again, one asleep is woken."""
         return ServerOut.model_validate(await store.start(server_id))
 
     @router.post("/{server_id}/stop/")
     async def stop(server_id: str) -> ServerOut:
-        """Let an inference server finish its calls and stop."""
+        """Let an inference server finish its calls and stop.
+
+        Unlike one that is asleep, it is not started by a call.
+        """
         return ServerOut.model_validate(await store.stop(server_id))
 
     @router.delete("/{server_id}/", status_code=204)

@@ -8,14 +8,34 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.fleet.states import Desired, Phase, State
+from gateway.fleet.store import ServerSettings
 from gateway.storage.paging import Page
 from gateway.storage.tables import InferenceServer
 
+_LONGEST_IDLE_SECONDS = 365 * 86_400
 
-class Wish(BaseModel):
-    """An inference server to run: for a flow, or for a model version."""
+
+class ServerSettingsIn(BaseModel):
+    """What can be set of an inference server."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    idle_timeout_seconds: int | None = Field(default=None, ge=1, le=_LONGEST_IDLE_SECONDS)
+    """Seconds without an inference call after which the server sleeps, to be started again by the
+    first call; null means never. One that runs takes a new value over when it starts next."""
+
+    def settings(self) -> ServerSettings:
+        """Return what was given: what was left out stays as it is."""
+        if "idle_timeout_seconds" not in self.model_fields_set:
+            return {}
+        return {"idle_timeout_seconds": self.idle_timeout_seconds}
+
+
+class Wish(ServerSettingsIn):
+    """An inference server to run: for a flow, or for a model version.
+
+    Of one that is there already, only the settings that are given change.
+    """
 
     flow_id: str | None = None
     """The flow whose model to serve."""
@@ -43,6 +63,7 @@ class ServerOut(BaseModel):
     desired: Desired
     state: State
     phase: Phase | None
+    idle_timeout_seconds: int | None
     pid: int | None
     address: str | None
     metrics_address: str | None

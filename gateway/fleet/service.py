@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, Unpack
 
 from gateway.errors import GatewayError
-from gateway.fleet.store import FleetStore
+from gateway.fleet.store import FleetStore, ServerSettings
 from gateway.storage.tables import InferenceServer
 from protos.errors import ErrorCode
 
@@ -33,16 +33,22 @@ class FleetService:
         self._models = models
         self._flows = flows
 
-    async def serve_model(self, model: str, version: str = "latest") -> InferenceServer:
-        """Let an inference server for the model version run; a second time changes nothing.
+    async def serve_model(
+        self, model: str, version: str = "latest", **settings: Unpack[ServerSettings]
+    ) -> InferenceServer:
+        """Let an inference server for the model version run.
+
+        For one that runs already nothing changes but the `settings` that are given.
 
         Raises:
             GatewayError: NOT_FOUND where the model store has no such version.
         """
-        return await self.store.want(model, await self._models.resolve(model, version))
+        return await self.store.want(model, await self._models.resolve(model, version), **settings)
 
-    async def serve_flow(self, profile_id: str, flow_id: str) -> InferenceServer:
-        """Let the inference server that a flow asks run, for the version that it means now.
+    async def serve_flow(
+        self, profile_id: str, flow_id: str, **settings: Unpack[ServerSettings]
+    ) -> InferenceServer:
+        """Let the inference server that a flow asks run, for the version that it means now, alike.
 
         Raises:
             GatewayError: NOT_FOUND for the flow or its model; INVALID_FLOW where it asks no
@@ -55,4 +61,4 @@ class FleetService:
             message = f"expected a flow that asks one model, this one asks {listed}"
             raise GatewayError(ErrorCode.INVALID_FLOW, f"{message}: give `model` and `version`")
         model, version = found.pop()
-        return await self.store.want(model, version, flow_id=flow_id.lower())
+        return await self.store.want(model, version, flow_id=flow_id.lower(), **settings)

@@ -7,10 +7,16 @@ from enum import StrEnum
 
 
 class Desired(StrEnum):
-    """What somebody asked for."""
+    """What somebody asked for.
+
+    `stopped` is a person's wish, and stays. `asleep` follows `running` by itself where nobody has
+    called for `idle_timeout_seconds`, and `running` follows `asleep` with the first call.
+    """
 
     RUNNING = "running"
     STOPPED = "stopped"
+    ASLEEP = "asleep"
+    """There is no process, and the first call starts one."""
 
 
 class State(StrEnum):

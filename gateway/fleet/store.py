@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypedDict, Unpack
 
 from sqlalchemy import select
@@ -38,6 +39,13 @@ class Observed(TypedDict, total=False):
     boot_seconds: float | None
 
 
+class ServerSettings(TypedDict, total=False):
+    """What can be set of a server; what is left out stays as it is."""
+
+    idle_timeout_seconds: int | None
+    """Seconds without a call after which it sleeps; None: never. For its next process."""
+
+
 class FleetStore:
     """The inference servers of an installation; each call is one transaction.
 
@@ -62,6 +70,10 @@ class FleetStore:
         """
         return [server for server in await self.all() if server.desired == Desired.RUNNING]
 
+    async def served(self) -> list[InferenceServer]:
+        """Return the servers that answer calls or, being asleep, will: all but the stopped."""
+        return [server for server in await self.all() if server.desired != Desired.STOPPED]
+
     async def page(self, request: PageRequest) -> Page[InferenceServer]:
         """Return a page of the servers, newest first."""
         async with self._db.read() as session:
@@ -73,14 +85,27 @@ class FleetStore:
             return await _find(session, server_id)
 
     async def want(
-        self, model: str, version: int, *, flow_id: str | None = None
+        self,
+        model: str,
+        version: int,
+        *,
+        flow_id: str | None = None,
+        **settings: Unpack[ServerSettings],
     ) -> InferenceServer:
-        """Let the server for a model version run: made if need be, started if it was stopped."""
+        """Let the server for a model version run: made if need be, started if it does not."""
         try:
             async with self._db.write() as session:
-                return await _want(session, model, version, flow_id)
+                return await _want(session, model, version, flow_id, settings)
         except IntegrityError:  # another process has made the row in between
-            return await self.want(model, version, flow_id=flow_id)
+            return await self.want(model, version, flow_id=flow_id, **settings)
+
+    async def change(self, server_id: str, **settings: Unpack[ServerSettings]) -> InferenceServer:
+        """Change the settings of a server."""
+        async with self._db.write() as session:
+            server = await _find(session, server_id, lock=True)
+            if _assign(server, settings):
+                await record_change(session, Kind.INFERENCE_SERVER, server.id)
+        return server
 
     async def start(self, server_id: str) -> InferenceServer:
         """Let a server run; one that failed is tried again."""
@@ -89,6 +114,34 @@ class FleetStore:
     async def stop(self, server_id: str) -> InferenceServer:
         """Let a server finish its calls and go."""
         return await self._desire(server_id, Desired.STOPPED)
+
+    async def wake(self, model: str, version: int) -> bool:
+        """Let a server run that is asleep; return False where it is not, or not any more."""
+        async with self._db.write() as session:
+            server = await _with_model(session, model, version)
+            if server is None or server.desired != Desired.ASLEEP:
+                return False
+            server.desired = Desired.RUNNING
+            server.generation += 1
+            await record_change(session, Kind.INFERENCE_SERVER, server.id)
+        return True
+
+    async def fall_asleep(self, server_id: str, generation: int) -> bool:
+        """Write down that a server's process has ended because nobody called it.
+
+        From now on the first call wakes it, unless somebody has stopped it or started it anew
+        since the wish of `generation`. Return False where its row is gone.
+        """
+        async with self._db.write() as session:
+            server = await session.get(InferenceServer, server_id, with_for_update=True)
+            if server is None:
+                return False
+            changed = _note(server, {"state": State.STOPPED, "reason": None})
+            if server.desired == Desired.RUNNING and server.generation == generation:
+                changed |= _assign(server, {"desired": Desired.ASLEEP})
+            if changed:
+                await record_change(session, Kind.INFERENCE_SERVER, server.id)
+        return True
 
     async def delete(self, server_id: str) -> None:
         """Forget a server; whoever runs its process stops it."""
@@ -110,13 +163,7 @@ class FleetStore:
             server = await session.get(InferenceServer, server_id, with_for_update=True)
             if server is None:
                 return False
-            values = {**_consequences(server, seen), **seen}
-            changed = {
-                name: value for name, value in values.items() if getattr(server, name) != value
-            }
-            for name, value in changed.items():
-                setattr(server, name, value)
-            if changed.keys() - _QUIET:
+            if _note(server, seen) - _QUIET:
                 await record_change(session, Kind.INFERENCE_SERVER, server.id)
         return True
 
@@ -148,18 +195,24 @@ async def _find(session: AsyncSession, server_id: str, *, lock: bool = False) ->
 
 
 async def _want(
-    session: AsyncSession, model: str, version: int, flow_id: str | None
+    session: AsyncSession,
+    model: str,
+    version: int,
+    flow_id: str | None,
+    settings: ServerSettings,
 ) -> InferenceServer:
     server = await _with_model(session, model, version)
     if server is None:
-        server = InferenceServer(model=model, version=version, flow_id=flow_id)
+        server = InferenceServer(model=model, version=version, flow_id=flow_id, **settings)
         session.add(server)
         await session.flush()
-    elif server.desired == Desired.RUNNING and server.state != State.FAILED:
-        return server
     else:
-        server.desired = Desired.RUNNING
-        server.generation += 1
+        changed = _assign(server, settings)
+        if server.desired != Desired.RUNNING or server.state == State.FAILED:
+            server.desired = Desired.RUNNING
+            server.generation += 1
+        elif not changed:
+            return server
     await record_change(session, Kind.INFERENCE_SERVER, server.id)
     return server
 
@@ -169,6 +222,19 @@ async def _with_model(session: AsyncSession, model: str, version: int) -> Infere
         InferenceServer.model == model, InferenceServer.version == version
     )
     return (await session.execute(statement.with_for_update())).scalar_one_or_none()
+
+
+def _note(server: InferenceServer, seen: Observed) -> set[str]:
+    """Write what was seen of a server into its row; return the columns that have changed."""
+    return _assign(server, {**_consequences(server, seen), **seen})
+
+
+def _assign(server: InferenceServer, values: Mapping[str, object]) -> set[str]:
+    """Write values into a row; return the columns that have changed."""
+    changed = {name for name, value in values.items() if getattr(server, name) != value}
+    for name in changed:
+        setattr(server, name, values[name])
+    return changed
 
 
 def _consequences(server: InferenceServer, seen: Observed) -> dict[str, object]:

@@ -62,6 +62,8 @@ def _status(row: InferenceServer) -> ServerStatus:
         model=row.model,
         version=row.version,
         wanted=row.desired == Desired.RUNNING,
+        asleep=row.desired == Desired.ASLEEP,
+        generation=row.generation,
         state=row.state,
         phase=row.phase,
         address=row.address,

@@ -13,7 +13,7 @@ async def users_of(session: AsyncSession, model: str, version: int) -> list[str]
     servers = select(InferenceServer.id).where(
         InferenceServer.model == model,
         InferenceServer.version == version,
-        InferenceServer.desired == "running",
+        InferenceServer.desired != "stopped",
     )
     found = [f"inference server {row}" for row in (await session.execute(servers)).scalars()]
     live = and_(

@@ -95,10 +95,11 @@ class DataPlane:
             version_text: of the model, or empty for all that are ready.
 
         Raises:
-            GatewayError: as `metadata`; NOT_IMPLEMENTED where an inference server counts nothing.
+            GatewayError: as `Servers.present`, and what the inference server says: NOT_IMPLEMENTED
+                where it counts nothing.
         """
         counting = [
-            (model, number, self._servers.predictor(model, number))
+            (model, number, self._servers.present(model, number))
             for model, number in self._counting(name, version_text)
         ]
         answers = await asyncio.gather(

@@ -30,6 +30,8 @@ def repository_index(servers: Servers, *, only_ready: bool) -> pb.RepositoryInde
 
 def _absence(status: ServerStatus) -> tuple[str, str]:
     """Return the state of a model version that answers no calls here, and the reason."""
+    if status.asleep:
+        return _STATES["stopped"], "asleep: a call starts its server"
     if status.state == "ready":
         if not status.wanted:  # the supervisor has not seen yet that it is to stop
             return _STATES["draining"], "draining"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.engine import Connection
@@ -32,6 +34,8 @@ _BUSY_SECONDS = 10
 """How long a SQLite connection waits for another process's write."""
 _CONNECT_SECONDS = 10
 _BEGIN = "sqlite_begin"
+_INCREMENTAL = 2
+"""SQLite's number for `auto_vacuum=INCREMENTAL`."""
 
 
 def parse_url(text: str) -> URL:
@@ -96,9 +100,13 @@ class Database:
         self._reads = async_sessionmaker(self._engine, expire_on_commit=False)
         self._writes = async_sessionmaker(writing(self._engine), expire_on_commit=False)
         file = sqlite_file(self.url)
+        self._file = file
         self._log = None if file is None else Path(f"{file}-wal")
+        # SQLite lets one write at a time, and whoever finds it busy sleeps: milliseconds, which
+        # those of one process need not, for they can wait in line.
+        self._turn: asyncio.Lock | nullcontext[None] = asyncio.Lock() if file else nullcontext()
         self.written = asyncio.Event()
-        """Set after each commit of this process; whoever waits for it clears it."""
+        """Set after each commit of this process that the feed may tell of; its reader clears it."""
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -107,11 +115,39 @@ class Database:
             yield session
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncSession]:
-        """Open a session in one transaction: committed at the end, rolled back on an exception."""
-        async with self._writes() as session, session.begin():
+    async def write(self, *, feeds: bool = True) -> AsyncIterator[AsyncSession]:
+        """Open a session in one transaction: committed at the end, rolled back on an exception.
+
+        Never inside of another one: they would wait for each other. With `feeds` off, nothing in
+        it is for the feed of changes, which is left alone.
+        """
+        async with self._turn, self._writes() as session, session.begin():
             yield session
-        self.written.set()
+        if feeds:
+            self.written.set()
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.url.get_backend_name()
+
+    # Any: whatever the driver knows
+    def driver_options(self) -> dict[str, Any]:
+        """Return what the driver's own `connect` takes, for a connection outside of the pool."""
+        _, options = self._engine.dialect.create_connect_args(self.url)
+        ours = {"prepared_statement_cache_size", "prepared_statement_name_func"}
+        kept = {name: value for name, value in options.items() if name not in ours}
+        return {**kept, "timeout": _CONNECT_SECONDS}
+
+    async def give_back_space(self, pages: int = 1000) -> int:
+        """Shorten SQLite's file by up to `pages` that are empty; return how many are so still.
+
+        PostgreSQL's autovacuum does its own. A file made before there was `auto_vacuum` keeps its
+        size, and fills the empty pages again.
+        """
+        if self._file is None:
+            return 0
+        return await asyncio.to_thread(_shorten, self._file, pages)
 
     def footprint(self) -> Footprint | None:
         """Return what changes with nearly every write of any process; None where nothing tells."""
@@ -139,3 +175,16 @@ def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None
 
 def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+
+def _shorten(file: Path, pages: int) -> int:
+    with closing(sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
+        (vacuum,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+        if vacuum != _INCREMENTAL:
+            return 0
+        # A script, for it is run to its end: a plain statement would free one page, and stop.
+        connection.executescript(f"PRAGMA incremental_vacuum({int(pages)})")
+        # The file itself is cut at the next checkpoint; this one waits for nobody.
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        (empty,) = connection.execute("PRAGMA freelist_count").fetchone()
+        return int(empty)

@@ -71,6 +71,8 @@ async def _alone(file: Path | None) -> AsyncIterator[None]:
 def _check_sqlite(file: Path) -> None:
     """Switch the file to WAL, which stays; raise StorageError where its pages are damaged."""
     with closing(sqlite3.connect(file)) as connection:
+        # Counts only where the file is new and empty; it lets pruned runs give their pages back.
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL")
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     DateTime,
     Dialect,
@@ -141,13 +142,21 @@ class Deployment(Owned):
     callback_url: Mapped[str | None] = mapped_column(Text)
     webhook_events: Mapped[list[str]] = mapped_column(JSON)
     response_format: Mapped[str] = mapped_column(Word)
+    queue_timeout_seconds: Mapped[int | None] = mapped_column(Integer)
+    cold_start_wait_seconds: Mapped[int] = mapped_column(Integer)
+    on_timeout: Mapped[str] = mapped_column(Word)
+    include_node_outputs: Mapped[bool] = mapped_column(Boolean)
+    retry_safe: Mapped[bool] = mapped_column(Boolean)
+    require_idempotency_key: Mapped[bool] = mapped_column(Boolean)
+    record_runs: Mapped[str] = mapped_column(Word)
+    record_sample: Mapped[float] = mapped_column(Float)
     live_version: Mapped[int] = mapped_column(Integer)
     status: Mapped[str] = mapped_column(Word, default="active")
     updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)
 
 
 class DeploymentVersion(Table):
-    """An immutable snapshot of a flow, with the models that it runs."""
+    """A snapshot of a flow, with the models that it runs. Only its name and description change."""
 
     __tablename__ = "deployment_versions"
 
@@ -158,6 +167,16 @@ class DeploymentVersion(Table):
     definition: Mapped[Json] = mapped_column(JSON)
     models: Mapped[dict[str, Json]] = mapped_column(JSON)
     """Node id → the pinned model version with its signature, as `models/pins.py` writes it."""
+    input_schema: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
+    """The JSON Schema of `input_data`; NULL where the flow has none."""
+    drafted_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """The flow's `updated_at` when this was taken: while that stands, the draft is the same."""
+    name: Mapped[str | None] = mapped_column(Name)
+    description: Mapped[str | None] = mapped_column(Text)
+    created_by: Mapped[str | None] = mapped_column(Id)
+    """The profile."""
+    created_by_key: Mapped[str | None] = mapped_column(Id)
+    """The API key, which may be deleted since; NULL for the command line."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
@@ -177,6 +196,8 @@ class InferenceServer(Listed):
     desired: Mapped[str] = mapped_column(Word, default="running")
     generation: Mapped[int] = mapped_column(Integer, default=1)
     """Rises with each start that somebody asks for: a failed server is tried again when it does."""
+    idle_timeout_seconds: Mapped[int | None] = mapped_column(Integer)
+    """Without a call for so long it sleeps, until the next call; NULL means never."""
     state: Mapped[str] = mapped_column(Word, default="stopped")
     phase: Mapped[str | None] = mapped_column(Word)
     pid: Mapped[int | None] = mapped_column(Integer)

@@ -16,9 +16,13 @@ _TWICE_BYTES = 64 * 1024
 """`output_data` above it is not carried twice."""
 _START = b'{"status":"completed","output_data":'
 _END = b',"fast_mode":true,"duration_seconds":%b,"flow_run_id":"%b"'
-_FAST_MESSAGE = b'"message":"Prediction completed."'
-_ENVELOPE = b'{"status":"success",' + _FAST_MESSAGE + b',"data":' + _START
-_TWICE = _START + b"%b%b," + _FAST_MESSAGE + b',"data":' + _START + b"%b%b}}"
+_MESSAGE = b'"message":"Prediction completed."'
+_FLAT_MESSAGE = (
+    b'"message":"Prediction completed. With response_format=envelope this answer has '
+    b'the status success, and all of this in data."'
+)
+_ENVELOPE = b'{"status":"success",' + _MESSAGE + b',"data":' + _START
+_TWICE = _START + b"%b%b," + _FLAT_MESSAGE + b',"data":' + _START + b"%b%b}}"
 
 _SERVER_TIMING = (
     b"auth;dur=%.3f, parse;dur=%.3f, queue;dur=%.3f, "
@@ -34,7 +38,7 @@ def fast_body(
     if response_format is ResponseFormat.ENVELOPE:
         return b"".join((_ENVELOPE, output_data, end, b"}}"))
     if len(output_data) > _TWICE_BYTES:
-        return b"".join((_START, output_data, end, b",", _FAST_MESSAGE, b"}"))
+        return b"".join((_START, output_data, end, b",", _FLAT_MESSAGE, b"}"))
     return _TWICE % (output_data, end, output_data, end)
 
 

@@ -10,18 +10,20 @@ from gateway.auth.headers import presented_key
 from gateway.auth.identity import check_covers
 from gateway.deployments.directory import Directory
 from gateway.deployments.live import LiveDeployment
-from gateway.ids import new_id
+from gateway.ids import new_run_id
 from gateway.metrics import GatewayMetrics
+from gateway.trigger.address import PREFIX, Address
 from gateway.trigger.answers import server_timing
+from gateway.trigger.batch_calls import BatchCalls
+from gateway.trigger.call import Pending, Result, Trigger
 from gateway.trigger.deadline import timeout_seconds
-from gateway.trigger.dispatch import Dispatcher, Pending, Result, Trigger
+from gateway.trigger.dispatch import Dispatcher
 from gateway.web.exchange import Exchange, head_of
 from gateway.web.faults import as_gateway_error
-from gateway.web.problems import HTTP_STATUS, problem
+from gateway.web.problems import HTTP_STATUS, Headers, problem
 from gateway.web.requests import request_id_of
 from protos.errors import ErrorCode
 
-_PREFIX = "/node/deployment-trigger/"
 _OK_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
     b"x-request-id: %b\r\nserver-timing: %b\r\n"
@@ -29,9 +31,12 @@ _OK_HEAD = (
 
 
 class TriggerEdge:
-    """Answers `POST /node/deployment-trigger/{deployment_id}/`, with or without the last slash."""
+    """Answers `POST /node/deployment-trigger/{deployment_id}/`, with or without the last slash.
 
-    prefix = _PREFIX.encode()
+    With `batch/` after it, a batch.
+    """
+
+    prefix = PREFIX.encode()
 
     def __init__(
         self,
@@ -45,6 +50,7 @@ class TriggerEdge:
         self.authenticator = authenticator
         self.directory = directory
         self.dispatcher = dispatcher
+        self.batches = BatchCalls(dispatcher)
         self.metrics = metrics
         self.max_body_bytes = max_body_bytes
         self.strangers = metrics.meters("", "")
@@ -61,6 +67,7 @@ class _Call:
     """One call: it may begin when its sender is known to be allowed and its body is complete."""
 
     __slots__ = (
+        "_address",
         "_authenticated",
         "_authorising",
         "_began",
@@ -68,6 +75,7 @@ class _Call:
         "_deployment",
         "_edge",
         "_exchange",
+        "_key_id",
         "_pending",
         "_request_id",
         "_run_id",
@@ -77,9 +85,11 @@ class _Call:
         self._began = perf_counter()
         self._edge = edge
         self._exchange = exchange
-        self._run_id = new_id()
+        self._run_id = new_run_id()
         self._request_id = request_id_of(exchange.headers, self._run_id)
         self._deployment: LiveDeployment | None = None
+        self._key_id = ""
+        self._address: Address | None = None
         self._authenticated = self._began
         self._authorising: asyncio.Task[None] | None = None
         self._body: bytes | None = None
@@ -90,8 +100,9 @@ class _Call:
         edge, exchange = self._edge, self._exchange
         key = presented_key(exchange.headers)
         identity = edge.authenticator.identify(key) if key else None
-        deployment_id = exchange.path[len(_PREFIX) :].rstrip("/")
-        found = edge.directory.get(deployment_id)
+        found = None
+        if b"?" not in exchange.url:
+            found = edge.directory.get(exchange.path[len(PREFIX) :].rstrip("/"))
         if (
             identity is not None
             and found is not None
@@ -99,9 +110,10 @@ class _Call:
             and identity.may_trigger(found.id)
         ):
             self._deployment = found
+            self._key_id = identity.key_id
             self._authenticated = perf_counter()
             return
-        self._authorising = asyncio.create_task(self._ask(key, deployment_id))
+        self._authorising = asyncio.create_task(self._ask(key))
         edge.tasks.add(self._authorising)
         self._authorising.add_done_callback(edge.tasks.discard)
 
@@ -119,11 +131,8 @@ class _Call:
         refusal = as_gateway_error(error, self._request_id)
         status, headers, body = problem(refusal, self._request_id)
         elapsed = perf_counter() - self._began
-        headers += (
-            (b"x-request-id", self._request_id),
-            (b"server-timing", b"total;dur=%.3f" % (elapsed * 1e3)),
-        )
-        self._exchange.respond(head_of(status, headers, body), body)
+        head = head_of(status, self._with_own(headers, elapsed), body)
+        self._exchange.respond(head, body)
         self._count(status)
 
     def disconnected(self) -> None:
@@ -135,11 +144,15 @@ class _Call:
             pending.abandon()
         self._count(HTTP_STATUS[ErrorCode.CANCELLED])
 
-    async def _ask(self, key: str | None, deployment_id: str) -> None:
+    async def _ask(self, key: str | None) -> None:
         edge = self._edge
         try:
             identity = await edge.authenticator.authenticate(key)
-            found = await edge.directory.find(deployment_id, identity.profile_id)
+            query = self._exchange.url.partition(b"?")[2]
+            address = self._address = Address.of(self._exchange.path, query)
+            found = await edge.directory.find(
+                address.deployment_id, identity.profile_id, address.version
+            )
             check_covers(identity, found.id)
         except Exception as error:
             self._authorising = None
@@ -148,22 +161,27 @@ class _Call:
         self._authorising = None
         self._authenticated = perf_counter()
         self._deployment = found
+        self._key_id = identity.key_id
         if self._body is not None:
             self._start(found, self._body)
 
     def _start(self, deployment: LiveDeployment, body: bytes) -> None:
-        headers = self._exchange.headers
+        headers, address = self._exchange.headers, self._address
+        asked_format = address.response_format if address else None
+        calls = self._edge.batches if address and address.batch else self._edge.dispatcher
         try:
             trigger = Trigger(
                 deployment=deployment,
+                key_id=self._key_id,
                 run_id=self._run_id,
                 headers=headers,
                 body=body,
+                response_format=asked_format or deployment.response_format,
                 timeout=timeout_seconds(headers, deployment.timeout_seconds),
                 began=self._began,
                 authenticated=self._authenticated,
             )
-            self._pending = self._edge.dispatcher.start(trigger, self._done)
+            self._pending = calls.start(trigger, self._done)
         except Exception as error:
             self.refuse(error)
 
@@ -172,16 +190,21 @@ class _Call:
         if not isinstance(result, Result):
             self.refuse(result)
             return
-        body = result.body
-        timing = server_timing(result.timings, perf_counter() - self._began)
-        self._exchange.respond(_OK_HEAD % (len(body), self._request_id, timing), body)
-        self._count(200)
+        body, timings = result.body, result.timings
+        elapsed = perf_counter() - self._began
+        if timings is not None and result.headers is None:
+            timing = server_timing(timings, elapsed)
+            head = _OK_HEAD % (len(body), self._request_id, timing)
+        else:
+            head = head_of(result.status, self._with_own(result.headers or [], elapsed), body)
+        self._exchange.respond(head, body)
+        self._count(result.status)
+
+    def _with_own(self, headers: Headers, elapsed: float) -> Headers:
+        timing = b"total;dur=%.3f" % (elapsed * 1e3)
+        return [*headers, (b"x-request-id", self._request_id), (b"server-timing", timing)]
 
     def _count(self, status: int) -> None:
         metrics, found = self._edge.metrics, self._deployment
-        meters = (
-            self._edge.strangers
-            if found is None
-            else metrics.meters(found.id, found.execution_mode)
-        )
+        meters = self._edge.strangers if found is None else metrics.meters(found.id, found.mode)
         meters.answered(status, perf_counter() - self._began)

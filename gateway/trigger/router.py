@@ -1,13 +1,15 @@
-"""The trigger route as the OpenAPI document shows it; `edge.py` answers it."""
+"""The trigger routes as the OpenAPI document shows them; `edge.py` answers them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Header, Query
+from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.deployments.modes import ResponseFormat
 from gateway.errors import GatewayError
+from gateway.trigger.body import MOST_ITEMS
 from protos.errors import ErrorCode
 
 
@@ -18,34 +20,108 @@ class TriggerIn(BaseModel):
     input_data: dict[str, Any] = Field(default_factory=dict)
 
 
-class FastOut(BaseModel):
-    """The answer of mode `fast`."""
+class BatchIn(BaseModel):
+    """What a flow is called with, many times."""
+
+    # Any: as above
+    input_data: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_ITEMS)
+
+
+class FinishedOut(BaseModel):
+    """The answer of mode `sync`, and of mode `fast`."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     status: str = "completed"
-    output_data: dict[str, Any]
-    fast_mode: bool = True
+    # Any: the flow's own
+    output_data: dict[str, Any] | None
+    node_outputs: dict[str, Any] | None = None
+    """Of mode `sync`: what each node gave, by its id."""
+    fast_mode: bool | None = None
+    """Of mode `fast`: true."""
     duration_seconds: float
     flow_run_id: str
     message: str
     data: dict[str, Any] | None = None
-    """The same fields once more, where the answer is at most 64 KiB."""
+    """The same fields once more; of a fast answer, where it is at most 64 KiB."""
+
+
+class AcceptedOut(BaseModel):
+    """The answer of mode `async`."""
+
+    flow_run_id: str
+    status: str = "queued"
+    message: str
+    data: dict[str, Any] | None = None
+
+
+class BatchOut(BaseModel):
+    """The answer to a batch: a result for each item, in their order."""
+
+    status: str
+    results: list[dict[str, Any]]
+    failed: int
 
 
 def build_router() -> APIRouter:
-    """Return the documented route; it also makes other methods answer 405."""
+    """Return the documented routes; they also make other methods answer 405."""
     router = APIRouter(tags=["Trigger"])
+    # Any: as FastAPI has it
+    accepted: dict[int | str, dict[str, Any]] = {
+        202: {"model": AcceptedOut, "description": "The run goes on: ask for it later"}
+    }
 
-    @router.post("/node/deployment-trigger/{deployment_id}/", openapi_extra=_KEYS)
+    @router.post(
+        "/node/deployment-trigger/{deployment_id}/", openapi_extra=_KEYS, responses=accepted
+    )
     async def trigger(
+        *,
         deployment_id: str,  # noqa: ARG001 - documented here
         body: TriggerIn | None = None,  # noqa: ARG001 - likewise
-    ) -> FastOut:
-        """Call a deployment: in mode `fast`, answers with the prediction."""
-        # The edge answers this route, but for what came in before there was an edge.
-        message = "starting: the gateway was loading when the request came"
-        raise GatewayError(ErrorCode.GATEWAY_STARTING, message, retry_after=1)
+        version: Version = None,  # noqa: ARG001 - likewise
+        response_format: Format = None,  # noqa: ARG001 - likewise
+        prefer: Prefer = None,  # noqa: ARG001 - likewise
+        idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
+    ) -> FinishedOut:
+        """Call a deployment: sync and fast answer with the result, async with the run's id."""
+        raise _no_edge_yet()
+
+    @router.post(
+        "/node/deployment-trigger/{deployment_id}/batch/",
+        openapi_extra=_KEYS,
+        responses={202: {"model": BatchOut, "description": "Runs were queued"}},
+    )
+    async def trigger_batch(
+        *,
+        deployment_id: str,  # noqa: ARG001 - documented here
+        body: BatchIn,  # noqa: ARG001 - likewise
+        version: Version = None,  # noqa: ARG001 - likewise
+        response_format: Format = None,  # noqa: ARG001 - likewise
+        prefer: Prefer = None,  # noqa: ARG001 - likewise
+        idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
+    ) -> BatchOut:
+        """Call a deployment with many inputs: what fails, fails for itself."""
+        raise _no_edge_yet()
 
     return router
 
 
+def _no_edge_yet() -> GatewayError:
+    """Return what is answered to what came in before there was an edge."""
+    message = "starting: the gateway was loading when the request came"
+    return GatewayError(ErrorCode.GATEWAY_STARTING, message, retry_after=1)
+
+
+Version = Annotated[
+    int | None, Query(ge=1, description="A version other than the live one, such as 3.")
+]
+Format = Annotated[ResponseFormat | None, Query(description="A form other than the deployment's.")]
+Prefer = Annotated[
+    str | None,
+    Header(description="`respond-async`, or `wait=N`: an answer within N seconds (RFC 7240)."),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(description="The same key with the same body means the same run, for 24 hours."),
+]
 _KEYS: dict[str, Any] = {"security": [{"API key": []}, {"API key as bearer token": []}]}

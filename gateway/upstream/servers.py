@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -24,6 +24,10 @@ class ServerStatus:
     version: int
     wanted: bool
     state: str
+    asleep: bool = False
+    """It has no process, and the first call shall have it started."""
+    generation: int = 1
+    """Rises with each start: one that is asleep once more is to be woken once more."""
     phase: str | None = None
     address: str | None = None
     """Of its gRPC service, such as `unix:/run/iris-3.sock`."""
@@ -44,22 +48,40 @@ class ServerStatus:
 class Servers:
     """Statuses, and a Link for each server that has an address. For one event loop."""
 
-    def __init__(self, *, max_message_bytes: int, drain_seconds: float) -> None:
+    def __init__(
+        self,
+        *,
+        max_message_bytes: int,
+        drain_seconds: float,
+        on_wanted: Callable[[str, int], None] | None = None,
+    ) -> None:
+        """Know of no server yet.
+
+        `on_wanted` is called with the model version of a server that is asleep and has got a call,
+        once each time that it sleeps, on the loop, in the middle of the call: it must not block.
+        """
         self._max_message_bytes = max_message_bytes
         self._drain_seconds = drain_seconds
+        self._on_wanted = on_wanted
         self._statuses: dict[str, dict[int, ServerStatus]] = {}
         self._links: dict[tuple[str, int], Link] = {}
         self._predictors: dict[tuple[str, int], Predictor] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._called: dict[tuple[str, int], int] = {}
+        """The newest generation of which a server was called while it was asleep."""
 
     def apply(self, statuses: Iterable[ServerStatus]) -> None:
         """Take over the fleet as it is now: everything that is not listed is gone."""
+        called, self._called = self._called, {}
         self._statuses = {}
         addresses: dict[tuple[str, int], str] = {}
         for status in statuses:
+            key = (status.model, status.version)
             self._statuses.setdefault(status.model, {})[status.version] = status
             if status.wanted and status.address:
-                addresses[status.model, status.version] = status.address
+                addresses[key] = status.address
+            if status.asleep and key in called:
+                self._called[key] = called[key]
         for key in list(self._links):
             if addresses.get(key) != self._links[key].address:
                 self._drop(key)
@@ -76,6 +98,8 @@ class Servers:
     def predictor(self, model: str, version: int) -> Predictor:
         """Return the connection to the server of one model version.
 
+        One that is asleep is woken, and booting until it is there.
+
         Raises:
             GatewayError: NO_ACTIVE_INFERENCE where none is wanted; INFERENCE_SERVER_BOOTING, with
                 the phase; INFERENCE_SERVER_FAILED, with the reason; INFERENCE_SERVER_UNAVAILABLE
@@ -83,20 +107,38 @@ class Servers:
         """
         found = self._predictors.get((model, version))
         if found is None:
+            self._call(model, version)
             raise self._absence(model, version)
         return found
+
+    def present(self, model: str, version: int) -> Predictor:
+        """Do as `predictor`, for a question that is no reason to wake anybody.
+
+        Raises:
+            GatewayError: as `predictor`; NO_ACTIVE_INFERENCE where the server is asleep.
+        """
+        status = self._status(model, version)
+        if status is not None and status.asleep:
+            message = f"the inference server for {status.title} is asleep: a call starts it"
+            raise GatewayError(ErrorCode.NO_ACTIVE_INFERENCE, message)
+        return self.predictor(model, version)
 
     def choose(self, model: str) -> int:
         """Return the version that answers calls which name none: the highest that is ready.
 
-        Where none is ready it is the highest wanted one, so that the error says what it waits for.
+        Where none is ready it is the highest wanted one, so that the error says what it waits for;
+        a higher one that is asleep is woken meanwhile, to answer the calls to come.
         """
         ready = [version for name, version in self._predictors if name == model]
-        if ready:
-            return max(ready)
         known = self._statuses.get(model, {})
-        wanted = [status.version for status in known.values() if status.wanted]
-        return max(wanted or known or [0])
+        if not ready:
+            wanted = [each.version for each in known.values() if each.wanted or each.asleep]
+            return max(wanted or known or [0])
+        newest = max(ready)
+        for version in known:
+            if version > newest:
+                self._call(model, version)
+        return newest
 
     def is_ready(self, model: str, version: int | None) -> bool:
         """Whether calls for the model version (None: for any of its versions) are answered."""
@@ -143,8 +185,23 @@ class Servers:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
+    def _status(self, model: str, version: int) -> ServerStatus | None:
+        return self._statuses.get(model, {}).get(version)
+
+    def _call(self, model: str, version: int) -> None:
+        """Have a server started, if it is asleep and nobody has asked for that yet."""
+        status = self._status(model, version)
+        if status is None or not status.asleep or self._on_wanted is None:
+            return
+        key = (model, version)
+        if self._called.get(key) != status.generation:
+            self._called[key] = status.generation
+            self._on_wanted(model, version)
+
     def _absence(self, model: str, version: int) -> GatewayError:
-        status = self._statuses.get(model, {}).get(version)
+        status = self._status(model, version)
+        if status is not None and status.asleep:
+            return _booting(status)
         if status is None or not status.wanted:
             title = f"{model} version {version}" if version else f"the model '{model}'"
             message = (
@@ -164,7 +221,7 @@ class Servers:
 def _booting(status: ServerStatus) -> GatewayError:
     phase = status.phase or "spawning"
     elapsed = 0.0
-    if status.started_at is not None:
+    if status.started_at is not None and status.state == "booting":  # else it was another start
         elapsed = max(0.0, (datetime.now(UTC) - status.started_at).total_seconds())
     usual = status.boot_seconds
     expected = f", usually {usual:.1f} s" if usual else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from gateway.deployments.service import Deployed
+from gateway.deployments.deployed import Deployed
 from gateway.errors import GatewayError
 from gateway.flows.nodes import ApiInput, NodeType
 from gateway.flows.spec import parse_flow

@@ -7,17 +7,27 @@ from typing import Annotated
 import typer
 
 from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFormat
+from gateway.deployments.presets import Preset
 from gateway.deployments.schemas import (
     DeploymentIn,
     DeploymentOut,
     DeploymentPage,
+    DeploymentPatch,
     NewDeploymentOut,
+    PresetList,
 )
 from slipstream import options
+from slipstream.commands.deployment_versions import DeploymentId, add_to, show_version
+from slipstream.commands.deployment_views import deployment_facts, deployment_row
 from slipstream.session import checked, open_session
-from slipstream.terminal import facts, table
+from slipstream.terminal import Terminal, table
 
 commands = typer.Typer(no_args_is_help=True)
+
+Mode = Annotated[ExecutionMode | None, typer.Option(help="How it answers.")]
+Type = Annotated[DeploymentType | None, typer.Option("--type", help="Where the flow runs.")]
+Timeout = Annotated[int | None, typer.Option(help="Seconds that a run may take.")]
+Format = Annotated[ResponseFormat | None, typer.Option(help="Form of the answers.")]
 
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
@@ -29,32 +39,35 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 def create(
     *,
     flow: Annotated[str, typer.Option(help="Id of the flow to deploy.", metavar="ID")],
-    mode: Annotated[ExecutionMode, typer.Option(help="How it answers.")] = ExecutionMode.SYNC,
+    preset: Annotated[
+        Preset | None,
+        typer.Option(help="What it is for: gives type and mode. See `deployments presets`."),
+    ] = None,
+    mode: Mode = None,
     name: Annotated[str | None, typer.Option(help="Default: the flow's name.")] = None,
-    type_: Annotated[
-        DeploymentType, typer.Option("--type", help="Where the flow runs.")
-    ] = DeploymentType.API,
-    timeout: Annotated[int, typer.Option(help="Seconds that a call may take.")] = 3600,
-    response_format: Annotated[
-        ResponseFormat, typer.Option(help="Form of the answers.")
-    ] = ResponseFormat.FLAT,
+    type_: Type = None,
+    timeout: Timeout = None,
+    response_format: Format = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """Deploy a flow. Where no key covers it yet, one is made and printed, for the only time.
 
+    Without options: mode sync, type api, at most 3600 seconds a run, flat answers.
+
     [dim]slipstream deployments create --flow 0b9c… --mode fast[/]
+    [dim]slipstream deployments create --flow 0b9c… --preset background[/]
     """
     with open_session(state, as_json=as_json) as session:
-        new = checked(
-            DeploymentIn,
-            flow_id=flow,
+        given = _given(
             name=name,
+            preset=preset,
             execution_mode=mode,
             deployment_type=type_,
             timeout_seconds=timeout,
             response_format=response_format,
         )
+        new = checked(DeploymentIn, flow_id=flow, **given)
         deployed = session.run(
             session.services.deployments.create(session.profile_id, new.flow_id, new.settings())
         )
@@ -71,6 +84,24 @@ def create(
             )
 
 
+@commands.command("presets")
+def presets(*, as_json: options.Json = False) -> None:
+    """List what deployments are for, with the settings that suit each."""
+    listed = PresetList.listed()
+    rows = [
+        (
+            preset.name,
+            preset.situation,
+            preset.deployment_type,
+            " or ".join([preset.execution_mode, *preset.alternatives]),
+        )
+        for preset in listed.items
+    ]
+    Terminal(as_json=as_json).show(
+        listed, table(("preset", "situation", "type", "mode"), rows, empty="There are none.")
+    )
+
+
 @commands.command("list")
 def list_deployments(
     *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
@@ -81,29 +112,109 @@ def list_deployments(
         page = DeploymentPage.of(
             session.everything(lambda at: deployments.page(session.profile_id, at))
         )
-        rows = [
-            (out.id, out.name, out.execution_mode, out.version, _models(out), out.created_at)
-            for out in page.items
-        ]
-        columns = ("id", "name", "mode", "version", "models", "created")
+        columns = ("id", "name", "type", "mode", "status", "version", "models", "created")
         none = "There are no deployments: make one with `slipstream deployments create --flow ID`."
+        rows = [deployment_row(out) for out in page.items]
         session.terminal.show(page, table(columns, rows, empty=none))
 
 
 @commands.command("show")
 def show(
-    deployment_id: Annotated[str, typer.Argument(help="Id of the deployment.", metavar="ID")],
+    deployment_id: DeploymentId,
+    *,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Show this version of it, with its nodes.")
+    ] = None,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Show one deployment, or one version of it."""
+    with open_session(state, as_json=as_json) as session:
+        if version is not None:
+            show_version(session, deployment_id, version)
+            return
+        deployments = session.services.deployments
+        out = DeploymentOut.of(session.run(deployments.get(session.profile_id, deployment_id)))
+        session.terminal.show(out, deployment_facts(out))
+        if out.draft_differs:
+            session.terminal.note(f"The draft differs: slipstream deployments diff {out.id}")
+
+
+@commands.command("set")
+def set_(
+    deployment_id: DeploymentId,
+    *,
+    mode: Mode = None,
+    name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
+    type_: Type = None,
+    timeout: Timeout = None,
+    response_format: Format = None,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Change settings at once; the version stays.
+
+    [dim]slipstream deployments set 0b9c… --mode async --timeout 600[/]
+    """
+    with open_session(state, as_json=as_json) as session:
+        given = _given(
+            name=name,
+            execution_mode=mode,
+            deployment_type=type_,
+            timeout_seconds=timeout,
+            response_format=response_format,
+        )
+        change = checked(DeploymentPatch, **given).change()
+        work = session.services.deployments.change(session.profile_id, deployment_id, **change)
+        out = DeploymentOut.of(session.run(work))
+        session.terminal.show(out, deployment_facts(out))
+
+
+@commands.command("pause")
+def pause(
+    deployment_id: DeploymentId,
     *,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Show one deployment."""
+    """Turn calls away until it is resumed; URL and keys stay."""
     with open_session(state, as_json=as_json) as session:
         deployments = session.services.deployments
-        out = DeploymentOut.of(session.run(deployments.get(session.profile_id, deployment_id)))
-        values = {**out.model_dump(), "models": _models(out)}
-        session.terminal.show(out, facts(**values))
+        out = DeploymentOut.of(session.run(deployments.pause(session.profile_id, deployment_id)))
+        session.terminal.show(out, f"Deployment '{out.name}' is paused: its URL answers 409.")
 
 
-def _models(out: DeploymentOut) -> list[str]:
-    return [f"{pinned.model} {pinned.version}" for pinned in out.models]
+@commands.command("resume")
+def resume(
+    deployment_id: DeploymentId,
+    *,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Take calls again."""
+    with open_session(state, as_json=as_json) as session:
+        deployments = session.services.deployments
+        out = DeploymentOut.of(session.run(deployments.resume(session.profile_id, deployment_id)))
+        session.terminal.show(out, f"Deployment '{out.name}' is active.")
+
+
+@commands.command("delete")
+def delete(
+    deployment_id: DeploymentId,
+    *,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Delete a deployment for good; its URL answers 410 from then on."""
+    with open_session(state, as_json=as_json) as session:
+        session.run(session.services.deployments.delete(session.profile_id, deployment_id))
+        document = {"id": deployment_id, "deleted": True}
+        session.terminal.show(document, f"Deployment {deployment_id} is deleted.")
+
+
+add_to(commands)
+
+
+def _given(**options_: object) -> dict[str, object]:
+    """Return the options that stand on the command line."""
+    return {name: value for name, value in options_.items() if value is not None}

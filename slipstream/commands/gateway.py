@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from slipstream.settings import Options, add_options, gateway_environment
+from slipstream.settings import Options, add_options, process_environment
 
 _DESCRIPTION = """\
 Run a gateway alone.
@@ -32,4 +32,4 @@ def main(arguments: Sequence[str]) -> None:
         host=given.host, port=given.port, grpc_port=given.grpc_port, state=given.state.absolute()
     )
     command = [sys.executable, "-m", "gateway"]
-    os.execve(sys.executable, command, gateway_environment(options))  # noqa: S606 - no shell
+    os.execve(sys.executable, command, process_environment(options))  # noqa: S606 - no shell

@@ -9,6 +9,7 @@ import orjson
 from rich.console import RenderableType
 
 from gateway.fleet.schemas import ServerOut
+from gateway.fleet.states import Desired
 from gateway.models.schemas import ModelOut
 from gateway.storage.tables import InferenceServer
 from model_store.manifest import Manifest
@@ -30,13 +31,24 @@ def server_title(server: InferenceServer) -> str:
     return f"The inference server of '{server.model}' version {server.version}"
 
 
+def wish(server: InferenceServer) -> str:
+    """Return what becomes of an inference server that shall run."""
+    seconds = server.idle_timeout_seconds
+    sleeps = "" if seconds is None else f", and to sleep after {seconds} s without a call"
+    return f"{server_title(server)} is to run{sleeps}."
+
+
 def model_row(model: ModelOut, servers: Iterable[InferenceServer]) -> tuple[object, ...]:
     """Return the cells of a model: name, versions, labels, inference servers."""
     labels = [f"{label} = {version}" for label, version in sorted(model.labels.items())]
     states = [
-        f"{server.version} {server.state}" for server in servers if server.model == model.name
+        f"{server.version} {_state(server)}" for server in servers if server.model == model.name
     ]
     return (model.name, model.versions, labels, states)
+
+
+def _state(server: InferenceServer) -> str:
+    return server.desired if server.desired == Desired.ASLEEP else server.state
 
 
 def manifest_facts(manifest: Manifest) -> RenderableType:

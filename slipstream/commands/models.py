@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.errors import GatewayError
+from gateway.fleet.schemas import ServerSettingsIn
 from gateway.models.schemas import ModelOut, ModelPage
 from protos.errors import ErrorCode
 from slipstream import options
@@ -18,8 +19,9 @@ from slipstream.commands.model_views import (
     model_row,
     server_document,
     server_title,
+    wish,
 )
-from slipstream.session import open_session
+from slipstream.session import checked, open_session
 from slipstream.terminal import table
 
 commands = typer.Typer(no_args_is_help=True)
@@ -62,7 +64,7 @@ def add(
         if serve:
             fleet = session.services.fleet
             server = session.run(fleet.serve_model(name, str(manifest.version)))
-            views.append(f"{server_title(server)} is to run.")
+            views.append(wish(server))
         session.terminal.show(manifest_document(manifest), *views)
 
 
@@ -164,13 +166,28 @@ def serve(
     name: Name,
     *,
     version: Which = "latest",
+    idle_timeout: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Without a call for so long it sleeps, until a call wakes it; 0: never.",
+        ),
+    ] = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Let an inference server run for a version; one that has failed is tried again."""
+    """Let an inference server run for a version; one that has failed is tried again.
+
+    One that runs already takes another idle time-out over when it starts next.
+
+    [dim]slipstream models serve resnet --idle-timeout 300[/]
+    """
     with open_session(state, as_json=as_json) as session:
-        server = session.run(session.services.fleet.serve_model(name, version))
-        session.terminal.show(server_document(server), f"{server_title(server)} is to run.")
+        given = {} if idle_timeout is None else {"idle_timeout_seconds": idle_timeout or None}
+        settings = checked(ServerSettingsIn, **given).settings()
+        server = session.run(session.services.fleet.serve_model(name, version, **settings))
+        session.terminal.show(server_document(server), wish(server))
 
 
 @commands.command("unserve")
@@ -188,7 +205,7 @@ def unserve(
         number = version and session.services.store.resolve(name, version)
         stopped = [
             session.run(session.services.fleet.store.stop(server.id))
-            for server in session.run(session.services.fleet.store.wanted())
+            for server in session.run(session.services.fleet.store.served())
             if server.model == name and number in (None, server.version)
         ]
         if not stopped:

@@ -11,7 +11,7 @@ from slipstream.settings import Options, add_options, add_up_options
 from slipstream.supervisor.launch import launch
 
 _DESCRIPTION = """\
-Run everything on this machine: gateway and inference servers.
+Run everything on this machine: gateway, worker and inference servers.
 
 REST listens at once and answers 503 until everything is ready. On the first start
 there is an administrator, a demo model with flow, deployment and API key, and a curl
@@ -37,6 +37,8 @@ def main(arguments: Sequence[str]) -> None:
         state=given.state.absolute(),
         workers=given.workers,
         models_per_process=given.models_per_process,
+        worker_concurrency=given.worker_concurrency,
+        worker_idle_seconds=given.worker_idle_seconds,
     )
     with reported(as_json=given.json):
         launched = launch(options)

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from gateway.settings import Settings
 from inference_server.runtime import locale, threads
+from slipstream.doctor.broker import check_broker
 from slipstream.doctor.finding import Finding, good, warning, wrong
 from slipstream.readiness import ask_readiness
 from slipstream.settings import reachable
@@ -23,6 +24,7 @@ _LIBRARIES = (
     "fastapi",
     "uvicorn",
     "sqlalchemy",
+    "celery",
     "pydantic",
 )
 
@@ -32,7 +34,7 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
     yield _versions()
     yield good("threads", f"{threads.plan()}; inference servers share them")
     yield _locale()
-    yield good("broker", "none is needed: this version calls models without a queue")
+    yield from check_broker(settings)
     yield from _ports(settings)
     if settings.anonymous_v2:
         yield warning(

@@ -48,7 +48,7 @@ class Fleet:
         self._sockets = sockets
         self._spawner = spawner
         self._announcer = announcer
-        self._keeper = Keeper(self._spawn, self)
+        self._keeper = Keeper(self._spawn, self, on_rest=self.rested)
         self._reports = Reports(store)
         self._servers: dict[str, InferenceServer] = {}
         self._wanted: set[str] = set()
@@ -125,9 +125,7 @@ class Fleet:
 
     def exited(self, key: str, *, asked: bool, how: str, retry_in: float) -> None:
         """A process has ended."""
-        self._weights.pop(key, None)
-        if socket := self._socket_of.pop(key, None):
-            socket.unlink(missing_ok=True)  # who is killed cannot
+        self._clear_up(key)
         if asked:
             self._tell(key, "stopped", "dim")
             self._restarts.pop(key, None)
@@ -146,6 +144,13 @@ class Fleet:
                 restarts=self._restarts[key],
                 reason=f"the process {how}",
             )
+
+    def rested(self, key: str) -> None:
+        """A process has ended because nobody called it: its server sleeps until somebody does."""
+        self._clear_up(key)
+        self._tell(key, "asleep until it is called", "dim")
+        self._restarts.pop(key, None)
+        self._reports.fell_asleep(key, self._servers[key].generation)
 
     def forgotten(self, key: str) -> None:
         """Nothing runs and nothing should: also said of what had crashed and waited."""
@@ -166,6 +171,8 @@ class Fleet:
         )
         served = ["--store", str(self._settings.models), "--model", server.model]
         served += ["--version", str(server.version), "--socket", str(socket)]
+        if server.idle_timeout_seconds is not None:
+            served += ["--idle-timeout", str(server.idle_timeout_seconds)]
         return await self._spawner.spawn([*served, *options])
 
     async def _follow_wishes(self) -> None:
@@ -201,6 +208,11 @@ class Fleet:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_WEIGH_SECONDS):
                     await self._weigh_now.wait()
+
+    def _clear_up(self, key: str) -> None:
+        self._weights.pop(key, None)
+        if socket := self._socket_of.pop(key, None):
+            socket.unlink(missing_ok=True)  # who is killed cannot
 
     def _settle(self, key: str) -> None:
         self._settled.add(key)

@@ -21,7 +21,7 @@ _NAME = "shared process"
 
 
 class House:
-    """One process, and the servers in it; see `inference_server.shared`."""
+    """One process, and the servers in it; see `inference_server.shared_process`."""
 
     def __init__(self, lifeline: Lifeline, *, log_level: str) -> None:
         """Start it.
@@ -31,7 +31,13 @@ class House:
         """
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
-        command = [sys.executable, "-m", "inference_server.shared", "--log-level", log_level]
+        command = [
+            sys.executable,
+            "-m",
+            "inference_server.shared_process",
+            "--log-level",
+            log_level,
+        ]
         command += ["--control-fd", str(theirs.fileno())]
         with theirs:
             try:

@@ -13,6 +13,7 @@ from slipstream.supervisor.gateways import GatewayWatcher
 from slipstream.supervisor.launch import Launch
 from slipstream.supervisor.spawner import Spawner
 from slipstream.supervisor.welcome import Welcome
+from slipstream.supervisor.workers import Workers
 from slipstream.workspace import open_workspace, read_settings
 from telemetry import logs
 
@@ -45,13 +46,13 @@ class Installation:
         """How long calls in flight may go on."""
         return self._settings.drain_seconds
 
-    async def serve(self, gateways: GatewayWatcher) -> None:
+    async def serve(self, gateways: GatewayWatcher, workers: Workers) -> None:
         """Make what a first start makes, then look after the inference servers until cancelled.
 
         Raises:
             StorageError: the database cannot be used.
         """
-        welcome = Welcome(self._launched.options, self._announcer)
+        welcome = Welcome(self._launched.options, self._announcer, workers)
         try:
             async with open_workspace(self._settings) as workspace:
                 await workspace.services.fleet.store.forget_processes()

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
+from inference_server.exits import ExitStatus
 from slipstream.supervisor.policy import (
     Action,
     Forget,
@@ -18,6 +19,7 @@ from slipstream.supervisor.policy import (
     Start,
     Stop,
     after_exit,
+    after_rest,
     next_look,
     reconcile,
 )
@@ -57,9 +59,19 @@ class Keeper:
         watcher: Watcher,
         *,
         running: Mapping[str, Child] | None = None,
+        on_rest: Callable[[str], None] | None = None,
     ) -> None:
+        """Start children with `spawn`, and tell `watcher` of them.
+
+        Args:
+            spawn: starts one for a key.
+            watcher: hears of them.
+            running: those that run already, for the first generation.
+            on_rest: called instead of `exited` for one that ends with ExitStatus.IDLE.
+        """
         self._spawn = spawn
         self._watcher = watcher
+        self._on_rest = on_rest
         self._wanted: dict[str, int] = {}
         self._held: dict[str, Held] = {}
         self._children: dict[str, Child] = {}
@@ -172,13 +184,22 @@ class Keeper:
         transport.close()
         status = await asyncio.to_thread(child.wait)
         del self._children[key], self._follows[key]
-        self._bury(key, describe_exit(status), ran_for=time.monotonic() - child.started_at)
+        asked = self._held[key].stopping or self._closed
+        if self._on_rest and status == ExitStatus.IDLE and not asked:
+            self._lay_down(key, self._on_rest)
+        else:
+            self._bury(key, describe_exit(status), ran_for=time.monotonic() - child.started_at)
 
     def _hear(self, key: str, line: StatusLine) -> None:
         if line["event"] == "failed":
             self._held[key] = replace(self._held[key], failed=True)
             self._changed.set()
         self._watcher.said(key, line)
+
+    def _lay_down(self, key: str, on_rest: Callable[[str], None]) -> None:
+        self._held[key] = after_rest(self._held[key], wanted=self._wanted.get(key))
+        on_rest(key)
+        self._changed.set()
 
     def _bury(self, key: str, how: str, *, ran_for: float) -> None:
         now = time.monotonic()

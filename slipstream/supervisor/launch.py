@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from slipstream.settings import Options, gateway_environment, log_level
+from slipstream.settings import Options, log_level, process_environment
 from slipstream.supervisor import ports
 from slipstream.supervisor.fork_server import ForkServer
 from slipstream.supervisor.process import Child, Lifeline
@@ -38,6 +38,14 @@ class Launch:
     async def spawn_gateway(self, _name: str) -> Child:
         """Start one more gateway on the same ports."""
         return _spawn_gateway(self.options, self.rest, self.lifeline)
+
+    async def spawn_worker(self, _name: str) -> Child:
+        """Start a worker."""
+        command = [sys.executable, "-m", "gateway.worker"]
+        command += ["--concurrency", str(self.options.worker_concurrency)]
+        if self.options.worker_idle_seconds is not None:
+            command += ["--idle-seconds", str(self.options.worker_idle_seconds)]
+        return Child.spawn(command, lifeline=self.lifeline, environment=_environment(self.options))
 
     def release(self) -> None:
         """Give everything back. Children that still run end at once."""
@@ -85,5 +93,9 @@ def _spawn_gateway(options: Options, rest: socket.socket, lifeline: Lifeline) ->
         [sys.executable, "-m", "gateway", "--listen-fd", str(rest.fileno())],
         lifeline=lifeline,
         inherit=[rest.fileno()],
-        environment={**gateway_environment(options), "SLIPSTREAM_LOG_LEVEL": log_level()},
+        environment=_environment(options),
     )
+
+
+def _environment(options: Options) -> dict[str, str]:
+    return {**process_environment(options), "SLIPSTREAM_LOG_LEVEL": log_level()}

@@ -28,6 +28,8 @@ class Held:
     """It lives, and has said that it will never be ready."""
     stopping: bool = False
     """It was told to go."""
+    resting: bool = False
+    """It has ended because nobody needed it: it is started when it is wanted anew."""
     crashes: int = 0
     """Exits in a row that nobody had asked for."""
     retry_at: float = 0.0
@@ -64,7 +66,8 @@ def reconcile(
     """Return what brings `held` nearer to `wanted` (key → generation), at most one act per key.
 
     A failed process stays, to answer with its reason, until its key is no longer wanted or is
-    wanted anew with a higher generation.
+    wanted anew with a higher generation. One that rests is not started for a wish that it has had
+    already.
     """
     actions: list[Action] = []
     for key, generation in wanted.items():
@@ -85,7 +88,11 @@ def reconcile(
 
 def next_look(wanted: Mapping[str, int], held: Mapping[str, Held]) -> float | None:
     """Return when the earliest restart is due; None where only an event can change anything."""
-    due = [have.retry_at for key, have in held.items() if key in wanted and not have.alive]
+    due = [
+        have.retry_at
+        for key, have in held.items()
+        if key in wanted and not have.alive and not have.resting
+    ]
     return min(due, default=None)
 
 
@@ -99,10 +106,22 @@ def after_exit(held: Held, *, ran_for: float, now: float) -> Held:
     )
 
 
+def after_rest(held: Held, *, wanted: int | None) -> Held:
+    """Return what is remembered of a process that has ended because nobody needed it.
+
+    It has been there for all the wishes until then, the newest of generation `wanted`.
+    """
+    generation = max(held.generation, wanted or 0)
+    return Held(generation=generation, alive=False, resting=True)
+
+
 def restart_delay(crashes: int) -> float:
     """Return the seconds to wait before the restart that follows the given crash in a row."""
     return min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(crashes - 1, 30))
 
 
 def _may_start(have: Held, generation: int, now: float) -> bool:
-    return not have.alive and (now >= have.retry_at or generation > have.generation)
+    if have.alive:
+        return False
+    due = now >= have.retry_at and not have.resting
+    return due or generation > have.generation

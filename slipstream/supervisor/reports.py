@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Unpack
 
@@ -22,17 +23,21 @@ class Reports:
 
     def __init__(self, store: FleetStore) -> None:
         self._store = store
-        self._queue: asyncio.Queue[tuple[str, Observed]] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[str, Callable[[], Awaitable[bool]]]] = asyncio.Queue()
 
     def add(self, server_id: str, **seen: Unpack[Observed]) -> None:
         """Note what was seen of a server."""
-        self._queue.put_nowait((server_id, seen))
+        self._queue.put_nowait((server_id, lambda: self._store.observe(server_id, **seen)))
+
+    def fell_asleep(self, server_id: str, generation: int) -> None:
+        """Note that a server has ended because nobody called it; see `FleetStore.fall_asleep`."""
+        self._queue.put_nowait((server_id, lambda: self._store.fall_asleep(server_id, generation)))
 
     async def run(self) -> None:
         """Write down what comes, until cancelled."""
         while True:
-            server_id, seen = await self._queue.get()
-            await self._write(server_id, seen)
+            server_id, write = await self._queue.get()
+            await self._write(server_id, write)
             self._queue.task_done()
 
     async def flush(self, seconds: float) -> None:
@@ -40,10 +45,10 @@ class Reports:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._queue.join(), seconds)
 
-    async def _write(self, server_id: str, seen: Observed) -> None:
+    async def _write(self, server_id: str, write: Callable[[], Awaitable[bool]]) -> None:
         while True:
             try:
-                await self._store.observe(server_id, **seen)
+                await write()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("observation_waits", server_id=server_id, reason=str(error))
                 await asyncio.sleep(_PAUSE_SECONDS)

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from gateway.broker.bell import Bell
 from slipstream.announcer import Announcer
 from slipstream.settings import log_level
 from slipstream.supervisor.gateways import GatewayWatcher
@@ -14,12 +15,15 @@ from slipstream.supervisor.keeper import Keeper
 from slipstream.supervisor.launch import Launch
 from slipstream.supervisor.nursery import Nursery
 from slipstream.supervisor.spawner import Source
+from slipstream.supervisor.workers import Workers
 
 if TYPE_CHECKING:  # it takes a second or two to import, and the loop runs meanwhile
     from slipstream.supervisor.installation import Installation
 
 _MARGIN_SECONDS = 2.0
 """What a process needs beyond its calls to notice the signal and to exit."""
+_HAND_BACK_SECONDS = 4.0
+"""What a worker needs beyond its calls to hand back the runs that go on for longer."""
 
 
 def supervise(launched: Launch, announcer: Announcer, *, demo: bool) -> None:
@@ -50,16 +54,22 @@ class Supervisor:
         watcher = GatewayWatcher(self._launched.gateways, self._announcer)
         gateways = Keeper(self._launched.spawn_gateway, watcher, running=self._launched.gateways)
         gateways.want(dict.fromkeys(self._launched.gateways, 1))
+        workers = self._workers()
         source = self._source()
         duties = asyncio.gather(
-            gateways.run(), source.run(), watcher.ready(), self._serve(watcher, source)
+            gateways.run(),
+            source.run(),
+            workers.run(),
+            watcher.ready(),
+            self._serve(watcher, source, workers),
         )
         await _first_of(duties, stop)
         self._announcer.step("slipstream", "stopping", "dim")
-        draining = asyncio.create_task(self._drain(gateways, source))
+        draining = asyncio.create_task(self._drain(gateways, workers, source))
         await _first_of(draining, hurry)
         if hurry.is_set():
             gateways.kill()
+            workers.kill()
             source.kill()
             if self._installation:
                 self._installation.kill()
@@ -76,16 +86,26 @@ class Supervisor:
             return Nursery(launched.lifeline, self._announcer, running=launched.fork_server)
         return Houses(launched.lifeline, self._announcer, servers_each=each, log_level=log_level())
 
-    async def _serve(self, watcher: GatewayWatcher, source: Source) -> None:
+    def _workers(self) -> Workers:
+        launched = self._launched
+        return Workers(
+            launched.spawn_worker,
+            self._announcer,
+            concurrency=launched.options.worker_concurrency,
+            bell=Bell(launched.folder.path / "run"),
+        )
+
+    async def _serve(self, watcher: GatewayWatcher, source: Source, workers: Workers) -> None:
         kind = await asyncio.to_thread(_import)
         self._installation = kind(self._launched, self._announcer, source, demo=self._demo)
-        await self._installation.serve(watcher)
+        await self._installation.serve(watcher, workers)
 
-    async def _drain(self, gateways: Keeper, source: Source) -> None:
+    async def _drain(self, gateways: Keeper, workers: Workers, source: Source) -> None:
         """Stop those who take calls before those who answer them."""
         # Before there is an installation, there are no calls to wait for.
         calls = self._installation.drain_seconds if self._installation else 0.0
         await gateways.drain(calls + _MARGIN_SECONDS)
+        await workers.drain(calls + _HAND_BACK_SECONDS + _MARGIN_SECONDS)
         if self._installation:
             await self._installation.drain(calls + _MARGIN_SECONDS)
         await source.drain(_MARGIN_SECONDS)

@@ -12,6 +12,7 @@ from slipstream.readiness import Readiness, ask_readiness
 from slipstream.settings import Options, reachable
 from slipstream.supervisor.fleet import Fleet
 from slipstream.supervisor.gateways import GatewayWatcher
+from slipstream.supervisor.workers import Workers
 
 _PATIENCE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.05
@@ -24,10 +25,11 @@ class Welcome:
         demo: what the first start has made; None on every other start.
     """
 
-    def __init__(self, options: Options, announcer: Announcer) -> None:
+    def __init__(self, options: Options, announcer: Announcer, workers: Workers) -> None:
         self.demo: Demo | None = None
         self._options = options
         self._announcer = announcer
+        self._workers = workers
         self._told = False
 
     async def when_ready(self, gateways: GatewayWatcher, fleet: Fleet) -> None:
@@ -37,6 +39,7 @@ class Welcome:
         if self.demo:
             await self._call(self.demo).answered()
         said = await self._readiness()
+        self._workers.start()
         if said.ready:
             self._announcer.step("slipstream", f"ready at {self._options.url}", "bold green")
         else:
@@ -46,6 +49,7 @@ class Welcome:
             self._announcer.document({"ready": said.ready, **self._document()})
         else:
             self._tell_demo()
+            self._tell_workers()
             self._announcer.say(f"\nAPI documentation: {self._options.url}/docs")
             self._announcer.say("Ctrl-C stops everything.", "dim")
         self._told = True
@@ -70,6 +74,11 @@ class Welcome:
             self._announcer.say("\nTry it. The API key in this line is shown only now:\n", "bold")
             self._announcer.say(self._call(self.demo).curl())
 
+    def _tell_workers(self) -> None:
+        runs = self._workers.concurrency
+        text = f"a worker for {runs} runs at a time is starting" if runs else "no worker here"
+        self._announcer.say(f"\nFlows of type api: {text}")
+
     def _document(self) -> dict[str, object]:
         options, demo = self._options, self.demo
         return {
@@ -77,6 +86,7 @@ class Welcome:
             "grpc": f"{options.host}:{options.grpc_port}",
             "docs": f"{options.url}/docs",
             "state": str(options.state),
+            "worker": {"concurrency": self._workers.concurrency},
             "demo": demo
             and {
                 "deployment_id": demo.deployment_id,

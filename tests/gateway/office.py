@@ -15,6 +15,8 @@ from gateway.settings import Settings
 from gateway.storage.tables import Profile
 from gateway.web.asgi import App
 
+DEPLOYMENTS = "/node/deployments/"
+
 
 class Office:
     """A gateway that is built and not started.
@@ -68,3 +70,10 @@ def flow_json(model: str = "mlp", version: str = "latest", **config: Any) -> dic
             {"source": "model", "target": "output"},
         ],
     }
+
+
+async def deploy(user: httpx.AsyncClient, flow: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """Save a flow, deploy it, and return the answer, with its status as `http`. Any: JSON."""
+    saved = (await user.post("/node/flows/", json=flow)).json()
+    answer = await user.post(DEPLOYMENTS, json={"flow_id": saved["id"], **settings})
+    return {**answer.json(), "http": answer.status_code}

@@ -69,3 +69,14 @@ async def test_json_that_nothing_can_read_back_is_not_stored(
     with pytest.raises(Exception, match="JSON"):
         async with database.write() as session:
             session.add(Flow(profile_id=profile.id, name="f", definition={"x": float("nan")}))
+
+
+async def test_a_write_that_is_not_for_the_feed_leaves_it_alone(database: Database) -> None:
+    database.written.clear()
+    async with database.write(feeds=False) as session:
+        session.add(_profile("ada"))
+    assert not database.written.is_set()
+    async with database.write() as session:
+        session.add(_profile("bob"))
+    assert database.written.is_set()
+    assert await _count(database) == 2

@@ -14,16 +14,7 @@ from gateway.deployments.modes import ExecutionMode
 from gateway.errors import GatewayError
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
-from tests.gateway.office import Office, flow_json
-
-DEPLOYMENTS = "/node/deployments/"
-
-
-async def deploy(user: httpx.AsyncClient, flow: dict[str, Any], **settings: Any) -> dict[str, Any]:
-    """Save a flow, deploy it, and return the answer, with its status as `http`."""
-    saved = (await user.post("/node/flows/", json=flow)).json()
-    answer = await user.post(DEPLOYMENTS, json={"flow_id": saved["id"], **settings})
-    return {**answer.json(), "http": answer.status_code}
+from tests.gateway.office import DEPLOYMENTS, Office, deploy, flow_json
 
 
 async def test_a_deployment_with_the_defaults_is_the_documented_one(office: Office) -> None:
@@ -40,6 +31,16 @@ async def test_a_deployment_with_the_defaults_is_the_documented_one(office: Offi
         "callback_url": None,
         "webhook_events": ["run.completed", "run.failed"],
         "response_format": "flat",
+        "queue_timeout_seconds": None,
+        "cold_start_wait_seconds": 20,
+        "on_timeout": "stop",
+        "include_node_outputs": True,
+        "retry_safe": False,
+        "require_idempotency_key": False,
+        "record_runs": "all",
+        "record_sample": 0.1,
+        "newest_version": 1,
+        "draft_differs": False,
         "status": "active",
         "trigger_path": f"/node/deployment-trigger/{made['id']}/",
         "models": [{"node": "model", "model": "mlp", "version": 2}],
@@ -112,7 +113,8 @@ UNFIT: list[tuple[dict[str, Any], str, str]] = [
     (flow_json(version="9"), "fast", "no version or label '9'"),
     (flow_json("joined"), "fast", "no tensor"),
     (flow_json(inputs={"x": "input.a + 1"}), "fast", "more than a path"),
-    (flow_json() | {"edges": []}, "fast", "expected an edge"),
+    (flow_json() | {"edges": []}, "fast", "nothing leads from 'input' to 'model'"),
+    (flow_json() | {"edges": []}, "async", "nothing leads from 'input' to 'model'"),
 ]
 
 
@@ -128,7 +130,7 @@ async def test_what_could_not_run_is_refused_when_it_is_saved(office: Office) ->
 
 async def test_a_flow_for_the_engine_can_be_deployed_but_not_made_fast(office: Office) -> None:
     user = await office.user()
-    made = await deploy(user, flow_json() | {"edges": []})
+    made = await deploy(user, flow_json(inputs={"x": "input.a + 1"}))
     url = f"{DEPLOYMENTS}{made['id']}/"
     refused = await user.patch(url, json={"execution_mode": "fast", "name": "No"})
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
@@ -140,10 +142,29 @@ async def test_settings_change_without_a_new_version(office: Office) -> None:
     user = await office.user()
     made = await deploy(user, flow_json())
     url = f"{DEPLOYMENTS}{made['id']}/"
-    change = {"execution_mode": "fast", "timeout_seconds": 5, "response_format": "envelope"}
+    change = {
+        "name": "Shop window",
+        "execution_mode": "fast",
+        "deployment_type": "server",
+        "timeout_seconds": 5,
+        "response_format": "envelope",
+        "queue_timeout_seconds": 60,
+        "cold_start_wait_seconds": 0,
+        "on_timeout": "detach",
+        "include_node_outputs": False,
+        "retry_safe": True,
+        "require_idempotency_key": True,
+        "record_runs": "sample",
+        "record_sample": 0.5,
+    }
     changed = (await user.patch(url, json=change)).json()
     assert {name: changed[name] for name in change} == change
-    assert (changed["version"], changed["name"]) == (1, made["name"])
+    assert changed["version"] == 1
+    shown = (await user.get(url)).json()
+    assert shown == changed
+    live = await office.directory.find(made["id"], user.headers["x-test-profile"])
+    words = {"execution_mode": "mode", "deployment_type": "type"}
+    assert {name: getattr(live, words.get(name, name)) for name in change} == change
 
 
 BAD_SETTINGS: list[dict[str, Any]] = [
@@ -155,6 +176,14 @@ BAD_SETTINGS: list[dict[str, Any]] = [
     {"callback_url": "nonsense"},
     {"webhook_events": ["run.exploded"]},
     {"response_format": "xml"},
+    {"queue_timeout_seconds": 0},
+    {"cold_start_wait_seconds": -1},
+    {"cold_start_wait_seconds": None},
+    {"on_timeout": "explode"},
+    {"include_node_outputs": None},
+    {"retry_safe": "perhaps"},
+    {"record_runs": "some"},
+    {"record_sample": 1.5},
     {"name": ""},
     {"name": None, "unknown": 1},
 ]
@@ -241,7 +270,7 @@ async def test_the_directory_answers_from_memory_once_it_was_asked(office: Offic
     assert office.directory.get(made["id"]) is None
     live = await office.directory.find(made["id"].upper(), user.headers["x-test-profile"])
     assert office.directory.get(made["id"]) is live
-    assert live.execution_mode is ExecutionMode.FAST
+    assert live.mode is ExecutionMode.FAST
     assert await office.directory.find(made["id"], user.headers["x-test-profile"]) is live
 
 

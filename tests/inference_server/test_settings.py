@@ -41,6 +41,8 @@ def test_the_environment_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:
         ["--metrics", ":1"],
         ["--grace-seconds", "-1"],
         ["--grace-seconds", "nan"],
+        ["--idle-timeout", "0"],
+        ["--idle-timeout", "never"],
         ["--queue-calls", "0"],
         ["--unknown"],
     ],

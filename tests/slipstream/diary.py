@@ -34,6 +34,9 @@ class Diary:
         assert asked or retry_in > 0
         self._write(f"{key} {'stopped' if asked else 'crashed'}: {how}")
 
+    def rested(self, key: str) -> None:
+        self._write(f"{key} rests")
+
     def forgotten(self, key: str) -> None:
         self._write(f"{key} forgotten")
 

@@ -93,6 +93,10 @@ class Up:
         self._seen.update(found)
         return found
 
+    def gateways(self) -> list[psutil.Process]:
+        """Return the gateway processes."""
+        return [child for child in self.children("gateway") if "gateway" in child.cmdline()]
+
     def servers(self, name: str = "") -> list[psutil.Process]:
         """Return the inference servers, all or those that are called `<model> <version>`."""
         forkers = self.fork_servers()

@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
+from gateway.fleet.store import FleetStore
+from gateway.settings import Settings
+from gateway.storage.database import Database
 from slipstream.cli import NOUNS, build
 from tests import onnx_models
+from tests.slipstream.cli import Cli
 
 FLOW = Path(__file__).parents[2] / "slipstream" / "demo" / "flow.json"
-
-
-class Cli:
-    """Runs commands in this process, as `slipstream` would."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-
-    def run(self, *words: str) -> Result:
-        state = ["--state", str(self.state)]
-        return CliRunner().invoke(build(called=words[0]), [*words, *state])
-
-    def answer(self, *words: str) -> Any:
-        """Return the one JSON document that a command puts on stdout."""
-        result = self.run(*words, "--json")
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
-
-    def refusal(self, *words: str) -> tuple[int, str]:
-        """Return exit status and error code of a command that fails; check its line on stderr."""
-        result = self.run(*words, "--json")
-        assert result.stdout, repr(result.exception)
-        error = json.loads(result.stdout)["error"]
-        assert f"slipstream: {error['message']}" in result.stderr.splitlines()
-        return result.exit_code, error["code"]
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    for name in ("SLIPSTREAM_STATE", "SLIPSTREAM_DATABASE_URL", "SLIPSTREAM_PORT"):
-        monkeypatch.delenv(name, raising=False)
-    return Cli(tmp_path / "state")
 
 
 @pytest.fixture
@@ -104,6 +76,33 @@ def test_a_model_goes_from_file_to_served_and_back(cli: Cli, model: str) -> None
     assert cli.answer("models", "list")["items"][0]["versions"] == [1]
 
 
+async def _let_sleep(state: Path) -> None:
+    db = Database(Settings(state=state).database)
+    store = FleetStore(db)
+    for server in await store.wanted():
+        await store.fall_asleep(server.id, server.generation)
+    await db.close()
+
+
+def test_a_model_is_served_until_nobody_calls_and_a_server_that_sleeps_is_shown_and_stopped(
+    cli: Cli, model: str
+) -> None:
+    cli.answer("models", "add", model, "--name", "mlp")
+    serve = ("models", "serve", "mlp")
+    assert cli.answer(*serve, "--idle-timeout", "300")["idle_timeout_seconds"] == 300
+    assert cli.answer(*serve)["idle_timeout_seconds"] == 300
+    assert "sleep after 300 s without a call" in " ".join(cli.run(*serve).output.split())
+    asyncio.run(_let_sleep(cli.state))
+    assert "1 asleep" in cli.run("models", "list").stdout
+    assert cli.answer("doctor")["healthy"] is True
+    assert cli.answer("models", "unserve", "mlp")["items"][0]["desired"] == "stopped"
+    assert "1 stopped" in cli.run("models", "list").stdout
+    served = cli.answer(*serve, "--idle-timeout", "0")
+    assert (served["desired"], served["idle_timeout_seconds"]) == ("running", None)
+    assert cli.run(*serve, "--idle-timeout", "-1").exit_code == 2
+    assert cli.refusal(*serve, "--idle-timeout", str(10**9)) == (1, "validation_failed")
+
+
 def test_a_damaged_model_does_not_verify_and_doctor_says_how_to_mend_it(
     cli: Cli, model: str
 ) -> None:
@@ -144,6 +143,67 @@ def test_a_flow_is_saved_and_deployed_with_its_first_key(cli: Cli, tmp_path: Pat
     assert {item["id"] for item in listed} == {made["id"], second["id"]}
     assert cli.answer("deployments", "show", made["id"])["models"] == made["models"]
     assert cli.refusal("deployments", "show", flow["id"]) == (1, "not_found")
+
+
+def test_a_deployment_goes_through_its_versions(cli: Cli, tmp_path: Path) -> None:
+    cli.answer("models", "add", str(FLOW.with_name("iris.onnx")), "--name", "iris")
+    flow = cli.answer("flows", "create", str(FLOW))
+    preset = ("--preset", "background")
+    made = cli.answer("deployments", "create", "--flow", flow["id"], *preset)
+    assert (made["execution_mode"], made["deployment_type"]) == ("async", "api")
+    deployment: str = made["id"]
+    again = cli.answer("deployments", "redeploy", deployment, "--description", "the same")
+    assert (again["version"], again["newest_version"]) == (2, 2)
+    two, one = cli.answer("deployments", "versions", deployment)["items"]
+    assert (two["live"], two["description"], two["created_by_key"]) == (True, "the same", None)
+    named = cli.answer("deployments", "describe", deployment, "1", "--name", "First")
+    assert (named["name"], named["description"]) == ("First", None)
+    shown = cli.answer("deployments", "show", deployment, "--version", "1")
+    assert (shown["version"], shown["nodes"]) == (1, flow["nodes"])
+    assert cli.answer("deployments", "promote", deployment, "1")["version"] == 1
+    assert cli.answer("deployments", "diff", deployment, "1", "2")["same"] is True
+    assert cli.refusal("deployments", "promote", deployment, "3") == (1, "not_found")
+    assert cli.refusal("deployments", "diff", deployment, "one") == (1, "validation_failed")
+    assert one["live"] is False
+
+
+def test_a_deployment_is_changed_paused_resumed_and_deleted(cli: Cli) -> None:
+    cli.answer("models", "add", str(FLOW.with_name("iris.onnx")), "--name", "iris")
+    flow = cli.answer("flows", "create", str(FLOW))
+    deployment: str = cli.answer("deployments", "create", "--flow", flow["id"])["id"]
+    changed = cli.answer("deployments", "set", deployment, "--type", "server", "--timeout", "9")
+    assert (changed["deployment_type"], changed["timeout_seconds"]) == ("server", 9)
+    assert changed["execution_mode"] == "sync"
+    refused = ("deployments", "set", deployment, "--timeout", "0")
+    assert cli.refusal(*refused) == (1, "validation_failed")
+    assert cli.answer("deployments", "pause", deployment)["status"] == "paused"
+    assert cli.answer("deployments", "resume", deployment)["status"] == "active"
+    assert cli.answer("deployments", "delete", deployment)["deleted"] is True
+    assert cli.refusal("deployments", "show", deployment) == (1, "gone")
+    assert cli.answer("deployments", "list")["items"] == []
+
+
+def test_people_see_what_a_redeploy_would_push(cli: Cli, tmp_path: Path) -> None:
+    cli.answer("models", "add", str(FLOW.with_name("iris.onnx")), "--name", "iris")
+    flow = cli.answer("flows", "create", str(FLOW))
+    deployment: str = cli.answer("deployments", "create", "--flow", flow["id"])["id"]
+    assert "do the same" in cli.run("deployments", "diff", deployment).stdout
+    cli.answer("models", "add", str(FLOW.with_name("iris.onnx")), "--name", "iris")
+    shown = cli.run("deployments", "diff", deployment).stdout
+    assert "version 1 → draft" in shown
+    assert "~ model of model: iris 1 → iris 2" in shown
+    pushed = cli.run("deployments", "redeploy", deployment).stdout
+    assert "version 2 is live and runs iris 2" in pushed
+    listed = cli.run("deployments", "versions", deployment).stdout.splitlines()
+    assert [line.split()[:2] for line in listed[1:]] == [["2", "live"], ["1", "-"]]
+    assert "iris 2" in cli.run("deployments", "show", deployment, "--version", "2").stdout
+
+
+def test_presets_are_listed_without_a_state_folder() -> None:
+    words = ["deployments", "presets"]
+    assert "fire-and-forget" in CliRunner().invoke(build(called=words[0]), words).stdout
+    result = CliRunner().invoke(build(called=words[0]), [*words, "--json"])
+    assert len(json.loads(result.stdout)["items"]) == 5
 
 
 def test_a_flow_that_is_no_flow_is_refused(cli: Cli, tmp_path: Path) -> None:
@@ -203,7 +263,9 @@ def test_a_setting_that_makes_no_sense_is_one_line(
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("noun", ["", "models", "flows", "deployments", "keys", "bench", "doctor"])
+@pytest.mark.parametrize(
+    "noun", ["", *("models", "flows", "deployments", "runs", "keys", "bench", "doctor")]
+)
 def test_every_noun_has_help(noun: str) -> None:
     words = [noun, "--help"] if noun else ["--help"]
     result = CliRunner().invoke(build(called=noun), words)

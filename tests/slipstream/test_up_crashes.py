@@ -85,11 +85,11 @@ def test_a_fork_server_that_is_killed_comes_back_and_the_servers_notice_nothing(
 
 
 def test_a_gateway_that_is_killed_comes_back_and_refuses_no_connection(running: Running) -> None:
-    (gateway,) = running.up.children("gateway")
+    (gateway,) = running.up.gateways()
     gateway.kill()
     gateway.wait()
     running.until_served()
-    (successor,) = running.up.children("gateway")
+    (successor,) = running.up.gateways()
     assert successor.pid != gateway.pid
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from tests import onnx_models
 from tests.slipstream.running import Up
+from tests.system.backends import BACKENDS, Backend, running
 from tests.system.installation import Installation
+from tests.system.runs import Runs
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +29,18 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         running.serve(name)
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
+def backend(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Backend]:
+    """An installation with workers on each kind of database and broker; `iris` is served."""
+    with running(request.param, tmp_path_factory.mktemp(request.param)) as found:
+        yield found
+
+
+@pytest.fixture
+def runs(backend: Backend) -> Runs:
+    """What a caller does with runs there."""
+    return Runs(backend.installation)

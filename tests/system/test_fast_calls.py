@@ -197,13 +197,6 @@ def test_a_model_that_nobody_serves_is_a_conflict(installation: Installation) ->
     assert "slipstream models serve idle" in answer.json()["message"]
 
 
-def test_modes_that_need_the_engine_say_so(installation: Installation) -> None:
-    for mode in ("sync", "async"):
-        deployment = installation.deploy(chain("iris"), execution_mode=mode)
-        answer = installation.trigger(deployment, json={"input_data": {"x": ROWS}})
-        assert (answer.status_code, answer.json()["code"]) == (501, "not_implemented")
-
-
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

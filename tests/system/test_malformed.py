@@ -90,18 +90,19 @@ def check(answer: httpx.Response) -> None:
 
 def memory(installation: Installation) -> float:
     """Return the MiB that the gateways and the model's server hold."""
-    children = installation.up.children("gateway") + installation.up.children("iris")
+    children = installation.up.gateways() + installation.up.children("iris")
     return sum(child.memory_info().rss for child in children) / 2**20
 
 
 def test_malformed_requests_harm_nobody(installation: Installation) -> None:
     deployment = installation.deploy(chain("iris"))
-    before = {child.pid for child in installation.up.children()}
+    up = installation.up
+    before = {child.pid for child in up.gateways() + up.servers()}
     fuzz(installation, deployment, seed=1, count=150)
     warm = memory(installation)
     fuzz(installation, deployment, seed=2, count=350)
     grown = memory(installation) - warm
-    assert {child.pid for child in installation.up.children()} == before
+    assert {child.pid for child in up.gateways() + up.servers()} == before
     assert grown < 8, f"{grown:.1f} MiB more"
     answer = installation.trigger(deployment, content=GOOD_JSON)
     assert answer.is_success

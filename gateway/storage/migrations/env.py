@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from gateway.storage.tables import Table
+from gateway.storage.run_tables import RunRow
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Table.metadata,
+    target_metadata=RunRow.metadata,
     render_as_batch=True,
     transactional_ddl=True,
 )

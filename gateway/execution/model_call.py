@@ -1,4 +1,4 @@
-"""A fast call: `input_data` → tensors → inference server → `output_data`. No flow engine."""
+"""A model's inputs and outputs: JSON values → tensors of a request, tensors of a reply → JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import orjson
 
 from gateway.deployments.fast_plan import FastInput, FastPlan
 from gateway.errors import GatewayError
-from gateway.trigger.body import InputData
 from gateway.upstream.predictor import ID_BYTES
 from gateway.upstream.reply import Reply
 from protos import open_inference_pb2 as pb
@@ -25,6 +24,8 @@ from protos.tensors import decode_raw
 _MISSING = object()
 _MOST_FORMS = 1024
 
+InputData = dict[str, Any]
+"""Any: a JSON object; large arrays in it are NumberArrays."""
 Shapes = tuple[tuple[int, ...] | None, ...]
 
 
@@ -50,8 +51,8 @@ class _Field:
         return to_json(decode_raw(raw, datatype, self.shape, tensor=self.tensor), datatype)
 
 
-class FastCall:
-    """A fast plan made ready: what does not change from call to call is done once."""
+class ModelCall:
+    """A plan for one model made ready: what does not change from call to call is done once."""
 
     def __init__(self, plan: FastPlan) -> None:
         self.plan = plan

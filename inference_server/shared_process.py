@@ -1,12 +1,12 @@
-"""`python -m inference_server.shared`: many inference servers in one process, on one event loop.
+"""`python -m inference_server.shared_process`: many servers in one process and on one loop.
 
 For many small models, where memory matters more than that they cannot disturb each other: a server
 takes what its model takes and little more. A crash ends all of them, and while one runs on the loop
 the others wait.
 
 Each request for a server comes as one message on a socket (see `Asked`). A server drains when its
-lifeline closes, sends its exit status back on it as one byte, and is gone. With the last one the
-process ends.
+lifeline closes, or when it has been idle for long enough, sends its exit status back on it as one
+byte, and is gone. With the last one the process ends.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class SharedProcess:
         try:
             asked.report_birth()
             chosen = settings.read([*asked.arguments, "--status-fd", str(asked.status_fd)])
-            await Server(chosen, began=asked.asked_at).run(stopping)
+            return await Server(chosen, began=asked.asked_at).run(stopping)
         except SystemExit as refused:  # argparse has said why
             return _FAILED if refused.code is None else int(refused.code)
         except BrokenPipeError:  # nobody waits for it
@@ -107,7 +107,6 @@ class SharedProcess:
             return _FAILED
         finally:
             loop.remove_reader(lifeline)
-        return 0
 
 
 def main() -> None:
@@ -124,7 +123,9 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("inference_server.shared", description="Serve on request.")
+    parser = argparse.ArgumentParser(
+        "inference_server.shared_process", description="Serve on request."
+    )
     for name, text in (
         ("--control-fd", "socket on which the requests come, one a message"),
         ("--status-fd", "pipe that closes when this process ends"),

@@ -1,0 +1,165 @@
+"""Hands run ids to the broker from a thread of its own: the event loop never waits for a broker."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.broker.bell import Bell
+from gateway.broker.broker import Broker
+from gateway.broker.queues import Queue
+from telemetry.logs import logger
+
+if TYPE_CHECKING:  # it imports Celery, which the publisher's thread does later
+    from gateway.broker.sender import Sender
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 2.0
+_BATCH = 64
+"""Ids that are reported together."""
+_CLOSE_SECONDS = 2.0
+
+log = logger("gateway.broker.publisher")
+
+Published = Callable[[Sequence[str]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublisherState:
+    """How it stands with the broker, as far as the last attempt has shown."""
+
+    connected: bool
+    waiting: int
+    """Ids that have been taken and not been sent."""
+    sent: int
+    refused: int
+    """Ids that were not taken, because too many waited."""
+    error: str | None
+    """Why it is not connected."""
+
+
+class Publisher:
+    """Takes run ids at any time, and sends them as soon as there is a broker.
+
+    It forgets what it holds when the process ends: the rows remember.
+    """
+
+    def __init__(
+        self, broker: Broker, on_published: Published, *, bell: Bell, capacity: int = 20_000
+    ) -> None:
+        """Send to `broker`, and ring `bell` afterwards.
+
+        `on_published` is called on the event loop of `start` with ids that the broker has.
+        """
+        self._broker = broker
+        self._on_published = on_published
+        self._bell = bell
+        self._capacity = capacity
+        self._waiting: deque[tuple[str, Queue]] = deque()
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connected = False
+        self._error: str | None = "not connected yet"
+        self._sent = 0
+        self._refused = 0
+
+    def start(self) -> None:
+        """Begin, on the running event loop: connect now, so that the first id is sent at once."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._thread.start()
+
+    def publish(self, run_id: str, queue: Queue) -> bool:
+        """Take an id, without waiting; False where it is not taken: closed, or too many wait."""
+        if self._closing.is_set() or len(self._waiting) >= self._capacity:
+            self._refused += 1
+            return False
+        self._waiting.append((run_id, queue))
+        self._news.set()
+        return True
+
+    def state(self) -> PublisherState:
+        """Return how it stands."""
+        return PublisherState(
+            connected=self._connected,
+            waiting=len(self._waiting),
+            sent=self._sent,
+            refused=self._refused,
+            error=None if self._connected else self._error,
+        )
+
+    async def close(self) -> None:
+        """Send what waits, if that is quick, and end."""
+        self._closing.set()
+        self._news.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, _CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                with _sender(self._broker) as sender:
+                    self._tell(None)
+                    pause = _FIRST_PAUSE_SECONDS
+                    self._send_until_closed(sender)
+                    return
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the thread
+                self._tell(error)
+            if self._closing.wait(pause):
+                return
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _send_until_closed(self, sender: Sender) -> None:
+        while self._waiting or not self._closing.is_set():
+            self._news.wait()
+            self._news.clear()
+            while self._waiting:
+                self._send_some(sender)
+
+    def _send_some(self, sender: Sender) -> None:
+        sent: list[str] = []
+        try:
+            while self._waiting and len(sent) < _BATCH:
+                run_id, queue = self._waiting[0]
+                sender.send(run_id, queue)
+                self._waiting.popleft()
+                sent.append(run_id)
+        finally:
+            if self._waiting:
+                self._news.set()  # after a failure, the next connection goes on with them
+            self._report(sent)
+
+    def _report(self, sent: Sequence[str]) -> None:
+        if not sent:
+            return
+        self._sent += len(sent)
+        self._bell.ring()
+        assert self._loop is not None
+        with suppress(RuntimeError):  # the loop has been closed
+            self._loop.call_soon_threadsafe(self._on_published, sent)
+
+    def _tell(self, error: Exception | None) -> None:
+        was_connected, self._connected = self._connected, error is None
+        first, self._error = self._error, None if error is None else _reason(error)
+        if error is None:
+            log.info("broker_connected", broker=self._broker.shown)
+        elif was_connected or first != self._error:
+            log.warning("broker_lost", broker=self._broker.shown, reason=self._error)
+
+
+def _sender(broker: Broker) -> Sender:
+    from gateway.broker.sender import Sender as Made  # noqa: PLC0415
+
+    return Made(broker)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

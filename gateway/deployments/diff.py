@@ -1,0 +1,107 @@
+"""What two versions of a deployment have in common, and what callers would notice. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.deployments.graph_diff import GraphDiff, diff_graphs, same
+from gateway.deployments.input_schema import accepted_schema
+from gateway.deployments.schema_diff import SchemaChange, diff_schemas
+
+# Any, throughout: JSON, as it is kept in `DeploymentVersion`
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the two."""
+
+    label: str
+    """A number, or `draft`."""
+    definition: Json
+    models: Mapping[str, Json] | None
+    """None where the models of a draft are not to be had."""
+    problem: str | None = None
+    """Why it could not be deployed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedVersion:
+    """A version of a model."""
+
+    model: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChange:
+    """A node that asks another model, or another version."""
+
+    node: str
+    before: PinnedVersion | None
+    after: PinnedVersion | None
+    signature_changed: bool
+    """Whether it takes or gives other tensors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What leads from one version to the other."""
+
+    before: str
+    after: str
+    graph: GraphDiff
+    models: tuple[ModelChange, ...]
+    input_schema: tuple[SchemaChange, ...]
+    problem: str | None
+
+    @property
+    def same(self) -> bool:
+        """Whether they do the same."""
+        return self.graph.empty and not self.models
+
+    @property
+    def breaking(self) -> bool:
+        """Whether a body that was accepted before may be refused after."""
+        return any(change.breaking for change in self.input_schema)
+
+
+def compare(before: Side, after: Side) -> Difference:
+    """Return what leads from `before` to `after`."""
+    known = before.models is not None and after.models is not None
+    return Difference(
+        before=before.label,
+        after=after.label,
+        graph=diff_graphs(before.definition, after.definition),
+        models=_models(before.models or {}, after.models or {}) if known else (),
+        input_schema=diff_schemas(
+            accepted_schema(before.definition), accepted_schema(after.definition)
+        ),
+        problem=after.problem or before.problem,
+    )
+
+
+def _models(before: Mapping[str, Json], after: Mapping[str, Json]) -> tuple[ModelChange, ...]:
+    changed: list[ModelChange] = []
+    for node in sorted(before.keys() | after.keys()):
+        old, new = before.get(node), after.get(node)
+        if _pinned(old) != _pinned(new):
+            changed.append(
+                ModelChange(
+                    node=node,
+                    before=_pinned(old),
+                    after=_pinned(new),
+                    signature_changed=not same(_signature(old), _signature(new)),
+                )
+            )
+    return tuple(changed)
+
+
+def _pinned(pin: Json | None) -> PinnedVersion | None:
+    return None if pin is None else PinnedVersion(model=pin["model"], version=pin["version"])
+
+
+def _signature(pin: Json | None) -> object:
+    return None if pin is None else [pin["inputs"], pin["outputs"]]

@@ -1,0 +1,60 @@
+"""The five situations of the documentation, and the settings that suit each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.deployments.modes import DeploymentType, ExecutionMode
+
+
+class Preset(StrEnum):
+    """What a deployment is for."""
+
+    INLINE = "inline"
+    BACKGROUND = "background"
+    PREDICTION = "prediction"
+    PRODUCTION = "production"
+    DEVELOPMENT = "development"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suited:
+    """The type and the mode for a situation."""
+
+    situation: str
+    deployment_type: DeploymentType
+    execution_mode: ExecutionMode
+    alternatives: tuple[ExecutionMode, ...] = ()
+    """Other modes that suit it as well."""
+
+
+PRESETS: Mapping[Preset, Suited] = {
+    Preset.INLINE: Suited(
+        situation="Short flow, need result inline",
+        deployment_type=DeploymentType.API,
+        execution_mode=ExecutionMode.SYNC,
+    ),
+    Preset.BACKGROUND: Suited(
+        situation="Long-running flow, fire-and-forget",
+        deployment_type=DeploymentType.API,
+        execution_mode=ExecutionMode.ASYNC,
+    ),
+    Preset.PREDICTION: Suited(
+        situation="ML model, need lowest latency",
+        deployment_type=DeploymentType.API,
+        execution_mode=ExecutionMode.FAST,
+    ),
+    Preset.PRODUCTION: Suited(
+        situation="Always-on production server",
+        deployment_type=DeploymentType.SERVER,
+        execution_mode=ExecutionMode.SYNC,
+    ),
+    Preset.DEVELOPMENT: Suited(
+        situation="Development / PoC",
+        deployment_type=DeploymentType.API,
+        execution_mode=ExecutionMode.SYNC,
+        alternatives=(ExecutionMode.ASYNC,),
+    ),
+}

@@ -1,0 +1,106 @@
+"""Snapshots: a flow's draft, and the model versions that it means at this moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.deployments.input_schema import input_schema
+from gateway.errors import GatewayError
+from gateway.flows.plan import compile_plan
+from gateway.flows.spec import FlowSpec, parse_flow
+from gateway.flows.store import find_flow
+from gateway.models.service import ModelService
+from gateway.storage.database import Database
+from gateway.storage.tables import DeploymentVersion, Flow
+from protos.errors import ErrorCode
+
+# Any, throughout: JSON that `parse_flow` has checked
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What a person says about a version."""
+
+    name: str | None = None
+    description: str | None = None
+
+
+_NO_NOTE = Note()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A draft as it was when it was read."""
+
+    flow: Flow
+    models: dict[str, Json]
+    """Node id → pinned model version, as `DeploymentVersion.models`."""
+
+    def version(
+        self, deployment_id: str, number: int, *, key_id: str | None, note: Note = _NO_NOTE
+    ) -> DeploymentVersion:
+        """Return the row that keeps it."""
+        return DeploymentVersion(
+            deployment_id=deployment_id,
+            version=number,
+            definition=self.flow.definition,
+            models=self.models,
+            input_schema=input_schema(self.flow.definition),
+            drafted_at=self.flow.updated_at,
+            name=note.name,
+            description=note.description,
+            created_by=self.flow.profile_id,
+            created_by_key=key_id,
+        )
+
+
+class Snapshots:
+    """Takes them, and knows whether what one needs is still there."""
+
+    def __init__(self, db: Database, models: ModelService) -> None:
+        self._db = db
+        self._models = models
+
+    async def take(self, profile_id: str, flow_id: str) -> Snapshot:
+        """Return the flow's draft with its models pinned.
+
+        Raises:
+            GatewayError: NOT_FOUND for the flow; INVALID_FLOW where it could not run, or a model is
+                not in the store.
+        """
+        async with self._db.read() as session:
+            flow = await find_flow(session, profile_id, flow_id)
+        spec = parse_flow(flow.definition)
+        compile_plan(spec)
+        return Snapshot(flow=flow, models=await self._pins(spec))
+
+    async def check(self, version: DeploymentVersion) -> None:
+        """Raise INVALID_FLOW where the version would not run any more.
+
+        A kind of node may have been uninstalled, a model removed or replaced.
+        """
+        compile_plan(parse_flow(version.definition))
+        for node_id, pin in version.models.items():
+            name, number = pin["model"], pin["version"]
+            known = f"node '{node_id}': version {version.version} runs '{name}' {number}"
+            try:
+                manifest = await self._models.manifest(name, str(number))
+            except GatewayError as error:
+                message = f"{known}, which is not in the model store any more"
+                raise GatewayError(ErrorCode.INVALID_FLOW, message) from error
+            if manifest.sha256 != pin["sha256"]:
+                message = f"{known}, and the model store holds another file under that number"
+                raise GatewayError(ErrorCode.INVALID_FLOW, message)
+
+    async def _pins(self, spec: FlowSpec) -> dict[str, Json]:
+        pins: dict[str, Json] = {}
+        for node_id, inference in spec.inferences().items():
+            try:
+                pin = await self._models.pin(inference.model, inference.version)
+            except GatewayError as error:
+                message = f"node '{node_id}': {error.message}"
+                raise GatewayError(ErrorCode.INVALID_FLOW, message) from error
+            pins[node_id] = pin.to_json()
+        return pins

@@ -1,0 +1,82 @@
+"""`/node/deployments/{id}/versions/`, and what makes one version live."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path
+
+from gateway.auth.access import Access
+from gateway.auth.identity import Identity
+from gateway.deployments.schemas import DeploymentOut
+from gateway.deployments.snapshots import Note
+from gateway.deployments.version_schemas import DifferenceOut, NoteIn, VersionOut, VersionPage
+from gateway.deployments.versions import DRAFT, LIVE, VersionService
+from gateway.storage.paging import PageRequest
+
+Number = Annotated[int, Path(ge=1, le=999_999_999)]
+
+
+def build_router(service: VersionService, access: Access) -> APIRouter:
+    """Return the routes for versions; all need a `manage` key."""
+    router = APIRouter(prefix="/node/deployments/{deployment_id}", tags=["Deployments"])
+
+    @router.post("/redeploy/")
+    async def redeploy(
+        deployment_id: str, body: NoteIn | None = None, actor: Identity = Depends(access.manager)
+    ) -> DeploymentOut:
+        """Push the flow's present draft to the same URL, as a new version."""
+        deployed = await service.redeploy(
+            actor.profile_id,
+            deployment_id,
+            key_id=actor.key_id,
+            note=Note() if body is None else body.note(),
+        )
+        return DeploymentOut.of(deployed)
+
+    @router.get("/diff/")
+    async def diff(
+        deployment_id: str,
+        before: str = LIVE,
+        after: str = DRAFT,
+        actor: Identity = Depends(access.manager),
+    ) -> DifferenceOut:
+        """Compare two versions: numbers, `live`, or `draft`: what a redeploy would push."""
+        return DifferenceOut.of(await service.diff(actor.profile_id, deployment_id, before, after))
+
+    @router.get("/versions/")
+    async def list_versions(
+        deployment_id: str,
+        page: PageRequest = Depends(),
+        actor: Identity = Depends(access.manager),
+    ) -> VersionPage:
+        """List the versions, newest first."""
+        return VersionPage.of(await service.page(actor.profile_id, deployment_id, page))
+
+    @router.get("/versions/{number}/")
+    async def show(
+        deployment_id: str, number: Number, actor: Identity = Depends(access.manager)
+    ) -> VersionOut:
+        """Show one version with its snapshot."""
+        return VersionOut.of(await service.get(actor.profile_id, deployment_id, number))
+
+    @router.patch("/versions/{number}/")
+    async def describe(
+        deployment_id: str,
+        number: Number,
+        body: NoteIn,
+        actor: Identity = Depends(access.manager),
+    ) -> VersionOut:
+        """Name or describe a version; its snapshot never changes."""
+        change = body.change()
+        version = await service.describe(actor.profile_id, deployment_id, number, **change)
+        return VersionOut.of(version)
+
+    @router.post("/versions/{number}/promote/")
+    async def promote(
+        deployment_id: str, number: Number, actor: Identity = Depends(access.manager)
+    ) -> DeploymentOut:
+        """Make a version the live one, such as the one before a redeploy that went wrong."""
+        return DeploymentOut.of(await service.promote(actor.profile_id, deployment_id, number))
+
+    return router

@@ -1,0 +1,206 @@
+"""Versions of deployments over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Self, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.deployments.diff import Difference
+from gateway.deployments.schemas import PinnedModel, pinned_models
+from gateway.deployments.snapshots import Note
+from gateway.deployments.versions import NoteChange, Version
+from gateway.storage.paging import Page
+
+VersionName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Description = Annotated[
+    str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")
+]
+
+# Any, throughout: JSON of flows and of their schemas
+Json = dict[str, Any]
+
+
+class NoteIn(BaseModel):
+    """What to say about a version; members left out stay as they are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: VersionName | None = None
+    description: Description | None = None
+
+    def note(self) -> Note:
+        """Return what to say about a new version."""
+        return Note(name=self.name, description=self.description)
+
+    def change(self) -> NoteChange:
+        """Return the members that were sent."""
+        return cast(NoteChange, self.model_dump(exclude_unset=True))
+
+
+class VersionSummary(BaseModel):
+    """A version, without its graph."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    version: int
+    live: bool
+    name: str | None
+    description: str | None
+    models: list[PinnedModel]
+    created_by: str | None
+    """The profile."""
+    created_by_key: str | None
+    """The API key; null for the command line."""
+    created_at: datetime
+
+    @classmethod
+    def of(cls, version: Version) -> Self:
+        """Return the version as it is sent."""
+        return cls.model_validate(_shown(cls, version))
+
+
+class VersionOut(VersionSummary):
+    """A version with its snapshot, as it was when it was taken."""
+
+    nodes: list[Json]
+    edges: list[Json]
+    input_schema: Json | None
+    """The JSON Schema of `input_data`."""
+
+    @classmethod
+    def of(cls, version: Version) -> Self:
+        """Return the version as it is sent."""
+        graph = version.row.definition
+        values = {"nodes": graph["nodes"], "edges": graph.get("edges", [])}
+        return cls.model_validate(_shown(cls, version) | values)
+
+
+class VersionPage(BaseModel):
+    """A page of versions."""
+
+    items: list[VersionSummary]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, page: Page[Version]) -> Self:
+        """Return the page as it is sent."""
+        items = [VersionSummary.of(version) for version in page.items]
+        return cls(items=items, next_cursor=page.next_cursor)
+
+
+class FieldChangeOut(BaseModel):
+    """A member with another value; what is not there is null."""
+
+    pointer: str
+    before: Any
+    after: Any
+
+
+class NodeChangeOut(BaseModel):
+    """A node that both have."""
+
+    id: str
+    type: str
+    fields: list[FieldChangeOut]
+
+
+class NodesOut(BaseModel):
+    """How the nodes differ."""
+
+    added: list[Json]
+    removed: list[Json]
+    changed: list[NodeChangeOut]
+
+
+class EdgesOut(BaseModel):
+    """How the edges differ."""
+
+    added: list[Json]
+    removed: list[Json]
+
+
+class ModelVersionOut(BaseModel):
+    """A version of a model."""
+
+    model: str
+    version: int
+
+
+class ModelChangeOut(BaseModel):
+    """A node that asks another model, or another version of it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    node: str
+    before: ModelVersionOut | None
+    after: ModelVersionOut | None
+    signature_changed: bool
+    """Whether it takes or gives other tensors."""
+
+
+class SchemaChangeOut(BaseModel):
+    """A keyword of the input schema with another value; what is not there is null."""
+
+    pointer: str
+    before: Any
+    after: Any
+    breaking: bool
+    reason: str
+
+
+class InputSchemaOut(BaseModel):
+    """How the input schemas differ."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    breaking: bool
+    """Whether a body that was accepted before may be refused after."""
+    changes: list[SchemaChangeOut]
+
+
+class DifferenceOut(BaseModel):
+    """What leads from one version to another."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    before: str
+    """The number of a version, or `draft`."""
+    after: str
+    same: bool
+    """Whether both do the same."""
+    nodes: NodesOut
+    edges: EdgesOut
+    models: list[ModelChangeOut]
+    input_schema: InputSchemaOut
+    problem: str | None
+    """Why the draft could not be deployed as it is."""
+
+    @classmethod
+    def of(cls, found: Difference) -> Self:
+        """Return the difference as it is sent."""
+        graph = found.graph
+        return cls.model_validate(
+            {
+                "before": found.before,
+                "after": found.after,
+                "same": found.same,
+                "nodes": {
+                    "added": graph.nodes_added,
+                    "removed": graph.nodes_removed,
+                    "changed": graph.nodes_changed,
+                },
+                "edges": {"added": graph.edges_added, "removed": graph.edges_removed},
+                "models": found.models,
+                "input_schema": {"breaking": found.breaking, "changes": found.input_schema},
+                "problem": found.problem,
+            },
+            from_attributes=True,
+        )
+
+
+def _shown(schema: type[VersionSummary], version: Version) -> Json:
+    row = version.row
+    columns = {name: getattr(row, name) for name in schema.model_fields if hasattr(type(row), name)}
+    return {**columns, "live": version.live, "models": pinned_models(row.models)}

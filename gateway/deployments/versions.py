@@ -1,0 +1,187 @@
+"""The versions of a deployment: redeployed, listed, described, promoted, compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict, Unpack
+
+from gateway.deployments import store
+from gateway.deployments.deployed import Deployed, look_at_one
+from gateway.deployments.diff import Difference, Side, compare
+from gateway.deployments.handover import Handover
+from gateway.deployments.live import go_live
+from gateway.deployments.snapshots import Note, Snapshots
+from gateway.errors import GatewayError
+from gateway.flows.store import find_flow
+from gateway.storage.changes import Kind, record_change
+from gateway.storage.database import Database
+from gateway.storage.paging import Page, PageRequest
+from gateway.storage.tables import Deployment, DeploymentVersion
+from protos.errors import ErrorCode
+
+LIVE = "live"
+DRAFT = "draft"
+
+_NO_NOTE = Note()
+
+
+class NoteChange(TypedDict, total=False):
+    """What to say about a version; what is left out stays as it is."""
+
+    name: str | None
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """A snapshot, and whether it is the one that answers."""
+
+    row: DeploymentVersion
+    live: bool
+
+
+class VersionService:
+    """What a deployment has run, runs, and can run again."""
+
+    def __init__(self, db: Database, snapshots: Snapshots, handover: Handover) -> None:
+        self._db = db
+        self._snapshots = snapshots
+        self._handover = handover
+
+    async def redeploy(
+        self,
+        profile_id: str,
+        deployment_id: str,
+        *,
+        key_id: str | None = None,
+        note: Note = _NO_NOTE,
+    ) -> Deployed:
+        """Make the flow's present draft the live version; URL, keys and settings stay.
+
+        In mode fast the inference server that it asks is let run first, as `promote` does, too.
+
+        Raises:
+            GatewayError: NOT_FOUND, GONE, INVALID_FLOW; what `Handover` raises; nothing changes.
+        """
+        before, live = await self._find(profile_id, deployment_id)
+        snapshot = await self._snapshots.take(profile_id, before.flow_id)
+        candidate = snapshot.version(before.id, before.live_version + 1, key_id=key_id, note=note)
+        go_live(before, candidate)
+        await self._handover.prepare(before, live, candidate)
+        async with self._db.write() as session:
+            row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            row.live_version = await store.newest_version(session, row) + 1
+            version = snapshot.version(row.id, row.live_version, key_id=key_id, note=note)
+            go_live(row, version)
+            session.add(version)
+            deployed = await look_at_one(session, row)
+            await record_change(session, Kind.DEPLOYMENT, row.id)
+        return deployed
+
+    async def promote(self, profile_id: str, deployment_id: str, number: int) -> Deployed:
+        """Make another version the live one; nothing is copied, and no number is spent.
+
+        Raises:
+            GatewayError: NOT_FOUND, GONE; INVALID_FLOW where it does not run any more, as when a
+                model of it has left the store, or the mode is fast by now and it needs the
+                engine; what `Handover` raises.
+        """
+        before, live = await self._find(profile_id, deployment_id)
+        _, version = await self._find(profile_id, deployment_id, number)
+        await self._snapshots.check(version)
+        go_live(before, version)
+        await self._handover.prepare(before, live, version)
+        async with self._db.write() as session:
+            row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            go_live(row, version)
+            changed, row.live_version = row.live_version != number, number
+            deployed = await look_at_one(session, row)
+            if changed:
+                await record_change(session, Kind.DEPLOYMENT, row.id)
+        return deployed
+
+    async def page(
+        self, profile_id: str, deployment_id: str, request: PageRequest
+    ) -> Page[Version]:
+        """Return a page of the versions, newest first, without their graphs."""
+        async with self._db.read() as session:
+            row = await store.find_deployment(session, profile_id, deployment_id)
+            page = await store.version_page(session, row, request)
+        items = [Version(row=item, live=item.version == row.live_version) for item in page.items]
+        return Page(items=items, next_cursor=page.next_cursor)
+
+    async def get(self, profile_id: str, deployment_id: str, number: int) -> Version:
+        """Return one version; raise NOT_FOUND or GONE."""
+        deployment, version = await self._find(profile_id, deployment_id, number)
+        return Version(row=version, live=number == deployment.live_version)
+
+    async def describe(
+        self, profile_id: str, deployment_id: str, number: int, **change: Unpack[NoteChange]
+    ) -> Version:
+        """Change what is said about a version: all of it that ever changes."""
+        async with self._db.write() as session:
+            row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            version = await store.find_version(session, row, number)
+            for name, value in change.items():
+                setattr(version, name, value)
+        return Version(row=version, live=number == row.live_version)
+
+    async def diff(
+        self, profile_id: str, deployment_id: str, before: str = LIVE, after: str = DRAFT
+    ) -> Difference:
+        """Compare two versions: numbers, `live`, or `draft`, which is what a redeploy would push.
+
+        Raises:
+            GatewayError: NOT_FOUND, GONE; VALIDATION_FAILED where a side is none of these.
+        """
+        row, _ = await self._find(profile_id, deployment_id)
+        old = await self._side(row, "before", before)
+        return compare(old, await self._side(row, "after", after))
+
+    async def _side(self, deployment: Deployment, side: str, text: str) -> Side:
+        if text == DRAFT:
+            return await self._draft(deployment)
+        number = deployment.live_version if text == LIVE else _number(side, text)
+        async with self._db.read() as session:
+            version = await store.find_version(session, deployment, number)
+        return _side_of(str(number), version)
+
+    async def _draft(self, deployment: Deployment) -> Side:
+        """Return the draft as it would be deployed, and what stands against that."""
+        try:
+            snapshot = await self._snapshots.take(deployment.profile_id, deployment.flow_id)
+        except GatewayError as error:
+            if error.code != ErrorCode.INVALID_FLOW:
+                raise
+            return await self._undeployable(deployment, error.message)
+        version = snapshot.version(deployment.id, deployment.live_version + 1, key_id=None)
+        try:
+            go_live(deployment, version)
+        except GatewayError as error:
+            return _side_of(DRAFT, version, problem=error.message)
+        return _side_of(DRAFT, version)
+
+    async def _undeployable(self, deployment: Deployment, problem: str) -> Side:
+        async with self._db.read() as session:
+            flow = await find_flow(session, deployment.profile_id, deployment.flow_id)
+        return Side(label=DRAFT, definition=flow.definition, models=None, problem=problem)
+
+    async def _find(
+        self, profile_id: str, deployment_id: str, number: int | None = None
+    ) -> tuple[Deployment, DeploymentVersion]:
+        """Return the deployment, with one of its versions or the live one."""
+        async with self._db.read() as session:
+            row = await store.find_deployment(session, profile_id, deployment_id)
+            wanted = row.live_version if number is None else number
+            return row, await store.find_version(session, row, wanted)
+
+
+def _side_of(label: str, version: DeploymentVersion, problem: str | None = None) -> Side:
+    return Side(label=label, definition=version.definition, models=version.models, problem=problem)
+
+
+def _number(side: str, text: str) -> int:
+    if store.NUMBER.fullmatch(text):
+        return int(text)
+    message = f"{side}: expected a version's number, '{LIVE}' or '{DRAFT}', got '{text[:40]}'"
+    raise GatewayError(ErrorCode.VALIDATION_FAILED, message)

@@ -1,0 +1,85 @@
+"""All that a gateway process needs to have flows executed, here or by workers."""
+
+from __future__ import annotations
+
+from gateway.broker.bell import Bell
+from gateway.broker.broker import read_broker
+from gateway.execution.executor import Executor
+from gateway.execution.launcher import Launcher
+from gateway.execution.outbound import OutboundHttp
+from gateway.execution.pool import Pool
+from gateway.execution.program import Programs
+from gateway.execution.sweep import Sweep
+from gateway.execution.warmth import Warmth
+from gateway.execution.worker import process_name
+from gateway.outbound.http import GuardedHttp
+from gateway.runs.metrics import RunMetrics
+from gateway.runs.retention import Retention
+from gateway.runs.store import RunStore
+from gateway.runs.waiter import Waiter
+from gateway.settings import Settings
+from gateway.storage.changes import ChangeFeed
+from gateway.storage.database import Database
+from gateway.storage.notices import Notices
+from gateway.upstream.servers import Servers
+from telemetry.instruments import Registry
+
+
+class EngineRoom:
+    """Rows, programs, the pool of this process and the way to the workers, wired together."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        feed: ChangeFeed,
+        servers: Servers,
+        registry: Registry,
+    ) -> None:
+        """Raise BrokerError where the broker's URL cannot be used."""
+        self._notices = Notices(db)
+        self.store = RunStore(db, self._notices)
+        self.waiter = Waiter(db, self.store)
+        self.programs = Programs(db)
+        self.warmth = Warmth(db, feed, self.programs)
+        self.metrics = RunMetrics(registry)
+        self._http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
+        self._executor = Executor(
+            self.store,
+            self.programs,
+            servers,
+            OutboundHttp(self._http),
+            owner=process_name("gateway"),
+            max_output_bytes=settings.max_body_bytes,
+        )
+        self._pool = Pool(self._executor, size=settings.server_runs)
+        broker = read_broker(
+            settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
+        )
+        self.launcher = Launcher(self._pool, broker, bell=Bell(settings.run))
+        self._sweep = Sweep(
+            self.store,
+            self.launcher,
+            Retention(db, self.store, days=settings.run_retention_days),
+            self.metrics,
+        )
+
+    async def start(self) -> None:
+        """Begin to hand runs over, to execute those of this process, and to sweep."""
+        self._notices.start()
+        self.waiter.start()
+        self.warmth.start()
+        self._executor.start()
+        self.launcher.publisher.start()
+        self._sweep.start()
+
+    async def close(self, drain_seconds: float) -> None:
+        """Let the runs of this process end, within limits, and give everything back."""
+        await self._pool.drain(drain_seconds)
+        await self._sweep.stop()
+        await self.launcher.publisher.close()
+        await self._executor.close()
+        await self.warmth.stop()
+        await self.waiter.stop()
+        await self._notices.stop()
+        await self._http.close()

@@ -1,0 +1,159 @@
+"""Executes claimed runs; the same in a worker and in the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+import orjson
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.deployments.modes import ExecutionMode
+from gateway.errors import GatewayError
+from gateway.execution.endings import ending_of, failed_to_start
+from gateway.execution.program import Programs
+from gateway.flows import engine
+from gateway.flows.ports import HttpPort, Ports
+from gateway.runs.run import Claim, Ending
+from gateway.runs.store import RunStore
+from gateway.upstream.servers import Servers
+from telemetry.logs import logger
+
+_BEAT_SECONDS = 1.0
+_AWAY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Pauses between tries to write an ending; the last one again and again."""
+_PATIENCE_SECONDS = {ExecutionMode.SYNC: 20.0, ExecutionMode.ASYNC: 300.0}
+"""How long a run waits for an inference server that boots; its own deadline may end it sooner."""
+
+log = logger("gateway.execution")
+
+
+@dataclass(slots=True)
+class _Held:
+    """A run that this process executes."""
+
+    attempt: int
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Executor:
+    """Claims runs, executes them, and writes how they ended.
+
+    A heart renews the leases of all that run here. A lost lease means that the run is another's by
+    now, or has ended: it is stopped, and what it gave is dropped by the row's attempt number.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        programs: Programs,
+        servers: Servers,
+        http: HttpPort,
+        *,
+        owner: str,
+        max_output_bytes: int,
+    ) -> None:
+        self._store = store
+        self._programs = programs
+        self._servers = servers
+        self._http = http
+        self.owner = owner
+        self._max_output_bytes = max_output_bytes
+        self._held: dict[str, _Held] = {}
+        self._heart: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to renew leases."""
+        self._heart = asyncio.create_task(self._beat(), name="run leases")
+
+    async def close(self) -> None:
+        """Renew no lease any more; what still runs is stopped, and its row left to the sweep."""
+        for held in self._held.values():
+            held.cancelled.set()
+        if self._heart is not None:
+            self._heart.cancel()
+            await asyncio.gather(self._heart, return_exceptions=True)
+
+    @property
+    def running(self) -> int:
+        """How many runs are being executed."""
+        return len(self._held)
+
+    async def run(self, run_id: str) -> None:
+        """Execute a queued run to its end; do nothing where it is not to be had.
+
+        Never raises for what is wrong with the run or with the database: the row says it, or the
+        sweep finds it again.
+        """
+        try:
+            claim = await self._store.claim(run_id, self.owner)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("run_not_claimed", run_id=run_id, reason=str(error).partition("\n")[0])
+            return
+        if claim is not None:
+            await self.execute(claim)
+
+    async def execute(self, claim: Claim) -> None:
+        """Execute a run that this process holds to its end; raises as little as `run`."""
+        held = self._held[claim.run_id] = _Held(claim.attempt)
+        try:
+            ending = await self._ending(claim, held)
+            await self._persistently(
+                lambda: self._store.finish(claim.run_id, claim.attempt, ending)
+            )
+        finally:
+            del self._held[claim.run_id]
+
+    async def _ending(self, claim: Claim, held: _Held) -> Ending:
+        began = monotonic()
+        try:
+            program = await self._programs.find(claim.deployment_id, claim.version)
+            input_data = program.plan.check_input(orjson.loads(claim.input_data))
+        except GatewayError as error:
+            return failed_to_start(error, monotonic() - began)
+        ports = Ports(
+            inference=program.models.reached(self._servers, patience=_PATIENCE_SECONDS[claim.mode]),
+            http=self._http,
+        )
+        outcome = await engine.execute(
+            program.plan,
+            input_data,
+            ports,
+            deadline=began + claim.timeout_seconds,
+            cancelled=held.cancelled,
+            max_output_bytes=self._max_output_bytes,
+        )
+        return ending_of(outcome)
+
+    async def _persistently(self, write: Callable[[], Awaitable[object]]) -> None:
+        """Write although the database may be away for a while: the result is not to be lost."""
+        tries = 0
+        while True:
+            try:
+                await write()
+            except (SQLAlchemyError, OSError) as error:
+                pause = _AWAY_SECONDS[min(tries, len(_AWAY_SECONDS) - 1)]
+                if tries == 0:
+                    log.warning("ending_not_written", reason=str(error).partition("\n")[0])
+                tries += 1
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(_BEAT_SECONDS)
+            if not self._held:
+                continue
+            held = [(run_id, each.attempt) for run_id, each in self._held.items()]
+            try:
+                beats = await self._store.beat(held)
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("leases_not_renewed", reason=str(error).partition("\n")[0])
+                continue
+            for run_id in beats.lost | beats.cancelled:
+                found = self._held.get(run_id)
+                if found is not None:
+                    found.cancelled.set()

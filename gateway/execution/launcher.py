@@ -1,0 +1,55 @@
+"""Hands runs to whoever executes them: this process, or a worker by way of the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.broker.bell import Bell
+from gateway.broker.broker import Broker
+from gateway.broker.publisher import Publisher
+from gateway.broker.queues import Queue
+from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.execution.pool import Pool
+from gateway.runs.run import Created
+
+
+class Launcher:
+    """Never blocks and never fails: a run that is not taken is found by the sweep."""
+
+    def __init__(self, pool: Pool, broker: Broker, *, bell: Bell) -> None:
+        self.publisher = Publisher(broker, self._published, bell=bell)
+        self._pool = pool
+        self._handed_over: list[str] = []
+
+    def owner_at_birth(self, deployment_type: DeploymentType, mode: ExecutionMode) -> str | None:
+        """Return who shall hold a run that is about to be created; None: it is queued first.
+
+        Where there is room in this process, that saves the claim of a run that somebody waits for.
+        """
+        here = deployment_type is DeploymentType.SERVER and mode is ExecutionMode.SYNC
+        return self._pool.owner if here and self._pool.has_room(mode) else None
+
+    def launch_created(self, created: Created) -> None:
+        """Have a run executed that was created just now."""
+        run = created.run
+        if created.claim is not None:
+            self._pool.begin(created.claim)
+        else:
+            self.launch(run.id, run.type, run.mode)
+
+    def launch(self, run_id: str, deployment_type: DeploymentType, mode: ExecutionMode) -> None:
+        """Have a queued run executed soon."""
+        if deployment_type is DeploymentType.SERVER:
+            self._pool.submit(run_id, mode)
+            self._handed_over.append(run_id)
+        else:
+            queue = Queue.SYNC if mode is ExecutionMode.SYNC else Queue.ASYNC
+            self.publisher.publish(run_id, queue)
+
+    def handed_over(self) -> list[str]:
+        """Return the runs that have been handed over since the last call."""
+        ids, self._handed_over = self._handed_over, []
+        return ids
+
+    def _published(self, run_ids: Sequence[str]) -> None:
+        self._handed_over.extend(run_ids)

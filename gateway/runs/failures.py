@@ -1,0 +1,62 @@
+"""Runs without a result, as errors: the one table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.errors import GatewayError
+from gateway.runs.run import FailureCode, Run, RunStatus
+from protos.errors import ErrorCode
+
+ERROR_CODES: Mapping[str, ErrorCode] = {
+    FailureCode.FLOW_FAILED: ErrorCode.FLOW_FAILED,
+    FailureCode.TIMEOUT: ErrorCode.RUN_TIMEOUT,
+    FailureCode.QUEUE_TIMEOUT: ErrorCode.QUEUE_TIMEOUT,
+    FailureCode.WORKER_LOST: ErrorCode.WORKER_LOST,
+    FailureCode.INFERENCE_UNAVAILABLE: ErrorCode.INFERENCE_SERVER_UNAVAILABLE,
+    FailureCode.CANCELLED: ErrorCode.RUN_CANCELLED,
+    FailureCode.CANCELLED_BY_SHUTDOWN: ErrorCode.SHUTTING_DOWN,
+}
+_WORTH_A_RETRY = frozenset(
+    {
+        ErrorCode.QUEUE_TIMEOUT,
+        ErrorCode.WORKER_LOST,
+        ErrorCode.INFERENCE_SERVER_UNAVAILABLE,
+        ErrorCode.SHUTTING_DOWN,
+    }
+)
+_RETRY_SECONDS = 1.0
+
+
+def failure_of(run: Run) -> GatewayError:
+    """Return what a sync caller is told of a run that has failed, or was cancelled."""
+    assert run.status in (RunStatus.FAILED, RunStatus.CANCELLED), run.status
+    error = run.error
+    code = ErrorCode.RUN_CANCELLED
+    if error is not None and run.status is RunStatus.FAILED:
+        code = ERROR_CODES.get(error.code, ErrorCode.FLOW_FAILED)
+    details: dict[str, object] = {
+        "flow_run_id": run.id,
+        "retryable": code in _WORTH_A_RETRY,
+        "duration_seconds": run.duration_seconds,
+    }
+    if error is not None and error.node_id is not None:
+        details["node_id"] = error.node_id
+    message = _sentence(run, code)
+    return GatewayError(code, message, retry_after=_RETRY_SECONDS, details=details)
+
+
+def timed_out(run_id: str, seconds: float) -> GatewayError:
+    """Return what a sync caller is told whose run has not ended in time, and is to be stopped."""
+    message = f"the run did not end within {seconds:g} s and is being stopped"
+    details = {"flow_run_id": run_id, "retryable": False}
+    return GatewayError(ErrorCode.RUN_TIMEOUT, message, details=details)
+
+
+def _sentence(run: Run, code: ErrorCode) -> str:
+    error = run.error
+    if error is None:
+        return "the run was cancelled"
+    if code is ErrorCode.FLOW_FAILED and error.node_id is not None:
+        return f"node '{error.node_id}': {error.message}"
+    return error.message

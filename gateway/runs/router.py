@@ -1,0 +1,157 @@
+"""`/node/flow-runs/`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+from pydantic import AwareDatetime
+from starlette.responses import StreamingResponse
+
+from gateway.auth.access import Access
+from gateway.auth.identity import Identity
+from gateway.deployments.modes import ResponseFormat
+from gateway.runs.bodies import accepted_body, etag_of, location_of, poll_body, retry_after
+from gateway.runs.listing import RunFilter
+from gateway.runs.run import Run, RunStatus
+from gateway.runs.schemas import AcceptedOut, RetriedVersion, RunOut, RunPage
+from gateway.runs.service import RunService
+from gateway.runs.stream import read_last_event_id
+from gateway.storage.clock import now
+from gateway.storage.paging import PageRequest
+from gateway.web.preferences import read_preferences
+
+MOST_WAIT_SECONDS = 60
+"""That a poll may take: proxies on the way lose patience at about that time."""
+
+Seconds = Annotated[int | None, Query(ge=0, le=MOST_WAIT_SECONDS)]
+
+# Any: OpenAPI's own form
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}, "description": "Events until the run has ended."},
+    204: {"description": "There is nothing after the event that the client has."},
+}
+_UNCHANGED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The run is as `If-None-Match` says."}
+}
+
+
+class _Filters:
+    """Which runs; a FastAPI dependency."""
+
+    def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
+        self,
+        deployment: str | None = None,
+        status: RunStatus | None = None,
+        version: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+        key: str | None = None,
+        since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
+        before: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        self.which = RunFilter(
+            profile_id="",
+            deployment_id=deployment,
+            status=status,
+            version=version,
+            key_id=key,
+            since=since,
+            before=before,
+            idempotency_key=idempotency_key,
+        )
+
+
+def build_router(service: RunService, access: Access) -> APIRouter:
+    """Return the routes for runs; any key may use them for the deployments that it covers."""
+    router = APIRouter(prefix="/node/flow-runs", tags=["Flow runs"])
+
+    @router.get("/")
+    async def list_runs(
+        filters: _Filters = Depends(),
+        page: PageRequest = Depends(),
+        actor: Identity = Depends(access.caller),
+    ) -> RunPage:
+        """List runs, newest first. `from` and `to` are times of creation; `to` is not included."""
+        return RunPage.of(await service.page(actor, filters.which, page))
+
+    @router.get("/{run_id}/", response_model=RunOut, responses=_UNCHANGED)
+    async def show(  # noqa: PLR0917 - as above
+        run_id: str,
+        wait: Seconds = None,
+        response_format: ResponseFormat | None = None,
+        include_node_outputs: bool = True,
+        prefer: Annotated[str | None, Header()] = None,
+        if_none_match: Annotated[str | None, Header()] = None,
+        actor: Identity = Depends(access.caller),
+    ) -> Response:
+        """Show a run; with `wait` (or `Prefer: wait`) when it has ended, or after those seconds."""
+        preferred = read_preferences(prefer)
+        granted = None if preferred.wait is None else min(preferred.wait, MOST_WAIT_SECONDS)
+        run = await service.poll(actor, run_id, wait if wait is not None else granted or 0)
+        form = response_format or await service.format_of(run)
+        headers = _headers(run, form)
+        if wait is None and granted is not None:
+            headers["preference-applied"] = f"wait={granted}"
+        if _matches(if_none_match, headers["etag"]):
+            return Response(status_code=304, headers=headers)
+        body = poll_body(run, form, include_node_outputs=include_node_outputs)
+        return Response(body, media_type="application/json", headers=headers)
+
+    @router.post("/{run_id}/cancel/", status_code=202, response_model=RunOut)
+    async def cancel(run_id: str, actor: Identity = Depends(access.caller)) -> Response:
+        """Stop a run. One that is running is `cancelling` until it has really stopped."""
+        run = await service.cancel(actor, run_id)
+        form = await service.format_of(run)
+        return _accepted(run, poll_body(run, form))
+
+    @router.post("/{run_id}/retry/", status_code=202, response_model=AcceptedOut)
+    async def retry(
+        run_id: str,
+        version: RetriedVersion = RetriedVersion.SAME,
+        actor: Identity = Depends(access.caller),
+    ) -> Response:
+        """Run a failed run's input once more, in the background, as a new run."""
+        latest = version is RetriedVersion.LATEST
+        run = await service.retry(actor, run_id, latest=latest)
+        return _accepted(run, accepted_body(run, await service.format_of(run)))
+
+    @router.get("/{run_id}/events/", response_class=StreamingResponse, responses=_STREAM)
+    async def events(
+        run_id: str,
+        last_event_id: Annotated[str | None, Header()] = None,
+        actor: Identity = Depends(access.caller),
+    ) -> Response:
+        """Follow a run as server-sent events, from `Last-Event-ID` on where that is given."""
+        after = read_last_event_id(last_event_id)
+        run = await service.find(actor, run_id)
+        if after is None:
+            return Response(status_code=204)  # what makes a browser's EventSource stop
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        stream = service.follow(run, after)
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+    return router
+
+
+def _headers(run: Run, form: ResponseFormat) -> dict[str, str]:
+    headers = {
+        "etag": etag_of(run, form),
+        "cache-control": "private, no-cache",
+        "vary": "Prefer",
+    }
+    if not run.ended:
+        waited = (now() - run.created_at).total_seconds()
+        headers["retry-after"] = str(retry_after(waited))
+    return headers
+
+
+def _accepted(run: Run, body: bytes) -> Response:
+    headers = {"location": location_of(run.id), "retry-after": "1"}
+    return Response(body, 202, headers, "application/json")
+
+
+def _matches(if_none_match: str | None, etag: str) -> bool:
+    if if_none_match is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in tags or "*" in tags

@@ -1,0 +1,238 @@
+"""Between rows and runs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.runs.run import (
+    MAX_MESSAGE_CHARACTERS,
+    MAX_NODE_OUTPUTS_BYTES,
+    MAX_OUTPUT_BYTES,
+    Claim,
+    Ending,
+    FailureCode,
+    FinishedRun,
+    NewRun,
+    Queued,
+    Run,
+    RunError,
+    RunStatus,
+)
+from gateway.storage.run_tables import RunEvent, RunPayload, RunRow
+
+RUNS = cast("sa.Table", RunRow.__table__)
+PAYLOADS = cast("sa.Table", RunPayload.__table__)
+EVENTS = cast("sa.Table", RunEvent.__table__)
+
+_MAX_NODE_ID = 200
+
+# Any, here and below: a row's columns, as the driver gives them; or what it takes
+Values = dict[str, Any]
+
+
+def run_of(row: Any, *, output_data: bytes | None = None, node_outputs: bytes | None = None) -> Run:
+    """Return the run that a row of RunRow is."""
+    error = None
+    if row.error_code is not None:
+        error = RunError(
+            code=row.error_code, message=row.error_message or "", node_id=row.error_node
+        )
+    return Run(
+        id=row.id,
+        profile_id=row.profile_id,
+        deployment_id=row.deployment_id,
+        version=row.version,
+        flow_id=row.flow_id,
+        mode=ExecutionMode(row.mode),
+        type=DeploymentType(row.type),
+        key_id=row.key_id,
+        retry_of=row.retry_of,
+        status=RunStatus(row.status),
+        cancel_requested=row.cancel_requested,
+        timeout_seconds=row.timeout_seconds,
+        retry_safe=row.retry_safe,
+        attempt=row.attempt,
+        max_attempts=row.max_attempts,
+        event_count=row.event_count,
+        created_at=row.created_at,
+        queue_until=row.queue_until,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        duration_seconds=row.duration_seconds,
+        error=error,
+        idempotency_key=row.idempotency_key,
+        output_data=output_data,
+        node_outputs=node_outputs,
+    )
+
+
+def full_run_of(row: Any) -> Run:
+    """Return the run that a row of runs and their payloads is."""
+    return run_of(row, output_data=row.output, node_outputs=row.node_outputs)
+
+
+def claim_of(row: Any, input_data: bytes | None) -> Claim:
+    """Return the claim that a row just claimed stands for."""
+    return Claim(
+        run_id=row.id,
+        attempt=row.attempt,
+        profile_id=row.profile_id,
+        deployment_id=row.deployment_id,
+        version=row.version,
+        flow_id=row.flow_id,
+        mode=ExecutionMode(row.mode),
+        type=DeploymentType(row.type),
+        input_data=input_data or b"{}",
+        timeout_seconds=row.timeout_seconds,
+        created_at=row.created_at,
+        started_at=row.started_at,
+    )
+
+
+def queued_of(row: Any) -> Queued:
+    """Return what has to be known of a row to hand its run over."""
+    return Queued(run_id=row.id, type=DeploymentType(row.type), mode=ExecutionMode(row.mode))
+
+
+def new_values(new: NewRun) -> Values:
+    """Return the columns of a run that begins, but for its state and its times."""
+    idempotency = new.idempotency
+    return {
+        "id": new.id,
+        "profile_id": new.profile_id,
+        "deployment_id": new.deployment_id,
+        "version": new.version,
+        "flow_id": new.flow_id,
+        "mode": new.mode,
+        "type": new.type,
+        "key_id": new.key_id,
+        "retry_of": new.retry_of,
+        "cancel_requested": False,
+        "timeout_seconds": float(new.timeout_seconds),
+        "retry_safe": new.retry_safe,
+        "max_attempts": new.max_attempts,
+        "event_count": 0,
+        "idempotency_key": idempotency and idempotency.key,
+        "fingerprint": idempotency and idempotency.fingerprint,
+    }
+
+
+def finished_values(finished: FinishedRun) -> Values:
+    """Return the columns of a run that is written down when it is over."""
+    new, ending = finished.new, capped(finished.ending)
+    took = ending.duration_seconds or 0.0
+    return {
+        **new_values(new),
+        "status": ending.status,
+        "attempt": 1,
+        "created_at": finished.started_at,
+        "started_at": finished.started_at,
+        "finished_at": finished.started_at + timedelta(seconds=took),
+        "duration_seconds": ending.duration_seconds,
+        **error_values(ending.error),
+    }
+
+
+def finished_payload(finished: FinishedRun) -> Values:
+    """Return the columns of its payload."""
+    ending = capped(finished.ending)
+    return {
+        "run_id": finished.new.id,
+        "input": finished.new.input_data,
+        "output": ending.output_data,
+        "node_outputs": ending.node_outputs,
+    }
+
+
+def error_values(error: RunError | None) -> Values:
+    """Return the columns of an error, or of none."""
+    if error is None:
+        return {"error_code": None, "error_message": None, "error_node": None}
+    node = error.node_id
+    return {
+        "error_code": error.code,
+        # PostgreSQL's texts cannot hold a NUL, which a node's message may well do.
+        "error_message": error.message.replace("\0", "\ufffd")[:MAX_MESSAGE_CHARACTERS],
+        "error_node": None if node is None else node[:_MAX_NODE_ID],
+    }
+
+
+def capped(ending: Ending) -> Ending:
+    """Return the ending as it may be kept: what is too large is left out, or has failed."""
+    output, nodes = ending.output_data, ending.node_outputs
+    if nodes is not None and len(nodes) > MAX_NODE_OUTPUTS_BYTES:
+        nodes = None
+    if output is not None and len(output) > MAX_OUTPUT_BYTES:
+        message = f"output_data: expected at most {MAX_OUTPUT_BYTES} bytes, got {len(output)}"
+        return Ending(
+            status=RunStatus.FAILED,
+            node_outputs=nodes,
+            error=RunError(code=FailureCode.FLOW_FAILED, message=message),
+            duration_seconds=ending.duration_seconds,
+        )
+    return Ending(
+        status=ending.status,
+        output_data=output,
+        node_outputs=nodes,
+        error=ending.error,
+        duration_seconds=ending.duration_seconds,
+    )
+
+
+def begun(new: NewRun, *, now: datetime, started: bool) -> Run:
+    """Return a run just written down, with this process's own idea of the time."""
+    waits = (
+        None if new.queue_timeout_seconds is None else timedelta(seconds=new.queue_timeout_seconds)
+    )
+    return Run(
+        id=new.id,
+        profile_id=new.profile_id,
+        deployment_id=new.deployment_id,
+        version=new.version,
+        flow_id=new.flow_id,
+        mode=new.mode,
+        type=new.type,
+        key_id=new.key_id,
+        retry_of=new.retry_of,
+        status=RunStatus.RUNNING if started else RunStatus.QUEUED,
+        cancel_requested=False,
+        timeout_seconds=new.timeout_seconds,
+        retry_safe=new.retry_safe,
+        attempt=int(started),
+        max_attempts=new.max_attempts,
+        event_count=0,
+        created_at=now,
+        queue_until=None if waits is None else now + waits,
+        started_at=now if started else None,
+        finished_at=None,
+        duration_seconds=None,
+        error=None,
+        idempotency_key=None if new.idempotency is None else new.idempotency.key,
+    )
+
+
+def claim_at_birth(new: NewRun, *, now: datetime) -> Claim:
+    """Return the claim on a run that was begun by who writes it down."""
+    return Claim(
+        run_id=new.id,
+        attempt=1,
+        profile_id=new.profile_id,
+        deployment_id=new.deployment_id,
+        version=new.version,
+        flow_id=new.flow_id,
+        mode=new.mode,
+        type=new.type,
+        input_data=new.input_data or b"{}",
+        timeout_seconds=new.timeout_seconds,
+        created_at=now,
+        started_at=now,
+    )
+
+
+def payload_of(new: NewRun) -> Values:
+    """Return the columns of the payload of a run that begins."""
+    return {"run_id": new.id, "input": new.input_data}

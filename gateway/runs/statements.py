@@ -1,0 +1,178 @@
+"""Every statement about runs that are known by their id, made once, and so compiled once.
+
+Times are the database's (`after`).
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from gateway.runs.rows import EVENTS, PAYLOADS, RUNS
+from gateway.runs.run import FailureCode, RunStatus
+from gateway.storage.among import among
+from gateway.storage.moments import after
+
+
+def literal(value: str) -> sa.ColumnClause[str]:
+    """Return one of our own words as a part of a statement's text."""
+    return sa.literal_column(f"'{value}'", sa.String())
+
+
+def is_in(status: RunStatus) -> sa.ColumnElement[bool]:
+    """Return the condition that a run is in `status`, written out as the partial indexes have it.
+
+    They serve no query where the state is a parameter.
+    """
+    return RUNS.c.status == literal(status)
+
+
+def is_now(status: RunStatus) -> sa.ColumnElement[bool]:
+    """Return the same condition for a run that is known by its id, so that this one is used.
+
+    A plan made while an index of unfinished runs was empty would walk through it later, when ten
+    thousand are queued.
+    """
+    return RUNS.c.status.concat(literal("")) == literal(status)
+
+
+_QUEUED, _RUNNING = is_now(RunStatus.QUEUED), is_now(RunStatus.RUNNING)
+_THIS = RUNS.c.id == sa.bindparam("run_id")
+_LEASE_END = after(sa.bindparam("lease_seconds", type_=sa.Float()))
+_NO_LEASE = {"lease_owner": sa.null(), "lease_until": sa.null()}
+
+INSERT = sa.insert(RUNS).values(
+    created_at=after(),
+    due_at=after(sa.bindparam("due_seconds", type_=sa.Float())),
+    queue_until=after(sa.bindparam("queue_seconds", type_=sa.Float())),
+    lease_until=_LEASE_END,
+    started_at=after(sa.bindparam("start_seconds", type_=sa.Float())),
+)
+"""A new run, queued or running; the seconds that it has no use for are None."""
+
+INSERT_PAYLOAD = sa.insert(PAYLOADS)
+
+KEYED = (
+    sa.select(RUNS)
+    .where(
+        RUNS.c.profile_id == sa.bindparam("profile_id"),
+        RUNS.c.idempotency_key == sa.bindparam("idempotency_key"),
+        RUNS.c.deployment_id == sa.bindparam("deployment_id"),
+        RUNS.c.fingerprint.is_not(None),
+    )
+    .add_columns(
+        (RUNS.c.created_at < after(sa.bindparam("kept_seconds", type_=sa.Float()))).label("old")
+    )
+)
+"""The run that an idempotency key stands for, and whether it has done so for long enough."""
+
+RELEASE_KEY = sa.update(RUNS).where(_THIS).values(fingerprint=sa.null())
+
+CLAIM = (
+    sa.update(RUNS)
+    .where(
+        _THIS,
+        _QUEUED,
+        RUNS.c.attempt < RUNS.c.max_attempts,
+        sa.or_(RUNS.c.queue_until.is_(None), RUNS.c.queue_until > after()),
+    )
+    .values(
+        status=literal(RunStatus.RUNNING),
+        attempt=RUNS.c.attempt + 1,
+        lease_owner=sa.bindparam("owner"),
+        lease_until=_LEASE_END,
+        started_at=after(),
+    )
+    .returning(RUNS)
+)
+INPUT = sa.select(PAYLOADS.c.input).where(PAYLOADS.c.run_id == sa.bindparam("run_id"))
+
+BEAT = (
+    sa.update(RUNS)
+    .where(
+        among(RUNS.c.id, "run_ids"),
+        _RUNNING,
+        among(RUNS.c.id.concat(literal(" ")).concat(sa.cast(RUNS.c.attempt, sa.String())), "held"),
+    )
+    .values(lease_until=_LEASE_END)
+    .returning(RUNS.c.id, RUNS.c.cancel_requested)
+)
+"""Another lease for all that a process holds, (run, attempt) by (run, attempt)."""
+
+FINISH = (
+    sa.update(RUNS)
+    .where(_THIS, RUNS.c.attempt == sa.bindparam("held_attempt"), _RUNNING)
+    .values(
+        status=sa.bindparam("ended_as"),
+        finished_at=after(),
+        duration_seconds=sa.bindparam("took_seconds"),
+        error_code=sa.bindparam("failed_with"),
+        error_message=sa.bindparam("failed_because"),
+        error_node=sa.bindparam("failed_at"),
+        **_NO_LEASE,
+    )
+    .returning(RUNS)
+)
+SET_OUTPUT = (
+    sa.update(PAYLOADS)
+    .where(PAYLOADS.c.run_id == sa.bindparam("of_run"))
+    .values(output=sa.bindparam("came_out"), node_outputs=sa.bindparam("of_nodes"))
+)
+
+CANCEL = (
+    sa.update(RUNS)
+    .where(_THIS, RUNS.c.finished_at.is_(None))
+    .values(
+        cancel_requested=sa.true(),
+        status=sa.case((_QUEUED, literal(RunStatus.CANCELLED)), else_=RUNS.c.status),
+        finished_at=sa.case((_QUEUED, after())),
+        error_code=sa.case((_QUEUED, literal(FailureCode.CANCELLED))),
+        error_message=sa.case((_QUEUED, literal("the run was cancelled before it had begun"))),
+    )
+    .returning(RUNS)
+)
+"""A queued run ends; a running one is asked to."""
+
+TIME_OUT = (
+    sa.update(RUNS)
+    .where(_THIS, RUNS.c.finished_at.is_(None))
+    .values(
+        status=literal(RunStatus.FAILED),
+        error_code=literal(FailureCode.TIMEOUT),
+        error_message=sa.bindparam("failed_because"),
+        finished_at=after(),
+        **_NO_LEASE,
+    )
+    .returning(RUNS)
+)
+"""An end from outside: whoever holds the run loses it, and stops."""
+
+CANCELLED_AMONG = sa.select(RUNS.c.id).where(
+    among(RUNS.c.id, "run_ids"), _RUNNING, RUNS.c.cancel_requested
+)
+
+WITHDRAW = sa.delete(RUNS).where(_THIS, _QUEUED, RUNS.c.attempt == 0).returning(RUNS.c.id)
+WITHDRAW_PAYLOAD = sa.delete(PAYLOADS).where(PAYLOADS.c.run_id == sa.bindparam("run_id"))
+
+COUNT_EVENTS = (
+    sa.update(RUNS)
+    .where(_THIS, RUNS.c.attempt == sa.bindparam("held_attempt"), _RUNNING)
+    .values(event_count=RUNS.c.event_count + sa.bindparam("more_events", type_=sa.Integer()))
+    .returning(RUNS.c.event_count)
+)
+"""Numbers for the next events; none for a process that does not hold the run any more."""
+
+INSERT_EVENTS = sa.insert(EVENTS)
+EVENTS_AFTER = (
+    sa.select(EVENTS.c.number, EVENTS.c.node_id, EVENTS.c.data)
+    .where(EVENTS.c.run_id == sa.bindparam("run_id"), EVENTS.c.number > sa.bindparam("after"))
+    .order_by(EVENTS.c.number)
+)
+
+_WITH_OUTPUT = sa.select(RUNS, PAYLOADS.c.output, PAYLOADS.c.node_outputs).select_from(
+    RUNS.outerjoin(PAYLOADS, PAYLOADS.c.run_id == RUNS.c.id)
+)
+GET = _WITH_OUTPUT.where(_THIS)
+ENDED = _WITH_OUTPUT.where(among(RUNS.c.id, "run_ids"), RUNS.c.finished_at.is_not(None))
+MARKS = sa.select(
+    RUNS.c.id, RUNS.c.status, RUNS.c.cancel_requested, RUNS.c.attempt, RUNS.c.event_count
+).where(among(RUNS.c.id, "run_ids"))

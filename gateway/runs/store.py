@@ -1,0 +1,325 @@
+"""Rows of runs: who may begin one, who holds it, and how it ended.
+
+A run is claimed by compare-and-set, and whoever writes to it afterwards names the attempt that the
+claim has given: a process that was believed dead writes nothing any more. Times that are compared
+are the database's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.errors import GatewayError
+from gateway.runs import rows
+from gateway.runs import statements as sql
+from gateway.runs.idempotency import KEPT_SECONDS, ended_by_infrastructure, reused
+from gateway.runs.listing import RunFilter, run_page
+from gateway.runs.news import RunNews
+from gateway.runs.run import (
+    MAX_INPUT_BYTES,
+    Beats,
+    Claim,
+    Created,
+    Ending,
+    FinishedRun,
+    Mark,
+    NewRun,
+    Run,
+    RunEventData,
+    RunStatus,
+)
+from gateway.runs.sweeps import Sweeps
+from gateway.storage.clock import now
+from gateway.storage.database import Database
+from gateway.storage.gathering import Gathering
+from gateway.storage.locks import lock_name
+from gateway.storage.notices import Notices
+from gateway.storage.paging import Page, PageRequest
+from protos.errors import ErrorCode
+
+LEASE_SECONDS = 30.0
+"""How long a process is believed to be alive after it was last heard of."""
+_HAND_OVER_SECONDS = 5.0
+"""That whoever creates a run has to hand it over, before the sweep does."""
+
+_Birth = tuple[rows.Values, rows.Values]
+"""Columns of a run and of its payload."""
+
+
+class RunStore(Sweeps):
+    """The runs of an installation; each call is one transaction. For one event loop.
+
+    `news` tells of every run that ends or changes here.
+    """
+
+    def __init__(self, db: Database, notices: Notices | None = None) -> None:
+        super().__init__(db, RunNews(notices))
+        self._births = Gathering[_Birth](self._write_births)
+        insert = sqlite.insert if db.dialect == "sqlite" else postgresql.insert
+        self._record = insert(rows.RUNS).on_conflict_do_nothing()
+        self._record_payload = insert(rows.PAYLOADS).on_conflict_do_nothing()
+
+    async def create(
+        self, new: NewRun, *, owner: str | None = None, lease_seconds: float = LEASE_SECONDS
+    ) -> Created:
+        """Write a run down, queued; with `owner` as begun, and claimed by that.
+
+        Where its idempotency key stands for a run already, that one is returned, whatever became
+        of it, and nothing is written. Times in the answer are this process's, not the row's.
+
+        Raises:
+            GatewayError: PAYLOAD_TOO_LARGE; IDEMPOTENCY_KEY_REUSED where the key stands for a run
+                with another body.
+        """
+        _check_size(new)
+        birth = _birth(new, owner, lease_seconds)
+        if new.idempotency is None:
+            await self._births.put(birth)
+        else:
+            existing = await self._create_once(new, birth)
+            if existing is not None:
+                return Created(run=existing, existing=True)
+        began = now()
+        return Created(
+            run=rows.begun(new, now=began, started=owner is not None),
+            existing=False,
+            claim=None if owner is None else rows.claim_at_birth(new, now=began),
+        )
+
+    async def record_finished(self, batch: Sequence[FinishedRun]) -> None:
+        """Write down runs that are over already; those that are there stay as they are."""
+        payloads = [rows.finished_payload(finished) for finished in batch]
+        kept = [payload for payload in payloads if any(list(payload.values())[1:])]
+        async with self._db.write(feeds=False) as session:
+            values = [rows.finished_values(finished) for finished in batch]
+            if values:
+                await session.execute(self._record, values)
+            if kept:
+                await session.execute(self._record_payload, kept)
+
+    async def claim(
+        self, run_id: str, owner: str, lease_seconds: float = LEASE_SECONDS
+    ) -> Claim | None:
+        """Begin with a queued run; None where it is not (any more), or may not begin.
+
+        Of several that claim the same run at once, one gets it.
+        """
+        values = {"run_id": run_id, "owner": owner, "lease_seconds": lease_seconds}
+        async with self._db.write(feeds=False) as session:
+            row = (await session.execute(sql.CLAIM, values)).one_or_none()
+            if row is None:
+                return None
+            found = (await session.execute(sql.INPUT, {"run_id": run_id})).scalar_one_or_none()
+        self.news.changed(run_id)
+        return rows.claim_of(row, found)
+
+    async def beat(
+        self, held: Sequence[tuple[str, int]], lease_seconds: float = LEASE_SECONDS
+    ) -> Beats:
+        """Say that the process lives which holds these runs, as (id, attempt): one statement."""
+        values = {
+            "run_ids": [run_id for run_id, _ in held],
+            "held": [f"{run_id} {attempt}" for run_id, attempt in held],
+            "lease_seconds": lease_seconds,
+        }
+        async with self._db.write(feeds=False) as session:
+            found = (await session.execute(sql.BEAT, values)).all()
+        kept = {row.id for row in found}
+        return Beats(
+            lost=frozenset(run_id for run_id, _ in held if run_id not in kept),
+            cancelled=frozenset(row.id for row in found if row.cancel_requested),
+        )
+
+    async def cancelled_among(self, run_ids: Sequence[str]) -> set[str]:
+        """Return those of some running runs that somebody wants stopped; writes nothing."""
+        async with self._db.read() as session:
+            found = await session.execute(sql.CANCELLED_AMONG, {"run_ids": run_ids})
+            return set(found.scalars())
+
+    async def finish(self, run_id: str, attempt: int, ending: Ending) -> Run | None:
+        """End a run; None where that is too late, and what was to be written is dropped.
+
+        Too late it is where the run has ended already, or was given to somebody else.
+        """
+        kept = rows.capped(ending)
+        error = rows.error_values(kept.error)
+        values = {
+            "run_id": run_id,
+            "held_attempt": attempt,
+            "ended_as": kept.status,
+            "took_seconds": kept.duration_seconds,
+            "failed_with": error["error_code"],
+            "failed_because": error["error_message"],
+            "failed_at": error["error_node"],
+        }
+        output, nodes = kept.output_data, kept.node_outputs
+        async with self._db.write(feeds=False) as session:
+            row = (await session.execute(sql.FINISH, values)).one_or_none()
+            if row is None:
+                return None
+            if output is not None or nodes is not None:
+                out = {"of_run": run_id, "came_out": output, "of_nodes": nodes}
+                await session.execute(sql.SET_OUTPUT, out)
+        run = rows.run_of(row, output_data=output, node_outputs=nodes)
+        self.news.ended(run)
+        return run
+
+    async def request_cancel(self, run_id: str) -> Run | None:
+        """End a queued run, and have a running one stopped; None where it has ended already."""
+        async with self._db.write(feeds=False) as session:
+            row = (await session.execute(sql.CANCEL, {"run_id": run_id})).one_or_none()
+        if row is None:
+            return None
+        run = rows.run_of(row)
+        if run.ended:
+            self.news.ended(run)
+        else:
+            self.news.changed(run_id)
+        return run
+
+    async def time_out(self, run_id: str, seconds: float) -> Run | None:
+        """End a run whose caller has waited for `seconds`; None where it has ended already.
+
+        Who executes it hears at its next beat that the run is lost, and stops.
+        """
+        message = f"the run had not ended after {seconds:g} s"
+        values = {"run_id": run_id, "failed_because": message}
+        async with self._db.write(feeds=False) as session:
+            row = (await session.execute(sql.TIME_OUT, values)).one_or_none()
+        if row is None:
+            return None
+        run = rows.run_of(row)
+        self.news.ended(run)
+        return run
+
+    async def withdraw(self, run_id: str) -> bool:
+        """Take back a run that nobody has begun, as if it had never been; False: too late."""
+        async with self._db.write(feeds=False) as session:
+            found = (await session.execute(sql.WITHDRAW, {"run_id": run_id})).one_or_none()
+            if found is not None:
+                await session.execute(sql.WITHDRAW_PAYLOAD, {"run_id": run_id})
+        return found is not None
+
+    async def report(self, run_id: str, attempt: int, nodes: Mapping[str, bytes]) -> bool:
+        """Tell of nodes that have finished while the run goes on; False: it is not held any more.
+
+        `nodes` are entries of `node_outputs` as JSON, by node id. For runs that take long: a run
+        that ends tells of all its nodes anyway.
+        """
+        counted = {"run_id": run_id, "held_attempt": attempt, "more_events": len(nodes)}
+        async with self._db.write(feeds=False) as session:
+            last = (await session.execute(sql.COUNT_EVENTS, counted)).scalar_one_or_none()
+            if last is None:
+                return False
+            first = last - len(nodes) + 1
+            events = [
+                {"run_id": run_id, "number": number, "node_id": node_id, "data": data}
+                for number, (node_id, data) in enumerate(nodes.items(), first)
+            ]
+            await session.execute(sql.INSERT_EVENTS, events)
+        self.news.changed(run_id)
+        return True
+
+    async def events(self, run_id: str, after: int = 0) -> list[RunEventData]:
+        """Return what was told of a run's nodes after the event numbered `after`, in order."""
+        values = {"run_id": run_id, "after": after}
+        async with self._db.read() as session:
+            return [
+                RunEventData(number=row.number, node_id=row.node_id, data=row.data)
+                for row in await session.execute(sql.EVENTS_AFTER, values)
+            ]
+
+    async def get(self, run_id: str) -> Run | None:
+        """Return a run with its output, if it is there."""
+        async with self._db.read() as session:
+            return await _get(session, run_id)
+
+    async def input_of(self, run_id: str) -> bytes | None:
+        """Return what a run began with, if that is kept."""
+        async with self._db.read() as session:
+            found = await session.execute(sql.INPUT, {"run_id": run_id})
+            return found.scalar_one_or_none()
+
+    async def ended(self, run_ids: Sequence[str]) -> list[Run]:
+        """Return those of some runs that have ended, with their output: one query."""
+        async with self._db.read() as session:
+            found = await session.execute(sql.ENDED, {"run_ids": run_ids})
+            return [rows.full_run_of(row) for row in found]
+
+    async def marks(self, run_ids: Sequence[str]) -> dict[str, Mark]:
+        """Return how far some runs are: one query. Those that are gone are left out."""
+        async with self._db.read() as session:
+            return {
+                row.id: Mark(
+                    RunStatus(row.status), row.cancel_requested, row.attempt, row.event_count
+                )
+                for row in await session.execute(sql.MARKS, {"run_ids": run_ids})
+            }
+
+    async def page(self, which: RunFilter, request: PageRequest) -> Page[Run]:
+        """Return a page of runs, newest first, without their output."""
+        async with self._db.read() as session:
+            return await run_page(session, which, request)
+
+    async def _create_once(self, new: NewRun, birth: _Birth) -> Run | None:
+        """Write a run with an idempotency key, unless that stands for one: then return that."""
+        idempotency = new.idempotency
+        assert idempotency is not None
+        place = (new.profile_id, new.deployment_id, idempotency.key)
+        values = dict(zip(("profile_id", "deployment_id", "idempotency_key"), place, strict=True))
+        async with self._db.write(feeds=False) as session:
+            await lock_name(session, " ".join(("run", *place)))
+            holders = await session.execute(sql.KEYED, {**values, "kept_seconds": -KEPT_SECONDS})
+            holder = holders.one_or_none()
+            if holder is not None:
+                run = rows.run_of(holder)
+                if not (run.ended and holder.old):
+                    if holder.fingerprint != idempotency.fingerprint:
+                        raise reused(idempotency.key, run)
+                    if not ended_by_infrastructure(run):
+                        return await _get(session, run.id) or run
+                await session.execute(sql.RELEASE_KEY, {"run_id": run.id})
+            await _write(session, [birth])
+        return None
+
+    async def _write_births(self, births: Sequence[_Birth]) -> None:
+        async with self._db.write(feeds=False) as session:
+            await _write(session, births)
+
+
+async def _write(session: AsyncSession, births: Sequence[_Birth]) -> None:
+    await session.execute(sql.INSERT, [run for run, _ in births])
+    await session.execute(sql.INSERT_PAYLOAD, [payload for _, payload in births])
+
+
+async def _get(session: AsyncSession, run_id: str) -> Run | None:
+    row = (await session.execute(sql.GET, {"run_id": run_id})).one_or_none()
+    return None if row is None else rows.full_run_of(row)
+
+
+def _birth(new: NewRun, owner: str | None, lease_seconds: float) -> _Birth:
+    queued = owner is None
+    values = {
+        **rows.new_values(new),
+        "status": RunStatus.QUEUED if queued else RunStatus.RUNNING,
+        "attempt": 0 if queued else 1,
+        "lease_owner": owner,
+        "due_seconds": _HAND_OVER_SECONDS if queued else None,
+        "queue_seconds": new.queue_timeout_seconds,
+        "lease_seconds": None if queued else lease_seconds,
+        "start_seconds": None if queued else 0.0,
+    }
+    return values, rows.payload_of(new)
+
+
+def _check_size(new: NewRun) -> None:
+    size = len(new.input_data or b"")
+    if size > MAX_INPUT_BYTES:
+        message = (
+            f"input_data: expected at most {MAX_INPUT_BYTES} bytes for a run that is kept, "
+            f"got {size}"
+        )
+        raise GatewayError(ErrorCode.PAYLOAD_TOO_LARGE, message)

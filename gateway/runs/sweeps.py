@@ -1,0 +1,106 @@
+"""What has to be done for runs now and then, whoever does it, and however many do it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Executable, Row
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.deployments.modes import DeploymentType
+from gateway.runs import sweep_statements as sql
+from gateway.runs.news import RunNews
+from gateway.runs.rows import queued_of, run_of
+from gateway.runs.run import Queued, Reaped, RunStatus
+from gateway.storage.database import Database
+
+
+class Sweeps:
+    """The part of RunStore that a sweep calls. Every method may be called again at any time."""
+
+    def __init__(self, db: Database, news: RunNews) -> None:
+        self._db = db
+        self.news = news
+
+    async def unpublished(
+        self, type_: DeploymentType, *, older_than: float = 0.0, limit: int = 500
+    ) -> list[Queued]:
+        """Return queued runs that should have been claimed by now, the longest due first.
+
+        Due is a run a few seconds after its creation, when `mark_published` says so, and at once
+        after it was reaped; `older_than` adds seconds to that.
+        """
+        values = {"type": type_, "late_seconds": -older_than, "most": limit}
+        async with self._db.read() as session:
+            return [queued_of(row) for row in await session.execute(sql.DUE, values)]
+
+    async def mark_published(self, run_ids: Sequence[str], *, again_after: float = 30.0) -> None:
+        """Have runs that were handed over not be due again for `again_after` seconds."""
+        values = {"run_ids": run_ids, "again_seconds": again_after}
+        async with self._db.write(feeds=False) as session:
+            await session.execute(sql.PUBLISHED, values)
+
+    async def reap(self, *, grace: float = 0.0) -> Reaped:
+        """Deal with runs whose lease ended `grace` seconds ago or earlier.
+
+        They are queued again where that is safe, and else have failed with `worker_lost`; those
+        that were to be cancelled are. Never call it with less grace than a lease after the
+        database was away: nobody could keep a lease meanwhile.
+        """
+        async with self._db.write(feeds=False) as session:
+            late = (await session.execute(sql.LATE, {"grace_seconds": -grace})).all()
+            again = await _change(session, sql.REQUEUE, [row.id for row in late if row.again])
+            lost = await _change(session, sql.LOSE, [row.id for row in late if not row.again])
+        for row in again:
+            self.news.changed(row.id)
+        for row in lost:
+            self.news.ended(run_of(row))
+        return Reaped(
+            requeued=tuple(queued_of(row) for row in again), lost=tuple(row.id for row in lost)
+        )
+
+    async def expire_queued(self) -> list[str]:
+        """Fail runs that have waited for longer than they may; return their ids."""
+        async with self._db.write(feeds=False) as session:
+            expired = (await session.execute(sql.EXPIRED)).scalars().all()
+            rows = await _change(session, sql.EXPIRE, expired)
+        for row in rows:
+            self.news.ended(run_of(row))
+        return [row.id for row in rows]
+
+    async def counts(self) -> dict[RunStatus, int]:
+        """Return how many runs are queued, and how many are running."""
+        async with self._db.read() as session:
+            found = {row[0]: row[1] for row in await session.execute(sql.COUNTS)}
+        return {status: found[status] for status in (RunStatus.QUEUED, RunStatus.RUNNING)}
+
+    async def prune(self, before: datetime, *, most: int = sql.AT_ONCE) -> int:
+        """Delete the oldest finished runs made before a time; return how many those were.
+
+        One small transaction: others get their turn between two of them.
+        """
+        oldest = sql.oldest_finished(before, most)
+        async with self._db.read() as session:
+            ids = list((await session.execute(oldest)).scalars())
+        if ids:
+            deletes: tuple[Executable, ...] = (
+                sql.DELETE_PAYLOADS,
+                sql.DELETE_EVENTS,
+                sql.DELETE_RUNS,
+            )
+            async with self._db.write(feeds=False) as session:
+                for statement in deletes:
+                    await session.execute(statement, {"run_ids": ids})
+        return len(ids)
+
+
+# Any: the columns that the statement returns
+async def _change(
+    session: AsyncSession, statement: Executable, run_ids: Sequence[str]
+) -> Sequence[Row[Any]]:
+    """Return the rows that a statement about these runs returns; without any, ask nothing."""
+    if not run_ids:
+        return ()
+    return (await session.execute(statement, {"run_ids": run_ids})).all()

@@ -1,0 +1,238 @@
+"""Waiting for runs, thousands at a time for one query a look.
+
+A run that ends in this process is known at once. One that ends in another is told by PostgreSQL, or
+shows as a write to SQLite's file; and if neither comes, a look now and then finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.runs.run import Mark, Run
+from gateway.runs.store import RunStore
+from gateway.storage.database import Database, Footprint
+from telemetry.logs import logger
+
+_FIRST_LOOK_SECONDS = 0.005
+"""After a wait has begun: what ended just before would not be told any more."""
+_GLANCE_SECONDS = 0.005
+_SLOW_GLANCE_SECONDS = 0.025
+_YOUNG_SECONDS = 2.0
+"""Waits younger than that are worth a glance at the file's date every 5 ms: it takes 5 µs."""
+_COARSE_NANOSECONDS = 20_000_000
+"""A file's date ticks every few ms: a write in the same tick as the last look would not show."""
+_NET_SECONDS = 0.5
+"""Between two looks for which there is no reason."""
+_BLIND_SECONDS = 0.05
+"""The same, while PostgreSQL's notices are lost."""
+_REST = 4
+"""Looks that find nothing are apart by that many times what one takes, at least."""
+_AGAIN_SECONDS = 0.2
+
+log = logger("gateway.runs")
+
+
+class _Watch:
+    """One wait."""
+
+    __slots__ = ("done", "gives_way", "run_id", "seen")
+
+    def __init__(self, run_id: str, seen: Mark | None, *, gives_way: bool) -> None:
+        self.run_id = run_id
+        self.seen = seen
+        """The mark that is known; None where only the end is of interest."""
+        self.gives_way = gives_way
+        self.done: asyncio.Future[Run | None] = asyncio.get_running_loop().create_future()
+
+    def resolve(self, run: Run | None) -> None:
+        """Let the wait be over."""
+        if not self.done.done():
+            self.done.set_result(run)
+
+
+class Waiter:
+    """All waits of a process. For one event loop; make it before `Notices.start`."""
+
+    def __init__(self, db: Database, store: RunStore) -> None:
+        self._db = db
+        self._store = store
+        self._watches: dict[str, set[_Watch]] = {}
+        self._due: set[str] = set()
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._footprint: Footprint | None = None
+        self._began = 0.0  # when the last wait did
+        self._looked = 0.0
+        self._rested = 0.0
+        self._lost = False
+        self.draining = False
+        """Whether waits that give way are over as soon as they begin."""
+        store.news.subscribe(self._ended, self._changed)
+        store.news.hear(self._told_end, self._changed, self._missed)
+
+    def start(self) -> None:
+        """Begin to look, whenever somebody waits."""
+        self._task = asyncio.create_task(self._follow(), name="run waiter")
+
+    async def stop(self) -> None:
+        """Look no more; whoever waits still learns nothing."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def drain(self) -> None:
+        """Let the waits that give way be over, now and from now on: the process is to end."""
+        self.draining = True
+        for watch in self._all():
+            if watch.gives_way:
+                watch.resolve(None)
+
+    async def wait(self, run_id: str, seconds: float, *, gives_way: bool = False) -> Run | None:
+        """Return the run, with its output, when it has ended; None where that takes longer.
+
+        With `gives_way`, a process that drains does not wait for it.
+        """
+        return await self._wait(_Watch(run_id, None, gives_way=gives_way), seconds)
+
+    async def change(
+        self, run_id: str, seen: Mark, seconds: float, *, gives_way: bool = False
+    ) -> None:
+        """Return when the run's mark is another than `seen`, or that many seconds have passed."""
+        await self._wait(_Watch(run_id, seen, gives_way=gives_way), seconds)
+
+    async def _wait(self, watch: _Watch, seconds: float) -> Run | None:
+        if watch.gives_way and self.draining:
+            return None
+        loop = asyncio.get_running_loop()
+        self._watches.setdefault(watch.run_id, set()).add(watch)
+        self._began = loop.time()
+        first_look = loop.call_later(_FIRST_LOOK_SECONDS, self._look_at, (watch.run_id,))
+        self._news.set()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    return await watch.done
+            return None
+        finally:
+            first_look.cancel()
+            self._forget(watch)
+
+    # what is heard
+
+    def _ended(self, run: Run) -> None:
+        for watch in tuple(self._watches.get(run.id, ())):
+            watch.resolve(run)
+
+    def _changed(self, run_id: str) -> None:
+        if any(watch.seen is not None for watch in self._watches.get(run_id, ())):
+            self._look_at((run_id,))
+
+    def _told_end(self, run_id: str) -> None:
+        self._look_at((run_id,))
+
+    def _missed(self) -> None:
+        self._look_at(tuple(self._watches))
+
+    def _look_at(self, run_ids: Iterable[str]) -> None:
+        due = [run_id for run_id in run_ids if run_id in self._watches]
+        if due:
+            self._due.update(due)
+            self._news.set()
+
+    # looking
+
+    async def _follow(self) -> None:
+        while True:
+            if not self._watches:
+                self._news.clear()
+                await self._news.wait()
+                self._looked = asyncio.get_running_loop().time()
+            await self._until_due()
+            due, self._due = self._due, set()
+            try:
+                await self._look([run_id for run_id in due if run_id in self._watches])
+            except (SQLAlchemyError, OSError) as error:
+                if not self._lost:
+                    log.warning("runs_unreadable", reason=str(error).partition("\n")[0])
+                self._lost = True
+                self._due |= due
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                self._lost = False
+
+    async def _until_due(self) -> None:
+        """Return when there is a reason to look, or nobody waits any more."""
+        loop = asyncio.get_running_loop()
+        while self._watches and not self._due:
+            self._news.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pause()):
+                    await self._news.wait()
+            passed = loop.time()
+            if passed >= self._looked + self._net() or (passed >= self._rested and self._written()):
+                self._due.update(self._watches)
+
+    async def _look(self, run_ids: list[str]) -> None:
+        if not run_ids:
+            return
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        found = await self._store.ended(run_ids)
+        for run in found:
+            self._ended(run)
+        followed = [run_id for run_id in run_ids if self._followers(run_id)]
+        marks = await self._store.marks(followed) if followed else {}
+        for run_id in followed:
+            mark = marks.get(run_id)
+            for watch in self._followers(run_id):
+                if mark != watch.seen:
+                    watch.resolve(None)
+        self._looked = loop.time()
+        self._rested = self._looked
+        if not found:
+            self._rested += _REST * (self._looked - before)
+
+    def _written(self) -> bool:
+        """Whether any process may have written since this was asked last; SQLite's alone shows."""
+        footprint = self._db.footprint()
+        if footprint is None:
+            return False
+        fresh = time.time_ns() - footprint[0] < _COARSE_NANOSECONDS
+        changed = footprint != self._footprint
+        self._footprint = footprint
+        return changed or fresh
+
+    def _pause(self) -> float:
+        passed = asyncio.get_running_loop().time()
+        if self._db.dialect != "sqlite":
+            return max(0.001, self._looked + self._net() - passed)
+        return _GLANCE_SECONDS if passed - self._began < _YOUNG_SECONDS else _SLOW_GLANCE_SECONDS
+
+    def _net(self) -> float:
+        if self._db.dialect == "sqlite":
+            return _NET_SECONDS
+        notices = self._store.news.notices
+        if notices is None or not notices.connected:
+            return _BLIND_SECONDS
+        return _NET_SECONDS
+
+    # the watches
+
+    def _all(self) -> list[_Watch]:
+        return [watch for watches in self._watches.values() for watch in watches]
+
+    def _followers(self, run_id: str) -> list[_Watch]:
+        watches = self._watches.get(run_id, ())
+        return [watch for watch in watches if watch.seen is not None and not watch.done.done()]
+
+    def _forget(self, watch: _Watch) -> None:
+        watches = self._watches[watch.run_id]
+        watches.discard(watch)
+        if not watches:
+            del self._watches[watch.run_id]

@@ -1,0 +1,54 @@
+"""One call of a deployment, and what it is answered with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.deployments.live import LiveDeployment
+from gateway.deployments.modes import ResponseFormat
+from gateway.metrics import Timings
+from gateway.web.problems import Headers
+
+
+@dataclass(slots=True, kw_only=True)
+class Trigger:
+    """One call, authenticated and complete."""
+
+    deployment: LiveDeployment
+    key_id: str
+    run_id: str
+    headers: dict[bytes, bytes]
+    body: bytes
+    response_format: ResponseFormat
+    timeout: float
+    """Seconds that the answer may take."""
+    began: float
+    """`perf_counter()` when its last header had arrived."""
+    authenticated: float
+    """`perf_counter()` when the key was known to be good."""
+    parse_seconds: float = 0.0
+    """What it took to make tensors of the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a call is answered with."""
+
+    status: int
+    body: bytes
+    timings: Timings | None = None
+    """Of a fast call."""
+    headers: Headers | None = None
+    """None: those of a fast call that went well, and no others."""
+
+
+Done = Callable[[Result | Exception], None]
+
+
+class Pending(Protocol):
+    """A call that waits for its result."""
+
+    def abandon(self) -> None:
+        """Take note that nobody waits any more; `done` is not called then."""

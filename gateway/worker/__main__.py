@@ -1,0 +1,11 @@
+"""A worker, as `slipstream up` and `slipstream worker` start it."""
+
+from __future__ import annotations
+
+import sys
+
+from gateway.execution.worker import WorkerExecutor
+from gateway.worker.command import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], WorkerExecutor))

@@ -1,0 +1,56 @@
+"""Runs, as the administrator uses them from the command line: no gateway needs to be there."""
+
+from __future__ import annotations
+
+from gateway.auth.identity import Identity, Scope
+from gateway.deployments.directory import Directory
+from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.runs.listing import RunFilter
+from gateway.runs.run import Run
+from gateway.runs.service import RunService
+from gateway.runs.store import RunStore
+from gateway.runs.waiter import Waiter
+from gateway.storage.changes import ChangeFeed
+from gateway.storage.paging import Page, PageRequest
+from slipstream.workspace import Workspace
+
+
+class RunDesk:
+    """The runs of the administrator's profile."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        db = workspace.db
+        store = RunStore(db)
+        self._service = RunService(
+            store,
+            Waiter(db, store),
+            Directory(db, ChangeFeed(db)),
+            _LeftToTheSweep(),
+            retention_days=workspace.settings.run_retention_days,
+        )
+        self._actor = Identity(
+            key_id="", profile_id=workspace.profile.id, scope=Scope.MANAGE, deployments=None
+        )
+
+    async def page(self, which: RunFilter, request: PageRequest) -> Page[Run]:
+        """Return a page of runs, newest first, without their outputs."""
+        return await self._service.page(self._actor, which, request)
+
+    async def find(self, run_id: str) -> Run:
+        """Return a run; raise NOT_FOUND or GONE."""
+        return await self._service.find(self._actor, run_id)
+
+    async def cancel(self, run_id: str) -> Run:
+        """Have a run stopped; raise NOT_FOUND, GONE or RUN_FINISHED."""
+        return await self._service.cancel(self._actor, run_id)
+
+    async def retry(self, run_id: str, *, latest: bool) -> Run:
+        """Begin a new run with a failed one's input; see `RunService.retry` for what it raises."""
+        return await self._service.retry(self._actor, run_id, latest=latest)
+
+
+class _LeftToTheSweep:
+    """Hands nothing over: gateways look for queued runs by themselves, within seconds."""
+
+    def launch(self, run_id: str, type: DeploymentType, mode: ExecutionMode) -> None:  # noqa: A002
+        """Leave it queued."""

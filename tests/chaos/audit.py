@@ -1,0 +1,113 @@
+"""The database's own account: each time that a run ends is noted by a trigger, in its transaction.
+
+What callers see can hide a run that ended twice; this cannot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import asyncpg
+
+_TABLE = "runs"
+_TERMINAL = "('completed', 'failed', 'cancelled')"
+_INSTALL = f"""
+CREATE TABLE chaos_endings (run_id text NOT NULL, status text NOT NULL);
+CREATE FUNCTION chaos_note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO chaos_endings VALUES (NEW.id, NEW.status);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER chaos_born_ended AFTER INSERT ON {_TABLE} FOR EACH ROW
+    WHEN (NEW.status IN {_TERMINAL}) EXECUTE FUNCTION chaos_note();
+CREATE TRIGGER chaos_ended AFTER UPDATE ON {_TABLE} FOR EACH ROW
+    WHEN (NEW.status IN {_TERMINAL}
+          AND (OLD.status, OLD.finished_at) IS DISTINCT FROM (NEW.status, NEW.finished_at))
+    EXECUTE FUNCTION chaos_note();
+"""
+_TWICE = "SELECT run_id FROM chaos_endings GROUP BY run_id HAVING count(*) > 1"
+_ROWS = f"SELECT id, status, attempt, error_code FROM {_TABLE}"
+_OVERDUE = f"""
+SELECT coalesce(max(extract(epoch FROM now() - lease_until)), 0) FROM {_TABLE}
+WHERE status = 'running' AND lease_until < now()
+"""
+_LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A run as it lies in the table."""
+
+    status: str
+    attempt: int
+    error_code: str | None
+
+
+@dataclass(slots=True)
+class Audit:
+    """Installed once, then asked.
+
+    Attributes:
+        most_overdue: the longest, in seconds, that a run has been seen `running` past its lease.
+    """
+
+    url: str
+    most_overdue: float = 0.0
+    _watching: asyncio.Task[None] | None = field(default=None, init=False)
+
+    async def install(self) -> None:
+        """Begin to take notes; the tables are there."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(_INSTALL)
+        finally:
+            await connection.close()
+
+    async def rows(self) -> dict[str, Row]:
+        """Return every run."""
+        return {
+            row["id"]: Row(
+                status=row["status"], attempt=row["attempt"], error_code=row["error_code"]
+            )
+            for row in await self._ask(_ROWS)
+        }
+
+    async def twice(self) -> list[str]:
+        """Return the runs that ended more than once."""
+        return [row["run_id"] for row in await self._ask(_TWICE)]
+
+    async def unfinished(self) -> int:
+        """Return how many runs have not ended."""
+        rows = await self.rows()
+        return sum(row.status in {"queued", "running"} for row in rows.values())
+
+    def watch(self) -> None:
+        """Look for overdue runs from now on."""
+        self._watching = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """End the watching."""
+        if self._watching:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                ((overdue,),) = await self._ask(_OVERDUE)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                pass  # it is being restarted: whoever should have acted could not
+            else:
+                self.most_overdue = max(self.most_overdue, float(overdue))
+            await asyncio.sleep(max(0.0, began + _LOOK_SECONDS - time.monotonic()))
+
+    async def _ask(self, statement: str) -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(self.url, timeout=10)
+        try:
+            found: list[asyncpg.Record] = await connection.fetch(statement)
+            return found
+        finally:
+            await connection.close()

@@ -1,0 +1,138 @@
+"""Callers of every kind, each with one call at a time, who never give up on a key."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from uuid import uuid4
+
+import httpx
+
+from tests.chaos.ledger import TERMINAL, Call, Json, Ledger
+
+_PATIENCE = 90.0
+_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE = 1.0
+_RETRIED = frozenset({429, 503})
+
+
+class Callers:
+    """Makes calls until told to stop; the ledger has what became of them."""
+
+    def __init__(self, url: str, key: str, ledger: Ledger, random: Random) -> None:
+        self.stopping = asyncio.Event()
+        self._ledger = ledger
+        self._random = random
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            headers={"X-API-Key": key},
+            timeout=_PATIENCE,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def sync(self, pair: str, deployment: str) -> None:
+        """Call, and take the result from the answer."""
+        while not self.stopping.is_set():
+            call = self._open(pair, deployment)
+            answer = await self.insist(call)
+            if answer is not None and answer.is_success:
+                call.final = answer.json()
+            await self._pause()
+
+    async def accepted(self, pair: str, deployment: str) -> None:
+        """Call, and poll until the run has ended."""
+        while not self.stopping.is_set():
+            call = self._open(pair, deployment)
+            answer = await self.insist(call)
+            if answer is not None and answer.is_success:
+                call.final = await self._poll(call, answer.json()["flow_run_id"])
+            await self._pause()
+
+    async def fast(self, pair: str, deployment: str) -> None:
+        """Call, and take what comes: nobody tries a fast call again."""
+        body = {"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}}
+        while not self.stopping.is_set():
+            await self._post(pair, deployment, body, {})
+            await self._pause()
+
+    async def insist(self, call: Call, *, tries: int | None = None) -> httpx.Response | None:
+        """Call with the same key until there is an answer that is not 'later'; None: stopped."""
+        headers = {"Idempotency-Key": call.key}
+        while tries is None or tries > 0:
+            tries = tries and tries - 1
+            answer = await self._post(call.pair, call.deployment, call.body, headers)
+            if answer is None:
+                call.dropped += 1
+            elif answer.status_code not in _RETRIED:
+                if "flow_run_id" in (document := _document(answer)):
+                    call.run_ids.append(document["flow_run_id"])
+                return answer
+            if tries is None and self.stopping.is_set():
+                return None
+            await asyncio.sleep(_later(answer))
+        return None
+
+    async def _post(
+        self, pair: str, deployment: str, body: Json, headers: dict[str, str]
+    ) -> httpx.Response | None:
+        """Call once; None where the connection broke."""
+        path = f"/node/deployment-trigger/{deployment}/"
+        try:
+            answer = await self._http.post(path, json=body, headers=headers)
+        except httpx.TransportError as error:
+            self._ledger.answered(pair, type(error).__name__)
+            return None
+        document = _document(answer)
+        if not document or (answer.is_error and not document.get("message")):
+            self._ledger.not_json.append(f"{pair}: {answer.status_code} {answer.text[:200]}")
+        code = f" {document.get('code')}" if answer.is_error else ""
+        self._ledger.answered(pair, f"{answer.status_code}{code}")
+        return answer
+
+    async def _poll(self, call: Call, run_id: str) -> Json | None:
+        while True:
+            try:
+                answer = await self._http.get(f"/node/flow-runs/{run_id}/", params={"wait": 2})
+            except httpx.TransportError:
+                answer = None
+            if answer is not None:
+                if answer.status_code in {404, 410}:
+                    self._ledger.lost.append(run_id)
+                    return None
+                run = _document(answer)
+                if run.get("status") in TERMINAL:
+                    self._ledger.answered(call.pair, f"polled: {_ending(run)}")
+                    return run
+            if self.stopping.is_set():
+                return None
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _open(self, pair: str, deployment: str) -> Call:
+        key = str(uuid4())
+        body = {"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]], "token": key}}
+        return self._ledger.open(pair, deployment, key, body)
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._random.uniform(0, 2 * _PAUSE_SECONDS))
+
+
+def _document(answer: httpx.Response) -> Json:
+    """Return the body, or nothing where it is no JSON object."""
+    try:
+        document = answer.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _later(answer: httpx.Response | None) -> float:
+    told = answer.headers.get("retry-after", "") if answer is not None else ""
+    return min(float(told), _LONGEST_PAUSE) if told.isdecimal() else 2 * _PAUSE_SECONDS
+
+
+def _ending(run: Json) -> str:
+    return f"failed {run['error']['code']}" if run["status"] == "failed" else str(run["status"])

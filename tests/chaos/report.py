@@ -1,0 +1,80 @@
+"""The account, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tests.chaos.ledger import Ledger
+from tests.chaos.verdict import Aftermath, Check, endings, repeated
+
+_SHOWN = 3
+
+
+def report(
+    console: Console,
+    *,
+    hits: Mapping[str, int],
+    revivals: int,
+    ledger: Ledger,
+    after: Aftermath,
+    found: Sequence[Check],
+) -> None:
+    """Print everything."""
+    console.print(
+        Group(
+            "",
+            _pairs("struck", {**hits, "`up` started again": revivals}),
+            "",
+            _answers(ledger),
+            "",
+            _pairs("runs", {**endings(after), "took more than one attempt": repeated(after)}),
+            Text(f"longest past its lease: {after.most_overdue:.1f} s"),
+            "",
+            _checks(found),
+            Text(_examples(found)),
+        )
+    )
+
+
+def _pairs(title: str, counts: Mapping[str, int]) -> RenderableType:
+    table = _table(title, "times")
+    for name, count in counts.items():
+        table.add_row(name, f"{count:,}")
+    return table
+
+
+def _answers(ledger: Ledger) -> RenderableType:
+    table = _table("callers", "answer", "times")
+    for (pair, answer), count in sorted(ledger.answers.items()):
+        table.add_row(pair, answer, f"{count:,}")
+    return table
+
+
+def _checks(found: Sequence[Check]) -> RenderableType:
+    table = _table("promise", "cases", "broken", "")
+    for check in found:
+        word = "kept" if check.kept else "BROKEN" if check.broken else "untried"
+        style = "green" if check.kept else "red"
+        table.add_row(check.promise, f"{check.of:,}", f"{len(check.broken):,}", word, style=style)
+    return table
+
+
+def _examples(found: Sequence[Check]) -> str:
+    lines = [
+        f"{check.promise}, not: {', '.join(check.broken[:_SHOWN])}"
+        for check in found
+        if check.broken
+    ]
+    return "\n".join(["", *lines]) if lines else ""
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for at, heading in enumerate(headings):
+        right = heading in {"times", "cases", "broken"}
+        table.add_column(heading, justify="right" if right else "left", no_wrap=at > 0)
+    return table

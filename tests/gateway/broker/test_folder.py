@@ -1,0 +1,135 @@
+"""The broker in a folder."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kombu import Connection
+from kombu.exceptions import ChannelError
+from kombu.simple import SimpleQueue
+
+TRANSPORT = "gateway.broker.folder:Transport"
+
+READER = """
+import sys
+from kombu import Connection
+transport, options = "gateway.broker.folder:Transport", {"folder": sys.argv[1]}
+with Connection("x://", transport=transport, transport_options=options) as c:
+    queue = c.SimpleQueue("work")
+    print("ready", flush=True)
+    try:
+        while True:
+            message = queue.get(timeout=5)
+            print(message.payload, flush=True)
+            message.ack()
+    except queue.Empty:
+        pass
+"""
+
+
+@contextmanager
+def connected(folder: Path) -> Iterator[Connection]:
+    options = {"folder": str(folder)}
+    with Connection("x://", transport=TRANSPORT, transport_options=options) as connection:
+        yield connection
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[Connection]:
+    with connected(tmp_path / "broker") as opened:
+        yield opened
+
+
+def taken(queue: SimpleQueue) -> list[Any]:
+    messages = []
+    try:
+        while True:
+            message = queue.get(timeout=0.05)
+            messages.append(message.payload)
+            message.ack()
+    except queue.Empty:
+        return messages
+
+
+def test_messages_come_in_the_order_in_which_they_were_sent(connection: Connection) -> None:
+    queue = connection.SimpleQueue("work")
+    for number in range(100):
+        queue.put(number)
+    assert queue.qsize() == 100
+    assert taken(queue) == list(range(100))
+    assert queue.qsize() == 0
+
+
+def test_messages_wait_for_a_reader_that_comes_later(tmp_path: Path) -> None:
+    with connected(tmp_path / "broker") as first:
+        first.SimpleQueue("work").put("hello")
+    with connected(tmp_path / "broker") as second:
+        assert taken(second.SimpleQueue("work")) == ["hello"]
+
+
+def test_queues_are_apart(connection: Connection) -> None:
+    one, other = connection.SimpleQueue("work.one"), connection.SimpleQueue("work.two")
+    one.put(1)
+    other.put(2)
+    assert taken(one) == [1]
+    assert other.clear() == 1
+    assert taken(other) == []
+
+
+def test_what_was_taken_and_not_acknowledged_is_put_back_at_the_end(tmp_path: Path) -> None:
+    with connected(tmp_path / "broker") as first:
+        queue = first.SimpleQueue("work")
+        queue.put("kept")
+        queue.get(timeout=1)
+    with connected(tmp_path / "broker") as second:
+        assert taken(second.SimpleQueue("work")) == ["kept"]
+
+
+def test_only_the_owner_can_read_it(tmp_path: Path, connection: Connection) -> None:
+    connection.SimpleQueue("work").put("secret")
+    for folder in (tmp_path / "broker", tmp_path / "broker" / "work"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_queue_whose_folder_is_gone_is_made_again(tmp_path: Path, connection: Connection) -> None:
+    queue = connection.SimpleQueue("work")
+    (tmp_path / "broker" / "work").rmdir()
+    assert taken(queue) == []
+    queue.put("again")
+    assert taken(queue) == ["again"]
+
+
+def test_half_a_message_is_nobodys(tmp_path: Path, connection: Connection) -> None:
+    queue = connection.SimpleQueue("work")
+    (tmp_path / "broker" / "work" / ".00000-1-1").write_text('{"body": "ha')
+    queue.put("whole")
+    assert taken(queue) == ["whole"]
+
+
+@pytest.mark.parametrize("name", ["../out", ".hidden", "a/b"])
+def test_a_queue_stays_in_its_folder(connection: Connection, name: str) -> None:
+    with pytest.raises(ChannelError):
+        connection.SimpleQueue(name)
+
+
+def test_of_several_readers_each_message_has_one(tmp_path: Path) -> None:
+    count = 2000
+    command = [sys.executable, "-c", READER, str(tmp_path / "broker")]
+    readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for reader in readers:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "ready\n"
+    with connected(tmp_path / "broker") as connection:
+        queue = connection.SimpleQueue("work")
+        for number in range(count):
+            queue.put(number)
+    outputs = [reader.communicate()[0].split() for reader in readers]
+    assert all(reader.returncode == 0 for reader in readers)
+    assert sorted(int(line) for output in outputs for line in output) == list(range(count))

@@ -1,0 +1,128 @@
+"""The publisher against real brokers."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway.broker.bell import Bell
+from gateway.broker.broker import Broker, read_broker
+from gateway.broker.probe import depths
+from gateway.broker.publisher import Publisher
+from gateway.broker.queues import Queue
+from tests.gateway import brokers
+from tests.gateway.brokers import Cable
+
+PATIENCE = 30.0
+
+
+class Published:
+    """What the publisher has told."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self._news = asyncio.Event()
+
+    def __call__(self, ids: Sequence[str]) -> None:
+        asyncio.get_running_loop()  # told on the loop, where the owner's state lives
+        self.ids += ids
+        self._news.set()
+
+    async def until(self, condition: Callable[[list[str]], bool]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not condition(self.ids):
+                self._news.clear()
+                await self._news.wait()
+
+
+@asynccontextmanager
+async def publishing(
+    broker: Broker, run: Path, *, capacity: int = 20_000
+) -> AsyncIterator[tuple[Publisher, Published]]:
+    published = Published()
+    publisher = Publisher(broker, published, bell=Bell(run), capacity=capacity)
+    publisher.start()
+    try:
+        yield publisher, published
+    finally:
+        await publisher.close()
+
+
+async def patiently(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - a thread does it, which sets no event
+            await asyncio.sleep(0.01)
+
+
+async def until_connected(publisher: Publisher, *, connected: bool = True) -> None:
+    await patiently(lambda: publisher.state().connected is connected)
+
+
+async def test_ids_reach_their_queues_and_are_told(broker: Broker, tmp_path: Path) -> None:
+    async with publishing(broker, tmp_path) as (publisher, published):
+        sync = [f"sync-{n}" for n in range(150)]
+        assert all(publisher.publish(run_id, Queue.SYNC) for run_id in sync)
+        assert publisher.publish("async", Queue.ASYNC)
+        await published.until(lambda ids: len(ids) == 151)
+        assert published.ids == [*sync, "async"]
+        assert depths(broker, tuple(Queue)) == {Queue.SYNC: 150, Queue.ASYNC: 1}
+        state = publisher.state()
+    assert (state.connected, state.waiting, state.sent, state.error) == (True, 0, 151, None)
+    assert Bell(tmp_path).rung() > 0
+
+
+async def test_it_never_waits_and_never_raises_where_there_is_no_broker(tmp_path: Path) -> None:
+    away = read_broker("redis://127.0.0.1:1/0", folder=tmp_path, prefix="x")
+    async with publishing(away, tmp_path, capacity=2) as (publisher, published):
+        taken = [publisher.publish(str(n), Queue.SYNC) for n in range(4)]
+        assert taken == [True, True, False, False]
+        await patiently(lambda: publisher.state().error != "not connected yet")
+        state = publisher.state()
+    assert (state.connected, state.waiting, state.refused) == (False, 2, 2)
+    assert state.error
+    assert not published.ids
+    assert publisher.publish("late", Queue.SYNC) is False
+
+
+@pytest.mark.parametrize("kind", ["redis", "amqp"])
+async def test_what_was_taken_while_the_broker_was_away_is_sent_when_it_is_back(
+    kind: str, tmp_path: Path
+) -> None:
+    with brokers.broker(kind, tmp_path) as broker:
+        cable = Cable(broker)
+        async with publishing(cable.broker, tmp_path) as (publisher, published):
+            publisher.publish("before", Queue.ASYNC)
+            await published.until(lambda ids: ids == ["before"])
+            cable.pull()
+            publisher.publish("meanwhile", Queue.ASYNC)
+            await until_connected(publisher, connected=False)
+            publisher.publish("then", Queue.ASYNC)
+            assert published.ids == ["before"]
+            cable.plug()
+            await published.until(lambda ids: ids == ["before", "meanwhile", "then"])
+            assert publisher.state().connected
+        # What was being sent when the cable was pulled may have arrived, and is sent again.
+        assert depths(broker, [Queue.ASYNC])[Queue.ASYNC] >= 3
+        cable.close()
+
+
+async def test_what_waits_is_sent_before_it_ends(broker: Broker, tmp_path: Path) -> None:
+    async with publishing(broker, tmp_path) as (publisher, _):
+        await until_connected(publisher)
+        for number in range(100):
+            publisher.publish(str(number), Queue.ASYNC)
+    assert depths(broker, [Queue.ASYNC]) == {Queue.ASYNC: 100}
+
+
+def test_celery_is_not_imported_before_the_publisher_begins() -> None:
+    program = (
+        "import sys, gateway.broker.publisher, gateway.broker.beacon\n"
+        "sys.exit(any(name.split('.')[0] in ('celery', 'kombu') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,294 @@
+"""The guarded client against real servers on loopback, which the operator has to allow."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import ssl
+import subprocess
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import GatewayError
+from gateway.outbound.http import Call, GuardedHttp, Reply
+from protos.errors import ErrorCode
+from tests.gateway.outbound.servers import Names, flood, plain, raw, serving
+
+LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
+
+
+@asynccontextmanager
+async def client(names: Names | None = None, **options: Any) -> AsyncIterator[GuardedHttp]:
+    options = {"allowed": LOOPBACK, "allow_http": True, **options}
+    async with GuardedHttp(
+        resolver=names or Names(shop_example=[["127.0.0.1"]]), **options
+    ) as http:
+        yield http
+
+
+async def send(
+    http: GuardedHttp,
+    url: str,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    max_bytes: int = 1000,
+    within: float = 10.0,
+) -> Reply:
+    call = Call(method=method, url=url, headers=headers or {}, body=body, max_bytes=max_bytes)
+    return await http.send(call, asyncio.get_running_loop().time() + within)
+
+
+async def refused(http: GuardedHttp, url: str, **options: Any) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        await send(http, url, **options)
+    return caught.value
+
+
+async def test_a_request_arrives_as_it_was_meant() -> None:
+    async with (
+        serving(plain("thanks", headers="X-Two: a\r\nX-Two: b\r\n")) as heard,
+        client() as http,
+    ):
+        reply = await send(
+            http,
+            f"http://shop.example:{heard.port}/hook?a=b",
+            method="post",
+            headers={"X-Mine": "yes", "Host": "evil.example", "Content-Length": "7"},
+            body=b"payload",
+        )
+    assert (reply.status, reply.body) == (200, b"thanks")
+    assert reply.headers["x-two"] == "a, b"
+    (head,) = heard.heads
+    assert head.startswith("POST /hook?a=b HTTP/1.1\r\n")
+    lines = head.lower().split("\r\n")
+    assert f"host: shop.example:{heard.port}" in lines
+    assert "x-mine: yes" in lines
+    assert "user-agent: slipstream" in lines
+    assert "evil" not in head
+    assert lines.count("content-length: 7") == 1
+    assert heard.bodies == [b"payload"]
+
+
+async def test_a_name_that_points_to_a_closed_address_is_refused() -> None:
+    async with serving(plain("no")) as heard, client(allowed=()) as http:
+        error = await refused(http, f"http://shop.example:{heard.port}/")
+    assert error.code is ErrorCode.BLOCKED_TARGET
+    assert "127.0.0.1" not in error.message
+    assert not heard.heads
+
+
+async def test_one_closed_address_among_open_ones_closes_the_name() -> None:
+    names = Names(shop_example=[["127.0.0.1", "10.0.0.1"]])
+    async with serving(plain("no")) as heard, client(names) as http:
+        error = await refused(http, f"http://shop.example:{heard.port}/")
+    assert error.code is ErrorCode.BLOCKED_TARGET
+    assert not heard.heads
+
+
+async def test_a_name_that_is_rebound_after_the_check_reaches_nothing() -> None:
+    names = Names(shop_example=[["93.184.216.34"], ["127.0.0.1"]])
+    async with serving(plain("secret")) as heard, client(names, allowed=()) as http:
+        await http.check("https://shop.example/hook")
+        error = await refused(http, "https://shop.example/hook")
+    assert error.code is ErrorCode.BLOCKED_TARGET
+    assert names.asked == ["shop.example", "shop.example"]
+    assert not heard.heads
+
+
+async def test_a_name_is_resolved_once_a_connection_and_dialled_as_it_was_checked() -> None:
+    names = Names(shop_example=[["127.0.0.1"], ["10.0.0.1"]])
+    async with serving(plain("yes")) as heard, client(names) as http:
+        reply = await send(http, f"http://shop.example:{heard.port}/")
+    assert reply.body == b"yes"
+    assert names.asked == ["shop.example"]
+
+
+async def test_the_next_address_is_tried_where_one_does_not_answer() -> None:
+    names = Names(shop_example=[["::1", "127.0.0.1"]])
+    async with serving(plain("yes")) as heard, client(names) as http:
+        assert (await send(http, f"http://shop.example:{heard.port}/")).body == b"yes"
+
+
+@pytest.mark.parametrize(
+    "host", ["[::ffff:127.0.0.1]", "[::127.0.0.1]", "[2002:7f00:1::]", "[64:ff9b::7f00:1]", "[::]"]
+)
+async def test_an_address_in_a_wrapper_is_what_it_wraps(host: str) -> None:
+    async with client(allowed=()) as http:
+        error = await refused(http, f"https://{host}/")
+    assert error.code is ErrorCode.BLOCKED_TARGET
+
+
+async def test_credentials_of_a_cloud_are_closed_even_where_everything_is_open() -> None:
+    everything = [ip_network("0.0.0.0/0"), ip_network("::/0")]
+    names = Names(shop_example=[["169.254.169.254"]])
+    async with client(names, allowed=everything) as http:
+        for url in ("http://shop.example/", "http://169.254.169.254/latest/meta-data/"):
+            assert (await refused(http, url)).code is ErrorCode.BLOCKED_TARGET
+
+
+async def test_a_public_address_is_open_only_at_the_usual_ports() -> None:
+    names = Names(shop_example=[["93.184.216.34"]])
+    async with client(names) as http:
+        assert "port 22" in (await refused(http, "https://shop.example:22/")).message
+
+
+async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+    async with serving(plain("secret")) as inner:
+        location = f"location: http://127.0.0.1:{inner.port}/\r\n"
+        moved = plain("", status="302 Found", headers=location)
+        async with serving(moved) as outer, client() as http:
+            reply = await send(http, f"http://shop.example:{outer.port}/")
+        assert reply.status == 302
+        assert not inner.heads
+
+
+async def test_the_environments_proxy_is_nobodys_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(plain("proxied")) as proxy, serving(plain("direct")) as heard:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        async with client() as http:
+            assert (await send(http, f"http://shop.example:{heard.port}/")).body == b"direct"
+        assert not proxy.heads
+
+
+async def test_a_name_without_an_address_is_unreachable() -> None:
+    async with client() as http:
+        error = await refused(http, "https://nowhere.example/")
+    assert error.code is ErrorCode.UPSTREAM_UNREACHABLE
+
+
+async def test_nobody_listening_is_unreachable() -> None:
+    async with serving(plain("")) as heard:
+        port = heard.port
+    async with client() as http:
+        error = await refused(http, f"http://shop.example:{port}/")
+    assert error.code is ErrorCode.UPSTREAM_UNREACHABLE
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nconnection: close\r\n"
+
+
+async def test_a_body_may_have_as_many_bytes_as_were_asked_for_and_not_one_more() -> None:
+    async with serving(plain("x" * 1000)) as heard, client() as http:
+        url = f"http://shop.example:{heard.port}/"
+        assert len((await send(http, url, max_bytes=1000)).body) == 1000
+        error = await refused(http, url, max_bytes=999)
+    assert error.code is ErrorCode.UPSTREAM_UNREACHABLE
+    assert "999 bytes" in error.message
+
+
+async def test_a_body_without_an_end_is_left() -> None:
+    async with serving(flood(HEAD + b"\r\n", b"x" * 65536)) as heard, client() as http:
+        error = await refused(http, f"http://shop.example:{heard.port}/")
+    assert "1000 bytes" in error.message
+
+
+async def test_a_head_without_an_end_is_left() -> None:
+    async with serving(flood(HEAD, b"x-more: " + b"x" * 1000 + b"\r\n")) as heard, client() as http:
+        error = await refused(http, f"http://shop.example:{heard.port}/")
+    assert error.code is ErrorCode.UPSTREAM_UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)]
+)
+async def test_a_bomb_stays_small(encoding: str, compress: Any) -> None:
+    head = HEAD + f"content-encoding: {encoding}\r\n\r\n".encode()
+    bomb = compress(bytes(50_000_000))
+    async with serving(raw(head, bomb)) as heard, client() as http:
+        error = await refused(http, f"http://shop.example:{heard.port}/", max_bytes=100_000)
+    assert "100000 bytes" in error.message
+
+
+async def test_a_compressed_answer_that_was_not_asked_for_is_read_all_the_same() -> None:
+    head = HEAD + b"content-encoding: gzip\r\n\r\n"
+    async with serving(raw(head, gzip.compress(b"small"))) as heard, client() as http:
+        assert (await send(http, f"http://shop.example:{heard.port}/")).body == b"small"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"), [(b"br", b"xx"), (b"gzip", b"not gzip"), (b"gzip, gzip", b"xx")]
+)
+async def test_an_encoding_that_cannot_be_read_is_said(encoding: bytes, body: bytes) -> None:
+    head = HEAD + b"content-encoding: " + encoding + b"\r\n\r\n"
+    async with serving(raw(head, body)) as heard, client() as http:
+        error = await refused(http, f"http://shop.example:{heard.port}/")
+    assert error.code is ErrorCode.UPSTREAM_UNREACHABLE
+
+
+async def test_a_body_that_comes_too_slowly_is_left_at_the_deadline() -> None:
+    slow = raw(HEAD + b"content-length: 100\r\n\r\n", *[b"x"] * 100, pause=0.05)
+    async with serving(slow) as heard, client() as http:
+        error = await refused(http, f"http://shop.example:{heard.port}/", within=0.5)
+    assert error.code is ErrorCode.UPSTREAM_UNREACHABLE
+    assert "in time" in error.message
+
+
+async def test_an_answer_that_never_comes_is_left_at_the_deadline() -> None:
+    async with serving(raw(b"", pause=30)) as heard, client() as http:
+        error = await refused(http, f"http://shop.example:{heard.port}/", within=0.3)
+    assert "in time" in error.message
+
+
+async def test_an_answer_that_is_no_http_is_unreachable() -> None:
+    async with serving(raw(b"SSH-2.0-OpenSSH_9.6\r\n")) as heard, client() as http:
+        error = await refused(http, f"http://shop.example:{heard.port}/")
+    assert error.code is ErrorCode.UPSTREAM_UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [("GET / HTTP/1.1\r\nx: y", {}), ("GET", {"a b": "c"}), ("GET", {"a": "b\r\nc: d"})],
+)
+async def test_what_would_smuggle_a_line_is_refused(method: str, headers: dict[str, str]) -> None:
+    async with serving(plain("no")) as heard, client() as http:
+        error = await refused(
+            http, f"http://shop.example:{heard.port}/", method=method, headers=headers
+        )
+    assert error.code is ErrorCode.INVALID_REQUEST
+    assert not heard.heads
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for shop.example, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=shop.example", "-addext", "subjectAltName=DNS:shop.example"]
+    command += ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
+
+
+async def test_with_tls_the_name_is_sent_and_checked_though_the_address_is_dialled(
+    certificate: tuple[Path, Path],
+) -> None:
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(*certificate)
+    asked: list[str | None] = []
+
+    def note(_: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> None:
+        asked.append(name)
+
+    server_side.sni_callback = note
+    trusting = ssl.create_default_context(cafile=str(certificate[0]))
+    names = Names(shop_example=[["127.0.0.1"]], other_example=[["127.0.0.1"]])
+    async with (
+        serving(plain("safe"), tls=server_side) as heard,
+        client(names, ssl_context=trusting, allow_http=False) as http,
+    ):
+        reply = await send(http, f"https://shop.example:{heard.port}/")
+        error = await refused(http, f"https://other.example:{heard.port}/")
+    assert reply.body == b"safe"
+    assert asked == ["shop.example", "other.example"]
+    assert f"host: shop.example:{heard.port}" in heard.heads[0].lower()
+    assert error.code is ErrorCode.UPSTREAM_UNREACHABLE

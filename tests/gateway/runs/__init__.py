@@ -1,0 +1,1 @@
+"""Runs: rows, waiting, and what callers may do with them."""

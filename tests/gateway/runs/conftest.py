@@ -1,0 +1,47 @@
+"""A store of runs, and who waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.runs.store import RunStore
+from gateway.runs.waiter import Waiter
+from gateway.settings import Settings
+from gateway.storage.database import Database
+from gateway.storage.notices import Notices
+from tests.gateway.runs.desk import Desk
+
+
+@pytest.fixture
+def store(database: Database) -> RunStore:
+    """The runs of an empty database."""
+    return RunStore(database)
+
+
+@pytest.fixture
+async def notices(database: Database) -> AsyncIterator[Notices]:
+    """Notices, to be started by whoever has subscribed to them."""
+    made = Notices(database)
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def waiter(database: Database, notices: Notices) -> AsyncIterator[Waiter]:
+    """Who waits for the runs of a process of its own: its store is not `store`."""
+    made = Waiter(database, RunStore(database, notices))
+    made.start()
+    notices.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def desk(database: Database, settings: Settings) -> AsyncIterator[Desk]:
+    """The routes of runs behind HTTP."""
+    opened = Desk(settings)
+    await opened.open()
+    yield opened
+    await opened.close()

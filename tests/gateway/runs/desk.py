@@ -1,0 +1,121 @@
+"""The routes of runs in this process, with clients for the users that a test needs."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import httpx
+
+from gateway.app import build_fastapi
+from gateway.auth.identity import Scope
+from gateway.container import Container
+from gateway.deployments.directory import Directory
+from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.runs.router import build_router
+from gateway.runs.run import NewRun
+from gateway.runs.service import RunService
+from gateway.runs.store import RunStore
+from gateway.runs.waiter import Waiter
+from gateway.settings import Settings
+from gateway.storage.tables import Profile
+from gateway.web.asgi import App
+from gateway.web.shell import Shell
+from tests.gateway.office import flow_json
+from tests.gateway.runs.builders import new_run
+
+RUNS = "/node/flow-runs/"
+
+
+class LaunchLog:
+    """A launcher that only notes what it was handed."""
+
+    def __init__(self) -> None:
+        self.launched: list[tuple[str, DeploymentType, ExecutionMode]] = []
+
+    def launch(self, run_id: str, type: DeploymentType, mode: ExecutionMode) -> None:  # noqa: A002
+        """See Launcher."""
+        self.launched.append((run_id, type, mode))
+
+
+class Desk:
+    """A gateway's management routes with those of runs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._container = Container(settings)
+        self.services = self._container.services
+        self.db = self._container.db
+        self.store = RunStore(self.db)
+        self.waiter = Waiter(self.db, self.store)
+        self.launcher = LaunchLog()
+        directory = Directory(self.db, self._container.feed)
+        self.service = RunService(
+            self.store,
+            self.waiter,
+            directory,
+            self.launcher,
+            retention_days=settings.run_retention_days,
+        )
+        app = build_fastapi(self._container)
+        app.include_router(build_router(self.service, self._container.access))
+        self.app = Shell(cast("App", app), max_body_bytes=2**20, unlimited=())
+        self._clients: list[httpx.AsyncClient] = []
+
+    async def open(self) -> None:
+        """Begin to wait for runs."""
+        self.waiter.start()
+
+    async def close(self) -> None:
+        """Give everything back."""
+        for client in self._clients:
+            await client.aclose()
+        await self.waiter.stop()
+        await self.db.close()
+
+    async def user(self, email: str = "ada@example.com") -> User:
+        """Return a new user with a `manage` key, and a deployment."""
+        profile = Profile(email=email, role="admin")
+        async with self.db.write() as session:
+            session.add(profile)
+        issued = await self.services.keys.create(profile.id, name="all", scope=Scope.MANAGE)
+        client = self.client(issued.plain)
+        return User(self, profile.id, client)
+
+    def client(self, key: str) -> httpx.AsyncClient:
+        """Return a client that sends a key."""
+        transport = httpx.ASGITransport(app=self.app)
+        made = httpx.AsyncClient(
+            transport=transport, base_url="http://desk", headers={"x-api-key": key}
+        )
+        self._clients.append(made)
+        return made
+
+
+class User:
+    """Somebody with a key."""
+
+    def __init__(self, desk: Desk, profile_id: str, client: httpx.AsyncClient) -> None:
+        self.desk = desk
+        self.profile_id = profile_id
+        self.client = client
+
+    async def deployment(self, **settings: str) -> str:
+        """Deploy a flow, and return the deployment's id."""
+        flow = (await self.client.post("/node/flows/", json=flow_json())).json()
+        body = {"flow_id": flow["id"], **settings}
+        answer = await self.client.post("/node/deployments/", json=body)
+        assert answer.status_code == 201, answer.text
+        made: str = answer.json()["id"]
+        return made
+
+    async def key_for(self, *deployment_ids: str) -> httpx.AsyncClient:
+        """Return a client with a new key for only these deployments."""
+        issued = await self.desk.services.keys.create(
+            self.profile_id, name="some", deployments=deployment_ids
+        )
+        return self.desk.client(issued.plain)
+
+    async def run(self, deployment_id: str, **changes: object) -> NewRun:
+        """Begin a run of a deployment."""
+        new = new_run(profile_id=self.profile_id, deployment_id=deployment_id, **changes)
+        await self.desk.store.create(new)
+        return new

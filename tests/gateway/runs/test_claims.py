@@ -1,0 +1,226 @@
+"""Who may execute a run, and who may write to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import Counter
+
+import pytest
+
+from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.errors import GatewayError
+from gateway.runs.run import MAX_INPUT_BYTES, Ending, FailureCode, RunStatus
+from gateway.runs.store import RunStore
+from gateway.storage.database import Database
+from protos.errors import ErrorCode
+from tests.gateway.databases import statements
+from tests.gateway.runs.builders import COMPLETED, claimed, failed, new_run
+
+CLAIM_ALL = """
+import asyncio, json, sys
+from gateway.runs.store import RunStore
+from gateway.storage.database import Database
+
+async def main(url, owner, ids):
+    db = Database(url)
+    store = RunStore(db)
+    sys.stdout.write("ready\\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    got = [run_id for run_id in ids if await store.claim(run_id, owner)]
+    await db.close()
+    print(json.dumps(got))
+
+asyncio.run(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))
+"""
+
+
+async def test_a_run_waits_until_it_is_claimed(store: RunStore) -> None:
+    new = new_run(mode=ExecutionMode.SYNC, type=DeploymentType.API, version=7)
+    created = await store.create(new)
+    assert (created.existing, created.claim, created.run.status) == (False, None, "queued")
+    claim = await store.claim(new.id, "worker 1")
+    assert claim is not None
+    assert (claim.run_id, claim.attempt, claim.version) == (new.id, 1, 7)
+    assert (claim.input_data, claim.mode, claim.type) == (b'{"x":1}', "sync", "api")
+    assert claim.started_at >= claim.created_at
+    run = await store.get(new.id)
+    assert run is not None
+    assert (run.status, run.attempt, run.ended) == (RunStatus.RUNNING, 1, False)
+    assert await store.claim(new.id, "worker 2") is None
+
+
+async def test_of_many_that_claim_at_once_one_gets_each_run(
+    database: Database, store: RunStore, url: str
+) -> None:
+    other = Database(url)
+    stores = [store, RunStore(other)]
+    runs = [new_run() for _ in range(10)]
+    await asyncio.gather(*(store.create(new) for new in runs))
+    claims = await asyncio.gather(
+        *(stores[n % 2].claim(new.id, f"w{n}") for new in runs for n in range(6))
+    )
+    await other.close()
+    assert Counter(claim.run_id for claim in claims if claim) == Counter(new.id for new in runs)
+
+
+async def test_of_many_processes_one_gets_each_run(store: RunStore, url: str) -> None:
+    ids = [new.id for new in [new_run() for _ in range(30)]]
+    for run_id in ids:
+        await store.create(new_run(id=run_id))
+    processes = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", CLAIM_ALL, url, f"p{number}", json.dumps(ids)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        for number in range(3)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"ready\n"
+    outs = await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
+    got = [run_id for out, _ in outs for run_id in json.loads(out)]
+    assert sorted(got) == sorted(ids)
+
+
+async def test_a_run_can_be_begun_by_who_writes_it_down(store: RunStore) -> None:
+    new = new_run(type=DeploymentType.SERVER)
+    created = await store.create(new, owner="gateway 1")
+    assert created.claim is not None
+    assert (created.claim.attempt, created.claim.input_data) == (1, b'{"x":1}')
+    assert await store.claim(new.id, "gateway 2") is None
+    run = await store.finish(new.id, created.claim.attempt, COMPLETED)
+    assert run is not None
+    assert run == await store.get(new.id)
+    assert (run.output_data, run.duration_seconds) == (b'{"label":1}', 0.25)
+    assert run.queue_seconds == 0.0
+    assert run.finished_at is not None
+    assert run.started_at is not None
+    assert run.finished_at >= run.started_at
+
+
+async def test_what_has_ended_stays_as_it_ended(store: RunStore) -> None:
+    claim = await claimed(store)
+    first = await store.finish(claim.run_id, claim.attempt, failed(message="a \0 b", node_id="n"))
+    assert first is not None
+    assert first.error is not None
+    assert (first.error.message, first.error.node_id) == ("a \ufffd b", "n")
+    assert await store.finish(claim.run_id, claim.attempt, COMPLETED) is None
+    assert await store.request_cancel(claim.run_id) is None
+    assert await store.claim(claim.run_id, "w") is None
+    assert not await store.withdraw(claim.run_id)
+    assert await store.get(claim.run_id) == first
+
+
+async def test_a_process_that_was_given_up_writes_nothing_any_more(store: RunStore) -> None:
+    slow = await claimed(store, "slow", lease=-1, retry_safe=True)
+    assert [queued.run_id for queued in (await store.reap()).requeued] == [slow.run_id]
+    assert await store.finish(slow.run_id, slow.attempt, COMPLETED) is None
+    quick = await store.claim(slow.run_id, "quick")
+    assert quick is not None
+    assert quick.attempt == 2
+    assert await store.finish(slow.run_id, slow.attempt, COMPLETED) is None
+    assert not await store.report(slow.run_id, slow.attempt, {"model": b"{}"})
+    assert (await store.beat([(slow.run_id, slow.attempt)])).lost == {slow.run_id}
+    assert await store.finish(quick.run_id, quick.attempt, failed()) is not None
+    run = await store.get(slow.run_id)
+    assert run is not None
+    assert (run.status, run.attempt, run.output_data) == (RunStatus.FAILED, 2, None)
+
+
+async def test_one_beat_keeps_all_runs_of_a_process(database: Database, store: RunStore) -> None:
+    held = [await claimed(store, lease=1.5) for _ in range(3)]
+    lost = await claimed(store, lease=-1)
+    await store.reap()
+    await store.request_cancel(held[0].run_id)
+    with statements(database) as asked:
+        beats = await store.beat([(claim.run_id, claim.attempt) for claim in [*held, lost]], 600)
+    assert len([text for text in asked if not text.startswith("BEGIN")]) == 1
+    assert beats.lost == {lost.run_id}
+    assert beats.cancelled == {held[0].run_id}
+    assert (await store.reap(grace=-300)).lost == (), "leases reach further than 300 s from now"
+    assert await store.beat([]) is not None
+
+
+async def test_a_queued_run_is_cancelled_at_once_and_a_running_one_when_it_stops(
+    store: RunStore,
+) -> None:
+    waiting = new_run()
+    await store.create(waiting)
+    cancelled = await store.request_cancel(waiting.id)
+    assert cancelled is not None
+    assert (cancelled.status, cancelled.shown_status) == (RunStatus.CANCELLED, "cancelled")
+    assert cancelled.error is not None
+    assert cancelled.error.code == FailureCode.CANCELLED
+    assert await store.claim(waiting.id, "w") is None
+    claim = await claimed(store)
+    asked = await store.request_cancel(claim.run_id)
+    assert asked is not None
+    assert (asked.status, asked.shown_status, asked.ended) == ("running", "cancelling", False)
+    assert await store.request_cancel(claim.run_id) == asked
+    assert await store.cancelled_among([claim.run_id, waiting.id]) == {claim.run_id}
+    ending = Ending(status=RunStatus.CANCELLED, duration_seconds=1.0)
+    stopped = await store.finish(claim.run_id, claim.attempt, ending)
+    assert stopped is not None
+    assert stopped.shown_status == "cancelled"
+    assert await store.request_cancel("nobody") is None
+
+
+async def test_a_run_is_taken_back_only_where_nobody_has_begun(store: RunStore) -> None:
+    waiting, begun = new_run(), await claimed(store, lease=-1, retry_safe=True)
+    await store.create(waiting)
+    assert await store.withdraw(waiting.id)
+    assert (await store.get(waiting.id), await store.input_of(waiting.id)) == (None, None)
+    assert not await store.withdraw(waiting.id)
+    assert not await store.withdraw(begun.run_id)
+    await store.reap()
+    assert not await store.withdraw(begun.run_id), "queued again, but it had begun"
+
+
+async def test_a_claim_and_a_withdrawal_at_once_have_one_winner(
+    database: Database, store: RunStore, url: str
+) -> None:
+    other = Database(url)
+    for _ in range(10):
+        new = new_run()
+        await store.create(new)
+        claim, withdrawn = await asyncio.gather(
+            RunStore(other).claim(new.id, "w"), store.withdraw(new.id)
+        )
+        assert (claim is None) == withdrawn
+    await other.close()
+
+
+async def test_what_is_too_large_is_refused_or_left_out(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(GatewayError, match=str(MAX_INPUT_BYTES)) as refused:
+        await store.create(new_run(input_data=b"x" * (MAX_INPUT_BYTES + 1)))
+    assert refused.value.code is ErrorCode.PAYLOAD_TOO_LARGE
+    monkeypatch.setattr("gateway.runs.rows.MAX_NODE_OUTPUTS_BYTES", 10)
+    claim = await claimed(store)
+    run = await store.finish(claim.run_id, claim.attempt, COMPLETED)
+    assert run is not None
+    assert (run.status, run.output_data, run.node_outputs) == ("completed", b'{"label":1}', None)
+    monkeypatch.setattr("gateway.runs.rows.MAX_OUTPUT_BYTES", 10)
+    claim = await claimed(store)
+    run = await store.finish(claim.run_id, claim.attempt, COMPLETED)
+    assert run is not None
+    assert run.error is not None
+    assert (run.status, run.error.code) == (RunStatus.FAILED, FailureCode.FLOW_FAILED)
+    assert "expected at most 10 bytes, got 11" in run.error.message
+
+
+async def test_many_creations_at_once_share_transactions(
+    database: Database, store: RunStore
+) -> None:
+    runs = [new_run() for _ in range(50)]
+    with statements(database) as asked:
+        await asyncio.gather(*(store.create(new) for new in runs))
+    assert len([text for text in asked if "run_payloads" in text]) <= 2, "one, and all others"
+    found = await store.marks([new.id for new in runs])
+    assert {mark.status for mark in found.values()} == {RunStatus.QUEUED}
+    assert len(found) == 50

@@ -1,0 +1,125 @@
+"""Finished runs go after a while, and their place on the disk with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from gateway.runs.retention import Retention
+from gateway.runs.run import Ending, RunStatus
+from gateway.runs.store import RunStore
+from gateway.storage.clock import now
+from gateway.storage.database import Database, sqlite_file
+from gateway.storage.run_tables import RunEvent, RunPayload, RunRow
+from tests.gateway.databases import statements
+from tests.gateway.runs.builders import claimed, finished, new_run, run_id_of
+
+OLD = timedelta(days=31)
+
+
+async def rows(database: Database) -> tuple[int, ...]:
+    """Return how many rows each table has."""
+    async with database.read() as session:
+        return tuple(
+            [
+                (await session.execute(select(func.count()).select_from(table))).scalar_one()
+                for table in (RunRow, RunPayload, RunEvent)
+            ]
+        )
+
+
+def sizes(path: Path) -> Iterator[int]:
+    """Yield the sizes of the files of a SQLite database."""
+    for name in (path, Path(f"{path}-wal")):
+        if name.exists():
+            yield name.stat().st_size
+
+
+async def test_only_finished_runs_older_than_that_go(database: Database, store: RunStore) -> None:
+    await store.record_finished([finished(OLD) for _ in range(5)])
+    kept = finished(timedelta(days=29))
+    await store.record_finished([kept])
+    waiting = run_id_of(now() - OLD)
+    await store.create(new_run(id=waiting))
+    reporting = await claimed(store, id=run_id_of(now() - OLD))
+    await store.report(reporting.run_id, 1, {"a": b"{}"})
+    assert await rows(database) == (8, 8, 1)
+    assert await Retention(database, store, days=30).sweep() == 5
+    assert await rows(database) == (3, 3, 1)
+    left = {kept.new.id, waiting, reporting.run_id}
+    assert set(await store.marks(list(left))) == left
+
+
+async def test_a_runs_events_and_payload_go_with_it(database: Database, store: RunStore) -> None:
+    claim = await claimed(store, id=run_id_of(now() - OLD))
+    await store.report(claim.run_id, 1, {"a": b"{}", "b": b"{}"})
+    await store.finish(claim.run_id, 1, Ending(status=RunStatus.COMPLETED, output_data=b"{}"))
+    assert await rows(database) == (1, 1, 2)
+    # created just now, whatever its id says: what is young stays
+    assert await store.prune(now() - timedelta(days=30)) == 0
+    assert await store.prune(now() + timedelta(days=1)) == 1
+    assert await rows(database) == (0, 0, 0)
+
+
+async def test_pruning_goes_in_small_transactions_from_the_oldest_on(
+    database: Database, store: RunStore
+) -> None:
+    runs = [finished(OLD + timedelta(hours=hours)) for hours in range(10)]
+    await store.record_finished(runs)
+    with statements(database) as asked:
+        assert await store.prune(now(), most=4) == 4
+    assert len([text for text in asked if text.startswith("DELETE")]) == 3
+    left = await store.marks([one.new.id for one in runs])
+    assert set(left) == {one.new.id for one in runs[:6]}
+
+
+async def test_the_disk_gets_its_space_back(
+    tmp_path: Path, database: Database, store: RunStore
+) -> None:
+    noise = Ending(
+        status=RunStatus.COMPLETED, output_data=b'"%b"' % os.urandom(20_000).hex().encode()
+    )
+    for _ in range(4):
+        await store.record_finished([finished(OLD, noise) for _ in range(50)])
+    path = sqlite_file(database.url)
+    before = sum(sizes(path)) if path else 0
+    assert await Retention(database, store, days=30).sweep() == 200
+    assert await database.give_back_space() == 0
+    if path is None:  # PostgreSQL's autovacuum sees to it
+        return
+    async with database.write() as session:  # a small write, and with it a checkpoint
+        session.add(RunPayload(run_id="x"))
+    await database.give_back_space()
+    assert before > 8_000_000
+    assert path.stat().st_size < 1_000_000
+
+
+async def test_a_file_without_auto_vacuum_stays_as_it_is(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/old.db")
+    async with database.write() as session:
+        connection = await session.connection()
+        await connection.exec_driver_sql("CREATE TABLE t (x)")
+        await connection.exec_driver_sql("DROP TABLE t")
+    assert await database.give_back_space() == 0
+    await database.close()
+
+
+async def test_fast_calls_are_written_down_once(database: Database, store: RunStore) -> None:
+    batch = [finished(), finished(input_data=None, ending=Ending(status=RunStatus.COMPLETED))]
+    await store.record_finished(batch)
+    await store.record_finished(batch)
+    assert await rows(database) == (2, 1, 0)
+    run = await store.get(batch[0].new.id)
+    assert run is not None
+    assert (run.status, run.output_data, run.duration_seconds) == (
+        "completed",
+        b'{"label":1}',
+        0.25,
+    )
+    assert run.created_at == run.started_at == batch[0].started_at
+    assert run.finished_at == batch[0].started_at + timedelta(seconds=0.25)
+    await store.record_finished([])

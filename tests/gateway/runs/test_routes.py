@@ -1,0 +1,280 @@
+"""Runs over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.runs.run import Ending, RunStatus
+from gateway.storage.clock import now
+from tests.gateway.runs.builders import COMPLETED, failed, finished, keyed, run_id_of, until
+from tests.gateway.runs.desk import RUNS, Desk
+
+
+async def end(desk: Desk, run_id: str, ending: Ending = COMPLETED) -> None:
+    """Claim a run and let it end."""
+    assert await desk.store.claim(run_id, "w") is not None
+    assert await desk.store.finish(run_id, 1, ending) is not None
+
+
+def code(answer: httpx.Response) -> tuple[int, str]:
+    """Return status and code of an error."""
+    return answer.status_code, answer.json()["code"]
+
+
+async def test_a_run_is_shown_in_every_state(desk: Desk) -> None:
+    user = await desk.user()
+    run = await user.run(await user.deployment())
+    waiting = await user.client.get(f"{RUNS}{run.id}/")
+    assert (waiting.status_code, waiting.json()["status"]) == (200, "queued")
+    assert waiting.headers["retry-after"] == "1"
+    await end(desk, run.id)
+    done = await user.client.get(f"{RUNS}{run.id}")
+    assert done.json()["output_data"] == {"label": 1}
+    assert done.json()["data"]["node_outputs"]["model"] == {"name": "Model"}
+    assert "retry-after" not in done.headers
+    assert done.headers["content-type"] == "application/json"
+    short = await user.client.get(f"{RUNS}{run.id}/?include_node_outputs=false")
+    assert short.json()["node_outputs"] == {}
+
+
+async def test_the_form_is_the_deployments_or_the_callers(desk: Desk) -> None:
+    user = await desk.user()
+    deployment = await user.deployment(response_format="envelope")
+    run = await user.run(deployment)
+    enveloped = (await user.client.get(f"{RUNS}{run.id}/")).json()
+    assert (enveloped["status"], enveloped["data"]["status"]) == ("success", "queued")
+    flat = (await user.client.get(f"{RUNS}{run.id}/?response_format=flat")).json()
+    assert flat["status"] == "queued"
+    await user.client.delete(f"/node/deployments/{deployment}/")
+    shown = await user.client.get(f"{RUNS}{run.id}/")
+    assert shown.status_code == 200, "a deployment is gone, its runs are not"
+
+
+async def test_what_has_not_changed_is_not_sent_again(desk: Desk) -> None:
+    user = await desk.user()
+    run = await user.run(await user.deployment())
+    path = f"{RUNS}{run.id}/"
+    tag = (await user.client.get(path)).headers["etag"]
+    for given in (tag, f'"x", W/{tag}', "*"):
+        same = await user.client.get(path, headers={"if-none-match": given})
+        assert (same.status_code, same.content) == (304, b"")
+        assert (same.headers["etag"], same.headers["retry-after"]) == (tag, "1")
+    await end(desk, run.id)
+    changed = await user.client.get(path, headers={"if-none-match": tag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != tag
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "applied"),
+    [
+        ("?wait=60", {}, None),
+        ("", {"prefer": "wait=60"}, "wait=60"),
+        ("", {"prefer": "wait=100000, nonsense=1"}, "wait=60"),
+    ],
+)
+async def test_a_long_poll_is_answered_when_the_run_ends(
+    desk: Desk, query: str, headers: dict[str, str], applied: str | None
+) -> None:
+    user = await desk.user()
+    run = await user.run(await user.deployment())
+    asking = user.client.get(f"{RUNS}{run.id}/{query}", headers=headers)
+    polling = asyncio.create_task(asking)
+    await until(lambda: bool(desk.waiter._watches))
+    await end(desk, run.id)
+    answer = await polling
+    assert answer.json()["status"] == "completed"
+    assert answer.headers.get("preference-applied") == applied
+    assert "Prefer" in answer.headers["vary"]
+
+
+async def test_a_long_poll_ends_with_its_time_or_with_the_process(desk: Desk) -> None:
+    user = await desk.user()
+    run = await user.run(await user.deployment())
+    path = f"{RUNS}{run.id}/"
+    assert (await user.client.get(f"{path}?wait=0")).json()["status"] == "queued"
+    assert (await user.client.get(f"{path}?wait=61")).status_code == 422
+    polling = asyncio.create_task(user.client.get(f"{path}?wait=60"))
+    await until(lambda: bool(desk.waiter._watches))
+    desk.service.drain()
+    answer = await polling
+    assert (answer.status_code, answer.json()["status"]) == (200, "queued")
+    again = await user.client.get(f"{path}?wait=60")
+    assert again.json()["status"] == "queued"
+
+
+async def test_a_run_is_for_keys_of_its_owner_that_cover_its_deployment(desk: Desk) -> None:
+    ada, bob = await desk.user(), await desk.user("bob@example.com")
+    deployment, other = await ada.deployment(), await ada.deployment()
+    run = await ada.run(deployment)
+    await end(desk, run.id, failed())
+    covering, elsewhere = await ada.key_for(deployment), await ada.key_for(other)
+    routes = [
+        ("GET", f"{RUNS}{run.id}/"),
+        ("GET", f"{RUNS}{run.id}/events/"),
+        ("POST", f"{RUNS}{run.id}/cancel/"),
+        ("POST", f"{RUNS}{run.id}/retry/"),
+    ]
+    for method, path in routes:
+        assert code(await bob.client.request(method, path)) == (404, "not_found")
+        assert code(await elsewhere.request(method, path)) == (403, "api_key_forbidden")
+        assert (await covering.request(method, path)).status_code in (200, 202, 409)
+        nobody = await desk.client("").request(method, path)
+        assert nobody.status_code == 401
+    assert (await bob.client.get(RUNS)).json() == {"items": [], "next_cursor": None}
+    assert (await elsewhere.get(RUNS)).json()["items"] == []
+    assert len((await covering.get(RUNS)).json()["items"]) == 2
+    refused = await elsewhere.get(f"{RUNS}?deployment={deployment}")
+    assert code(refused) == (403, "api_key_forbidden")
+
+
+async def test_a_run_that_was_deleted_is_gone_and_one_that_never_was_is_not_found(
+    desk: Desk,
+) -> None:
+    user = await desk.user()
+    old = run_id_of(now() - timedelta(days=31))
+    gone = await user.client.get(f"{RUNS}{old}/")
+    assert code(gone) == (410, "gone")
+    assert "30 days" in gone.json()["message"]
+    for run_id in (run_id_of(now()), str(uuid4()), "nonsense", f"f{old[1:]}"):
+        assert code(await user.client.get(f"{RUNS}{run_id}/")) == (404, "not_found")
+
+
+async def test_runs_are_listed_in_pages_with_filters(desk: Desk) -> None:
+    user = await desk.user()
+    deployment, other = await user.deployment(), await user.deployment()
+    runs = [await user.run(deployment, version=n + 1) for n in range(3)]
+    another = await user.run(other, idempotency=keyed("abc"))
+    await end(desk, runs[0].id, failed(message="why", node_id="m"))
+    first = (await user.client.get(f"{RUNS}?limit=3")).json()
+    second = (await user.client.get(f"{RUNS}?limit=3&cursor={first['next_cursor']}")).json()
+    ids = [item["flow_run_id"] for item in first["items"] + second["items"]]
+    assert ids == [another.id, *(run.id for run in reversed(runs))]
+    assert second["next_cursor"] is None
+
+    async def found(query: str) -> list[str]:
+        answer = await user.client.get(f"{RUNS}?{query}")
+        assert answer.status_code == 200, answer.text
+        return [item["flow_run_id"] for item in answer.json()["items"]]
+
+    assert await found(f"deployment={other}") == [another.id]
+    assert await found("status=failed") == [runs[0].id]
+    assert await found(f"deployment={deployment}&version=2") == [runs[1].id]
+    assert await found("idempotency_key=abc") == [another.id]
+    assert await found(f"key={uuid4()}") == []
+    assert await found("from=2020-01-01T00:00:00Z&to=2021-01-01T00:00:00%2B01:00") == []
+    assert len(await found("from=2020-01-01T00:00:00Z")) == 4
+    item = (await user.client.get(f"{RUNS}?status=failed")).json()["items"][0]
+    assert item["error"] == {"code": "flow_failed", "message": "why", "node_id": "m"}
+    assert "output_data" not in item
+    for query in ("status=nonsense", "from=yesterday", "from=2020-01-01T00:00:00", "version=0"):
+        assert (await user.client.get(f"{RUNS}?{query}")).status_code == 422, query
+    assert code(await user.client.get(f"{RUNS}?cursor=x")) == (400, "invalid_request")
+
+
+async def test_a_run_is_cancelled_once_and_for_all(desk: Desk) -> None:
+    user = await desk.user()
+    deployment = await user.deployment()
+    waiting, going, done = [await user.run(deployment) for _ in range(3)]
+    for _ in range(2):
+        answer = await user.client.post(f"{RUNS}{waiting.id}/cancel/")
+        assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
+        assert answer.headers["location"] == f"{RUNS}{waiting.id}/"
+    await desk.store.claim(going.id, "w")
+    for _ in range(2):
+        answer = await user.client.post(f"{RUNS}{going.id}/cancel/")
+        assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
+    assert (await user.client.get(f"{RUNS}{going.id}/")).json()["status"] == "cancelling"
+    await end(desk, done.id)
+    refused = await user.client.post(f"{RUNS}{done.id}/cancel/")
+    assert code(refused) == (409, "run_finished")
+    assert refused.json()["flow_run_id"] == done.id
+
+
+async def test_a_failed_run_is_repeated_as_a_new_one(desk: Desk) -> None:
+    user = await desk.user()
+    deployment = await user.deployment(deployment_type="server")
+    first = await user.run(
+        deployment,
+        version=1,
+        input_data=b'{"x":[7]}',
+        retry_safe=True,
+        queue_timeout_seconds=60.0,
+        mode=ExecutionMode.SYNC,
+    )
+    await end(desk, first.id, failed())
+    await user.client.post(f"/node/deployments/{deployment}/redeploy/")
+    for version, expected in (("", 1), ("?version=same", 1), ("?version=latest", 2)):
+        answer = await user.client.post(f"{RUNS}{first.id}/retry/{version}")
+        assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+        made = answer.json()["flow_run_id"]
+        assert answer.headers["location"] == f"{RUNS}{made}/"
+        again = await desk.store.get(made)
+        assert again is not None
+        assert (again.version, again.retry_of, again.retry_safe) == (expected, first.id, True)
+        assert (again.mode, again.type) == (ExecutionMode.ASYNC, DeploymentType.SERVER)
+        assert again.queue_until is not None
+        assert await desk.store.input_of(made) == b'{"x":[7]}'
+        assert desk.launcher.launched[-1] == (made, DeploymentType.SERVER, ExecutionMode.ASYNC)
+    assert (await user.client.post(f"{RUNS}{first.id}/retry/?version=3")).status_code == 422
+
+
+async def test_only_what_failed_can_be_repeated(desk: Desk) -> None:
+    user = await desk.user()
+    deployment = await user.deployment()
+    waiting, done = await user.run(deployment), await user.run(deployment)
+    await end(desk, done.id)
+    fast = finished(ending=failed(), profile_id=user.profile_id, deployment_id=deployment)
+    await desk.store.record_finished([fast])
+    for run_id in (waiting.id, done.id, fast.new.id):
+        refused = await user.client.post(f"{RUNS}{run_id}/retry/")
+        assert code(refused) == (409, "conflict")
+    bad = await user.run(deployment)
+    await end(desk, bad.id, failed())
+    await user.client.delete(f"/node/deployments/{deployment}/")
+    assert code(await user.client.post(f"{RUNS}{bad.id}/retry/")) == (410, "gone")
+    assert desk.launcher.launched == []
+
+
+async def test_events_are_streamed_and_go_on_where_they_ended(desk: Desk) -> None:
+    user = await desk.user()
+    run = await user.run(await user.deployment())
+    await desk.store.claim(run.id, "w")
+    await desk.store.report(run.id, 1, {"input": b"{}"})
+    await desk.store.finish(run.id, 1, COMPLETED)
+    path = f"{RUNS}{run.id}/events/"
+
+    async def events(**headers: str) -> list[str]:
+        answer = await user.client.get(path, headers=headers)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["cache-control"] == "no-store"
+        return [line for line in answer.text.splitlines() if line.startswith("id: ")]
+
+    assert await events() == ["id: 1", "id: 2", "id: end"]
+    assert await events(**{"last-event-id": "1"}) == ["id: 2", "id: end"]
+    over = await user.client.get(path, headers={"last-event-id": "end"})
+    assert (over.status_code, over.content) == (204, b"")
+    wrong = await user.client.get(path, headers={"last-event-id": "x"})
+    assert code(wrong) == (400, "invalid_request")
+
+
+async def test_a_stream_goes_on_until_the_run_ends(desk: Desk) -> None:
+    user = await desk.user()
+    run = await user.run(await user.deployment())
+    streaming = asyncio.create_task(user.client.get(f"{RUNS}{run.id}/events/"))
+    await until(lambda: bool(desk.waiter._watches))
+    await end(desk, run.id, Ending(status=RunStatus.COMPLETED, output_data=b"{}"))
+    told: list[Any] = [
+        line.removeprefix("event: ")
+        for line in (await streaming).text.splitlines()
+        if line.startswith("event: ")
+    ]
+    assert (told[0], told[-1]) == ("status", "completed")

@@ -1,0 +1,190 @@
+"""Waiting for runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.runs.run import RunStatus
+from gateway.runs.store import RunStore
+from gateway.runs.waiter import Waiter
+from gateway.storage.database import Database
+from gateway.storage.notices import Notices
+from tests.gateway.databases import PostgresDatabase, statements
+from tests.gateway.runs.builders import COMPLETED, claimed, failed, new_run, until
+
+
+async def heard(notices: Notices) -> None:
+    """Return when notices are heard, where there are any."""
+    await until(lambda: notices.connected or not notices.available)
+
+
+async def test_a_run_that_ends_in_this_process_is_known_at_once_and_without_a_query(
+    database: Database, store: RunStore
+) -> None:
+    waiter = Waiter(database, store)  # and never started: it does not look
+    claim = await claimed(store)
+    waiting = asyncio.create_task(waiter.wait(claim.run_id, 60))
+    await asyncio.sleep(0)
+    ended = await store.finish(claim.run_id, 1, COMPLETED)
+    assert await waiting == ended
+    assert ended is not None
+    assert ended.output_data == COMPLETED.output_data
+
+
+async def test_a_run_that_ends_in_another_process_is_noticed(
+    store: RunStore, waiter: Waiter, notices: Notices
+) -> None:
+    await heard(notices)
+    claim = await claimed(store)
+    waiting = asyncio.create_task(waiter.wait(claim.run_id, 60))
+    await asyncio.sleep(0.05)
+    ended = await store.finish(claim.run_id, 1, COMPLETED)
+    assert await waiting == ended
+
+
+async def test_a_notice_is_heard_without_looking(database: Database, url: str) -> None:
+    theirs, ours = Database(url), Notices(database)
+    speaking = Notices(theirs)
+    if not ours.available:
+        ours.start()
+        ours.tell("nobody hears it")
+        await ours.stop()
+        await theirs.close()
+        return
+    words: asyncio.Queue[str | None] = asyncio.Queue()
+    ours.subscribe(words.put_nowait)
+    ours.start()
+    speaking.start()
+    assert await words.get() is None, "what was told before may have been missed"
+    ids = [new_run().id for _ in range(500)]
+    for run_id in ids:
+        speaking.tell(run_id)
+    assert [await words.get() for _ in ids] == ids
+    await speaking.stop()
+    await ours.stop()
+    await theirs.close()
+
+
+async def test_a_run_that_had_ended_before_is_returned_at_once(
+    store: RunStore, waiter: Waiter
+) -> None:
+    claim = await claimed(store)
+    ended = await store.finish(claim.run_id, 1, failed())
+    assert await waiter.wait(claim.run_id, 60) == ended
+
+
+async def test_nobody_waits_for_longer_than_said(store: RunStore, waiter: Waiter) -> None:
+    claim = await claimed(store)
+    assert await waiter.wait(claim.run_id, 0.05) is None
+    assert await waiter.wait("nobody", 0.05) is None
+
+
+@pytest.mark.parametrize("how", ["cancel", "reap", "expire"])
+async def test_every_way_to_end_wakes_who_waits(
+    database: Database, store: RunStore, how: str
+) -> None:
+    waiter = Waiter(database, store)
+    if how == "expire":
+        run_id = new_run().id
+        await store.create(new_run(id=run_id, queue_timeout_seconds=-1.0))
+    elif how == "cancel":
+        run_id = new_run().id
+        await store.create(new_run(id=run_id))
+    else:
+        run_id = (await claimed(store, lease=-1)).run_id
+    waiting = asyncio.create_task(waiter.wait(run_id, 60))
+    await asyncio.sleep(0)
+    await {
+        "cancel": lambda: store.request_cancel(run_id),
+        "reap": store.reap,
+        "expire": store.expire_queued,
+    }[how]()
+    ended = await waiting
+    assert ended is not None
+    assert ended.ended
+    assert ended == await store.get(run_id)
+
+
+async def test_thousands_wait_for_one_query_a_look(
+    database: Database, store: RunStore, waiter: Waiter, notices: Notices
+) -> None:
+    await heard(notices)
+    claims = [await claimed(store) for _ in range(3)]
+    crowd = [asyncio.create_task(waiter.wait(new_run().id, 60)) for _ in range(2000)]
+    waiting = [asyncio.create_task(waiter.wait(claim.run_id, 60)) for claim in claims]
+    await asyncio.sleep(0.1)
+    with statements(waiter._db) as asked:
+        for claim in claims:
+            await store.finish(claim.run_id, 1, COMPLETED)
+        ended = await asyncio.gather(*waiting)
+    assert [run.status for run in ended if run] == [RunStatus.COMPLETED] * 3
+    looks = [one for one in asked if "LEFT OUTER JOIN run_payloads" in one]
+    assert 1 <= len(looks) < 100
+    for task in crowd:
+        task.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
+    assert waiter._watches == {}
+
+
+async def test_a_change_is_noticed_and_then_not_again(
+    store: RunStore, waiter: Waiter, notices: Notices
+) -> None:
+    await heard(notices)
+    new = new_run()
+    await store.create(new)
+    before = await store.get(new.id)
+    assert before is not None
+    for act in (
+        lambda: store.claim(new.id, "w"),
+        lambda: store.report(new.id, 1, {"a": b"{}"}),
+        lambda: store.request_cancel(new.id),
+        lambda: store.finish(new.id, 1, failed()),
+    ):
+        waiting = asyncio.create_task(waiter.change(new.id, before.mark, 60))
+        await asyncio.sleep(0.02)
+        assert not waiting.done()
+        await act()
+        await waiting
+        after = await store.get(new.id)
+        assert after is not None
+        assert after.mark != before.mark
+        before = after
+
+
+async def test_those_who_give_way_do_not_keep_a_process_from_ending(
+    store: RunStore, waiter: Waiter
+) -> None:
+    claim = await claimed(store)
+    patient = asyncio.create_task(waiter.wait(claim.run_id, 60))
+    polling = asyncio.create_task(waiter.wait(claim.run_id, 60, gives_way=True))
+    await asyncio.sleep(0.02)
+    waiter.drain()
+    assert await polling is None
+    assert await waiter.wait(claim.run_id, 60, gives_way=True) is None
+    ended = await store.finish(claim.run_id, 1, COMPLETED)
+    assert await patient == ended
+
+
+async def test_who_waits_survives_a_server_that_hangs_up(postgres: PostgresDatabase) -> None:
+    ours, theirs = Database(postgres.url), Database(postgres.url)
+    notices = Notices(ours)
+    waiter, store = Waiter(ours, RunStore(ours, notices)), RunStore(theirs)
+    waiter.start()
+    notices.start()
+    await heard(notices)
+    claim = await claimed(store)
+    waiting = asyncio.create_task(waiter.wait(claim.run_id, 60))
+    await asyncio.sleep(0.05)
+    await postgres.hang_up()
+    await until(lambda: not notices.connected)
+    await store.finish(claim.run_id, 1, COMPLETED)
+    run = await waiting
+    assert run is not None
+    assert run.status is RunStatus.COMPLETED
+    await heard(notices)
+    await notices.stop()
+    await waiter.stop()
+    await ours.close()
+    await theirs.close()

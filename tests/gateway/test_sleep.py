@@ -1,0 +1,188 @@
+"""Inference servers that sleep: as rows, over REST, and woken by several gateways at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.fleet.states import Desired, State
+from gateway.fleet.store import FleetStore
+from gateway.fleet.waker import Waker
+from gateway.storage.database import Database
+from gateway.storage.tables import InferenceServer
+from tests.gateway.databases import without_counter
+from tests.gateway.office import Office, flow_json
+from tests.gateway.test_fleet import SERVERS, revision
+
+
+async def asleep(store: FleetStore) -> InferenceServer:
+    """Return a server that was ready, and sleeps."""
+    row = await store.want("mlp", 1, idle_timeout_seconds=60)
+    await store.observe(row.id, state=State.BOOTING, pid=7, address="unix:/run/a.sock")
+    await store.observe(row.id, state=State.READY, boot_seconds=0.3)
+    await store.observe(row.id, state=State.DRAINING)
+    assert await store.fall_asleep(row.id, row.generation)
+    return await store.get(row.id)
+
+
+async def test_one_that_sleeps_has_no_process_and_is_not_wanted(database: Database) -> None:
+    store = FleetStore(database)
+    row = await asleep(store)
+    assert (row.desired, row.state) == (Desired.ASLEEP, State.STOPPED)
+    assert (row.pid, row.address, row.boot_seconds) == (None, None, 0.3)
+    assert await store.wanted() == []
+    assert [each.id for each in await store.served()] == [row.id]
+
+
+async def test_a_call_wakes_it_once(database: Database) -> None:
+    store = FleetStore(database)
+    row = await asleep(store)
+    before = await revision(database)
+    assert await store.wake("mlp", 1)
+    assert not await store.wake("mlp", 1)
+    assert await revision(database) == before + 1
+    (woken,) = await store.wanted()
+    assert (woken.id, woken.generation) == (row.id, row.generation + 1)
+    assert not await store.wake("mlp", 9)
+
+
+async def test_one_that_a_person_has_stopped_stays_stopped(database: Database) -> None:
+    store = FleetStore(database)
+    row = await asleep(store)
+    await store.stop(row.id)
+    assert not await store.wake("mlp", 1)
+    assert (await store.get(row.id)).desired == Desired.STOPPED
+    assert await store.served() == []
+
+
+async def test_one_that_is_stopped_while_it_falls_asleep_stays_stopped(database: Database) -> None:
+    store = FleetStore(database)
+    row = await store.want("mlp", 1)
+    await store.observe(row.id, state=State.BOOTING)
+    await store.observe(row.id, state=State.READY)
+    await store.stop(row.id)
+    assert await store.fall_asleep(row.id, row.generation)
+    after = await store.get(row.id)
+    assert (after.desired, after.state) == (Desired.STOPPED, State.STOPPED)
+
+
+async def test_one_that_is_started_anew_while_it_falls_asleep_is_to_run(database: Database) -> None:
+    store = FleetStore(database)
+    row = await store.want("mlp", 1)
+    await store.observe(row.id, state=State.BOOTING)
+    await store.stop(row.id)
+    newer = await store.start(row.id)
+    assert await store.fall_asleep(row.id, row.generation)
+    after = await store.get(row.id)
+    assert (after.desired, after.state) == (Desired.RUNNING, State.STOPPED)
+    assert await store.fall_asleep(row.id, newer.generation)
+    assert (await store.get(row.id)).desired == Desired.ASLEEP
+
+
+async def test_one_that_was_deleted_does_not_sleep(database: Database) -> None:
+    store = FleetStore(database)
+    row = await store.want("mlp", 1)
+    await store.delete(row.id)
+    assert not await store.fall_asleep(row.id, row.generation)
+
+
+@pytest.mark.parametrize("how", ["start", "serve"])
+async def test_a_person_can_wake_it_too(database: Database, how: str) -> None:
+    store = FleetStore(database)
+    row = await asleep(store)
+    woken = await store.start(row.id) if how == "start" else await store.want("mlp", 1)
+    assert (woken.desired, woken.generation) == (Desired.RUNNING, row.generation + 1)
+    assert woken.idle_timeout_seconds == 60
+
+
+async def test_a_new_supervisor_lets_it_sleep(database: Database) -> None:
+    store = FleetStore(database)
+    row = await asleep(store)
+    await store.forget_processes()
+    assert (await store.get(row.id)).desired == Desired.ASLEEP
+
+
+async def test_gateways_that_are_called_at_once_wake_it_once(database: Database, url: str) -> None:
+    other = Database(url)
+    row = await asleep(FleetStore(database))
+    wakers = [Waker(FleetStore(db)) for db in (database, other) * 3]
+    for waker in wakers:
+        waker.wake("mlp", 1)
+    await asyncio.gather(*(waker.stop() for waker in wakers))
+    await other.close()
+    woken = await FleetStore(database).get(row.id)
+    assert (woken.desired, woken.generation) == (Desired.RUNNING, row.generation + 1)
+
+
+async def test_while_the_database_is_away_waking_waits_for_it(database: Database) -> None:
+    store = FleetStore(database)
+    row = await asleep(store)
+    waker = Waker(store)
+    async with without_counter(database):
+        waker.wake("mlp", 1)
+        await asyncio.sleep(0.2)
+        assert (await store.get(row.id)).desired == Desired.ASLEEP
+    async with asyncio.timeout(10):
+        while (await store.get(row.id)).desired == Desired.ASLEEP:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.05)
+    await waker.stop()
+
+
+async def test_the_idle_time_out_is_set_changed_and_taken_away(office: Office) -> None:
+    user = await office.user()
+    first = (await user.post(SERVERS, json={"model": "mlp"})).json()
+    assert first["idle_timeout_seconds"] is None
+    url = f"{SERVERS}{first['id']}/"
+
+    async def after(body: dict[str, object], path: str = SERVERS) -> object:
+        answer = await (user.patch if path == url else user.post)(path, json=body)
+        assert answer.is_success, answer.text
+        assert answer.json()["id"] == first["id"]
+        shown: object = (await user.get(url)).json()["idle_timeout_seconds"]
+        assert answer.json()["idle_timeout_seconds"] == shown
+        return shown
+
+    assert await after({"model": "mlp", "idle_timeout_seconds": 300}) == 300
+    assert await after({"model": "mlp"}) == 300
+    assert await after({"idle_timeout_seconds": 60}, url) == 60
+    assert await after({}, url) == 60
+    assert await after({"model": "mlp", "idle_timeout_seconds": None}) is None
+    assert await after({"idle_timeout_seconds": 1}, url) == 1
+    assert await after({"idle_timeout_seconds": None}, url) is None
+    flow = (await user.post("/node/flows/", json=flow_json())).json()
+    assert await after({"flow_id": flow["id"], "idle_timeout_seconds": 7}) == 7
+    assert (await user.get(url)).json()["desired"] == "running"
+
+
+@pytest.mark.parametrize("value", [0, -1, 0.5, "soon", 10**12, []])
+async def test_what_is_no_idle_time_out_is_refused(office: Office, value: object) -> None:
+    user = await office.user()
+    made = (await user.post(SERVERS, json={"model": "mlp"})).json()
+    for answer in (
+        await user.post(SERVERS, json={"model": "mlp", "idle_timeout_seconds": value}),
+        await user.patch(f"{SERVERS}{made['id']}/", json={"idle_timeout_seconds": value}),
+    ):
+        assert answer.status_code == 422
+        assert "idle_timeout_seconds" in answer.text
+
+
+async def test_only_settings_can_be_changed_and_only_of_a_server_that_there_is(
+    office: Office,
+) -> None:
+    user = await office.user()
+    made = (await user.post(SERVERS, json={"model": "mlp"})).json()
+    wrong = await user.patch(f"{SERVERS}{made['id']}/", json={"model": "scaled"})
+    assert wrong.status_code == 422
+    missing = await user.patch(f"{SERVERS}nowhere/", json={"idle_timeout_seconds": 5})
+    assert missing.status_code == 404
+
+
+async def test_a_version_whose_server_sleeps_is_in_use(office: Office) -> None:
+    user = await office.user()
+    store = office.services.fleet.store
+    row = await store.want("mlp", 2)
+    await store.fall_asleep(row.id, row.generation)
+    refused = await user.delete("/node/models/mlp/versions/2/")
+    assert refused.status_code == 409
+    assert row.id in refused.json()["message"]

@@ -1,0 +1,418 @@
+"""Versions of deployments: redeployed, listed, described, promoted; pinned by a call."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.deployments.directory import Directory
+from gateway.errors import GatewayError
+from gateway.storage.changes import ChangeFeed
+from gateway.storage.database import Database
+from gateway.storage.tables import DeploymentVersion
+from protos.errors import ErrorCode
+from tests import onnx_models
+from tests.gateway.databases import statements
+from tests.gateway.office import DEPLOYMENTS, Office, deploy, flow_json
+
+SERVERS = "/node/inference-servers/"
+
+
+def profile_of(user: httpx.AsyncClient) -> str:
+    """Return the id of the user that a client acts for."""
+    profile: str = user.headers["x-test-profile"]
+    return profile
+
+
+async def edit(user: httpx.AsyncClient, made: dict[str, Any], flow: dict[str, Any]) -> None:
+    """Replace the draft behind a deployment."""
+    answer = await user.put(f"/node/flows/{made['flow_id']}/", json=flow)
+    assert answer.status_code == 200, answer.text
+
+
+async def redeploy(user: httpx.AsyncClient, made: dict[str, Any], **note: str) -> httpx.Response:
+    """Push the draft."""
+    return await user.post(f"{DEPLOYMENTS}{made['id']}/redeploy/", json=note or None)
+
+
+async def with_versions(user: httpx.AsyncClient, **settings: Any) -> dict[str, Any]:
+    """Return a deployment whose live version 2 takes `flower` where 1 takes `x`."""
+    made = await deploy(user, flow_json(inputs={"x": "input.x"}), **settings)
+    await edit(user, made, flow_json(inputs={"x": "input.flower"}))
+    answer = await redeploy(user, made, name="Flowers", description="Callers send `flower` now.")
+    assert answer.status_code == 200, answer.text
+    result: dict[str, Any] = answer.json()
+    return result
+
+
+async def served(user: httpx.AsyncClient) -> set[tuple[str, int, str]]:
+    """Return model, version and what is wanted of every inference server."""
+    servers = (await user.get(SERVERS)).json()["items"]
+    return {(server["model"], server["version"], server["desired"]) for server in servers}
+
+
+async def test_versions_are_listed_with_what_was_said_and_who_made_them(office: Office) -> None:
+    user = await office.user()
+    made = await with_versions(user)
+    newest, oldest = (await user.get(f"{DEPLOYMENTS}{made['id']}/versions/")).json()["items"]
+    assert (newest["version"], newest["live"], newest["name"]) == (2, True, "Flowers")
+    assert newest["description"] == "Callers send `flower` now."
+    assert (oldest["version"], oldest["live"], oldest["name"]) == (1, False, None)
+    keys = (await user.get("/node/api-keys/")).json()["items"]
+    (manager,) = [key["id"] for key in keys if key["scope"] == "manage"]
+    for version in (newest, oldest):
+        assert version["models"] == [{"node": "model", "model": "mlp", "version": 2}]
+        assert (version["created_by"], version["created_by_key"]) == (profile_of(user), manager)
+        assert "nodes" not in version
+
+
+async def test_versions_come_in_pages(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json())
+    for _ in range(4):
+        await redeploy(user, made)
+    url = f"{DEPLOYMENTS}{made['id']}/versions/"
+    pages: list[list[int]] = []
+    cursor = None
+    while True:
+        params = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = (await user.get(url, params=params)).json()
+        pages.append([version["version"] for version in page["items"]])
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert pages == [[5, 4], [3, 2], [1]]
+    for strange in ("nonsense", "-1", "9" * 30, "²"):
+        answer = await user.get(url, params={"cursor": strange})
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), strange
+
+
+async def test_a_version_shows_its_snapshot_whatever_became_of_the_draft(office: Office) -> None:
+    user = await office.user()
+    schema = {"type": "object", "properties": {"x": {"type": "array"}}}
+    flow = flow_json()
+    flow["nodes"][0]["config"]["schema"] = schema
+    made = await deploy(user, flow)
+    await edit(user, made, flow_json(inputs={"x": "input.flower"}))
+    shown = (await user.get(f"{DEPLOYMENTS}{made['id']}/versions/1/")).json()
+    assert (shown["nodes"], shown["edges"]) == (flow["nodes"], flow["edges"])
+    assert shown["input_schema"] == schema
+    await redeploy(user, made)
+    second = (await user.get(f"{DEPLOYMENTS}{made['id']}/versions/2/")).json()
+    assert second["input_schema"] is None
+
+
+async def test_only_the_name_and_the_description_of_a_version_change(office: Office) -> None:
+    user = await office.user()
+    made = await with_versions(user)
+    url = f"{DEPLOYMENTS}{made['id']}/versions/2/"
+    before = (await user.get(url)).json()
+    named = (await user.patch(url, json={"name": "Petals"})).json()
+    assert named == {**before, "name": "Petals"}
+    cleared = (await user.patch(url, json={"name": None, "description": "Two\nlines"})).json()
+    assert cleared == {**before, "name": None, "description": "Two\nlines"}
+    for body in ({"definition": {}}, {"version": 7}, {"name": ""}, {"description": "a\x00b"}):
+        refused = await user.patch(url, json=body)
+        assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed"), body
+    assert (await user.get(url)).json() == cleared
+
+
+async def test_an_older_version_is_promoted_and_no_number_is_used_twice(office: Office) -> None:
+    user = await office.user()
+    made = await with_versions(user)
+    url = f"{DEPLOYMENTS}{made['id']}/"
+    promoted = (await user.post(f"{url}versions/1/promote/")).json()
+    assert (promoted["version"], promoted["newest_version"]) == (1, 2)
+    listed = (await user.get(f"{url}versions/")).json()["items"]
+    assert [(version["version"], version["live"]) for version in listed] == [(2, False), (1, True)]
+    assert (await user.post(f"{url}versions/1/promote/")).json()["version"] == 1
+    again = (await redeploy(user, made)).json()
+    assert (again["version"], again["newest_version"]) == (3, 3)
+
+
+async def test_settings_outlast_a_redeploy_and_a_promotion(office: Office) -> None:
+    user = await office.user()
+    settings = {"execution_mode": "fast", "timeout_seconds": 5, "record_runs": "errors"}
+    made = await with_versions(user, **settings)
+    assert {name: made[name] for name in settings} == settings
+    url = f"{DEPLOYMENTS}{made['id']}/"
+    await user.patch(url, json={"timeout_seconds": 9, "name": "Shop window"})
+    promoted = (await user.post(f"{url}versions/1/promote/")).json()
+    assert (promoted["timeout_seconds"], promoted["name"]) == (9, "Shop window")
+    assert promoted["trigger_path"] == made["trigger_path"]
+
+
+async def test_what_is_not_there_is_said_with_the_numbers_that_are(office: Office) -> None:
+    user = await office.user()
+    made = await with_versions(user)
+    url = f"{DEPLOYMENTS}{made['id']}/versions/"
+    for ask, path in ((user.get, "3/"), (user.post, "3/promote/"), (user.get, "999999999/")):
+        answer = await ask(url + path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
+        assert "there is 1 to 2" in answer.json()["message"]
+    for path in ("0/", "-1/", "one/", "9999999999/"):
+        assert (await user.get(url + path)).status_code == 422, path
+
+
+async def test_a_version_that_needs_the_engine_is_not_promoted_to_fast(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json(inputs={"x": "input.a + 1"}))
+    await edit(user, made, flow_json())
+    await redeploy(user, made)
+    url = f"{DEPLOYMENTS}{made['id']}/"
+    assert (await user.patch(url, json={"execution_mode": "fast"})).status_code == 200
+    refused = await user.post(f"{url}versions/1/promote/")
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
+    assert "more than a path" in refused.json()["message"]
+    await edit(user, made, flow_json(inputs={"x": "input.a + 1"}))
+    assert (await redeploy(user, made)).status_code == 422
+    shown = (await user.get(url)).json()
+    assert (shown["version"], shown["newest_version"]) == (2, 2)
+
+
+async def test_a_version_whose_model_has_gone_is_not_promoted(
+    office: Office, tmp_path: Any
+) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json(version="2"))
+    await edit(user, made, flow_json(version="1"))
+    await redeploy(user, made)
+    assert (await user.delete("/node/models/mlp/versions/2/")).status_code == 204
+    url = f"{DEPLOYMENTS}{made['id']}/versions/1/promote/"
+    refused = await user.post(url)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
+    assert "not in the model store any more" in refused.json()["message"]
+    other = onnx_models.identity(tmp_path / "other.onnx")
+    await office.services.models.publish(other, "mlp", 2)
+    refused = await user.post(url)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
+    assert "another file" in refused.json()["message"]
+
+
+async def test_the_inference_server_of_what_becomes_live_is_let_run(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json(version="1"), execution_mode="fast")
+    assert await served(user) == set()
+    await edit(user, made, flow_json(version="2"))
+    await redeploy(user, made)
+    assert await served(user) == {("mlp", 2, "running")}
+    (server,) = (await user.get(SERVERS)).json()["items"]
+    await user.post(f"{SERVERS}{server['id']}/stop/")
+    await user.post(f"{DEPLOYMENTS}{made['id']}/versions/1/promote/")
+    assert await served(user) == {("mlp", 1, "running"), ("mlp", 2, "stopped")}
+
+
+async def test_a_flow_for_the_engine_starts_no_inference_server_by_itself(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json())
+    await redeploy(user, made)
+    assert await served(user) == set()
+
+
+async def _differs(user: httpx.AsyncClient, made: dict[str, Any]) -> bool:
+    shown = (await user.get(f"{DEPLOYMENTS}{made['id']}/")).json()
+    (listed,) = (await user.get(DEPLOYMENTS)).json()["items"]
+    assert listed["draft_differs"] == shown["draft_differs"]
+    differs: bool = shown["draft_differs"]
+    return differs
+
+
+async def test_a_draft_that_differs_is_flagged_until_it_is_live(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json())
+    assert made["draft_differs"] is False
+    await edit(user, made, flow_json(inputs={"x": "input.flower"}))
+    assert await _differs(user, made)
+    assert (await redeploy(user, made)).json()["draft_differs"] is False
+    promoted = (await user.post(f"{DEPLOYMENTS}{made['id']}/versions/1/promote/")).json()
+    assert promoted["draft_differs"] is True
+    await edit(user, made, flow_json())
+    assert not await _differs(user, made)
+
+
+async def test_a_flow_that_was_only_renamed_or_moved_about_does_not_differ(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json())
+    drawn = flow_json() | {"name": "Another name"}
+    drawn["nodes"].reverse()
+    for at, node in enumerate(drawn["nodes"]):
+        node |= {"position": {"x": at, "y": 0}, "selected": True}
+    for at, edge in enumerate(drawn["edges"]):
+        edge["id"] = f"edge-{at}"
+    await edit(user, made, drawn)
+    assert not await _differs(user, made)
+
+
+async def test_a_draft_that_was_never_touched_costs_no_look_at_its_graph(office: Office) -> None:
+    user = await office.user()
+    await deploy(user, flow_json())
+    with statements(office.db) as asked:
+        await user.get(DEPLOYMENTS)
+    assert not [statement for statement in asked if "definition" in statement]
+
+
+async def test_a_call_can_pin_a_version(office: Office) -> None:
+    user = await office.user()
+    made = await with_versions(user, execution_mode="fast")
+    directory, profile = office.directory, profile_of(user)
+    live = await directory.find(made["id"], profile)
+    assert live.version == 2
+    assert await directory.find(made["id"], profile, 2) is live
+    pinned = await directory.find(made["id"].upper(), profile, 1)
+    assert (pinned.id, pinned.version) == (made["id"], 1)
+    assert pinned.fast_plan is not None
+    assert [wanted.path for wanted in pinned.fast_plan.inputs] == [("x",)]
+    assert await directory.find(made["id"], profile, 1) is pinned
+    assert directory.get(made["id"]) is live, "the live one is where it was"
+    for number in (0, -1, 3, 2**70):
+        with pytest.raises(GatewayError, match="there is 1 to 2") as caught:
+            await directory.find(made["id"], profile, number)
+        assert caught.value.code is ErrorCode.NOT_FOUND
+
+
+async def test_another_users_version_cannot_be_pinned(office: Office) -> None:
+    ada, bob = await office.user(), await office.user("bob@example.com")
+    made = await with_versions(ada)
+    with pytest.raises(GatewayError, match="there is no deployment"):
+        await office.directory.find(made["id"], profile_of(bob), 1)
+
+
+async def test_a_pinned_version_hears_of_changes_made_elsewhere(office: Office, url: str) -> None:
+    user = await office.user()
+    made = await with_versions(user)
+    elsewhere = Database(url)
+    feed = ChangeFeed(elsewhere)
+    directory, profile = Directory(elsewhere, feed), profile_of(user)
+    await feed.poll()
+    assert (await directory.find(made["id"], profile, 1)).timeout_seconds == 3600
+    await user.patch(f"{DEPLOYMENTS}{made['id']}/", json={"timeout_seconds": 7})
+    await feed.poll()
+    assert (await directory.find(made["id"], profile, 1)).timeout_seconds == 7
+    await redeploy(user, made)
+    await feed.poll()
+    assert (await directory.find(made["id"], profile)).version == 3
+    assert (await directory.find(made["id"], profile, 3)).version == 3
+    await user.post(f"{DEPLOYMENTS}{made['id']}/pause/")
+    await feed.poll()
+    with pytest.raises(GatewayError, match="is paused"):
+        await directory.find(made["id"], profile, 1)
+    await elsewhere.close()
+
+
+async def test_a_pinned_version_that_needs_the_engine_says_so_in_mode_fast(office: Office) -> None:
+    user = await office.user()
+    made = await deploy(user, flow_json(inputs={"x": "input.a + 1"}))
+    await edit(user, made, flow_json())
+    await redeploy(user, made)
+    await user.patch(f"{DEPLOYMENTS}{made['id']}/", json={"execution_mode": "fast"})
+    with pytest.raises(GatewayError, match="cannot be deployed as fast") as caught:
+        await office.directory.find(made["id"], profile_of(user), 1)
+    assert caught.value.code is ErrorCode.INVALID_FLOW
+
+
+async def test_a_paused_deployment_takes_no_calls_and_comes_back_as_it_was(office: Office) -> None:
+    user = await office.user()
+    made = await with_versions(user)
+    url, profile = f"{DEPLOYMENTS}{made['id']}/", profile_of(user)
+    await office.directory.find(made["id"], profile)
+    for _ in range(2):
+        paused = await user.post(f"{url}pause/")
+        assert (paused.status_code, paused.json()["status"]) == (200, "paused")
+    await office.feed.poll()
+    with pytest.raises(GatewayError, match="is paused") as caught:
+        await office.directory.find(made["id"], profile)
+    assert caught.value.code is ErrorCode.DEPLOYMENT_PAUSED
+    assert office.directory.get(made["id"]) is None
+    assert office.directory.get(made["id"]) is None, "nor when it was asked for"
+    assert (await redeploy(user, made)).json()["status"] == "paused"
+    assert (await user.get(url)).json()["status"] == "paused"
+    resumed = (await user.post(f"{url}resume/")).json()
+    assert (resumed["status"], resumed["version"]) == ("active", 3)
+    await office.feed.poll()
+    assert (await office.directory.find(made["id"], profile)).version == 3
+
+
+async def test_a_tombstone_answers_gone_on_every_route(office: Office) -> None:
+    user = await office.user()
+    made = await with_versions(user)
+    url = f"{DEPLOYMENTS}{made['id']}/"
+    await user.delete(url)
+    for method, path in (
+        ("GET", ""),
+        ("PATCH", ""),
+        ("DELETE", ""),
+        ("POST", "pause/"),
+        ("POST", "resume/"),
+        ("POST", "redeploy/"),
+        ("GET", "diff/"),
+        ("GET", "versions/"),
+        ("GET", "versions/1/"),
+        ("PATCH", "versions/1/"),
+        ("POST", "versions/1/promote/"),
+    ):
+        answer = await user.request(method, url + path, json={} if method == "PATCH" else None)
+        assert (answer.status_code, answer.json()["code"]) == (410, "gone"), (method, path)
+    with pytest.raises(GatewayError, match="was deleted"):
+        await office.directory.find(made["id"], profile_of(user), 1)
+
+
+async def test_redeploying_and_promoting_at_once_leaves_whole_versions(office: Office) -> None:
+    user = await office.user()
+    made = await with_versions(user)
+    url = f"{DEPLOYMENTS}{made['id']}/"
+    work = [redeploy(user, made) for _ in range(3)]
+    work += [user.post(f"{url}versions/{number}/promote/") for number in (1, 2)]
+    assert {answer.status_code for answer in await asyncio.gather(*work)} == {200}
+    listed = (await user.get(f"{url}versions/")).json()["items"]
+    assert [version["version"] for version in listed] == [5, 4, 3, 2, 1]
+    assert len([version for version in listed if version["live"]]) == 1
+
+
+async def test_the_presets_are_those_of_the_documentation(office: Office) -> None:
+    user = await office.user()
+    items = (await user.get(f"{DEPLOYMENTS}presets/")).json()["items"]
+    assert [
+        (item["situation"], item["deployment_type"], item["execution_mode"], item["alternatives"])
+        for item in items
+    ] == [
+        ("Short flow, need result inline", "api", "sync", []),
+        ("Long-running flow, fire-and-forget", "api", "async", []),
+        ("ML model, need lowest latency", "api", "fast", []),
+        ("Always-on production server", "server", "sync", []),
+        ("Development / PoC", "api", "sync", ["async"]),
+    ]
+    for item in items:
+        made = await deploy(user, flow_json(), preset=item["name"])
+        assert made["http"] == 201
+        for field in ("deployment_type", "execution_mode"):
+            assert made[field] == item[field], item["name"]
+    chosen = await deploy(user, flow_json(), preset="development", execution_mode="async")
+    assert (chosen["deployment_type"], chosen["execution_mode"]) == ("api", "async")
+    assert (await deploy(user, flow_json(), preset="cheap"))["http"] == 422
+
+
+async def test_every_mode_can_be_saved_with_every_type(office: Office) -> None:
+    user = await office.user()
+    for mode in ("sync", "async", "fast"):
+        for type_ in ("api", "server"):
+            made = await deploy(user, flow_json(), execution_mode=mode, deployment_type=type_)
+            assert made["http"] == 201
+            live = await office.directory.find(made["id"], profile_of(user))
+            assert (live.mode, live.type) == (mode, type_)
+            assert (live.fast_plan is not None) == (mode == "fast")
+
+
+async def test_a_version_that_does_not_run_any_more_is_not_promoted(office: Office) -> None:
+    user = await office.user()
+    made = await with_versions(user)
+    async with office.db.write() as session:
+        row = await session.get_one(DeploymentVersion, (made["id"], 1))
+        gone = {"id": "gone", "type": "uninstalled", "config": {}}
+        row.definition = {**row.definition, "nodes": [*row.definition["nodes"], gone]}
+    refused = await user.post(f"{DEPLOYMENTS}{made['id']}/versions/1/promote/")
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
+    assert "uninstalled" in refused.json()["message"]
+    assert (await user.get(f"{DEPLOYMENTS}{made['id']}/")).json()["version"] == 2

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.broker.broker import Broker
+from tests.gateway import brokers
+from tests.gateway.worker.running import Worker
+
+Start = Callable[..., Worker]
+
+
+@pytest.fixture(params=["folder", "redis", "amqp"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """Each kind of broker, with queues of the test's own."""
+    with brokers.broker(request.param, tmp_path / "broker") as made:
+        yield made
+
+
+@pytest.fixture(params=["redis", "amqp"])
+def server_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """The kinds that can be away."""
+    with brokers.broker(request.param, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def folder_broker(tmp_path: Path) -> Iterator[Broker]:
+    """The broker that needs no server, where it is all the same which it is."""
+    with brokers.broker("folder", tmp_path / "broker") as made:
+        yield made
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts workers, and ends them."""
+    workers: list[Worker] = []
+
+    def begin(broker: Broker, *options: str, **more: Any) -> Worker:
+        worker = Worker(broker, tmp_path, *options, **more)
+        workers.append(worker)
+        worker.until_said("ready")
+        return worker
+
+    yield begin
+    for worker in workers:
+        worker.kill()

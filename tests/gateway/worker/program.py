@@ -1,0 +1,64 @@
+"""A worker whose runs do what their ids say, and write down what they did."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from celery import signals
+
+from gateway.broker.queues import Queue
+from gateway.settings import Settings
+from gateway.worker.command import main
+
+FOLDER = Path(os.environ["TEST_FOLDER"])
+DIARY = FOLDER / "diary"
+
+
+def note(event: str, run_id: str = "-") -> None:
+    """Append a line; short enough to be written at once."""
+    with DIARY.open("a") as diary:
+        diary.write(f"{event} {run_id} {os.getpid()}\n")
+
+
+class Executor:
+    """`hold-…` runs until the file `release` is there; `burn-…` never gives the loop back."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def start(self) -> None:
+        if (FOLDER / "closed").exists():
+            note("waits")
+            raise ConnectionRefusedError("the database is away")
+        note("started")
+
+    async def run(self, run_id: str) -> None:
+        note("began", run_id)
+        if run_id.startswith("hold"):
+            while not (FOLDER / "release").exists():  # noqa: ASYNC110 - it is another process
+                await asyncio.sleep(0.02)
+        if run_id.startswith("break"):
+            raise RuntimeError("broken on purpose")
+        note("ended", run_id)
+
+    async def close(self) -> None:
+        note("closed")
+
+
+def deafen(sender: Any, **_: Any) -> None:
+    """Have Celery's own consumer take no more, as after a reconnect that went wrong."""
+    deaf = FOLDER / "deaf"
+    if deaf.exists():
+        deaf.unlink()
+        prefix = Settings().queue_prefix
+        for queue in Queue:
+            sender.task_consumer.cancel_by_queue(queue.name_in(prefix))
+
+
+if __name__ == "__main__":
+    signals.worker_ready.connect(deafen, weak=False)
+    sys.exit(main(sys.argv[1:], Executor))

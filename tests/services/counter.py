@@ -1,0 +1,66 @@
+"""An HTTP server that counts what flows tell it: what has really happened, and how often."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+_ANSWER = b'{"counted": true}'
+
+
+class CountingServer:
+    """Counts calls by their path. `POST /anything` is answered with 200."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                owner.count(self.path)
+                self.send_response(200)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(_ANSWER)))
+                self.end_headers()
+                self.wfile.write(_ANSWER)
+
+            do_GET = do_POST  # noqa: N815
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def count(self, path: str) -> None:
+        """Note a call."""
+        with self._lock:
+            self._counts[path] += 1
+
+    def of(self, path: str) -> int:
+        """Return how often `path` has been called."""
+        with self._lock:
+            return self._counts[path]
+
+    def all(self) -> dict[str, int]:
+        """Return the counts by path."""
+        with self._lock:
+            return dict(self._counts)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

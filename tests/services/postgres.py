@@ -1,0 +1,74 @@
+"""A PostgreSQL cluster of a test's own: it may be restarted without hurting anybody else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.services.process import Service
+from tests.slipstream.running import free_port
+
+_USER = "postgres"
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "max_connections": "200",
+    # What the operating system has got survives the end of the process: only power cuts need fsync.
+    "fsync": "off",
+}
+
+
+class PostgresServer(Service):
+    """A fresh cluster on a free port, with the superuser `postgres` and trust."""
+
+    def __init__(self) -> None:
+        """Make the cluster; the server refuses to run as root, so it runs as `postgres` then."""
+        self.port = free_port()
+        user = _USER if os.geteuid() == 0 else None
+        self._home = Path(tempfile.mkdtemp(prefix="slipstream-postgres-"))
+        if user:
+            shutil.chown(self._home, user, user)
+        data = self._home / "data"
+        initdb = [_binary("initdb"), "-D", str(data), "-U", _USER, "-A", "trust", "--no-sync"]
+        subprocess.run(
+            initdb, cwd=self._home, user=user, group=user, check=True, capture_output=True
+        )
+        command = [
+            _binary("postgres"),
+            "-D",
+            str(data),
+            "-p",
+            str(self.port),
+            "-k",
+            str(self._home),
+        ]
+        for name, value in _SETTINGS.items():
+            command += ["-c", f"{name}={value}"]
+        super().__init__("postgres", command, self._ready, folder=self._home, user=user)
+
+    def create(self, name: str) -> str:
+        """Make a database; return its URL."""
+        address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", _USER]
+        subprocess.run(["createdb", *address, name], check=True, capture_output=True)
+        return f"postgresql://{_USER}@127.0.0.1:{self.port}/{name}"
+
+    def remove(self) -> None:
+        """End it, and delete everything."""
+        # At once, and its children with it: what it would write down is deleted anyway.
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def _ready(self) -> bool:
+        command = ["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(command, check=False).returncode == 0
+
+
+def _binary(name: str) -> str:
+    """Return the path of a program that Debian keeps off the PATH."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    found = shutil.which(name, path=os.pathsep.join([*map(str, folders), os.environ["PATH"]]))
+    assert found is not None, f"{name} is neither on the PATH nor below /usr/lib/postgresql"
+    return found

@@ -1,0 +1,29 @@
+"""A Redis of a test's own, which keeps nothing on disk: what it held when it died is lost."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from tests.services.process import Service
+from tests.slipstream.running import free_port
+
+
+class RedisServer(Service):
+    """Redis on a free port."""
+
+    def __init__(self, folder: Path) -> None:
+        """Know how to start it; `folder` is there."""
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        command = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port)]
+        command += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
+        super().__init__("redis", command, self._pongs, folder=folder)
+
+    def _pongs(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False

@@ -1,0 +1,36 @@
+"""Commands run in this process, as `slipstream` would run them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from slipstream.cli import build
+
+
+class Cli:
+    """Runs commands on a state folder."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+
+    def run(self, *words: str) -> Result:
+        state = ["--state", str(self.state)]
+        return CliRunner().invoke(build(called=words[0]), [*words, *state])
+
+    def answer(self, *words: str) -> Any:
+        """Return the one JSON document that a command puts on stdout."""
+        result = self.run(*words, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def refusal(self, *words: str) -> tuple[int, str]:
+        """Return exit status and error code of a command that fails; check its line on stderr."""
+        result = self.run(*words, "--json")
+        assert result.stdout, repr(result.exception)
+        error = json.loads(result.stdout)["error"]
+        assert f"slipstream: {error['message']}" in result.stderr.splitlines()
+        return result.exit_code, error["code"]

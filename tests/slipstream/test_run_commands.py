@@ -1,0 +1,203 @@
+"""`slipstream runs` on a state folder of its own: what workers would do, the tests do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.runs.run import Ending, NewRun, RunError, RunStatus
+from gateway.runs.store import RunStore
+from slipstream.workspace import Workspace, open_workspace, read_settings
+from tests.slipstream.cli import Cli
+from tests.slipstream.running import PATIENCE, environment
+from tests.system.flow_documents import computing
+
+T = TypeVar("T")
+
+COMPLETED = Ending(
+    status=RunStatus.COMPLETED,
+    output_data=b'{"y":2}',
+    node_outputs=b'{"compute":{"name":"compute","type":"transform","status":"completed",'
+    b'"output":{"y":2},"duration_seconds":0.0015}}',
+    duration_seconds=1.5,
+)
+FAILED = Ending(
+    status=RunStatus.FAILED,
+    error=RunError(code="flow_failed", message="division by zero", node_id="compute"),
+    duration_seconds=0.25,
+)
+NOWHERE = "00000000-0000-4000-8000-000000000000"
+
+
+class Desk:
+    """The commands, and a deployment whose runs begin and end as a test says."""
+
+    def __init__(self, cli: Cli, folder: Path) -> None:
+        self.cli = cli
+        file = folder / "flow.json"
+        file.write_text(json.dumps(computing()))
+        self._flow_id = cli.answer("flows", "create", str(file))["id"]
+        made = cli.answer("deployments", "create", "--flow", self._flow_id, "--mode", "async")
+        self.deployment: str = made["id"]
+
+    def begin(self) -> str:
+        """Write a queued run down; return its id."""
+
+        async def work(workspace: Workspace, store: RunStore) -> str:
+            new = NewRun(
+                profile_id=workspace.profile.id,
+                deployment_id=self.deployment,
+                version=1,
+                flow_id=self._flow_id,
+                mode=ExecutionMode.ASYNC,
+                type=DeploymentType.API,
+                input_data=b'{"x":1}',
+                timeout_seconds=60,
+            )
+            return (await store.create(new)).run.id
+
+        return self._do(work)
+
+    def end(self, run_id: str, ending: Ending) -> str:
+        """Do as a worker that has executed the run; return its id."""
+
+        async def work(_: Workspace, store: RunStore) -> str:
+            claim = await store.claim(run_id, "test")
+            assert claim is not None
+            assert await store.finish(run_id, claim.attempt, ending)
+            return run_id
+
+        return self._do(work)
+
+    def _do(self, work: Callable[[Workspace, RunStore], Awaitable[T]]) -> T:
+        async def opened() -> T:
+            async with open_workspace(read_settings(state=self.cli.state)) as workspace:
+                return await work(workspace, RunStore(workspace.db))
+
+        return asyncio.run(opened())
+
+
+@pytest.fixture
+def desk(cli: Cli, tmp_path: Path) -> Desk:
+    return Desk(cli, tmp_path)
+
+
+def test_runs_are_listed_newest_first_with_filters_and_pages(desk: Desk) -> None:
+    assert desk.cli.answer("runs", "list") == {"items": [], "next_cursor": None}
+    assert "no such runs" in desk.cli.run("runs", "list").stdout
+    done, failed, queued = (desk.begin() for _ in range(3))
+    desk.end(done, COMPLETED)
+    desk.end(failed, FAILED)
+
+    def ids(*words: str) -> list[str]:
+        items = desk.cli.answer("runs", "list", *words)["items"]
+        return [item["flow_run_id"] for item in items]
+
+    assert ids() == [queued, failed, done]
+    assert ids("--status", "failed") == [failed]
+    assert ids("--deployment", desk.deployment, "--version", "1") == [queued, failed, done]
+    assert ids("--deployment", NOWHERE) == []
+    assert ids("--from", "2999-01-01") == []
+    assert ids("--to", "2999-01-01") == [queued, failed, done]
+    page = desk.cli.answer("runs", "list", "--limit", "2")
+    assert ids("--cursor", page["next_cursor"]) == [done]
+    shown = desk.cli.run("runs", "list", "--limit", "2")
+    assert f"--cursor {page['next_cursor']}" in shown.stderr
+    assert "flow_failed" in shown.stdout
+    assert desk.cli.run("runs", "list", "--status", "lost").exit_code == 2
+
+
+def test_a_run_is_shown_with_its_nodes_and_its_result(desk: Desk) -> None:
+    run_id = desk.end(desk.begin(), COMPLETED)
+    shown = desk.cli.answer("runs", "show", run_id)
+    assert shown["status"] == "completed"
+    assert shown["output_data"] == {"y": 2}
+    assert shown["node_outputs"]["compute"]["type"] == "transform"
+    assert "data" not in shown
+    text = desk.cli.run("runs", "show", run_id).stdout
+    assert "1.5 s" in text
+    assert "compute" in text
+    assert '{"y":2}' in text
+
+
+def test_a_failed_run_is_shown_with_its_node_and_reason(desk: Desk) -> None:
+    run_id = desk.end(desk.begin(), FAILED)
+    text = desk.cli.run("runs", "show", run_id).stdout
+    assert "flow_failed (node 'compute'): division by zero" in text
+
+
+def test_wait_says_by_its_exit_status_how_the_run_ended(desk: Desk) -> None:
+    done, failed = desk.end(desk.begin(), COMPLETED), desk.end(desk.begin(), FAILED)
+    assert desk.cli.answer("runs", "wait", done)["status"] == "completed"
+    result = desk.cli.run("runs", "wait", failed, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["error"]["code"] == "flow_failed"
+
+
+def test_wait_waits(desk: Desk) -> None:
+    run_id = desk.begin()
+    worker = threading.Timer(0.5, desk.end, (run_id, COMPLETED))
+    worker.start()
+    result = desk.cli.run("runs", "wait", run_id)
+    worker.join()
+    assert result.exit_code == 0, result.output
+    assert f"Run {run_id} is completed after 1.5 s" in result.stdout
+    assert "Waiting" in result.stderr
+
+
+def test_wait_gives_up_in_time(desk: Desk) -> None:
+    assert desk.cli.refusal("runs", "wait", desk.begin(), "--timeout", "0") == (1, "not_ended")
+
+
+def test_a_run_is_cancelled_and_one_that_has_ended_is_not(desk: Desk) -> None:
+    run_id = desk.begin()
+    assert desk.cli.answer("runs", "cancel", run_id)["status"] == "cancelled"
+    assert desk.cli.answer("runs", "cancel", run_id)["status"] == "cancelled"
+    done = desk.end(desk.begin(), COMPLETED)
+    assert desk.cli.refusal("runs", "cancel", done) == (1, "run_finished")
+
+
+def test_a_failed_run_is_made_again(desk: Desk) -> None:
+    failed = desk.end(desk.begin(), FAILED)
+    again = desk.cli.answer("runs", "retry", failed)
+    assert again["status"] == "queued"
+    assert again["retry_of"] == failed
+    done = desk.end(again["flow_run_id"], COMPLETED)
+    assert desk.cli.refusal("runs", "retry", done) == (1, "conflict")
+
+
+def test_an_unknown_run_is_not_found(desk: Desk) -> None:
+    for command in ("show", "wait", "cancel", "retry"):
+        assert desk.cli.refusal("runs", command, NOWHERE) == (1, "not_found")
+
+
+def test_tail_tells_of_new_runs_and_of_how_they_end(desk: Desk) -> None:
+    before = desk.end(desk.begin(), COMPLETED)
+    command = [sys.executable, "-m", "slipstream", "runs", "tail", "--json"]
+    command += ["--state", str(desk.cli.state)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as tail:
+        assert tail.stdout is not None
+        assert tail.stderr is not None
+        assert "from now on" in tail.stderr.readline()
+        run_id = desk.begin()
+        first = json.loads(tail.stdout.readline())
+        desk.end(run_id, FAILED)
+        second = json.loads(tail.stdout.readline())
+        tail.send_signal(signal.SIGINT)
+        rest, errors = tail.communicate(timeout=PATIENCE)
+    assert first["flow_run_id"] == second["flow_run_id"] == run_id != before
+    assert (first["status"], second["status"]) == ("queued", "failed")
+    assert second["error"]["node_id"] == "compute"
+    assert (tail.returncode, rest, errors) == (0, "", "")

@@ -1,0 +1,85 @@
+"""Installations on the three kinds of database and broker, one each for all tests that ask."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.gateway.databases import PostgresDatabase
+from tests.services.rabbitmq import VirtualHost
+from tests.services.redis import RedisServer
+from tests.slipstream.running import Up
+from tests.system.installation import Installation
+from tests.system.runs import eventually
+
+EMBEDDED, REDIS, RABBITMQ = BACKENDS = ("embedded", "redis", "rabbitmq")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A running installation, and what it stands on."""
+
+    name: str
+    installation: Installation
+    redis: RedisServer | None = None
+
+    def gateways(self) -> list[psutil.Process]:
+        """Return the gateway processes."""
+        return self.installation.up.children("--listen-fd")
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the worker processes, parents and children."""
+        return self.installation.up.children("gateway.worker")
+
+    @contextlib.contextmanager
+    def without_workers(self) -> Iterator[None]:
+        """Freeze the workers, and the broker where it is a server of our own."""
+        frozen = self.workers()
+        assert frozen, "there is no worker to freeze"
+        for worker in frozen:
+            worker.suspend()
+        if self.redis:
+            self.redis.suspend()
+        try:
+            yield
+        finally:
+            if self.redis:
+                self.redis.resume()
+            for worker in frozen:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    worker.resume()
+
+
+@contextlib.contextmanager
+def running(name: str, folder: Path) -> Iterator[Backend]:
+    """Start an installation with its demo on one of BACKENDS; stop it in the end."""
+    with contextlib.ExitStack() as stack:
+        redis = None
+        settings: dict[str, str] = {}
+        if name != EMBEDDED:
+            database = PostgresDatabase()
+            database.create()
+            stack.callback(database.drop)
+            settings["SLIPSTREAM_DATABASE_URL"] = database.url
+        if name == REDIS:
+            redis = RedisServer(folder)
+            redis.start()
+            stack.callback(redis.stop)
+            settings["SLIPSTREAM_BROKER_URL"] = redis.url
+        if name == RABBITMQ:
+            host = VirtualHost()
+            host.create()
+            stack.callback(host.drop)
+            settings["SLIPSTREAM_BROKER_URL"] = host.url
+        # The default is one gateway; what they tell each other is seen with two.
+        gateways = "1" if name == EMBEDDED else "2"
+        up = Up(folder / "state", "--workers", gateways, **settings)
+        up.until("documentation")
+        backend = Backend(name=name, installation=Installation(up), redis=redis)
+        eventually(backend.workers, bool)  # they are started when all else is ready
+        yield backend
+        backend.installation.stop()

@@ -1,0 +1,65 @@
+"""Flows as JSON: the small ones that tests deploy."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+# Any, here and below: JSON
+Json = dict[str, Any]
+
+
+def node(node_id: str, node_type: str, **config: Any) -> Json:
+    """Return one node."""
+    return {"id": node_id, "type": node_type, "config": config}
+
+
+def line(name: str, *nodes: Json) -> Json:
+    """Return a flow whose nodes follow one another."""
+    edges = [{"source": source["id"], "target": target["id"]} for source, target in pairwise(nodes)]
+    return {"name": name, "nodes": list(nodes), "edges": edges}
+
+
+def echo() -> Json:
+    """`{"param1": …}` comes back as it is: the documentation's own example."""
+    return line(
+        "Chat Workflow",
+        node("input", "api_input", test_data={"param1": "value1"}),
+        node("output", "api_output", fields={"param1": "input.param1"}),
+    )
+
+
+def computing(expression: str = "input.x * 2") -> Json:
+    """`{"x": …}` → `{"y": …}` by way of the node `compute`."""
+    return line(
+        "Computing",
+        node("input", "api_input"),
+        node("compute", "transform", fields={"y": expression}),
+        node("output", "api_output", fields={"y": "compute.y"}),
+    )
+
+
+def dividing() -> Json:
+    """`{"x": …}` → `{"y": 10 / x}`: the node `compute` fails where x is 0."""
+    return computing("10 / input.x")
+
+
+def waiting(seconds: float) -> Json:
+    """`{"x": …}` → `{"x": …}`, by way of the node `pause`, which takes its time."""
+    return line(
+        f"Waiting {seconds:g} s",
+        node("input", "api_input"),
+        node("pause", "wait", seconds=seconds),
+        node("output", "api_output", fields={"x": "input.x"}),
+    )
+
+
+def telling(url: str, seconds: float) -> Json:
+    """Wait, then call `url`: once for each time that a run gets so far."""
+    return line(
+        f"Telling after {seconds:g} s",
+        node("input", "api_input"),
+        node("pause", "wait", seconds=seconds),
+        node("tell", "http_request", method="POST", url=url),
+        node("output", "api_output", fields={"x": "input.x"}),
+    )

@@ -1,0 +1,169 @@
+"""What a caller does with deployments and runs over REST."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+
+from tests.system.installation import PATIENCE, Installation, Json
+
+T = TypeVar("T")
+
+TERMINAL = frozenset({"completed", "failed", "cancelled"})
+MANY_SECONDS = 300
+"""What a run waits that is to be stopped: longer than any test."""
+
+
+@dataclass(frozen=True)
+class ServerSentEvent:
+    """One event of a stream."""
+
+    id: str
+    name: str
+    data: Json
+
+
+class Runs:
+    """Triggers, polls, cancels. Each answer is looked at by whoever asked."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        self.http = installation.http
+
+    def deploy(self, flow: Json, mode: str = "sync", kind: str = "api", **settings: object) -> str:
+        """Deploy a flow in a mode and type; return the deployment's id."""
+        return self.installation.deploy(flow, execution_mode=mode, deployment_type=kind, **settings)
+
+    def flow_of(self, deployment_id: str) -> str:
+        """Return the id of the flow of a deployment."""
+        answer = self.http.get(f"/node/deployments/{deployment_id}/")
+        assert answer.is_success, answer.text
+        flow_id: str = answer.json()["flow_id"]
+        return flow_id
+
+    def call(
+        self,
+        deployment_id: str,
+        input_data: Json,
+        headers: dict[str, str] | None = None,
+        **query: object,
+    ) -> httpx.Response:
+        """Trigger."""
+        return self.installation.trigger(
+            deployment_id, json={"input_data": input_data}, headers=headers, params=query
+        )
+
+    def accept(
+        self, deployment_id: str, input_data: Json, headers: dict[str, str] | None = None
+    ) -> str:
+        """Trigger, expecting 202; return the run's id."""
+        answer = self.call(deployment_id, input_data, headers)
+        assert answer.status_code == 202, answer.text
+        run_id: str = answer.json()["flow_run_id"]
+        return run_id
+
+    def poll(self, run_id: str, **arguments: Any) -> httpx.Response:
+        """Ask for a run."""
+        return self.http.get(f"/node/flow-runs/{run_id}/", **arguments)
+
+    def show(self, run_id: str) -> Json:
+        """Return a run that is there, whatever the format of its deployment."""
+        answer = self.poll(run_id, params={"response_format": "flat"})
+        assert answer.status_code == 200, answer.text
+        run: Json = answer.json()
+        return run
+
+    def until(self, run_id: str, *statuses: str) -> Json:
+        """Return a run as soon as it has one of the statuses; by default any terminal one."""
+        wanted = frozenset(statuses) or TERMINAL
+        return eventually(lambda: self.show(run_id), lambda run: run["status"] in wanted)
+
+    def until_recorded(self, run_id: str) -> Json:
+        """Return a run that is written down some time after its answer."""
+        eventually(lambda: self.poll(run_id), lambda found: found.status_code != 404)
+        return self.show(run_id)
+
+    def cancel(self, run_id: str) -> httpx.Response:
+        """Ask for a run to be stopped."""
+        return self.http.post(f"/node/flow-runs/{run_id}/cancel/")
+
+    def retry(self, run_id: str) -> httpx.Response:
+        """Ask for a run to be made again."""
+        return self.http.post(f"/node/flow-runs/{run_id}/retry/")
+
+    def page(self, **query: object) -> Json:
+        """Return a page of the list."""
+        answer = self.http.get("/node/flow-runs/", params=query)
+        assert answer.status_code == 200, answer.text
+        page: Json = answer.json()
+        return page
+
+    def everything(self, **query: object) -> list[Json]:
+        """Return all pages of the list, newest first."""
+        items: list[Json] = []
+        while True:
+            page = self.page(**query)
+            items += page["items"]
+            if page["next_cursor"] is None:
+                return items
+            query["cursor"] = page["next_cursor"]
+
+    @contextmanager
+    def stream(self, run_id: str, **headers: str) -> Iterator[Iterator[ServerSentEvent]]:
+        """Open the events of a run."""
+        asked = {"Accept": "text/event-stream", **headers}
+        path = f"/node/flow-runs/{run_id}/events/"
+        with self.http.stream("GET", path, headers=asked) as answer:
+            assert answer.status_code == 200, answer.read()
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            yield _events(answer.iter_lines())
+
+    def events(self, run_id: str, **headers: str) -> list[ServerSentEvent]:
+        """Return the events of a run, from wherever the headers say to the end of the stream."""
+        with self.stream(run_id, **headers) as events:
+            return list(events)
+
+
+def eventually(look: Callable[[], T], good: Callable[[T], bool]) -> T:
+    """Return what `look` gives as soon as it is good."""
+    deadline = time.monotonic() + PATIENCE
+    while not good(found := look()):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+    return found
+
+
+def problem_of(answer: httpx.Response, status: int, code: str) -> Json:
+    """Return the problem of an answer, which has to be this one."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    problem: Json = answer.json()
+    assert problem["code"] == code, problem
+    assert problem["message"]
+    return problem
+
+
+def _events(lines: Iterator[str]) -> Iterator[ServerSentEvent]:
+    """Read a stream as the HTML standard says; comments are for proxies."""
+    fields: dict[str, str] = {}
+    for text in lines:
+        if text:
+            name, _, value = text.partition(":")
+            if name:
+                value = value.removeprefix(" ")
+                fields[name] = f"{fields[name]}\n{value}" if name in fields else value
+        elif "data" in fields:
+            yield ServerSentEvent(
+                id=fields.get("id", ""),
+                name=fields.get("event", "message"),
+                data=json.loads(fields["data"]),
+            )
+            fields = {}
+        else:
+            fields = {}

@@ -1,0 +1,71 @@
+"""A run that outlives its broker, and the time after which the broker would hand it out again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.databases import PostgresDatabase
+from tests.services.counter import CountingServer
+from tests.services.redis import RedisServer
+from tests.slipstream.running import Up
+from tests.system.flow_documents import computing, telling
+from tests.system.installation import Installation
+from tests.system.runs import Runs
+
+RUN_SECONDS = 20
+VISIBILITY_SECONDS = 5
+LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
+
+
+@pytest.fixture
+def database() -> Iterator[PostgresDatabase]:
+    found = PostgresDatabase()
+    found.create()
+    yield found
+    found.drop()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def counter() -> Iterator[CountingServer]:
+    server = CountingServer()
+    yield server
+    server.close()
+
+
+def test_a_long_run_runs_once_whatever_its_broker_does(
+    tmp_path: Path, database: PostgresDatabase, redis: RedisServer, counter: CountingServer
+) -> None:
+    up = Up(
+        tmp_path / "state",
+        "--no-demo",
+        SLIPSTREAM_DATABASE_URL=database.url,
+        SLIPSTREAM_BROKER_URL=f"{redis.url}?visibility_timeout={VISIBILITY_SECONDS}",
+        **LOOPBACK,
+    )
+    up.until("documentation")
+    runs = Runs(Installation(up))
+    long = runs.deploy(telling(f"{counter.url}/long", RUN_SECONDS), "async", retry_safe=True)
+    run_id = runs.accept(long, {"x": 1})
+    runs.until(run_id, "running")
+    time.sleep(VISIBILITY_SECONDS + 1)  # now the broker would give it to somebody else
+    redis.restart()
+    run = runs.until(run_id)
+    assert run["output_data"] == {"x": 1}
+    # The worker is back, and has nothing else to do: what was to come twice would come before this.
+    short = runs.deploy(computing(), "async")
+    assert runs.until(runs.accept(short, {"x": 1}))["output_data"] == {"y": 2}
+    assert counter.of("/long") == 1
+    assert len(runs.everything(deployment=long)) == 1
+    runs.installation.stop()

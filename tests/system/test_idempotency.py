@@ -1,0 +1,135 @@
+"""Idempotency-Key: the same call twice is one run, whatever became of the connection."""
+
+from __future__ import annotations
+
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.system.flow_documents import computing, dividing, waiting
+from tests.system.runs import MANY_SECONDS, Runs, eventually, problem_of
+
+kinds = pytest.mark.parametrize("kind", ["api", "server"])
+
+REPLAYED = "idempotent-replayed"
+
+
+def key_header() -> dict[str, str]:
+    """Return a header with a key that nobody has used."""
+    return {"Idempotency-Key": f'"{uuid4()}"'}
+
+
+@kinds
+def test_a_finished_call_is_replayed(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(computing(), "sync", kind)
+    headers = key_header()
+    first = runs.call(deployment, {"x": 1}, headers)
+    again = runs.call(deployment, {"x": 1}, headers)
+    assert first.status_code == again.status_code == 200
+    assert REPLAYED not in first.headers
+    assert again.headers[REPLAYED] == "true"
+    assert again.json() == first.json()
+    assert len(runs.everything(deployment=deployment)) == 1
+
+
+@kinds
+def test_a_failure_of_the_flow_is_replayed_as_well(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(dividing(), "sync", kind)
+    headers = key_header()
+    first = problem_of(runs.call(deployment, {"x": 0}, headers), 500, "flow_failed")
+    again = problem_of(runs.call(deployment, {"x": 0}, headers), 500, "flow_failed")
+    assert again["flow_run_id"] == first["flow_run_id"]
+
+
+@kinds
+def test_a_key_is_the_same_with_and_without_its_quotes(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(computing(), "sync", kind)
+    bare = str(uuid4())
+    quoted = runs.call(deployment, {"x": 1}, {"Idempotency-Key": f'"{bare}"'}).json()
+    unquoted = runs.call(deployment, {"x": 1}, {"Idempotency-Key": bare}).json()
+    assert quoted["flow_run_id"] == unquoted["flow_run_id"]
+
+
+@kinds
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_key_with_another_body_is_refused(runs: Runs, kind: str, mode: str) -> None:
+    deployment = runs.deploy(computing(), mode, kind)
+    headers = key_header()
+    assert runs.call(deployment, {"x": 1}, headers).is_success
+    problem_of(runs.call(deployment, {"x": 2}, headers), 422, "idempotency_key_reused")
+
+
+def test_a_key_belongs_to_its_deployment(runs: Runs) -> None:
+    headers = key_header()
+    one, other = (runs.deploy(computing(), "sync", "server") for _ in range(2))
+    first = runs.call(one, {"x": 1}, headers).json()
+    second = runs.call(other, {"x": 1}, headers)
+    assert second.status_code == 200
+    assert second.json()["flow_run_id"] != first["flow_run_id"]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "two words", "ümlaut"])
+def test_a_key_of_another_form_is_400(runs: Runs, key: str) -> None:
+    deployment = runs.deploy(computing(), "sync", "server")
+    raw = [(b"Idempotency-Key", key.encode()), (b"Content-Type", b"application/json")]
+    answer = runs.installation.trigger(deployment, content=b'{"input_data":{"x":1}}', headers=raw)
+    assert answer.status_code == 400, answer.text
+
+
+@kinds
+def test_callers_with_the_same_key_share_a_run_that_goes_on(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(waiting(1), "sync", kind)
+    headers = key_header()
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(runs.call, deployment, {"x": 1}, headers) for _ in range(4)]
+        answers = [call.result() for call in calls]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert len({answer.json()["flow_run_id"] for answer in answers}) == 1
+    assert len(runs.everything(deployment=deployment)) == 1
+
+
+@kinds
+def test_an_async_call_that_goes_on_is_accepted_as_the_same_run(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(waiting(MANY_SECONDS), "async", kind)
+    headers = key_header()
+    first, again = (runs.accept(deployment, {"x": 1}, headers) for _ in range(2))
+    assert first == again
+    strict = {**headers, "Prefer": "handling=strict"}
+    assert runs.call(deployment, {"x": 1}, strict).status_code == 409
+    assert runs.cancel(first).status_code == 202
+
+
+@kinds
+def test_a_caller_that_was_cut_off_finds_its_run_by_the_key(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(waiting(1), "sync", kind)
+    headers = key_header()
+    _call_and_hang_up(runs, deployment, headers)
+    key = headers["Idempotency-Key"].strip('"')
+    (listed,) = eventually(lambda: runs.everything(idempotency_key=key), bool)
+    answer = runs.call(deployment, {"x": 1}, headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["flow_run_id"] == listed["flow_run_id"]
+    assert answer.json()["output_data"] == {"x": 1}
+
+
+def _call_and_hang_up(runs: Runs, deployment: str, headers: dict[str, str]) -> None:
+    """Trigger, and close the connection while the run goes on."""
+    body = json.dumps({"input_data": {"x": 1}}, separators=(",", ":"))
+    sent = {
+        "Host": "test",
+        "X-API-Key": runs.installation.key,
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        **headers,
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+    target = f"/node/deployment-trigger/{deployment}/"
+    with socket.create_connection(("127.0.0.1", runs.installation.up.port)) as caller:
+        caller.sendall(f"POST {target} HTTP/1.1\r\n{head}\r\n{body}".encode())
+        eventually(lambda: runs.everything(deployment=deployment), bool)
+    # What httpx would have sent is the same to the byte: the fingerprint is that of the raw body.
+    assert httpx.Request("POST", "http://x", json={"input_data": {"x": 1}}).content == body.encode()

@@ -1,0 +1,233 @@
+"""All six pairs of execution mode and deployment type, on every kind of database and broker."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.system.flow_documents import computing, dividing, echo, waiting
+from tests.system.installation import Json, chain
+from tests.system.runs import MANY_SECONDS, Runs, eventually, problem_of
+
+KINDS = ("api", "server")
+STARTED = "Flow execution started. Use the flow_run_id to check status."
+PREDICTED = {"x": [[5.1, 3.5, 1.4, 0.2]]}
+
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def inner(body: Json, response_format: str) -> Json:
+    """Return the documented fields of a body of either format."""
+    data: Json = body["data"]
+    if response_format == "envelope":
+        assert body["status"] == "success"
+        assert set(body) == {"status", "message", "data"}
+    else:
+        assert {name: body[name] for name in data} == data
+        assert set(body) - set(data) <= {"data", "message"}
+        assert "response_format" in body["message"] or "message" in data
+    return data
+
+
+@kinds
+@pytest.mark.parametrize("response_format", ["flat", "envelope"])
+def test_sync_answers_200_with_the_whole_result(
+    runs: Runs, kind: str, response_format: str
+) -> None:
+    deployment = runs.deploy(computing(), "sync", kind, response_format=response_format)
+    answer = runs.call(deployment, {"x": 21})
+    assert answer.status_code == 200, answer.text
+    data = inner(answer.json(), response_format)
+    assert set(data) == {
+        *("status", "flow_run_id", "output_data", "node_outputs", "duration_seconds"),
+    }
+    assert data["status"] == "completed"
+    assert data["output_data"] == {"y": 42}
+    assert data["duration_seconds"] > 0
+    assert set(data["node_outputs"]) == {"input", "compute", "output"}
+    for node_id, shown in data["node_outputs"].items():
+        assert set(shown) >= {"name", "type", "status", "output", "duration_seconds"}, node_id
+        assert shown["status"] == "completed"
+    compute = data["node_outputs"]["compute"]
+    assert (compute["type"], compute["output"]) == ("transform", {"y": 42})
+    run = runs.show(data["flow_run_id"])
+    assert run["status"] == "completed"
+    assert run["output_data"] == {"y": 42}
+    assert run["deployment_id"] == deployment
+
+
+@kinds
+@pytest.mark.parametrize("response_format", ["flat", "envelope"])
+def test_async_answers_202_and_the_result_is_polled(
+    runs: Runs, kind: str, response_format: str
+) -> None:
+    deployment = runs.deploy(computing(), "async", kind, response_format=response_format)
+    answer = runs.call(deployment, {"x": 21})
+    assert answer.status_code == 202, answer.text
+    data = inner(answer.json(), response_format)
+    assert data == {
+        "flow_run_id": data["flow_run_id"],
+        "status": "queued",
+        "message": STARTED,
+    }
+    assert answer.headers["location"] == f"/node/flow-runs/{data['flow_run_id']}/"
+    assert answer.headers["retry-after"] == "1"
+    run = runs.until(data["flow_run_id"])
+    assert run["status"] == "completed"
+    assert run["output_data"] == {"y": 42}
+    assert run["error"] is None
+
+
+@kinds
+@pytest.mark.parametrize("response_format", ["flat", "envelope"])
+def test_fast_answers_200_with_the_prediction_and_is_recorded_afterwards(
+    runs: Runs, kind: str, response_format: str
+) -> None:
+    deployment = runs.deploy(chain("iris"), "fast", kind, response_format=response_format)
+    answer = runs.call(deployment, PREDICTED)
+    assert answer.status_code == 200, answer.text
+    data = inner(answer.json(), response_format)
+    assert data["status"] == "completed"
+    assert data["fast_mode"] is True
+    assert data["output_data"]["label"] == [0]
+    assert data["duration_seconds"] > 0
+    run = runs.until_recorded(data["flow_run_id"])
+    assert run["status"] == "completed"
+    assert run["deployment_id"] == deployment
+
+
+@kinds
+def test_a_model_is_asked_in_sync_and_async_as_it_is_in_fast(runs: Runs, kind: str) -> None:
+    synced = runs.call(runs.deploy(chain("iris"), "sync", kind), PREDICTED)
+    assert synced.status_code == 200, synced.text
+    run_id = runs.accept(runs.deploy(chain("iris"), "async", kind), PREDICTED)
+    fast = runs.call(runs.deploy(chain("iris"), "fast", kind), PREDICTED).json()["output_data"]
+    for output in (synced.json()["output_data"], runs.until(run_id)["output_data"]):
+        assert output["label"] == fast["label"]
+        assert output["probabilities"][0] == pytest.approx(fast["probabilities"][0])
+
+
+@kinds
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"input_data": {"param2": 1}}'])
+def test_a_body_may_be_left_out_and_unknown_inputs_are_ignored(
+    runs: Runs, kind: str, body: bytes
+) -> None:
+    flow = computing("'always'")
+    deployment = runs.deploy(flow, "sync", kind)
+    answer = runs.installation.trigger(
+        deployment, content=body, headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["output_data"] == {"y": "always"}
+
+
+def test_a_caller_may_ask_for_the_envelope(runs: Runs) -> None:
+    deployment = runs.deploy(echo(), "sync", "server")
+    answer = runs.call(deployment, {"param1": "value1"}, response_format="envelope")
+    assert answer.json()["status"] == "success"
+    assert answer.json()["data"]["output_data"] == {"param1": "value1"}
+
+
+@kinds
+def test_a_flow_that_fails_is_500_and_names_the_node(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(dividing(), "sync", kind)
+    problem = problem_of(runs.call(deployment, {"x": 0}), 500, "flow_failed")
+    assert problem["node_id"] == "compute"
+    assert "compute" in problem["message"]
+    assert problem["retryable"] is False
+    run = runs.show(problem["flow_run_id"])
+    assert run["status"] == "failed"
+    assert run["output_data"] is None
+    assert run["error"]["code"] == "flow_failed"
+    assert run["error"]["node_id"] == "compute"
+    assert run["node_outputs"]["compute"]["status"] == "failed"
+
+
+@kinds
+def test_a_run_over_its_timeout_is_504_with_its_id_and_is_stopped(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(waiting(MANY_SECONDS), "sync", kind, timeout_seconds=1)
+    problem = problem_of(runs.call(deployment, {"x": 1}), 504, "run_timeout")
+    run = runs.until(problem["flow_run_id"])
+    assert run["status"] == "failed"
+    assert run["error"]["code"] == "timeout"
+
+
+@kinds
+def test_prefer_respond_async_makes_a_sync_call_answer_202(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(computing(), "sync", kind)
+    answer = runs.call(deployment, {"x": 1}, {"Prefer": "respond-async"})
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["preference-applied"] == "respond-async"
+    assert "prefer" in answer.headers["vary"].lower()
+    assert runs.until(answer.json()["flow_run_id"])["output_data"] == {"y": 2}
+
+
+@kinds
+def test_prefer_wait_answers_202_when_the_time_is_over_and_200_before(
+    runs: Runs, kind: str
+) -> None:
+    slow = runs.deploy(waiting(MANY_SECONDS), "sync", kind)
+    answer = runs.call(slow, {"x": 1}, {"Prefer": "wait=1"})
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["preference-applied"] == "wait=1"
+    assert answer.headers["location"].endswith(f"/{answer.json()['flow_run_id']}/")
+    assert runs.cancel(answer.json()["flow_run_id"]).status_code == 202
+    quick = runs.deploy(computing(), "sync", kind)
+    assert runs.call(quick, {"x": 1}, {"Prefer": "wait=30"}).status_code == 200
+
+
+@kinds
+@pytest.mark.parametrize("mode", ["sync", "async", "fast"])
+def test_a_paused_deployment_answers_409_and_a_deleted_one_410(
+    runs: Runs, kind: str, mode: str
+) -> None:
+    deployment = runs.deploy(chain("iris"), mode, kind)
+    path = f"/node/deployments/{deployment}"
+    assert runs.http.post(f"{path}/pause/").is_success
+    paused = eventually(
+        lambda: runs.call(deployment, PREDICTED), lambda answer: answer.status_code == 409
+    )
+    problem_of(paused, 409, "deployment_paused")
+    assert runs.http.post(f"{path}/resume/").is_success
+    eventually(lambda: runs.call(deployment, PREDICTED), lambda answer: answer.is_success)
+    assert runs.http.delete(f"{path}/").is_success
+    deleted = eventually(
+        lambda: runs.call(deployment, PREDICTED), lambda answer: not answer.is_success
+    )
+    problem_of(deleted, 410, "gone")
+
+
+@kinds
+def test_a_version_can_be_called_by_its_number(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(computing("'first'"), "sync", kind)
+    answer = runs.http.put(f"/node/flows/{runs.flow_of(deployment)}/", json=computing("'second'"))
+    assert answer.is_success, answer.text
+    assert runs.http.post(f"/node/deployments/{deployment}/redeploy/").is_success
+    eventually(
+        lambda: runs.call(deployment, {}).json()["output_data"],
+        lambda found: found["y"] == "second",
+    )
+    first = runs.call(deployment, {}, version=1)
+    assert first.status_code == 200, first.text
+    assert first.json()["output_data"] == {"y": "first"}
+    assert runs.show(first.json()["flow_run_id"])["deployment_version"] == 1
+    second = runs.call(deployment, {}, version=2).json()
+    assert runs.show(second["flow_run_id"])["deployment_version"] == 2
+    missing = runs.call(deployment, {}, version=7)
+    assert missing.status_code == 404
+    assert "7" in missing.json()["message"]
+
+
+@kinds
+def test_input_that_does_not_fit_the_schema_is_422_and_makes_no_run(runs: Runs, kind: str) -> None:
+    flow = computing()
+    flow["nodes"][0]["config"] = {
+        "schema": {
+            "type": "object",
+            "properties": {"x": {"type": "integer"}},
+            "required": ["x"],
+        }
+    }
+    deployment = runs.deploy(flow, "sync", kind)
+    problem = problem_of(runs.call(deployment, {"x": "two"}), 422, "invalid_input")
+    assert problem["errors"][0]["pointer"] == "#/input_data/x"
+    assert runs.everything(deployment=deployment) == []

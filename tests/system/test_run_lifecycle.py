@@ -1,0 +1,189 @@
+"""A run after it was accepted: polled, waited for, streamed, cancelled, made again, listed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from tests.system.flow_documents import computing, dividing, waiting
+from tests.system.runs import MANY_SECONDS, Runs, problem_of
+
+kinds = pytest.mark.parametrize("kind", ["api", "server"])
+
+POLLED = {
+    *("flow_run_id", "deployment_id", "deployment_version", "status", "output_data"),
+    *("node_outputs", "error", "duration_seconds", "queue_seconds"),
+    *("created_at", "started_at", "finished_at"),
+}
+NOWHERE = "00000000-0000-4000-8000-000000000000"
+
+
+@kinds
+def test_a_poll_shows_everything_about_a_run(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(computing(), "async", kind)
+    run = runs.until(runs.accept(deployment, {"x": 2}))
+    assert set(run) >= POLLED
+    assert run["deployment_id"] == deployment
+    assert run["deployment_version"] == 1
+    assert run["data"]["output_data"] == run["output_data"] == {"y": 4}
+    assert run["duration_seconds"] > 0
+    assert run["queue_seconds"] >= 0
+    created, started, finished = (
+        datetime.fromisoformat(run[f"{what}_at"]) for what in ("created", "started", "finished")
+    )
+    assert created.tzinfo
+    assert started <= finished
+
+
+@kinds
+def test_an_unfinished_run_says_when_to_ask_again(runs: Runs, kind: str) -> None:
+    run_id = runs.accept(runs.deploy(waiting(MANY_SECONDS), "async", kind), {"x": 1})
+    runs.until(run_id, "running")
+    answer = runs.poll(run_id)
+    assert int(answer.headers["retry-after"]) >= 1
+    run = answer.json()
+    assert run["message"]
+    assert (run["output_data"], run["error"], run["finished_at"]) == (None, None, None)
+    assert runs.cancel(run_id).status_code == 202
+
+
+@kinds
+def test_a_finished_run_has_an_etag_and_304_has_no_body(runs: Runs, kind: str) -> None:
+    run_id = runs.accept(runs.deploy(computing(), "async", kind), {"x": 1})
+    runs.until(run_id)
+    first = runs.poll(run_id)
+    assert "retry-after" not in first.headers
+    again = runs.poll(run_id, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    other = runs.poll(run_id, headers={"If-None-Match": '"other"'})
+    assert other.json() == first.json()
+
+
+@kinds
+@pytest.mark.parametrize(
+    "how", [{"params": {"wait": "30"}}, {"headers": {"Prefer": "wait=30"}}], ids=["query", "prefer"]
+)
+def test_a_long_poll_answers_when_the_run_ends(
+    runs: Runs, kind: str, how: dict[str, dict[str, str]]
+) -> None:
+    run_id = runs.accept(runs.deploy(waiting(1), "async", kind), {"x": 1})
+    answer = runs.poll(run_id, **how)
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "completed"
+
+
+@kinds
+def test_a_long_poll_that_is_over_shows_the_run_as_it_is(runs: Runs, kind: str) -> None:
+    run_id = runs.accept(runs.deploy(waiting(MANY_SECONDS), "async", kind), {"x": 1})
+    answer = runs.poll(run_id, params={"wait": "1"})
+    assert answer.status_code == 200
+    assert answer.json()["status"] in {"queued", "running"}
+    assert runs.cancel(run_id).status_code == 202
+
+
+@kinds
+def test_events_tell_of_each_node_and_end_with_the_run(runs: Runs, kind: str) -> None:
+    run_id = runs.accept(runs.deploy(waiting(1), "async", kind), {"x": 1})
+    events = runs.events(run_id)
+    last = events[-1]
+    assert (last.name, last.data["status"]) == ("completed", "completed")
+    assert last.data["output_data"] == {"x": 1}
+    nodes = [event.data["node_id"] for event in events if event.name == "node"]
+    assert nodes == ["input", "pause", "output"]
+    assert {event.data["status"] for event in events if event.name == "status"} >= {"running"}
+
+
+@kinds
+def test_events_go_on_where_a_reader_was_cut_off(runs: Runs, kind: str) -> None:
+    run_id = runs.accept(runs.deploy(waiting(1), "async", kind), {"x": 1})
+    with runs.stream(run_id) as events:
+        first = next(event for event in events if event.id)
+    rest = [event for event in runs.events(run_id, **{"Last-Event-ID": first.id}) if event.id]
+    whole = [event for event in runs.events(run_id) if event.id]
+    assert whole == [first, *rest]
+    assert rest[-1].data["status"] == "completed"
+
+
+@kinds
+def test_cancel_really_stops_a_run(runs: Runs, kind: str) -> None:
+    run_id = runs.accept(runs.deploy(waiting(MANY_SECONDS), "async", kind), {"x": 1})
+    runs.until(run_id, "running")
+    assert runs.cancel(run_id).status_code == 202
+    run = runs.until(run_id)
+    assert run["status"] == "cancelled"
+    assert run["output_data"] is None
+    assert "output" not in run["node_outputs"] or (
+        run["node_outputs"]["output"]["status"] != "completed"
+    )
+    assert runs.cancel(run_id).status_code == 202  # a second time changes nothing
+    assert runs.show(run_id) == run
+
+
+@kinds
+def test_a_sync_caller_hears_that_its_run_was_cancelled(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(waiting(MANY_SECONDS), "sync", kind)
+    accepted = runs.call(deployment, {"x": 1}, {"Prefer": "wait=1", "Idempotency-Key": "stop-me"})
+    run_id = accepted.json()["flow_run_id"]
+    assert runs.cancel(run_id).status_code == 202
+    runs.until(run_id, "cancelled")
+    # The same key brings the same run, and with it what became of it.
+    problem = problem_of(
+        runs.call(deployment, {"x": 1}, {"Idempotency-Key": "stop-me"}), 409, "run_cancelled"
+    )
+    assert problem["flow_run_id"] == run_id
+
+
+@kinds
+def test_a_finished_run_cannot_be_cancelled(runs: Runs, kind: str) -> None:
+    run_id = runs.accept(runs.deploy(computing(), "async", kind), {"x": 1})
+    runs.until(run_id)
+    problem_of(runs.cancel(run_id), 409, "run_finished")
+
+
+@kinds
+def test_a_failed_run_can_be_made_again_as_a_run_of_its_own(runs: Runs, kind: str) -> None:
+    run_id = runs.accept(runs.deploy(dividing(), "async", kind), {"x": 0})
+    failed = runs.until(run_id)
+    assert failed["status"] == "failed"
+    answer = runs.retry(run_id)
+    assert answer.status_code == 202, answer.text
+    again_id = answer.json()["flow_run_id"]
+    assert again_id != run_id
+    assert answer.headers["location"] == f"/node/flow-runs/{again_id}/"
+    again = runs.until(again_id)
+    assert again["error"]["node_id"] == failed["error"]["node_id"] == "compute"
+    assert runs.show(run_id) == failed
+
+
+@kinds
+def test_a_completed_run_is_not_made_again(runs: Runs, kind: str) -> None:
+    run_id = runs.accept(runs.deploy(computing(), "async", kind), {"x": 1})
+    runs.until(run_id)
+    assert runs.retry(run_id).status_code == 409
+
+
+@kinds
+def test_the_list_has_filters_and_pages(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(dividing(), "async", kind)
+    made = [runs.accept(deployment, {"x": x}) for x in (1, 2, 0, 5)]
+    ended = [runs.until(run_id) for run_id in made]
+    statuses = [run["status"] for run in ended]
+    assert statuses == ["completed", "completed", "failed", "completed"]
+    listed = runs.everything(deployment=deployment, limit=3)
+    assert [run["flow_run_id"] for run in listed] == made[::-1]
+    failed = runs.everything(deployment=deployment, status="failed")
+    assert [run["flow_run_id"] for run in failed] == [made[2]]
+    assert runs.everything(deployment=deployment, version=2) == []
+    assert len(runs.everything(deployment=deployment, version=1)) == 4
+    since = ended[2]["created_at"]
+    later = runs.everything(**{"deployment": deployment, "from": since})
+    assert {run["flow_run_id"] for run in later} == set(made[2:])
+    earlier = runs.everything(deployment=deployment, to=since)
+    assert set(made[:2]) <= {run["flow_run_id"] for run in earlier} <= set(made[:3])
+
+
+def test_a_run_that_is_not_there_is_404(runs: Runs) -> None:
+    for answer in (runs.poll(NOWHERE), runs.cancel(NOWHERE), runs.retry(NOWHERE)):
+        problem_of(answer, 404, "not_found")

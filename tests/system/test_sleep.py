@@ -1,0 +1,227 @@
+"""Inference servers that sleep when nobody calls, and are woken by a call, by whichever door."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.grpc as triton_grpc
+from tritonclient.utils import InferenceServerException
+
+from tests import onnx_models
+from tests.gateway.databases import PostgresDatabase
+from tests.slipstream.running import Up
+from tests.system.installation import PATIENCE, Installation, Json, chain
+from tests.system.test_metrics import sample
+
+SERVERS = "/node/inference-servers/"
+ROW = {"input_data": {"x": [[1, 2, 3, 4]]}}
+TENSOR = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
+NEWS_SECONDS = 0.5
+"""After which every gateway has heard of a change for sure."""
+
+numbers = itertools.count(1)
+
+
+class Sleeper:
+    """A model whose server sleeps after a second without a call, and its deployment."""
+
+    def __init__(self, installation: Installation, folder: Path) -> None:
+        self.name = f"dozy{next(numbers)}"
+        self._installation = installation
+        installation.add_model(self.name, onnx_models.mlp(folder / f"{self.name}.onnx"))
+        self.deployment = installation.deploy(chain(self.name))
+        made = installation.post(SERVERS, {"model": self.name, "idle_timeout_seconds": 1})
+        time.sleep(NEWS_SECONDS)
+        self._url = f"{SERVERS}{made['id']}/"
+
+    @property
+    def server(self) -> Json:
+        """Its row."""
+        shown: Json = self._installation.http.get(self._url).json()
+        return shown
+
+    def until(self, true: Callable[[Json], bool]) -> Json:
+        """Return its row as soon as something is true of it."""
+        deadline = time.monotonic() + PATIENCE
+        while not true(server := self.server):
+            assert time.monotonic() < deadline, server
+            time.sleep(0.05)
+        return server
+
+    def until_asleep(self) -> Json:
+        """Have it called, and return its row when it sleeps."""
+        answer = until_it_answers(self.trigger)
+        assert answer.status_code == 200, answer.text
+        server = self.until(lambda server: server["desired"] == "asleep")
+        time.sleep(NEWS_SECONDS)
+        return server
+
+    def measured(self, state: str) -> float:
+        """Return what /metrics says of a state."""
+        labels = {"model": self.name, "version": "1", "state": state}
+        text = self._installation.http.get("/metrics").text
+        return sample(text, "inference_server_state", **labels)
+
+    def stop(self) -> None:
+        """Have a person stop it."""
+        self._installation.post(f"{self._url}stop/", {})
+        time.sleep(NEWS_SECONDS)
+
+    def trigger(self) -> httpx.Response:
+        """Call its deployment."""
+        return self._installation.trigger(self.deployment, json=ROW)
+
+
+def until_it_answers(call: Callable[[], httpx.Response]) -> httpx.Response:
+    """Do as a client should: come again after as long as one is told."""
+    deadline = time.monotonic() + PATIENCE
+    while (answer := call()).status_code == 503:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(int(answer.headers["retry-after"]))
+    return answer
+
+
+@pytest.fixture
+def sleeper(installation: Installation, tmp_path: Path) -> Iterator[Sleeper]:
+    """A model of this test's own, asleep."""
+    made = Sleeper(installation, tmp_path)
+    made.until_asleep()
+    yield made
+    made.stop()
+
+
+def test_it_is_as_good_as_not_there_until_a_trigger_wakes_it(
+    installation: Installation, sleeper: Sleeper
+) -> None:
+    asleep = sleeper.server
+    assert (asleep["state"], asleep["pid"], asleep["address"]) == ("stopped", None, None)
+    assert not installation.up.servers(f"{sleeper.name} 1")
+    assert (sleeper.measured("asleep"), sleeper.measured("stopped")) == (1, 0)
+    assert installation.http.get("/readyz").status_code == 200
+    assert installation.http.get(f"/v2/models/{sleeper.name}/ready").status_code != 200
+    time.sleep(NEWS_SECONDS)
+    assert sleeper.server["desired"] == "asleep"  # to ask about it was no call
+    first = sleeper.trigger()
+    assert first.status_code == 503
+    problem = first.json()
+    assert (problem["code"], problem["phase"]) == ("inference_server_booting", "spawning")
+    assert problem["retryable"] is True
+    assert 1 <= int(first.headers["retry-after"]) <= 10
+    assert until_it_answers(sleeper.trigger).status_code == 200
+    again = sleeper.until_asleep()
+    assert (again["restarts"], again["reason"]) == (0, None)
+
+
+def test_many_who_call_at_once_wake_it_once(installation: Installation, sleeper: Sleeper) -> None:
+    with ThreadPoolExecutor(32) as callers:
+        first = list(callers.map(lambda _: sleeper.trigger(), range(64)))
+        assert {answer.status_code for answer in first} <= {200, 503}
+        calls = callers.map(lambda _: until_it_answers(sleeper.trigger), range(64))
+        assert {answer.status_code for answer in calls} == {200}
+        assert len(installation.up.servers(f"{sleeper.name} 1")) == 1
+    starts = [line for line in installation.up.output if f"{sleeper.name} 1" in line]
+    assert len([line for line in starts if "process" in line]) == 2
+
+
+def test_a_call_under_v2_wakes_it(installation: Installation, sleeper: Sleeper) -> None:
+    def infer() -> httpx.Response:
+        url = f"/v2/models/{sleeper.name}/infer"
+        return installation.http.post(url, json={"inputs": [TENSOR]})
+
+    index = installation.http.post("/v2/repository/index", json={}).json()
+    (listed,) = [entry for entry in index if entry["name"] == sleeper.name]
+    assert listed["state"] == "UNAVAILABLE"
+    assert listed["reason"] == "asleep: a call starts its server"
+    statistics = installation.http.get(f"/v2/models/{sleeper.name}/stats")
+    assert "asleep" in statistics.json()["error"]
+    first = infer()
+    assert first.status_code == 503
+    assert "booting" in first.json()["error"]
+    assert until_it_answers(infer).status_code == 200
+
+
+def test_a_call_at_the_front_door_wakes_it(installation: Installation, sleeper: Sleeper) -> None:
+    tensor = triton_grpc.InferInput("x", [1, 4], "FP32")
+    tensor.set_data_from_numpy(np.ones((1, 4), np.float32))
+    headers = {"x-api-key": installation.key}
+    deadline = time.monotonic() + PATIENCE
+    with triton_grpc.InferenceServerClient(f"127.0.0.1:{installation.up.grpc_port}") as client:
+        with pytest.raises(InferenceServerException, match="booting") as caught:
+            client.infer(sleeper.name, [tensor], headers=headers)
+        assert caught.value.status() == "StatusCode.UNAVAILABLE"
+        while True:
+            try:
+                client.infer(sleeper.name, [tensor], headers=headers)
+                break
+            except InferenceServerException:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+
+
+@pytest.mark.parametrize("kind", ["api", "server"])
+def test_a_sync_run_wakes_it_and_waits_for_it(
+    installation: Installation, sleeper: Sleeper, kind: str
+) -> None:
+    flow = chain(sleeper.name)
+    deployment = installation.deploy(flow, execution_mode="sync", deployment_type=kind)
+    answer = installation.trigger(deployment, json=ROW)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["status"] == "completed"
+    assert "y" in answer.json()["output_data"]
+
+
+def test_a_person_wakes_it_too_and_what_a_person_has_stopped_stays_stopped(
+    installation: Installation, sleeper: Sleeper
+) -> None:
+    command = ("models", "serve", sleeper.name, "--idle-timeout", "0", "--json")
+    assert installation.command(*command)["idle_timeout_seconds"] is None
+    sleeper.until(lambda server: server["state"] == "ready")
+    assert until_it_answers(sleeper.trigger).status_code == 200
+    time.sleep(1.5)
+    assert sleeper.server["state"] == "ready"
+    sleeper.stop()
+    refused = sleeper.trigger()
+    assert (refused.status_code, refused.json()["code"]) == (409, "no_active_inference")
+    assert (sleeper.measured("asleep"), sleeper.measured("stopped")) == (0, 1)
+    time.sleep(NEWS_SECONDS)
+    assert sleeper.server["desired"] == "stopped"
+
+
+@pytest.fixture
+def postgresql() -> Iterator[PostgresDatabase]:
+    database = PostgresDatabase()
+    database.create()
+    yield database
+    database.drop()
+
+
+def test_on_postgresql_one_of_a_shared_process_sleeps_through_a_restart(
+    tmp_path: Path, postgresql: PostgresDatabase
+) -> None:
+    options = ("--no-demo", "--models-per-process", "4")
+    environment = {"SLIPSTREAM_DATABASE_URL": postgresql.url}
+    first = Up(tmp_path / "state", *options, **environment)
+    first.until("documentation")
+    installation = Installation(first)
+    sleeper = Sleeper(installation, tmp_path)
+    sleeper.until_asleep()
+    installation.stop()
+
+    ports = {"port": first.port, "grpc_port": first.grpc_port}
+    second = Up(tmp_path / "state", *options, **ports, **environment)
+    second.until("documentation")
+    assert sleeper.name not in "".join(second.output)
+    restarted = Installation(second)
+    assert restarted.http.get("/readyz").status_code == 200
+    answer = until_it_answers(lambda: restarted.trigger(sleeper.deployment, json=ROW))
+    assert answer.status_code == 200, answer.text
+    (server,) = restarted.http.get(SERVERS).json()["items"]
+    assert server["restarts"] == 0
+    restarted.stop()
