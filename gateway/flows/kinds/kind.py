@@ -24,7 +24,7 @@ _RETRYABLE: frozenset[str] = frozenset(
         ErrorCode.INFERENCE_SERVER_BOOTING,
         ErrorCode.INFERENCE_SERVER_UNAVAILABLE,
         ErrorCode.DEADLINE_EXCEEDED,
-        "upstream_unreachable",
+        ErrorCode.UPSTREAM_UNREACHABLE,
     }
 )
 _UNAVAILABLE: frozenset[str] = frozenset(
