@@ -30,7 +30,7 @@ def build_app(broker: Broker) -> Celery:
     """Return the application. It connects to nothing before it is used."""
     app = Celery("slipstream", set_as_current=False, fixups=[])
     app.conf.update(
-        broker_url=broker.url or "slipstream-folder://",
+        broker_url=broker.url or "slipstream-folder://localhost",
         broker_transport_options=_transport_options(broker),
         broker_connection_timeout=_CONNECT_SECONDS,
         broker_connection_retry_on_startup=True,

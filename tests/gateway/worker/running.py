@@ -144,7 +144,9 @@ class Worker:
             "SLIPSTREAM_DRAIN_SECONDS": str(grace_seconds),
         }
         if self.broker.kind is not Kind.FOLDER:
-            settings["SLIPSTREAM_BROKER_URL"] = self.broker.url
+            patience = self.broker.visibility_timeout
+            query = f"?visibility_timeout={patience}" if patience else ""
+            settings["SLIPSTREAM_BROKER_URL"] = self.broker.url + query
         return settings
 
     def _read(self, descriptor: int) -> None:

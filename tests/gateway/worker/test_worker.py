@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from gateway.broker.beacon import beacons
 from gateway.broker.broker import Broker
 from gateway.broker.queues import Queue
+from tests.gateway import brokers
 from tests.gateway.brokers import Cable, until
 from tests.gateway.worker.conftest import Start
 from tests.gateway.worker.running import names, pid_of
@@ -186,6 +189,28 @@ def test_a_worker_comes_back_with_its_broker_and_the_run_goes_on_meanwhile(
     assert worker.runs("began").count("hold-1") == 1
     assert worker.stop() == 0
     cable.close()
+
+
+def test_a_run_that_outlasts_the_visibility_timeout_and_the_broker_runs_once(
+    tmp_path: Path, start: Start
+) -> None:
+    with brokers.broker("redis", tmp_path) as plain:
+        cable = Cable(plain)
+        hasty = replace(cable.broker, visibility_timeout=1.0)
+        worker = start(hasty, "--concurrency", "3")
+        worker.send(Queue.ASYNC, "hold-1")
+        worker.until_runs("began", "hold-1")
+        cable.pull()
+        until(lambda: "broker_lost" in worker.log(), "the loss is noticed")
+        cable.plug()
+        time.sleep(4)
+        worker.send(Queue.ASYNC, "after")
+        worker.until_runs("ended", "after")
+        worker.release()
+        worker.until_runs("ended", "hold-1")
+        assert worker.runs("began") == ["hold-1", "after"]
+        assert worker.stop() == 0
+        cable.close()
 
 
 def test_a_run_waits_for_an_executor_that_cannot_start_yet(
