@@ -9,13 +9,8 @@ import httpx
 from gateway.app import build_fastapi
 from gateway.auth.identity import Scope
 from gateway.container import Container
-from gateway.deployments.directory import Directory
 from gateway.deployments.modes import DeploymentType, ExecutionMode
-from gateway.runs.router import build_router
 from gateway.runs.run import NewRun
-from gateway.runs.service import RunService
-from gateway.runs.store import RunStore
-from gateway.runs.waiter import Waiter
 from gateway.settings import Settings
 from gateway.storage.tables import Profile
 from gateway.web.asgi import App
@@ -44,19 +39,12 @@ class Desk:
         self._container = Container(settings)
         self.services = self._container.services
         self.db = self._container.db
-        self.store = RunStore(self.db)
-        self.waiter = Waiter(self.db, self.store)
+        self.store = self._container.engine.store
+        self.waiter = self._container.engine.waiter
         self.launcher = LaunchLog()
-        directory = Directory(self.db, self._container.feed)
-        self.service = RunService(
-            self.store,
-            self.waiter,
-            directory,
-            self.launcher,
-            retention_days=settings.run_retention_days,
-        )
+        self.service = self._container.runs
+        self.service._launcher = self.launcher  # nothing executes here
         app = build_fastapi(self._container)
-        app.include_router(build_router(self.service, self._container.access))
         self.app = Shell(cast("App", app), max_body_bytes=2**20, unlimited=())
         self._clients: list[httpx.AsyncClient] = []
 
