@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from inference_server.company import Company
 from inference_server.dataplane import DataPlane
 from inference_server.errors import InferenceError, translated
 from inference_server.lifecycle import Lifecycle
@@ -43,6 +44,7 @@ class Methods:
         self._lifecycle = lifecycle
         self._linger_seconds = linger_seconds
         self._streams: set[InferenceStream] = set()
+        self._company = Company()
         self._version = metadata.version("slipstream")
 
     def add_to(self, router: Router) -> None:
@@ -64,6 +66,10 @@ class Methods:
         self._add(router, pb.RepositoryIndexRequest, self._repository.index)
         router.unary(path_of("ModelInfer"), self._infer)
         router.stream(path_of("ModelStreamInfer"), self._open)
+
+    def _ended(self, stream: InferenceStream) -> None:
+        self._streams.discard(stream)
+        self._company.left(stream)
 
     def close_streams(self) -> None:
         """Have every stream end as soon as the calls that were read are answered."""
@@ -102,8 +108,8 @@ class Methods:
             self._lifecycle,
             call,
             pace=Pace(self._linger_seconds),
-            is_only=lambda: len(self._streams) == 1,
-            on_end=self._streams.discard,
+            company=self._company,
+            on_end=self._ended,
         )
         self._streams.add(stream)
         return stream

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from inference_server.calls import Call
+from inference_server.company import Company
 from inference_server.dataplane import DataPlane
 from inference_server.errors import InferenceError
 from inference_server.lifecycle import Lifecycle
@@ -33,7 +34,7 @@ class InferenceStream:
         call: StreamCall,
         *,
         pace: Pace,
-        is_only: Callable[[], bool],
+        company: Company,
         on_end: Callable[[InferenceStream], None],
     ) -> None:
         """Answer the calls of `call`.
@@ -43,14 +44,14 @@ class InferenceStream:
             lifecycle: says how the stream ends.
             call: the stream.
             pace: says whether to stay awake for its next message.
-            is_only: whether there is no other stream, on which more could have arrived by now.
+            company: says whether there is another stream on which more could have arrived by now.
             on_end: called when this stream is over.
         """
         self._plane = plane
         self._lifecycle = lifecycle
         self._call = call
         self._pace = pace
-        self._is_only = is_only
+        self._company = company
         self._on_end = on_end
         self._calls: set[Call] = set()
         self._ending = False
@@ -66,7 +67,7 @@ class InferenceStream:
             call = start(message, self)
             if call is not None:
                 calls.add(call)
-        if not self._is_only():
+        if not self._company.is_only(self):
             return
         self._plane.run_arrived()
         if not calls:
