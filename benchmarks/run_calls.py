@@ -25,12 +25,12 @@ _FLOW: Json = {
     "name": "trivial",
     "nodes": [
         {"id": "input", "type": "api_input", "config": {}},
-        {"id": "double", "type": "transform", "config": {"fields": {"y": "input.x * 2"}}},
-        {"id": "output", "type": "api_output", "config": {"fields": {"y": "double.y"}}},
+        {"id": "twice", "type": "transform", "config": {"fields": {"y": "input.x * 2"}}},
+        {"id": "output", "type": "api_output", "config": {"fields": {"y": "twice.y"}}},
     ],
     "edges": [
-        {"source": "input", "target": "double"},
-        {"source": "double", "target": "output"},
+        {"source": "input", "target": "twice"},
+        {"source": "twice", "target": "output"},
     ],
 }
 _BODY = orjson.dumps({"input_data": {"x": 21}})

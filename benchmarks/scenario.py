@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,6 +28,8 @@ from benchmarks.wire import FramingError
 
 _REFRESHES_PER_SECOND = 2
 """Drawing takes CPU time, too."""
+_PLAIN_WIDTH = 160
+"""Of what goes into a file: rich would cut tables to 80 there."""
 _BROKEN = (
     CallFailedError,
     FramingError,
@@ -101,7 +104,7 @@ def play(
     """
     options = _options(name, document or "", add_options, arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave no server behind
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     try:
         with (

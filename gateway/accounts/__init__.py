@@ -1,0 +1,1 @@
+"""Users: passwords, roles, console sessions. Keys are `auth`'s."""

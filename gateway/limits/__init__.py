@@ -1,0 +1,1 @@
+"""How often and how many at once: for keys, deployments and addresses. Knows no feature."""

@@ -1,0 +1,1 @@
+"""Calls, errors and latencies by deployment, version and key, rolled up by minute and day."""

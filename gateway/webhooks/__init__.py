@@ -1,0 +1,1 @@
+"""Events of runs, delivered to a deployment's callback URL until its receiver has them."""
