@@ -33,6 +33,7 @@ from gateway.trigger.router import build_router as trigger
 from gateway.web.asgi import App, Receive, Scope, Send
 from gateway.web.problems import problem
 from gateway.web.shell import Shell
+from gateway.webhooks.router import build_router as webhooks
 from protos.errors import ErrorCode
 from telemetry.instruments import CONTENT_TYPE, render
 
@@ -79,6 +80,7 @@ def build_fastapi(container: Container) -> FastAPI:
         models(services.models, access),
         api_keys(services.keys, access),
         runs(container.runs, access),
+        webhooks(container.webhooks, access),
         oip(),
     ):
         app.include_router(router)
@@ -92,7 +94,12 @@ def build_fastapi(container: Container) -> FastAPI:
 
 
 def _add_metrics(app: FastAPI, container: Container) -> None:
-    collectors = [container.shared, container.fleet_metrics, container.engine.metrics]
+    collectors = [
+        container.shared,
+        container.fleet_metrics,
+        container.engine.metrics,
+        container.station.metrics,
+    ]
 
     @app.get("/metrics", tags=["Operations"], response_class=Response)
     async def metrics() -> Response:

@@ -32,6 +32,8 @@ from gateway.trigger.fast_calls import FastCalls
 from gateway.trigger.recorder import Recorder
 from gateway.trigger.run_calls import RunCalls
 from gateway.upstream.servers import Servers
+from gateway.webhooks.service import WebhookService
+from gateway.webhooks.station import Station
 from telemetry.snapshots import SharedRegistry
 from transport import Server
 
@@ -64,7 +66,13 @@ class Container:
         authenticator = Authenticator(self.db, self.services.hasher, self.feed)
         self.access = Access(authenticator)
         directory = Directory(self.db, self.feed)
-        self.engine = EngineRoom(settings, self.db, self.feed, self.servers, self.metrics.registry)
+        registry = self.metrics.registry
+        vault = self.services.vault
+        self.station = Station(settings, self.db, vault, registry=registry)
+        self.webhooks = WebhookService(self.db, vault, self.station.dispatcher)
+        self.engine = EngineRoom(
+            settings, self.db, self.feed, self.servers, registry, webhooks=self.station
+        )
         self.runs = RunService(
             self.engine.store,
             self.engine.waiter,
@@ -104,6 +112,7 @@ class Container:
         await self.watcher.looked.wait()
         self.readiness.fleet_known()
         await self.engine.start()
+        self.station.start()
         self.recorder.start()
         self._grpc = await open_front_door(self._front_door, self.readiness, self.settings)
         self._publisher = asyncio.create_task(self._publish(), name="metrics publisher")
@@ -114,6 +123,7 @@ class Container:
             await self._grpc.drain(self.settings.drain_seconds)
         await self.recorder.close()
         await self.engine.close(self.settings.drain_seconds)
+        await self.station.close(self.settings.drain_seconds)
         await self.watcher.stop()
         await self.servers.close()
         await self.waker.stop()

@@ -20,6 +20,8 @@ from gateway.flows.service import FlowService
 from gateway.models.service import ModelService
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.webhooks.callbacks import Callbacks
+from gateway.webhooks.vault import Vault
 from model_store.store import Store
 from model_store.verification import Verifier
 
@@ -33,10 +35,15 @@ class Services:
         self.store = Store(settings.models)
         self.verifier = Verifier([sys.executable, *_VERIFY])
         self.models = ModelService(db, self.store, self.verifier)
-        self.hasher = KeyHasher(load_pepper(settings.key_pepper, settings.state))
+        pepper = load_pepper(settings.key_pepper, settings.state)
+        self.hasher = KeyHasher(pepper)
+        self.vault = Vault(pepper)
         self.keys = ApiKeyService(db, self.hasher)
         self.flows = FlowService(db)
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
+        callbacks = Callbacks(
+            self.vault, settings.webhook_allow, allow_http=settings.webhook_allow_http
+        )
         snapshots = Snapshots(db, self.models)
-        self.deployments = DeploymentService(db, self.keys, snapshots)
+        self.deployments = DeploymentService(db, self.keys, snapshots, callbacks)
         self.versions = VersionService(db, snapshots, Handover(self.fleet.store))

@@ -9,6 +9,8 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+_LONGEST_PAUSE_SECONDS = 7 * 86_400.0
+
 
 class Settings(BaseSettings):
     """Every setting, with its default. The environment variable is SLIPSTREAM_ and the name."""
@@ -50,6 +52,16 @@ class Settings(BaseSettings):
     private ones, at any port. Where clouds keep credentials stays closed."""
     webhook_allow_http: bool = False
     """Let flows and webhooks call http:// URLs, too."""
+    webhook_schedule_seconds: Annotated[tuple[float, ...], NoDecode] = (
+        *(0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0),
+    )
+    """Seconds before each attempt to deliver an event, separated by commas: as many attempts as
+    there are numbers. Each pause is up to a fifth longer."""
+    webhook_timeout_seconds: float = Field(default=15.0, gt=0, le=30)
+    """How long one attempt may take, from the name's look-up to the answer's end."""
+    public_base_url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
+    """Where the world finds this gateway, such as https://flows.example.com. Default: host and
+    port of this machine. Events say by it where a run's result is."""
     drain_seconds: float = Field(default=10.0, ge=0)
     """How long calls in flight may go on after SIGTERM."""
     run_retention_days: int = Field(default=30, ge=1, le=3650)
@@ -61,6 +73,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The SQLAlchemy URL in force."""
         return self.database_url or f"sqlite+aiosqlite:///{self.state.absolute()}/slipstream.db"
+
+    @property
+    def public_url(self) -> str:
+        """Where callers find the gateway, without a slash at the end."""
+        return (self.public_base_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
     def broker_folder(self) -> Path:
@@ -77,7 +94,15 @@ class Settings(BaseSettings):
         """Folder for what only matters while processes run: sockets, metric snapshots."""
         return self.state / "run"
 
-    @field_validator("webhook_allow", mode="before")
+    @field_validator("webhook_schedule_seconds")
+    @classmethod
+    def _check_schedule(cls, given: tuple[float, ...]) -> tuple[float, ...]:
+        if not given or not all(0 <= pause <= _LONGEST_PAUSE_SECONDS for pause in given):
+            message = f"expected numbers from 0 to {_LONGEST_PAUSE_SECONDS:g}, separated by commas"
+            raise ValueError(message)
+        return given
+
+    @field_validator("webhook_allow", "webhook_schedule_seconds", mode="before")
     @classmethod
     def _split(cls, given: object) -> object:
         if isinstance(given, str):

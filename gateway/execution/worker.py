@@ -18,6 +18,7 @@ from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
 from gateway.storage.notices import Notices
 from gateway.upstream.servers import Servers
+from gateway.webhooks.outbox import Outbox
 
 
 class WorkerExecutor:
@@ -37,7 +38,11 @@ class WorkerExecutor:
         self._notices = Notices(self._db)
         self._http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
         self._executor = Executor(
-            RunStore(self._db, self._notices),
+            RunStore(
+                self._db,
+                self._notices,
+                outbox=Outbox(self._feed, public_url=settings.public_url),
+            ),
             Programs(self._db),
             self._servers,
             OutboundHttp(self._http),

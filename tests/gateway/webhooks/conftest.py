@@ -1,0 +1,50 @@
+"""A gateway that may call loopback, with a hasty schedule; and a receiver."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import Settings
+from tests.gateway.office import Office
+from tests.gateway.webhooks.post import Post
+from tests.gateway.webhooks.receiver import Receiver
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """As the gateway's tests have them, and open to the receiver."""
+    return settings.model_copy(
+        update={
+            "webhook_allow": (ip_network("127.0.0.0/8"),),
+            "webhook_allow_http": True,
+            "webhook_schedule_seconds": (0.0, 0.05, 0.05),
+            "webhook_timeout_seconds": 1.0,
+            "public_base_url": "https://flows.example.com/",
+        }
+    )
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
+    """A process that is sent webhooks."""
+    made = Receiver(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def quiet(office: Office, receiver: Receiver) -> Post:
+    """A gateway that writes events, and sends none."""
+    return Post(office, await office.user(), receiver)
+
+
+@pytest.fixture
+async def post(quiet: Post) -> AsyncIterator[Post]:
+    """A gateway that sends them."""
+    quiet.station.start()
+    yield quiet
+    await quiet.station.close()
