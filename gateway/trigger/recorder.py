@@ -16,7 +16,7 @@ from gateway.deployments.live import LiveDeployment
 from gateway.deployments.modes import NotificationMethod, RecordRuns
 from gateway.errors import GatewayError
 from gateway.metrics import GatewayMetrics
-from gateway.runs.run import Ending, FinishedRun, NewRun, RunError, RunStatus
+from gateway.runs.run import MAX_OUTPUT_BYTES, Ending, FinishedRun, NewRun, RunError, RunStatus
 from gateway.runs.store import RunStore
 from gateway.trigger.call import Trigger
 from telemetry.logs import logger
@@ -112,6 +112,8 @@ class Recorder:
             self._dropped.add()
             self._lost.add()
         else:
+            if output_data is not None and len(output_data) > MAX_OUTPUT_BYTES:
+                output_data = None  # the call went well all the same
             line.put(self._entry(trigger, error, output_data))
 
     def _entry(

@@ -121,8 +121,8 @@ class Event(NamedTuple):
 def payload_of(event: Event, *, result_url: str, include_node_outputs: bool = True) -> bytes:
     """Return an event's body as JSON, of at most MAX_PAYLOAD_BYTES.
 
-    What the flow gave is JSON already, and is spliced in as it is. Where that is too much, both
-    outputs are null, and `output_truncated` is there and true.
+    What the flow gave is JSON already, and is spliced in as it is. Where that is too much, or was
+    too much to be kept at all, both outputs are null, and `output_truncated` is there and true.
     """
     run = event.run
     begun = event.type is WebhookEvent.STARTED
@@ -144,7 +144,8 @@ def payload_of(event: Event, *, result_url: str, include_node_outputs: bool = Tr
     nodes = run.node_outputs if include_node_outputs else None
     outputs = b'"output_data":%b,"node_outputs":%b' % (run.output_data or b"null", nodes or b"{}")
     whole = _joined(head, facts, outputs, ending)
-    if len(whole) <= MAX_PAYLOAD_BYTES:
+    known = run.output_data is not None or event.type is WebhookEvent.FAILED
+    if known and len(whole) <= MAX_PAYLOAD_BYTES:
         return whole
     left_out = b'"output_data":null,"node_outputs":null,"output_truncated":true'
     return _joined(head, facts, left_out, ending)
