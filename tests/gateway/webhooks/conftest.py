@@ -37,14 +37,15 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
 
 
 @pytest.fixture
-async def quiet(office: Office, receiver: Receiver) -> Post:
-    """A gateway that writes events, and sends none."""
-    return Post(office, await office.user(), receiver)
+async def quiet(office: Office, receiver: Receiver) -> AsyncIterator[Post]:
+    """A gateway that writes events, and sends none but tests."""
+    opened = Post(office, await office.user(), receiver)
+    yield opened
+    await opened.station.close()
 
 
 @pytest.fixture
-async def post(quiet: Post) -> AsyncIterator[Post]:
+async def post(quiet: Post) -> Post:
     """A gateway that sends them."""
     quiet.station.start()
-    yield quiet
-    await quiet.station.close()
+    return quiet

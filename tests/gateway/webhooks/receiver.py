@@ -75,13 +75,15 @@ class Receiver:
 
     def close(self) -> None:
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 async def eventually(look: Callable[[], T], good: Callable[[T], object] = bool) -> T:
     """Return what `look` gives as soon as it is good."""
     deadline = time.monotonic() + PATIENCE
     while not good(found := look()):
-        assert time.monotonic() < deadline, found
+        assert time.monotonic() < deadline, str(found)[:500]
         await asyncio.sleep(0.02)
     return found

@@ -3,13 +3,15 @@
     python -m tests.gateway.webhooks.receiver_program DIARY
 
 It prints its port. `/ok` takes everything, `/status/CODE` answers that, `/flaky/N` takes a message
-at its N-th time, `/hang` says nothing, `/moved` redirects to `/ok`, `/abort` wants no more of it,
-`/later/SECONDS` answers 503 with Retry-After.
+at its N-th time, `/sometimes/SHARE` fails that often, `/hang` says nothing, `/wakes/N` neither
+until its N-th time, `/moved` redirects to `/ok`, `/abort` wants no more of it, `/later/SECONDS`
+answers 503 with Retry-After.
 """
 
 from __future__ import annotations
 
 import json
+import random
 import sys
 import threading
 import time
@@ -51,8 +53,14 @@ class Handler(BaseHTTPRequestHandler):
             case "flaky":
                 good = SEEN[headers["webhook-id"]] >= int(rest[0])
                 self._say(200 if good else 500)
+            case "sometimes":
+                self._say(500 if random.random() < float(rest[0]) else 200)
             case "hang":
                 time.sleep(3600)
+            case "wakes":
+                if SEEN[headers["webhook-id"]] < int(rest[0]):
+                    time.sleep(3600)
+                self._say(200)
             case "moved":
                 self._say(302, ("location", "/ok"))
             case "abort":
@@ -79,6 +87,9 @@ class Server(ThreadingHTTPServer):
 
     request_queue_size = 128
     daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of senders that were killed."""
 
 
 if __name__ == "__main__":
