@@ -35,6 +35,8 @@ class Claimed:
     url: str
     secrets: tuple[bytes, ...]
     """Sealed; the newest first, then the previous one while it signs, too."""
+    endpoint_failing: bool
+    """Whether its endpoint's last attempts had failed."""
     is_test: bool = False
     """Tried once, and no sign of the endpoint's health."""
 

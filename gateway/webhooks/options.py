@@ -22,7 +22,7 @@ class DispatcherOptions:
     """For one attempt, from the name's look-up to the answer's end."""
     lease_seconds: float = 30.0
     """After that, what a dead process was sending is sent again. Longer than an attempt takes."""
-    endpoint_concurrency: int = 8
+    endpoint_concurrency: int = 16
     """Deliveries to one endpoint that a process has in flight."""
     concurrency: int = 200
     """Deliveries that a process has in flight."""

@@ -113,6 +113,7 @@ ADDRESSES = (
         ENDPOINTS.c.id,
         ENDPOINTS.c.secret,
         ENDPOINTS.c.previous_secret,
+        ENDPOINTS.c.failures,
         (ENDPOINTS.c.overlap_until > after()).label("overlaps"),
         _DEPLOYMENTS.c.callback_url,
     )

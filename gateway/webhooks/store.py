@@ -127,7 +127,8 @@ class DeliveryStore:
         results = [each.attempt.result for each in settled]
         since_good = settled
         if AttemptResult.DELIVERED in results:
-            await session.execute(sql.RECOVERED, this)
+            if len(set(results)) > 1 or any(each.claimed.endpoint_failing for each in settled):
+                await session.execute(sql.RECOVERED, this)
             since_good = settled[len(results) - results[::-1].index(AttemptResult.DELIVERED) :]
         if not since_good:
             return
@@ -197,6 +198,7 @@ def _claimed(row: Row[Any], place: Row[Any]) -> Claimed:
         failures=row.failures,
         url=place.callback_url or "",
         secrets=secrets,
+        endpoint_failing=place.failures > 0,
         is_test=row.event == TEST_EVENT,
     )
 
