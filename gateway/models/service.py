@@ -90,14 +90,14 @@ class ModelService:
         """Let a label mean a version."""
         old = await self._labelled(name, label)
         await _in_thread(lambda: self._store.set_label(name, label, version))
-        await self._tell(name, "label", before={label: old}, after={label: version})
+        await self._tell(name, "label", before=old, after=_meaning(label, version))
         return await self.get(name)
 
     async def delete_label(self, name: str, label: str) -> None:
         """Forget a label."""
         old = await self._labelled(name, label)
         await _in_thread(lambda: self._store.delete_label(name, label))
-        await self._tell(name, "unlabel", before={label: old})
+        await self._tell(name, "unlabel", before=old)
 
     async def remove(self, name: str, version: int) -> None:
         """Delete a version; raise CONFLICT while something serves it or is deployed with it."""
@@ -116,8 +116,9 @@ class ModelService:
             name=name, versions=self._store.versions(name), labels=self._store.labels(name)
         )
 
-    async def _labelled(self, name: str, label: str) -> int | None:
-        return (await _in_thread(lambda: self._store.labels(name))).get(label)
+    async def _labelled(self, name: str, label: str) -> Picture:
+        labels = await _in_thread(lambda: self._store.labels(name))
+        return _meaning(label, labels.get(label))
 
     async def _tell(
         self,
@@ -139,6 +140,11 @@ class ModelService:
                 after=after,
             )
             await record_change(session, Kind.MODEL, name)
+
+
+def _meaning(label: str, version: int | None) -> Picture:
+    """Return what the trail tells of a label. Not by its name: one called `token` is no secret."""
+    return {"label": f"{label}: {version or 'nothing'}"}
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
