@@ -17,6 +17,7 @@ from gateway.outbound.targets import read_target
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookEndpoint
 from gateway.webhooks import statements as sql
+from gateway.webhooks.acts import record_webhook
 from gateway.webhooks.signature import new_secret
 from gateway.webhooks.vault import Vault
 from protos.errors import ErrorCode
@@ -82,6 +83,13 @@ class Callbacks:
             )
         )
         await session.flush()
+        await record_webhook(
+            session,
+            "create",
+            deployment_id=deployment.id,
+            owner_id=deployment.profile_id,
+            after={"callback_url": deployment.callback_url, "events": deployment.webhook_events},
+        )
         return secret
 
     async def forget(self, session: AsyncSession, deployment_id: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, cast
@@ -21,6 +21,7 @@ from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from gateway.webhooks import listing
+from gateway.webhooks.acts import record_webhook, told
 from gateway.webhooks.callbacks import find_endpoint
 from gateway.webhooks.events import TEST_EVENT, WebhookEvent, payload_of_test
 from gateway.webhooks.listing import DeliveryFilter, Shown
@@ -33,6 +34,8 @@ from protos.errors import ErrorCode
 
 OVERLAP = timedelta(hours=24)
 """For which the old secret signs, too, after a rotation."""
+_NEVER_SECONDS = 3600.0
+"""Until others may send a test: it is sent by who has written it."""
 _UNSENT = (DeliveryStatus.FAILED, DeliveryStatus.HELD)
 
 
@@ -108,16 +111,28 @@ class WebhookService:
         """
         async with self._db.write() as session:
             endpoint = await _find(session, profile_id, deployment_id, lock=True)
-            row = endpoint.row
+            row, deployment = endpoint.row, endpoint.deployment
             if state is EndpointState.ENABLED and row.state != state:
+                before = told(row)
                 row.state, row.disabled_reason, row.disabled_at = state, None, None
                 row.failures, row.failing_since, row.paused_until = 0, None, None
+                await _record(session, "enable", endpoint, before)
             elif state is EndpointState.DISABLED:
                 await disable(session, row.id, DisabledReason.BY_USER)
                 await session.refresh(row)
             if events is not None:
-                endpoint.deployment.webhook_events = list(dict.fromkeys(events))
-                await record_change(session, Kind.DEPLOYMENT, endpoint.deployment.id)
+                old: list[str] = deployment.webhook_events
+                new: list[str] = list(dict.fromkeys(events))
+                deployment.webhook_events = new
+                await record_webhook(
+                    session,
+                    "update",
+                    deployment_id=deployment.id,
+                    owner_id=deployment.profile_id,
+                    before={"events": old},
+                    after={"events": new},
+                )
+                await record_change(session, Kind.DEPLOYMENT, deployment.id)
         self._sender.wake()
         return endpoint
 
@@ -129,7 +144,7 @@ class WebhookService:
         """
         async with self._db.write(feeds=False) as session:
             endpoint = await _find(session, profile_id, deployment_id, lock=True)
-            row, at = endpoint.row, now()
+            row, at, before = endpoint.row, now(), told(endpoint.row)
             if row.overlap_until is not None and row.overlap_until > at and not force:
                 until = row.overlap_until.isoformat(timespec="seconds")
                 message = (
@@ -140,6 +155,7 @@ class WebhookService:
             secret = new_secret()
             row.previous_secret, row.secret = row.secret, self._vault.seal(secret, row.id)
             row.overlap_until, row.rotated_at = at + OVERLAP, at
+            await _record(session, "rotate", endpoint, before)
         return Endpoint(row=row, deployment=endpoint.deployment, secret=secret)
 
     async def end_overlap(self, profile_id: str, deployment_id: str) -> Endpoint:
@@ -150,7 +166,9 @@ class WebhookService:
         """
         async with self._db.write(feeds=False) as session:
             endpoint = await _find(session, profile_id, deployment_id, lock=True)
+            before = told(endpoint.row)
             endpoint.row.previous_secret = endpoint.row.overlap_until = None
+            await _record(session, "end_overlap", endpoint, before)
         return endpoint
 
     async def test(self, profile_id: str, deployment_id: str) -> Shown:
@@ -223,11 +241,15 @@ class WebhookService:
                 WebhookDelivery.event != TEST_EVENT,
             )
             done = await session.execute(_again(*these))
+            await record_webhook(
+                session,
+                "replay",
+                deployment_id=endpoint.deployment.id,
+                owner_id=profile_id,
+                after={"since": since, "only_failed": only_failed},
+            )
         self._sender.wake()
         return cast("CursorResult[Any]", done).rowcount
-
-
-_NEVER_SECONDS = 3600.0
 
 
 async def _find(
@@ -242,6 +264,19 @@ async def _find(
         )
         raise GatewayError(ErrorCode.NOT_FOUND, message)
     return Endpoint(row=row, deployment=deployment)
+
+
+async def _record(
+    session: AsyncSession, verb: str, endpoint: Endpoint, before: Mapping[str, object]
+) -> None:
+    await record_webhook(
+        session,
+        verb,
+        deployment_id=endpoint.deployment.id,
+        owner_id=endpoint.deployment.profile_id,
+        before=before,
+        after=told(endpoint.row),
+    )
 
 
 def _check_enabled(row: WebhookEndpoint) -> None:

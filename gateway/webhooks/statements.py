@@ -205,7 +205,7 @@ DISABLE = (
         disabled_reason=sa.bindparam("why"),
         disabled_at=after(),
     )
-    .returning(ENDPOINTS.c.deployment_id)
+    .returning(ENDPOINTS.c.deployment_id, ENDPOINTS.c.profile_id)
 )
 HOLD = (
     sa.update(DELIVERIES)

@@ -17,7 +17,9 @@ from gateway.ids import first_run_id
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.gathering import Gathering
+from gateway.storage.trail import ACTOR, SYSTEM
 from gateway.webhooks import statements as sql
+from gateway.webhooks.acts import record_webhook
 from gateway.webhooks.breaker import pause_of
 from gateway.webhooks.deliveries import Claimed, Ready, Settled, attempt_values
 from gateway.webhooks.events import TEST_EVENT, WebhookEvent
@@ -113,6 +115,7 @@ class DeliveryStore:
         return len(ids)
 
     async def _settle(self, batch: Sequence[Settled]) -> None:
+        ACTOR.set(SYSTEM)  # of this task, which some request may have begun
         async with self._db.write(feeds=False) as session:
             await session.execute(sql.INSERT_ATTEMPTS, [attempt_values(each) for each in batch])
             await session.execute(sql.SETTLE, [_settled_values(each) for each in batch])
@@ -155,8 +158,16 @@ async def disable(session: AsyncSession, endpoint_id: str, reason: DisabledReaso
     """Have nothing more sent to an endpoint; what waits is held."""
     values = {"of_endpoint": endpoint_id, "why": reason}
     disabled = (await session.execute(sql.DISABLE, values)).one_or_none()
-    if disabled is not None:
-        await session.execute(sql.HOLD, {"of_endpoint": endpoint_id})
+    if disabled is None:
+        return
+    await session.execute(sql.HOLD, {"of_endpoint": endpoint_id})
+    await record_webhook(
+        session,
+        "disable",
+        deployment_id=disabled.deployment_id,
+        owner_id=disabled.profile_id,
+        after={"reason": reason},
+    )
 
 
 # Any, here and below: the columns of DELIVERIES

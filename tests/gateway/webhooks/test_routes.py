@@ -249,3 +249,21 @@ async def test_a_key_that_only_triggers_sees_no_webhook(quiet: Post) -> None:
     trigger = quiet.office.client({"x-api-key": made["api_key"]["key"]})
     answer = await trigger.get(f"{ENDPOINTS}{made['id']}/")
     assert (answer.status_code, answer.json()["code"]) == (403, "api_key_forbidden")
+
+
+async def test_the_trail_tells_what_was_done_and_no_secret(quiet: Post) -> None:
+    made = await quiet.deploy()
+    rotated = (await quiet.ask(made, "rotate")).json()
+    await quiet.ask(made, "end-overlap")
+    await quiet.patch(made, events=["run.failed"])
+    await quiet.patch(made, state="disabled")
+    await quiet.patch(made, state="enabled")
+    await quiet.ask(made, "replay", since=now().isoformat())
+    answer = await quiet.user.get("/node/audit/", params={"subject_id": made["id"], "limit": 50})
+    acts = [act["action"] for act in reversed(answer.json()["items"])]
+    assert [act for act in acts if act.startswith("webhook.")] == [
+        *("webhook.create", "webhook.rotate", "webhook.end_overlap", "webhook.update"),
+        *("webhook.disable", "webhook.enable", "webhook.replay"),
+    ]
+    for secret in (made["webhook_secret"], rotated["secret"]):
+        assert secret not in answer.text
