@@ -37,8 +37,8 @@ class Settings(BaseSettings):
     queue_prefix: str = Field(default="slipstream", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")
     """Of the queues' names. Installations that share a broker need different ones."""
     key_pepper: str | None = None
-    """Secret that API keys are hashed with. Default: made once, kept in the state folder.
-    Machines that share a database need the same one."""
+    """Secret that API keys are hashed, and webhooks' secrets encrypted with. Default: made once,
+    kept in the state folder. Machines that share a database need the same one."""
     anonymous_v2: bool = False
     """Open `/v2` and the gRPC front door to clients that send no key. Loopback only."""
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)

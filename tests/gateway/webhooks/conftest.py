@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -26,6 +28,18 @@ def settings(settings: Settings) -> Settings:
             "public_base_url": "https://flows.example.com/",
         }
     )
+
+
+@pytest.fixture(scope="session")
+def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the npm package `standardwebhooks`, installed as its lock says."""
+    folder = tmp_path_factory.mktemp("node") / "judge"
+    shutil.copytree(Path(__file__).parent / "node", folder)
+    install = subprocess.run(
+        ["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=False, capture_output=True
+    )
+    assert install.returncode == 0, install.stderr.decode()
+    return folder
 
 
 @pytest.fixture

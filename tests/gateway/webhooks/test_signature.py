@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -14,20 +13,13 @@ from standardwebhooks.webhooks import Webhook
 
 from gateway.webhooks.signature import key_of, new_secret, sign, signature_header
 
-NODE = Path(__file__).parent / "node"
 BODY = '{"type":"run.completed","data":{"text":"größer, 😀"}}'.encode()
 
 
-@pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The npm package, installed as its lock says."""
-    folder = tmp_path_factory.mktemp("node") / "judge"
-    shutil.copytree(NODE, folder)
-    install = subprocess.run(
-        ["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=False, capture_output=True
-    )
-    assert install.returncode == 0, install.stderr.decode()
-    return folder / "judge.mjs"
+@pytest.fixture
+def judge(node_folder: Path) -> Path:
+    """The program that asks the npm package."""
+    return node_folder / "judge.mjs"
 
 
 def verdict(judge: Path, secret: str, headers: dict[str, str], body: bytes = BODY) -> str:
