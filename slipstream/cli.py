@@ -13,7 +13,7 @@ NOUNS: Mapping[str, str] = {
     "models": "The model store: add, list, show, verify, label, remove, serve, unserve.",
     "flows": "Flows: create, list, show.",
     "deployments": "Deployments: create, list, show, set, redeploy, promote, diff, pause, delete.",
-    "keys": "API keys: create, list, show, set, rotate, end-grace, check, deactivate, activate, delete.",
+    "keys": "API keys: create, list, show, set, rotate, check, deactivate, activate, delete.",
     "runs": "Runs: list, show, wait, cancel, retry, tail.",
     "bench": "Load on a deployment or a URL: rate, percentiles, what the model takes.",
     "doctor": "Find out what is wrong here, and how to mend it.",
