@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import re
 import stat
+import tomllib
 import zlib
 from pathlib import Path
 
@@ -77,6 +79,26 @@ def test_what_is_wrong_with_a_key_is_said_without_showing_it(key: str) -> None:
     for said, expected in zip(found, FAULTS[key], strict=True):
         assert said.startswith(expected)
         assert VECTOR[3:10] not in said
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
+
+
+@pytest.mark.parametrize("text", ["{}", "key={}", '"{}",', "a {}\n", "/{}?"])
+def test_the_documented_patterns_find_keys_and_no_masks(text: str) -> None:
+    (plain,) = re.findall(r"```regex\n(.+)\n```", PAGE)
+    (rule,) = tomllib.loads(re.findall(r"```toml\n(.+?)```", PAGE, re.DOTALL)[0])["rules"]
+    before, after = (
+        re.search(rf"{side} secret \| `(.+)`", PAGE)[1].replace("\\|", "|")
+        for side in ("Before", "After")
+    )
+    github = f"(?:{before})({plain})(?:{after})".replace(r"\z", r"\Z")
+    for key in (VECTOR, mint()):
+        for pattern in (f"({plain})", rule["regex"], github):
+            assert re.findall(pattern, text.format(key)) == [key], pattern
+            assert not re.findall(pattern, text.format(mask(key[:8], key[-5:])))
+    assert not re.findall(rule["regex"], text.format(f"{VECTOR}7"))
+    assert VECTOR in PAGE
 
 
 @given(st.integers(0, 2**32 - 1))
