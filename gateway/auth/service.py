@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth import keys, rotation, store
+from gateway.auth.acts import record_key
 from gateway.auth.identity import Scope
 from gateway.auth.known import IssuedKey, KnownKey, look_at
 from gateway.auth.lifetime import KeyState, check_expiry, state_at
@@ -19,7 +20,10 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import ApiKey
+from gateway.storage.trail import Picture, picture
 from protos.errors import ErrorCode
+
+_VERBS = {KeyState.ACTIVE: "activate", KeyState.DEACTIVATED: "deactivate"}
 
 
 class KeyChange(TypedDict, total=False):
@@ -117,6 +121,7 @@ class ApiKeyService:
         """
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
+            before = picture(key)
             if "expires_at" in change:
                 check_expiry(change["expires_at"], now())
             if "scope" in change or "deployments" in change:
@@ -126,7 +131,7 @@ class ApiKeyService:
                 change["deployments"] = deployments and sorted(set(deployments))
             for name, value in change.items():
                 setattr(key, name, value)
-            return await self._changed(session, key)
+            return await self._changed(session, "update", key, before)
 
     async def rotate(
         self,
@@ -148,10 +153,11 @@ class ApiKeyService:
             key = await store.find_key(session, profile_id, key_id, lock=True)
             moment = now()
             line = await rotation.line_of(session, key, moment, force=force)
+            before = [picture(old) for old in line]
             issued = await self._mint(session, **rotation.inherited(key, moment))
             rotation.retire(line, issued.row, moment, timedelta(seconds=grace_seconds))
-            for old in line:
-                await record_change(session, Kind.API_KEY, old.id)
+            for old, was in zip(line, before, strict=True):
+                await self._changed(session, "rotate", old, was)
         return issued
 
     async def end_grace(self, profile_id: str, key_id: str) -> KnownKey:
@@ -162,8 +168,9 @@ class ApiKeyService:
         """
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
+            before = picture(key)
             if rotation.end_grace(key, now()):
-                return await self._changed(session, key)
+                return await self._changed(session, "end_grace", key, before)
             return await self._known(session, key)
 
     async def deactivate(self, profile_id: str, key_id: str) -> KnownKey:
@@ -179,6 +186,7 @@ class ApiKeyService:
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
             await session.delete(key)
+            await record_key(session, "delete", key, before=picture(key))
             await record_change(session, Kind.API_KEY, key.id)
 
     async def _set_state(self, profile_id: str, key_id: str, state: KeyState) -> KnownKey:
@@ -186,8 +194,9 @@ class ApiKeyService:
             key = await store.find_key(session, profile_id, key_id, lock=True)
             if key.state == state:
                 return await self._known(session, key)
+            before = picture(key)
             key.state = state
-            return await self._changed(session, key)
+            return await self._changed(session, _VERBS[state], key, before)
 
     # Any: the columns have several types
     async def _mint(self, session: AsyncSession, **columns: Any) -> IssuedKey:
@@ -200,12 +209,15 @@ class ApiKeyService:
             **columns,
         )
         session.add(row)
-        known = await self._changed(session, row)
+        known = await self._changed(session, "create", row, None)
         return IssuedKey(row=row, state=known.state, warnings=known.warnings, plain=plain)
 
-    async def _changed(self, session: AsyncSession, key: ApiKey) -> KnownKey:
+    async def _changed(
+        self, session: AsyncSession, verb: str, key: ApiKey, before: Picture | None
+    ) -> KnownKey:
         await session.flush()
         known = await self._known(session, key)
+        await record_key(session, verb, key, before=before, after=picture(key))
         await record_change(session, Kind.API_KEY, key.id)
         return known
 
@@ -236,7 +248,9 @@ async def retire_keys_of(session: AsyncSession, profile_id: str, deployment_id: 
     """Deactivate, in the caller's transaction, the keys that only this deployment used."""
     for key in await store.trigger_keys(session, profile_id):
         if key.deployments == [deployment_id]:
+            before = picture(key)
             key.state = KeyState.DEACTIVATED
+            await record_key(session, "deactivate", key, before=before, after=picture(key))
             await record_change(session, Kind.API_KEY, key.id)
 
 
