@@ -39,7 +39,7 @@ class Services:
         pepper = load_pepper(settings.key_pepper, settings.state)
         self.hasher = KeyHasher(pepper)
         self.vault = Vault(pepper)
-        self.keys = ApiKeyService(db, self.hasher)
+        self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
         self.flows = FlowService(db)
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
         callbacks = Callbacks(
