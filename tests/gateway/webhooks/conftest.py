@@ -15,6 +15,9 @@ from tests.gateway.office import Office
 from tests.gateway.webhooks.post import Post
 from tests.gateway.webhooks.receiver import Receiver
 
+_DRAIN_SECONDS = 3.0
+"""For what is being sent at a test's end: connections are closed, and not left to the collector."""
+
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
@@ -55,7 +58,7 @@ async def quiet(office: Office, receiver: Receiver) -> AsyncIterator[Post]:
     """A gateway that writes events, and sends none but tests."""
     opened = Post(office, await office.user(), receiver)
     yield opened
-    await opened.station.close()
+    await opened.station.close(_DRAIN_SECONDS)
 
 
 @pytest.fixture

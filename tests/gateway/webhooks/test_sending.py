@@ -116,7 +116,7 @@ async def test_a_receiver_that_throttles_is_left_alone_with_everything(
     await quiet.finish(made)
     quiet.station.start()
     endpoint = await quiet.until_endpoint(made, failures=1)
-    await quiet.station.close()
+    await quiet.station.close(3.0)
     assert endpoint["paused_until"] is not None
 
 
@@ -165,7 +165,7 @@ async def test_a_late_beginning_is_dropped_once_the_end_has_arrived(quiet: Post)
     quiet.station.start()
     await quiet.until(claim.run_id, "delivered", "run.completed")
     await quiet.until(claim.run_id, "superseded", "run.started")
-    await quiet.station.close()
+    await quiet.station.close(3.0)
     assert [message.event["type"] for message in quiet.receiver.messages()] == ["run.completed"]
 
 
@@ -223,7 +223,7 @@ async def test_an_endpoint_that_fails_again_and_again_gets_one_attempt_at_a_time
     await asyncio.sleep(0.5)
     at_most = THRESHOLD + DispatcherOptions(schedule=()).endpoint_concurrency
     assert len(quiet.receiver.messages()) <= at_most
-    await quiet.station.close()
+    await quiet.station.close(3.0)
 
 
 async def test_after_five_days_of_failures_an_endpoint_is_disabled(post: Post) -> None:
