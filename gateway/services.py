@@ -20,6 +20,7 @@ from gateway.flows.service import FlowService
 from gateway.models.service import ModelService
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.usage.service import UsageService
 from model_store.store import Store
 from model_store.verification import Verifier
 
@@ -39,4 +40,5 @@ class Services:
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
         snapshots = Snapshots(db, self.models)
         self.deployments = DeploymentService(db, self.keys, snapshots)
+        self.usage = UsageService(db)
         self.versions = VersionService(db, snapshots, Handover(self.fleet.store))
