@@ -31,12 +31,12 @@ class _Asked:
 
 
 def build_router(service: UsageService, access: Access) -> APIRouter:
-    """Return the routes for usage; all need a `manage` key."""
+    """Return the routes for usage; any key may use them for the deployments that it covers."""
     router = APIRouter(prefix="/node", tags=["Usage"])
 
     @router.get("/usage/")
     async def usage(
-        asked: _Asked = Depends(), actor: Identity = Depends(access.manager)
+        asked: _Asked = Depends(), actor: Identity = Depends(access.caller)
     ) -> UsageOut:
         """Show calls, errors and percentiles; of the last 24 hours, unless `from` and `to` say.
 
@@ -47,7 +47,7 @@ def build_router(service: UsageService, access: Access) -> APIRouter:
 
     @router.get("/deployments/{deployment_id}/usage/")
     async def deployment_usage(
-        deployment_id: str, actor: Identity = Depends(access.manager)
+        deployment_id: str, actor: Identity = Depends(access.caller)
     ) -> DeploymentUsageOut:
         """Show the last 24 hours of one deployment, as a whole and hour by hour."""
         return DeploymentUsageOut.of(await service.of_deployment(actor, deployment_id))

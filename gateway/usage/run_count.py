@@ -61,7 +61,6 @@ _ENDED = (
     .order_by(_RUNS.c.finished_at, _RUNS.c.id)
     .limit(_AT_ONCE)
 )
-_HERE = sa.select(after(-_BEHIND_SECONDS))
 _OLDEST_WRITER = sa.text(
     "SELECT min(xact_start) FROM pg_stat_activity WHERE datname = current_database()"
     " AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()"
@@ -74,8 +73,12 @@ _MOVE = sa.update(_MARKS).values(
 class RunCount:
     """Takes turns with its likes in other processes, without waiting for them."""
 
-    def __init__(self, store: UsageStore, metrics: GatewayMetrics) -> None:
+    def __init__(
+        self, store: UsageStore, metrics: GatewayMetrics, *, behind: float = _BEHIND_SECONDS
+    ) -> None:
+        """Count runs that ended `behind` seconds ago or earlier."""
         self._store = store
+        self._present = sa.select(after(-behind))
         self._db = store.db
         self._metrics = metrics
         insert = sqlite.insert if self._db.dialect == "sqlite" else postgresql.insert
@@ -91,7 +94,7 @@ class RunCount:
             if mark is None:  # another process is at it
                 return 0
             # first the horizon, then the rows: what was open then is not behind it
-            horizon = await _horizon(session)
+            horizon = await self._horizon(session)
             place = {"finished_at": mark.finished_at, "run_id": mark.run_id, "horizon": horizon}
             rows = (await session.execute(_ENDED, place)).all()
             if not rows:
@@ -110,9 +113,17 @@ class RunCount:
         async with self._db.read() as session:
             mark = (await session.execute(_MARK)).one_or_none()
             place = _AFTER if mark is None else mark._asdict()
-            horizon = await _horizon(session)
+            horizon = await self._horizon(session)
             found = await session.execute(_ENDED.limit(1), {**place, "horizon": horizon})
             return found.first() is not None
+
+    async def _horizon(self, session: AsyncSession) -> datetime:
+        """Return a moment: what will have ended before it and is not there now, never will be."""
+        behind: datetime = (await session.execute(self._present)).scalar_one()
+        if self._db.dialect == "sqlite":  # one writes at a time
+            return behind
+        oldest: datetime | None = (await session.execute(_OLDEST_WRITER)).scalar_one()
+        return behind if oldest is None else min(behind, oldest)
 
     # Any, here and below: rows of _ENDED
     async def _add(self, session: AsyncSession, rows: Sequence[Any]) -> None:
@@ -139,15 +150,6 @@ def _counted(minutes: set[datetime]) -> sa.Select[Any]:
     return sa.select(MINUTES).where(
         MINUTES.c.began_at.in_(sorted(minutes)), MINUTES.c.source == SOURCE
     )
-
-
-async def _horizon(session: AsyncSession) -> datetime:
-    """Return the moment before which no run can be written any more that is not there now."""
-    behind: datetime = (await session.execute(_HERE)).scalar_one()
-    if session.get_bind().dialect.name == "sqlite":  # one writes at a time
-        return behind
-    oldest: datetime | None = (await session.execute(_OLDEST_WRITER)).scalar_one()
-    return behind if oldest is None else min(behind, oldest)
 
 
 def _count(tally: Tally, row: Any) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import select
 
-from gateway.auth.identity import Identity
+from gateway.auth.identity import Identity, Scope
 from gateway.errors import GatewayError
 from gateway.ids import is_id
 from gateway.storage.clock import now
@@ -111,11 +112,18 @@ class UsageService:
     async def of_actor(self, actor: Identity, query: UsageQuery) -> Usage:
         """Return usage of the deployments that the actor's profile has and its key covers.
 
+        Only who manages keys learns what others are called.
+
         Raises:
             GatewayError: INVALID_REQUEST where the times are in the wrong order, out of any
                 calendar, or give too many items.
         """
-        return await self.of_profile(actor.profile_id, query, deployments=actor.deployments)
+        usage = await self.of_profile(
+            actor.profile_id, query, deployments=actor.deployments, most=_MOST_ITEMS
+        )
+        if actor.scope is Scope.MANAGE:
+            return usage
+        return replace(usage, names=await self._names(actor.profile_id, Deployment))
 
     async def of_deployment(self, actor: Identity, deployment_id: str) -> Usage:
         """Return the last day of one deployment, hour by hour.
@@ -131,9 +139,19 @@ class UsageService:
         return await self.of_actor(actor, UsageQuery(deployment_id=found.id, step=Step.HOUR))
 
     async def of_profile(
-        self, profile_id: str, query: UsageQuery, *, deployments: Collection[str] | None = None
+        self,
+        profile_id: str,
+        query: UsageQuery,
+        *,
+        deployments: Collection[str] | None = None,
+        most: int | None = None,
     ) -> Usage:
-        """Return usage of a profile's deployments, or of those of them that are listed."""
+        """Return usage of a profile's deployments, or of those of them that are listed.
+
+        Raises:
+            GatewayError: INVALID_REQUEST where the times are in the wrong order, out of any
+                calendar, or give more than `most` items.
+        """
         since, until = _range(query)
         which = Selection(
             profile_id=profile_id,
@@ -144,28 +162,35 @@ class UsageService:
             key_id=_id(query.key_id),
         )
         tallies: dict[tuple[datetime, datetime, Subject], Tally] = {}
-        async for span in self._store.spans(which):
-            first, last = _step_of(span, query.step, since, until)
-            for subject, tally in _parts(span, query.by):
-                tallies.setdefault((first, last, subject), Tally()).add(tally)
-            if len(tallies) > _MOST_ITEMS:
-                message = (
-                    f"step: expected one that gives at most {_MOST_ITEMS} items, {query.step} "
-                    "gives more: take a longer one, or a shorter time"
-                )
-                raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+        async with aclosing(self._store.spans(which)) as spans:
+            async for span in spans:
+                first, last = _step_of(span, query.step, since, until)
+                for subject, tally in _parts(span, query.by):
+                    tallies.setdefault((first, last, subject), Tally()).add(tally)
+                if most is not None and len(tallies) > most:
+                    raise _too_many(most, query.step)
         items = [Item(*key, tally) for key, tally in tallies.items()]
         items.sort(key=_order)
-        names = await self._names(profile_id)
+        names = await self._names(profile_id, Deployment, ApiKey)
         return Usage(query=query, since=since, until=until, items=items, names=names)
 
-    async def _names(self, profile_id: str) -> dict[str, str]:
+    async def _names(
+        self, profile_id: str, *tables: type[Deployment] | type[ApiKey]
+    ) -> dict[str, str]:
         async with self._db.read() as session:
             found: dict[str, str] = {}
-            for table in (Deployment, ApiKey):
+            for table in tables:
                 query = select(table.id, table.name).where(table.profile_id == profile_id)
                 found.update((row.id, row.name) for row in await session.execute(query))
         return found
+
+
+def _too_many(most: int, step: Step) -> GatewayError:
+    message = (
+        f"step: expected one that gives at most {most} items, {step} gives more: "
+        "take a longer one, or a shorter time"
+    )
+    return GatewayError(ErrorCode.INVALID_REQUEST, message)
 
 
 def _range(query: UsageQuery) -> tuple[datetime, datetime]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -75,7 +75,7 @@ class UsageStore:
         if values:
             await session.execute(self._put_day, values)
 
-    async def spans(self, which: Selection) -> AsyncIterator[Span]:
+    async def spans(self, which: Selection) -> AsyncGenerator[Span]:
         """Yield minutes and days in no order, from one consistent state."""
         found = sa.union_all(
             _selected(MINUTES, which, MINUTE),

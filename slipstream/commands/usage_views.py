@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
@@ -30,13 +31,16 @@ _TIMES = ("p50", "p95", "p99", "run p95")
 def usage_table(whole: Usage, series: Usage) -> RenderableType:
     """Return usage as a table, with a sparkline for each row from the same usage by steps."""
     by = whole.query.by
+    steps = defaultdict[Subject, list[Item]](list)
+    for item in series.items:
+        steps[item.subject].append(item)
     times = () if by is By.CODE else _TIMES
     rows = [
         (
             *_about(item.subject, by, whole.names),
             *_counts(item.tally),
             *(_times(item.tally) if times else ()),
-            sparkline(_volumes(item.subject, series)),
+            sparkline(_volumes(steps.get(item.subject, ()), series)),
         )
         for item in whole.items
     ]
@@ -59,20 +63,16 @@ def sparkline(volumes: Sequence[int]) -> str:
     )
 
 
-def _volumes(subject: Subject, series: Usage) -> list[int]:
+def _volumes(items: Sequence[Item], series: Usage) -> list[int]:
     """Return calls, or where there were none runs, in each part of the time."""
-    items = [item for item in series.items if item.subject == subject]
     called = any(item.tally.calls for item in items)
     length = series.until - series.since
     volumes = [0] * _WIDTH
     for item in items:
         part = int((item.since - series.since) / length * _WIDTH)
-        volumes[min(max(part, 0), _WIDTH - 1)] += _volume(item, called=called)
+        volume = item.tally.calls if called else item.tally.runs
+        volumes[min(max(part, 0), _WIDTH - 1)] += volume
     return volumes
-
-
-def _volume(item: Item, *, called: bool) -> int:
-    return item.tally.calls if called else item.tally.runs
 
 
 def _about(subject: Subject, by: By, names: Mapping[str, str]) -> tuple[object, ...]:
