@@ -14,7 +14,7 @@ MINUTE = 60
 OTHER = "other"
 """Stands for all keys that are too many to be told apart."""
 _MOST_CELLS = 10_000
-"""That wait to be written with keys of their own: about 5 KB each. As many more without."""
+"""That wait to be written with keys of their own: a few KB each. As many more without."""
 
 
 class Metered(Protocol):

@@ -31,7 +31,7 @@ class Percentiles(BaseModel):
 class UsageItem(Percentiles):
     """What was counted about one subject in a span of time. Its percentiles are those of calls."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, populate_by_name=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, serialize_by_alias=True)
 
     since: datetime = Field(serialization_alias="from")
     until: datetime = Field(serialization_alias="to")
@@ -83,7 +83,7 @@ class UsageItem(Percentiles):
 class UsageOut(BaseModel):
     """Usage of a profile's deployments."""
 
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(serialize_by_alias=True)
 
     since: datetime = Field(serialization_alias="from")
     until: datetime = Field(serialization_alias="to")

@@ -71,7 +71,7 @@ def test_calls_of_every_mode_are_counted_exactly(runs: Runs) -> None:
 def test_a_batch_is_one_call_and_its_items_are_runs(runs: Runs) -> None:
     sync = runs.deploy(computing(), "sync", "server")
     answer = runs.http.post(
-        f"/node/deployment-trigger/{sync}/batch/", json={"inputs": [{"x": x} for x in range(5)]}
+        f"/node/deployment-trigger/{sync}/batch/", json={"input_data": [{"x": x} for x in range(5)]}
     )
     assert answer.status_code == 200, answer.text
     until_counted(runs.installation, sync, calls=1, runs=5)

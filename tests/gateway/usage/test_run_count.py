@@ -6,7 +6,8 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import text, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.modes import ExecutionMode
 from gateway.metrics import GatewayMetrics
@@ -14,22 +15,15 @@ from gateway.runs.run import Ending, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from gateway.storage.moments import after
 from gateway.storage.run_tables import RunRow
-from gateway.usage import run_count
 from gateway.usage.buckets import percentile
 from gateway.usage.run_count import RunCount
 from gateway.usage.service import Step
 from gateway.usage.store import UsageStore
 from telemetry.instruments import render
 from tests.gateway.runs.builders import COMPLETED, PROFILE, claimed, failed, finished, new_run
+from tests.gateway.runs.test_listing import asked, plan_of
 from tests.gateway.usage.calls import everything, total
-
-
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what has just ended be old enough."""
-    monkeypatch.setattr(run_count, "_HERE", select(after(0.0)))
 
 
 @pytest.fixture
@@ -39,8 +33,8 @@ def store(database: Database) -> RunStore:
 
 
 def counter(database: Database) -> RunCount:
-    """Return that of a process of its own."""
-    return RunCount(UsageStore(database), GatewayMetrics())
+    """Return that of a process of its own, which counts at once."""
+    return RunCount(UsageStore(database), GatewayMetrics(), behind=0)
 
 
 async def end(store: RunStore, ending: Ending = COMPLETED, **changes: object) -> str:
@@ -139,18 +133,18 @@ async def test_fast_calls_that_were_recorded_are_no_runs_here(
 
 
 async def test_what_a_process_dies_over_is_counted_by_the_next(
-    database: Database, store: RunStore, monkeypatch: pytest.MonkeyPatch
+    database: Database, store: RunStore
 ) -> None:
     await end(store)
     await asyncio.sleep(0.01)
-    dying = counter(database)
-
-    async def killed(*_: object) -> None:
-        raise OSError("killed")
-
-    monkeypatch.setattr(dying, "_add", killed)
-    with pytest.raises(OSError, match="killed"):
-        await dying.count()
+    async with database.write() as session:
+        await session.execute(text("ALTER TABLE usage_minutes RENAME TO away"))
+    try:
+        with pytest.raises(SQLAlchemyError):
+            await counter(database).count()
+    finally:
+        async with database.write() as session:
+            await session.execute(text("ALTER TABLE away RENAME TO usage_minutes"))
     assert await all_of(counter(database)) == 1
     assert (await total(database, PROFILE)).runs == 1
 
@@ -177,7 +171,7 @@ async def test_queue_boot_and_run_are_told_apart_also_for_prometheus(
     metrics = GatewayMetrics()
     ending = Ending(status=RunStatus.COMPLETED, duration_seconds=3.0, boot_seconds=2.0)
     await end(store, ending)
-    await all_of(RunCount(UsageStore(database), metrics))
+    await all_of(RunCount(UsageStore(database), metrics, behind=0))
     found = await total(database, PROFILE)
     assert set(found.seconds) == {"queue", "boot", "run"}
     assert percentile(found.seconds["run"], 0.5) == pytest.approx(3.0, rel=0.05)
@@ -190,9 +184,14 @@ async def test_queue_boot_and_run_are_told_apart_also_for_prometheus(
 async def test_the_runs_to_count_are_found_by_their_index(
     database: Database, store: RunStore
 ) -> None:
-    place = {"finished_at": now(), "run_id": "", "horizon": now()}
-    async with database.read() as session:
-        bind = session.get_bind()
-        compiled = run_count._ENDED.compile(dialect=bind.dialect)
-        assert "mode <> 'fast' AND finished_at IS NOT NULL" in str(compiled)
-        await session.execute(run_count._ENDED, place)
+    for _ in range(3):
+        await store.record_finished([finished() for _ in range(1000)])
+        await store.record_finished([finished(mode=ExecutionMode.SYNC) for _ in range(200)])
+    await all_of(counter(database))
+    await end(store)
+    await asyncio.sleep(0.01)
+    statements = await asked(database, counter(database).count())
+    plans = [await plan_of(database, *one) for one in statements if "FROM runs" in one[0]]
+    assert len(plans) == 2
+    for plan in plans:
+        assert "ix_runs_counted" in plan
