@@ -21,6 +21,7 @@ from gateway.usage.run_count import RunCount
 from gateway.usage.service import Step
 from gateway.usage.store import UsageStore
 from telemetry.instruments import render
+from tests.gateway.databases import without
 from tests.gateway.runs.builders import COMPLETED, PROFILE, claimed, failed, finished, new_run
 from tests.gateway.runs.test_listing import asked, plan_of
 from tests.gateway.usage.calls import everything, total
@@ -137,14 +138,9 @@ async def test_what_a_process_dies_over_is_counted_by_the_next(
 ) -> None:
     await end(store)
     await asyncio.sleep(0.01)
-    async with database.write() as session:
-        await session.execute(text("ALTER TABLE usage_minutes RENAME TO away"))
-    try:
+    async with without(database, "usage_minutes"):
         with pytest.raises(SQLAlchemyError):
             await counter(database).count()
-    finally:
-        async with database.write() as session:
-            await session.execute(text("ALTER TABLE away RENAME TO usage_minutes"))
     assert await all_of(counter(database)) == 1
     assert (await total(database, PROFILE)).runs == 1
 
