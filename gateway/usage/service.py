@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import select
@@ -195,7 +195,7 @@ def _too_many(most: int, step: Step) -> GatewayError:
 
 def _range(query: UsageQuery) -> tuple[datetime, datetime]:
     try:
-        until = query.until or now()
+        until = (query.until or now()).astimezone(UTC)
         since = _floor((query.since or until - DAY), query.step)
     except OverflowError:
         message = "from, to: expected times that a calendar has in every time zone"

@@ -147,6 +147,7 @@ async def test_from_is_included_and_to_is_not(shop: Shop) -> None:
         {"from": "0001-01-01T00:00:00+14:00"},
         {"from": "2026-03-02T00:00:00Z", "to": "0001-01-01T00:00:00+14:00"},
         {"to": "0001-01-01T00:00:00Z"},
+        {"to": "9999-12-31T23:59:59-14:00"},
     ],
 )
 async def test_times_that_make_no_sense_are_400(shop: Shop, times: dict[str, str]) -> None:
