@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.runs import rows
 from gateway.runs import statements as sql
 from gateway.runs.listing import RunFilter, run_page
-from gateway.runs.run import Mark, Run, RunEventData, RunStatus
+from gateway.runs.run import Beats, Mark, Run, RunEventData, RunStatus
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 
@@ -38,6 +38,12 @@ class Reading:
         async with self._db.read() as session:
             found = await session.execute(sql.INPUT, {"run_id": run_id})
             return found.scalar_one_or_none()
+
+    async def glance(self, held: Sequence[tuple[str, int]]) -> Beats:
+        """Hear what `beat` says of the runs that a process holds, and write nothing."""
+        async with self._db.read() as session:
+            found = (await session.execute(sql.GLANCE, rows.held_values(held))).all()
+        return rows.beats_of(held, found)
 
     async def ended(self, run_ids: Sequence[str]) -> list[Run]:
         """Return those of some runs that have ended, with their output: one query."""

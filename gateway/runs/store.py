@@ -117,24 +117,10 @@ class RunStore(Sweeps, Reading):
         self, held: Sequence[tuple[str, int]], lease_seconds: float = LEASE_SECONDS
     ) -> Beats:
         """Say that the process lives which holds these runs, as (id, attempt): one statement."""
-        values = {
-            "run_ids": [run_id for run_id, _ in held],
-            "held": [f"{run_id} {attempt}" for run_id, attempt in held],
-            "lease_seconds": lease_seconds,
-        }
+        values = {**rows.held_values(held), "lease_seconds": lease_seconds}
         async with self._db.write(feeds=False) as session:
             found = (await session.execute(sql.BEAT, values)).all()
-        kept = {row.id for row in found}
-        return Beats(
-            lost=frozenset(run_id for run_id, _ in held if run_id not in kept),
-            cancelled=frozenset(row.id for row in found if row.cancel_requested),
-        )
-
-    async def cancelled_among(self, run_ids: Sequence[str]) -> set[str]:
-        """Return those of some running runs that somebody wants stopped; writes nothing."""
-        async with self._db.read() as session:
-            found = await session.execute(sql.CANCELLED_AMONG, {"run_ids": run_ids})
-            return set(found.scalars())
+        return rows.beats_of(held, found)
 
     async def finish(self, run_id: str, attempt: int, ending: Ending) -> Run | None:
         """End a run; None where that is too late, and what was to be written is dropped.
