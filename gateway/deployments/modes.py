@@ -85,6 +85,14 @@ class Status(StrEnum):
     """A tombstone: the URL says 410."""
 
 
+class RunsThen(StrEnum):
+    """What becomes of runs that have begun when their deployment is deleted."""
+
+    FINISH = "finish"
+    CANCEL = "cancel"
+    """They are stopped."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSettings:
     """How a deployment answers: all that is not in the flow."""
