@@ -184,7 +184,10 @@ class RunStore(Sweeps, Reading):
             found = (await session.execute(sql.WITHDRAW, {"run_id": run_id})).one_or_none()
             if found is not None:
                 await session.execute(sql.WITHDRAW_PAYLOAD, {"run_id": run_id})
-        return found is not None
+        if found is None:
+            return False
+        self.news.gone(run_id)
+        return True
 
     async def report(self, run_id: str, attempt: int, nodes: Mapping[str, bytes]) -> bool:
         """Tell of nodes that have finished while the run goes on; False: it is not held any more.
