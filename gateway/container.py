@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
 from gateway.deployments.directory import Directory
+from gateway.deployments.inputs import Inputs
 from gateway.execution.engine_room import EngineRoom
 from gateway.fleet.exposition import FleetCollector
 from gateway.fleet.waker import Waker
@@ -70,6 +71,7 @@ class Container:
             self.engine.waiter,
             directory,
             self.engine.launcher,
+            Inputs(self.db),
             retention_days=settings.run_retention_days,
         )
         self.recorder = Recorder(self.engine.store, self.metrics)

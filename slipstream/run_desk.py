@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.auth.identity import Identity, Scope
 from gateway.deployments.directory import Directory
+from gateway.deployments.inputs import Inputs
 from gateway.deployments.modes import DeploymentType, ExecutionMode
 from gateway.runs.listing import RunFilter
 from gateway.runs.run import Run, RunEventData
@@ -26,6 +27,7 @@ class RunDesk:
             Waiter(db, store),
             Directory(db, ChangeFeed(db)),
             _LeftToTheSweep(),
+            Inputs(db),
             retention_days=workspace.settings.run_retention_days,
         )
         self._actor = Identity(
