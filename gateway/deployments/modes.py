@@ -115,6 +115,7 @@ class DeploymentSettings:
     require_idempotency_key: bool = False
     record_runs: RecordRuns = RecordRuns.ALL
     record_sample: float = 0.1
+    cancel_on_disconnect: bool = False
 
 
 class SettingsChange(TypedDict, total=False):
@@ -136,3 +137,4 @@ class SettingsChange(TypedDict, total=False):
     require_idempotency_key: bool
     record_runs: RecordRuns
     record_sample: float
+    cancel_on_disconnect: bool

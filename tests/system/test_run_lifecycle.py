@@ -156,6 +156,25 @@ def test_a_sync_caller_hears_that_its_run_was_cancelled(runs: Runs, kind: str) -
 
 
 @kinds
+def test_a_run_ends_with_its_caller_where_that_is_wanted(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(waiting(MANY_SECONDS), "sync", kind, cancel_on_disconnect=True)
+    runs.call_and_hang_up(deployment, {})
+    (left,) = runs.everything(deployment=deployment)
+    assert runs.until(left["flow_run_id"])["status"] == "cancelled"
+
+
+@kinds
+@pytest.mark.parametrize("cancels", [True, False])
+def test_a_run_goes_on_without_its_caller_where_that_may_come_again(
+    runs: Runs, kind: str, *, cancels: bool
+) -> None:
+    deployment = runs.deploy(waiting(2), "sync", kind, cancel_on_disconnect=cancels)
+    runs.call_and_hang_up(deployment, {"Idempotency-Key": "again"} if cancels else {})
+    (left,) = runs.everything(deployment=deployment)
+    assert runs.until(left["flow_run_id"])["status"] == "completed"
+
+
+@kinds
 def test_a_finished_run_cannot_be_cancelled(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(computing(), "async", kind), {"x": 1})
     runs.until(run_id)

@@ -17,6 +17,7 @@ from gateway.runs.bodies import (
     location_of,
     poll_body,
     retry_after,
+    server_timing_of,
 )
 from gateway.runs.failures import ERROR_CODES, failure_of
 from gateway.runs.run import FailureCode, Run, RunError, RunStatus
@@ -194,6 +195,15 @@ def test_a_cancelled_run_is_a_conflict() -> None:
             "run_cancelled",
             "r",
         )
+
+
+def test_what_an_ended_run_took_is_told_in_milliseconds() -> None:
+    began = replace(FAILED, started_at=FAILED.created_at + timedelta(seconds=0.5))
+    assert server_timing_of(replace(began, duration_seconds=1.25)) == (
+        b"queue;dur=500.000, run;dur=1250.000"
+    )
+    never = replace(FAILED, started_at=None, duration_seconds=None)
+    assert server_timing_of(never) == b""
 
 
 def test_a_node_is_named_in_the_message() -> None:
