@@ -8,15 +8,14 @@ from typing import cast
 import sqlalchemy as sa
 
 from gateway.deployments.modes import Status
-from gateway.runs.rows import RUNS, run_of
-from gateway.runs.run import FailureCode, RunStatus
-from gateway.runs.statements import is_in, is_now, literal
+from gateway.runs.rows import RUNS
+from gateway.runs.run import RunStatus
+from gateway.runs.statements import is_in, literal
 from gateway.runs.store import RunStore
 from gateway.runs.sweep_statements import AT_ONCE
 from gateway.storage.among import among
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from gateway.storage.moments import after
 from gateway.storage.tables import Deployment, DeploymentVersion
 
 _GRACE = timedelta(minutes=1)
@@ -31,35 +30,28 @@ _OF_ONE = (
     RUNS.c.status != literal(RunStatus.COMPLETED),  # the condition of the index by status
 )
 
+_NOT_BEGUN = (is_in(RunStatus.QUEUED), RUNS.c.attempt == 0)
+"""One that waits to begin again, as its worker was lost, has begun."""
+
 QUEUED_OF = (
     sa.select(RUNS.c.id)
-    .where(*_OF_ONE, is_in(RunStatus.QUEUED))
+    .where(*_OF_ONE, *_NOT_BEGUN)
     .limit(AT_ONCE)
     .with_for_update(skip_locked=True)
 )
 QUEUED_OF_DELETED = (
     sa.select(RUNS.c.id)
     .where(
-        is_in(RunStatus.QUEUED),
+        *_NOT_BEGUN,
         sa.exists().where(_DEPLOYMENTS.c.id == RUNS.c.deployment_id, _DELETED),
     )
     .limit(AT_ONCE)
     .with_for_update(skip_locked=True)
 )
-RUNNING_OF = sa.select(RUNS.c.id).where(*_OF_ONE, is_in(RunStatus.RUNNING))
-
-_CANCEL = (
-    sa.update(RUNS)
-    .where(among(RUNS.c.id, "run_ids"), is_now(RunStatus.QUEUED))
-    .values(
-        status=literal(RunStatus.CANCELLED),
-        cancel_requested=sa.true(),
-        error_code=literal(FailureCode.CANCELLED),
-        error_message=literal("the deployment was deleted before the run had begun"),
-        finished_at=after(),
-    )
-    .returning(RUNS)
+BEGUN_OF = sa.select(RUNS.c.id).where(
+    *_OF_ONE, sa.or_(is_in(RunStatus.RUNNING), is_in(RunStatus.QUEUED))
 )
+"""Asked when those that have not begun are cancelled."""
 
 
 def _unfinished(status: RunStatus) -> sa.Exists:
@@ -96,11 +88,11 @@ class Orphans:
 
     async def end_of(self, deployment_id: str, *, running: bool) -> None:
         """Cancel the queued runs of a deployment; with `running`, have the others stopped, too."""
-        while await self._cancel(QUEUED_OF, {"deployment_id": deployment_id}):
+        while await self._store.abandon(QUEUED_OF, {"deployment_id": deployment_id}):
             pass
         if running:
             async with self._db.read() as session:
-                found = await session.execute(RUNNING_OF, {"deployment_id": deployment_id})
+                found = await session.execute(BEGUN_OF, {"deployment_id": deployment_id})
                 run_ids = list(found.scalars())
             for run_id in run_ids:
                 await self._store.request_cancel(run_id)
@@ -110,21 +102,10 @@ class Orphans:
 
         Finds what came in while a deletion had not reached every process yet, or was cut off.
         """
-        await self._cancel(QUEUED_OF_DELETED, {})
+        await self._store.abandon(QUEUED_OF_DELETED, {})
         async with self._db.read() as session:
             found = await session.execute(UNUSED, {"before": now() - _GRACE})
             ids = list(found.scalars())
         if ids:
             async with self._db.write(feeds=False) as session:
                 await session.execute(_DELETE_VERSIONS, {"ids": ids})
-
-    async def _cancel(self, which: sa.Select[str], values: dict[str, str]) -> int:
-        """Cancel some of the queued runs that a statement finds; return how many those were."""
-        async with self._db.write(feeds=False) as session:
-            run_ids = (await session.execute(which, values)).scalars().all()
-            if not run_ids:
-                return 0
-            cancelled = (await session.execute(_CANCEL, {"run_ids": run_ids})).all()
-        for row in cancelled:
-            self._store.news.ended(run_of(row))
-        return len(cancelled)

@@ -182,6 +182,20 @@ def test_a_finished_run_cannot_be_cancelled(runs: Runs, kind: str) -> None:
 
 
 @kinds
+@pytest.mark.parametrize(("then", "status"), [("finish", "completed"), ("cancel", "cancelled")])
+def test_runs_that_have_begun_end_as_whoever_deletes_their_deployment_says(
+    runs: Runs, kind: str, then: str, status: str
+) -> None:
+    deployment = runs.deploy(waiting(3), "async", kind)
+    run_id = runs.accept(deployment, {"x": 1})
+    runs.until(run_id, "running")
+    answer = runs.http.delete(f"/node/deployments/{deployment}/", params={"runs": then})
+    assert answer.status_code == 204
+    assert runs.until(run_id)["status"] == status
+    problem_of(runs.call(deployment, {"x": 1}), 410, "gone")
+
+
+@kinds
 def test_a_failed_run_can_be_made_again_as_a_run_of_its_own(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(dividing(), "async", kind), {"x": 0})
     failed = runs.until(run_id)

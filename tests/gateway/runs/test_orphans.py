@@ -68,6 +68,20 @@ async def test_runs_that_have_begun_finish_unless_they_are_to_be_cancelled(
     assert (await shown(user, begun.id))["status"] == status
 
 
+@pytest.mark.parametrize(("query", "status"), [({}, "queued"), ({"runs": "cancel"}, "cancelled")])
+async def test_a_run_whose_worker_was_lost_has_begun(
+    desk: Desk, query: dict[str, str], status: str
+) -> None:
+    user = await desk.user()
+    deployment = await user.deployment()
+    begun = await user.run(deployment, retry_safe=True)
+    await desk.store.claim(begun.id, "w", -1)
+    await desk.store.reap()
+    await delete(user, deployment, **query)
+    await Orphans(desk.db, desk.store).sweep()
+    assert (await shown(user, begun.id))["status"] == status
+
+
 async def test_what_becomes_of_runs_is_one_of_two_things(desk: Desk) -> None:
     user = await desk.user()
     url = f"/node/deployments/{await user.deployment()}/"
