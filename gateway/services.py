@@ -21,6 +21,7 @@ from gateway.flows.service import FlowService
 from gateway.models.service import ModelService
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.usage.service import UsageService
 from gateway.webhooks.callbacks import Callbacks
 from gateway.webhooks.vault import Vault
 from model_store.store import Store
@@ -47,5 +48,6 @@ class Services:
         )
         snapshots = Snapshots(db, self.models)
         self.deployments = DeploymentService(db, self.keys, snapshots, callbacks)
+        self.usage = UsageService(db)
         self.versions = VersionService(db, snapshots, Handover(self.fleet.store))
         self.audit = AuditLog(db)

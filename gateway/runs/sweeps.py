@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Executable, Row
+from sqlalchemy import Executable, Row, Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.deployments.modes import DeploymentType
@@ -74,6 +74,19 @@ class Sweeps:
         for run in expired:
             self.news.ended(run)
         return [run.id for run in expired]
+
+    async def abandon(self, which: Select[str], values: Mapping[str, str]) -> list[str]:
+        """Cancel queued runs whose deployment is deleted; return their ids.
+
+        `which` is a query for their ids, some at a time: see `orphans.py`.
+        """
+        async with self._db.write(feeds=False) as session:
+            found = (await session.execute(which, values)).scalars().all()
+            abandoned = [run_of(row) for row in await _change(session, sql.ABANDON, found)]
+            await self._outbox.ended(session, abandoned)
+        for run in abandoned:
+            self.news.ended(run)
+        return [run.id for run in abandoned]
 
     async def counts(self) -> dict[RunStatus, int]:
         """Return how many runs are queued, and how many are running."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from alembic import context
 
+from gateway.storage import usage_tables, webhook_tables  # noqa: F401 - for their tables
 from gateway.storage.run_tables import RunRow
-from gateway.storage.webhook_tables import WebhookEndpoint
-
-_TABLES = (RunRow, WebhookEndpoint)  # one of each file: importing them fills the metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=_TABLES[0].metadata,
+    target_metadata=RunRow.metadata,
     render_as_batch=True,
     transactional_ddl=True,
 )
