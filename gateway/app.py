@@ -16,6 +16,8 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
+from gateway.accounts.router import build_router as users
+from gateway.accounts.session_router import build_router as sessions
 from gateway.auth.router import build_router as api_keys
 from gateway.container import Container
 from gateway.deployments.router import build_router as deployments
@@ -37,6 +39,8 @@ from protos.errors import ErrorCode
 from telemetry.instruments import CONTENT_TYPE, render
 
 _UPLOADS = "/node/models/"
+_PRIVATE = ("/node/session", "/node/users")
+"""Where bodies hold passwords: what came is never repeated."""
 
 
 class Gateway:
@@ -79,6 +83,14 @@ def build_fastapi(container: Container) -> FastAPI:
         models(services.models, access),
         api_keys(services.keys, access),
         runs(container.runs, access),
+        sessions(
+            container.login,
+            container.sessions,
+            services.users,
+            access,
+            secure_cookies=container.settings.secure_cookies,
+        ),
+        users(services.users, container.sessions, access),
         oip(),
     ):
         app.include_router(router)
@@ -133,9 +145,10 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    private = request.url.path.startswith(_PRIVATE)
     fields = [
         {
-            "detail": f"{fault['msg']}, got {str(fault.get('input'))[:80]!r}",
+            "detail": fault["msg"] + ("" if private else f", got {str(fault.get('input'))[:80]!r}"),
             "pointer": "#/" + "/".join(str(part) for part in fault["loc"][1:]),
         }
         for fault in error.errors()

@@ -6,9 +6,14 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 
+from gateway.accounts.login import LoginService
+from gateway.accounts.sessions import SessionService
+from gateway.accounts.throttle import Throttle
 from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
+from gateway.auth.entrance import Entrance
 from gateway.deployments.directory import Directory
 from gateway.execution.engine_room import EngineRoom
 from gateway.fleet.exposition import FleetCollector
@@ -62,7 +67,17 @@ class Container:
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)
         authenticator = Authenticator(self.db, self.services.hasher, self.feed)
-        self.access = Access(authenticator)
+        self.sessions = SessionService(
+            self.db,
+            self.services.hasher,
+            self.feed,
+            idle=timedelta(hours=settings.session_idle_hours),
+            lifetime=timedelta(days=settings.session_days),
+        )
+        throttle = Throttle(self.db, self.services.hasher)
+        self.login = LoginService(self.db, self.services.passwords, self.sessions, throttle)
+        entrance = Entrance(authenticator, self.sessions, origins=settings.console_origins)
+        self.access = Access(entrance)
         directory = Directory(self.db, self.feed)
         self.engine = EngineRoom(settings, self.db, self.feed, self.servers, self.metrics.registry)
         self.runs = RunService(
@@ -75,6 +90,7 @@ class Container:
         self.recorder = Recorder(self.engine.store, self.metrics)
         self.trigger = TriggerEdge(
             authenticator,
+            entrance,
             directory,
             Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
             self.metrics,
@@ -123,6 +139,7 @@ class Container:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._publisher
         self.shared.publish()
+        self.services.passwords.close()
         await self.db.close()
 
     def reasons(self) -> Sequence[str]:

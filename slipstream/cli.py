@@ -14,6 +14,7 @@ NOUNS: Mapping[str, str] = {
     "flows": "Flows: create, list, show.",
     "deployments": "Deployments: create, list, show, set, redeploy, promote, diff, pause, delete.",
     "keys": "API keys: create, list, deactivate, activate, delete.",
+    "users": "Users: create, list, set-role, reset-password, deactivate, activate, delete.",
     "runs": "Runs: list, show, wait, cancel, retry, tail.",
     "bench": "Load on a deployment or a URL: rate, percentiles, what the model takes.",
     "doctor": "Find out what is wrong here, and how to mend it.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.auth import store
-from gateway.auth.identity import Identity, Scope
+from gateway.auth.identity import Identity, Role, Scope
 from gateway.auth.keys import LENGTH, KeyHasher, is_well_formed
 from gateway.errors import GatewayError
 from gateway.storage.cache import Cache
@@ -22,6 +22,7 @@ class Authenticator:
         self._digest = hasher.digest
         self._identities: Cache[bytes, Identity] = Cache(self._load, size=size)
         feed.subscribe(Kind.API_KEY, self._changed)
+        feed.subscribe(Kind.PROFILE, self._profile_changed)
 
     def identify(self, key: str) -> Identity | None:
         """Return who holds the key if that is known here; None says: ask `authenticate`."""
@@ -49,19 +50,28 @@ class Authenticator:
     async def _load(self, digest: bytes) -> Identity:
         async with self._db.read() as session:
             row = await store.key_with_hash(session, digest)
-        if row is None:
+            profile = await store.holder_of(session, row) if row else None
+        if row is None or profile is None:
             message = "the API key is unknown, or was deleted: create another one"
             raise GatewayError(ErrorCode.API_KEY_INVALID, message)
         if row.state != "active":
             message = f"the API key '{row.name}' is deactivated: activate it, or use another one"
+            raise GatewayError(ErrorCode.API_KEY_DEACTIVATED, message)
+        if profile.state != "active":
+            message = f"the user of the API key '{row.name}' is deactivated: ask an administrator"
             raise GatewayError(ErrorCode.API_KEY_DEACTIVATED, message)
         return Identity(
             key_id=row.id,
             profile_id=row.profile_id,
             scope=Scope(row.scope),
             deployments=None if row.deployments is None else frozenset(row.deployments),
+            role=Role(profile.role),
         )
 
     def _changed(self, key_id: str | None) -> None:
         gone = None if key_id is None else lambda identity: identity.key_id == key_id
+        self._identities.forget(gone)
+
+    def _profile_changed(self, profile_id: str | None) -> None:
+        gone = None if profile_id is None else lambda identity: identity.profile_id == profile_id
         self._identities.forget(gone)

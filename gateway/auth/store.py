@@ -26,6 +26,11 @@ async def key_with_hash(session: AsyncSession, digest: bytes) -> ApiKey | None:
     return (await session.execute(statement)).scalar_one_or_none()
 
 
+async def holder_of(session: AsyncSession, key: ApiKey) -> Profile | None:
+    """Return the profile that the key belongs to."""
+    return await session.get(Profile, key.profile_id)
+
+
 async def key_page(session: AsyncSession, profile_id: str, request: PageRequest) -> Page[ApiKey]:
     """Return a page of the profile's keys."""
     statement = select(ApiKey).where(ApiKey.profile_id == profile_id)

@@ -131,7 +131,7 @@ class RunService:
         run = await self.find(actor, run_id)
         input_data = await self._input(run)
         live = await self._deployments.find(run.deployment_id, run.profile_id)
-        new = _again(run, live, input_data, latest=latest, key_id=actor.key_id or None)
+        new = _again(run, live, input_data, latest=latest, key_id=actor.key_id)
         created = await self._store.create(new)
         self._launcher.launch(new.id, new.type, new.mode)
         return created.run

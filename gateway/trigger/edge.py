@@ -6,6 +6,7 @@ import asyncio
 from time import perf_counter
 
 from gateway.auth.authenticator import Authenticator
+from gateway.auth.entrance import Entrance
 from gateway.auth.headers import presented_key
 from gateway.auth.identity import check_covers
 from gateway.deployments.directory import Directory
@@ -41,6 +42,7 @@ class TriggerEdge:
     def __init__(
         self,
         authenticator: Authenticator,
+        entrance: Entrance,
         directory: Directory,
         dispatcher: Dispatcher,
         metrics: GatewayMetrics,
@@ -48,6 +50,7 @@ class TriggerEdge:
         max_body_bytes: int,
     ) -> None:
         self.authenticator = authenticator
+        self.entrance = entrance
         self.directory = directory
         self.dispatcher = dispatcher
         self.batches = BatchCalls(dispatcher)
@@ -88,7 +91,7 @@ class _Call:
         self._run_id = new_run_id()
         self._request_id = request_id_of(exchange.headers, self._run_id)
         self._deployment: LiveDeployment | None = None
-        self._key_id = ""
+        self._key_id: str | None = None
         self._address: Address | None = None
         self._authenticated = self._began
         self._authorising: asyncio.Task[None] | None = None
@@ -147,7 +150,7 @@ class _Call:
     async def _ask(self, key: str | None) -> None:
         edge = self._edge
         try:
-            identity = await edge.authenticator.authenticate(key)
+            identity = await edge.entrance.admit("POST", self._exchange.headers, key)
             query = self._exchange.url.partition(b"?")[2]
             address = self._address = Address.of(self._exchange.path, query)
             found = await edge.directory.find(
