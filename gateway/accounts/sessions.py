@@ -26,7 +26,7 @@ _TOKEN_BYTES = 32
 _TOKEN_LENGTH = 43
 """Of 32 bytes in URL-safe base64."""
 _TOUCH = timedelta(minutes=1)
-"""Between two writes of when a session was last seen."""
+"""Between two writes of when a session was last seen, at least."""
 _LONGEST_AGENT = 200
 _LONGEST_ADDRESS = 64
 
@@ -68,6 +68,7 @@ class SessionService:
         """How long it lasts, however much it is used."""
         self._db = db
         self._digest = hasher.digest
+        self._touch = min(_TOUCH, idle / 10)  # so that no other process takes it for left alone
         self._live: Cache[bytes, _Live] = Cache(self._load)
         feed.subscribe(Kind.SESSION, self._ended)
         feed.subscribe(Kind.PROFILE, self._profile_changed)
@@ -84,7 +85,7 @@ class SessionService:
             self._live.forget(lambda one: one is live)
             live = await self._live.find(digest)
         live.seen_at = moment
-        if moment - live.written_at >= _TOUCH:
+        if moment - live.written_at >= self._touch:
             live.written_at = moment
             async with self._db.write(feeds=False) as session:
                 await store.touch(session, str(live.identity.session_id), moment)

@@ -54,10 +54,8 @@ def check_origin(headers: Mapping[bytes, bytes], origins: Collection[str]) -> No
     if origin is None:
         return
     text = origin.decode("latin-1").lower()
-    if (
-        text not in origins
-        and _host_of(text) != headers.get(b"host", b"").decode("latin-1").lower()
-    ):
+    host = headers.get(b"host", b"").decode("latin-1").lower()
+    if text not in origins and (not host or _host_of(text) != host):
         raise _foreign("Origin", origin)
 
 

@@ -15,8 +15,9 @@ from gateway.storage.tables import ApiKey, Deployment, Profile
 
 
 async def profile_with_role(session: AsyncSession, role: str) -> Profile | None:
-    """Return the oldest profile in `role`."""
-    statement = select(Profile).where(Profile.role == role).order_by(Profile.created_at)
+    """Return the oldest active profile in `role`."""
+    found = select(Profile).where(Profile.role == role, Profile.state == "active")
+    statement = found.order_by(Profile.created_at, Profile.id)
     return (await session.execute(statement.limit(1))).scalar_one_or_none()
 
 
