@@ -18,6 +18,7 @@ from swagger_ui_bundle import swagger_ui_path
 
 from gateway.accounts.router import build_router as users
 from gateway.accounts.session_router import build_router as sessions
+from gateway.audit.router import build_router as audit
 from gateway.auth.router import build_router as api_keys
 from gateway.container import Container
 from gateway.deployments.router import build_router as deployments
@@ -91,6 +92,7 @@ def build_fastapi(container: Container) -> FastAPI:
             secure_cookies=container.settings.secure_cookies,
         ),
         users(services.users, container.sessions, access),
+        audit(services.audit, access),
         oip(),
     ):
         app.include_router(router)

@@ -9,6 +9,7 @@ import sys
 
 from gateway.accounts.passwords import Passwords
 from gateway.accounts.users import UserService
+from gateway.audit.service import AuditLog
 from gateway.auth.keys import KeyHasher
 from gateway.auth.pepper import load_pepper
 from gateway.auth.service import ApiKeyService
@@ -44,3 +45,4 @@ class Services:
         snapshots = Snapshots(db, self.models)
         self.deployments = DeploymentService(db, self.keys, snapshots)
         self.versions = VersionService(db, snapshots, Handover(self.fleet.store))
+        self.audit = AuditLog(db)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.accounts import store
 from gateway.accounts.emails import LONGEST
@@ -16,8 +16,11 @@ from gateway.storage.changes import Kind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile
-from gateway.storage.trail import ACTOR, Actor
+from gateway.storage.trail import ACTOR, Subject, record_act
 from protos.errors import ErrorCode
+from telemetry.logs import logger
+
+log = logger("gateway.accounts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +57,11 @@ class LoginService:
         hashed = user.password_hash if user else None
         right = await self._passwords.verify(password, hashed)
         if user is None or hashed is None or not right or user.state != UserState.ACTIVE:
+            log.info("login_failed", address=client.address)
             message = "e-mail or password is wrong, or the user is deactivated"
             raise GatewayError(ErrorCode.LOGIN_FAILED, message)
         await self._throttle.succeeded(email, client.address)
-        ACTOR.set(Actor(profile_id=user.id, address=client.address))
+        ACTOR.set(replace(ACTOR.get(), profile_id=user.id))
         renewed = await self._passwords.renewed(password, hashed)
         return await self._open(user.id, hashed, renewed, client)
 
@@ -83,6 +87,15 @@ class LoginService:
                 raise GatewayError(ErrorCode.CONFLICT, message)
             row.password_hash, row.password_changed_at = hashed, now()
             await store.end_sessions_of(session, user.id, but=actor.session_id)
+            await session.flush()
+            await record_act(
+                session,
+                action="user.change_password",
+                subject_kind=Subject.USER,
+                subject_id=row.id,
+                subject_name=row.email,
+                after={"password_changed_at": row.password_changed_at},
+            )
             await record_change(session, Kind.PROFILE, user.id)
 
     async def _open(

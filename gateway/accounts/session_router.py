@@ -9,13 +9,14 @@ from gateway.accounts.login import Client, LoginService
 from gateway.accounts.schemas import LoggedInOut, LoginIn, PasswordIn, SessionPage, UserOut
 from gateway.accounts.sessions import SessionService
 from gateway.accounts.users import UserService
-from gateway.auth.access import Access, Browsing, address_of
+from gateway.auth.access import Access, Browsing, actor_of, address_of
 from gateway.auth.csrf import csrf_token
 from gateway.auth.identity import Identity
 from gateway.auth.sessions import session_token
 from gateway.storage.account_tables import ConsoleSession
 from gateway.storage.paging import PageRequest
 from gateway.storage.tables import Profile
+from gateway.storage.trail import ACTOR
 
 
 def build_router(
@@ -35,6 +36,7 @@ def build_router(
     @router.post("/node/session/", dependencies=[Depends(access.own_page)])
     async def log_in(body: LoginIn, request: Request, response: Response) -> LoggedInOut:
         """Log in. The answer sets the session's cookie; a session that was there before ends."""
+        ACTOR.set(actor_of(request))
         before = session_token(dict(request.scope["headers"]))
         user, opened = await login.log_in(body.email, body.password, _client(request))
         if before is not None:

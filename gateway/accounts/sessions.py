@@ -20,6 +20,7 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.ownership import find_owned
 from gateway.storage.paging import Page, PageRequest
+from gateway.storage.trail import Subject, picture, record_act
 from protos.errors import ErrorCode
 
 _TOKEN_BYTES = 32
@@ -108,6 +109,15 @@ class SessionService:
             user_agent=user_agent[:_LONGEST_AGENT] if user_agent else None,
         )
         session.add(row)
+        await session.flush()
+        await record_act(
+            session,
+            action="session.create",
+            subject_kind=Subject.SESSION,
+            subject_id=row.id,
+            after=picture(row),
+            owner_id=profile_id,
+        )
         return Opened(row=row, token=token)
 
     async def get(self, profile_id: str, session_id: str) -> ConsoleSession:
@@ -128,6 +138,14 @@ class SessionService:
         async with self._db.write() as session:
             row = await find_owned(session, ConsoleSession, profile_id, session_id, lock=True)
             await session.delete(row)
+            await record_act(
+                session,
+                action="session.delete",
+                subject_kind=Subject.SESSION,
+                subject_id=row.id,
+                before=picture(row),
+                owner_id=profile_id,
+            )
             await record_change(session, Kind.SESSION, row.id)
         self._ended(row.id)
 
@@ -139,10 +157,17 @@ class SessionService:
         except GatewayError:
             return
 
-    async def end_all(self, profile_id: str, *, but: str | None = None) -> None:
-        """End a user's sessions, except for the one with the id `but`."""
+    async def end_all(self, profile_id: str) -> None:
+        """End all sessions of a user, in all processes within a moment."""
         async with self._db.write() as session:
-            await store.end_sessions_of(session, profile_id, but=but)
+            ended = await store.end_sessions_of(session, profile_id)
+            await record_act(
+                session,
+                action="user.end_sessions",
+                subject_kind=Subject.USER,
+                subject_id=profile_id,
+                after={"sessions_ended": ended},
+            )
             await record_change(session, Kind.PROFILE, profile_id)
         self._profile_changed(profile_id)
 

@@ -90,12 +90,13 @@ async def touch(session: AsyncSession, session_id: str, moment: datetime) -> Non
 
 async def end_sessions_of(
     session: AsyncSession, profile_id: str, *, but: str | None = None
-) -> None:
-    """Delete a user's sessions, except for the one with the id `but`."""
+) -> int:
+    """Delete a user's sessions, except for the one with the id `but`; return how many."""
     statement = delete(ConsoleSession).where(ConsoleSession.profile_id == profile_id)
     if but is not None:
         statement = statement.where(ConsoleSession.id != but)
-    await session.execute(statement)
+    ended = await session.execute(statement.returning(ConsoleSession.id))
+    return len(ended.all())
 
 
 async def forget_ended(session: AsyncSession, moment: datetime, *, seen_after: datetime) -> None:

@@ -20,6 +20,7 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Profile
+from gateway.storage.trail import Picture, Subject, picture, record_act
 from protos.errors import ErrorCode
 
 
@@ -94,6 +95,8 @@ class UserService:
         try:
             async with self._db.write() as session:
                 session.add(row)
+                await session.flush()
+                await _record(session, "create", row, after=picture(row))
         except IntegrityError:
             raise _taken(email) from None
         return row
@@ -143,6 +146,7 @@ class UserService:
             deployments = await store.deployments_of(session, row.id)
             await session.delete(row)
             await session.flush()
+            await _record(session, "delete", row, before=picture(row))
             for deployment_id in deployments:
                 await record_change(session, Kind.DEPLOYMENT, deployment_id)
             await record_change(session, Kind.PROFILE, row.id)
@@ -150,7 +154,7 @@ class UserService:
     async def _apply(
         self, session: AsyncSession, row: Profile, change: UserChange, hashed: str | None
     ) -> None:
-        before = (row.role, row.state)
+        before = picture(row)
         row.email = read_email(change.email or row.email)
         row.role = change.role or row.role
         row.state = change.state or row.state
@@ -160,8 +164,28 @@ class UserService:
         if ends:
             await store.end_sessions_of(session, row.id)
         await session.flush()
-        if ends or before != (row.role, row.state):
+        await _record(session, "update", row, before=before, after=picture(row))
+        if ends or (before["role"], before["state"]) != (row.role, row.state):
             await record_change(session, Kind.PROFILE, row.id)
+
+
+async def _record(
+    session: AsyncSession,
+    verb: str,
+    row: Profile,
+    *,
+    before: Picture | None = None,
+    after: Picture | None = None,
+) -> None:
+    await record_act(
+        session,
+        action=f"user.{verb}",
+        subject_kind=Subject.USER,
+        subject_id=row.id,
+        subject_name=row.email,
+        before=before,
+        after=after,
+    )
 
 
 def _check_not_oneself(user_id: str, change: UserChange, by: Identity | None) -> None:

@@ -43,7 +43,7 @@ class Access:
         """Return the holder of any active key, or of a session; see `Entrance.admit`."""
         presented = key or (bearer.credentials if bearer else None)
         identity = await self._entrance.admit(request.method, _headers(request), presented)
-        ACTOR.set(_actor(identity, request))
+        ACTOR.set(actor_of(request, identity))
         return identity
 
     async def manager(
@@ -76,7 +76,7 @@ class Access:
         """Return the session behind a request; see `Entrance.admit_browser`."""
         headers = _headers(request)
         identity, token = await self._entrance.admit_browser(request.method, headers)
-        ACTOR.set(_actor(identity, request))
+        ACTOR.set(actor_of(request, identity))
         return Browsing(identity=identity, token=token)
 
     async def own_page(self, request: Request) -> None:
@@ -93,10 +93,12 @@ def _headers(request: Request) -> dict[bytes, bytes]:
     return dict(request.scope["headers"])
 
 
-def _actor(identity: Identity, request: Request) -> Actor:
+def actor_of(request: Request, identity: Identity | None = None) -> Actor:
+    """Return who acts, as the trail of acts names them; None has not proved to be anybody."""
     return Actor(
-        profile_id=identity.profile_id,
-        key_id=identity.key_id,
-        session_id=identity.session_id,
+        profile_id=identity.profile_id if identity else None,
+        key_id=identity.key_id if identity else None,
+        session_id=identity.session_id if identity else None,
         address=address_of(request),
+        request_id=request.scope["state"]["request_id"].decode(),
     )

@@ -34,6 +34,7 @@ PUBLIC = {
 
 OWNED = (
     "/node/api-keys/",
+    "/node/audit/",
     "/node/deployment-trigger/",
     "/node/deployments/",
     "/node/flow-runs/",
@@ -106,6 +107,8 @@ async def things(house: House, ada: Profile) -> dict[str, Any]:
         "server_id": server.id,
         # in queries and bodies
         "deployment": deployment["id"],
+        "actor": ada.id,
+        "subject_id": deployment["id"],
         "deployments": [deployment["id"]],
         "key": deployment["api_key"]["id"],
     }
