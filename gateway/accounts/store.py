@@ -88,9 +88,7 @@ async def touch(session: AsyncSession, session_id: str, moment: datetime) -> Non
     await session.execute(statement.values(last_seen_at=moment))
 
 
-async def end_sessions_of(
-    session: AsyncSession, profile_id: str, *, but: str | None = None
-) -> int:
+async def end_sessions_of(session: AsyncSession, profile_id: str, *, but: str | None = None) -> int:
     """Delete a user's sessions, except for the one with the id `but`; return how many."""
     statement = delete(ConsoleSession).where(ConsoleSession.profile_id == profile_id)
     if but is not None:
