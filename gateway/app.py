@@ -38,10 +38,13 @@ from gateway.web.problems import problem
 from gateway.web.shell import Shell
 from protos.errors import ErrorCode
 from telemetry.instruments import CONTENT_TYPE, render
+from telemetry.redaction import without_keys
 
 _UPLOADS = "/node/models/"
 _PRIVATE = ("/node/session", "/node/users")
 """Where bodies hold passwords: what came is never repeated."""
+_EXCERPT = 80
+"""Characters of an invalid value that its error repeats."""
 
 
 class Gateway:
@@ -150,7 +153,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     private = request.url.path.startswith(_PRIVATE)
     fields = [
         {
-            "detail": fault["msg"] + ("" if private else f", got {str(fault.get('input'))[:80]!r}"),
+            "detail": fault["msg"] + ("" if private else f", got {_excerpt(fault.get('input'))!r}"),
             "pointer": "#/" + "/".join(str(part) for part in fault["loc"][1:]),
         }
         for fault in error.errors()
@@ -159,6 +162,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
     code = ErrorCode.INVALID_JSON if broken else ErrorCode.VALIDATION_FAILED
     message = "; ".join(f"{field['pointer']}: {field['detail']}" for field in fields[:3])
     return _answer(request, GatewayError(code, message, errors=fields))
+
+
+def _excerpt(given: object) -> str:
+    """Return the beginning of what came, without a key: also not the half of one."""
+    return without_keys(str(given)[: 2 * _EXCERPT])[:_EXCERPT]
 
 
 async def _unforeseen(_: Request, error: Exception) -> Response:

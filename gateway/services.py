@@ -37,7 +37,7 @@ class Services:
         self.verifier = Verifier([sys.executable, *_VERIFY])
         self.models = ModelService(db, self.store, self.verifier)
         self.hasher = KeyHasher(load_pepper(settings.key_pepper, settings.state))
-        self.keys = ApiKeyService(db, self.hasher)
+        self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
         self.passwords = Passwords()
         self.users = UserService(db, self.passwords)
         self.flows = FlowService(db)

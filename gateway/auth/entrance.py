@@ -30,9 +30,9 @@ class Entrance:
         """Return the holder of `key`, or where there is none, of the session in the cookie.
 
         Raises:
-            GatewayError: API_KEY_MISSING where there is neither, API_KEY_INVALID,
-                API_KEY_DEACTIVATED; SESSION_INVALID; CSRF_FAILED where a session is used by a page
-                that is not ours.
+            GatewayError: what `Authenticator.authenticate` raises, API_KEY_MISSING where there is
+                neither; SESSION_INVALID; CSRF_FAILED where a session is used by a page that is not
+                ours.
         """
         token = None if key else session_token(headers)
         if token is not None:

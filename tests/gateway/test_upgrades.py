@@ -13,6 +13,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import JSON, Connection, column, table
 
+from gateway.auth.authenticator import Authenticator
+from gateway.auth.keys import KeyHasher, mint
+from gateway.auth.pepper import load_pepper
 from gateway.auth.profiles import administrator
 from gateway.deployments.directory import Directory
 from gateway.services import Services
@@ -25,7 +28,7 @@ from gateway.storage.tables import UtcTime
 from tests.gateway.databases import PostgresDatabase
 from tests.gateway.office import flow_json
 
-PROFILE, FLOW, DEPLOYMENT = (f"{at * 8}-0000-4000-8000-000000000000" for at in "123")
+PROFILE, FLOW, DEPLOYMENT, KEY = (f"{at * 8}-0000-4000-8000-000000000000" for at in "1234")
 THEN = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
 SCHEMA = {"type": "object", "required": ["x"]}
 
@@ -72,6 +75,22 @@ def _type(value: object) -> Any:
     if isinstance(value, datetime):
         return UtcTime()
     return JSON() if isinstance(value, dict | list) else None
+
+
+async def _write_first_key(db: Database, digest: bytes) -> None:
+    await _insert(
+        db,
+        "api_keys",
+        id=KEY,
+        profile_id=PROFILE,
+        name="Old key",
+        scope="trigger",
+        hash=digest.hex(),
+        display_prefix="sk-EuT64",
+        display_suffix="vsQa1",
+        state="active",
+        created_at=THEN,
+    )
 
 
 async def _write_first_rows(db: Database, flow: dict[str, Any]) -> None:
@@ -163,4 +182,25 @@ async def test_the_administrator_of_the_first_tables_becomes_an_owner(first_tabl
         "active",
         None,
     )
+    await db.close()
+
+
+async def test_keys_of_the_first_tables_open_what_they_did(
+    first_tables: str, tmp_path: Path
+) -> None:
+    plain = mint()
+    settings = Settings(state=tmp_path / "state", database_url=first_tables)
+    hasher = KeyHasher(load_pepper(None, settings.state))
+    db = Database(first_tables)
+    await _write_first_rows(db, flow_json())
+    await _write_first_key(db, hasher.digest(plain))
+    await migrate(first_tables)
+
+    authenticator = Authenticator(db, hasher, ChangeFeed(db))
+    assert (await authenticator.authenticate(plain)).key_id == KEY
+    await authenticator.uses.flush()
+    known = await Services(settings, db).keys.get(PROFILE, KEY)
+    assert (known.row.total_uses, known.row.uses_since_rotation) == (1, 0)
+    assert known.row.expires_at is known.row.environment is known.row.replaced_by is None
+    assert [warning.code for warning in known.warnings] == ["old"]
     await db.close()
