@@ -111,6 +111,14 @@ class House:
         issued = await self.services.keys.create(user.id, name=f"a {scope} key", scope=scope)
         return self.client(**{"x-api-key": issued.plain})
 
+    async def everybody_else(self) -> list[Caller]:
+        """Return new people of each role, with each thing that lets people in."""
+        callers = []
+        for role in Role:
+            user = await self.user(f"other.{role}@example.com", role)
+            callers += [await self.caller(user, credential) for credential in CREDENTIALS]
+        return callers
+
     async def caller(self, user: Profile, credential: str) -> Caller:
         """Return a user with one of CREDENTIALS."""
         if credential == "session":

@@ -11,12 +11,12 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from sqlalchemy import select
 
 from gateway.auth.identity import Role, Scope
 from gateway.auth.keys import mint
-from gateway.storage.tables import Profile, Table
-from tests.gateway.house import CREDENTIALS, Caller, House
+from gateway.storage.tables import Profile
+from tests.gateway.databases import rows_with
+from tests.gateway.house import House
 from tests.gateway.office import flow_json
 from tests.gateway.routes import Route, Things, drawn, routes_of
 from tests.gateway.runs.builders import failed, new_run
@@ -64,9 +64,6 @@ ADMINISTRATORS_ONLY = {
 
 SHARED_NAMES = {"name": "mlp", "model": "mlp", "version": 1, "label": "stable"}
 """What stands in the paths of models."""
-
-NOTES = {"changes", "change_counter", "login_failures"}
-"""Tables that say what happened, and nothing that anybody owns."""
 
 
 @pytest.fixture
@@ -128,26 +125,6 @@ def shared(house: House) -> Iterator[Route]:
             yield route
 
 
-async def everybody_else(house: House) -> list[Caller]:
-    """Return people of each role, with each thing that lets people in."""
-    callers = []
-    for role in Role:
-        user = await house.user(f"other.{role}@example.com", role)
-        callers += [await house.caller(user, credential) for credential in CREDENTIALS]
-    return callers
-
-
-async def rows_with(house: House, words: set[str]) -> dict[str, list[str]]:
-    """Return all rows, by table, in which one of the words stands."""
-    found = {}
-    async with house.db.read() as session:
-        for name, table in Table.metadata.tables.items():
-            if name not in NOTES:
-                rows = [repr(row) for row in (await session.execute(select(table))).all()]
-                found[name] = sorted(row for row in rows if any(word in row for word in words))
-    return found
-
-
 def ids_in(things: Things) -> set[str]:
     """Return the ids that are Ada's own: everybody knows inference servers."""
     own = {name: value for name, value in things.items() if name != "server_id"}
@@ -199,8 +176,8 @@ async def test_no_route_but_the_public_ones_lets_anybody_in(house: House) -> Non
 async def test_another_users_things_are_as_if_they_were_not(
     house: House, things: dict[str, Any]
 ) -> None:
-    callers = await everybody_else(house)
-    before = await rows_with(house, ids_in(things))
+    callers = await house.everybody_else()
+    before = await rows_with(house.db, ids_in(things))
     asked = 0
     for route in owned(house):
         if not route.parameters:
@@ -218,14 +195,14 @@ async def test_another_users_things_are_as_if_they_were_not(
             assert said(await route.ask(caller.client, nothing)) == said(answer), about
             asked += 1
     assert asked >= 24 * len(callers)
-    assert await rows_with(house, ids_in(things)) == before
+    assert await rows_with(house.db, ids_in(things)) == before
 
 
 async def test_no_list_and_no_new_thing_has_anything_of_another_user(
     house: House, things: dict[str, Any]
 ) -> None:
-    callers = await everybody_else(house)
-    before = await rows_with(house, ids_in(things))
+    callers = await house.everybody_else()
+    before = await rows_with(house.db, ids_in(things))
     for route in owned(house):
         if route.parameters or str(route) == "DELETE /node/session/":
             continue
@@ -238,11 +215,11 @@ async def test_no_list_and_no_new_thing_has_anything_of_another_user(
                 assert not [found for found in ids_in(things) if found in answer.text], about
             if route.method == "POST" and route.path != "/node/flows/":
                 assert answer.is_client_error, f"{about}: {answer.text}"
-    assert await rows_with(house, ids_in(things)) == before
+    assert await rows_with(house.db, ids_in(things)) == before
 
 
 async def test_what_is_shared_is_open_by_role(house: House, things: dict[str, Any]) -> None:
-    callers = await everybody_else(house)
+    callers = await house.everybody_else()
     # nothing is there to be harmed, so that every caller finds the same
     names = {**drawn(things, "mine"), **SHARED_NAMES, "name": "nowhere", "model": "nowhere"}
     names |= {name: str(uuid4()) for name in ("server_id", "user_id", "flow_id")}
@@ -295,7 +272,7 @@ async def test_a_session_changes_nothing_without_its_csrf_token(
         {"x-csrf-token": token, "sec-fetch-site": "cross-site"},
         {"x-csrf-token": token, "sec-fetch-site": "same-site"},
     ]
-    before = await rows_with(house, ids_in(things))
+    before = await rows_with(house.db, ids_in(things))
     asked = 0
     for route in routes_of(house.openapi()):
         if route.method == "GET" or str(route) in PUBLIC or route.path.startswith("/v2"):
@@ -308,7 +285,7 @@ async def test_a_session_changes_nothing_without_its_csrf_token(
                 del browser.headers[name]
         asked += 1
     assert asked > 30
-    assert await rows_with(house, ids_in(things)) == before
+    assert await rows_with(house.db, ids_in(things)) == before
 
 
 async def test_a_key_in_plain_and_a_sessions_token_are_nowhere_in_the_database(
@@ -318,4 +295,4 @@ async def test_a_key_in_plain_and_a_sessions_token_are_nowhere_in_the_database(
     made = (await browser.post("/node/api-keys/", json={"name": "phone"})).json()
     token = browser.cookies["slipstream_session"]
     words = {made["key"], token, browser.headers["x-csrf-token"]}
-    assert not any((await rows_with(house, words)).values())
+    assert not any((await rows_with(house.db, words)).values())
