@@ -33,6 +33,7 @@ from gateway.oip.dataplane import SERVER_VERSION
 from gateway.oip.router import build_router as oip
 from gateway.runs.router import build_router as runs
 from gateway.trigger.router import build_router as trigger
+from gateway.usage.router import build_router as usage
 from gateway.web.asgi import App, Receive, Scope, Send
 from gateway.web.problems import problem
 from gateway.web.shell import Shell
@@ -81,7 +82,7 @@ def build_fastapi(container: Container) -> FastAPI:
     for router in (
         trigger(),
         flows(services.flows, access),
-        deployments(services.deployments, access),
+        deployments(services.deployments, access, container.engine.orphans),
         deployment_versions(services.versions, access),
         inference_servers(services.fleet, access),
         models(services.models, access),
@@ -95,6 +96,7 @@ def build_fastapi(container: Container) -> FastAPI:
             secure_cookies=container.settings.secure_cookies,
         ),
         users(services.users, container.sessions, access),
+        usage(services.usage, access),
         audit(services.audit, access),
         oip(),
     ):
@@ -109,7 +111,12 @@ def build_fastapi(container: Container) -> FastAPI:
 
 
 def _add_metrics(app: FastAPI, container: Container) -> None:
-    collectors = [container.shared, container.fleet_metrics, container.engine.metrics]
+    collectors = [
+        container.shared,
+        container.fleet_metrics,
+        container.worker_metrics,
+        container.engine.metrics,
+    ]
 
     @app.get("/metrics", tags=["Operations"], response_class=Response)
     async def metrics() -> Response:

@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     console_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of the console beside the one that requests name as their host, separated by commas:
     behind a proxy that changes the host."""
+    usage_minute_hours: int = Field(default=48, ge=24, le=24 * 366)
+    """Hours that usage can be asked for minute by minute; of the time before, day by day."""
+    usage_retention_days: int = Field(default=400, ge=3, le=3650)
+    """Days that usage can be asked for."""
     log_level: str = "info"
     """debug, info, warning or error."""
 

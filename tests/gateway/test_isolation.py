@@ -41,6 +41,7 @@ OWNED = (
     "/node/flows/",
     "/node/session/",
     "/node/sessions/",
+    "/node/usage/",
 )
 """Where everything belongs to a profile, and everybody sees their own."""
 
