@@ -6,9 +6,14 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 
+from gateway.accounts.login import LoginService
+from gateway.accounts.sessions import SessionService
+from gateway.accounts.throttle import Throttle
 from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
+from gateway.auth.entrance import Entrance
 from gateway.broker.exposition import WorkerCollector
 from gateway.deployments.directory import Directory
 from gateway.deployments.inputs import Inputs
@@ -69,7 +74,17 @@ class Container:
         self.readiness = Readiness(self.servers)
         authenticator = Authenticator(self.db, self.services.hasher, self.feed)
         self.key_uses = authenticator.uses
-        self.access = Access(authenticator)
+        self.sessions = SessionService(
+            self.db,
+            self.services.hasher,
+            self.feed,
+            idle=timedelta(hours=settings.session_idle_hours),
+            lifetime=timedelta(days=settings.session_days),
+        )
+        throttle = Throttle(self.db, self.services.hasher)
+        self.login = LoginService(self.db, self.services.passwords, self.sessions, throttle)
+        entrance = Entrance(authenticator, self.sessions, origins=settings.console_origins)
+        self.access = Access(entrance)
         directory = Directory(self.db, self.feed)
         registry = self.metrics.registry
         vault = self.services.vault
@@ -99,6 +114,7 @@ class Container:
             Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
             self.metrics,
             self.usage.meter,
+            entrance=entrance,
             max_body_bytes=limit,
         )
         plane = DataPlane(
@@ -150,6 +166,7 @@ class Container:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._publisher
         self.shared.publish()
+        self.services.passwords.close()
         await self.db.close()
 
     def reasons(self) -> Sequence[str]:

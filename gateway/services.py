@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 
+from gateway.accounts.passwords import Passwords
+from gateway.accounts.users import UserService
 from gateway.audit.service import AuditLog
 from gateway.auth.keys import KeyHasher
 from gateway.auth.pepper import load_pepper
@@ -41,6 +43,8 @@ class Services:
         self.hasher = KeyHasher(pepper)
         self.vault = Vault(pepper)
         self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
+        self.passwords = Passwords()
+        self.users = UserService(db, self.passwords)
         self.flows = FlowService(db)
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
         callbacks = Callbacks(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from time import perf_counter
 
 from gateway.auth.authenticator import Authenticator
+from gateway.auth.entrance import Entrance
 from gateway.auth.headers import presented_key
 from gateway.auth.identity import Identity, check_covers
 from gateway.deployments.directory import Directory
@@ -48,9 +49,11 @@ class TriggerEdge:
         metrics: GatewayMetrics,
         usage: UsageMeter,
         *,
+        entrance: Entrance,
         max_body_bytes: int,
     ) -> None:
         self.authenticator = authenticator
+        self.entrance = entrance
         self.directory = directory
         self.dispatcher = dispatcher
         self.batches = BatchCalls(dispatcher)
@@ -92,7 +95,7 @@ class _Call:
         self._run_id = new_run_id()
         self._request_id = request_id_of(exchange.headers, self._run_id)
         self._deployment: LiveDeployment | None = None
-        self._key_id = ""
+        self._key_id: str | None = None
         self._address: Address | None = None
         self._authenticated = self._began
         self._authorising: asyncio.Task[None] | None = None
@@ -151,7 +154,8 @@ class _Call:
     async def _ask(self, key: str | None, known: Identity | None) -> None:
         edge = self._edge
         try:
-            identity = known or await edge.authenticator.authenticate(key)
+            headers = self._exchange.headers
+            identity = known or await edge.entrance.admit("POST", headers, key)
             query = self._exchange.url.partition(b"?")[2]
             address = self._address = Address.of(self._exchange.path, query)
             found = await edge.directory.find(
@@ -217,5 +221,5 @@ class _Call:
             return
         edge.metrics.meters(found.id, found.mode).answered(status, seconds)
         edge.usage.observe(
-            found, self._key_id, error=error, ended=ended, seconds=seconds, stages=stages
+            found, self._key_id or "", error=error, ended=ended, seconds=seconds, stages=stages
         )

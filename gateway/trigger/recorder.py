@@ -41,7 +41,7 @@ class _Entry(NamedTuple):
 
     deployment: LiveDeployment
     run_id: str
-    key_id: str
+    key_id: str | None
     began: float
     ended: float
     error: GatewayError | None
