@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
+from gateway.certificate import Certificate
 from gateway.deployments.directory import Directory
 from gateway.execution.engine_room import EngineRoom
 from gateway.fleet.exposition import FleetCollector
@@ -31,6 +32,7 @@ from gateway.trigger.edge import TriggerEdge
 from gateway.trigger.fast_calls import FastCalls
 from gateway.trigger.recorder import Recorder
 from gateway.trigger.run_calls import RunCalls
+from gateway.upstream.credentials import Credentials
 from gateway.upstream.servers import Servers
 from telemetry.snapshots import SharedRegistry
 from transport import Server
@@ -42,8 +44,9 @@ _STREAM_WINDOW = 256
 class Container:
     """Everything in one gateway process, made on its event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, certificate: Certificate | None = None) -> None:
         self.settings = settings
+        self._certificate = certificate
         limit = settings.max_body_bytes
         self.db = Database(settings.database)
         self.feed = ChangeFeed(self.db)
@@ -57,6 +60,7 @@ class Container:
             max_message_bytes=limit,
             drain_seconds=settings.drain_seconds,
             on_wanted=self.waker.wake,
+            credentials=Credentials.of(settings),
         )
         self.fleet_metrics = FleetCollector(self.servers)
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
@@ -105,7 +109,12 @@ class Container:
         self.readiness.fleet_known()
         await self.engine.start()
         self.recorder.start()
-        self._grpc = await open_front_door(self._front_door, self.readiness, self.settings)
+        self._grpc = await open_front_door(
+            self._front_door,
+            self.readiness,
+            self.settings,
+            self._certificate.grpc if self._certificate else None,
+        )
         self._publisher = asyncio.create_task(self._publish(), name="metrics publisher")
 
     async def close(self) -> None:

@@ -9,7 +9,8 @@ from typing import Self
 from inference_server.settings import Endpoint, Settings
 from inference_server.tokens import TokenError, Tokens
 from telemetry.logs import logger
-from transport import KeyPair, ServerTls, TlsError
+from transport import KeyPair, ServerTls
+from transport.certificate_facts import doubts
 from transport.tls import H2, keep_renewed
 
 _LOOK_SECONDS = 2.0
@@ -51,8 +52,8 @@ class Exposure:
             metrics=ServerTls(pair, protocols=_HTTP, client_ca=ca),
             tokens=tokens,
         )
-        for warning in pair.warnings():
-            made._log.warning("private_key_is_readable", reason=warning)
+        for reason in doubts(pair):
+            made._log.warning("tls_is_doubtful", reason=reason)
         return made
 
     async def keep_renewed(self) -> None:
@@ -69,11 +70,11 @@ class Exposure:
             except TokenError as error:
                 self._log.error("tokens_not_renewed", reason=str(error))
 
-    def _tell(self, error: TlsError | None) -> None:
-        if error is None:
-            self._log.info("tls_renewed")
+    def _tell(self, reason: str) -> None:
+        if reason:
+            self._log.error("tls_not_renewed", reason=reason)
         else:
-            self._log.error("tls_not_renewed", reason=str(error))
+            self._log.info("tls_renewed")
 
 
 def advertised(endpoint: Endpoint, settings: Settings) -> Endpoint:

@@ -58,11 +58,11 @@ class Tokens:
         return True
 
     def accept(self, authorization: bytes) -> bool:
-        """Whether a header's value holds one of the tokens. Takes as long wherever it differs."""
+        """Whether a header's value holds a token. Takes as long wherever it differs from one."""
         if authorization[: len(_SCHEME)].lower() != _SCHEME.encode():
             return False
         shown = authorization[len(_SCHEME) :].strip()
-        return any([hmac.compare_digest(shown, token) for token in self._tokens])
+        return any(hmac.compare_digest(shown, token) for token in self._tokens)
 
     def guard(self, path: str, metadata: Metadata) -> RpcError | None:
         """Let calls with a token begin, and those that ask for the server's health; see `Guard`."""

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_LAX = 0o027
-"""Of a private key's mode: what its group may not do to it, and others not at all."""
 _MISMATCH = "KEY_VALUES_MISMATCH"
 _ADVICE = "see docs/tls.md"
 
@@ -40,13 +38,6 @@ class KeyPair:
                 raise TlsError(f"{message} {self.certificate}; {_ADVICE}") from None
             message = f"{self.certificate} and {self.key} are no certificate and private key"
             raise TlsError(f"{message} in PEM ({error.reason}); {_ADVICE}") from None
-
-    def warnings(self) -> list[str]:
-        """Return what is dangerous about them, though they work."""
-        mode = self.key.stat().st_mode & 0o777
-        if not mode & _LAX:
-            return []
-        return [f"the private key {self.key} can be read by others (mode {mode:o}): chmod 600"]
 
     def _encrypted(self) -> str:
         message = f"the private key {self.key} is encrypted, and there is nobody to ask"
@@ -121,7 +112,7 @@ def client_context(
 
 
 def pinned_context(certificate: Path) -> ssl.SSLContext:
-    """Return what a client needs that calls the server with exactly this certificate.
+    """Return what a client needs that trusts this certificate, and its chain, by any name.
 
     It is right for who reads the server's own files, on the same machine: the address by which the
     server is called there is hardly ever in its certificate.

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from transport.addresses import parse_address
+from transport.guarded_link import Guard, GuardedLink
 from transport.limits import Limits
 from transport.router import Router
-from transport.guarded_link import Guard, GuardedLink
 from transport.server_link import ServerLink
 from transport.tls import ServerTls
 

@@ -18,8 +18,8 @@ H2 = ("h2",)
 _LOOK_SECONDS = 2.0
 
 _Stamp = tuple[tuple[int, int, int] | None, ...]
-OnRenewal = Callable[[TlsError | None], None]
-"""Hears that files have changed: None, they are in force; else why what was there before stays."""
+OnRenewal = Callable[[str], None]
+"""Hears of changed files: `""`, they are in force; else why what was there before stays."""
 
 
 class _Files:
@@ -109,11 +109,9 @@ class ClientTls(_Files):
 
     def context(self) -> ssl.SSLContext:
         """Return what the next connection needs."""
-        try:
-            if self.renew():
-                self._on_renewal(None)
-        except TlsError as error:
-            self._on_renewal(error)
+        outcome = _renew(self)
+        if outcome is not None:
+            self._on_renewal(outcome)
         return self._newest
 
 
@@ -121,12 +119,18 @@ async def keep_renewed(listeners: Sequence[ServerTls], on_renewal: OnRenewal) ->
     """Look after the files of listeners until cancelled."""
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
-        for tls in listeners:
-            try:
-                if await asyncio.to_thread(tls.renew):
-                    on_renewal(None)
-            except TlsError as error:
-                on_renewal(error)
+        # Several listeners show the same files: what is the same for all is said once.
+        for outcome in {await asyncio.to_thread(_renew, tls) for tls in listeners}:
+            if outcome is not None:
+                on_renewal(outcome)
+
+
+def _renew(files: _Files) -> str | None:
+    """Return None where nothing has changed, and else what OnRenewal takes."""
+    try:
+        return "" if files.renew() else None
+    except TlsError as error:
+        return str(error)
 
 
 def _stamp_of(file: Path) -> tuple[int, int, int] | None:
