@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 ENVIRONMENT_PREFIX = "SLIPSTREAM_INFERENCE_"
 _EPILOG = (
@@ -164,9 +164,31 @@ _OPTIONS: Mapping[str, _Option] = {
 }
 
 
+class SettingsError(Exception):
+    """Settings that mean nothing; the message says which, and what to do."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
+
+
 def read(arguments: Sequence[str] | None = None) -> Settings:
     """Return the settings of this process; print what is wrong and exit with 2 if they are none."""
-    parser = argparse.ArgumentParser(
+    parser = _parser()
+    try:
+        return _parsed(parser, arguments)
+    except SettingsError as error:
+        argparse.ArgumentParser.error(parser, str(error))
+
+
+def check(arguments: Sequence[str]) -> Settings:
+    """Return what `read` would, or raise SettingsError."""
+    return _parsed(_parser(), arguments)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
         "inference_server", description="Serve one ONNX model version.", epilog=_EPILOG
     )
     for field in fields(Settings):
@@ -181,10 +203,14 @@ def read(arguments: Sequence[str] | None = None) -> Settings:
             required=option.required and default is None,
             help=option.help,
         )
+    return parser
+
+
+def _parsed(parser: _Parser, arguments: Sequence[str] | None) -> Settings:
     values: dict[str, Any] = vars(parser.parse_args(arguments))  # Any: argparse has no types
     chosen = Settings(**values)
     if flaw := _flaw(chosen):
-        parser.error(flaw)
+        raise SettingsError(flaw)
     return chosen
 
 

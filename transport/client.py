@@ -64,6 +64,12 @@ async def connect(
             else:
                 _, link = await loop.create_connection(build, target.host, target.port)
             await asyncio.shield(link.ready)
+    except RpcError as error:
+        if not target.tls:
+            raise
+        # Python sends no alert that would say why.
+        why = f"{error.message}; did it want a certificate, or another one?"
+        raise RpcError(error.code, f"no connection to {address}: {why}") from None
     except (OSError, TimeoutError) as error:
         why = str(error) or f"no answer within {timeout} s"
         raise RpcError(StatusCode.UNAVAILABLE, f"no connection to {address}: {why}") from error
