@@ -24,8 +24,8 @@ import uvicorn
 import uvloop
 
 from gateway.boot import Front
-from gateway.parent import Report, end_with_parent
 from gateway.web.protocol import Connection
+from telemetry.parent import Report, end_with_parent
 
 if TYPE_CHECKING:
     from gateway.certificate import Certificate

@@ -19,7 +19,6 @@ from inference_server.introspection import add_introspection
 from inference_server.lifecycle import Lifecycle, Phase, State
 from inference_server.methods import Methods
 from inference_server.metrics import ModelMetrics
-from inference_server.parent import StatusLines
 from inference_server.repository import Repository
 from inference_server.runtime import threads
 from inference_server.scrape import MetricsEndpoint
@@ -27,6 +26,7 @@ from inference_server.settings import Endpoint, Settings
 from inference_server.tokens import TokenError
 from telemetry.instruments import Registry
 from telemetry.logs import logger
+from telemetry.parent import Report
 from transport import Limits, Router, TlsError
 from transport import Server as Transport
 from transport.addresses import TLS_SCHEME
@@ -49,7 +49,7 @@ class Server:
         self._settings = settings
         self._began = began
         self._log = logger(__name__)
-        self._status = StatusLines(settings.status_fd)
+        self._status = Report(settings.status_fd)
         self._socket = settings.socket.absolute()
         self._lifecycle = Lifecycle(f"model '{settings.model}' version {settings.version}")
         registry = Registry()
@@ -79,7 +79,7 @@ class Server:
             exposure = self._exposure()
             await self._listen(exposure)
         except ListenError as error:
-            self._status.write("failed", code="internal", message=str(error))
+            self._status.say("failed", code="internal", message=str(error))
             raise
         renewing = asyncio.create_task(exposure.keep_renewed())
         boot = Boot(self._settings, self._lifecycle, self._plane, self._repository, self._metrics)
@@ -112,7 +112,7 @@ class Server:
         self._metrics.moved(self._lifecycle)
         self._metrics.booted(Phase.SPAWNING, perf_counter() - self._began)
         self._log.info("listening", **addresses)
-        self._status.write("listening", **addresses)
+        self._status.say("listening", **addresses)
 
     async def _listen_unix(self, path: Path) -> str:
         """Listen on a socket that only this user can reach; return its gRPC address."""
@@ -192,7 +192,7 @@ class Server:
     def _tell(self, happened: str, **fields: object) -> None:
         log = self._log.error if happened == "failed" else self._log.info
         log(happened, **fields)
-        self._status.write(happened, **fields)
+        self._status.say(happened, **fields)
 
 
 def _linger(settings: Settings) -> float:

@@ -32,7 +32,7 @@ class Tokens:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._content = b""
+        self._content: bytes | None = None
         self._tokens: list[bytes] = []
         self.renew()
 

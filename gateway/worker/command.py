@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from gateway.broker.beacon import BeaconFile
 from gateway.broker.broker import BrokerError, read_broker
 from gateway.broker.queues import Queue
-from gateway.parent import Report
 from gateway.settings import Settings
 from gateway.worker.executor import Executor
 from gateway.worker.foreman import Foreman
 from gateway.worker.lane_process import Ends, LaneProcess, preload
 from gateway.worker.lanes import Lane, plan
 from telemetry import logs
+from telemetry.parent import Report
 
 _UNUSABLE = 3
 _MOST_CHILDREN = 1000
