@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
+from gateway.audit.router import build_router as audit
 from gateway.auth.router import build_router as api_keys
 from gateway.container import Container
 from gateway.deployments.router import build_router as deployments
@@ -79,6 +80,7 @@ def build_fastapi(container: Container) -> FastAPI:
         models(services.models, access),
         api_keys(services.keys, access),
         runs(container.runs, access),
+        audit(services.audit, access),
         oip(),
     ):
         app.include_router(router)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from gateway.audit.service import AuditLog
 from gateway.auth.keys import KeyHasher
 from gateway.auth.pepper import load_pepper
 from gateway.auth.service import ApiKeyService
@@ -40,3 +41,4 @@ class Services:
         snapshots = Snapshots(db, self.models)
         self.deployments = DeploymentService(db, self.keys, snapshots)
         self.versions = VersionService(db, snapshots, Handover(self.fleet.store))
+        self.audit = AuditLog(db)

@@ -1,5 +1,4 @@
-"""What every process needs in order to be observed: log lines, instruments, latency buckets, and the
-pipes on which it tells its parent how far it is.
+"""What every process needs in order to be observed: logs, instruments, latency buckets, its parent.
 
 Imports nothing of ours and knows no feature.
 """

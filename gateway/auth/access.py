@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import Security
+from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.identity import Identity, Scope
 from gateway.errors import GatewayError
+from gateway.storage.trail import ACTOR, Actor
 from protos.errors import ErrorCode
 
 _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="API key")
@@ -22,6 +23,7 @@ class Access:
 
     async def caller(
         self,
+        request: Request,
         key: str | None = Security(_HEADER),
         bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
     ) -> Identity:
@@ -32,16 +34,29 @@ class Access:
         """
         presented = key or (bearer.credentials if bearer else None)
         known = self._authenticator.identify(presented) if presented else None
-        return known or await self._authenticator.authenticate(presented)
+        identity = known or await self._authenticator.authenticate(presented)
+        ACTOR.set(_actor(request, identity))
+        return identity
 
     async def manager(
         self,
+        request: Request,
         key: str | None = Security(_HEADER),
         bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
     ) -> Identity:
         """Return the holder of a `manage` key; raise API_KEY_FORBIDDEN for another key."""
-        identity = await self.caller(key, bearer)
+        identity = await self.caller(request, key, bearer)
         if identity.scope is not Scope.MANAGE:
             message = "this key may only trigger deployments: use a key of scope 'manage'"
             raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)
         return identity
+
+
+def _actor(request: Request, identity: Identity) -> Actor:
+    """Return who acts, as the trail of acts names them."""
+    return Actor(
+        profile_id=identity.profile_id,
+        key_id=identity.key_id,
+        address=request.client.host if request.client else None,
+        request_id=request.scope["state"]["request_id"].decode(),
+    )

@@ -15,6 +15,7 @@ from gateway.storage.changes import Kind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import ApiKey
+from gateway.storage.trail import Picture, Subject, picture, record_act
 from protos.errors import ErrorCode
 
 
@@ -76,6 +77,8 @@ class ApiKeyService:
             display_suffix=plain[-keys.SUFFIX :],
         )
         session.add(row)
+        await session.flush()
+        await _record(session, "create", row, after=picture(row))
         await record_change(session, Kind.API_KEY, row.id)
         return IssuedKey(row=row, plain=plain)
 
@@ -102,14 +105,14 @@ class ApiKeyService:
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
             await session.delete(key)
+            await _record(session, "delete", key, before=picture(key))
             await record_change(session, Kind.API_KEY, key.id)
 
     async def _set_state(self, profile_id: str, key_id: str, state: str) -> ApiKey:
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
             if key.state != state:
-                key.state = state
-                await record_change(session, Kind.API_KEY, key.id)
+                await _move(session, key, state)
         return key
 
 
@@ -123,8 +126,35 @@ async def retire_keys_of(session: AsyncSession, profile_id: str, deployment_id: 
     """Deactivate, in the caller's transaction, the keys that only this deployment used."""
     for key in await store.trigger_keys(session, profile_id):
         if key.deployments == [deployment_id]:
-            key.state = "deactivated"
-            await record_change(session, Kind.API_KEY, key.id)
+            await _move(session, key, "deactivated")
+
+
+async def _move(session: AsyncSession, key: ApiKey, state: str) -> None:
+    before = picture(key)
+    key.state = state
+    verb = "activate" if state == "active" else "deactivate"
+    await _record(session, verb, key, before=before, after=picture(key))
+    await record_change(session, Kind.API_KEY, key.id)
+
+
+async def _record(
+    session: AsyncSession,
+    verb: str,
+    key: ApiKey,
+    *,
+    before: Picture | None = None,
+    after: Picture | None = None,
+) -> None:
+    await record_act(
+        session,
+        action=f"api_key.{verb}",
+        subject_kind=Subject.API_KEY,
+        subject_id=key.id,
+        subject_name=key.name,
+        before=before,
+        after=after,
+        owner_id=key.profile_id,
+    )
 
 
 async def _check_deployments(

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth.service import ApiKeyService, IssuedKey, covered, retire_keys_of
 from gateway.deployments import store
+from gateway.deployments.acts import record_deployment
 from gateway.deployments.deployed import Deployed, look_at, look_at_one
 from gateway.deployments.live import go_live
 from gateway.deployments.modes import (
@@ -26,6 +27,7 @@ from gateway.storage.changes import Kind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Deployment, DeploymentVersion, Flow
+from gateway.storage.trail import picture
 from protos.errors import ErrorCode
 
 
@@ -67,6 +69,7 @@ class DeploymentService:
             await session.flush()
             session.add(version)
             deployed = await look_at_one(session, row)
+            await record_deployment(session, "create", row, after=picture(row))
             key = await self._first_key(session, row)
             await record_change(session, Kind.DEPLOYMENT, row.id)
         return replace(deployed, key=key)
@@ -98,10 +101,12 @@ class DeploymentService:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.live_version(session, row)
+            before = picture(row)
             for name, value in change.items():
                 setattr(row, name, value)
             _check(row, version)
             deployed = await look_at_one(session, row)
+            await record_deployment(session, "update", row, before=before, after=picture(row))
             await record_change(session, Kind.DEPLOYMENT, row.id)
         return deployed
 
@@ -120,16 +125,21 @@ class DeploymentService:
         """
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            before = picture(row)
             row.status = Status.DELETED
+            await record_deployment(session, "delete", row, before=before)
             await retire_keys_of(session, profile_id, row.id)
             await record_change(session, Kind.DEPLOYMENT, row.id)
 
     async def _set_status(self, profile_id: str, deployment_id: str, status: Status) -> Deployed:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            before = picture(row)
             changed, row.status = row.status != status, status
             deployed = await look_at_one(session, row)
             if changed:
+                verb = "pause" if status is Status.PAUSED else "resume"
+                await record_deployment(session, verb, row, before=before, after=picture(row))
                 await record_change(session, Kind.DEPLOYMENT, row.id)
         return deployed
 

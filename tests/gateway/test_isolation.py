@@ -9,7 +9,7 @@ from uuid import uuid4
 from tests.gateway.office import Office, flow_json
 
 OWNED = ("/node/api-keys/", "/node/flows/", "/node/deployments/")
-MANAGED = (*OWNED, "/node/models/", "/node/inference-servers/")
+MANAGED = (*OWNED, "/node/models/", "/node/inference-servers/", "/node/audit/")
 
 
 def routes(office: Office) -> list[tuple[str, str]]:
