@@ -36,8 +36,11 @@ from gateway.web.problems import problem
 from gateway.web.shell import Shell
 from protos.errors import ErrorCode
 from telemetry.instruments import CONTENT_TYPE, render
+from telemetry.redaction import without_keys
 
 _UPLOADS = "/node/models/"
+_EXCERPT = 80
+"""Characters of an invalid value that its error repeats."""
 
 
 class Gateway:
@@ -137,7 +140,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fields = [
         {
-            "detail": f"{fault['msg']}, got {str(fault.get('input'))[:80]!r}",
+            "detail": f"{fault['msg']}, got {_excerpt(fault.get('input'))!r}",
             "pointer": "#/" + "/".join(str(part) for part in fault["loc"][1:]),
         }
         for fault in error.errors()
@@ -146,6 +149,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
     code = ErrorCode.INVALID_JSON if broken else ErrorCode.VALIDATION_FAILED
     message = "; ".join(f"{field['pointer']}: {field['detail']}" for field in fields[:3])
     return _answer(request, GatewayError(code, message, errors=fields))
+
+
+def _excerpt(given: object) -> str:
+    """Return the beginning of what came, without a key: also not the half of one."""
+    return without_keys(str(given)[: 2 * _EXCERPT])[:_EXCERPT]
 
 
 async def _unforeseen(_: Request, error: Exception) -> Response:

@@ -66,6 +66,7 @@ class Container:
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)
         authenticator = Authenticator(self.db, self.services.hasher, self.feed)
+        self.key_uses = authenticator.uses
         self.access = Access(authenticator)
         directory = Directory(self.db, self.feed)
         self.engine = EngineRoom(settings, self.db, self.feed, self.servers, self.metrics.registry)
@@ -109,6 +110,7 @@ class Container:
         self.readiness.fleet_known()
         await self.engine.start()
         self.recorder.start()
+        self.key_uses.start()
         self._grpc = await open_front_door(
             self._front_door,
             self.readiness,
@@ -122,6 +124,7 @@ class Container:
         if self._grpc is not None:
             await self._grpc.drain(self.settings.drain_seconds)
         await self.recorder.close()
+        await self.key_uses.close()
         await self.engine.close(self.settings.drain_seconds)
         await self.watcher.stop()
         await self.servers.close()

@@ -35,7 +35,7 @@ class Services:
         self.verifier = Verifier([sys.executable, *_VERIFY])
         self.models = ModelService(db, self.store, self.verifier)
         self.hasher = KeyHasher(load_pepper(settings.key_pepper, settings.state))
-        self.keys = ApiKeyService(db, self.hasher)
+        self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
         self.flows = FlowService(db)
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
         snapshots = Snapshots(db, self.models)

@@ -13,7 +13,7 @@ NOUNS: Mapping[str, str] = {
     "models": "The model store: add, list, show, verify, label, remove, serve, unserve.",
     "flows": "Flows: create, list, show.",
     "deployments": "Deployments: create, list, show, set, redeploy, promote, diff, pause, delete.",
-    "keys": "API keys: create, list, deactivate, activate, delete.",
+    "keys": "API keys: create, list, show, set, rotate, check, deactivate, activate, delete.",
     "runs": "Runs: list, show, wait, cancel, retry, tail.",
     "audit": "Who did what, when and from where: list, export, prune.",
     "bench": "Load on a deployment or a URL: rate, percentiles, what the model takes.",

@@ -30,7 +30,7 @@ class Access:
         """Return the holder of any active key.
 
         Raises:
-            GatewayError: API_KEY_MISSING, API_KEY_INVALID or API_KEY_DEACTIVATED.
+            GatewayError: what `Authenticator.authenticate` raises.
         """
         presented = key or (bearer.credentials if bearer else None)
         known = self._authenticator.identify(presented) if presented else None

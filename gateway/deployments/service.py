@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.auth.service import ApiKeyService, IssuedKey, covered, retire_keys_of
+from gateway.auth.known import IssuedKey
+from gateway.auth.service import ApiKeyService, covered, retire_keys_of
 from gateway.deployments import store
 from gateway.deployments.acts import record_deployment
 from gateway.deployments.deployed import Deployed, look_at, look_at_one
@@ -131,6 +133,31 @@ class DeploymentService:
             await retire_keys_of(session, profile_id, row.id)
             await record_change(session, Kind.DEPLOYMENT, row.id)
 
+    async def generate_key(
+        self,
+        profile_id: str,
+        deployment_id: str,
+        *,
+        name: str | None = None,
+        environment: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> IssuedKey:
+        """Make a key that opens this deployment only; it is called after it, unless told.
+
+        Raises:
+            GatewayError: NOT_FOUND, GONE; VALIDATION_FAILED as `ApiKeyService.issue`.
+        """
+        async with self._db.write() as session:
+            row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            return await self._keys.issue(
+                session,
+                profile_id,
+                name=name or _key_name(row),
+                deployments=[row.id],
+                environment=environment,
+                expires_at=expires_at,
+            )
+
     async def _set_status(self, profile_id: str, deployment_id: str, status: Status) -> Deployed:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
@@ -146,7 +173,11 @@ class DeploymentService:
     async def _first_key(self, session: AsyncSession, row: Deployment) -> IssuedKey | None:
         if await covered(session, row.profile_id, row.id):
             return None
-        return await self._keys.issue(session, row.profile_id, name=f"Key for {row.name}"[:200])
+        return await self._keys.issue(session, row.profile_id, name=_key_name(row))
+
+
+def _key_name(row: Deployment) -> str:
+    return f"Key for {row.name}"[:200]
 
 
 def _row(flow: Flow, settings: DeploymentSettings) -> Deployment:

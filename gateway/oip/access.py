@@ -19,8 +19,8 @@ class ModelAccess:
         """Return if the holder of `key` may call models.
 
         Raises:
-            GatewayError: API_KEY_MISSING, API_KEY_INVALID, API_KEY_DEACTIVATED; API_KEY_FORBIDDEN
-                for a key that covers listed deployments only.
+            GatewayError: what `Authenticator.authenticate` raises; API_KEY_FORBIDDEN for a key that
+                covers listed deployments only.
         """
         if key is None and self._anonymous:
             return

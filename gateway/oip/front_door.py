@@ -71,13 +71,9 @@ class FrontDoor:
         router.unary(path_of("ModelInfer"), self._model_infer)
         router.stream(path_of("ModelStreamInfer"), lambda call: _Stream(self, call))
 
-    async def admit(self, call: Call) -> None:
-        """Return if the call may be answered; raise as `ModelAccess.check`."""
-        headers = {
-            name.encode(): value if isinstance(value, bytes) else value.encode()
-            for name, value in call.metadata
-        }
-        await self._access.check(presented_key(headers))
+    async def admit(self, key: str | None) -> None:
+        """Return if a call with `key` may be answered; raise as `ModelAccess.check`."""
+        await self._access.check(key)
 
     async def infer(self, raw: bytes, call: Call) -> pb.ModelInferResponse:
         """Answer one call and count it, under the status that REST would have answered."""
@@ -129,7 +125,7 @@ class FrontDoor:
 
         async def handle(raw: bytes, call: UnaryCall) -> bytes:
             try:
-                await self.admit(call)
+                await self.admit(key_in(call))
                 return (await answer(read(kind, raw))).SerializeToString()
             except Exception as error:
                 raise as_rpc_error(told(error)) from None
@@ -138,7 +134,7 @@ class FrontDoor:
 
     async def _model_infer(self, raw: bytes, call: UnaryCall) -> bytes:
         try:
-            await self.admit(call)
+            await self.admit(key_in(call))
             return (await self.infer(raw, call)).SerializeToString()
         except Exception as error:
             raise as_rpc_error(told(error)) from None
@@ -198,7 +194,7 @@ class _Stream:
     def __init__(self, door: FrontDoor, call: StreamCall) -> None:
         self._door = door
         self._call = call
-        self._admission = asyncio.ensure_future(door.admit(call))
+        self._key = key_in(call)
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = False
         self._ending = False
@@ -220,13 +216,13 @@ class _Stream:
 
     def cancelled(self) -> None:
         """Give the calls up: the client has gone."""
-        self._admission.cancel()
         for task in self._tasks:
             task.cancel()
 
     async def _answer(self, raw: bytes) -> None:
         try:
-            await asyncio.shield(self._admission)
+            # For each call: a stream may go on for days, and its key may not.
+            await self._door.admit(self._key)
         except Exception as error:
             failure = as_rpc_error(told(error))
             self._call.finish(failure.code, failure.message, failure.trailers)
@@ -251,6 +247,15 @@ class _Stream:
     def _end_if_done(self) -> None:
         if not self._tasks and self._call.alive:
             self._call.finish()
+
+
+def key_in(call: Call) -> str | None:
+    """Return the key in the call's metadata."""
+    headers = {
+        name.encode(): value if isinstance(value, bytes) else value.encode()
+        for name, value in call.metadata
+    }
+    return presented_key(headers)
 
 
 def read(kind: type[Request], raw: bytes) -> Request:

@@ -19,7 +19,12 @@ from gateway.storage.audit_tables import AuditAct
 from gateway.storage.masking import masked, masked_text
 from gateway.storage.tables import Profile, Table
 
-_UNTOLD = frozenset({"id", "profile_id", "created_at", "updated_at", "last_used_at", "total_uses"})
+_UNTOLD = frozenset(
+    {
+        *("id", "profile_id", "created_at", "updated_at"),
+        *("last_used_at", "total_uses", "uses_since_rotation"),
+    }
+)
 """Columns that say nothing about an act, or that its row says elsewhere."""
 _NAME = 200
 

@@ -7,7 +7,7 @@ from time import perf_counter
 
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.headers import presented_key
-from gateway.auth.identity import check_covers
+from gateway.auth.identity import Identity, check_covers
 from gateway.deployments.directory import Directory
 from gateway.deployments.live import LiveDeployment
 from gateway.ids import new_run_id
@@ -113,7 +113,7 @@ class _Call:
             self._key_id = identity.key_id
             self._authenticated = perf_counter()
             return
-        self._authorising = asyncio.create_task(self._ask(key))
+        self._authorising = asyncio.create_task(self._ask(key, identity))
         edge.tasks.add(self._authorising)
         self._authorising.add_done_callback(edge.tasks.discard)
 
@@ -144,10 +144,10 @@ class _Call:
             pending.abandon()
         self._count(HTTP_STATUS[ErrorCode.CANCELLED])
 
-    async def _ask(self, key: str | None) -> None:
+    async def _ask(self, key: str | None, known: Identity | None) -> None:
         edge = self._edge
         try:
-            identity = await edge.authenticator.authenticate(key)
+            identity = known or await edge.authenticator.authenticate(key)
             query = self._exchange.url.partition(b"?")[2]
             address = self._address = Address.of(self._exchange.path, query)
             found = await edge.directory.find(

@@ -32,6 +32,8 @@ class Step:
     subject_kind: str
     # Any: a body
     body: Mapping[str, Any] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
+    """Further acts that it leaves."""
     named: str | None = None
     """What later paths call the id in the answer."""
 
@@ -67,6 +69,18 @@ def steps(model: bytes) -> Mapping[str, Step]:
             action="api_key.deactivate", subject_kind=key
         ),
         "POST /node/api-keys/{key_id}/activate/": Step(action="api_key.activate", subject_kind=key),
+        "PATCH /node/api-keys/{key_id}/": Step(
+            action="api_key.update", subject_kind=key, body={"json": {"environment": "test"}}
+        ),
+        "POST /node/api-keys/{key_id}/rotate/": Step(
+            action="api_key.rotate", subject_kind=key, also=("api_key.create",)
+        ),
+        "POST /node/api-keys/{key_id}/end-grace/": Step(
+            action="api_key.end_grace", subject_kind=key
+        ),
+        "POST /node/deployments/{deployment_id}/api-keys/": Step(
+            action="api_key.create", subject_kind=key
+        ),
         "DELETE /node/api-keys/{key_id}/": Step(action="api_key.delete", subject_kind=key),
         "PATCH /node/deployments/{deployment_id}/": Step(
             action="deployment.update",
@@ -91,7 +105,7 @@ def steps(model: bytes) -> Mapping[str, Step]:
             action="deployment.promote", subject_kind=deployment
         ),
         "DELETE /node/deployments/{deployment_id}/": Step(
-            action="deployment.delete", subject_kind=deployment
+            action="deployment.delete", subject_kind=deployment, also=("api_key.deactivate",)
         ),
         "DELETE /node/flows/{flow_id}/": Step(action="flow.delete", subject_kind=flow),
         "POST /node/models/": Step(
