@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -44,3 +45,16 @@ def put(path: Path, content: bytes) -> None:
     fresh.touch(mode=0o600)
     fresh.write_bytes(content)
     fresh.replace(path)
+
+
+async def hung_up() -> None:
+    """Return when every connection of asyncio's loop is gone: TLS takes a few turns to say goodbye.
+
+    Where the loop ended before that, their sockets would be left open.
+    """
+    transports = getattr(asyncio.get_running_loop(), "_transports", {})
+    for _ in range(1000):
+        if all(transport._sock is None for transport in list(transports.values())):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"still there: {list(transports.values())}")

@@ -13,7 +13,7 @@ import grpc
 import pytest
 import uvloop
 
-from tests.authority import Authority, put
+from tests.authority import Authority, hung_up, put
 from tests.transport.services import ECHO, STREAM, Seen, router
 from transport import (
     ClientTls,
@@ -63,6 +63,7 @@ async def _closed(servers: list[Server]) -> object:
     yield
     for server in servers:
         await server.drain(0)
+    await hung_up()
 
 
 async def echoed(address: str, tls: ClientTls, message: bytes = b"hello") -> bytes:
@@ -122,6 +123,7 @@ def test_messages_of_any_size_and_streams_go_through(
         await _stream(connection)
         connection.close()
         await server.drain(5)
+        await hung_up()
 
     run(talk())
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 from gateway.settings import Settings
 from gateway.upstream.credentials import Credentials
 from gateway.upstream.link import Link
-from tests.authority import Authority, put
+from tests.authority import Authority, hung_up, put
 from tests.inference_server.conftest import Serve
 from tests.upstream.conftest import LIMIT, soon
 from transport import TlsError
@@ -45,6 +45,7 @@ async def reach() -> AsyncIterator[Reach]:
     yield linked
     for link in links:
         await soon(link.close(0))
+    await hung_up()
 
 
 @pytest.fixture
