@@ -16,6 +16,8 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
+from gateway.accounts.router import build_router as users
+from gateway.accounts.session_router import build_router as sessions
 from gateway.audit.router import build_router as audit
 from gateway.auth.router import build_router as api_keys
 from gateway.container import Container
@@ -31,6 +33,7 @@ from gateway.oip.dataplane import SERVER_VERSION
 from gateway.oip.router import build_router as oip
 from gateway.runs.router import build_router as runs
 from gateway.trigger.router import build_router as trigger
+from gateway.usage.router import build_router as usage
 from gateway.web.asgi import App, Receive, Scope, Send
 from gateway.web.problems import problem
 from gateway.web.shell import Shell
@@ -39,6 +42,8 @@ from telemetry.instruments import CONTENT_TYPE, render
 from telemetry.redaction import without_keys
 
 _UPLOADS = "/node/models/"
+_PRIVATE = ("/node/session", "/node/users")
+"""Where bodies hold passwords: what came is never repeated."""
 _EXCERPT = 80
 """Characters of an invalid value that its error repeats."""
 
@@ -77,12 +82,21 @@ def build_fastapi(container: Container) -> FastAPI:
     for router in (
         trigger(),
         flows(services.flows, access),
-        deployments(services.deployments, access),
+        deployments(services.deployments, access, container.engine.orphans),
         deployment_versions(services.versions, access),
         inference_servers(services.fleet, access),
         models(services.models, access),
         api_keys(services.keys, access),
         runs(container.runs, access),
+        sessions(
+            container.login,
+            container.sessions,
+            services.users,
+            access,
+            secure_cookies=container.settings.secure_cookies,
+        ),
+        users(services.users, container.sessions, access),
+        usage(services.usage, access),
         audit(services.audit, access),
         oip(),
     ):
@@ -97,7 +111,12 @@ def build_fastapi(container: Container) -> FastAPI:
 
 
 def _add_metrics(app: FastAPI, container: Container) -> None:
-    collectors = [container.shared, container.fleet_metrics, container.engine.metrics]
+    collectors = [
+        container.shared,
+        container.fleet_metrics,
+        container.worker_metrics,
+        container.engine.metrics,
+    ]
 
     @app.get("/metrics", tags=["Operations"], response_class=Response)
     async def metrics() -> Response:
@@ -138,9 +157,10 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    private = request.url.path.startswith(_PRIVATE)
     fields = [
         {
-            "detail": f"{fault['msg']}, got {_excerpt(fault.get('input'))!r}",
+            "detail": fault["msg"] + ("" if private else f", got {_excerpt(fault.get('input'))!r}"),
             "pointer": "#/" + "/".join(str(part) for part in fault["loc"][1:]),
         }
         for fault in error.errors()

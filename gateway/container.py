@@ -6,11 +6,18 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 
+from gateway.accounts.login import LoginService
+from gateway.accounts.sessions import SessionService
+from gateway.accounts.throttle import Throttle
 from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
+from gateway.auth.entrance import Entrance
+from gateway.broker.exposition import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.directory import Directory
+from gateway.deployments.inputs import Inputs
 from gateway.execution.engine_room import EngineRoom
 from gateway.fleet.exposition import FleetCollector
 from gateway.fleet.waker import Waker
@@ -34,6 +41,7 @@ from gateway.trigger.recorder import Recorder
 from gateway.trigger.run_calls import RunCalls
 from gateway.upstream.credentials import Credentials
 from gateway.upstream.servers import Servers
+from gateway.usage.bookkeeper import Bookkeeper
 from telemetry.snapshots import SharedRegistry
 from transport import Server
 
@@ -62,12 +70,23 @@ class Container:
             on_wanted=self.waker.wake,
             credentials=Credentials.of(settings),
         )
+        self.worker_metrics = WorkerCollector(settings.run)
         self.fleet_metrics = FleetCollector(self.servers)
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)
         authenticator = Authenticator(self.db, self.services.hasher, self.feed)
         self.key_uses = authenticator.uses
-        self.access = Access(authenticator)
+        self.sessions = SessionService(
+            self.db,
+            self.services.hasher,
+            self.feed,
+            idle=timedelta(hours=settings.session_idle_hours),
+            lifetime=timedelta(days=settings.session_days),
+        )
+        throttle = Throttle(self.db, self.services.hasher)
+        self.login = LoginService(self.db, self.services.passwords, self.sessions, throttle)
+        entrance = Entrance(authenticator, self.sessions, origins=settings.console_origins)
+        self.access = Access(entrance)
         directory = Directory(self.db, self.feed)
         self.engine = EngineRoom(settings, self.db, self.feed, self.servers, self.metrics.registry)
         self.runs = RunService(
@@ -75,7 +94,14 @@ class Container:
             self.engine.waiter,
             directory,
             self.engine.launcher,
+            Inputs(self.db),
             retention_days=settings.run_retention_days,
+        )
+        self.usage = Bookkeeper(
+            self.db,
+            self.metrics,
+            minute_hours=settings.usage_minute_hours,
+            days=settings.usage_retention_days,
         )
         self.recorder = Recorder(self.engine.store, self.metrics)
         self.trigger = TriggerEdge(
@@ -83,6 +109,8 @@ class Container:
             directory,
             Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
             self.metrics,
+            self.usage.meter,
+            entrance=entrance,
             max_body_bytes=limit,
         )
         plane = DataPlane(
@@ -110,6 +138,7 @@ class Container:
         self.readiness.fleet_known()
         await self.engine.start()
         self.recorder.start()
+        self.usage.start()
         self.key_uses.start()
         self._grpc = await open_front_door(
             self._front_door,
@@ -126,6 +155,7 @@ class Container:
         await self.recorder.close()
         await self.key_uses.close()
         await self.engine.close(self.settings.drain_seconds)
+        await self.usage.close()
         await self.watcher.stop()
         await self.servers.close()
         await self.waker.stop()
@@ -135,6 +165,7 @@ class Container:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._publisher
         self.shared.publish()
+        self.services.passwords.close()
         await self.db.close()
 
     def reasons(self) -> Sequence[str]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 
+from gateway.accounts.passwords import Passwords
+from gateway.accounts.users import UserService
 from gateway.audit.service import AuditLog
 from gateway.auth.keys import KeyHasher
 from gateway.auth.pepper import load_pepper
@@ -21,6 +23,7 @@ from gateway.flows.service import FlowService
 from gateway.models.service import ModelService
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.usage.service import UsageService
 from model_store.store import Store
 from model_store.verification import Verifier
 
@@ -36,9 +39,12 @@ class Services:
         self.models = ModelService(db, self.store, self.verifier)
         self.hasher = KeyHasher(load_pepper(settings.key_pepper, settings.state))
         self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
+        self.passwords = Passwords()
+        self.users = UserService(db, self.passwords)
         self.flows = FlowService(db)
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
         snapshots = Snapshots(db, self.models)
         self.deployments = DeploymentService(db, self.keys, snapshots)
+        self.usage = UsageService(db)
         self.versions = VersionService(db, snapshots, Handover(self.fleet.store))
         self.audit = AuditLog(db)

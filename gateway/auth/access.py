@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-from fastapi import Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from dataclasses import dataclass
 
-from gateway.auth.authenticator import Authenticator
-from gateway.auth.identity import Identity, Scope
+from fastapi import Request, Security
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from gateway.auth.entrance import Entrance
+from gateway.auth.identity import Identity, Scope, check_administers
+from gateway.auth.sessions import COOKIE
 from gateway.errors import GatewayError
 from gateway.storage.trail import ACTOR, Actor
 from protos.errors import ErrorCode
 
 _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="API key")
 _BEARER = HTTPBearer(auto_error=False, scheme_name="API key as bearer token")
+_COOKIE = APIKeyCookie(name=COOKIE, auto_error=False, scheme_name="Console session")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Browsing:
+    """A request of a console session."""
+
+    identity: Identity
+    token: str
 
 
 class Access:
     """Dependencies for routes: `actor: Identity = Depends(access.manager)`."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
+    def __init__(self, entrance: Entrance) -> None:
+        self._entrance = entrance
 
     async def caller(
         self,
         request: Request,
         key: str | None = Security(_HEADER),
         bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
+        _: str | None = Security(_COOKIE),
     ) -> Identity:
-        """Return the holder of any active key.
-
-        Raises:
-            GatewayError: what `Authenticator.authenticate` raises.
-        """
+        """Return the holder of any active key, or of a session; see `Entrance.admit`."""
         presented = key or (bearer.credentials if bearer else None)
-        known = self._authenticator.identify(presented) if presented else None
-        identity = known or await self._authenticator.authenticate(presented)
-        ACTOR.set(_actor(request, identity))
+        identity = await self._entrance.admit(request.method, _headers(request), presented)
+        ACTOR.set(actor_of(request, identity))
         return identity
 
     async def manager(
@@ -43,20 +51,54 @@ class Access:
         request: Request,
         key: str | None = Security(_HEADER),
         bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
+        cookie: str | None = Security(_COOKIE),
     ) -> Identity:
-        """Return the holder of a `manage` key; raise API_KEY_FORBIDDEN for another key."""
-        identity = await self.caller(request, key, bearer)
+        """Return the holder of a session or `manage` key; for another key, API_KEY_FORBIDDEN."""
+        identity = await self.caller(request, key, bearer, cookie)
         if identity.scope is not Scope.MANAGE:
             message = "this key may only trigger deployments: use a key of scope 'manage'"
             raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)
         return identity
 
+    async def administrator(
+        self,
+        request: Request,
+        key: str | None = Security(_HEADER),
+        bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
+        cookie: str | None = Security(_COOKIE),
+    ) -> Identity:
+        """Return a manager whose role is admin or owner; for a member, ROLE_FORBIDDEN."""
+        identity = await self.manager(request, key, bearer, cookie)
+        check_administers(identity)
+        return identity
 
-def _actor(request: Request, identity: Identity) -> Actor:
-    """Return who acts, as the trail of acts names them."""
+    async def browser(self, request: Request, _: str | None = Security(_COOKIE)) -> Browsing:
+        """Return the session behind a request; see `Entrance.admit_browser`."""
+        headers = _headers(request)
+        identity, token = await self._entrance.admit_browser(request.method, headers)
+        ACTOR.set(actor_of(request, identity))
+        return Browsing(identity=identity, token=token)
+
+    async def own_page(self, request: Request) -> None:
+        """Raise CSRF_FAILED where a browser sends this for another site's page."""
+        self._entrance.check_own_page(_headers(request))
+
+
+def address_of(request: Request) -> str | None:
+    """Return the client's IP address; None where it came through a Unix socket."""
+    return request.client.host if request.client else None
+
+
+def _headers(request: Request) -> dict[bytes, bytes]:
+    return dict(request.scope["headers"])
+
+
+def actor_of(request: Request, identity: Identity | None = None) -> Actor:
+    """Return who acts, as the trail of acts names them; None has not proved to be anybody."""
     return Actor(
-        profile_id=identity.profile_id,
-        key_id=identity.key_id,
-        address=request.client.host if request.client else None,
+        profile_id=identity.profile_id if identity else None,
+        key_id=identity.key_id if identity else None,
+        session_id=identity.session_id if identity else None,
+        address=address_of(request),
         request_id=request.scope["state"]["request_id"].decode(),
     )

@@ -40,6 +40,7 @@ class LiveDeployment:
     require_idempotency_key: bool
     record_runs: RecordRuns
     record_sample: float
+    cancel_on_disconnect: bool
     fast_plan: FastPlan | None
     """There in mode `fast`."""
 
@@ -73,6 +74,7 @@ def go_live(deployment: Deployment, version: DeploymentVersion) -> LiveDeploymen
         require_idempotency_key=deployment.require_idempotency_key,
         record_runs=RecordRuns(deployment.record_runs),
         record_sample=deployment.record_sample,
+        cancel_on_disconnect=deployment.cancel_on_disconnect,
         fast_plan=plan,
     )
 

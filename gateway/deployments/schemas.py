@@ -79,6 +79,9 @@ class SettingsIn(BaseModel):
     """Which fast calls leave a run behind."""
     record_sample: Share = _DEFAULTS.record_sample
     """With `record_runs: sample`, the share of successful calls that do."""
+    cancel_on_disconnect: bool = _DEFAULTS.cancel_on_disconnect
+    """Whether a sync run is cancelled when its caller hangs up; not where the call carried an
+    Idempotency-Key, for that will come again."""
 
 
 class DeploymentIn(SettingsIn):
@@ -174,6 +177,7 @@ class DeploymentOut(BaseModel):
     require_idempotency_key: bool
     record_runs: RecordRuns
     record_sample: float
+    cancel_on_disconnect: bool
     status: Status
     trigger_path: str
     models: list[PinnedModel]

@@ -40,6 +40,13 @@ class Deployments(Protocol):
         """Return the profile's deployment; raise GatewayError where it cannot be called."""
 
 
+class Inputs(Protocol):
+    """Knows what versions take."""
+
+    async def check(self, deployment_id: str, version: int, input_data: bytes) -> None:
+        """Raise GatewayError where a version does not take `input_data`, or is no more."""
+
+
 class RunService:
     """The runs of a profile, for any of its keys that covers their deployment."""
 
@@ -49,6 +56,7 @@ class RunService:
         waiter: Waiter,
         deployments: Deployments,
         launcher: Launcher,
+        inputs: Inputs,
         *,
         retention_days: int,
     ) -> None:
@@ -56,6 +64,7 @@ class RunService:
         self._waiter = waiter
         self._deployments = deployments
         self._launcher = launcher
+        self._inputs = inputs
         self._retention_days = retention_days
 
     async def find(self, actor: Identity, run_id: str) -> Run:
@@ -126,12 +135,14 @@ class RunService:
 
         Raises:
             GatewayError: as `find`; CONFLICT where the run did not fail, or its input was not
-                kept; GONE and others where its deployment cannot be called.
+                kept; GONE and others where its deployment cannot be called; INVALID_INPUT where
+                the version takes another input by now.
         """
         run = await self.find(actor, run_id)
         input_data = await self._input(run)
         live = await self._deployments.find(run.deployment_id, run.profile_id)
-        new = _again(run, live, input_data, latest=latest, key_id=actor.key_id or None)
+        new = _again(run, live, input_data, latest=latest, key_id=actor.key_id)
+        await self._inputs.check(new.deployment_id, new.version, input_data)
         created = await self._store.create(new)
         self._launcher.launch(new.id, new.type, new.mode)
         return created.run

@@ -83,15 +83,20 @@ class Owned(Listed):
     profile_id: Mapped[str] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"))
 
 
-class Profile(Table):
+class Profile(Listed):
     """A user. Everything but models and inference servers belongs to one."""
 
     __tablename__ = "profiles"
 
-    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
     email: Mapped[str] = mapped_column(String(320), unique=True)
+    """In lower case."""
     role: Mapped[str] = mapped_column(Word)
-    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    state: Mapped[str] = mapped_column(Word, default="active")
+    """`active`, or `deactivated`: its keys and sessions are refused."""
+    password_hash: Mapped[str | None] = mapped_column(Text)
+    """As Argon2 writes it; NULL: there is no password yet, and no way to log in."""
+    password_changed_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    last_login_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
 
 class ApiKey(Owned):
@@ -164,7 +169,12 @@ class Deployment(Owned):
     require_idempotency_key: Mapped[bool] = mapped_column(Boolean)
     record_runs: Mapped[str] = mapped_column(Word)
     record_sample: Mapped[float] = mapped_column(Float)
+    cancel_on_disconnect: Mapped[bool] = mapped_column(Boolean)
     live_version: Mapped[int] = mapped_column(Integer)
+    turns: Mapped[int] = mapped_column(Integer, default=0)
+    """How many redeploys and promotions have begun."""
+    live_turn: Mapped[int] = mapped_column(Integer, default=0)
+    """Which of them the live version comes from: one that began sooner comes too late."""
     status: Mapped[str] = mapped_column(Word, default="active")
     updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)
 

@@ -17,7 +17,8 @@ class Trigger:
     """One call, authenticated and complete."""
 
     deployment: LiveDeployment
-    key_id: str
+    key_id: str | None
+    """None for a console session."""
     run_id: str
     headers: dict[bytes, bytes]
     body: bytes
@@ -29,7 +30,7 @@ class Trigger:
     authenticated: float
     """`perf_counter()` when the key was known to be good."""
     parse_seconds: float = 0.0
-    """What it took to make tensors of the body."""
+    """What it took to make tensors, or the flow's input, of the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Result:
     """Of a fast call."""
     headers: Headers | None = None
     """None: those of a fast call that went well, and no others."""
+    parse_seconds: float | None = None
+    """Of a sync or async call."""
 
 
 Done = Callable[[Result | Exception], None]

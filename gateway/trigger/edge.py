@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from time import perf_counter
 
 from gateway.auth.authenticator import Authenticator
+from gateway.auth.entrance import Entrance
 from gateway.auth.headers import presented_key
 from gateway.auth.identity import Identity, check_covers
 from gateway.deployments.directory import Directory
@@ -18,6 +20,7 @@ from gateway.trigger.batch_calls import BatchCalls
 from gateway.trigger.call import Pending, Result, Trigger
 from gateway.trigger.deadline import timeout_seconds
 from gateway.trigger.dispatch import Dispatcher
+from gateway.usage.meter import UsageMeter
 from gateway.web.exchange import Exchange, head_of
 from gateway.web.faults import as_gateway_error
 from gateway.web.problems import HTTP_STATUS, Headers, problem
@@ -44,14 +47,18 @@ class TriggerEdge:
         directory: Directory,
         dispatcher: Dispatcher,
         metrics: GatewayMetrics,
+        usage: UsageMeter,
         *,
+        entrance: Entrance,
         max_body_bytes: int,
     ) -> None:
         self.authenticator = authenticator
+        self.entrance = entrance
         self.directory = directory
         self.dispatcher = dispatcher
         self.batches = BatchCalls(dispatcher)
         self.metrics = metrics
+        self.usage = usage
         self.max_body_bytes = max_body_bytes
         self.strangers = metrics.meters("", "")
         self.tasks: set[asyncio.Task[None]] = set()
@@ -88,7 +95,7 @@ class _Call:
         self._run_id = new_run_id()
         self._request_id = request_id_of(exchange.headers, self._run_id)
         self._deployment: LiveDeployment | None = None
-        self._key_id = ""
+        self._key_id: str | None = None
         self._address: Address | None = None
         self._authenticated = self._began
         self._authorising: asyncio.Task[None] | None = None
@@ -133,7 +140,7 @@ class _Call:
         elapsed = perf_counter() - self._began
         head = head_of(status, self._with_own(headers, elapsed), body)
         self._exchange.respond(head, body)
-        self._count(status)
+        self._count(status, refusal.code)
 
     def disconnected(self) -> None:
         """See Handler."""
@@ -142,12 +149,13 @@ class _Call:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.abandon()
-        self._count(HTTP_STATUS[ErrorCode.CANCELLED])
+        self._count(HTTP_STATUS[ErrorCode.CANCELLED], ErrorCode.CANCELLED)
 
     async def _ask(self, key: str | None, known: Identity | None) -> None:
         edge = self._edge
         try:
-            identity = known or await edge.authenticator.authenticate(key)
+            headers = self._exchange.headers
+            identity = known or await edge.entrance.admit("POST", headers, key)
             query = self._exchange.url.partition(b"?")[2]
             address = self._address = Address.of(self._exchange.path, query)
             found = await edge.directory.find(
@@ -198,13 +206,20 @@ class _Call:
         else:
             head = head_of(result.status, self._with_own(result.headers or [], elapsed), body)
         self._exchange.respond(head, body)
-        self._count(result.status)
+        auth, parse = self._authenticated - self._began, result.parse_seconds
+        self._count(result.status, None, timings or ((auth,) if parse is None else (auth, parse)))
 
     def _with_own(self, headers: Headers, elapsed: float) -> Headers:
         timing = b"total;dur=%.3f" % (elapsed * 1e3)
         return [*headers, (b"x-request-id", self._request_id), (b"server-timing", timing)]
 
-    def _count(self, status: int) -> None:
-        metrics, found = self._edge.metrics, self._deployment
-        meters = self._edge.strangers if found is None else metrics.meters(found.id, found.mode)
-        meters.answered(status, perf_counter() - self._began)
+    def _count(self, status: int, error: ErrorCode | None, stages: Sequence[float] = ()) -> None:
+        edge, found, ended = self._edge, self._deployment, perf_counter()
+        seconds = ended - self._began
+        if found is None:
+            edge.strangers.answered(status, seconds)
+            return
+        edge.metrics.meters(found.id, found.mode).answered(status, seconds)
+        edge.usage.observe(
+            found, self._key_id or "", error=error, ended=ended, seconds=seconds, stages=stages
+        )
