@@ -43,8 +43,8 @@ from telemetry.instruments import CONTENT_TYPE, render
 from telemetry.redaction import without_keys
 
 _UPLOADS = "/node/models/"
-_PRIVATE = ("/node/session", "/node/users")
-"""Where bodies hold passwords: what came is never repeated."""
+_PRIVATE = ("/node/session", "/node/users", "/node/webhooks/verify")
+"""Where bodies hold passwords or secrets: what came is never repeated."""
 _EXCERPT = 80
 """Characters of an invalid value that its error repeats."""
 
