@@ -86,7 +86,7 @@ def _of_json(body: bytes) -> Iterator[Rewriting]:
         written = {style: style.write(document) for style in _styles()}
     except (ValueError, RecursionError):
         return
-    given = next((style for style, text in written.items() if text == body), None)
+    given = next((style for style, text in written.items() if text == body), None) or _seen(body)
     found = [
         Rewriting(body=text, findings=tuple(_differences(given, style)))
         for style, text in written.items()
@@ -101,13 +101,18 @@ def _styles() -> Iterator[_Style]:
         yield _Style(spacing, escaped, slashes, order)
 
 
-def _differences(given: _Style | None, style: _Style) -> Iterator[Finding]:
-    if given is None or style.spacing != given.spacing:
+def _seen(body: bytes) -> _Style:
+    """Return what can be seen of a style that is none of ours."""
+    return _Style("other", b"\\u" in body, b"\\/" in body, "as given")
+
+
+def _differences(given: _Style, style: _Style) -> Iterator[Finding]:
+    if style.spacing != given.spacing:
         yield _finding("body_spacing", f"with its JSON {style.spacing}")
-    if given is None or style.escaped != given.escaped:
+    if style.escaped != given.escaped:
         how = "as \\u…" if style.escaped else "as they are, not as \\u…"
         yield _finding("body_escapes", f"with characters beyond ASCII {how}")
-    if given is None or style.slashes != given.slashes:
+    if style.slashes != given.slashes:
         how = r"as \/" if style.slashes else r"as it is, not \/"
         yield _finding("body_slashes", f"with / {how}")
     if style.order != "as given":

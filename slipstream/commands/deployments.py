@@ -9,6 +9,7 @@ import typer
 from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFormat, RunsThen
 from gateway.deployments.presets import Preset
 from gateway.deployments.schemas import (
+    ChangedDeploymentOut,
     DeploymentIn,
     DeploymentOut,
     DeploymentPage,
@@ -18,6 +19,7 @@ from gateway.deployments.schemas import (
 )
 from gateway.runs.orphans import Orphans
 from gateway.runs.store import RunStore
+from gateway.webhooks.events import WebhookEvent
 from slipstream import options
 from slipstream.commands.deployment_versions import DeploymentId, add_to, show_version
 from slipstream.commands.deployment_views import deployment_facts, deployment_row
@@ -29,6 +31,20 @@ commands = typer.Typer(no_args_is_help=True)
 Mode = Annotated[ExecutionMode | None, typer.Option(help="How it answers.")]
 Type = Annotated[DeploymentType | None, typer.Option("--type", help="Where the flow runs.")]
 Timeout = Annotated[int | None, typer.Option(help="Seconds that a run may take.")]
+Callback = Annotated[
+    str | None, typer.Option(help="URL that is told how runs fare; see `webhooks`.", metavar="URL")
+]
+Events = Annotated[
+    list[WebhookEvent] | None,
+    typer.Option("--event", help="What it is told; can be repeated. Default: how runs end."),
+]
+Hanging = Annotated[
+    bool | None,
+    typer.Option(
+        "--cancel-on-disconnect/--no-cancel-on-disconnect",
+        help="Whether a sync run is cancelled when its caller hangs up.",
+    ),
+]
 Format = Annotated[ResponseFormat | None, typer.Option(help="Form of the answers.")]
 
 
@@ -50,6 +66,9 @@ def create(
     type_: Type = None,
     timeout: Timeout = None,
     response_format: Format = None,
+    callback_url: Callback = None,
+    event: Events = None,
+    cancel_on_disconnect: Hanging = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -59,6 +78,7 @@ def create(
 
     [dim]slipstream deployments create --flow 0b9c… --mode fast[/]
     [dim]slipstream deployments create --flow 0b9c… --preset background[/]
+    [dim]slipstream deployments create --flow 0b9c… --callback-url https://shop.example.com/hooks[/]
     """
     with open_session(state, as_json=as_json) as session:
         given = _given(
@@ -68,6 +88,9 @@ def create(
             deployment_type=type_,
             timeout_seconds=timeout,
             response_format=response_format,
+            cancel_on_disconnect=cancel_on_disconnect,
+            webhook_events=event or None,
+            **_webhook(callback_url),
         )
         new = checked(DeploymentIn, flow_id=flow, **given)
         deployed = session.run(
@@ -78,6 +101,7 @@ def create(
             out,
             f"Deployment '{out.name}' {out.id}: POST {out.trigger_path}",
             *([f"API key, shown only now: {out.api_key.key}"] if out.api_key else []),
+            *_secret_lines(out.webhook_secret),
         )
         for pinned in out.models:
             session.terminal.note(
@@ -151,13 +175,24 @@ def set_(
     type_: Type = None,
     timeout: Timeout = None,
     response_format: Format = None,
+    callback_url: Callback = None,
+    event: Events = None,
+    no_webhook: Annotated[
+        bool, typer.Option("--no-webhook", help="Tell nobody any more; the URL is forgotten.")
+    ] = False,
+    cancel_on_disconnect: Hanging = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """Change settings at once; the version stays.
 
+    A first --callback-url makes a webhook, whose secret is printed for the only time.
+
     [dim]slipstream deployments set 0b9c… --mode async --timeout 600[/]
+    [dim]slipstream deployments set 0b9c… --callback-url http://127.0.0.1:8765/[/]
     """
+    if no_webhook and callback_url:
+        raise typer.BadParameter("--callback-url and --no-webhook contradict each other")
     with open_session(state, as_json=as_json) as session:
         given = _given(
             name=name,
@@ -165,11 +200,16 @@ def set_(
             deployment_type=type_,
             timeout_seconds=timeout,
             response_format=response_format,
+            cancel_on_disconnect=cancel_on_disconnect,
+            webhook_events=event or None,
+            **_webhook(callback_url),
         )
+        given |= {"notification_method": "none", "callback_url": None} if no_webhook else {}
         change = checked(DeploymentPatch, **given).change()
         work = session.services.deployments.change(session.profile_id, deployment_id, **change)
-        out = DeploymentOut.of(session.run(work))
-        session.terminal.show(out, deployment_facts(out))
+        out = ChangedDeploymentOut.of(session.run(work))
+        shown = deployment_facts(DeploymentOut.model_validate(out.model_dump()))
+        session.terminal.show(out, shown, *_secret_lines(out.webhook_secret))
 
 
 @commands.command("pause")
@@ -229,3 +269,14 @@ add_to(commands)
 def _given(**options_: object) -> dict[str, object]:
     """Return the options that stand on the command line."""
     return {name: value for name, value in options_.items() if value is not None}
+
+
+def _webhook(callback_url: str | None) -> dict[str, object]:
+    """Return what a callback URL implies: a webhook."""
+    if callback_url is None:
+        return {}
+    return {"callback_url": callback_url, "notification_method": "webhook"}
+
+
+def _secret_lines(secret: str | None) -> list[str]:
+    return [f"Webhook secret, shown only now: {secret}"] if secret else []

@@ -65,13 +65,14 @@ async def test_the_secret_is_in_no_answer_no_act_and_no_log(
 ) -> None:
     secret = new_secret()
     bare = secret.removeprefix("whsec_")
+    json_type = {"content-type": "application/json"}
     good = await quiet.user.post(VERIFY, json=asked(secret))
     wrong = [
         await quiet.user.post(VERIFY, json=asked(secret) | {"secret": [secret]}),
         await quiet.user.post(VERIFY, json=asked(secret) | {"secret": secret * 20}),
         await quiet.user.post(VERIFY, json=asked(secret) | {"headers": secret}),
         await quiet.user.post(VERIFY, json=asked(secret) | {secret: 1}),
-        await quiet.user.post(VERIFY, content=f'{{"secret": "{secret}'),
+        await quiet.user.post(VERIFY, content=f'{{"secret": "{secret}', headers=json_type),
     ]
     assert [answer.status_code for answer in wrong] == [422, 422, 422, 422, 400]
     for answer in (good, *wrong[:3], wrong[4]):
