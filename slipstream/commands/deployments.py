@@ -36,7 +36,11 @@ Callback = Annotated[
 ]
 Events = Annotated[
     list[WebhookEvent] | None,
-    typer.Option("--event", help="What it is told; can be repeated. Default: how runs end."),
+    typer.Option(
+        "--event",
+        help="run.started, run.completed or run.failed; can be repeated. Default: the last two.",
+        metavar="EVENT",
+    ),
 ]
 Hanging = Annotated[
     bool | None,

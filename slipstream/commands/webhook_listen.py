@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
 
@@ -64,8 +65,9 @@ def listen_(
         )
         listening = listen(port)
         url = f"http://{HOST}:{listening.getsockname()[1]}/"
-        _introduce(terminal, url, verifies=known is not None)
-        serve(receiver, listening)
+        with suppress(KeyboardInterrupt):
+            _introduce(terminal, url, verifies=known is not None)
+            serve(receiver, listening)
         summary = receiver.summary()
         terminal.show(summary, "", _sum_line(summary))
 

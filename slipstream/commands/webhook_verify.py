@@ -61,7 +61,7 @@ def verify(
     where the signature is good, 1 where it is not.
 
     [dim]slipstream webhooks verify --secret-file s.txt --headers headers.txt --body body.json[/]
-    [dim]slipstream webhooks verify --id msg_5y… --timestamp 1767323046 --signature v1,Eol… --body -[/]
+    [dim]slipstream webhooks verify --id msg_5… --timestamp 1767323046 --signature v1,E… --body -[/]
     """
     with reported(as_json=as_json):
         if [str(path) for path in (body, secret_file, headers)].count(_STDIN) > 1:

@@ -88,8 +88,8 @@ def delivery_views(out: DeliveryOut) -> list[RenderableType]:
 def delivery_line(out: DeliveryOut) -> Text:
     """Return how far a delivery is, in a sentence."""
     last = out.attempt_log[-1] if out.attempt_log else None
-    said = "" if last is None else f": {_ending(last)}"
-    return Text.assemble(f"{out.event} is ", (out.status.value, _STYLES.get(out.status, "")), said)
+    said = "" if last is None else f" ({_ending(last)})"
+    return Text.assemble(f"{out.event}: ", (out.status.value, _STYLES.get(out.status, "")), said)
 
 
 def attempt_row(out: AttemptOut) -> tuple[object, ...]:

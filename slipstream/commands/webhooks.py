@@ -79,7 +79,10 @@ def set_(
     *,
     event: Annotated[
         list[WebhookEvent] | None,
-        typer.Option(help="Tell of this event, and of no other; can be repeated."),
+        typer.Option(
+            help="Tell of run.started, run.completed, run.failed: only these; can be repeated.",
+            metavar="EVENT",
+        ),
     ] = None,
     enable: Annotated[
         bool | None, typer.Option("--enable/--disable", help="Whether anything is sent.")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import signal
 import socket
-from contextlib import suppress
 
 import uvicorn
 
@@ -29,7 +29,7 @@ def listen(port: int) -> socket.socket:
 
 
 def serve(receiver: Receiver, listening: socket.socket) -> None:
-    """Take what comes, until Ctrl-C or SIGTERM."""
+    """Take what comes until KeyboardInterrupt, which SIGTERM is from now on, too."""
     config = uvicorn.Config(
         receiver.application(),
         lifespan="on",
@@ -40,5 +40,6 @@ def serve(receiver: Receiver, listening: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+    # uvicorn, once it is done, raises the signal that has ended it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    uvicorn.Server(config).run(sockets=[listening])
