@@ -121,12 +121,14 @@ def _remarks(arrival: Arrival) -> list[Text]:
 
 
 def _sum_line(summary: Summary) -> str:
-    parts = [f"{summary.deliveries} deliveries"]
+    one = summary.deliveries == 1
     counts = {
+        "delivery" if one else "deliveries": summary.deliveries,
         "verified": summary.verified,
         "refused": summary.refused,
         "duplicates": summary.duplicates,
         "failed on purpose": summary.failed_on_purpose,
         **summary.events,
     }
-    return ", ".join(parts + [f"{count} {name}" for name, count in counts.items() if count])
+    said = [f"{count} {name}" for name, count in counts.items() if count]
+    return ", ".join(said) or "Nothing came."
