@@ -50,6 +50,34 @@ class Settings(BaseSettings):
     private ones, at any port. Where clouds keep credentials stays closed."""
     webhook_allow_http: bool = False
     """Let flows and webhooks call http:// URLs, too."""
+    rate_limit_url: str | None = Field(default=None, pattern=r"^rediss?://")
+    """Such as redis://host:6379/0: where all gateway processes count calls together. Default:
+    each counts for itself, and has its share of every quota."""
+    key_calls_per_minute: int | None = Field(default=None, ge=1)
+    """Of keys that have no `calls_per_minute` of their own; likewise the next ones."""
+    key_calls_per_day: int | None = Field(default=None, ge=1)
+    key_concurrent_runs: int | None = Field(default=None, ge=1)
+    key_polls_per_minute: int = Field(default=3000, ge=0)
+    """Reads of runs; 0: any number."""
+    deployment_calls_per_minute: int | None = Field(default=None, ge=1)
+    """Of deployments that have no `calls_per_minute` of their own; likewise the next ones."""
+    deployment_calls_per_day: int | None = Field(default=None, ge=1)
+    deployment_concurrent_runs: int | None = Field(default=None, ge=1)
+    failed_auth_per_minute: int = Field(default=120, ge=0)
+    """Calls without a good key that an address may make before it is told to wait; 0: any."""
+    max_header_bytes: int = Field(default=32 * 1024, ge=1024)
+    """Of a request's headers together."""
+    max_header_count: int = Field(default=100, ge=10)
+    max_url_bytes: int = Field(default=8 * 1024, ge=256)
+    header_seconds: float = Field(default=10.0, gt=0)
+    """From a request's first byte until its headers have to be there."""
+    body_seconds: float = Field(default=60.0, gt=0)
+    """That a body may take, beside a second for each 16 KiB that have come."""
+    request_timeout_seconds: float = Field(default=120.0, gt=0)
+    """Longest that a management request may take until its answer begins."""
+    max_connections: int = Field(default=4096, ge=16)
+    """That a gateway process keeps for HTTP, and as many again for gRPC; as far as the operating
+    system lets it."""
     drain_seconds: float = Field(default=10.0, ge=0)
     """How long calls in flight may go on after SIGTERM."""
     run_retention_days: int = Field(default=30, ge=1, le=3650)
