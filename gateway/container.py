@@ -14,6 +14,7 @@ from gateway.execution.engine_room import EngineRoom
 from gateway.fleet.exposition import FleetCollector
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
+from gateway.limits.room import LimitRoom
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import DataPlane
@@ -26,6 +27,7 @@ from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
+from gateway.trigger.admission import Admission
 from gateway.trigger.dispatch import Dispatcher
 from gateway.trigger.edge import TriggerEdge
 from gateway.trigger.fast_calls import FastCalls
@@ -62,8 +64,9 @@ class Container:
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)
         authenticator = Authenticator(self.db, self.services.hasher, self.feed)
-        self.access = Access(authenticator)
-        directory = Directory(self.db, self.feed)
+        self.limits = LimitRoom(settings, self.metrics.registry)
+        self.access = Access(authenticator, self.limits)
+        directory = self.directory = Directory(self.db, self.feed)
         self.engine = EngineRoom(settings, self.db, self.feed, self.servers, self.metrics.registry)
         self.runs = RunService(
             self.engine.store,
@@ -74,8 +77,7 @@ class Container:
         )
         self.recorder = Recorder(self.engine.store, self.metrics)
         self.trigger = TriggerEdge(
-            authenticator,
-            directory,
+            Admission(authenticator, directory, self.limits),
             Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
             self.metrics,
             max_body_bytes=limit,
@@ -86,7 +88,7 @@ class Container:
             self.metrics,
             timeout_seconds=settings.infer_timeout_seconds,
         )
-        model_access = ModelAccess(authenticator, anonymous=settings.anonymous_v2)
+        model_access = ModelAccess(authenticator, self.limits, anonymous=settings.anonymous_v2)
         self.oip = RestEdge(plane, model_access, self.metrics, max_body_bytes=limit)
         self._front_door = FrontDoor(plane, model_access, self.metrics, window=_STREAM_WINDOW)
         self._grpc: Server | None = None
@@ -118,6 +120,7 @@ class Container:
         await self.servers.close()
         await self.waker.stop()
         await self.feed.stop()
+        await self.limits.close()
         if self._publisher is not None:
             self._publisher.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -6,6 +6,7 @@ from gateway.auth import store
 from gateway.auth.identity import Identity, Scope
 from gateway.auth.keys import LENGTH, KeyHasher, is_well_formed
 from gateway.errors import GatewayError
+from gateway.limits.call_limits import CallLimits
 from gateway.storage.cache import Cache
 from gateway.storage.changes import ChangeFeed, Kind
 from gateway.storage.database import Database
@@ -60,6 +61,7 @@ class Authenticator:
             profile_id=row.profile_id,
             scope=Scope(row.scope),
             deployments=None if row.deployments is None else frozenset(row.deployments),
+            limits=CallLimits.of(row.limits),
         )
 
     def _changed(self, key_id: str | None) -> None:

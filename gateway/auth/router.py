@@ -19,7 +19,11 @@ def build_router(service: ApiKeyService, access: Access) -> APIRouter:
     async def create(body: NewKey, actor: Identity = Depends(access.manager)) -> IssuedKeyOut:
         """Make a key. The answer shows it, once."""
         issued = await service.create(
-            actor.profile_id, name=body.name, scope=body.scope, deployments=body.deployments
+            actor.profile_id,
+            name=body.name,
+            scope=body.scope,
+            deployments=body.deployments,
+            limits=body.limits.stored() if body.limits else None,
         )
         return IssuedKeyOut.of_issued(issued)
 

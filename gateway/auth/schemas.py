@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.auth.identity import Scope
 from gateway.auth.keys import mask
 from gateway.auth.service import IssuedKey
+from gateway.limits.schemas import LimitsBody
 from gateway.storage.paging import Page
 from gateway.storage.tables import ApiKey
 
@@ -24,6 +25,7 @@ class NewKey(BaseModel):
     scope: Scope = Scope.TRIGGER
     deployments: list[str] | None = Field(default=None, min_length=1, max_length=1000)
     """Ids of the deployments that it may trigger; left out: all, later ones included."""
+    limits: LimitsBody | None = None
 
 
 class KeyOut(BaseModel):
@@ -37,6 +39,7 @@ class KeyOut(BaseModel):
     state: Literal["active", "deactivated"]
     created_at: datetime
     last_used_at: datetime | None
+    limits: LimitsBody
 
     @classmethod
     def of(cls, row: ApiKey) -> Self:
@@ -77,4 +80,5 @@ def _shown(row: ApiKey) -> dict[str, object]:
         "state": row.state,
         "created_at": row.created_at,
         "last_used_at": row.last_used_at,
+        "limits": LimitsBody.of(row.limits),
     }

@@ -40,6 +40,7 @@ class ApiKeyService:
         name: str,
         scope: Scope = Scope.TRIGGER,
         deployments: Sequence[str] | None = None,
+        limits: dict[str, int] | None = None,
     ) -> IssuedKey:
         """Make a key; `deployments` None means all of the profile's, now and later.
 
@@ -51,7 +52,12 @@ class ApiKeyService:
             if deployments is not None:
                 await _check_deployments(session, profile_id, scope, deployments)
             return await self.issue(
-                session, profile_id, name=name, scope=scope, deployments=deployments
+                session,
+                profile_id,
+                name=name,
+                scope=scope,
+                deployments=deployments,
+                limits=limits,
             )
 
     async def issue(
@@ -62,6 +68,7 @@ class ApiKeyService:
         name: str,
         scope: Scope = Scope.TRIGGER,
         deployments: Sequence[str] | None = None,
+        limits: dict[str, int] | None = None,
     ) -> IssuedKey:
         """Make a key in the caller's transaction; the deployments have been checked."""
         plain = keys.mint()
@@ -74,6 +81,7 @@ class ApiKeyService:
             hash=self._hasher.digest(plain).hex(),
             display_prefix=plain[: keys.PREFIX],
             display_suffix=plain[-keys.SUFFIX :],
+            limits=limits,
         )
         session.add(row)
         await record_change(session, Kind.API_KEY, row.id)

@@ -107,6 +107,10 @@ class DeploymentSettings:
     require_idempotency_key: bool = False
     record_runs: RecordRuns = RecordRuns.ALL
     record_sample: float = 0.1
+    limits: dict[str, int] | None = None
+    """As `gateway.limits.call_limits` reads them; None: none of its own."""
+    cors_origins: tuple[str, ...] | None = None
+    """Whose pages may call it from a browser; None: nobody's."""
 
 
 class SettingsChange(TypedDict, total=False):
@@ -128,3 +132,5 @@ class SettingsChange(TypedDict, total=False):
     require_idempotency_key: bool
     record_runs: RecordRuns
     record_sample: float
+    limits: dict[str, int] | None
+    cors_origins: list[str] | None

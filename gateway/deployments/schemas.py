@@ -24,6 +24,7 @@ from gateway.deployments.modes import (
     WebhookEvent,
 )
 from gateway.deployments.presets import PRESETS, Preset
+from gateway.limits.schemas import LimitsBody
 from gateway.storage.paging import Page
 
 _URL = TypeAdapter(HttpUrl)
@@ -43,6 +44,8 @@ DeploymentName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[
 CallbackUrl = Annotated[str, Field(max_length=2000), AfterValidator(_as_written)]
 Seconds = Annotated[int, Field(ge=1, le=86_400)]
 ColdStart = Annotated[int, Field(ge=0, le=300)]
+Origin = Annotated[str, Field(max_length=300, pattern=r"^(\*|https?://[^/?#\s@]+)$")]
+"""As browsers send it: scheme, host and port, no path and no slash at the end."""
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 _DEFAULTS = DeploymentSettings()
@@ -79,6 +82,10 @@ class SettingsIn(BaseModel):
     """Which fast calls leave a run behind."""
     record_sample: Share = _DEFAULTS.record_sample
     """With `record_runs: sample`, the share of successful calls that do."""
+    limits: LimitsBody | None = None
+    """Of all keys together; those of a key count beside them."""
+    cors_origins: list[Origin] | None = Field(default=None, max_length=100)
+    """Whose pages may call it from a browser, such as `https://app.example.com`; or `*`."""
 
 
 class DeploymentIn(SettingsIn):
@@ -98,7 +105,14 @@ class DeploymentIn(SettingsIn):
             for field in ("execution_mode", "deployment_type"):
                 if field not in self.model_fields_set:
                     values[field] = getattr(suited, field)
-        return DeploymentSettings(**{**values, "webhook_events": tuple(self.webhook_events)})
+        return DeploymentSettings(
+            **{
+                **values,
+                "webhook_events": tuple(self.webhook_events),
+                "limits": self.limits.stored() if self.limits else None,
+                "cors_origins": tuple(self.cors_origins) if self.cors_origins else None,
+            }
+        )
 
 
 class DeploymentPatch(SettingsIn):
@@ -110,7 +124,10 @@ class DeploymentPatch(SettingsIn):
 
     def change(self) -> SettingsChange:
         """Return the members that were sent."""
-        return cast(SettingsChange, self.model_dump(exclude_unset=True))
+        change = self.model_dump(exclude_unset=True)
+        if self.limits is not None and "limits" in change:
+            change["limits"] = self.limits.stored()
+        return cast(SettingsChange, change)
 
 
 class PresetOut(BaseModel):
@@ -174,6 +191,8 @@ class DeploymentOut(BaseModel):
     require_idempotency_key: bool
     record_runs: RecordRuns
     record_sample: float
+    limits: LimitsBody
+    cors_origins: list[str] | None
     status: Status
     trigger_path: str
     models: list[PinnedModel]
@@ -224,6 +243,7 @@ def _shown(deployed: Deployed) -> dict[str, object]:
         "newest_version": deployed.newest_version,
         "draft_differs": deployed.draft_differs,
         "models": pinned_models(deployed.models),
+        "limits": LimitsBody.of(row.limits),
     }
 
 

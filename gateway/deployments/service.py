@@ -143,6 +143,7 @@ def _row(flow: Flow, settings: DeploymentSettings) -> Deployment:
     values: Mapping[str, Any] = asdict(settings) | {
         "name": settings.name or f"{flow.name} Deployment"[:200],
         "webhook_events": list(settings.webhook_events),
+        "cors_origins": list(settings.cors_origins) if settings.cors_origins else None,
     }
     return Deployment(
         id=new_id(),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from time import monotonic
+from typing import cast
 
 from gateway.errors import GatewayError
 from gateway.limits.policy import Policy, exceeded, policy_header
@@ -33,7 +35,14 @@ class Gate:
     Units are taken where every quota has some: a refused call is counted nowhere.
     """
 
-    __slots__ = ("_policy_header", "_policy_line", "_quotas", "_refusals", "_slots")
+    __slots__ = (
+        "_labelled",
+        "_policy_header",
+        "_policy_line",
+        "_quotas",
+        "_refusals",
+        "_slots",
+    )
 
     def __init__(
         self,
@@ -44,6 +53,7 @@ class Gate:
     ) -> None:
         """Count by `quotas` and `slots`; `shown` are policies that somebody else looks after."""
         self._quotas = tuple(quotas)
+        self._labelled = tuple((f'"{quota.policy.name}";r=', quota) for quota in quotas)
         self._slots = tuple(slots)
         self._refusals = refusals
         every = [*(quota.policy for quota in quotas), *(slot.policy for slot in slots), *shown]
@@ -83,14 +93,24 @@ class Gate:
                 if quota.wait(cost, monotonic()) == ASK:
                     await quota.ask(cost)
 
+    @asynccontextmanager
+    async def passage(self, cost: int = 1) -> AsyncIterator[None]:
+        """Be let in, and leave at the end; raises as `enter`."""
+        await self.enter_slowly(cost)
+        try:
+            yield
+        finally:
+            self.leave()
+
     def leave(self) -> None:
         """A call that was let in is answered."""
         for slots in self._slots:
             slots.taken -= 1
 
-    def count_refusal(self, policy: str) -> None:
-        """Count a refusal by one of the `shown` policies."""
-        self._refusals.child(policy).add()
+    def count_refusal(self, refusal: GatewayError) -> None:
+        """Count a refusal by one of the `shown` policies, which `exceeded` has made."""
+        for name in cast("list[str]", refusal.details["violated-policies"]):
+            self._refusals.child(name).add()
 
     def lines(self) -> bytes:
         """Return `RateLimit-Policy` and `RateLimit` as lines of an HTTP/1.1 head."""
@@ -104,10 +124,11 @@ class Gate:
     def _state(self) -> bytes:
         now = monotonic()
         items = []
-        for quota in self._quotas:
-            items.append('"%s";r=%d;t=%d' % (quota.policy.name, *quota.left(now)))
-        for slots in self._slots:
-            items.append(f'"{slots.policy.name}";r={max(0, slots.share - slots.taken)}')
+        for label, quota in self._labelled:
+            units, seconds = quota.left(now)
+            items.append(f"{label}{units};t={seconds}")
+        if self._slots:
+            items += [_free(slots) for slots in self._slots]
         return ", ".join(items).encode()
 
     def _refused(self, cost: int, now: float) -> GatewayError:
@@ -123,3 +144,7 @@ class Gate:
 
 def _longest(violation: tuple[float, Policy]) -> float:
     return -violation[0]
+
+
+def _free(slots: Slots) -> str:
+    return f'"{slots.policy.name}";r={max(0, slots.share - slots.taken)}'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.limits.call_limits import NOTHING, CallLimits, merged
+from gateway.limits.cap import Cap
 from gateway.limits.gate import Gate, Slots
 from gateway.limits.ledger import Ledger
 from gateway.limits.policy import DAY, MINUTE, Policy
@@ -12,16 +13,6 @@ from gateway.limits.quota import Quota
 from telemetry.instruments import Counter, Family
 
 _MOST_KEPT = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cap:
-    """How many runs of a subject may go on at once, for whoever keeps the runs to see to."""
-
-    policy: Policy
-    kind: str
-    """`key` or `deployment`."""
-    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +82,15 @@ class Gates:
             return None
         return self._entry("fast", key_id, key_limits, "", None).gate
 
-    def of_poll(
-        self,
-        key_id: str,
-        key_limits: CallLimits | None,
-        deployment_id: str = "",
-        deployment_limits: CallLimits | None = None,
-    ) -> Gate | None:
-        """Return the gate of those who look at runs: of one deployment, or of any."""
-        return self._entry("poll", key_id, key_limits, deployment_id, deployment_limits).gate
+    def of_poll(self, key_id: str, key_limits: CallLimits | None) -> Gate | None:
+        """Return the gate of a key's looks at runs."""
+        return self._entry("poll", key_id, key_limits, "", None).gate
 
-    def _entry(  # noqa: PLR0917 - on the way of each call
+    def of_deployment_poll(self, deployment_id: str, limits: CallLimits) -> Gate | None:
+        """Return the gate of all looks at a deployment's runs."""
+        return self._entry("poll", "", None, deployment_id, limits).gate
+
+    def _entry(
         self,
         what: str,
         key_id: str,
@@ -119,7 +108,9 @@ class Gates:
             return found
         if len(self._entries) >= _MOST_KEPT:
             self._entries.clear()
-        subjects: _Subjects = [("key", key_id, merged(key_limits, self._key_defaults))]
+        subjects: _Subjects = []
+        if key_id:
+            subjects.append(("key", key_id, merged(key_limits, self._key_defaults)))
         if deployment_id:
             limits = merged(deployment_limits, self._deployment_defaults)
             subjects.append(("deployment", deployment_id, limits))

@@ -11,8 +11,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import cast
 
 from limits.aio.storage import RedisStorage
+from limits.aio.storage.redis.redispy import RedispyBridge
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.limits.policy import Policy
@@ -80,7 +83,8 @@ class SharedStore:
 
     async def close(self) -> None:
         """Close its connections."""
-        await self._storage.bridge.get_connection().aclose()
+        connection = cast("RedispyBridge", self._storage.bridge).get_connection()
+        await cast("Redis", connection).aclose()
 
 
 class SharedQuota:

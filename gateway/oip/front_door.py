@@ -10,6 +10,7 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from gateway.auth.headers import presented_key
+from gateway.auth.identity import Identity
 from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.metrics import GatewayMetrics
@@ -71,13 +72,23 @@ class FrontDoor:
         router.unary(path_of("ModelInfer"), self._model_infer)
         router.stream(path_of("ModelStreamInfer"), lambda call: _Stream(self, call))
 
-    async def admit(self, call: Call) -> None:
-        """Return if the call may be answered; raise as `ModelAccess.check`."""
+    async def admit(self, call: Call) -> Identity | None:
+        """Return whose call it is, if it may be answered; raise as `ModelAccess.check`."""
         headers = {
             name.encode(): value if isinstance(value, bytes) else value.encode()
             for name, value in call.metadata
         }
-        await self._access.check(presented_key(headers))
+        return await self._access.check(presented_key(headers), host_of(call.peer))
+
+    async def infer_for(
+        self, identity: Identity | None, raw: bytes, call: Call
+    ) -> pb.ModelInferResponse:
+        """Answer one call within the limits of who makes it."""
+        gate = self._access.gate(identity)
+        if gate is None:
+            return await self.infer(raw, call)
+        async with gate.passage():
+            return await self.infer(raw, call)
 
     async def infer(self, raw: bytes, call: Call) -> pb.ModelInferResponse:
         """Answer one call and count it, under the status that REST would have answered."""
@@ -138,8 +149,8 @@ class FrontDoor:
 
     async def _model_infer(self, raw: bytes, call: UnaryCall) -> bytes:
         try:
-            await self.admit(call)
-            return (await self.infer(raw, call)).SerializeToString()
+            identity = await self.admit(call)
+            return (await self.infer_for(identity, raw, call)).SerializeToString()
         except Exception as error:
             raise as_rpc_error(told(error)) from None
 
@@ -226,13 +237,13 @@ class _Stream:
 
     async def _answer(self, raw: bytes) -> None:
         try:
-            await asyncio.shield(self._admission)
+            identity = await asyncio.shield(self._admission)
         except Exception as error:
             failure = as_rpc_error(told(error))
             self._call.finish(failure.code, failure.message, failure.trailers)
             return
         try:
-            response = await self._door.infer(raw, self._call)
+            response = await self._door.infer_for(identity, raw, self._call)
             message = pb.ModelStreamInferResponse(infer_response=response)
         except GatewayError as refusal:
             message = stream_failure(
@@ -251,6 +262,11 @@ class _Stream:
     def _end_if_done(self) -> None:
         if not self._tasks and self._call.alive:
             self._call.finish()
+
+
+def host_of(peer: str) -> str:
+    """Return the address in `ipv4:host:port` or `ipv6:[host]:port`."""
+    return peer.partition(":")[2].rpartition(":")[0].strip("[]")
 
 
 def read(kind: type[Request], raw: bytes) -> Request:

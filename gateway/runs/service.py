@@ -12,6 +12,7 @@ from gateway.deployments.live import LiveDeployment
 from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFormat
 from gateway.errors import GatewayError
 from gateway.ids import is_id, minted_at
+from gateway.limits.visit import Visit
 from gateway.runs.listing import RunFilter
 from gateway.runs.run import NewRun, Run, RunStatus
 from gateway.runs.store import RunStore
@@ -74,9 +75,17 @@ class RunService:
         check_covers(actor, run.deployment_id)
         return run
 
-    async def poll(self, actor: Identity, run_id: str, wait_seconds: float) -> Run:
-        """Return a run when it has ended, or as it is after some seconds; see `find`."""
+    async def poll(
+        self, actor: Identity, run_id: str, wait_seconds: float, *, visit: Visit | None = None
+    ) -> Run:
+        """Return a run when it has ended, or as it is after some seconds; see `find`.
+
+        Raises:
+            GatewayError: as `find`; RATE_LIMITED where the deployment is not to be looked at more.
+        """
         run = await self.find(actor, run_id)
+        if visit is not None:
+            await self._count(visit, run)
         if run.ended or wait_seconds <= 0:
             return run
         ended = await self._waiter.wait(run.id, wait_seconds, gives_way=True)
@@ -143,6 +152,13 @@ class RunService:
     def drain(self) -> None:
         """Answer those who only wait, and end streams: the process is to end."""
         self._waiter.drain()
+
+    async def _count(self, visit: Visit, run: Run) -> None:
+        try:
+            live = await self._deployments.find(run.deployment_id, run.profile_id)
+        except GatewayError:
+            return  # paused or deleted: what it was limited to goes with it
+        await visit.at(live.id, live.limits)
 
     async def _input(self, run: Run) -> bytes:
         if run.status not in (RunStatus.FAILED, RunStatus.CANCELLED):

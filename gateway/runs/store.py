@@ -31,6 +31,7 @@ from gateway.runs.run import (
     RunEventData,
     RunStatus,
 )
+from gateway.runs.slots import check_caps
 from gateway.runs.sweeps import Sweeps
 from gateway.storage.clock import now
 from gateway.storage.database import Database
@@ -72,11 +73,13 @@ class RunStore(Sweeps):
 
         Raises:
             GatewayError: PAYLOAD_TOO_LARGE; IDEMPOTENCY_KEY_REUSED where the key stands for a run
-                with another body.
+                with another body; TOO_MANY_RUNS where a cap does not let it begin.
         """
         _check_size(new)
         birth = _birth(new, owner, lease_seconds)
-        if new.idempotency is None:
+        if new.caps and new.idempotency is None:
+            await self._create_capped(new, birth)
+        elif new.idempotency is None:
             await self._births.put(birth)
         else:
             existing = await self._create_once(new, birth)
@@ -282,8 +285,14 @@ class RunStore(Sweeps):
                     if not ended_by_infrastructure(run):
                         return await _get(session, run.id) or run
                 await session.execute(sql.RELEASE_KEY, {"run_id": run.id})
+            await check_caps(session, new.caps)
             await _write(session, [birth])
         return None
+
+    async def _create_capped(self, new: NewRun, birth: _Birth) -> None:
+        async with self._db.write(feeds=False) as session:
+            await check_caps(session, new.caps)
+            await _write(session, [birth])
 
     async def _write_births(self, births: Sequence[_Birth]) -> None:
         async with self._db.write(feeds=False) as session:

@@ -110,6 +110,8 @@ class ApiKey(Owned):
     display_suffix: Mapped[str] = mapped_column(String(5))
     state: Mapped[str] = mapped_column(Word, default="active")
     last_used_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    limits: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
+    """As `limits/call_limits.py` reads them; NULL: none of its own."""
 
 
 class Flow(Owned):
@@ -150,6 +152,10 @@ class Deployment(Owned):
     require_idempotency_key: Mapped[bool] = mapped_column(Boolean)
     record_runs: Mapped[str] = mapped_column(Word)
     record_sample: Mapped[float] = mapped_column(Float)
+    limits: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
+    """As those of keys."""
+    cors_origins: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    """Whose pages may call it from a browser; NULL: nobody's."""
     live_version: Mapped[int] = mapped_column(Integer)
     status: Mapped[str] = mapped_column(Word, default="active")
     updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)

@@ -96,6 +96,12 @@ class Exchange:
         self._complete = False
 
     @property
+    def peer(self) -> str:
+        """The client's address; empty where the connection has none."""
+        name = self._transport.get_extra_info("peername")
+        return str(name[0]) if isinstance(name, tuple) else ""
+
+    @property
     def path(self) -> str:
         """The path, decoded."""
         path = self.url.partition(b"?")[0]
@@ -198,5 +204,10 @@ class Exchange:
 
 def head_of(status: int, headers: Headers, body: bytes) -> bytes:
     """Return status line and headers of an answer; Content-Length is added."""
-    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    lines = lines_of(headers)
     return b"%b%bcontent-length: %d\r\n" % (_STATUS_LINES[status], lines, len(body))
+
+
+def lines_of(headers: Headers) -> bytes:
+    """Return headers as lines of a head."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
