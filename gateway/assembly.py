@@ -9,6 +9,7 @@ from gateway.boot import Front
 from gateway.container import Container
 from gateway.settings import Settings
 from gateway.storage.migrate import migrate
+from gateway.web.wire_limits import WireLimits, most_connections
 from telemetry import logs
 
 log = logs.logger("gateway")
@@ -29,6 +30,7 @@ async def assemble(front: Front) -> None:
     settings = Settings()
     logs.configure(settings.log_level, process="gateway")
     _check_anonymous(settings)
+    front.limits = _wire_limits(settings)
     front.reasons = lambda: ["starting: the database is being opened"]
     await migrate(settings.database)
     container = Container(settings)
@@ -39,6 +41,17 @@ async def assemble(front: Front) -> None:
     front.direct = container.trigger
     front.on_drain = container.drain
     log.info("gateway_started", port=settings.port, grpc_port=settings.grpc_port)
+
+
+def _wire_limits(settings: Settings) -> WireLimits:
+    return WireLimits(
+        max_header_bytes=settings.max_header_bytes,
+        max_header_count=settings.max_header_count,
+        max_url_bytes=settings.max_url_bytes,
+        header_seconds=settings.header_seconds,
+        body_seconds=settings.body_seconds,
+        max_connections=most_connections(settings.max_connections),
+    )
 
 
 def _check_anonymous(settings: Settings) -> None:

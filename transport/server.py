@@ -26,7 +26,8 @@ class Server:
     Args:
         router: may get more methods later.
         limits: of each connection.
-        max_connections: of all addresses together; a connection past them is closed at once.
+        max_connections: of all addresses together; past them the one that has had no call for the
+            longest is closed, or the new one where all have calls.
         on_error: told of handlers' bugs; without it the event loop's exception handler is.
     """
 
@@ -96,9 +97,12 @@ class Server:
             link.shut()
 
     def admit(self, link: ServerLink) -> bool:
-        """Take a connection in, unless there are too many."""
+        """Take a connection in, in the place of an idle one where there are too many."""
         if len(self.links) >= self._max_connections:
-            return False
+            idle = [other for other in self.links if not other.streams]
+            if not idle:
+                return False
+            min(idle, key=lambda other: other.idle_since).shut()
         self.links.add(link)
         self._empty.clear()
         return True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
+from functools import partial
 from time import perf_counter
 
 import orjson
@@ -94,24 +96,20 @@ class RestEdge:
             return await self._index(found["repository"] or "", headers, receive)
         name, version = found["name"], found["version"] or ""
         if verb == "infer":
-            gate = self._access.gate(identity)
-            if gate is None:
-                return await self._infer(name, version, headers, receive)
-            return await self._infer_within(gate, own, name, version, headers, receive)
+            work = partial(self._infer, name, version, headers, receive)
+            return await self._limited(self._access.gate(identity), own, work)
         return await self._about_model(verb, name, version)
 
-    async def _infer_within(
-        self,
-        gate: Gate,
-        own: Headers,
-        name: str,
-        version: str,
-        headers: dict[bytes, bytes],
-        receive: Receive,
+    @staticmethod
+    async def _limited(
+        gate: Gate | None, own: Headers, work: Callable[[], Awaitable[Answer]]
     ) -> Answer:
+        """Return what `work` does, if the gate lets it in."""
+        if gate is None:
+            return await work()
         try:
             async with gate.passage():
-                return await self._infer(name, version, headers, receive)
+                return await work()
         finally:
             own += gate.headers()
 

@@ -47,4 +47,4 @@ def preflight(origins: Collection[bytes] | None, origin: bytes | None, methods: 
                 (b"access-control-allow-headers", _MAY_SEND),
                 (b"access-control-max-age", _KEPT_SECONDS),
             ]
-    return 204, headers, b""
+    return 200, headers, b""

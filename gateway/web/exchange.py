@@ -171,6 +171,15 @@ class Exchange:
             except Exception as error:  # noqa: BLE001 - as above
                 self._failed(error)
 
+    def cut_off(self, error: GatewayError) -> None:
+        """Answer with `error` for a body that does not come."""
+        handler = self._handler
+        if handler is not None and not self.response_complete:
+            try:
+                handler.refuse(error)
+            except Exception as failure:  # noqa: BLE001 - as above
+                self._failed(failure)
+
     def lost(self) -> None:
         """The connection is gone."""
         if self.response_complete or self.disconnected:

@@ -25,7 +25,7 @@ class Shell:
         *,
         max_body_bytes: int,
         unlimited: Sequence[str],
-        timeout_seconds: float,
+        timeout_seconds: float = 120.0,
     ) -> None:
         """Give an answer `timeout_seconds` to begin, but for those below `unlimited`."""
         self._app = app
