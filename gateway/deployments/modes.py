@@ -132,5 +132,6 @@ class SettingsChange(TypedDict, total=False):
     require_idempotency_key: bool
     record_runs: RecordRuns
     record_sample: float
-    limits: dict[str, int] | None
+    limits: dict[str, int | None] | None
+    """Members that are left out stay; None takes one back, and in the place of all, all."""
     cors_origins: list[str] | None

@@ -83,7 +83,7 @@ class SettingsIn(BaseModel):
     record_sample: Share = _DEFAULTS.record_sample
     """With `record_runs: sample`, the share of successful calls that do."""
     limits: LimitsBody | None = None
-    """Of all keys together; those of a key count beside them."""
+    """Of all keys together; those of a key count beside them. A PATCH changes what it names."""
     cors_origins: list[Origin] | None = Field(default=None, max_length=100)
     """Whose pages may call it from a browser, such as `https://app.example.com`; or `*`."""
 
@@ -126,7 +126,7 @@ class DeploymentPatch(SettingsIn):
         """Return the members that were sent."""
         change = self.model_dump(exclude_unset=True)
         if self.limits is not None and "limits" in change:
-            change["limits"] = self.limits.stored()
+            change["limits"] = self.limits.model_dump(exclude_unset=True)
         return cast(SettingsChange, change)
 
 

@@ -22,6 +22,7 @@ from gateway.deployments.snapshots import Snapshots
 from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
 from gateway.ids import new_id
+from gateway.limits.call_limits import patched
 from gateway.storage.changes import Kind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
@@ -98,6 +99,8 @@ class DeploymentService:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.live_version(session, row)
+            if "limits" in change:
+                row.limits = patched(row.limits, change.pop("limits"))
             for name, value in change.items():
                 setattr(row, name, value)
             _check(row, version)

@@ -35,6 +35,19 @@ class CallLimits:
         return self if self.to_json() else None
 
 
+def patched(
+    stored: Mapping[str, int] | None, change: Mapping[str, int | None] | None
+) -> dict[str, int] | None:
+    """Return a `limits` column after a PATCH: what is left out stays, None takes a limit back.
+
+    A change that is None takes all of them back.
+    """
+    if change is None:
+        return None
+    limits = {**(stored or {}), **change}
+    return {name: value for name, value in limits.items() if value is not None} or None
+
+
 NOTHING = CallLimits()
 
 

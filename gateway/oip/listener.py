@@ -33,7 +33,6 @@ async def open_front_door(
     add_reflection(router, (SERVICE, HEALTH), (pb.DESCRIPTOR, health_pb2.DESCRIPTOR))
     limits = Limits(
         max_message_bytes=settings.max_body_bytes,
-        max_header_bytes=settings.max_header_bytes,
         handshake_seconds=settings.header_seconds,
         message_seconds=settings.body_seconds,
         idle_seconds=_IDLE_SECONDS,

@@ -9,6 +9,7 @@ import typer
 from gateway.auth.identity import Scope
 from gateway.auth.schemas import IssuedKeyOut, KeyOut, KeyPage, NewKey
 from slipstream import options
+from slipstream.limit_options import AtOnce, PerDay, PerMinute, Polls, limits_of
 from slipstream.session import checked, open_session
 from slipstream.terminal import table
 
@@ -33,6 +34,10 @@ def create(
         list[str] | None,
         typer.Option(help="Id of a deployment that it may call; can be repeated. Default: all."),
     ] = None,
+    calls_per_minute: PerMinute = None,
+    calls_per_day: PerDay = None,
+    concurrent_runs: AtOnce = None,
+    polls_per_minute: Polls = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -43,13 +48,20 @@ def create(
     """
     with open_session(state, as_json=as_json) as session:
         scope = Scope.MANAGE if manage else Scope.TRIGGER
-        new = checked(NewKey, name=name, scope=scope, deployments=deployment or None)
+        limits = limits_of(
+            calls_per_minute=calls_per_minute,
+            calls_per_day=calls_per_day,
+            concurrent_runs=concurrent_runs,
+            polls_per_minute=polls_per_minute,
+        )
+        new = checked(NewKey, name=name, scope=scope, deployments=deployment or None, limits=limits)
         issued = session.run(
             session.services.keys.create(
                 session.profile_id,
                 name=new.name,
                 scope=new.scope,
                 deployments=new.deployments,
+                limits=new.limits.stored() if new.limits else None,
             )
         )
         session.terminal.show(IssuedKeyOut.of_issued(issued), issued.plain)
