@@ -73,6 +73,7 @@ class Container:
             self.engine.waiter,
             directory,
             self.engine.launcher,
+            gates=self.limits.gates,
             retention_days=settings.run_retention_days,
         )
         self.recorder = Recorder(self.engine.store, self.metrics)

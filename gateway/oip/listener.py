@@ -42,6 +42,7 @@ async def open_front_door(
         router,
         limits=limits,
         max_connections=most_connections(settings.max_connections),
+        evicts_idle=True,
         on_error=front_door.blame,
     )
     host = f"[{settings.host}]" if ":" in settings.host else settings.host

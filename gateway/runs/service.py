@@ -12,6 +12,7 @@ from gateway.deployments.live import LiveDeployment
 from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFormat
 from gateway.errors import GatewayError
 from gateway.ids import is_id, minted_at
+from gateway.limits.gates import Gates
 from gateway.limits.visit import Visit
 from gateway.runs.listing import RunFilter
 from gateway.runs.run import NewRun, Run, RunStatus
@@ -51,12 +52,14 @@ class RunService:
         deployments: Deployments,
         launcher: Launcher,
         *,
+        gates: Gates,
         retention_days: int,
     ) -> None:
         self._store = store
         self._waiter = waiter
         self._deployments = deployments
         self._launcher = launcher
+        self._gates = gates
         self._retention_days = retention_days
 
     async def find(self, actor: Identity, run_id: str) -> Run:
@@ -135,13 +138,18 @@ class RunService:
 
         Raises:
             GatewayError: as `find`; CONFLICT where the run did not fail, or its input was not
-                kept; GONE and others where its deployment cannot be called.
+                kept; GONE and others where its deployment cannot be called; RATE_LIMITED and
+                TOO_MANY_RUNS as for a call.
         """
         run = await self.find(actor, run_id)
         input_data = await self._input(run)
         live = await self._deployments.find(run.deployment_id, run.profile_id)
         new = _again(run, live, input_data, latest=latest, key_id=actor.key_id or None)
-        created = await self._store.create(new)
+        subject = actor.key_id or actor.profile_id
+        gate, caps = self._gates.of_run(subject, actor.limits, live.id, live.limits)
+        if gate is not None:
+            await gate.enter_slowly()
+        created = await self._store.create(replace(new, caps=caps))
         self._launcher.launch(new.id, new.type, new.mode)
         return created.run
 
