@@ -55,12 +55,13 @@ class Shell:
         try:
             async with asyncio.timeout(self._timeout_seconds if bounded else None) as patience:
                 exchange.patience = patience
-                await self._app(scope, exchange.receive, exchange.send)
+                try:
+                    await self._app(scope, exchange.receive, exchange.send)
+                finally:
+                    exchange.patience = None
         except Exception as error:
             late = isinstance(error, TimeoutError) and patience.expired()
             await exchange.refuse(self._late() if late else error)
-        finally:
-            exchange.patience = None
 
     def _late(self) -> GatewayError:
         message = f"there was no answer within {self._timeout_seconds:g} s: look before you repeat"
@@ -123,7 +124,7 @@ class _Exchange:
         self._size += len(chunk)
         if self._size > self.limit:
             raise too_large(self.limit)
-        if self._is_json and chunk:
+        if self._is_json and message["type"] == "http.request":
             self._chunks.append(chunk)
             if not message.get("more_body", False):
                 check_depth(b"".join(self._chunks))
@@ -135,7 +136,7 @@ class _Exchange:
             return
         if message["type"] == "http.response.start":
             self._started = True
-            if self.patience is not None:
+            if self.patience is not None and not self.patience.expired():
                 self.patience.reschedule(None)
             own = (b"x-request-id", self._request_id)
             message["headers"] = [*shielded(message.get("headers", ())), *self.headers, own]

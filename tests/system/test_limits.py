@@ -198,7 +198,9 @@ def test_calls_of_models_count_at_rest_and_at_grpc(limited: Installation) -> Non
     assert statuses(answers) == {200: 4}
     assert answers[0].headers["ratelimit-policy"] == '"key-minute";q=6;w=60'
     with grpc.insecure_channel(f"127.0.0.1:{limited.up.grpc_port}") as channel:
-        infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
+        infer: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            f"/{SERVICE}/ModelInfer"
+        )
         request = pb.ModelInferRequest(
             model_name="iris",
             inputs=[pb.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[1, 4])],
@@ -230,7 +232,9 @@ def test_failed_authentication_is_limited_by_address_at_every_door(
             case "management":
                 return httpx.get(f"{limited.up.url}/node/flows/", headers=headers).status_code
         with grpc.insecure_channel(f"127.0.0.1:{limited.up.grpc_port}") as channel:
-            ask = channel.unary_unary(f"/{SERVICE}/ServerMetadata")
+            ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                f"/{SERVICE}/ServerMetadata"
+            )
             try:
                 ask(b"", metadata=(("x-api-key", key),))
             except grpc.RpcError as error:
