@@ -37,6 +37,7 @@ class Gate:
 
     __slots__ = (
         "_labelled",
+        "_labelled_slots",
         "_policy_header",
         "_policy_line",
         "_quotas",
@@ -53,7 +54,8 @@ class Gate:
     ) -> None:
         """Count by `quotas` and `slots`; `shown` are policies that somebody else looks after."""
         self._quotas = tuple(quotas)
-        self._labelled = tuple((f'"{quota.policy.name}";r=', quota) for quota in quotas)
+        self._labelled = tuple((_label(quota.policy), quota) for quota in quotas)
+        self._labelled_slots = tuple((_label(one.policy), one) for one in slots)
         self._slots = tuple(slots)
         self._refusals = refusals
         every = [*(quota.policy for quota in quotas), *(slot.policy for slot in slots), *shown]
@@ -126,10 +128,10 @@ class Gate:
         items = []
         for label, quota in self._labelled:
             units, seconds = quota.left(now)
-            items.append(f"{label}{units};t={seconds}")
-        if self._slots:
-            items += [_free(slots) for slots in self._slots]
-        return ", ".join(items).encode()
+            items.append(b"%b%d;t=%d" % (label, units, seconds))
+        for label, slots in self._labelled_slots:
+            items.append(b"%b%d" % (label, max(0, slots.share - slots.taken)))
+        return b", ".join(items)
 
     def _refused(self, cost: int, now: float) -> GatewayError:
         waits = [(quota.wait(cost, now), quota.policy) for quota in self._quotas]
@@ -146,5 +148,5 @@ def _longest(violation: tuple[float, Policy]) -> float:
     return -violation[0]
 
 
-def _free(slots: Slots) -> str:
-    return f'"{slots.policy.name}";r={max(0, slots.share - slots.taken)}'
+def _label(policy: Policy) -> bytes:
+    return b'"%b";r=' % policy.name.encode()

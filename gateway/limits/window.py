@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from gateway.limits.policy import Policy
 
 
@@ -77,8 +75,10 @@ class Window:
         left = self._end - now
         if left <= 0:
             left = self._roll(now)
-        used = self._count + self._before * left / self._window
-        return max(0, math.floor(self._quota - used)), math.ceil(left)
+        units = self._quota - self._count
+        if self._before:
+            units = int(units - self._before * left / self._window)
+        return max(units, 0), int(-(-left // 1))
 
     async def ask(self, cost: int) -> None:
         """See Quota: everything is known here."""
