@@ -54,21 +54,27 @@ class Settings(BaseSettings):
     """Such as redis://host:6379/0: where all gateway processes count calls together. Default:
     each counts for itself, and has its share of every quota."""
     key_calls_per_minute: int | None = Field(default=None, ge=1)
-    """Of keys that have no `calls_per_minute` of their own; likewise the next ones."""
+    """Of keys that have no `calls_per_minute` of their own."""
     key_calls_per_day: int | None = Field(default=None, ge=1)
+    """Of keys that have no `calls_per_day` of their own."""
     key_concurrent_runs: int | None = Field(default=None, ge=1)
+    """Of keys that have no `concurrent_runs` of their own."""
     key_polls_per_minute: int = Field(default=3000, ge=0)
-    """Reads of runs; 0: any number."""
+    """Reads of runs by keys that have no `polls_per_minute` of their own; 0: any number."""
     deployment_calls_per_minute: int | None = Field(default=None, ge=1)
-    """Of deployments that have no `calls_per_minute` of their own; likewise the next ones."""
+    """Of deployments that have no `calls_per_minute` of their own."""
     deployment_calls_per_day: int | None = Field(default=None, ge=1)
+    """Of deployments that have no `calls_per_day` of their own."""
     deployment_concurrent_runs: int | None = Field(default=None, ge=1)
+    """Of deployments that have no `concurrent_runs` of their own."""
     failed_auth_per_minute: int = Field(default=120, ge=0)
     """Calls without a good key that an address may make before it is told to wait; 0: any."""
     max_header_bytes: int = Field(default=32 * 1024, ge=1024)
     """Of a request's headers together."""
     max_header_count: int = Field(default=100, ge=10)
+    """Headers of a request."""
     max_url_bytes: int = Field(default=8 * 1024, ge=256)
+    """Of a request's target."""
     header_seconds: float = Field(default=10.0, gt=0)
     """From a request's first byte until its headers have to be there."""
     body_seconds: float = Field(default=60.0, gt=0)

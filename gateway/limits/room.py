@@ -8,7 +8,7 @@ from gateway.limits.call_limits import CallLimits
 from gateway.limits.failures import Failures
 from gateway.limits.gates import Gates
 from gateway.limits.ledger import Ledger
-from gateway.limits.shared import SharedStore
+from gateway.limits.leases import SharedStore
 from gateway.settings import Settings
 from telemetry.instruments import Registry
 
