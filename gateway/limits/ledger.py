@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 
 from gateway.limits.gate import Slots
+from gateway.limits.leases import SharedQuota, SharedStore
 from gateway.limits.policy import Policy
 from gateway.limits.quota import Quota
-from gateway.limits.leases import SharedQuota, SharedStore
 from gateway.limits.window import Window
 
 _MOST_KEPT = 50_000

@@ -7,8 +7,8 @@ from time import monotonic
 from gateway.limits.call_limits import CallLimits
 from gateway.limits.failures import Failures
 from gateway.limits.gates import Gates
-from gateway.limits.ledger import Ledger
 from gateway.limits.leases import SharedStore
+from gateway.limits.ledger import Ledger
 from gateway.settings import Settings
 from telemetry.instruments import Registry
 
