@@ -5,7 +5,7 @@ PACKAGES := slipstream gateway inference_server model_store protos telemetry tra
 STAMPS := .venv/.stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check check-static bench bench-scenarios chaos format lint types imports protos protos-check lock demo-model clean
+.PHONY: help setup run test check check-static bench bench-scenarios chaos format lint types imports protos protos-check lock sbom demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -53,6 +53,9 @@ demo-model: $(STAMPS)/dev ## Train the demo's model again
 
 lock: $(STAMPS)/dev ## Resolve the dependencies again, into requirements/*.lock
 	$(BIN)/python requirements/lock.py
+
+sbom: $(STAMPS)/dev ## Write what the locks pin as CycloneDX bills of materials, into dist
+	@$(BIN)/python requirements/sbom.py dist
 
 bench: $(STAMPS)/bench ## Measure side by side, into docs/benchmarks (ARGS="--peers", "--quick", ...)
 	@$(BIN)/python -m benchmarks $(ARGS)

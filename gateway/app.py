@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
+from gateway.audit.router import build_router as audit
 from gateway.auth.router import build_router as api_keys
 from gateway.container import Container
 from gateway.deployments.router import build_router as deployments
@@ -38,8 +39,11 @@ from gateway.web.shell import Shell
 from gateway.web.shielding import policy_of_page
 from protos.errors import ErrorCode
 from telemetry.instruments import CONTENT_TYPE, render
+from telemetry.redaction import without_keys
 
 _UPLOADS = "/node/models/"
+_EXCERPT = 80
+"""Characters of an invalid value that its error repeats."""
 
 
 class Gateway:
@@ -84,6 +88,7 @@ def build_fastapi(container: Container) -> FastAPI:
         models(services.models, access),
         api_keys(services.keys, access),
         runs(container.runs, access),
+        audit(services.audit, access),
         oip(),
     ):
         app.include_router(router)
@@ -143,7 +148,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fields = [
         {
-            "detail": f"{fault['msg']}, got {str(fault.get('input'))[:80]!r}",
+            "detail": f"{fault['msg']}, got {_excerpt(fault.get('input'))!r}",
             "pointer": "#/" + "/".join(str(part) for part in fault["loc"][1:]),
         }
         for fault in error.errors()
@@ -152,6 +157,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
     code = ErrorCode.INVALID_JSON if broken else ErrorCode.VALIDATION_FAILED
     message = "; ".join(f"{field['pointer']}: {field['detail']}" for field in fields[:3])
     return _answer(request, GatewayError(code, message, errors=fields))
+
+
+def _excerpt(given: object) -> str:
+    """Return the beginning of what came, without a key: also not the half of one."""
+    return without_keys(str(given)[: 2 * _EXCERPT])[:_EXCERPT]
 
 
 async def _unforeseen(_: Request, error: Exception) -> Response:

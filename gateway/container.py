@@ -64,6 +64,7 @@ class Container:
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)
         authenticator = Authenticator(self.db, self.services.hasher, self.feed)
+        self.key_uses = authenticator.uses
         self.limits = LimitRoom(settings, self.metrics.registry)
         self.access = Access(authenticator, self.limits)
         directory = self.directory = Directory(self.db, self.feed)
@@ -108,6 +109,7 @@ class Container:
         self.readiness.fleet_known()
         await self.engine.start()
         self.recorder.start()
+        self.key_uses.start()
         self._grpc = await open_front_door(self._front_door, self.readiness, self.settings)
         self._publisher = asyncio.create_task(self._publish(), name="metrics publisher")
 
@@ -116,6 +118,7 @@ class Container:
         if self._grpc is not None:
             await self._grpc.drain(self.settings.drain_seconds)
         await self.recorder.close()
+        await self.key_uses.close()
         await self.engine.close(self.settings.drain_seconds)
         await self.watcher.stop()
         await self.servers.close()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from protos.errors import ErrorCode
+from telemetry.redaction import without_keys
 
 
 class GatewayError(Exception):
     """Something the caller must hear about.
+
+    Messages often repeat what came: an API key in the wrong place is replaced by its mask.
 
     Attributes:
         code: the stable name; each transport has one table that translates it.
@@ -27,9 +30,12 @@ class GatewayError(Exception):
         retry_after: float | None = None,
         details: Mapping[str, object] | None = None,
     ) -> None:
+        message = without_keys(message)
         super().__init__(message)
         self.code = code
         self.message = message
-        self.errors = errors
+        self.errors = [
+            {name: without_keys(text) for name, text in error.items()} for error in errors
+        ]
         self.retry_after = retry_after
         self.details = details or {}

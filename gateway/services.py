@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from gateway.audit.service import AuditLog
 from gateway.auth.keys import KeyHasher
 from gateway.auth.pepper import load_pepper
 from gateway.auth.service import ApiKeyService
@@ -34,9 +35,10 @@ class Services:
         self.verifier = Verifier([sys.executable, *_VERIFY])
         self.models = ModelService(db, self.store, self.verifier)
         self.hasher = KeyHasher(load_pepper(settings.key_pepper, settings.state))
-        self.keys = ApiKeyService(db, self.hasher)
+        self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
         self.flows = FlowService(db)
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
         snapshots = Snapshots(db, self.models)
         self.deployments = DeploymentService(db, self.keys, snapshots)
         self.versions = VersionService(db, snapshots, Handover(self.fleet.store))
+        self.audit = AuditLog(db)

@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     key_pepper: str | None = None
     """Secret that API keys are hashed with. Default: made once, kept in the state folder.
     Machines that share a database need the same one."""
+    key_age_warning_days: int = Field(default=90, ge=1, le=3650)
+    """Days after which an API key is shown with the warning that it is old."""
     anonymous_v2: bool = False
     """Open `/v2` and the gRPC front door to clients that send no key. Loopback only."""
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)

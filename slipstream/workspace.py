@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.migrate import migrate
 from gateway.storage.tables import Profile
+from gateway.storage.trail import ACTOR, Actor
 from slipstream.failures import UnusableError
 
 
@@ -42,6 +45,7 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
     try:
         services = Services(settings, db)
         profile = await administrator(db)
+        ACTOR.set(Actor(profile_id=profile.id, system_user=_person()))
         yield Workspace(settings=settings, db=db, services=services, profile=profile)
     finally:
         await db.close()
@@ -69,3 +73,11 @@ def broker_of(settings: Settings) -> Broker:
     return read_broker(
         settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
     )
+
+
+def _person() -> str:
+    """Return the operating system's user: the process's, whatever the environment says."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in a container that runs under any number
+        return f"uid {os.getuid()}"

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from typing import Any, cast
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-_KEY = re.compile(r"(?:(?<![0-9A-Za-z])|(?<=\\[nrt]))sk-[0-9A-Za-z_-]{8,}|sk-[0-9A-Za-z]{40,}")
-"""A key, or the beginning of one, as a word of its own ("risk-assessment" holds none), also after a
-newline that JSON has escaped; and a whole key wherever it is glued to something.
-"""
+from telemetry.redaction import redact
 
 
 def configure(level: str, *, process: str) -> None:
@@ -68,8 +64,3 @@ def configure(level: str, *, process: str) -> None:
 def logger(name: str) -> structlog.stdlib.BoundLogger:
     """Return a logger: `log.info("run_finished", run_id=…)`."""
     return cast("structlog.stdlib.BoundLogger", structlog.get_logger(name))
-
-
-def redact(text: str) -> str:
-    """Return `text` with everything that looks like an API key replaced."""
-    return _KEY.sub("sk-********", text)

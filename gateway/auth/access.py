@@ -12,6 +12,7 @@ from gateway.auth.identity import Identity, Scope
 from gateway.errors import GatewayError
 from gateway.limits.room import LimitRoom
 from gateway.limits.visit import Visit
+from gateway.storage.trail import ACTOR, Actor
 from protos.errors import ErrorCode
 
 _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="API key")
@@ -41,16 +42,17 @@ class Access:
         """Return the holder of any active key.
 
         Raises:
-            GatewayError: API_KEY_MISSING, API_KEY_INVALID or API_KEY_DEACTIVATED; in place of
-                the last two TOO_MANY_FAILURES where its address has had its share of them.
+            GatewayError: what `Authenticator.authenticate` raises; TOO_MANY_FAILURES where the
+                address has failed too often.
         """
         presented = key or (bearer.credentials if bearer else None)
-        known = self._authenticator.identify(presented) if presented else None
-        if known is not None:
-            return known
-        address = request.client.host if request.client else ""
-        attempt = self._authenticator.authenticate(presented)
-        return await self._limits.failures.watch(address, attempt)
+        identity = self._authenticator.identify(presented) if presented else None
+        if identity is None:
+            address = request.client.host if request.client else ""
+            attempt = self._authenticator.authenticate(presented)
+            identity = await self._limits.failures.watch(address, attempt)
+        ACTOR.set(_actor(request, identity))
+        return identity
 
     async def visitor(
         self,
@@ -78,3 +80,13 @@ class Access:
             message = "this key may only trigger deployments: use a key of scope 'manage'"
             raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)
         return identity
+
+
+def _actor(request: Request, identity: Identity) -> Actor:
+    """Return who acts, as the trail of acts names them."""
+    return Actor(
+        profile_id=identity.profile_id,
+        key_id=identity.key_id,
+        address=request.client.host if request.client else None,
+        request_id=request.scope["state"]["request_id"].decode(),
+    )

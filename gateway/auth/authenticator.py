@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
+from time import time
+
 from gateway.auth import store
 from gateway.auth.identity import Identity, Scope
 from gateway.auth.keys import LENGTH, KeyHasher, is_well_formed
+from gateway.auth.lifetime import KeyState, ends_at, state_at
+from gateway.auth.uses import Credential, UseLedger
 from gateway.errors import GatewayError
 from gateway.limits.call_limits import CallLimits
 from gateway.storage.cache import Cache
 from gateway.storage.changes import ChangeFeed, Kind
+from gateway.storage.clock import now
 from gateway.storage.database import Database
+from gateway.storage.tables import ApiKey
 from protos.errors import ErrorCode
 
 
 class Authenticator:
-    """Identities by key hash, in memory; changes to keys arrive through the feed."""
+    """Identities by key hash, in memory; changes to keys arrive through the feed.
+
+    Each resolved key is counted as used once: whoever has an answer of `identify` asks no more.
+    """
 
     def __init__(
         self, db: Database, hasher: KeyHasher, feed: ChangeFeed, *, size: int = 10_000
     ) -> None:
         self._db = db
         self._digest = hasher.digest
-        self._identities: Cache[bytes, Identity] = Cache(self._load, size=size)
+        self._credentials: Cache[bytes, Credential] = Cache(self._load, size=size)
+        self.uses = UseLedger(db)
+        """Writes what is counted here; whoever made this starts and closes it."""
         feed.subscribe(Kind.API_KEY, self._changed)
 
     def identify(self, key: str) -> Identity | None:
         """Return who holds the key if that is known here; None says: ask `authenticate`."""
         if len(key) != LENGTH or not key.isascii():
             return None
-        return self._identities.get(self._digest(key))
+        credential = self._credentials.get(self._digest(key))
+        if credential is None or credential.ends_at <= time():
+            return None
+        self.uses.count(credential)
+        return credential.identity
 
     async def authenticate(self, key: str | None) -> Identity:
         """Return who holds the key, asking the database where it is not known here.
 
         Raises:
-            GatewayError: API_KEY_MISSING, API_KEY_INVALID or API_KEY_DEACTIVATED.
+            GatewayError: API_KEY_MISSING, API_KEY_INVALID, API_KEY_DEACTIVATED or API_KEY_EXPIRED.
         """
         if key is None:
             message = "this call needs an API key: send it in the header X-API-Key"
@@ -45,25 +60,53 @@ class Authenticator:
                 " (a masked key does not work)"
             )
             raise GatewayError(ErrorCode.API_KEY_INVALID, message)
-        return await self._identities.find(self._digest(key))
+        digest = self._digest(key)
+        credential = await self._credentials.find(digest)
+        if credential.ends_at <= time():
+            self._credentials.discard(digest)  # the database says why, and that is remembered
+            credential = await self._credentials.find(digest)
+        self.uses.count(credential)
+        return credential.identity
 
-    async def _load(self, digest: bytes) -> Identity:
+    async def _load(self, digest: bytes) -> Credential:
         async with self._db.read() as session:
             row = await store.key_with_hash(session, digest)
         if row is None:
             message = "the API key is unknown, or was deleted: create another one"
             raise GatewayError(ErrorCode.API_KEY_INVALID, message)
-        if row.state != "active":
-            message = f"the API key '{row.name}' is deactivated: activate it, or use another one"
-            raise GatewayError(ErrorCode.API_KEY_DEACTIVATED, message)
-        return Identity(
+        match state_at(row, now()):
+            case KeyState.DEACTIVATED:
+                message = f"the API key '{row.name}' is deactivated"
+                message += ": activate it, or use another one"
+                raise GatewayError(ErrorCode.API_KEY_DEACTIVATED, message)
+            case KeyState.EXPIRED:
+                raise _expired(row)
+        identity = Identity(
             key_id=row.id,
             profile_id=row.profile_id,
             scope=Scope(row.scope),
             deployments=None if row.deployments is None else frozenset(row.deployments),
             limits=CallLimits.of(row.limits),
         )
+        return Credential(
+            identity, key_id=row.id, ends_at=ends_at(row), rotated=row.rotated_at is not None
+        )
 
     def _changed(self, key_id: str | None) -> None:
-        gone = None if key_id is None else lambda identity: identity.key_id == key_id
-        self._identities.forget(gone)
+        gone = None if key_id is None else lambda credential: credential.key_id == key_id
+        self._credentials.forget(gone)
+
+
+def _expired(row: ApiKey) -> GatewayError:
+    if row.grace_ends_at is not None and row.grace_ends_at == ends_at(row):
+        message = (
+            f"the API key '{row.name}' was rotated, and its grace ended at "
+            f"{row.grace_ends_at.isoformat()}: use the key that took its place"
+        )
+    else:
+        assert row.expires_at is not None
+        message = (
+            f"the API key '{row.name}' expired at {row.expires_at.isoformat()}: use another one, "
+            "or give it a later expires_at"
+        )
+    return GatewayError(ErrorCode.API_KEY_EXPIRED, message)

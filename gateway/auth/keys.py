@@ -45,6 +45,28 @@ def is_well_formed(key: str) -> bool:
     return key[-_CHECKSUM:] == checksum(key[:-_CHECKSUM]) and key[len(_START) :].isalnum()
 
 
+def faults(key: str) -> list[str]:
+    """Return what keeps `key` from being well formed, in words that show nothing of it.
+
+    A checksum says that a character is wrong, never which.
+    """
+    if _HIDDEN in key:
+        return ["it is the mask of a key, as lists show it: the key itself was shown only once"]
+    found = []
+    if not key.startswith(_START):
+        found.append(f"prefix: expected {_START} at the start")
+    if len(key) != LENGTH:
+        found.append(f"length: expected {LENGTH} characters, got {len(key)}")
+    places = [place for place, letter in enumerate(key, 1) if letter not in _ALPHABET]
+    strange = [place for place in places if place > len(_START) or not key.startswith(_START)]
+    if strange:
+        more = f" and {len(strange) - 1} more" if strange[1:] else ""
+        found.append(f"alphabet: expected 0-9, A-Z and a-z, got others at {strange[0]}{more}")
+    if not found and not is_well_formed(key):
+        found.append("checksum: a character was mistyped, or two were swapped")
+    return found
+
+
 def mask(prefix: str, suffix: str) -> str:
     """Return what may be shown of a key, such as `sk-EuT64********vsQa1`."""
     return prefix + _HIDDEN + suffix

@@ -6,7 +6,14 @@ from fastapi import APIRouter, Depends
 
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
-from gateway.auth.schemas import IssuedKeyOut, KeyOut, KeyPage, NewKey
+from gateway.auth.schemas import (
+    IssuedKeyOut,
+    KeyOut,
+    KeyPage,
+    KeyPatch,
+    NewKey,
+    RotationIn,
+)
 from gateway.auth.service import ApiKeyService
 from gateway.storage.paging import PageRequest
 
@@ -18,13 +25,7 @@ def build_router(service: ApiKeyService, access: Access) -> APIRouter:
     @router.post("/", status_code=201)
     async def create(body: NewKey, actor: Identity = Depends(access.manager)) -> IssuedKeyOut:
         """Make a key. The answer shows it, once."""
-        issued = await service.create(
-            actor.profile_id,
-            name=body.name,
-            scope=body.scope,
-            deployments=body.deployments,
-            limits=body.limits.stored() if body.limits else None,
-        )
+        issued = await service.create(actor.profile_id, **body.columns())
         return IssuedKeyOut.of_issued(issued)
 
     @router.get("/")
@@ -38,6 +39,32 @@ def build_router(service: ApiKeyService, access: Access) -> APIRouter:
     async def show(key_id: str, actor: Identity = Depends(access.manager)) -> KeyOut:
         """Show one key."""
         return KeyOut.of(await service.get(actor.profile_id, key_id))
+
+    @router.patch("/{key_id}/")
+    async def change(
+        key_id: str, body: KeyPatch, actor: Identity = Depends(access.manager)
+    ) -> KeyOut:
+        """Change a key's name, environment, expiry, scope or deployments, at once."""
+        return KeyOut.of(await service.change(actor.profile_id, key_id, **body.change()))
+
+    @router.post("/{key_id}/rotate/", status_code=201)
+    async def rotate(
+        key_id: str, body: RotationIn | None = None, actor: Identity = Depends(access.manager)
+    ) -> IssuedKeyOut:
+        """Make a key that takes another's place. The answer shows it, once.
+
+        The old one works on until the grace ends. A second rotation before that answers 409.
+        """
+        order = body or RotationIn()
+        issued = await service.rotate(
+            actor.profile_id, key_id, grace_seconds=order.grace_seconds, force=order.force
+        )
+        return IssuedKeyOut.of_issued(issued)
+
+    @router.post("/{key_id}/end-grace/")
+    async def end_grace(key_id: str, actor: Identity = Depends(access.manager)) -> KeyOut:
+        """Make a key that was rotated answer 401 from now on; 409 for one that was not."""
+        return KeyOut.of(await service.end_grace(actor.profile_id, key_id))
 
     @router.post("/{key_id}/deactivate/")
     async def deactivate(key_id: str, actor: Identity = Depends(access.manager)) -> KeyOut:

@@ -1,37 +1,52 @@
-"""API keys: made, listed, deactivated, activated, deleted."""
+"""API keys: made, listed, changed, rotated, deactivated, activated, deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.auth import keys, store
+from gateway.auth import keys, rotation, store
+from gateway.auth.acts import record_key
 from gateway.auth.identity import Scope
+from gateway.auth.known import IssuedKey, KnownKey, look_at
+from gateway.auth.lifetime import KeyState, check_expiry, state_at
 from gateway.errors import GatewayError
 from gateway.ids import new_id
+from gateway.limits.call_limits import patched
 from gateway.storage.changes import Kind, record_change
+from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import ApiKey
+from gateway.storage.trail import Picture, picture
 from protos.errors import ErrorCode
 
+_VERBS = {KeyState.ACTIVE: "activate", KeyState.DEACTIVATED: "deactivate"}
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedKey:
-    """A key just made: the only moment at which it can be read."""
 
-    row: ApiKey
-    plain: str
+class KeyChange(TypedDict, total=False):
+    """What can be changed of a key; members left out stay as they are."""
+
+    name: str
+    environment: str | None
+    expires_at: datetime | None
+    scope: Scope
+    deployments: list[str] | None
+    limits: dict[str, int | None] | None
+    """Members that are left out stay; None takes one back, and in the place of all, all."""
 
 
 class ApiKeyService:
     """The keys of a profile. Every change reaches every gateway process through the feed."""
 
-    def __init__(self, db: Database, hasher: keys.KeyHasher) -> None:
+    def __init__(self, db: Database, hasher: keys.KeyHasher, *, old_after_days: int = 90) -> None:
+        """Warn of keys that are older than `old_after_days`."""
         self._db = db
         self._hasher = hasher
+        self._old_after = timedelta(days=old_after_days)
 
     async def create(
         self,
@@ -40,23 +55,26 @@ class ApiKeyService:
         name: str,
         scope: Scope = Scope.TRIGGER,
         deployments: Sequence[str] | None = None,
+        environment: str | None = None,
+        expires_at: datetime | None = None,
         limits: dict[str, int] | None = None,
     ) -> IssuedKey:
         """Make a key; `deployments` None means all of the profile's, now and later.
 
         Raises:
-            GatewayError: VALIDATION_FAILED where a deployment is unknown, or the key is a
-                `manage` key and yet limited to deployments.
+            GatewayError: VALIDATION_FAILED where a deployment is unknown, the key is a `manage`
+                key and yet limited to deployments, or it would expire at once or too late.
         """
         async with self._db.write() as session:
-            if deployments is not None:
-                await _check_deployments(session, profile_id, scope, deployments)
+            await _check_deployments(session, profile_id, scope, deployments)
             return await self.issue(
                 session,
                 profile_id,
                 name=name,
                 scope=scope,
                 deployments=deployments,
+                environment=environment,
+                expires_at=expires_at,
                 limits=limits,
             )
 
@@ -68,76 +86,188 @@ class ApiKeyService:
         name: str,
         scope: Scope = Scope.TRIGGER,
         deployments: Sequence[str] | None = None,
+        environment: str | None = None,
+        expires_at: datetime | None = None,
         limits: dict[str, int] | None = None,
     ) -> IssuedKey:
-        """Make a key in the caller's transaction; the deployments have been checked."""
-        plain = keys.mint()
-        row = ApiKey(
-            id=new_id(),
+        """Make a key in the caller's transaction; the deployments have been checked.
+
+        Raises:
+            GatewayError: VALIDATION_FAILED where it would expire at once or too late.
+        """
+        check_expiry(expires_at, now())
+        return await self._mint(
+            session,
             profile_id=profile_id,
             name=name,
             scope=scope,
             deployments=None if deployments is None else sorted(set(deployments)),
-            hash=self._hasher.digest(plain).hex(),
-            display_prefix=plain[: keys.PREFIX],
-            display_suffix=plain[-keys.SUFFIX :],
+            environment=environment,
+            expires_at=expires_at,
             limits=limits,
         )
-        session.add(row)
-        await record_change(session, Kind.API_KEY, row.id)
-        return IssuedKey(row=row, plain=plain)
 
-    async def page(self, profile_id: str, request: PageRequest) -> Page[ApiKey]:
+    async def page(self, profile_id: str, request: PageRequest) -> Page[KnownKey]:
         """Return a page of the profile's keys, newest first."""
         async with self._db.read() as session:
-            return await store.key_page(session, profile_id, request)
+            page = await store.key_page(session, profile_id, request)
+            items = await self._look_at(session, profile_id, page.items)
+        return Page(items=items, next_cursor=page.next_cursor)
 
-    async def get(self, profile_id: str, key_id: str) -> ApiKey:
+    async def get(self, profile_id: str, key_id: str) -> KnownKey:
         """Return one key, or raise NOT_FOUND."""
         async with self._db.read() as session:
-            return await store.find_key(session, profile_id, key_id)
+            key = await store.find_key(session, profile_id, key_id)
+            return await self._known(session, key)
 
-    async def deactivate(self, profile_id: str, key_id: str) -> ApiKey:
+    async def change(self, profile_id: str, key_id: str, **change: Unpack[KeyChange]) -> KnownKey:
+        """Change a key at once: what is left out stays.
+
+        Raises:
+            GatewayError: NOT_FOUND, and VALIDATION_FAILED as `create`.
+        """
+        async with self._db.write() as session:
+            key = await store.find_key(session, profile_id, key_id, lock=True)
+            before = picture(key)
+            if "expires_at" in change:
+                check_expiry(change["expires_at"], now())
+            if "scope" in change or "deployments" in change:
+                scope = change.get("scope", Scope(key.scope))
+                deployments = change.get("deployments", key.deployments)
+                await _check_deployments(session, profile_id, scope, deployments)
+                change["deployments"] = deployments and sorted(set(deployments))
+            if "limits" in change:
+                key.limits = patched(key.limits, change.pop("limits"))
+            for name, value in change.items():
+                setattr(key, name, value)
+            return await self._changed(session, "update", key, before)
+
+    async def rotate(
+        self,
+        profile_id: str,
+        key_id: str,
+        *,
+        grace_seconds: int = rotation.USUAL_GRACE,
+        force: bool = False,
+    ) -> IssuedKey:
+        """Make a key with the same attributes; the old one works on for `grace_seconds`.
+
+        Where the old one expires, the new one is given as long a life. With `force` a key may be
+        rotated before its last rotation is over: what took its place then is replaced as well.
+
+        Raises:
+            GatewayError: NOT_FOUND; CONFLICT where a rotation is not over.
+        """
+        async with self._db.write() as session:
+            key = await store.find_key(session, profile_id, key_id, lock=True)
+            moment = now()
+            line = await rotation.line_of(session, key, moment, force=force)
+            before = [picture(old) for old in line]
+            issued = await self._mint(session, **rotation.inherited(key, moment))
+            rotation.retire(line, issued.row, moment, timedelta(seconds=grace_seconds))
+            for old, was in zip(line, before, strict=True):
+                await self._changed(session, "rotate", old, was)
+        return issued
+
+    async def end_grace(self, profile_id: str, key_id: str) -> KnownKey:
+        """Have a key that was rotated answer 401 from now on; a second time changes nothing.
+
+        Raises:
+            GatewayError: NOT_FOUND; CONFLICT where the key was not rotated.
+        """
+        async with self._db.write() as session:
+            key = await store.find_key(session, profile_id, key_id, lock=True)
+            before = picture(key)
+            if rotation.end_grace(key, now()):
+                return await self._changed(session, "end_grace", key, before)
+            return await self._known(session, key)
+
+    async def deactivate(self, profile_id: str, key_id: str) -> KnownKey:
         """Make the key answer 401 until it is activated again; a second time changes nothing."""
-        return await self._set_state(profile_id, key_id, "deactivated")
+        return await self._set_state(profile_id, key_id, KeyState.DEACTIVATED)
 
-    async def activate(self, profile_id: str, key_id: str) -> ApiKey:
+    async def activate(self, profile_id: str, key_id: str) -> KnownKey:
         """Undo `deactivate`."""
-        return await self._set_state(profile_id, key_id, "active")
+        return await self._set_state(profile_id, key_id, KeyState.ACTIVE)
 
     async def delete(self, profile_id: str, key_id: str) -> None:
         """Remove the key for good."""
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
             await session.delete(key)
+            await record_key(session, "delete", key, before=picture(key))
             await record_change(session, Kind.API_KEY, key.id)
 
-    async def _set_state(self, profile_id: str, key_id: str, state: str) -> ApiKey:
+    async def _set_state(self, profile_id: str, key_id: str, state: KeyState) -> KnownKey:
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
-            if key.state != state:
-                key.state = state
-                await record_change(session, Kind.API_KEY, key.id)
-        return key
+            if key.state == state:
+                return await self._known(session, key)
+            before = picture(key)
+            key.state = state
+            return await self._changed(session, _VERBS[state], key, before)
+
+    # Any: the columns have several types
+    async def _mint(self, session: AsyncSession, **columns: Any) -> IssuedKey:
+        plain = keys.mint()
+        row = ApiKey(
+            id=new_id(),
+            hash=self._hasher.digest(plain).hex(),
+            display_prefix=plain[: keys.PREFIX],
+            display_suffix=plain[-keys.SUFFIX :],
+            **columns,
+        )
+        session.add(row)
+        known = await self._changed(session, "create", row, None)
+        return IssuedKey(row=row, state=known.state, warnings=known.warnings, plain=plain)
+
+    async def _changed(
+        self, session: AsyncSession, verb: str, key: ApiKey, before: Picture | None
+    ) -> KnownKey:
+        await session.flush()
+        known = await self._known(session, key)
+        await record_key(session, verb, key, before=before, after=picture(key))
+        await record_change(session, Kind.API_KEY, key.id)
+        return known
+
+    async def _known(self, session: AsyncSession, key: ApiKey) -> KnownKey:
+        (known,) = await self._look_at(session, key.profile_id, [key])
+        return known
+
+    async def _look_at(
+        self, session: AsyncSession, profile_id: str, rows: Sequence[ApiKey]
+    ) -> list[KnownKey]:
+        return await look_at(session, profile_id, rows, old_after=self._old_after)
 
 
 async def covered(session: AsyncSession, profile_id: str, deployment_id: str) -> bool:
-    """Whether an active key made for callers covers the deployment; `manage` keys do not count."""
-    active = await store.trigger_keys(session, profile_id)
-    return any(key.deployments is None or deployment_id in key.deployments for key in active)
+    """Whether a key made for callers opens the deployment, and goes on to.
+
+    Keys that are deactivated, expired or rotated do not count, and `manage` keys do not.
+    """
+    moment = now()
+    return any(
+        key.deployments is None or deployment_id in key.deployments
+        for key in await store.trigger_keys(session, profile_id)
+        if state_at(key, moment) is KeyState.ACTIVE
+    )
 
 
 async def retire_keys_of(session: AsyncSession, profile_id: str, deployment_id: str) -> None:
     """Deactivate, in the caller's transaction, the keys that only this deployment used."""
     for key in await store.trigger_keys(session, profile_id):
         if key.deployments == [deployment_id]:
-            key.state = "deactivated"
+            before = picture(key)
+            key.state = KeyState.DEACTIVATED
+            await record_key(session, "deactivate", key, before=before, after=picture(key))
             await record_change(session, Kind.API_KEY, key.id)
 
 
 async def _check_deployments(
-    session: AsyncSession, profile_id: str, scope: Scope, deployments: Sequence[str]
+    session: AsyncSession, profile_id: str, scope: Scope, deployments: Sequence[str] | None
 ) -> None:
+    if deployments is None:
+        return
     if scope is Scope.MANAGE:
         message = "deployments: a manage key covers everything: leave the list out"
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import case, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth.identity import Scope
 from gateway.ids import is_id
 from gateway.storage.ownership import find_owned
 from gateway.storage.paging import Page, PageRequest, fetch_page
-from gateway.storage.tables import ApiKey, Deployment, Profile
+from gateway.storage.tables import ApiKey, Deployment, Profile, UtcTime
+
+
+@dataclass(slots=True, kw_only=True)
+class Uses:
+    """What is to be added to a key's row."""
+
+    total: int = 0
+    since_rotation: int = 0
+    last_at: datetime
 
 
 async def profile_with_role(session: AsyncSession, role: str) -> Profile | None:
@@ -57,3 +68,50 @@ async def missing_deployments(
         Deployment.status != "deleted",
     )
     return set(deployment_ids) - set((await session.execute(statement)).scalars())
+
+
+async def deployments_in_use(session: AsyncSession, profile_id: str) -> set[str]:
+    """Return the ids of the profile's deployments, without the deleted ones."""
+    statement = select(Deployment.id).where(
+        Deployment.profile_id == profile_id, Deployment.status != "deleted"
+    )
+    return set((await session.execute(statement)).scalars())
+
+
+async def successors(session: AsyncSession, key: ApiKey) -> list[ApiKey]:
+    """Return the keys that took the place of `key`, one after the other, as far as they exist."""
+    found: list[ApiKey] = []
+    last = key
+    while last.replaced_by is not None:
+        heir = await session.get(ApiKey, last.replaced_by, with_for_update=True)
+        if heir is None:
+            break
+        found.append(heir)
+        last = heir
+    return found
+
+
+async def predecessor(session: AsyncSession, key: ApiKey) -> ApiKey | None:
+    """Return the key whose place `key` took, where it exists."""
+    return None if key.replaces is None else await session.get(ApiKey, key.replaces)
+
+
+async def add_uses(session: AsyncSession, uses: Mapping[str, Uses]) -> None:
+    """Add, in one statement, what was counted of keys, by their ids; deleted ones are left out."""
+    # Locked in the order of their ids: two processes that write at once do not wait for each other.
+    locked = (
+        select(ApiKey.id).where(ApiKey.id.in_(list(uses))).order_by(ApiKey.id).with_for_update()
+    )
+    totals = {key_id: each.total for key_id, each in uses.items()}
+    rotated = {key_id: each.since_rotation for key_id, each in uses.items()}
+    last = {key_id: literal(each.last_at, UtcTime()) for key_id, each in uses.items()}
+    statement = (
+        update(ApiKey)
+        .where(ApiKey.id.in_(locked))
+        .values(
+            total_uses=ApiKey.total_uses + case(totals, value=ApiKey.id),
+            uses_since_rotation=ApiKey.uses_since_rotation + case(rotated, value=ApiKey.id),
+            last_used_at=case(last, value=ApiKey.id),
+        )
+    )
+    await session.execute(statement, execution_options={"synchronize_session": False})

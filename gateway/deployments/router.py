@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
+from gateway.auth.schemas import IssuedKeyOut, NewDeploymentKey
 from gateway.deployments.schemas import (
     DeploymentIn,
     DeploymentOut,
@@ -70,6 +71,23 @@ def build_router(service: DeploymentService, access: Access) -> APIRouter:
     ) -> DeploymentOut:
         """Take calls again."""
         return DeploymentOut.of(await service.resume(actor.profile_id, deployment_id))
+
+    @router.post("/{deployment_id}/api-keys/", status_code=201)
+    async def generate_key(
+        deployment_id: str,
+        body: NewDeploymentKey | None = None,
+        actor: Identity = Depends(access.manager),
+    ) -> IssuedKeyOut:
+        """Make a key that opens this deployment only. The answer shows it, once."""
+        wish = body or NewDeploymentKey()
+        issued = await service.generate_key(
+            actor.profile_id,
+            deployment_id,
+            name=wish.name,
+            environment=wish.environment,
+            expires_at=wish.expires_at,
+        )
+        return IssuedKeyOut.of_issued(issued)
 
     @router.delete("/{deployment_id}/", status_code=204)
     async def delete(deployment_id: str, actor: Identity = Depends(access.manager)) -> None:

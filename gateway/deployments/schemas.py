@@ -124,10 +124,7 @@ class DeploymentPatch(SettingsIn):
 
     def change(self) -> SettingsChange:
         """Return the members that were sent."""
-        change = self.model_dump(exclude_unset=True)
-        if self.limits is not None and "limits" in change:
-            change["limits"] = self.limits.model_dump(exclude_unset=True)
-        return cast(SettingsChange, change)
+        return cast(SettingsChange, self.model_dump(exclude_unset=True))
 
 
 class PresetOut(BaseModel):

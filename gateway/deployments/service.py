@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.auth.service import ApiKeyService, IssuedKey, covered, retire_keys_of
+from gateway.auth.known import IssuedKey
+from gateway.auth.service import ApiKeyService, covered, retire_keys_of
 from gateway.deployments import store
+from gateway.deployments.acts import record_deployment
 from gateway.deployments.deployed import Deployed, look_at, look_at_one
 from gateway.deployments.live import go_live
 from gateway.deployments.modes import (
@@ -27,6 +30,7 @@ from gateway.storage.changes import Kind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Deployment, DeploymentVersion, Flow
+from gateway.storage.trail import picture
 from protos.errors import ErrorCode
 
 
@@ -68,6 +72,7 @@ class DeploymentService:
             await session.flush()
             session.add(version)
             deployed = await look_at_one(session, row)
+            await record_deployment(session, "create", row, after=picture(row))
             key = await self._first_key(session, row)
             await record_change(session, Kind.DEPLOYMENT, row.id)
         return replace(deployed, key=key)
@@ -99,12 +104,14 @@ class DeploymentService:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.live_version(session, row)
+            before = picture(row)
             if "limits" in change:
                 row.limits = patched(row.limits, change.pop("limits"))
             for name, value in change.items():
                 setattr(row, name, value)
             _check(row, version)
             deployed = await look_at_one(session, row)
+            await record_deployment(session, "update", row, before=before, after=picture(row))
             await record_change(session, Kind.DEPLOYMENT, row.id)
         return deployed
 
@@ -123,23 +130,57 @@ class DeploymentService:
         """
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            before = picture(row)
             row.status = Status.DELETED
+            await record_deployment(session, "delete", row, before=before)
             await retire_keys_of(session, profile_id, row.id)
             await record_change(session, Kind.DEPLOYMENT, row.id)
+
+    async def generate_key(
+        self,
+        profile_id: str,
+        deployment_id: str,
+        *,
+        name: str | None = None,
+        environment: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> IssuedKey:
+        """Make a key that opens this deployment only; it is called after it, unless told.
+
+        Raises:
+            GatewayError: NOT_FOUND, GONE; VALIDATION_FAILED as `ApiKeyService.issue`.
+        """
+        async with self._db.write() as session:
+            row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            return await self._keys.issue(
+                session,
+                profile_id,
+                name=name or _key_name(row),
+                deployments=[row.id],
+                environment=environment,
+                expires_at=expires_at,
+            )
 
     async def _set_status(self, profile_id: str, deployment_id: str, status: Status) -> Deployed:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            before = picture(row)
             changed, row.status = row.status != status, status
             deployed = await look_at_one(session, row)
             if changed:
+                verb = "pause" if status is Status.PAUSED else "resume"
+                await record_deployment(session, verb, row, before=before, after=picture(row))
                 await record_change(session, Kind.DEPLOYMENT, row.id)
         return deployed
 
     async def _first_key(self, session: AsyncSession, row: Deployment) -> IssuedKey | None:
         if await covered(session, row.profile_id, row.id):
             return None
-        return await self._keys.issue(session, row.profile_id, name=f"Key for {row.name}"[:200])
+        return await self._keys.issue(session, row.profile_id, name=_key_name(row))
+
+
+def _key_name(row: Deployment) -> str:
+    return f"Key for {row.name}"[:200]
 
 
 def _row(flow: Flow, settings: DeploymentSettings) -> Deployment:

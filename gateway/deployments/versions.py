@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
 from gateway.deployments import store
+from gateway.deployments.acts import live as seen
+from gateway.deployments.acts import noted, record_deployment, record_note
 from gateway.deployments.deployed import Deployed, look_at_one
 from gateway.deployments.diff import Difference, Side, compare
 from gateway.deployments.handover import Handover
@@ -70,11 +72,14 @@ class VersionService:
         await self._handover.prepare(before, live, candidate)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            was = await store.live_version(session, row)
             row.live_version = await store.newest_version(session, row) + 1
             version = snapshot.version(row.id, row.live_version, key_id=key_id, note=note)
             go_live(row, version)
             session.add(version)
             deployed = await look_at_one(session, row)
+            old, new = seen(was), seen(version)
+            await record_deployment(session, "redeploy", row, before=old, after=new)
             await record_change(session, Kind.DEPLOYMENT, row.id)
         return deployed
 
@@ -94,9 +99,12 @@ class VersionService:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             go_live(row, version)
+            was = await store.live_version(session, row)
             changed, row.live_version = row.live_version != number, number
             deployed = await look_at_one(session, row)
             if changed:
+                old, new = seen(was), seen(version)
+                await record_deployment(session, "promote", row, before=old, after=new)
                 await record_change(session, Kind.DEPLOYMENT, row.id)
         return deployed
 
@@ -122,8 +130,10 @@ class VersionService:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.find_version(session, row, number)
+            before = noted(version)
             for name, value in change.items():
                 setattr(version, name, value)
+            await record_note(session, row, version, before=before)
         return Version(row=version, live=number == row.live_version)
 
     async def diff(

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
+from gateway.fleet.acts import record_server, wish
 from gateway.fleet.states import Desired, Phase, State, move
 from gateway.ids import is_id
 from gateway.storage.changes import Kind, record_change
@@ -103,7 +104,9 @@ class FleetStore:
         """Change the settings of a server."""
         async with self._db.write() as session:
             server = await _find(session, server_id, lock=True)
+            before = wish(server)
             if _assign(server, settings):
+                await record_server(session, "update", server, before=before, after=wish(server))
                 await record_change(session, Kind.INFERENCE_SERVER, server.id)
         return server
 
@@ -148,6 +151,7 @@ class FleetStore:
         async with self._db.write() as session:
             server = await _find(session, server_id, lock=True)
             await session.delete(server)
+            await record_server(session, "delete", server, before=wish(server))
             await record_change(session, Kind.INFERENCE_SERVER, server.id)
 
     async def observe(self, server_id: str, **seen: Unpack[Observed]) -> bool:
@@ -178,8 +182,11 @@ class FleetStore:
             server = await _find(session, server_id, lock=True)
             again = desired is Desired.RUNNING and server.state == State.FAILED
             if server.desired != desired or again:
+                before = wish(server)
                 server.desired = desired
                 server.generation += desired is Desired.RUNNING
+                verb = "start" if desired is Desired.RUNNING else "stop"
+                await record_server(session, verb, server, before=before, after=wish(server))
                 await record_change(session, Kind.INFERENCE_SERVER, server.id)
         return server
 
@@ -206,13 +213,17 @@ async def _want(
         server = InferenceServer(model=model, version=version, flow_id=flow_id, **settings)
         session.add(server)
         await session.flush()
+        await record_server(session, "create", server, after=wish(server))
     else:
+        before = wish(server)
         changed = _assign(server, settings)
         if server.desired != Desired.RUNNING or server.state == State.FAILED:
             server.desired = Desired.RUNNING
             server.generation += 1
         elif not changed:
             return server
+        verb = "start" if server.generation != before["generation"] else "update"
+        await record_server(session, verb, server, before=before, after=wish(server))
     await record_change(session, Kind.INFERENCE_SERVER, server.id)
     return server
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from gateway.errors import GatewayError
 from gateway.flows import store
 from gateway.flows.plan import check_draft
@@ -13,8 +15,10 @@ from gateway.flows.spec import parse_flow
 from gateway.ids import new_id
 from gateway.storage.changes import Kind, record_change
 from gateway.storage.database import Database
+from gateway.storage.masking import digest
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Flow
+from gateway.storage.trail import Picture, Subject, record_act
 from protos.errors import ErrorCode
 
 
@@ -49,6 +53,7 @@ class FlowService:
                 definition=draft.definition,
             )
             session.add(flow)
+            await _record(session, "create", flow, after=_seen(flow))
             await record_change(session, Kind.FLOW, flow.id)
         return flow
 
@@ -86,7 +91,9 @@ class FlowService:
                 edges=flow.definition["edges"] if edges is None else edges,
             )
             check_draft(draft.definition)
+            before = _seen(flow)
             flow.name, flow.definition = draft.name, draft.definition
+            await _record(session, "update", flow, before=before, after=_seen(flow))
             await record_change(session, Kind.FLOW, flow.id)
         return flow
 
@@ -99,4 +106,32 @@ class FlowService:
                 message = f"{used} deployments of this flow are in use: delete them first"
                 raise GatewayError(ErrorCode.CONFLICT, message)
             await session.delete(flow)
+            await _record(session, "delete", flow, before=_seen(flow))
             await record_change(session, Kind.FLOW, flow.id)
+
+
+def _seen(flow: Flow) -> dict[str, Any]:
+    """Return what the trail tells of a flow: its graph may be large, and may hold secrets."""
+    nodes, edges = flow.definition["nodes"], flow.definition["edges"]
+    graph = {"nodes": len(nodes), "edges": len(edges), **digest(flow.definition)}
+    return {"name": flow.name, "definition": graph}
+
+
+async def _record(
+    session: AsyncSession,
+    verb: str,
+    flow: Flow,
+    *,
+    before: Picture | None = None,
+    after: Picture | None = None,
+) -> None:
+    await record_act(
+        session,
+        action=f"flow.{verb}",
+        subject_kind=Subject.FLOW,
+        subject_id=flow.id,
+        subject_name=flow.name,
+        before=before,
+        after=after,
+        owner_id=flow.profile_id,
+    )

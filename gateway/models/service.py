@@ -14,6 +14,7 @@ from gateway.models.pins import Pin
 from gateway.storage.changes import Kind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
+from gateway.storage.trail import Picture, Subject, record_act
 from model_store.errors import StoreError
 from model_store.manifest import Manifest
 from model_store.store import Store
@@ -81,39 +82,69 @@ class ModelService:
         manifest = await _in_thread(
             lambda: self._store.publish(source, name, version=version, verify=self._verifier)
         )
-        await self._tell(name)
+        published = {"version": manifest.version, "sha256": manifest.sha256}
+        await self._tell(name, "publish", after=published)
         return manifest
 
     async def set_label(self, name: str, label: str, version: int) -> ModelEntry:
         """Let a label mean a version."""
+        old = await self._labelled(name, label)
         await _in_thread(lambda: self._store.set_label(name, label, version))
-        await self._tell(name)
+        await self._tell(name, "label", before=old, after=_meaning(label, version))
         return await self.get(name)
 
     async def delete_label(self, name: str, label: str) -> None:
         """Forget a label."""
+        old = await self._labelled(name, label)
         await _in_thread(lambda: self._store.delete_label(name, label))
-        await self._tell(name)
+        await self._tell(name, "unlabel", before=old)
 
     async def remove(self, name: str, version: int) -> None:
         """Delete a version; raise CONFLICT while something serves it or is deployed with it."""
-        await self.manifest(name, str(version))
+        manifest = await self.manifest(name, str(version))
         async with self._db.read() as session:
             users = await rows.users_of(session, name, version)
         if users:
             message = f"version {version} of '{name}' is in use by {', '.join(users)}"
             raise GatewayError(ErrorCode.CONFLICT, f"{message}: stop or delete that first")
         await _in_thread(lambda: self._store.remove(name, version))
-        await self._tell(name)
+        removed = {"version": version, "sha256": manifest.sha256}
+        await self._tell(name, "remove", before=removed)
 
     def _entry(self, name: str) -> ModelEntry:
         return ModelEntry(
             name=name, versions=self._store.versions(name), labels=self._store.labels(name)
         )
 
-    async def _tell(self, name: str) -> None:
+    async def _labelled(self, name: str, label: str) -> Picture:
+        labels = await _in_thread(lambda: self._store.labels(name))
+        return _meaning(label, labels.get(label))
+
+    async def _tell(
+        self,
+        name: str,
+        verb: str,
+        *,
+        before: Picture | None = None,
+        after: Picture | None = None,
+    ) -> None:
+        """Write down what the store, which is files and not of the transaction, has just done."""
         async with self._db.write() as session:
+            await record_act(
+                session,
+                action=f"model.{verb}",
+                subject_kind=Subject.MODEL,
+                subject_id=name,
+                subject_name=name,
+                before=before,
+                after=after,
+            )
             await record_change(session, Kind.MODEL, name)
+
+
+def _meaning(label: str, version: int | None) -> Picture:
+    """Return what the trail tells of a label. Not by its name: one called `token` is no secret."""
+    return {"label": f"{label}: {version or 'nothing'}"}
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

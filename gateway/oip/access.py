@@ -22,9 +22,9 @@ class ModelAccess:
         """Return the holder of `key`, who may call models; None: anybody may, without one.
 
         Raises:
-            GatewayError: API_KEY_MISSING, API_KEY_INVALID, API_KEY_DEACTIVATED, or, where
-                `address` has had its share of those, TOO_MANY_FAILURES; API_KEY_FORBIDDEN for a
-                key that covers listed deployments only.
+            GatewayError: what `Authenticator.authenticate` raises; TOO_MANY_FAILURES where the
+                `address` has failed too often; API_KEY_FORBIDDEN for a key that covers listed
+                deployments only.
         """
         if key is None and self._anonymous:
             return None

@@ -72,13 +72,9 @@ class FrontDoor:
         router.unary(path_of("ModelInfer"), self._model_infer)
         router.stream(path_of("ModelStreamInfer"), lambda call: _Stream(self, call))
 
-    async def admit(self, call: Call) -> Identity | None:
-        """Return whose call it is, if it may be answered; raise as `ModelAccess.check`."""
-        headers = {
-            name.encode(): value if isinstance(value, bytes) else value.encode()
-            for name, value in call.metadata
-        }
-        return await self._access.check(presented_key(headers), host_of(call.peer))
+    async def admit(self, key: str | None, call: Call) -> Identity | None:
+        """Return whose `key` it is, if it may call; raise as `ModelAccess.check`."""
+        return await self._access.check(key, host_of(call.peer))
 
     async def infer_for(
         self, identity: Identity | None, raw: bytes, call: Call
@@ -140,7 +136,7 @@ class FrontDoor:
 
         async def handle(raw: bytes, call: UnaryCall) -> bytes:
             try:
-                await self.admit(call)
+                await self.admit(key_in(call), call)
                 return (await answer(read(kind, raw))).SerializeToString()
             except Exception as error:
                 raise as_rpc_error(told(error)) from None
@@ -149,7 +145,7 @@ class FrontDoor:
 
     async def _model_infer(self, raw: bytes, call: UnaryCall) -> bytes:
         try:
-            identity = await self.admit(call)
+            identity = await self.admit(key_in(call), call)
             return (await self.infer_for(identity, raw, call)).SerializeToString()
         except Exception as error:
             raise as_rpc_error(told(error)) from None
@@ -209,7 +205,7 @@ class _Stream:
     def __init__(self, door: FrontDoor, call: StreamCall) -> None:
         self._door = door
         self._call = call
-        self._admission = asyncio.ensure_future(door.admit(call))
+        self._key = key_in(call)
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = False
         self._ending = False
@@ -231,13 +227,13 @@ class _Stream:
 
     def cancelled(self) -> None:
         """Give the calls up: the client has gone."""
-        self._admission.cancel()
         for task in self._tasks:
             task.cancel()
 
     async def _answer(self, raw: bytes) -> None:
         try:
-            identity = await asyncio.shield(self._admission)
+            # For each call: a stream may go on for days, and its key may not.
+            identity = await self._door.admit(self._key, self._call)
         except Exception as error:
             failure = as_rpc_error(told(error))
             self._call.finish(failure.code, failure.message, failure.trailers)
@@ -267,6 +263,15 @@ class _Stream:
 def host_of(peer: str) -> str:
     """Return the address in `ipv4:host:port` or `ipv6:[host]:port`."""
     return peer.partition(":")[2].rpartition(":")[0].strip("[]")
+
+
+def key_in(call: Call) -> str | None:
+    """Return the key in the call's metadata."""
+    headers = {
+        name.encode(): value if isinstance(value, bytes) else value.encode()
+        for name, value in call.metadata
+    }
+    return presented_key(headers)
 
 
 def read(kind: type[Request], raw: bytes) -> Request:

@@ -66,6 +66,10 @@ class Cache(Generic[K, V]):
         for key in [key for key, value in self._values.items() if which(value)]:
             del self._values[key]
 
+    def discard(self, key: K) -> None:
+        """Drop the value of one key, if it is here."""
+        self._values.pop(key, None)
+
     async def _load_and_keep(self, key: K) -> V:
         generation = self._generation
         try:

@@ -110,6 +110,20 @@ class ApiKey(Owned):
     display_suffix: Mapped[str] = mapped_column(String(5))
     state: Mapped[str] = mapped_column(Word, default="active")
     last_used_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    environment: Mapped[str | None] = mapped_column(Word)
+    """What its owner calls the place where it is used, such as `production`."""
+    expires_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    total_uses: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Requests that came with it; written in batches, so a little late."""
+    rotated_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """When another key took its place; NULL while none has."""
+    grace_ends_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """Until when it works beside the key that took its place."""
+    uses_since_rotation: Mapped[int] = mapped_column(BigInteger, default=0)
+    replaces: Mapped[str | None] = mapped_column(Id)
+    """The key whose place it took, which may be deleted since."""
+    replaced_by: Mapped[str | None] = mapped_column(Id)
+    """The key that took its place, which may be deleted since."""
     limits: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
     """As `limits/call_limits.py` reads them; NULL: none of its own."""
 

@@ -25,9 +25,12 @@ class Admission:
         self.directory = directory
         self.gates: Gates = limits.gates
 
-    def known(self, key: str | None, deployment_id: str) -> tuple[Identity, LiveDeployment] | None:
-        """Return who calls what, if both are known here and the call is allowed."""
-        identity = self._authenticator.identify(key) if key else None
+    def known(self, key: str | None) -> Identity | None:
+        """Return who calls, if that is known here: then the use of the key is counted."""
+        return self._authenticator.identify(key) if key else None
+
+    def covered(self, identity: Identity | None, deployment_id: str) -> LiveDeployment | None:
+        """Return what is called, if that is known here and the call is allowed."""
         found = self.directory.get(deployment_id)
         if (
             identity is not None
@@ -35,7 +38,7 @@ class Admission:
             and found.profile_id == identity.profile_id
             and identity.may_trigger(found.id)
         ):
-            return identity, found
+            return found
         return None
 
     async def identify(self, key: str | None, peer: str) -> Identity:

@@ -112,11 +112,12 @@ class _Call:
         """Find out who calls what: at once where both are known here, else from the database."""
         edge, exchange = self._edge, self._exchange
         key = presented_key(exchange.headers)
+        identity = edge.admission.known(key)
         if b"?" not in exchange.url:
-            known = edge.admission.known(key, exchange.path[len(PREFIX) :].rstrip("/"))
-            if known is not None and self._enter(*known):
+            found = edge.admission.covered(identity, exchange.path[len(PREFIX) :].rstrip("/"))
+            if identity is not None and found is not None and self._enter(identity, found):
                 return
-        self._go_on(self._ask(key))
+        self._go_on(self._ask(key, identity))
 
     def complete(self, body: bytes) -> None:
         """See Handler."""
@@ -172,10 +173,10 @@ class _Call:
         self._edge.tasks.add(self._authorising)
         self._authorising.add_done_callback(self._edge.tasks.discard)
 
-    async def _ask(self, key: str | None) -> None:
+    async def _ask(self, key: str | None, known: Identity | None) -> None:
         admission, exchange = self._edge.admission, self._exchange
         try:
-            identity = await admission.identify(key, exchange.peer)
+            identity = known or await admission.identify(key, exchange.peer)
             query = exchange.url.partition(b"?")[2]
             address = self._address = Address.of(exchange.path, query)
             found = self._found = await admission.find(identity, address)

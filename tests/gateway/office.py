@@ -13,6 +13,7 @@ from gateway.container import Container
 from gateway.deployments.directory import Directory
 from gateway.settings import Settings
 from gateway.storage.tables import Profile
+from gateway.storage.trail import ACTOR, SYSTEM
 from gateway.web.asgi import App
 
 DEPLOYMENTS = "/node/deployments/"
@@ -35,6 +36,7 @@ class Office:
 
     async def user(self, email: str = "ada@example.com") -> httpx.AsyncClient:
         """Return a client with the `manage` key of a new user; `profile_id` is in its headers."""
+        ACTOR.set(SYSTEM)  # a request that a test has sent leaves its own in the test's task
         profile = Profile(email=email, role="admin")
         async with self.db.write() as session:
             session.add(profile)

@@ -39,6 +39,16 @@ async def test_a_value_is_loaded_once_and_then_at_hand() -> None:
     assert source.loads == ["a"]
 
 
+async def test_one_value_can_be_dropped_alone() -> None:
+    source = _Source()
+    cache = Cache(source.load)
+    for key in ("a", "b"):
+        await cache.find(key)
+    cache.discard("a")
+    cache.discard("never there")
+    assert (cache.get("a"), cache.get("b")) == (None, "old")
+
+
 async def test_a_refusal_is_remembered_until_something_changes() -> None:
     source = _Source()
     cache = Cache(source.load)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import re
 import stat
+import tomllib
 import zlib
 from pathlib import Path
 
@@ -12,7 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.auth.keys import LENGTH, KeyHasher, checksum, is_well_formed, mask, mint
+from gateway.auth.keys import (
+    LENGTH,
+    KeyHasher,
+    checksum,
+    faults,
+    is_well_formed,
+    mask,
+    mint,
+)
 from gateway.auth.pepper import load_pepper
 from gateway.storage.errors import StorageError
 
@@ -42,6 +52,53 @@ def test_one_wrong_character_is_noticed(position: int, character: str) -> None:
 def test_any_text_is_judged_without_an_error(text: str) -> None:
     assert is_well_formed(text) in (True, False)
     assert not is_well_formed(mask(VECTOR[:8], VECTOR[-5:]))
+
+
+@given(st.text() | st.text(alphabet=ALPHABET, min_size=46, max_size=46).map("sk-{}".format))
+def test_a_key_has_no_faults_exactly_where_it_is_well_formed(text: str) -> None:
+    assert (faults(text) == []) == is_well_formed(text)
+    assert faults(VECTOR) == []
+
+
+FAULTS = {
+    VECTOR[:-1]: ["length: expected 49 characters, got 48"],
+    VECTOR[:-1] + "b": ["checksum"],
+    VECTOR[:9] + VECTOR[10] + VECTOR[9] + VECTOR[11:]: ["checksum"],
+    "pk-" + VECTOR[3:]: ["prefix", "alphabet: expected 0-9, A-Z and a-z, got others at 3"],
+    VECTOR[:20] + "_" + VECTOR[21:]: ["alphabet: expected 0-9, A-Z and a-z, got others at 21"],
+    VECTOR[:20] + "_é" + VECTOR[22:]: ["alphabet: expected 0-9, A-Z and a-z, got others at 21 and"],
+    mask(VECTOR[:8], VECTOR[-5:]): ["it is the mask of a key"],
+    "": ["prefix", "length: expected 49 characters, got 0"],
+}
+
+
+@pytest.mark.parametrize("key", FAULTS)
+def test_what_is_wrong_with_a_key_is_said_without_showing_it(key: str) -> None:
+    found = faults(key)
+    assert len(found) == len(FAULTS[key])
+    for said, expected in zip(found, FAULTS[key], strict=True):
+        assert said.startswith(expected)
+        assert VECTOR[3:10] not in said
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
+
+
+@pytest.mark.parametrize("text", ["{}", "key={}", '"{}",', "a {}\n", "/{}?"])
+def test_the_documented_patterns_find_keys_and_no_masks(text: str) -> None:
+    (plain,) = re.findall(r"```regex\n(.+)\n```", PAGE)
+    (rule,) = tomllib.loads(re.findall(r"```toml\n(.+?)```", PAGE, re.DOTALL)[0])["rules"]
+    before, after = (
+        re.search(rf"{side} secret \| `(.+)`", PAGE)[1].replace("\\|", "|")
+        for side in ("Before", "After")
+    )
+    github = f"(?:{before})({plain})(?:{after})".replace(r"\z", r"\Z")
+    for key in (VECTOR, mint()):
+        for pattern in (f"({plain})", rule["regex"], github):
+            assert re.findall(pattern, text.format(key)) == [key], pattern
+            assert not re.findall(pattern, text.format(mask(key[:8], key[-5:])))
+    assert not re.findall(rule["regex"], text.format(f"{VECTOR}7"))
+    assert VECTOR in PAGE
 
 
 @given(st.integers(0, 2**32 - 1))

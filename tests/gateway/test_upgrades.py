@@ -13,6 +13,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import JSON, Connection, column, table
 
+from gateway.auth.authenticator import Authenticator
+from gateway.auth.keys import KeyHasher, mint
+from gateway.auth.pepper import load_pepper
 from gateway.deployments.directory import Directory
 from gateway.services import Services
 from gateway.settings import Settings
@@ -24,7 +27,7 @@ from gateway.storage.tables import UtcTime
 from tests.gateway.databases import PostgresDatabase
 from tests.gateway.office import flow_json
 
-PROFILE, FLOW, DEPLOYMENT = (f"{at * 8}-0000-4000-8000-000000000000" for at in "123")
+PROFILE, FLOW, DEPLOYMENT, KEY = (f"{at * 8}-0000-4000-8000-000000000000" for at in "1234")
 THEN = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
 SCHEMA = {"type": "object", "required": ["x"]}
 
@@ -71,6 +74,22 @@ def _type(value: object) -> Any:
     if isinstance(value, datetime):
         return UtcTime()
     return JSON() if isinstance(value, dict | list) else None
+
+
+async def _write_first_key(db: Database, digest: bytes) -> None:
+    await _insert(
+        db,
+        "api_keys",
+        id=KEY,
+        profile_id=PROFILE,
+        name="Old key",
+        scope="trigger",
+        hash=digest.hex(),
+        display_prefix="sk-EuT64",
+        display_suffix="vsQa1",
+        state="active",
+        created_at=THEN,
+    )
 
 
 async def _write_first_rows(db: Database, flow: dict[str, Any]) -> None:
@@ -148,4 +167,25 @@ async def test_deployments_of_the_first_tables_go_on_as_they_were(
 
     live = await Directory(db, ChangeFeed(db)).find(DEPLOYMENT, PROFILE)
     assert (live.version, live.timeout_seconds) == (2, 7)
+    await db.close()
+
+
+async def test_keys_of_the_first_tables_open_what_they_did(
+    first_tables: str, tmp_path: Path
+) -> None:
+    plain = mint()
+    settings = Settings(state=tmp_path / "state", database_url=first_tables)
+    hasher = KeyHasher(load_pepper(None, settings.state))
+    db = Database(first_tables)
+    await _write_first_rows(db, flow_json())
+    await _write_first_key(db, hasher.digest(plain))
+    await migrate(first_tables)
+
+    authenticator = Authenticator(db, hasher, ChangeFeed(db))
+    assert (await authenticator.authenticate(plain)).key_id == KEY
+    await authenticator.uses.flush()
+    known = await Services(settings, db).keys.get(PROFILE, KEY)
+    assert (known.row.total_uses, known.row.uses_since_rotation) == (1, 0)
+    assert known.row.expires_at is known.row.environment is known.row.replaced_by is None
+    assert [warning.code for warning in known.warnings] == ["old"]
     await db.close()

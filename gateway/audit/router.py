@@ -1,0 +1,91 @@
+"""`/node/audit/`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import AwareDatetime
+from starlette.responses import StreamingResponse
+
+from gateway.audit.export import MEDIA_TYPES, Format, export
+from gateway.audit.schemas import ActPage
+from gateway.audit.service import AuditLog
+from gateway.audit.store import ActFilter
+from gateway.auth.access import Access
+from gateway.auth.identity import Identity
+from gateway.storage.paging import PageRequest
+from gateway.storage.trail import Subject
+
+Text = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+# Any: OpenAPI's own form
+_EXPORT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {"text/csv": {}, "application/jsonl": {}},
+        "description": "Every act that the filters let through.",
+    }
+}
+
+
+class _Filters:
+    """Which acts; a FastAPI dependency."""
+
+    def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
+        self,
+        action: Text = None,
+        subject_kind: Subject | None = None,
+        subject_id: Text = None,
+        actor: Text = None,
+        since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
+        before: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+    ) -> None:
+        self.which = ActFilter(
+            action=action,
+            subject_kind=subject_kind,
+            subject_id=subject_id,
+            actor_id=actor,
+            since=since,
+            before=before,
+        )
+
+    def seen_by(self, identity: Identity) -> ActFilter:
+        """Return the filter, narrowed to what concerns the caller's own profile."""
+        return replace(self.which, owner_id=identity.profile_id)
+
+
+def build_router(log: AuditLog, access: Access) -> APIRouter:
+    """Return the routes of the audit log; all need a `manage` key."""
+    router = APIRouter(prefix="/node/audit", tags=["Audit log"])
+
+    @router.get("/")
+    async def list_acts(
+        filters: _Filters = Depends(),
+        page: PageRequest = Depends(),
+        actor: Identity = Depends(access.manager),
+    ) -> ActPage:
+        """List acts, newest first. `from` and `to` are times; `to` is not included.
+
+        `actor` is the id of the profile that acted.
+        """
+        return ActPage.of(await log.page(filters.seen_by(actor), page))
+
+    @router.get("/export/", response_class=StreamingResponse, responses=_EXPORT)
+    async def export_acts(
+        form: Annotated[Format, Query(alias="format")] = Format.JSONL,
+        filters: _Filters = Depends(),
+        actor: Identity = Depends(access.manager),
+    ) -> StreamingResponse:
+        """Download all acts, newest first, with the filters of the list.
+
+        In CSV, a cell that a spreadsheet would run as a formula has an apostrophe before it.
+        """
+        lots = log.everything(filters.seen_by(actor))
+        headers = {
+            "content-disposition": f'attachment; filename="audit.{form}"',
+            "cache-control": "no-store",
+        }
+        return StreamingResponse(export(lots, form), media_type=MEDIA_TYPES[form], headers=headers)
+
+    return router

@@ -1,0 +1,50 @@
+"""Acts over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel
+
+from gateway.storage.audit_tables import AuditAct
+from gateway.storage.paging import Page
+
+
+class ActOut(BaseModel):
+    """One act. `before` and `after` hold the fields that changed, with secrets masked."""
+
+    id: str
+    at: datetime
+    action: str
+    subject_kind: str
+    subject_id: str
+    subject_name: str | None
+    actor_id: str | None
+    actor_name: str | None
+    key_id: str | None
+    session_id: str | None
+    address: str | None
+    system_user: str | None
+    request_id: str | None
+    # Any: whatever fields the subject has
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, row: AuditAct) -> Self:
+        """Return the act as it is sent."""
+        told = {name: getattr(row, name) for name in cls.model_fields if name != "at"}
+        return cls(at=row.created_at, **told)
+
+
+class ActPage(BaseModel):
+    """A page of acts."""
+
+    items: list[ActOut]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, page: Page[AuditAct]) -> Self:
+        """Return the page as it is sent."""
+        return cls(items=[ActOut.of(row) for row in page.items], next_cursor=page.next_cursor)

@@ -1,0 +1,49 @@
+"""The table of acts. Nothing points to it and it points to nothing: an act outlives its actor.
+
+Triggers of the database, made by migration 0009, refuse every change of a row, and the deletion of
+one that is younger than `KEPT_DAYS`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gateway.storage.tables import Id, Json, Listed, Name
+
+KEPT_DAYS = 90
+"""How long the database itself refuses to let an act go. The triggers say the same number."""
+
+
+class AuditAct(Listed):
+    """One act: who did what to which thing. `created_at` is when."""
+
+    __tablename__ = "audit_acts"
+    __table_args__ = (
+        Index("ix_audit_acts_page", "created_at", "id"),
+        Index("ix_audit_acts_owner_page", "owner_id", "created_at", "id"),
+        Index("ix_audit_acts_subject_page", "subject_id", "created_at", "id"),
+    )
+
+    action: Mapped[str] = mapped_column(String(64))
+    """Such as `deployment.create`."""
+    subject_kind: Mapped[str] = mapped_column(String(32))
+    subject_id: Mapped[str] = mapped_column(String(200))
+    subject_name: Mapped[str | None] = mapped_column(Name)
+    """What the thing was called at the time."""
+    owner_id: Mapped[str | None] = mapped_column(Id)
+    """The profile that the thing belongs to, or that acted on one of the installation's."""
+    actor_id: Mapped[str | None] = mapped_column(Id)
+    """The profile that acted; NULL where nobody had proved to be one."""
+    actor_name: Mapped[str | None] = mapped_column(String(320))
+    """Its e-mail address at the time."""
+    key_id: Mapped[str | None] = mapped_column(Id)
+    session_id: Mapped[str | None] = mapped_column(Id)
+    address: Mapped[str | None] = mapped_column(String(64))
+    system_user: Mapped[str | None] = mapped_column(Name)
+    """The operating system's user, where it was the command line."""
+    request_id: Mapped[str | None] = mapped_column(Name)
+    before: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
+    """The fields that changed, as they were; NULL for what was made. Secrets are masked."""
+    after: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
+    """The same fields, as they became; NULL for what was deleted."""

@@ -1,0 +1,86 @@
+"""What may be written down of a value: secrets are masked, and what is large is told by its digest.
+
+Pure. Three nets, for no single one holds everything: the names of fields, the forms of our own
+secrets wherever they stand, and the parts of URLs that carry credentials.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+
+HIDDEN = "********"
+
+_SECRET = re.compile(
+    r"secret|passw|passphrase|token|authorization|cookie|credential|pepper|api[-_ ]?key"
+    r"|(?:^|[-_ ])(?:key|keys|hash)$",
+    re.IGNORECASE,
+)
+"""Names whose values are secrets. `key_id` is none, and `API-Key` is one."""
+_OURS = re.compile(r"\b(?:sk-|whsec_)[0-9A-Za-z+/=_-]{8,}")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_LONGEST_TEXT = 2000
+_LARGEST = 4000
+_CUT = "…"
+
+
+# Any, throughout: JSON, and times
+def masked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` fit for being kept: JSON without secrets, at most some kilobytes a field."""
+    return {name: _bounded(_mask(value, name)) for name, value in values.items()}
+
+
+def masked_text(text: str) -> str:
+    """Return `text` without what looks like a secret in it."""
+    return _OURS.sub(HIDDEN, _URL.sub(_bare_url, text))
+
+
+def digest(value: Any) -> dict[str, Any]:
+    """Return what tells one JSON value from another, and nothing that is in it."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()
+    return {"bytes": len(text), "sha256": sha256(text).hexdigest()}
+
+
+def _mask(value: Any, name: str) -> Any:
+    if _SECRET.search(name) and not (value is None or isinstance(value, bool)):
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return {masked_text(str(key)): _mask(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_mask(item, "") for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return masked_text(value) if isinstance(value, str) else value
+
+
+def _bounded(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST_TEXT else value[:_LONGEST_TEXT] + _CUT
+    if isinstance(value, list | dict) and len(json.dumps(value)) > _LARGEST:
+        return digest(value)
+    return value
+
+
+def _bare_url(found: re.Match[str]) -> str:
+    """Return a URL without user, password, values of the query, and fragment."""
+    try:
+        parts = urlsplit(found[0])
+    except ValueError:
+        return HIDDEN
+    _, at, host = parts.netloc.rpartition("@")
+    query = "&".join(map(_bare_parameter, parts.query.split("&"))) if parts.query else ""
+    return parts._replace(
+        netloc=f"{HIDDEN}@{host}" if at else host,
+        query=query,
+        fragment=HIDDEN if parts.fragment else "",
+    ).geturl()
+
+
+def _bare_parameter(text: str) -> str:
+    name, equals, _ = text.partition("=")
+    return f"{name}={HIDDEN}" if equals else HIDDEN

@@ -1,0 +1,149 @@
+"""`slipstream audit`: who did what, when and from where."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from gateway.audit.export import Format
+from gateway.audit.export import export as exported
+from gateway.audit.schemas import ActOut, ActPage
+from gateway.audit.store import ActFilter
+from gateway.storage.audit_tables import KEPT_DAYS
+from gateway.storage.paging import PageRequest
+from gateway.storage.trail import Subject
+from slipstream import options
+from slipstream.session import open_session
+from slipstream.terminal import table
+
+commands = typer.Typer(no_args_is_help=True)
+
+Action = Annotated[str | None, typer.Option(help="Only these, such as `deployment.create`.")]
+Kind = Annotated[Subject | None, typer.Option("--kind", help="Only acts on things of this kind.")]
+Of = Annotated[str | None, typer.Option("--id", help="Only acts on this thing.", metavar="ID")]
+By = Annotated[str | None, typer.Option("--actor", help="Only acts of this user.", metavar="ID")]
+Since = Annotated[datetime | None, typer.Option("--from", help="Only from this time on.")]
+Before = Annotated[datetime | None, typer.Option("--to", help="Only before this time.")]
+
+
+def register(application: typer.Typer, noun: str, text: str) -> None:
+    """Add the commands."""
+    application.add_typer(commands, name=noun, help=text)
+
+
+@commands.command("list")
+def list_acts(
+    *,
+    action: Action = None,
+    kind: Kind = None,
+    subject_id: Of = None,
+    actor: By = None,
+    since: Since = None,
+    before: Before = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 20,
+    cursor: Annotated[
+        str | None, typer.Option(help="`next_cursor` of the page before.", metavar="CURSOR")
+    ] = None,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """List acts of all users, newest first, a page at a time.
+
+    [dim]slipstream audit list --action api_key.delete --from 2026-01-31[/]
+    [dim]slipstream audit list --id 0b9c… --json | jq .items[].after[/]
+    """
+    which = _filter(action, kind, subject_id, actor, since, before)
+    with open_session(state, as_json=as_json) as session:
+        request = PageRequest(limit=limit, cursor=cursor)
+        page = ActPage.of(session.run(session.services.audit.page(which, request)))
+        columns = ("at", "action", "what", "who", "from", "changed")
+        rows = [_row(act) for act in page.items]
+        session.terminal.show(page, table(columns, rows, empty="There are no such acts."))
+        if page.next_cursor:
+            session.terminal.note(f"There are more: --cursor {page.next_cursor}")
+
+
+@commands.command("export")
+def export(
+    *,
+    form: Annotated[Format, typer.Option("--format", help="For spreadsheets, or programs.")] = (
+        Format.JSONL
+    ),
+    output: Annotated[
+        Path | None, typer.Option(help="File to write. Default: stdout.", metavar="FILE")
+    ] = None,
+    action: Action = None,
+    kind: Kind = None,
+    subject_id: Of = None,
+    actor: By = None,
+    since: Since = None,
+    before: Before = None,
+    state: options.State = options.DEFAULT_STATE,
+) -> None:
+    """Write all acts, newest first, as CSV or JSON lines.
+
+    [dim]slipstream audit export --format csv --output audit.csv[/]
+    [dim]slipstream audit export --from 2026-01-01 | gzip > audit.jsonl.gz[/]
+    """
+    which = _filter(action, kind, subject_id, actor, since, before)
+    with open_session(state, as_json=False) as session, _opened(output) as file:
+        session.run(_write(exported(session.services.audit.everything(which), form), file))
+
+
+@commands.command("prune")
+def prune(
+    *,
+    before: Annotated[
+        datetime, typer.Option("--before", help=f"At least {KEPT_DAYS} days ago; export first.")
+    ],
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Delete old acts for good, which itself is an act.
+
+    [dim]slipstream audit prune --before 2025-01-01[/]
+    """
+    with open_session(state, as_json=as_json) as session:
+        deleted = session.run(session.services.audit.prune(before.astimezone()))
+        session.terminal.show({"deleted": deleted}, f"{deleted} acts are deleted.")
+
+
+def _filter(  # noqa: PLR0917 - in the order of the options
+    action: str | None,
+    kind: Subject | None,
+    subject_id: str | None,
+    actor: str | None,
+    since: datetime | None,
+    before: datetime | None,
+) -> ActFilter:
+    return ActFilter(
+        action=action,
+        subject_kind=kind,
+        subject_id=subject_id,
+        actor_id=actor,
+        since=since and since.astimezone(),
+        before=before and before.astimezone(),
+    )
+
+
+def _row(act: ActOut) -> tuple[object, ...]:
+    who = act.actor_name or act.actor_id or "nobody known"
+    place = act.address or (f"command line, {act.system_user}" if act.system_user else None)
+    changed = sorted({**(act.before or {}), **(act.after or {})})
+    return act.at, act.action, act.subject_name or act.subject_id, who, place, changed
+
+
+def _opened(output: Path | None) -> contextlib.AbstractContextManager[BinaryIO]:
+    return contextlib.nullcontext(sys.stdout.buffer) if output is None else output.open("wb")
+
+
+async def _write(parts: AsyncIterator[bytes], file: BinaryIO) -> None:
+    async for part in parts:
+        file.write(part)
+    file.flush()

@@ -1,0 +1,145 @@
+"""A request for every route that changes something, and the act that it is to leave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.gateway.office import flow_json
+
+_CALL = "calls a deployment: its runs are the record of that"
+_RUN = "is for the holders of trigger keys, as calls are: the run says what became of it"
+_LOOK = "changes nothing: a call of the Open Inference Protocol, or a question in a body"
+
+EXEMPT: Mapping[str, str] = {
+    "POST /node/deployment-trigger/{deployment_id}/": _CALL,
+    "POST /node/deployment-trigger/{deployment_id}/batch/": _CALL,
+    "POST /node/flow-runs/{run_id}/cancel/": _RUN,
+    "POST /node/flow-runs/{run_id}/retry/": _RUN,
+    "POST /v2/models/{model}/infer": _LOOK,
+    "POST /v2/models/{model}/versions/{version}/infer": _LOOK,
+    "POST /v2/repository/index": _LOOK,
+}
+"""Routes that leave none, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One request that changes something, and the act that it leaves."""
+
+    action: str
+    subject_kind: str
+    # Any: a body
+    body: Mapping[str, Any] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
+    """Further acts that it leaves."""
+    named: str | None = None
+    """What later paths call the id in the answer."""
+
+
+def steps(model: bytes) -> Mapping[str, Step]:
+    """Return a step for every route, in an order in which each finds what it needs."""
+    flow, key, deployment = "flow", "api_key", "deployment"
+    server = "inference_server"
+    saved = {"json": flow_json()}
+    return {
+        "POST /node/flows/": Step(
+            action="flow.create", subject_kind=flow, body=saved, named="flow_id"
+        ),
+        "PUT /node/flows/{flow_id}/": Step(
+            action="flow.update", subject_kind=flow, body={"json": flow_json("scaled")}
+        ),
+        "PATCH /node/flows/{flow_id}/": Step(
+            action="flow.update", subject_kind=flow, body={"json": {"name": "Other"}}
+        ),
+        "POST /node/api-keys/": Step(
+            action="api_key.create",
+            subject_kind=key,
+            body={"json": {"name": "phone"}},
+            named="key_id",
+        ),
+        "POST /node/deployments/": Step(
+            action="deployment.create",
+            subject_kind=deployment,
+            body={"json": {"flow_id": "{flow_id}"}},
+            named="deployment_id",
+        ),
+        "POST /node/api-keys/{key_id}/deactivate/": Step(
+            action="api_key.deactivate", subject_kind=key
+        ),
+        "POST /node/api-keys/{key_id}/activate/": Step(action="api_key.activate", subject_kind=key),
+        "PATCH /node/api-keys/{key_id}/": Step(
+            action="api_key.update", subject_kind=key, body={"json": {"environment": "test"}}
+        ),
+        "POST /node/api-keys/{key_id}/rotate/": Step(
+            action="api_key.rotate", subject_kind=key, also=("api_key.create",)
+        ),
+        "POST /node/api-keys/{key_id}/end-grace/": Step(
+            action="api_key.end_grace", subject_kind=key
+        ),
+        "POST /node/deployments/{deployment_id}/api-keys/": Step(
+            action="api_key.create", subject_kind=key
+        ),
+        "DELETE /node/api-keys/{key_id}/": Step(action="api_key.delete", subject_kind=key),
+        "PATCH /node/deployments/{deployment_id}/": Step(
+            action="deployment.update",
+            subject_kind=deployment,
+            body={"json": {"timeout_seconds": 7}},
+        ),
+        "POST /node/deployments/{deployment_id}/pause/": Step(
+            action="deployment.pause", subject_kind=deployment
+        ),
+        "POST /node/deployments/{deployment_id}/resume/": Step(
+            action="deployment.resume", subject_kind=deployment
+        ),
+        "POST /node/deployments/{deployment_id}/redeploy/": Step(
+            action="deployment.redeploy", subject_kind=deployment
+        ),
+        "PATCH /node/deployments/{deployment_id}/versions/{number}/": Step(
+            action="deployment_version.describe",
+            subject_kind="deployment_version",
+            body={"json": {"description": "As it was."}},
+        ),
+        "POST /node/deployments/{deployment_id}/versions/{number}/promote/": Step(
+            action="deployment.promote", subject_kind=deployment
+        ),
+        "DELETE /node/deployments/{deployment_id}/": Step(
+            action="deployment.delete", subject_kind=deployment, also=("api_key.deactivate",)
+        ),
+        "DELETE /node/flows/{flow_id}/": Step(action="flow.delete", subject_kind=flow),
+        "POST /node/models/": Step(
+            action="model.publish",
+            subject_kind="model",
+            body={"data": {"name": "{name}"}, "files": {"file": ("model.onnx", model)}},
+        ),
+        "PUT /node/models/{name}/labels/{label}/": Step(
+            action="model.label", subject_kind="model", body={"json": {"version": 1}}
+        ),
+        "DELETE /node/models/{name}/labels/{label}/": Step(
+            action="model.unlabel", subject_kind="model"
+        ),
+        "DELETE /node/models/{name}/versions/{version}/": Step(
+            action="model.remove", subject_kind="model"
+        ),
+        "POST /node/inference-servers/": Step(
+            action="inference_server.create",
+            subject_kind=server,
+            body={"json": {"model": "mlp"}},
+            named="server_id",
+        ),
+        "PATCH /node/inference-servers/{server_id}/": Step(
+            action="inference_server.update",
+            subject_kind=server,
+            body={"json": {"idle_timeout_seconds": 60}},
+        ),
+        "POST /node/inference-servers/{server_id}/stop/": Step(
+            action="inference_server.stop", subject_kind=server
+        ),
+        "POST /node/inference-servers/{server_id}/start/": Step(
+            action="inference_server.start", subject_kind=server
+        ),
+        "DELETE /node/inference-servers/{server_id}/": Step(
+            action="inference_server.delete", subject_kind=server
+        ),
+    }

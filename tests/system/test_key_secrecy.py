@@ -1,0 +1,173 @@
+"""A plain key is shown once, to whom it was made for, and is nowhere else: everything is searched.
+
+What is searched for is the middle of a key, so that a mask is no find and a part of a key is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import tritonclient.grpc as triton_grpc
+from sqlalchemy import text
+from tritonclient.utils import InferenceServerException
+
+from gateway.storage.database import Database
+from gateway.storage.run_tables import RunRow
+from tests import onnx_models
+from tests.gateway.databases import PostgresDatabase
+from tests.slipstream.running import Up
+from tests.system.installation import Installation, chain
+from tests.system.test_triton_clients import tensors
+
+KEYS = "/node/api-keys/"
+GOOD = {"input_data": {"x": [[1, 2, 3, 4]]}}
+BAD = {"input_data": {"x": "nothing"}}
+FLUSHED_SECONDS = 3.0
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def loud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
+    """An installation that logs as much as it can."""
+    postgresql = PostgresDatabase() if request.param == "postgresql" else None
+    extra = {"SLIPSTREAM_LOG_LEVEL": "debug"}
+    if postgresql is not None:
+        postgresql.create()
+        extra["SLIPSTREAM_DATABASE_URL"] = postgresql.url
+    up = Up(tmp_path / "state", "--workers", "2", **extra)
+    try:
+        up.until("documentation")
+        yield Installation(up)
+    finally:
+        if postgresql is not None:
+            up.process.poll() is None and up.stop()
+            postgresql.drop()
+
+
+class Keys:
+    """A key in each state that it can be in."""
+
+    def __init__(self, installation: Installation, deployment: str) -> None:
+        def make(**members: Any) -> Any:  # Any, throughout: JSON
+            return installation.post(KEYS, {"name": "secret", **members})
+
+        soon = datetime.now(UTC) + timedelta(seconds=1)
+        good, off, old = make(), make(), make()
+        brief = make(expires_at=soon.isoformat())
+        scoped = installation.post(f"/node/deployments/{deployment}/api-keys/", {})
+        new = installation.post(f"{KEYS}{old['id']}/rotate/", {})
+        installation.post(f"{KEYS}{off['id']}/deactivate/", {})
+        time.sleep(1)
+        self.working: list[str] = [key["key"] for key in (good, scoped, old, new)]
+        self.refused: list[str] = [key["key"] for key in (off, brief)]
+
+    @property
+    def all(self) -> list[str]:
+        return self.working + self.refused
+
+
+def call_in_every_way(
+    installation: Installation, keys: Keys, deployments: list[str]
+) -> Iterator[httpx.Response]:
+    """Call with every key, by every door, well and badly; yield the answers."""
+    mistyped = [f"{key[:-1]}{'ab'[key[-1] == 'a']}" for key in keys.working[:2]]
+    client = httpx.Client(base_url=installation.up.url, timeout=60)
+    for number, key in enumerate((*keys.all, *mistyped)):
+        headers = {"Authorization": f"Bearer {key}"} if number % 2 else {"X-API-Key": key}
+        for deployment in deployments:
+            path = f"/node/deployment-trigger/{deployment}/"
+            for body in (GOOD, BAD):
+                yield client.post(path, json=body, headers=headers)
+            yield client.post(f"{path}batch/", json={"items": [GOOD]}, headers=headers)
+        yield client.post(path, content=f'{{"{key}": {key}', headers=headers)
+        yield client.post(path, params={"key": key, "version": key}, headers=headers)
+        yield client.post(f"/node/deployment-trigger/{key}/", json=GOOD, headers=headers)
+        yield client.get(f"/node/flow-runs/{key}/", headers=headers)
+        yield client.get("/node/flow-runs/", params={"cursor": key}, headers=headers)
+        yield client.get(f"/v2/models/{key}", headers=headers)
+        yield client.post("/v2/models/iris/infer", json={"inputs": [key]}, headers=headers)
+        yield client.post(KEYS, json={"name": number, "key": key}, headers=headers)
+        yield client.get(f"/{key}/", params={"api_key": key}, headers=headers)
+        yield client.put(f"/v2/models/{key}", headers=headers)
+        yield client.put(f"/node/flow-runs/{key}/", headers=headers)
+    for key in keys.all:  # as its owner may send it by mistake
+        yield installation.http.get(f"{KEYS}{key}/")
+        yield installation.http.post(KEYS, json={"name": "x", "deployments": [key]})
+        yield installation.http.post(KEYS, json={"name": "x", "unknown": {"deep": key}})
+    client.close()
+
+
+def call_the_front_door(installation: Installation, keys: Keys) -> Iterator[str]:
+    """Call by gRPC with every key; yield what failures say."""
+    address = f"127.0.0.1:{installation.up.grpc_port}"
+    with triton_grpc.InferenceServerClient(address) as client:
+        for key in keys.all:
+            for model in ("mixed", "unknown", key):
+                try:
+                    client.infer(model, tensors(triton_grpc), headers={"x-api-key": key})
+                except InferenceServerException as error:
+                    yield str(error)
+
+
+async def everything_in(url: str) -> str:
+    """Return every row of every table, as text."""
+    database = Database(url)
+    found = []
+    async with database.read() as session:
+        for table in RunRow.metadata.sorted_tables:
+            rows = await session.execute(text(f"SELECT * FROM {table.name}"))
+            found += [repr(row) for row in rows]
+    await database.close()
+    return "\n".join(found)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Return every file, the database's and its log included."""
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_plain_key_is_nowhere(loud: Installation, tmp_path: Path) -> None:
+    up = loud.up
+    loud.add_model("mixed", onnx_models.mixed(tmp_path / "mixed.onnx"))
+    loud.serve("mixed")
+    deployments = [
+        loud.deploy(chain("iris")),
+        loud.deploy(chain("iris"), execution_mode="sync", deployment_type="server"),
+        loud.deploy(chain("iris"), execution_mode="sync", timeout_seconds=30),
+        loud.deploy(chain("iris"), execution_mode="async"),
+    ]
+    keys = Keys(loud, deployments[0])
+    (demo,) = set(re.findall(r"sk-[0-9A-Za-z]{46}", "".join(up.output)))
+
+    answers = list(call_in_every_way(loud, keys, deployments))
+    assert {200, 202, 400, 401, 404, 405, 422} <= {answer.status_code for answer in answers}
+    told = [answer.text + repr(answer.headers) for answer in answers]
+    told += call_the_front_door(loud, keys)
+    told += [loud.http.get(KEYS).text, loud.http.get("/metrics").text]
+    told += [loud.http.get("/node/flow-runs/", params={"limit": 200}).text]
+    time.sleep(FLUSHED_SECONDS)
+
+    places = {"answers": "\n".join(told).encode(), **files_in(up.state)}
+    url = up.extra.get("SLIPSTREAM_DATABASE_URL", f"sqlite:///{up.state}/slipstream.db")
+    places["rows"] = asyncio.run(everything_in(url)).encode()
+    places["processes"] = repr([child.cmdline() for child in up.children()]).encode()
+    loud.stop()
+    places |= {f"{path}, at rest": content for path, content in files_in(up.state).items()}
+    places["stderr"] = Path(f"{up.state}.stderr").read_bytes()
+    places["stdout"] = "".join(up.output).replace(demo, "").encode()
+    assert b"api_key_invalid" in places["answers"]
+    assert len(places["rows"]) > 10_000
+    assert len(places["stderr"]) > 10_000
+    for key in (*keys.all, loud.key, demo):
+        secret = key[8:-5].encode()
+        shapes = {secret, base64.b64encode(key.encode())[12:56], secret.hex().encode()}
+        found = [name for name, content in places.items() for it in shapes if it in content]
+        assert not found
