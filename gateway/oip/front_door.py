@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from gateway.auth.headers import presented_key
 from gateway.auth.identity import Identity
 from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
+from gateway.oip.callers import host_of, key_in
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
 from gateway.web.faults import as_gateway_error
 from gateway.web.problems import V2_STATUS
@@ -258,20 +258,6 @@ class _Stream:
     def _end_if_done(self) -> None:
         if not self._tasks and self._call.alive:
             self._call.finish()
-
-
-def host_of(peer: str) -> str:
-    """Return the address in `ipv4:host:port` or `ipv6:[host]:port`."""
-    return peer.partition(":")[2].rpartition(":")[0].strip("[]")
-
-
-def key_in(call: Call) -> str | None:
-    """Return the key in the call's metadata."""
-    headers = {
-        name.encode(): value if isinstance(value, bytes) else value.encode()
-        for name, value in call.metadata
-    }
-    return presented_key(headers)
 
 
 def read(kind: type[Request], raw: bytes) -> Request:
