@@ -33,6 +33,7 @@ from gateway.runs.origins import RunOrigins
 from gateway.runs.router import build_router as runs
 from gateway.trigger.pages import Pages
 from gateway.trigger.router import build_router as trigger
+from gateway.usage.router import build_router as usage
 from gateway.web.asgi import App, Receive, Scope, Send
 from gateway.web.problems import problem
 from gateway.web.shell import Shell
@@ -88,6 +89,7 @@ def build_fastapi(container: Container) -> FastAPI:
         models(services.models, access),
         api_keys(services.keys, access),
         runs(container.runs, access),
+        usage(services.usage, access),
         audit(services.audit, access),
         oip(),
     ):
@@ -102,7 +104,12 @@ def build_fastapi(container: Container) -> FastAPI:
 
 
 def _add_metrics(app: FastAPI, container: Container) -> None:
-    collectors = [container.shared, container.fleet_metrics, container.engine.metrics]
+    collectors = [
+        container.shared,
+        container.fleet_metrics,
+        container.worker_metrics,
+        container.engine.metrics,
+    ]
 
     @app.get("/metrics", tags=["Operations"], response_class=Response)
     async def metrics() -> Response:

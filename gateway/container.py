@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
+from gateway.broker.exposition import WorkerCollector
 from gateway.deployments.directory import Directory
 from gateway.execution.engine_room import EngineRoom
 from gateway.fleet.exposition import FleetCollector
@@ -34,6 +35,7 @@ from gateway.trigger.fast_calls import FastCalls
 from gateway.trigger.recorder import Recorder
 from gateway.trigger.run_calls import RunCalls
 from gateway.upstream.servers import Servers
+from gateway.usage.bookkeeper import Bookkeeper
 from telemetry.snapshots import SharedRegistry
 from transport import Server
 
@@ -60,6 +62,7 @@ class Container:
             drain_seconds=settings.drain_seconds,
             on_wanted=self.waker.wake,
         )
+        self.worker_metrics = WorkerCollector(settings.run)
         self.fleet_metrics = FleetCollector(self.servers)
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)
@@ -77,11 +80,18 @@ class Container:
             gates=self.limits.gates,
             retention_days=settings.run_retention_days,
         )
+        self.usage = Bookkeeper(
+            self.db,
+            self.metrics,
+            minute_hours=settings.usage_minute_hours,
+            days=settings.usage_retention_days,
+        )
         self.recorder = Recorder(self.engine.store, self.metrics)
         self.trigger = TriggerEdge(
             Admission(authenticator, directory, self.limits),
             Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
             self.metrics,
+            self.usage.meter,
             max_body_bytes=limit,
         )
         plane = DataPlane(
@@ -109,6 +119,7 @@ class Container:
         self.readiness.fleet_known()
         await self.engine.start()
         self.recorder.start()
+        self.usage.start()
         self.key_uses.start()
         self._grpc = await open_front_door(self._front_door, self.readiness, self.settings)
         self._publisher = asyncio.create_task(self._publish(), name="metrics publisher")
@@ -120,6 +131,7 @@ class Container:
         await self.recorder.close()
         await self.key_uses.close()
         await self.engine.close(self.settings.drain_seconds)
+        await self.usage.close()
         await self.watcher.stop()
         await self.servers.close()
         await self.waker.stop()

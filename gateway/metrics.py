@@ -53,6 +53,16 @@ class GatewayMetrics:
         self.auth, self.parse, self.queue, self.infer, self.serialise = (
             stages.child(stage) for stage in STAGES
         )
+        self._run_stages = self.registry.histogram(
+            "run_stage_seconds",
+            "Time that sync and async runs waited to begin (queue), for an inference server (boot),"
+            " and took (run).",
+            ("mode", "stage"),
+        )
+        self.calls_uncounted = self.registry.counter(
+            "usage_calls_uncounted_total",
+            "Calls that were answered and left out of usage: the database was away for too long.",
+        ).child()
         self.runs_unrecorded = self.registry.counter(
             "runs_unrecorded_total",
             "Fast calls that were answered and left out of the list of runs: too many at once.",
@@ -68,6 +78,10 @@ class GatewayMetrics:
         self.queue.observe(queue)
         self.infer.observe(infer)
         self.serialise.observe(serialise)
+
+    def run_took(self, mode: str, stage: str, seconds: float) -> None:
+        """Count what a stage of a sync or async run took."""
+        self._run_stages.child(mode, stage).observe(seconds)
 
     def meters(self, deployment: str, mode: str) -> CallMeters:
         """Return the instruments of a deployment in a mode.

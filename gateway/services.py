@@ -21,6 +21,7 @@ from gateway.flows.service import FlowService
 from gateway.models.service import ModelService
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.usage.service import UsageService
 from model_store.store import Store
 from model_store.verification import Verifier
 
@@ -40,5 +41,6 @@ class Services:
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
         snapshots = Snapshots(db, self.models)
         self.deployments = DeploymentService(db, self.keys, snapshots)
+        self.usage = UsageService(db)
         self.versions = VersionService(db, snapshots, Handover(self.fleet.store))
         self.audit = AuditLog(db)

@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     """How long calls in flight may go on after SIGTERM."""
     run_retention_days: int = Field(default=30, ge=1, le=3650)
     """Days that finished runs can be asked for; then they are deleted and answer 410."""
+    usage_minute_hours: int = Field(default=48, ge=24, le=24 * 366)
+    """Hours that usage can be asked for minute by minute; of the time before, day by day."""
+    usage_retention_days: int = Field(default=400, ge=3, le=3650)
+    """Days that usage can be asked for."""
     log_level: str = "info"
     """debug, info, warning or error."""
 

@@ -15,6 +15,7 @@ NOUNS: Mapping[str, str] = {
     "deployments": "Deployments: create, list, show, set, redeploy, promote, diff, pause, delete.",
     "keys": "API keys: create, list, show, set, rotate, check, deactivate, activate, delete.",
     "runs": "Runs: list, show, wait, cancel, retry, tail.",
+    "usage": "Usage: calls, errors, runs and percentiles by deployment, version, key or code.",
     "audit": "Who did what, when and from where: list, export, prune.",
     "bench": "Load on a deployment or a URL: rate, percentiles, what the model takes.",
     "doctor": "Find out what is wrong here, and how to mend it.",

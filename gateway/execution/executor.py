@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
 import orjson
@@ -113,10 +113,8 @@ class Executor:
             input_data = program.plan.check_input(orjson.loads(claim.input_data))
         except GatewayError as error:
             return failed_to_start(error, monotonic() - began)
-        ports = Ports(
-            inference=program.models.reached(self._servers, patience=_PATIENCE_SECONDS[claim.mode]),
-            http=self._http,
-        )
+        models = program.models.reached(self._servers, patience=_PATIENCE_SECONDS[claim.mode])
+        ports = Ports(inference=models, http=self._http)
         outcome = await engine.execute(
             program.plan,
             input_data,
@@ -125,7 +123,7 @@ class Executor:
             cancelled=held.cancelled,
             max_output_bytes=self._max_output_bytes,
         )
-        return ending_of(outcome)
+        return replace(ending_of(outcome), boot_seconds=models.boot_seconds)
 
     async def _persistently(self, write: Callable[[], Awaitable[object]]) -> None:
         """Write although the database may be away for a while: the result is not to be lost."""

@@ -52,6 +52,8 @@ class ReachedModels:
         self._calls = calls
         self._servers = servers
         self._patience = patience
+        self.boot_seconds: float | None = None
+        """What a node has waited for a server that boots: the longest, if several have."""
 
     async def infer(self, call: InferenceCall, deadline: float) -> dict[str, Any]:
         """Return the model's outputs by name, as JSON values.
@@ -66,7 +68,8 @@ class ReachedModels:
         """
         model = self._calls[call.node_id]
         inputs = _inputs_of(model.plan, call)
-        patient_until = min(deadline, monotonic() + self._patience)
+        began = monotonic()
+        patient_until = min(deadline, began + self._patience)
         while True:
             try:
                 return await self._ask(model, inputs, deadline)
@@ -74,6 +77,7 @@ class ReachedModels:
                 if error.code not in _PASSING or monotonic() >= patient_until:
                     raise
             await asyncio.sleep(_LOOK_SECONDS)
+            self.boot_seconds = max(self.boot_seconds or 0.0, monotonic() - began)
 
     async def _ask(
         self, model: ModelCall, inputs: dict[str, Any], deadline: float

@@ -173,6 +173,7 @@ def capped(ending: Ending) -> Ending:
             node_outputs=nodes,
             error=RunError(code=FailureCode.FLOW_FAILED, message=message),
             duration_seconds=ending.duration_seconds,
+            boot_seconds=ending.boot_seconds,
         )
     return Ending(
         status=ending.status,
@@ -180,6 +181,7 @@ def capped(ending: Ending) -> Ending:
         node_outputs=nodes,
         error=ending.error,
         duration_seconds=ending.duration_seconds,
+        boot_seconds=ending.boot_seconds,
     )
 
 

@@ -202,6 +202,8 @@ class Ending:
     node_outputs: bytes | None = None
     error: RunError | None = None
     duration_seconds: float | None = None
+    boot_seconds: float | None = None
+    """Of those, what it waited for an inference server to boot; None where it did not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

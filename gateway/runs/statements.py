@@ -105,6 +105,7 @@ FINISH = (
         status=sa.bindparam("ended_as"),
         finished_at=after(),
         duration_seconds=sa.bindparam("took_seconds"),
+        boot_seconds=sa.bindparam("booted_seconds"),
         error_code=sa.bindparam("failed_with"),
         error_message=sa.bindparam("failed_because"),
         error_node=sa.bindparam("failed_at"),

@@ -154,6 +154,7 @@ class RunStore(Sweeps):
             "held_attempt": attempt,
             "ended_as": kept.status,
             "took_seconds": kept.duration_seconds,
+            "booted_seconds": kept.boot_seconds,
             "failed_with": error["error_code"],
             "failed_because": error["error_message"],
             "failed_at": error["error_node"],

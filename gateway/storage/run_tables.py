@@ -22,6 +22,8 @@ _EXPIRING = text("status = 'queued' AND queue_until IS NOT NULL")
 _RUNNING = text("status = 'running'")
 _NOT_COMPLETED = text("status <> 'completed'")
 _REPLAYED = text("fingerprint IS NOT NULL")
+COUNTED = text("mode <> 'fast' AND finished_at IS NOT NULL")
+"""Runs that usage is to count: fast calls are counted where they are answered."""
 
 
 class RunRow(Listed):
@@ -61,6 +63,12 @@ class RunRow(Listed):
             sqlite_where=_REPLAYED,
             postgresql_where=_REPLAYED,
         ),
+        Index(
+            "ix_runs_counted",
+            *("finished_at", "id"),
+            sqlite_where=COUNTED,
+            postgresql_where=COUNTED,
+        ),
     )
 
     profile_id: Mapped[str] = mapped_column(Id)
@@ -91,6 +99,8 @@ class RunRow(Listed):
     finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
     """There in every terminal state, and in no other."""
     duration_seconds: Mapped[float | None] = mapped_column(Float)
+    boot_seconds: Mapped[float | None] = mapped_column(Float)
+    """Of those, what it waited for an inference server to boot; NULL where it did not."""
     error_code: Mapped[str | None] = mapped_column(Word)
     error_message: Mapped[str | None] = mapped_column(Text)
     error_node: Mapped[str | None] = mapped_column(Name)

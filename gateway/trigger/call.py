@@ -35,7 +35,7 @@ class Trigger:
     caps: tuple[Cap, ...] = ()
     """How many runs may go on at once with the one that it begins."""
     parse_seconds: float = 0.0
-    """What it took to make tensors of the body."""
+    """What it took to make tensors, or the flow's input, of the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class Result:
     """Of a fast call."""
     headers: Headers | None = None
     """None: those of a fast call that went well, and no others."""
+    parse_seconds: float | None = None
+    """Of a sync or async call."""
 
 
 Done = Callable[[Result | Exception], None]

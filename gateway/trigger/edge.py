@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -23,6 +23,7 @@ from gateway.trigger.body import parse_batch
 from gateway.trigger.call import Pending, Result, Trigger
 from gateway.trigger.deadline import timeout_seconds
 from gateway.trigger.dispatch import Dispatcher
+from gateway.usage.meter import UsageMeter
 from gateway.web.cors import cors_headers
 from gateway.web.exchange import Exchange, head_of, lines_of
 from gateway.web.faults import as_gateway_error
@@ -50,6 +51,7 @@ class TriggerEdge:
         admission: Admission,
         dispatcher: Dispatcher,
         metrics: GatewayMetrics,
+        usage: UsageMeter,
         *,
         max_body_bytes: int,
     ) -> None:
@@ -57,6 +59,7 @@ class TriggerEdge:
         self.dispatcher = dispatcher
         self.batches = BatchCalls(dispatcher)
         self.metrics = metrics
+        self.usage = usage
         self.max_body_bytes = max_body_bytes
         self.strangers = metrics.meters("", "")
         self.tasks: set[asyncio.Task[None]] = set()
@@ -135,7 +138,7 @@ class _Call:
         elapsed = perf_counter() - self._began
         head = head_of(status, self._with_own(headers, elapsed), body)
         self._exchange.respond(head, body)
-        self._count(status)
+        self._count(status, refusal.code)
 
     def disconnected(self) -> None:
         """See Handler."""
@@ -144,13 +147,13 @@ class _Call:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.abandon()
-        self._count(HTTP_STATUS[ErrorCode.CANCELLED])
+        self._count(HTTP_STATUS[ErrorCode.CANCELLED], ErrorCode.CANCELLED)
 
     def _enter(self, identity: Identity, found: LiveDeployment) -> bool:
         """Pass the gate, or be refused; False: somebody has to be asked first."""
         gate, caps = self._edge.admission.gate(identity, found)
         if gate is not None:
-            self._gate, self._found = gate, found
+            self._gate, self._found, self._key_id = gate, found, identity.key_id
             try:
                 if not gate.enter():
                     return False
@@ -179,7 +182,8 @@ class _Call:
             identity = known or await admission.identify(key, exchange.peer)
             query = exchange.url.partition(b"?")[2]
             address = self._address = Address.of(exchange.path, query)
-            found = self._found = await admission.find(identity, address)
+            found = await admission.find(identity, address)
+            self._found, self._key_id = found, identity.key_id
             self._gate, caps = admission.gate(identity, found)
             if self._gate is not None and not address.batch:  # what a batch costs, its body says
                 await self._gate.enter_slowly()
@@ -247,7 +251,8 @@ class _Call:
         else:
             head = head_of(result.status, self._with_own(result.headers or [], elapsed), body)
         self._exchange.respond(head, body)
-        self._count(result.status)
+        auth, parse = self._authenticated - self._began, result.parse_seconds
+        self._count(result.status, None, timings or ((auth,) if parse is None else (auth, parse)))
 
     def _with_own(self, headers: Headers, elapsed: float) -> Headers:
         timing = b"total;dur=%.3f" % (elapsed * 1e3)
@@ -265,10 +270,16 @@ class _Call:
         origins = None if found is None else found.cors_origins
         return cors_headers(origins, exchange.headers.get(b"origin"))
 
-    def _count(self, status: int) -> None:
+    def _count(self, status: int, error: ErrorCode | None, stages: Sequence[float] = ()) -> None:
         if self._inside and self._gate is not None:
             self._inside = False
             self._gate.leave()
-        metrics, found = self._edge.metrics, self._found
-        meters = self._edge.strangers if found is None else metrics.meters(found.id, found.mode)
-        meters.answered(status, perf_counter() - self._began)
+        edge, found, ended = self._edge, self._found, perf_counter()
+        seconds = ended - self._began
+        if found is None:
+            edge.strangers.answered(status, seconds)
+            return
+        edge.metrics.meters(found.id, found.mode).answered(status, seconds)
+        edge.usage.observe(
+            found, self._key_id, error=error, ended=ended, seconds=seconds, stages=stages
+        )

@@ -175,7 +175,8 @@ class _RunCall:
             headers.append((b"preference-applied", applied.encode()))
         if not run.ended:
             headers += [(b"location", location_of(run.id).encode()), (b"retry-after", b"1")]
-            return Result(202, accepted_body(run, trigger.response_format), headers=headers)
+            body = accepted_body(run, trigger.response_format)
+            return Result(202, body, headers=headers, parse_seconds=trigger.parse_seconds)
         if replayed:
             headers.append((b"idempotent-replayed", b"true"))
         if run.status is not RunStatus.COMPLETED:
@@ -185,7 +186,7 @@ class _RunCall:
             trigger.response_format,
             include_node_outputs=trigger.deployment.include_node_outputs,
         )
-        return Result(200, body, headers=headers)
+        return Result(200, body, headers=headers, parse_seconds=trigger.parse_seconds)
 
 
 def _idempotency(trigger: Trigger) -> Idempotency | None:
@@ -198,8 +199,11 @@ def _idempotency(trigger: Trigger) -> Idempotency | None:
 
 def _accepted(program: Program, trigger: Trigger) -> bytes:
     """Return `input_data` as JSON, as far as the flow takes it."""
+    before = perf_counter()
     input_data = parse_body(trigger.body, trigger.headers, plain=True)
-    return orjson.dumps(program.plan.check_input(input_data))
+    accepted = orjson.dumps(program.plan.check_input(input_data))
+    trigger.parse_seconds = perf_counter() - before
+    return accepted
 
 
 def _patience(trigger: Trigger, preferences: Preferences) -> float | None:

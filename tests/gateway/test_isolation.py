@@ -9,7 +9,13 @@ from uuid import uuid4
 from tests.gateway.office import Office, flow_json
 
 OWNED = ("/node/api-keys/", "/node/flows/", "/node/deployments/")
-MANAGED = (*OWNED, "/node/models/", "/node/inference-servers/", "/node/audit/")
+MANAGED = (
+    *OWNED,
+    "/node/models/",
+    "/node/inference-servers/",
+    "/node/usage/",
+    "/node/audit/",
+)
 
 
 def routes(office: Office) -> list[tuple[str, str]]:
@@ -46,7 +52,7 @@ async def test_another_users_things_do_not_exist(office: Office) -> None:
         answer = await bob.request(method, path.format(**ids), json=bodies.get(method))
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
         asked += 1
-    assert asked == 23
+    assert asked == 24
     for listing in OWNED[1:]:
         assert (await bob.get(listing)).json()["items"] == []
     for path, body in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from gateway.storage import usage_tables  # noqa: F401 - for its tables
 from gateway.storage.run_tables import RunRow
 
 context.configure(

@@ -1,0 +1,114 @@
+"""Old minutes become days, and old days go: a few rows a transaction, whoever does it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.storage.among import Among, Texts
+from gateway.storage.clock import now
+from gateway.storage.locks import lock_name
+from gateway.usage.cell import Name
+from gateway.usage.store import (
+    DAYS,
+    MINUTES,
+    UsageStore,
+    counts_of,
+    delete_these,
+    midnight,
+    named,
+    these,
+)
+from gateway.usage.tally import Tally
+
+_AT_ONCE = 100
+"""Rows of one transaction: a hundredth of a second of this process's time."""
+_PAUSE_SECONDS = 0.05
+_LOCK = "usage compaction"
+
+
+class Compaction:
+    """Keeps `minute_hours` hours of minutes, and `days` days of days."""
+
+    def __init__(self, store: UsageStore, *, minute_hours: int, days: int) -> None:
+        self._store = store
+        self._db = store.db
+        self._kept = timedelta(hours=minute_hours)
+        self._days = timedelta(days=days)
+
+    async def sweep(self) -> None:
+        """Make days of all minutes that are old enough, and delete the days that are."""
+        present = now()
+        for step, before in (
+            (self.compact, midnight(present - self._kept)),
+            (self.prune, midnight(present - self._days)),
+        ):
+            while await step(before):  # noqa: ASYNC110 - no event: it does something
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def compact(self, before: datetime, *, most: int = _AT_ONCE) -> int:
+        """Add the oldest minutes before a midnight to their days; return how many those were.
+
+        They are deleted in the transaction that adds them: nobody sees them twice, or not at all.
+        """
+        oldest = sa.select(MINUTES).where(MINUTES.c.began_at < before)
+        oldest = oldest.order_by(*MINUTES.primary_key).limit(most)
+        async with self._db.read() as session:
+            if (await session.execute(oldest.limit(1))).first() is None:
+                return 0
+        async with self._db.write(feeds=False) as session:
+            await lock_name(session, _LOCK)
+            rows = (await session.execute(oldest.with_for_update())).all()
+            if rows:
+                await self._add(session, rows)
+                await session.execute(delete_these(MINUTES), these(MINUTES, rows))
+        return len(rows)
+
+    async def prune(self, before: datetime, *, most: int = _AT_ONCE) -> int:
+        """Delete the oldest days before a midnight; return how many rows those were."""
+        oldest = sa.select(*DAYS.primary_key).where(DAYS.c.began_at < before)
+        async with self._db.read() as session:
+            found = await session.execute(oldest.order_by(*DAYS.primary_key).limit(most))
+            rows = found.all()
+        if rows:
+            async with self._db.write(feeds=False) as session:
+                await session.execute(delete_these(DAYS), these(DAYS, rows))
+        return len(rows)
+
+    # Any: rows of minutes
+    async def _add(self, session: AsyncSession, rows: Sequence[Any]) -> None:
+        days: dict[tuple[datetime, Name], Tally] = {}
+        owners: dict[Name, str] = {}
+        for row in rows:
+            name = _name(row)
+            owners[name] = row.profile_id
+            day = days.setdefault((midnight(row.began_at), name), Tally())
+            day.add(Tally.unpack(row.calls, row.runs, row.detail))
+        wanted = sa.literal(sorted({name[0] for name in owners}), Texts())
+        first, last = min(began_at for began_at, _ in days), max(began_at for began_at, _ in days)
+        there = sa.select(DAYS).where(
+            DAYS.c.began_at >= first,
+            DAYS.c.began_at <= last,
+            Among(DAYS.c.deployment_id, wanted),
+        )
+        for row in await session.execute(there):
+            found = days.get((row.began_at, _name(row)))
+            if found is not None:
+                found.add(Tally.unpack(row.calls, row.runs, row.detail))
+        await self._store.put_days(
+            session,
+            [
+                {**named(began_at, name, owners[name]), **counts_of(tally)}
+                for (began_at, name), tally in days.items()
+            ],
+        )
+
+
+# Any: a row of minutes or days
+def _name(row: Any) -> Name:
+    return row.deployment_id, row.version, row.key_id

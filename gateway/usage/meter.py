@@ -1,0 +1,125 @@
+"""Counts calls in memory, minute by minute, until they are written. For one event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from time import perf_counter, time
+from typing import Protocol
+from uuid import uuid4
+
+from gateway.usage.cell import Cell, Name, Snapshot
+
+MINUTE = 60
+OTHER = "other"
+"""Stands for all keys that are too many to be told apart."""
+_MOST_CELLS = 10_000
+"""That wait to be written with keys of their own: a few KB each. As many more without."""
+
+
+class Metered(Protocol):
+    """The version of a deployment that was called."""
+
+    @property
+    def id(self) -> str:
+        """The deployment."""
+
+    @property
+    def version(self) -> int:
+        """The version."""
+
+    @property
+    def profile_id(self) -> str:
+        """Whose it is."""
+
+
+class UsageMeter:
+    """The calls that this process has answered and not yet written.
+
+    Where the database is away, minutes pile up: at most `most` cells keep their key, then calls are
+    counted under OTHER, and at twice as many not at all, but in `dropped`.
+    """
+
+    def __init__(self, *, most: int = _MOST_CELLS) -> None:
+        self._most = most
+        self.dropped = 0
+        """Calls that were not counted."""
+        self._open: dict[Name, Cell] = {}
+        self._closed: list[Cell] = []
+        """Of minutes that are over."""
+        self._source = ""
+        self._minute = 0
+        self._ends = 0.0
+        self._turn(perf_counter())
+
+    def observe(
+        self,
+        called: Metered,
+        key_id: str,
+        *,
+        error: str | None,
+        ended: float,
+        seconds: float,
+        stages: Sequence[float],
+    ) -> None:
+        """Count one answered call: about a microsecond.
+
+        Args:
+            called: what was called.
+            key_id: by whom; empty where no key was used.
+            error: the code that it was answered with, or None.
+            ended: `perf_counter()` of the answer.
+            seconds: what it took.
+            stages: seconds in the first, or in all, of `gateway.metrics.STAGES`.
+        """
+        if ended >= self._ends:
+            self._turn(ended)
+        cell = self._open.get((called.id, called.version, key_id))
+        if cell is None:
+            cell = self._cell(called, key_id)
+            if cell is None:
+                self.dropped += 1
+                return
+        if error is not None:
+            errors, code = cell.tally.errors, str(error)  # of an enum no more than its word
+            errors[code] = errors.get(code, 0) + 1
+        cell.count(seconds, stages)
+
+    def unwritten(self) -> Iterator[Cell]:
+        """Yield the cells with calls that are not written, those of past minutes first.
+
+        For a list made at once: cells come and go with each call.
+        """
+        for cell in chain(self._closed, self._open.values()):
+            if cell.written != cell.calls:
+                yield cell
+
+    def wrote(self, snapshots: Sequence[Snapshot]) -> None:
+        """Take note that these are in the database, and give past minutes' memory back."""
+        for snapshot in snapshots:
+            snapshot.cell.written = snapshot.calls
+        self._closed = [cell for cell in self._closed if cell.written != cell.calls]
+
+    def _cell(self, called: Metered, key_id: str) -> Cell | None:
+        """Return a cell for a call that has none; None where there are too many."""
+        cells = len(self._open) + len(self._closed)
+        if cells >= self._most:
+            key_id = OTHER
+        name = (called.id, called.version, key_id)
+        found = self._open.get(name)
+        if found is None and cells < 2 * self._most:
+            found = Cell(name, called.profile_id, self._minute, self._source)
+            self._open[name] = found
+        return found
+
+    def _turn(self, at: float) -> None:
+        """Begin another minute."""
+        seconds = time()
+        minute = int(seconds) // MINUTE * MINUTE
+        if minute <= self._minute or not self._source:
+            # also where the clock was set back: never write over what was counted then
+            self._source = uuid4().hex
+        self._minute = minute
+        self._ends = at + MINUTE - seconds % MINUTE
+        self._closed.extend(cell for cell in self._open.values() if cell.written != cell.calls)
+        self._open.clear()

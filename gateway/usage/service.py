@@ -1,0 +1,274 @@
+"""Usage as somebody asks for it: grouped, added up, with percentiles."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import select
+
+from gateway.auth.identity import Identity, Scope
+from gateway.errors import GatewayError
+from gateway.ids import is_id
+from gateway.storage.clock import now
+from gateway.storage.database import Database
+from gateway.storage.ownership import find_owned
+from gateway.storage.tables import ApiKey, Deployment
+from gateway.usage.meter import OTHER
+from gateway.usage.store import DAY, MINUTE, Selection, Span, UsageStore, midnight
+from gateway.usage.tally import Tally
+from protos.errors import ErrorCode
+
+OK = "ok"
+"""The code of calls and runs without an error."""
+_HOUR = timedelta(hours=1)
+_MOST_ITEMS = 5_000
+
+
+class By(StrEnum):
+    """What is told apart."""
+
+    DEPLOYMENT = "deployment"
+    VERSION = "version"
+    """And the deployment."""
+    KEY = "key"
+    CODE = "code"
+    """Why calls and runs failed; `ok` for those that did not. Without durations."""
+
+
+class Step(StrEnum):
+    """How long a time each item is about."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    NONE = "none"
+    """All of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageQuery:
+    """What is asked for; what is None does not narrow."""
+
+    since: datetime | None = None
+    """Is rounded down to a whole step. Default: a day before `until`."""
+    until: datetime | None = None
+    """Not included. Default: now."""
+    by: By = By.DEPLOYMENT
+    step: Step = Step.NONE
+    deployment_id: str | None = None
+    key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What an item is about; what is None is not told apart."""
+
+    deployment_id: str | None = None
+    version: int | None = None
+    key_id: str | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What was counted about one subject from one moment to another."""
+
+    since: datetime
+    until: datetime
+    subject: Subject
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """The answer, in the order of time and subjects."""
+
+    query: UsageQuery
+    since: datetime
+    until: datetime
+    items: Sequence[Item]
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Of deployments and keys that still exist, by their ids."""
+
+    def total(self) -> Tally:
+        """Return all items added up."""
+        tally = Tally()
+        for item in self.items:
+            tally.add(item.tally)
+        return tally
+
+
+class UsageService:
+    """Reads what gateways have written: the calls of the last seconds are not in it."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._store = UsageStore(db)
+
+    async def of_actor(self, actor: Identity, query: UsageQuery) -> Usage:
+        """Return usage of the deployments that the actor's profile has and its key covers.
+
+        Only who manages keys learns what others are called.
+
+        Raises:
+            GatewayError: INVALID_REQUEST where the times are in the wrong order, out of any
+                calendar, or give too many items.
+        """
+        usage = await self.of_profile(
+            actor.profile_id, query, deployments=actor.deployments, most=_MOST_ITEMS
+        )
+        if actor.scope is Scope.MANAGE:
+            return usage
+        return replace(usage, names=await self._names(actor.profile_id, Deployment))
+
+    async def of_deployment(self, actor: Identity, deployment_id: str) -> Usage:
+        """Return the last day of one deployment, hour by hour.
+
+        Raises:
+            GatewayError: NOT_FOUND where it is not the actor's, or the key does not cover it.
+        """
+        if not actor.may_trigger(deployment_id.lower()):
+            message = f"there is no deployment '{deployment_id}'"
+            raise GatewayError(ErrorCode.NOT_FOUND, message)
+        async with self._db.read() as session:
+            found = await find_owned(session, Deployment, actor.profile_id, deployment_id)
+        return await self.of_actor(actor, UsageQuery(deployment_id=found.id, step=Step.HOUR))
+
+    async def of_profile(
+        self,
+        profile_id: str,
+        query: UsageQuery,
+        *,
+        deployments: Collection[str] | None = None,
+        most: int | None = None,
+    ) -> Usage:
+        """Return usage of a profile's deployments, or of those of them that are listed.
+
+        Raises:
+            GatewayError: INVALID_REQUEST where the times are in the wrong order, out of any
+                calendar, or give more than `most` items.
+        """
+        since, until = _range(query)
+        which = Selection(
+            profile_id=profile_id,
+            since=since,
+            until=until,
+            deployments=deployments,
+            deployment_id=_id(query.deployment_id),
+            key_id=_id(query.key_id),
+        )
+        tallies: dict[tuple[datetime, datetime, Subject], Tally] = {}
+        async with aclosing(self._store.spans(which)) as spans:
+            async for span in spans:
+                first, last = _step_of(span, query.step, since, until)
+                for subject, tally in _parts(span, query.by):
+                    tallies.setdefault((first, last, subject), Tally()).add(tally)
+                if most is not None and len(tallies) > most:
+                    raise _too_many(most, query.step)
+        items = [Item(*key, tally) for key, tally in tallies.items()]
+        items.sort(key=_order)
+        names = await self._names(profile_id, Deployment, ApiKey)
+        return Usage(query=query, since=since, until=until, items=items, names=names)
+
+    async def _names(
+        self, profile_id: str, *tables: type[Deployment] | type[ApiKey]
+    ) -> dict[str, str]:
+        async with self._db.read() as session:
+            found: dict[str, str] = {}
+            for table in tables:
+                query = select(table.id, table.name).where(table.profile_id == profile_id)
+                found.update((row.id, row.name) for row in await session.execute(query))
+        return found
+
+
+def _too_many(most: int, step: Step) -> GatewayError:
+    message = (
+        f"step: expected one that gives at most {most} items, {step} gives more: "
+        "take a longer one, or a shorter time"
+    )
+    return GatewayError(ErrorCode.INVALID_REQUEST, message)
+
+
+def _range(query: UsageQuery) -> tuple[datetime, datetime]:
+    try:
+        until = (query.until or now()).astimezone(UTC)
+        since = _floor((query.since or until - DAY), query.step)
+    except OverflowError:
+        message = "from, to: expected times that a calendar has in every time zone"
+        raise GatewayError(ErrorCode.INVALID_REQUEST, message) from None
+    if since >= until:
+        message = f"from: expected a time before `to`, got {since.isoformat()}"
+        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+    return since, until
+
+
+def _floor(moment: datetime, step: Step) -> datetime:
+    day = midnight(moment)
+    if step is Step.DAY:
+        return day
+    length = _HOUR if step is Step.HOUR else MINUTE
+    return moment - (moment - day) % length
+
+
+def _step_of(span: Span, step: Step, since: datetime, until: datetime) -> tuple[datetime, datetime]:
+    """Return from when to when the item is that a span belongs to.
+
+    A day of which no minutes are kept any more is not divided.
+    """
+    if step is Step.NONE:
+        return since, until
+    length = max(span.length, {Step.MINUTE: MINUTE, Step.HOUR: _HOUR, Step.DAY: DAY}[step])
+    first = span.began_at - (span.began_at - midnight(span.began_at)) % length
+    return first, first + length
+
+
+def _parts(span: Span, by: By) -> Sequence[tuple[Subject, Tally]]:
+    deployment_id, version, key_id = span.name
+    match by:
+        case By.DEPLOYMENT:
+            return [(Subject(deployment_id=deployment_id), span.tally)]
+        case By.VERSION:
+            return [(Subject(deployment_id=deployment_id, version=version), span.tally)]
+        case By.KEY:
+            return [(Subject(key_id=key_id), span.tally)]
+        case By.CODE:
+            return _codes(span.tally)
+
+
+def _codes(tally: Tally) -> list[tuple[Subject, Tally]]:
+    fine = Tally(
+        calls=tally.calls - sum(tally.errors.values()),
+        runs=tally.runs - sum(tally.run_errors.values()),
+    )
+    found = [(Subject(code=OK), fine)] if fine.calls or fine.runs else []
+    for code in {**tally.errors, **tally.run_errors}:
+        calls, runs = tally.errors.get(code, 0), tally.run_errors.get(code, 0)
+        part = Tally(calls=calls, runs=runs)
+        if calls:
+            part.errors[code] = calls
+        if runs:
+            part.run_errors[code] = runs
+        found.append((Subject(code=code), part))
+    return found
+
+
+def _order(item: Item) -> tuple[datetime, str, int, str, str]:
+    subject = item.subject
+    return (
+        item.since,
+        subject.deployment_id or "",
+        subject.version or 0,
+        subject.key_id or "",
+        subject.code or "",
+    )
+
+
+def _id(text: str | None) -> str | None:
+    """Return the id as rows have it; what is none matches nothing, and never reaches a driver."""
+    if text is None or text == OTHER:
+        return text
+    return text.lower() if is_id(text) else "none"

@@ -1,0 +1,186 @@
+"""Rows of usage: minutes as they are counted, days made of them, and both read as one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.storage.among import Among, Texts
+from gateway.storage.database import Database
+from gateway.storage.usage_tables import UsageDay, UsageMinute
+from gateway.usage.cell import Name, Snapshot
+from gateway.usage.tally import Tally
+
+MINUTES = cast("sa.Table", UsageMinute.__table__)
+DAYS = cast("sa.Table", UsageDay.__table__)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+
+_AT_A_TIME = 25
+"""Rows that are fetched, and unpacked, before others get their turn."""
+
+# Any, here and below: a row's columns, as the driver gives or takes them
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which rows; what is None does not narrow."""
+
+    profile_id: str
+    since: datetime
+    """Whole days that only days are kept of are in it from their beginning on."""
+    until: datetime
+    deployments: Collection[str] | None = None
+    """The only ones that the asker may see."""
+    deployment_id: str | None = None
+    key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What was counted of one deployment, version and key in a minute or a day."""
+
+    began_at: datetime
+    length: timedelta
+    name: Name
+    tally: Tally
+
+
+class UsageStore:
+    """The minutes and days of an installation."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self._put_minute = _put(db, MINUTES)
+        self._put_day = _put(db, DAYS)
+
+    async def write_calls(self, snapshots: Sequence[Snapshot]) -> None:
+        """Write what a process has counted: one transaction, and no harm when it is repeated."""
+        async with self.db.write(feeds=False) as session:
+            await session.execute(self._put_minute, [_minute_of(each) for each in snapshots])
+
+    async def put_minutes(self, session: AsyncSession, values: Sequence[Values]) -> None:
+        """Write minutes, in place of those that are there."""
+        if values:
+            await session.execute(self._put_minute, values)
+
+    async def put_days(self, session: AsyncSession, values: Sequence[Values]) -> None:
+        """Write days, in place of those that are there."""
+        if values:
+            await session.execute(self._put_day, values)
+
+    async def spans(self, which: Selection) -> AsyncGenerator[Span]:
+        """Yield minutes and days in no order, from one consistent state."""
+        found = sa.union_all(
+            _selected(MINUTES, which, MINUTE),
+            _selected(DAYS, which, DAY),
+        )
+        async with self.db.read() as session:
+            rows = await session.stream(found.execution_options(yield_per=_AT_A_TIME))
+            async for row in rows:
+                yield Span(
+                    row.began_at,
+                    DAY if row.whole_day else MINUTE,
+                    (row.deployment_id, row.version, row.key_id),
+                    Tally.unpack(row.calls, row.runs, row.detail),
+                )
+
+
+def midnight(moment: datetime) -> datetime:
+    """Return the beginning of a moment's day, in UTC."""
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def counts_of(tally: Tally) -> Values:
+    """Return the columns of a tally."""
+    return {
+        "calls": tally.calls,
+        "errors": sum(tally.errors.values()),
+        "runs": tally.runs,
+        "run_errors": sum(tally.run_errors.values()),
+        "detail": tally.pack(),
+    }
+
+
+def named(began_at: datetime, name: Name, profile_id: str) -> Values:
+    """Return the columns that say what a row is about."""
+    deployment_id, version, key_id = name
+    return {
+        "began_at": began_at,
+        "deployment_id": deployment_id,
+        "version": version,
+        "key_id": key_id,
+        "profile_id": profile_id,
+    }
+
+
+def these(table: sa.Table, rows: Iterable[Any]) -> list[Values]:
+    """Return the primary keys of rows as parameters of `delete_these`."""
+    keys = [column.name for column in table.primary_key]
+    return [{f"this_{key}": getattr(row, key) for key in keys} for row in rows]
+
+
+def delete_these(table: sa.Table) -> sa.Delete:
+    """Return the statement that deletes one row by its primary key."""
+    return sa.delete(table).where(
+        *(
+            column == sa.bindparam(f"this_{column.name}", type_=column.type)
+            for column in table.primary_key
+        )
+    )
+
+
+def _put(db: Database, table: sa.Table) -> sa.Executable:
+    insert = (sqlite.insert if db.dialect == "sqlite" else postgresql.insert)(table)
+    keys = [column.name for column in table.primary_key]
+    changed = ("calls", "errors", "runs", "run_errors", "detail")
+    return insert.on_conflict_do_update(
+        index_elements=keys, set_={name: insert.excluded[name] for name in changed}
+    )
+
+
+def _minute_of(snapshot: Snapshot) -> Values:
+    cell = snapshot.cell
+    return {
+        **named(datetime.fromtimestamp(cell.minute, UTC), cell.name, cell.profile_id),
+        "source": cell.source,
+        "calls": snapshot.calls,
+        "errors": snapshot.errors,
+        "runs": 0,
+        "run_errors": 0,
+        "detail": snapshot.detail,
+    }
+
+
+# Any: the columns
+def _selected(table: sa.Table, which: Selection, length: timedelta) -> sa.Select[Any]:
+    columns = table.c
+    since = midnight(which.since) if length == DAY else which.since
+    query = sa.select(
+        columns.began_at,
+        columns.deployment_id,
+        columns.version,
+        columns.key_id,
+        columns.calls,
+        columns.runs,
+        columns.detail,
+        sa.literal(length == DAY).label("whole_day"),
+    ).where(
+        columns.profile_id == which.profile_id,
+        columns.began_at >= since,
+        columns.began_at < which.until,
+    )
+    if which.deployments is not None:
+        allowed = sa.literal(sorted(which.deployments), Texts())
+        query = query.where(Among(columns.deployment_id, allowed))
+    if which.deployment_id is not None:
+        query = query.where(columns.deployment_id == which.deployment_id)
+    if which.key_id is not None:
+        query = query.where(columns.key_id == which.key_id)
+    return query

@@ -1,0 +1,119 @@
+"""Minutes become days, and days go."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from gateway.storage.clock import now
+from gateway.storage.database import Database
+from gateway.storage.usage_tables import UsageDay, UsageMinute
+from gateway.usage.compaction import Compaction
+from gateway.usage.meter import UsageMeter
+from gateway.usage.service import By, Step
+from gateway.usage.store import UsageStore, midnight
+from tests.gateway.usage.calls import LAPTOP, MIDNIGHT, WINE, Called, call, everything, total
+
+
+def compaction(database: Database) -> Compaction:
+    """Return that of a process of its own."""
+    return Compaction(UsageStore(database), minute_hours=48, days=400)
+
+
+async def count_at(database: Database, age: timedelta, times: int = 1, key: str = LAPTOP) -> None:
+    """Have calls counted by a process of their own, that long before MIDNIGHT."""
+    meter = UsageMeter()
+    call(meter, key=key, times=times)
+    call(meter, Called(id=WINE), error="overloaded", key=key)
+    cells = list(meter.unwritten())
+    for cell in cells:
+        cell.minute = int((MIDNIGHT - age).timestamp()) // 60 * 60
+    await UsageStore(database).write_calls([cell.snapshot() for cell in cells])
+
+
+async def sizes(database: Database) -> tuple[int, ...]:
+    """Return how many minutes and days are kept."""
+    async with database.read() as session:
+        return tuple(
+            [
+                (await session.execute(select(func.count()).select_from(table))).scalar_one()
+                for table in (UsageMinute, UsageDay)
+            ]
+        )
+
+
+async def compacted(database: Database, most: int = 100) -> int:
+    """Make days of all minutes before MIDNIGHT; return how many those were."""
+    found = 0
+    while some := await compaction(database).compact(MIDNIGHT, most=most):
+        found += some
+    return found
+
+
+async def test_minutes_of_a_day_become_one_row_a_deployment_version_and_key(
+    database: Database,
+) -> None:
+    for minutes in range(1, 31):
+        await count_at(database, timedelta(minutes=minutes), times=3)
+    await count_at(database, timedelta(hours=30), times=5)
+    before = await total(database)
+    assert await sizes(database) == (62, 0)
+    assert await compacted(database, most=7) == 62
+    assert await sizes(database) == (0, 4)
+    after = await total(database)
+    assert after == before
+    assert (after.calls, after.errors) == (126, {"overloaded": 31})
+    days = (await everything(database, by=By.DEPLOYMENT, step=Step.MINUTE)).items
+    assert [(item.since, item.until - item.since, item.tally.calls) for item in days] == [
+        (MIDNIGHT - timedelta(days=2), timedelta(days=1), 5),
+        (MIDNIGHT - timedelta(days=2), timedelta(days=1), 1),
+        (MIDNIGHT - timedelta(days=1), timedelta(days=1), 90),
+        (MIDNIGHT - timedelta(days=1), timedelta(days=1), 30),
+    ]
+
+
+async def test_what_comes_late_is_added_to_its_day(database: Database) -> None:
+    await count_at(database, timedelta(hours=1), times=2)
+    await compacted(database)
+    await count_at(database, timedelta(hours=1), times=3)
+    await compacted(database)
+    assert await sizes(database) == (0, 2)
+    assert (await total(database)).calls == 7
+
+
+async def test_young_minutes_stay(database: Database) -> None:
+    await count_at(database, timedelta(minutes=-1))
+    await count_at(database, timedelta(minutes=1))
+    await compacted(database)
+    assert await sizes(database) == (2, 2)
+
+
+async def test_processes_that_compact_at_once_lose_and_double_nothing(database: Database) -> None:
+    for minutes in range(1, 41):
+        await count_at(database, timedelta(minutes=minutes))
+    before = await total(database)
+    await asyncio.gather(*(compacted(database, most=5) for _ in range(4)))
+    assert await sizes(database) == (0, 2)
+    assert await total(database) == before
+
+
+async def test_the_sweep_keeps_two_days_of_minutes_and_400_days(database: Database) -> None:
+    today = midnight(now()) - MIDNIGHT
+    for age in (timedelta(days=401), timedelta(days=399), timedelta(days=3), timedelta(hours=1)):
+        await count_at(database, age - today)
+    await compaction(database).sweep()
+    assert await sizes(database) == (2, 4)
+    assert (await total(database)).calls == 6
+
+
+async def test_old_days_are_deleted_a_few_at_a_time(database: Database) -> None:
+    for days in range(1, 6):
+        await count_at(database, timedelta(days=days))
+    await compacted(database)
+    assert await sizes(database) == (0, 10)
+    assert await compaction(database).prune(MIDNIGHT - timedelta(days=2), most=4) == 4
+    assert await compaction(database).prune(MIDNIGHT - timedelta(days=2), most=4) == 2
+    assert await compaction(database).prune(MIDNIGHT - timedelta(days=2), most=4) == 0
+    assert await sizes(database) == (0, 4)

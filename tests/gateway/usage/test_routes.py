@@ -1,0 +1,235 @@
+"""Usage over HTTP."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.storage.clock import now
+from gateway.usage.meter import UsageMeter
+from gateway.usage.store import UsageStore
+from tests.gateway.office import Office, deploy, flow_json
+from tests.gateway.usage.calls import LAPTOP, PHONE, Called, call
+
+USAGE = "/node/usage/"
+
+
+class Shop:
+    """A user with two deployments, and calls of them."""
+
+    def __init__(self, office: Office, user: httpx.AsyncClient) -> None:
+        self.office = office
+        self.user = user
+        self.profile_id = user.headers["x-test-profile"]
+        self.iris = self.wine = ""
+
+    async def open(self) -> None:
+        """Deploy."""
+        for name in ("iris", "wine"):
+            made = await deploy(self.user, flow_json(), name=name)
+            setattr(self, name, made["id"])
+
+    async def count(self, deployment: str, *, ago: timedelta = timedelta(), **calls: Any) -> None:
+        """Have calls counted: Any, as `call` takes them."""
+        meter, version = UsageMeter(), calls.pop("version", 1)
+        called = Called(id=deployment, version=version, profile_id=self.profile_id)
+        call(meter, called, **calls)
+        cells = list(meter.unwritten())
+        for cell in cells:
+            cell.minute -= int(ago.total_seconds()) // 60 * 60
+        await UsageStore(self.office.db).write_calls([cell.snapshot() for cell in cells])
+
+    async def ask(self, **parameters: str) -> list[dict[str, Any]]:
+        """Return items. Any: JSON."""
+        answer = await self.user.get(USAGE, params=parameters)
+        assert answer.status_code == 200, answer.text
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+
+@pytest.fixture
+async def shop(office: Office) -> Shop:
+    """Ada's."""
+    opened = Shop(office, await office.user())
+    await opened.open()
+    return opened
+
+
+async def test_usage_has_calls_errors_and_percentiles_by_stage(shop: Shop) -> None:
+    await shop.count(shop.iris, times=99, seconds=0.002)
+    await shop.count(shop.iris, seconds=1.0, error="overloaded")
+    (item,) = await shop.ask()
+    assert item["deployment_id"] == shop.iris
+    assert item["deployment_name"] == "iris"
+    assert (item["version"], item["api_key_id"], item["code"]) == (None, None, None)
+    assert (item["calls"], item["errors"], item["errors_by_code"]) == (100, 1, {"overloaded": 1})
+    assert (item["runs"], item["run_errors"], item["run_errors_by_code"]) == (0, 0, {})
+    assert item["p50_seconds"] == pytest.approx(0.002, rel=0.05)
+    assert item["p99_seconds"] == pytest.approx(0.002, rel=0.05)
+    assert list(item["stages"]) == ["auth", "parse", "queue", "infer", "serialise"]
+    assert item["stages"]["infer"]["p95_seconds"] == pytest.approx(0.0001, rel=0.05)
+    length = datetime.fromisoformat(item["to"]) - datetime.fromisoformat(item["from"])
+    assert timedelta(hours=24) <= length < timedelta(hours=24, minutes=1)
+
+
+async def test_it_can_be_told_apart_by_version_key_and_code(shop: Shop) -> None:
+    keys = (await shop.user.get("/node/api-keys/")).json()["items"]
+    known = next(key["id"] for key in keys if key["name"] == "manager")
+    await shop.count(shop.iris, times=2, key=known)
+    await shop.count(shop.iris, version=2, times=3, key=PHONE)
+    await shop.count(shop.wine, times=4, key=PHONE)
+    await shop.count(shop.wine, key=PHONE, error="invalid_input")
+    versions = await shop.ask(by="version", deployment=shop.iris)
+    assert [(item["version"], item["calls"]) for item in versions] == [(1, 2), (2, 3)]
+    by_key = {item["api_key_id"]: item for item in await shop.ask(by="key")}
+    assert {key: item["calls"] for key, item in by_key.items()} == {known: 2, PHONE: 8}
+    assert by_key[known]["api_key_name"] == "manager"
+    assert by_key[PHONE]["api_key_name"] is None
+    codes = await shop.ask(by="code")
+    shown = [(item["code"], item["calls"], item["errors"]) for item in codes]
+    assert shown == [("invalid_input", 1, 1), ("ok", 9, 0)]
+    assert codes[0]["p50_seconds"] is None
+
+
+async def test_filters_narrow(shop: Shop) -> None:
+    await shop.count(shop.iris, times=2, key=PHONE)
+    await shop.count(shop.wine, times=3, key=LAPTOP)
+    assert [item["calls"] for item in await shop.ask(deployment=shop.iris.upper())] == [2]
+    assert [item["calls"] for item in await shop.ask(key=LAPTOP)] == [3]
+    for nothing in ({"deployment": "x" * 300}, {"key": "\0"}, {"deployment": shop.profile_id}):
+        assert await shop.ask(**nothing) == []
+
+
+@pytest.mark.parametrize(("step", "items"), [("minute", 4), ("hour", 3), ("day", 2), ("none", 1)])
+async def test_steps_divide_the_time(shop: Shop, step: str, items: int) -> None:
+    day = (now() - timedelta(days=1)).replace(hour=10, minute=0, second=0, microsecond=0)
+    for moment in (
+        day,
+        day + timedelta(minutes=1),
+        day + timedelta(hours=2),
+        day - timedelta(days=1),
+    ):
+        ago = now().replace(second=0, microsecond=0) - moment
+        await shop.count(shop.iris, ago=ago)
+    since = (day - timedelta(days=2)).isoformat()
+    found = await shop.ask(**{"from": since, "step": step})
+    assert [item["calls"] for item in found] == {
+        "minute": [1, 1, 1, 1],
+        "hour": [1, 2, 1],
+        "day": [1, 3],
+        "none": [4],
+    }[step]
+    assert len(found) == items
+    if step == "hour":
+        second = found[1]
+        assert datetime.fromisoformat(second["from"]) == day
+        assert datetime.fromisoformat(second["to"]) == day + timedelta(hours=1)
+
+
+async def test_from_is_included_and_to_is_not(shop: Shop) -> None:
+    await shop.count(shop.iris, ago=timedelta(hours=3))
+    minute = (now() - timedelta(hours=3)).replace(second=0, microsecond=0)
+    around = [minute - timedelta(minutes=1), minute, minute + timedelta(minutes=2)]
+    before, at, behind = (moment.isoformat() for moment in around)
+    assert len(await shop.ask(**{"from": before, "to": behind})) == 1
+    assert len(await shop.ask(**{"from": at, "to": behind})) <= 1
+    assert await shop.ask(**{"from": behind}) == []
+    assert await shop.ask(**{"from": (minute - timedelta(days=1)).isoformat(), "to": before}) == []
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"from": "2026-03-02T00:00:00Z", "to": "2026-03-01T00:00:00Z"},
+        {"from": "0001-01-01T00:00:00+14:00"},
+        {"from": "2026-03-02T00:00:00Z", "to": "0001-01-01T00:00:00+14:00"},
+        {"to": "0001-01-01T00:00:00Z"},
+        {"to": "9999-12-31T23:59:59-14:00"},
+    ],
+)
+async def test_times_that_make_no_sense_are_400(shop: Shop, times: dict[str, str]) -> None:
+    answer = await shop.user.get(USAGE, params=times)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), answer.text
+
+
+async def test_words_that_are_none_are_422(shop: Shop) -> None:
+    for wrong in ({"by": "colour"}, {"step": "week"}, {"from": "yesterday"}):
+        answer = await shop.user.get(USAGE, params=wrong)
+        assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+
+
+async def test_too_many_items_are_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.usage.service._MOST_ITEMS", 2)
+    for version in (1, 2, 3):
+        await shop.count(shop.iris, version=version)
+    answer = await shop.user.get(USAGE, params={"by": "version"})
+    assert answer.status_code == 400
+    assert "at most 2 items" in answer.json()["message"]
+
+
+async def test_nobody_sees_anybody_elses_numbers(shop: Shop, office: Office) -> None:
+    await shop.count(shop.iris)
+    bob = await office.user("bob@example.com")
+    for path in (USAGE, f"{USAGE}?deployment={shop.iris}", f"{USAGE}?by=key"):
+        assert (await bob.get(path)).json()["items"] == []
+    assert (await bob.get(f"/node/deployments/{shop.iris}/usage/")).status_code == 404
+
+
+async def test_a_key_sees_only_the_deployments_that_it_covers(shop: Shop, office: Office) -> None:
+    await shop.count(shop.iris)
+    await shop.count(shop.wine, times=2)
+    asked = {"name": "some", "deployments": [shop.wine]}
+    made = (await shop.user.post("/node/api-keys/", json=asked)).json()
+    some = office.client({"x-api-key": made["key"]})
+    items = (await some.get(USAGE)).json()["items"]
+    assert [(item["deployment_id"], item["calls"]) for item in items] == [(shop.wine, 2)]
+    assert (await some.get(f"/node/deployments/{shop.wine}/usage/")).status_code == 200
+    assert (await some.get(f"/node/deployments/{shop.iris}/usage/")).status_code == 404
+
+
+async def test_a_key_that_may_only_trigger_does_not_learn_what_keys_are_called(
+    shop: Shop, office: Office
+) -> None:
+    made = (await shop.user.post("/node/api-keys/", json={"name": "phone"})).json()
+    await shop.count(shop.iris, key=made["id"])
+    phone = office.client({"x-api-key": made["key"]})
+    for user, name in ((shop.user, "phone"), (phone, None)):
+        (item,) = (await user.get(USAGE, params={"by": "key"})).json()["items"]
+        assert (item["api_key_id"], item["api_key_name"]) == (made["id"], name)
+    (item,) = (await phone.get(USAGE)).json()["items"]
+    assert item["deployment_name"] == "iris"
+
+
+async def test_without_a_key_there_is_no_usage(shop: Shop, office: Office) -> None:
+    for path in (USAGE, f"/node/deployments/{shop.iris}/usage/"):
+        assert (await office.client({}).get(path)).status_code == 401
+
+
+async def test_a_deployment_has_its_last_day_hour_by_hour(shop: Shop) -> None:
+    path = f"/node/deployments/{shop.iris}/usage/"
+    empty = (await shop.user.get(path)).json()
+    assert (empty["summary"]["calls"], empty["hours"]) == (0, [])
+    await shop.count(shop.iris, times=2)
+    await shop.count(shop.iris, ago=timedelta(hours=3), times=3, error="overloaded")
+    await shop.count(shop.wine, times=9)
+    await shop.count(shop.iris, ago=timedelta(hours=26), times=9)
+    found = (await shop.user.get(path)).json()
+    assert [item["calls"] for item in found["hours"]] == [3, 2]
+    assert (found["summary"]["calls"], found["summary"]["errors"]) == (5, 3)
+    assert found["summary"]["deployment_name"] == "iris"
+    assert found["summary"]["p99_seconds"] == pytest.approx(0.001, rel=0.05)
+    assert (await shop.user.delete(f"/node/deployments/{shop.iris}/")).status_code == 204
+    after = (await shop.user.get(path)).json()
+    assert after["summary"]["calls"] == 5
+
+
+async def test_times_are_in_utc(shop: Shop) -> None:
+    await shop.count(shop.iris)
+    here = now().astimezone(UTC).replace(second=0, microsecond=0)
+    (item,) = await shop.ask(step="minute")
+    moment = datetime.fromisoformat(item["from"])
+    assert item["from"].endswith(("Z", "+00:00"))
+    assert timedelta() <= here - moment <= timedelta(minutes=1)

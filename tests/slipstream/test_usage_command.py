@@ -1,0 +1,106 @@
+"""`slipstream usage` on a state folder of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.usage.meter import UsageMeter
+from gateway.usage.store import UsageStore
+from slipstream.commands.usage_views import sparkline
+from slipstream.workspace import open_workspace, read_settings
+from tests.gateway.usage.calls import Called, call
+from tests.slipstream.cli import Cli
+from tests.system.flow_documents import computing
+
+
+@pytest.fixture
+def deployment(cli: Cli, tmp_path: Path) -> str:
+    """A deployment that is called `Adder`."""
+    file = tmp_path / "flow.json"
+    file.write_text(json.dumps(computing()))
+    flow = cli.answer("flows", "create", str(file))["id"]
+    words = ("deployments", "create", "--flow", flow, "--mode", "async", "--name", "Adder")
+    made: str = cli.answer(*words)["id"]
+    return made
+
+
+def count(
+    cli: Cli,
+    deployment: str,
+    *,
+    ago: timedelta = timedelta(),
+    error: str | None = None,
+    times: int = 1,
+) -> None:
+    """Do as a gateway that has answered calls."""
+
+    async def work() -> None:
+        async with open_workspace(read_settings(state=cli.state)) as workspace:
+            meter = UsageMeter()
+            called = Called(id=deployment, profile_id=workspace.profile.id)
+            call(meter, called, times=times, seconds=0.004, error=error)
+            (cell,) = meter.unwritten()
+            cell.minute -= int(ago.total_seconds()) // 60 * 60
+            await UsageStore(workspace.db).write_calls([cell.snapshot()])
+
+    asyncio.run(work())
+
+
+def test_a_table_has_a_row_and_a_sparkline_for_each_deployment(cli: Cli, deployment: str) -> None:
+    count(cli, deployment, times=8)
+    count(cli, deployment, ago=timedelta(hours=12), times=4)
+    count(cli, deployment, error="overloaded")
+    result = cli.run("usage")
+    assert result.exit_code == 0, result.output
+    head, row = result.stdout.splitlines()
+    assert head.split()[:6] == ["deployment", "id", "calls", "errors", "runs", "failed"]
+    assert row.split()[:6] == ["Adder", deployment, "13", "1", "0", "0"]
+    assert "4." in row.split()[6] or "3.9" in row.split()[6]
+    assert row.rstrip().endswith("█")
+    assert "▄" in row
+
+
+def test_scripts_get_what_rest_gives(cli: Cli, deployment: str) -> None:
+    count(cli, deployment, times=3)
+    count(cli, deployment, ago=timedelta(hours=30), times=5)
+    document = cli.answer("usage")
+    assert set(document) == {"from", "to", "by", "step", "items"}
+    (item,) = document["items"]
+    assert (item["calls"], item["deployment_name"]) == (3, "Adder")
+    (item,) = cli.answer("usage", "--last", "2d")["items"]
+    assert item["calls"] == 8
+    (item,) = cli.answer("usage", "--last", "15m", "--by", "version")["items"]
+    assert (item["calls"], item["version"]) == (3, 1)
+    assert cli.answer("usage", "--deployment", "0" * 36)["items"] == []
+
+
+@pytest.mark.parametrize("by", ["deployment", "version", "key", "code"])
+def test_each_way_to_tell_apart_has_a_table(cli: Cli, deployment: str, by: str) -> None:
+    count(cli, deployment, times=3)
+    count(cli, deployment, error="overloaded")
+    result = cli.run("usage", "--by", by)
+    assert result.exit_code == 0, result.output
+    rows = result.stdout.splitlines()[1:]
+    assert len(rows) == (2 if by == "code" else 1)
+    assert ("p50" in result.stdout) == (by != "code")
+
+
+def test_without_a_call_it_says_so(cli: Cli) -> None:
+    assert cli.run("usage").stdout == "Nothing was called in that time.\n"
+
+
+@pytest.mark.parametrize("last", ["", "24", "h", "0h", "-1d", "1w", "999999d", "1.5h"])
+def test_a_time_that_is_none_is_refused(cli: Cli, last: str) -> None:
+    assert cli.refusal("usage", "--last", last) == (1, "validation_failed")
+
+
+def test_sparklines_are_as_high_as_their_numbers() -> None:
+    assert sparkline([]) == ""
+    assert sparkline([0, 0]) == "  "
+    assert sparkline([1, 0, 2, 4, 8]) == "▁ ▂▄█"
+    assert sparkline([1, 1000]) == "▁█"
