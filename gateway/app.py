@@ -83,7 +83,7 @@ def build_fastapi(container: Container) -> FastAPI:
     for router in (
         trigger(),
         flows(services.flows, access),
-        deployments(services.deployments, access),
+        deployments(services.deployments, access, container.engine.orphans),
         deployment_versions(services.versions, access),
         inference_servers(services.fleet, access),
         models(services.models, access),

@@ -11,6 +11,7 @@ from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
 from gateway.broker.exposition import WorkerCollector
 from gateway.deployments.directory import Directory
+from gateway.deployments.inputs import Inputs
 from gateway.execution.engine_room import EngineRoom
 from gateway.fleet.exposition import FleetCollector
 from gateway.fleet.waker import Waker
@@ -77,6 +78,7 @@ class Container:
             self.engine.waiter,
             directory,
             self.engine.launcher,
+            Inputs(self.db),
             gates=self.limits.gates,
             retention_days=settings.run_retention_days,
         )

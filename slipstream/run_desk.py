@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from gateway.auth.identity import Identity, Scope
 from gateway.deployments.directory import Directory
+from gateway.deployments.inputs import Inputs
 from gateway.deployments.modes import DeploymentType, ExecutionMode
 from gateway.runs.listing import RunFilter
-from gateway.runs.run import Run
+from gateway.runs.run import Run, RunEventData
 from gateway.runs.service import RunService
 from gateway.runs.store import RunStore
 from gateway.runs.waiter import Waiter
@@ -20,12 +21,13 @@ class RunDesk:
 
     def __init__(self, workspace: Workspace) -> None:
         db = workspace.db
-        store = RunStore(db)
+        self._store = store = RunStore(db)
         self._service = RunService(
             store,
             Waiter(db, store),
             Directory(db, ChangeFeed(db)),
             _LeftToTheSweep(),
+            Inputs(db),
             retention_days=workspace.settings.run_retention_days,
         )
         self._actor = Identity(
@@ -39,6 +41,11 @@ class RunDesk:
     async def find(self, run_id: str) -> Run:
         """Return a run; raise NOT_FOUND or GONE."""
         return await self._service.find(self._actor, run_id)
+
+    async def events(self, run: Run, after: int) -> list[RunEventData]:
+        """Return the nodes that a run has told of since the event numbered `after`."""
+        found = await self._store.events(run.id, after)
+        return [event for event in found if event.number <= run.event_count]
 
     async def cancel(self, run_id: str) -> Run:
         """Have a run stopped; raise NOT_FOUND, GONE or RUN_FINISHED."""

@@ -41,6 +41,7 @@ class LiveDeployment:
     require_idempotency_key: bool
     record_runs: RecordRuns
     record_sample: float
+    cancel_on_disconnect: bool
     limits: CallLimits | None
     """The deployment's own; None: it has none."""
     cors_origins: frozenset[bytes] | None
@@ -78,6 +79,7 @@ def go_live(deployment: Deployment, version: DeploymentVersion) -> LiveDeploymen
         require_idempotency_key=deployment.require_idempotency_key,
         record_runs=RecordRuns(deployment.record_runs),
         record_sample=deployment.record_sample,
+        cancel_on_disconnect=deployment.cancel_on_disconnect,
         limits=CallLimits.of(deployment.limits),
         cors_origins=frozenset(map(str.encode, deployment.cors_origins or ())) or None,
         fast_plan=plan,

@@ -85,6 +85,14 @@ class Status(StrEnum):
     """A tombstone: the URL says 410."""
 
 
+class RunsThen(StrEnum):
+    """What becomes of runs that have begun when their deployment is deleted."""
+
+    FINISH = "finish"
+    CANCEL = "cancel"
+    """They are stopped."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSettings:
     """How a deployment answers: all that is not in the flow."""
@@ -107,6 +115,7 @@ class DeploymentSettings:
     require_idempotency_key: bool = False
     record_runs: RecordRuns = RecordRuns.ALL
     record_sample: float = 0.1
+    cancel_on_disconnect: bool = False
     limits: dict[str, int] | None = None
     """As `gateway.limits.call_limits` reads them; None: none of its own."""
     cors_origins: tuple[str, ...] | None = None
@@ -132,6 +141,7 @@ class SettingsChange(TypedDict, total=False):
     require_idempotency_key: bool
     record_runs: RecordRuns
     record_sample: float
+    cancel_on_disconnect: bool
     limits: dict[str, int | None] | None
     """Members that are left out stay; None takes one back, and in the place of all, all."""
     cors_origins: list[str] | None

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
 from gateway.auth.schemas import IssuedKeyOut, NewDeploymentKey
+from gateway.deployments.modes import RunsThen
 from gateway.deployments.schemas import (
     DeploymentIn,
     DeploymentOut,
@@ -15,11 +16,11 @@ from gateway.deployments.schemas import (
     NewDeploymentOut,
     PresetList,
 )
-from gateway.deployments.service import DeploymentService
+from gateway.deployments.service import DeploymentService, RunsOf
 from gateway.storage.paging import PageRequest
 
 
-def build_router(service: DeploymentService, access: Access) -> APIRouter:
+def build_router(service: DeploymentService, access: Access, runs_of: RunsOf) -> APIRouter:
     """Return the routes for deployments; all need a `manage` key."""
     router = APIRouter(prefix="/node/deployments", tags=["Deployments"])
 
@@ -90,8 +91,16 @@ def build_router(service: DeploymentService, access: Access) -> APIRouter:
         return IssuedKeyOut.of_issued(issued)
 
     @router.delete("/{deployment_id}/", status_code=204)
-    async def delete(deployment_id: str, actor: Identity = Depends(access.manager)) -> None:
-        """Delete a deployment; its URL answers 410 from then on."""
-        await service.delete(actor.profile_id, deployment_id)
+    async def delete(
+        deployment_id: str,
+        runs: RunsThen = RunsThen.FINISH,
+        actor: Identity = Depends(access.manager),
+    ) -> None:
+        """Delete a deployment; its URL answers 410 from then on.
+
+        Runs that are queued are cancelled. Those that have begun finish, or with `runs=cancel` are
+        stopped.
+        """
+        await service.delete(actor.profile_id, deployment_id, runs_of, then=runs)
 
     return router

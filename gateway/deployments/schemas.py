@@ -82,6 +82,9 @@ class SettingsIn(BaseModel):
     """Which fast calls leave a run behind."""
     record_sample: Share = _DEFAULTS.record_sample
     """With `record_runs: sample`, the share of successful calls that do."""
+    cancel_on_disconnect: bool = _DEFAULTS.cancel_on_disconnect
+    """Whether a sync run is cancelled when its caller hangs up; not where the call carried an
+    Idempotency-Key, for that will come again."""
     limits: LimitsBody | None = None
     """Of all keys together; those of a key count beside them. A PATCH changes what it names."""
     cors_origins: list[Origin] | None = Field(default=None, max_length=100)
@@ -188,6 +191,7 @@ class DeploymentOut(BaseModel):
     require_idempotency_key: bool
     record_runs: RecordRuns
     record_sample: float
+    cancel_on_disconnect: bool
     limits: LimitsBody
     cors_origins: list[str] | None
     status: Status

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Any, Unpack
+from typing import Any, Protocol, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,6 +18,7 @@ from gateway.deployments.live import go_live
 from gateway.deployments.modes import (
     DeploymentSettings,
     NotificationMethod,
+    RunsThen,
     SettingsChange,
     Status,
 )
@@ -32,6 +33,13 @@ from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Deployment, DeploymentVersion, Flow
 from gateway.storage.trail import picture
 from protos.errors import ErrorCode
+
+
+class RunsOf(Protocol):
+    """Ends the runs of a deployment."""
+
+    async def end_of(self, deployment_id: str, *, running: bool) -> None:
+        """Cancel those that are queued; with `running`, have the others stopped, too."""
 
 
 class DeploymentService:
@@ -123,10 +131,21 @@ class DeploymentService:
         """Undo `pause`."""
         return await self._set_status(profile_id, deployment_id, Status.ACTIVE)
 
-    async def delete(self, profile_id: str, deployment_id: str) -> None:
+    async def delete(
+        self,
+        profile_id: str,
+        deployment_id: str,
+        runs: RunsOf,
+        *,
+        then: RunsThen = RunsThen.FINISH,
+    ) -> None:
         """Leave a tombstone, and deactivate the keys that were for this deployment only.
 
-        Its versions stay: runs that were accepted still need theirs.
+        Runs that have not begun are cancelled; `then` says what becomes of the others. Its versions
+        stay for as long as a run needs one: see `runs/orphans.py`.
+
+        Raises:
+            GatewayError: NOT_FOUND, GONE.
         """
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
@@ -135,6 +154,7 @@ class DeploymentService:
             await record_deployment(session, "delete", row, before=before)
             await retire_keys_of(session, profile_id, row.id)
             await record_change(session, Kind.DEPLOYMENT, row.id)
+        await runs.end_of(row.id, running=then is RunsThen.CANCEL)
 
     async def generate_key(
         self,

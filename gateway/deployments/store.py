@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy import false, func, select
+from sqlalchemy import false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -47,6 +47,29 @@ async def live_version(session: AsyncSession, deployment: Deployment) -> Deploym
     """Return the snapshot that the deployment runs."""
     key = (deployment.id, deployment.live_version)
     return await session.get_one(DeploymentVersion, key)
+
+
+async def take_turn(session: AsyncSession, deployment_id: str) -> int:
+    """Note that another redeploy or promotion begins, and return its number."""
+    turn = (
+        update(Deployment)
+        .where(Deployment.id == deployment_id)
+        .values(turns=Deployment.turns + 1, updated_at=Deployment.updated_at)
+        .returning(Deployment.turns)
+        .execution_options(synchronize_session=False)
+    )
+    return (await session.execute(turn)).scalar_one()
+
+
+def settle(deployment: Deployment, turn: int) -> None:
+    """Note that a turn is what becomes live; raise CONFLICT where a later one is so already."""
+    if deployment.live_turn > turn:
+        message = (
+            f"deployment '{deployment.name}': a redeploy or promotion that began after this one is "
+            f"live already, as version {deployment.live_version}: nothing was changed"
+        )
+        raise GatewayError(ErrorCode.CONFLICT, message)
+    deployment.live_turn = turn
 
 
 async def find_version(

@@ -63,15 +63,17 @@ class VersionService:
         In mode fast the inference server that it asks is let run first, as `promote` does, too.
 
         Raises:
-            GatewayError: NOT_FOUND, GONE, INVALID_FLOW; what `Handover` raises; nothing changes.
+            GatewayError: NOT_FOUND, GONE, INVALID_FLOW; CONFLICT where a redeploy or promotion that
+                began later is live by now; what `Handover` raises; nothing changes.
         """
-        before, live = await self._find(profile_id, deployment_id)
+        before, live, turn = await self._begin(profile_id, deployment_id)
         snapshot = await self._snapshots.take(profile_id, before.flow_id)
         candidate = snapshot.version(before.id, before.live_version + 1, key_id=key_id, note=note)
         go_live(before, candidate)
         await self._handover.prepare(before, live, candidate)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            store.settle(row, turn)
             was = await store.live_version(session, row)
             row.live_version = await store.newest_version(session, row) + 1
             version = snapshot.version(row.id, row.live_version, key_id=key_id, note=note)
@@ -89,9 +91,9 @@ class VersionService:
         Raises:
             GatewayError: NOT_FOUND, GONE; INVALID_FLOW where it does not run any more, as when a
                 model of it has left the store, or the mode is fast by now and it needs the
-                engine; what `Handover` raises.
+                engine; CONFLICT as for `redeploy`; what `Handover` raises.
         """
-        before, live = await self._find(profile_id, deployment_id)
+        before, live, turn = await self._begin(profile_id, deployment_id)
         _, version = await self._find(profile_id, deployment_id, number)
         await self._snapshots.check(version)
         go_live(before, version)
@@ -99,6 +101,7 @@ class VersionService:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             go_live(row, version)
+            store.settle(row, turn)
             was = await store.live_version(session, row)
             changed, row.live_version = row.live_version != number, number
             deployed = await look_at_one(session, row)
@@ -175,6 +178,18 @@ class VersionService:
         async with self._db.read() as session:
             flow = await find_flow(session, deployment.profile_id, deployment.flow_id)
         return Side(label=DRAFT, definition=flow.definition, models=None, problem=problem)
+
+    async def _begin(
+        self, profile_id: str, deployment_id: str
+    ) -> tuple[Deployment, DeploymentVersion, int]:
+        """Return the deployment, its live version, and whose turn it is with another one.
+
+        Of two at once, the one that began later is what its users want: `store.settle`.
+        """
+        async with self._db.write(feeds=False) as session:
+            row = await store.find_deployment(session, profile_id, deployment_id)
+            version = await store.live_version(session, row)
+            return row, version, await store.take_turn(session, row.id)
 
     async def _find(
         self, profile_id: str, deployment_id: str, number: int | None = None

@@ -14,6 +14,7 @@ from gateway.execution.warmth import Warmth
 from gateway.execution.worker import process_name
 from gateway.outbound.http import GuardedHttp
 from gateway.runs.metrics import RunMetrics
+from gateway.runs.orphans import Orphans
 from gateway.runs.retention import Retention
 from gateway.runs.store import RunStore
 from gateway.runs.waiter import Waiter
@@ -40,6 +41,7 @@ class EngineRoom:
         self._notices = Notices(db)
         self.store = RunStore(db, self._notices)
         self.waiter = Waiter(db, self.store)
+        self.orphans = Orphans(db, self.store)
         self.programs = Programs(db)
         self.warmth = Warmth(db, feed, self.programs)
         self.metrics = RunMetrics(registry)
@@ -61,6 +63,7 @@ class EngineRoom:
             self.store,
             self.launcher,
             Retention(db, self.store, days=settings.run_retention_days),
+            self.orphans,
             self.metrics,
         )
 

@@ -14,14 +14,17 @@ from gateway.deployments.modes import ExecutionMode
 from gateway.errors import GatewayError
 from gateway.execution.endings import ending_of, failed_to_start
 from gateway.execution.program import Programs
+from gateway.execution.progress import Progress
 from gateway.flows import engine
 from gateway.flows.ports import HttpPort, Ports
-from gateway.runs.run import Claim, Ending
+from gateway.runs.run import Beats, Claim, Ending
 from gateway.runs.store import RunStore
 from gateway.upstream.servers import Servers
 from telemetry.logs import logger
 
-_BEAT_SECONDS = 1.0
+_GLANCE_SECONDS = 0.25
+"""Between two looks whether somebody wants a run stopped; shorter ones are not worth one."""
+_GLANCES_A_BEAT = 4
 _AWAY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Pauses between tries to write an ending; the last one again and again."""
 _PATIENCE_SECONDS = {ExecutionMode.SYNC: 20.0, ExecutionMode.ASYNC: 300.0}
@@ -35,13 +38,15 @@ class _Held:
     """A run that this process executes."""
 
     attempt: int
+    began: float = field(default_factory=monotonic)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Executor:
     """Claims runs, executes them, and writes how they ended.
 
-    A heart renews the leases of all that run here. A lost lease means that the run is another's by
+    A heart renews the leases of all that run here, and looks in between whether somebody wants one
+    of them stopped. A lost lease means that the run is another's by
     now, or has ended: it is stopped, and what it gave is dropped by the row's attempt number.
     """
 
@@ -115,14 +120,19 @@ class Executor:
             return failed_to_start(error, monotonic() - began)
         models = program.models.reached(self._servers, patience=_PATIENCE_SECONDS[claim.mode])
         ports = Ports(inference=models, http=self._http)
-        outcome = await engine.execute(
-            program.plan,
-            input_data,
-            ports,
-            deadline=began + claim.timeout_seconds,
-            cancelled=held.cancelled,
-            max_output_bytes=self._max_output_bytes,
-        )
+        progress = Progress(lambda nodes: self._store.report(claim.run_id, claim.attempt, nodes))
+        try:
+            outcome = await engine.execute(
+                program.plan,
+                input_data,
+                ports,
+                deadline=began + claim.timeout_seconds,
+                cancelled=held.cancelled,
+                report=progress.note,
+                max_output_bytes=self._max_output_bytes,
+            )
+        finally:
+            await progress.stop()
         return replace(ending_of(outcome), boot_seconds=models.boot_seconds)
 
     async def _persistently(self, write: Callable[[], Awaitable[object]]) -> None:
@@ -141,17 +151,32 @@ class Executor:
                 return
 
     async def _beat(self) -> None:
+        glances = 0
         while True:
-            await asyncio.sleep(_BEAT_SECONDS)
-            if not self._held:
-                continue
-            held = [(run_id, each.attempt) for run_id, each in self._held.items()]
+            await asyncio.sleep(_GLANCE_SECONDS)
+            glances += 1
             try:
-                beats = await self._store.beat(held)
+                if glances % _GLANCES_A_BEAT == 0:
+                    await self._renew()
+                else:
+                    await self._glance()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("leases_not_renewed", reason=str(error).partition("\n")[0])
-                continue
-            for run_id in beats.lost | beats.cancelled:
-                found = self._held.get(run_id)
-                if found is not None:
-                    found.cancelled.set()
+
+    async def _renew(self) -> None:
+        held = [(run_id, each.attempt) for run_id, each in self._held.items()]
+        if held:
+            self._obey(await self._store.beat(held))
+
+    async def _glance(self) -> None:
+        """Hear of a cancellation, or of a lost run, sooner than by the next beat."""
+        old = monotonic() - _GLANCE_SECONDS
+        held = [(run_id, each.attempt) for run_id, each in self._held.items() if each.began < old]
+        if held:
+            self._obey(await self._store.glance(held))
+
+    def _obey(self, beats: Beats) -> None:
+        for run_id in beats.lost | beats.cancelled:
+            found = self._held.get(run_id)
+            if found is not None:
+                found.cancelled.set()

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.deployments.modes import DeploymentType
 from gateway.execution.launcher import Launcher
 from gateway.runs.metrics import RunMetrics
+from gateway.runs.orphans import Orphans
 from gateway.runs.retention import Retention
 from gateway.runs.store import RunStore
 from telemetry.logs import logger
@@ -32,11 +33,17 @@ class Sweep:
     """Runs in every gateway process: each step is one statement that does no harm twice."""
 
     def __init__(
-        self, store: RunStore, launcher: Launcher, retention: Retention, metrics: RunMetrics
+        self,
+        store: RunStore,
+        launcher: Launcher,
+        retention: Retention,
+        orphans: Orphans,
+        metrics: RunMetrics,
     ) -> None:
         self._store = store
         self._launcher = launcher
         self._retention = retention
+        self._orphans = orphans
         self._metrics = metrics
         self._troubled_at = monotonic()
         self._task: asyncio.Task[None] | None = None
@@ -95,6 +102,7 @@ class Sweep:
 
     async def _prune(self) -> None:
         await self._retention.sweep()
+        await self._orphans.sweep()
 
 
 class _Duty:

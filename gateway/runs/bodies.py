@@ -108,6 +108,17 @@ def retry_after(waited_seconds: float) -> int:
     return int(min(_LATE_SECONDS, max(_SOON_SECONDS, waited_seconds / _PATIENCE)))
 
 
+def server_timing_of(run: Run) -> bytes:
+    """Return what a run that has ended took, as a Server-Timing header says it: in milliseconds.
+
+    `queue` is what it waited to begin, `run` what the flow took; each is left out where unknown.
+    """
+    stages = ((b"queue", run.queue_seconds), (b"run", run.duration_seconds))
+    return b", ".join(
+        b"%b;dur=%.3f" % (name, seconds * 1e3) for name, seconds in stages if seconds is not None
+    )
+
+
 def location_of(run_id: str) -> str:
     """Return where to ask for a run."""
     return f"/node/flow-runs/{run_id}/"

@@ -46,13 +46,6 @@ def failure_of(run: Run) -> GatewayError:
     return GatewayError(code, message, retry_after=_RETRY_SECONDS, details=details)
 
 
-def timed_out(run_id: str, seconds: float) -> GatewayError:
-    """Return what a sync caller is told whose run has not ended in time, and is to be stopped."""
-    message = f"the run did not end within {seconds:g} s and is being stopped"
-    details = {"flow_run_id": run_id, "retryable": False}
-    return GatewayError(ErrorCode.RUN_TIMEOUT, message, details=details)
-
-
 def _sentence(run: Run, code: ErrorCode) -> str:
     error = run.error
     if error is None:

@@ -9,6 +9,8 @@ from gateway.storage.notices import Notices
 
 _CHANGED = "~"
 """Before the id in a notice that the run has only changed: few wait for that."""
+_GONE = "-"
+"""Before the id in a notice that there is no such run any more."""
 
 
 class RunNews:
@@ -21,19 +23,29 @@ class RunNews:
         self.notices = notices
         self._on_end: list[Callable[[Run], None]] = []
         self._on_change: list[Callable[[str], None]] = []
+        self._on_gone: list[Callable[[str], None]] = []
 
     def subscribe(
-        self, on_end: Callable[[Run], None], on_change: Callable[[str], None] | None = None
+        self,
+        on_end: Callable[[Run], None],
+        on_change: Callable[[str], None] | None = None,
+        on_gone: Callable[[str], None] | None = None,
     ) -> None:
-        """Call `on_end` with each run that this process ends, `on_change` with ids of others."""
+        """Call `on_end` with each run that this process ends, `on_change` with ids of others.
+
+        And `on_gone` with ids of runs that it takes back.
+        """
         self._on_end.append(on_end)
         if on_change is not None:
             self._on_change.append(on_change)
+        if on_gone is not None:
+            self._on_gone.append(on_gone)
 
     def hear(
         self,
         on_end: Callable[[str], None],
         on_change: Callable[[str], None],
+        on_gone: Callable[[str], None],
         on_gap: Callable[[], None],
     ) -> None:
         """Call with ids what any process tells, and `on_gap` where some may have been missed."""
@@ -45,6 +57,8 @@ class RunNews:
                 on_gap()
             elif word.startswith(_CHANGED):
                 on_change(word.removeprefix(_CHANGED))
+            elif word.startswith(_GONE):
+                on_gone(word.removeprefix(_GONE))
             else:
                 on_end(word)
 
@@ -61,6 +75,12 @@ class RunNews:
         for listener in self._on_change:
             listener(run_id)
         self._tell(_CHANGED + run_id)
+
+    def gone(self, run_id: str) -> None:
+        """Tell that a run was taken back."""
+        for listener in self._on_gone:
+            listener(run_id)
+        self._tell(_GONE + run_id)
 
     def _tell(self, word: str) -> None:
         if self.notices is not None:

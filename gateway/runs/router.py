@@ -11,7 +11,14 @@ from starlette.responses import StreamingResponse
 from gateway.auth.access import Access, Visitor
 from gateway.auth.identity import Identity
 from gateway.deployments.modes import ResponseFormat
-from gateway.runs.bodies import accepted_body, etag_of, location_of, poll_body, retry_after
+from gateway.runs.bodies import (
+    accepted_body,
+    etag_of,
+    location_of,
+    poll_body,
+    retry_after,
+    server_timing_of,
+)
 from gateway.runs.listing import RunFilter
 from gateway.runs.run import Run, RunStatus
 from gateway.runs.schemas import AcceptedOut, RetriedVersion, RunOut, RunPage
@@ -143,6 +150,8 @@ def _headers(run: Run, form: ResponseFormat) -> dict[str, str]:
     if not run.ended:
         waited = (now() - run.created_at).total_seconds()
         headers["retry-after"] = str(retry_after(waited))
+    elif timing := server_timing_of(run):
+        headers["server-timing"] = timing.decode()
     return headers
 
 

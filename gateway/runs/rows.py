@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from gateway.runs.run import (
     MAX_MESSAGE_CHARACTERS,
     MAX_NODE_OUTPUTS_BYTES,
     MAX_OUTPUT_BYTES,
+    Beats,
     Claim,
     Ending,
     FailureCode,
@@ -90,6 +92,23 @@ def claim_of(row: Any, input_data: bytes | None) -> Claim:
         timeout_seconds=row.timeout_seconds,
         created_at=row.created_at,
         started_at=row.started_at,
+    )
+
+
+def held_values(held: Sequence[tuple[str, int]]) -> Values:
+    """Return the parameters of statements about what a process holds, as (id, attempt)."""
+    return {
+        "run_ids": [run_id for run_id, _ in held],
+        "held": [f"{run_id} {attempt}" for run_id, attempt in held],
+    }
+
+
+def beats_of(held: Sequence[tuple[str, int]], found: Sequence[Any]) -> Beats:
+    """Return what the rows that were found say of what a process holds."""
+    kept = {row.id for row in found}
+    return Beats(
+        lost=frozenset(run_id for run_id, _ in held if run_id not in kept),
+        cancelled=frozenset(row.id for row in found if row.cancel_requested),
     )
 
 

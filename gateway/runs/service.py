@@ -42,6 +42,13 @@ class Deployments(Protocol):
         """Return the profile's deployment; raise GatewayError where it cannot be called."""
 
 
+class Inputs(Protocol):
+    """Knows what versions take."""
+
+    async def check(self, deployment_id: str, version: int, input_data: bytes) -> None:
+        """Raise GatewayError where a version does not take `input_data`, or is no more."""
+
+
 class RunService:
     """The runs of a profile, for any of its keys that covers their deployment."""
 
@@ -51,6 +58,7 @@ class RunService:
         waiter: Waiter,
         deployments: Deployments,
         launcher: Launcher,
+        inputs: Inputs,
         *,
         retention_days: int,
         gates: Gates | None = None,
@@ -60,6 +68,7 @@ class RunService:
         self._waiter = waiter
         self._deployments = deployments
         self._launcher = launcher
+        self._inputs = inputs
         self._gates = gates
         self._retention_days = retention_days
 
@@ -139,13 +148,15 @@ class RunService:
 
         Raises:
             GatewayError: as `find`; CONFLICT where the run did not fail, or its input was not
-                kept; GONE and others where its deployment cannot be called; RATE_LIMITED and
-                TOO_MANY_RUNS as for a call.
+                kept; GONE and others where its deployment cannot be called; INVALID_INPUT where
+                the version takes another input by now; RATE_LIMITED and TOO_MANY_RUNS as for
+                a call.
         """
         run = await self.find(actor, run_id)
         input_data = await self._input(run)
         live = await self._deployments.find(run.deployment_id, run.profile_id)
         new = _again(run, live, input_data, latest=latest, key_id=actor.key_id or None)
+        await self._inputs.check(new.deployment_id, new.version, input_data)
         if self._gates is not None:
             subject = actor.key_id or actor.profile_id
             gate, caps = self._gates.of_run(subject, actor.limits, live.id, live.limits)

@@ -86,17 +86,19 @@ CLAIM = (
 )
 INPUT = sa.select(PAYLOADS.c.input).where(PAYLOADS.c.run_id == sa.bindparam("run_id"))
 
+_ATTEMPT = RUNS.c.id.concat(literal(" ")).concat(sa.cast(RUNS.c.attempt, sa.String()))
+_HELD = sa.and_(among(RUNS.c.id, "run_ids"), _RUNNING, among(_ATTEMPT, "held"))
+"""What a process holds, (run, attempt) by (run, attempt)."""
+
 BEAT = (
     sa.update(RUNS)
-    .where(
-        among(RUNS.c.id, "run_ids"),
-        _RUNNING,
-        among(RUNS.c.id.concat(literal(" ")).concat(sa.cast(RUNS.c.attempt, sa.String())), "held"),
-    )
+    .where(_HELD)
     .values(lease_until=_LEASE_END)
     .returning(RUNS.c.id, RUNS.c.cancel_requested)
 )
-"""Another lease for all that a process holds, (run, attempt) by (run, attempt)."""
+"""Another lease for all that a process holds."""
+
+GLANCE = sa.select(RUNS.c.id, RUNS.c.cancel_requested).where(_HELD)
 
 FINISH = (
     sa.update(RUNS)
@@ -146,10 +148,6 @@ TIME_OUT = (
     .returning(RUNS)
 )
 """An end from outside: whoever holds the run loses it, and stops."""
-
-CANCELLED_AMONG = sa.select(RUNS.c.id).where(
-    among(RUNS.c.id, "run_ids"), _RUNNING, RUNS.c.cancel_requested
-)
 
 WITHDRAW = sa.delete(RUNS).where(_THIS, _QUEUED, RUNS.c.attempt == 0).returning(RUNS.c.id)
 WITHDRAW_PAYLOAD = sa.delete(PAYLOADS).where(PAYLOADS.c.run_id == sa.bindparam("run_id"))

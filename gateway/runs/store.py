@@ -16,8 +16,8 @@ from gateway.errors import GatewayError
 from gateway.runs import rows
 from gateway.runs import statements as sql
 from gateway.runs.idempotency import KEPT_SECONDS, ended_by_infrastructure, reused
-from gateway.runs.listing import RunFilter, run_page
 from gateway.runs.news import RunNews
+from gateway.runs.reading import Reading, read_run
 from gateway.runs.run import (
     MAX_INPUT_BYTES,
     Beats,
@@ -25,10 +25,8 @@ from gateway.runs.run import (
     Created,
     Ending,
     FinishedRun,
-    Mark,
     NewRun,
     Run,
-    RunEventData,
     RunStatus,
 )
 from gateway.runs.slots import check_caps
@@ -38,7 +36,6 @@ from gateway.storage.database import Database
 from gateway.storage.gathering import Gathering
 from gateway.storage.locks import lock_name
 from gateway.storage.notices import Notices
-from gateway.storage.paging import Page, PageRequest
 from protos.errors import ErrorCode
 
 LEASE_SECONDS = 30.0
@@ -50,7 +47,7 @@ _Birth = tuple[rows.Values, rows.Values]
 """Columns of a run and of its payload."""
 
 
-class RunStore(Sweeps):
+class RunStore(Sweeps, Reading):
     """The runs of an installation; each call is one transaction. For one event loop.
 
     `news` tells of every run that ends or changes here.
@@ -123,24 +120,10 @@ class RunStore(Sweeps):
         self, held: Sequence[tuple[str, int]], lease_seconds: float = LEASE_SECONDS
     ) -> Beats:
         """Say that the process lives which holds these runs, as (id, attempt): one statement."""
-        values = {
-            "run_ids": [run_id for run_id, _ in held],
-            "held": [f"{run_id} {attempt}" for run_id, attempt in held],
-            "lease_seconds": lease_seconds,
-        }
+        values = {**rows.held_values(held), "lease_seconds": lease_seconds}
         async with self._db.write(feeds=False) as session:
             found = (await session.execute(sql.BEAT, values)).all()
-        kept = {row.id for row in found}
-        return Beats(
-            lost=frozenset(run_id for run_id, _ in held if run_id not in kept),
-            cancelled=frozenset(row.id for row in found if row.cancel_requested),
-        )
-
-    async def cancelled_among(self, run_ids: Sequence[str]) -> set[str]:
-        """Return those of some running runs that somebody wants stopped; writes nothing."""
-        async with self._db.read() as session:
-            found = await session.execute(sql.CANCELLED_AMONG, {"run_ids": run_ids})
-            return set(found.scalars())
+        return rows.beats_of(held, found)
 
     async def finish(self, run_id: str, attempt: int, ending: Ending) -> Run | None:
         """End a run; None where that is too late, and what was to be written is dropped.
@@ -205,7 +188,10 @@ class RunStore(Sweeps):
             found = (await session.execute(sql.WITHDRAW, {"run_id": run_id})).one_or_none()
             if found is not None:
                 await session.execute(sql.WITHDRAW_PAYLOAD, {"run_id": run_id})
-        return found is not None
+        if found is None:
+            return False
+        self.news.gone(run_id)
+        return True
 
     async def report(self, run_id: str, attempt: int, nodes: Mapping[str, bytes]) -> bool:
         """Tell of nodes that have finished while the run goes on; False: it is not held any more.
@@ -227,47 +213,6 @@ class RunStore(Sweeps):
         self.news.changed(run_id)
         return True
 
-    async def events(self, run_id: str, after: int = 0) -> list[RunEventData]:
-        """Return what was told of a run's nodes after the event numbered `after`, in order."""
-        values = {"run_id": run_id, "after": after}
-        async with self._db.read() as session:
-            return [
-                RunEventData(number=row.number, node_id=row.node_id, data=row.data)
-                for row in await session.execute(sql.EVENTS_AFTER, values)
-            ]
-
-    async def get(self, run_id: str) -> Run | None:
-        """Return a run with its output, if it is there."""
-        async with self._db.read() as session:
-            return await _get(session, run_id)
-
-    async def input_of(self, run_id: str) -> bytes | None:
-        """Return what a run began with, if that is kept."""
-        async with self._db.read() as session:
-            found = await session.execute(sql.INPUT, {"run_id": run_id})
-            return found.scalar_one_or_none()
-
-    async def ended(self, run_ids: Sequence[str]) -> list[Run]:
-        """Return those of some runs that have ended, with their output: one query."""
-        async with self._db.read() as session:
-            found = await session.execute(sql.ENDED, {"run_ids": run_ids})
-            return [rows.full_run_of(row) for row in found]
-
-    async def marks(self, run_ids: Sequence[str]) -> dict[str, Mark]:
-        """Return how far some runs are: one query. Those that are gone are left out."""
-        async with self._db.read() as session:
-            return {
-                row.id: Mark(
-                    RunStatus(row.status), row.cancel_requested, row.attempt, row.event_count
-                )
-                for row in await session.execute(sql.MARKS, {"run_ids": run_ids})
-            }
-
-    async def page(self, which: RunFilter, request: PageRequest) -> Page[Run]:
-        """Return a page of runs, newest first, without their output."""
-        async with self._db.read() as session:
-            return await run_page(session, which, request)
-
     async def _create_once(self, new: NewRun, birth: _Birth) -> Run | None:
         """Write a run with an idempotency key, unless that stands for one: then return that."""
         idempotency = new.idempotency
@@ -284,7 +229,7 @@ class RunStore(Sweeps):
                     if holder.fingerprint != idempotency.fingerprint:
                         raise reused(idempotency.key, run)
                     if not ended_by_infrastructure(run):
-                        return await _get(session, run.id) or run
+                        return await read_run(session, run.id) or run
                 await session.execute(sql.RELEASE_KEY, {"run_id": run.id})
             await check_caps(session, new.caps)
             await _write(session, [birth])
@@ -303,11 +248,6 @@ class RunStore(Sweeps):
 async def _write(session: AsyncSession, births: Sequence[_Birth]) -> None:
     await session.execute(sql.INSERT, [run for run, _ in births])
     await session.execute(sql.INSERT_PAYLOAD, [payload for _, payload in births])
-
-
-async def _get(session: AsyncSession, run_id: str) -> Run | None:
-    row = (await session.execute(sql.GET, {"run_id": run_id})).one_or_none()
-    return None if row is None else rows.full_run_of(row)
 
 
 def _birth(new: NewRun, owner: str | None, lease_seconds: float) -> _Birth:

@@ -106,6 +106,19 @@ EXPIRE = (
     .returning(RUNS)
 )
 
+ABANDON = (
+    sa.update(RUNS)
+    .where(_THESE, is_now(RunStatus.QUEUED))
+    .values(
+        status=literal(RunStatus.CANCELLED),
+        cancel_requested=sa.true(),
+        error_code=literal(FailureCode.CANCELLED),
+        error_message=literal("the deployment was deleted before the run had begun"),
+        finished_at=after(),
+    )
+    .returning(RUNS)
+)
+
 COUNTS = sa.union_all(
     sa.select(literal(RunStatus.QUEUED), sa.func.count()).select_from(RUNS).where(_QUEUED),
     sa.select(literal(RunStatus.RUNNING), sa.func.count()).select_from(RUNS).where(_RUNNING),

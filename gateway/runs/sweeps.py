@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Executable, Row
+from sqlalchemy import Executable, Row, Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.deployments.modes import DeploymentType
@@ -66,6 +66,18 @@ class Sweeps:
         async with self._db.write(feeds=False) as session:
             expired = (await session.execute(sql.EXPIRED)).scalars().all()
             rows = await _change(session, sql.EXPIRE, expired)
+        for row in rows:
+            self.news.ended(run_of(row))
+        return [row.id for row in rows]
+
+    async def abandon(self, which: Select[str], values: Mapping[str, str]) -> list[str]:
+        """Cancel queued runs whose deployment is deleted; return their ids.
+
+        `which` is a query for their ids, some at a time: see `orphans.py`.
+        """
+        async with self._db.write(feeds=False) as session:
+            found = (await session.execute(which, values)).scalars().all()
+            rows = await _change(session, sql.ABANDON, found)
         for row in rows:
             self.news.ended(run_of(row))
         return [row.id for row in rows]

@@ -68,12 +68,13 @@ class Waiter:
         self._footprint: Footprint | None = None
         self._began = 0.0  # when the last wait did
         self._looked = 0.0
+        self._counted = 0.0  # when it was last seen which of them are there at all
         self._rested = 0.0
         self._lost = False
         self.draining = False
         """Whether waits that give way are over as soon as they begin."""
-        store.news.subscribe(self._ended, self._changed)
-        store.news.hear(self._told_end, self._changed, self._missed)
+        store.news.subscribe(self._ended, self._changed, self._gone)
+        store.news.hear(self._told_end, self._changed, self._gone, self._missed)
 
     def start(self) -> None:
         """Begin to look, whenever somebody waits."""
@@ -96,7 +97,7 @@ class Waiter:
     async def wait(self, run_id: str, seconds: float, *, gives_way: bool = False) -> Run | None:
         """Return the run, with its output, when it has ended; None where that takes longer.
 
-        With `gives_way`, a process that drains does not wait for it.
+        None at once where it is taken back. With `gives_way`, a process that drains does not wait.
         """
         return await self._wait(_Watch(run_id, None, gives_way=gives_way), seconds)
 
@@ -132,6 +133,10 @@ class Waiter:
     def _changed(self, run_id: str) -> None:
         if any(watch.seen is not None for watch in self._watches.get(run_id, ())):
             self._look_at((run_id,))
+
+    def _gone(self, run_id: str) -> None:
+        for watch in tuple(self._watches.get(run_id, ())):
+            watch.resolve(None)
 
     def _told_end(self, run_id: str) -> None:
         self._look_at((run_id,))
@@ -186,17 +191,28 @@ class Waiter:
         found = await self._store.ended(run_ids)
         for run in found:
             self._ended(run)
-        followed = [run_id for run_id in run_ids if self._followers(run_id)]
-        marks = await self._store.marks(followed) if followed else {}
-        for run_id in followed:
-            mark = marks.get(run_id)
-            for watch in self._followers(run_id):
-                if mark != watch.seen:
-                    watch.resolve(None)
+        due = before >= self._counted + _NET_SECONDS
+        await self._compare(run_ids if due else [one for one in run_ids if self._followers(one)])
+        if due:
+            self._counted = before
         self._looked = loop.time()
         self._rested = self._looked
         if not found:
             self._rested += _REST * (self._looked - before)
+
+    async def _compare(self, run_ids: list[str]) -> None:
+        """Let those hear who follow a run that has changed, and all who wait for one that is gone.
+
+        What this process or PostgreSQL tells is heard sooner; on SQLite, nobody else tells.
+        """
+        marks = await self._store.marks(run_ids) if run_ids else {}
+        for run_id in run_ids:
+            mark = marks.get(run_id)
+            if mark is None:
+                self._gone(run_id)
+            for watch in self._followers(run_id):
+                if mark != watch.seen:
+                    watch.resolve(None)
 
     def _written(self) -> bool:
         """Whether any process may have written since this was asked last; SQLite's alone shows."""

@@ -166,11 +166,16 @@ class Deployment(Owned):
     require_idempotency_key: Mapped[bool] = mapped_column(Boolean)
     record_runs: Mapped[str] = mapped_column(Word)
     record_sample: Mapped[float] = mapped_column(Float)
+    cancel_on_disconnect: Mapped[bool] = mapped_column(Boolean)
     limits: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
     """As those of keys."""
     cors_origins: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     """Whose pages may call it from a browser; NULL: nobody's."""
     live_version: Mapped[int] = mapped_column(Integer)
+    turns: Mapped[int] = mapped_column(Integer, default=0)
+    """How many redeploys and promotions have begun."""
+    live_turn: Mapped[int] = mapped_column(Integer, default=0)
+    """Which of them the live version comes from: one that began sooner comes too late."""
     status: Mapped[str] = mapped_column(Word, default="active")
     updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)
 

@@ -23,6 +23,7 @@ _UNTOLD = frozenset(
     {
         *("id", "profile_id", "created_at", "updated_at"),
         *("last_used_at", "total_uses", "uses_since_rotation"),
+        *("turns", "live_turn"),
     }
 )
 """Columns that say nothing about an act, or that its row says elsewhere."""

@@ -6,12 +6,13 @@ import asyncio
 from time import perf_counter
 
 import orjson
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.modes import ExecutionMode, OnTimeout
 from gateway.errors import GatewayError
 from gateway.execution.engine_room import EngineRoom
 from gateway.execution.program import Program
-from gateway.runs.bodies import accepted_body, finished_body, location_of
+from gateway.runs.bodies import accepted_body, finished_body, location_of, server_timing_of
 from gateway.runs.failures import failure_of
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.runs.idempotency import read_idempotency
@@ -22,12 +23,16 @@ from gateway.web.preferences import HEADER as PREFER
 from gateway.web.preferences import Preferences, read_preferences
 from gateway.web.problems import Headers
 from protos.errors import ErrorCode
+from telemetry.logs import logger
 
 _MOST_WAIT_SECONDS = 60.0
 """That an async deployment lets a caller wait who prefers to."""
 _COLD_RETRY_SECONDS = 10.0
 _GRACE_SECONDS = 0.25
 """For the engine's own deadline, which says more than the caller's, to be written."""
+
+
+log = logger("gateway.trigger")
 
 
 class RunCalls:
@@ -55,6 +60,8 @@ class _RunCall:
         self._done = done
         self._waiting: asyncio.Task[Run | None] | None = None
         self._abandoned = False
+        self._own: str | None = None
+        """The run that is nobody else's: it ends with its caller, where the deployment says so."""
 
     def abandon(self) -> None:
         """See Pending."""
@@ -69,11 +76,22 @@ class _RunCall:
         except asyncio.CancelledError:
             if not self._abandoned:
                 raise
-            return
         except Exception as error:  # noqa: BLE001 - the edge knows which are ours
             result = error
-        if not self._abandoned:
+        if self._abandoned:
+            await self._leave()
+        else:
             self._done(result)
+
+    async def _leave(self) -> None:
+        """End the run with its caller, where that is wanted, and it is not we who hang up."""
+        if self._own is None or self._engine.waiter.draining:
+            return
+        try:
+            await self._engine.store.request_cancel(self._own)
+        except (SQLAlchemyError, OSError) as error:
+            reason = str(error).partition("\n")[0]
+            log.warning("run_not_cancelled", run_id=self._own, reason=reason)
 
     async def _result(self) -> Result:
         trigger = self._trigger
@@ -86,6 +104,8 @@ class _RunCall:
             _check_strictness(created.run, preferences)
         else:
             self._engine.launcher.launch_created(created)
+            left = trigger.deployment.cancel_on_disconnect and mode is ExecutionMode.SYNC
+            self._own = created.run.id if left and idempotency is None else None
         run = await self._wait(created, patience)
         return self._answered(run, preferences, patience, replayed=created.existing)
 
@@ -186,6 +206,7 @@ class _RunCall:
             trigger.response_format,
             include_node_outputs=trigger.deployment.include_node_outputs,
         )
+        headers.append((b"server-timing", server_timing_of(run)))
         return Result(200, body, headers=headers, parse_seconds=trigger.parse_seconds)
 
 

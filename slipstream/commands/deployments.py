@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFormat
+from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFormat, RunsThen
 from gateway.deployments.presets import Preset
 from gateway.deployments.schemas import (
     DeploymentIn,
@@ -16,6 +16,8 @@ from gateway.deployments.schemas import (
     NewDeploymentOut,
     PresetList,
 )
+from gateway.runs.orphans import Orphans
+from gateway.runs.store import RunStore
 from slipstream import options
 from slipstream.commands.deployment_versions import DeploymentId, add_to, show_version
 from slipstream.commands.deployment_views import deployment_facts, deployment_row
@@ -232,12 +234,21 @@ def resume(
 def delete(
     deployment_id: DeploymentId,
     *,
+    runs: Annotated[
+        RunsThen, typer.Option(help="What becomes of runs that have begun.")
+    ] = RunsThen.FINISH,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Delete a deployment for good; its URL answers 410 from then on."""
+    """Delete a deployment for good; its URL answers 410 from then on.
+
+    Runs that are queued are cancelled.
+    """
     with open_session(state, as_json=as_json) as session:
-        session.run(session.services.deployments.delete(session.profile_id, deployment_id))
+        db = session.workspace.db
+        orphans = Orphans(db, RunStore(db))
+        deployments = session.services.deployments
+        session.run(deployments.delete(session.profile_id, deployment_id, orphans, then=runs))
         document = {"id": deployment_id, "deleted": True}
         session.terminal.show(document, f"Deployment {deployment_id} is deleted.")
 

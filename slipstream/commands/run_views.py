@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gateway.deployments.modes import ResponseFormat
 from gateway.runs.bodies import poll_body
-from gateway.runs.run import Run, RunStatus
+from gateway.runs.run import Run, RunEventData, RunStatus
 from slipstream.terminal import facts, table
 
 COLUMNS = ("id", "status", "deployment", "version", "mode", "took", "created", "")
@@ -97,6 +97,29 @@ def tail_line(run: Run) -> Text:
         f"{run.mode} {run.type}".ljust(13),
         took(run.duration_seconds).rjust(8),
         f"  {_error(run)}" if run.error else "",
+    )
+
+
+def node_document(run: Run, event: RunEventData) -> dict[str, Any]:
+    """Return a node that has ended while its run goes on, as server-sent events show it."""
+    node = orjson.loads(event.data)
+    return {
+        "flow_run_id": run.id,
+        "number": event.number,
+        "node_id": event.node_id,
+        "node": node,
+    }
+
+
+def node_line(run: Run, event: RunEventData) -> Text:
+    """Return the line that says that a node has ended."""
+    node = orjson.loads(event.data)
+    return Text.assemble(
+        (f"{datetime.now().astimezone():%H:%M:%S}  ", "dim"),
+        f"{run.id}    ",
+        (f"{node['status']:<10} ", _STYLES.get(node["status"], "")),
+        event.node_id,
+        f"  {took(node['duration_seconds'])}",
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
+from typing import Protocol
 
 from rich.status import Status
 
 from gateway.runs.listing import RunFilter
-from gateway.runs.run import Run
+from gateway.runs.run import Run, RunEventData
 from gateway.storage.paging import PageRequest
 from slipstream.commands.run_views import progress
 from slipstream.failures import RefusedError
@@ -50,24 +50,56 @@ def wait_for(session: Session, run_id: str, timeout: float | None) -> Run:
     return run
 
 
-def follow(session: Session, wanted: RunFilter, tell: Callable[[Run], None]) -> None:
-    """Tell of each run that is wanted, and again when its state has changed; until Ctrl-C."""
-    desk = RunDesk(session.workspace)
-    known: dict[str, str] = {}
+class Teller(Protocol):
+    """Says what is new."""
+
+    def state(self, run: Run) -> None:
+        """A run is new, or its state has changed."""
+
+    def node(self, run: Run, event: RunEventData) -> None:
+        """A node of a run has ended, and the run goes on."""
+
+
+def follow(session: Session, wanted: RunFilter, teller: Teller) -> None:
+    """Tell of each run that is wanted, of its nodes, and of what becomes of it; until Ctrl-C."""
+    watch = _Watch(session, teller)
     with suppress(KeyboardInterrupt, BrokenPipeError):
         while True:
-            page = session.run(desk.page(wanted, PageRequest(limit=_AT_ONCE)))
-            for run in _new(page.items[::-1], known):
-                tell(run)
+            watch.look(wanted)
             session.run(asyncio.sleep(_LOOK_SECONDS))
 
 
-def _new(runs: Sequence[Run], known: dict[str, str]) -> Iterator[Run]:
-    """Yield what is new or has changed since it was known, and remember it."""
-    for run in runs:
-        if known.get(run.id) != run.shown_status:
-            known.pop(run.id, None)  # what was told last is remembered longest
-            known[run.id] = run.shown_status
-            yield run
-    while len(known) > _REMEMBERED:
-        known.pop(next(iter(known)))
+class _Watch:
+    """What was told already."""
+
+    def __init__(self, session: Session, teller: Teller) -> None:
+        self._session = session
+        self._desk = RunDesk(session.workspace)
+        self._teller = teller
+        self._known: dict[str, tuple[str, int]] = {}
+        """Run → its state, and how many of its nodes were told of."""
+
+    def look(self, wanted: RunFilter) -> None:
+        """Tell what is new since the last look."""
+        page = self._session.run(self._desk.page(wanted, PageRequest(limit=_AT_ONCE)))
+        for run in page.items[::-1]:
+            state = (run.shown_status, run.event_count)
+            known = self._known.get(run.id)
+            if known != state:
+                self._tell(run, known)
+                self._known.pop(run.id, None)  # what was told last is remembered longest
+                self._known[run.id] = state
+        while len(self._known) > _REMEMBERED:
+            self._known.pop(next(iter(self._known)))
+
+    def _tell(self, run: Run, known: tuple[str, int] | None) -> None:
+        """Tell of nodes before the run's end and after its beginning."""
+        status, told = known or ("", 0)
+        begins = status != run.shown_status and not run.ended
+        if begins:
+            self._teller.state(run)
+        if run.event_count > told and (known or not run.ended):
+            for event in self._session.run(self._desk.events(run, told)):
+                self._teller.node(run, event)
+        if status != run.shown_status and not begins:
+            self._teller.state(run)

@@ -8,12 +8,20 @@ from typing import Annotated
 import typer
 
 from gateway.runs.listing import RunFilter
-from gateway.runs.run import RunStatus
+from gateway.runs.run import Run, RunEventData, RunStatus
 from gateway.runs.schemas import RunPage, RunSummary
 from gateway.storage.clock import now
 from gateway.storage.paging import PageRequest
 from slipstream import options
-from slipstream.commands.run_views import ending, run_document, run_table, run_views, tail_line
+from slipstream.commands.run_views import (
+    ending,
+    node_document,
+    node_line,
+    run_document,
+    run_table,
+    run_views,
+    tail_line,
+)
 from slipstream.commands.run_watch import follow, wait_for
 from slipstream.failures import ExitStatus
 from slipstream.run_desk import RunDesk
@@ -154,7 +162,9 @@ def tail(
 ) -> None:
     """Follow runs from now on: a line for each new one, and for each change of its state.
 
-    Ends with Ctrl-C. Alone of all commands, it prints one JSON document a line with --json.
+    Of a run that takes longer than half a second, each node that has ended is a line, too. Ends
+    with Ctrl-C. Alone of all commands, it prints one JSON document a line with --json; those of
+    nodes have `node_id` and `node` instead of `status`.
 
     [dim]slipstream runs tail[/]
     [dim]slipstream runs tail --status failed --json | jq -r .error.message[/]
@@ -164,11 +174,22 @@ def tail(
             profile_id=session.profile_id, deployment_id=deployment, status=status, since=now()
         )
         session.terminal.note("Runs from now on; Ctrl-C ends this.")
-        follow(
-            session,
-            which,
-            lambda run: session.terminal.show(RunSummary.of(run), tail_line(run)),
-        )
+        follow(session, which, _Lines(session))
+
+
+class _Lines:
+    """What `tail` prints."""
+
+    def __init__(self, session: Session) -> None:
+        self._terminal = session.terminal
+
+    def state(self, run: Run) -> None:
+        """See Teller."""
+        self._terminal.show(RunSummary.of(run), tail_line(run))
+
+    def node(self, run: Run, event: RunEventData) -> None:
+        """See Teller."""
+        self._terminal.show(node_document(run, event), node_line(run, event))
 
 
 def _wait_and_show(session: Session, run_id: str, timeout: float | None) -> None:

@@ -29,6 +29,7 @@ class Site:
         self.profile_id = profile.id
         self.office = office
         self.id = ""
+        self._flow_id = ""
 
     async def open(self) -> None:
         """Deploy the one, write the other."""
@@ -37,7 +38,13 @@ class Site:
         settings = DeploymentSettings(execution_mode=ExecutionMode.FAST)
         deployed = await self.services.deployments.create(self.profile_id, flow.id, settings)
         self.id = deployed.row.id
-        await flows.update(self.profile_id, flow.id, nodes=_draft("2").nodes)
+        self._flow_id = flow.id
+        await self.draft("2")
+
+    async def draft(self, model_version: str) -> None:
+        """Let the flow ask for another version of its model."""
+        nodes = _draft(model_version).nodes
+        await self.services.flows.update(self.profile_id, self._flow_id, nodes=nodes)
 
     async def serve(self, version: int, state: State = State.READY, **seen: Any) -> None:
         """Let the server of a version be in a state, as the supervisor would write it down."""
@@ -98,6 +105,46 @@ async def test_a_model_that_cannot_be_loaded_changes_nothing(site: Site) -> None
     with pytest.raises(GatewayError, match="out of memory") as caught:
         await switching
     assert caught.value.code is ErrorCode.INFERENCE_SERVER_FAILED
+    assert await site.live() == 1
+
+
+async def test_of_two_at_once_the_one_that_began_later_wins(site: Site) -> None:
+    await site.serve(1)
+    first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
+    slow = await site.wanted(2)
+    await site.fleet.observe(slow.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    await site.draft("1")
+    second = await site.versions().redeploy(site.profile_id, site.id)
+    assert second.row.live_version == 2
+    await site.fleet.observe(slow.id, state=State.READY)
+    with pytest.raises(GatewayError, match="began after this one") as caught:
+        await first
+    assert caught.value.code is ErrorCode.CONFLICT
+    assert await site.live() == 2
+    third = await site.versions().redeploy(site.profile_id, site.id)
+    assert (third.row.live_version, third.newest_version) == (3, 3)
+
+
+async def test_one_that_began_later_and_failed_stands_in_nobodys_way(site: Site) -> None:
+    await site.serve(1)
+    first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
+    slow = await site.wanted(2)
+    await site.fleet.observe(slow.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    with pytest.raises(GatewayError, match="nothing was changed"):
+        await site.versions(patience=0).redeploy(site.profile_id, site.id)
+    await site.fleet.observe(slow.id, state=State.READY)
+    assert (await first).row.live_version == 2
+
+
+async def test_a_promotion_that_began_later_wins_over_a_redeploy(site: Site) -> None:
+    await site.serve(1)
+    first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
+    slow = await site.wanted(2)
+    await site.fleet.observe(slow.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    await site.versions().promote(site.profile_id, site.id, 1)
+    await site.fleet.observe(slow.id, state=State.READY)
+    with pytest.raises(GatewayError, match="live already, as version 1"):
+        await first
     assert await site.live() == 1
 
 

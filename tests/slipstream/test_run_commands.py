@@ -71,10 +71,31 @@ class Desk:
     def end(self, run_id: str, ending: Ending) -> str:
         """Do as a worker that has executed the run; return its id."""
 
-        async def work(_: Workspace, store: RunStore) -> str:
+        return self.finish(run_id, self.take(run_id), ending)
+
+    def take(self, run_id: str) -> int:
+        """Do as a worker that begins with the run; return the attempt."""
+
+        async def work(_: Workspace, store: RunStore) -> int:
             claim = await store.claim(run_id, "test")
             assert claim is not None
-            assert await store.finish(run_id, claim.attempt, ending)
+            return claim.attempt
+
+        return self._do(work)
+
+    def report(self, run_id: str, attempt: int, data: bytes) -> None:
+        """Do as a worker that has come past the first node."""
+
+        async def work(_: Workspace, store: RunStore) -> None:
+            assert await store.report(run_id, attempt, {"input": data})
+
+        self._do(work)
+
+    def finish(self, run_id: str, attempt: int, ending: Ending) -> str:
+        """Do as a worker that is through; return the run's id."""
+
+        async def work(_: Workspace, store: RunStore) -> str:
+            assert await store.finish(run_id, attempt, ending)
             return run_id
 
         return self._do(work)
@@ -193,11 +214,17 @@ def test_tail_tells_of_new_runs_and_of_how_they_end(desk: Desk) -> None:
         assert "from now on" in tail.stderr.readline()
         run_id = desk.begin()
         first = json.loads(tail.stdout.readline())
-        desk.end(run_id, FAILED)
+        attempt = desk.take(run_id)
+        assert json.loads(tail.stdout.readline())["status"] == "running"
+        desk.report(run_id, attempt, b'{"status":"completed","duration_seconds":0.1}')
+        node = json.loads(tail.stdout.readline())
+        desk.finish(run_id, attempt, FAILED)
         second = json.loads(tail.stdout.readline())
         tail.send_signal(signal.SIGINT)
         rest, errors = tail.communicate(timeout=PATIENCE)
     assert first["flow_run_id"] == second["flow_run_id"] == run_id != before
     assert (first["status"], second["status"]) == ("queued", "failed")
+    assert (node["flow_run_id"], node["node_id"]) == (run_id, "input")
+    assert node["node"]["status"] == "completed"
     assert second["error"]["node_id"] == "compute"
     assert (tail.returncode, rest, errors) == (0, "", "")

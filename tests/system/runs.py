@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,6 +68,25 @@ class Runs:
         assert answer.status_code == 202, answer.text
         run_id: str = answer.json()["flow_run_id"]
         return run_id
+
+    def call_and_hang_up(self, deployment_id: str, headers: dict[str, str]) -> None:
+        """Trigger with `{"x": 1}`, and close the connection while the run goes on."""
+        body = json.dumps({"input_data": {"x": 1}}, separators=(",", ":"))
+        sent = {
+            "Host": "test",
+            "X-API-Key": self.installation.key,
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            **headers,
+        }
+        head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+        target = f"/node/deployment-trigger/{deployment_id}/"
+        with socket.create_connection(("127.0.0.1", self.installation.up.port)) as caller:
+            caller.sendall(f"POST {target} HTTP/1.1\r\n{head}\r\n{body}".encode())
+            eventually(lambda: self.everything(deployment=deployment_id), bool)
+        # What httpx would have sent is the same to the byte: the fingerprint is of the raw body.
+        request = httpx.Request("POST", "http://x", json={"input_data": {"x": 1}})
+        assert request.content == body.encode()
 
     def poll(self, run_id: str, **arguments: Any) -> httpx.Response:
         """Ask for a run."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from tests.system.flow_documents import computing, dividing, waiting
@@ -107,29 +104,10 @@ def test_an_async_call_that_goes_on_is_accepted_as_the_same_run(runs: Runs, kind
 def test_a_caller_that_was_cut_off_finds_its_run_by_the_key(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(waiting(1), "sync", kind)
     headers = key_header()
-    _call_and_hang_up(runs, deployment, headers)
+    runs.call_and_hang_up(deployment, headers)
     key = headers["Idempotency-Key"].strip('"')
     (listed,) = eventually(lambda: runs.everything(idempotency_key=key), bool)
     answer = runs.call(deployment, {"x": 1}, headers)
     assert answer.status_code == 200, answer.text
     assert answer.json()["flow_run_id"] == listed["flow_run_id"]
     assert answer.json()["output_data"] == {"x": 1}
-
-
-def _call_and_hang_up(runs: Runs, deployment: str, headers: dict[str, str]) -> None:
-    """Trigger, and close the connection while the run goes on."""
-    body = json.dumps({"input_data": {"x": 1}}, separators=(",", ":"))
-    sent = {
-        "Host": "test",
-        "X-API-Key": runs.installation.key,
-        "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
-        **headers,
-    }
-    head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
-    target = f"/node/deployment-trigger/{deployment}/"
-    with socket.create_connection(("127.0.0.1", runs.installation.up.port)) as caller:
-        caller.sendall(f"POST {target} HTTP/1.1\r\n{head}\r\n{body}".encode())
-        eventually(lambda: runs.everything(deployment=deployment), bool)
-    # What httpx would have sent is the same to the byte: the fingerprint is that of the raw body.
-    assert httpx.Request("POST", "http://x", json={"input_data": {"x": 1}}).content == body.encode()

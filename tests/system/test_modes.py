@@ -43,6 +43,9 @@ def test_sync_answers_200_with_the_whole_result(
     assert data["status"] == "completed"
     assert data["output_data"] == {"y": 42}
     assert data["duration_seconds"] > 0
+    timing = answer.headers["server-timing"]
+    assert all(f"{stage};dur=" in timing for stage in ("queue", "run", "total")), timing
+    assert answer.headers["x-request-id"]
     assert set(data["node_outputs"]) == {"input", "compute", "output"}
     for node_id, shown in data["node_outputs"].items():
         assert set(shown) >= {"name", "type", "status", "output", "duration_seconds"}, node_id

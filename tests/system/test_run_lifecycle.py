@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 
 import pytest
@@ -96,6 +97,23 @@ def test_events_tell_of_each_node_and_end_with_the_run(runs: Runs, kind: str) ->
 
 
 @kinds
+def test_events_tell_of_a_node_while_the_run_goes_on(runs: Runs, kind: str) -> None:
+    run_id = runs.accept(runs.deploy(waiting(MANY_SECONDS), "async", kind), {"x": 1})
+    with runs.stream(run_id) as events:
+        node = next(event for event in events if event.name == "node")
+        assert runs.show(run_id)["status"] == "running"
+    assert (node.id, node.data["node_id"]) == ("1", "input")
+    assert node.data["node"]["status"] == "completed"
+    assert node.data["node"]["output"] == {"x": 1}
+    with runs.stream(run_id, **{"Last-Event-ID": node.id}) as events:
+        assert next(events).name == "status"
+        runs.cancel(run_id)
+        rest = [event for event in events if event.id]
+    assert [event.data.get("node_id") for event in rest] == ["pause", "output", None]
+    assert rest[-1].name == "cancelled"
+
+
+@kinds
 def test_events_go_on_where_a_reader_was_cut_off(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(waiting(1), "async", kind), {"x": 1})
     with runs.stream(run_id) as events:
@@ -110,8 +128,10 @@ def test_events_go_on_where_a_reader_was_cut_off(runs: Runs, kind: str) -> None:
 def test_cancel_really_stops_a_run(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(waiting(MANY_SECONDS), "async", kind), {"x": 1})
     runs.until(run_id, "running")
+    asked = time.monotonic()
     assert runs.cancel(run_id).status_code == 202
     run = runs.until(run_id)
+    assert time.monotonic() - asked < 5
     assert run["status"] == "cancelled"
     assert run["output_data"] is None
     assert "output" not in run["node_outputs"] or (
@@ -136,10 +156,43 @@ def test_a_sync_caller_hears_that_its_run_was_cancelled(runs: Runs, kind: str) -
 
 
 @kinds
+def test_a_run_ends_with_its_caller_where_that_is_wanted(runs: Runs, kind: str) -> None:
+    deployment = runs.deploy(waiting(MANY_SECONDS), "sync", kind, cancel_on_disconnect=True)
+    runs.call_and_hang_up(deployment, {})
+    (left,) = runs.everything(deployment=deployment)
+    assert runs.until(left["flow_run_id"])["status"] == "cancelled"
+
+
+@kinds
+@pytest.mark.parametrize("cancels", [True, False])
+def test_a_run_goes_on_without_its_caller_where_that_may_come_again(
+    runs: Runs, kind: str, *, cancels: bool
+) -> None:
+    deployment = runs.deploy(waiting(2), "sync", kind, cancel_on_disconnect=cancels)
+    runs.call_and_hang_up(deployment, {"Idempotency-Key": "again"} if cancels else {})
+    (left,) = runs.everything(deployment=deployment)
+    assert runs.until(left["flow_run_id"])["status"] == "completed"
+
+
+@kinds
 def test_a_finished_run_cannot_be_cancelled(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(computing(), "async", kind), {"x": 1})
     runs.until(run_id)
     problem_of(runs.cancel(run_id), 409, "run_finished")
+
+
+@kinds
+@pytest.mark.parametrize(("then", "status"), [("finish", "completed"), ("cancel", "cancelled")])
+def test_runs_that_have_begun_end_as_whoever_deletes_their_deployment_says(
+    runs: Runs, kind: str, then: str, status: str
+) -> None:
+    deployment = runs.deploy(waiting(3), "async", kind)
+    run_id = runs.accept(deployment, {"x": 1})
+    runs.until(run_id, "running")
+    answer = runs.http.delete(f"/node/deployments/{deployment}/", params={"runs": then})
+    assert answer.status_code == 204
+    assert runs.until(run_id)["status"] == status
+    problem_of(runs.call(deployment, {"x": 1}), 410, "gone")
 
 
 @kinds

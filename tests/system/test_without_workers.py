@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import psutil
@@ -40,6 +41,16 @@ def test_sync_of_type_api_without_a_worker_is_503_and_leaves_no_run(
         assert answer.json()["code"] == "no_worker"
     assert runs.everything(deployment=deployment) == []
     eventually(lambda: runs.call(deployment, {"x": 2}), lambda found: found.status_code == 200)
+
+
+def test_all_callers_of_a_run_that_is_taken_back_hear_of_it(backend: Backend, runs: Runs) -> None:
+    deployment = runs.deploy(computing(), "sync", "api", cold_start_wait_seconds=2)
+    key = {"Idempotency-Key": "together"}
+    with backend.without_workers(), ThreadPoolExecutor(3) as callers:
+        answers = list(callers.map(lambda _: runs.call(deployment, {"x": 2}, key), range(3)))
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.json()["code"] for answer in answers} == {"no_worker"}
+    assert runs.everything(deployment=deployment) == []
 
 
 def test_a_run_of_a_killed_worker_is_made_again(backend: Backend, runs: Runs) -> None:

@@ -17,10 +17,11 @@ from gateway.runs.bodies import (
     location_of,
     poll_body,
     retry_after,
+    server_timing_of,
 )
-from gateway.runs.failures import ERROR_CODES, failure_of, timed_out
+from gateway.runs.failures import ERROR_CODES, failure_of
 from gateway.runs.run import FailureCode, Run, RunError, RunStatus
-from gateway.web.problems import HTTP_STATUS, problem
+from gateway.web.problems import problem
 
 FLAT, ENVELOPE = ResponseFormat.FLAT, ResponseFormat.ENVELOPE
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
@@ -196,15 +197,17 @@ def test_a_cancelled_run_is_a_conflict() -> None:
         )
 
 
+def test_what_an_ended_run_took_is_told_in_milliseconds() -> None:
+    began = replace(FAILED, started_at=FAILED.created_at + timedelta(seconds=0.5))
+    assert server_timing_of(replace(began, duration_seconds=1.25)) == (
+        b"queue;dur=500.000, run;dur=1250.000"
+    )
+    never = replace(FAILED, started_at=None, duration_seconds=None)
+    assert server_timing_of(never) == b""
+
+
 def test_a_node_is_named_in_the_message() -> None:
     assert failure_of(FAILED).message == "node 'm': x is no number"
-
-
-def test_a_run_that_is_being_stopped_for_its_time_names_its_id() -> None:
-    error = timed_out("r", 2.5)
-    assert HTTP_STATUS[error.code] == 504
-    assert error.details["flow_run_id"] == "r"
-    assert "2.5 s" in error.message
 
 
 def test_every_failure_has_its_code() -> None:

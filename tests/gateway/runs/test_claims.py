@@ -161,7 +161,8 @@ async def test_a_queued_run_is_cancelled_at_once_and_a_running_one_when_it_stops
     assert asked is not None
     assert (asked.status, asked.shown_status, asked.ended) == ("running", "cancelling", False)
     assert await store.request_cancel(claim.run_id) == asked
-    assert await store.cancelled_among([claim.run_id, waiting.id]) == {claim.run_id}
+    heard = await store.glance([(claim.run_id, claim.attempt), (waiting.id, 0)])
+    assert (heard.cancelled, heard.lost) == ({claim.run_id}, {waiting.id})
     ending = Ending(status=RunStatus.CANCELLED, duration_seconds=1.0)
     stopped = await store.finish(claim.run_id, claim.attempt, ending)
     assert stopped is not None

@@ -95,6 +95,7 @@ SQLITES = {"pk_runs": "sqlite_autoindex_runs_1", "pk_run_events": "sqlite_autoin
 PLANS: list[tuple[str, str, Act]] = [
     ("claim", "pk_runs", lambda store: store.claim(NOBODY, "w")),
     ("beat", "pk_runs", lambda store: store.beat([(NOBODY, 1)])),
+    ("glance", "pk_runs", lambda store: store.glance([(NOBODY, 1)])),
     ("finish", "pk_runs", lambda store: store.finish(NOBODY, 1, COMPLETED)),
     ("cancel", "pk_runs", lambda store: store.request_cancel(NOBODY)),
     ("poll", "pk_runs", lambda store: store.get(NOBODY)),

@@ -13,6 +13,7 @@ import pytest
 from gateway.deployments.modes import DeploymentType, ExecutionMode
 from gateway.runs.run import Ending, RunStatus
 from gateway.storage.clock import now
+from tests.gateway.office import flow_json
 from tests.gateway.runs.builders import COMPLETED, failed, finished, keyed, run_id_of, until
 from tests.gateway.runs.desk import RUNS, Desk
 
@@ -224,6 +225,24 @@ async def test_a_failed_run_is_repeated_as_a_new_one(desk: Desk) -> None:
         assert await desk.store.input_of(made) == b'{"x":[7]}'
         assert desk.launcher.launched[-1] == (made, DeploymentType.SERVER, ExecutionMode.ASYNC)
     assert (await user.client.post(f"{RUNS}{first.id}/retry/?version=3")).status_code == 422
+
+
+async def test_what_the_version_does_not_take_is_not_repeated(desk: Desk) -> None:
+    user = await desk.user()
+    deployment = await user.deployment()
+    bad = await user.run(deployment, input_data=b'{"x":[7]}')
+    await end(desk, bad.id, failed())
+    flow_id = (await user.client.get(f"/node/deployments/{deployment}/")).json()["flow_id"]
+    flow = flow_json()
+    flow["nodes"][0]["config"] = {"schema": {"type": "object", "required": ["y"]}}
+    await user.client.put(f"/node/flows/{flow_id}/", json=flow)
+    await user.client.post(f"/node/deployments/{deployment}/redeploy/")
+    refused = await user.client.post(f"{RUNS}{bad.id}/retry/?version=latest")
+    assert code(refused) == (422, "invalid_input")
+    assert "version 2 does not take this run's input" in refused.json()["message"]
+    assert "'y'" in refused.json()["errors"][0]["detail"]
+    assert desk.launcher.launched == []
+    assert (await user.client.post(f"{RUNS}{bad.id}/retry/")).status_code == 202
 
 
 async def test_only_what_failed_can_be_repeated(desk: Desk) -> None:

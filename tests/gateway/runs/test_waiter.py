@@ -75,6 +75,32 @@ async def test_a_run_that_had_ended_before_is_returned_at_once(
     assert await waiter.wait(claim.run_id, 60) == ended
 
 
+async def test_a_run_that_is_taken_back_in_this_process_is_not_waited_for(
+    database: Database, store: RunStore
+) -> None:
+    waiter = Waiter(database, store)  # never started
+    new = new_run()
+    await store.create(new)
+    waiting = asyncio.create_task(waiter.wait(new.id, 60))
+    await asyncio.sleep(0)
+    assert await store.withdraw(new.id)
+    async with asyncio.timeout(5):
+        assert await waiting is None
+
+
+async def test_a_run_that_is_taken_back_in_another_process_is_not_waited_for(
+    store: RunStore, waiter: Waiter, notices: Notices
+) -> None:
+    await heard(notices)
+    new = new_run()
+    await store.create(new)
+    waiting = asyncio.create_task(waiter.wait(new.id, 60))
+    await asyncio.sleep(0.05)
+    assert await store.withdraw(new.id)
+    async with asyncio.timeout(5):
+        assert await waiting is None
+
+
 async def test_nobody_waits_for_longer_than_said(store: RunStore, waiter: Waiter) -> None:
     claim = await claimed(store)
     assert await waiter.wait(claim.run_id, 0.05) is None
@@ -112,7 +138,8 @@ async def test_thousands_wait_for_one_query_a_look(
 ) -> None:
     await heard(notices)
     claims = [await claimed(store) for _ in range(3)]
-    crowd = [asyncio.create_task(waiter.wait(new_run().id, 60)) for _ in range(2000)]
+    others = await asyncio.gather(*(store.create(new_run()) for _ in range(2000)))
+    crowd = [asyncio.create_task(waiter.wait(other.run.id, 60)) for other in others]
     waiting = [asyncio.create_task(waiter.wait(claim.run_id, 60)) for claim in claims]
     await asyncio.sleep(0.1)
     with statements(waiter._db) as asked:
@@ -122,6 +149,7 @@ async def test_thousands_wait_for_one_query_a_look(
     assert [run.status for run in ended if run] == [RunStatus.COMPLETED] * 3
     looks = [one for one in asked if "LEFT OUTER JOIN run_payloads" in one]
     assert 1 <= len(looks) < 100
+    assert not any(task.done() for task in crowd)
     for task in crowd:
         task.cancel()
     await asyncio.gather(*crowd, return_exceptions=True)

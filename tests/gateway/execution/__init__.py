@@ -1,0 +1,1 @@
+"""Executing runs: what is told of them, and when they stop."""
