@@ -16,6 +16,8 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
+from gateway.accounts.router import build_router as users
+from gateway.accounts.session_router import build_router as sessions
 from gateway.audit.router import build_router as audit
 from gateway.auth.router import build_router as api_keys
 from gateway.container import Container
@@ -43,6 +45,8 @@ from telemetry.instruments import CONTENT_TYPE, render
 from telemetry.redaction import without_keys
 
 _UPLOADS = "/node/models/"
+_PRIVATE = ("/node/session", "/node/users")
+"""Where bodies hold passwords: what came is never repeated."""
 _EXCERPT = 80
 """Characters of an invalid value that its error repeats."""
 
@@ -89,6 +93,14 @@ def build_fastapi(container: Container) -> FastAPI:
         models(services.models, access),
         api_keys(services.keys, access),
         runs(container.runs, access),
+        sessions(
+            container.login,
+            container.sessions,
+            services.users,
+            access,
+            secure_cookies=container.settings.secure_cookies,
+        ),
+        users(services.users, container.sessions, access),
         usage(services.usage, access),
         audit(services.audit, access),
         oip(),
@@ -153,9 +165,10 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    private = request.url.path.startswith(_PRIVATE)
     fields = [
         {
-            "detail": f"{fault['msg']}, got {_excerpt(fault.get('input'))!r}",
+            "detail": fault["msg"] + ("" if private else f", got {_excerpt(fault.get('input'))!r}"),
             "pointer": "#/" + "/".join(str(part) for part in fault["loc"][1:]),
         }
         for fault in error.errors()

@@ -6,9 +6,14 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 
+from gateway.accounts.login import LoginService
+from gateway.accounts.sessions import SessionService
+from gateway.accounts.throttle import Throttle
 from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
+from gateway.auth.entrance import Entrance
 from gateway.broker.exposition import WorkerCollector
 from gateway.deployments.directory import Directory
 from gateway.deployments.inputs import Inputs
@@ -70,7 +75,17 @@ class Container:
         authenticator = Authenticator(self.db, self.services.hasher, self.feed)
         self.key_uses = authenticator.uses
         self.limits = LimitRoom(settings, self.metrics.registry)
-        self.access = Access(authenticator, self.limits)
+        self.sessions = SessionService(
+            self.db,
+            self.services.hasher,
+            self.feed,
+            idle=timedelta(hours=settings.session_idle_hours),
+            lifetime=timedelta(days=settings.session_days),
+        )
+        throttle = Throttle(self.db, self.services.hasher)
+        self.login = LoginService(self.db, self.services.passwords, self.sessions, throttle)
+        entrance = Entrance(authenticator, self.sessions, origins=settings.console_origins)
+        self.access = Access(entrance, self.limits)
         directory = self.directory = Directory(self.db, self.feed)
         self.engine = EngineRoom(settings, self.db, self.feed, self.servers, self.metrics.registry)
         self.runs = RunService(
@@ -90,7 +105,7 @@ class Container:
         )
         self.recorder = Recorder(self.engine.store, self.metrics)
         self.trigger = TriggerEdge(
-            Admission(authenticator, directory, self.limits),
+            Admission(authenticator, entrance, directory, self.limits),
             Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
             self.metrics,
             self.usage.meter,
@@ -144,6 +159,7 @@ class Container:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._publisher
         self.shared.publish()
+        self.services.passwords.close()
         await self.db.close()
 
     def reasons(self) -> Sequence[str]:

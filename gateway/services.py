@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 
+from gateway.accounts.passwords import Passwords
+from gateway.accounts.users import UserService
 from gateway.audit.service import AuditLog
 from gateway.auth.keys import KeyHasher
 from gateway.auth.pepper import load_pepper
@@ -37,6 +39,8 @@ class Services:
         self.models = ModelService(db, self.store, self.verifier)
         self.hasher = KeyHasher(load_pepper(settings.key_pepper, settings.state))
         self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
+        self.passwords = Passwords()
+        self.users = UserService(db, self.passwords)
         self.flows = FlowService(db)
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
         snapshots = Snapshots(db, self.models)

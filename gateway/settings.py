@@ -90,6 +90,16 @@ class Settings(BaseSettings):
     """How long calls in flight may go on after SIGTERM."""
     run_retention_days: int = Field(default=30, ge=1, le=3650)
     """Days that finished runs can be asked for; then they are deleted and answer 410."""
+    session_idle_hours: float = Field(default=12.0, gt=0, le=24 * 365)
+    """Hours after which a console session ends that nobody uses."""
+    session_days: float = Field(default=30.0, gt=0, le=3650)
+    """Days after which a console session ends, however much it is used."""
+    secure_cookies: bool = False
+    """Mark session cookies for TLS only where requests come by http, too: behind a proxy that ends
+    TLS."""
+    console_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins of the console beside the one that requests name as their host, separated by commas:
+    behind a proxy that changes the host."""
     usage_minute_hours: int = Field(default=48, ge=24, le=24 * 366)
     """Hours that usage can be asked for minute by minute; of the time before, day by day."""
     usage_retention_days: int = Field(default=400, ge=3, le=3650)
@@ -117,7 +127,7 @@ class Settings(BaseSettings):
         """Folder for what only matters while processes run: sockets, metric snapshots."""
         return self.state / "run"
 
-    @field_validator("webhook_allow", mode="before")
+    @field_validator("webhook_allow", "console_origins", mode="before")
     @classmethod
     def _split(cls, given: object) -> object:
         if isinstance(given, str):

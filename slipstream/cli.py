@@ -14,6 +14,7 @@ NOUNS: Mapping[str, str] = {
     "flows": "Flows: create, list, show.",
     "deployments": "Deployments: create, list, show, set, redeploy, promote, diff, pause, delete.",
     "keys": "API keys: create, list, show, set, rotate, check, deactivate, activate, delete.",
+    "users": "Users: create, list, set-role, reset-password, deactivate, activate, delete.",
     "runs": "Runs: list, show, wait, cancel, retry, tail.",
     "usage": "Usage: calls, errors, runs and percentiles by deployment, version, key or code.",
     "audit": "Who did what, when and from where: list, export, prune.",

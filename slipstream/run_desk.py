@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.auth.identity import Identity, Scope
+from gateway.auth.identity import Identity, Role, Scope
 from gateway.deployments.directory import Directory
 from gateway.deployments.inputs import Inputs
 from gateway.deployments.modes import DeploymentType, ExecutionMode
@@ -31,7 +31,11 @@ class RunDesk:
             retention_days=workspace.settings.run_retention_days,
         )
         self._actor = Identity(
-            key_id="", profile_id=workspace.profile.id, scope=Scope.MANAGE, deployments=None
+            key_id=None,
+            profile_id=workspace.profile.id,
+            scope=Scope.MANAGE,
+            deployments=None,
+            role=Role.OWNER,
         )
 
     async def page(self, which: RunFilter, request: PageRequest) -> Page[Run]:

@@ -14,7 +14,7 @@ from gateway.audit.schemas import ActPage
 from gateway.audit.service import AuditLog
 from gateway.audit.store import ActFilter
 from gateway.auth.access import Access
-from gateway.auth.identity import Identity
+from gateway.auth.identity import Identity, check_administers
 from gateway.storage.paging import PageRequest
 from gateway.storage.trail import Subject
 
@@ -40,7 +40,9 @@ class _Filters:
         actor: Text = None,
         since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
         before: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+        everyone: bool = False,
     ) -> None:
+        self._everyone = everyone
         self.which = ActFilter(
             action=action,
             subject_kind=subject_kind,
@@ -51,7 +53,13 @@ class _Filters:
         )
 
     def seen_by(self, identity: Identity) -> ActFilter:
-        """Return the filter, narrowed to what concerns the caller's own profile."""
+        """Return the filter, narrowed to what concerns the caller's own profile.
+
+        Unless everybody's acts are asked for: then raise ROLE_FORBIDDEN where that is a member.
+        """
+        if self._everyone:
+            check_administers(identity)
+            return self.which
         return replace(self.which, owner_id=identity.profile_id)
 
 
@@ -67,7 +75,8 @@ def build_router(log: AuditLog, access: Access) -> APIRouter:
     ) -> ActPage:
         """List acts, newest first. `from` and `to` are times; `to` is not included.
 
-        `actor` is the id of the profile that acted.
+        `actor` is the id of the profile that acted. `everyone` shows the acts on all profiles'
+        things, to admins and owners.
         """
         return ActPage.of(await log.page(filters.seen_by(actor), page))
 

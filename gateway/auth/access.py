@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from fastapi import Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from gateway.auth.authenticator import Authenticator
-from gateway.auth.identity import Identity, Scope
+from gateway.auth.entrance import Entrance
+from gateway.auth.identity import Identity, Scope, check_administers
+from gateway.auth.sessions import COOKIE
 from gateway.errors import GatewayError
 from gateway.limits.room import LimitRoom
 from gateway.limits.visit import Visit
@@ -17,6 +19,15 @@ from protos.errors import ErrorCode
 
 _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="API key")
 _BEARER = HTTPBearer(auto_error=False, scheme_name="API key as bearer token")
+_COOKIE = APIKeyCookie(name=COOKIE, auto_error=False, scheme_name="Console session")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Browsing:
+    """A request of a console session."""
+
+    identity: Identity
+    token: str
 
 
 class Visitor(NamedTuple):
@@ -29,8 +40,8 @@ class Visitor(NamedTuple):
 class Access:
     """Dependencies for routes: `actor: Identity = Depends(access.manager)`."""
 
-    def __init__(self, authenticator: Authenticator, limits: LimitRoom) -> None:
-        self._authenticator = authenticator
+    def __init__(self, entrance: Entrance, limits: LimitRoom) -> None:
+        self._entrance = entrance
         self._limits = limits
 
     async def caller(
@@ -38,20 +49,17 @@ class Access:
         request: Request,
         key: str | None = Security(_HEADER),
         bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
+        _: str | None = Security(_COOKIE),
     ) -> Identity:
-        """Return the holder of any active key.
+        """Return the holder of any active key, or of a session; see `Entrance.admit`.
 
         Raises:
-            GatewayError: what `Authenticator.authenticate` raises; TOO_MANY_FAILURES where the
-                address has failed too often.
+            GatewayError: as that does; TOO_MANY_FAILURES where the address has failed too often.
         """
         presented = key or (bearer.credentials if bearer else None)
-        identity = self._authenticator.identify(presented) if presented else None
-        if identity is None:
-            address = request.client.host if request.client else ""
-            attempt = self._authenticator.authenticate(presented)
-            identity = await self._limits.failures.watch(address, attempt)
-        ACTOR.set(_actor(request, identity))
+        attempt = self._entrance.admit(request.method, _headers(request), presented)
+        identity = await self._limits.failures.watch(address_of(request) or "", attempt)
+        ACTOR.set(actor_of(request, identity))
         return identity
 
     async def visitor(
@@ -59,9 +67,10 @@ class Access:
         request: Request,
         key: str | None = Security(_HEADER),
         bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
+        cookie: str | None = Security(_COOKIE),
     ) -> Visitor:
         """Return who looks at runs, counted apart from calls; raise RATE_LIMITED as well."""
-        identity = await self.caller(request, key, bearer)
+        identity = await self.caller(request, key, bearer, cookie)
         subject = identity.key_id or identity.profile_id
         visit = Visit(self._limits.gates, subject, identity.limits)
         visit.headers = request.scope["state"]["headers"]
@@ -73,20 +82,54 @@ class Access:
         request: Request,
         key: str | None = Security(_HEADER),
         bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
+        cookie: str | None = Security(_COOKIE),
     ) -> Identity:
-        """Return the holder of a `manage` key; raise API_KEY_FORBIDDEN for another key."""
-        identity = await self.caller(request, key, bearer)
+        """Return the holder of a session or `manage` key; for another key, API_KEY_FORBIDDEN."""
+        identity = await self.caller(request, key, bearer, cookie)
         if identity.scope is not Scope.MANAGE:
             message = "this key may only trigger deployments: use a key of scope 'manage'"
             raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)
         return identity
 
+    async def administrator(
+        self,
+        request: Request,
+        key: str | None = Security(_HEADER),
+        bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
+        cookie: str | None = Security(_COOKIE),
+    ) -> Identity:
+        """Return a manager whose role is admin or owner; for a member, ROLE_FORBIDDEN."""
+        identity = await self.manager(request, key, bearer, cookie)
+        check_administers(identity)
+        return identity
 
-def _actor(request: Request, identity: Identity) -> Actor:
-    """Return who acts, as the trail of acts names them."""
+    async def browser(self, request: Request, _: str | None = Security(_COOKIE)) -> Browsing:
+        """Return the session behind a request; see `Entrance.admit_browser`."""
+        headers = _headers(request)
+        identity, token = await self._entrance.admit_browser(request.method, headers)
+        ACTOR.set(actor_of(request, identity))
+        return Browsing(identity=identity, token=token)
+
+    async def own_page(self, request: Request) -> None:
+        """Raise CSRF_FAILED where a browser sends this for another site's page."""
+        self._entrance.check_own_page(_headers(request))
+
+
+def address_of(request: Request) -> str | None:
+    """Return the client's IP address; None where it came through a Unix socket."""
+    return request.client.host if request.client else None
+
+
+def _headers(request: Request) -> dict[bytes, bytes]:
+    return dict(request.scope["headers"])
+
+
+def actor_of(request: Request, identity: Identity | None = None) -> Actor:
+    """Return who acts, as the trail of acts names them; None has not proved to be anybody."""
     return Actor(
-        profile_id=identity.profile_id,
-        key_id=identity.key_id,
-        address=request.client.host if request.client else None,
+        profile_id=identity.profile_id if identity else None,
+        key_id=identity.key_id if identity else None,
+        session_id=identity.session_id if identity else None,
+        address=address_of(request),
         request_id=request.scope["state"]["request_id"].decode(),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import time
 
 from gateway.auth import store
-from gateway.auth.identity import Identity, Scope
+from gateway.auth.identity import Identity, Role, Scope
 from gateway.auth.keys import LENGTH, KeyHasher, is_well_formed
 from gateway.auth.lifetime import KeyState, ends_at, state_at
 from gateway.auth.uses import Credential, UseLedger
@@ -34,6 +34,7 @@ class Authenticator:
         self.uses = UseLedger(db)
         """Writes what is counted here; whoever made this starts and closes it."""
         feed.subscribe(Kind.API_KEY, self._changed)
+        feed.subscribe(Kind.PROFILE, self._profile_changed)
 
     def identify(self, key: str) -> Identity | None:
         """Return who holds the key if that is known here; None says: ask `authenticate`."""
@@ -71,7 +72,8 @@ class Authenticator:
     async def _load(self, digest: bytes) -> Credential:
         async with self._db.read() as session:
             row = await store.key_with_hash(session, digest)
-        if row is None:
+            profile = await store.holder_of(session, row) if row else None
+        if row is None or profile is None:
             message = "the API key is unknown, or was deleted: create another one"
             raise GatewayError(ErrorCode.API_KEY_INVALID, message)
         match state_at(row, now()):
@@ -81,11 +83,15 @@ class Authenticator:
                 raise GatewayError(ErrorCode.API_KEY_DEACTIVATED, message)
             case KeyState.EXPIRED:
                 raise _expired(row)
+        if profile.state != "active":
+            message = f"the user of the API key '{row.name}' is deactivated: ask an administrator"
+            raise GatewayError(ErrorCode.API_KEY_DEACTIVATED, message)
         identity = Identity(
             key_id=row.id,
             profile_id=row.profile_id,
             scope=Scope(row.scope),
             deployments=None if row.deployments is None else frozenset(row.deployments),
+            role=Role(profile.role),
             limits=CallLimits.of(row.limits),
         )
         return Credential(
@@ -94,6 +100,10 @@ class Authenticator:
 
     def _changed(self, key_id: str | None) -> None:
         gone = None if key_id is None else lambda credential: credential.key_id == key_id
+        self._credentials.forget(gone)
+
+    def _profile_changed(self, profile_id: str | None) -> None:
+        gone = None if profile_id is None else lambda one: one.identity.profile_id == profile_id
         self._credentials.forget(gone)
 
 

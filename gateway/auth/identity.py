@@ -1,4 +1,4 @@
-"""Who a request comes from, as its API key says."""
+"""Who a request comes from, as its API key or its console session says."""
 
 from __future__ import annotations
 
@@ -19,21 +19,44 @@ class Scope(StrEnum):
     """Changes flows, deployments, keys and the rest; calls deployments, too."""
 
 
+class Role(StrEnum):
+    """What a user may do with what belongs to the installation, not to a profile."""
+
+    OWNER = "owner"
+    """Everything, other owners included."""
+    ADMIN = "admin"
+    """Users but owners, models and inference servers, audit of all."""
+    MEMBER = "member"
+    """Reads models and inference servers, adds the one and starts the other."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """The holder of an active key."""
+    """The holder of an active key or of a console session."""
 
-    key_id: str
+    key_id: str | None
+    """None for a console session, and for the command line."""
     profile_id: str
     scope: Scope
     deployments: frozenset[str] | None
     """The deployments that the key may trigger; None means all of the profile's."""
+    role: Role
+    """The profile's."""
+    session_id: str | None = None
+    """The console session, where it is one."""
     limits: CallLimits | None = None
     """The key's own limits; None: it has none."""
 
     def may_trigger(self, deployment_id: str) -> bool:
         """Whether the key covers the deployment, if that belongs to the same profile."""
         return self.deployments is None or deployment_id in self.deployments
+
+
+def check_administers(identity: Identity) -> None:
+    """Raise ROLE_FORBIDDEN where the user is neither admin nor owner."""
+    if identity.role is Role.MEMBER:
+        message = "this takes the role admin or owner, yours is member: ask one of them"
+        raise GatewayError(ErrorCode.ROLE_FORBIDDEN, message)
 
 
 def check_covers(identity: Identity, deployment_id: str) -> None:

@@ -26,8 +26,9 @@ class Uses:
 
 
 async def profile_with_role(session: AsyncSession, role: str) -> Profile | None:
-    """Return the oldest profile in `role`."""
-    statement = select(Profile).where(Profile.role == role).order_by(Profile.created_at)
+    """Return the oldest active profile in `role`."""
+    found = select(Profile).where(Profile.role == role, Profile.state == "active")
+    statement = found.order_by(Profile.created_at, Profile.id)
     return (await session.execute(statement.limit(1))).scalar_one_or_none()
 
 
@@ -35,6 +36,11 @@ async def key_with_hash(session: AsyncSession, digest: bytes) -> ApiKey | None:
     """Return the key that hashes to `digest`, in whatever state."""
     statement = select(ApiKey).where(ApiKey.hash == digest.hex())
     return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def holder_of(session: AsyncSession, key: ApiKey) -> Profile | None:
+    """Return the profile that the key belongs to."""
+    return await session.get(Profile, key.profile_id)
 
 
 async def key_page(session: AsyncSession, profile_id: str, request: PageRequest) -> Page[ApiKey]:

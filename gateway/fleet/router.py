@@ -5,25 +5,34 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 
 from gateway.auth.access import Access
-from gateway.auth.identity import Identity
+from gateway.auth.identity import Identity, check_administers
 from gateway.fleet.schemas import ServerOut, ServerPage, ServerSettingsIn, Wish
 from gateway.fleet.service import FleetService
 from gateway.storage.paging import PageRequest
 
 
 def build_router(service: FleetService, access: Access) -> APIRouter:
-    """Return the routes for inference servers; all need a `manage` key."""
+    """Return the routes for inference servers: a `manage` key or a session.
+
+    Members may look and start; the rest needs the role admin or owner.
+    """
     router = APIRouter(
         prefix="/node/inference-servers",
         tags=["Inference servers"],
         dependencies=[Depends(access.manager)],
     )
+    administers = [Depends(access.administrator)]
     store = service.store
 
     @router.post("/", status_code=201)
     async def serve(body: Wish, actor: Identity = Depends(access.manager)) -> ServerOut:
-        """Let an inference server run. One that runs already is answered as it is."""
+        """Let an inference server run. One that runs already is answered as it is.
+
+        Settings of a server are for admins and owners.
+        """
         settings = body.settings()
+        if settings:
+            check_administers(actor)
         if body.flow_id is not None:
             server = await service.serve_flow(actor.profile_id, body.flow_id, **settings)
         else:
@@ -40,7 +49,7 @@ def build_router(service: FleetService, access: Access) -> APIRouter:
         """Show one inference server."""
         return ServerOut.model_validate(await store.get(server_id))
 
-    @router.patch("/{server_id}/")
+    @router.patch("/{server_id}/", dependencies=administers)
     async def change(server_id: str, body: ServerSettingsIn) -> ServerOut:
         """Change an inference server's settings; what is left out stays as it is."""
         return ServerOut.model_validate(await store.change(server_id, **body.settings()))
@@ -50,7 +59,7 @@ def build_router(service: FleetService, access: Access) -> APIRouter:
         """Let an inference server run; one that failed is tried again, one asleep is woken."""
         return ServerOut.model_validate(await store.start(server_id))
 
-    @router.post("/{server_id}/stop/")
+    @router.post("/{server_id}/stop/", dependencies=administers)
     async def stop(server_id: str) -> ServerOut:
         """Let an inference server finish its calls and stop.
 
@@ -58,7 +67,7 @@ def build_router(service: FleetService, access: Access) -> APIRouter:
         """
         return ServerOut.model_validate(await store.stop(server_id))
 
-    @router.delete("/{server_id}/", status_code=204)
+    @router.delete("/{server_id}/", status_code=204, dependencies=administers)
     async def delete(server_id: str) -> None:
         """Stop an inference server and forget it."""
         await store.delete(server_id)

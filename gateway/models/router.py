@@ -42,10 +42,11 @@ _UPLOAD: dict[str, Any] = {
 
 
 def build_router(service: ModelService, access: Access) -> APIRouter:
-    """Return the routes for models; all need a `manage` key."""
+    """Return the routes for models: a `manage` key or a session; some, the role admin or owner."""
     router = APIRouter(
         prefix="/node/models", tags=["Models"], dependencies=[Depends(access.manager)]
     )
+    administers = [Depends(access.administrator)]
 
     @router.post("/", status_code=201, openapi_extra=_UPLOAD)
     async def upload(
@@ -80,17 +81,17 @@ def build_router(service: ModelService, access: Access) -> APIRouter:
         """Show what is known about a version: `latest`, a number or a label."""
         return await service.manifest(name, version)
 
-    @router.delete("/{name}/versions/{version}/", status_code=204)
+    @router.delete("/{name}/versions/{version}/", status_code=204, dependencies=administers)
     async def remove(name: str, version: str) -> None:
         """Delete a version that nothing uses."""
         await service.remove(name, _version(version))
 
-    @router.put("/{name}/labels/{label}/")
+    @router.put("/{name}/labels/{label}/", dependencies=administers)
     async def set_label(name: str, label: str, body: LabelIn) -> ModelOut:
         """Let a label mean a version."""
         return ModelOut.of(await service.set_label(name, label, body.version))
 
-    @router.delete("/{name}/labels/{label}/", status_code=204)
+    @router.delete("/{name}/labels/{label}/", status_code=204, dependencies=administers)
     async def delete_label(name: str, label: str) -> None:
         """Forget a label."""
         await service.delete_label(name, label)

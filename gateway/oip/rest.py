@@ -36,7 +36,7 @@ _PLAIN = {"/v2": "server", "/v2/models": "models", "/v2/health/live": "live"}
 _PLAIN |= {"/v2/health/ready": "ready", "/v2/models/stats": "stats"}
 _POSTS = frozenset({"infer", "index"})
 _OPEN = frozenset({"live", "ready"})
-"""Probes need no key."""
+"""Probes need no key, except for those of models: they would tell which there are."""
 _MODE = "v2"
 _SHIELD = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
@@ -86,7 +86,7 @@ class RestEdge:
         if method not in allowed:
             message = f"{path}: expected {' or '.join(allowed)}, got {method}"
             raise GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message)
-        if verb not in _OPEN:
+        if verb not in _OPEN or found is not None:
             client = scope.get("client")
             address = client[0] if client else ""
             identity = await self._access.check(presented_key(headers), address)

@@ -155,7 +155,7 @@ class RunService:
         run = await self.find(actor, run_id)
         input_data = await self._input(run)
         live = await self._deployments.find(run.deployment_id, run.profile_id)
-        new = _again(run, live, input_data, latest=latest, key_id=actor.key_id or None)
+        new = _again(run, live, input_data, latest=latest, key_id=actor.key_id)
         await self._inputs.check(new.deployment_id, new.version, input_data)
         if self._gates is not None:
             subject = actor.key_id or actor.profile_id

@@ -37,6 +37,10 @@ class Kind(StrEnum):
     FLOW = "flow"
     INFERENCE_SERVER = "inference_server"
     MODEL = "model"
+    PROFILE = "profile"
+    """Its role, its state, or that it is gone."""
+    SESSION = "session"
+    """A console session that has ended."""
 
 
 Listener = Callable[[str | None], None]

@@ -83,15 +83,20 @@ class Owned(Listed):
     profile_id: Mapped[str] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"))
 
 
-class Profile(Table):
+class Profile(Listed):
     """A user. Everything but models and inference servers belongs to one."""
 
     __tablename__ = "profiles"
 
-    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
     email: Mapped[str] = mapped_column(String(320), unique=True)
+    """In lower case."""
     role: Mapped[str] = mapped_column(Word)
-    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    state: Mapped[str] = mapped_column(Word, default="active")
+    """`active`, or `deactivated`: its keys and sessions are refused."""
+    password_hash: Mapped[str | None] = mapped_column(Text)
+    """As Argon2 writes it; NULL: there is no password yet, and no way to log in."""
+    password_changed_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    last_login_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
 
 class ApiKey(Owned):

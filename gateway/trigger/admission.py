@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gateway.auth.authenticator import Authenticator
+from gateway.auth.entrance import Entrance
 from gateway.auth.identity import Identity, check_covers
 from gateway.deployments.directory import Directory
 from gateway.deployments.live import LiveDeployment
@@ -18,8 +21,13 @@ class Admission:
     """Knows callers and deployments of the last time, and asks the database for others."""
 
     def __init__(
-        self, authenticator: Authenticator, directory: Directory, limits: LimitRoom
+        self,
+        authenticator: Authenticator,
+        entrance: Entrance,
+        directory: Directory,
+        limits: LimitRoom,
     ) -> None:
+        self._entrance = entrance
         self._authenticator = authenticator
         self._failures = limits.failures
         self.directory = directory
@@ -41,13 +49,15 @@ class Admission:
             return found
         return None
 
-    async def identify(self, key: str | None, peer: str) -> Identity:
-        """Return who calls from the address `peer`.
+    async def identify(
+        self, key: str | None, headers: Mapping[bytes, bytes], peer: str
+    ) -> Identity:
+        """Return who calls from the address `peer`, with a key or from a console session.
 
         Raises:
-            GatewayError: what is wrong with the key; TOO_MANY_FAILURES.
+            GatewayError: as `Entrance.admit`; TOO_MANY_FAILURES.
         """
-        return await self._failures.watch(peer, self._authenticator.authenticate(key))
+        return await self._failures.watch(peer, self._entrance.admit("POST", headers, key))
 
     async def find(self, identity: Identity, address: Address) -> LiveDeployment:
         """Return what is called.

@@ -19,7 +19,8 @@ class Trigger:
     """One call, authenticated and complete."""
 
     deployment: LiveDeployment
-    key_id: str
+    key_id: str | None
+    """None for a console session."""
     run_id: str
     headers: dict[bytes, bytes]
     body: bytes

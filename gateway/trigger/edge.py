@@ -101,7 +101,7 @@ class _Call:
         self._request_id = request_id_of(exchange.headers, self._run_id)
         self._deployment: LiveDeployment | None = None  # there when the call may begin
         self._found: LiveDeployment | None = None  # there as soon as it is known
-        self._key_id = ""
+        self._key_id: str | None = None
         self._gate: Gate | None = None
         self._inside = False  # the gate has let it in, and hears when it is answered
         self._caps: tuple[Cap, ...] = ()
@@ -179,7 +179,7 @@ class _Call:
     async def _ask(self, key: str | None, known: Identity | None) -> None:
         admission, exchange = self._edge.admission, self._exchange
         try:
-            identity = known or await admission.identify(key, exchange.peer)
+            identity = known or await admission.identify(key, exchange.headers, exchange.peer)
             query = exchange.url.partition(b"?")[2]
             address = self._address = Address.of(exchange.path, query)
             found = await admission.find(identity, address)
@@ -281,5 +281,5 @@ class _Call:
             return
         edge.metrics.meters(found.id, found.mode).answered(status, seconds)
         edge.usage.observe(
-            found, self._key_id, error=error, ended=ended, seconds=seconds, stages=stages
+            found, self._key_id or "", error=error, ended=ended, seconds=seconds, stages=stages
         )

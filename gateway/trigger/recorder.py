@@ -28,7 +28,7 @@ _PAUSE_SECONDS = 1.0
 
 log = logger("gateway.trigger.recorder")
 
-_Entry = tuple[LiveDeployment, str, str, float, float, GatewayError | None]
+_Entry = tuple[LiveDeployment, str, str | None, float, float, GatewayError | None]
 """Deployment, run id, key id, began and ended by the wall clock, and the error."""
 
 

@@ -124,4 +124,6 @@ IdempotencyKey = Annotated[
     str | None,
     Header(description="The same key with the same body means the same run, for 24 hours."),
 ]
-_KEYS: dict[str, Any] = {"security": [{"API key": []}, {"API key as bearer token": []}]}
+_KEYS: dict[str, Any] = {
+    "security": [{"API key": []}, {"API key as bearer token": []}, {"Console session": []}]
+}

@@ -38,7 +38,8 @@ async def first_start(workspace: Workspace, announcer: Announcer, *, demo: bool)
     draft = FlowIn.model_validate_json(files("slipstream.demo").joinpath("flow.json").read_bytes())
     if not await _is_fresh(workspace, draft.name):
         return None
-    announcer.step("administrator", f"{profile.email}, role {profile.role}; it has no password yet")
+    password = f"no password yet: slipstream users reset-password {profile.email}"
+    announcer.step("administrator", f"{profile.email}, role {profile.role}; {password}")
     if not demo:
         return None
     announcer.step("demo", "looking at the model before it is published", "dim")

@@ -18,6 +18,7 @@ from model_store.store import Store
 from model_store.verification import Verifier
 from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase, empty
+from tests.gateway.house import House
 from tests.gateway.office import Office
 
 
@@ -103,5 +104,14 @@ def settings(url: str, shelf: Path, tmp_path: Path) -> Settings:
 async def office(database: Database, settings: Settings) -> AsyncIterator[Office]:
     """Every feature, wired as a gateway wires it, behind HTTP; the database is empty."""
     opened = Office(settings)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def house(database: Database, settings: Settings) -> AsyncIterator[House]:
+    """The same behind a socket, with triggers; the database is empty."""
+    opened = House(settings)
+    await opened.open()
     yield opened
     await opened.close()

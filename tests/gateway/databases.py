@@ -9,10 +9,13 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
-from sqlalchemy import event, text, update
+from sqlalchemy import event, select, text, update
 
 from gateway.storage.database import Database
 from gateway.storage.tables import ChangeCounter, Table
+
+_NOTES = {"changes", "change_counter", "login_failures"}
+"""Tables that say that something happened, and hold nothing that anybody owns."""
 
 SERVER = "postgresql://postgres@127.0.0.1:5432"
 
@@ -57,6 +60,17 @@ async def empty(db: Database) -> None:
             if table is not ChangeCounter.__table__:
                 await session.execute(table.delete())
         await session.execute(update(ChangeCounter).values(revision=0))
+
+
+async def rows_with(db: Database, words: set[str]) -> dict[str, list[str]]:
+    """Return all rows, by table, in which one of the words stands; but not what only says so."""
+    found = {}
+    async with db.read() as session:
+        for name, table in Table.metadata.tables.items():
+            if name not in _NOTES:
+                rows = [repr(row) for row in (await session.execute(select(table))).all()]
+                found[name] = sorted(row for row in rows if any(word in row for word in words))
+    return found
 
 
 @contextmanager

@@ -1,79 +1,299 @@
-"""Nobody gets at another user's things, and nobody gets anywhere without a key."""
+"""Nobody gets at another user's things, and nobody gets anywhere without being let in.
+
+Over every route of the OpenAPI document: one that is new fails here until it is dealt with.
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-from tests.gateway.office import Office, flow_json
+import httpx
+import pytest
 
-OWNED = ("/node/api-keys/", "/node/flows/", "/node/deployments/")
-MANAGED = (
-    *OWNED,
-    "/node/models/",
-    "/node/inference-servers/",
-    "/node/usage/",
+from gateway.auth.identity import Role, Scope
+from gateway.auth.keys import mint
+from gateway.storage.tables import Profile
+from tests.gateway.databases import rows_with
+from tests.gateway.house import House
+from tests.gateway.office import flow_json
+from tests.gateway.routes import Route, Things, drawn, routes_of
+from tests.gateway.runs.builders import failed, new_run
+
+SECRET = "known-to-ada-only"
+
+PUBLIC = {
+    "GET /metrics",
+    "GET /metrics/targets",
+    "GET /v2/health/live",
+    "GET /v2/health/ready",
+    "POST /node/session/",
+}
+"""What anybody may ask; the document says so by naming no key."""
+
+OWNED = (
+    "/node/api-keys/",
     "/node/audit/",
+    "/node/deployment-trigger/",
+    "/node/deployments/",
+    "/node/flow-runs/",
+    "/node/flows/",
+    "/node/session/",
+    "/node/sessions/",
+    "/node/usage/",
 )
+"""Where everything belongs to a profile, and everybody sees their own."""
+
+INSTALLATION = ("/node/inference-servers/", "/node/models/", "/node/users/", "/v2")
+"""What all profiles share, or what is about them."""
+
+ADMINISTRATORS_ONLY = {
+    "DELETE /node/models/{name}/versions/{version}/",
+    "PUT /node/models/{name}/labels/{label}/",
+    "DELETE /node/models/{name}/labels/{label}/",
+    "PATCH /node/inference-servers/{server_id}/",
+    "DELETE /node/inference-servers/{server_id}/",
+    "POST /node/inference-servers/{server_id}/stop/",
+    "POST /node/users/",
+    "GET /node/users/",
+    "GET /node/users/{user_id}/",
+    "PATCH /node/users/{user_id}/",
+    "DELETE /node/users/{user_id}/",
+    "DELETE /node/users/{user_id}/sessions/",
+}
+
+SHARED_NAMES = {"name": "mlp", "model": "mlp", "version": 1, "label": "stable"}
+"""What stands in the paths of models."""
 
 
-def routes(office: Office) -> list[tuple[str, str]]:
-    """Return method and path of every management route."""
-    paths = office.openapi()["paths"]
-    managed = {path: paths[path] for path in paths if path.startswith(MANAGED)}
-    return [(method.upper(), path) for path, item in managed.items() for method in item]
+@pytest.fixture
+async def ada(house: House) -> Profile:
+    """Who has things."""
+    return await house.user("ada@example.com", Role.OWNER)
 
 
-async def test_no_route_works_without_a_key(office: Office) -> None:
-    stranger = office.client({})
-    found = routes(office)
-    assert len(found) > 32
-    for method, path in found:
-        answer = await stranger.request(method, re.sub(r"\{\w+\}", str(uuid4()), path))
-        assert (answer.status_code, answer.json()["code"]) == (401, "api_key_missing"), path
-
-
-async def test_another_users_things_do_not_exist(office: Office) -> None:
-    ada, bob = await office.user(), await office.user("bob@example.com")
-    flow = (await ada.post("/node/flows/", json=flow_json())).json()
-    deployment = (await ada.post("/node/deployments/", json={"flow_id": flow["id"]})).json()
-    ids = {
-        "key_id": deployment["api_key"]["id"],
-        "flow_id": flow["id"],
+@pytest.fixture
+async def things(house: House, ada: Profile) -> dict[str, Any]:
+    """Name of a parameter → the id of Ada's."""
+    client = await house.key_client(ada, Scope.MANAGE)
+    draft = {**flow_json(), "name": SECRET}
+    flow = (await client.post("/node/flows/", json=draft)).json()
+    body = {"flow_id": flow["id"], "name": SECRET}
+    deployment = (await client.post("/node/deployments/", json=body)).json()
+    session = (await (await house.browser(ada)).get("/node/session/")).json()
+    server = await house.services.fleet.serve_model("mlp", "1")
+    run = new_run(
+        profile_id=ada.id,
+        deployment_id=deployment["id"],
+        flow_id=flow["id"],
+        key_id=deployment["api_key"]["id"],
+        input_data=b'{"x": "%b"}' % SECRET.encode(),
+    )
+    store = house.container.engine.store
+    await store.create(run)
+    await store.claim(run.id, "worker")
+    await store.finish(run.id, 1, failed(message=SECRET))
+    return {
         "deployment_id": deployment["id"],
+        "flow_id": flow["id"],
+        "key_id": deployment["api_key"]["id"],
         "number": 1,
+        "run_id": run.id,
+        "session_id": session["session_id"],
+        "user_id": ada.id,
+        "server_id": server.id,
+        # in queries and bodies
+        "deployment": deployment["id"],
+        "actor": ada.id,
+        "subject_id": deployment["id"],
+        "deployments": [deployment["id"]],
+        "key": deployment["api_key"]["id"],
     }
-    bodies: dict[str, dict[str, Any]] = {"PUT": flow_json(), "PATCH": {"name": "Stolen"}}
+
+
+def owned(house: House) -> Iterator[Route]:
+    """Yield the routes of things that belong to a profile."""
+    for route in routes_of(house.openapi()):
+        if route.path.startswith(OWNED) and str(route) not in PUBLIC:
+            yield route
+
+
+def shared(house: House) -> Iterator[Route]:
+    """Yield the routes of what belongs to the installation, and is not for everybody."""
+    for route in routes_of(house.openapi()):
+        if route.path.startswith(INSTALLATION) and str(route) not in PUBLIC:
+            yield route
+
+
+def ids_in(things: Things) -> set[str]:
+    """Return the ids that are Ada's own: everybody knows inference servers."""
+    own = {name: value for name, value in things.items() if name != "server_id"}
+    return {value for value in own.values() if isinstance(value, str)}
+
+
+def said(answer: httpx.Response) -> tuple[int, str | None]:
+    """Return status and code of an answer."""
+    code = answer.json().get("code") if answer.is_error else None
+    return answer.status_code, code
+
+
+async def test_every_route_is_dealt_with_here(house: House, things: Things) -> None:
+    known = {*things, *SHARED_NAMES}
+    for route in routes_of(house.openapi()):
+        prefixes = [prefix for prefix in (*OWNED, *INSTALLATION) if route.path.startswith(prefix)]
+        message = f"{route}: say in this file whose it is, and make the things that it is about"
+        assert len(prefixes) == 1 or str(route) in PUBLIC, message
+        assert set(route.parameters) <= known, message
+
+
+async def test_no_route_but_the_public_ones_lets_anybody_in(house: House) -> None:
+    made_up = {"cookie": f"slipstream_session={'x' * 43}"}
+    strangers = [
+        (house.client(), {"api_key_missing", "session_invalid"}),
+        (house.client(**{"x-api-key": mint()}), {"api_key_invalid", "session_invalid"}),
+        (house.client(authorization="Bearer sk-no"), {"api_key_invalid", "session_invalid"}),
+        (house.client(**made_up), {"session_invalid"}),
+    ]
+    for route in routes_of(house.openapi()):
+        names = {name: str(uuid4()) for name in route.parameters}
+        for client, codes in strangers:
+            answer = await route.ask(client, names)
+            if str(route) in PUBLIC:
+                login = str(route) == "POST /node/session/"
+                assert login or answer.status_code != 401, route
+                assert not login or said(answer) == (401, "login_failed"), route
+                assert "security" not in route.operation or route.path.startswith("/v2"), route
+            elif route.path.startswith("/v2"):
+                assert answer.status_code == 401, route
+                assert set(answer.json()) == {"error"}, route
+            else:
+                status, code = said(answer)
+                assert status == 401, route
+                assert code in codes, route
+                assert route.operation["security"], route
+
+
+async def test_another_users_things_are_as_if_they_were_not(
+    house: House, things: dict[str, Any]
+) -> None:
+    callers = await house.everybody_else()
+    before = await rows_with(house.db, ids_in(things))
     asked = 0
-    for method, path in routes(office):
-        if not path.startswith(OWNED) or "{" not in path:
+    for route in owned(house):
+        if not route.parameters:
             continue
-        answer = await bob.request(method, path.format(**ids), json=bodies.get(method))
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
+        for caller in callers:
+            about = f"{caller}: {route}"
+            answer = await route.ask(caller.client, drawn(things, "Stolen"))
+            if caller.credential == "trigger key" and answer.status_code == 403:
+                assert said(answer) == (403, "api_key_forbidden"), about
+            else:
+                assert said(answer) == (404, "not_found"), about
+            assert SECRET not in answer.text, about
+            nothing = {**drawn(things, "Stolen"), **dict.fromkeys(route.parameters, str(uuid4()))}
+            nothing["number"] = 1
+            assert said(await route.ask(caller.client, nothing)) == said(answer), about
+            asked += 1
+    assert asked >= 24 * len(callers)
+    assert await rows_with(house.db, ids_in(things)) == before
+
+
+async def test_no_list_and_no_new_thing_has_anything_of_another_user(
+    house: House, things: dict[str, Any]
+) -> None:
+    callers = await house.everybody_else()
+    before = await rows_with(house.db, ids_in(things))
+    for route in owned(house):
+        if route.parameters or str(route) == "DELETE /node/session/":
+            continue
+        for caller in callers:
+            about = f"{caller}: {route}"
+            answer = await route.ask(caller.client, drawn(things, "Mine"))
+            assert SECRET not in answer.text, about
+            assert answer.status_code < 500, about
+            if answer.is_success:
+                assert not [found for found in ids_in(things) if found in answer.text], about
+            if route.method == "POST" and route.path != "/node/flows/":
+                assert answer.is_client_error, f"{about}: {answer.text}"
+    assert await rows_with(house.db, ids_in(things)) == before
+
+
+async def test_what_is_shared_is_open_by_role(house: House, things: dict[str, Any]) -> None:
+    callers = await house.everybody_else()
+    # nothing is there to be harmed, so that every caller finds the same
+    names = {**drawn(things, "mine"), **SHARED_NAMES, "name": "nowhere", "model": "nowhere"}
+    names |= {name: str(uuid4()) for name in ("server_id", "user_id", "flow_id")}
+    seen = set()
+    for route in shared(house):
+        seen.add(str(route))
+        for caller in callers:
+            about = f"{caller}: {route}"
+            answer = await route.ask(caller.client, names)
+            if route.path.startswith("/v2"):
+                assert (answer.status_code == 401) == (caller.credential == "session"), about
+                continue
+            status, code = said(answer)
+            if caller.credential == "trigger key":
+                assert (status, code) == (403, "api_key_forbidden"), about
+            elif str(route) in ADMINISTRATORS_ONLY and caller.role is Role.MEMBER:
+                assert (status, code) == (403, "role_forbidden"), about
+            else:
+                assert status not in (401, 403), about
+                assert status < 500, about
+    assert seen >= ADMINISTRATORS_ONLY
+
+
+async def test_the_owner_of_things_sees_them_by_key_and_by_session(
+    house: House, ada: Profile, things: dict[str, Any]
+) -> None:
+    for credential in ("manage key", "session"):
+        caller = await house.caller(ada, credential)
+        for route in owned(house):
+            if route.path == "/node/session/" and credential != "session":
+                continue
+            if route.method == "GET":
+                answer = await route.ask(caller.client, things)
+                assert answer.status_code == 200, f"{caller}: {route}: {answer.text}"
+        call = f"/node/deployment-trigger/{things['deployment_id']}/"
+        refused = await caller.client.post(call, content=b"[")
+        assert said(refused) == (400, "invalid_json"), "found, let in, and looked at"
+
+
+async def test_a_session_changes_nothing_without_its_csrf_token(
+    house: House, ada: Profile, things: dict[str, Any]
+) -> None:
+    browser = await house.browser(ada)
+    token = browser.headers.pop("x-csrf-token")
+    forged = [
+        {},
+        {"x-csrf-token": "0" * 64},
+        {"x-csrf-token": token, "origin": "https://evil.example"},
+        {"x-csrf-token": token, "origin": "null"},
+        {"x-csrf-token": token, "sec-fetch-site": "cross-site"},
+        {"x-csrf-token": token, "sec-fetch-site": "same-site"},
+    ]
+    before = await rows_with(house.db, ids_in(things))
+    asked = 0
+    for route in routes_of(house.openapi()):
+        if route.method == "GET" or str(route) in PUBLIC or route.path.startswith("/v2"):
+            continue
+        for headers in forged:
+            browser.headers.update(headers)
+            answer = await route.ask(browser, {**drawn(things, "Forged"), **SHARED_NAMES})
+            assert said(answer) == (403, "csrf_failed"), f"{route}: {headers}"
+            for name in headers:
+                del browser.headers[name]
         asked += 1
-    assert asked == 24
-    for listing in OWNED[1:]:
-        assert (await bob.get(listing)).json()["items"] == []
-    for path, body in (
-        ("/node/deployments/", {"flow_id": flow["id"]}),
-        ("/node/inference-servers/", {"flow_id": flow["id"]}),
-    ):
-        assert (await bob.post(path, json=body)).status_code == 404
-    scoped = {"name": "mine", "deployments": [deployment["id"]]}
-    assert (await bob.post("/node/api-keys/", json=scoped)).status_code == 422
-    assert (await ada.get(f"/node/flows/{flow['id']}/")).json() == flow
+    assert asked > 30
+    assert await rows_with(house.db, ids_in(things)) == before
 
 
-async def test_a_key_in_plain_is_nowhere_in_the_database(office: Office, url: str) -> None:
-    user = await office.user()
-    made = (await user.post("/node/api-keys/", json={"name": "phone"})).json()
-    async with office.db.read() as session:
-        rows = await (await session.connection()).exec_driver_sql("SELECT * FROM api_keys")
-        assert made["key"] not in repr(rows.all())
-
-
-async def test_the_openapi_document_says_that_every_route_needs_a_key(office: Office) -> None:
-    for path, item in office.openapi()["paths"].items():
-        if path.startswith(MANAGED):
-            assert all(operation["security"] for operation in item.values()), path
+async def test_a_key_in_plain_and_a_sessions_token_are_nowhere_in_the_database(
+    house: House, ada: Profile
+) -> None:
+    browser = await house.browser(ada)
+    made = (await browser.post("/node/api-keys/", json={"name": "phone"})).json()
+    token = browser.cookies["slipstream_session"]
+    words = {made["key"], token, browser.headers["x-csrf-token"]}
+    assert not any((await rows_with(house.db, words)).values())

@@ -16,6 +16,7 @@ from sqlalchemy import JSON, Connection, column, table
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.keys import KeyHasher, mint
 from gateway.auth.pepper import load_pepper
+from gateway.auth.profiles import administrator
 from gateway.deployments.directory import Directory
 from gateway.services import Services
 from gateway.settings import Settings
@@ -167,6 +168,20 @@ async def test_deployments_of_the_first_tables_go_on_as_they_were(
 
     live = await Directory(db, ChangeFeed(db)).find(DEPLOYMENT, PROFILE)
     assert (live.version, live.timeout_seconds) == (2, 7)
+    await db.close()
+
+
+async def test_the_administrator_of_the_first_tables_becomes_an_owner(first_tables: str) -> None:
+    db = Database(first_tables)
+    await _write_first_rows(db, flow_json())
+    await migrate(first_tables)
+    found = await administrator(db)
+    assert (found.id, found.role, found.state, found.password_hash) == (
+        PROFILE,
+        "owner",
+        "active",
+        None,
+    )
     await db.close()
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from alembic import context
 
 from gateway.storage import usage_tables  # noqa: F401 - for its tables
+from gateway.storage.account_tables import ConsoleSession
 from gateway.storage.run_tables import RunRow
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=RunRow.metadata,
+    target_metadata=[table.metadata for table in (ConsoleSession, RunRow)],
     render_as_batch=True,
     transactional_ddl=True,
 )

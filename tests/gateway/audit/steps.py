@@ -11,17 +11,22 @@ from tests.gateway.office import flow_json
 _CALL = "calls a deployment: its runs are the record of that"
 _RUN = "is for the holders of trigger keys, as calls are: the run says what became of it"
 _LOOK = "changes nothing: a call of the Open Inference Protocol, or a question in a body"
+_SESSION = "is about console sessions: tests/gateway/accounts/test_acts.py has them"
 
 EXEMPT: Mapping[str, str] = {
     "POST /node/deployment-trigger/{deployment_id}/": _CALL,
     "POST /node/deployment-trigger/{deployment_id}/batch/": _CALL,
     "POST /node/flow-runs/{run_id}/cancel/": _RUN,
     "POST /node/flow-runs/{run_id}/retry/": _RUN,
+    "POST /node/session/": _SESSION,
+    "DELETE /node/session/": _SESSION,
+    "POST /node/session/password/": _SESSION,
+    "DELETE /node/sessions/{session_id}/": _SESSION,
     "POST /v2/models/{model}/infer": _LOOK,
     "POST /v2/models/{model}/versions/{version}/infer": _LOOK,
     "POST /v2/repository/index": _LOOK,
 }
-"""Routes that leave none, and why."""
+"""Routes that leave none, or not by key, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +127,19 @@ def steps(model: bytes) -> Mapping[str, Step]:
         "DELETE /node/models/{name}/versions/{version}/": Step(
             action="model.remove", subject_kind="model"
         ),
+        "POST /node/users/": Step(
+            action="user.create",
+            subject_kind="user",
+            body={"json": {"email": "new@example.com"}},
+            named="user_id",
+        ),
+        "PATCH /node/users/{user_id}/": Step(
+            action="user.update", subject_kind="user", body={"json": {"role": "admin"}}
+        ),
+        "DELETE /node/users/{user_id}/sessions/": Step(
+            action="user.end_sessions", subject_kind="user"
+        ),
+        "DELETE /node/users/{user_id}/": Step(action="user.delete", subject_kind="user"),
         "POST /node/inference-servers/": Step(
             action="inference_server.create",
             subject_kind=server,

@@ -1,0 +1,114 @@
+"""Logging in, and the password that it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gateway.accounts import store
+from gateway.accounts.emails import LONGEST
+from gateway.accounts.passwords import Passwords
+from gateway.accounts.sessions import Opened, SessionService
+from gateway.accounts.throttle import Throttle
+from gateway.accounts.users import UserState
+from gateway.auth.identity import Identity
+from gateway.errors import GatewayError
+from gateway.storage.changes import Kind, record_change
+from gateway.storage.clock import now
+from gateway.storage.database import Database
+from gateway.storage.tables import Profile
+from gateway.storage.trail import ACTOR, Subject, record_act
+from protos.errors import ErrorCode
+from telemetry.logs import logger
+
+log = logger("gateway.accounts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """Where a request comes from."""
+
+    address: str | None
+    user_agent: str | None
+
+
+class LoginService:
+    """Turns an e-mail address and a password into a session."""
+
+    def __init__(
+        self, db: Database, passwords: Passwords, sessions: SessionService, throttle: Throttle
+    ) -> None:
+        self._db = db
+        self._passwords = passwords
+        self._sessions = sessions
+        self._throttle = throttle
+
+    async def log_in(self, email: str, password: str, client: Client) -> tuple[Profile, Opened]:
+        """Return the user, and a session that is new.
+
+        It takes as long where there is no such user.
+
+        Raises:
+            GatewayError: LOGIN_FAILED, whatever the reason; TOO_MANY_FAILURES; OVERLOADED.
+        """
+        email = email.strip().lower()[:LONGEST]
+        await self._throttle.begin(email, client.address)
+        async with self._db.read() as session:
+            user = await store.user_with_email(session, email)
+        hashed = user.password_hash if user else None
+        right = await self._passwords.verify(password, hashed)
+        if user is None or hashed is None or not right or user.state != UserState.ACTIVE:
+            log.info("login_failed", address=client.address)
+            message = "e-mail or password is wrong, or the user is deactivated"
+            raise GatewayError(ErrorCode.LOGIN_FAILED, message)
+        await self._throttle.succeeded(email, client.address)
+        ACTOR.set(replace(ACTOR.get(), profile_id=user.id))
+        renewed = await self._passwords.renewed(password, hashed)
+        return await self._open(user.id, hashed, renewed, client)
+
+    async def change_password(self, actor: Identity, old: str, new: str, client: Client) -> None:
+        """Give the user another password, and end the user's other sessions.
+
+        Raises:
+            GatewayError: LOGIN_FAILED where `old` is not the present one; VALIDATION_FAILED where
+                `new` is none to take; TOO_MANY_FAILURES; OVERLOADED.
+        """
+        async with self._db.read() as session:
+            user = await store.find_user(session, actor.profile_id)
+        before = user.password_hash
+        await self._throttle.begin(user.email, client.address)
+        if before is None or not await self._passwords.verify(old, before):
+            raise GatewayError(ErrorCode.LOGIN_FAILED, "old_password: this is not your password")
+        await self._throttle.succeeded(user.email, client.address)
+        hashed = await self._passwords.accept(new, user.email)
+        async with self._db.write() as session:
+            row = await store.find_user(session, user.id, lock=True)
+            if row.password_hash != before:
+                message = "the password was changed by somebody else meanwhile: log in again"
+                raise GatewayError(ErrorCode.CONFLICT, message)
+            row.password_hash, row.password_changed_at = hashed, now()
+            await store.end_sessions_of(session, user.id, but=actor.session_id)
+            await session.flush()
+            await record_act(
+                session,
+                action="user.change_password",
+                subject_kind=Subject.USER,
+                subject_id=row.id,
+                subject_name=row.email,
+                after={"password_changed_at": row.password_changed_at},
+            )
+            await record_change(session, Kind.PROFILE, user.id)
+
+    async def _open(
+        self, user_id: str, hashed: str, renewed: str | None, client: Client
+    ) -> tuple[Profile, Opened]:
+        async with self._db.write(feeds=False) as session:
+            row = await store.find_user(session, user_id, lock=True)
+            if row.password_hash != hashed or row.state != UserState.ACTIVE:
+                message = "e-mail or password was changed meanwhile: log in again"
+                raise GatewayError(ErrorCode.LOGIN_FAILED, message)
+            row.last_login_at = now()
+            row.password_hash = renewed or hashed
+            opened = await self._sessions.open(
+                session, row.id, address=client.address, user_agent=client.user_agent
+            )
+        return row, opened

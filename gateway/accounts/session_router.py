@@ -1,0 +1,97 @@
+"""`/node/session/`, the session that asks, and `/node/sessions/`, all of its user."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from gateway.accounts.cookies import clear_cookie, set_cookie
+from gateway.accounts.login import Client, LoginService
+from gateway.accounts.schemas import LoggedInOut, LoginIn, PasswordIn, SessionPage, UserOut
+from gateway.accounts.sessions import SessionService
+from gateway.accounts.users import UserService
+from gateway.auth.access import Access, Browsing, actor_of, address_of
+from gateway.auth.csrf import csrf_token
+from gateway.auth.identity import Identity
+from gateway.auth.sessions import session_token
+from gateway.storage.account_tables import ConsoleSession
+from gateway.storage.paging import PageRequest
+from gateway.storage.tables import Profile
+from gateway.storage.trail import ACTOR
+
+
+def build_router(
+    login: LoginService,
+    sessions: SessionService,
+    users: UserService,
+    access: Access,
+    *,
+    secure_cookies: bool,
+) -> APIRouter:
+    """Return the routes for sessions. With `secure_cookies`, browsers send them by TLS only.
+
+    That is so for requests that come by TLS anyway.
+    """
+    router = APIRouter(tags=["Sessions"])
+
+    @router.post("/node/session/", dependencies=[Depends(access.own_page)])
+    async def log_in(body: LoginIn, request: Request, response: Response) -> LoggedInOut:
+        """Log in. The answer sets the session's cookie; a session that was there before ends."""
+        ACTOR.set(actor_of(request))
+        before = session_token(dict(request.scope["headers"]))
+        user, opened = await login.log_in(body.email, body.password, _client(request))
+        if before is not None:
+            await sessions.discard(before)
+        secure = secure_cookies or request.url.scheme == "https"
+        set_cookie(response, opened.token, sessions.lifetime, secure=secure)
+        return _shown(user, opened.row, opened.token)
+
+    @router.get("/node/session/")
+    async def show(response: Response, asks: Browsing = Depends(access.browser)) -> LoggedInOut:
+        """Show who is logged in, with the session's CSRF token."""
+        response.headers["cache-control"] = "no-store"
+        user = await users.get(asks.identity.profile_id)
+        row = await sessions.get(user.id, str(asks.identity.session_id))
+        return _shown(user, row, asks.token)
+
+    @router.delete("/node/session/", status_code=204)
+    async def log_out(response: Response, asks: Browsing = Depends(access.browser)) -> None:
+        """Log out."""
+        await sessions.end(asks.identity.profile_id, str(asks.identity.session_id))
+        clear_cookie(response)
+
+    @router.post("/node/session/password/", status_code=204)
+    async def change_password(
+        body: PasswordIn, request: Request, asks: Browsing = Depends(access.browser)
+    ) -> None:
+        """Change your password. Your other sessions end."""
+        await login.change_password(
+            asks.identity, body.old_password, body.new_password, _client(request)
+        )
+
+    @router.get("/node/sessions/")
+    async def list_sessions(
+        page: PageRequest = Depends(), actor: Identity = Depends(access.manager)
+    ) -> SessionPage:
+        """List your sessions, newest first."""
+        found = await sessions.page(actor.profile_id, page)
+        return SessionPage.of(found, actor.session_id)
+
+    @router.delete("/node/sessions/{session_id}/", status_code=204)
+    async def end(session_id: str, actor: Identity = Depends(access.manager)) -> None:
+        """End one of your sessions."""
+        await sessions.end(actor.profile_id, session_id)
+
+    def _shown(user: Profile, row: ConsoleSession, token: str) -> LoggedInOut:
+        return LoggedInOut(
+            session_id=row.id,
+            user=UserOut.of(user),
+            csrf_token=csrf_token(token),
+            expires_at=row.expires_at,
+            idle_seconds=sessions.idle.total_seconds(),
+        )
+
+    return router
+
+
+def _client(request: Request) -> Client:
+    return Client(address=address_of(request), user_agent=request.headers.get("user-agent"))

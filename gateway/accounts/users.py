@@ -1,0 +1,216 @@
+"""Users: made, listed, changed, deleted, by administrators and by the operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.accounts import store
+from gateway.accounts.emails import read_email
+from gateway.accounts.passwords import Passwords
+from gateway.accounts.permissions import check_may_manage
+from gateway.auth.identity import Identity, Role
+from gateway.errors import GatewayError
+from gateway.ids import is_id, new_id
+from gateway.storage.changes import Kind, record_change
+from gateway.storage.clock import now
+from gateway.storage.database import Database
+from gateway.storage.paging import Page, PageRequest
+from gateway.storage.tables import Profile
+from gateway.storage.trail import Picture, Subject, picture, record_act
+from protos.errors import ErrorCode
+
+
+class UserState(StrEnum):
+    """Whether a user's keys and sessions are good."""
+
+    ACTIVE = "active"
+    DEACTIVATED = "deactivated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserChange:
+    """What to change; None stays as it is."""
+
+    email: str | None = None
+    role: Role | None = None
+    state: UserState | None = None
+    password: str | None = None
+    """A new one, chosen for the user: it ends the user's sessions."""
+
+
+class UserService:
+    """The users of an installation.
+
+    `by` is who asks; None is the operator. Changes of roles and states are in force in every
+    process within a moment (Kind.PROFILE).
+    """
+
+    def __init__(self, db: Database, passwords: Passwords) -> None:
+        self._db = db
+        self._passwords = passwords
+
+    async def page(self, request: PageRequest) -> Page[Profile]:
+        """Return a page of the users, newest first."""
+        async with self._db.read() as session:
+            return await store.user_page(session, request)
+
+    async def get(self, user_id: str) -> Profile:
+        """Return a user, or raise NOT_FOUND."""
+        async with self._db.read() as session:
+            return await store.find_user(session, user_id)
+
+    async def find(self, name: str) -> Profile:
+        """Return the user with an id or an e-mail address, or raise NOT_FOUND."""
+        if is_id(name):
+            return await self.get(name)
+        async with self._db.read() as session:
+            found = await store.user_with_email(session, name.strip().lower())
+        if found is None:
+            raise GatewayError(ErrorCode.NOT_FOUND, f"there is no user '{name[:80]}'")
+        return found
+
+    async def check_may_change(self, user_id: str, *, by: Identity) -> None:
+        """Raise NOT_FOUND, or ROLE_FORBIDDEN where `by` may not change the user."""
+        check_may_manage(by, Role((await self.get(user_id)).role))
+
+    async def create(
+        self, email: str, role: Role, password: str | None, *, by: Identity | None
+    ) -> Profile:
+        """Make a user; one without a password cannot log in before it is given one.
+
+        Raises:
+            GatewayError: VALIDATION_FAILED for the address or the password; CONFLICT where the
+                address is taken; ROLE_FORBIDDEN.
+        """
+        check_may_manage(by, role)
+        email = read_email(email)
+        row = Profile(id=new_id(), email=email, role=role, state=UserState.ACTIVE)
+        if password is not None:
+            row.password_hash = await self._passwords.accept(password, email)
+            row.password_changed_at = now()
+        try:
+            async with self._db.write() as session:
+                session.add(row)
+                await session.flush()
+                await _record(session, "create", row, after=picture(row))
+        except IntegrityError:
+            raise _taken(email) from None
+        return row
+
+    async def change(self, user_id: str, change: UserChange, *, by: Identity | None) -> Profile:
+        """Change a user.
+
+        Raises:
+            GatewayError: NOT_FOUND; VALIDATION_FAILED; ROLE_FORBIDDEN; CONFLICT where the address
+                is taken, where no active owner would be left, or where one's own password, role or
+                state is to be changed.
+        """
+        if change.email is not None:
+            read_email(change.email)
+        before = await self.get(user_id)
+        check_may_manage(by, Role(before.role), change.role or Role.MEMBER)
+        _check_not_oneself(before.id, change, by)
+        email = read_email(change.email or before.email)
+        hashed = None
+        if change.password is not None:
+            hashed = await self._passwords.accept(change.password, email)
+        try:
+            async with self._db.write() as session:
+                owners = await store.active_owners(session)
+                row = await store.find_user(session, user_id, lock=True)
+                check_may_manage(by, Role(row.role))
+                await self._apply(session, row, change, hashed)
+                _check_an_owner_is_left(owners, row)
+        except IntegrityError:
+            raise _taken(email) from None
+        return row
+
+    async def delete(self, user_id: str, *, by: Identity | None) -> None:
+        """Remove a user with everything that is theirs; runs go when runs are pruned.
+
+        Raises:
+            GatewayError: NOT_FOUND; ROLE_FORBIDDEN; CONFLICT for oneself and the last owner.
+        """
+        async with self._db.write() as session:
+            owners = await store.active_owners(session)
+            row = await store.find_user(session, user_id, lock=True)
+            check_may_manage(by, Role(row.role))
+            if by is not None and by.profile_id == row.id:
+                raise _oneself("delete your own user")
+            if owners == {row.id}:
+                raise _last_owner()
+            deployments = await store.deployments_of(session, row.id)
+            await session.delete(row)
+            await session.flush()
+            await _record(session, "delete", row, before=picture(row))
+            for deployment_id in deployments:
+                await record_change(session, Kind.DEPLOYMENT, deployment_id)
+            await record_change(session, Kind.PROFILE, row.id)
+
+    async def _apply(
+        self, session: AsyncSession, row: Profile, change: UserChange, hashed: str | None
+    ) -> None:
+        before = picture(row)
+        row.email = read_email(change.email or row.email)
+        row.role = change.role or row.role
+        row.state = change.state or row.state
+        if hashed is not None:
+            row.password_hash, row.password_changed_at = hashed, now()
+        ends = hashed is not None or row.state != UserState.ACTIVE
+        if ends:
+            await store.end_sessions_of(session, row.id)
+        await session.flush()
+        await _record(session, "update", row, before=before, after=picture(row))
+        if ends or (before["role"], before["state"]) != (row.role, row.state):
+            await record_change(session, Kind.PROFILE, row.id)
+
+
+async def _record(
+    session: AsyncSession,
+    verb: str,
+    row: Profile,
+    *,
+    before: Picture | None = None,
+    after: Picture | None = None,
+) -> None:
+    await record_act(
+        session,
+        action=f"user.{verb}",
+        subject_kind=Subject.USER,
+        subject_id=row.id,
+        subject_name=row.email,
+        before=before,
+        after=after,
+    )
+
+
+def _check_not_oneself(user_id: str, change: UserChange, by: Identity | None) -> None:
+    if by is None or by.profile_id != user_id:
+        return
+    if change.password is not None:
+        raise _oneself("set your own password here: POST /node/session/password/ asks for the old")
+    if change.role not in (None, by.role) or change.state is UserState.DEACTIVATED:
+        raise _oneself("change your own role or state")
+
+
+def _check_an_owner_is_left(before: set[str], row: Profile) -> None:
+    stays = row.role == Role.OWNER and row.state == UserState.ACTIVE
+    if before == {row.id} and not stays:
+        raise _last_owner()
+
+
+def _oneself(act: str) -> GatewayError:
+    return GatewayError(ErrorCode.CONFLICT, f"you cannot {act}: another administrator can")
+
+
+def _last_owner() -> GatewayError:
+    message = "this is the only active owner: make another one first"
+    return GatewayError(ErrorCode.CONFLICT, message)
+
+
+def _taken(email: str) -> GatewayError:
+    return GatewayError(ErrorCode.CONFLICT, f"there is a user '{email}' already")

@@ -1,0 +1,171 @@
+"""`slipstream users`: who may log in, and as what. Passwords are never arguments."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from gateway.accounts.passwords import generate
+from gateway.accounts.schemas import UserOut, UserPage
+from gateway.accounts.users import UserChange, UserState
+from gateway.auth.identity import Role
+from slipstream import options
+from slipstream.failures import RefusedError
+from slipstream.session import Session, open_session
+from slipstream.terminal import table
+
+commands = typer.Typer(no_args_is_help=True)
+
+User = Annotated[str, typer.Argument(help="E-mail address or id of the user.", metavar="USER")]
+Generate = Annotated[
+    bool, typer.Option("--generate", help="Make a password, and print it for the only time.")
+]
+
+
+def register(application: typer.Typer, noun: str, text: str) -> None:
+    """Add the commands."""
+    application.add_typer(commands, name=noun, help=text)
+
+
+@commands.command("create")
+def create(
+    email: Annotated[str, typer.Argument(help="E-mail address, to log in with.", metavar="EMAIL")],
+    *,
+    role: Annotated[Role, typer.Option(help="What the user may do.")] = Role.MEMBER,
+    generated: Generate = False,
+    no_password: Annotated[
+        bool, typer.Option("--no-password", help="Nobody can log in as this user for now.")
+    ] = False,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Make a user. The password is asked for, or read from a pipe, or generated.
+
+    [dim]slipstream users create ada@example.com --role admin[/]
+    [dim]slipstream users create ada@example.com --generate[/]
+    """
+    with open_session(state, as_json=as_json) as session:
+        password = None if no_password else _password(generated=generated)
+        user = session.run(session.services.users.create(email, role, password, by=None))
+        session.terminal.note(f"User {user.email} {user.id}, role {user.role}.")
+        _show(session, UserOut.of(user), password if generated else None)
+
+
+@commands.command("list")
+def list_users(
+    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+) -> None:
+    """List the users, newest first."""
+    with open_session(state, as_json=as_json) as session:
+        page = UserPage.of(session.everything(session.services.users.page))
+        columns = ("id", "e-mail", "role", "state", "password", "last login")
+        rows = [
+            (
+                user.id,
+                user.email,
+                user.role,
+                user.state,
+                "set" if user.has_password else "none yet",
+                user.last_login_at,
+            )
+            for user in page.items
+        ]
+        session.terminal.show(page, table(columns, rows, empty="There are no users."))
+
+
+@commands.command("set-role")
+def set_role(
+    user: User,
+    role: Annotated[Role, typer.Argument(help="What the user may do from now on.")],
+    *,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Give a user another role."""
+    with open_session(state, as_json=as_json) as session:
+        changed = _change(session, user, UserChange(role=role))
+        session.terminal.show(changed, f"{changed.email} is {changed.role} now.")
+
+
+@commands.command("reset-password")
+def reset_password(
+    user: User,
+    *,
+    generated: Generate = False,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Give a user a new password, which ends the user's sessions.
+
+    It is asked for, or read from a pipe, or generated.
+
+    [dim]slipstream users reset-password admin@localhost[/]
+    """
+    with open_session(state, as_json=as_json) as session:
+        session.run(session.services.users.find(user))
+        password = _password(generated=generated)
+        changed = _change(session, user, UserChange(password=password))
+        session.terminal.note(f"{changed.email} has a new password; old sessions have ended.")
+        _show(session, changed, password if generated else None)
+
+
+@commands.command("deactivate")
+def deactivate(
+    user: User, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+) -> None:
+    """Have all keys and sessions of a user refused, within a second."""
+    with open_session(state, as_json=as_json) as session:
+        changed = _change(session, user, UserChange(state=UserState.DEACTIVATED))
+        session.terminal.show(changed, f"{changed.email} is deactivated.")
+
+
+@commands.command("activate")
+def activate(
+    user: User, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+) -> None:
+    """Let a deactivated user in again; sessions have to be opened anew."""
+    with open_session(state, as_json=as_json) as session:
+        changed = _change(session, user, UserChange(state=UserState.ACTIVE))
+        session.terminal.show(changed, f"{changed.email} is active.")
+
+
+@commands.command("delete")
+def delete(
+    user: User, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+) -> None:
+    """Remove a user for good, with all flows, deployments and keys that are theirs."""
+    with open_session(state, as_json=as_json) as session:
+        found = session.run(session.services.users.find(user))
+        session.run(session.services.users.delete(found.id, by=None))
+        document = {"id": found.id, "deleted": True}
+        session.terminal.show(document, f"{found.email} is deleted.")
+
+
+def _change(session: Session, name: str, change: UserChange) -> UserOut:
+    users = session.services.users
+    found = session.run(users.find(name))
+    return UserOut.of(session.run(users.change(found.id, change, by=None)))
+
+
+def _show(session: Session, user: UserOut, password: str | None) -> None:
+    """Answer with the user; with the password, where it was generated and nobody knows it yet."""
+    if password is None:
+        session.terminal.show(user)
+    else:
+        session.terminal.show({**user.model_dump(mode="json"), "password": password}, password)
+
+
+def _password(*, generated: bool) -> str:
+    """Return a password: ours, or one that is typed twice, or the first line of a pipe."""
+    if generated:
+        return generate()
+    if sys.stdin.isatty():
+        typed: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        return typed
+    line = sys.stdin.readline().rstrip("\r\n")
+    if not line:
+        message = "expected a password: type it, pipe its line, or let --generate make one"
+        raise RefusedError("password_missing", message)
+    return line

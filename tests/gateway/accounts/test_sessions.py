@@ -1,0 +1,250 @@
+"""Console sessions: how long they last, who sees them, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from gateway.accounts.sessions import SessionService
+from gateway.accounts.users import UserChange, UserState
+from gateway.auth.identity import Role, Scope
+from gateway.errors import GatewayError
+from gateway.settings import Settings
+from gateway.storage.changes import ChangeFeed
+from gateway.storage.database import Database
+from gateway.storage.tables import Profile
+from tests.gateway.databases import statements
+from tests.gateway.house import PASSWORD, House
+from tests.gateway.office import Office, flow_json
+
+SESSION, SESSIONS = "/node/session/", "/node/sessions/"
+NEW_PASSWORD = "noch mehr pferde heften"
+
+
+@pytest.fixture
+async def ada(house: House) -> Profile:
+    return await house.user("ada@example.com", Role.OWNER)
+
+
+Serve = Callable[[timedelta, timedelta], SessionService]
+
+
+@pytest.fixture
+def serve(office: Office) -> Serve:
+    """Return a service of sessions, as a process of its own has one."""
+
+    def made(idle: timedelta, lifetime: timedelta) -> SessionService:
+        feed = ChangeFeed(office.db)
+        return SessionService(office.db, office.services.hasher, feed, idle=idle, lifetime=lifetime)
+
+    return made
+
+
+async def opened(office: Office, sessions: SessionService, profile: Profile) -> str:
+    async with office.db.write() as session:
+        made = await sessions.open(session, profile.id, address=None, user_agent="x" * 1000)
+    return made.token
+
+
+async def test_a_session_that_nobody_uses_ends(
+    office: Office, profile: Profile, serve: Serve
+) -> None:
+    sessions = serve(timedelta(seconds=0.5), timedelta(days=1))
+    token = await opened(office, sessions, profile)
+    for _ in range(4):
+        await asyncio.sleep(0.2)
+        assert (await sessions.identify(token)).profile_id == profile.id
+    await asyncio.sleep(0.7)
+    with pytest.raises(GatewayError, match="has ended"):
+        await sessions.identify(token)
+
+
+async def test_a_session_that_is_used_in_another_process_is_not_left_alone(
+    office: Office, profile: Profile, serve: Serve
+) -> None:
+    here, there = (serve(timedelta(seconds=1), timedelta(days=1)) for _ in range(2))
+    token = await opened(office, here, profile)
+    await here.identify(token)
+    for _ in range(4):
+        await asyncio.sleep(0.4)
+        await there.identify(token)
+    assert (await here.identify(token)).profile_id == profile.id
+
+
+async def test_a_session_ends_at_last_however_much_it_is_used(
+    office: Office, profile: Profile, serve: Serve
+) -> None:
+    sessions = serve(timedelta(days=1), timedelta(seconds=0.6))
+    token = await opened(office, sessions, profile)
+    assert (await sessions.identify(token)).session_id
+    await asyncio.sleep(0.8)
+    with pytest.raises(GatewayError, match="has ended"):
+        await sessions.identify(token)
+
+
+async def test_sessions_that_are_over_are_deleted_at_the_next_login(
+    office: Office, profile: Profile, serve: Serve
+) -> None:
+    sessions = serve(timedelta(seconds=0.1), timedelta(days=1))
+    await opened(office, sessions, profile)
+    await asyncio.sleep(0.2)
+    await opened(office, sessions, profile)
+    async with office.db.read() as session:
+        rows = await (await session.connection()).exec_driver_sql("SELECT * FROM console_sessions")
+        assert len(rows.all()) == 1
+
+
+async def test_requests_of_a_session_write_nothing_and_hardly_read(
+    house: House, ada: Profile
+) -> None:
+    browser = await house.browser(ada)
+    with statements(house.db) as asked:
+        for _ in range(20):
+            assert (await browser.get("/node/deployments/presets/")).status_code == 200
+    assert [statement for statement in asked if "console_sessions" in statement] == []
+
+
+async def test_what_is_no_token_never_reaches_the_database(house: House) -> None:
+    with statements(house.db) as asked:
+        for token in ("", "short", "\u00fc" * 43, "x" * 10_000):
+            with pytest.raises(GatewayError, match="has ended"):
+                await house.container.sessions.identify(token)
+    assert asked == []
+
+
+async def test_sessions_are_listed_and_ended_by_their_user(house: House, ada: Profile) -> None:
+    phone = house.client(**{"user-agent": "Phone/1"})
+    await phone.post(SESSION, json={"email": ada.email, "password": PASSWORD})
+    laptop = await house.browser(ada)
+    listed = (await laptop.get(SESSIONS)).json()["items"]
+    assert [(one["user_agent"], one["current"]) for one in listed] == [
+        (None, True),
+        ("Phone/1", False),
+    ]
+    assert listed[1]["address"] == "127.0.0.1"
+    ended = await laptop.delete(f"{SESSIONS}{listed[1]['id']}/")
+    assert ended.status_code == 204
+    assert (await phone.get(SESSION)).json()["code"] == "session_invalid"
+    assert len((await laptop.get(SESSIONS)).json()["items"]) == 1
+    assert (await laptop.delete(f"{SESSIONS}{listed[1]['id']}/")).status_code == 404
+
+
+async def test_logging_out_ends_the_session_and_takes_the_cookie_away(
+    house: House, ada: Profile
+) -> None:
+    browser = await house.browser(ada)
+    token = browser.cookies["slipstream_session"]
+    answer = await browser.delete(SESSION)
+    assert answer.status_code == 204
+    cleared = answer.headers.get_list("set-cookie")
+    assert [cookie.partition("=")[0] for cookie in cleared] == [
+        "slipstream_session",
+        "__Host-slipstream_session",
+    ]
+    assert all("Max-Age=0" in cookie for cookie in cleared)
+    again = house.client(cookie=f"slipstream_session={token}")
+    assert (await again.get(SESSION)).status_code == 401
+
+
+async def test_a_new_password_needs_the_old_one_and_ends_all_other_sessions(
+    house: House, ada: Profile
+) -> None:
+    here, elsewhere = await house.browser(ada), await house.browser(ada)
+    path = f"{SESSION}password/"
+    wrong = await here.post(path, json={"old_password": "x", "new_password": NEW_PASSWORD})
+    assert (wrong.status_code, wrong.json()["code"]) == (401, "login_failed")
+    weak = await here.post(path, json={"old_password": PASSWORD, "new_password": "short"})
+    assert (weak.status_code, weak.json()["code"]) == (422, "validation_failed")
+    good = await here.post(path, json={"old_password": PASSWORD, "new_password": NEW_PASSWORD})
+    assert good.status_code == 204
+    await house.container.feed.poll()
+    assert (await here.get(SESSION)).status_code == 200
+    assert (await elsewhere.get(SESSION)).status_code == 401
+    for password, status in ((PASSWORD, 401), (NEW_PASSWORD, 200)):
+        body = {"email": ada.email, "password": password}
+        assert (await house.client().post(SESSION, json=body)).status_code == status
+
+
+async def test_a_key_counts_before_a_cookie(house: House, ada: Profile) -> None:
+    bob = await house.user("bob@example.com")
+    browser = await house.browser(ada)
+    key = (await house.key_client(bob, Scope.MANAGE)).headers["x-api-key"]
+    del browser.headers["x-csrf-token"]
+    made = await browser.post("/node/flows/", json=flow_json(), headers={"x-api-key": key})
+    assert made.status_code == 201, "a key needs no CSRF token"
+    assert (await browser.get("/node/flows/")).json()["items"] == []
+
+
+async def test_a_session_calls_a_deployment_and_the_run_has_no_key(
+    house: House, ada: Profile
+) -> None:
+    browser = await house.browser(ada)
+    flow = (await browser.post("/node/flows/", json=flow_json())).json()
+    body = {"flow_id": flow["id"], "execution_mode": "async"}
+    deployment = (await browser.post("/node/deployments/", json=body)).json()["id"]
+    call = f"/node/deployment-trigger/{deployment}/"
+    answer = await browser.post(call, json={"input_data": {"x": [[1, 2, 3, 4]]}})
+    assert answer.status_code == 202, answer.text
+    (run,) = (await browser.get("/node/flow-runs/")).json()["items"]
+    assert (run["deployment_id"], run["api_key_id"]) == (deployment, None)
+    del browser.headers["x-csrf-token"]
+    forged = await browser.post(call, json={})
+    assert (forged.status_code, forged.json()["code"]) == (403, "csrf_failed")
+
+
+@pytest.fixture
+async def two_houses(database: Database, settings: Settings) -> AsyncIterator[list[House]]:
+    """Two gateways on one database that hear of each other's writes."""
+    houses = [House(settings) for _ in range(2)]
+    for each in houses:
+        await each.open(follows=True)
+    yield houses
+    for each in houses:
+        await each.close()
+
+
+async def _until(client: httpx.AsyncClient, path: str, status: int) -> None:
+    for _ in range(400):
+        answer = await client.get(path)
+        if answer.status_code == status:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(answer.text)
+
+
+async def test_what_is_ended_in_one_process_ends_in_all(two_houses: list[House]) -> None:
+    here, there = two_houses
+    ada = await here.user("ada@example.com", Role.OWNER)
+    bob = await here.user("bob@example.com")
+    administrator = await here.browser(ada)
+    browser, key = await there.browser(bob), await there.key_client(bob, Scope.MANAGE)
+    phone = await there.browser(bob)
+    assert (await key.get("/node/flows/")).status_code == 200
+
+    listed = (await (await here.browser(bob)).get(SESSIONS)).json()["items"]
+    (phones,) = [one["id"] for one in listed if one["id"] == await _id_of(phone)]
+    await here.container.sessions.end(bob.id, phones)
+    await _until(phone, SESSION, 401)
+    assert (await browser.get(SESSION)).status_code == 200
+
+    assert (await administrator.delete(f"/node/users/{bob.id}/sessions/")).status_code == 204
+    await _until(browser, SESSION, 401)
+    assert (await key.get("/node/flows/")).status_code == 200
+
+    change = {"state": "deactivated"}
+    assert (await administrator.patch(f"/node/users/{bob.id}/", json=change)).is_success
+    await _until(key, "/node/flows/", 401)
+    refused = await key.get("/node/flows/")
+    assert refused.json()["code"] == "api_key_deactivated"
+    await here.services.users.change(bob.id, UserChange(state=UserState.ACTIVE), by=None)
+    await _until(key, "/node/flows/", 200)
+    assert (await browser.get(SESSION)).status_code == 401, "sessions do not come back"
+
+
+async def _id_of(browser: httpx.AsyncClient) -> str:
+    found: str = (await browser.get(SESSION)).json()["session_id"]
+    return found

@@ -1,0 +1,187 @@
+"""Users and their roles, over HTTP and for the operator."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.accounts.users import UserChange, UserState
+from gateway.auth.identity import Role, Scope
+from gateway.auth.profiles import administrator
+from gateway.errors import GatewayError
+from gateway.storage.database import Database
+from gateway.storage.tables import Profile
+from protos.errors import ErrorCode
+from tests.gateway.house import PASSWORD, House
+from tests.gateway.office import flow_json
+
+USERS = "/node/users/"
+
+
+@pytest.fixture
+async def owner(house: House) -> Profile:
+    return await house.user("owner@example.com", Role.OWNER)
+
+
+async def test_a_user_is_made_listed_changed_and_deleted(house: House, owner: Profile) -> None:
+    asks = await house.key_client(owner, Scope.MANAGE)
+    made = await asks.post(USERS, json={"email": "Ada@Example.com", "password": PASSWORD})
+    assert made.status_code == 201, made.text
+    user = made.json()
+    assert (user["email"], user["role"], user["has_password"]) == (
+        "ada@example.com",
+        "member",
+        True,
+    )
+    assert "password" not in {*user} - {"has_password"}
+    listed = (await asks.get(USERS)).json()["items"]
+    assert [one["email"] for one in listed] == ["ada@example.com", "owner@example.com"]
+    path = f"{USERS}{user['id']}/"
+    changed = await asks.patch(path, json={"role": "admin", "email": "countess@example.com"})
+    assert (changed.json()["role"], changed.json()["email"]) == ("admin", "countess@example.com")
+    assert (await asks.get(path)).json() == changed.json()
+    assert (await asks.delete(path)).status_code == 204
+    assert (await asks.get(path)).status_code == 404
+
+
+async def test_an_address_belongs_to_one_user(house: House, owner: Profile) -> None:
+    asks = await house.key_client(owner, Scope.MANAGE)
+    ada = (await asks.post(USERS, json={"email": "ada@example.com"})).json()
+    again = await asks.post(USERS, json={"email": " ADA@example.com"})
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+    renamed = await asks.patch(f"{USERS}{ada['id']}/", json={"email": owner.email})
+    assert (renamed.status_code, renamed.json()["code"]) == (409, "conflict")
+    for email in ("", "ada", "@x", "a@", "a b@c", "a@b@c", "a\x00@b", "a@" + "b" * 300):
+        refused = await asks.post(USERS, json={"email": email})
+        assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed"), email
+
+
+BAD_PASSWORDS = [
+    "",
+    "elevenchars",
+    "password1234",
+    "passwordpassword",
+    "aaaaaaaaaaaaaaaa",
+    "123456789012",
+    "qwertyuiop12",
+    "newcomer@example.com",
+    "x" * 257,
+]
+
+
+async def test_passwords_that_are_short_common_or_the_address_are_refused_and_not_repeated(
+    house: House, owner: Profile
+) -> None:
+    asks = await house.key_client(owner, Scope.MANAGE)
+    for password in BAD_PASSWORDS:
+        body = {"email": "newcomer@example.com", "password": password}
+        refused = await asks.post(USERS, json=body)
+        assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed"), password
+        assert not password or password not in refused.text
+    broken = await asks.post(USERS, json={"email": "a@b", "password": {"hidden": "hidden-word"}})
+    assert broken.status_code == 422
+    assert "hidden-word" not in broken.text
+
+
+async def test_any_long_password_is_taken_however_it_is_typed(house: House, owner: Profile) -> None:
+    for number, password in enumerate(
+        ("alles klein geschrieben", "\u212bngstr\u00f6m \u96ea\u96ea\u96ea und mehr")
+    ):
+        email = f"user{number}@example.com"
+        await house.services.users.create(email, Role.MEMBER, password, by=None)
+        typed = {"email": email, "password": password.replace("\u212b", "\u00c5")}
+        assert (await house.client().post("/node/session/", json=typed)).status_code == 200
+
+
+async def test_only_an_owner_touches_an_owner(house: House, owner: Profile) -> None:
+    admin = await house.caller(await house.user("admin@example.com", Role.ADMIN), "session")
+    asks, path = admin.client, f"{USERS}{owner.id}/"
+    other = (await asks.post(USERS, json={"email": "b@example.com", "role": "admin"})).json()
+    for answer in (
+        await asks.post(USERS, json={"email": "c@example.com", "role": "owner"}),
+        await asks.patch(f"{USERS}{other['id']}/", json={"role": "owner"}),
+        await asks.patch(path, json={"role": "member"}),
+        await asks.patch(path, json={"password": PASSWORD}),
+        await asks.patch(path, json={"state": "deactivated"}),
+        await asks.delete(path),
+        await asks.delete(f"{path}sessions/"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (403, "role_forbidden")
+    assert (await asks.patch(f"{USERS}{other['id']}/", json={"role": "member"})).is_success
+    boss = await house.key_client(owner, Scope.MANAGE)
+    raised = await boss.patch(f"{USERS}{other['id']}/", json={"role": "owner"})
+    assert raised.json()["role"] == "owner"
+
+
+async def test_nobody_locks_themselves_out_or_goes_round_the_old_password(
+    house: House, owner: Profile
+) -> None:
+    await house.user("second@example.com", Role.OWNER)
+    asks, path = await house.key_client(owner, Scope.MANAGE), f"{USERS}{owner.id}/"
+    for answer in (
+        await asks.patch(path, json={"password": PASSWORD}),
+        await asks.patch(path, json={"role": "member"}),
+        await asks.patch(path, json={"state": "deactivated"}),
+        await asks.delete(path),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert (await asks.patch(path, json={"email": "renamed@example.com"})).is_success
+
+
+async def test_the_last_active_owner_stays_even_if_the_operator_says_otherwise(
+    house: House, owner: Profile
+) -> None:
+    users = house.services.users
+    second = await house.user("second@example.com", Role.OWNER)
+    await users.change(second.id, UserChange(state=UserState.DEACTIVATED), by=None)
+    for change in (UserChange(role=Role.ADMIN), UserChange(state=UserState.DEACTIVATED)):
+        with pytest.raises(GatewayError, match="only active owner"):
+            await users.change(owner.id, change, by=None)
+    with pytest.raises(GatewayError, match="only active owner"):
+        await users.delete(owner.id, by=None)
+    await users.delete(second.id, by=None)
+
+
+async def test_of_two_owners_who_demote_each_other_one_stays(house: House, owner: Profile) -> None:
+    second = await house.user("second@example.com", Role.OWNER)
+    users, change = house.services.users, UserChange(role=Role.MEMBER)
+    outcomes = await asyncio.gather(
+        *(users.change(one.id, change, by=None) for one in (owner, second)),
+        return_exceptions=True,
+    )
+    refused = [outcome for outcome in outcomes if isinstance(outcome, GatewayError)]
+    assert [error.code for error in refused] == [ErrorCode.CONFLICT]
+
+
+async def test_a_new_role_is_in_force_at_once(house: House, owner: Profile) -> None:
+    ada = await house.user("ada@example.com")
+    key, browser = await house.key_client(ada, Scope.MANAGE), await house.browser(ada)
+    for client in (key, browser):
+        assert (await client.get(USERS)).json()["code"] == "role_forbidden"
+    await house.services.users.change(ada.id, UserChange(role=Role.ADMIN), by=None)
+    await house.container.feed.poll()
+    for client in (key, browser):
+        assert (await client.get(USERS)).status_code == 200
+
+
+async def test_with_a_user_goes_all_that_was_theirs(house: House, owner: Profile) -> None:
+    ada = await house.user("ada@example.com")
+    key, browser = await house.key_client(ada, Scope.MANAGE), await house.browser(ada)
+    flow = (await key.post("/node/flows/", json=flow_json())).json()
+    await key.post("/node/deployments/", json={"flow_id": flow["id"]})
+    boss = await house.key_client(owner, Scope.MANAGE)
+    assert (await boss.delete(f"{USERS}{ada.id}/")).status_code == 204
+    await house.container.feed.poll()
+    assert (await key.get("/node/flows/")).json()["code"] == "api_key_invalid"
+    assert (await browser.get("/node/session/")).json()["code"] == "session_invalid"
+    async with house.db.read() as session:
+        connection = await session.connection()
+        for table in ("flows", "deployments", "deployment_versions", "console_sessions"):
+            rows = await connection.exec_driver_sql(f"SELECT * FROM {table}")
+            assert rows.all() == [], table
+
+
+async def test_the_first_user_is_an_owner_without_a_password(database: Database) -> None:
+    first = await administrator(database)
+    assert (first.email, first.role, first.password_hash) == ("admin@localhost", "owner", None)
