@@ -96,6 +96,7 @@ class SharedQuota:
     __slots__ = (
         "_alone",
         "_asking",
+        "_closed_to",
         "_closed_until",
         "_lease_end",
         "_leased",
@@ -120,6 +121,7 @@ class SharedQuota:
         self._leased = 0
         self._lease_end = 0.0
         self._closed_until = 0.0
+        self._closed_to = 0  # that many units and more are not to be had until then
         self._unleased = policy.quota
         self._renews = 0.0
         self._used = 0.0
@@ -137,7 +139,7 @@ class SharedQuota:
         """See Quota."""
         if cost <= self._leased and now < self._lease_end:
             return 0.0
-        if now < self._closed_until:
+        if now < self._closed_until and cost >= self._closed_to:
             return self._closed_until - now
         return self._alone.wait(cost, now) if self._store.lost(now) else ASK
 
@@ -186,7 +188,8 @@ class SharedQuota:
             self._leased += taken
             self._lease_end = now + window
         else:
-            room = self.policy.quota - min(amounts)
+            self._closed_to = min(amounts)
+            room = self.policy.quota - self._closed_to
             wait = seconds_until(room, before, before_left, count, left, window)
             self._closed_until = now + max(wait, 0.01)
         used = before * before_left / window + count

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import GatewayError
 from gateway.limits.call_limits import CallLimits
 from gateway.limits.gate import Gate
 from gateway.limits.room import LimitRoom
@@ -102,6 +103,19 @@ async def test_a_refusal_says_when_to_come_again_and_is_not_counted(processes: P
     assert refusal is not None
     assert refusal.retry_after is not None
     assert 60 <= refusal.retry_after <= 2 * 66
+
+
+async def test_what_is_too_little_for_many_is_there_for_one(processes: Processes) -> None:
+    gate = processes.gate(CallLimits(calls_per_minute=10))
+    await gate.enter_slowly(8)
+    with pytest.raises(GatewayError):
+        await gate.enter_slowly(8)
+    assert await let_in(gate, 5) == 2
+
+
+async def test_the_last_units_of_a_large_quota_are_used(processes: Processes) -> None:
+    gate = processes.gate(CallLimits(calls_per_minute=995))
+    assert await let_in(gate, 1200) == 995
 
 
 async def test_another_quota_counts_what_was_used(processes: Processes) -> None:
