@@ -15,6 +15,7 @@ from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.entrance import Entrance
 from gateway.broker.exposition import WorkerCollector
+from gateway.certificate import Certificate
 from gateway.deployments.directory import Directory
 from gateway.deployments.inputs import Inputs
 from gateway.execution.engine_room import EngineRoom
@@ -40,6 +41,7 @@ from gateway.trigger.edge import TriggerEdge
 from gateway.trigger.fast_calls import FastCalls
 from gateway.trigger.recorder import Recorder
 from gateway.trigger.run_calls import RunCalls
+from gateway.upstream.credentials import Credentials
 from gateway.upstream.servers import Servers
 from gateway.usage.bookkeeper import Bookkeeper
 from telemetry.snapshots import SharedRegistry
@@ -52,8 +54,9 @@ _STREAM_WINDOW = 256
 class Container:
     """Everything in one gateway process, made on its event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, certificate: Certificate | None = None) -> None:
         self.settings = settings
+        self._certificate = certificate
         limit = settings.max_body_bytes
         self.db = Database(settings.database)
         self.feed = ChangeFeed(self.db)
@@ -67,6 +70,7 @@ class Container:
             max_message_bytes=limit,
             drain_seconds=settings.drain_seconds,
             on_wanted=self.waker.wake,
+            credentials=Credentials.of(settings),
         )
         self.worker_metrics = WorkerCollector(settings.run)
         self.fleet_metrics = FleetCollector(self.servers)
@@ -138,7 +142,12 @@ class Container:
         self.recorder.start()
         self.usage.start()
         self.key_uses.start()
-        self._grpc = await open_front_door(self._front_door, self.readiness, self.settings)
+        self._grpc = await open_front_door(
+            self._front_door,
+            self.readiness,
+            self.settings,
+            self._certificate.grpc if self._certificate else None,
+        )
         self._publisher = asyncio.create_task(self._publish(), name="metrics publisher")
 
     async def close(self) -> None:

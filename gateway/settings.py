@@ -47,6 +47,22 @@ class Settings(BaseSettings):
     """Longest that a call of `/v2` or the front door may take; a caller can ask for less."""
     server_runs: int = Field(default=16, ge=1, le=10_000)
     """Runs of type `server` that a gateway process does at a time."""
+    tls_certificate: Path | None = None
+    """PEM file with the certificate, and its chain, of REST and the gRPC front door: both speak TLS
+    then. Takes tls_key; read again when it changes."""
+    tls_key: Path | None = None
+    """PEM file with the certificate's private key."""
+    upstream_tls_ca: Path | None = None
+    """PEM file with those who vouch for inference servers on other machines. Default: those that
+    the system trusts."""
+    upstream_tls_certificate: Path | None = None
+    """PEM file with the certificate that such servers are shown."""
+    upstream_tls_key: Path | None = None
+    """PEM file with its private key."""
+    upstream_tls_server_name: str | None = None
+    """Name that their certificates are for. Default: the host of each server's address."""
+    upstream_token_file: Path | None = None
+    """File with the token that they are shown, in its first line."""
     webhook_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     """Networks, separated by commas, that flows and webhooks may call beside the public internet:
     private ones, at any port. Where clouds keep credentials stays closed."""

@@ -17,6 +17,7 @@ from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
 from gateway.storage.notices import Notices
+from gateway.upstream.credentials import Credentials
 from gateway.upstream.servers import Servers
 
 
@@ -32,6 +33,7 @@ class WorkerExecutor:
             max_message_bytes=settings.max_body_bytes,
             drain_seconds=settings.drain_seconds,
             on_wanted=self._waker.wake,
+            credentials=Credentials.of(settings),
         )
         self._watcher = FleetWatcher(fleet, self._feed, self._servers)
         self._notices = Notices(self._db)

@@ -10,7 +10,7 @@ from gateway.settings import Settings
 from gateway.web.wire_limits import most_connections
 from protos import open_inference_pb2 as pb
 from protos.methods import SERVICE
-from transport import Limits, Router, Server
+from transport import Limits, Router, Server, ServerTls
 from transport.health import HEALTH, Health
 from transport.reflection import add_reflection
 
@@ -20,7 +20,7 @@ _KEEPALIVE_SECONDS = 60.0
 
 
 async def open_front_door(
-    front_door: FrontDoor, readiness: Readiness, settings: Settings
+    front_door: FrontDoor, readiness: Readiness, settings: Settings, tls: ServerTls | None
 ) -> Server:
     """Return the listening gRPC server. Gateway processes of one installation share the port.
 
@@ -48,7 +48,7 @@ async def open_front_door(
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"{host}:{settings.grpc_port}"
     try:
-        await server.listen(address, shared=True)
+        await server.listen(address, shared=True, tls=tls)
     except OSError as error:
         message = f"the gRPC port {address} cannot be bound: {error.strerror}"
         raise OSError(message) from None
