@@ -19,10 +19,17 @@ from gateway.deployments.schemas import (
 )
 from gateway.runs.orphans import Orphans
 from gateway.runs.store import RunStore
-from gateway.webhooks.events import WebhookEvent
 from slipstream import options
 from slipstream.commands.deployment_versions import DeploymentId, add_to, show_version
 from slipstream.commands.deployment_views import deployment_facts, deployment_row
+from slipstream.commands.webhook_options import (
+    CallbackUrl,
+    CancelOnDisconnect,
+    Events,
+    secret_lines,
+    webhook_of,
+)
+from slipstream.limit_options import AtOnce, PerDay, PerMinute, Polls, limits_of
 from slipstream.session import checked, open_session
 from slipstream.terminal import Terminal, table
 
@@ -31,23 +38,9 @@ commands = typer.Typer(no_args_is_help=True)
 Mode = Annotated[ExecutionMode | None, typer.Option(help="How it answers.")]
 Type = Annotated[DeploymentType | None, typer.Option("--type", help="Where the flow runs.")]
 Timeout = Annotated[int | None, typer.Option(help="Seconds that a run may take.")]
-Callback = Annotated[
-    str | None, typer.Option(help="URL that is told how runs fare; see `webhooks`.", metavar="URL")
-]
-Events = Annotated[
-    list[WebhookEvent] | None,
-    typer.Option(
-        "--event",
-        help="run.started, run.completed or run.failed; can be repeated. Default: the last two.",
-        metavar="EVENT",
-    ),
-]
-Hanging = Annotated[
-    bool | None,
-    typer.Option(
-        "--cancel-on-disconnect/--no-cancel-on-disconnect",
-        help="Whether a sync run is cancelled when its caller hangs up.",
-    ),
+CorsOrigins = Annotated[
+    list[str] | None,
+    typer.Option(help="Origin whose pages may call it, or *; can be repeated."),
 ]
 Format = Annotated[ResponseFormat | None, typer.Option(help="Form of the answers.")]
 
@@ -70,9 +63,14 @@ def create(
     type_: Type = None,
     timeout: Timeout = None,
     response_format: Format = None,
-    callback_url: Callback = None,
+    callback_url: CallbackUrl = None,
     event: Events = None,
-    cancel_on_disconnect: Hanging = None,
+    cancel_on_disconnect: CancelOnDisconnect = None,
+    calls_per_minute: PerMinute = None,
+    calls_per_day: PerDay = None,
+    concurrent_runs: AtOnce = None,
+    polls_per_minute: Polls = None,
+    cors_origin: CorsOrigins = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -94,7 +92,14 @@ def create(
             response_format=response_format,
             cancel_on_disconnect=cancel_on_disconnect,
             webhook_events=event or None,
-            **_webhook(callback_url),
+            **webhook_of(callback_url),
+            limits=limits_of(
+                calls_per_minute=calls_per_minute,
+                calls_per_day=calls_per_day,
+                concurrent_runs=concurrent_runs,
+                polls_per_minute=polls_per_minute,
+            ),
+            cors_origins=cors_origin,
         )
         new = checked(DeploymentIn, flow_id=flow, **given)
         deployed = session.run(
@@ -105,7 +110,7 @@ def create(
             out,
             f"Deployment '{out.name}' {out.id}: POST {out.trigger_path}",
             *([f"API key, shown only now: {out.api_key.key}"] if out.api_key else []),
-            *_secret_lines(out.webhook_secret),
+            *secret_lines(out.webhook_secret),
         )
         for pinned in out.models:
             session.terminal.note(
@@ -179,12 +184,17 @@ def set_(
     type_: Type = None,
     timeout: Timeout = None,
     response_format: Format = None,
-    callback_url: Callback = None,
+    callback_url: CallbackUrl = None,
     event: Events = None,
     no_webhook: Annotated[
         bool, typer.Option("--no-webhook", help="Tell nobody any more; the URL is forgotten.")
     ] = False,
-    cancel_on_disconnect: Hanging = None,
+    cancel_on_disconnect: CancelOnDisconnect = None,
+    calls_per_minute: PerMinute = None,
+    calls_per_day: PerDay = None,
+    concurrent_runs: AtOnce = None,
+    polls_per_minute: Polls = None,
+    cors_origin: CorsOrigins = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -194,6 +204,7 @@ def set_(
 
     [dim]slipstream deployments set 0b9c… --mode async --timeout 600[/]
     [dim]slipstream deployments set 0b9c… --callback-url http://127.0.0.1:8765/[/]
+    [dim]slipstream deployments set 0b9c… --calls-per-minute 600 --concurrent-runs 4[/]
     """
     if no_webhook and callback_url:
         raise typer.BadParameter("--callback-url and --no-webhook contradict each other")
@@ -206,14 +217,21 @@ def set_(
             response_format=response_format,
             cancel_on_disconnect=cancel_on_disconnect,
             webhook_events=event or None,
-            **_webhook(callback_url),
+            **webhook_of(callback_url),
+            limits=limits_of(
+                calls_per_minute=calls_per_minute,
+                calls_per_day=calls_per_day,
+                concurrent_runs=concurrent_runs,
+                polls_per_minute=polls_per_minute,
+            ),
+            cors_origins=cors_origin,
         )
         given |= {"notification_method": "none", "callback_url": None} if no_webhook else {}
         change = checked(DeploymentPatch, **given).change()
         work = session.services.deployments.change(session.profile_id, deployment_id, **change)
         out = ChangedDeploymentOut.of(session.run(work))
         shown = deployment_facts(DeploymentOut.model_validate(out.model_dump()))
-        session.terminal.show(out, shown, *_secret_lines(out.webhook_secret))
+        session.terminal.show(out, shown, *secret_lines(out.webhook_secret))
 
 
 @commands.command("pause")
@@ -273,14 +291,3 @@ add_to(commands)
 def _given(**options_: object) -> dict[str, object]:
     """Return the options that stand on the command line."""
     return {name: value for name, value in options_.items() if value is not None}
-
-
-def _webhook(callback_url: str | None) -> dict[str, object]:
-    """Return what a callback URL implies: a webhook."""
-    if callback_url is None:
-        return {}
-    return {"callback_url": callback_url, "notification_method": "webhook"}
-
-
-def _secret_lines(secret: str | None) -> list[str]:
-    return [f"Webhook secret, shown only now: {secret}"] if secret else []
