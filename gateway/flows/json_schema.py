@@ -1,14 +1,18 @@
 """JSON Schemas that strangers' data is checked by. Pure.
 
 A reference never leaves its schema (the library would fetch it), and patterns are matched by CEL's
-engine, whose time grows with the text and no faster; Python's can be made to hang.
+engine, whose time grows with the text and no faster; Python's can be made to hang. What is left is
+counted, see `schema_effort`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from time import perf_counter
 from typing import Any
 
+import orjson
 from jsonschema import Draft202012Validator, exceptions, validators
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -17,6 +21,7 @@ from referencing.jsonschema import DRAFT202012
 from gateway.flows.cel_library import CEL_ERRORS, compile_cel
 from gateway.flows.findings import pointer_token
 from gateway.flows.input_check import SchemaError
+from gateway.flows.schema_effort import SECONDS_PER_STEP, counted, spend
 
 _MATCH = compile_cel("text.matches(pattern)")
 
@@ -77,12 +82,50 @@ def _matches(pattern: str, text: str) -> bool:
     return found
 
 
+@lru_cache(maxsize=1024)
+def _preparation(pattern: str) -> float:
+    """Return the steps that it takes to get ready for `pattern`, which is done for each text."""
+    taken = []
+    for _ in range(3):
+        began = perf_counter()
+        _matches(pattern, "")
+        taken.append(perf_counter() - began)
+    return min(taken) / SECONDS_PER_STEP
+
+
 def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[Any]:
-    if isinstance(instance, str) and not _matches(pattern, instance):
+    if not isinstance(instance, str):
+        return
+    spend(_preparation(pattern))
+    if not _matches(pattern, instance):
         yield exceptions.ValidationError(f"{instance[:100]!r} does not match '{pattern}'")
 
 
+def _unique_items(_validator: Any, wanted: bool, instance: Any, _schema: Any) -> Iterator[Any]:
+    """Check by digest: the library compares each item with every other one."""
+    if not wanted or not isinstance(instance, list):
+        return
+    if len({orjson.dumps(_plain(item), option=orjson.OPT_SORT_KEYS) for item in instance}) < len(
+        instance
+    ):
+        yield exceptions.ValidationError("has items that are the same, and they have to differ")
+
+
+def _plain(value: Any) -> Any:
+    """Return the value with 1 for 1.0, which JSON Schema holds for the same."""
+    spend(1 / 4)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < _WHOLE else value
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
+
+
+_WHOLE = 2.0**63
+_OURS = {"pattern": _pattern, "uniqueItems": _unique_items}
 # Any: the library has no types for what it makes here.
 _Validator: Any = validators.extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {"pattern": _pattern}
+    Draft202012Validator, counted({**Draft202012Validator.VALIDATORS, **_OURS})
 )
