@@ -8,8 +8,6 @@ counted, see `schema_effort`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
-from time import perf_counter
 from typing import Any
 
 import orjson
@@ -18,12 +16,11 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from gateway.flows.cel_library import CEL_ERRORS, compile_cel
+from gateway.flows.cel_library import CEL_ERRORS
 from gateway.flows.findings import pointer_token
 from gateway.flows.input_check import SchemaError
+from gateway.flows.patterns import matches, seconds_to_prepare
 from gateway.flows.schema_effort import SECONDS_PER_STEP, counted, spend
-
-_MATCH = compile_cel("text.matches(pattern)")
 
 
 def validator_of(schema: Mapping[str, Any]) -> Any:
@@ -71,33 +68,17 @@ def _words(schema: Any, pointer: str) -> Iterator[tuple[str, str, Any]]:
 
 def _check_pattern(pointer: str, pattern: str) -> None:
     try:
-        _matches(pattern, "")
+        matches(pattern, "")
     except CEL_ERRORS:
         detail = "expected a regular expression without look-around and back-references"
         raise SchemaError(pointer, f"{detail}, got '{pattern[:200]}'") from None
 
 
-def _matches(pattern: str, text: str) -> bool:
-    found: bool = _MATCH.execute({"pattern": pattern, "text": text})
-    return found
-
-
-@lru_cache(maxsize=1024)
-def _preparation(pattern: str) -> float:
-    """Return the steps that it takes to get ready for `pattern`, which is done for each text."""
-    taken = []
-    for _ in range(3):
-        began = perf_counter()
-        _matches(pattern, "")
-        taken.append(perf_counter() - began)
-    return min(taken) / SECONDS_PER_STEP
-
-
 def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[Any]:
     if not isinstance(instance, str):
         return
-    spend(_preparation(pattern))
-    if not _matches(pattern, instance):
+    spend(seconds_to_prepare(orjson.dumps(pattern).decode()) / SECONDS_PER_STEP)
+    if not matches(pattern, instance):
         yield exceptions.ValidationError(f"{instance[:100]!r} does not match '{pattern}'")
 
 
