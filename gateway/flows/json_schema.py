@@ -20,7 +20,7 @@ from gateway.flows.cel_library import CEL_ERRORS
 from gateway.flows.findings import pointer_token
 from gateway.flows.input_check import SchemaError
 from gateway.flows.patterns import matches, seconds_to_prepare
-from gateway.flows.schema_effort import SECONDS_PER_STEP, counted, spend
+from gateway.flows.schema_effort import SECONDS_PER_STEP, Keyword, counted, spend
 
 
 def validator_of(schema: Mapping[str, Any]) -> Any:
@@ -105,7 +105,7 @@ def _plain(value: Any) -> Any:
 
 
 _WHOLE = 2.0**63
-_OURS = {"pattern": _pattern, "uniqueItems": _unique_items}
+_OURS: Mapping[str, Keyword] = {"pattern": _pattern, "uniqueItems": _unique_items}
 # Any: the library has no types for what it makes here.
 _Validator: Any = validators.extend(  # type: ignore[no-untyped-call]
     Draft202012Validator, counted({**Draft202012Validator.VALIDATORS, **_OURS})

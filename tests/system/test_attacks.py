@@ -60,7 +60,7 @@ def test_no_body_harms_the_gateway(
 @pytest.mark.parametrize(
     "name",
     [
-        *("..", "%2e%2e", "..%2f..%2fpepper", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "a%00b"),
+        *("%2e%2e", "..%2f..%2fpepper", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "a%00b"),
         *(".staging", "iris%2f1", "C:%5cboot.ini", "iris%0a", "~root", "%ff%fe"),
     ],
 )
@@ -80,8 +80,7 @@ def test_a_name_of_a_model_is_no_path(installation: Installation, name: str) -> 
     ):
         body = b'{"version": 1}' if method == "PUT" else b"no model" if method == "POST" else b""
         answer = installation.http.request(method, url + path, content=body)
-        normal = httpx.URL(url + path).path  # of "..", a client makes another path by itself
-        assert 400 <= answer.status_code < 500 or normal in {"/node/models/", "/v2/models"}, path
+        assert 400 <= answer.status_code < 500, path
         assert "root:" not in answer.text
     assert {path.relative_to(state) for path in (state / "models").rglob("*")} == files
 
@@ -181,29 +180,24 @@ def test_what_is_not_there_and_what_is_anothers_look_alike(
 ) -> None:
     """An unknown key learns nothing of ids; one that may call learns nothing of others' either."""
     nobody = "00000000-0000-4000-8000-000000000000"
-    other = httpx.Client(base_url=installation.up.url, headers={"X-API-Key": keys.mint()})
     for path in (f"/node/deployment-trigger/{iris}/", f"/node/deployment-trigger/{nobody}/"):
-        assert other.post(path, json={}).status_code == 401
-    secret = "the password of nobody at all"
-    created = installation.post(
-        "/node/users/", {"email": "curious@example.com", "password": secret}
-    )
-    assert created["role"] == "member"
-    member = httpx.Client(base_url=installation.up.url)
-    opened = member.post(
-        "/node/session/", json={"email": "curious@example.com", "password": secret}
-    )
-    member.headers["X-CSRF-Token"] = opened.json()["csrf_token"]
-    answers = [
-        member.request(method, path.format(which), json={})
-        for which in (iris, nobody)
-        for method, path in (
-            ("GET", "/node/deployments/{}/"),
-            ("PATCH", "/node/deployments/{}/"),
-            ("DELETE", "/node/deployments/{}/"),
-            ("POST", "/node/deployment-trigger/{}/"),
-        )
-    ]
+        unknown = {"X-API-Key": keys.mint()}
+        assert installation.http.post(path, json={}, headers=unknown).status_code == 401
+    who = {"email": "curious@example.com", "password": "the password of nobody at all"}
+    assert installation.post("/node/users/", who)["role"] == "member"
+    with httpx.Client(base_url=installation.up.url) as member:
+        opened = member.post("/node/session/", json=who)
+        member.headers["X-CSRF-Token"] = opened.json()["csrf_token"]
+        answers = [
+            member.request(method, path.format(which), json={})
+            for which in (iris, nobody)
+            for method, path in (
+                ("GET", "/node/deployments/{}/"),
+                ("PATCH", "/node/deployments/{}/"),
+                ("DELETE", "/node/deployments/{}/"),
+                ("POST", "/node/deployment-trigger/{}/"),
+            )
+        ]
     told = [
         (answer.status_code, answer.text.replace(iris, "ID").replace(nobody, "ID"))
         for answer in answers
