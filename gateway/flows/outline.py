@@ -177,7 +177,7 @@ class _Reader:
 
     def _part_or_sign(self, parts: list[Part]) -> None:
         kind, text = self._peek()
-        operator = kind == "sign" and text not in _OPENING and text != "."
+        operator = kind == "sign" and text not in {*_OPENING, "."}
         if operator or (kind, text) == ("name", "in"):
             self._at += 1
         else:
@@ -203,8 +203,7 @@ class _Reader:
     def _named(self, name: str) -> Part:
         if self._peek() == ("sign", "("):
             self._at += 1
-            arguments = [_joined(argument) for argument in self._arguments(")")]
-            return _joined([*arguments, *self._pattern(name)])
+            return _joined([*map(_joined, self._arguments(")")), *self._pattern(name)])
         return Read(name.strip("`"), ())
 
     def _suffixes(self, part: Part, start: int) -> Part:
@@ -238,8 +237,7 @@ class _Reader:
     def _method(self, part: Part, name: str, start: int, ended: int) -> Part:
         arguments = self._arguments(")")
         if name not in _LOOPS or not arguments:
-            own = self._pattern(name)
-            return _joined([part, *(_joined(argument) for argument in arguments), *own])
+            return _joined([part, *map(_joined, arguments), *self._pattern(name)])
         variable, *body = arguments
         if len(variable) != 1 or not isinstance(variable[0], Read) or variable[0].names:
             raise OutlineError(f"expected a name first in {name}(…)")
@@ -249,13 +247,10 @@ class _Reader:
         return Loop(part, variable[0].root, inner, name, span)
 
     def _pattern(self, function: str) -> list[Part]:
-        """Return what a call that has just been read makes ready."""
-        if function != "matches":
-            return []
-        # the pattern is the last argument: a text of its own, or one that is put together
+        """Return what a call that has just been read makes ready: its last argument."""
         before, last = self._tokens[self._at - 3], self._tokens[self._at - 2]
         alone = last.kind == "text" and before.text in {"(", ","}
-        return [Pattern(last.text if alone else None)]
+        return [Pattern(last.text if alone else None)] if function == "matches" else []
 
     def _arguments(self, closing: str) -> list[list[Part]]:
         """Read up to the bracket that closes; return the parts of each argument."""

@@ -121,6 +121,8 @@ def test_a_schema_may_refer_to_itself() -> None:
         ({"pattern": "(?=look)"}, "/pattern", "without look-around"),
         ({"pattern": "(unclosed"}, "/pattern", "no JSON Schema"),
         ({"patternProperties": {"a": {}}}, "/patternProperties", "name the properties"),
+        ({"$defs": {f"d{at}": {} for at in range(30_000)}}, "", "at most 5000 words"),
+        ({"allOf": [True] * 30_000}, "", "at most 5000 words"),
     ],
 )
 def test_schemas_that_are_not_taken(schema: dict[str, Any], pointer: str, words: str) -> None:
