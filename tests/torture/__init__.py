@@ -1,0 +1,1 @@
+"""`make torture`: events to a receiver that fails, from a dispatcher that is killed; all counted."""
