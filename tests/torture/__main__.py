@@ -50,7 +50,8 @@ async def _play(
     settings = await prepare(folder, url)
     delays = None
     if options.delays:
-        delays = await measure(settings, receiver, options.delays, tell)
+        (folder / "delays").mkdir()
+        delays = await measure(settings, folder / "delays", options.delays, tell)
     plan = Plan(
         events=options.events, kills=options.kills, fail=options.fail, seed=options.seed
     )

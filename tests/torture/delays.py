@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.settings import Settings
 from tests.torture.ordeal import DEAD, Tell
@@ -30,8 +31,9 @@ class Delays:
     beside_dead: float
 
 
-async def measure(settings: Settings, receiver: Receiver, seconds: float, tell: Tell) -> Delays:
-    """Return the delays over some rounds of `seconds` each."""
+async def measure(settings: Settings, folder: Path, seconds: float, tell: Tell) -> Delays:
+    """Return the delays over some rounds of `seconds` each; the receiver's diary is in `folder`."""
+    receiver = Receiver(folder, fail=0.0)
     sender, dispatchers = Sender(settings, receiver), Dispatchers(settings)
     calm, *dead = await sender.open(["/calm/1", *DEAD])
     waited: dict[bool, list[float]] = {False: [], True: []}
@@ -51,6 +53,7 @@ async def measure(settings: Settings, receiver: Receiver, seconds: float, tell: 
         await sender.switch(dead, on=False)
     finally:
         dispatchers.end()
+        receiver.close()
         await sender.close()
     return Delays(alone=_p99(waited[False]), beside_dead=_p99(waited[True]))
 

@@ -1,6 +1,6 @@
 """A dispatcher in a process of its own, on the loop that gateways have: it sends until it is killed.
 
-    python -m tests.torture.dispatcher_program LEASE_SECONDS
+    python -m tests.torture.dispatcher_program LEASE_SECONDS POLL_SECONDS
 
 Settings come from the environment, as always. It says `ready` when it begins.
 """

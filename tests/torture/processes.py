@@ -17,6 +17,8 @@ TIMEOUT_SECONDS = 2.0
 _ATTEMPTS = 30
 """In the schedule: with fewer, some of 100,000 events would fail every time, by chance."""
 _PAUSE_SECONDS = 0.2
+_POLL_SECONDS = 0.02
+"""In a gateway, whoever writes an event wakes the dispatcher; here that is another process."""
 
 
 class Receiver:
@@ -76,8 +78,9 @@ class Dispatchers:
 
     def start(self) -> None:
         """Start one, and wait until it sends."""
+        program = "tests.torture.dispatcher_program"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.torture.dispatcher_program", str(LEASE_SECONDS)],
+            [sys.executable, "-m", program, str(LEASE_SECONDS), str(_POLL_SECONDS)],
             env=self._environment,
             stdout=subprocess.PIPE,
             text=True,

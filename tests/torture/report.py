@@ -59,7 +59,8 @@ def _figures(outcome: Outcome, delays: Delays | None) -> Table:
 def _checks(found: Sequence[Check]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for heading in ("promise", "cases", "broken", ""):
-        table.add_column(heading, justify="right" if heading in {"cases", "broken"} else "left")
+        right = heading in {"cases", "broken"}
+        table.add_column(heading, justify="right" if right else "left", no_wrap=bool(right))
     for check in found:
         word = "kept" if check.kept else "BROKEN" if check.broken else "untried"
         style = "green" if check.kept else "red"

@@ -120,7 +120,14 @@ class Sender:
 
     async def logged(self) -> dict[str, int]:
         """Return how many attempts are in the log, by how they went."""
-        asked = select(WebhookAttempt.result, func.count()).group_by(WebhookAttempt.result)
+        ours = select(WebhookDelivery.id).where(
+            WebhookDelivery.deployment_id.in_(list(self._targets))
+        )
+        asked = (
+            select(WebhookAttempt.result, func.count())
+            .where(WebhookAttempt.delivery_id.in_(ours))
+            .group_by(WebhookAttempt.result)
+        )
         async with self._office.db.read() as session:
             return {row[0]: int(row[1]) for row in await session.execute(asked)}
 
