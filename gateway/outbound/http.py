@@ -133,9 +133,7 @@ class GuardedHttp:
             scheme=target.scheme, host=target.host, port=target.port, target=target.path
         )
         headers = _headers(call.headers, target, call.body)
-        request = httpcore.Request(
-            call.method.upper(), url, headers=headers, content=call.body
-        )
+        request = httpcore.Request(call.method.upper(), url, headers=headers, content=call.body)
         async with self._connections.to((target.scheme, target.host, target.port)) as connection:
             response = await connection.handle_async_request(request)
             try:

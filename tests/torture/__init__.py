@@ -1,1 +1,1 @@
-"""`make torture`: events to a receiver that fails, from a dispatcher that is killed; all counted."""
+"""`make torture`: events to receivers that fail, their dispatcher killed, and all of it counted."""

@@ -52,9 +52,7 @@ async def _play(
     if options.delays:
         (folder / "delays").mkdir()
         delays = await measure(settings, folder / "delays", options.delays, tell)
-    plan = Plan(
-        events=options.events, kills=options.kills, fail=options.fail, seed=options.seed
-    )
+    plan = Plan(events=options.events, kills=options.kills, fail=options.fail, seed=options.seed)
     outcome = await Ordeal(plan, settings, receiver, tell).play()
     found = checks(outcome)
     report(console, outcome, delays, found)

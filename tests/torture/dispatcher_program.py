@@ -1,4 +1,4 @@
-"""A dispatcher in a process of its own, on the loop that gateways have: it sends until it is killed.
+"""A dispatcher in a process of its own, on the loop that gateways have, until it is killed.
 
     python -m tests.torture.dispatcher_program LEASE_SECONDS POLL_SECONDS
 

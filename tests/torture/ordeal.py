@@ -171,4 +171,3 @@ class Ordeal:
             int(step * (number + self._random.uniform(-0.4, 0.4)))
             for number in range(1, self._plan.kills + 1)
         ]
-

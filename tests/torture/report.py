@@ -16,7 +16,9 @@ from tests.torture.verdict import repeated
 _SHOWN = 3
 
 
-def report(console: Console, outcome: Outcome, delays: Delays | None, found: Sequence[Check]) -> None:
+def report(
+    console: Console, outcome: Outcome, delays: Delays | None, found: Sequence[Check]
+) -> None:
     """Print everything."""
     console.print(_figures(outcome, delays))
     console.print()

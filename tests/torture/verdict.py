@@ -63,8 +63,7 @@ def checks(outcome: Outcome) -> list[Check]:
         ),
         Check(
             promise="only what was in flight at a kill arrives again",
-            broken=["one too many"]
-            * max(0, repeated(outcome) - outcome.kills * _MOST_IN_FLIGHT),
+            broken=["one too many"] * max(0, repeated(outcome) - outcome.kills * _MOST_IN_FLIGHT),
             of=len(arrived),
         ),
         Check(
