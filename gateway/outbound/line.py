@@ -23,6 +23,7 @@ class Line(httpcore.AsyncNetworkStream, asyncio.Protocol):
     """
 
     def __init__(self) -> None:
+        self._transport: asyncio.Transport
         self._unsent = bytearray()
         self._unread = bytearray()
         self._ended = False
@@ -100,7 +101,7 @@ class Line(httpcore.AsyncNetworkStream, asyncio.Protocol):
             raise
         if transport is None:
             raise httpcore.ConnectError("the connection was lost")
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = transport
         return self
 
     # Any: as httpcore has it
