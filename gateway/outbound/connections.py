@@ -44,6 +44,7 @@ class Connections:
         self._idle: OrderedDict[Place, deque[tuple[float, httpcore.AsyncHTTPConnection]]]
         self._idle = OrderedDict()  # the place that was used last is the last one
         self._idle_count = 0
+        self._closed = False
 
     @asynccontextmanager
     async def to(self, place: Place) -> AsyncIterator[httpcore.AsyncHTTPConnection]:
@@ -60,7 +61,8 @@ class Connections:
                 self._busy -= 1
 
     async def close(self) -> None:
-        """Close those that are idle."""
+        """Close those that are idle, and the others when they come to be."""
+        self._closed = True
         while self._idle:
             await self._close_oldest()
 
@@ -79,7 +81,7 @@ class Connections:
         return self._connection(place)
 
     async def _give_back(self, place: Place, connection: httpcore.AsyncHTTPConnection) -> None:
-        if connection.is_available():
+        if connection.is_available() and not self._closed:
             self._idle.setdefault(place, deque()).append((time.monotonic(), connection))
             self._idle.move_to_end(place)
             self._idle_count += 1

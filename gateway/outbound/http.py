@@ -114,7 +114,7 @@ class GuardedHttp:
             raise _unreachable(target, str(error) or "the connection was lost") from None
 
     async def close(self) -> None:
-        """Close every connection that no call has."""
+        """Close every connection; those that a call has when that is through."""
         await self._connections.close()
 
     async def __aenter__(self) -> Self:

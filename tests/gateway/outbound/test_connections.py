@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
+import uvloop
 
 from gateway.outbound import http as outbound
 from gateway.outbound.http import Call, GuardedHttp, Reply
+from tests.gateway.outbound.servers import Names
 
 MEGABYTE = 1_000_000
 
@@ -19,7 +23,7 @@ class Keeping:
     """A server that answers each request on a connection, and remembers what it saw."""
 
     def __init__(self) -> None:
-        self.port = 0
+        self.url = ""
         self.opened = 0
         self.open: set[asyncio.StreamWriter] = set()
         self.sizes: list[int] = []
@@ -47,7 +51,7 @@ class Keeping:
         """Have a request sent here."""
         call = Call(
             method="POST",
-            url=f"http://127.0.0.1:{self.port}/",
+            url=self.url,
             headers={},
             body=body,
             max_bytes=2 * MEGABYTE,
@@ -62,16 +66,23 @@ class Keeping:
 
 
 @asynccontextmanager
-async def keeping() -> AsyncIterator[Keeping]:
+async def keeping(tls: ssl.SSLContext | None = None) -> AsyncIterator[Keeping]:
     kept = Keeping()
-    server = await asyncio.start_server(kept.serve, "127.0.0.1", 0)
-    kept.port = server.sockets[0].getsockname()[1]
+    server = await asyncio.start_server(kept.serve, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    kept.url = f"https://shop.example:{port}/" if tls else f"http://127.0.0.1:{port}/"
     yield kept
     server.close()
 
 
-def client(connections: int = 10) -> GuardedHttp:
-    return GuardedHttp([ip_network("127.0.0.0/8")], allow_http=True, connections=connections)
+def client(connections: int = 10, *, tls: ssl.SSLContext | None = None) -> GuardedHttp:
+    return GuardedHttp(
+        [ip_network("127.0.0.0/8")],
+        allow_http=True,
+        resolver=Names(shop_example=[["127.0.0.1"]]),
+        ssl_context=tls,
+        connections=connections,
+    )
 
 
 async def test_one_request_after_the_other_takes_one_connection() -> None:
@@ -137,3 +148,23 @@ async def test_large_bodies_go_both_ways() -> None:
         for _ in range(2):
             assert len((await server.send(http, b"y" * MEGABYTE)).body) == MEGABYTE
     assert (server.opened, server.sizes) == (1, [MEGABYTE] * 2)
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_with_tls_it_is_the_same(
+    certificate: tuple[Path, Path], new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    async def send_twice() -> tuple[int, list[int]]:
+        ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ours.load_cert_chain(*certificate)
+        trusting = ssl.create_default_context(cafile=str(certificate[0]))
+        async with keeping(tls=ours) as server, client(tls=trusting) as http:
+            server.answer = b"x" * MEGABYTE
+            for _ in range(3):
+                assert len((await server.send(http, b"y" * MEGABYTE)).body) == MEGABYTE
+            await http.close()
+            await server.until_open(0)
+            return server.opened, server.sizes
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(send_twice()) == (1, [MEGABYTE] * 3)
