@@ -31,12 +31,15 @@ from gateway.models.router import build_router as models
 from gateway.oip import rest
 from gateway.oip.dataplane import SERVER_VERSION
 from gateway.oip.router import build_router as oip
+from gateway.runs.origins import RunOrigins
 from gateway.runs.router import build_router as runs
+from gateway.trigger.pages import Pages
 from gateway.trigger.router import build_router as trigger
 from gateway.usage.router import build_router as usage
 from gateway.web.asgi import App, Receive, Scope, Send
 from gateway.web.problems import problem
 from gateway.web.shell import Shell
+from gateway.web.shielding import policy_of_page
 from gateway.webhooks.router import build_router as webhooks
 from protos.errors import ErrorCode
 from telemetry.instruments import CONTENT_TYPE, render
@@ -54,11 +57,13 @@ class Gateway:
 
     def __init__(self, container: Container) -> None:
         self._oip = container.oip
-        self._rest = Shell(
+        shell = Shell(
             cast("App", build_fastapi(container)),
             max_body_bytes=container.settings.max_body_bytes,
             unlimited=(_UPLOADS,),
+            timeout_seconds=container.settings.request_timeout_seconds,
         )
+        self._rest = Pages(shell, container.directory, RunOrigins(container.db))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -138,13 +143,16 @@ def _add_docs(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
+        page = get_swagger_ui_html(
             openapi_url="/openapi.json",
             title="Slipstream API",
             swagger_js_url="/docs/assets/swagger-ui-bundle.js",
             swagger_css_url="/docs/assets/swagger-ui.css",
             swagger_favicon_url="/docs/assets/favicon-32x32.png",
         )
+        policy = policy_of_page(bytes(page.body).decode())
+        page.headers["content-security-policy"] = policy
+        return page
 
 
 def _answer(request: Request, error: GatewayError) -> Response:
