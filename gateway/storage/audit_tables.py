@@ -1,6 +1,6 @@
 """The table of acts. Nothing points to it and it points to nothing: an act outlives its actor.
 
-Triggers of the database, made by migration 0009, refuse every change of a row, and the deletion of
+Triggers of the database, made by migration 0005, refuse every change of a row, and the deletion of
 one that is younger than `KEPT_DAYS`.
 """
 
