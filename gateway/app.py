@@ -5,7 +5,8 @@ Triggers do not come here: see `gateway.web.protocol`.
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 import anyio.to_thread
 from fastapi import FastAPI, Request, Response
@@ -32,9 +33,12 @@ from gateway.oip import rest
 from gateway.oip.dataplane import SERVER_VERSION
 from gateway.oip.router import build_router as oip
 from gateway.runs.router import build_router as runs
+from gateway.tags import ABOUT, TAGS
 from gateway.trigger.router import build_router as trigger
 from gateway.usage.router import build_router as usage
 from gateway.web.asgi import App, Receive, Scope, Send
+from gateway.web.documented import DocumentedApi
+from gateway.web.naming import operation_id
 from gateway.web.problems import problem
 from gateway.web.shell import Shell
 from protos.errors import ErrorCode
@@ -44,6 +48,13 @@ from telemetry.redaction import without_keys
 _UPLOADS = "/node/models/"
 _PRIVATE = ("/node/session", "/node/users")
 """Where bodies hold passwords: what came is never repeated."""
+# Any: OpenAPI's own form
+_EXPOSITION: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Prometheus' own text.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+}
 _EXCERPT = 80
 """Characters of an invalid value that its error repeats."""
 
@@ -71,10 +82,12 @@ class Gateway:
 def build_fastapi(container: Container) -> FastAPI:
     """Return the management routes, the metrics and the documentation."""
     services, access = container.services, container.access
-    app = FastAPI(
+    app = DocumentedApi(
         title="Slipstream",
         version=SERVER_VERSION,
-        description="Deploy flows and ONNX models behind API endpoints: sync, async or fast.",
+        description=ABOUT,
+        openapi_tags=TAGS,
+        generate_unique_id_function=operation_id,
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
@@ -118,7 +131,7 @@ def _add_metrics(app: FastAPI, container: Container) -> None:
         container.engine.metrics,
     ]
 
-    @app.get("/metrics", tags=["Operations"], response_class=Response)
+    @app.get("/metrics", tags=["Operations"], response_class=Response, responses=_EXPOSITION)
     async def metrics() -> Response:
         """Everything that is measured, over all gateway processes, for Prometheus."""
         body = await anyio.to_thread.run_sync(render, collectors)
@@ -144,9 +157,11 @@ def _add_docs(app: FastAPI) -> None:
         )
 
 
-def _answer(request: Request, error: GatewayError) -> Response:
+def _answer(
+    request: Request, error: GatewayError, extra: Mapping[str, str] | None = None
+) -> Response:
     status, headers, body = problem(error, request.scope["state"]["request_id"])
-    sent = {name.decode(): value.decode() for name, value in headers}
+    sent = {name.decode(): value.decode() for name, value in headers} | dict(extra or {})
     return Response(body, status_code=status, headers=sent)
 
 
@@ -157,6 +172,10 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    media = _media_type(request)
+    if any(tuple(fault["loc"]) == ("body",) for fault in error.errors()) and not _is_json(media):
+        message = f"Content-Type: expected application/json, got {_excerpt(media) or 'none'}"
+        return _answer(request, GatewayError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message))
     private = request.url.path.startswith(_PRIVATE)
     fields = [
         {
@@ -169,6 +188,14 @@ async def _invalid(request: Request, error: Exception) -> Response:
     code = ErrorCode.INVALID_JSON if broken else ErrorCode.VALIDATION_FAILED
     message = "; ".join(f"{field['pointer']}: {field['detail']}" for field in fields[:3])
     return _answer(request, GatewayError(code, message, errors=fields))
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _is_json(media: str) -> bool:
+    return media == "application/json" or media.endswith("+json")
 
 
 def _excerpt(given: object) -> str:
@@ -189,6 +216,7 @@ async def _no_route(request: Request, error: Exception) -> Response:
         case 405:
             message = f"{path} does not take {method}"
             refusal = GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message)
+            return _answer(request, refusal, error.headers)
         case 400:
             refusal = GatewayError(ErrorCode.INVALID_REQUEST, str(error.detail))
         case _:
