@@ -1,4 +1,4 @@
-"""One gateway process: `python -m gateway --listen-fd FD`, or on SLIPSTREAM_HOST and _PORT.
+"""One gateway process: `python -m gateway --listen-fd FD`.
 
 Listens first, then imports and builds the rest.
 """
@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import ctypes
 import gc
 import importlib
 import signal
 import socket
+import ssl
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType, ModuleType
+from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
 
 from gateway.boot import Front
-from gateway.parent import Report, end_with_parent
 from gateway.web.protocol import Connection
+from telemetry.parent import Report, end_with_parent
+
+if TYPE_CHECKING:
+    from gateway.certificate import Certificate
 
 _BACKLOG = 2048
 _GC_THRESHOLD = (50_000, 20, 50)
@@ -30,6 +38,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGE_BLOCK, _MOST_SPARE = 32 * 2**20, 64 * 2**20
 _KEEP_ALIVE_SECONDS = 120
 """Longer than any load balancer's, so that it is never us who closes first."""
+_HANDSHAKE_SECONDS = 5.0
+"""That a client has for TLS's handshake."""
 
 
 class Server(uvicorn.Server):
@@ -44,8 +54,35 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and say so."""
-        await super().startup(sockets)
+        if self._front.certificate is None:
+            await super().startup(sockets)
+        else:
+            await super().startup([])
+            self.servers = [
+                await self._listen_with_tls(sock, self._front.certificate.rest.context)
+                for sock in sockets or []
+            ]
         self._report.say("listening")
+
+    async def _listen_with_tls(
+        self, sock: socket.socket, context: ssl.SSLContext
+    ) -> asyncio.base_events.Server:
+        """Listen as uvicorn does, but give nobody a minute for the handshake."""
+
+        def build() -> Connection:
+            return Connection(
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+
+        return await asyncio.get_running_loop().create_server(
+            build,
+            sock=sock,
+            ssl=context,
+            backlog=_BACKLOG,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain: those who only wait are answered first, all others have their time."""
@@ -69,6 +106,8 @@ def main() -> None:
     parser.add_argument("--listen-fd", type=int, required=True, help="a listening TCP socket")
     parser.add_argument("--lifeline-fd", type=int, help="a pipe that ends when the parent dies")
     parser.add_argument("--status-fd", type=int, help="a pipe for status lines")
+    parser.add_argument("--tls-certificate", type=Path, help="PEM file: speak TLS with it")
+    parser.add_argument("--tls-key", type=Path, help="PEM file with its private key")
     options = parser.parse_args()
     if options.lifeline_fd is not None:
         end_with_parent(options.lifeline_fd)
@@ -76,11 +115,27 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: None)
     supervised = options.lifeline_fd is not None
     report = Report(options.status_fd)
-    sys.exit(uvloop.run(_serve(options.listen_fd, report, supervised=supervised)))
-
-
-async def _serve(listen_fd: int, report: Report, *, supervised: bool) -> int:
     front = Front()
+    if options.tls_certificate or options.tls_key:
+        front.certificate = _certificate(options.tls_certificate, options.tls_key, report)
+    sys.exit(uvloop.run(_serve(options.listen_fd, front, report, supervised=supervised)))
+
+
+def _certificate(certificate: Path | None, key: Path | None, report: Report) -> Certificate:
+    """Return what the options mean; end the process where they mean nothing."""
+    from gateway.certificate import Certificate  # noqa: PLC0415 - only where it is needed
+    from transport.certificates import TlsError, pair_of  # noqa: PLC0415
+
+    try:
+        pair = pair_of(certificate, key, called=("--tls-certificate", "--tls-key"))
+        assert pair is not None
+        return Certificate(pair)
+    except TlsError as error:
+        report.say("failed", message=str(error))
+        sys.exit(f"gateway: {error}")
+
+
+async def _serve(listen_fd: int, front: Front, report: Report, *, supervised: bool) -> int:
     config = uvicorn.Config(
         front,
         http=Connection,
@@ -97,10 +152,21 @@ async def _serve(listen_fd: int, report: Report, *, supervised: bool) -> int:
     server = Server(config, front, report)
     server.supervised = supervised
     building = asyncio.create_task(_build(front, server, report))
-    await server.serve([socket.socket(fileno=listen_fd)])
+    with _renewing(front):
+        await server.serve([socket.socket(fileno=listen_fd)])
     building.cancel()
     (outcome,) = await asyncio.gather(building, return_exceptions=True)
     return 1 if isinstance(outcome, Exception) else 0
+
+
+@contextlib.contextmanager
+def _renewing(front: Front) -> Iterator[None]:
+    if front.certificate is None:
+        yield
+        return
+    task = asyncio.create_task(front.certificate.keep_renewed(), name="certificate")
+    yield
+    task.cancel()
 
 
 async def _build(front: Front, server: Server, report: Report) -> None:

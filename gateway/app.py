@@ -41,6 +41,7 @@ from gateway.web.documented import DocumentedApi
 from gateway.web.naming import operation_id
 from gateway.web.problems import problem
 from gateway.web.shell import Shell
+from gateway.webhooks.router import build_router as webhooks
 from protos.errors import ErrorCode
 from telemetry.instruments import CONTENT_TYPE, render
 from telemetry.redaction import without_keys
@@ -101,6 +102,7 @@ def build_fastapi(container: Container) -> FastAPI:
         models(services.models, access),
         api_keys(services.keys, access),
         runs(container.runs, access),
+        webhooks(container.webhooks, access),
         sessions(
             container.login,
             container.sessions,
@@ -129,9 +131,16 @@ def _add_metrics(app: FastAPI, container: Container) -> None:
         container.fleet_metrics,
         container.worker_metrics,
         container.engine.metrics,
+        container.station.metrics,
     ]
 
-    @app.get("/metrics", tags=["Operations"], response_class=Response, responses=_EXPOSITION)
+    @app.get(
+        "/metrics",
+        operation_id="get_metrics",
+        tags=["Operations"],
+        response_class=Response,
+        responses=_EXPOSITION,
+    )
     async def metrics() -> Response:
         """Everything that is measured, over all gateway processes, for Prometheus."""
         body = await anyio.to_thread.run_sync(render, collectors)

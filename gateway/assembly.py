@@ -23,15 +23,18 @@ async def assemble(front: Front) -> None:
 
     Raises:
         StorageError: the database cannot be used.
-        UnsafeSettingError: `anonymous_v2` on an address that others can reach.
+        UnsafeSettingError: `anonymous_v2` on an address that others can reach, or no TLS where a
+            certificate is set.
+        TlsError: a file with a certificate or key cannot be used.
         OSError: the front door's port is taken.
     """
     settings = Settings()
     logs.configure(settings.log_level, process="gateway")
     _check_anonymous(settings)
+    _check_certificate(settings, front)
     front.reasons = lambda: ["starting: the database is being opened"]
     await migrate(settings.database)
-    container = Container(settings)
+    container = Container(settings, front.certificate)
     front.close = container.close
     await container.start()
     front.reasons = container.reasons
@@ -39,6 +42,16 @@ async def assemble(front: Front) -> None:
     front.direct = container.trigger
     front.on_drain = container.drain
     log.info("gateway_started", port=settings.port, grpc_port=settings.grpc_port)
+
+
+def _check_certificate(settings: Settings, front: Front) -> None:
+    """See to it that whoever has set a certificate does not get ports without one."""
+    if (settings.tls_certificate or settings.tls_key) and front.certificate is None:
+        message = (
+            "SLIPSTREAM_TLS_CERTIFICATE is set, and REST listens without TLS: start with "
+            "`slipstream gateway`, or give --tls-certificate and --tls-key"
+        )
+        raise UnsafeSettingError(message)
 
 
 def _check_anonymous(settings: Settings) -> None:

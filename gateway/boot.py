@@ -7,6 +7,7 @@ answers 503 with the reason meanwhile, instead of nothing.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -15,6 +16,9 @@ from gateway.web.asgi import App, Receive, Scope, Send, send_answer
 from gateway.web.exchange import Route
 from gateway.web.problems import Answer, problem, v2_error
 from protos.errors import ErrorCode
+
+if TYPE_CHECKING:  # most ports have none, and none has to import what it takes
+    from gateway.certificate import Certificate
 
 _LIVE = frozenset({"/livez", "/v2/health/live"})
 _READY = frozenset({"/readyz", "/v2/health/ready"})
@@ -36,6 +40,8 @@ class Front:
         self.on_drain: Callable[[], None] | None = None
         """Called when the process begins to end, while requests are still being answered: those
         that only wait for something to happen are answered then."""
+        self.certificate: Certificate | None = None
+        """With which the port speaks TLS, and the front door is to."""
         self.draining = False
         """Set when the process has been told to end: readiness says so at once."""
 

@@ -15,6 +15,7 @@ from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.entrance import Entrance
 from gateway.broker.exposition import WorkerCollector
+from gateway.certificate import Certificate
 from gateway.deployments.directory import Directory
 from gateway.deployments.inputs import Inputs
 from gateway.execution.engine_room import EngineRoom
@@ -38,8 +39,11 @@ from gateway.trigger.edge import TriggerEdge
 from gateway.trigger.fast_calls import FastCalls
 from gateway.trigger.recorder import Recorder
 from gateway.trigger.run_calls import RunCalls
+from gateway.upstream.credentials import Credentials
 from gateway.upstream.servers import Servers
 from gateway.usage.bookkeeper import Bookkeeper
+from gateway.webhooks.service import WebhookService
+from gateway.webhooks.station import Station
 from telemetry.snapshots import SharedRegistry
 from transport import Server
 
@@ -50,8 +54,9 @@ _STREAM_WINDOW = 256
 class Container:
     """Everything in one gateway process, made on its event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, certificate: Certificate | None = None) -> None:
         self.settings = settings
+        self._certificate = certificate
         limit = settings.max_body_bytes
         self.db = Database(settings.database)
         self.feed = ChangeFeed(self.db)
@@ -65,6 +70,7 @@ class Container:
             max_message_bytes=limit,
             drain_seconds=settings.drain_seconds,
             on_wanted=self.waker.wake,
+            credentials=Credentials.of(settings),
         )
         self.worker_metrics = WorkerCollector(settings.run)
         self.fleet_metrics = FleetCollector(self.servers)
@@ -84,7 +90,13 @@ class Container:
         entrance = Entrance(authenticator, self.sessions, origins=settings.console_origins)
         self.access = Access(entrance)
         directory = Directory(self.db, self.feed)
-        self.engine = EngineRoom(settings, self.db, self.feed, self.servers, self.metrics.registry)
+        registry = self.metrics.registry
+        vault = self.services.vault
+        self.station = Station(settings, self.db, vault, registry=registry)
+        self.webhooks = WebhookService(self.db, vault, self.station.dispatcher)
+        self.engine = EngineRoom(
+            settings, self.db, self.feed, self.servers, registry, webhooks=self.station
+        )
         self.runs = RunService(
             self.engine.store,
             self.engine.waiter,
@@ -133,10 +145,16 @@ class Container:
         await self.watcher.looked.wait()
         self.readiness.fleet_known()
         await self.engine.start()
+        self.station.start()
         self.recorder.start()
         self.usage.start()
         self.key_uses.start()
-        self._grpc = await open_front_door(self._front_door, self.readiness, self.settings)
+        self._grpc = await open_front_door(
+            self._front_door,
+            self.readiness,
+            self.settings,
+            self._certificate.grpc if self._certificate else None,
+        )
         self._publisher = asyncio.create_task(self._publish(), name="metrics publisher")
 
     async def close(self) -> None:
@@ -146,6 +164,7 @@ class Container:
         await self.recorder.close()
         await self.key_uses.close()
         await self.engine.close(self.settings.drain_seconds)
+        await self.station.close(self.settings.drain_seconds)
         await self.usage.close()
         await self.watcher.stop()
         await self.servers.close()

@@ -68,6 +68,11 @@ class GatewayMetrics:
             "Fast calls that were answered and left out of the list of runs: too many at once.",
             (),
         ).child()
+        self.events_lost = self.registry.counter(
+            "webhook_events_lost_total",
+            "Fast calls that were answered and whose webhook hears nothing: too many at once.",
+            (),
+        ).child()
         self._meters: dict[tuple[str, str], CallMeters] = {}
 
     def stages(self, timings: Timings) -> None:

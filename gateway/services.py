@@ -24,6 +24,8 @@ from gateway.models.service import ModelService
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.usage.service import UsageService
+from gateway.webhooks.callbacks import Callbacks
+from gateway.webhooks.vault import Vault
 from model_store.store import Store
 from model_store.verification import Verifier
 
@@ -37,14 +39,19 @@ class Services:
         self.store = Store(settings.models)
         self.verifier = Verifier([sys.executable, *_VERIFY])
         self.models = ModelService(db, self.store, self.verifier)
-        self.hasher = KeyHasher(load_pepper(settings.key_pepper, settings.state))
+        pepper = load_pepper(settings.key_pepper, settings.state)
+        self.hasher = KeyHasher(pepper)
+        self.vault = Vault(pepper)
         self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
         self.passwords = Passwords()
         self.users = UserService(db, self.passwords)
         self.flows = FlowService(db)
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
+        callbacks = Callbacks(
+            self.vault, settings.webhook_allow, allow_http=settings.webhook_allow_http
+        )
         snapshots = Snapshots(db, self.models)
-        self.deployments = DeploymentService(db, self.keys, snapshots)
+        self.deployments = DeploymentService(db, self.keys, snapshots, callbacks)
         self.usage = UsageService(db)
         self.versions = VersionService(db, snapshots, Handover(self.fleet.store))
         self.audit = AuditLog(db)

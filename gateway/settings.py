@@ -9,6 +9,8 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+_LONGEST_PAUSE_SECONDS = 7 * 86_400.0
+
 
 class Settings(BaseSettings):
     """Every setting, with its default. The environment variable is SLIPSTREAM_ and the name."""
@@ -35,8 +37,8 @@ class Settings(BaseSettings):
     queue_prefix: str = Field(default="slipstream", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")
     """Of the queues' names. Installations that share a broker need different ones."""
     key_pepper: str | None = None
-    """Secret that API keys are hashed with. Default: made once, kept in the state folder.
-    Machines that share a database need the same one."""
+    """Secret that API keys are hashed, and webhooks' secrets encrypted with. Default: made once,
+    kept in the state folder. Machines that share a database need the same one."""
     key_age_warning_days: int = Field(default=90, ge=1, le=3650)
     """Days after which an API key is shown with the warning that it is old."""
     anonymous_v2: bool = False
@@ -47,11 +49,37 @@ class Settings(BaseSettings):
     """Longest that a call of `/v2` or the front door may take; a caller can ask for less."""
     server_runs: int = Field(default=16, ge=1, le=10_000)
     """Runs of type `server` that a gateway process does at a time."""
+    tls_certificate: Path | None = None
+    """PEM file with the certificate, and its chain, of REST and the gRPC front door: both speak TLS
+    then. Takes tls_key; read again when it changes."""
+    tls_key: Path | None = None
+    """PEM file with the certificate's private key."""
+    upstream_tls_ca: Path | None = None
+    """PEM file with those who vouch for inference servers on other machines. Default: those that
+    the system trusts."""
+    upstream_tls_certificate: Path | None = None
+    """PEM file with the certificate that such servers are shown."""
+    upstream_tls_key: Path | None = None
+    """PEM file with its private key."""
+    upstream_tls_server_name: str | None = None
+    """Name that their certificates are for. Default: the host of each server's address."""
+    upstream_token_file: Path | None = None
+    """File with the token that they are shown, in its first line."""
     webhook_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     """Networks, separated by commas, that flows and webhooks may call beside the public internet:
     private ones, at any port. Where clouds keep credentials stays closed."""
     webhook_allow_http: bool = False
     """Let flows and webhooks call http:// URLs, too."""
+    webhook_schedule_seconds: Annotated[tuple[float, ...], NoDecode] = (
+        *(0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0),
+    )
+    """Seconds before each attempt to deliver an event, separated by commas: as many attempts as
+    there are numbers. Each pause is up to a fifth longer."""
+    webhook_timeout_seconds: float = Field(default=15.0, gt=0, le=30)
+    """How long one attempt may take, from the name's look-up to the answer's end."""
+    public_base_url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
+    """Where the world finds this gateway, such as https://flows.example.com. Default: host and
+    port of this machine. Events say by it where a run's result is."""
     drain_seconds: float = Field(default=10.0, ge=0)
     """How long calls in flight may go on after SIGTERM."""
     run_retention_days: int = Field(default=30, ge=1, le=3650)
@@ -79,6 +107,11 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite+aiosqlite:///{self.state.absolute()}/slipstream.db"
 
     @property
+    def public_url(self) -> str:
+        """Where callers find the gateway, without a slash at the end."""
+        return (self.public_base_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
     def broker_folder(self) -> Path:
         """The folder that is the broker where no URL is set."""
         return self.state / "broker"
@@ -93,7 +126,15 @@ class Settings(BaseSettings):
         """Folder for what only matters while processes run: sockets, metric snapshots."""
         return self.state / "run"
 
-    @field_validator("webhook_allow", "console_origins", mode="before")
+    @field_validator("webhook_schedule_seconds")
+    @classmethod
+    def _check_schedule(cls, given: tuple[float, ...]) -> tuple[float, ...]:
+        if not given or not all(0 <= pause <= _LONGEST_PAUSE_SECONDS for pause in given):
+            message = f"expected numbers from 0 to {_LONGEST_PAUSE_SECONDS:g}, separated by commas"
+            raise ValueError(message)
+        return given
+
+    @field_validator("webhook_allow", "webhook_schedule_seconds", "console_origins", mode="before")
     @classmethod
     def _split(cls, given: object) -> object:
         if isinstance(given, str):

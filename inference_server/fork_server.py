@@ -21,9 +21,9 @@ import sys
 import time
 
 from inference_server.asked import Asked
-from inference_server.parent import StatusLines
 from inference_server.process import name_process, serve
 from inference_server.rehearsal import rehearse
+from telemetry.parent import Report
 
 _PAUSE_SECONDS = 0.0005
 
@@ -37,7 +37,7 @@ def main() -> None:
     # A collection would write to every object, and so copy the pages that are to stay shared.
     gc.disable()
     gc.freeze()
-    StatusLines(given.status_fd).write("ready")
+    Report(given.status_fd).say("ready")
     try:
         child = _next_child(given.control_fd, given.lifeline_fd, supervisor=os.getppid())
     except OSError as error:

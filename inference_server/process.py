@@ -15,10 +15,10 @@ import uvloop
 
 from inference_server import settings
 from inference_server.exits import ExitStatus
-from inference_server.parent import end_with_parent
 from inference_server.runtime import memory
 from inference_server.server import ListenError, Server
 from telemetry import logs
+from telemetry.parent import end_with_parent
 
 _NAME = Path("/proc/self/comm")
 _STOPPED_AT_ONCE = 128 + signal.SIGTERM

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from inference_server.settings import Endpoint
+from inference_server.tokens import Tokens
 from telemetry.instruments import CONTENT_TYPE
+from transport import ServerTls
 
 _PATIENCE_SECONDS = 10.0
 _HOPELESS = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
@@ -20,10 +22,23 @@ class MetricsEndpoint:
     def __init__(self, render: Callable[[], bytes]) -> None:
         self._render = render
         self._server: asyncio.Server | None = None
+        self._tokens: Tokens | None = None
 
-    async def listen(self, endpoint: Endpoint) -> Endpoint:
-        """Start answering; return the address with its real port. Raise OSError if it is taken."""
-        self._server = await asyncio.start_server(self._answer, endpoint.host, endpoint.port)
+    async def listen(
+        self, endpoint: Endpoint, *, tls: ServerTls | None = None, tokens: Tokens | None = None
+    ) -> Endpoint:
+        """Start answering who shows one of the tokens, where there are any.
+
+        Return the address with its real port. Raise OSError if it is taken.
+        """
+        self._tokens = tokens
+        self._server = await asyncio.start_server(
+            self._answer,
+            endpoint.host,
+            endpoint.port,
+            ssl=tls.context if tls else None,
+            ssl_handshake_timeout=_PATIENCE_SECONDS if tls else None,
+        )
         host, port = self._server.sockets[0].getsockname()[:2]
         return Endpoint(host, port)
 
@@ -45,7 +60,9 @@ class MetricsEndpoint:
         method, _, rest = request.partition(b" ")
         target = rest.partition(b" ")[0]
         status, body = HTTPStatus.OK, b""
-        if target.partition(b"?")[0] != b"/metrics":
+        if not self._may_see(request):
+            status = HTTPStatus.UNAUTHORIZED
+        elif target.partition(b"?")[0] != b"/metrics":
             status = HTTPStatus.NOT_FOUND
         elif method not in (b"GET", b"HEAD"):
             status = HTTPStatus.METHOD_NOT_ALLOWED
@@ -56,3 +73,12 @@ class MetricsEndpoint:
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         return head.encode() + (b"" if method == b"HEAD" else body)
+
+    def _may_see(self, request: bytes) -> bool:
+        if self._tokens is None:
+            return True
+        for line in request.split(b"\r\n")[1:]:
+            name, _, value = line.partition(b":")
+            if name.lower() == b"authorization":
+                return self._tokens.accept(value.strip())
+        return False

@@ -13,20 +13,23 @@ from time import perf_counter
 from inference_server.boot import Boot
 from inference_server.dataplane import DataPlane
 from inference_server.exits import ExitStatus
+from inference_server.exposure import Exposure, advertised
 from inference_server.idleness import Idleness
 from inference_server.introspection import add_introspection
 from inference_server.lifecycle import Lifecycle, Phase, State
 from inference_server.methods import Methods
 from inference_server.metrics import ModelMetrics
-from inference_server.parent import StatusLines
 from inference_server.repository import Repository
 from inference_server.runtime import threads
 from inference_server.scrape import MetricsEndpoint
 from inference_server.settings import Endpoint, Settings
+from inference_server.tokens import TokenError
 from telemetry.instruments import Registry
 from telemetry.logs import logger
-from transport import Limits, Router
+from telemetry.parent import Report
+from transport import Limits, Router, TlsError
 from transport import Server as Transport
+from transport.addresses import TLS_SCHEME
 
 _LONGEST_SOCKET_PATH = 103
 """Bytes; the kernels' own limits are 107 (Linux) and 103 (macOS)."""
@@ -46,7 +49,7 @@ class Server:
         self._settings = settings
         self._began = began
         self._log = logger(__name__)
-        self._status = StatusLines(settings.status_fd)
+        self._status = Report(settings.status_fd)
         self._socket = settings.socket.absolute()
         self._lifecycle = Lifecycle(f"model '{settings.model}' version {settings.version}")
         registry = Registry()
@@ -73,31 +76,43 @@ class Server:
             ListenError: an address is taken or cannot be used; nothing was served.
         """
         try:
-            await self._listen()
+            exposure = self._exposure()
+            await self._listen(exposure)
         except ListenError as error:
-            self._status.write("failed", code="internal", message=str(error))
+            self._status.say("failed", code="internal", message=str(error))
             raise
+        renewing = asyncio.create_task(exposure.keep_renewed())
         boot = Boot(self._settings, self._lifecycle, self._plane, self._repository, self._metrics)
         booting = asyncio.create_task(boot.run())
         status = await self._over(stopping)
         booting.cancel()
+        renewing.cancel()
         await self._drain()
         return status
 
-    async def _listen(self) -> None:
+    def _exposure(self) -> Exposure:
+        try:
+            return Exposure.of(self._settings)
+        except (TlsError, TokenError) as error:
+            raise ListenError(str(error)) from error
+
+    async def _listen(self, exposure: Exposure) -> None:
         settings = self._settings
         addresses = {"address": await self._listen_unix(self._socket)}
         if settings.tcp:
-            addresses["tcp_address"] = await self._listen_tcp(settings.tcp)
+            addresses["tcp_address"] = await self._listen_tcp(settings.tcp, exposure)
         try:
-            metrics = await self._scrape.listen(settings.metrics)
+            metrics = await self._scrape.listen(
+                settings.metrics, tls=exposure.metrics, tokens=exposure.tokens
+            )
         except OSError as error:
             raise ListenError(f"metrics: cannot listen on {settings.metrics}: {error}") from error
-        addresses["metrics_address"] = str(metrics)
+        scheme = "https://" if exposure.metrics else ""
+        addresses["metrics_address"] = f"{scheme}{advertised(metrics, settings)}"
         self._metrics.moved(self._lifecycle)
         self._metrics.booted(Phase.SPAWNING, perf_counter() - self._began)
         self._log.info("listening", **addresses)
-        self._status.write("listening", **addresses)
+        self._status.say("listening", **addresses)
 
     async def _listen_unix(self, path: Path) -> str:
         """Listen on a socket that only this user can reach; return its gRPC address."""
@@ -117,12 +132,16 @@ class Server:
                 raise ListenError(message) from None
             raise ListenError(f"socket: cannot listen on {path}: {error.strerror}") from error
 
-    async def _listen_tcp(self, endpoint: Endpoint) -> str:
+    async def _listen_tcp(self, endpoint: Endpoint, exposure: Exposure) -> str:
+        """Listen for who comes over the network; return the address for them."""
+        guard = exposure.tokens.guard if exposure.tokens else None
         try:
-            return await self._transport.listen(str(endpoint))
+            bound = await self._transport.listen(str(endpoint), tls=exposure.grpc, guard=guard)
         except OSError as error:
             message = f"tcp: cannot listen on {endpoint}: {error.strerror}"
             raise ListenError(message) from error
+        reached = advertised(Endpoint.parse(bound), self._settings)
+        return f"{TLS_SCHEME if exposure.grpc else ''}{reached}"
 
     def _blame(self, path: str, error: BaseException) -> None:
         """Log what a handler raised and should not have."""
@@ -173,7 +192,7 @@ class Server:
     def _tell(self, happened: str, **fields: object) -> None:
         log = self._log.error if happened == "failed" else self._log.info
         log(happened, **fields)
-        self._status.write(happened, **fields)
+        self._status.say(happened, **fields)
 
 
 def _linger(settings: Settings) -> float:

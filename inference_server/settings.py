@@ -10,8 +10,9 @@ import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 ENVIRONMENT_PREFIX = "SLIPSTREAM_INFERENCE_"
 _EPILOG = (
@@ -37,6 +38,14 @@ class Endpoint:
             raise ValueError(f"expected HOST:PORT, got {text!r}")
         return cls(host.removeprefix("[").removesuffix("]"), int(port))
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody but this machine reaches it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
@@ -53,8 +62,18 @@ class Settings:
     socket: Path
     """Unix socket to listen on, made with mode 0600."""
     tcp: Endpoint | None
-    """TCP address to listen on as well. It asks for no key: trusted networks only."""
+    """TCP address to listen on as well. Anything but loopback takes `tls_client_ca` or
+    `token_file`, and so does `metrics`."""
     metrics: Endpoint
+    advertise: str | None
+    """Host by which other machines reach what is not on loopback. None: the one listened on."""
+    tls_certificate: Path | None
+    """PEM file that the TCP ports show: they speak TLS then, and nothing else."""
+    tls_key: Path | None
+    tls_client_ca: Path | None
+    """PEM file with those who vouch for clients: each has to show a certificate then."""
+    token_file: Path | None
+    """File with tokens, one a line, of which callers of the TCP ports have to show one."""
     threads: int | None
     """Threads that one run may use. None: as many as the process may use CPUs."""
     max_message_bytes: int
@@ -115,8 +134,17 @@ _OPTIONS: Mapping[str, _Option] = {
     "model": _Option(str, "name of the model to serve", required=True),
     "version": _Option(_whole(1), "version of the model to serve", required=True),
     "socket": _Option(Path, "Unix socket to listen on", required=True),
-    "tcp": _Option(Endpoint.parse, "HOST:PORT to listen on as well; asks for no key"),
+    "tcp": _Option(Endpoint.parse, "HOST:PORT to listen on as well; see --token-file"),
     "metrics": _Option(Endpoint.parse, "HOST:PORT of /metrics", "127.0.0.1:0"),
+    "advertise": _Option(str, "host by which other machines reach --tcp and --metrics"),
+    "tls_certificate": _Option(Path, "PEM file: the TCP ports speak TLS with it; takes --tls-key"),
+    "tls_key": _Option(Path, "PEM file with its private key"),
+    "tls_client_ca": _Option(Path, "PEM file: clients must show a certificate of this CA"),
+    "token_file": _Option(
+        Path,
+        "file with tokens, one a line: callers must show one. Ports that other machines reach "
+        "take this or --tls-client-ca",
+    ),
     "threads": _Option(_whole(1), "threads that one run may use (default: the CPUs allowed)"),
     "max_message_bytes": _Option(_whole(1024), "largest request, and answer", str(64 * _MIB)),
     "instances": _Option(_whole(1), "runs that may go on at once", "1"),
@@ -136,9 +164,31 @@ _OPTIONS: Mapping[str, _Option] = {
 }
 
 
+class SettingsError(Exception):
+    """Settings that mean nothing; the message says which, and what to do."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
+
+
 def read(arguments: Sequence[str] | None = None) -> Settings:
     """Return the settings of this process; print what is wrong and exit with 2 if they are none."""
-    parser = argparse.ArgumentParser(
+    parser = _parser()
+    try:
+        return _parsed(parser, arguments)
+    except SettingsError as error:
+        argparse.ArgumentParser.error(parser, str(error))
+
+
+def check(arguments: Sequence[str]) -> Settings:
+    """Return what `read` would, or raise SettingsError."""
+    return _parsed(_parser(), arguments)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
         "inference_server", description="Serve one ONNX model version.", epilog=_EPILOG
     )
     for field in fields(Settings):
@@ -153,5 +203,33 @@ def read(arguments: Sequence[str] | None = None) -> Settings:
             required=option.required and default is None,
             help=option.help,
         )
+    return parser
+
+
+def _parsed(parser: _Parser, arguments: Sequence[str] | None) -> Settings:
     values: dict[str, Any] = vars(parser.parse_args(arguments))  # Any: argparse has no types
-    return Settings(**values)
+    chosen = Settings(**values)
+    if flaw := _flaw(chosen):
+        raise SettingsError(flaw)
+    return chosen
+
+
+def _flaw(chosen: Settings) -> str | None:
+    """Return what is wrong with the settings together."""
+    if (chosen.tls_certificate is None) != (chosen.tls_key is None):
+        given, missing = (
+            ("certificate", "key") if chosen.tls_certificate else ("key", "certificate")
+        )
+        return f"--tls-{given} is given and --tls-{missing} is not: TLS takes both"
+    if chosen.tls_client_ca and chosen.tls_certificate is None:
+        return "--tls-client-ca is given without --tls-certificate and --tls-key: there is no TLS"
+    if chosen.tls_client_ca or chosen.token_file:
+        return None
+    for option, endpoint in (("--tcp", chosen.tcp), ("--metrics", chosen.metrics)):
+        if endpoint is not None and not endpoint.is_loopback:
+            return (
+                f"{option} {endpoint}: other machines reach this, and nothing keeps strangers out; "
+                "give --tls-certificate, --tls-key and --tls-client-ca (mutual TLS), or "
+                "--token-file, or listen on 127.0.0.1"
+            )
+    return None

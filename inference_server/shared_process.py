@@ -23,12 +23,12 @@ import uvloop
 
 from inference_server import settings
 from inference_server.asked import Asked
-from inference_server.parent import end_with_parent
 from inference_server.process import end, ignore_interrupts, name_process, stop_on
 from inference_server.runtime import memory
 from inference_server.server import ListenError, Server
 from telemetry import logs
 from telemetry.logs import logger
+from telemetry.parent import end_with_parent
 
 _FAILED = 1
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 from dataclasses import dataclass
+from pathlib import Path
+
+from transport.certificates import TlsError, pinned_context
 
 _PATIENCE_SECONDS = 5.0
 
@@ -18,9 +21,15 @@ class Readiness:
     """Why not; empty where it is ready."""
 
 
-def ask_readiness(host: str, port: int) -> Readiness:
-    """Return what the gateway at `host` and `port` says; blocks, and raises nothing."""
-    connection = http.client.HTTPConnection(host, port, timeout=_PATIENCE_SECONDS)
+def ask_readiness(host: str, port: int, certificate: Path | None = None) -> Readiness:
+    """Return what the gateway at `host` and `port` says; blocks, and raises nothing.
+
+    `certificate` is the file of the one that it shows, where it speaks TLS.
+    """
+    try:
+        connection = connection_to(host, port, certificate, timeout=_PATIENCE_SECONDS)
+    except TlsError as error:
+        return Readiness(ready=False, reasons=str(error))
     try:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()
@@ -32,3 +41,17 @@ def ask_readiness(host: str, port: int) -> Readiness:
     finally:
         connection.close()
     return Readiness(ready=answer.status == http.HTTPStatus.OK, reasons="; ".join(reasons))
+
+
+def connection_to(
+    host: str, port: int, certificate: Path | None, *, timeout: float
+) -> http.client.HTTPConnection:
+    """Return a connection, not yet made, to a gateway of this machine.
+
+    Raises:
+        TlsError: the certificate's file cannot be read.
+    """
+    if certificate is None:
+        return http.client.HTTPConnection(host, port, timeout=timeout)
+    context = pinned_context(certificate)
+    return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)

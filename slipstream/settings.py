@@ -7,6 +7,10 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transport.certificates import KeyPair
 
 _YES = frozenset({"1", "true", "yes", "on"})
 _HIGHEST_PORT = 65535
@@ -31,12 +35,32 @@ class Options:
     """Runs of type `api` at a time on this machine; 0 is no worker."""
     worker_idle_seconds: float | None = None
     """After so long without a run the worker sleeps; None is never."""
+    tls_certificate: Path | None = None
+    """Absolute. REST and the front door speak TLS with it, and with its key; None: they do not."""
+    tls_key: Path | None = None
 
     @property
     def url(self) -> str:
         """The URL of REST, as this machine reaches it."""
         host = reachable(self.host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        scheme = "https" if self.tls_certificate else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def tls(self) -> KeyPair | None:
+        """What REST and the front door show."""
+        from transport.certificates import KeyPair  # noqa: PLC0415 - `up` imports this first
+
+        if self.tls_certificate is None or self.tls_key is None:
+            return None
+        return KeyPair(certificate=self.tls_certificate, key=self.tls_key)
+
+    @property
+    def gateway_arguments(self) -> list[str]:
+        """What `python -m gateway` is told beside the environment."""
+        certificate, key = self.tls_certificate, self.tls_key
+        words = ["--tls-certificate", str(certificate)] if certificate else []
+        return [*words, "--tls-key", str(key)] if key else words
 
 
 def reachable(host: str) -> str:
@@ -71,6 +95,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         default=os.environ.get("SLIPSTREAM_STATE", ".slipstream"),
         help="folder with everything that is remembered (SLIPSTREAM_STATE, .slipstream)",
+    )
+    add(
+        "--tls-cert",
+        type=_file,
+        metavar="FILE",
+        default=os.environ.get("SLIPSTREAM_TLS_CERTIFICATE"),
+        help="PEM file with certificate and chain: REST and the front door speak TLS"
+        " (SLIPSTREAM_TLS_CERTIFICATE, none)",
+    )
+    add(
+        "--tls-key",
+        type=_file,
+        metavar="FILE",
+        default=os.environ.get("SLIPSTREAM_TLS_KEY"),
+        help="PEM file with its private key (SLIPSTREAM_TLS_KEY, none)",
     )
 
 
@@ -119,8 +158,13 @@ def add_up_options(parser: argparse.ArgumentParser) -> None:
 
 def process_environment(options: Options) -> dict[str, str]:
     """Return our environment with `options` in it: all other settings pass through it as well."""
+    tls = {
+        "SLIPSTREAM_TLS_CERTIFICATE": options.tls_certificate,
+        "SLIPSTREAM_TLS_KEY": options.tls_key,
+    }
     return {
         **os.environ,
+        **{name: str(path) for name, path in tls.items() if path},
         "SLIPSTREAM_HOST": options.host,
         "SLIPSTREAM_PORT": str(options.port),
         "SLIPSTREAM_GRPC_PORT": str(options.grpc_port),
@@ -153,6 +197,10 @@ def inference_options(**settings: object) -> list[str]:
         if f"SLIPSTREAM_INFERENCE_{name.upper()}" not in os.environ:
             words += [f"--{name.replace('_', '-')}", str(value)]
     return words
+
+
+def _file(text: str) -> Path | None:
+    return Path(text).absolute() if text else None
 
 
 def _port(text: str) -> int:

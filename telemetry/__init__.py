@@ -1,4 +1,4 @@
-"""What every process needs in order to be observed: log lines, instruments, latency buckets.
+"""What every process needs in order to be observed: logs, instruments, latency buckets, its parent.
 
 Imports nothing of ours and knows no feature.
 """

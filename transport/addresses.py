@@ -1,9 +1,11 @@
-"""Where a server listens: `unix:/path` or `host:port`."""
+"""Where a server listens: `unix:/path`, `host:port`, or `grpcs://host:port` with TLS."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+TLS_SCHEME = "grpcs://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,7 @@ class Address:
     path: str = ""
     host: str = ""
     port: int = 0
+    tls: bool = False
 
     @property
     def authority(self) -> str:
@@ -21,7 +24,7 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Return what `unix:/path`, `host:port` or `[v6]:port` names.
+    """Return what `unix:/path`, `host:port` or `[v6]:port` names, the last two also with TLS.
 
     Raises:
         ValueError: none of them.
@@ -32,10 +35,12 @@ def parse_address(text: str) -> Address:
         if path:
             return Address(path=path)
     else:
-        host, _, port = text.rpartition(":")
+        host, _, port = text.removeprefix(TLS_SCHEME).rpartition(":")
         if host and port.isdigit() and int(port) < 2**16:
-            return Address(host=host.removeprefix("[").removesuffix("]"), port=int(port))
-    raise ValueError(f"address {text!r}: expected unix:/path, host:port or [v6]:port")
+            bare = host.removeprefix("[").removesuffix("]")
+            return Address(host=bare, port=int(port), tls=text.startswith(TLS_SCHEME))
+    message = f"address {text!r}: expected unix:/path, host:port or [v6]:port"
+    raise ValueError(f"{message}, the last two with or without {TLS_SCHEME}")
 
 
 def peer_name(name: Any) -> str:  # Any: what a socket says differs by its family

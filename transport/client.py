@@ -12,6 +12,7 @@ from transport.limits import Limits
 from transport.outbox import Buffer
 from transport.requests import options_block
 from transport.status import RpcError, Status, StatusCode
+from transport.tls import ClientTls
 
 _CONNECT_SECONDS = 5.0
 _NO_METADATA: tuple[tuple[str, str | bytes], ...] = ()
@@ -23,8 +24,9 @@ async def connect(
     limits: Limits | None = None,
     timeout: float = _CONNECT_SECONDS,
     on_drain: Callable[[], None] | None = None,
+    tls: ClientTls | None = None,
 ) -> Connection:
-    """Return a connection to the server at `unix:/path` or `host:port`.
+    """Return a connection to the server at `unix:/path`, `host:port` or `grpcs://host:port`.
 
     Args:
         address: of the server.
@@ -32,10 +34,12 @@ async def connect(
         timeout: seconds until the server must have introduced itself.
         on_drain: called when the server announces that it takes no new call (calls in flight go
             on), so that another connection can be made in time.
+        tls: for an address with `grpcs://`; None: trust whom the system trusts.
 
     Raises:
-        RpcError: UNAVAILABLE, there is no server, or it does not speak HTTP/2.
-        ValueError: the address is neither form.
+        RpcError: UNAVAILABLE, there is no server, it does not speak HTTP/2, or one side does not
+            trust the other.
+        ValueError: the address has none of the forms.
     """
     target = parse_address(address)
     loop = asyncio.get_running_loop()
@@ -48,9 +52,24 @@ async def connect(
         async with asyncio.timeout(timeout):
             if target.path:
                 _, link = await loop.create_unix_connection(build, target.path)
+            elif target.tls:
+                tls = tls or ClientTls()
+                _, link = await loop.create_connection(
+                    build,
+                    target.host,
+                    target.port,
+                    ssl=tls.context(),
+                    server_hostname=tls.server_name or target.host,
+                )
             else:
                 _, link = await loop.create_connection(build, target.host, target.port)
             await asyncio.shield(link.ready)
+    except RpcError as error:
+        if not target.tls:
+            raise
+        # Python sends no alert that would say why.
+        why = f"{error.message}; did it want a certificate, or another one?"
+        raise RpcError(error.code, f"no connection to {address}: {why}") from None
     except (OSError, TimeoutError) as error:
         why = str(error) or f"no answer within {timeout} s"
         raise RpcError(StatusCode.UNAVAILABLE, f"no connection to {address}: {why}") from error

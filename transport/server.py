@@ -6,12 +6,15 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from transport.addresses import parse_address
+from transport.guarded_link import Guard, GuardedLink
 from transport.limits import Limits
 from transport.router import Router
 from transport.server_link import ServerLink
+from transport.tls import ServerTls
 
 _BACKLOG = 1024
 _MAX_CONNECTIONS = 1000
@@ -52,11 +55,21 @@ class Server:
         """How many calls are not over."""
         return sum(len(link.streams) for link in self.links)
 
-    async def listen(self, address: str, *, unix_mode: int = 0o600, shared: bool = False) -> str:
+    async def listen(
+        self,
+        address: str,
+        *,
+        unix_mode: int = 0o600,
+        shared: bool = False,
+        tls: ServerTls | None = None,
+        guard: Guard | None = None,
+    ) -> str:
         """Take connections at `unix:/path` or `host:port` (port 0: any); return the address.
 
         A socket file that nobody listens on any more is replaced; `unix_mode` is its mode. A port
-        that is `shared` may be taken by several processes, among which the kernel deals out.
+        that is `shared` may be taken by several processes, among which the kernel deals out. With
+        `tls` a port takes nothing else, and who does not finish the handshake in time is cut off.
+        What comes in there begins only if `guard` lets it.
 
         Raises:
             OSError: the address is in use, or not ours.
@@ -64,12 +77,19 @@ class Server:
         """
         target = parse_address(address)
         loop = asyncio.get_running_loop()
+        build = partial(self._build, guard)
         if target.path:
             sock = _bind_unix(target.path, unix_mode)
-            listener = await loop.create_unix_server(self._build, sock=sock, backlog=_BACKLOG)
+            listener = await loop.create_unix_server(build, sock=sock, backlog=_BACKLOG)
         else:
             listener = await loop.create_server(
-                self._build, target.host, target.port, backlog=_BACKLOG, reuse_port=shared or None
+                build,
+                target.host,
+                target.port,
+                backlog=_BACKLOG,
+                reuse_port=shared or None,
+                ssl=tls.context if tls else None,
+                ssl_handshake_timeout=self._limits.handshake_seconds if tls else None,
             )
         self._listeners.append(listener)
         if target.path:
@@ -118,8 +138,10 @@ class Server:
             {"message": f"the handler of {path} raised", "exception": error}
         )
 
-    def _build(self) -> ServerLink:
-        return ServerLink(self, self._limits)
+    def _build(self, guard: Guard | None) -> ServerLink:
+        if guard is None:
+            return ServerLink(self, self._limits)
+        return GuardedLink(self, self._limits, guard)
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:

@@ -69,8 +69,13 @@ class ServerLink(Link):
             self.transport.abort()
 
     def linger(self, seconds: float) -> None:
-        """Stay awake for what the client may send next."""
+        """Stay awake for what the client may send next.
+
+        With TLS it is not for us to read the socket or to write to it: sleep may come.
+        """
         if self._vigil is None:
+            if self.transport.get_extra_info("sslcontext") is not None:
+                return
             self._vigil = Vigil(self.transport, self.outbox, self.data_received)
         self._vigil.keep(seconds)
 
@@ -85,7 +90,7 @@ class ServerLink(Link):
                 stream.abort(ErrorCode.PROTOCOL_ERROR, "HEADERS within a call")
         elif stream_id > self._last_id and stream_id % 2:
             self._last_id = stream_id
-            self._begin(stream_id, head, ended)
+            self.admit_call(stream_id, head, ended)
         elif head.is_request or not stream_id % 2:
             text = f"stream {stream_id} opened after {self._last_id}"
             raise PeerError(ErrorCode.PROTOCOL_ERROR, text)
@@ -153,7 +158,8 @@ class ServerLink(Link):
                 stream.conclude(_SHUTTING_DOWN.status)
         self.close(_SHUTTING_DOWN)
 
-    def _begin(self, stream_id: int, head: RequestHead, ended: bool) -> None:
+    def admit_call(self, stream_id: int, head: RequestHead, ended: bool) -> None:
+        """Begin a call, or say why not."""
         if stream_id > self._last_taken or len(self.streams) >= self.limits.max_concurrent_streams:
             self.patience.bear("calls past the limit")
             self.outbox.put(frames.reset(stream_id, ErrorCode.REFUSED_STREAM))
@@ -164,12 +170,12 @@ class ServerLink(Link):
             return
         route = self._host.router.find(head.path)
         if head.http_refusal is not None:
-            self._refuse(stream_id, http_refusal_block(head.http_refusal), ended)
+            self.refuse(stream_id, http_refusal_block(head.http_refusal), ended)
         elif head.error:
-            self._refuse(stream_id, _only(StatusCode.INTERNAL, head.error), ended)
+            self.refuse(stream_id, only_status(StatusCode.INTERNAL, head.error), ended)
         elif route is None:
             text = f"no method {head.path[:200]}"
-            self._refuse(stream_id, _only(StatusCode.UNIMPLEMENTED, text), ended)
+            self.refuse(stream_id, only_status(StatusCode.UNIMPLEMENTED, text), ended)
         else:
             exchange = self._exchange(stream_id, head, route)
             if ended:
@@ -186,7 +192,8 @@ class ServerLink(Link):
         stream.start(route.stream)
         return stream
 
-    def _refuse(self, stream_id: int, block: bytes, ended: bool) -> None:
+    def refuse(self, stream_id: int, block: bytes, ended: bool) -> None:
+        """Answer a call with nothing but a header block."""
         self.outbox.put(self.header_frame(stream_id, block, ended=True))
         if not ended:
             self.outbox.put(frames.reset(stream_id, ErrorCode.NO_ERROR))
@@ -196,6 +203,6 @@ class ServerLink(Link):
             self.close(_SHUTTING_DOWN)
 
 
-def _only(code: StatusCode, message: str) -> bytes:
+def only_status(code: StatusCode, message: str) -> bytes:
     """Return the block of an answer that is nothing but a status."""
     return RESPONSE_BLOCK + trailers_block(Status(code, message))

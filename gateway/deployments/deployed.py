@@ -31,6 +31,8 @@ class Deployed:
     """Whether a redeploy would push another graph than the live one."""
     key: IssuedKey | None = None
     """The key that was made with it, where the profile had none that covers it."""
+    webhook_secret: str | None = None
+    """Of the webhook that was made with it, where one was."""
 
 
 async def look_at(session: AsyncSession, rows: Sequence[Deployment]) -> list[Deployed]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypedDict
 
+from gateway.webhooks.events import WebhookEvent
+
 
 class ExecutionMode(StrEnum):
     """How the API answers."""
@@ -37,14 +39,6 @@ class NotificationMethod(StrEnum):
     """Nobody."""
     WEBHOOK = "webhook"
     """The callback URL."""
-
-
-class WebhookEvent(StrEnum):
-    """What a webhook can be told."""
-
-    STARTED = "run.started"
-    COMPLETED = "run.completed"
-    FAILED = "run.failed"
 
 
 class ResponseFormat(StrEnum):

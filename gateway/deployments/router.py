@@ -9,6 +9,7 @@ from gateway.auth.identity import Identity
 from gateway.auth.schemas import IssuedKeyOut, NewDeploymentKey
 from gateway.deployments.modes import RunsThen
 from gateway.deployments.schemas import (
+    ChangedDeploymentOut,
     DeploymentIn,
     DeploymentOut,
     DeploymentPage,
@@ -56,10 +57,10 @@ def build_router(service: DeploymentService, access: Access, runs_of: RunsOf) ->
     @router.patch("/{deployment_id}/")
     async def change(
         deployment_id: str, body: DeploymentPatch, actor: Identity = Depends(access.manager)
-    ) -> DeploymentOut:
-        """Change settings; the version stays."""
-        change = body.change()
-        return DeploymentOut.of(await service.change(actor.profile_id, deployment_id, **change))
+    ) -> ChangedDeploymentOut:
+        """Change settings; the version stays. The secret of a new webhook is shown, once."""
+        deployed = await service.change(actor.profile_id, deployment_id, **body.change())
+        return ChangedDeploymentOut.of(deployed)
 
     @router.post("/{deployment_id}/pause/")
     async def pause(deployment_id: str, actor: Identity = Depends(access.manager)) -> DeploymentOut:

@@ -21,10 +21,10 @@ from gateway.deployments.modes import (
     ResponseFormat,
     SettingsChange,
     Status,
-    WebhookEvent,
 )
 from gateway.deployments.presets import PRESETS, Preset
 from gateway.storage.paging import Page
+from gateway.webhooks.events import WebhookEvent
 
 _URL = TypeAdapter(HttpUrl)
 
@@ -190,17 +190,34 @@ class DeploymentOut(BaseModel):
         return cls.model_validate(_shown(deployed))
 
 
-class NewDeploymentOut(DeploymentOut):
-    """A deployment just made, with the key that was made for it, where one was."""
+class ChangedDeploymentOut(DeploymentOut):
+    """A deployment just changed, with the secret of a webhook that was made by that."""
 
-    api_key: IssuedKeyOut | None
+    webhook_secret: str | None
+    """Shown this once: what signs the events."""
 
     @classmethod
     def of(cls, deployed: Deployed) -> Self:
-        """Return the deployment as it is sent, once with its key."""
+        """Return the deployment as it is sent, once with its secret."""
+        return cls.model_validate({**_shown(deployed), "webhook_secret": deployed.webhook_secret})
+
+
+class NewDeploymentOut(DeploymentOut):
+    """A deployment just made, with the key and the secret that were made for it, where any were."""
+
+    api_key: IssuedKeyOut | None
+    webhook_secret: str | None
+    """Shown this once: what signs the events."""
+
+    @classmethod
+    def of(cls, deployed: Deployed) -> Self:
+        """Return the deployment as it is sent, once with its key and its webhook's secret."""
         key = deployed.key
-        shown = IssuedKeyOut.of_issued(key) if key else None
-        return cls.model_validate({**_shown(deployed), "api_key": shown})
+        once = {
+            "api_key": IssuedKeyOut.of_issued(key) if key else None,
+            "webhook_secret": deployed.webhook_secret,
+        }
+        return cls.model_validate({**_shown(deployed), **once})
 
 
 class DeploymentPage(BaseModel):

@@ -31,6 +31,7 @@ from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Deployment, DeploymentVersion, Flow
 from gateway.storage.trail import picture
+from gateway.webhooks.callbacks import Callbacks
 from protos.errors import ErrorCode
 
 
@@ -47,8 +48,11 @@ class DeploymentService:
     Their versions are `VersionService`'s.
     """
 
-    def __init__(self, db: Database, keys: ApiKeyService, snapshots: Snapshots) -> None:
+    def __init__(
+        self, db: Database, keys: ApiKeyService, snapshots: Snapshots, callbacks: Callbacks
+    ) -> None:
         self._db = db
+        self._callbacks = callbacks
         self._keys = keys
         self._snapshots = snapshots
 
@@ -66,12 +70,14 @@ class DeploymentService:
 
         Raises:
             GatewayError: NOT_FOUND for the flow; INVALID_FLOW where a model is not in the store,
-                or where the mode is fast and the flow needs the engine.
+                or where the mode is fast and the flow needs the engine; BLOCKED_TARGET for the
+                callback URL.
         """
         snapshot = await self._snapshots.take(profile_id, flow_id)
         row = _row(snapshot.flow, settings or DeploymentSettings())
         version = snapshot.version(row.id, 1, key_id=key_id)
         _check(row, version)
+        await self._callbacks.check(row.callback_url)
         async with self._db.write() as session:
             # Locked, so that the flow is not deleted in between.
             await find_flow(session, profile_id, row.flow_id, lock=True)
@@ -81,8 +87,9 @@ class DeploymentService:
             deployed = await look_at_one(session, row)
             await record_deployment(session, "create", row, after=picture(row))
             key = await self._first_key(session, row)
+            secret = await self._callbacks.follow(session, row)
             await record_change(session, Kind.DEPLOYMENT, row.id)
-        return replace(deployed, key=key)
+        return replace(deployed, key=key, webhook_secret=secret)
 
     async def page(
         self, profile_id: str, request: PageRequest, *, flow_id: str | None = None
@@ -106,8 +113,9 @@ class DeploymentService:
 
         Raises:
             GatewayError: NOT_FOUND, GONE, VALIDATION_FAILED; INVALID_FLOW where the mode becomes
-                fast and the live version needs the engine.
+                fast and the live version needs the engine; BLOCKED_TARGET for the callback URL.
         """
+        await self._callbacks.check(change.get("callback_url"))
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.live_version(session, row)
@@ -116,9 +124,10 @@ class DeploymentService:
                 setattr(row, name, value)
             _check(row, version)
             deployed = await look_at_one(session, row)
+            secret = await self._callbacks.follow(session, row)
             await record_deployment(session, "update", row, before=before, after=picture(row))
             await record_change(session, Kind.DEPLOYMENT, row.id)
-        return deployed
+        return replace(deployed, webhook_secret=secret)
 
     async def pause(self, profile_id: str, deployment_id: str) -> Deployed:
         """Turn calls away until `resume`; runs that were accepted go on, URL and keys stay."""
@@ -138,6 +147,8 @@ class DeploymentService:
     ) -> None:
         """Leave a tombstone, and deactivate the keys that were for this deployment only.
 
+        Its webhook is gone with it: what had not arrived is not sent any more.
+
         Runs that have not begun are cancelled; `then` says what becomes of the others. Its versions
         stay for as long as a run needs one: see `runs/orphans.py`.
 
@@ -150,6 +161,7 @@ class DeploymentService:
             row.status = Status.DELETED
             await record_deployment(session, "delete", row, before=before)
             await retire_keys_of(session, profile_id, row.id)
+            await self._callbacks.forget(session, row.id)
             await record_change(session, Kind.DEPLOYMENT, row.id)
         await runs.end_of(row.id, running=then is RunsThen.CANCEL)
 

@@ -23,6 +23,8 @@ from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
 from gateway.storage.notices import Notices
 from gateway.upstream.servers import Servers
+from gateway.webhooks.outbox import Outbox
+from gateway.webhooks.station import Station
 from telemetry.instruments import Registry
 
 
@@ -36,10 +38,13 @@ class EngineRoom:
         feed: ChangeFeed,
         servers: Servers,
         registry: Registry,
+        *,
+        webhooks: Station,
     ) -> None:
         """Raise BrokerError where the broker's URL cannot be used."""
         self._notices = Notices(db)
-        self.store = RunStore(db, self._notices)
+        outbox = Outbox(feed, public_url=settings.public_url, on_written=webhooks.dispatcher.wake)
+        self.store = RunStore(db, self._notices, outbox=outbox)
         self.waiter = Waiter(db, self.store)
         self.orphans = Orphans(db, self.store)
         self.programs = Programs(db)
@@ -62,7 +67,7 @@ class EngineRoom:
         self._sweep = Sweep(
             self.store,
             self.launcher,
-            Retention(db, self.store, days=settings.run_retention_days),
+            Retention(db, self.store, days=settings.run_retention_days, others=[webhooks.store]),
             self.orphans,
             self.metrics,
         )

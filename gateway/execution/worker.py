@@ -17,7 +17,9 @@ from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
 from gateway.storage.notices import Notices
+from gateway.upstream.credentials import Credentials
 from gateway.upstream.servers import Servers
+from gateway.webhooks.outbox import Outbox
 
 
 class WorkerExecutor:
@@ -32,12 +34,17 @@ class WorkerExecutor:
             max_message_bytes=settings.max_body_bytes,
             drain_seconds=settings.drain_seconds,
             on_wanted=self._waker.wake,
+            credentials=Credentials.of(settings),
         )
         self._watcher = FleetWatcher(fleet, self._feed, self._servers)
         self._notices = Notices(self._db)
         self._http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
         self._executor = Executor(
-            RunStore(self._db, self._notices),
+            RunStore(
+                self._db,
+                self._notices,
+                outbox=Outbox(self._feed, public_url=settings.public_url),
+            ),
             Programs(self._db),
             self._servers,
             OutboundHttp(self._http),

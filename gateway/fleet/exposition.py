@@ -52,13 +52,18 @@ class FleetCollector(Collector):
 def scrape_targets(servers: Servers) -> list[dict[str, object]]:
     """Return the inference servers' /metrics as Prometheus' HTTP service discovery reads them."""
     return [
-        {
-            "targets": [status.metrics_address],
-            "labels": {"model": status.model, "version": str(status.version)},
-        }
+        _target(status, status.metrics_address)
         for status in servers.statuses()
         if status.metrics_address
     ]
+
+
+def _target(status: ServerStatus, metrics_address: str) -> dict[str, object]:
+    labels = {"model": status.model, "version": str(status.version)}
+    scheme, _, address = metrics_address.rpartition("://")
+    if scheme:
+        labels["__scheme__"] = scheme
+    return {"targets": [address], "labels": labels}
 
 
 def _shown(status: ServerStatus) -> str:

@@ -66,6 +66,7 @@ class ServerOut(BaseModel):
     idle_timeout_seconds: int | None
     pid: int | None
     address: str | None
+    tcp_address: str | None
     metrics_address: str | None
     restarts: int
     memory_bytes: int | None

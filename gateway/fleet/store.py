@@ -23,6 +23,9 @@ from protos.errors import ErrorCode
 _QUIET = {"memory_bytes"}
 """What changes too often, and matters too little, to be told to every process."""
 
+_NOWHERE = dict.fromkeys(("pid", "address", "tcp_address", "metrics_address"))
+"""What is known of a server without a process."""
+
 
 class Observed(TypedDict, total=False):
     """What was seen of a server; what is left out stays as it was."""
@@ -32,8 +35,10 @@ class Observed(TypedDict, total=False):
     pid: int | None
     address: str | None
     """For gRPC, such as `unix:/run/iris-3.sock`."""
+    tcp_address: str | None
+    """The same for other machines: `host:port`, or `grpcs://host:port` with TLS."""
     metrics_address: str | None
-    """`host:port` of its /metrics."""
+    """Of its /metrics: `host:port`, or `https://host:port`."""
     restarts: int
     memory_bytes: int | None
     reason: str | None
@@ -259,11 +264,11 @@ def _consequences(server: InferenceServer, seen: Observed) -> dict[str, object]:
     match new:
         case State.BOOTING:
             consequences |= {"started_at": now(), "ready_at": None, "reason": None}
-            consequences |= {"pid": None, "address": None, "metrics_address": None}
+            consequences |= _NOWHERE
         case State.READY:
             consequences |= {"ready_at": now(), "reason": None}
         case State.STOPPED:
-            consequences |= {"pid": None, "address": None, "metrics_address": None}
+            consequences |= _NOWHERE
             consequences |= {"memory_bytes": None, "ready_at": None}
         case State.DRAINING | State.FAILED:
             pass

@@ -67,6 +67,7 @@ def _status(row: InferenceServer) -> ServerStatus:
         state=row.state,
         phase=row.phase,
         address=row.address,
+        tcp_address=row.tcp_address,
         metrics_address=row.metrics_address,
         reason=row.reason,
         started_at=row.started_at,

@@ -9,13 +9,13 @@ from gateway.readiness import Readiness
 from gateway.settings import Settings
 from protos import open_inference_pb2 as pb
 from protos.methods import SERVICE
-from transport import Limits, Router, Server
+from transport import Limits, Router, Server, ServerTls
 from transport.health import HEALTH, Health
 from transport.reflection import add_reflection
 
 
 async def open_front_door(
-    front_door: FrontDoor, readiness: Readiness, settings: Settings
+    front_door: FrontDoor, readiness: Readiness, settings: Settings, tls: ServerTls | None
 ) -> Server:
     """Return the listening gRPC server. Gateway processes of one installation share the port.
 
@@ -31,7 +31,7 @@ async def open_front_door(
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"{host}:{settings.grpc_port}"
     try:
-        await server.listen(address, shared=True)
+        await server.listen(address, shared=True, tls=tls)
     except OSError as error:
         message = f"the gRPC port {address} cannot be bound: {error.strerror}"
         raise OSError(message) from None

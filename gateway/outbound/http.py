@@ -13,9 +13,9 @@ from typing import Self
 import httpcore
 
 from gateway.errors import GatewayError
-from gateway.outbound.addresses import Network
+from gateway.outbound.addresses import Network, embedded, is_public
 from gateway.outbound.dialer import Dialer, Resolver
-from gateway.outbound.targets import Target, read_target
+from gateway.outbound.targets import Target, address_of, read_target
 from protos.errors import ErrorCode
 
 _OURS = frozenset(
@@ -42,6 +42,8 @@ class Call:
     body: bytes | None
     max_bytes: int
     """The most that the reply's body may have, decompressed."""
+    cut: bool = False
+    """Take the first `max_bytes` of a longer body, instead of refusing it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,8 @@ class Reply:
     headers: Mapping[str, str]
     """By name in lower case; several of one name are joined by a comma."""
     body: bytes
+    public: bool = False
+    """Whether it came from the public internet, and not from a network of the operator's."""
 
 
 class GuardedHttp:
@@ -64,16 +68,18 @@ class GuardedHttp:
         allow_http: bool = False,
         resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        connections: int = _CONNECTIONS,
     ) -> None:
         """Dial the public internet and the operator's `allowed` networks.
 
-        `ssl_context` replaces the usual one, which trusts the usual authorities.
+        `ssl_context` replaces the usual one, which trusts the usual authorities. `connections` is
+        the most that are open at a time.
         """
         self._allow_http = allow_http
         self._dialer = Dialer(allowed, resolver=resolver)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl_context,
-            max_connections=_CONNECTIONS,
+            max_connections=connections,
             max_keepalive_connections=_KEPT,
             keepalive_expiry=_KEPT_SECONDS,
             network_backend=self._dialer,
@@ -133,7 +139,9 @@ class GuardedHttp:
         ) as response:
             received = _received(response.headers)
             body = await _read(response, received.get("content-encoding", ""), call, target)
-            return Reply(status=response.status, headers=received, body=body)
+            return Reply(
+                status=response.status, headers=received, body=body, public=_is_public(response)
+            )
 
 
 def _headers(
@@ -169,8 +177,19 @@ async def _read(response: httpcore.Response, encoding: str, call: Call, target: 
         except zlib.error:
             raise _unreachable(target, f"its body is not the {encoding} that it says") from None
         if len(body) > call.max_bytes:
+            if call.cut:
+                return bytes(body[: call.max_bytes])
             raise _unreachable(target, f"its answer has more than {call.max_bytes} bytes")
     return bytes(body)
+
+
+def _is_public(response: httpcore.Response) -> bool:
+    """Whether the connection that an answer came by leads to the public internet."""
+    server = response.extensions["network_stream"].get_extra_info("server_addr")
+    address = address_of(str(server[0])) if isinstance(server, tuple) else None
+    if address is None:
+        return False
+    return is_public(embedded(address) or address)
 
 
 class _Plain:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from gateway.runs.store import RunStore
 from gateway.storage.clock import now
@@ -16,23 +18,33 @@ _PAUSE_SECONDS = 0.05
 log = logger("gateway.runs")
 
 
+class Pruned(Protocol):
+    """Something that grows with the runs, and is kept as long as they are."""
+
+    async def prune(self, before: datetime) -> int:
+        """Delete the oldest that was made before a time, a bounded number; return how many."""
+
+
 class Retention:
     """Prunes in batches, each a transaction of its own; many processes may do so at once."""
 
-    def __init__(self, db: Database, store: RunStore, *, days: int) -> None:
+    def __init__(
+        self, db: Database, store: RunStore, *, days: int, others: Sequence[Pruned] = ()
+    ) -> None:
         self._db = db
-        self._store = store
+        self._stores: tuple[Pruned, ...] = (store, *others)
         self._days = days
 
     async def sweep(self) -> int:
-        """Delete all finished runs that are older than runs are kept; return how many."""
+        """Delete all that is older than runs are kept, and return how much that was."""
         before = now() - timedelta(days=self._days)
         total = 0
-        while deleted := await self._store.prune(before):
-            total += deleted
-            await asyncio.sleep(_PAUSE_SECONDS)
+        for store in self._stores:
+            while deleted := await store.prune(before):
+                total += deleted
+                await asyncio.sleep(_PAUSE_SECONDS)
         while await self._db.give_back_space():  # noqa: ASYNC110 - no event: it does something
             await asyncio.sleep(_PAUSE_SECONDS)
         if total:
-            log.info("runs_pruned", runs=total, days=self._days)
+            log.info("runs_pruned", rows=total, days=self._days)
         return total

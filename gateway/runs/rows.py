@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -154,6 +155,21 @@ def finished_values(finished: FinishedRun) -> Values:
         "duration_seconds": ending.duration_seconds,
         **error_values(ending.error),
     }
+
+
+def finished_run(finished: FinishedRun) -> Run:
+    """Return the run that is written down when it is over."""
+    new, ending = finished.new, capped(finished.ending)
+    run = begun(new, now=finished.started_at, started=True)
+    return replace(
+        run,
+        status=ending.status,
+        finished_at=finished.started_at + timedelta(seconds=ending.duration_seconds or 0.0),
+        duration_seconds=ending.duration_seconds,
+        error=ending.error,
+        output_data=ending.output_data,
+        node_outputs=ending.node_outputs,
+    )
 
 
 def finished_payload(finished: FinishedRun) -> Values:

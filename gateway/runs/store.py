@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.errors import GatewayError
 from gateway.runs import rows
 from gateway.runs import statements as sql
+from gateway.runs.births import Birth, birth_of, write_births
 from gateway.runs.idempotency import KEPT_SECONDS, ended_by_infrastructure, reused
 from gateway.runs.news import RunNews
+from gateway.runs.outbox import NoOutbox, Outbox
 from gateway.runs.reading import Reading, read_run
 from gateway.runs.run import (
-    MAX_INPUT_BYTES,
     Beats,
     Claim,
     Created,
@@ -27,7 +26,6 @@ from gateway.runs.run import (
     FinishedRun,
     NewRun,
     Run,
-    RunStatus,
 )
 from gateway.runs.sweeps import Sweeps
 from gateway.storage.clock import now
@@ -35,26 +33,23 @@ from gateway.storage.database import Database
 from gateway.storage.gathering import Gathering
 from gateway.storage.locks import lock_name
 from gateway.storage.notices import Notices
-from protos.errors import ErrorCode
 
 LEASE_SECONDS = 30.0
 """How long a process is believed to be alive after it was last heard of."""
-_HAND_OVER_SECONDS = 5.0
-"""That whoever creates a run has to hand it over, before the sweep does."""
-
-_Birth = tuple[rows.Values, rows.Values]
-"""Columns of a run and of its payload."""
 
 
 class RunStore(Sweeps, Reading):
     """The runs of an installation; each call is one transaction. For one event loop.
 
-    `news` tells of every run that ends or changes here.
+    `news` tells of every run that ends or changes here, after that; `outbox` hears of each that
+    begins or ends in the same transaction.
     """
 
-    def __init__(self, db: Database, notices: Notices | None = None) -> None:
-        super().__init__(db, RunNews(notices))
-        self._births = Gathering[_Birth](self._write_births)
+    def __init__(
+        self, db: Database, notices: Notices | None = None, *, outbox: Outbox | None = None
+    ) -> None:
+        super().__init__(db, RunNews(notices), outbox or NoOutbox())
+        self._births = Gathering[Birth](self._write_births)
         insert = sqlite.insert if db.dialect == "sqlite" else postgresql.insert
         self._record = insert(rows.RUNS).on_conflict_do_nothing()
         self._record_payload = insert(rows.PAYLOADS).on_conflict_do_nothing()
@@ -71,8 +66,7 @@ class RunStore(Sweeps, Reading):
             GatewayError: PAYLOAD_TOO_LARGE; IDEMPOTENCY_KEY_REUSED where the key stands for a run
                 with another body.
         """
-        _check_size(new)
-        birth = _birth(new, owner, lease_seconds)
+        birth = birth_of(new, owner, lease_seconds)
         if new.idempotency is None:
             await self._births.put(birth)
         else:
@@ -96,6 +90,9 @@ class RunStore(Sweeps, Reading):
                 await session.execute(self._record, values)
             if kept:
                 await session.execute(self._record_payload, kept)
+            runs = [rows.finished_run(finished) for finished in batch]
+            await self._outbox.started(session, runs)
+            await self._outbox.ended(session, runs)
 
     async def claim(
         self, run_id: str, owner: str, lease_seconds: float = LEASE_SECONDS
@@ -110,6 +107,7 @@ class RunStore(Sweeps, Reading):
             if row is None:
                 return None
             found = (await session.execute(sql.INPUT, {"run_id": run_id})).scalar_one_or_none()
+            await self._outbox.started(session, [rows.run_of(row)])
         self.news.changed(run_id)
         return rows.claim_of(row, found)
 
@@ -147,7 +145,8 @@ class RunStore(Sweeps, Reading):
             if output is not None or nodes is not None:
                 out = {"of_run": run_id, "came_out": output, "of_nodes": nodes}
                 await session.execute(sql.SET_OUTPUT, out)
-        run = rows.run_of(row, output_data=output, node_outputs=nodes)
+            run = rows.run_of(row, output_data=output, node_outputs=nodes)
+            await self._outbox.ended(session, [run])
         self.news.ended(run)
         return run
 
@@ -155,9 +154,11 @@ class RunStore(Sweeps, Reading):
         """End a queued run, and have a running one stopped; None where it has ended already."""
         async with self._db.write(feeds=False) as session:
             row = (await session.execute(sql.CANCEL, {"run_id": run_id})).one_or_none()
-        if row is None:
-            return None
-        run = rows.run_of(row)
+            if row is None:
+                return None
+            run = rows.run_of(row)
+            if run.ended:
+                await self._outbox.ended(session, [run])
         if run.ended:
             self.news.ended(run)
         else:
@@ -173,9 +174,10 @@ class RunStore(Sweeps, Reading):
         values = {"run_id": run_id, "failed_because": message}
         async with self._db.write(feeds=False) as session:
             row = (await session.execute(sql.TIME_OUT, values)).one_or_none()
-        if row is None:
-            return None
-        run = rows.run_of(row)
+            if row is None:
+                return None
+            run = rows.run_of(row)
+            await self._outbox.ended(session, [run])
         self.news.ended(run)
         return run
 
@@ -210,7 +212,7 @@ class RunStore(Sweeps, Reading):
         self.news.changed(run_id)
         return True
 
-    async def _create_once(self, new: NewRun, birth: _Birth) -> Run | None:
+    async def _create_once(self, new: NewRun, birth: Birth) -> Run | None:
         """Write a run with an idempotency key, unless that stands for one: then return that."""
         idempotency = new.idempotency
         assert idempotency is not None
@@ -228,39 +230,9 @@ class RunStore(Sweeps, Reading):
                     if not ended_by_infrastructure(run):
                         return await read_run(session, run.id) or run
                 await session.execute(sql.RELEASE_KEY, {"run_id": run.id})
-            await _write(session, [birth])
+            await write_births(session, [birth], self._outbox)
         return None
 
-    async def _write_births(self, births: Sequence[_Birth]) -> None:
+    async def _write_births(self, births: Sequence[Birth]) -> None:
         async with self._db.write(feeds=False) as session:
-            await _write(session, births)
-
-
-async def _write(session: AsyncSession, births: Sequence[_Birth]) -> None:
-    await session.execute(sql.INSERT, [run for run, _ in births])
-    await session.execute(sql.INSERT_PAYLOAD, [payload for _, payload in births])
-
-
-def _birth(new: NewRun, owner: str | None, lease_seconds: float) -> _Birth:
-    queued = owner is None
-    values = {
-        **rows.new_values(new),
-        "status": RunStatus.QUEUED if queued else RunStatus.RUNNING,
-        "attempt": 0 if queued else 1,
-        "lease_owner": owner,
-        "due_seconds": _HAND_OVER_SECONDS if queued else None,
-        "queue_seconds": new.queue_timeout_seconds,
-        "lease_seconds": None if queued else lease_seconds,
-        "start_seconds": None if queued else 0.0,
-    }
-    return values, rows.payload_of(new)
-
-
-def _check_size(new: NewRun) -> None:
-    size = len(new.input_data or b"")
-    if size > MAX_INPUT_BYTES:
-        message = (
-            f"input_data: expected at most {MAX_INPUT_BYTES} bytes for a run that is kept, "
-            f"got {size}"
-        )
-        raise GatewayError(ErrorCode.PAYLOAD_TOO_LARGE, message)
+            await write_births(session, births, self._outbox)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.deployments.modes import DeploymentType
 from gateway.runs import sweep_statements as sql
 from gateway.runs.news import RunNews
+from gateway.runs.outbox import Outbox
 from gateway.runs.rows import queued_of, run_of
 from gateway.runs.run import Queued, Reaped, RunStatus
 from gateway.storage.database import Database
@@ -20,8 +21,9 @@ from gateway.storage.database import Database
 class Sweeps:
     """The part of RunStore that a sweep calls. Every method may be called again at any time."""
 
-    def __init__(self, db: Database, news: RunNews) -> None:
+    def __init__(self, db: Database, news: RunNews, outbox: Outbox) -> None:
         self._db = db
+        self._outbox = outbox
         self.news = news
 
     async def unpublished(
@@ -52,23 +54,26 @@ class Sweeps:
         async with self._db.write(feeds=False) as session:
             late = (await session.execute(sql.LATE, {"grace_seconds": -grace})).all()
             again = await _change(session, sql.REQUEUE, [row.id for row in late if row.again])
-            lost = await _change(session, sql.LOSE, [row.id for row in late if not row.again])
+            rows = await _change(session, sql.LOSE, [row.id for row in late if not row.again])
+            lost = [run_of(row) for row in rows]
+            await self._outbox.ended(session, lost)
         for row in again:
             self.news.changed(row.id)
-        for row in lost:
-            self.news.ended(run_of(row))
+        for run in lost:
+            self.news.ended(run)
         return Reaped(
-            requeued=tuple(queued_of(row) for row in again), lost=tuple(row.id for row in lost)
+            requeued=tuple(queued_of(row) for row in again), lost=tuple(run.id for run in lost)
         )
 
     async def expire_queued(self) -> list[str]:
         """Fail runs that have waited for longer than they may; return their ids."""
         async with self._db.write(feeds=False) as session:
-            expired = (await session.execute(sql.EXPIRED)).scalars().all()
-            rows = await _change(session, sql.EXPIRE, expired)
-        for row in rows:
-            self.news.ended(run_of(row))
-        return [row.id for row in rows]
+            late = (await session.execute(sql.EXPIRED)).scalars().all()
+            expired = [run_of(row) for row in await _change(session, sql.EXPIRE, late)]
+            await self._outbox.ended(session, expired)
+        for run in expired:
+            self.news.ended(run)
+        return [run.id for run in expired]
 
     async def abandon(self, which: Select[str], values: Mapping[str, str]) -> list[str]:
         """Cancel queued runs whose deployment is deleted; return their ids.
@@ -77,10 +82,11 @@ class Sweeps:
         """
         async with self._db.write(feeds=False) as session:
             found = (await session.execute(which, values)).scalars().all()
-            rows = await _change(session, sql.ABANDON, found)
-        for row in rows:
-            self.news.ended(run_of(row))
-        return [row.id for row in rows]
+            abandoned = [run_of(row) for row in await _change(session, sql.ABANDON, found)]
+            await self._outbox.ended(session, abandoned)
+        for run in abandoned:
+            self.news.ended(run)
+        return [run.id for run in abandoned]
 
     async def counts(self) -> dict[RunStatus, int]:
         """Return how many runs are queued, and how many are running."""

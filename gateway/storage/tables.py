@@ -226,6 +226,8 @@ class InferenceServer(Listed):
     phase: Mapped[str | None] = mapped_column(Word)
     pid: Mapped[int | None] = mapped_column(Integer)
     address: Mapped[str | None] = mapped_column(Text)
+    tcp_address: Mapped[str | None] = mapped_column(Text)
+    """For who is on another machine than the server."""
     metrics_address: Mapped[str | None] = mapped_column(Text)
     restarts: Mapped[int] = mapped_column(Integer, default=0)
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)

@@ -87,8 +87,10 @@ class _FastCall:
             self._done(reply)
             self._calls.recorder.failed(self._trigger, reply)
             return
+        answered = perf_counter()
         try:
-            result = self._result(reply)
+            output_data = self._call.output_data(reply)
+            result = self._result(reply, output_data, answered)
         except Exception as error:  # noqa: BLE001 - the edge knows which are ours
             self._done(error)
             return
@@ -96,12 +98,10 @@ class _FastCall:
         # the caller has its answer already
         assert result.timings is not None
         self._calls.metrics.stages(result.timings)
-        self._calls.recorder.completed(self._trigger)
+        self._calls.recorder.completed(self._trigger, output_data)
 
-    def _result(self, reply: Reply) -> Result:
-        answered = perf_counter()
+    def _result(self, reply: Reply, output_data: bytes, answered: float) -> Result:
         trigger = self._trigger
-        output_data = self._call.output_data(reply)
         queue, infer = reply.seconds()
         ended = perf_counter()
         auth = trigger.authenticated - trigger.began

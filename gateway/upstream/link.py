@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
+from gateway.upstream.credentials import Credentials
 from gateway.upstream.predictor import Predictor
 from gateway.upstream.stream import StreamPredictor
 from protos import open_inference_pb2 as pb
 from protos.methods import path_of
 from protos.parameters import CANCELLATION
 from telemetry.logs import logger
-from transport import Connection, Limits, RpcError, StatusCode, connect
+from transport import Connection, Limits, Metadata, RpcError, StatusCode, connect
 
 _ASK_SECONDS = 0.05
 """Between two questions whether the model is ready; a tiny model boots in 0.2 s."""
@@ -25,23 +25,29 @@ log = logger("gateway.upstream")
 
 
 class Link:
-    """Keeps `predictor` set while the server at `address` takes calls for the model version."""
+    """Keeps `predictor` set while the server takes calls for the model version.
+
+    Of its `addresses` each is tried in turn: a Unix socket is there only on the server's machine.
+    """
 
     def __init__(
         self,
         model: str,
         version: int,
-        address: str,
-        *,
+        *addresses: str,
         max_message_bytes: int,
         on_change: Callable[[], None],
+        credentials: Credentials | None = None,
     ) -> None:
         self.model = model
         self.version = version
-        self.address = address
+        self.addresses = addresses
         self.predictor: Predictor | None = None
         self._on_change = on_change
         self._max_message_bytes = max_message_bytes
+        self._credentials = credentials or Credentials()
+        self._metadata: Metadata = ()
+        self._complaint = ""
         self._task = asyncio.create_task(self._keep(), name=f"link to {model} {version}")
 
     async def close(self, grace: float) -> None:
@@ -56,15 +62,40 @@ class Link:
 
     async def _keep(self) -> None:
         while True:
-            with suppress(RpcError):  # no server yet, or no longer: ask again
-                connection = await connect(
-                    self.address, limits=Limits(max_message_bytes=_ANSWER_BYTES)
-                )
-                try:
-                    await self._serve(connection)
-                finally:
-                    connection.close()
+            for address in self.addresses:
+                if await self._visit(address):
+                    break
             await asyncio.sleep(_ASK_SECONDS)
+
+    async def _visit(self, address: str) -> bool:
+        """Be connected as long as that lasts; return whether there was anybody."""
+        limits = Limits(max_message_bytes=_ANSWER_BYTES)
+        try:
+            connection = await connect(address, limits=limits, tls=self._credentials.tls)
+        except RpcError as error:  # no server yet, or no longer: ask again
+            self._complain(address, error)
+            return False
+        self._metadata = self._credentials.metadata(address)
+        try:
+            await self._serve(connection)
+        except RpcError as error:
+            self._complain(address, error)
+        finally:
+            connection.close()
+        return True
+
+    def _complain(self, address: str, error: RpcError) -> None:
+        """Log why a server on another machine cannot be used, each reason once."""
+        if address.startswith("unix:") or error.message == self._complaint:
+            return
+        self._complaint = error.message
+        log.warning(
+            "inference_server_unreached",
+            model=self.model,
+            version=self.version,
+            address=address,
+            reason=error.message,
+        )
 
     async def _serve(self, connection: Connection) -> None:
         """Show the predictor from when the model is ready until its stream ends."""
@@ -73,7 +104,9 @@ class Link:
             connection,
             max_message_bytes=self._max_message_bytes,
             cancels=CANCELLATION in await self._extensions(connection),
+            metadata=self._metadata,
         )
+        self._complaint = ""
         self._set(predictor)
         log.info("inference_server_connected", model=self.model, version=self.version)
         try:
@@ -86,7 +119,10 @@ class Link:
         question = pb.ModelReadyRequest(name=self.model, version=str(self.version))
         while True:
             raw = await connection.unary(
-                path_of("ModelReady"), question.SerializeToString(), timeout=_ANSWER_SECONDS
+                path_of("ModelReady"),
+                question.SerializeToString(),
+                timeout=_ANSWER_SECONDS,
+                metadata=self._metadata,
             )
             if pb.ModelReadyResponse.FromString(raw).ready:
                 return
@@ -99,6 +135,7 @@ class Link:
                 path_of("ServerMetadata"),
                 pb.ServerMetadataRequest().SerializeToString(),
                 timeout=_ANSWER_SECONDS,
+                metadata=self._metadata,
             )
         except RpcError as error:
             if error.code is not StatusCode.UNIMPLEMENTED:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gateway.errors import GatewayError
+from gateway.upstream.credentials import Credentials
 from gateway.upstream.link import Link
 from gateway.upstream.predictor import Predictor
 from protos.errors import ErrorCode
@@ -31,8 +32,10 @@ class ServerStatus:
     phase: str | None = None
     address: str | None = None
     """Of its gRPC service, such as `unix:/run/iris-3.sock`."""
+    tcp_address: str | None = None
+    """The same for other machines: `host:port`, or `grpcs://host:port` with TLS."""
     metrics_address: str | None = None
-    """`host:port` of its /metrics."""
+    """Of its /metrics: `host:port`, or `https://host:port`."""
     reason: str | None = None
     started_at: datetime | None = None
     boot_seconds: float | None = None
@@ -44,6 +47,11 @@ class ServerStatus:
         """The model version, in words."""
         return f"{self.model} version {self.version}"
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where to reach it, in the order in which to try."""
+        return tuple(filter(None, (self.address, self.tcp_address)))
+
 
 class Servers:
     """Statuses, and a Link for each server that has an address. For one event loop."""
@@ -54,15 +62,18 @@ class Servers:
         max_message_bytes: int,
         drain_seconds: float,
         on_wanted: Callable[[str, int], None] | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         """Know of no server yet.
 
-        `on_wanted` is called with the model version of a server that is asleep and has got a call,
-        once each time that it sleeps, on the loop, in the middle of the call: it must not block.
+        `credentials` are for servers on other machines. `on_wanted` is called with the model
+        version of a server that is asleep and has got a call, once each time that it sleeps, on the
+        loop, in the middle of the call: it must not block.
         """
         self._max_message_bytes = max_message_bytes
         self._drain_seconds = drain_seconds
         self._on_wanted = on_wanted
+        self._credentials = credentials
         self._statuses: dict[str, dict[int, ServerStatus]] = {}
         self._links: dict[tuple[str, int], Link] = {}
         self._predictors: dict[tuple[str, int], Predictor] = {}
@@ -74,20 +85,20 @@ class Servers:
         """Take over the fleet as it is now: everything that is not listed is gone."""
         called, self._called = self._called, {}
         self._statuses = {}
-        addresses: dict[tuple[str, int], str] = {}
+        addresses: dict[tuple[str, int], tuple[str, ...]] = {}
         for status in statuses:
             key = (status.model, status.version)
             self._statuses.setdefault(status.model, {})[status.version] = status
-            if status.wanted and status.address:
-                addresses[key] = status.address
+            if status.wanted and status.addresses:
+                addresses[key] = status.addresses
             if status.asleep and key in called:
                 self._called[key] = called[key]
         for key in list(self._links):
-            if addresses.get(key) != self._links[key].address:
+            if addresses.get(key) != self._links[key].addresses:
                 self._drop(key)
-        for key, address in addresses.items():
+        for key, known in addresses.items():
             if key not in self._links:
-                self._links[key] = self._connect(*key, address)
+                self._links[key] = self._connect(*key, known)
 
     async def close(self) -> None:
         """Give every connection up, when its calls in flight are answered."""
@@ -158,7 +169,7 @@ class Servers:
             for version in sorted(versions)
         ]
 
-    def _connect(self, model: str, version: int, address: str) -> Link:
+    def _connect(self, model: str, version: int, addresses: tuple[str, ...]) -> Link:
         key = (model, version)
 
         def changed() -> None:
@@ -172,9 +183,10 @@ class Servers:
         link = Link(
             model,
             version,
-            address,
+            *addresses,
             max_message_bytes=self._max_message_bytes,
             on_change=changed,
+            credentials=self._credentials,
         )
         return link
 

@@ -24,7 +24,7 @@ from protos.methods import path_of
 from protos.parameters import CANCEL, TIMEOUT, microseconds
 from protos.status import CODE_KEY, PUSHBACK_KEY, RETRY_KEY, code_of
 from telemetry.logs import logger
-from transport import Connection, RpcError, Status
+from transport import Connection, Metadata, RpcError, Status
 
 _BROKEN = "the connection to the inference server broke during the call; it is being restarted"
 _METADATA_SECONDS = 10.0
@@ -42,11 +42,17 @@ class StreamPredictor:
     """The stream and the calls that wait on it."""
 
     def __init__(
-        self, connection: Connection, *, max_message_bytes: int, cancels: bool = False
+        self,
+        connection: Connection,
+        *,
+        max_message_bytes: int,
+        cancels: bool = False,
+        metadata: Metadata = (),
     ) -> None:
         """Open the stream; raises RpcError where the connection is over.
 
-        `cancels` says whether the server wants to know which calls nobody waits for any more.
+        `cancels` says whether the server wants to know which calls nobody waits for any more;
+        `metadata` comes with each call of a method.
         """
         self._connection = connection
         self._max_message_bytes = max_message_bytes
@@ -57,11 +63,15 @@ class StreamPredictor:
         self._deadlines = Deadlines(self._expired)
         self._forms: Memory[ResponseForm] = Memory()
         self._cancels = cancels
+        self._metadata = metadata
         self._ended = False
         self.ended = asyncio.Event()
         """Set when the stream has ended: every call has failed, and no new one is taken."""
         self._stream = connection.open_stream(
-            path_of("ModelStreamInfer"), on_message=self._answered, on_end=self._end
+            path_of("ModelStreamInfer"),
+            on_message=self._answered,
+            on_end=self._end,
+            metadata=metadata,
         )
 
     def start(self, form: RequestForm, raws: Sequence[Raw], timeout: float, done: Done) -> bytes:
@@ -126,7 +136,10 @@ class StreamPredictor:
     async def _ask(self, method: str, request: Message) -> bytes:
         try:
             return await self._connection.unary(
-                path_of(method), request.SerializeToString(), timeout=_METADATA_SECONDS
+                path_of(method),
+                request.SerializeToString(),
+                timeout=_METADATA_SECONDS,
+                metadata=self._metadata,
             )
         except RpcError as error:
             raise refusal(error) from None

@@ -23,8 +23,8 @@ _ALWAYS = frozenset({431, 500, 503})
 _WITH_CREDENTIALS = frozenset({401, 403, 429})
 _WITH_INPUT = frozenset({400, 404, 422})
 _WITH_BODY = frozenset({413, 415})
-_WITH_EFFECTS = frozenset({409, 410})
-_EXECUTING = frozenset({408, 501, 502, 504})
+_WITH_EFFECTS = frozenset({409})
+_EXECUTING = frozenset({410, 501, 502, 504})
 _GET = "get"
 
 # Any, here and below: OpenAPI's own form

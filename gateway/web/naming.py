@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from fastapi.routing import APIRoute
 
-_VERBS = {"POST": "create", "PUT": "replace", "PATCH": "change", "DELETE": "delete"}
+_VERBS = {"GET": "get", "POST": "create", "PUT": "replace", "PATCH": "change", "DELETE": "delete"}
 
 
 def operation_id(route: APIRoute) -> str:
     """Return such as `list_flows`, `get_flow`, `pause_deployment`.
 
-    A last word of a POST that is no plural, after a parameter, is what is done.
+    The last word of a POST is what is done, unless it is a plural: then one more is made.
     """
     (method,) = route.methods or {"GET"}
     parts = [part for part in route.path_format.split("/") if part and part != "node"]
+    words = [part for part in parts if not part.startswith("{")]
+    of, last = [_singular(word) for word in words[:-1]], words[-1]
     one = parts[-1].startswith("{")
-    nouns = []
-    for part, following in zip(parts, [*parts[1:], ""], strict=True):
-        if not part.startswith("{"):
-            nouns.append(_singular(part) if following.startswith("{") else part)
-    last = nouns[-1]
-    if method == "POST" and not one and len(parts) > 1 and not last.endswith("s"):
-        verb, nouns = last, nouns[:-1]
-    elif method == "POST":
-        verb, nouns = _VERBS[method], [*nouns[:-1], _singular(last)]
-    elif method == "GET":
-        verb = "list" if not one and last.endswith("s") else "get"
+    if method == "POST" and len(parts) > 1 and not last.endswith("s"):
+        name = [last, *of]
+    elif method == "GET" and not one:
+        name = ["list" if last.endswith("s") else "get", *of, last]
+    elif method == "DELETE" and not one:
+        name = ["delete", *of, last]
     else:
-        verb = _VERBS[method]
-    return "_".join([verb, *nouns]).replace("-", "_")
+        name = [_VERBS[method], *of, _singular(last)]
+    return "_".join(name).replace("-", "_")
 
 
 def _singular(noun: str) -> str:
-    return noun.removesuffix("s")
+    return noun[:-3] + "y" if noun.endswith("ies") else noun.removesuffix("s")

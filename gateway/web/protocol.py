@@ -22,6 +22,8 @@ _MOST_BARREN_BYTES = 64 * 1024
 """That may be read without a head or a part of a body becoming complete; h11 allows 16 KiB."""
 _MOST_WAITING = 16
 """Requests that may wait for their turn, and more be read: a client's leaving is noticed then."""
+_GOODBYE_SECONDS = 1.0
+"""That a client has to answer TLS's when the process ends."""
 
 
 class Fork(Protocol):
@@ -231,6 +233,19 @@ class Connection(HttpToolsProtocol):
 
     def _unset_keepalive_if_required(self) -> None:
         """Nothing: one timer looks after all pauses of the connection, see `_watch`."""
+
+    def shutdown(self) -> None:
+        """Close as soon as nothing is being answered.
+
+        A client that is idle does not read TLS's goodbye, and so does not answer it.
+        """
+        super().shutdown()
+        if self.transport.is_closing() and self.scheme == "https":
+            self.loop.call_later(_GOODBYE_SECONDS, self._leave)
+
+    def _leave(self) -> None:
+        if not self.transport.get_write_buffer_size():  # else there is something to be read still
+            self.transport.abort()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection if it has been idle for too long, or look again later."""

@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 from gateway.broker.beacon import BeaconFile
 from gateway.broker.broker import BrokerError, read_broker
 from gateway.broker.queues import Queue
-from gateway.parent import Report
 from gateway.settings import Settings
+from gateway.upstream.credentials import Credentials
 from gateway.worker.executor import Executor
 from gateway.worker.foreman import Foreman
 from gateway.worker.lane_process import Ends, LaneProcess, preload
 from gateway.worker.lanes import Lane, plan
 from telemetry import logs
+from telemetry.parent import Report
+from transport import TlsError
 
 _UNUSABLE = 3
 _MOST_CHILDREN = 1000
@@ -43,7 +45,8 @@ def main(arguments: Sequence[str], build: BuildWith) -> int:
         broker = read_broker(
             settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
         )
-    except (BrokerError, OSError) as error:
+        Credentials.of(settings)  # each child makes its own; what is wrong with them is said once
+    except (BrokerError, OSError, TlsError) as error:
         report.say("failed", message=str(error))
         sys.stderr.write(f"worker: {error}\n")
         return _UNUSABLE

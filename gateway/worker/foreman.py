@@ -15,11 +15,11 @@ from types import FrameType
 from typing import NoReturn
 
 from gateway.broker.beacon import Beacon, BeaconFile
-from gateway.parent import Report
 from gateway.worker.crew import Crew
 from gateway.worker.lane_process import Ends
 from gateway.worker.lanes import Lane
 from telemetry.logs import logger
+from telemetry.parent import Report
 
 _TICK_SECONDS = 1.0
 _HURRY_SECONDS = 4.0

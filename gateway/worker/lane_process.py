@@ -20,12 +20,12 @@ from celery.worker import state
 from gateway.broker.broker import Broker, Kind
 from gateway.broker.celery_app import build_app
 from gateway.broker.queues import TASK
-from gateway.parent import Report, end_with_parent
 from gateway.worker.child import Child
 from gateway.worker.executor import Build
 from gateway.worker.lanes import Lane
 from gateway.worker.watch import Watch
 from telemetry.logs import logger
+from telemetry.parent import Report, end_with_parent
 
 _CONSUMER = "gateway.worker.consumer:Consumer"
 

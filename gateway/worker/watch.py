@@ -9,9 +9,9 @@ from celery.worker import state
 
 from gateway.broker.broker import Broker
 from gateway.broker.probe import depths
-from gateway.parent import Report
 from gateway.worker.lanes import Lane
 from telemetry.logs import logger
+from telemetry.parent import Report
 
 _BEAT_SECONDS = 1.0
 _LOOK_SECONDS = 5.0

@@ -11,6 +11,7 @@ import orjson
 from slipstream.bench.tally import code_of
 from slipstream.bench.target import Target
 from slipstream.failures import RefusedError
+from slipstream.readiness import connection_to
 
 _PATIENCE_SECONDS = 60.0
 _SUCCESS = 2
@@ -33,8 +34,7 @@ def check(target: Target) -> None:
     Raises:
         RefusedError: it was not answered with a 2xx status.
     """
-    connect = http.client.HTTPSConnection if target.tls else http.client.HTTPConnection
-    connection = connect(target.host, target.port, timeout=_PATIENCE_SECONDS)
+    connection = _connection(target)
     try:
         connection.request("POST", target.path, target.body, target.headers)
         answer = connection.getresponse()
@@ -45,6 +45,12 @@ def check(target: Target) -> None:
         connection.close()
     if answer.status // 100 != _SUCCESS:
         raise _refused(answer.status, body)
+
+
+def _connection(target: Target) -> http.client.HTTPConnection:
+    if target.tls and target.certificate is None:
+        return http.client.HTTPSConnection(target.host, target.port, timeout=_PATIENCE_SECONDS)
+    return connection_to(target.host, target.port, target.certificate, timeout=_PATIENCE_SECONDS)
 
 
 def _no_answer(target: Target, error: Exception) -> RefusedError:

@@ -7,12 +7,14 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter, process_time
 
 from slipstream.bench.caller import Caller
 from slipstream.bench.plan import Plan
 from slipstream.bench.result import Progress, Result, median_of_some, summary
 from slipstream.bench.tally import Tally
+from transport.certificates import pinned_context
 
 _PAUSE_SECONDS = 0.05
 """Before connecting again after a failure, so that a dead server does not cost a core."""
@@ -33,7 +35,7 @@ class Load:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._tally = Tally()
-        self._tls = ssl.create_default_context() if plan.tls else None
+        self._tls = _tls(plan) if plan.tls else None
         self._callers: set[Caller] = set()
         self._warming = True
         self._began = perf_counter()
@@ -128,3 +130,9 @@ def _code(error: OSError) -> str:
         if isinstance(error, kind):
             return code
     return errno.errorcode.get(error.errno or 0, "connection_failed").lower()
+
+
+def _tls(plan: Plan) -> ssl.SSLContext:
+    if plan.certificate is None:
+        return ssl.create_default_context()
+    return pinned_context(Path(plan.certificate))

@@ -25,6 +25,8 @@ class Plan:
     """How long to measure."""
     warmup: float
     """Seconds of the same load before that, which are not counted."""
+    certificate: str | None = None
+    """File with that of the server, where it is known by that."""
 
     @classmethod
     def of(cls, target: Target, *, connections: int, seconds: float, warmup: float) -> Self:
@@ -37,6 +39,7 @@ class Plan:
             connections=connections,
             seconds=seconds,
             warmup=warmup,
+            certificate=str(target.certificate) if target.certificate else None,
         )
 
     def to_line(self) -> bytes:

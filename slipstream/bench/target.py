@@ -29,6 +29,8 @@ class Target:
     """JSON."""
     key: str | None
     """None sends none, which is enough where /v2 is open to everybody."""
+    certificate: Path | None = None
+    """That of a gateway on this machine, by which it is known; None: by whom the system trusts."""
 
     def __post_init__(self) -> None:
         _check_url(self.url)

@@ -34,10 +34,12 @@ def deployment_target(
         GatewayError: there is no such deployment, or more than one, or its flow has no test data.
     """
     deployed = _find(session, which)
-    url = f"{_rest_url(state)}/node/deployment-trigger/{deployed.row.id}/"
+    gateway = _gateway(state)
+    url = f"{gateway.url}/node/deployment-trigger/{deployed.row.id}/"
+    certificate = gateway.tls_certificate
     body = body or _test_body(session, deployed)
     if key is not None:
-        yield Target(url=url, body=body, key=key)
+        yield Target(url=url, body=body, key=key, certificate=certificate)
         return
     issued = session.run(
         session.services.keys.create(
@@ -47,7 +49,7 @@ def deployment_target(
     # SIGTERM unwinds, as Ctrl-C does: the key is not left behind.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield Target(url=url, body=body, key=issued.plain)
+        yield Target(url=url, body=body, key=issued.plain, certificate=certificate)
     finally:
         signal.signal(signal.SIGTERM, before)
         session.run(session.services.keys.delete(session.profile_id, issued.row.id))
@@ -79,9 +81,14 @@ def _test_body(session: Session, deployed: Deployed) -> bytes:
     raise GatewayError(ErrorCode.INVALID_FLOW, f'{message}, such as {{"input_data": {{…}}}}')
 
 
-def _rest_url(state: Path) -> str:
+def _gateway(state: Path) -> Options:
     """Return where REST is: what `up` on the folder listens on, else what the settings say."""
     running = holder(state.absolute()) or read_settings(state=state.absolute())
+    certificate = running.tls_certificate
     return Options(
-        host=running.host, port=running.port, grpc_port=running.grpc_port, state=state
-    ).url
+        host=running.host,
+        port=running.port,
+        grpc_port=running.grpc_port,
+        state=state,
+        tls_certificate=Path(certificate) if certificate else None,
+    )

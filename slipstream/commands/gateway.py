@@ -7,15 +7,19 @@ import os
 import sys
 from collections.abc import Sequence
 
+from slipstream.failures import reported
 from slipstream.settings import Options, add_options, process_environment
+from slipstream.supervisor import ports
 
 _DESCRIPTION = """\
 Run a gateway alone.
 
 It starts no inference servers: it uses those that the database says are running.
+On another machine than theirs it reaches them by their TCP addresses, see docs/tls.md.
 All other settings come from SLIPSTREAM_... variables.
 
     slipstream gateway --port 9080 --grpc-port 9081
+    slipstream gateway --host 0.0.0.0 --tls-cert fullchain.pem --tls-key privkey.pem
 """
 
 
@@ -29,7 +33,16 @@ def main(arguments: Sequence[str]) -> None:
     add_options(parser)
     given = parser.parse_args(arguments)
     options = Options(
-        host=given.host, port=given.port, grpc_port=given.grpc_port, state=given.state.absolute()
+        host=given.host,
+        port=given.port,
+        grpc_port=given.grpc_port,
+        state=given.state.absolute(),
+        tls_certificate=given.tls_cert,
+        tls_key=given.tls_key,
     )
-    command = [sys.executable, "-m", "gateway"]
+    with reported(as_json=False):
+        listener = ports.listen(options.host, options.port)
+    os.set_inheritable(listener.fileno(), True)
+    command = [sys.executable, "-m", "gateway", "--listen-fd", str(listener.fileno())]
+    command += options.gateway_arguments
     os.execve(sys.executable, command, process_environment(options))  # noqa: S606 - no shell

@@ -19,10 +19,12 @@ line to try it with. Ctrl-C or SIGTERM drains and stops; a second one stops at o
 
     slipstream up
     slipstream up --port 9080 --grpc-port 9081 --state /tmp/second --no-demo
+    slipstream up --host 0.0.0.0 --tls-cert fullchain.pem --tls-key privkey.pem
 """
 _EPILOG = """\
 exit status: 0 after a stop that was asked for, 1 when something broke, 2 for a wrong command
-line, 3 where it cannot run: a port in use, a state folder or a database that cannot be used
+line, 3 where it cannot run: a port in use, a state folder, a database or a certificate that
+cannot be used
 """
 
 
@@ -39,6 +41,8 @@ def main(arguments: Sequence[str]) -> None:
         models_per_process=given.models_per_process,
         worker_concurrency=given.worker_concurrency,
         worker_idle_seconds=given.worker_idle_seconds,
+        tls_certificate=given.tls_cert,
+        tls_key=given.tls_key,
     )
     with reported(as_json=given.json):
         launched = launch(options)

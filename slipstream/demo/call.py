@@ -11,6 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from slipstream.readiness import connection_to
+from transport.certificate_facts import CertificateFacts
+from transport.certificates import KeyPair
+
 _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.05
 _SETTLED_SECONDS = 0.75
@@ -27,6 +31,8 @@ class DemoCall:
     key: str
     input_data: Mapping[str, Any]
     """Any: the test data of a flow is any JSON object."""
+    tls: KeyPair | None = None
+    """What the gateway shows; None: it speaks no TLS."""
 
     @property
     def path(self) -> str:
@@ -35,8 +41,11 @@ class DemoCall:
 
     def curl(self) -> str:
         """Return the call as one line for a shell."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        words = ["curl", "-sS", "-X", "POST", f"http://{host}:{self.port}{self.path}"]
+        words = ["curl", "-sS", "-X", "POST"]
+        if self.tls is None:
+            words.append(f"http://{_in_url(self.host)}:{self.port}{self.path}")
+        else:
+            words += self._with_tls(self.tls)
         for name, value in self._headers().items():
             words += ["-H", f"{name}: {value}"]
         return shlex.join([*words, "-d", self._body()])
@@ -59,7 +68,8 @@ class DemoCall:
         return False
 
     def _status(self) -> int | None:
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
+        shown = self.tls.certificate if self.tls else None
+        connection = connection_to(self.host, self.port, shown, timeout=5)
         try:
             connection.request("POST", self.path, self._body(), self._headers())
             return connection.getresponse().status
@@ -68,8 +78,22 @@ class DemoCall:
         finally:
             connection.close()
 
+    def _with_tls(self, pair: KeyPair) -> list[str]:
+        """Return what curl needs to reach us by a name that is in the certificate."""
+        facts = CertificateFacts.of(pair)
+        words = ["--cacert", str(pair.certificate)] if facts.self_signed else []
+        names = [name for name in facts.names if not name.startswith("*.")]
+        name = self.host if self.host in names or not names else names[0]
+        if name != self.host:
+            words += ["--resolve", f"{name}:{self.port}:{_in_url(self.host)}"]
+        return [*words, f"https://{_in_url(name)}:{self.port}{self.path}"]
+
     def _headers(self) -> dict[str, str]:
         return {"X-API-Key": self.key, "Content-Type": "application/json"}
 
     def _body(self) -> str:
         return json.dumps({"input_data": self.input_data})
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from gateway.settings import Settings
 from inference_server.runtime import locale, threads
@@ -83,7 +84,8 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 def _readiness(running: Holder) -> Finding:
     where = f"`slipstream up` (process {running.pid}) at {running.host}:{running.port}"
-    said = ask_readiness(reachable(running.host), running.port)
+    shown = Path(running.tls_certificate) if running.tls_certificate else None
+    said = ask_readiness(reachable(running.host), running.port, shown)
     if said.ready:
         return good("gateway", f"{where} is ready; the gRPC front door is on {running.grpc_port}")
     return wrong("gateway", f"{where} is not ready: {said.reasons}", "see what its log says")

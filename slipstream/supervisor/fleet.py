@@ -97,6 +97,7 @@ class Fleet:
             phase=Phase.SPAWNING,
             pid=child.pid,
             address=None,
+            tcp_address=None,
             metrics_address=None,
             restarts=self._restarts[key],
         )
@@ -105,8 +106,12 @@ class Fleet:
         """A server has reported where it listens or how far it is."""
         match line["event"]:
             case "listening":
-                addresses = (line["address"], line.get("metrics_address"))
-                self._reports.add(key, address=addresses[0], metrics_address=addresses[1])
+                self._reports.add(
+                    key,
+                    address=line["address"],
+                    tcp_address=line.get("tcp_address"),
+                    metrics_address=line.get("metrics_address"),
+                )
             case "phase":
                 self._tell(key, str(line["phase"]), "dim")
                 self._reports.add(key, state=State.BOOTING, phase=Phase(line["phase"]))
@@ -139,6 +144,7 @@ class Fleet:
                 phase=Phase.SPAWNING,
                 pid=None,
                 address=None,
+                tcp_address=None,
                 metrics_address=None,
                 memory_bytes=None,
                 restarts=self._restarts[key],

@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from gateway.storage.changes import ChangeFeed
+from inference_server import settings
+from inference_server.exposure import Exposure
+from inference_server.settings import SettingsError
+from inference_server.tokens import TokenError
 from slipstream.announcer import Announcer
 from slipstream.demo.bootstrap import first_start
+from slipstream.failures import UnusableError
 from slipstream.settings import log_level
 from slipstream.supervisor.fleet import Fleet
 from slipstream.supervisor.gateways import GatewayWatcher
@@ -16,6 +21,7 @@ from slipstream.supervisor.welcome import Welcome
 from slipstream.supervisor.workers import Workers
 from slipstream.workspace import open_workspace, read_settings
 from telemetry import logs
+from transport import TlsError
 
 
 class Installation:
@@ -35,6 +41,7 @@ class Installation:
             log_level=log_level(),
         )
         logs.configure(self._settings.log_level, process="supervisor")
+        _check_servers()
         self._launched = launched
         self._announcer = announcer
         self._spawner = spawner
@@ -83,3 +90,15 @@ class Installation:
         """End every inference server at once."""
         if self._fleet:
             self._fleet.kill()
+
+
+def _check_servers() -> None:
+    """Say once what each inference server would say of the ports that it is to open."""
+    needed = ["--store", ".", "--model", "any", "--version", "1", "--socket", "any"]
+    try:
+        Exposure.of(settings.check(needed))
+    except (SettingsError, TlsError, TokenError) as error:
+        message = (
+            f"inference servers, by the SLIPSTREAM_INFERENCE_… variables of these names: {error}"
+        )
+        raise UnusableError(message) from None

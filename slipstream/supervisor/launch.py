@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from slipstream.failures import UnusableError
 from slipstream.settings import Options, log_level, process_environment
 from slipstream.supervisor import ports
 from slipstream.supervisor.fork_server import ForkServer
@@ -59,12 +60,19 @@ def launch(options: Options) -> Launch:
     """Start what answers first.
 
     Raises:
-        UnusableError: the state folder or a port cannot be used; nothing has been started then.
+        UnusableError: a certificate, the state folder or a port cannot be used; nothing has been
+            started then.
     """
     signals = StopSignals()
     signals.install()
+    if options.tls_certificate or options.tls_key:
+        _check_certificate(options)
     folder = StateFolder.claim(
-        options.state, host=options.host, port=options.port, grpc_port=options.grpc_port
+        options.state,
+        host=options.host,
+        port=options.port,
+        grpc_port=options.grpc_port,
+        tls_certificate=options.tls_certificate,
     )
     rest = ports.listen(options.host, options.port)
     front_door = ports.reserve(options.host, options.grpc_port)
@@ -84,13 +92,29 @@ def launch(options: Options) -> Launch:
     )
 
 
+def _check_certificate(options: Options) -> None:
+    """Say once, and in one line, what each gateway would say."""
+    from transport.certificates import TlsError, pair_of, server_context  # noqa: PLC0415
+
+    called = ("--tls-cert", "--tls-key")
+    try:
+        pair = pair_of(options.tls_certificate, options.tls_key, called=called)
+        assert pair is not None
+        server_context(pair, protocols=())
+    except TlsError as error:
+        raise UnusableError(str(error)) from None
+
+
 def _names(workers: int) -> list[str]:
     return ["gateway"] if workers == 1 else [f"gateway {n}" for n in range(1, workers + 1)]
 
 
 def _spawn_gateway(options: Options, rest: socket.socket, lifeline: Lifeline) -> Child:
     return Child.spawn(
-        [sys.executable, "-m", "gateway", "--listen-fd", str(rest.fileno())],
+        [
+            *(sys.executable, "-m", "gateway", "--listen-fd", str(rest.fileno())),
+            *options.gateway_arguments,
+        ],
         lifeline=lifeline,
         inherit=[rest.fileno()],
         environment=_environment(options),

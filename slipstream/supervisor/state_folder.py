@@ -26,6 +26,8 @@ class Holder:
     host: str
     port: int
     grpc_port: int
+    tls_certificate: str | None = None
+    """The file that it shows, where it speaks TLS."""
 
 
 class StateFolder:
@@ -42,7 +44,15 @@ class StateFolder:
         self.sockets = _socket_folder(path / "run" / "sockets")
 
     @classmethod
-    def claim(cls, path: Path, *, host: str, port: int, grpc_port: int) -> StateFolder:
+    def claim(
+        cls,
+        path: Path,
+        *,
+        host: str,
+        port: int,
+        grpc_port: int,
+        tls_certificate: Path | None = None,
+    ) -> StateFolder:
         """Make the folder if need be and claim it.
 
         Raises:
@@ -59,7 +69,13 @@ class StateFolder:
             who = f" (process {found.pid}, port {found.port})" if found else ""
             message = f"the state folder {path} is in use by another `slipstream up`{who}"
             raise UnusableError(f"{message}: stop that, or choose another with --state")
-        mine = Holder(pid=os.getpid(), host=host, port=port, grpc_port=grpc_port)
+        mine = Holder(
+            pid=os.getpid(),
+            host=host,
+            port=port,
+            grpc_port=grpc_port,
+            tls_certificate=str(tls_certificate) if tls_certificate else None,
+        )
         os.ftruncate(lock, 0)
         os.pwrite(lock, json.dumps(asdict(mine)).encode(), 0)
         return cls(path, lock)

@@ -64,7 +64,8 @@ class Welcome:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             host, port = reachable(self._options.host), self._options.port
-            said = await asyncio.to_thread(ask_readiness, host, port)
+            shown = self._options.tls_certificate
+            said = await asyncio.to_thread(ask_readiness, host, port, shown)
             if said.ready or time.monotonic() > deadline:
                 return said
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -103,4 +104,5 @@ class Welcome:
             deployment_id=demo.deployment_id,
             key=demo.key,
             input_data=demo.input_data,
+            tls=self._options.tls,
         )

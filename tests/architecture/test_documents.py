@@ -54,6 +54,8 @@ def test_defaults_are_documented_as_they_are() -> None:
             expected = "none"
         elif field.default == 64 * 1024 * 1024:
             expected = "64 MiB"
+        elif isinstance(field.default, tuple):
+            expected = ",".join(f"{number:g}" for number in field.default)
         elif isinstance(field.default, float):
             expected = f"{field.default:g}"
         else:

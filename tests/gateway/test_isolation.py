@@ -42,6 +42,7 @@ OWNED = (
     "/node/session/",
     "/node/sessions/",
     "/node/usage/",
+    "/node/webhooks/",
 )
 """Where everything belongs to a profile, and everybody sees their own."""
 
@@ -79,7 +80,8 @@ async def things(house: House, ada: Profile) -> dict[str, Any]:
     client = await house.key_client(ada, Scope.MANAGE)
     draft = {**flow_json(), "name": SECRET}
     flow = (await client.post("/node/flows/", json=draft)).json()
-    body = {"flow_id": flow["id"], "name": SECRET}
+    webhook = {"notification_method": "webhook", "callback_url": "https://8.8.8.8/"}
+    body = {"flow_id": flow["id"], "name": SECRET, **webhook}
     deployment = (await client.post("/node/deployments/", json=body)).json()
     session = (await (await house.browser(ada)).get("/node/session/")).json()
     server = await house.services.fleet.serve_model("mlp", "1")
@@ -94,8 +96,10 @@ async def things(house: House, ada: Profile) -> dict[str, Any]:
     await store.create(run)
     await store.claim(run.id, "worker")
     await store.finish(run.id, 1, failed(message=SECRET))
+    (delivery,) = (await client.get("/node/webhooks/deliveries/")).json()["items"]
     return {
         "deployment_id": deployment["id"],
+        "delivery_id": delivery["id"],
         "flow_id": flow["id"],
         "key_id": deployment["api_key"]["id"],
         "number": 1,
@@ -109,6 +113,8 @@ async def things(house: House, ada: Profile) -> dict[str, Any]:
         "subject_id": deployment["id"],
         "deployments": [deployment["id"]],
         "key": deployment["api_key"]["id"],
+        "run": run.id,
+        "since": "2020-01-02T03:04:05Z",
     }
 
 

@@ -10,6 +10,7 @@ from tests.gateway.office import flow_json
 
 _CALL = "calls a deployment: its runs are the record of that"
 _RUN = "is for the holders of trigger keys, as calls are: the run says what became of it"
+_SEND = "sends an event, and changes nothing: the delivery with its attempts is the record of that"
 _LOOK = "changes nothing: a call of the Open Inference Protocol, or a question in a body"
 _SESSION = "is about console sessions: tests/gateway/accounts/test_acts.py has them"
 
@@ -18,6 +19,8 @@ EXEMPT: Mapping[str, str] = {
     "POST /node/deployment-trigger/{deployment_id}/batch/": _CALL,
     "POST /node/flow-runs/{run_id}/cancel/": _RUN,
     "POST /node/flow-runs/{run_id}/retry/": _RUN,
+    "POST /node/webhooks/deliveries/{delivery_id}/replay/": _SEND,
+    "POST /node/webhooks/endpoints/{deployment_id}/test/": _SEND,
     "POST /node/session/": _SESSION,
     "DELETE /node/session/": _SESSION,
     "POST /node/session/password/": _SESSION,
@@ -46,7 +49,7 @@ class Step:
 def steps(model: bytes) -> Mapping[str, Step]:
     """Return a step for every route, in an order in which each finds what it needs."""
     flow, key, deployment = "flow", "api_key", "deployment"
-    server = "inference_server"
+    server, webhook = "inference_server", "webhook"
     saved = {"json": flow_json()}
     return {
         "POST /node/flows/": Step(
@@ -90,7 +93,22 @@ def steps(model: bytes) -> Mapping[str, Step]:
         "PATCH /node/deployments/{deployment_id}/": Step(
             action="deployment.update",
             subject_kind=deployment,
-            body={"json": {"timeout_seconds": 7}},
+            body={"json": {"notification_method": "webhook", "callback_url": "https://8.8.8.8/"}},
+            also=("webhook.create",),
+        ),
+        "PATCH /node/webhooks/endpoints/{deployment_id}/": Step(
+            action="webhook.update", subject_kind=webhook, body={"json": {"events": []}}
+        ),
+        "POST /node/webhooks/endpoints/{deployment_id}/rotate/": Step(
+            action="webhook.rotate", subject_kind=webhook
+        ),
+        "POST /node/webhooks/endpoints/{deployment_id}/end-overlap/": Step(
+            action="webhook.end_overlap", subject_kind=webhook
+        ),
+        "POST /node/webhooks/endpoints/{deployment_id}/replay/": Step(
+            action="webhook.replay",
+            subject_kind=webhook,
+            body={"json": {"since": "2026-01-02T03:04:05Z"}},
         ),
         "POST /node/deployments/{deployment_id}/pause/": Step(
             action="deployment.pause", subject_kind=deployment

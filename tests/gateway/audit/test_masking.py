@@ -85,7 +85,7 @@ async def test_no_secret_is_in_any_row(office: Office) -> None:
         user,
         flow,
         notification_method="webhook",
-        callback_url="https://ada:hunter2-in-a-url@example.com/hook?sig=hunter2-in-a-query",
+        callback_url="https://example.com/hook?sig=hunter2-in-a-query",
     )
     assert deployed["http"] == 201
     await user.post(f"/node/deployments/{deployed['id']}/redeploy/")

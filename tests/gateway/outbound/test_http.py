@@ -292,3 +292,16 @@ async def test_with_tls_the_name_is_sent_and_checked_though_the_address_is_diall
     assert asked == ["shop.example", "other.example"]
     assert f"host: shop.example:{heard.port}" in heard.heads[0].lower()
     assert error.code is ErrorCode.UPSTREAM_UNREACHABLE
+
+
+async def test_the_beginning_of_a_long_body_is_enough_where_it_is_asked_for() -> None:
+    async with serving(flood(HEAD + b"\r\n", b"x" * 65536)) as heard, client() as http:
+        url = f"http://shop.example:{heard.port}/"
+        call = Call(method="GET", url=url, headers={}, body=None, max_bytes=1000, cut=True)
+        reply = await http.send(call, asyncio.get_running_loop().time() + 10.0)
+    assert reply.body == b"x" * 1000
+
+
+async def test_an_answer_from_a_network_of_the_operators_is_not_public() -> None:
+    async with serving(plain("yes")) as heard, client() as http:
+        assert not (await send(http, f"http://shop.example:{heard.port}/")).public

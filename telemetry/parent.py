@@ -11,14 +11,14 @@ import orjson
 _PARENT_DIED = 1
 
 
-class StatusLines:
-    """Writes events as JSON lines to a pipe; without one, it writes nothing."""
+class Report:
+    """Tells the parent, line by line as JSON, how far the process is."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
 
-    def write(self, event: str, **fields: object) -> None:
-        """Tell the parent that `event` happened."""
+    def say(self, event: str, **fields: object) -> None:
+        """Write one line; without a parent that listens, nothing."""
         if self._descriptor is None:
             return
         line = orjson.dumps({"event": event, **fields}, option=orjson.OPT_APPEND_NEWLINE)
@@ -30,7 +30,7 @@ class StatusLines:
 def end_with_parent(lifeline: int) -> None:
     """End this process at once when the pipe `lifeline` is closed at its other end.
 
-    A thread, because it must work while the event loop is busy with a run.
+    A thread, because it must work while the event loop is busy.
     """
 
     def watch() -> None:

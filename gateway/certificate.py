@@ -1,0 +1,44 @@
+"""The certificate that REST and the gRPC front door show, and its renewal while they run."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from telemetry.logs import logger
+from transport.certificate_facts import doubts
+from transport.certificates import KeyPair, TlsError
+from transport.tls import H2, ServerTls, keep_renewed
+
+_HTTP = ("http/1.1",)
+
+log = logger("gateway.tls")
+
+
+class Certificate:
+    """TLS of both listeners, with the same files.
+
+    Raises:
+        TlsError: a file cannot be used.
+    """
+
+    def __init__(self, pair: KeyPair) -> None:
+        self.rest = ServerTls(pair, protocols=_HTTP)
+        self.grpc = ServerTls(pair, protocols=H2)
+        self._pair = pair
+
+    async def keep_renewed(self) -> None:
+        """Take over what changes in the files, until cancelled."""
+        self._warn()
+        await keep_renewed((self.rest, self.grpc), self._tell)
+
+    def _tell(self, reason: str) -> None:
+        if reason:
+            log.error("tls_not_renewed", reason=reason)
+        else:
+            log.info("tls_renewed")
+            self._warn()
+
+    def _warn(self) -> None:
+        with suppress(TlsError):  # they have changed again: the next look says so
+            for reason in doubts(self._pair):
+                log.warning("tls_is_doubtful", reason=reason)

@@ -1,0 +1,77 @@
+"""What this process shows to inference servers on other machines, and whom it trusts there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from gateway.settings import Settings
+from telemetry.logs import logger
+from transport import ClientTls, Metadata
+from transport.certificate_facts import doubts
+from transport.certificates import pair_of
+
+log = logger("gateway.upstream")
+
+
+class Credentials:
+    """For connections over TCP. Over a Unix socket nothing is shown.
+
+    Args:
+        tls: for addresses with TLS; None: trust whom the system trusts, and show no certificate.
+        token: returns what is shown as `authorization: Bearer …`, or None.
+    """
+
+    def __init__(
+        self, tls: ClientTls | None = None, token: Callable[[], str | None] = lambda: None
+    ) -> None:
+        self.tls = tls
+        self._token = token
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return those that the settings name.
+
+        Raises:
+            TlsError: a file cannot be used.
+        """
+        pair = pair_of(
+            settings.upstream_tls_certificate,
+            settings.upstream_tls_key,
+            called=("SLIPSTREAM_UPSTREAM_TLS_CERTIFICATE", "SLIPSTREAM_UPSTREAM_TLS_KEY"),
+        )
+        tls = None
+        if pair is not None or settings.upstream_tls_ca or settings.upstream_tls_server_name:
+            tls = ClientTls(
+                ca=settings.upstream_tls_ca,
+                pair=pair,
+                server_name=settings.upstream_tls_server_name,
+                on_renewal=_tell,
+            )
+        for reason in doubts(pair) if pair else ():
+            log.warning("tls_is_doubtful", reason=reason)
+        file = settings.upstream_token_file
+        return cls(tls) if file is None else cls(tls, lambda: _first_token(file))
+
+    def metadata(self, address: str) -> Metadata:
+        """Return what comes with each call to a server at `address`."""
+        token = None if address.startswith("unix:") else self._token()
+        return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+def _first_token(file: Path) -> str | None:
+    """Return the first line of a file, which may be another than the last time."""
+    try:
+        words = file.read_text().split()
+    except OSError as error:
+        log.warning("token_unreadable", file=str(file), reason=error.strerror)
+        return None
+    return words[0] if words else None
+
+
+def _tell(reason: str) -> None:
+    if reason:
+        log.error("tls_not_renewed", reason=reason)
+    else:
+        log.info("tls_renewed")

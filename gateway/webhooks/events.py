@@ -1,0 +1,205 @@
+"""What a webhook is told, as the bytes that are stored, signed and sent. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import orjson
+
+MAX_PAYLOAD_BYTES = 256 * 1024
+"""Of one event; one with more comes without the outputs."""
+
+_COMPLETED = "completed"
+_CANCELLED = "cancelled"
+
+
+class WebhookEvent(StrEnum):
+    """What a webhook can be told."""
+
+    STARTED = "run.started"
+    COMPLETED = "run.completed"
+    FAILED = "run.failed"
+
+
+TEST_EVENT = "webhook.test"
+"""What the test button sends; it cannot be subscribed to, and always comes."""
+ENDINGS = (WebhookEvent.COMPLETED, WebhookEvent.FAILED)
+
+
+class ErrorFacts(Protocol):
+    """Why a run has no result."""
+
+    @property
+    def code(self) -> str:
+        """A word such as `timeout`."""
+
+    @property
+    def message(self) -> str:
+        """A sentence."""
+
+    @property
+    def node_id(self) -> str | None:
+        """The node that failed, if one did."""
+
+
+class RunFacts(Protocol):
+    """What an event says of a run; `gateway.runs.run.Run` is one."""
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+
+    @property
+    def deployment_id(self) -> str:
+        """The deployment that it runs."""
+
+    @property
+    def version(self) -> int:
+        """The deployment's version."""
+
+    @property
+    def flow_id(self) -> str:
+        """The flow."""
+
+    @property
+    def mode(self) -> str:
+        """`sync`, `async` or `fast`."""
+
+    @property
+    def status(self) -> str:
+        """`completed`, `failed` or `cancelled` where it has ended."""
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was asked for."""
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it began."""
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When it ended."""
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """What it took."""
+
+    @property
+    def error(self) -> ErrorFacts | None:
+        """Why it has no result."""
+
+    @property
+    def output_data(self) -> bytes | None:
+        """JSON."""
+
+    @property
+    def node_outputs(self) -> bytes | None:
+        """JSON."""
+
+
+class Event(NamedTuple):
+    """Something that has happened to a run."""
+
+    type: WebhookEvent
+    run: RunFacts
+
+    @classmethod
+    def started(cls, run: RunFacts) -> Event:
+        """Return that it has begun."""
+        return cls(WebhookEvent.STARTED, run)
+
+    @classmethod
+    def ended(cls, run: RunFacts) -> Event:
+        """Return how it has ended; whatever is not completed has failed, cancelled runs too."""
+        good = run.status == _COMPLETED
+        return cls(WebhookEvent.COMPLETED if good else WebhookEvent.FAILED, run)
+
+
+def payload_of(event: Event, *, result_url: str, include_node_outputs: bool = True) -> bytes:
+    """Return an event's body as JSON, of at most MAX_PAYLOAD_BYTES.
+
+    What the flow gave is JSON already, and is spliced in as it is. Where that is too much, or was
+    too much to be kept at all, both outputs are null, and `output_truncated` is there and true.
+    """
+    run = event.run
+    begun = event.type is WebhookEvent.STARTED
+    happened = run.started_at if begun else run.finished_at
+    head = orjson.dumps({"type": event.type, "timestamp": moment(happened or run.created_at)})
+    facts = _members(
+        {
+            "flow_run_id": run.id,
+            "deployment_id": run.deployment_id,
+            "deployment_version": run.version,
+            "flow_id": run.flow_id,
+            "execution_mode": run.mode,
+            "status": "running" if begun else run.status,
+        }
+    )
+    if begun:
+        return _joined(head, facts, _beginning(run, result_url))
+    ending = _ending(run, result_url)
+    nodes = run.node_outputs if include_node_outputs else None
+    outputs = b'"output_data":%b,"node_outputs":%b' % (run.output_data or b"null", nodes or b"{}")
+    whole = _joined(head, facts, outputs, ending)
+    known = run.output_data is not None or event.type is WebhookEvent.FAILED
+    if known and len(whole) <= MAX_PAYLOAD_BYTES:
+        return whole
+    left_out = b'"output_data":null,"node_outputs":null,"output_truncated":true'
+    return _joined(head, facts, left_out, ending)
+
+
+def payload_of_test(deployment_id: str, at: datetime) -> bytes:
+    """Return the body of the event that the test button sends."""
+    data = {"deployment_id": deployment_id, "message": "This is a test."}
+    return orjson.dumps({"type": TEST_EVENT, "timestamp": moment(at), "data": data})
+
+
+def moment(at: datetime) -> str:
+    """Return a time as events have it: UTC, to the millisecond, with a Z."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _joined(head: bytes, *members: bytes) -> bytes:
+    return b'%b,"data":{%b}}' % (head[:-1], b",".join(members))
+
+
+def _members(of: dict[str, object]) -> bytes:
+    """Return the members of an object, without its braces."""
+    return orjson.dumps(of)[1:-1]
+
+
+def _beginning(run: RunFacts, result_url: str) -> bytes:
+    return _members(
+        {
+            "created_at": moment(run.created_at),
+            "started_at": _moment(run.started_at),
+            "sequence": 1,
+            "result_url": result_url,
+        }
+    )
+
+
+def _ending(run: RunFacts, result_url: str) -> bytes:
+    error = run.error
+    shown = error and {"code": error.code, "message": error.message, "node_id": error.node_id}
+    if shown is None and run.status == _CANCELLED:
+        shown = {"code": _CANCELLED, "message": "the run was cancelled", "node_id": None}
+    took = run.duration_seconds
+    return _members(
+        {
+            "error": shown,
+            "duration_seconds": None if took is None else round(took, 6),
+            "created_at": moment(run.created_at),
+            "started_at": _moment(run.started_at),
+            "finished_at": _moment(run.finished_at),
+            "sequence": 2,
+            "result_url": result_url,
+        }
+    )
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else moment(at)

@@ -1,0 +1,100 @@
+"""Deliveries in pages, and one with its attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
+
+from gateway.errors import GatewayError
+from gateway.ids import is_id
+from gateway.storage.paging import Page, PageRequest, fetch_page
+from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery
+from gateway.webhooks.states import DeliveryStatus
+from protos.errors import ErrorCode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFilter:
+    """Which deliveries of a profile; what is None does not narrow."""
+
+    deployment_id: str | None = None
+    run_id: str | None = None
+    status: DeliveryStatus | None = None
+    event: str | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A delivery with its attempts, the first one first."""
+
+    delivery: WebhookDelivery
+    attempts: Sequence[WebhookAttempt]
+
+
+async def delivery_page(
+    session: AsyncSession, profile_id: str, which: DeliveryFilter, request: PageRequest
+) -> Page[WebhookDelivery]:
+    """Return a page of the profile's deliveries, newest first, without their payloads.
+
+    Raises:
+        GatewayError: INVALID_REQUEST where the cursor is none of ours.
+    """
+    statement = _like(profile_id, which).options(defer(WebhookDelivery.payload, raiseload=True))
+    return await fetch_page(session, statement, WebhookDelivery, request)
+
+
+async def find_delivery(
+    session: AsyncSession, profile_id: str, message_id: str, *, lock: bool = False
+) -> WebhookDelivery:
+    """Return the profile's delivery, or raise GatewayError NOT_FOUND."""
+    statement = select(WebhookDelivery).where(WebhookDelivery.message_id == message_id)
+    if lock:
+        statement = statement.with_for_update()
+    row = (await session.execute(statement)).scalar_one_or_none() if _is_text(message_id) else None
+    if row is None or row.profile_id != profile_id:
+        raise GatewayError(ErrorCode.NOT_FOUND, f"there is no delivery '{message_id}'")
+    return row
+
+
+async def with_attempts(session: AsyncSession, delivery: WebhookDelivery) -> Shown:
+    """Return a delivery and all that was tried."""
+    statement = (
+        select(WebhookAttempt)
+        .where(WebhookAttempt.delivery_id == delivery.id)
+        .order_by(WebhookAttempt.number)
+    )
+    attempts = (await session.execute(statement)).scalars().all()
+    return Shown(delivery=delivery, attempts=attempts)
+
+
+def _like(profile_id: str, which: DeliveryFilter) -> Select[WebhookDelivery]:
+    query = select(WebhookDelivery).where(WebhookDelivery.profile_id == profile_id)
+    if which.deployment_id is not None:
+        query = query.where(WebhookDelivery.deployment_id == _id(which.deployment_id))
+    if which.run_id is not None:
+        query = query.where(WebhookDelivery.run_id == _id(which.run_id))
+    if which.status is not None:
+        query = query.where(WebhookDelivery.status == which.status)
+    if which.event is not None:
+        query = query.where(WebhookDelivery.event == which.event)
+    if which.since is not None:
+        query = query.where(WebhookDelivery.created_at >= which.since)
+    if which.before is not None:
+        query = query.where(WebhookDelivery.created_at < which.before)
+    return query
+
+
+def _id(text: str) -> str:
+    """Return the id as rows have it; what is none matches nothing, and never reaches a driver."""
+    return text.lower() if is_id(text) else ""
+
+
+def _is_text(text: str) -> bool:
+    return text.isascii() and text.isprintable()

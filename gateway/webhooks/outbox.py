@@ -1,0 +1,153 @@
+"""Events are written in the transaction that makes them true: none is lost, and none is a lie."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy import event as sa_event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.ids import new_run_id
+from gateway.storage.changes import ChangeFeed, Kind
+from gateway.storage.clock import now
+from gateway.storage.moments import after
+from gateway.webhooks import statements as sql
+from gateway.webhooks.events import Event, RunFacts, payload_of
+from gateway.webhooks.states import DeliveryStatus, EndpointState
+
+_MOST_KNOWN = 100_000
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_ID_DIGITS = 26
+
+# Any: columns of several types
+_Values = dict[str, Any]
+
+
+class Outbox:
+    """What a run store calls with the runs that it has begun and ended. For one event loop.
+
+    That a deployment has no webhook is remembered until the feed tells of a change to it, so runs
+    of such a deployment cost a look into a set. Of one that has, the rows are asked each time.
+    """
+
+    def __init__(
+        self,
+        feed: ChangeFeed,
+        *,
+        public_url: str,
+        on_written: Callable[[], None] | None = None,
+    ) -> None:
+        """Call `on_written` after each commit with a new event in it."""
+        self._public_url = public_url
+        self._on_written = on_written
+        self._without: set[str] = set()
+        self._generation = 0
+        feed.subscribe(Kind.DEPLOYMENT, self._changed)
+
+    async def started(self, session: AsyncSession, runs: Sequence[RunFacts]) -> None:
+        """Write that runs have begun, for those who want to hear of that."""
+        await self.write(session, [Event.started(run) for run in runs])
+
+    async def ended(self, session: AsyncSession, runs: Sequence[RunFacts]) -> None:
+        """Write how runs have ended."""
+        await self.write(session, [Event.ended(run) for run in runs])
+
+    async def write(self, session: AsyncSession, events: Sequence[Event]) -> None:
+        """Write events, in order, for the endpoints that are subscribed to them."""
+        asked = {event.run.deployment_id for event in events} - self._without
+        if not asked:
+            return
+        endpoints = await self._endpoints(session, asked)
+        rows = [
+            self._row(endpoints[event.run.deployment_id], event)
+            for event in events
+            if event.run.deployment_id in endpoints
+            and event.type in endpoints[event.run.deployment_id].webhook_events
+        ]
+        if rows:
+            await insert_deliveries(session, rows)
+            self._tell_when_committed(session)
+
+    # Any: the columns of SUBSCRIBED, here and below
+    async def _endpoints(self, session: AsyncSession, asked: set[str]) -> dict[str, Any]:
+        generation = self._generation
+        found = await session.execute(sql.SUBSCRIBED, {"deployment_ids": sorted(asked)})
+        endpoints = {row.deployment_id: row for row in found}
+        # What was read before a change must not be remembered after it.
+        if generation == self._generation:
+            if len(self._without) >= _MOST_KNOWN:
+                self._without.clear()
+            self._without |= asked - endpoints.keys()
+        return endpoints
+
+    def _row(self, endpoint: Row[Any], event: Event) -> _Values:
+        payload = payload_of(
+            event,
+            result_url=f"{self._public_url}/node/flow-runs/{event.run.id}/",
+            include_node_outputs=endpoint.include_node_outputs,
+        )
+        return delivery_values(
+            endpoint,
+            message_id=message_id_of(endpoint.id, event.run.id, event.type),
+            event=event.type,
+            payload=payload,
+            run_id=event.run.id,
+        )
+
+    def _tell_when_committed(self, session: AsyncSession) -> None:
+        told = self._on_written
+        if told is not None:
+            sa_event.listen(session.sync_session, "after_commit", lambda _: told(), once=True)
+
+    def _changed(self, deployment_id: str | None) -> None:
+        self._generation += 1
+        if deployment_id is None:
+            self._without.clear()
+        else:
+            self._without.discard(deployment_id)
+
+
+# Any: a row with the columns id, profile_id, deployment_id, state
+def delivery_values(
+    endpoint: Any, *, message_id: str, event: str, payload: bytes, run_id: str | None
+) -> _Values:
+    """Return the columns of a delivery that is due at once, or held where nothing is sent."""
+    enabled = endpoint.state == EndpointState.ENABLED
+    return {
+        "id": new_run_id(),
+        "created_at": now(),
+        "message_id": message_id,
+        "profile_id": endpoint.profile_id,
+        "endpoint_id": endpoint.id,
+        "deployment_id": endpoint.deployment_id,
+        "run_id": run_id,
+        "event": event,
+        "payload": payload,
+        "status": DeliveryStatus.PENDING if enabled else DeliveryStatus.HELD,
+        "due_seconds": 0.0 if enabled else None,
+        "attempts": 0,
+        "failures": 0,
+    }
+
+
+async def insert_deliveries(session: AsyncSession, rows: Sequence[_Values]) -> None:
+    """Write deliveries; a message that is there already stays as it is."""
+    postgres = session.get_bind().dialect.name == "postgresql"
+    insert = (postgresql.insert if postgres else sqlite.insert)(sql.DELIVERIES)
+    statement = insert.values(due_at=after(sql.seconds("due_seconds"))).on_conflict_do_nothing()
+    await session.execute(statement, list(rows))
+
+
+def message_id_of(endpoint_id: str, run_id: str, event: str) -> str:
+    """Return the `webhook-id` of an event: the same whenever and by whomever it is written."""
+    digest = hashlib.sha256(f"{endpoint_id} {run_id} {event}".encode()).digest()
+    number = int.from_bytes(digest, "big")
+    digits = []
+    for _ in range(_ID_DIGITS):
+        number, digit = divmod(number, len(_DIGITS))
+        digits.append(_DIGITS[digit])
+    return "msg_" + "".join(digits)

@@ -1,0 +1,209 @@
+"""Webhooks over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from gateway.storage.paging import Page
+from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery
+from gateway.webhooks.events import WebhookEvent
+from gateway.webhooks.listing import Shown
+from gateway.webhooks.service import Endpoint
+from gateway.webhooks.states import AttemptResult, DeliveryStatus, DisabledReason, EndpointState
+
+
+class EndpointPatch(BaseModel):
+    """What to change of an endpoint; members left out stay as they are."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    events: list[WebhookEvent] | None = None
+    state: EndpointState | None = None
+    """`enabled` sends new events; those that were held meanwhile are sent by a replay."""
+
+
+class RotateIn(BaseModel):
+    """How to rotate."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    force: bool = False
+    """Also within the day in which the previous secret still signs: that one ends at once."""
+
+
+class ReplayIn(BaseModel):
+    """What to send again."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    since: AwareDatetime
+    """Events that were written then or later."""
+    only_failed: bool = True
+    """Only those that have not arrived: failed for good, or held while nothing was sent."""
+
+
+class ReplayedOut(BaseModel):
+    """How much is sent again."""
+
+    replayed: int
+
+
+class EndpointOut(BaseModel):
+    """A deployment's webhook, without its secret."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    deployment_id: str
+    deployment_name: str
+    callback_url: str | None
+    events: list[WebhookEvent]
+    state: EndpointState
+    disabled_reason: DisabledReason | None
+    disabled_at: datetime | None
+    failures: int
+    """Attempts in a row that have failed."""
+    failing_since: datetime | None
+    paused_until: datetime | None
+    """Nothing is sent before: the receiver throttles, or has failed too often in a row."""
+    overlap_until: datetime | None
+    """Until then the previous secret signs, too."""
+    rotated_at: datetime | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> Self:
+        """Return the endpoint as it is sent."""
+        return cls.model_validate(_endpoint(endpoint))
+
+
+class EndpointSecretOut(EndpointOut):
+    """An endpoint with its new secret, which is shown this once."""
+
+    secret: str
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> Self:
+        """Return the endpoint as it is sent."""
+        return cls.model_validate({**_endpoint(endpoint), "secret": endpoint.secret})
+
+
+class EndpointPage(BaseModel):
+    """A page of endpoints."""
+
+    items: list[EndpointOut]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, page: Page[Endpoint]) -> Self:
+        """Return the page as it is sent."""
+        items = [EndpointOut.of(endpoint) for endpoint in page.items]
+        return cls(items=items, next_cursor=page.next_cursor)
+
+
+class DeliverySummary(BaseModel):
+    """An event on its way, in a list."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    """The `webhook-id` that the receiver sees."""
+    deployment_id: str
+    flow_run_id: str | None
+    """Null for a test."""
+    event: str
+    status: DeliveryStatus
+    attempts: int
+    created_at: datetime
+    next_attempt_at: datetime | None
+    last_attempt_at: datetime | None
+    delivered_at: datetime | None
+    last_status_code: int | None
+    last_error: str | None
+
+    @classmethod
+    def of(cls, row: WebhookDelivery) -> Self:
+        """Return the delivery as a list shows it."""
+        return cls.model_validate(_delivery(row))
+
+
+class DeliveryPage(BaseModel):
+    """A page of deliveries."""
+
+    items: list[DeliverySummary]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, page: Page[WebhookDelivery]) -> Self:
+        """Return the page as it is sent."""
+        items = [DeliverySummary.of(row) for row in page.items]
+        return cls(items=items, next_cursor=page.next_cursor)
+
+
+class AttemptOut(BaseModel):
+    """One attempt."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    number: int
+    """Numbers may be missing: of attempts whose process died before it could write."""
+    started_at: datetime
+    seconds: float
+    result: AttemptResult
+    url: str
+    request_headers: dict[str, str]
+    status_code: int | None
+    response_body: str | None
+    """The first KiB; null for targets in private networks, and for redirects."""
+    error_code: str | None
+    error_message: str | None
+
+    @classmethod
+    def of(cls, row: WebhookAttempt) -> Self:
+        """Return the attempt as it is sent."""
+        values = {name: getattr(row, name) for name in cls.model_fields}
+        if row.response_body is not None:
+            values["response_body"] = row.response_body.decode("utf-8", "replace")
+        return cls.model_validate(values)
+
+
+class DeliveryOut(DeliverySummary):
+    """An event with what was sent, and each attempt."""
+
+    # Any: the event, as events.py writes it
+    payload: dict[str, Any]
+    attempt_log: list[AttemptOut]
+
+    @classmethod
+    def of_shown(cls, shown: Shown) -> Self:
+        """Return the delivery as it is sent."""
+        row = shown.delivery
+        log = [AttemptOut.of(attempt) for attempt in shown.attempts]
+        payload = orjson.loads(row.payload)
+        return cls.model_validate({**_delivery(row), "payload": payload, "attempt_log": log})
+
+
+def _endpoint(endpoint: Endpoint) -> dict[str, object]:
+    row, deployment = endpoint.row, endpoint.deployment
+    columns = {name: getattr(row, name) for name in EndpointOut.model_fields if hasattr(row, name)}
+    return {
+        **columns,
+        "deployment_name": deployment.name,
+        "callback_url": deployment.callback_url,
+        "events": deployment.webhook_events,
+    }
+
+
+def _delivery(row: WebhookDelivery) -> dict[str, object]:
+    columns = {
+        name: getattr(row, name) for name in DeliverySummary.model_fields if hasattr(row, name)
+    }
+    return {
+        **columns,
+        "id": row.message_id,
+        "flow_run_id": row.run_id,
+        "next_attempt_at": row.due_at,
+    }

@@ -1,0 +1,296 @@
+"""What a profile may do with its webhooks: look, rotate, test, replay, turn on and off."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol, cast
+
+from sqlalchemy import CursorResult, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.errors import GatewayError
+from gateway.storage.changes import Kind, record_change
+from gateway.storage.clock import now
+from gateway.storage.database import Database
+from gateway.storage.moments import after
+from gateway.storage.ownership import find_owned
+from gateway.storage.paging import Page, PageRequest, fetch_page
+from gateway.storage.tables import Deployment
+from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
+from gateway.webhooks import listing
+from gateway.webhooks.acts import record_webhook, told
+from gateway.webhooks.callbacks import find_endpoint
+from gateway.webhooks.events import TEST_EVENT, WebhookEvent, payload_of_test
+from gateway.webhooks.listing import DeliveryFilter, Shown
+from gateway.webhooks.outbox import delivery_values, insert_deliveries, message_id_of
+from gateway.webhooks.signature import new_secret
+from gateway.webhooks.states import DeliveryStatus, DisabledReason, EndpointState
+from gateway.webhooks.store import disable
+from gateway.webhooks.vault import Vault
+from protos.errors import ErrorCode
+
+OVERLAP = timedelta(hours=24)
+"""For which the old secret signs, too, after a rotation."""
+_NEVER_SECONDS = 3600.0
+"""Until others may send a test: it is sent by who has written it."""
+_UNSENT = (DeliveryStatus.FAILED, DeliveryStatus.HELD)
+
+
+class Sender(Protocol):
+    """Whoever sends deliveries."""
+
+    def wake(self) -> None:
+        """Look at once: something may be due."""
+
+    async def deliver_test(self, delivery_id: str) -> None:
+        """Send a test now, once; how it went is in its row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An endpoint with its deployment, which has the URL and the events."""
+
+    row: WebhookEndpoint
+    deployment: Deployment
+    secret: str | None = None
+    """In plain, in the one answer that shows it."""
+
+
+class WebhookService:
+    """The webhooks of a profile's deployments."""
+
+    def __init__(self, db: Database, vault: Vault, sender: Sender) -> None:
+        self._db = db
+        self._vault = vault
+        self._sender = sender
+
+    async def page(self, profile_id: str, request: PageRequest) -> Page[Endpoint]:
+        """Return a page of the profile's endpoints that are in use, newest first."""
+        statement = (
+            select(WebhookEndpoint)
+            .join(Deployment, Deployment.id == WebhookEndpoint.deployment_id)
+            .where(
+                WebhookEndpoint.profile_id == profile_id,
+                Deployment.notification_method == "webhook",
+            )
+        )
+        async with self._db.read() as session:
+            page = await fetch_page(session, statement, WebhookEndpoint, request)
+            ids = [row.deployment_id for row in page.items]
+            found = await session.execute(select(Deployment).where(Deployment.id.in_(ids)))
+            deployments = {row.id: row for row in found.scalars()}
+        items = [Endpoint(row=row, deployment=deployments[row.deployment_id]) for row in page.items]
+        return Page(items=items, next_cursor=page.next_cursor)
+
+    async def get(self, profile_id: str, deployment_id: str) -> Endpoint:
+        """Return a deployment's endpoint.
+
+        Raises:
+            GatewayError: NOT_FOUND where there is no such deployment, or it has no webhook.
+        """
+        async with self._db.read() as session:
+            return await _find(session, profile_id, deployment_id)
+
+    async def change(
+        self,
+        profile_id: str,
+        deployment_id: str,
+        *,
+        events: Sequence[WebhookEvent] | None = None,
+        state: EndpointState | None = None,
+    ) -> Endpoint:
+        """Subscribe to other events, or turn sending off and on; what is None stays.
+
+        Turned on, new events are sent; those that were held stay so until `replay`.
+
+        Raises:
+            GatewayError: as `get`.
+        """
+        async with self._db.write() as session:
+            endpoint = await _find(session, profile_id, deployment_id, lock=True)
+            row, deployment = endpoint.row, endpoint.deployment
+            if state is EndpointState.ENABLED and row.state != state:
+                before = told(row)
+                row.state, row.disabled_reason, row.disabled_at = state, None, None
+                row.failures, row.failing_since, row.paused_until = 0, None, None
+                await _record(session, "enable", endpoint, before)
+            elif state is EndpointState.DISABLED:
+                await disable(session, row.id, DisabledReason.BY_USER)
+                await session.refresh(row)
+            if events is not None:
+                old: list[str] = deployment.webhook_events
+                new: list[str] = list(dict.fromkeys(events))
+                deployment.webhook_events = new
+                await record_webhook(
+                    session,
+                    "update",
+                    deployment_id=deployment.id,
+                    owner_id=deployment.profile_id,
+                    before={"events": old},
+                    after={"events": new},
+                )
+                await record_change(session, Kind.DEPLOYMENT, deployment.id)
+        self._sender.wake()
+        return endpoint
+
+    async def rotate(self, profile_id: str, deployment_id: str, *, force: bool = False) -> Endpoint:
+        """Give an endpoint a new secret, shown in the answer only; for a day both sign.
+
+        Raises:
+            GatewayError: as `get`; CONFLICT within that day, unless `force` ends the oldest one.
+        """
+        async with self._db.write(feeds=False) as session:
+            endpoint = await _find(session, profile_id, deployment_id, lock=True)
+            row, at, before = endpoint.row, now(), told(endpoint.row)
+            if row.overlap_until is not None and row.overlap_until > at and not force:
+                until = row.overlap_until.isoformat(timespec="seconds")
+                message = (
+                    f"the previous secret signs until {until}: end that first, or rotate with "
+                    "force, and receivers that still have it refuse what comes"
+                )
+                raise GatewayError(ErrorCode.CONFLICT, message)
+            secret = new_secret()
+            row.previous_secret, row.secret = row.secret, self._vault.seal(secret, row.id)
+            row.overlap_until, row.rotated_at = at + OVERLAP, at
+            await _record(session, "rotate", endpoint, before)
+        return Endpoint(row=row, deployment=endpoint.deployment, secret=secret)
+
+    async def end_overlap(self, profile_id: str, deployment_id: str) -> Endpoint:
+        """Have only the newest secret sign; a second time changes nothing.
+
+        Raises:
+            GatewayError: as `get`.
+        """
+        async with self._db.write(feeds=False) as session:
+            endpoint = await _find(session, profile_id, deployment_id, lock=True)
+            before = told(endpoint.row)
+            endpoint.row.previous_secret = endpoint.row.overlap_until = None
+            await _record(session, "end_overlap", endpoint, before)
+        return endpoint
+
+    async def test(self, profile_id: str, deployment_id: str) -> Shown:
+        """Send a test event at once, whatever the endpoint's state, and return how that went.
+
+        Raises:
+            GatewayError: as `get`.
+        """
+        async with self._db.write(feeds=False) as session:
+            endpoint = await _find(session, profile_id, deployment_id)
+            values = delivery_values(
+                endpoint.row,
+                message_id=message_id_of(endpoint.row.id, secrets.token_hex(16), TEST_EVENT),
+                event=TEST_EVENT,
+                payload=payload_of_test(endpoint.deployment.id, now()),
+                run_id=None,
+            )
+            # Nobody else shall claim it, before or after.
+            values |= {"status": DeliveryStatus.PENDING, "due_seconds": _NEVER_SECONDS}
+            await insert_deliveries(session, [values])
+        await self._sender.deliver_test(values["id"])
+        return await self.delivery(profile_id, values["message_id"])
+
+    async def deliveries(
+        self, profile_id: str, which: DeliveryFilter, request: PageRequest
+    ) -> Page[WebhookDelivery]:
+        """Return a page of deliveries, newest first; see `listing.delivery_page`."""
+        async with self._db.read() as session:
+            return await listing.delivery_page(session, profile_id, which, request)
+
+    async def delivery(self, profile_id: str, message_id: str) -> Shown:
+        """Return one delivery with its attempts, or raise GatewayError NOT_FOUND."""
+        async with self._db.read() as session:
+            found = await listing.find_delivery(session, profile_id, message_id)
+            return await listing.with_attempts(session, found)
+
+    async def replay(self, profile_id: str, message_id: str) -> Shown:
+        """Send one delivery again, under its id, with all attempts before it.
+
+        Raises:
+            GatewayError: NOT_FOUND; CONFLICT where its endpoint is disabled or gone.
+        """
+        async with self._db.write(feeds=False) as session:
+            found = await listing.find_delivery(session, profile_id, message_id)
+            endpoint = await _find(session, profile_id, found.deployment_id)
+            _check_enabled(endpoint.row)
+            await session.execute(_again(WebhookDelivery.id == found.id))
+            await session.refresh(found)
+            shown = await listing.with_attempts(session, found)
+        self._sender.wake()
+        return shown
+
+    async def replay_since(
+        self, profile_id: str, deployment_id: str, since: datetime, *, only_failed: bool
+    ) -> int:
+        """Send all events since a time again, or only those that have not arrived; how many.
+
+        Raises:
+            GatewayError: as `get`; CONFLICT where the endpoint is disabled.
+        """
+        statuses = _UNSENT if only_failed else (*_UNSENT, DeliveryStatus.DELIVERED)
+        async with self._db.write(feeds=False) as session:
+            endpoint = await _find(session, profile_id, deployment_id)
+            _check_enabled(endpoint.row)
+            these = (
+                WebhookDelivery.endpoint_id == endpoint.row.id,
+                WebhookDelivery.deployment_id == endpoint.deployment.id,
+                WebhookDelivery.created_at >= since,
+                WebhookDelivery.status.in_(statuses),
+                WebhookDelivery.event != TEST_EVENT,
+            )
+            done = await session.execute(_again(*these))
+            await record_webhook(
+                session,
+                "replay",
+                deployment_id=endpoint.deployment.id,
+                owner_id=profile_id,
+                after={"since": since, "only_failed": only_failed},
+            )
+        self._sender.wake()
+        return cast("CursorResult[Any]", done).rowcount
+
+
+async def _find(
+    session: AsyncSession, profile_id: str, deployment_id: str, *, lock: bool = False
+) -> Endpoint:
+    deployment = await find_owned(session, Deployment, profile_id, deployment_id)
+    row = await find_endpoint(session, deployment.id, lock=lock)
+    if row is None or deployment.notification_method != "webhook":
+        message = (
+            f"deployment '{deployment.id}' has no webhook: give it a callback_url, and the "
+            "notification_method webhook"
+        )
+        raise GatewayError(ErrorCode.NOT_FOUND, message)
+    return Endpoint(row=row, deployment=deployment)
+
+
+async def _record(
+    session: AsyncSession, verb: str, endpoint: Endpoint, before: Mapping[str, object]
+) -> None:
+    await record_webhook(
+        session,
+        verb,
+        deployment_id=endpoint.deployment.id,
+        owner_id=endpoint.deployment.profile_id,
+        before=before,
+        after=told(endpoint.row),
+    )
+
+
+def _check_enabled(row: WebhookEndpoint) -> None:
+    if row.state != EndpointState.ENABLED:
+        message = f"the webhook is disabled ({row.disabled_reason}): enable it, then replay"
+        raise GatewayError(ErrorCode.CONFLICT, message)
+
+
+# Any: conditions on WebhookDelivery
+def _again(*these: Any) -> Any:
+    """Return the statement that has deliveries sent as if they were new; the log stays."""
+    return (
+        update(WebhookDelivery)
+        .where(*these)
+        .values(status=DeliveryStatus.PENDING, due_at=after(), failures=0)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,226 @@
+"""Every statement about endpoints and deliveries that is asked often, made once.
+
+Times are the database's (`after`). Statements that a partial index serves show its condition as it
+is written there.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import sqlalchemy as sa
+
+from gateway.storage.among import among
+from gateway.storage.moments import after
+from gateway.storage.tables import Deployment
+from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from gateway.webhooks.states import AttemptResult, DeliveryStatus, EndpointState
+
+ENDPOINTS = cast("sa.Table", WebhookEndpoint.__table__)
+DELIVERIES = cast("sa.Table", WebhookDelivery.__table__)
+ATTEMPTS = cast("sa.Table", WebhookAttempt.__table__)
+_DEPLOYMENTS = cast("sa.Table", Deployment.__table__)
+_DAY_SECONDS = 86_400.0
+
+
+def literal(value: str) -> sa.ColumnClause[str]:
+    """Return one of our own words as a part of a statement's text."""
+    return sa.literal_column(f"'{value}'", sa.String())
+
+
+def seconds(name: str) -> sa.BindParameter[float]:
+    """Return a parameter that is a number of seconds, or None."""
+    return sa.bindparam(name, type_=sa.Float())
+
+
+PENDING = DELIVERIES.c.status == literal(DeliveryStatus.PENDING)
+"""As the partial indexes have it."""
+_UNSENT = DELIVERIES.c.status.in_([literal(DeliveryStatus.PENDING), literal(DeliveryStatus.HELD)])
+_IS_DUE = DELIVERIES.c.due_at <= after()
+_NOTIFIES = sa.and_(
+    _DEPLOYMENTS.c.notification_method == literal("webhook"),
+    _DEPLOYMENTS.c.status != literal("deleted"),
+)
+_WITH_DEPLOYMENT = ENDPOINTS.join(_DEPLOYMENTS, _DEPLOYMENTS.c.id == ENDPOINTS.c.deployment_id)
+_THIS_ENDPOINT = ENDPOINTS.c.id == sa.bindparam("of_endpoint")
+
+SUBSCRIBED = (
+    sa.select(
+        ENDPOINTS.c.id,
+        ENDPOINTS.c.deployment_id,
+        ENDPOINTS.c.profile_id,
+        ENDPOINTS.c.state,
+        _DEPLOYMENTS.c.webhook_events,
+        _DEPLOYMENTS.c.include_node_outputs,
+    )
+    .select_from(_WITH_DEPLOYMENT)
+    .where(among(_DEPLOYMENTS.c.id, "deployment_ids"), _NOTIFIES)
+)
+"""The endpoints of some deployments, with what they want to hear."""
+
+_OLDEST = (
+    sa.select(DELIVERIES.c.due_at)
+    .where(DELIVERIES.c.endpoint_id == ENDPOINTS.c.id, PENDING, _IS_DUE)
+    .order_by(DELIVERIES.c.due_at)
+    .limit(1)
+    .correlate(ENDPOINTS)
+    .scalar_subquery()
+)
+_READY = (
+    sa.select(ENDPOINTS.c.id, ENDPOINTS.c.failures, _OLDEST.label("oldest"))
+    .select_from(_WITH_DEPLOYMENT)
+    .where(
+        ENDPOINTS.c.state == literal(EndpointState.ENABLED),
+        sa.or_(ENDPOINTS.c.paused_until.is_(None), ENDPOINTS.c.paused_until <= after()),
+        sa.not_(among(ENDPOINTS.c.id, "busy")),
+        _NOTIFIES,
+    )
+    .subquery()
+)
+READY = (
+    sa.select(_READY)
+    .where(_READY.c.oldest.is_not(None))
+    .order_by(_READY.c.oldest)
+    .limit(sa.bindparam("most", type_=sa.Integer()))
+)
+"""Endpoints that may be sent something now: one look into an index for each that there is."""
+
+DUE = (
+    sa.select(DELIVERIES.c.id)
+    .where(DELIVERIES.c.endpoint_id == sa.bindparam("of_endpoint"), PENDING, _IS_DUE)
+    .order_by(DELIVERIES.c.due_at)
+    .limit(sa.bindparam("most", type_=sa.Integer()))
+    .with_for_update(skip_locked=True)
+)
+
+CLAIM = (
+    sa.update(DELIVERIES)
+    .where(
+        among(DELIVERIES.c.id, "ids"),
+        DELIVERIES.c.status.concat(literal("")) == literal(DeliveryStatus.PENDING),
+    )
+    .values(
+        due_at=after(seconds("lease_seconds")),
+        attempts=DELIVERIES.c.attempts + 1,
+        last_attempt_at=after(),
+    )
+    .returning(DELIVERIES)
+)
+"""Theirs who claims: due again, for somebody else, when the lease has ended."""
+
+ADDRESSES = (
+    sa.select(
+        ENDPOINTS.c.id,
+        ENDPOINTS.c.secret,
+        ENDPOINTS.c.previous_secret,
+        ENDPOINTS.c.failures,
+        (ENDPOINTS.c.overlap_until > after()).label("overlaps"),
+        _DEPLOYMENTS.c.callback_url,
+    )
+    .select_from(_WITH_DEPLOYMENT)
+    .where(among(ENDPOINTS.c.id, "endpoint_ids"))
+)
+
+HOLD_OTHERS = (
+    sa.update(ENDPOINTS).where(_THIS_ENDPOINT).values(paused_until=after(seconds("lease_seconds")))
+)
+"""While one attempt finds out whether the receiver is back."""
+
+ENDED_RUNS = sa.select(DELIVERIES.c.run_id).where(
+    among(DELIVERIES.c.run_id, "run_ids"),
+    DELIVERIES.c.run_id.is_not(None),
+    DELIVERIES.c.event.in_([literal("run.completed"), literal("run.failed")]),
+    DELIVERIES.c.status == literal(DeliveryStatus.DELIVERED),
+)
+SUPERSEDE = (
+    sa.update(DELIVERIES)
+    .where(among(DELIVERIES.c.id, "ids"))
+    .values(status=literal(DeliveryStatus.SUPERSEDED), due_at=sa.null())
+)
+
+_HELD = DELIVERIES.c.status == literal(DeliveryStatus.HELD)
+_NEW_STATUS = sa.bindparam("new_status", type_=sa.String())
+_NOT_DELIVERED = sa.not_(_NEW_STATUS.in_([literal(DeliveryStatus.DELIVERED)]))
+SETTLE = (
+    sa.update(DELIVERIES)
+    .where(
+        DELIVERIES.c.id == sa.bindparam("delivery"),
+        DELIVERIES.c.attempts == sa.bindparam("held_attempt"),
+        _UNSENT,
+    )
+    .values(
+        # Disabled meanwhile: what did not get through is held with the others.
+        status=sa.case(
+            (
+                sa.and_(_HELD, _NOT_DELIVERED),
+                literal(DeliveryStatus.HELD),
+            ),
+            else_=_NEW_STATUS,
+        ),
+        due_at=sa.case((_HELD, sa.null()), else_=after(seconds("pause_seconds"))),
+        failures=DELIVERIES.c.failures + sa.bindparam("more_failures", type_=sa.Integer()),
+        delivered_at=sa.func.coalesce(after(seconds("since_delivered")), DELIVERIES.c.delivered_at),
+        last_status_code=sa.bindparam("code"),
+        last_error=sa.bindparam("trouble"),
+    )
+)
+"""How an attempt went; nothing where the delivery is in somebody else's hands by now."""
+INSERT_ATTEMPTS = sa.insert(ATTEMPTS)
+
+RECOVERED = (
+    sa.update(ENDPOINTS)
+    .where(_THIS_ENDPOINT, ENDPOINTS.c.failures > 0)
+    .values(failures=0, failing_since=sa.null(), paused_until=sa.null())
+)
+FAILED = (
+    sa.update(ENDPOINTS)
+    .where(_THIS_ENDPOINT)
+    .values(
+        failures=ENDPOINTS.c.failures + sa.bindparam("more_failures", type_=sa.Integer()),
+        failing_since=sa.func.coalesce(ENDPOINTS.c.failing_since, after()),
+    )
+    .returning(
+        ENDPOINTS.c.failures,
+        (ENDPOINTS.c.failing_since <= after(seconds("long_ago"))).label("for_long"),
+    )
+)
+PAUSE = (
+    sa.update(ENDPOINTS).where(_THIS_ENDPOINT).values(paused_until=after(seconds("pause_seconds")))
+)
+FAILED_TODAY = (
+    sa.select(sa.func.count())
+    .select_from(ATTEMPTS)
+    .where(
+        ATTEMPTS.c.endpoint_id == sa.bindparam("of_endpoint"),
+        ATTEMPTS.c.started_at > after(-_DAY_SECONDS),
+        ATTEMPTS.c.result != literal(AttemptResult.DELIVERED),
+    )
+)
+
+DISABLE = (
+    sa.update(ENDPOINTS)
+    .where(_THIS_ENDPOINT, ENDPOINTS.c.state == literal(EndpointState.ENABLED))
+    .values(
+        state=literal(EndpointState.DISABLED),
+        disabled_reason=sa.bindparam("why"),
+        disabled_at=after(),
+    )
+    .returning(ENDPOINTS.c.deployment_id, ENDPOINTS.c.profile_id)
+)
+HOLD = (
+    sa.update(DELIVERIES)
+    .where(DELIVERIES.c.endpoint_id == sa.bindparam("of_endpoint"), PENDING)
+    .values(status=literal(DeliveryStatus.HELD), due_at=sa.null())
+)
+"""What waits for a disabled endpoint; what is being sent just now counts if it gets through."""
+
+CANCEL = (
+    sa.update(DELIVERIES)
+    .where(DELIVERIES.c.endpoint_id == sa.bindparam("of_endpoint"), _UNSENT)
+    .values(status=literal(DeliveryStatus.CANCELLED), due_at=sa.null())
+)
+
+OLDEST_PENDING = sa.select(sa.func.min(DELIVERIES.c.created_at)).where(PENDING)
+
+DELETE_ATTEMPTS = sa.delete(ATTEMPTS).where(among(ATTEMPTS.c.delivery_id, "ids"))
+DELETE_DELIVERIES = sa.delete(DELIVERIES).where(among(DELIVERIES.c.id, "ids"))

@@ -1,0 +1,33 @@
+"""A dispatcher in a process of its own, to be killed: `python -m … LEASE_SECONDS`.
+
+Settings come from the environment, as always. It says `ready`, and runs until it is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import replace
+
+from gateway.auth.pepper import load_pepper
+from gateway.settings import Settings
+from gateway.storage.database import Database
+from gateway.webhooks.options import DispatcherOptions
+from gateway.webhooks.station import Station
+from gateway.webhooks.vault import Vault
+
+
+async def main() -> None:
+    """Send until killed."""
+    settings = Settings()
+    options = replace(DispatcherOptions.of(settings), lease_seconds=float(sys.argv[1]))
+    vault = Vault(load_pepper(settings.key_pepper, settings.state))
+    station = Station(settings, Database(settings.database), vault, options=options)
+    station.start()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,89 @@
+"""The receiver's process, and what it got."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from standardwebhooks.webhooks import Webhook
+
+PATIENCE = 20.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One request, as it came."""
+
+    at: float
+    path: str
+    headers: dict[str, str]
+    body: str
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """Any: JSON."""
+        read: dict[str, Any] = json.loads(self.body)
+        return read
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Any: JSON."""
+        found: dict[str, Any] = self.event["data"]
+        return found
+
+    def verify(self, secret: str) -> None:
+        """Raise where the independent library does not find the signature good."""
+        Webhook(secret).verify(self.body.encode(), self.headers)
+
+
+class Receiver:
+    """A process that is sent webhooks."""
+
+    def __init__(self, folder: Path) -> None:
+        self._diary = folder / "received.jsonl"
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.gateway.webhooks.receiver_program", str(self._diary)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+    def messages(self, path: str | None = None) -> list[Message]:
+        """Return what came so far, in order."""
+        if not self._diary.exists():
+            return []
+        whole = self._diary.read_text().rpartition("\n")[0]
+        found = [Message(**json.loads(line)) for line in whole.splitlines()]
+        return [message for message in found if path is None or message.path == f"/{path}"]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+async def eventually(look: Callable[[], T], good: Callable[[T], object] = bool) -> T:
+    """Return what `look` gives as soon as it is good."""
+    deadline = time.monotonic() + PATIENCE
+    while not good(found := look()):
+        assert time.monotonic() < deadline, str(found)[:500]
+        await asyncio.sleep(0.02)
+    return found

@@ -1,0 +1,103 @@
+"""A receiver of webhooks: a process that behaves as each path says and writes down what it got.
+
+    python -m tests.gateway.webhooks.receiver_program DIARY
+
+It prints its port. `/ok` takes everything, `/status/CODE` answers that, `/flaky/N` takes a message
+at its N-th time, `/sometimes/SHARE` fails that often, `/hang` says nothing, `/wakes/N` neither
+until its N-th time, `/moved` redirects to `/ok`, `/abort` wants no more of it, `/later/SECONDS`
+answers 503 with Retry-After.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+DIARY = Path(sys.argv[1])
+LOCK = threading.Lock()
+SEEN: Counter[str] = Counter()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Write it down, then answer."""
+        size = int(self.headers["content-length"])
+        body = self.rfile.read(size)
+        if len(body) < size:  # the sender died in the middle of it
+            self.close_connection = True
+            return
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        entry = {
+            "at": time.time(),
+            "path": self.path,
+            "headers": headers,
+            "body": body.decode("utf-8"),
+        }
+        with LOCK:
+            SEEN[headers.get("webhook-id", "")] += 1
+            with DIARY.open("a") as diary:
+                diary.write(json.dumps(entry) + "\n")
+        self._answer(headers)
+
+    def _answer(self, headers: dict[str, str]) -> None:
+        _, kind, *rest = self.path.split("/")
+        match kind:
+            case "status":
+                self._say(int(rest[0]))
+            case "flaky":
+                good = SEEN[headers["webhook-id"]] >= int(rest[0])
+                self._say(200 if good else 500)
+            case "sometimes":
+                self._say(500 if random.random() < float(rest[0]) else 200)
+            case "hang":
+                time.sleep(3600)
+            case "wakes":
+                if SEEN[headers["webhook-id"]] < int(rest[0]):
+                    time.sleep(3600)
+                self._say(200)
+            case "moved":
+                self._say(302, ("location", "/ok"))
+            case "abort":
+                self._say(500, ("webhook-delivery", "abort-message"))
+            case "later":
+                self._say(503, ("retry-after", rest[0]))
+            case _:
+                self._say(200)
+
+    def _say(self, status: int, *headers: tuple[str, str]) -> None:
+        body = f"answer {status}".encode()
+        self.send_response(status)
+        for name, value in (*headers, ("content-length", str(len(body)))):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Server(ThreadingHTTPServer):
+    """Takes many at once."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of senders that were killed."""
+
+
+if __name__ == "__main__":
+    server = Server(("127.0.0.1", 0), Handler)
+    sys.stdout.write(f"{server.server_address[1]}\n")
+    sys.stdout.flush()
+    server.serve_forever()

@@ -1,0 +1,83 @@
+"""The receivers of docs/webhooks.md, run as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.repository import ROOT
+from tests.gateway.webhooks.post import Post
+from tests.gateway.webhooks.receiver import PATIENCE
+from tests.slipstream.running import free_port
+
+BLOCK = re.compile(r"```(python|javascript)\n(.*?)```", re.DOTALL)
+
+
+def command(language: str, folder: Path) -> Sequence[str]:
+    """Write the documented program down, and return how to run it."""
+    programs = dict(BLOCK.findall((ROOT / "docs" / "webhooks.md").read_text()))
+    file = folder / ("receiver.py" if language == "python" else "receiver.mjs")
+    file.write_text(programs[language])
+    return [sys.executable if language == "python" else "node", str(file)]
+
+
+@contextmanager
+def running(language: str, folder: Path, secret: str, port: int) -> Iterator[list[str]]:
+    """Run the documented program; give the lines that it has printed, once it has ended."""
+    process = subprocess.Popen(
+        command(language, folder),
+        env={**os.environ, "WEBHOOK_SECRET": secret, "PORT": str(port)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    lines: list[str] = []
+    try:
+        until_it_listens(port)
+        yield lines
+    finally:
+        process.terminate()
+        said, _ = process.communicate()
+        lines += said.splitlines()
+
+
+def until_it_listens(port: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            return
+
+
+@pytest.mark.parametrize("language", ["python", "javascript"])
+async def test_it_takes_what_we_send_once_and_refuses_what_others_send(
+    post: Post, node_folder: Path, language: str
+) -> None:
+    port = free_port()
+    made = await post.deploy()
+    await post.change(made, callback_url=f"http://127.0.0.1:{port}/hooks")
+    with running(language, node_folder, made["webhook_secret"], port) as lines:
+        run_id = await post.finish(made)
+        shown = await post.until(run_id, "delivered")
+        await post.user.post(f"/node/webhooks/deliveries/{shown['id']}/replay/")
+        await post.until(run_id, "delivered")
+        await post.ask(made, "rotate")
+        await post.ask(made, "end-overlap")
+        refused = (await post.ask(made, "test")).json()
+    assert refused["last_status_code"] == 401
+    (line,) = lines
+    assert line.startswith("run.completed")
+    assert run_id in line

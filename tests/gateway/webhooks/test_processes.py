@@ -1,0 +1,99 @@
+"""Dispatchers as processes: several at once, and killed at the worst moment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from gateway.settings import Settings
+from tests.gateway.webhooks.post import Post
+from tests.gateway.webhooks.receiver import eventually
+
+LEASE_SECONDS = 1.5
+
+
+@contextmanager
+def dispatcher(settings: Settings) -> Iterator[subprocess.Popen[str]]:
+    """Run a dispatcher; whoever is still alive in the end is killed."""
+    environment = {
+        **os.environ,
+        "SLIPSTREAM_STATE": str(settings.state),
+        "SLIPSTREAM_DATABASE_URL": settings.database,
+        "SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8",
+        "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1",
+        "SLIPSTREAM_WEBHOOK_SCHEDULE_SECONDS": "0,0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1,0.1",
+    }
+    program = "tests.gateway.webhooks.dispatcher_program"
+    process = subprocess.Popen(
+        [sys.executable, "-m", program, str(LEASE_SECONDS)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+async def test_what_a_killed_dispatcher_had_sent_comes_again_under_the_same_id(
+    quiet: Post, settings: Settings
+) -> None:
+    made = await quiet.deploy("wakes/2")
+    run_id = await quiet.finish(made)
+    with dispatcher(settings) as first:
+        await eventually(quiet.receiver.messages)  # it is there, and nobody has written that down
+        first.kill()
+    assert (await quiet.delivery(run_id))["status"] == "pending"
+    with dispatcher(settings):
+        shown = await quiet.until(run_id, "delivered")
+    one, two = quiet.receiver.messages()
+    assert (one.id, one.body) == (two.id, two.body)
+    assert (one.headers["x-webhook-attempt"], two.headers["x-webhook-attempt"]) == ("1", "2")
+    for message in (one, two):
+        message.verify(made["webhook_secret"])
+    assert [attempt["number"] for attempt in shown["attempt_log"]] == [2]
+
+
+async def test_several_dispatchers_send_each_event_once(quiet: Post, settings: Settings) -> None:
+    made = await quiet.deploy()
+    runs = {await quiet.finish(made) for _ in range(100)}
+    with dispatcher(settings), dispatcher(settings):
+        await eventually(quiet.receiver.messages, lambda found: len(found) >= len(runs))
+        await quiet.until(runs.copy().pop(), "delivered")
+    told = Counter(message.data["flow_run_id"] for message in quiet.receiver.messages())
+    assert told == dict.fromkeys(runs, 1)
+
+
+@pytest.mark.timeout(180)
+async def test_every_event_arrives_however_often_the_dispatcher_is_killed(
+    quiet: Post, settings: Settings
+) -> None:
+    made = await quiet.deploy("sometimes/0.3")
+    runs = {await quiet.finish(made) for _ in range(200)}
+    kills = 4
+    for number in range(1, kills + 1):
+        enough = number * len(runs) // kills
+        with dispatcher(settings) as process:
+            await eventually(quiet.receiver.messages, lambda found, n=enough: len(found) >= n)
+            process.kill()
+    with dispatcher(settings):
+        for run_id in runs:
+            await quiet.until(run_id, "delivered")
+    messages = quiet.receiver.messages()
+    ids: dict[str, set[str]] = {}
+    for message in messages:
+        message.verify(made["webhook_secret"])
+        ids.setdefault(message.data["flow_run_id"], set()).add(message.id)
+    assert ids.keys() == runs
+    assert {len(of_one) for of_one in ids.values()} == {1}

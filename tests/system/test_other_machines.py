@@ -1,0 +1,145 @@
+"""Gateways on another machine than the inference servers: they share the database alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.authority import Authority, put
+from tests.gateway.databases import PostgresDatabase
+from tests.slipstream.running import Up, environment, free_port
+from tests.system.runs import eventually
+
+TOKEN = "a-token-of-32-characters-or-more"
+SERVERS, GATEWAY = "127.0.0.2", "127.0.0.3"
+
+
+@pytest.fixture
+def database() -> Iterator[PostgresDatabase]:
+    made = PostgresDatabase()
+    made.create()
+    yield made
+    made.drop()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "certificates")
+
+
+class OtherGateway:
+    """`slipstream gateway` at an address of its own; it ends with its context."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.port = free_port()
+        command = [sys.executable, "-m", "slipstream", "gateway", "--state", str(folder / "other")]
+        command += ["--host", GATEWAY, "--port", str(self.port), "--grpc-port", str(free_port())]
+        self._log = folder / "other.log"
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env={**environment(), **settings}
+            )
+        weakref.finalize(self, self.process.kill)
+
+    def log(self) -> str:
+        """Return what it has said so far."""
+        return self._log.read_text()
+
+    def status(self, up: Up) -> int:
+        """Make the demo's call here; 0 is no answer."""
+        (curl,) = [line for line in up.output if line.startswith("curl")]
+        key = curl.partition("X-API-Key: ")[2].partition("'")[0]
+        path = curl.partition(f":{up.port}")[2].partition(" ")[0]
+        body = {"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}}
+        try:
+            answer = httpx.post(
+                f"http://{GATEWAY}:{self.port}{path}", json=body, headers={"X-API-Key": key}
+            )
+        except httpx.TransportError:
+            return 0
+        return answer.status_code
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
+        assert self.process.wait(30) == 0, self.log()
+
+
+def test_a_gateway_elsewhere_reaches_inference_servers_by_mutual_tls(
+    tmp_path: Path, database: PostgresDatabase, authority: Authority
+) -> None:
+    shared = {"SLIPSTREAM_DATABASE_URL": database.url, "SLIPSTREAM_KEY_PEPPER": "p" * 40}
+    pair, own = authority.issue("server", "models.internal"), authority.issue("gateway", "gateway")
+    up = Up(
+        tmp_path / "state",
+        **shared,
+        SLIPSTREAM_INFERENCE_TCP=f"{SERVERS}:0",
+        SLIPSTREAM_INFERENCE_TLS_CERTIFICATE=str(pair.certificate),
+        SLIPSTREAM_INFERENCE_TLS_KEY=str(pair.key),
+        SLIPSTREAM_INFERENCE_TLS_CLIENT_CA=str(authority.ca),
+    )
+    up.until("documentation")
+    for socket in (tmp_path / "state" / "run" / "sockets").iterdir():
+        socket.unlink()  # another machine would not have it
+    known = {
+        "SLIPSTREAM_UPSTREAM_TLS_CA": str(authority.ca),
+        "SLIPSTREAM_UPSTREAM_TLS_SERVER_NAME": "models.internal",
+    }
+    stranger = OtherGateway(tmp_path, **shared, **known)
+    eventually(stranger.log, lambda log: "did it want a certificate" in log)
+    assert stranger.status(up) == 503
+    stranger.stop()
+    gateway = OtherGateway(
+        tmp_path,
+        **shared,
+        **known,
+        SLIPSTREAM_UPSTREAM_TLS_CERTIFICATE=str(own.certificate),
+        SLIPSTREAM_UPSTREAM_TLS_KEY=str(own.key),
+    )
+    eventually(lambda: gateway.status(up), lambda status: status == 200)
+    targets = httpx.get(f"http://{GATEWAY}:{gateway.port}/metrics/targets").json()
+    assert targets[0]["labels"]["__scheme__"] == "https"
+    assert targets[0]["targets"][0].startswith("127.0.0.1:")
+    gateway.stop()
+    assert up.stop() == 0
+
+
+def test_a_gateway_elsewhere_reaches_inference_servers_by_a_token(
+    tmp_path: Path, database: PostgresDatabase
+) -> None:
+    shared = {"SLIPSTREAM_DATABASE_URL": database.url, "SLIPSTREAM_KEY_PEPPER": "p" * 40}
+    tokens = tmp_path / "tokens"
+    put(tokens, TOKEN.encode())
+    up = Up(
+        tmp_path / "state",
+        **shared,
+        SLIPSTREAM_INFERENCE_TCP="0.0.0.0:0",
+        SLIPSTREAM_INFERENCE_ADVERTISE=SERVERS,
+        SLIPSTREAM_INFERENCE_TOKEN_FILE=str(tokens),
+    )
+    up.until("documentation")
+    for socket in (tmp_path / "state" / "run" / "sockets").iterdir():
+        socket.unlink()
+    stranger = OtherGateway(tmp_path, **shared)
+    eventually(stranger.log, lambda log: "inference_server_unreached" in log)
+    assert stranger.status(up) == 503
+    stranger.stop()
+    gateway = OtherGateway(tmp_path, **shared, SLIPSTREAM_UPSTREAM_TOKEN_FILE=str(tokens))
+    eventually(lambda: gateway.status(up), lambda status: status == 200)
+    gateway.stop()
+    assert up.stop() == 0
+    assert TOKEN not in up.errors
+
+
+def test_servers_that_would_be_open_to_everybody_are_refused_once(tmp_path: Path) -> None:
+    up = Up(tmp_path / "state", "--no-demo", SLIPSTREAM_INFERENCE_TCP="0.0.0.0:0")
+    assert up.ended() == 3
+    said = (tmp_path / "state.stderr").read_text().splitlines()
+    (line,) = [line for line in said if line.startswith("slipstream:")]
+    assert "--tcp 0.0.0.0:0: other machines reach this" in line

@@ -1,0 +1,230 @@
+"""An installation that speaks TLS, called by the clients that people use."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+import requests
+from tritonclient import grpc as triton_grpc
+from tritonclient import http as triton_http
+
+from tests.authority import Authority, put
+from tests.slipstream.running import Up
+from tests.slipstream.test_up_refusals import refused
+from tests.system.runs import eventually
+from transport import KeyPair
+
+IRIS = np.array([[5.1, 3.5, 1.4, 0.2]], np.float32)
+
+
+class Encrypted:
+    """A running installation, and what its clients know."""
+
+    def __init__(self, up: Up, authority: Authority, pair: KeyPair, lines: list[str]) -> None:
+        self.up = up
+        self.authority = authority
+        self.pair = pair
+        self.curl = shlex.split(next(line for line in lines if line.startswith("curl")))
+        self.lines = lines
+        self.url = f"https://localhost:{up.port}"
+        self.ca = str(authority.ca)
+
+    @property
+    def key(self) -> str:
+        """The demo's."""
+        header = next(word for word in self.curl if word.startswith("X-API-Key: "))
+        return header.removeprefix("X-API-Key: ")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encrypted]:
+    folder = tmp_path_factory.mktemp("tls")
+    authority = Authority(folder / "certificates")
+    pair = authority.issue("server")
+    options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
+    up = Up(folder / "state", *options)
+    up.until("documentation")
+    yield Encrypted(up, authority, pair, list(up.output))
+    assert up.stop() == 0
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "ours")
+
+
+def test_what_is_printed_says_https_and_works_as_it_is(running: Encrypted) -> None:
+    assert any(f"ready at https://127.0.0.1:{running.up.port}" in line for line in running.lines)
+    curl = [running.curl[0], "--cacert", running.ca, *running.curl[1:]]
+    answer = subprocess.run(curl, capture_output=True, text=True, timeout=30, check=True)
+    assert "output" in answer.stdout
+
+
+def test_rest_is_for_httpx_and_requests_and_not_for_who_trusts_another(
+    running: Encrypted, authority: Authority
+) -> None:
+    url = f"{running.url}/readyz"
+    context = ssl.create_default_context(cafile=running.ca)
+    assert httpx.get(url, verify=context).json()["ready"]
+    assert requests.get(url, verify=running.ca, timeout=10).json()["ready"]
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.get(url, verify=str(authority.ca), timeout=10)
+    with pytest.raises(requests.exceptions.ConnectionError):
+        requests.get(url.replace("https", "http"), timeout=10)
+    assert requests.get(url, verify=running.ca, timeout=10).json()["ready"]
+
+
+def test_http_1_1_is_chosen_at_rest_and_h2_at_the_front_door(running: Encrypted) -> None:
+    context = ssl.create_default_context(cafile=running.ca)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    for port, expected in ((running.up.port, "http/1.1"), (running.up.grpc_port, "h2")):
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=10) as raw,
+            context.wrap_socket(raw, server_hostname="localhost") as shaken,
+        ):
+            assert shaken.selected_alpn_protocol() == expected
+
+
+def test_triton_clients_call_both_ports(running: Encrypted) -> None:
+    key = {"authorization": f"Bearer {running.key}"}
+    batch = triton_grpc.InferInput("x", list(IRIS.shape), "FP32")
+    batch.set_data_from_numpy(IRIS)
+    with triton_grpc.InferenceServerClient(
+        f"localhost:{running.up.grpc_port}", ssl=True, root_certificates=running.ca
+    ) as client:
+        assert client.is_server_live(headers=key)
+        assert client.infer("iris", [batch], headers=key).get_response().model_name == "iris"
+    over_http = triton_http.InferInput("x", list(IRIS.shape), "FP32")
+    over_http.set_data_from_numpy(IRIS)
+    with triton_http.InferenceServerClient(
+        f"localhost:{running.up.port}", ssl=True, ssl_options={"ca_certs": running.ca}
+    ) as client:
+        assert client.infer("iris", [over_http], headers=key).get_response()["model_name"] == "iris"
+
+
+def test_grpcio_with_a_client_certificate_nobody_asked_for_is_served(running: Encrypted) -> None:
+    pair = running.authority.issue("client", "somebody")
+    credentials = grpc.ssl_channel_credentials(
+        Path(running.ca).read_bytes(), pair.key.read_bytes(), pair.certificate.read_bytes()
+    )
+    with grpc.secure_channel(f"localhost:{running.up.grpc_port}", credentials) as channel:
+        assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+
+
+def test_large_bodies_come_and_go_whole(running: Encrypted) -> None:
+    rows = np.random.default_rng(1).random((60_000, 4)).round(3).tolist()
+    answer = httpx.post(
+        f"{running.url}/v2/models/iris/infer",
+        json={"inputs": [{"name": "x", "shape": [60_000, 4], "datatype": "FP32", "data": rows}]},
+        headers={"X-API-Key": running.key},
+        verify=ssl.create_default_context(cafile=running.ca),
+        timeout=60,
+    )
+    assert answer.status_code == 200
+    assert answer.json()["outputs"][0]["shape"][0] == 60_000
+
+
+def test_certificates_change_under_load_and_no_call_fails(running: Encrypted) -> None:
+    over = threading.Event()
+    statuses: list[int] = []
+    context = ssl.create_default_context(cafile=running.ca)
+
+    def keep_calling() -> None:
+        while not over.is_set():
+            with httpx.Client(verify=context, timeout=30) as client:
+                for _ in range(20):
+                    answer = client.get(f"{running.url}/readyz")
+                    statuses.append(answer.status_code)
+
+    callers = [threading.Thread(target=keep_calling) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for _ in range(3):
+        before = shown(running)
+        running.authority.issue("server")
+        eventually(lambda: shown(running), lambda after, before=before: after != before)
+    over.set()
+    for caller in callers:
+        caller.join()
+    assert len(statuses) > 100
+    assert set(statuses) == {200}
+
+
+def test_a_bad_pair_changes_nothing_and_is_logged(running: Encrypted, authority: Authority) -> None:
+    before = shown(running)
+    put(running.pair.key, authority.issue("other").key.read_bytes())
+    eventually(lambda: running.up.errors, lambda log: "belongs to another certificate" in log)
+    assert shown(running) == before
+    running.authority.issue("server")
+    eventually(lambda: shown(running), lambda after: after != before)
+
+
+def test_who_does_not_end_the_handshake_is_cut_off_and_holds_up_nobody(running: Encrypted) -> None:
+    silent = [socket.create_connection(("127.0.0.1", running.up.port)) for _ in range(50)]
+    began = time.monotonic()
+    assert requests.get(f"{running.url}/livez", verify=running.ca, timeout=4).ok
+    for each in silent:
+        each.settimeout(20)
+        assert each.recv(1) == b""
+        each.close()
+    assert time.monotonic() - began < 20
+
+
+def shown(running: Encrypted) -> str:
+    """Return the certificate that a new connection gets."""
+    address = ("localhost", running.up.port)
+    return ssl.get_server_certificate(address, ca_certs=running.ca)
+
+
+def test_the_end_does_not_wait_for_idle_clients(tmp_path: Path, authority: Authority) -> None:
+    pair = authority.issue("server", "api.example")
+    pair.key.chmod(0o644)
+    options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
+    up = Up(tmp_path / "state", *options, SLIPSTREAM_DRAIN_SECONDS="20")
+    curl = up.until("curl")
+    assert f"--resolve api.example:{up.port}:127.0.0.1" in curl
+    assert f"https://api.example:{up.port}/node/" in curl
+    eventually(lambda: up.errors, lambda log: f"others can read the private key {pair.key}" in log)
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    with (
+        socket.create_connection(("127.0.0.1", up.port), timeout=10) as raw,
+        context.wrap_socket(raw, server_hostname="api.example") as idle,
+    ):
+        idle.sendall(b"GET /livez HTTP/1.1\r\nhost: api.example\r\n\r\n")
+        assert b"200" in idle.recv(4096)
+        began = time.monotonic()
+        assert up.stop() == 0
+        assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("option", ["--tls-cert", "--tls-key"])
+def test_half_a_configuration_is_refused(tmp_path: Path, authority: Authority, option: str) -> None:
+    pair = authority.issue("server")
+    file = pair.certificate if option == "--tls-cert" else pair.key
+    status, _, line = refused(option, str(file), "--state", str(tmp_path / "state"))
+    assert status == 3
+    assert f"{option} is set and" in line
+    assert not (tmp_path / "state").exists()
+
+
+def test_files_that_cannot_be_used_are_refused_by_name(
+    tmp_path: Path, authority: Authority
+) -> None:
+    pair, other = authority.issue("server"), authority.issue("other")
+    missing = tmp_path / "missing.pem"
+    for key, said in ((missing, f"{missing} cannot be read"), (other.key, "another certificate")):
+        options = ["--tls-cert", str(pair.certificate), "--tls-key", str(key)]
+        status, _, line = refused(*options, "--state", str(tmp_path / "state"))
+        assert status == 3
+        assert said in line

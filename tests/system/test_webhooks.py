@@ -1,0 +1,131 @@
+"""Webhooks of a whole installation: every mode and type, over real processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.databases import PostgresDatabase
+from tests.gateway.webhooks.receiver import Message, Receiver, eventually
+from tests.slipstream.running import Up
+from tests.system.flow_documents import computing, dividing
+from tests.system.installation import Installation, Json, chain
+from tests.system.runs import Runs
+
+ALL = ["run.started", "run.completed", "run.failed"]
+LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
+PREDICTED = {"x": [[5.1, 3.5, 1.4, 0.2]]}
+
+kinds = pytest.mark.parametrize("kind", ["api", "server"])
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def open_runs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Runs]:
+    """An installation of two gateways and a worker that may call loopback, on either database."""
+    database, settings = PostgresDatabase(), dict(LOOPBACK)
+    if request.param == "postgresql":
+        database.create()
+        settings["SLIPSTREAM_DATABASE_URL"] = database.url
+    up = Up(tmp_path_factory.mktemp("webhooks") / "state", "--workers", "2", **settings)
+    up.until("documentation")
+    installation = Installation(up)
+    yield Runs(installation)
+    installation.stop()
+    database.drop()
+
+
+@pytest.fixture(scope="module")
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    """A process that is sent webhooks."""
+    made = Receiver(tmp_path_factory.mktemp("receiver"))
+    yield made
+    made.close()
+
+
+def deploy(
+    runs: Runs, receiver: Receiver, flow: Json, path: str = "ok", **settings: object
+) -> Json:
+    flow_id = runs.installation.post("/node/flows/", flow)["id"]
+    webhook = {"notification_method": "webhook", "callback_url": receiver.url(path)}
+    body = {"flow_id": flow_id, "webhook_events": ALL, **webhook, **settings}
+    return runs.installation.post("/node/deployments/", body)
+
+
+def told(receiver: Receiver, run_id: str, count: int = 2) -> list[Message]:
+    """Return what came about a run, in the order of events, once it is so much."""
+
+    def messages() -> list[Message]:
+        found = receiver.messages()
+        return [message for message in found if message.data.get("flow_run_id") == run_id]
+
+    found = asyncio.run(eventually(messages, lambda got: len(got) >= count))
+    return sorted(found, key=lambda message: message.data["sequence"])
+
+
+@kinds
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_run_of_a_flow_is_told_when_it_begins_and_ends(
+    open_runs: Runs, receiver: Receiver, mode: str, kind: str
+) -> None:
+    made = deploy(open_runs, receiver, computing(), execution_mode=mode, deployment_type=kind)
+    answer = open_runs.call(made["id"], {"x": 21})
+    assert answer.is_success, answer.text
+    run_id = answer.json()["flow_run_id"]
+    started, completed = told(receiver, run_id)
+    assert started.event["type"] == "run.started"
+    assert completed.event["type"] == "run.completed"
+    assert completed.data["output_data"] == {"y": 42}
+    assert set(completed.data["node_outputs"]) == {"input", "compute", "output"}
+    assert completed.data["execution_mode"] == mode
+    assert completed.data["result_url"].endswith(f"/node/flow-runs/{run_id}/")
+    for message in (started, completed):
+        message.verify(made["webhook_secret"])
+
+
+@kinds
+def test_a_fast_call_is_told_with_its_prediction_whatever_is_recorded(
+    open_runs: Runs, receiver: Receiver, kind: str
+) -> None:
+    made = deploy(
+        open_runs,
+        receiver,
+        chain("iris"),
+        execution_mode="fast",
+        deployment_type=kind,
+        record_runs="errors",
+    )
+    answer = open_runs.call(made["id"], PREDICTED)
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    _, completed = told(receiver, body["flow_run_id"])
+    completed.verify(made["webhook_secret"])
+    assert completed.data["output_data"] == body["output_data"]
+    run = open_runs.until_recorded(body["flow_run_id"])
+    assert run["output_data"] == body["output_data"]
+
+
+def test_a_run_that_fails_is_told_with_its_error(open_runs: Runs, receiver: Receiver) -> None:
+    made = deploy(open_runs, receiver, dividing(), execution_mode="async")
+    run_id = open_runs.accept(made["id"], {"x": 0})
+    _, failed = told(receiver, run_id)
+    assert failed.event["type"] == "run.failed"
+    assert failed.data["error"]["code"] == "flow_failed"
+    assert failed.data["error"]["node_id"] == "compute"
+
+
+def test_the_secret_is_in_no_log_and_in_no_file_of_the_state(
+    open_runs: Runs, receiver: Receiver
+) -> None:
+    made = deploy(open_runs, receiver, computing(), execution_mode="sync")
+    secret = made["webhook_secret"].removeprefix("whsec_").encode()
+    told(receiver, open_runs.call(made["id"], {"x": 1}).json()["flow_run_id"])
+    up = open_runs.installation.up
+    assert secret.decode() not in up.errors
+    for file in Path(up.state).rglob("*"):
+        if file.is_file():
+            assert secret not in file.read_bytes(), file
