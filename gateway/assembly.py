@@ -9,6 +9,7 @@ from gateway.boot import Front
 from gateway.container import Container
 from gateway.settings import Settings
 from gateway.storage.migrate import migrate
+from gateway.web.wire_limits import WireLimits, most_connections
 from telemetry import logs
 
 log = logs.logger("gateway")
@@ -32,6 +33,7 @@ async def assemble(front: Front) -> None:
     logs.configure(settings.log_level, process="gateway")
     _check_anonymous(settings)
     _check_certificate(settings, front)
+    front.limits = _wire_limits(settings)
     front.reasons = lambda: ["starting: the database is being opened"]
     await migrate(settings.database)
     container = Container(settings, front.certificate)
@@ -52,6 +54,17 @@ def _check_certificate(settings: Settings, front: Front) -> None:
             "`slipstream gateway`, or give --tls-certificate and --tls-key"
         )
         raise UnsafeSettingError(message)
+
+
+def _wire_limits(settings: Settings) -> WireLimits:
+    return WireLimits(
+        max_header_bytes=settings.max_header_bytes,
+        max_header_count=settings.max_header_count,
+        max_url_bytes=settings.max_url_bytes,
+        header_seconds=settings.header_seconds,
+        body_seconds=settings.body_seconds,
+        max_connections=most_connections(settings.max_connections),
+    )
 
 
 def _check_anonymous(settings: Settings) -> None:

@@ -15,6 +15,7 @@ from gateway.errors import GatewayError
 from gateway.web.asgi import App, Receive, Scope, Send, send_answer
 from gateway.web.exchange import Route
 from gateway.web.problems import Answer, problem, v2_error
+from gateway.web.wire_limits import WireLimits
 from protos.errors import ErrorCode
 
 if TYPE_CHECKING:  # most ports have none, and none has to import what it takes
@@ -33,6 +34,8 @@ class Front:
         """Set when the gateway is built."""
         self.direct: Route | None = None
         """Set with it: what does not pass through here at all, see `gateway.web.protocol`."""
+        self.limits = WireLimits()
+        """Of requests and connections; the settings' own, when they are read."""
         self.reasons: Callable[[], Sequence[str]] = lambda: ["starting: the gateway is loading"]
         """Why calls should not come; nothing means ready."""
         self.close: Callable[[], Awaitable[None]] | None = None

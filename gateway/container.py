@@ -22,6 +22,7 @@ from gateway.execution.engine_room import EngineRoom
 from gateway.fleet.exposition import FleetCollector
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
+from gateway.limits.room import LimitRoom
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import DataPlane
@@ -34,6 +35,7 @@ from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
+from gateway.trigger.admission import Admission
 from gateway.trigger.dispatch import Dispatcher
 from gateway.trigger.edge import TriggerEdge
 from gateway.trigger.fast_calls import FastCalls
@@ -78,6 +80,7 @@ class Container:
         self.readiness = Readiness(self.servers)
         authenticator = Authenticator(self.db, self.services.hasher, self.feed)
         self.key_uses = authenticator.uses
+        self.limits = LimitRoom(settings, self.metrics.registry)
         self.sessions = SessionService(
             self.db,
             self.services.hasher,
@@ -88,8 +91,8 @@ class Container:
         throttle = Throttle(self.db, self.services.hasher)
         self.login = LoginService(self.db, self.services.passwords, self.sessions, throttle)
         entrance = Entrance(authenticator, self.sessions, origins=settings.console_origins)
-        self.access = Access(entrance)
-        directory = Directory(self.db, self.feed)
+        self.access = Access(entrance, self.limits)
+        directory = self.directory = Directory(self.db, self.feed)
         registry = self.metrics.registry
         vault = self.services.vault
         self.station = Station(settings, self.db, vault, registry=registry)
@@ -103,6 +106,7 @@ class Container:
             directory,
             self.engine.launcher,
             Inputs(self.db),
+            gates=self.limits.gates,
             retention_days=settings.run_retention_days,
         )
         self.usage = Bookkeeper(
@@ -113,12 +117,10 @@ class Container:
         )
         self.recorder = Recorder(self.engine.store, self.metrics)
         self.trigger = TriggerEdge(
-            authenticator,
-            directory,
+            Admission(authenticator, entrance, directory, self.limits),
             Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
             self.metrics,
             self.usage.meter,
-            entrance=entrance,
             max_body_bytes=limit,
         )
         plane = DataPlane(
@@ -127,7 +129,7 @@ class Container:
             self.metrics,
             timeout_seconds=settings.infer_timeout_seconds,
         )
-        model_access = ModelAccess(authenticator, anonymous=settings.anonymous_v2)
+        model_access = ModelAccess(authenticator, self.limits, anonymous=settings.anonymous_v2)
         self.oip = RestEdge(plane, model_access, self.metrics, max_body_bytes=limit)
         self._front_door = FrontDoor(plane, model_access, self.metrics, window=_STREAM_WINDOW)
         self._grpc: Server | None = None
@@ -170,6 +172,7 @@ class Container:
         await self.servers.close()
         await self.waker.stop()
         await self.feed.stop()
+        await self.limits.close()
         if self._publisher is not None:
             self._publisher.cancel()
             with contextlib.suppress(asyncio.CancelledError):

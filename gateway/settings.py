@@ -80,6 +80,40 @@ class Settings(BaseSettings):
     public_base_url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
     """Where the world finds this gateway, such as https://flows.example.com. Default: host and
     port of this machine. Events say by it where a run's result is."""
+    rate_limit_url: str | None = Field(default=None, pattern=r"^rediss?://")
+    """Such as redis://host:6379/0: where all gateway processes count calls together. Default:
+    each counts for itself, and has its share of every quota."""
+    key_calls_per_minute: int | None = Field(default=None, ge=1)
+    """Of keys that have no `calls_per_minute` of their own."""
+    key_calls_per_day: int | None = Field(default=None, ge=1)
+    """Of keys that have no `calls_per_day` of their own."""
+    key_concurrent_runs: int | None = Field(default=None, ge=1)
+    """Of keys that have no `concurrent_runs` of their own."""
+    key_polls_per_minute: int = Field(default=3000, ge=0)
+    """Reads of runs by keys that have no `polls_per_minute` of their own; 0: any number."""
+    deployment_calls_per_minute: int | None = Field(default=None, ge=1)
+    """Of deployments that have no `calls_per_minute` of their own."""
+    deployment_calls_per_day: int | None = Field(default=None, ge=1)
+    """Of deployments that have no `calls_per_day` of their own."""
+    deployment_concurrent_runs: int | None = Field(default=None, ge=1)
+    """Of deployments that have no `concurrent_runs` of their own."""
+    failed_auth_per_minute: int = Field(default=120, ge=0)
+    """Calls without a good key that an address may make before it is told to wait; 0: any."""
+    max_header_bytes: int = Field(default=32 * 1024, ge=1024)
+    """Of a request's headers together."""
+    max_header_count: int = Field(default=100, ge=10)
+    """Headers of a request."""
+    max_url_bytes: int = Field(default=8 * 1024, ge=256)
+    """Of a request's target."""
+    header_seconds: float = Field(default=10.0, gt=0)
+    """From a request's first byte until its headers have to be there."""
+    body_seconds: float = Field(default=60.0, gt=0)
+    """That a body may take, beside a second for each 16 KiB that have come."""
+    request_timeout_seconds: float = Field(default=120.0, gt=0)
+    """Longest that a management request may take until its answer begins."""
+    max_connections: int = Field(default=4096, ge=16)
+    """That a gateway process keeps for HTTP, and as many again for gRPC; as far as the operating
+    system lets it."""
     drain_seconds: float = Field(default=10.0, ge=0)
     """How long calls in flight may go on after SIGTERM."""
     run_retention_days: int = Field(default=30, ge=1, le=3650)

@@ -31,6 +31,11 @@ class Limits:
     max_frame_bytes: int = 4 * _MIB
     handshake_seconds: float = 10.0
     """Until the peer's first SETTINGS frame must have arrived."""
+    message_seconds: float | None = None
+    """Until the message of a unary call, or the rest of a header block, must have arrived; looked
+    at that often, so that it may take twice as long. None: as long as it takes."""
+    idle_seconds: float | None = None
+    """How long a connection may have no call before the server ends it."""
     stall_seconds: float = 60.0
     """How long a peer may leave its socket unread while we have something to write."""
     keepalive_seconds: float | None = None

@@ -68,7 +68,7 @@ class Link(asyncio.Protocol):
         )
         self._credit = limits.connection_window
         self._low = limits.connection_window // 2
-        self._timers = Timers()
+        self.timers = Timers()
         self._keepalive = Keepalive(
             limits.keepalive_seconds or 0.0,
             ask=lambda: self.outbox.put(frames.ping(_KEEPALIVE)),
@@ -101,13 +101,13 @@ class Link(asyncio.Protocol):
         self.outbox.put(frames.settings(values))
         self.outbox.put(frames.window_update(0, self.limits.connection_window - DEFAULT_WINDOW))
         self.outbox.flush()
-        self._timers.set(
+        self.timers.set(
             "handshake",
             self.limits.handshake_seconds,
             lambda: self._give_up("the peer did not introduce itself in time"),
         )
         if self.limits.keepalive_seconds is not None:
-            self._keepalive.start(self._timers)
+            self._keepalive.start(self.timers)
 
     def data_received(self, data: bytes) -> None:
         """Take everything that arrived, deliver it, and write everything that this caused."""
@@ -133,27 +133,27 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End every call."""
-        self._timers.clear_all()
+        self.timers.clear_all()
         reason = f"the connection was lost: {exc}" if exc else "the peer closed the connection"
         self._end(RpcError(StatusCode.UNAVAILABLE, reason))
 
     def pause_writing(self) -> None:
         """The peer does not read as fast as we write."""
         self.outbox.pause()
-        self._timers.set(
+        self.timers.set(
             "stall", self.limits.stall_seconds, lambda: self._give_up("the peer does not read")
         )
 
     def resume_writing(self) -> None:
         """The peer has caught up."""
-        self._timers.clear("stall")
+        self.timers.clear("stall")
         self.outbox.resume()
 
     # what the frames say
 
     def on_data(self, stream_id: int, data: bytes, start: int, end: int, ended: bool) -> None:
         """Take a piece of DATA: `data[start:end]`."""
-        if self._control.open_block or not self._control.greeted:
+        if self.block_open or not self._control.greeted:
             raise PeerError(ErrorCode.PROTOCOL_ERROR, "DATA where it may not be")
         self._credit -= end - start
         if self._credit < 0:
@@ -186,7 +186,7 @@ class Link(asyncio.Protocol):
 
     def on_settings(self, values: dict[int, int]) -> None:
         """Do as the peer says, and tell it so."""
-        self._timers.clear("handshake")
+        self.timers.clear("handshake")
         window = values.get(Setting.INITIAL_WINDOW_SIZE)
         if window is not None:
             change = window - self.outbox.initial_window
@@ -232,6 +232,11 @@ class Link(asyncio.Protocol):
 
     # for the two sides and their streams
 
+    @property
+    def block_open(self) -> bool:
+        """Whether the rest of a header block is still to come."""
+        return bool(self._control.open_block)
+
     def is_idle(self, stream_id: int) -> bool:
         """Whether the stream was never opened."""
         raise NotImplementedError
@@ -259,8 +264,8 @@ class Link(asyncio.Protocol):
         self.failure = reason
         self.outbox.flush()
         self.transport.close()
-        self._timers.clear_all()
-        self._timers.set("linger", _LINGER_SECONDS, self.transport.abort)
+        self.timers.clear_all()
+        self.timers.set("linger", _LINGER_SECONDS, self.transport.abort)
         self._end(reason)
 
     def release(self, size: int) -> None:

@@ -30,6 +30,7 @@ class Server:
         router: may get more methods later.
         limits: of each connection.
         max_connections: of all addresses together; a connection past them is closed at once.
+        evicts_idle: rather close the one that has had no call for the longest, if there is one.
         on_error: told of handlers' bugs; without it the event loop's exception handler is.
     """
 
@@ -39,12 +40,14 @@ class Server:
         *,
         limits: Limits | None = None,
         max_connections: int = _MAX_CONNECTIONS,
+        evicts_idle: bool = False,
         on_error: OnError | None = None,
     ) -> None:
         self.router = router
         self.links: set[ServerLink] = set()
         self._limits = limits or Limits()
         self._max_connections = max_connections
+        self._evicts_idle = evicts_idle
         self._on_error = on_error
         self._listeners: list[asyncio.Server] = []
         self._empty = asyncio.Event()
@@ -116,9 +119,12 @@ class Server:
             link.shut()
 
     def admit(self, link: ServerLink) -> bool:
-        """Take a connection in, unless there are too many."""
+        """Take a connection in, unless there are too many and none gives way."""
         if len(self.links) >= self._max_connections:
-            return False
+            idle = [other for other in self.links if not other.streams]
+            if not (self._evicts_idle and idle):
+                return False
+            min(idle, key=lambda other: other.idle_since).shut()
         self.links.add(link)
         self._empty.clear()
         return True

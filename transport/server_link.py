@@ -12,6 +12,7 @@ from transport.headers import NO_TABLE, HeaderReader
 from transport.http2 import LARGEST_STREAM_ID, ErrorCode, PeerError
 from transport.limits import Limits
 from transport.link import Link
+from transport.loiterers import Loiterers
 from transport.requests import (
     RESPONSE_BLOCK,
     RequestHead,
@@ -56,6 +57,9 @@ class ServerLink(Link):
         self._last_taken = LARGEST_STREAM_ID
         self._draining = False
         self._vigil: Vigil | None = None
+        self.idle_since = asyncio.get_running_loop().time()
+        """When its last call was over, on the clock of the event loop."""
+        self._loiterers = Loiterers(self)
         self._answered = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -63,6 +67,7 @@ class ServerLink(Link):
         self.peer = peer_name(transport.get_extra_info("peername"))
         if self._host.admit(self):
             super().connection_made(transport)
+            self._loiterers.watch(self.timers)
         else:
             self.failure = _SHUTTING_DOWN
             super().connection_made(transport)
@@ -116,6 +121,8 @@ class ServerLink(Link):
     def gone(self, stream: BaseStream) -> None:
         """Forget a call."""
         super().gone(stream)
+        if not self.streams:
+            self.idle_since = asyncio.get_running_loop().time()
         if self._draining:
             self._close_if_idle()
 

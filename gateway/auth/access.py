@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastapi import Request, Security
 from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
@@ -12,6 +13,8 @@ from gateway.auth.identity import Identity, Scope, check_administers
 from gateway.auth.schemes import BEARER_KEY, HEADER_KEY, SESSION
 from gateway.auth.sessions import COOKIE
 from gateway.errors import GatewayError
+from gateway.limits.room import LimitRoom
+from gateway.limits.visit import Visit
 from gateway.storage.trail import ACTOR, Actor
 from protos.errors import ErrorCode
 
@@ -40,11 +43,19 @@ class Browsing:
     token: str
 
 
+class Visitor(NamedTuple):
+    """Who looks at runs, and what limits the look."""
+
+    identity: Identity
+    visit: Visit
+
+
 class Access:
     """Dependencies for routes: `actor: Identity = Depends(access.manager)`."""
 
-    def __init__(self, entrance: Entrance) -> None:
+    def __init__(self, entrance: Entrance, limits: LimitRoom) -> None:
         self._entrance = entrance
+        self._limits = limits
 
     async def caller(
         self,
@@ -53,11 +64,31 @@ class Access:
         bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
         _: str | None = Security(_COOKIE),
     ) -> Identity:
-        """Return the holder of any active key, or of a session; see `Entrance.admit`."""
+        """Return the holder of any active key, or of a session; see `Entrance.admit`.
+
+        Raises:
+            GatewayError: as that does; TOO_MANY_FAILURES where the address has failed too often.
+        """
         presented = key or (bearer.credentials if bearer else None)
-        identity = await self._entrance.admit(request.method, _headers(request), presented)
+        attempt = self._entrance.admit(request.method, _headers(request), presented)
+        identity = await self._limits.failures.watch(address_of(request) or "", attempt)
         ACTOR.set(actor_of(request, identity))
         return identity
+
+    async def visitor(
+        self,
+        request: Request,
+        key: str | None = Security(_HEADER),
+        bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
+        cookie: str | None = Security(_COOKIE),
+    ) -> Visitor:
+        """Return who looks at runs, counted apart from calls; raise RATE_LIMITED as well."""
+        identity = await self.caller(request, key, bearer, cookie)
+        subject = identity.key_id or identity.profile_id
+        visit = Visit(self._limits.gates, subject, identity.limits)
+        visit.headers = request.scope["state"]["headers"]
+        await visit.begin()
+        return Visitor(identity, visit)
 
     async def manager(
         self,

@@ -10,6 +10,7 @@ from gateway.auth.keys import LENGTH, KeyHasher, is_well_formed
 from gateway.auth.lifetime import KeyState, ends_at, state_at
 from gateway.auth.uses import Credential, UseLedger
 from gateway.errors import GatewayError
+from gateway.limits.call_limits import CallLimits
 from gateway.storage.cache import Cache
 from gateway.storage.changes import ChangeFeed, Kind
 from gateway.storage.clock import now
@@ -91,6 +92,7 @@ class Authenticator:
             scope=Scope(row.scope),
             deployments=None if row.deployments is None else frozenset(row.deployments),
             role=Role(profile.role),
+            limits=CallLimits.of(row.limits),
         )
         return Credential(
             identity, key_id=row.id, ends_at=ends_at(row), rotated=row.rotated_at is not None

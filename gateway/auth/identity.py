@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.errors import GatewayError
+from gateway.limits.call_limits import CallLimits
 from protos.errors import ErrorCode
 
 
@@ -43,6 +44,8 @@ class Identity:
     """The profile's."""
     session_id: str | None = None
     """The console session, where it is one."""
+    limits: CallLimits | None = None
+    """The key's own limits; None: it has none."""
 
     def may_trigger(self, deployment_id: str) -> bool:
         """Whether the key covers the deployment, if that belongs to the same profile."""

@@ -19,7 +19,7 @@ LONGEST_GRACE = 7 * 86_400
 USUAL_GRACE = 86_400
 """Seconds."""
 
-_INHERITED = ("profile_id", "name", "environment", "scope", "deployments")
+_INHERITED = ("profile_id", "name", "environment", "scope", "deployments", "limits")
 
 
 # Any: the columns have several types

@@ -25,14 +25,7 @@ def build_router(service: ApiKeyService, access: Access) -> APIRouter:
     @router.post("/", status_code=201)
     async def create(body: NewKey, actor: Identity = Depends(access.manager)) -> IssuedKeyOut:
         """Make a key. The answer shows it, once."""
-        issued = await service.create(
-            actor.profile_id,
-            name=body.name,
-            scope=body.scope,
-            deployments=body.deployments,
-            environment=body.environment,
-            expires_at=body.expires_at,
-        )
+        issued = await service.create(actor.profile_id, **body.columns())
         return IssuedKeyOut.of_issued(issued)
 
     @router.get("/")

@@ -15,6 +15,7 @@ from gateway.auth.known import IssuedKey, KnownKey
 from gateway.auth.lifetime import KeyState
 from gateway.auth.rotation import LONGEST_GRACE, USUAL_GRACE
 from gateway.auth.service import KeyChange
+from gateway.limits.schemas import LimitsBody
 from gateway.storage.paging import Page
 
 _RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
@@ -65,6 +66,12 @@ class NewKey(LabelsIn):
     scope: Scope = Scope.TRIGGER
     deployments: DeploymentIds | None = None
     """Ids of the deployments that it may trigger; left out: all, later ones included."""
+    limits: LimitsBody | None = None
+
+    # Any: the columns have several types
+    def columns(self) -> dict[str, Any]:
+        """Return what the service makes a key of."""
+        return {**dict(self), "limits": self.limits.stored() if self.limits else None}
 
 
 class NewDeploymentKey(LabelsIn):
@@ -88,9 +95,11 @@ class KeyPatch(BaseModel):
     scope: Scope = Scope.TRIGGER
     deployments: DeploymentIds | None = None
     """null: all, later ones included."""
+    limits: LimitsBody | None = None
+    """What it names changes; null: none of its own."""
 
     def change(self) -> KeyChange:
-        """Return the members that were sent."""
+        """Return the members that were sent, and of `limits` those that were."""
         return cast(KeyChange, self.model_dump(exclude_unset=True))
 
 
@@ -145,6 +154,7 @@ class KeyOut(BaseModel):
     replaced_by: str | None
     """Id of the key that took its place, which may be deleted since."""
     warnings: list[KeyWarningOut]
+    limits: LimitsBody
 
     @classmethod
     def of(cls, key: KnownKey) -> Self:
@@ -186,4 +196,5 @@ def _shown(key: KnownKey) -> dict[str, object]:
         "calls_since_rotation": since,
         "last_call_since_rotation": row.last_used_at if since else None,
         "warnings": key.warnings,
+        "limits": LimitsBody.of(row.limits),
     }

@@ -15,6 +15,7 @@ from gateway.auth.known import IssuedKey, KnownKey, look_at
 from gateway.auth.lifetime import KeyState, check_expiry, state_at
 from gateway.errors import GatewayError
 from gateway.ids import new_id
+from gateway.limits.call_limits import patched
 from gateway.storage.changes import Kind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
@@ -34,6 +35,8 @@ class KeyChange(TypedDict, total=False):
     expires_at: datetime | None
     scope: Scope
     deployments: list[str] | None
+    limits: dict[str, int | None] | None
+    """Members that are left out stay; None takes one back, and in the place of all, all."""
 
 
 class ApiKeyService:
@@ -54,6 +57,7 @@ class ApiKeyService:
         deployments: Sequence[str] | None = None,
         environment: str | None = None,
         expires_at: datetime | None = None,
+        limits: dict[str, int] | None = None,
     ) -> IssuedKey:
         """Make a key; `deployments` None means all of the profile's, now and later.
 
@@ -71,6 +75,7 @@ class ApiKeyService:
                 deployments=deployments,
                 environment=environment,
                 expires_at=expires_at,
+                limits=limits,
             )
 
     async def issue(
@@ -83,6 +88,7 @@ class ApiKeyService:
         deployments: Sequence[str] | None = None,
         environment: str | None = None,
         expires_at: datetime | None = None,
+        limits: dict[str, int] | None = None,
     ) -> IssuedKey:
         """Make a key in the caller's transaction; the deployments have been checked.
 
@@ -98,6 +104,7 @@ class ApiKeyService:
             deployments=None if deployments is None else sorted(set(deployments)),
             environment=environment,
             expires_at=expires_at,
+            limits=limits,
         )
 
     async def page(self, profile_id: str, request: PageRequest) -> Page[KnownKey]:
@@ -129,6 +136,8 @@ class ApiKeyService:
                 deployments = change.get("deployments", key.deployments)
                 await _check_deployments(session, profile_id, scope, deployments)
                 change["deployments"] = deployments and sorted(set(deployments))
+            if "limits" in change:
+                key.limits = patched(key.limits, change.pop("limits"))
             for name, value in change.items():
                 setattr(key, name, value)
             return await self._changed(session, "update", key, before)

@@ -75,6 +75,16 @@ class Directory:
             return entry
         return await self._versions.find((entry.id, version))
 
+    async def origins(self, deployment_id: str) -> frozenset[bytes] | None:
+        """Return whose pages may call the deployment, whoever's it is; None: nobody's."""
+        if not is_id(deployment_id):
+            return None
+        try:
+            entry = await self._entries.find(deployment_id.lower())
+        except GatewayError:
+            return None
+        return entry.cors_origins if isinstance(entry, LiveDeployment) else None
+
     async def _load(self, deployment_id: str) -> LiveDeployment | _Closed:
         async with self._db.read() as session:
             deployment = await session.get(Deployment, deployment_id)

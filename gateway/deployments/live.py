@@ -14,6 +14,7 @@ from gateway.deployments.modes import (
     ResponseFormat,
 )
 from gateway.flows.spec import parse_flow
+from gateway.limits.call_limits import CallLimits
 from gateway.models.pins import Pin
 from gateway.storage.tables import Deployment, DeploymentVersion
 
@@ -41,6 +42,10 @@ class LiveDeployment:
     record_runs: RecordRuns
     record_sample: float
     cancel_on_disconnect: bool
+    limits: CallLimits | None
+    """The deployment's own; None: it has none."""
+    cors_origins: frozenset[bytes] | None
+    """Whose pages may call it from a browser; None: nobody's."""
     fast_plan: FastPlan | None
     """There in mode `fast`."""
 
@@ -75,6 +80,8 @@ def go_live(deployment: Deployment, version: DeploymentVersion) -> LiveDeploymen
         record_runs=RecordRuns(deployment.record_runs),
         record_sample=deployment.record_sample,
         cancel_on_disconnect=deployment.cancel_on_disconnect,
+        limits=CallLimits.of(deployment.limits),
+        cors_origins=frozenset(map(str.encode, deployment.cors_origins or ())) or None,
         fast_plan=plan,
     )
 

@@ -110,6 +110,10 @@ class DeploymentSettings:
     record_runs: RecordRuns = RecordRuns.ALL
     record_sample: float = 0.1
     cancel_on_disconnect: bool = False
+    limits: dict[str, int] | None = None
+    """As `gateway.limits.call_limits` reads them; None: none of its own."""
+    cors_origins: tuple[str, ...] | None = None
+    """Whose pages may call it from a browser; None: nobody's."""
 
 
 class SettingsChange(TypedDict, total=False):
@@ -132,3 +136,6 @@ class SettingsChange(TypedDict, total=False):
     record_runs: RecordRuns
     record_sample: float
     cancel_on_disconnect: bool
+    limits: dict[str, int | None] | None
+    """Members that are left out stay; None takes one back, and in the place of all, all."""
+    cors_origins: list[str] | None

@@ -23,6 +23,7 @@ from gateway.deployments.modes import (
     Status,
 )
 from gateway.deployments.presets import PRESETS, Preset
+from gateway.limits.schemas import LimitsBody
 from gateway.storage.paging import Page
 from gateway.webhooks.events import WebhookEvent
 
@@ -43,6 +44,8 @@ DeploymentName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[
 CallbackUrl = Annotated[str, Field(max_length=2000), AfterValidator(_as_written)]
 Seconds = Annotated[int, Field(ge=1, le=86_400)]
 ColdStart = Annotated[int, Field(ge=0, le=300)]
+Origin = Annotated[str, Field(max_length=300, pattern=r"^(\*|https?://[^/?#\s@]+)$")]
+"""As browsers send it: scheme, host and port, no path and no slash at the end."""
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 _DEFAULTS = DeploymentSettings()
@@ -82,6 +85,10 @@ class SettingsIn(BaseModel):
     cancel_on_disconnect: bool = _DEFAULTS.cancel_on_disconnect
     """Whether a sync run is cancelled when its caller hangs up; not where the call carried an
     Idempotency-Key, for that will come again."""
+    limits: LimitsBody | None = None
+    """Of all keys together; those of a key count beside them. A PATCH changes what it names."""
+    cors_origins: list[Origin] | None = Field(default=None, max_length=100)
+    """Whose pages may call it from a browser, such as `https://app.example.com`; or `*`."""
 
 
 class DeploymentIn(SettingsIn):
@@ -101,7 +108,14 @@ class DeploymentIn(SettingsIn):
             for field in ("execution_mode", "deployment_type"):
                 if field not in self.model_fields_set:
                     values[field] = getattr(suited, field)
-        return DeploymentSettings(**{**values, "webhook_events": tuple(self.webhook_events)})
+        return DeploymentSettings(
+            **{
+                **values,
+                "webhook_events": tuple(self.webhook_events),
+                "limits": self.limits.stored() if self.limits else None,
+                "cors_origins": tuple(self.cors_origins) if self.cors_origins else None,
+            }
+        )
 
 
 class DeploymentPatch(SettingsIn):
@@ -178,6 +192,8 @@ class DeploymentOut(BaseModel):
     record_runs: RecordRuns
     record_sample: float
     cancel_on_disconnect: bool
+    limits: LimitsBody
+    cors_origins: list[str] | None
     status: Status
     trigger_path: str
     models: list[PinnedModel]
@@ -245,6 +261,7 @@ def _shown(deployed: Deployed) -> dict[str, object]:
         "newest_version": deployed.newest_version,
         "draft_differs": deployed.draft_differs,
         "models": pinned_models(deployed.models),
+        "limits": LimitsBody.of(row.limits),
     }
 
 

@@ -26,6 +26,7 @@ from gateway.deployments.snapshots import Snapshots
 from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
 from gateway.ids import new_id
+from gateway.limits.call_limits import patched
 from gateway.storage.changes import Kind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
@@ -120,6 +121,8 @@ class DeploymentService:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.live_version(session, row)
             before = picture(row)
+            if "limits" in change:
+                row.limits = patched(row.limits, change.pop("limits"))
             for name, value in change.items():
                 setattr(row, name, value)
             _check(row, version)
@@ -216,6 +219,7 @@ def _row(flow: Flow, settings: DeploymentSettings) -> Deployment:
     values: Mapping[str, Any] = asdict(settings) | {
         "name": settings.name or f"{flow.name} Deployment"[:200],
         "webhook_events": list(settings.webhook_events),
+        "cors_origins": list(settings.cors_origins) if settings.cors_origins else None,
     }
     return Deployment(
         id=new_id(),

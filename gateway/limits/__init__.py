@@ -1,1 +1,1 @@
-"""How often and how many at once: for keys, deployments and addresses. Knows no feature."""
+"""How much a key, a deployment and an address may do. Knows no web, no database and no feature."""

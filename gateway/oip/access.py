@@ -5,30 +5,44 @@ from __future__ import annotations
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.identity import Identity, Scope
 from gateway.errors import GatewayError
+from gateway.limits.gate import Gate
+from gateway.limits.room import LimitRoom
 from protos.errors import ErrorCode
 
 
 class ModelAccess:
     """Any active key that is not limited to deployments; or, if so set, everybody."""
 
-    def __init__(self, authenticator: Authenticator, *, anonymous: bool) -> None:
+    def __init__(self, authenticator: Authenticator, limits: LimitRoom, *, anonymous: bool) -> None:
         self._authenticator = authenticator
+        self._limits = limits
         self._anonymous = anonymous
 
-    async def check(self, key: str | None) -> None:
-        """Return if the holder of `key` may call models.
+    async def check(self, key: str | None, address: str) -> Identity | None:
+        """Return the holder of `key`, who may call models; None: anybody may, without one.
 
         Raises:
-            GatewayError: what `Authenticator.authenticate` raises; API_KEY_FORBIDDEN for a key that
-                covers listed deployments only.
+            GatewayError: what `Authenticator.authenticate` raises; TOO_MANY_FAILURES where the
+                `address` has failed too often; API_KEY_FORBIDDEN for a key that covers listed
+                deployments only.
         """
         if key is None and self._anonymous:
-            return
-        known = self._authenticator.identify(key) if key else None
-        identity: Identity = known or await self._authenticator.authenticate(key)
+            return None
+        identity = self._authenticator.identify(key) if key else None
+        if identity is None:
+            attempt = self._authenticator.authenticate(key)
+            identity = await self._limits.failures.watch(address, attempt)
         if identity.deployments is not None and identity.scope is not Scope.MANAGE:
             message = (
                 "this API key is limited to its deployments: call their trigger URLs, or use a "
                 "key that covers all"
             )
             raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)
+        return identity
+
+    def gate(self, identity: Identity | None) -> Gate | None:
+        """Return what limits the calls of models of whoever `check` has returned."""
+        if identity is None:
+            return None
+        subject = identity.key_id or identity.profile_id
+        return self._limits.gates.of_model_call(subject, identity.limits)

@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from gateway.auth.headers import presented_key
+from gateway.auth.identity import Identity
 from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
+from gateway.oip.callers import host_of, key_in
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
 from gateway.web.faults import as_gateway_error
 from gateway.web.problems import V2_STATUS
@@ -71,9 +72,19 @@ class FrontDoor:
         router.unary(path_of("ModelInfer"), self._model_infer)
         router.stream(path_of("ModelStreamInfer"), lambda call: _Stream(self, call))
 
-    async def admit(self, key: str | None) -> None:
-        """Return if a call with `key` may be answered; raise as `ModelAccess.check`."""
-        await self._access.check(key)
+    async def admit(self, key: str | None, call: Call) -> Identity | None:
+        """Return whose `key` it is, if it may call; raise as `ModelAccess.check`."""
+        return await self._access.check(key, host_of(call.peer))
+
+    async def infer_for(
+        self, identity: Identity | None, raw: bytes, call: Call
+    ) -> pb.ModelInferResponse:
+        """Answer one call within the limits of who makes it."""
+        gate = self._access.gate(identity)
+        if gate is None:
+            return await self.infer(raw, call)
+        async with gate.passage():
+            return await self.infer(raw, call)
 
     async def infer(self, raw: bytes, call: Call) -> pb.ModelInferResponse:
         """Answer one call and count it, under the status that REST would have answered."""
@@ -125,7 +136,7 @@ class FrontDoor:
 
         async def handle(raw: bytes, call: UnaryCall) -> bytes:
             try:
-                await self.admit(key_in(call))
+                await self.admit(key_in(call), call)
                 return (await answer(read(kind, raw))).SerializeToString()
             except Exception as error:
                 raise as_rpc_error(told(error)) from None
@@ -134,8 +145,8 @@ class FrontDoor:
 
     async def _model_infer(self, raw: bytes, call: UnaryCall) -> bytes:
         try:
-            await self.admit(key_in(call))
-            return (await self.infer(raw, call)).SerializeToString()
+            identity = await self.admit(key_in(call), call)
+            return (await self.infer_for(identity, raw, call)).SerializeToString()
         except Exception as error:
             raise as_rpc_error(told(error)) from None
 
@@ -222,13 +233,13 @@ class _Stream:
     async def _answer(self, raw: bytes) -> None:
         try:
             # For each call: a stream may go on for days, and its key may not.
-            await self._door.admit(self._key)
+            identity = await self._door.admit(self._key, self._call)
         except Exception as error:
             failure = as_rpc_error(told(error))
             self._call.finish(failure.code, failure.message, failure.trailers)
             return
         try:
-            response = await self._door.infer(raw, self._call)
+            response = await self._door.infer_for(identity, raw, self._call)
             message = pb.ModelStreamInferResponse(infer_response=response)
         except GatewayError as refusal:
             message = stream_failure(
@@ -247,15 +258,6 @@ class _Stream:
     def _end_if_done(self) -> None:
         if not self._tasks and self._call.alive:
             self._call.finish()
-
-
-def key_in(call: Call) -> str | None:
-    """Return the key in the call's metadata."""
-    headers = {
-        name.encode(): value if isinstance(value, bytes) else value.encode()
-        for name, value in call.metadata
-    }
-    return presented_key(headers)
 
 
 def read(kind: type[Request], raw: bytes) -> Request:

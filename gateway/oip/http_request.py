@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import GatewayError
+from gateway.web.json_depth import check_depth
 from protos import large_json
 from protos import open_inference_pb2 as pb
 from protos.datatypes import Datatype, datatype_named
@@ -96,6 +97,7 @@ def _split(body: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, memoryvi
 
 
 def _document(head: bytes) -> Json:
+    check_depth(head)
     try:
         large = len(head) >= large_json.LARGE_BYTES
         document = large_json.loads(head) if large else orjson.loads(head)

@@ -7,11 +7,16 @@ from grpc_health.v1 import health_pb2
 from gateway.oip.front_door import FrontDoor
 from gateway.readiness import Readiness
 from gateway.settings import Settings
+from gateway.web.wire_limits import most_connections
 from protos import open_inference_pb2 as pb
 from protos.methods import SERVICE
 from transport import Limits, Router, Server, ServerTls
 from transport.health import HEALTH, Health
 from transport.reflection import add_reflection
+
+_IDLE_SECONDS = 300.0
+"""gRPC clients connect again by themselves, with their next call."""
+_KEEPALIVE_SECONDS = 60.0
 
 
 async def open_front_door(
@@ -26,8 +31,20 @@ async def open_front_door(
     front_door.add_to(router)
     Health((SERVICE,), lambda: not readiness.reasons()).add_to(router)
     add_reflection(router, (SERVICE, HEALTH), (pb.DESCRIPTOR, health_pb2.DESCRIPTOR))
-    limits = Limits(max_message_bytes=settings.max_body_bytes)
-    server = Server(router, limits=limits, on_error=front_door.blame)
+    limits = Limits(
+        max_message_bytes=settings.max_body_bytes,
+        handshake_seconds=settings.header_seconds,
+        message_seconds=settings.body_seconds,
+        idle_seconds=_IDLE_SECONDS,
+        keepalive_seconds=_KEEPALIVE_SECONDS,
+    )
+    server = Server(
+        router,
+        limits=limits,
+        max_connections=most_connections(settings.max_connections),
+        evicts_idle=True,
+        on_error=front_door.blame,
+    )
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"{host}:{settings.grpc_port}"
     try:

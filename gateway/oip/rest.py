@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
+from functools import partial
 from time import perf_counter
 
 import orjson
@@ -10,6 +12,7 @@ import orjson
 from gateway.auth.headers import presented_key
 from gateway.errors import GatewayError
 from gateway.ids import new_id
+from gateway.limits.gate import Gate
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
@@ -18,7 +21,7 @@ from gateway.oip.http_response import render_infer
 from gateway.oip.json_form import as_json
 from gateway.web.asgi import DisconnectedError, Receive, Scope, Send, read_body, send_answer
 from gateway.web.faults import as_gateway_error
-from gateway.web.problems import Answer, v2_error
+from gateway.web.problems import Answer, Headers, v2_error
 from gateway.web.requests import request_id_of
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
@@ -35,6 +38,7 @@ _POSTS = frozenset({"infer", "index"})
 _OPEN = frozenset({"live", "ready"})
 """Probes need no key, except for those of models: they would tell which there are."""
 _MODE = "v2"
+_SHIELD = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 
 class RestEdge:
@@ -58,35 +62,56 @@ class RestEdge:
         began = perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = request_id_of(headers, new_id())
+        own: Headers = [(b"x-request-id", request_id), *_SHIELD]
         try:
-            answer = await self._answer(scope, headers, receive)
+            answer = await self._answer(scope, headers, receive, own)
         except DisconnectedError:
             return
         except Exception as error:
             answer = v2_error(as_gateway_error(error, request_id))
-        await send_answer(send, answer, ((b"x-request-id", request_id),))
+        await send_answer(send, answer, own)
         found = _MODEL.fullmatch(scope["path"])
         if found and found["verb"] == "infer":
             name = found["name"] if self._plane.known(found["name"]) else ""
             self._metrics.meters(name, _MODE).answered(answer[0], perf_counter() - began)
 
-    async def _answer(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Answer:
+    async def _answer(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, own: Headers
+    ) -> Answer:
+        """Return the answer; `own` gets what its headers say of limits, refusals included."""
+        identity = None
         path, method = scope["path"], scope["method"]
         verb, found = _route(path)
         allowed = ("POST",) if verb in _POSTS else ("GET", "HEAD")
         if method not in allowed:
             message = f"{path}: expected {' or '.join(allowed)}, got {method}"
-            raise GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message)
+            raise GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message, allowed=allowed)
         if verb not in _OPEN or found is not None:
-            await self._access.check(presented_key(headers))
+            client = scope.get("client")
+            address = client[0] if client else ""
+            identity = await self._access.check(presented_key(headers), address)
         if found is None:
             return await self._about_server(verb)
         if verb == "index":
             return await self._index(found["repository"] or "", headers, receive)
         name, version = found["name"], found["version"] or ""
         if verb == "infer":
-            return await self._infer(name, version, headers, receive)
+            work = partial(self._infer, name, version, headers, receive)
+            return await self._limited(self._access.gate(identity), own, work)
         return await self._about_model(verb, name, version)
+
+    @staticmethod
+    async def _limited(
+        gate: Gate | None, own: Headers, work: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        """Return what `work` does, if the gate lets it in."""
+        if gate is None:
+            return await work()
+        try:
+            async with gate.passage():
+                return await work()
+        finally:
+            own += gate.headers()
 
     async def _about_model(self, verb: str, name: str, version: str) -> Answer:
         match verb:

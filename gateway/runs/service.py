@@ -12,6 +12,8 @@ from gateway.deployments.live import LiveDeployment
 from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFormat
 from gateway.errors import GatewayError
 from gateway.ids import is_id, minted_at
+from gateway.limits.gates import Gates
+from gateway.limits.visit import Visit
 from gateway.runs.listing import RunFilter
 from gateway.runs.run import NewRun, Run, RunStatus
 from gateway.runs.store import RunStore
@@ -59,12 +61,15 @@ class RunService:
         inputs: Inputs,
         *,
         retention_days: int,
+        gates: Gates | None = None,
     ) -> None:
+        """Without `gates` nothing is limited."""
         self._store = store
         self._waiter = waiter
         self._deployments = deployments
         self._launcher = launcher
         self._inputs = inputs
+        self._gates = gates
         self._retention_days = retention_days
 
     async def find(self, actor: Identity, run_id: str) -> Run:
@@ -83,9 +88,17 @@ class RunService:
         check_covers(actor, run.deployment_id)
         return run
 
-    async def poll(self, actor: Identity, run_id: str, wait_seconds: float) -> Run:
-        """Return a run when it has ended, or as it is after some seconds; see `find`."""
+    async def poll(
+        self, actor: Identity, run_id: str, wait_seconds: float, *, visit: Visit | None = None
+    ) -> Run:
+        """Return a run when it has ended, or as it is after some seconds; see `find`.
+
+        Raises:
+            GatewayError: as `find`; RATE_LIMITED where the deployment is not to be looked at more.
+        """
         run = await self.find(actor, run_id)
+        if visit is not None:
+            await self._count(visit, run)
         if run.ended or wait_seconds <= 0:
             return run
         ended = await self._waiter.wait(run.id, wait_seconds, gives_way=True)
@@ -136,13 +149,20 @@ class RunService:
         Raises:
             GatewayError: as `find`; CONFLICT where the run did not fail, or its input was not
                 kept; GONE and others where its deployment cannot be called; INVALID_INPUT where
-                the version takes another input by now.
+                the version takes another input by now; RATE_LIMITED and TOO_MANY_RUNS as for
+                a call.
         """
         run = await self.find(actor, run_id)
         input_data = await self._input(run)
         live = await self._deployments.find(run.deployment_id, run.profile_id)
         new = _again(run, live, input_data, latest=latest, key_id=actor.key_id)
         await self._inputs.check(new.deployment_id, new.version, input_data)
+        if self._gates is not None:
+            subject = actor.key_id or actor.profile_id
+            gate, caps = self._gates.of_run(subject, actor.limits, live.id, live.limits)
+            if gate is not None:
+                await gate.enter_slowly()
+            new = replace(new, caps=caps)
         created = await self._store.create(new)
         self._launcher.launch(new.id, new.type, new.mode)
         return created.run
@@ -154,6 +174,13 @@ class RunService:
     def drain(self) -> None:
         """Answer those who only wait, and end streams: the process is to end."""
         self._waiter.drain()
+
+    async def _count(self, visit: Visit, run: Run) -> None:
+        try:
+            live = await self._deployments.find(run.deployment_id, run.profile_id)
+        except GatewayError:
+            return  # paused or deleted: what it was limited to goes with it
+        await visit.at(live.id, live.limits)
 
     async def _input(self, run: Run) -> bytes:
         if run.status not in (RunStatus.FAILED, RunStatus.CANCELLED):

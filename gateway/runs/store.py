@@ -27,6 +27,7 @@ from gateway.runs.run import (
     NewRun,
     Run,
 )
+from gateway.runs.slots import check_caps
 from gateway.runs.sweeps import Sweeps
 from gateway.storage.clock import now
 from gateway.storage.database import Database
@@ -64,10 +65,12 @@ class RunStore(Sweeps, Reading):
 
         Raises:
             GatewayError: PAYLOAD_TOO_LARGE; IDEMPOTENCY_KEY_REUSED where the key stands for a run
-                with another body.
+                with another body; TOO_MANY_RUNS where a cap does not let it begin.
         """
         birth = birth_of(new, owner, lease_seconds)
-        if new.idempotency is None:
+        if new.caps and new.idempotency is None:
+            await self._create_capped(new, birth)
+        elif new.idempotency is None:
             await self._births.put(birth)
         else:
             existing = await self._create_once(new, birth)
@@ -230,8 +233,14 @@ class RunStore(Sweeps, Reading):
                     if not ended_by_infrastructure(run):
                         return await read_run(session, run.id) or run
                 await session.execute(sql.RELEASE_KEY, {"run_id": run.id})
+            await check_caps(session, new.caps)
             await write_births(session, [birth], self._outbox)
         return None
+
+    async def _create_capped(self, new: NewRun, birth: Birth) -> None:
+        async with self._db.write(feeds=False) as session:
+            await check_caps(session, new.caps)
+            await write_births(session, [birth], self._outbox)
 
     async def _write_births(self, births: Sequence[Birth]) -> None:
         async with self._db.write(feeds=False) as session:

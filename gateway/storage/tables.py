@@ -129,6 +129,8 @@ class ApiKey(Owned):
     """The key whose place it took, which may be deleted since."""
     replaced_by: Mapped[str | None] = mapped_column(Id)
     """The key that took its place, which may be deleted since."""
+    limits: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
+    """As `limits/call_limits.py` reads them; NULL: none of its own."""
 
 
 class Flow(Owned):
@@ -170,6 +172,10 @@ class Deployment(Owned):
     record_runs: Mapped[str] = mapped_column(Word)
     record_sample: Mapped[float] = mapped_column(Float)
     cancel_on_disconnect: Mapped[bool] = mapped_column(Boolean)
+    limits: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
+    """As those of keys."""
+    cors_origins: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    """Whose pages may call it from a browser; NULL: nobody's."""
     live_version: Mapped[int] = mapped_column(Integer)
     turns: Mapped[int] = mapped_column(Integer, default=0)
     """How many redeploys and promotions have begun."""

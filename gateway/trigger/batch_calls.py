@@ -11,7 +11,6 @@ import orjson
 from gateway.deployments.modes import ResponseFormat
 from gateway.ids import new_run_id
 from gateway.runs.idempotency import HEADER
-from gateway.trigger.body import parse_batch
 from gateway.trigger.call import Done, Pending, Result, Trigger
 from gateway.trigger.dispatch import Dispatcher
 from gateway.web.faults import as_gateway_error
@@ -28,13 +27,12 @@ class BatchCalls:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
 
-    def start(self, trigger: Trigger, done: Done) -> Pending:
+    def start(self, trigger: Trigger, items: list[Any], done: Done) -> Pending:
         """Have every item answered; `done` gets all results at once.
 
-        Raises:
-            GatewayError: where the body is no batch; what is wrong with an item is its own result.
+        What is wrong with an item is its own result.
         """
-        batch = _Batch(self._dispatcher, trigger, parse_batch(trigger.body, trigger.headers), done)
+        batch = _Batch(self._dispatcher, trigger, items, done)
         batch.go_on()
         return batch
 

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import GatewayError
+from gateway.web.json_depth import check_depth
 from protos import large_json
 from protos.errors import ErrorCode
 from protos.number_arrays import NumberArray
@@ -56,6 +57,7 @@ def _member(body: bytes, headers: Mapping[bytes, bytes], *, plain: bool) -> obje
     content_type = headers.get(b"content-type")
     if content_type is not None and not content_type.startswith(_JSON):
         _check_media_type(content_type)
+    check_depth(body)
     try:
         large = len(body) >= large_json.LARGE_BYTES and not plain
         document = large_json.loads(body) if large else orjson.loads(body)

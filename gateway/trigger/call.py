@@ -8,6 +8,8 @@ from typing import Protocol
 
 from gateway.deployments.live import LiveDeployment
 from gateway.deployments.modes import ResponseFormat
+from gateway.limits.cap import Cap
+from gateway.limits.gate import Gate
 from gateway.metrics import Timings
 from gateway.web.problems import Headers
 
@@ -29,6 +31,10 @@ class Trigger:
     """`perf_counter()` when its last header had arrived."""
     authenticated: float
     """`perf_counter()` when the key was known to be good."""
+    gate: Gate | None = None
+    """What it has passed; None: nothing limits it."""
+    caps: tuple[Cap, ...] = ()
+    """How many runs may go on at once with the one that it begins."""
     parse_seconds: float = 0.0
     """What it took to make tensors, or the flow's input, of the body."""
 

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from time import perf_counter
+from typing import Any
 
-from gateway.auth.authenticator import Authenticator
-from gateway.auth.entrance import Entrance
 from gateway.auth.headers import presented_key
-from gateway.auth.identity import Identity, check_covers
-from gateway.deployments.directory import Directory
+from gateway.auth.identity import Identity
 from gateway.deployments.live import LiveDeployment
+from gateway.errors import GatewayError
 from gateway.ids import new_run_id
+from gateway.limits.cap import Cap
+from gateway.limits.gate import Gate
 from gateway.metrics import GatewayMetrics
 from gateway.trigger.address import PREFIX, Address
+from gateway.trigger.admission import Admission
 from gateway.trigger.answers import server_timing
 from gateway.trigger.batch_calls import BatchCalls
+from gateway.trigger.body import parse_batch
 from gateway.trigger.call import Pending, Result, Trigger
 from gateway.trigger.deadline import timeout_seconds
 from gateway.trigger.dispatch import Dispatcher
 from gateway.usage.meter import UsageMeter
-from gateway.web.exchange import Exchange, head_of
+from gateway.web.cors import cors_headers
+from gateway.web.exchange import Exchange, head_of, lines_of
 from gateway.web.faults import as_gateway_error
 from gateway.web.problems import HTTP_STATUS, Headers, problem
 from gateway.web.requests import request_id_of
@@ -29,8 +33,9 @@ from protos.errors import ErrorCode
 
 _OK_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-    b"x-request-id: %b\r\nserver-timing: %b\r\n"
+    b"x-content-type-options: nosniff\r\nx-request-id: %b\r\nserver-timing: %b\r\n"
 )
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
 class TriggerEdge:
@@ -43,18 +48,14 @@ class TriggerEdge:
 
     def __init__(
         self,
-        authenticator: Authenticator,
-        directory: Directory,
+        admission: Admission,
         dispatcher: Dispatcher,
         metrics: GatewayMetrics,
         usage: UsageMeter,
         *,
-        entrance: Entrance,
         max_body_bytes: int,
     ) -> None:
-        self.authenticator = authenticator
-        self.entrance = entrance
-        self.directory = directory
+        self.admission = admission
         self.dispatcher = dispatcher
         self.batches = BatchCalls(dispatcher)
         self.metrics = metrics
@@ -79,9 +80,13 @@ class _Call:
         "_authorising",
         "_began",
         "_body",
+        "_caps",
         "_deployment",
         "_edge",
         "_exchange",
+        "_found",
+        "_gate",
+        "_inside",
         "_key_id",
         "_pending",
         "_request_id",
@@ -94,8 +99,12 @@ class _Call:
         self._exchange = exchange
         self._run_id = new_run_id()
         self._request_id = request_id_of(exchange.headers, self._run_id)
-        self._deployment: LiveDeployment | None = None
+        self._deployment: LiveDeployment | None = None  # there when the call may begin
+        self._found: LiveDeployment | None = None  # there as soon as it is known
         self._key_id: str | None = None
+        self._gate: Gate | None = None
+        self._inside = False  # the gate has let it in, and hears when it is answered
+        self._caps: tuple[Cap, ...] = ()
         self._address: Address | None = None
         self._authenticated = self._began
         self._authorising: asyncio.Task[None] | None = None
@@ -106,23 +115,12 @@ class _Call:
         """Find out who calls what: at once where both are known here, else from the database."""
         edge, exchange = self._edge, self._exchange
         key = presented_key(exchange.headers)
-        identity = edge.authenticator.identify(key) if key else None
-        found = None
+        identity = edge.admission.known(key)
         if b"?" not in exchange.url:
-            found = edge.directory.get(exchange.path[len(PREFIX) :].rstrip("/"))
-        if (
-            identity is not None
-            and found is not None
-            and found.profile_id == identity.profile_id
-            and identity.may_trigger(found.id)
-        ):
-            self._deployment = found
-            self._key_id = identity.key_id
-            self._authenticated = perf_counter()
-            return
-        self._authorising = asyncio.create_task(self._ask(key, identity))
-        edge.tasks.add(self._authorising)
-        self._authorising.add_done_callback(edge.tasks.discard)
+            found = edge.admission.covered(identity, exchange.path[len(PREFIX) :].rstrip("/"))
+            if identity is not None and found is not None and self._enter(identity, found):
+                return
+        self._go_on(self._ask(key, identity))
 
     def complete(self, body: bytes) -> None:
         """See Handler."""
@@ -151,32 +149,57 @@ class _Call:
             pending.abandon()
         self._count(HTTP_STATUS[ErrorCode.CANCELLED], ErrorCode.CANCELLED)
 
+    def _enter(self, identity: Identity, found: LiveDeployment) -> bool:
+        """Pass the gate, or be refused; False: somebody has to be asked first."""
+        gate, caps = self._edge.admission.gate(identity, found)
+        if gate is not None:
+            self._gate, self._found, self._key_id = gate, found, identity.key_id
+            try:
+                if not gate.enter():
+                    return False
+            except GatewayError as refusal:
+                self.refuse(refusal)
+                return True
+            self._inside = True
+        self._let_in(identity, found, caps)
+        return True
+
+    def _let_in(self, identity: Identity, found: LiveDeployment, caps: tuple[Cap, ...]) -> None:
+        self._authenticated = perf_counter()
+        self._deployment = self._found = found
+        self._key_id = identity.key_id
+        self._caps = caps
+
+    def _go_on(self, work: Coroutine[None, None, None]) -> None:
+        """Find out what is not known here."""
+        self._authorising = asyncio.create_task(work)
+        self._edge.tasks.add(self._authorising)
+        self._authorising.add_done_callback(self._edge.tasks.discard)
+
     async def _ask(self, key: str | None, known: Identity | None) -> None:
-        edge = self._edge
+        admission, exchange = self._edge.admission, self._exchange
         try:
-            headers = self._exchange.headers
-            identity = known or await edge.entrance.admit("POST", headers, key)
-            query = self._exchange.url.partition(b"?")[2]
-            address = self._address = Address.of(self._exchange.path, query)
-            found = await edge.directory.find(
-                address.deployment_id, identity.profile_id, address.version
-            )
-            check_covers(identity, found.id)
+            identity = known or await admission.identify(key, exchange.headers, exchange.peer)
+            query = exchange.url.partition(b"?")[2]
+            address = self._address = Address.of(exchange.path, query)
+            found = await admission.find(identity, address)
+            self._found, self._key_id = found, identity.key_id
+            self._gate, caps = admission.gate(identity, found)
+            if self._gate is not None and not address.batch:  # what a batch costs, its body says
+                await self._gate.enter_slowly()
+                self._inside = True
         except Exception as error:
             self._authorising = None
             self.refuse(error)
             return
         self._authorising = None
-        self._authenticated = perf_counter()
-        self._deployment = found
-        self._key_id = identity.key_id
+        self._let_in(identity, found, caps)
         if self._body is not None:
             self._start(found, self._body)
 
     def _start(self, deployment: LiveDeployment, body: bytes) -> None:
         headers, address = self._exchange.headers, self._address
         asked_format = address.response_format if address else None
-        calls = self._edge.batches if address and address.batch else self._edge.dispatcher
         try:
             trigger = Trigger(
                 deployment=deployment,
@@ -188,9 +211,27 @@ class _Call:
                 timeout=timeout_seconds(headers, deployment.timeout_seconds),
                 began=self._began,
                 authenticated=self._authenticated,
+                gate=self._gate,
+                caps=self._caps,
             )
-            self._pending = calls.start(trigger, self._done)
+            if address is not None and address.batch:
+                self._go_on(self._start_batch(trigger, parse_batch(body, headers)))
+            else:
+                self._pending = self._edge.dispatcher.start(trigger, self._done)
         except Exception as error:
+            self.refuse(error)
+
+    # Any: values as JSON has them
+    async def _start_batch(self, trigger: Trigger, items: list[Any]) -> None:
+        """Begin with a batch when the gate lets all its items in."""
+        try:
+            if self._gate is not None:
+                await self._gate.enter_slowly(len(items))
+                self._inside = True
+            self._authorising = None
+            self._pending = self._edge.batches.start(trigger, items, self._done)
+        except Exception as error:
+            self._authorising = None
             self.refuse(error)
 
     def _done(self, result: Result | Exception) -> None:
@@ -203,6 +244,10 @@ class _Call:
         if timings is not None and result.headers is None:
             timing = server_timing(timings, elapsed)
             head = _OK_HEAD % (len(body), self._request_id, timing)
+            if self._gate is not None:
+                head += self._gate.lines()
+            if self._deployment is not None and self._deployment.cors_origins is not None:
+                head += lines_of(self._for_pages())
         else:
             head = head_of(result.status, self._with_own(result.headers or [], elapsed), body)
         self._exchange.respond(head, body)
@@ -211,10 +256,25 @@ class _Call:
 
     def _with_own(self, headers: Headers, elapsed: float) -> Headers:
         timing = b"total;dur=%.3f" % (elapsed * 1e3)
-        return [*headers, (b"x-request-id", self._request_id), (b"server-timing", timing)]
+        own = (b"x-request-id", self._request_id), (b"server-timing", timing), _NO_SNIFFING
+        limits = self._gate.headers() if self._gate is not None else []
+        return [*headers, *own, *limits, *self._for_pages()]
+
+    def _for_pages(self) -> Headers:
+        """Return what lets a page of another origin see the answer, where it may."""
+        found, exchange = self._found, self._exchange
+        if found is None and b"origin" in exchange.headers:
+            # one without a good key is to see why it is refused
+            name = exchange.path[len(PREFIX) :].rstrip("/").removesuffix("/batch")
+            found = self._edge.admission.directory.get(name)
+        origins = None if found is None else found.cors_origins
+        return cors_headers(origins, exchange.headers.get(b"origin"))
 
     def _count(self, status: int, error: ErrorCode | None, stages: Sequence[float] = ()) -> None:
-        edge, found, ended = self._edge, self._deployment, perf_counter()
+        if self._inside and self._gate is not None:
+            self._inside = False
+            self._gate.leave()
+        edge, found, ended = self._edge, self._found, perf_counter()
         seconds = ended - self._began
         if found is None:
             edge.strangers.answered(status, seconds)

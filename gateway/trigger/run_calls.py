@@ -129,9 +129,15 @@ class _RunCall:
             queue_timeout_seconds=deployment.queue_timeout_seconds,
             retry_safe=deployment.retry_safe,
             idempotency=idempotency,
+            caps=trigger.caps,
         )
         owner = self._engine.launcher.owner_at_birth(new.type, mode)
-        return await self._engine.store.create(new, owner=owner)
+        try:
+            return await self._engine.store.create(new, owner=owner)
+        except GatewayError as error:
+            if error.code is ErrorCode.TOO_MANY_RUNS and trigger.gate is not None:
+                trigger.gate.count_refusal(error)
+            raise
 
     async def _wait(self, created: Created, patience: float | None) -> Run:
         """Return the run when it has ended, or as it is when patience or time have."""

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import compile_path
 
 from gateway.web.problems import HTTP_STATUS, V2_STATUS
 from protos.errors import ErrorCode
@@ -19,12 +20,12 @@ EXECUTES: Mapping[str, Any] = {"x-executes": True}
 """`openapi_extra` of a route that runs flows or models: it may also fail for what they do."""
 
 _V2 = "/v2"
-_ALWAYS = frozenset({431, 500, 503})
+_ALWAYS = frozenset({431, 500, 503, 504})
 _WITH_CREDENTIALS = frozenset({401, 403, 429})
 _WITH_INPUT = frozenset({400, 404, 422})
 _WITH_BODY = frozenset({413, 415})
 _WITH_EFFECTS = frozenset({409})
-_EXECUTING = frozenset({410, 501, 502, 504})
+_EXECUTING = frozenset({410, 501, 502})
 _GET = "get"
 
 # Any, here and below: OpenAPI's own form
@@ -89,6 +90,17 @@ class DocumentedApi(FastAPI):
             complete(super().openapi())
         assert self.openapi_schema is not None  # FastAPI's own keeps it
         return self.openapi_schema
+
+    def methods_of(self, path: str) -> list[str]:
+        """Return which methods the routes at a path take; nothing where the document has none.
+
+        Starlette would name those of the first route only.
+        """
+        for template, item in self.openapi()["paths"].items():
+            if compile_path(template)[0].match(path):
+                found = {method.upper() for method in item}
+                return sorted(found | {"HEAD"} if "GET" in found else found)
+        return []
 
 
 def complete(document: Json) -> None:

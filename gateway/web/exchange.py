@@ -96,6 +96,12 @@ class Exchange:
         self._complete = False
 
     @property
+    def peer(self) -> str:
+        """The client's address; empty where the connection has none."""
+        name = self._transport.get_extra_info("peername")
+        return str(name[0]) if isinstance(name, tuple) else ""
+
+    @property
     def path(self) -> str:
         """The path, decoded."""
         path = self.url.partition(b"?")[0]
@@ -165,6 +171,15 @@ class Exchange:
             except Exception as error:  # noqa: BLE001 - as above
                 self._failed(error)
 
+    def cut_off(self, error: GatewayError) -> None:
+        """Answer with `error` for a body that does not come."""
+        handler = self._handler
+        if handler is not None and not self.response_complete:
+            try:
+                handler.refuse(error)
+            except Exception as failure:  # noqa: BLE001 - as above
+                self._failed(failure)
+
     def lost(self) -> None:
         """The connection is gone."""
         if self.response_complete or self.disconnected:
@@ -198,5 +213,10 @@ class Exchange:
 
 def head_of(status: int, headers: Headers, body: bytes) -> bytes:
     """Return status line and headers of an answer; Content-Length is added."""
-    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    lines = lines_of(headers)
     return b"%b%bcontent-length: %d\r\n" % (_STATUS_LINES[status], lines, len(body))
+
+
+def lines_of(headers: Headers) -> bytes:
+    """Return headers as lines of a head."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])

@@ -42,6 +42,9 @@ HTTP_STATUS: Mapping[ErrorCode, int] = {
     ErrorCode.TOO_MANY_RUNS: 429,
     ErrorCode.TOO_MANY_FAILURES: 429,
     ErrorCode.HEADERS_TOO_LARGE: 431,
+    ErrorCode.URL_TOO_LONG: 414,
+    ErrorCode.REQUEST_TIMEOUT: 408,
+    ErrorCode.TOO_MANY_CONNECTIONS: 503,
     ErrorCode.OVERLOADED: 429,
     ErrorCode.CANCELLED: 499,
     ErrorCode.INFERENCE_FAILED: 500,
@@ -110,6 +113,8 @@ def _headers(content_type: bytes, status: int, error: GatewayError) -> Headers:
     if status in _WAIT_STATUSES:
         seconds = max(1, math.ceil(error.retry_after or 1))
         headers.append((b"retry-after", str(seconds).encode()))
+    if error.allowed:
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
     if status == 401:  # noqa: PLR2004 - HTTP's own number
         headers.append((b"www-authenticate", b"ApiKey"))
     return headers

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from asyncio import Transport
 from collections.abc import Collection
-from typing import Any, Protocol, cast
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.web.exchange import Exchange, Route
+from gateway.web.watched import BETWEEN, BODY, HEAD, Watched
 
 _MOST_BARREN_BYTES = 64 * 1024
 """That may be read without a head or a part of a body becoming complete; h11 allows 16 KiB."""
@@ -26,26 +26,17 @@ _GOODBYE_SECONDS = 1.0
 """That a client has to answer TLS's when the process ends."""
 
 
-class Fork(Protocol):
-    """The application, which says what does not pass through it."""
-
-    direct: Route | None
-    """Requests that take the short way; None as long as there is nobody to answer them."""
-
-
-class Connection(HttpToolsProtocol):
+class Connection(Watched):
     """One client's connection."""
 
     # Any: uvicorn's own arguments
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._fork = cast("Fork", self.config.app)
-        # Any: one of uvicorn's cycles, or an Exchange in the place of one
-        self.cycle: Any = None
+        # Any: as `cycle`
         self._current: Any = None  # the last that had its turn; `cycle` is the last that came
-        self._idle_since = 0.0  # 0: a request is being answered
         self._stalled = False  # nothing is being answered, for the client does not read
         self._going_on = False
+        self._read = 0  # bytes of the present read
         self._barren = 0  # bytes read since a head or a part of a body was complete
         self._upgrading = False
 
@@ -56,16 +47,25 @@ class Connection(HttpToolsProtocol):
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
+        self._phase = HEAD
+        self._since = 0.0
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
-        self._barren = 0
+        read = max(self._barren, self._read)
+        self._barren = self._body_bytes = 0
+        self._phase = BODY
+        self._since = 0.0
         if self.transport.is_closing():
             return  # the last answer has been given: what follows must not be acted upon
+        fault = self._check_head(read)
+        if fault is not None:
+            self._reject(fault)
+            return
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._upgrading = True
             return
-        self._idle_since = 0.0
+        self.idle_since = 0.0
         route = self._fork.direct
         if route is not None and self.parser.get_method() == b"POST":
             url = self.url if self.url.startswith(b"/") else _relative(self.url)
@@ -82,6 +82,9 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A piece of a body has come."""
         self._barren = 0
+        if self._refused:
+            return
+        self._body_bytes += len(body)
         if type(self.cycle) is Exchange:
             self.cycle.feed(body)
             if self.pipeline:
@@ -92,6 +95,9 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is complete."""
         if self._upgrading:
+            return
+        self._phase = BETWEEN
+        if self._refused:
             return
         if type(self.cycle) is Exchange:
             self.cycle.end()
@@ -104,12 +110,13 @@ class Connection(HttpToolsProtocol):
         """A client has come; it is to send a request soon."""
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
-        self._idle_since = self.loop.time()
-        self._watch(self.timeout_keep_alive)
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sends."""
-        self._barren += len(data)
+        if self._refused:
+            return
+        self._read = len(data)
+        self._barren += self._read
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -117,8 +124,10 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse("Invalid HTTP request received.")
         else:
+            if self._phase and not self._since:
+                self._began_within_read()
             if self._barren > _MOST_BARREN_BYTES:
-                self._refuse("Too much received that is no request yet.")
+                self._give_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, or has closed its side, which looks the same."""
@@ -166,6 +175,15 @@ class Connection(HttpToolsProtocol):
         lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
+    def _give_up(self) -> None:
+        """Refuse a client that has sent much, and nothing that is a request or a part of one."""
+        if self._refused or self.transport.is_closing():
+            return
+        if self._phase != HEAD:
+            self._refuse("Too much received that is no request yet.")
+        elif self._barren > _MOST_BARREN_BYTES + self._fork.limits.max_header_bytes:
+            self._reject(self._headers_too_large())
+
     def _refuse(self, message: str) -> None:
         self.logger.warning(message)
         self.send_400_response(message)
@@ -206,7 +224,7 @@ class Connection(HttpToolsProtocol):
         """A request is answered: go on to the next one."""
         self.server_state.total_requests += 1
         if not self.transport.is_closing():
-            self._idle_since = self.loop.time()
+            self.idle_since = self.loop.time()
             if not self._going_on:
                 self._go_on()
 
@@ -219,7 +237,7 @@ class Connection(HttpToolsProtocol):
                 break
             cycle: Any
             cycle, app = self.pipeline.pop()
-            self._idle_since = 0.0
+            self.idle_since = 0.0
             if type(cycle) is Exchange:
                 self._current = cycle
                 cycle.begin()
@@ -246,19 +264,6 @@ class Connection(HttpToolsProtocol):
     def _leave(self) -> None:
         if not self.transport.get_write_buffer_size():  # else there is something to be read still
             self.transport.abort()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if it has been idle for too long, or look again later."""
-        idle = self.loop.time() - self._idle_since if self._idle_since else 0.0
-        if idle >= self.timeout_keep_alive:
-            super().timeout_keep_alive_handler()
-        else:
-            self._watch(self.timeout_keep_alive - idle)
-
-    def _watch(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(
-            seconds, self.timeout_keep_alive_handler
-        )
 
 
 class _Flow(FlowControl):

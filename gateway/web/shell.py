@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 
+from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.web.asgi import App, Message, Receive, Scope, Send, send_answer, too_large
 from gateway.web.faults import as_gateway_error
-from gateway.web.problems import problem
+from gateway.web.json_depth import check_depth
+from gateway.web.problems import Headers, problem
 from gateway.web.requests import request_id_of
+from gateway.web.shielding import shielded
+from protos.errors import ErrorCode
 
 
 class Shell:
     """Serves `app`; below the `unlimited` path prefixes, routes bound their bodies themselves."""
 
-    def __init__(self, app: App, *, max_body_bytes: int, unlimited: Sequence[str]) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        max_body_bytes: int,
+        unlimited: Sequence[str],
+        timeout_seconds: float = 120.0,
+    ) -> None:
+        """Give an answer `timeout_seconds` to begin, but for those below `unlimited`."""
         self._app = app
+        self._timeout_seconds = timeout_seconds
         self._max_body_bytes = max_body_bytes
         self._unlimited = tuple(unlimited)
 
@@ -23,20 +37,42 @@ class Shell:
         """Answer one request."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = request_id_of(headers, new_id())
-        exchange = _Exchange(receive, send, request_id, self._limit(scope["path"]))
-        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        bounded = not scope["path"].startswith(self._unlimited)
+        exchange = _Exchange(
+            receive,
+            send,
+            request_id,
+            limit=self._max_body_bytes if bounded else 2**63,
+            is_json=bounded and _is_json(headers),
+        )
+        state = scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        state["headers"] = exchange.headers
         _add_slash(scope)
+        if scope["method"] == "HEAD":  # as GET: the server leaves out the body
+            scope = {**scope, "method": "GET"}
         declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > exchange.limit:
             await exchange.refuse(too_large(exchange.limit))
             return
         try:
-            await self._app(scope, exchange.receive, exchange.send)
+            async with asyncio.timeout(self._timeout_seconds if bounded else None) as patience:
+                exchange.patience = patience
+                try:
+                    await self._app(scope, exchange.receive, exchange.send)
+                finally:
+                    exchange.patience = None
         except Exception as error:
-            await exchange.refuse(error)
+            late = isinstance(error, TimeoutError) and patience.expired()
+            await exchange.refuse(self._late() if late else error)
 
-    def _limit(self, path: str) -> int:
-        return 2**63 if path.startswith(self._unlimited) else self._max_body_bytes
+    def _late(self) -> GatewayError:
+        message = f"there was no answer within {self._timeout_seconds:g} s: look before you repeat"
+        return GatewayError(ErrorCode.DEADLINE_EXCEEDED, message)
+
+
+def _is_json(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the body will be read as JSON, as FastAPI does where nothing else is said."""
+    return b"json" in headers.get(b"content-type", b"json").lower()
 
 
 def _add_slash(scope: Scope) -> None:
@@ -50,7 +86,21 @@ def _add_slash(scope: Scope) -> None:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, receive: Receive, send: Send, request_id: bytes, limit: int) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        request_id: bytes,
+        *,
+        limit: int,
+        is_json: bool,
+    ) -> None:
+        self.headers: Headers = []
+        """What routes add to the answer, whatever it is."""
+        self.patience: asyncio.Timeout | None = None
+        """Ends the request, unless its answer has begun."""
+        self._is_json = is_json
+        self._chunks: list[bytes] = []
         self._receive = receive
         self._send = send
         self._request_id = request_id
@@ -60,14 +110,27 @@ class _Exchange:
         self._refused = False
 
     async def receive(self) -> Message:
-        """Return the next part of the body; over the limit, answer 413 and seem disconnected."""
+        """Return the next part of the body; over a limit, refuse it and seem disconnected."""
         message = await self._receive()
-        self._size += len(message.get("body", b""))
-        if self._size > self.limit and not self._started:
-            await self.refuse(too_large(self.limit))
-            self._refused = True
-            return {"type": "http.disconnect"}
+        try:
+            self._check(message)
+        except GatewayError as refusal:
+            if not self._started:
+                await self.refuse(refusal)
+                self._refused = True
+                return {"type": "http.disconnect"}
         return message
+
+    def _check(self, message: Message) -> None:
+        chunk: bytes = message.get("body", b"")
+        self._size += len(chunk)
+        if self._size > self.limit:
+            raise too_large(self.limit)
+        if self._is_json and message["type"] == "http.request":
+            self._chunks.append(chunk)
+            if not message.get("more_body", False):
+                check_depth(b"".join(self._chunks))
+                self._chunks.clear()
 
     async def send(self, message: Message) -> None:
         """Pass a part of the answer on, with the request's id in its headers."""
@@ -75,10 +138,10 @@ class _Exchange:
             return
         if message["type"] == "http.response.start":
             self._started = True
-            message["headers"] = [
-                *message.get("headers", ()),
-                (b"x-request-id", self._request_id),
-            ]
+            if self.patience is not None and not self.patience.expired():
+                self.patience.reschedule(None)
+            own = (b"x-request-id", self._request_id)
+            message["headers"] = [*shielded(message.get("headers", ())), *self.headers, own]
         await self._send(message)
 
     async def refuse(self, error: Exception) -> None:

@@ -15,6 +15,7 @@ from gateway.deployments.version_schemas import (
     VersionOut,
     VersionSummary,
 )
+from slipstream.limit_options import limits_text
 from slipstream.terminal import facts, table
 
 _ADDED, _REMOVED, _CHANGED, _BREAKING = "green", "red", "yellow", "bold red"
@@ -38,7 +39,8 @@ def deployment_row(out: DeploymentOut) -> tuple[object, ...]:
 
 def deployment_facts(out: DeploymentOut) -> RenderableType:
     """Return everything about a deployment."""
-    return facts(**{**out.model_dump(), "models": models_text(out.models)})
+    shown = {"models": models_text(out.models), "limits": limits_text(out.limits)}
+    return facts(**{**out.model_dump(), **shown})
 
 
 def models_text(models: Iterable[PinnedModel]) -> list[str]:

@@ -21,6 +21,7 @@ from gateway.runs.store import RunStore
 from slipstream import options
 from slipstream.commands.deployment_versions import DeploymentId, add_to, show_version
 from slipstream.commands.deployment_views import deployment_facts, deployment_row
+from slipstream.limit_options import AtOnce, PerDay, PerMinute, Polls, limits_of
 from slipstream.session import checked, open_session
 from slipstream.terminal import Terminal, table
 
@@ -29,6 +30,10 @@ commands = typer.Typer(no_args_is_help=True)
 Mode = Annotated[ExecutionMode | None, typer.Option(help="How it answers.")]
 Type = Annotated[DeploymentType | None, typer.Option("--type", help="Where the flow runs.")]
 Timeout = Annotated[int | None, typer.Option(help="Seconds that a run may take.")]
+CorsOrigins = Annotated[
+    list[str] | None,
+    typer.Option(help="Origin whose pages may call it, or *; can be repeated."),
+]
 Format = Annotated[ResponseFormat | None, typer.Option(help="Form of the answers.")]
 
 
@@ -50,6 +55,11 @@ def create(
     type_: Type = None,
     timeout: Timeout = None,
     response_format: Format = None,
+    calls_per_minute: PerMinute = None,
+    calls_per_day: PerDay = None,
+    concurrent_runs: AtOnce = None,
+    polls_per_minute: Polls = None,
+    cors_origin: CorsOrigins = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -68,6 +78,13 @@ def create(
             deployment_type=type_,
             timeout_seconds=timeout,
             response_format=response_format,
+            limits=limits_of(
+                calls_per_minute=calls_per_minute,
+                calls_per_day=calls_per_day,
+                concurrent_runs=concurrent_runs,
+                polls_per_minute=polls_per_minute,
+            ),
+            cors_origins=cors_origin,
         )
         new = checked(DeploymentIn, flow_id=flow, **given)
         deployed = session.run(
@@ -151,12 +168,18 @@ def set_(
     type_: Type = None,
     timeout: Timeout = None,
     response_format: Format = None,
+    calls_per_minute: PerMinute = None,
+    calls_per_day: PerDay = None,
+    concurrent_runs: AtOnce = None,
+    polls_per_minute: Polls = None,
+    cors_origin: CorsOrigins = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """Change settings at once; the version stays.
 
     [dim]slipstream deployments set 0b9c… --mode async --timeout 600[/]
+    [dim]slipstream deployments set 0b9c… --calls-per-minute 600 --concurrent-runs 4[/]
     """
     with open_session(state, as_json=as_json) as session:
         given = _given(
@@ -165,6 +188,13 @@ def set_(
             deployment_type=type_,
             timeout_seconds=timeout,
             response_format=response_format,
+            limits=limits_of(
+                calls_per_minute=calls_per_minute,
+                calls_per_day=calls_per_day,
+                concurrent_runs=concurrent_runs,
+                polls_per_minute=polls_per_minute,
+            ),
+            cors_origins=cors_origin,
         )
         change = checked(DeploymentPatch, **given).change()
         work = session.services.deployments.change(session.profile_id, deployment_id, **change)

@@ -7,6 +7,7 @@ from rich.table import Table
 from gateway.auth.identity import Scope
 from gateway.auth.lifetime import KeyState
 from gateway.auth.schemas import KeyOut
+from slipstream.limit_options import limits_text
 from slipstream.terminal import facts
 
 COLUMNS = (
@@ -53,6 +54,7 @@ def key_facts(key: KeyOut) -> Table:
         expires=key.expires_at,
         last_used=key.last_used_at,
         uses=key.total_uses,
+        limits=limits_text(key.limits),
         replaces=key.replaces,
         **rotation,
         warnings="\n".join(warning.message for warning in key.warnings),

@@ -14,6 +14,7 @@ from gateway.storage.clock import now
 from slipstream import options
 from slipstream.commands.key_check import check
 from slipstream.commands.key_views import COLUMNS, key_facts, key_row
+from slipstream.limit_options import AtOnce, PerDay, PerMinute, Polls, limits_of
 from slipstream.session import checked, open_session
 from slipstream.terminal import table
 
@@ -53,6 +54,10 @@ def create(
     deployment: Deployments = None,
     environment: Environment = None,
     expires_in_days: Days = None,
+    calls_per_minute: PerMinute = None,
+    calls_per_day: PerDay = None,
+    concurrent_runs: AtOnce = None,
+    polls_per_minute: Polls = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -69,8 +74,14 @@ def create(
             deployments=deployment or None,
             environment=environment,
             expires_at=now() + timedelta(days=expires_in_days) if expires_in_days else None,
+            limits=limits_of(
+                calls_per_minute=calls_per_minute,
+                calls_per_day=calls_per_day,
+                concurrent_runs=concurrent_runs,
+                polls_per_minute=polls_per_minute,
+            ),
         )
-        work = session.services.keys.create(session.profile_id, **dict(new))
+        work = session.services.keys.create(session.profile_id, **new.columns())
         issued = session.run(work)
         session.terminal.show(IssuedKeyOut.of_issued(issued), issued.plain)
         session.terminal.note(f"Key '{new.name}' {issued.row.id}: it is not shown again.")
@@ -116,6 +127,10 @@ def set_(
     all_deployments: Annotated[
         bool, typer.Option("--all-deployments", help="Let it call all, later ones included.")
     ] = False,
+    calls_per_minute: PerMinute = None,
+    calls_per_day: PerDay = None,
+    concurrent_runs: AtOnce = None,
+    polls_per_minute: Polls = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -135,6 +150,12 @@ def set_(
             "expires_at": expiry,
             "scope": scope,
             "deployments": deployment or None,
+            "limits": limits_of(
+                calls_per_minute=calls_per_minute,
+                calls_per_day=calls_per_day,
+                concurrent_runs=concurrent_runs,
+                polls_per_minute=polls_per_minute,
+            ),
         }
         change: dict[str, object] = {word: value for word, value in given.items() if value}
         change |= {"expires_at": None} if never_expires else {}

@@ -157,3 +157,21 @@ async def test_there_is_one_administrator_however_often_it_is_asked_for(
     found = await asyncio.gather(*(administrator(db) for db in (database, other) * 3))
     await other.close()
     assert len({profile.id for profile in found}) == 1
+
+
+async def test_limits_of_a_key_are_changed_one_by_one_and_inherited(office: Office) -> None:
+    user = await office.user()
+    limits = {"calls_per_minute": 60, "concurrent_runs": 2}
+    made = (await user.post("/node/api-keys/", json={"name": "shop", "limits": limits})).json()
+    path = f"/node/api-keys/{made['id']}/"
+    change = {"limits": {"concurrent_runs": None, "calls_per_day": 1000}}
+    changed = (await user.patch(path, json=change)).json()["limits"]
+    assert {name: value for name, value in changed.items() if value} == {
+        "calls_per_minute": 60,
+        "calls_per_day": 1000,
+    }
+    assert (await user.post(path + "rotate/")).json()["limits"] == changed
+    cleared = (await user.patch(path, json={"limits": None})).json()["limits"]
+    assert set(cleared.values()) == {None}
+    bad = await user.patch(path, json={"limits": {"calls_per_minute": 0}})
+    assert bad.status_code == 422

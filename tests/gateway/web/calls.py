@@ -10,6 +10,7 @@ from gateway.errors import GatewayError
 from gateway.web.asgi import Receive, Scope, Send
 from gateway.web.exchange import Exchange
 from gateway.web.problems import HTTP_STATUS
+from gateway.web.wire_limits import WireLimits
 
 LIMIT = 100_000
 """Bytes of the largest body that the route takes."""
@@ -102,6 +103,7 @@ class Application:
 
     def __init__(self, direct: EchoRoute | None) -> None:
         self.direct = direct
+        self.limits = WireLimits()
         self.waiting: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
         self.disconnects: asyncio.Queue[str] = asyncio.Queue()
         """Targets of the calls of `…/leave` whose clients left."""

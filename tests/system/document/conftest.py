@@ -103,4 +103,9 @@ def tally() -> Iterator[Tally]:
     """What was answered so far."""
     found = Tally()
     yield found
-    import json, pathlib; pathlib.Path("/tmp/tally.json").write_text(json.dumps([[*k, v] for k, v in found.counts.items()]))
+    import json
+    import pathlib
+
+    pathlib.Path("/tmp/tally.json").write_text(
+        json.dumps([[*k, v] for k, v in found.counts.items()])
+    )

@@ -1,0 +1,202 @@
+"""Quotas that several processes share, by way of Redis.
+
+A call does not wait for Redis: units are leased in lots, ahead of need, and used from memory. What
+is leased has been counted, so that all processes together never use more than the quota; each may
+hold a lot that it has no use for, a hundredth of the quota. A quota of less than two hundred has
+lots of one unit, and is exact: every call asks for its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import cast
+
+from limits.aio.storage import RedisStorage
+from limits.aio.storage.redis.redispy import RedispyBridge
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from gateway.limits.policy import Policy
+from gateway.limits.quota import ASK
+from gateway.limits.window import Window, seconds_until
+from telemetry.logs import logger
+
+_LOTS = 100
+_ALONE_SECONDS = 1.0
+"""After Redis has failed, until it is asked again."""
+_PATIENCE_SECONDS = 0.5
+
+log = logger("gateway.limits")
+
+
+class SharedStore:
+    """Redis, by the `limits` library; and whether it answers."""
+
+    def __init__(self, url: str, *, prefix: str, clock: Callable[[], float]) -> None:
+        """Raise ValueError where the URL is none of Redis."""
+        self._storage = RedisStorage(
+            f"async+{url}",
+            implementation="redispy",
+            key_prefix=prefix,
+            socket_timeout=_PATIENCE_SECONDS,
+            socket_connect_timeout=_PATIENCE_SECONDS,
+        )
+        self._clock = clock
+        self._alone_until = 0.0
+        self._lost = False
+
+    def lost(self, now: float) -> bool:
+        """Whether each process counts for itself at the moment."""
+        return now < self._alone_until
+
+    async def lease(
+        self, policy: Policy, subject: str, amounts: tuple[int, ...]
+    ) -> tuple[int, tuple[int, float, int, float]] | None:
+        """Take the first of `amounts` that can be had.
+
+        Returns:
+            What was taken, 0 for nothing, and how the window is then: the units of the one before
+            and the seconds that they count, its own units and the seconds until it ends. None
+            where Redis is away.
+        """
+        assert policy.window is not None
+        key, window, storage = f"{policy.name}/{subject}", policy.window, self._storage
+        try:
+            taken = 0
+            for amount in amounts:
+                if await storage.acquire_sliding_window_entry(key, policy.quota, window, amount):
+                    taken = amount
+                    break
+            before, before_left, count, kept = await storage.get_sliding_window(key, window)
+        except (RedisError, OSError) as error:
+            self._alone_until = self._clock() + _ALONE_SECONDS
+            if not self._lost:
+                log.warning("rate_limits_alone", reason=str(error).partition("\n")[0])
+            self._lost = True
+            return None
+        if self._lost:
+            self._lost = False
+            log.info("rate_limits_together")
+        return taken, (before, before_left, count, max(0.0, kept - window))
+
+    async def close(self) -> None:
+        """Close its connections."""
+        connection = cast("RedispyBridge", self._storage.bridge).get_connection()
+        await cast("Redis", connection).aclose()
+
+
+class SharedQuota:
+    """A quota of all processes together. See Quota.
+
+    While Redis is away, this process counts for itself, in `alone`.
+    """
+
+    __slots__ = (
+        "_alone",
+        "_asking",
+        "_closed_to",
+        "_closed_until",
+        "_lease_end",
+        "_leased",
+        "_lot",
+        "_refill",
+        "_renews",
+        "_store",
+        "_subject",
+        "_unleased",
+        "_used",
+        "_window",
+        "policy",
+    )
+
+    def __init__(self, policy: Policy, subject: str, store: SharedStore, alone: Window) -> None:
+        self.policy = policy
+        self._subject = subject
+        self._store = store
+        self._alone = alone
+        self._asking = asyncio.Lock()
+        self._refill: asyncio.Task[None] | None = None
+        self._leased = 0
+        self._lease_end = 0.0
+        self._closed_until = 0.0
+        self._closed_to = 0  # that many units and more are not to be had until then
+        self._unleased = policy.quota
+        self._renews = 0.0
+        self._used = 0.0
+        self._plan()
+
+    def change(self, policy: Policy, *, share: int) -> None:
+        """Have another quota from now on; what was used stays used."""
+        self._unleased = max(0, self._unleased + policy.quota - self.policy.quota)
+        self.policy = policy
+        self._alone.change(policy, share=share)
+        self._closed_until = 0.0
+        self._plan()
+
+    def wait(self, cost: int, now: float) -> float:
+        """See Quota."""
+        if cost <= self._leased and now < self._lease_end:
+            return 0.0
+        if now < self._closed_until and cost >= self._closed_to:
+            return self._closed_until - now
+        return self._alone.wait(cost, now) if self._store.lost(now) else ASK
+
+    def take(self, cost: int, now: float) -> None:
+        """See Quota."""
+        self._used = now
+        if cost > self._leased:
+            self._alone.take(cost, now)
+            return
+        self._leased -= cost
+        if self._leased * 2 < self._lot and self._lot > 1 and self._refill is None:
+            self._refill = asyncio.create_task(self._lease((self._lot,)), name="quota lease")
+            self._refill.add_done_callback(self._refilled)
+
+    def left(self, now: float) -> tuple[int, int]:
+        """See Quota."""
+        if self._store.lost(now):
+            return self._alone.left(now)
+        return self._unleased + self._leased, max(1, round(self._renews - now))
+
+    async def ask(self, cost: int) -> None:
+        """See Quota."""
+        async with self._asking:
+            if self.wait(cost, time.monotonic()) == ASK:
+                await self._lease((self._lot, cost) if cost < self._lot else (cost,))
+
+    def idle(self, now: float) -> bool:
+        """See Quota."""
+        return now - self._used > 2 * self._window
+
+    def _plan(self) -> None:
+        window = self.policy.window
+        assert window is not None
+        self._window = window
+        self._lot = max(1, self.policy.quota // _LOTS)
+
+    async def _lease(self, amounts: tuple[int, ...]) -> None:
+        found = await self._store.lease(self.policy, self._subject, amounts)
+        if found is None:
+            return
+        taken, (before, before_left, count, left) = found
+        now, window = time.monotonic(), self._window
+        if now >= self._lease_end:  # of a window that is over: it must not be used in this one
+            self._leased = 0
+        if taken:
+            self._leased += taken
+            self._lease_end = now + window
+        else:
+            self._closed_to = min(amounts)
+            room = self.policy.quota - self._closed_to
+            wait = seconds_until(room, before, before_left, count, left, window)
+            self._closed_until = now + max(wait, 0.01)
+        used = before * before_left / window + count
+        self._unleased = max(0, int(self.policy.quota - used))
+        self._renews = now + left
+
+    def _refilled(self, task: asyncio.Task[None]) -> None:
+        self._refill = None
+        if not task.cancelled():
+            task.exception()

@@ -1,0 +1,42 @@
+"""How deep JSON may be nested: what walks it later does so by recursion."""
+
+from __future__ import annotations
+
+import re
+
+from gateway.errors import GatewayError
+from protos.errors import ErrorCode
+
+MOST_LEVELS = 64
+
+_MARKS = b'[]{}"'
+_OTHERS = bytes(byte for byte in range(256) if byte not in _MARKS)
+_AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_PLAIN_STRING = re.compile(rb'"[^"]*"')
+
+
+def check_depth(body: bytes) -> None:
+    """Raise INVALID_JSON where arrays and objects are nested deeper than MOST_LEVELS.
+
+    What is no JSON may pass. A body with few of them costs a hundred nanoseconds.
+    """
+    if body.count(b"[") + body.count(b"{") > MOST_LEVELS and _is_deep(body):
+        message = f"the body: expected at most {MOST_LEVELS} levels of arrays and objects, got more"
+        raise GatewayError(ErrorCode.INVALID_JSON, message)
+
+
+def _is_deep(body: bytes) -> bool:
+    if b"\\" in body:  # brackets within strings mean nothing, and quotes behind \\ end none
+        body = _STRING.sub(b"", body)
+    marks = body.translate(_AS_ARRAYS, _OTHERS).replace(b'""', b"")
+    if b'"' in marks:
+        marks = _PLAIN_STRING.sub(b"", marks)
+    if b"[" * (MOST_LEVELS + 1) in marks:
+        return True
+    for _ in range(MOST_LEVELS):  # each time, the innermost level goes
+        rest = marks.replace(b"[]", b"")
+        if len(rest) == len(marks):
+            return False
+        marks = rest
+    return bool(marks)

@@ -1,0 +1,28 @@
+"""The options of limits, the same for keys and for deployments."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gateway.limits.schemas import LimitsBody
+
+PerMinute = Annotated[int | None, typer.Option(help="Calls in any minute; 0: the default.")]
+PerDay = Annotated[int | None, typer.Option(help="Calls in any day; 0: the default.")]
+AtOnce = Annotated[int | None, typer.Option(help="Runs at a time; 0: the default.")]
+Polls = Annotated[int | None, typer.Option(help="Reads of runs in any minute; 0: the default.")]
+
+
+def limits_text(limits: LimitsBody) -> list[str]:
+    """Return the limits that are set, for people."""
+    return [f"{name} {value}" for name, value in limits.model_dump().items() if value is not None]
+
+
+def limits_of(**given: int | None) -> dict[str, int | None] | None:
+    """Return the limits on the command line as a PATCH takes them; None: there are none.
+
+    0 takes one back.
+    """
+    limits = {name: value or None for name, value in given.items() if value is not None}
+    return limits or None

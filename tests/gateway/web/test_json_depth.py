@@ -1,0 +1,44 @@
+"""How deep JSON may be."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import GatewayError
+from gateway.web.json_depth import MOST_LEVELS, check_depth
+
+TRICKY = st.sampled_from(["", "]", "[" * 80, '"', "\\", '\\"]', "[{", '"]', "é[", "\\\\"])
+
+
+def nested(levels: int, inner: object) -> object:
+    value = inner
+    for level in range(levels):
+        value = [value, "]"] if level % 2 else {"[": value}
+    return value
+
+
+def accepted(body: bytes) -> bool:
+    try:
+        check_depth(body)
+    except GatewayError:
+        return False
+    return True
+
+
+@given(levels=st.integers(0, 130), texts=st.lists(TRICKY, max_size=4), width=st.integers(0, 90))
+def test_exactly_what_is_too_deep_is_refused(levels: int, texts: list[str], width: int) -> None:
+    beside = [[text] for text in texts] + [[0]] * width
+    document = {"a": nested(levels, "x"), "b": beside, "".join(texts): "".join(texts)}
+    assert accepted(orjson.dumps(document)) == (1 + levels <= MOST_LEVELS)
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 5000, b"[" * 65 + b"]" * 65])
+def test_what_is_deep_and_broken_is_refused_as_well(body: bytes) -> None:
+    assert not accepted(body)
+
+
+def test_a_wide_body_is_not_deep() -> None:
+    assert accepted(orjson.dumps({"x": [[1.5, 2.5]] * 50_000}))

@@ -1,0 +1,356 @@
+"""Limits at every door of a real installation: two gateways that count in a Redis of their own."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import httpx
+import orjson
+import pytest
+
+from gateway.auth import keys
+from protos import open_inference_pb2 as pb
+from protos.methods import SERVICE
+from tests.services.redis import RedisServer
+from tests.slipstream.running import Up
+from tests.system.flow_documents import echo, waiting
+from tests.system.installation import PATIENCE, Installation, Json, chain
+
+X = [[5.1, 3.5, 1.4, 0.2]]
+TENSOR = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": X[0]}
+IRIS = {"inputs": [TENSOR]}
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+FAILURES = 40
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Two gateways; `iris` is served."""
+    folder = tmp_path_factory.mktemp("limited")
+    redis = RedisServer(folder)
+    redis.start()
+    up = Up(
+        folder / "state",
+        *("--workers", "2"),
+        SLIPSTREAM_RATE_LIMIT_URL=redis.url,
+        SLIPSTREAM_FAILED_AUTH_PER_MINUTE=str(FAILURES),
+        SLIPSTREAM_HEADER_SECONDS="1",
+        SLIPSTREAM_WORKER_CONCURRENCY="0",
+    )
+    up.until("documentation")
+    yield (running := Installation(up))
+    running.stop()
+    redis.stop()
+
+
+@pytest.fixture(scope="module")
+def iris(limited: Installation) -> str:
+    return limited.deploy(chain("iris"))
+
+
+def key_with(limited: Installation, **limits: int) -> str:
+    """Return a new key with limits of its own."""
+    made = limited.post("/node/api-keys/", {"name": "limited", "limits": limits})
+    assert made["limits"].items() >= limits.items()
+    key: str = made["key"]
+    return key
+
+
+def call(limited: Installation, deployment: str, key: str, body: object = None) -> httpx.Response:
+    """Trigger over a connection of its own, so that either gateway may get it."""
+    path = f"{limited.up.url}/node/deployment-trigger/{deployment}/"
+    document = {"input_data": {"x": X}} if body is None else body
+    return httpx.post(path, json=document, headers={"X-API-Key": key}, timeout=PATIENCE)
+
+
+def statuses(answers: list[httpx.Response]) -> dict[int, int]:
+    codes = [answer.status_code for answer in answers]
+    return {code: codes.count(code) for code in sorted(set(codes))}
+
+
+def until(done: Callable[[], bool], seconds: float = PATIENCE) -> float:
+    """Return how long it took until `done`."""
+    began = time.monotonic()
+    while not done():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def test_a_quota_is_exact_over_both_gateways(limited: Installation, iris: str) -> None:
+    key = key_with(limited, calls_per_minute=20)
+    with ThreadPoolExecutor(8) as crowd:
+        answers = list(crowd.map(lambda _: call(limited, iris, key), range(60)))
+    assert statuses(answers) == {200: 20, 429: 40}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["content-type"] == "application/problem+json"
+    problem = refused.json()
+    assert problem["type"] == QUOTA_EXCEEDED
+    assert problem["violated-policies"] == ["key-minute"]
+    assert (problem["code"], problem["retryable"]) == ("rate_limited", True)
+    assert refused.headers["ratelimit-policy"] == '"key-minute";q=20;w=60'
+    name, remaining, reset = refused.headers["ratelimit"].split(";")
+    assert (name, remaining) == ('"key-minute"', "r=0")
+    assert int(refused.headers["retry-after"]) >= int(reset.removeprefix("t="))
+    other = key_with(limited, calls_per_minute=20)
+    assert call(limited, iris, other).status_code == 200
+
+
+def test_a_good_answer_says_what_is_left_and_nothing_where_nothing_is_limited(
+    limited: Installation, iris: str
+) -> None:
+    answer = call(limited, iris, key_with(limited, calls_per_day=5))
+    assert answer.headers["ratelimit-policy"] == '"key-day";q=5;w=86400'
+    assert answer.headers["ratelimit"].startswith('"key-day";r=4;t=')
+    assert "ratelimit" not in limited.trigger(iris, json={"input_data": {"x": X}}).headers
+
+
+def test_refusals_for_other_reasons_use_nothing_up(limited: Installation, iris: str) -> None:
+    key = key_with(limited, calls_per_minute=2)
+    limited.http.patch(f"/node/deployments/{iris}/", json={"limits": {"calls_per_minute": 1000}})
+    other = limited.deploy(chain("iris"))
+    only = limited.post("/node/api-keys/", {"name": "only", "deployments": [other]})["key"]
+    assert call(limited, iris, only).status_code == 403
+    assert call(limited, iris, keys.mint()).status_code == 401
+    assert call(limited, "00000000-0000-4000-8000-000000000000", key).status_code == 404
+    assert statuses([call(limited, iris, key) for _ in range(3)]) == {200: 2, 429: 1}
+    limited.http.patch(f"/node/deployments/{iris}/", json={"limits": None})
+
+
+def test_a_change_is_in_force_in_both_gateways_within_a_second(limited: Installation) -> None:
+    deployment = limited.deploy(chain("iris"))
+    key = key_with(limited, calls_per_day=100_000)
+    command = ("deployments", "set", deployment, "--calls-per-minute", "1", "--json")
+    assert limited.command(*command)["limits"]["calls_per_minute"] == 1
+    until(lambda: call(limited, deployment, key).status_code == 429, 10)
+    answers = [call(limited, deployment, key) for _ in range(10)]
+    assert statuses(answers) == {429: 10}
+    shown = limited.http.patch(
+        f"/node/deployments/{deployment}/", json={"limits": {"calls_per_minute": None}}
+    ).json()
+    assert shown["limits"]["calls_per_minute"] is None
+    time.sleep(1)
+    assert statuses([call(limited, deployment, key) for _ in range(10)]) == {200: 10}
+
+
+def test_a_batch_costs_what_its_items_do(limited: Installation, iris: str) -> None:
+    key = key_with(limited, calls_per_minute=10)
+    batch = {"input_data": [{"x": X}] * 8}
+    assert call(limited, f"{iris}/batch", key, batch).json()["failed"] == 0
+    assert call(limited, f"{iris}/batch", key, batch).status_code == 429
+    assert statuses([call(limited, iris, key) for _ in range(4)]) == {200: 2, 429: 2}
+
+
+def test_runs_at_once_are_as_many_as_may_and_those_that_end_make_room(
+    limited: Installation,
+) -> None:
+    deployment = limited.deploy(
+        waiting(120), execution_mode="async", deployment_type="server", retry_safe=False
+    )
+    limited.http.patch(f"/node/deployments/{deployment}/", json={"limits": {"concurrent_runs": 2}})
+    key = key_with(limited, calls_per_day=1000)
+    time.sleep(1)
+    with ThreadPoolExecutor(6) as crowd:
+        body = {"input_data": {"x": 1}}
+        answers = list(crowd.map(lambda _: call(limited, deployment, key, body), range(6)))
+    assert statuses(answers) == {202: 2, 429: 4}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.json()["code"] == "too_many_runs"
+    assert refused.json()["violated-policies"] == ["deployment-runs"]
+    failed, going_on = [answer for answer in answers if answer.status_code == 202]
+    limited.http.post(failed.headers["location"] + "cancel/")
+    until(lambda: limited.http.get(failed.headers["location"]).json()["status"] == "cancelled")
+    retried = [limited.http.post(failed.headers["location"] + "retry/") for _ in range(2)]
+    assert [answer.status_code for answer in retried] == [202, 429]
+    for answer in (going_on, retried[0]):
+        limited.http.post(answer.headers["location"] + "cancel/")
+    until(lambda: call(limited, deployment, key, body).status_code == 202)
+
+
+def test_polls_have_a_bucket_of_their_own(limited: Installation) -> None:
+    deployment = limited.deploy(echo(), execution_mode="sync", deployment_type="server")
+    key = key_with(limited, calls_per_minute=100, polls_per_minute=3)
+    run = call(limited, deployment, key, {"input_data": {"param1": "1"}}).json()["flow_run_id"]
+    with httpx.Client(base_url=limited.up.url, headers={"X-API-Key": key}) as http:
+        looks = [http.get(f"/node/flow-runs/{run}/") for _ in range(5)]
+        events = http.get(f"/node/flow-runs/{run}/events/")
+    assert statuses(looks) == {200: 3, 429: 2}
+    assert looks[0].headers["ratelimit-policy"] == '"key-polls";q=3;w=60'
+    assert looks[4].json()["violated-policies"] == ["key-polls"]
+    assert events.status_code == 429
+    assert call(limited, deployment, key, {"input_data": {"param1": "1"}}).status_code == 200
+    limits = {"limits": {"polls_per_minute": 2}}
+    limited.http.patch(f"/node/deployments/{deployment}/", json=limits)
+    time.sleep(1)
+    answers = [limited.http.get(f"/node/flow-runs/{run}/") for _ in range(4)]
+    assert statuses(answers) == {200: 2, 429: 2}
+
+
+def test_calls_of_models_count_at_rest_and_at_grpc(limited: Installation) -> None:
+    key = key_with(limited, calls_per_minute=6)
+    headers = {"X-API-Key": key}
+    url = f"{limited.up.url}/v2/models/iris/infer"
+    answers = [httpx.post(url, json=IRIS, headers=headers) for _ in range(4)]
+    assert statuses(answers) == {200: 4}
+    assert answers[0].headers["ratelimit-policy"] == '"key-minute";q=6;w=60'
+    with grpc.insecure_channel(f"127.0.0.1:{limited.up.grpc_port}") as channel:
+        infer: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            f"/{SERVICE}/ModelInfer"
+        )
+        request = pb.ModelInferRequest(
+            model_name="iris",
+            inputs=[pb.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[1, 4])],
+            raw_input_contents=[bytes(16)],
+        ).SerializeToString()
+        for _ in range(2):
+            infer(request, metadata=(("x-api-key", key),))
+        with pytest.raises(grpc.RpcError) as refused:
+            infer(request, metadata=(("x-api-key", key),))
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    last = httpx.post(url, json=IRIS, headers=headers)
+    assert last.status_code == 429
+    assert "key-minute" in last.json()["error"]
+    assert int(last.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("door", ["trigger", "v2", "management", "grpc"])
+def test_failed_authentication_is_limited_by_address_at_every_door(
+    limited: Installation, iris: str, door: str
+) -> None:
+    def knock(key: str) -> int:
+        headers = {"X-API-Key": key}
+        match door:
+            case "trigger":
+                return call(limited, iris, key).status_code
+            case "v2":
+                url = f"{limited.up.url}/v2/models/iris/infer"
+                return httpx.post(url, json=IRIS, headers=headers).status_code
+            case "management":
+                return httpx.get(f"{limited.up.url}/node/flows/", headers=headers).status_code
+        with grpc.insecure_channel(f"127.0.0.1:{limited.up.grpc_port}") as channel:
+            ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                f"/{SERVICE}/ServerMetadata"
+            )
+            try:
+                ask(b"", metadata=(("x-api-key", key),))
+            except grpc.RpcError as error:
+                unauthenticated = error.code() is grpc.StatusCode.UNAUTHENTICATED
+                return 401 if unauthenticated else 429
+            return 200
+
+    answers = [knock(keys.mint()) for _ in range(FAILURES + 5)]
+    assert set(answers) <= {401, 429}
+    assert answers[-1] == 429
+    assert knock(limited.key) == 200, "a good key from the same address"
+
+
+def test_refusals_are_counted_in_the_metrics(limited: Installation, iris: str) -> None:
+    key = key_with(limited, calls_per_minute=1)
+    assert statuses([call(limited, iris, key) for _ in range(3)])[429] == 2
+    until(lambda: 'rate_limited_total{policy="key-minute"}' in limited.http.get("/metrics").text)
+
+
+def test_pages_of_other_origins_are_let_in_where_a_deployment_says_so(
+    limited: Installation,
+) -> None:
+    page, stranger = "https://app.example.com", "https://evil.example"
+    deployment = limited.deploy(echo(), execution_mode="sync", deployment_type="server")
+    path = f"/node/deployment-trigger/{deployment}/"
+    body = {"input_data": {"param1": "1"}}
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
+
+    def preflight(at: str, origin: str) -> httpx.Response:
+        return httpx.options(limited.up.url + at, headers={"Origin": origin, **asks})
+
+    closed = preflight(path, page)
+    assert "access-control-allow-origin" not in closed.headers
+    settings = {"cors_origins": [page]}
+    assert limited.http.patch(f"/node/deployments/{deployment}/", json=settings).is_success
+    time.sleep(1)
+    for at in (path, path + "batch/"):
+        opened = preflight(at, page)
+        assert opened.status_code == 200
+        assert opened.headers["access-control-allow-origin"] == page
+        assert opened.headers["access-control-allow-methods"] == "POST"
+        allowed = opened.headers["access-control-allow-headers"]
+        assert {"X-API-Key", "Idempotency-Key", "Prefer", "Content-Type"} <= {*allowed.split(", ")}
+        assert "Origin" in opened.headers["vary"]
+        assert "access-control-allow-credentials" not in opened.headers
+    assert "access-control-allow-origin" not in preflight(path, stranger).headers
+
+    good = limited.http.post(path, json=body, headers={"Origin": page})
+    assert good.headers["access-control-allow-origin"] == page
+    for name in ("Location", "Retry-After", "RateLimit", "Idempotent-Replayed"):
+        assert name in good.headers["access-control-expose-headers"]
+    foreign = limited.http.post(path, json=body, headers={"Origin": stranger})
+    assert foreign.status_code == 200
+    assert "access-control-allow-origin" not in foreign.headers
+    refused = httpx.post(
+        limited.up.url + path, json=body, headers={"Origin": page, "X-API-Key": keys.mint()}
+    )
+    assert refused.status_code in {401, 429}
+    assert refused.headers["access-control-allow-origin"] == page
+
+    run = f"/node/flow-runs/{good.json()['flow_run_id']}/"
+    assert preflight(run, page).headers["access-control-allow-methods"] == "GET, POST"
+    assert "access-control-allow-origin" not in preflight(run, stranger).headers
+    shown = limited.http.get(run, headers={"Origin": page})
+    assert shown.headers["access-control-allow-origin"] == page
+    listed = limited.http.get("/node/flow-runs/", headers={"Origin": page})
+    assert "access-control-allow-origin" not in listed.headers
+
+
+def test_a_fast_deployment_may_be_open_to_all_pages(limited: Installation) -> None:
+    deployment = limited.deploy(chain("iris"), cors_origins=["*"])
+    answer = limited.trigger(
+        deployment, json={"input_data": {"x": X}}, headers={"Origin": "https://any.example"}
+    )
+    assert answer.headers["access-control-allow-origin"] == "*"
+    bad = {"flow_id": "x", "cors_origins": ["https://a.example/path"]}
+    assert limited.http.post("/node/deployments/", json=bad).status_code == 422
+
+
+def test_answers_say_what_browsers_must_not_do_with_them(limited: Installation, iris: str) -> None:
+    listed = limited.http.get("/node/api-keys/").headers
+    assert listed["x-content-type-options"] == "nosniff"
+    assert listed["cache-control"] == "no-store"
+    assert listed["referrer-policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in listed["content-security-policy"]
+    docs = httpx.get(f"{limited.up.url}/docs").headers["content-security-policy"]
+    assert "script-src 'self' 'sha256-" in docs
+    assert "frame-ancestors 'none'" in docs
+    fast = limited.trigger(iris, json={"input_data": {"x": X}})
+    assert fast.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/node/deployment-trigger/{}/", "/v2/models/iris/infer"])
+def test_json_that_is_too_deep_is_refused(limited: Installation, iris: str, path: str) -> None:
+    deep: Json = {"input_data": {}}
+    for _ in range(70):
+        deep = {"input_data": deep}
+    answer = limited.http.post(path.format(iris), json=deep)
+    assert answer.status_code == 400
+    assert "64 levels" in answer.text
+    flow = limited.http.post("/node/flows/", content=b"[" * 900 + b"]" * 900)
+    assert (flow.status_code, flow.json()["code"]) == (400, "invalid_json")
+
+
+def test_a_slow_client_is_cut_off_while_others_are_answered(
+    limited: Installation, iris: str
+) -> None:
+    slow = [socket.create_connection(("127.0.0.1", limited.up.port)) for _ in range(50)]
+    for connection in slow:
+        connection.sendall(b"POST /node/deployment-trigger/x/ HTTP/1.1\r\nx: ")
+    assert limited.trigger(iris, json={"input_data": {"x": X}}).status_code == 200
+    for connection in slow:
+        connection.settimeout(PATIENCE)
+        said = b""
+        while part := connection.recv(4096):
+            said += part
+        assert said.startswith(b"HTTP/1.1 408 ")
+        assert orjson.loads(said.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
+        connection.close()

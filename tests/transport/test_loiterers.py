@@ -1,0 +1,77 @@
+"""Clients that keep a connection without doing enough with it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from tests.transport.conftest import Dial, Start
+from tests.transport.services import ECHO, STREAM, RawPeer, data, headers, message
+from transport import Server, StatusCode, frames, http2
+
+SECONDS = 0.3
+PATIENCE = 20.0
+
+
+async def test_a_unary_call_whose_message_does_not_come_is_ended(start: Start) -> None:
+    peer = await RawPeer.dial(await start(message_seconds=SECONDS))
+    began = time.monotonic()
+    peer.send(headers(1), data(1, b"\0"))
+    _, flags, stream, block = await peer.until(http2.HEADERS)
+    assert (stream, flags & http2.END_STREAM) == (1, 1)
+    assert b"%d" % StatusCode.DEADLINE_EXCEEDED in block
+    assert SECONDS * 0.9 < time.monotonic() - began < PATIENCE
+    peer.send(headers(3), data(3, message(b"quick"), 1))
+    assert (await peer.until(http2.DATA))[3] == message(b"quick")
+    await peer.close()
+
+
+async def test_the_rest_of_a_header_block_has_to_come(start: Start) -> None:
+    peer = await RawPeer.dial(await start(message_seconds=SECONDS))
+    peer.send(headers(1, flags=0))
+    assert await peer.goaway() == http2.ErrorCode.ENHANCE_YOUR_CALM
+    await peer.close()
+
+
+async def test_a_stream_may_be_silent(start: Start) -> None:
+    peer = await RawPeer.dial(await start(message_seconds=SECONDS, idle_seconds=SECONDS))
+    peer.send(headers(1, STREAM))
+    await asyncio.sleep(4 * SECONDS)
+    peer.send(data(1, message(b"awake")))
+    assert (await peer.until(http2.DATA))[3] == message(b"awake")
+    await peer.close()
+
+
+async def test_a_connection_without_calls_is_closed_and_pings_do_not_keep_it(start: Start) -> None:
+    peer = await RawPeer.dial(await start(idle_seconds=SECONDS))
+    peer.send(headers(1), data(1, message(b"first"), 1))
+    await peer.until(http2.DATA)
+    peer.send(frames.ping(b"12345678"))
+    assert await peer.goaway() == http2.ErrorCode.NO_ERROR
+    await peer.close()
+
+
+async def test_a_connection_in_use_stays(start: Start, dial: Dial) -> None:
+    connection = await dial(await start(idle_seconds=2 * SECONDS))
+    until = time.monotonic() + 6 * SECONDS
+    while time.monotonic() < until:
+        assert await connection.unary(ECHO, b"alive") == b"alive"
+        await asyncio.sleep(SECONDS / 3)
+
+
+async def test_an_idle_connection_gives_way_where_there_are_too_many(
+    start: Start, servers: list[Server]
+) -> None:
+    address = await start(server={"max_connections": 2, "evicts_idle": True})
+    busy, idle = await RawPeer.dial(address), await RawPeer.dial(address)
+    busy.send(headers(1, STREAM))
+    await busy.until(http2.HEADERS)
+    newcomer = await RawPeer.dial(address)
+    assert await idle.goaway() == http2.ErrorCode.NO_ERROR
+    newcomer.send(headers(1, STREAM))
+    await newcomer.until(http2.HEADERS)
+    last = await RawPeer.dial(address)
+    await last.goaway()
+    assert len(servers[0].links) == 2, "both are at work"
+    for peer in (busy, idle, newcomer, last):
+        await peer.close()
