@@ -34,9 +34,18 @@ MOST_WAIT_SECONDS = 60
 Seconds = Annotated[int | None, Query(ge=0, le=MOST_WAIT_SECONDS)]
 
 # Any: OpenAPI's own form
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "id": {"type": "string", "description": "What to send as `Last-Event-ID`."},
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"itemSchema": _EVENT}},
         "description": "Events until the run has ended.",
     },
     204: {"description": "There is nothing after the event that the client has."},

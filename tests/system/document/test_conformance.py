@@ -66,6 +66,19 @@ def test_every_answer_is_as_documented(
     fill(case, caller.things)
     answer = case.call(house.up.url, headers=caller.headers, timeout=60)
     tally.add(caller.name, case.operation.label, answer.status_code)
-    caller.heard(case.method, case.path, answer)
-    caller.things.spent(case.method, case.path, answer)
-    case.validate_response(answer, checks=CHECKS)
+    if 200 <= answer.status_code < 300:
+        operation = str(case.operation.definition.raw["operationId"])
+        caller.succeeded(operation)
+        caller.things.answered(operation, case.path_parameters)
+    not_ready = case.path.endswith("/ready") and answer.status_code == 503
+    case.validate_response(answer, checks=CHECKS[1:] if not_ready else CHECKS)
+
+
+def test_the_calls_got_somewhere(tally: Tally) -> None:
+    """Runs last: an owner's calls have succeeded at every route that takes keys."""
+    assert tally.never("manage key of an owner") == {
+        # what only a session can
+        "GET /node/session/",
+        "DELETE /node/session/",
+        "POST /node/session/password/",
+    }

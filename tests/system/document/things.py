@@ -4,135 +4,126 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import httpx
-from schemathesis.core.transport import Response
 
+from tests.system.flow_documents import dividing, waiting
 from tests.system.installation import Json, chain
+from tests.system.runs import MANY_SECONDS
 
 PASSWORD = "korrekte pferde heften"
 VICTIM = "victim"
 """A model that may be stopped, changed and deleted; `iris` is what calls are answered by."""
-_ROWS = [[5.1, 3.5, 1.4, 0.2]]
-_INFER = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": _ROWS[0]}]}
-_SPENT_BY_POST = ("rotate", "end-grace", "deactivate")
+ROWS = [[5.1, 3.5, 1.4, 0.2]]
+
+_ITS_OWN = {
+    "trigger_deployment": "called",
+    "trigger_deployment_batch": "called",
+    "get_deployment_usage": "called",
+    "cancel_flow_run": "waiting_run",
+    "retry_flow_run": "failed_run",
+    "end_grace_api_key": "rotated_key",
+}
+"""Operations that need a thing in a certain state; others may do with theirs what they like."""
+_USE_UP = ("cancel_", "delete_", "deactivate_", "end_", "rotate_api_key")
 _numbers = count(1)
 
 
 class Things:
-    """Ids by the name of the parameter that they are for, such as `flow_id`.
+    """Ids by the name of the parameter that they are for, such as `flow_id`."""
 
-    Two of a kind where it matters: calls that change or delete get one that nothing else needs.
-    """
-
-    def __init__(self, user: httpx.Client, owner: httpx.Client, model: Path, hook: str) -> None:
+    def __init__(
+        self, user: httpx.Client, owner: httpx.Client, *, email: str, onnx: bytes, hook: str
+    ) -> None:
         """`user` and `owner` send `manage` keys; `hook` is a URL that takes webhooks."""
+        self.email = email
+        """The user's."""
+        self.onnx = onnx
+        """A model."""
         self._user = user
         self._owner = owner
-        self._model = model
         self._hook = hook
-        self._known: dict[str, Any] = {}
-        self._makers: Mapping[str, Callable[[], Any]] = {
-            "flow_id": self._flow,
+        # Any, here and below: ids and numbers
+        self._known: dict[str, Any] = {"model": "iris", "version": 1, "number": 1, "label": "live"}
+        self._makers: Mapping[str, Callable[[], str]] = {
+            "flow_id": lambda: self._made("/node/flows/", chain("iris")),
             "deployment_id": self._deployment,
-            "key_id": self._key,
+            "called": lambda: self._deployed(chain("iris")),
+            "key_id": lambda: self._made("/node/api-keys/", {"name": "victim"}),
+            "rotated_key": self._rotated_key,
             "session_id": self._session,
-            "user_id": self._victim,
-            "server_id": self._server,
-            "run_id": self._run,
-            "delivery_id": self._delivery,
-            "called": self._called,
+            "user_id": self._somebody,
             "name": self._published,
-            "model": lambda: "iris",
-            "version": lambda: 1,
-            "number": lambda: 1,
-            "label": lambda: "stable",
+            "server_id": self._server,
+            "run_id": lambda: self._called(self["called"], {"x": ROWS}),
+            "failed_run": lambda: self._called(self._deployed(dividing()), {"x": 0}),
+            "waiting_run": self._waiting_run,
+            "delivery_id": self._delivery,
         }
 
     def __contains__(self, name: str) -> bool:
-        return name in self._makers
+        return name in self._makers or name in self._known
 
     def __getitem__(self, name: str) -> Any:
-        """Return the thing; make it where there is none. Any: an id or a number."""
+        """Return the thing; make it where there is none."""
         if name not in self._known:
             self._known[name] = self._makers[name]()
         return self._known[name]
 
-    def spent(self, method: str, path: str, answer: Response) -> None:
-        """Forget what that answer has used up."""
-        words = path.strip("/").split("/")
-        parameters = [word[1:-1] for word in words if word.startswith("{")]
-        done = method == "DELETE" or words[-1] in _SPENT_BY_POST
-        if 200 <= answer.status_code < 300 and done and parameters:
-            spent = "name" if "name" in parameters else parameters[-1]
-            self._known.pop(spent, None)
+    def named(self, name: str, operation: str) -> Any:
+        """Return the thing for a parameter of an operation."""
+        return self[_ITS_OWN.get(operation, name) if name.endswith("_id") else name]
 
-    def body(self, method: str, path: str, given: Json) -> Json:
-        """Return a body that means something, where there is one; else what was `given`."""
-        if path.startswith("/node/deployment-trigger/"):
-            many = path.endswith("/batch/")
-            return {"input_data": [{"x": _ROWS}] * 2 if many else {"x": _ROWS}}
-        if path.startswith("/v2") and path.endswith("/infer"):
-            return _INFER
-        match method, path:
-            case ("POST" | "PUT" | "PATCH", "/node/flows/" | "/node/flows/{flow_id}/"):
-                return {**given, **chain("iris")}
-            case "POST", "/node/inference-servers/":
-                return {**given, "flow_id": None, "model": self["name"], "version": 1}
-            case "POST", "/node/deployments/":
-                return {"flow_id": self["flow_id"], "name": given.get("name")}
-            case "POST", "/node/users/":
-                email = f"user{next(_numbers)}@example.com"
-                return {**given, "email": email, "password": PASSWORD}
-            case "PUT", "/node/models/{name}/labels/{label}/":
-                return {"version": 1}
-            case _:
-                known = {name: self[name] for name in given if name == "flow_id"}
-                if "deployments" in given:
-                    known["deployments"] = [self["deployment_id"]]
-                return {**given, **known}
+    def answered(self, operation: str, parameters: Mapping[str, object]) -> None:
+        """Forget what a call that succeeded has used up: the next one gets another."""
+        if operation.startswith(_USE_UP) and parameters:
+            last = "name" if "name" in parameters else list(parameters)[-1]
+            self._known.pop(_ITS_OWN.get(operation, last), None)
 
-    def _post(self, path: str, body: Json) -> Json:
+    def _post(self, path: str, body: Json | None = None) -> Json:
         answer = self._user.post(path, json=body)
-        assert answer.is_success, answer.text
+        assert answer.is_success or answer.status_code == 500, answer.text  # the run that fails
         made: Json = answer.json()
         return made
 
-    def _flow(self) -> str:
-        return str(self._post("/node/flows/", chain("iris"))["id"])
+    def _made(self, path: str, body: Json) -> str:
+        return str(self._post(path, body)["id"])
+
+    def _deployed(self, flow: Json, **settings: object) -> str:
+        body = {"flow_id": self._made("/node/flows/", flow), "execution_mode": "sync", **settings}
+        return self._made("/node/deployments/", body)
 
     def _deployment(self) -> str:
-        body = {
-            "flow_id": self._flow(),
-            "execution_mode": "fast",
-            "notification_method": "webhook",
-            "callback_url": self._hook,
-        }
-        return str(self._post("/node/deployments/", body)["id"])
+        return self._deployed(chain("iris"), notification_method="webhook", callback_url=self._hook)
 
-    def _called(self) -> str:
-        body = {"flow_id": self._flow(), "execution_mode": "sync"}
-        return str(self._post("/node/deployments/", body)["id"])
+    def _called(self, deployment_id: str, input_data: Json) -> str:
+        call = f"/node/deployment-trigger/{deployment_id}/"
+        return str(self._post(call, {"input_data": input_data})["flow_run_id"])
 
-    def _key(self) -> str:
-        return str(self._post("/node/api-keys/", {"name": "victim"})["id"])
+    def _waiting_run(self) -> str:
+        deployment_id = self._deployed(waiting(MANY_SECONDS), execution_mode="async")
+        return self._called(deployment_id, {"x": 1})
 
-    def _victim(self) -> str:
-        body = {"email": f"victim{next(_numbers)}@example.com", "password": PASSWORD}
-        answer = self._owner.post("/node/users/", json=body)
-        return str(answer.json()["id"])
+    def _rotated_key(self) -> str:
+        key_id = self._made("/node/api-keys/", {"name": "rotated"})
+        self._post(f"/node/api-keys/{key_id}/rotate/")
+        return key_id
 
     def _session(self) -> str:
-        page = self._user.get("/node/sessions/").json()
-        return str(page["items"][-1]["id"]) if page["items"] else "none"
+        """Return the user's oldest session: it was opened for this."""
+        page = self._user.get("/node/sessions/", params={"limit": 200}).json()
+        return str(page["items"][-1]["id"])
+
+    def _somebody(self) -> str:
+        body = {"email": f"victim{next(_numbers)}@example.com", "password": PASSWORD}
+        return str(self._owner.post("/node/users/", json=body).json()["id"])
 
     def _published(self) -> str:
         answer = self._owner.post(
             "/node/models/",
             params={"name": VICTIM, "version": 1},
-            content=self._model.read_bytes(),
+            content=self.onnx,
             headers={"content-type": "application/octet-stream"},
         )
         assert answer.status_code in (201, 409), answer.text
@@ -141,13 +132,7 @@ class Things:
     def _server(self) -> str:
         wish = {"model": self["name"], "version": 1}
         answer = self._owner.post("/node/inference-servers/", json=wish)
-        assert answer.is_success, answer.text
         return str(answer.json()["id"])
 
-    def _run(self) -> str:
-        call = f"/node/deployment-trigger/{self['called']}/"
-        return str(self._post(call, {"input_data": {"x": _ROWS}})["flow_run_id"])
-
     def _delivery(self) -> str:
-        path = f"/node/webhooks/endpoints/{self['deployment_id']}/test/"
-        return str(self._user.post(path).json().get("id", "none"))
+        return str(self._post(f"/node/webhooks/endpoints/{self['deployment_id']}/test/")["id"])
