@@ -20,12 +20,12 @@ EXECUTES: Mapping[str, Any] = {"x-executes": True}
 """`openapi_extra` of a route that runs flows or models: it may also fail for what they do."""
 
 _V2 = "/v2"
-_ALWAYS = frozenset({431, 500, 503, 504})
+_ALWAYS = frozenset({408, 414, 431, 500, 503, 504})
 _WITH_CREDENTIALS = frozenset({401, 403, 429})
 _WITH_INPUT = frozenset({400, 404, 422})
 _WITH_BODY = frozenset({413, 415})
 _WITH_EFFECTS = frozenset({409})
-_EXECUTING = frozenset({410, 501, 502})
+_EXECUTING = frozenset({501, 502})
 _GET = "get"
 
 # Any, here and below: OpenAPI's own form
@@ -118,7 +118,7 @@ def complete(document: Json) -> None:
             _summarise(operation)
             responses = operation["responses"]
             responses.pop("422", None)  # FastAPI's own
-            for status in sorted(_failures(method, operation)):
+            for status in sorted(_failures(path, method, operation)):
                 if not v2 or status in set(V2_STATUS.values()) - {409, 410, 422}:
                     name = f"{'V2' if v2 else ''}{_phrase(status).title().replace(' ', '')}"
                     answers.setdefault(name, _answer(status, v2=v2))
@@ -126,7 +126,7 @@ def complete(document: Json) -> None:
             operation["responses"] = dict(sorted(responses.items()))
 
 
-def _failures(method: str, operation: Json) -> Iterator[int]:
+def _failures(path: str, method: str, operation: Json) -> Iterator[int]:
     """Yield the statuses that an operation may answer when it fails."""
     yield from _ALWAYS
     body = "requestBody" in operation
@@ -138,6 +138,8 @@ def _failures(method: str, operation: Json) -> Iterator[int]:
         yield from _WITH_BODY
     if method != _GET:
         yield from _WITH_EFFECTS
+    if "{deployment_id}" in path:
+        yield 410
     if operation.pop("x-executes", False):
         yield from _EXECUTING
 

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
 from tests.system.document.things import PASSWORD, Things
 
-SESSION = "session of an owner"
-CALLERS = (
-    "nobody",
-    "wrong key",
-    "trigger key",
-    "manage key of an owner",
-    "manage key of a member",
-    SESSION,
-)
-_SPARE_SESSIONS = 24
-"""Opened before anything knocks: later the throttle of logins turns this address away."""
+OWNER = "manage key of an owner"
+STRANGERS = ("nobody", "wrong key", "trigger key")
+MANAGERS = (OWNER, "manage key of a member", "session of an owner")
+_SPARE_SESSIONS = 12
+"""Opened before anything knocks: later the throttle of logins may turn this address away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A console session."""
+
+    id: str
+    headers: dict[str, str]
+    """What a page of the console sends."""
+
+    @classmethod
+    def of(cls, cookie: str, body: dict[str, Any]) -> Session:  # Any: JSON
+        """Return the session that a login was answered with."""
+        value = cookie.partition(";")[0]
+        return cls(body["session_id"], {"cookie": value, "x-csrf-token": body["csrf_token"]})
 
 
 @dataclass(slots=True)
@@ -27,27 +37,27 @@ class Caller:
 
     name: str
     things: Things
-    headers: dict[str, str] = field(default_factory=dict)
-    spare: list[dict[str, str]] = field(default_factory=list)
-    """Further sessions' headers."""
+    headers: dict[str, str]
+    spare: list[Session] = field(default_factory=list, repr=False)
 
-    def succeeded(self, operation: str) -> None:
-        """Go on with another session where the present one has ended with that."""
-        if self.spare and operation in ("log_in", "log_out"):
-            self.headers = self.spare.pop()
+    def logged_in(self, session: Session) -> None:
+        """Go on with a new session, where the caller has one: the one before has ended."""
+        if self.spare:
+            self.headers = session.headers
 
-
-def session_of(url: str, email: str) -> dict[str, str]:
-    """Log in; return what a page of the console sends from then on."""
-    with httpx.Client(base_url=url, timeout=30) as client:
-        answer = client.post("/node/session/", json={"email": email, "password": PASSWORD})
-        assert answer.is_success, answer.text
-        return {
-            "cookie": f"slipstream_session={client.cookies['slipstream_session']}",
-            "x-csrf-token": answer.json()["csrf_token"],
-        }
+    def logged_out(self) -> None:
+        """Go on with a spare session."""
+        if self.spare:
+            self.headers = self.spare.pop().headers
 
 
-def spare_sessions(url: str, email: str) -> list[dict[str, str]]:
-    """Return sessions to go on with."""
-    return [session_of(url, email) for _ in range(_SPARE_SESSIONS)]
+def log_in(url: str, email: str) -> Session:
+    """Open a session."""
+    answer = httpx.post(f"{url}/node/session/", json={"email": email, "password": PASSWORD})
+    assert answer.is_success, answer.text
+    return Session.of(answer.headers["set-cookie"], answer.json())
+
+
+def spare_sessions(url: str, email: str) -> list[Session]:
+    """Open sessions to go on with."""
+    return [log_in(url, email) for _ in range(_SPARE_SESSIONS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,7 +13,7 @@ import pytest
 from gateway.auth.keys import mint
 from tests import onnx_models
 from tests.slipstream.running import Up
-from tests.system.document.callers import CALLERS, SESSION, Caller, session_of, spare_sessions
+from tests.system.document.callers import OWNER, Caller, log_in, spare_sessions
 from tests.system.document.tally import Tally
 from tests.system.document.things import PASSWORD, Things
 from tests.system.installation import Installation
@@ -62,47 +63,40 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 def callers(
     house: Installation, receiver: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Caller]]:
-    """All CALLERS by name."""
+    """STRANGERS and MANAGERS by name."""
     onnx = onnx_models.mlp(tmp_path_factory.mktemp("models") / "victim.onnx").read_bytes()
-    url, clients = house.up.url, []
+    url = house.up.url
+    with contextlib.ExitStack() as opened:
 
-    def client(headers: dict[str, str]) -> httpx.Client:
-        clients.append(httpx.Client(base_url=url, headers=headers, timeout=60))
-        return clients[-1]
+        def client(headers: dict[str, str]) -> httpx.Client:
+            made = httpx.Client(base_url=url, headers=headers, timeout=60)
+            return opened.enter_context(made)
 
-    sessions = {}
-    for role in ("owner", "member"):
-        email = f"{role}@example.com"
-        house.post("/node/users/", {"email": email, "password": PASSWORD, "role": role})
-        sessions[role] = session_of(url, email)
-    managers = {
-        role: client(sessions[role]).post("/node/api-keys/", json={"name": "m", "scope": "manage"})
-        for role in sessions
-    }
-    keys = {role: {"x-api-key": answer.json()["key"]} for role, answer in managers.items()}
-    owner, member = client(keys["owner"]), client(keys["member"])
-    trigger = owner.post("/node/api-keys/", json={"name": "t", "scope": "trigger"}).json()["key"]
-    of_owner = Things(owner, owner, email="owner@example.com", onnx=onnx, hook=receiver)
-    of_member = Things(member, owner, email="member@example.com", onnx=onnx, hook=receiver)
-    headers = {
-        "nobody": {},
-        "wrong key": {"x-api-key": mint()},
-        "trigger key": {"x-api-key": trigger},
-        "manage key of an owner": keys["owner"],
-        "manage key of a member": keys["member"],
-        SESSION: sessions["owner"],
-    }
-    yield {
-        name: Caller(
-            name=name,
-            things=of_member if name.endswith("member") else of_owner,
-            headers=headers[name],
-            spare=spare_sessions(url, "owner@example.com") if name == SESSION else [],
+        def user(role: str, email: str) -> tuple[Things, dict[str, str]]:
+            house.post("/node/users/", {"email": email, "password": PASSWORD, "role": role})
+            page = client(log_in(url, email).headers)
+            made = page.post("/node/api-keys/", json={"name": "mine", "scope": "manage"})
+            key = {"x-api-key": made.json()["key"]}
+            spare = [session.id for session in spare_sessions(url, email)]
+            things = Things(
+                client(key), house.http, email=email, sessions=spare, onnx=onnx, hook=receiver
+            )
+            return things, key
+
+        of_owner, owner = user("owner", "owner@example.com")
+        of_member, member = user("member", "member@example.com")
+        of_browser, _ = user("owner", "browser@example.com")
+        issued = client(owner).post("/node/api-keys/", json={"name": "t", "scope": "trigger"})
+        sessions = spare_sessions(url, "browser@example.com")
+        known = (
+            Caller("nobody", of_owner, {}),
+            Caller("wrong key", of_owner, {"x-api-key": mint()}),
+            Caller("trigger key", of_owner, {"x-api-key": issued.json()["key"]}),
+            Caller(OWNER, of_owner, owner),
+            Caller("manage key of a member", of_member, member),
+            Caller("session of an owner", of_browser, sessions.pop().headers, sessions),
         )
-        for name in CALLERS
-    }
-    for opened in clients:
-        opened.close()
+        yield {caller.name: caller for caller in known}
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +104,7 @@ def tally() -> Iterator[Tally]:
     """What was answered so far."""
     found = Tally()
     yield found
-    import json  # noqa
+    import json
     import pathlib
 
     pathlib.Path("/tmp/tally.json").write_text(

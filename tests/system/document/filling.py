@@ -42,12 +42,12 @@ def fill(case: Case, things: Things) -> None:
     if _chance(case.path_parameters, case.query, case.body) == 0:
         return
     operation = str(case.operation.definition.raw["operationId"])
-    for name in case.path_parameters:
-        if name in things:
-            case.path_parameters[name] = things.named(name, operation)
+    case.path_parameters = {  # a new one: schemathesis shares them among cases
+        name: things.named(name, operation) if name in things else value
+        for name, value in case.path_parameters.items()
+    }
     if operation == "create_model" and case.media_type == "application/octet-stream":
-        case.query["name"] = f"model{next(_numbers)}"
-        case.query.pop("version", None)
+        case.query = {"name": f"model{next(_numbers)}"}
         case.body = things.onnx
     elif isinstance(case.body, dict):
         case.body = _body(operation, case.body, things)

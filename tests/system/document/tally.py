@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 class Tally:
     """Counts by caller, operation and status."""
 
-    counts: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    counts: Counter[tuple[str, str, int]] = field(default_factory=Counter, repr=False)
 
     def add(self, caller: str, operation: str, status: int) -> None:
         """Count one answer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -16,6 +17,9 @@ PASSWORD = "korrekte pferde heften"
 VICTIM = "victim"
 """A model that may be stopped, changed and deleted; `iris` is what calls are answered by."""
 ROWS = [[5.1, 3.5, 1.4, 0.2]]
+
+_IRIS = {"schema": {"type": "object", "required": ["x"], "properties": {"x": {"const": ROWS}}}}
+"""Of a flow's input: it refuses what the model would fail for."""
 
 _ITS_OWN = {
     "trigger_deployment": "called",
@@ -34,9 +38,19 @@ class Things:
     """Ids by the name of the parameter that they are for, such as `flow_id`."""
 
     def __init__(
-        self, user: httpx.Client, owner: httpx.Client, *, email: str, onnx: bytes, hook: str
+        self,
+        user: httpx.Client,
+        owner: httpx.Client,
+        *,
+        email: str,
+        sessions: list[str],
+        onnx: bytes,
+        hook: str,
     ) -> None:
-        """`user` and `owner` send `manage` keys; `hook` is a URL that takes webhooks."""
+        """`user` and `owner` send `manage` keys; `hook` is a URL that takes webhooks.
+
+        `sessions` are ids of the user's that may be ended.
+        """
         self.email = email
         """The user's."""
         self.onnx = onnx
@@ -44,12 +58,13 @@ class Things:
         self._user = user
         self._owner = owner
         self._hook = hook
+        self._sessions = sessions
         # Any, here and below: ids and numbers
         self._known: dict[str, Any] = {"model": "iris", "version": 1, "number": 1, "label": "live"}
         self._makers: Mapping[str, Callable[[], str]] = {
             "flow_id": lambda: self._made("/node/flows/", chain("iris")),
             "deployment_id": self._deployment,
-            "called": lambda: self._deployed(chain("iris")),
+            "called": lambda: self._deployed(chain("iris", input=_IRIS)),
             "key_id": lambda: self._made("/node/api-keys/", {"name": "victim"}),
             "rotated_key": self._rotated_key,
             "session_id": self._session,
@@ -111,9 +126,8 @@ class Things:
         return key_id
 
     def _session(self) -> str:
-        """Return the user's oldest session: it was opened for this."""
-        page = self._user.get("/node/sessions/", params={"limit": 200}).json()
-        return str(page["items"][-1]["id"])
+        """Return a session that nobody uses; in the end, one that there is not."""
+        return self._sessions.pop() if self._sessions else str(uuid4())
 
     def _somebody(self) -> str:
         body = {"email": f"victim{next(_numbers)}@example.com", "password": PASSWORD}
