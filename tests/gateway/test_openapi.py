@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi.routing import APIRoute
@@ -130,3 +131,13 @@ async def test_a_body_that_does_not_say_it_is_json_is_answered_415(
     answer = await client.post("/node/api-keys/", content=b'{"name": "mine"}', headers=headers)
     assert answer.status_code == 415
     assert answer.json()["code"] == "unsupported_media_type"
+
+
+@pytest.mark.parametrize("version", ["¹", "٣", "-1", "9" * 19, "\x00"])
+async def test_a_version_that_is_no_number_is_refused(house: House, version: str) -> None:
+    user = await house.user("ada@example.com", Role.OWNER)
+    client = await house.key_client(user, Scope.MANAGE)
+    path = f"/v2/models/iris/versions/{quote(version)}"
+    assert (await client.get(path)).status_code == 400
+    ready = await client.get(f"{path}/ready")
+    assert (ready.status_code, ready.json()["ready"]) == (503, False)

@@ -63,7 +63,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 def callers(
     house: Installation, receiver: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Caller]]:
-    """STRANGERS and MANAGERS by name."""
+    """OWNERS and OTHERS by name."""
     onnx = onnx_models.mlp(tmp_path_factory.mktemp("models") / "victim.onnx").read_bytes()
     url = house.up.url
     with contextlib.ExitStack() as opened:

@@ -149,4 +149,5 @@ class Things:
         return str(answer.json()["id"])
 
     def _delivery(self) -> str:
-        return str(self._post(f"/node/webhooks/endpoints/{self['deployment_id']}/test/")["id"])
+        deployment_id = self._deployment()  # its own: nobody deletes it
+        return str(self._post(f"/node/webhooks/endpoints/{deployment_id}/test/")["id"])
