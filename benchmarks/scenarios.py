@@ -54,6 +54,12 @@ SCENARIOS = (
         minutes=5,
     ),
     Scenario(
+        name="guarded",
+        bar="fast mode with every limit on keys and deployments has at least 0.95 times the "
+        "throughput of that without",
+        minutes=2,
+    ),
+    Scenario(
         name="runs",
         bar="sync p50 of 5 ms in the gateway, 12 ms on Redis, 25 ms embedded; 300 async "
         "runs a second accepted and 100 finished; 100,000 rows cost a factor of 1.3 at most",

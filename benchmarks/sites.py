@@ -135,6 +135,11 @@ class Site:
         self.serve(name)
         return self.deploy(self.save_flow(name), **settings)
 
+    def make_key(self, **settings: object) -> str:
+        """Make an API key; return it."""
+        key: str = self._done(self._http.post("/node/api-keys/", json=settings))["key"]
+        return key
+
     def get(self, path: str, **query: str | int) -> Json:
         """Return what is to be seen at a path."""
         return self._done(self._http.get(path, params=query))
