@@ -14,8 +14,6 @@ from tests.system.installation import Json, chain
 from tests.system.runs import MANY_SECONDS
 
 PASSWORD = "korrekte pferde heften"
-VICTIM = "victim"
-"""A model that may be stopped, changed and deleted; `iris` is what calls are answered by."""
 ROWS = [[5.1, 3.5, 1.4, 0.2]]
 
 _IRIS = {"schema": {"type": "object", "required": ["x"], "properties": {"x": {"const": ROWS}}}}
@@ -59,6 +57,8 @@ class Things:
         self._owner = owner
         self._hook = hook
         self._sessions = sessions
+        self._victim = f"victim{next(_numbers)}"
+        """A model that may be stopped, changed and deleted: calls are answered by `iris`."""
         # Any, here and below: ids and numbers
         self._known: dict[str, Any] = {"model": "iris", "version": 1, "number": 1, "label": "live"}
         self._makers: Mapping[str, Callable[[], str]] = {
@@ -136,12 +136,12 @@ class Things:
     def _published(self) -> str:
         answer = self._owner.post(
             "/node/models/",
-            params={"name": VICTIM, "version": 1},
+            params={"name": self._victim, "version": 1},
             content=self.onnx,
             headers={"content-type": "application/octet-stream"},
         )
         assert answer.status_code in (201, 409), answer.text
-        return VICTIM
+        return self._victim
 
     def _server(self) -> str:
         wish = {"model": self["name"], "version": 1}
