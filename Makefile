@@ -5,7 +5,7 @@ PACKAGES := slipstream gateway inference_server model_store protos telemetry tra
 STAMPS := .venv/.stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz check check-static bench bench-scenarios chaos format lint types imports protos protos-check lock sbom demo-model clean
+.PHONY: help setup run test fuzz check check-static bench bench-scenarios chaos torture format lint types imports protos protos-check lock sbom demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,9 @@ bench-scenarios: $(STAMPS)/bench ## Measure what has a bar of its own, into docs
 chaos: $(STAMPS)/dev ## Kill everything at random under load, and count what that cost (ARGS="--minutes 1")
 	@./.ci/services
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+torture: $(STAMPS)/dev ## Kill the sender of webhooks while receivers fail, and count what arrives (ARGS="--events 100000")
+	@$(BIN)/python -m tests.torture $(ARGS)
 
 clean: ## Remove what was built and remembered
 	rm -rf .venv .slipstream .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

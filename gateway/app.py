@@ -44,8 +44,8 @@ from gateway.webhooks.router import build_router as webhooks
 from telemetry.instruments import CONTENT_TYPE, render
 
 _UPLOADS = "/node/models/"
-_PRIVATE = ("/node/session", "/node/users")
-"""Where bodies hold passwords: what came is never repeated."""
+_PRIVATE = ("/node/session", "/node/users", "/node/webhooks/verify")
+"""Where bodies hold passwords or secrets: what came is never repeated."""
 # Any: OpenAPI's own form
 _EXPOSITION: dict[int | str, dict[str, Any]] = {
     200: {

@@ -16,6 +16,7 @@ NOUNS: Mapping[str, str] = {
     "keys": "API keys: create, list, show, set, rotate, check, deactivate, activate, delete.",
     "users": "Users: create, list, set-role, reset-password, deactivate, activate, delete.",
     "runs": "Runs: list, show, wait, cancel, retry, tail.",
+    "webhooks": "Webhooks: listen, verify, list, show, set, rotate, test, deliveries, replay.",
     "usage": "Usage: calls, errors, runs and percentiles by deployment, version, key or code.",
     "audit": "Who did what, when and from where: list, export, prune.",
     "bench": "Load on a deployment or a URL: rate, percentiles, what the model takes.",

@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.flows.findings import pointer_token
+from gateway.flows.schema_effort import MOST_STEPS, TooMuchEffortError, begin
 from protos.errors import ErrorCode
 
 _SHOWN = 20
@@ -67,9 +68,13 @@ class InputCheck:
         return known
 
     def _complaints(self, input_data: Mapping[str, Any]) -> list[dict[str, str]]:
+        begin()
         try:
             found = islice(self._validator.iter_errors(input_data), _SHOWN)
             return [_complaint(error) for error in found]
+        except TooMuchEffortError:
+            detail = f"checking it by the schema takes more than {MOST_STEPS:,} steps: send less"
+            return [{"detail": detail, "pointer": _pointer(())}]
         except RecursionError:
             detail = "nested too deeply to be checked by the schema"
             return [{"detail": detail, "pointer": _pointer(())}]

@@ -1,7 +1,8 @@
 """JSON Schemas that strangers' data is checked by. Pure.
 
 A reference never leaves its schema (the library would fetch it), and patterns are matched by CEL's
-engine, whose time grows with the text and no faster; Python's can be made to hang.
+engine, whose time grows with the text and no faster; Python's can be made to hang. What is left is
+counted, see `schema_effort`.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import orjson
 from jsonschema import Draft202012Validator, exceptions, validators
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from gateway.flows.cel_library import CEL_ERRORS, compile_cel
+from gateway.flows.cel_library import CEL_ERRORS
 from gateway.flows.findings import pointer_token
 from gateway.flows.input_check import SchemaError
+from gateway.flows.patterns import matches, seconds_to_prepare
+from gateway.flows.schema_effort import SECONDS_PER_STEP, Keyword, counted, spend
 
-_MATCH = compile_cel("text.matches(pattern)")
+_MOST_PARTS = 5_000
+"""Whether a schema is one takes some 0.5 ms for each schema within it."""
 
 
 def validator_of(schema: Mapping[str, Any]) -> Any:
@@ -32,6 +37,9 @@ def validator_of(schema: Mapping[str, Any]) -> Any:
 
 
 def _check_schema(schema: Mapping[str, Any]) -> None:
+    parts = _parts(schema)
+    if parts > _MOST_PARTS:
+        raise SchemaError("", f"expected at most {_MOST_PARTS} words and schemas, got {parts}")
     try:
         Draft202012Validator.check_schema(schema)
     except exceptions.SchemaError as error:
@@ -52,6 +60,15 @@ def _check_schema(schema: Mapping[str, Any]) -> None:
                 raise SchemaError(pointer, f"there is no '{value}' in the schema") from None
 
 
+def _parts(schema: Any) -> int:
+    """Count what may be a schema, or a word of one."""
+    if isinstance(schema, dict):
+        return 1 + len(schema) + sum(_parts(value) for value in schema.values())
+    if isinstance(schema, list):
+        return sum(_parts(value) for value in schema)
+    return int(isinstance(schema, bool))
+
+
 def _words(schema: Any, pointer: str) -> Iterator[tuple[str, str, Any]]:
     """Yield each member of an object at any depth, with its pointer."""
     if isinstance(schema, list):
@@ -66,23 +83,45 @@ def _words(schema: Any, pointer: str) -> Iterator[tuple[str, str, Any]]:
 
 def _check_pattern(pointer: str, pattern: str) -> None:
     try:
-        _matches(pattern, "")
+        matches(pattern, "")
     except CEL_ERRORS:
         detail = "expected a regular expression without look-around and back-references"
         raise SchemaError(pointer, f"{detail}, got '{pattern[:200]}'") from None
 
 
-def _matches(pattern: str, text: str) -> bool:
-    found: bool = _MATCH.execute({"pattern": pattern, "text": text})
-    return found
-
-
 def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[Any]:
-    if isinstance(instance, str) and not _matches(pattern, instance):
+    if not isinstance(instance, str):
+        return
+    spend(seconds_to_prepare(orjson.dumps(pattern).decode()) / SECONDS_PER_STEP)
+    if not matches(pattern, instance):
         yield exceptions.ValidationError(f"{instance[:100]!r} does not match '{pattern}'")
 
 
+def _unique_items(_validator: Any, wanted: bool, instance: Any, _schema: Any) -> Iterator[Any]:
+    """Check by digest: the library compares each item with every other one."""
+    if not wanted or not isinstance(instance, list):
+        return
+    if len({orjson.dumps(_plain(item), option=orjson.OPT_SORT_KEYS) for item in instance}) < len(
+        instance
+    ):
+        yield exceptions.ValidationError("has items that are the same, and they have to differ")
+
+
+def _plain(value: Any) -> Any:
+    """Return the value with 1 for 1.0, which JSON Schema holds for the same."""
+    spend(1 / 4)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < _WHOLE else value
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
+
+
+_WHOLE = 2.0**63
+_OURS: Mapping[str, Keyword] = {"pattern": _pattern, "uniqueItems": _unique_items}
 # Any: the library has no types for what it makes here.
 _Validator: Any = validators.extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {"pattern": _pattern}
+    Draft202012Validator, counted({**Draft202012Validator.VALIDATORS, **_OURS})
 )

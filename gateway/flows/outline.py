@@ -54,6 +54,14 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Pattern:
+    """A regular expression that is made ready for one text."""
+
+    literal: str | None
+    """As it is written; None where it is a value."""
+
+
+@dataclass(frozen=True, slots=True)
 class Inside:
     """What lies `steps` levels below another part, such as `(…).x` or `(…)[0]`."""
 
@@ -82,7 +90,7 @@ class Loop:
     """Where it starts in the text, where `whole` ends, and where it ends itself."""
 
 
-Part = Literal | Read | Inside | Together | Loop
+Part = Literal | Read | Pattern | Inside | Together | Loop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +131,7 @@ def list_makers(part: Part) -> Iterator[Loop]:
         case Together():
             for one in part.parts:
                 yield from list_makers(one)
-        case Literal() | Read():
+        case Literal() | Read() | Pattern():
             return
 
 
@@ -169,7 +177,7 @@ class _Reader:
 
     def _part_or_sign(self, parts: list[Part]) -> None:
         kind, text = self._peek()
-        operator = kind == "sign" and text not in _OPENING and text != "."
+        operator = kind == "sign" and text not in {*_OPENING, "."}
         if operator or (kind, text) == ("name", "in"):
             self._at += 1
         else:
@@ -195,7 +203,7 @@ class _Reader:
     def _named(self, name: str) -> Part:
         if self._peek() == ("sign", "("):
             self._at += 1
-            return _joined([_joined(argument) for argument in self._arguments(")")])
+            return _joined([*map(_joined, self._arguments(")")), *self._pattern(name)])
         return Read(name.strip("`"), ())
 
     def _suffixes(self, part: Part, start: int) -> Part:
@@ -229,7 +237,7 @@ class _Reader:
     def _method(self, part: Part, name: str, start: int, ended: int) -> Part:
         arguments = self._arguments(")")
         if name not in _LOOPS or not arguments:
-            return _joined([part, *(_joined(argument) for argument in arguments)])
+            return _joined([part, *map(_joined, arguments), *self._pattern(name)])
         variable, *body = arguments
         if len(variable) != 1 or not isinstance(variable[0], Read) or variable[0].names:
             raise OutlineError(f"expected a name first in {name}(…)")
@@ -237,6 +245,12 @@ class _Reader:
         inner = _joined([_joined(argument) for argument in body])
         span = (start, ended, self._tokens[self._at - 1].end)
         return Loop(part, variable[0].root, inner, name, span)
+
+    def _pattern(self, function: str) -> list[Part]:
+        """Return what a call that has just been read makes ready: its last argument."""
+        before, last = self._tokens[self._at - 3], self._tokens[self._at - 2]
+        alone = last.kind == "text" and before.text in {"(", ","}
+        return [Pattern(last.text if alone else None)] if function == "matches" else []
 
     def _arguments(self, closing: str) -> list[list[Part]]:
         """Read up to the bracket that closes; return the parts of each argument."""
@@ -281,5 +295,5 @@ def _reads(part: Part, bound: frozenset[str]) -> Iterator[Path]:
         case Loop():
             yield from _reads(part.whole, bound)
             yield from _reads(part.body, bound | {part.variable})
-        case Literal():
+        case Literal() | Pattern():
             return

@@ -17,6 +17,7 @@ import httpcore
 
 from gateway.errors import GatewayError
 from gateway.outbound.addresses import Address, Network, refusal
+from gateway.outbound.line import Line
 from gateway.outbound.targets import Target, address_of
 from protos.errors import ErrorCode
 
@@ -47,7 +48,6 @@ class Dialer(httpcore.AsyncNetworkBackend):
     def __init__(self, allowed: Sequence[Network], *, resolver: Resolver | None = None) -> None:
         self._allowed = allowed
         self._resolver = resolver or SystemResolver()
-        self._network = httpcore.AnyIOBackend()
 
     async def check(self, target: Target) -> None:
         """Return where the target may be dialled now; for a look ahead, as when a URL is saved.
@@ -61,18 +61,16 @@ class Dialer(httpcore.AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[SocketOption] | None = None,
+        timeout: float | None = None,  # noqa: ARG002 - httpcore's signature
+        local_address: str | None = None,  # noqa: ARG002 - the same
+        socket_options: Iterable[SocketOption] | None = None,  # noqa: ARG002 - the same
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the first address of `host` that answers, if every one of them is allowed."""
         trouble: Exception = httpcore.ConnectError("no address")
         for address in await self._addresses(host, port):
             try:
-                return await self._network.connect_tcp(
-                    str(address), port, timeout, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                return await Line.connect(str(address), port)
+            except httpcore.ConnectError as error:
                 trouble = error
         raise trouble
 

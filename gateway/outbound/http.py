@@ -14,6 +14,7 @@ import httpcore
 
 from gateway.errors import GatewayError
 from gateway.outbound.addresses import Network, embedded, is_public
+from gateway.outbound.connections import Connections
 from gateway.outbound.dialer import Dialer, Resolver
 from gateway.outbound.targets import Target, address_of, read_target
 from protos.errors import ErrorCode
@@ -27,7 +28,6 @@ _OURS = frozenset(
 """Headers that belong to the connection: what a caller says of them is left out."""
 _USER_AGENT = "slipstream"
 _CONNECTIONS = 100
-_KEPT = 20
 _KEPT_SECONDS = 15.0
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": 15}
 
@@ -77,12 +77,11 @@ class GuardedHttp:
         """
         self._allow_http = allow_http
         self._dialer = Dialer(allowed, resolver=resolver)
-        self._pool = httpcore.AsyncConnectionPool(
+        self._connections = Connections(
+            self._dialer,
             ssl_context=ssl_context,
-            max_connections=connections,
-            max_keepalive_connections=_KEPT,
-            keepalive_expiry=_KEPT_SECONDS,
-            network_backend=self._dialer,
+            most=connections,
+            kept_seconds=_KEPT_SECONDS,
         )
 
     async def check(self, url: str) -> None:
@@ -115,8 +114,8 @@ class GuardedHttp:
             raise _unreachable(target, str(error) or "the connection was lost") from None
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self._pool.aclose()
+        """Close every connection; those that a call has when that is through."""
+        await self._connections.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,14 +133,17 @@ class GuardedHttp:
             scheme=target.scheme, host=target.host, port=target.port, target=target.path
         )
         headers = _headers(call.headers, target, call.body)
-        async with self._pool.stream(
-            call.method.upper(), url, headers=headers, content=call.body
-        ) as response:
-            received = _received(response.headers)
-            body = await _read(response, received.get("content-encoding", ""), call, target)
-            return Reply(
-                status=response.status, headers=received, body=body, public=_is_public(response)
-            )
+        request = httpcore.Request(call.method.upper(), url, headers=headers, content=call.body)
+        async with self._connections.to((target.scheme, target.host, target.port)) as connection:
+            response = await connection.handle_async_request(request)
+            try:
+                received = _received(response.headers)
+                encoding = received.get("content-encoding", "")
+                body = await _read(response, encoding, call, target)
+                public = _is_public(response)
+            finally:
+                await response.aclose()
+        return Reply(status=response.status, headers=received, body=body, public=public)
 
 
 def _headers(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -10,6 +12,7 @@ from pydantic import AwareDatetime
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
 from gateway.storage.paging import PageRequest
+from gateway.webhooks.diagnosis import diagnose
 from gateway.webhooks.listing import DeliveryFilter
 from gateway.webhooks.schemas import (
     DeliveryOut,
@@ -24,6 +27,7 @@ from gateway.webhooks.schemas import (
 )
 from gateway.webhooks.service import WebhookService
 from gateway.webhooks.states import DeliveryStatus
+from gateway.webhooks.verdict_schemas import VerdictOut, VerifyIn, letter_of
 
 
 def build_router(service: WebhookService, access: Access) -> APIRouter:
@@ -31,6 +35,7 @@ def build_router(service: WebhookService, access: Access) -> APIRouter:
     router = APIRouter(prefix="/node/webhooks", tags=["Webhooks"])
     _add_endpoints(router, service, access)
     _add_deliveries(router, service, access)
+    _add_verification(router, access)
     return router
 
 
@@ -138,3 +143,18 @@ def _add_deliveries(router: APIRouter, service: WebhookService, access: Access) 
     async def replay(delivery_id: str, actor: Identity = Depends(access.manager)) -> DeliveryOut:
         """Send one event again, under its old id."""
         return DeliveryOut.of_shown(await service.replay(actor.profile_id, delivery_id))
+
+
+def _add_verification(router: APIRouter, access: Access) -> None:
+    @router.post("/verify/", dependencies=[Depends(access.manager)])
+    async def verify(body: VerifyIn) -> VerdictOut:
+        """Say whether a request is signed with a secret, and if not, why. Nothing of it is kept."""
+        previous = body.previous_secret
+        diagnosis = await asyncio.to_thread(
+            diagnose,
+            letter_of(body.headers, body.body.encode("utf-8", "surrogatepass")),
+            body.secret.get_secret_value(),
+            at=body.at.timestamp() if body.at else time.time(),
+            previous=[previous.get_secret_value()] if previous else [],
+        )
+        return VerdictOut.of(diagnosis)

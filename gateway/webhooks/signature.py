@@ -15,8 +15,9 @@ SIGNATURE_HEADER = "webhook-signature"
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the specification's, no secret
 _SECRET_BYTES = 32
-_SHORTEST, _LONGEST = 24, 64
-_VERSION = "v1"
+SHORTEST_KEY, LONGEST_KEY = 24, 64
+"""Bytes of a key."""
+VERSION = "v1"
 
 
 def new_secret() -> str:
@@ -34,8 +35,8 @@ def key_of(secret: str) -> bytes:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if not secret.startswith(SECRET_PREFIX) or not _SHORTEST <= len(key) <= _LONGEST:
-        message = f"expected {SECRET_PREFIX} and base64 of {_SHORTEST} to {_LONGEST} bytes"
+    if not secret.startswith(SECRET_PREFIX) or not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
+        message = f"expected {SECRET_PREFIX} and base64 of {SHORTEST_KEY} to {LONGEST_KEY} bytes"
         raise ValueError(message)
     return key
 
@@ -48,7 +49,7 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     """
     signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
     digest = hmac.digest(key_of(secret), signed, hashlib.sha256)
-    return f"{_VERSION},{base64.b64encode(digest).decode()}"
+    return f"{VERSION},{base64.b64encode(digest).decode()}"
 
 
 def signature_header(

@@ -9,6 +9,7 @@ import typer
 from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFormat, RunsThen
 from gateway.deployments.presets import Preset
 from gateway.deployments.schemas import (
+    ChangedDeploymentOut,
     DeploymentIn,
     DeploymentOut,
     DeploymentPage,
@@ -21,6 +22,13 @@ from gateway.runs.store import RunStore
 from slipstream import options
 from slipstream.commands.deployment_versions import DeploymentId, add_to, show_version
 from slipstream.commands.deployment_views import deployment_facts, deployment_row
+from slipstream.commands.webhook_options import (
+    CallbackUrl,
+    CancelOnDisconnect,
+    Events,
+    secret_lines,
+    webhook_of,
+)
 from slipstream.limit_options import AtOnce, PerDay, PerMinute, Polls, limits_of
 from slipstream.session import checked, open_session
 from slipstream.terminal import Terminal, table
@@ -55,6 +63,9 @@ def create(
     type_: Type = None,
     timeout: Timeout = None,
     response_format: Format = None,
+    callback_url: CallbackUrl = None,
+    event: Events = None,
+    cancel_on_disconnect: CancelOnDisconnect = None,
     calls_per_minute: PerMinute = None,
     calls_per_day: PerDay = None,
     concurrent_runs: AtOnce = None,
@@ -69,6 +80,7 @@ def create(
 
     [dim]slipstream deployments create --flow 0b9c… --mode fast[/]
     [dim]slipstream deployments create --flow 0b9c… --preset background[/]
+    [dim]slipstream deployments create --flow 0b9c… --callback-url https://shop.example.com/hooks[/]
     """
     with open_session(state, as_json=as_json) as session:
         given = _given(
@@ -78,6 +90,9 @@ def create(
             deployment_type=type_,
             timeout_seconds=timeout,
             response_format=response_format,
+            cancel_on_disconnect=cancel_on_disconnect,
+            webhook_events=event or None,
+            **webhook_of(callback_url),
             limits=limits_of(
                 calls_per_minute=calls_per_minute,
                 calls_per_day=calls_per_day,
@@ -95,6 +110,7 @@ def create(
             out,
             f"Deployment '{out.name}' {out.id}: POST {out.trigger_path}",
             *([f"API key, shown only now: {out.api_key.key}"] if out.api_key else []),
+            *secret_lines(out.webhook_secret),
         )
         for pinned in out.models:
             session.terminal.note(
@@ -168,6 +184,12 @@ def set_(
     type_: Type = None,
     timeout: Timeout = None,
     response_format: Format = None,
+    callback_url: CallbackUrl = None,
+    event: Events = None,
+    no_webhook: Annotated[
+        bool, typer.Option("--no-webhook", help="Tell nobody any more; the URL is forgotten.")
+    ] = False,
+    cancel_on_disconnect: CancelOnDisconnect = None,
     calls_per_minute: PerMinute = None,
     calls_per_day: PerDay = None,
     concurrent_runs: AtOnce = None,
@@ -178,9 +200,14 @@ def set_(
 ) -> None:
     """Change settings at once; the version stays.
 
+    A first --callback-url makes a webhook, whose secret is printed for the only time.
+
     [dim]slipstream deployments set 0b9c… --mode async --timeout 600[/]
+    [dim]slipstream deployments set 0b9c… --callback-url http://127.0.0.1:8765/[/]
     [dim]slipstream deployments set 0b9c… --calls-per-minute 600 --concurrent-runs 4[/]
     """
+    if no_webhook and callback_url:
+        raise typer.BadParameter("--callback-url and --no-webhook contradict each other")
     with open_session(state, as_json=as_json) as session:
         given = _given(
             name=name,
@@ -188,6 +215,9 @@ def set_(
             deployment_type=type_,
             timeout_seconds=timeout,
             response_format=response_format,
+            cancel_on_disconnect=cancel_on_disconnect,
+            webhook_events=event or None,
+            **webhook_of(callback_url),
             limits=limits_of(
                 calls_per_minute=calls_per_minute,
                 calls_per_day=calls_per_day,
@@ -196,10 +226,12 @@ def set_(
             ),
             cors_origins=cors_origin,
         )
+        given |= {"notification_method": "none", "callback_url": None} if no_webhook else {}
         change = checked(DeploymentPatch, **given).change()
         work = session.services.deployments.change(session.profile_id, deployment_id, **change)
-        out = DeploymentOut.of(session.run(work))
-        session.terminal.show(out, deployment_facts(out))
+        out = ChangedDeploymentOut.of(session.run(work))
+        shown = deployment_facts(DeploymentOut.model_validate(out.model_dump()))
+        session.terminal.show(out, shown, *secret_lines(out.webhook_secret))
 
 
 @commands.command("pause")

@@ -17,6 +17,9 @@ from slipstream.failures import UnusableError
 _LONGEST_SOCKET_FOLDER = 80
 """A Unix socket's path may have 103 bytes on every system; the names in the folder take 20."""
 
+_SECRETS = ("slipstream.db*", "pepper")
+_OTHERS = 0o077
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
@@ -61,6 +64,7 @@ class StateFolder:
         path = path.absolute()
         with _written(path):
             prepare(path)
+            _close_to_others(path)
             (path / "run").mkdir(mode=0o700, exist_ok=True)
             lock = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT, 0o600)
         if not _locked(lock):
@@ -95,6 +99,18 @@ def prepare(path: Path) -> None:
     """
     with _written(path):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _close_to_others(path: Path) -> None:
+    """Take files with secrets back from others, who can read those that an older version made.
+
+    The folder itself may have been there before, and be open on purpose.
+    """
+    for pattern in _SECRETS:
+        for file in path.glob(pattern):
+            mode = file.stat().st_mode
+            if mode & _OTHERS:
+                file.chmod(mode & ~_OTHERS)
 
 
 def holder(path: Path) -> Holder | None:

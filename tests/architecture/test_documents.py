@@ -13,11 +13,12 @@ from tests.architecture.repository import PACKAGES, ROOT, files, modules
 OF_THE_COMMAND = {
     "NO_DEMO",
     "API_KEY",
+    "WEBHOOK_SECRET",
     "MODELS_PER_PROCESS",
     "WORKER_CONCURRENCY",
     "WORKER_IDLE_SECONDS",
 }
-"""Settings of `slipstream up` and `slipstream bench` that no gateway reads."""
+"""Settings of `slipstream` that no gateway reads."""
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "base", "core"}
 

@@ -14,11 +14,13 @@ from slipstream.cli import build
 class Cli:
     """Runs commands on a state folder."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, *, stateless: bool = False) -> None:
+        """Run commands on `state`; those that are `stateless` do not take one."""
         self.state = state
+        self._stateless = stateless
 
     def run(self, *words: str) -> Result:
-        state = ["--state", str(self.state)]
+        state = [] if self._stateless else ["--state", str(self.state)]
         return CliRunner().invoke(build(called=words[0]), [*words, *state])
 
     def answer(self, *words: str) -> Any:

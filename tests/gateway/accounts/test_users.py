@@ -114,6 +114,20 @@ async def test_only_an_owner_touches_an_owner(house: House, owner: Profile) -> N
     assert raised.json()["role"] == "owner"
 
 
+async def test_nobody_raises_their_own_role(house: House, owner: Profile) -> None:
+    for role in (Role.MEMBER, Role.ADMIN):
+        user = await house.user(f"climbing.{role}@example.com", role)
+        for credential in ("session", "manage key"):
+            asks = (await house.caller(user, credential)).client
+            for raised in (Role.ADMIN, Role.OWNER):
+                answer = await asks.patch(f"{USERS}{user.id}/", json={"role": raised})
+                assert answer.status_code == 403 or raised == role, answer.text
+            helper = {"email": f"helper.{role}@example.com", "role": "owner"}
+            assert (await asks.post(USERS, json=helper)).status_code == 403
+        shown = await (await house.key_client(owner, Scope.MANAGE)).get(f"{USERS}{user.id}/")
+        assert shown.json()["role"] == role
+
+
 async def test_nobody_locks_themselves_out_or_goes_round_the_old_password(
     house: House, owner: Profile
 ) -> None:

@@ -12,6 +12,7 @@ _CALL = "calls a deployment: its runs are the record of that"
 _RUN = "is for the holders of trigger keys, as calls are: the run says what became of it"
 _SEND = "sends an event, and changes nothing: the delivery with its attempts is the record of that"
 _LOOK = "changes nothing: a call of the Open Inference Protocol, or a question in a body"
+_VERIFY = "changes nothing: a question whose body holds a secret, which is kept nowhere"
 _SESSION = "is about console sessions: tests/gateway/accounts/test_acts.py has them"
 
 EXEMPT: Mapping[str, str] = {
@@ -21,6 +22,7 @@ EXEMPT: Mapping[str, str] = {
     "POST /node/flow-runs/{run_id}/retry/": _RUN,
     "POST /node/webhooks/deliveries/{delivery_id}/replay/": _SEND,
     "POST /node/webhooks/endpoints/{deployment_id}/test/": _SEND,
+    "POST /node/webhooks/verify/": _VERIFY,
     "POST /node/session/": _SESSION,
     "DELETE /node/session/": _SESSION,
     "POST /node/session/password/": _SESSION,

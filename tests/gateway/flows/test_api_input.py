@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from time import process_time
 from typing import Any
 
 import pytest
@@ -120,6 +121,8 @@ def test_a_schema_may_refer_to_itself() -> None:
         ({"pattern": "(?=look)"}, "/pattern", "without look-around"),
         ({"pattern": "(unclosed"}, "/pattern", "no JSON Schema"),
         ({"patternProperties": {"a": {}}}, "/patternProperties", "name the properties"),
+        ({"$defs": {f"d{at}": {} for at in range(30_000)}}, "", "at most 5000 words"),
+        ({"allOf": [True] * 30_000}, "", "at most 5000 words"),
     ],
 )
 def test_schemas_that_are_not_taken(schema: dict[str, Any], pointer: str, words: str) -> None:
@@ -148,3 +151,46 @@ def test_what_is_accepted_fits(sent: dict[str, Any]) -> None:
 
 def test_a_schema_that_goes_in_circles_refuses_and_ends() -> None:
     assert "nested too deeply" in complaints(plan({"$ref": "#"}), {"x": 1})["#/input_data"]
+
+
+def doubling(times: int) -> dict[str, Any]:
+    """Return a schema that asks for 2^times checks of one value."""
+    defs: dict[str, Any] = {
+        f"d{at}": {"allOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2} for at in range(times)
+    }
+    return {"$ref": "#/$defs/d0", "$defs": {**defs, f"d{times}": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "sent"),
+    [
+        (doubling(40), {"x": 1}),
+        ({"properties": {"x": {"items": {"type": "number"}}}}, {"x": [1] * 300_000}),
+        (
+            {"properties": {"x": {"items": {"enum": [[at] for at in range(9_999)]}}}},
+            {"x": [[9_998]] * 90_000},
+        ),
+        (
+            {"properties": {"x": {"prefixItems": [True], "unevaluatedItems": False}}},
+            {"x": [1] * 90_000},
+        ),
+        ({"properties": {"x": {"items": {"pattern": r"^\w{100}"}}}}, {"x": ["a" * 100] * 90_000}),
+    ],
+    ids=["doubling", "long", "compared", "unevaluated", "large pattern"],
+)
+def test_no_schema_and_no_input_make_a_check_last(
+    schema: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    checked = plan(schema)
+    began = process_time()
+    assert "takes more than" in complaints(checked, sent)["#/input_data"]
+    assert process_time() - began < 30
+
+
+def test_a_long_list_is_searched_for_doubles_in_one_pass() -> None:
+    checked = plan({"properties": {"x": {"uniqueItems": True}}})
+    sent = {"x": [{"a": number} for number in range(50_000)]}
+    assert checked.check_input(sent) == sent
+    assert checked.check_input({"x": [1, True, "1", None, [1], {"a": 1}]})
+    for doubled in ([1, 1.0], [{"a": 1, "b": 2}, {"b": 2.0, "a": 1}], [[0.5], [0.5]], [None, None]):
+        assert set(complaints(checked, {"x": doubled})) == {"#/input_data/x"}

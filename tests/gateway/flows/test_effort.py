@@ -41,6 +41,8 @@ def allowed(source: str, data: Any) -> bool:
         ("input.rows.map(row, row.cells.map(c, c + 1))", ROWS),
         ("input.rows.filter(row, row.name == 'row 7')[0].cells", ROWS),
         ("input.text + input.text", NUMBERS),
+        ("input.rows.filter(row, row.name.matches('^row 7'))", ROWS),
+        ("input.few.filter(x, input.text.matches(string(x)))", NUMBERS),
     ],
 )
 def test_loops_over_much_are_fine(source: str, data: Any) -> None:
@@ -53,6 +55,10 @@ def test_loops_over_much_are_fine(source: str, data: Any) -> None:
         ("input.xs.map(x, input.xs.map(y, x * y))", NUMBERS),
         ("input.xs.exists(x, input.xs.exists(y, x + y == -1))", NUMBERS),
         ("input.xs.map(x, input.xs + [x])", NUMBERS),
+        (r"input.rows.filter(row, row.name.matches('(\\w{25}){4}'))", ROWS),
+        (r"input.rows.filter(row, matches(row.name, r'\w{100}'))", ROWS),
+        ("input.rows.filter(row, row.name.matches(row.name))", ROWS),
+        ("input.rows.filter(row, row.name.matches('a' + 'b'))", ROWS),
         ("input.xs.map(x, input.text + string(x))", NUMBERS),
         ("input.m.map(a, input.m.map(b, a + b))", MATRIX),
         ("[input.text].map(t, input.xs.map(x, t + 'x'))", NUMBERS),

@@ -1,4 +1,4 @@
-"""A dispatcher in a process of its own, to be killed: `python -m … LEASE_SECONDS`.
+"""A dispatcher in a process of its own, to be killed: `python -m … LEASE_SECONDS [POLL_SECONDS]`.
 
 Settings come from the environment, as always. It says `ready`, and runs until it is killed.
 """
@@ -20,7 +20,10 @@ from gateway.webhooks.vault import Vault
 async def main() -> None:
     """Send until killed."""
     settings = Settings()
-    options = replace(DispatcherOptions.of(settings), lease_seconds=float(sys.argv[1]))
+    lease, *poll = (float(argument) for argument in sys.argv[1:])
+    options = replace(DispatcherOptions.of(settings), lease_seconds=lease)
+    if poll:
+        options = replace(options, poll_seconds=poll[0])
     vault = Vault(load_pepper(settings.key_pepper, settings.state))
     station = Station(settings, Database(settings.database), vault, options=options)
     station.start()

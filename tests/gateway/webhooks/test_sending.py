@@ -158,12 +158,11 @@ async def test_a_secret_of_another_pepper_signs_nothing(post: Post) -> None:
 async def test_a_late_beginning_is_dropped_once_the_end_has_arrived(quiet: Post) -> None:
     made = await quiet.deploy(webhook_events=["run.started", "run.completed"])
     claim = await quiet.begin(made)
-    async with quiet.db.write() as session:  # it has failed once, and waits
-        waits = {"failures": 1, "due_at": now() + timedelta(seconds=1)}
-        await session.execute(update(WebhookDelivery).values(waits))
+    await _put_off(quiet, hours=1)
     await quiet.runs.finish(claim.run_id, claim.attempt, COMPLETED)
     quiet.station.start()
     await quiet.until(claim.run_id, "delivered", "run.completed")
+    await _put_off(quiet, hours=0)
     await quiet.until(claim.run_id, "superseded", "run.started")
     await quiet.station.close(3.0)
     assert [message.event["type"] for message in quiet.receiver.messages()] == ["run.completed"]
@@ -251,6 +250,14 @@ async def test_attempts_are_counted_by_how_they_went(post: Post) -> None:
     assert 'webhook_attempts_total{result="delivered"} 1.0' in metrics
     assert 'webhook_attempts_total{result="failed"} 1.0' in metrics
     assert "webhook_outbox_oldest_seconds" in metrics
+
+
+async def _put_off(post: Post, *, hours: int) -> None:
+    """Have every `run.started` failed once, and due in some hours."""
+    waits = {"failures": 1, "due_at": now() + timedelta(hours=hours)}
+    begun = WebhookDelivery.event == "run.started"
+    async with post.db.write() as session:
+        await session.execute(update(WebhookDelivery).where(begun).values(waits))
 
 
 def moment(text: str) -> datetime:

@@ -1,0 +1,40 @@
+"""The options of deployments about who hears of their runs, and who hangs up."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gateway.webhooks.events import WebhookEvent
+
+CallbackUrl = Annotated[
+    str | None, typer.Option(help="URL that is told how runs fare; see `webhooks`.", metavar="URL")
+]
+Events = Annotated[
+    list[WebhookEvent] | None,
+    typer.Option(
+        "--event",
+        help="run.started, run.completed or run.failed; can be repeated. Default: the last two.",
+        metavar="EVENT",
+    ),
+]
+CancelOnDisconnect = Annotated[
+    bool | None,
+    typer.Option(
+        "--cancel-on-disconnect/--no-cancel-on-disconnect",
+        help="Whether a sync run is cancelled when its caller hangs up.",
+    ),
+]
+
+
+def webhook_of(callback_url: str | None) -> dict[str, object]:
+    """Return what a callback URL implies: a webhook."""
+    if callback_url is None:
+        return {}
+    return {"callback_url": callback_url, "notification_method": "webhook"}
+
+
+def secret_lines(secret: str | None) -> list[str]:
+    """Return the line that shows a secret, where one was made."""
+    return [f"Webhook secret, shown only now: {secret}"] if secret else []

@@ -1,0 +1,52 @@
+"""Secrets of webhooks on their way into a command: from a file, stdin, a variable or a prompt."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slipstream.failures import RefusedError
+
+SecretText = Annotated[
+    str | None,
+    typer.Option(
+        "--secret",
+        envvar="SLIPSTREAM_WEBHOOK_SECRET",
+        show_envvar=True,
+        help="whsec_…; better in the variable or a file: others see command lines.",
+        metavar="SECRET",
+    ),
+]
+SecretFile = Annotated[
+    Path | None,
+    typer.Option(help="File that holds the secret; - is stdin.", metavar="FILE", allow_dash=True),
+]
+
+
+def read_file(path: Path) -> str:
+    """Return the secret in a file, or on stdin for `-`, without the line end after it.
+
+    Raises:
+        RefusedError: there is no such file, or it is no text.
+    """
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise RefusedError("secret_unreadable", f"{path}: {reason}") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def given_secret(text: str | None, file: Path | None, *, prompt: str) -> str | None:
+    """Return the secret of either option, or asked for where there is a terminal; or None."""
+    if file is not None:
+        return read_file(file)
+    if text:
+        return text
+    if not sys.stdin.isatty():
+        return None
+    asked: str = typer.prompt(prompt, default="", hide_input=True, show_default=False, err=True)
+    return asked.strip() or None

@@ -1,0 +1,143 @@
+"""`slipstream webhooks verify`: why a signature fails, offline."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from gateway.webhooks.diagnosis import diagnose
+from gateway.webhooks.findings import Diagnosis
+from gateway.webhooks.verdict_schemas import VerdictOut, letter_of
+from slipstream import options
+from slipstream.commands.webhook_secret import SecretFile, SecretText, given_secret, read_file
+from slipstream.failures import ExitStatus, RefusedError, reported
+from slipstream.terminal import Terminal
+
+_STDIN = "-"
+
+
+def verify(
+    *,
+    body: Annotated[
+        Path,
+        typer.Option(help="File with the body's bytes as they came; - is stdin.", allow_dash=True),
+    ],
+    secret: SecretText = None,
+    secret_file: SecretFile = None,
+    previous_secret_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the secret before a rotation, to recognise.", metavar="FILE"),
+    ] = None,
+    headers: Annotated[
+        Path | None,
+        typer.Option(help="File with the headers: lines `name: value`, or JSON.", metavar="FILE"),
+    ] = None,
+    message_id: Annotated[
+        str | None, typer.Option("--id", help="webhook-id, in place of the file's.")
+    ] = None,
+    timestamp: Annotated[
+        str | None, typer.Option(help="webhook-timestamp, in place of the file's.")
+    ] = None,
+    signature: Annotated[
+        str | None, typer.Option(help="webhook-signature, in place of the file's.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(help="Time to judge at: Unix seconds, or 2026-01-31T12:00:00Z. Default: now."),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say whether a request is signed with a secret, and if not, why. Asks nobody.
+
+    To find what your own code does wrong, give what it has computed as --signature. Exit status: 0
+    where the signature is good, 1 where it is not.
+
+    [dim]slipstream webhooks verify --secret-file s.txt --headers headers.txt --body body.json[/]
+    [dim]slipstream webhooks verify --id msg_5… --timestamp 1767323046 --signature v1,E… --body -[/]
+    """
+    with reported(as_json=as_json):
+        if [str(path) for path in (body, secret_file, headers)].count(_STDIN) > 1:
+            raise RefusedError("validation_failed", "only one of the files can be stdin")
+        known = given_secret(secret, secret_file, prompt="Secret (whsec_…)")
+        if known is None:
+            message = "give the secret: --secret-file FILE, or SLIPSTREAM_WEBHOOK_SECRET"
+            raise RefusedError("secret_missing", message)
+        found = {} if headers is None else _read_headers(headers)
+        single = {
+            "webhook-id": message_id,
+            "webhook-timestamp": timestamp,
+            "webhook-signature": signature,
+        }
+        given = {name: value for name, value in single.items() if value is not None}
+        diagnosis = diagnose(
+            letter_of({**found, **given}, _read(body)),
+            known,
+            at=_moment(at),
+            previous=[read_file(previous_secret_file)] if previous_secret_file else [],
+        )
+        Terminal(as_json=as_json).show(VerdictOut.of(diagnosis), *_views(diagnosis))
+        if not diagnosis.good:
+            raise typer.Exit(ExitStatus.REFUSED)
+
+
+def _views(diagnosis: Diagnosis) -> list[Text]:
+    good = diagnosis.good
+    lines = [Text("✓ The signature is good." if good else "✗ It is refused:", _style(bad=not good))]
+    for finding in diagnosis.findings:
+        mark = "✗" if finding.fault else "·"
+        about = Text.assemble(
+            (f"  {mark} {finding.place}: ", _style(bad=finding.fault)),
+            finding.message,
+            (f"  [{finding.code}]", "dim"),
+        )
+        lines.append(about)
+    if diagnosis.expected and not good:
+        lines.append(Text(f"  expected for these bytes: {diagnosis.expected}", "dim"))
+    return lines
+
+
+def _style(*, bad: bool) -> str:
+    return "bold red" if bad else "green"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(path) == _STDIN else path.read_bytes()
+    except OSError as error:
+        raise RefusedError("file_unreadable", f"{path}: {error.strerror}") from None
+
+
+def _read_headers(path: Path) -> Mapping[str, str]:
+    """Return headers by name, from JSON or from lines as HTTP, curl -v and browsers show them."""
+    text = _read(path).decode("utf-8", "replace")
+    if text.lstrip().startswith("{"):
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise RefusedError("headers_unreadable", f"{path}: {error}") from None
+        return {
+            name: str(value[0] if isinstance(value, list) and value else value)
+            for name, value in document.items()
+        }
+    pairs = (line.lstrip("<> ").partition(":") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, colon, value in pairs if colon and name.strip()}
+
+
+def _moment(text: str | None) -> float:
+    if text is None:
+        return time.time()
+    try:
+        moment = float(text) if text.replace(".", "", 1).isdigit() else None
+        at = datetime.fromisoformat(text) if moment is None else datetime.fromtimestamp(moment, UTC)
+    except (ValueError, OverflowError, OSError):
+        message = f"expected Unix seconds, or a time such as 2026-01-31T12:00:00Z, got '{text}'"
+        raise typer.BadParameter(message, param_hint="--at") from None
+    return at.astimezone().timestamp()

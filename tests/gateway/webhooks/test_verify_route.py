@@ -1,0 +1,87 @@
+"""`/node/webhooks/verify/`: why a signature fails, asked over HTTP."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gateway.webhooks.signature import new_secret, sign
+from tests.gateway.audit.acts import acts_in
+from tests.gateway.office import Office
+from tests.gateway.webhooks.post import Json, Post
+
+VERIFY = "/node/webhooks/verify/"
+BODY = '{"type":"run.completed","data":{"text":"größer"}}'
+
+
+def asked(secret: str, *, at: int | None = None, body: str = BODY, **more: Any) -> Json:
+    sent = int(time.time()) if at is None else at
+    headers = {
+        "Webhook-Id": "msg_1",
+        "WEBHOOK_TIMESTAMP": str(sent),
+        "webhook-signature": sign(secret, "msg_1", sent, BODY.encode()),
+    }
+    return {"secret": secret, "headers": headers, "body": body, **more}
+
+
+async def verdict(post: Post, body: Json) -> Json:
+    answer = await post.user.post(VERIFY, json=body)
+    assert answer.status_code == 200, answer.text
+    found: Json = answer.json()
+    return found
+
+
+async def test_a_good_request_is_good(quiet: Post) -> None:
+    question = asked(new_secret())
+    expected = question["headers"]["webhook-signature"]
+    assert await verdict(quiet, question) == {"good": True, "findings": [], "expected": expected}
+
+
+async def test_what_is_wrong_is_named(quiet: Post) -> None:
+    found = await verdict(quiet, asked(new_secret(), body=BODY.replace(":", ": ")))
+    (finding,) = found["findings"]
+    assert (found["good"], finding["code"], finding["place"]) == (False, "body_spacing", "body")
+
+
+async def test_an_old_request_is_judged_at_its_own_time(quiet: Post) -> None:
+    secret = new_secret()
+    (finding,) = (await verdict(quiet, asked(secret, at=1767323046)))["findings"]
+    assert finding["code"] == "timestamp_too_old"
+    at = datetime.fromtimestamp(1767323050, UTC).isoformat()
+    assert (await verdict(quiet, asked(secret, at=1767323046) | {"at": at}))["good"]
+
+
+async def test_the_previous_secret_is_recognised(quiet: Post) -> None:
+    old, new = new_secret(), new_secret()
+    found = await verdict(quiet, asked(old) | {"secret": new, "previous_secret": old})
+    assert [finding["code"] for finding in found["findings"]] == ["previous_secret"]
+
+
+async def test_the_secret_is_in_no_answer_no_act_and_no_log(
+    quiet: Post, office: Office, capfd: pytest.CaptureFixture[str]
+) -> None:
+    secret = new_secret()
+    bare = secret.removeprefix("whsec_")
+    json_type = {"content-type": "application/json"}
+    good = await quiet.user.post(VERIFY, json=asked(secret))
+    wrong = [
+        await quiet.user.post(VERIFY, json=asked(secret) | {"secret": [secret]}),
+        await quiet.user.post(VERIFY, json=asked(secret) | {"secret": secret * 20}),
+        await quiet.user.post(VERIFY, json=asked(secret) | {"headers": secret}),
+        await quiet.user.post(VERIFY, json=asked(secret) | {secret: 1}),
+        await quiet.user.post(VERIFY, content=f'{{"secret": "{secret}', headers=json_type),
+    ]
+    assert [answer.status_code for answer in wrong] == [422, 422, 422, 422, 400]
+    for answer in (good, *wrong[:3], wrong[4]):
+        assert bare not in answer.text
+    assert bare not in repr([act.after for act in await acts_in(office.db)])
+    said = capfd.readouterr()
+    assert bare not in said.out + said.err
+
+
+async def test_it_takes_a_manage_key(quiet: Post) -> None:
+    answer = await quiet.user.post(VERIFY, json=asked(new_secret()), headers={"X-API-Key": "x"})
+    assert answer.status_code == 401

@@ -1,0 +1,158 @@
+"""`slipstream webhooks listen` as a process: what it takes, what it refuses, what it tells."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.webhooks.signature import new_secret, signature_header
+from tests.gateway.webhooks.receiver import Receiver
+from tests.slipstream.cli import Cli
+from tests.slipstream.listening import Listener
+
+BODY = b'{"type":"run.completed","timestamp":"2026-01-02T03:04:05.678Z","data":{"flow_run_id":"7"}}'
+SECRET = new_secret()
+
+
+def send(
+    url: str, message_id: str = "msg_1", body: bytes = BODY, *, secret: str = SECRET, off: int = 0
+) -> httpx.Response:
+    at = int(time.time()) + off
+    headers = {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(at),
+        "webhook-signature": signature_header([secret], message_id, at, body),
+        "x-webhook-attempt": "2",
+    }
+    return httpx.post(url, content=body, headers=headers)
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    made = Listener(secret=SECRET)
+    yield made
+    made.close()
+
+
+def codes(told: dict[str, list[dict[str, str]]]) -> list[str]:
+    return [finding["code"] for finding in told["findings"]]
+
+
+def test_a_good_delivery_is_taken_and_told(listener: Listener) -> None:
+    assert listener.listening["verifies"] is True
+    assert listener.listening["settings"] == {
+        "SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.1/32",
+        "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1",
+    }
+    assert send(listener.url).status_code == 200
+    told = listener.next()
+    assert (told["kind"], told["id"], told["event"]) == ("delivery", "msg_1", "run.completed")
+    assert (told["flow_run_id"], told["attempt"], told["status"]) == ("7", "2", 200)
+    assert (told["verified"], told["duplicate"], told["findings"]) == (True, False, [])
+    assert told["after_seconds"] > 0
+
+
+def test_what_another_secret_signs_is_refused_with_the_reason(listener: Listener) -> None:
+    assert send(listener.url, secret=new_secret()).status_code == 401
+    told = listener.next()
+    assert (told["verified"], told["status"], codes(told)) == (False, 401, ["signature_mismatch"])
+    assert send(listener.url, off=-1000).status_code == 401
+    assert codes(listener.next()) == ["timestamp_too_old"]
+    assert httpx.post(listener.url, content=b"").status_code == 401
+    assert codes(listener.next()) == ["header_missing"] * 3 + ["body_empty"]
+    assert httpx.get(listener.url).status_code == 405
+
+
+def test_a_duplicate_is_told_and_a_forged_one_spoils_nothing(listener: Listener) -> None:
+    send(listener.url, secret=new_secret())
+    send(listener.url)
+    send(listener.url)
+    forged, first, second = (listener.next() for _ in range(3))
+    assert (forged["duplicate"], forged["times"]) == (False, 1)
+    assert (first["duplicate"], first["times"]) == (False, 1)
+    assert (second["duplicate"], second["times"]) == (True, 2)
+
+
+def test_what_is_no_event_is_taken_where_it_is_signed(listener: Listener) -> None:
+    for body in (b"[1]", b"\xff", b'{"type":"\\u001b[31mred","data":7,"timestamp":"noon"}'):
+        assert send(listener.url, body=body).status_code == 200
+        told = listener.next()
+        assert (told["event"], told["flow_run_id"], told["after_seconds"]) == (None, None, None)
+
+
+def test_a_share_of_the_deliveries_fails_and_the_sum_says_how_many() -> None:
+    listener = Listener("--fail", "0.3", secret=SECRET)
+    counts = Counter(send(listener.url, f"msg_{n}").status_code for n in range(100))
+    assert set(counts) == {200, 503}
+    assert 5 < counts[503] < 70
+    send(listener.url, "msg_bad", secret=new_secret())
+    taken = {"200": counts[200], "503": counts[503], "401": 1}
+    assert listener.close() == {
+        "kind": "summary",
+        "deliveries": 101,
+        "verified": 100,
+        "refused": 1,
+        "duplicates": 0,
+        "failed_on_purpose": counts[503],
+        "events": {"run.completed": 101},
+        "statuses": taken,
+    }
+
+
+def test_sigterm_ends_it_as_ctrl_c_does() -> None:
+    listener = Listener(secret=SECRET)
+    send(listener.url)
+    assert listener.close(signal.SIGTERM)["deliveries"] == 1
+
+
+def test_without_a_secret_everything_is_taken_and_nothing_called_verified() -> None:
+    listener = Listener()
+    assert listener.listening["verifies"] is False
+    assert send(listener.url).status_code == 200
+    assert listener.next()["verified"] is None
+    listener.close()
+
+
+def test_good_deliveries_are_passed_on_as_they_came(tmp_path: Path) -> None:
+    receiver = Receiver(tmp_path)
+    listener = Listener("--forward-to", receiver.url("status/418"), secret=SECRET)
+    assert send(listener.url).status_code == 418
+    assert send(listener.url, secret=new_secret()).status_code == 401
+    (message,) = receiver.messages()
+    message.verify(SECRET)
+    assert listener.next()["status"] == 418
+    receiver.close()
+    assert send(listener.url, "msg_2").status_code == 502
+    told = listener.next(lambda told: told["status"] == 502)
+    assert "does not answer" in told["note"]
+    listener.close()
+
+
+def test_nobody_but_this_machine_reaches_it(listener: Listener) -> None:
+    port = int(listener.url.rpartition(":")[2].strip("/"))
+    others = {found[4][0] for found in socket.getaddrinfo(socket.gethostname(), port)}
+    for address in others - {"127.0.0.1", "::1"}:
+        with socket.socket() as probe:
+            assert probe.connect_ex((str(address), port)) != 0
+
+
+def test_a_port_that_is_taken_and_a_secret_that_is_none_are_refused(
+    listener: Listener, tmp_path: Path
+) -> None:
+    port = listener.url.rpartition(":")[2].strip("/")
+    assert refusal("--port", port, "--secret", SECRET) == (3, "unusable")
+    assert refusal("--secret", "sk-key") == (1, "secret_is_api_key")
+    assert refusal("--secret-file", str(tmp_path / "none")) == (1, "secret_unreadable")
+    assert refusal("--secret", SECRET, "--forward-to", "ftp://x") == (1, "validation_failed")
+
+
+def refusal(*words: str) -> tuple[int, str]:
+    """Return how the command ends that cannot begin; it takes no state folder."""
+    return Cli(Path(), stateless=True).refusal("webhooks", "listen", *words)

@@ -1,0 +1,115 @@
+"""Another user of the same machine, and somebody who got hold of a copy of what is on its disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.slipstream.running import Up
+from tests.system.installation import Installation, chain
+
+NOBODY = 65534
+PEPPER = "a pepper that nobody else has to know"
+CALLBACK = {
+    "notification_method": "webhook",
+    "callback_url": "https://shop.example.com/hooks?token=query-of-the-callback",
+}
+
+
+@pytest.fixture(scope="module")
+def open_house() -> Iterator[Installation]:
+    """An installation in a folder that was there before, under an umask that forbids nothing."""
+    folder = Path(tempfile.mkdtemp(prefix="neighbours-"))
+    folder.chmod(0o755)
+    state = folder / "state"
+    state.mkdir()
+    state.chmod(0o755)
+    (state / "slipstream.db").touch()
+    (state / "slipstream.db").chmod(0o644)  # as a version before may have left it
+    before = os.umask(0)
+    try:
+        up = Up(state, SLIPSTREAM_KEY_PEPPER=PEPPER)
+    finally:
+        os.umask(before)
+    up.until("documentation")
+    installation = Installation(up)
+    yield installation
+    installation.stop()
+    shutil.rmtree(folder)
+
+
+def everything(state: Path) -> list[Path]:
+    """Return all files, folders and sockets below the state folder."""
+    return [path for path in state.rglob("*") if path.exists()]
+
+
+def test_what_is_remembered_is_for_its_owner_only(open_house: Installation) -> None:
+    state = open_house.up.state
+    open_house.http.post("/node/flows/", json=chain("iris"))
+    found = {path: path.stat().st_mode for path in everything(state)}
+    names = {path.name for path in found}
+    assert {"slipstream.db", "slipstream.db-wal", "models", "run", "sockets", "broker"} <= names
+    assert any(stat.S_ISSOCK(mode) for mode in found.values())
+    assert [path for path, mode in found.items() if mode & 0o077] == []
+
+
+_TRIES = """
+import os, socket, sys
+os.setgroups([])
+os.setgid({user})
+os.setuid({user})
+for path in sys.argv[1:]:
+    try:
+        if path.endswith(".sock"):
+            socket.socket(socket.AF_UNIX).connect(path)
+        else:
+            os.open(path, os.O_RDONLY)
+    except PermissionError:
+        continue
+    print(path)
+"""
+
+
+def test_another_user_reads_nothing_and_reaches_no_inference_server(
+    open_house: Installation,
+) -> None:
+    paths = [str(path) for path in everything(open_house.up.state)]
+    assert any(path.endswith(".sock") for path in paths)
+    if os.geteuid() != 0:  # only root can become somebody else; the modes are tested above
+        return
+    public = open_house.up.state.parent / "public"
+    public.touch()
+    command = [sys.executable, "-I", "-c", _TRIES.format(user=NOBODY), *paths, str(public)]
+    tried = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert tried.stdout == f"{public}\n"
+
+
+def test_the_list_of_processes_shows_no_secret(open_house: Installation) -> None:
+    commands = [open_house.up.process.args, *(one.cmdline() for one in open_house.up.children())]
+    assert len(commands) > 3
+    assert PEPPER not in repr(commands)
+    assert "sk-" not in repr(commands)
+
+
+def test_a_copy_of_the_disk_signs_no_webhook_and_opens_no_deployment(
+    open_house: Installation,
+) -> None:
+    flow = open_house.post("/node/flows/", chain("iris"))
+    made = open_house.post("/node/deployments/", {"flow_id": flow["id"], **CALLBACK})
+    secret = made["webhook_secret"].removeprefix("whsec_")
+    assert len(secret) > 40
+    copied = b"".join(
+        path.read_bytes() for path in everything(open_house.up.state) if path.is_file()
+    )
+    assert made["id"].encode() in copied, "it is the right disk"
+    assert secret.encode() not in copied
+    assert open_house.key[8:-5].encode() not in copied
+    assert PEPPER.encode() not in copied

@@ -1,0 +1,64 @@
+"""A gateway whose role of the database may read and write, and change no table."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from gateway.storage.migrate import migrate
+from tests.gateway.databases import SERVER, PostgresDatabase
+from tests.slipstream.running import Up
+from tests.system.installation import Installation
+
+GRANTS = """
+CREATE ROLE {role} LOGIN;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role};
+"""
+
+
+async def execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def restricted() -> Iterator[str]:
+    """The URL of a database that is up to date, for a role that owns nothing of it."""
+    database = PostgresDatabase()
+    role = f"{database.name}_app"
+    database.create()
+    try:
+        asyncio.run(migrate(database.url))
+        asyncio.run(execute(database.url, GRANTS.format(role=role)))
+        yield database.url.replace("postgres@", f"{role}@")
+    finally:
+        database.drop()
+        asyncio.run(execute(f"{SERVER}/postgres", f"DROP ROLE IF EXISTS {role}"))
+
+
+def test_it_serves_and_cannot_open_the_audit_log(restricted: str, tmp_path: Path) -> None:
+    up = Up(tmp_path / "state", SLIPSTREAM_DATABASE_URL=restricted)
+    up.until("documentation")
+    installation = Installation(up)
+    assert installation.http.get("/node/audit/").json()["items"]
+    for statement in (
+        "ALTER TABLE audit_acts DISABLE TRIGGER ALL",
+        "DROP TABLE audit_acts",
+        "TRUNCATE audit_acts",
+        "SET session_replication_role = replica",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            asyncio.run(execute(restricted, statement))
+    for statement in ("DELETE FROM audit_acts", "UPDATE audit_acts SET action = 'nothing'"):
+        with pytest.raises(asyncpg.PostgresError):
+            asyncio.run(execute(restricted, statement))
+    installation.stop()

@@ -1,0 +1,111 @@
+"""The receiver and the dispatchers, as processes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from gateway.settings import Settings
+
+LEASE_SECONDS = 5.0
+TIMEOUT_SECONDS = 2.0
+_ATTEMPTS = 30
+"""In the schedule: with fewer, some of 100,000 events would fail every time, by chance."""
+_PAUSE_SECONDS = 0.2
+_POLL_SECONDS = 0.02
+"""In a gateway, whoever writes an event wakes the dispatcher; here that is another process."""
+
+
+class Receiver:
+    """The process that is sent webhooks, and a port that refuses.
+
+    Attributes:
+        diary: the file with what came.
+        secrets: the file with the secrets by path, which whoever makes the endpoints writes.
+    """
+
+    def __init__(self, folder: Path, fail: float) -> None:
+        self.diary, self.secrets = folder / "diary.tsv", folder / "secrets.json"
+        self._refuses = socket.socket()
+        self._refuses.bind(("127.0.0.1", 0))  # bound and never listened to
+        program = "tests.torture.receiver_program"
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", program, str(self.diary), str(self.secrets), str(fail)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self._port = int(self._process.stdout.readline())
+
+    def url(self, path: str) -> str:
+        """Return where a path is; `/refused/…` is where nobody listens."""
+        refused = path.startswith("/refused/")
+        port = self._refuses.getsockname()[1] if refused else self._port
+        return f"http://127.0.0.1:{port}{path}"
+
+    def close(self) -> None:
+        """Kill it."""
+        _kill(self._process)
+        self._refuses.close()
+
+
+class Dispatchers:
+    """One dispatcher after the other.
+
+    Attributes:
+        kills: how many were killed while they sent.
+        cpu_seconds: that those which have ended had used, beside what it took to start them.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        pauses = [_PAUSE_SECONDS] * (_ATTEMPTS - 1)
+        self._environment = {
+            **os.environ,
+            "SLIPSTREAM_STATE": str(settings.state),
+            "SLIPSTREAM_DATABASE_URL": settings.database,
+            "SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8",
+            "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1",
+            "SLIPSTREAM_WEBHOOK_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS),
+            "SLIPSTREAM_WEBHOOK_SCHEDULE_SECONDS": ",".join(str(each) for each in [0, *pauses]),
+        }
+        self.kills = 0
+        self.cpu_seconds = 0.0
+
+    def start(self) -> None:
+        """Start one, and wait until it sends."""
+        program = "tests.torture.dispatcher_program"
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", program, str(LEASE_SECONDS), str(_POLL_SECONDS)],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+        self._cpu_at_start = self._cpu()
+
+    def kill(self) -> None:
+        """Kill it (SIGKILL) while it sends."""
+        self.kills += 1
+        self.end()
+
+    def end(self) -> None:
+        """Kill it."""
+        self.cpu_seconds += self._cpu() - self._cpu_at_start
+        _kill(self._process)
+
+    def _cpu(self) -> float:
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()

@@ -1,0 +1,167 @@
+"""A receiver of webhooks that fails often, and writes down each message: a process of its own.
+
+    python -m tests.torture.receiver_program DIARY SECRETS FAIL
+
+It prints its port. `/good/…` fails with a share of FAIL, one way or another; `/calm/…` never does;
+`/dead/…` takes everything and never answers. SECRETS is JSON, by path, there before the first
+message; whether a signature is good is what the library `standardwebhooks` says. A message whose
+sender died in the middle of it is noted as torn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+import sys
+import time
+from pathlib import Path
+from typing import cast
+
+import httptools
+import uvloop
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from tests.torture.diary import Entry, Kind
+
+_HANGS_UP = 0.2
+"""The share of the failures that are a closed connection, and not a 500."""
+_FLUSH_SECONDS = 0.1
+_ANSWERS = {
+    200: b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nthanks",
+    401: b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 5\r\n\r\nwrong",
+    500: b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 4\r\n\r\noops",
+}
+
+
+class Desk:
+    """Judges messages, and keeps the diary."""
+
+    def __init__(self, diary: Path, secrets: Path, fail: float) -> None:
+        self._diary = diary.open("a", buffering=1 << 20)
+        self._secrets = secrets
+        self._fail = fail
+        self._webhooks: dict[str, Webhook] = {}
+
+    def judge(self, path: str, headers: dict[str, str], body: bytes) -> int | None:
+        """Return the status to answer with; 0: hang up, None: say nothing."""
+        kind, event = Kind.BAD, ""
+        try:
+            read = cast("dict[str, dict[str, str]]", self._webhook(path).verify(body, headers))
+            kind, event = Kind.GOOD, read["data"]["flow_run_id"]
+        except WebhookVerificationError:
+            pass
+        status = self._status(path, kind)
+        entry = Entry(
+            at=time.time(),
+            path=path,
+            kind=kind,
+            status=status or 0,
+            run_id=event,
+            message_id=headers.get("webhook-id", ""),
+            attempt=int(headers.get("x-webhook-attempt", "0")),
+            digest=hashlib.sha256(body).hexdigest()[:16],
+        )
+        self._diary.write(entry.line())
+        return status
+
+    def torn(self, path: str) -> None:
+        """Note a message that has no end."""
+        entry = Entry(
+            at=time.time(),
+            path=path,
+            kind=Kind.TORN,
+            status=0,
+            run_id="",
+            message_id="",
+            attempt=0,
+            digest="",
+        )
+        self._diary.write(entry.line())
+
+    async def flush(self) -> None:
+        """Have the diary readable, again and again."""
+        while True:
+            self._diary.flush()
+            await asyncio.sleep(_FLUSH_SECONDS)
+
+    def _status(self, path: str, kind: Kind) -> int | None:
+        if path.startswith("/dead/"):
+            return None
+        if kind is Kind.BAD:
+            return 401
+        if path.startswith("/good/") and random.random() < self._fail:
+            return 0 if random.random() < _HANGS_UP else 500
+        return 200
+
+    def _webhook(self, path: str) -> Webhook:
+        if path not in self._webhooks:
+            secrets = json.loads(self._secrets.read_text())
+            self._webhooks = {each: Webhook(secret) for each, secret in secrets.items()}
+        return self._webhooks[path]
+
+
+class Visitor(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._parser = httptools.HttpRequestParser(self)
+        self._begun = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember where answers go."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        self._parser.feed_data(data)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Note what was cut off."""
+        if self._begun:
+            self._desk.torn(self._path)
+
+    def on_message_begin(self) -> None:
+        """Begin with a message."""
+        self._begun = True
+        self._path = ""
+        self._headers: dict[str, str] = {}
+        self._body = bytearray()
+
+    def on_url(self, url: bytes) -> None:
+        """Take its path."""
+        self._path += url.decode()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        self._headers[name.decode().lower()] = value.decode()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of its body."""
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """Answer, or do not."""
+        self._begun = False
+        status = self._desk.judge(self._path, self._headers, bytes(self._body))
+        if status:
+            self._transport.write(_ANSWERS[status])
+        elif status is not None:
+            self._transport.close()
+
+
+async def main() -> None:
+    """Receive until killed."""
+    diary, secrets, fail = sys.argv[1:]
+    desk = Desk(Path(diary), Path(secrets), float(fail))
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Visitor(desk), "127.0.0.1", 0, backlog=1024)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await desk.flush()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,155 @@
+"""A gateway's side: deployments with webhooks, and runs that end, with their events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from gateway.ids import new_id
+from gateway.runs.store import RunStore
+from gateway.settings import Settings
+from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery
+from tests.gateway.office import Office, deploy, flow_json
+from tests.gateway.runs.builders import finished
+from tests.torture.processes import Receiver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A deployment with a webhook."""
+
+    path: str
+    deployment_id: str
+    flow_id: str
+    profile_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A delivery, as the table has it."""
+
+    path: str
+    run_id: str
+    message_id: str
+    status: str
+    attempts: int
+    created_at: datetime
+    delivered_at: datetime | None
+
+
+class Sender:
+    """Runs end by the real store, and their events go through the real outbox in its transactions.
+
+    Nothing is sent from here.
+    """
+
+    def __init__(self, settings: Settings, receiver: Receiver) -> None:
+        self._office = Office(settings)
+        self._receiver = receiver
+        self._secrets: dict[str, str] = {}
+        self._targets: dict[str, Target] = {}
+        self._runs: RunStore = self._office._container.engine.store
+
+    async def open(self, paths: Sequence[str]) -> list[Target]:
+        """Deploy a flow for each path, and let the receiver know their secrets."""
+        self._user = await self._office.user(f"{new_id()}@example.com")
+        made = [await self._deploy(path) for path in paths]
+        self._receiver.secrets.write_text(json.dumps(self._secrets))
+        return made
+
+    async def end_runs(self, targets: Sequence[Target]) -> list[str]:
+        """End a run of each of these, all in one transaction; return the runs' ids."""
+        batch = [
+            finished(
+                profile_id=target.profile_id,
+                deployment_id=target.deployment_id,
+                flow_id=target.flow_id,
+            )
+            for target in targets
+        ]
+        await self._runs.record_finished(batch)
+        return [each.new.id for each in batch]
+
+    async def switch(self, targets: Sequence[Target], *, on: bool) -> None:
+        """Enable or disable endpoints; what waits for one that is disabled is held."""
+        state = "enabled" if on else "disabled"
+        for target in targets:
+            url = f"/node/webhooks/endpoints/{target.deployment_id}/"
+            answer = await self._user.patch(url, json={"state": state})
+            assert answer.status_code == 200, answer.text
+
+    async def rows(self) -> list[Row]:
+        """Return all deliveries."""
+        columns = WebhookDelivery
+        asked = select(
+            columns.deployment_id,
+            columns.run_id,
+            columns.message_id,
+            columns.status,
+            columns.attempts,
+            columns.created_at,
+            columns.delivered_at,
+        )
+        mine = columns.deployment_id.in_(list(self._targets))
+        async with self._office.db.read() as session:
+            return [
+                Row(
+                    path=self._targets[row.deployment_id].path,
+                    run_id=row.run_id,
+                    message_id=row.message_id,
+                    status=row.status,
+                    attempts=row.attempts,
+                    created_at=row.created_at,
+                    delivered_at=row.delivered_at,
+                )
+                for row in await session.execute(asked.where(mine))
+            ]
+
+    async def undelivered(self, targets: Sequence[Target]) -> int:
+        """Return how many events for these have not arrived, as the rows say."""
+        ids = [target.deployment_id for target in targets]
+        asked = select(func.count()).where(
+            WebhookDelivery.deployment_id.in_(ids), WebhookDelivery.status != "delivered"
+        )
+        async with self._office.db.read() as session:
+            return int((await session.execute(asked)).scalar_one())
+
+    async def logged(self) -> dict[str, int]:
+        """Return how many attempts are in the log, by how they went."""
+        ours = select(WebhookDelivery.id).where(
+            WebhookDelivery.deployment_id.in_(list(self._targets))
+        )
+        asked = (
+            select(WebhookAttempt.result, func.count())
+            .where(WebhookAttempt.delivery_id.in_(ours))
+            .group_by(WebhookAttempt.result)
+        )
+        async with self._office.db.read() as session:
+            return {row[0]: int(row[1]) for row in await session.execute(asked)}
+
+    async def close(self) -> None:
+        """Give the database back."""
+        await self._user.aclose()
+        await self._office.close()
+
+    async def _deploy(self, path: str) -> Target:
+        made = await deploy(
+            self._user,
+            flow_json(),
+            notification_method="webhook",
+            callback_url=self._receiver.url(path),
+        )
+        assert made["http"] == 201, made
+        self._secrets[path] = made["webhook_secret"]
+        target = Target(
+            path=path,
+            deployment_id=made["id"],
+            flow_id=made["flow_id"],
+            profile_id=self._user.headers["x-test-profile"],
+        )
+        self._targets[target.deployment_id] = target
+        return target

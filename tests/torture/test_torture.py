@@ -1,0 +1,45 @@
+"""A small torture: real processes, a real receiver, and kills; `make torture` is the large one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.databases import PostgresDatabase
+from tests.torture.ordeal import Ordeal, Plan, prepare
+from tests.torture.processes import Receiver
+from tests.torture.verdict import checks
+
+PLANS = {
+    "sqlite": Plan(events=2_000, kills=4, fail=0.3, seed=1),
+    "postgresql": Plan(events=1_000, kills=2, fail=0.3, seed=2),
+}
+
+
+@pytest.fixture(params=PLANS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/slipstream.db"
+        return
+    database = PostgresDatabase()
+    database.create()
+    yield database.url
+    database.drop()
+
+
+@pytest.mark.timeout(300)
+async def test_every_event_arrives_under_one_id_however_often_its_dispatcher_is_killed(
+    database_url: str, tmp_path: Path
+) -> None:
+    plan = PLANS[database_url.partition(":")[0]]
+    settings = await prepare(tmp_path, database_url)
+    receiver = Receiver(tmp_path, plan.fail)
+    try:
+        outcome = await Ordeal(plan, settings, receiver, print).play()
+    finally:
+        receiver.close()
+    broken = {check.promise: check.broken[:3] for check in checks(outcome) if not check.kept}
+    assert broken == {}
