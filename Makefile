@@ -5,7 +5,7 @@ PACKAGES := slipstream gateway inference_server model_store protos telemetry tra
 STAMPS := .venv/.stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check check-static bench bench-scenarios chaos torture format lint types imports protos protos-check lock sbom demo-model clean
+.PHONY: help setup run test fuzz check check-static bench bench-scenarios chaos torture format lint types imports protos protos-check lock sbom demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -18,6 +18,9 @@ run: setup ## Set up, then run the whole system (Ctrl-C stops it)
 test: $(STAMPS)/dev ## Set up, then run the tests
 	@./.ci/services
 	@$(BIN)/python -m pytest
+
+fuzz: $(STAMPS)/dev ## Hold many answers of every route against the OpenAPI document (FUZZ_EXAMPLES=200)
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/python -m pytest tests/system/document
 
 check: check-static test ## All that CI checks: format, lint, types, imports, generated code, tests
 

@@ -5,14 +5,12 @@ Triggers do not come here: see `gateway.web.protocol`.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import anyio.to_thread
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
@@ -23,7 +21,6 @@ from gateway.auth.router import build_router as api_keys
 from gateway.container import Container
 from gateway.deployments.router import build_router as deployments
 from gateway.deployments.version_router import build_router as deployment_versions
-from gateway.errors import GatewayError
 from gateway.fleet.exposition import scrape_targets
 from gateway.fleet.router import build_router as inference_servers
 from gateway.flows.router import build_router as flows
@@ -33,23 +30,29 @@ from gateway.oip.dataplane import SERVER_VERSION
 from gateway.oip.router import build_router as oip
 from gateway.runs.origins import RunOrigins
 from gateway.runs.router import build_router as runs
+from gateway.tags import ABOUT, TAGS
 from gateway.trigger.pages import Pages
 from gateway.trigger.router import build_router as trigger
 from gateway.usage.router import build_router as usage
 from gateway.web.asgi import App, Receive, Scope, Send
-from gateway.web.problems import problem
+from gateway.web.documented import DocumentedApi
+from gateway.web.naming import operation_id
+from gateway.web.refusals import Refusals
 from gateway.web.shell import Shell
 from gateway.web.shielding import policy_of_page
 from gateway.webhooks.router import build_router as webhooks
-from protos.errors import ErrorCode
 from telemetry.instruments import CONTENT_TYPE, render
-from telemetry.redaction import without_keys
 
 _UPLOADS = "/node/models/"
 _PRIVATE = ("/node/session", "/node/users", "/node/webhooks/verify")
 """Where bodies hold passwords or secrets: what came is never repeated."""
-_EXCERPT = 80
-"""Characters of an invalid value that its error repeats."""
+# Any: OpenAPI's own form
+_EXPOSITION: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Prometheus' own text.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+}
 
 
 class Gateway:
@@ -77,10 +80,12 @@ class Gateway:
 def build_fastapi(container: Container) -> FastAPI:
     """Return the management routes, the metrics and the documentation."""
     services, access = container.services, container.access
-    app = FastAPI(
+    app = DocumentedApi(
         title="Slipstream",
         version=SERVER_VERSION,
-        description="Deploy flows and ONNX models behind API endpoints: sync, async or fast.",
+        description=ABOUT,
+        openapi_tags=TAGS,
+        generate_unique_id_function=operation_id,
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
@@ -110,10 +115,7 @@ def build_fastapi(container: Container) -> FastAPI:
         app.include_router(router)
     _add_metrics(app, container)
     _add_docs(app)
-    app.add_exception_handler(GatewayError, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _no_route)
-    app.add_exception_handler(Exception, _unforeseen)
+    Refusals(app, private=_PRIVATE)
     return app
 
 
@@ -126,7 +128,13 @@ def _add_metrics(app: FastAPI, container: Container) -> None:
         container.station.metrics,
     ]
 
-    @app.get("/metrics", tags=["Operations"], response_class=Response)
+    @app.get(
+        "/metrics",
+        operation_id="get_metrics",
+        tags=["Operations"],
+        response_class=Response,
+        responses=_EXPOSITION,
+    )
     async def metrics() -> Response:
         """Everything that is measured, over all gateway processes, for Prometheus."""
         body = await anyio.to_thread.run_sync(render, collectors)
@@ -153,55 +161,3 @@ def _add_docs(app: FastAPI) -> None:
         policy = policy_of_page(bytes(page.body).decode())
         page.headers["content-security-policy"] = policy
         return page
-
-
-def _answer(request: Request, error: GatewayError) -> Response:
-    status, headers, body = problem(error, request.scope["state"]["request_id"])
-    sent = {name.decode(): value.decode() for name, value in headers}
-    return Response(body, status_code=status, headers=sent)
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, GatewayError)
-    return _answer(request, error)
-
-
-async def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    private = request.url.path.startswith(_PRIVATE)
-    fields = [
-        {
-            "detail": fault["msg"] + ("" if private else f", got {_excerpt(fault.get('input'))!r}"),
-            "pointer": "#/" + "/".join(str(part) for part in fault["loc"][1:]),
-        }
-        for fault in error.errors()
-    ]
-    broken = any(fault["type"] == "json_invalid" for fault in error.errors())
-    code = ErrorCode.INVALID_JSON if broken else ErrorCode.VALIDATION_FAILED
-    message = "; ".join(f"{field['pointer']}: {field['detail']}" for field in fields[:3])
-    return _answer(request, GatewayError(code, message, errors=fields))
-
-
-def _excerpt(given: object) -> str:
-    """Return the beginning of what came, without a key: also not the half of one."""
-    return without_keys(str(given)[: 2 * _EXCERPT])[:_EXCERPT]
-
-
-async def _unforeseen(_: Request, error: Exception) -> Response:
-    raise error  # to the shell, which answers in JSON: Starlette's own answer is a line of text
-
-
-async def _no_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    path, method = request.url.path, request.method
-    match error.status_code:
-        case 404:
-            refusal = GatewayError(ErrorCode.NOT_FOUND, f"there is no {path}")
-        case 405:
-            message = f"{path} does not take {method}"
-            refusal = GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message)
-        case 400:
-            refusal = GatewayError(ErrorCode.INVALID_REQUEST, str(error.detail))
-        case _:
-            return JSONResponse({"message": error.detail}, error.status_code)
-    return _answer(request, refusal)

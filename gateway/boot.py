@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # most ports have none, and none has to import what it takes
 
 _LIVE = frozenset({"/livez", "/v2/health/live"})
 _READY = frozenset({"/readyz", "/v2/health/ready"})
+_PROBES = _LIVE | _READY
+_PROBED_BY = ("GET", "HEAD")
 _REQUEST_ID = b"req_boot"
 
 
@@ -54,6 +56,8 @@ class Front:
             await self._live(receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close"})
+        elif scope["path"] in _PROBES and scope["method"] not in _PROBED_BY:
+            await send_answer(send, _not_taken(scope["path"], scope["method"]))
         elif scope["path"] in _LIVE:
             await send_answer(send, _json(200, {"live": True}))
         elif scope["path"] in _READY:
@@ -74,7 +78,7 @@ class Front:
     def _starting(self, path: str) -> Answer:
         message = "; ".join(self.reasons())
         error = GatewayError(ErrorCode.GATEWAY_STARTING, message, retry_after=1)
-        return v2_error(error) if path.startswith("/v2") else problem(error, _REQUEST_ID)
+        return _error(path, error)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -87,3 +91,12 @@ class Front:
 
 def _json(status: int, document: object) -> Answer:
     return status, [(b"content-type", b"application/json")], orjson.dumps(document)
+
+
+def _not_taken(path: str, method: str) -> Answer:
+    message = f"{path}: expected {' or '.join(_PROBED_BY)}, got {method}"
+    return _error(path, GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message, allowed=_PROBED_BY))
+
+
+def _error(path: str, error: GatewayError) -> Answer:
+    return v2_error(error) if path.startswith("/v2") else problem(error, _REQUEST_ID)

@@ -19,6 +19,7 @@ class GatewayError(Exception):
         errors: for validation, a `{"detail", "pointer"}` for each field (RFC 9457).
         retry_after: seconds after which a retry is worth it, where one is.
         details: further members of the error body, such as `phase`.
+        allowed: of METHOD_NOT_ALLOWED, the methods that there are.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class GatewayError(Exception):
         errors: Sequence[Mapping[str, str]] = (),
         retry_after: float | None = None,
         details: Mapping[str, object] | None = None,
+        allowed: Sequence[str] = (),
     ) -> None:
         message = without_keys(message)
         super().__init__(message)
@@ -39,3 +41,4 @@ class GatewayError(Exception):
         ]
         self.retry_after = retry_after
         self.details = details or {}
+        self.allowed = allowed

@@ -36,7 +36,7 @@ def parse_address(text: str) -> Address:
             return Address(path=path)
     else:
         host, _, port = text.removeprefix(TLS_SCHEME).rpartition(":")
-        if host and port.isdigit() and int(port) < 2**16:
+        if host and port.isdecimal() and int(port) < 2**16:
             bare = host.removeprefix("[").removesuffix("]")
             return Address(host=bare, port=int(port), tls=text.startswith(TLS_SCHEME))
     message = f"address {text!r}: expected unix:/path, host:port or [v6]:port"

@@ -33,7 +33,7 @@ def build_router(
     """
     router = APIRouter(tags=["Sessions"])
 
-    @router.post("/node/session/", dependencies=[Depends(access.own_page)])
+    @router.post("/node/session/", operation_id="log_in", dependencies=[Depends(access.own_page)])
     async def log_in(body: LoginIn, request: Request, response: Response) -> LoggedInOut:
         """Log in. The answer sets the session's cookie; a session that was there before ends."""
         ACTOR.set(actor_of(request))
@@ -45,7 +45,7 @@ def build_router(
         set_cookie(response, opened.token, sessions.lifetime, secure=secure)
         return _shown(user, opened.row, opened.token)
 
-    @router.get("/node/session/")
+    @router.get("/node/session/", operation_id="get_session")
     async def show(response: Response, asks: Browsing = Depends(access.browser)) -> LoggedInOut:
         """Show who is logged in, with the session's CSRF token."""
         response.headers["cache-control"] = "no-store"
@@ -53,13 +53,13 @@ def build_router(
         row = await sessions.get(user.id, str(asks.identity.session_id))
         return _shown(user, row, asks.token)
 
-    @router.delete("/node/session/", status_code=204)
+    @router.delete("/node/session/", operation_id="log_out", status_code=204)
     async def log_out(response: Response, asks: Browsing = Depends(access.browser)) -> None:
         """Log out."""
         await sessions.end(asks.identity.profile_id, str(asks.identity.session_id))
         clear_cookie(response)
 
-    @router.post("/node/session/password/", status_code=204)
+    @router.post("/node/session/password/", operation_id="change_password", status_code=204)
     async def change_password(
         body: PasswordIn, request: Request, asks: Browsing = Depends(access.browser)
     ) -> None:
@@ -76,7 +76,7 @@ def build_router(
         found = await sessions.page(actor.profile_id, page)
         return SessionPage.of(found, actor.session_id)
 
-    @router.delete("/node/sessions/{session_id}/", status_code=204)
+    @router.delete("/node/sessions/{session_id}/", operation_id="end_session", status_code=204)
     async def end(session_id: str, actor: Identity = Depends(access.manager)) -> None:
         """End one of your sessions."""
         await sessions.end(actor.profile_id, session_id)

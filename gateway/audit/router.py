@@ -21,9 +21,10 @@ from gateway.storage.trail import Subject
 Text = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 # Any: OpenAPI's own form
+_TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 _EXPORT: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {"text/csv": {}, "application/jsonl": {}},
+        "content": {"text/csv": _TEXT, "application/jsonl": _TEXT},
         "description": "Every act that the filters let through.",
     }
 }

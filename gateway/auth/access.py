@@ -10,6 +10,7 @@ from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCreden
 
 from gateway.auth.entrance import Entrance
 from gateway.auth.identity import Identity, Scope, check_administers
+from gateway.auth.schemes import BEARER_KEY, HEADER_KEY, SESSION
 from gateway.auth.sessions import COOKIE
 from gateway.errors import GatewayError
 from gateway.limits.room import LimitRoom
@@ -17,9 +18,21 @@ from gateway.limits.visit import Visit
 from gateway.storage.trail import ACTOR, Actor
 from protos.errors import ErrorCode
 
-_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="API key")
-_BEARER = HTTPBearer(auto_error=False, scheme_name="API key as bearer token")
-_COOKIE = APIKeyCookie(name=COOKIE, auto_error=False, scheme_name="Console session")
+_HEADER = APIKeyHeader(
+    name="X-API-Key", auto_error=False, scheme_name=HEADER_KEY, description="An API key."
+)
+_BEARER = HTTPBearer(
+    auto_error=False, scheme_name=BEARER_KEY, description="An API key as bearer token."
+)
+_COOKIE = APIKeyCookie(
+    name=COOKIE,
+    auto_error=False,
+    scheme_name=SESSION,
+    description=(
+        "A console session. Every method but GET also needs the header `X-CSRF-Token`, with the "
+        "`csrf_token` of `GET /node/session/`."
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from protos.parameters import (
     timeout_of,
 )
 
+_MOST_DIGITS = 18
 SERVER_NAME = "slipstream"
 SERVER_VERSION = version("slipstream")
 EXTENSIONS = ("model_configuration", "binary_tensor_data", "parameters", "statistics")
@@ -53,7 +54,7 @@ class DataPlane:
 
     def model_ready(self, name: str, version_text: str) -> bool:
         """Whether calls for the model version are answered; False also for an unknown one."""
-        if version_text and not version_text.isdigit():
+        if version_text and not _is_number(version_text):
             return False
         return self._servers.is_ready(name, int(version_text) if version_text else None)
 
@@ -183,7 +184,7 @@ class DataPlane:
     def _version(self, name: str, text: str) -> int:
         if not text:
             return self._servers.choose(name)
-        if not text.isdigit() or len(text) > 18:  # noqa: PLR2004 - fits 64 bits
+        if not _is_number(text):
             message = f"model version: expected a whole number, got '{text[:40]}'"
             raise GatewayError(ErrorCode.INVALID_REQUEST, message)
         return int(text)
@@ -191,3 +192,8 @@ class DataPlane:
     def _timeout(self, request: pb.ModelInferRequest, remaining: float | None) -> float:
         asked = least(timeout_of(request), remaining)
         return self._timeout_seconds if asked is None else min(self._timeout_seconds, asked)
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is a whole number that fits 64 bits; `¹` is a digit, and no number."""
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS

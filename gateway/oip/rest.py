@@ -85,7 +85,7 @@ class RestEdge:
         allowed = ("POST",) if verb in _POSTS else ("GET", "HEAD")
         if method not in allowed:
             message = f"{path}: expected {' or '.join(allowed)}, got {method}"
-            raise GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message)
+            raise GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message, allowed=allowed)
         if verb not in _OPEN or found is not None:
             client = scope.get("client")
             address = client[0] if client else ""

@@ -2,40 +2,163 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Body
+from google.protobuf.message import Message
+from pydantic import BaseModel
 
-_KEYS: dict[str, Any] = {"security": [{"API key": []}, {"API key as bearer token": []}]}
-_ROUTES = (
-    ("GET", "/v2", "Who answers, and which extensions it has."),
-    ("GET", "/v2/health/live", "Whether the gateway lives. No key."),
-    ("GET", "/v2/health/ready", "Whether the gateway takes calls. No key."),
-    ("GET", "/v2/models", "The models that are served."),
-    ("GET", "/v2/models/{model}", "What a model takes and gives."),
-    ("GET", "/v2/models/{model}/ready", "Whether calls for the model are answered."),
-    ("POST", "/v2/models/{model}/infer", "Run the model; its highest version that is ready."),
-    ("GET", "/v2/models/{model}/config", "How the model is configured, as Triton shows it."),
-    ("GET", "/v2/models/{model}/stats", "What was counted and timed, of its ready versions."),
-    ("GET", "/v2/models/stats", "The same of all models."),
-    ("GET", "/v2/models/{model}/versions/{version}", "What a model version takes and gives."),
-    ("GET", "/v2/models/{model}/versions/{version}/ready", "Whether it answers calls."),
-    ("POST", "/v2/models/{model}/versions/{version}/infer", "Run one version of the model."),
-    ("GET", "/v2/models/{model}/versions/{version}/config", "How it is configured."),
-    ("GET", "/v2/models/{model}/versions/{version}/stats", "What was counted and timed."),
-    ("POST", "/v2/repository/index", "The models and their states; `ready`: only those."),
+from gateway.auth.schemes import KEY_SECURITY
+from gateway.oip.schemas import (
+    IndexedModel,
+    IndexRequest,
+    InferRequest,
+    InferResponse,
+    ModelMetadata,
+    ModelNames,
+    ModelReady,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+    V2Error,
+    schema_of,
 )
+from gateway.web.documented import EXECUTES
+from protos import open_inference_pb2 as pb
+
+# Any, here and below: OpenAPI's own form
+Json = dict[str, Any]
+# Any: endpoints of several signatures
+Endpoint = Callable[..., Any]
+
+_BYTES: Json = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_KEYS: Json = {"security": KEY_SECURITY}
+_WORKS: Json = {**_KEYS, **EXECUTES}
+_CALL: Json = {**_WORKS, "requestBody": {"content": _BYTES}}
+_RESULT = "JSON; where outputs are wanted binary, JSON and then their bytes."
+_EXAMPLE = {
+    "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [5.1, 3.5, 1.4, 0.2]}]
+}
+Call = Annotated[InferRequest, Body(examples=[_EXAMPLE])]
 
 
 def build_router() -> APIRouter:
     """Return the documented routes."""
-    router = APIRouter(tags=["Open Inference Protocol"])
-
-    async def answered_elsewhere() -> dict[str, Any]:
-        raise AssertionError("the edge answers this route")
-
-    for method, path, summary in _ROUTES:
-        router.add_api_route(
-            path, answered_elsewhere, methods=[method], summary=summary, openapi_extra=_KEYS
-        )
+    router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+    _add_server(router)
+    _add_model(router, "/models/{model}", "model", _of_model, _call_model)
+    _add_model(router, "/models/{model}/versions/{version}", "version", _of_version, _call_version)
     return router
+
+
+def _add_server(router: APIRouter) -> None:
+    @router.get("", operation_id="get_server_metadata", openapi_extra=_KEYS)
+    async def metadata() -> ServerMetadata:
+        """Show who answers, and which extensions it has."""
+        _elsewhere()
+
+    @router.get("/health/live", operation_id="get_liveness")
+    async def live() -> ServerLive:
+        """Show whether the gateway lives. No key."""
+        _elsewhere()
+
+    @router.get("/health/ready", operation_id="get_readiness", responses=_or_503(ServerReady))
+    async def ready() -> ServerReady:
+        """Show whether the gateway takes calls. No key."""
+        _elsewhere()
+
+    @router.get("/models", operation_id="list_served_models", openapi_extra=_KEYS)
+    async def models() -> ModelNames:
+        """List the models that are served."""
+        _elsewhere()
+
+    statistics = _message(pb.ModelStatisticsResponse)
+
+    @router.get(
+        "/models/stats",
+        operation_id="get_statistics",
+        responses=statistics,
+        openapi_extra=_WORKS,
+    )
+    async def stats() -> None:
+        """Show what was counted and timed, of all models."""
+        _elsewhere()
+
+    @router.post("/repository/index", operation_id="index_repository", openapi_extra=_KEYS)
+    async def index(body: IndexRequest | None = None) -> list[IndexedModel]:  # noqa: ARG001
+        """List the models and their states; with `ready` only those that are."""
+        _elsewhere()
+
+
+def _add_model(router: APIRouter, path: str, of: str, named: Endpoint, called: Endpoint) -> None:
+    """Add the routes of a model at `path`: of a version by name, or of the one that is chosen."""
+    router.add_api_route(
+        path,
+        named,
+        operation_id=f"get_served_{of}",
+        summary=f"Show what a model takes and gives ({of})",
+        response_model=ModelMetadata,
+        openapi_extra=_WORKS,
+    )
+    router.add_api_route(
+        f"{path}/ready",
+        named,
+        operation_id=f"get_{of}_readiness",
+        summary=f"Show whether calls are answered ({of})",
+        response_model=ModelReady,
+        responses=_or_503(ModelReady),
+        openapi_extra=_KEYS,
+    )
+    router.add_api_route(
+        f"{path}/infer",
+        called,
+        methods=["POST"],
+        operation_id=f"infer_{of}",
+        summary=f"Run a model ({of})",
+        response_model=InferResponse,
+        responses={200: {"description": _RESULT, "content": _BYTES}},
+        openapi_extra=_CALL,
+    )
+    for verb, noun, summary, message in (
+        ("config", "config", "Show how a model is configured, as Triton does", pb.ModelConfig),
+        ("stats", "statistics", "Show what was counted and timed", pb.ModelStatisticsResponse),
+    ):
+        router.add_api_route(
+            f"{path}/{verb}",
+            named,
+            operation_id=f"get_{of}_{noun}",
+            summary=f"{summary} ({of})",
+            responses=_message(message),
+            openapi_extra=_WORKS,
+        )
+
+
+async def _of_model(model: str) -> None:  # noqa: ARG001 - documented, here and below
+    _elsewhere()
+
+
+async def _of_version(model: str, version: str) -> None:  # noqa: ARG001
+    _elsewhere()
+
+
+async def _call_model(model: str, body: Call) -> None:  # noqa: ARG001
+    _elsewhere()
+
+
+async def _call_version(model: str, version: str, body: Call) -> None:  # noqa: ARG001
+    _elsewhere()
+
+
+def _elsewhere() -> NoReturn:
+    raise AssertionError("the edge answers this route")
+
+
+def _or_503(ready: type[BaseModel]) -> dict[int | str, Json]:
+    """Return how a probe says no; whoever gets no answer to his question gets an error."""
+    return {503: {"model": ready | V2Error, "description": "Not ready."}}
+
+
+def _message(message: type[Message]) -> dict[int | str, Json]:
+    content = {"application/json": {"schema": schema_of(message)}}
+    return {200: {"description": "As JSON, with numbers as numbers.", "content": content}}

@@ -21,7 +21,7 @@ from gateway.runs.bodies import (
 )
 from gateway.runs.listing import RunFilter
 from gateway.runs.run import Run, RunStatus
-from gateway.runs.schemas import AcceptedOut, RetriedVersion, RunOut, RunPage
+from gateway.runs.schemas import AcceptedOut, EnvelopeOut, RetriedVersion, RunOut, RunPage
 from gateway.runs.service import RunService
 from gateway.runs.stream import read_last_event_id
 from gateway.storage.clock import now
@@ -34,8 +34,20 @@ MOST_WAIT_SECONDS = 60
 Seconds = Annotated[int | None, Query(ge=0, le=MOST_WAIT_SECONDS)]
 
 # Any: OpenAPI's own form
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "id": {"type": "string", "description": "What to send as `Last-Event-ID`."},
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 _STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {}}, "description": "Events until the run has ended."},
+    200: {
+        "content": {"text/event-stream": {"itemSchema": _EVENT}},
+        "description": "Events until the run has ended.",
+    },
     204: {"description": "There is nothing after the event that the client has."},
 }
 _UNCHANGED: dict[int | str, dict[str, Any]] = {
@@ -81,7 +93,7 @@ def build_router(service: RunService, access: Access) -> APIRouter:
         """List runs, newest first. `from` and `to` are times of creation; `to` is not included."""
         return RunPage.of(await service.page(visitor.identity, filters.which, page))
 
-    @router.get("/{run_id}/", response_model=RunOut, responses=_UNCHANGED)
+    @router.get("/{run_id}/", response_model=RunOut | EnvelopeOut, responses=_UNCHANGED)
     async def show(  # noqa: PLR0917 - as above
         run_id: str,
         wait: Seconds = None,
@@ -105,14 +117,14 @@ def build_router(service: RunService, access: Access) -> APIRouter:
         body = poll_body(run, form, include_node_outputs=include_node_outputs)
         return Response(body, media_type="application/json", headers=headers)
 
-    @router.post("/{run_id}/cancel/", status_code=202, response_model=RunOut)
+    @router.post("/{run_id}/cancel/", status_code=202, response_model=RunOut | EnvelopeOut)
     async def cancel(run_id: str, actor: Identity = Depends(access.caller)) -> Response:
         """Stop a run. One that is running is `cancelling` until it has really stopped."""
         run = await service.cancel(actor, run_id)
         form = await service.format_of(run)
         return _accepted(run, poll_body(run, form))
 
-    @router.post("/{run_id}/retry/", status_code=202, response_model=AcceptedOut)
+    @router.post("/{run_id}/retry/", status_code=202, response_model=AcceptedOut | EnvelopeOut)
     async def retry(
         run_id: str,
         version: RetriedVersion = RetriedVersion.SAME,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -109,6 +109,15 @@ class RunOut(BaseModel):
     output_data: dict[str, Any] | None
     node_outputs: dict[str, Any] | None
     message: str
+    data: dict[str, Any]
+
+
+class EnvelopeOut(BaseModel):
+    """Any answer about runs with `response_format=envelope`."""
+
+    status: Literal["success", "error"]
+    message: str
+    # Any: the fields of the flat answer
     data: dict[str, Any]
 
 

@@ -7,24 +7,31 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.auth.schemes import ANY_SECURITY
 from gateway.deployments.modes import ResponseFormat
 from gateway.errors import GatewayError
+from gateway.runs.schemas import AcceptedOut, EnvelopeOut
 from gateway.trigger.body import MOST_ITEMS
+from gateway.web.documented import EXECUTES
 from protos.errors import ErrorCode
+
+_ROW = [[5.1, 3.5, 1.4, 0.2]]
 
 
 class TriggerIn(BaseModel):
     """What a flow is called with."""
 
     # Any: the flow's own schema describes it
-    input_data: dict[str, Any] = Field(default_factory=dict)
+    input_data: dict[str, Any] = Field(default_factory=dict, examples=[{"x": _ROW}])
 
 
 class BatchIn(BaseModel):
     """What a flow is called with, many times."""
 
     # Any: as above
-    input_data: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_ITEMS)
+    input_data: list[dict[str, Any]] = Field(
+        min_length=1, max_length=MOST_ITEMS, examples=[[{"x": _ROW}, {"x": _ROW}]]
+    )
 
 
 class FinishedOut(BaseModel):
@@ -46,15 +53,6 @@ class FinishedOut(BaseModel):
     """The same fields once more; of a fast answer, where it is at most 64 KiB."""
 
 
-class AcceptedOut(BaseModel):
-    """The answer of mode `async`."""
-
-    flow_run_id: str
-    status: str = "queued"
-    message: str
-    data: dict[str, Any] | None = None
-
-
 class BatchOut(BaseModel):
     """The answer to a batch: a result for each item, in their order."""
 
@@ -68,11 +66,17 @@ def build_router() -> APIRouter:
     router = APIRouter(tags=["Trigger"])
     # Any: as FastAPI has it
     accepted: dict[int | str, dict[str, Any]] = {
-        202: {"model": AcceptedOut, "description": "The run goes on: ask for it later"}
+        202: {
+            "model": AcceptedOut | EnvelopeOut,
+            "description": "The run goes on: ask for it later",
+        }
     }
 
     @router.post(
-        "/node/deployment-trigger/{deployment_id}/", openapi_extra=_KEYS, responses=accepted
+        "/node/deployment-trigger/{deployment_id}/",
+        operation_id="trigger_deployment",
+        openapi_extra=_CALL,
+        responses=accepted,
     )
     async def trigger(
         *,
@@ -82,14 +86,15 @@ def build_router() -> APIRouter:
         response_format: Format = None,  # noqa: ARG001 - likewise
         prefer: Prefer = None,  # noqa: ARG001 - likewise
         idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
-    ) -> FinishedOut:
+    ) -> FinishedOut | EnvelopeOut:
         """Call a deployment: sync and fast answer with the result, async with the run's id."""
         raise _no_edge_yet()
 
     @router.post(
         "/node/deployment-trigger/{deployment_id}/batch/",
-        openapi_extra=_KEYS,
-        responses={202: {"model": BatchOut, "description": "Runs were queued"}},
+        operation_id="trigger_deployment_batch",
+        openapi_extra=_CALL,
+        responses={202: {"model": BatchOut | EnvelopeOut, "description": "Runs were queued"}},
     )
     async def trigger_batch(
         *,
@@ -99,7 +104,7 @@ def build_router() -> APIRouter:
         response_format: Format = None,  # noqa: ARG001 - likewise
         prefer: Prefer = None,  # noqa: ARG001 - likewise
         idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
-    ) -> BatchOut:
+    ) -> BatchOut | EnvelopeOut:
         """Call a deployment with many inputs: what fails, fails for itself."""
         raise _no_edge_yet()
 
@@ -124,6 +129,4 @@ IdempotencyKey = Annotated[
     str | None,
     Header(description="The same key with the same body means the same run, for 24 hours."),
 ]
-_KEYS: dict[str, Any] = {
-    "security": [{"API key": []}, {"API key as bearer token": []}, {"Console session": []}]
-}
+_CALL: dict[str, Any] = {"security": ANY_SECURITY, **EXECUTES}

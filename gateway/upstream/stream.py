@@ -234,7 +234,7 @@ def refusal(error: RpcError) -> GatewayError:
     name, pushback = told.get(CODE_KEY), told.get(PUSHBACK_KEY)
     code = code_of(error.code.name, name if isinstance(name, str) else None)
     retry_after = None
-    if isinstance(pushback, str) and pushback.isdigit():
+    if isinstance(pushback, str) and pushback.isdecimal():
         retry_after = int(pushback) / 1e3
     return GatewayError(code, error.message or code, retry_after=retry_after)
 

@@ -113,6 +113,8 @@ def _headers(content_type: bytes, status: int, error: GatewayError) -> Headers:
     if status in _WAIT_STATUSES:
         seconds = max(1, math.ceil(error.retry_after or 1))
         headers.append((b"retry-after", str(seconds).encode()))
+    if error.allowed:
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
     if status == 401:  # noqa: PLR2004 - HTTP's own number
         headers.append((b"www-authenticate", b"ApiKey"))
     return headers

@@ -48,6 +48,8 @@ class Shell:
         state = scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         state["headers"] = exchange.headers
         _add_slash(scope)
+        if scope["method"] == "HEAD":  # as GET: the server leaves out the body
+            scope = {**scope, "method": "GET"}
         declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > exchange.limit:
             await exchange.refuse(too_large(exchange.limit))

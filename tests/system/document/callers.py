@@ -1,0 +1,62 @@
+"""Everybody who may knock: without anything, with a wrong key, with each key, with a session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.system.document.things import PASSWORD, Things
+
+OWNER = "manage key of an owner"
+OTHERS = ("nobody", "wrong key", "trigger key", "manage key of a member", "session of an owner")
+_SPARE_SESSIONS = 8
+"""Opened before anything knocks: later the throttle of logins may turn this address away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A console session."""
+
+    id: str
+    headers: dict[str, str]
+    """What a page of the console sends."""
+
+    @classmethod
+    def of(cls, cookie: str, body: dict[str, Any]) -> Session:  # Any: JSON
+        """Return the session that a login was answered with."""
+        value = cookie.partition(";")[0]
+        return cls(body["session_id"], {"cookie": value, "x-csrf-token": body["csrf_token"]})
+
+
+@dataclass(slots=True)
+class Caller:
+    """Somebody, and the things whose ids are known to them."""
+
+    name: str
+    things: Things
+    headers: dict[str, str]
+    spare: list[Session] = field(default_factory=list, repr=False)
+
+    def logged_in(self, session: Session) -> None:
+        """Go on with a new session, where the caller has one: the one before has ended."""
+        if self.spare:
+            self.headers = session.headers
+
+    def logged_out(self) -> None:
+        """Go on with a spare session."""
+        if self.spare:
+            self.headers = self.spare.pop().headers
+
+
+def log_in(url: str, email: str) -> Session:
+    """Open a session."""
+    answer = httpx.post(f"{url}/node/session/", json={"email": email, "password": PASSWORD})
+    assert answer.is_success, answer.text
+    return Session.of(answer.headers["set-cookie"], answer.json())
+
+
+def spare_sessions(url: str, email: str) -> list[Session]:
+    """Open sessions to go on with."""
+    return [log_in(url, email) for _ in range(_SPARE_SESSIONS)]

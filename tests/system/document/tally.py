@@ -1,0 +1,26 @@
+"""How often who was answered what, so that a test can tell that its calls got anywhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts by caller, operation and status."""
+
+    counts: Counter[tuple[str, str, int]] = field(default_factory=Counter, repr=False)
+
+    def add(self, caller: str, operation: str, status: int) -> None:
+        """Count one answer."""
+        self.counts[caller, operation, status] += 1
+
+    def succeeded(self, caller: str) -> set[str]:
+        """Return the operations that have answered the caller with success."""
+        return {called for name, called, status in self.counts if name == caller and status < 400}
+
+    def never(self, caller: str) -> set[str]:
+        """Return the operations that have answered the caller, but never with success."""
+        called = {called for name, called, _ in self.counts if name == caller}
+        return called - self.succeeded(caller)

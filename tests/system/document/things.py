@@ -1,0 +1,153 @@
+"""What the calls are about: things of one user, made anew when a call has used them up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from tests.system.flow_documents import dividing, waiting
+from tests.system.installation import Json, chain
+from tests.system.runs import MANY_SECONDS
+
+PASSWORD = "korrekte pferde heften"
+ROWS = [[5.1, 3.5, 1.4, 0.2]]
+
+_IRIS = {"schema": {"type": "object", "required": ["x"], "properties": {"x": {"const": ROWS}}}}
+"""Of a flow's input: it refuses what the model would fail for."""
+
+_ITS_OWN = {
+    "trigger_deployment": "called",
+    "trigger_deployment_batch": "called",
+    "get_deployment_usage": "called",
+    "cancel_flow_run": "waiting_run",
+    "retry_flow_run": "failed_run",
+    "end_grace_api_key": "rotated_key",
+}
+"""Operations that need a thing in a certain state; others may do with theirs what they like."""
+_USE_UP = ("cancel_", "delete_", "deactivate_", "end_", "rotate_api_key")
+_numbers = count(1)
+
+
+class Things:
+    """Ids by the name of the parameter that they are for, such as `flow_id`."""
+
+    def __init__(
+        self,
+        user: httpx.Client,
+        owner: httpx.Client,
+        *,
+        email: str,
+        sessions: list[str],
+        onnx: bytes,
+        hook: str,
+    ) -> None:
+        """`user` and `owner` send `manage` keys; `hook` is a URL that takes webhooks.
+
+        `sessions` are ids of the user's that may be ended.
+        """
+        self.email = email
+        """The user's."""
+        self.onnx = onnx
+        """A model."""
+        self._user = user
+        self._owner = owner
+        self._hook = hook
+        self._sessions = sessions
+        self._victim = f"victim{next(_numbers)}"
+        """A model that may be stopped, changed and deleted: calls are answered by `iris`."""
+        # Any, here and below: ids and numbers
+        self._known: dict[str, Any] = {"model": "iris", "version": 1, "number": 1, "label": "live"}
+        self._makers: Mapping[str, Callable[[], str]] = {
+            "flow_id": lambda: self._made("/node/flows/", chain("iris")),
+            "deployment_id": self._deployment,
+            "called": lambda: self._deployed(chain("iris", input=_IRIS)),
+            "key_id": lambda: self._made("/node/api-keys/", {"name": "victim"}),
+            "rotated_key": self._rotated_key,
+            "session_id": self._session,
+            "user_id": self._somebody,
+            "name": self._published,
+            "server_id": self._server,
+            "run_id": lambda: self._called(self["called"], {"x": ROWS}),
+            "failed_run": lambda: self._called(self._deployed(dividing()), {"x": 0}),
+            "waiting_run": self._waiting_run,
+            "delivery_id": self._delivery,
+        }
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._makers or name in self._known
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the thing; make it where there is none."""
+        if name not in self._known:
+            self._known[name] = self._makers[name]()
+        return self._known[name]
+
+    def named(self, name: str, operation: str) -> Any:
+        """Return the thing for a parameter of an operation."""
+        return self[_ITS_OWN.get(operation, name) if name.endswith("_id") else name]
+
+    def answered(self, operation: str, parameters: Mapping[str, object]) -> None:
+        """Forget what a call that succeeded has used up: the next one gets another."""
+        if operation.startswith(_USE_UP) and parameters:
+            last = "name" if "name" in parameters else list(parameters)[-1]
+            self._known.pop(_ITS_OWN.get(operation, last), None)
+
+    def _post(self, path: str, body: Json | None = None) -> Json:
+        answer = self._user.post(path, json=body)
+        assert answer.is_success or answer.status_code == 500, answer.text  # the run that fails
+        made: Json = answer.json()
+        return made
+
+    def _made(self, path: str, body: Json) -> str:
+        return str(self._post(path, body)["id"])
+
+    def _deployed(self, flow: Json, **settings: object) -> str:
+        body = {"flow_id": self._made("/node/flows/", flow), "execution_mode": "sync", **settings}
+        return self._made("/node/deployments/", body)
+
+    def _deployment(self) -> str:
+        return self._deployed(chain("iris"), notification_method="webhook", callback_url=self._hook)
+
+    def _called(self, deployment_id: str, input_data: Json) -> str:
+        call = f"/node/deployment-trigger/{deployment_id}/"
+        return str(self._post(call, {"input_data": input_data})["flow_run_id"])
+
+    def _waiting_run(self) -> str:
+        deployment_id = self._deployed(waiting(MANY_SECONDS), execution_mode="async")
+        return self._called(deployment_id, {"x": 1})
+
+    def _rotated_key(self) -> str:
+        key_id = self._made("/node/api-keys/", {"name": "rotated"})
+        self._post(f"/node/api-keys/{key_id}/rotate/")
+        return key_id
+
+    def _session(self) -> str:
+        """Return a session that nobody uses; in the end, one that there is not."""
+        return self._sessions.pop() if self._sessions else str(uuid4())
+
+    def _somebody(self) -> str:
+        body = {"email": f"victim{next(_numbers)}@example.com", "password": PASSWORD}
+        return str(self._owner.post("/node/users/", json=body).json()["id"])
+
+    def _published(self) -> str:
+        answer = self._owner.post(
+            "/node/models/",
+            params={"name": self._victim, "version": 1},
+            content=self.onnx,
+            headers={"content-type": "application/octet-stream"},
+        )
+        assert answer.status_code in (201, 409), answer.text
+        return self._victim
+
+    def _server(self) -> str:
+        wish = {"model": self["name"], "version": 1}
+        answer = self._owner.post("/node/inference-servers/", json=wish)
+        return str(answer.json()["id"])
+
+    def _delivery(self) -> str:
+        deployment_id = self._deployment()  # its own: nobody deletes it
+        return str(self._post(f"/node/webhooks/endpoints/{deployment_id}/test/")["id"])
