@@ -155,7 +155,7 @@ def eventually(look: Callable[[], T], good: Callable[[T], bool]) -> T:
     deadline = time.monotonic() + PATIENCE
     while not good(found := look()):
         assert time.monotonic() < deadline, found
-        time.sleep(0.02)
+        time.sleep(0.05)  # as often as a key may ask, in all
     return found
 
 
