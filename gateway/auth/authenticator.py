@@ -43,7 +43,10 @@ class Authenticator:
         credential = self._credentials.get(self._digest(key))
         if credential is None or credential.ends_at <= time():
             return None
-        self.uses.count(credential)
+        if credential.uses:  # and so it is in the ledger
+            credential.uses += 1
+        else:
+            self.uses.count(credential)
         return credential.identity
 
     async def authenticate(self, key: str | None) -> Identity:

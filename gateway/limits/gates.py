@@ -44,7 +44,8 @@ class Gates:
         self._refusals = refusals
         self._key_defaults = key_defaults
         self._deployment_defaults = deployment_defaults
-        self._open = not (_of_calls(key_defaults) or _of_calls(deployment_defaults))
+        self.open = not (_of_calls(key_defaults) or _of_calls(deployment_defaults))
+        """Whether nothing limits the calls of keys and deployments without limits of their own."""
         self._entries: dict[tuple[str, str, str], _Entry] = {}
         ledger.on_forgotten = self._entries.clear
 
@@ -59,7 +60,7 @@ class Gates:
 
         It counts, too, how many are going on.
         """
-        if self._open and key_limits is None and deployment_limits is None:
+        if self.open and key_limits is None and deployment_limits is None:
             return None
         return self._entry("fast", key_id, key_limits, deployment_id, deployment_limits).gate
 
@@ -71,14 +72,14 @@ class Gates:
         deployment_limits: CallLimits | None,
     ) -> tuple[Gate | None, tuple[Cap, ...]]:
         """Return the gate of a deployment's other calls, and how many runs may go on at once."""
-        if self._open and key_limits is None and deployment_limits is None:
+        if self.open and key_limits is None and deployment_limits is None:
             return None, ()
         entry = self._entry("run", key_id, key_limits, deployment_id, deployment_limits)
         return entry.gate, entry.caps
 
     def of_model_call(self, key_id: str, key_limits: CallLimits | None) -> Gate | None:
         """Return the gate of calls of models by their name."""
-        if self._open and key_limits is None:
+        if self.open and key_limits is None:
             return None
         return self._entry("fast", key_id, key_limits, "", None).gate
 

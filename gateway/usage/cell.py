@@ -58,9 +58,8 @@ class Cell:
         """Add a call that took `seconds`, and the seconds in the first, or in all, of STAGES."""
         waiting = self._waiting
         waiting += stages
-        missing = len(STAGES) - len(stages)
-        if missing:
-            waiting += _ABSENT[:missing]
+        if len(stages) != len(_ABSENT):
+            waiting += _ABSENT[len(stages) :]
         waiting.append(seconds)
         if len(waiting) >= _AT_ONCE:
             self.fold()

@@ -52,16 +52,22 @@ class Connection(Watched):
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
-        read = max(self._barren, self._read)
+        read = self._barren if self._barren > self._read else self._read
         self._barren = self._body_bytes = 0
         self._phase = BODY
         self._since = 0.0
         if self.transport.is_closing():
             return  # the last answer has been given: what follows must not be acted upon
-        fault = self._check_head(read)
-        if fault is not None:
-            self._reject(fault)
-            return
+        limits = self._fork.limits
+        if (
+            read > limits.max_header_bytes
+            or len(self.url) > limits.max_url_bytes
+            or len(self.headers) > limits.max_header_count
+        ):
+            fault = self._fault_of_head()
+            if fault is not None:
+                self._reject(fault)
+                return
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._upgrading = True
             return

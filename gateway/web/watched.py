@@ -101,8 +101,8 @@ class Watched(HttpToolsProtocol):
         seconds = limits.header_seconds if self._phase == HEAD else limits.body_seconds
         self._look_within(seconds)
 
-    def _check_head(self, read: int) -> GatewayError | None:
-        """Return what is wrong with a head that came within reads of `read` bytes."""
+    def _fault_of_head(self) -> GatewayError | None:
+        """Return what is wrong with a head, if anything is."""
         limits = self._fork.limits
         if len(self.url) > limits.max_url_bytes:
             message = f"the URL: expected at most {limits.max_url_bytes} bytes, got {len(self.url)}"
@@ -111,11 +111,8 @@ class Watched(HttpToolsProtocol):
         if count > limits.max_header_count:
             message = f"expected at most {limits.max_header_count} headers, got {count}"
             return GatewayError(ErrorCode.HEADERS_TOO_LARGE, message)
-        if read > limits.max_header_bytes:
-            size = sum(len(name) + len(value) for name, value in self.headers)
-            if size > limits.max_header_bytes:
-                return self._headers_too_large()
-        return None
+        size = sum(len(name) + len(value) for name, value in self.headers)
+        return self._headers_too_large() if size > limits.max_header_bytes else None
 
     def _headers_too_large(self) -> GatewayError:
         message = f"the headers: expected at most {self._fork.limits.max_header_bytes} bytes"
