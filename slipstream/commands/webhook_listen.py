@@ -12,7 +12,7 @@ from rich.text import Text
 from gateway.webhooks.secret_faults import read_secret
 from slipstream import options
 from slipstream.commands.run_views import took
-from slipstream.commands.webhook_secret import SecretFile, SecretText, given_secret
+from slipstream.commands.webhook_secret import SecretFile, given_secret
 from slipstream.failures import RefusedError, reported
 from slipstream.listener.ledger import Arrival, Summary
 from slipstream.listener.receiver import Receiver, Wishes
@@ -30,7 +30,6 @@ def listen_(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0: any free one.")
     ] = 8765,
-    secret: SecretText = None,
     secret_file: SecretFile = None,
     forward_to: Annotated[
         str | None,
@@ -55,7 +54,7 @@ def listen_(
         if forward_to is not None and not forward_to.startswith(("http://", "https://")):
             message = f"--forward-to: expected http://… or https://…, got '{forward_to}'"
             raise RefusedError("validation_failed", message)
-        known = given_secret(secret, secret_file, prompt=_PROMPT)
+        known = given_secret(secret_file, prompt=_PROMPT)
         for fault in read_secret(known).faults if known is not None else ():
             raise RefusedError(fault.code, fault.message)
         terminal = Terminal(as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,20 +11,17 @@ import typer
 
 from slipstream.failures import RefusedError
 
-SecretText = Annotated[
-    str | None,
-    typer.Option(
-        "--secret",
-        envvar="SLIPSTREAM_WEBHOOK_SECRET",
-        show_envvar=True,
-        help="whsec_…; better in the variable or a file: others see command lines.",
-        metavar="SECRET",
-    ),
-]
+_VARIABLE = "SLIPSTREAM_WEBHOOK_SECRET"
+
 SecretFile = Annotated[
     Path | None,
-    typer.Option(help="File that holds the secret; - is stdin.", metavar="FILE", allow_dash=True),
+    typer.Option(
+        help=f"File that holds the secret; - is stdin. Default: {_VARIABLE}, or a prompt.",
+        metavar="FILE",
+        allow_dash=True,
+    ),
 ]
+"""No option takes the secret itself: everybody on the machine sees command lines."""
 
 
 def read_file(path: Path) -> str:
@@ -40,11 +38,11 @@ def read_file(path: Path) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def given_secret(text: str | None, file: Path | None, *, prompt: str) -> str | None:
-    """Return the secret of either option, or asked for where there is a terminal; or None."""
+def given_secret(file: Path | None, *, prompt: str) -> str | None:
+    """Return the secret: of the file, the variable, or asked for where there is a terminal."""
     if file is not None:
         return read_file(file)
-    if text:
+    if text := os.environ.get(_VARIABLE):
         return text
     if not sys.stdin.isatty():
         return None

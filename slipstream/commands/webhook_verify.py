@@ -17,7 +17,7 @@ from gateway.webhooks.diagnosis import diagnose
 from gateway.webhooks.findings import Diagnosis
 from gateway.webhooks.verdict_schemas import VerdictOut, letter_of
 from slipstream import options
-from slipstream.commands.webhook_secret import SecretFile, SecretText, given_secret, read_file
+from slipstream.commands.webhook_secret import SecretFile, given_secret, read_file
 from slipstream.failures import ExitStatus, RefusedError, reported
 from slipstream.terminal import Terminal
 
@@ -30,7 +30,6 @@ def verify(
         Path,
         typer.Option(help="File with the body's bytes as they came; - is stdin.", allow_dash=True),
     ],
-    secret: SecretText = None,
     secret_file: SecretFile = None,
     previous_secret_file: Annotated[
         Path | None,
@@ -66,7 +65,7 @@ def verify(
     with reported(as_json=as_json):
         if [str(path) for path in (body, secret_file, headers)].count(_STDIN) > 1:
             raise RefusedError("validation_failed", "only one of the files can be stdin")
-        known = given_secret(secret, secret_file, prompt="Secret (whsec_…)")
+        known = given_secret(secret_file, prompt="Secret (whsec_…)")
         if known is None:
             message = "give the secret: --secret-file FILE, or SLIPSTREAM_WEBHOOK_SECRET"
             raise RefusedError("secret_missing", message)

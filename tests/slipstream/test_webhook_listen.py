@@ -147,10 +147,14 @@ def test_a_port_that_is_taken_and_a_secret_that_is_none_are_refused(
     listener: Listener, tmp_path: Path
 ) -> None:
     port = listener.url.rpartition(":")[2].strip("/")
-    assert refusal("--port", port, "--secret", SECRET) == (3, "unusable")
-    assert refusal("--secret", "sk-key") == (1, "secret_is_api_key")
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_text(SECRET)
+    bad.write_text("sk-key")
+    assert refusal("--port", port, "--secret-file", str(good)) == (3, "unusable")
+    assert refusal("--secret-file", str(bad)) == (1, "secret_is_api_key")
     assert refusal("--secret-file", str(tmp_path / "none")) == (1, "secret_unreadable")
-    assert refusal("--secret", SECRET, "--forward-to", "ftp://x") == (1, "validation_failed")
+    asked = ("--secret-file", str(good), "--forward-to", "ftp://x")
+    assert refusal(*asked) == (1, "validation_failed")
 
 
 def refusal(*words: str) -> tuple[int, str]:
