@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _YES = frozenset({"1", "true", "yes", "on"})
 _HIGHEST_PORT = 65535
 
+OF_WEBHOOKS = "SLIPSTREAM_WEBHOOK_SECRET"
+"""The variable that commands of webhooks find the secret in."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -213,6 +216,11 @@ def _models(text: str) -> int:
 
 def _workers(text: str) -> int:
     return _between(1, 256, text)
+
+
+def webhook_secret() -> str | None:
+    """Return the secret that the commands of webhooks verify by, where the environment has one."""
+    return os.environ.get(OF_WEBHOOKS)
 
 
 def _runs(text: str) -> int:

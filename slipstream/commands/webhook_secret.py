@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +9,12 @@ from typing import Annotated
 import typer
 
 from slipstream.failures import RefusedError
-
-_VARIABLE = "SLIPSTREAM_WEBHOOK_SECRET"
+from slipstream.settings import OF_WEBHOOKS, webhook_secret
 
 SecretFile = Annotated[
     Path | None,
     typer.Option(
-        help=f"File that holds the secret; - is stdin. Default: {_VARIABLE}, or a prompt.",
+        help=f"File that holds the secret; - is stdin. Default: {OF_WEBHOOKS}, or a prompt.",
         metavar="FILE",
         allow_dash=True,
     ),
@@ -42,7 +40,7 @@ def given_secret(file: Path | None, *, prompt: str) -> str | None:
     """Return the secret: of the file, the variable, or asked for where there is a terminal."""
     if file is not None:
         return read_file(file)
-    if text := os.environ.get(_VARIABLE):
+    if text := webhook_secret():
         return text
     if not sys.stdin.isatty():
         return None
