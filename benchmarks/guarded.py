@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--rounds", type=count, default=8, help="turns of each (%(default)s)")
-    add("--seconds", type=count, default=3, help="of each turn (%(default)s)")
+    add("--rounds", type=count, default=24, help="turns of each (%(default)s)")
+    add("--seconds", type=count, default=1, help="of each turn (%(default)s)")
     add("--connections", type=count, default=64, help="for the throughput (%(default)s)")
     add("--redis", metavar="URL", help="count there, as several gateways would (in memory)")
 

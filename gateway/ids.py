@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from uuid import UUID
 
 _BYTES = 16
@@ -68,6 +69,7 @@ def minted_at(run_id: str) -> datetime | None:
         return None
 
 
+@lru_cache(maxsize=1)  # many runs begin within a millisecond
 def _time_digits(milliseconds: int) -> str:
     digits = f"{milliseconds:012x}"
     return f"{digits[:8]}-{digits[8:]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -10,23 +11,15 @@ from typing import cast
 from gateway.errors import GatewayError
 from gateway.limits.policy import Policy, exceeded, policy_header
 from gateway.limits.quota import ASK, Quota
+from gateway.limits.slots import Slots
 from telemetry.instruments import Counter, Family
 
 Headers = list[tuple[bytes, bytes]]
 
+_REPEATED = 100
+"""Of what is left, a call in so many may pass before that is said anew."""
 _AGAIN_SECONDS = 1.0
 """After which somebody may be through: nobody knows when a call will be."""
-
-
-class Slots:
-    """How many calls of a subject are going on in this process, which may have `share` of them."""
-
-    __slots__ = ("policy", "share", "taken")
-
-    def __init__(self, policy: Policy, *, share: int) -> None:
-        self.policy = policy
-        self.share = share
-        self.taken = 0
 
 
 class Gate:
@@ -36,13 +29,13 @@ class Gate:
     """
 
     __slots__ = (
-        "_labelled",
-        "_labelled_slots",
-        "_policy_header",
-        "_policy_line",
+        "_lines",
+        "_policies",
         "_quotas",
         "_refusals",
+        "_repeats",
         "_slots",
+        "_stale",
     )
 
     def __init__(
@@ -54,15 +47,13 @@ class Gate:
     ) -> None:
         """Count by `quotas` and `slots`; `shown` are policies that somebody else looks after."""
         self._quotas = tuple(quotas)
-        self._labelled = tuple((_label(quota.policy), quota) for quota in quotas)
-        self._labelled_slots = tuple((_label(one.policy), one) for one in slots)
         self._slots = tuple(slots)
         self._refusals = refusals
-        every = [*(quota.policy for quota in quotas), *(slot.policy for slot in slots), *shown]
-        self._policy_header = policy_header(every)
-        self._policy_line = b"ratelimit-policy: %b\r\nratelimit: %%b\r\n" % (
-            self._policy_header.replace(b"%", b"%%")
-        )
+        every = [*(quota.policy for quota in quotas), *(one.policy for one in slots), *shown]
+        self._policies = policy_header(every)
+        self._lines = b""
+        self._stale = 0.0
+        self._repeats = 0
 
     def enter(self, cost: int = 1) -> bool:
         """Let a call of `cost` units in; False: that is not known here, use `enter_slowly`.
@@ -74,18 +65,22 @@ class Gate:
         """
         now = monotonic()
         for quota in self._quotas:
-            wait = quota.wait(cost, now)
-            if wait:
+            if quota.room < cost or quota.until <= now:
+                wait = quota.wait(cost, now)
                 if wait == ASK:
                     return False
-                raise self._refused(cost, now)
+                if wait:
+                    raise self._refused(cost, now)
         for slots in self._slots:
-            if slots.taken >= slots.share:
+            if slots.room <= 0:
                 raise self._refused(cost, now)
         for quota in self._quotas:
-            quota.take(cost, now)
+            if quota.room >= cost:
+                quota.room -= cost
+            else:
+                quota.take(cost, now)
         for slots in self._slots:
-            slots.taken += 1
+            slots.room -= 1
         return True
 
     async def enter_slowly(self, cost: int = 1) -> None:
@@ -107,7 +102,7 @@ class Gate:
     def leave(self) -> None:
         """A call that was let in is answered."""
         for slots in self._slots:
-            slots.taken -= 1
+            slots.room += 1
 
     def count_refusal(self, refusal: GatewayError) -> None:
         """Count a refusal by one of the `shown` policies, which `exceeded` has made."""
@@ -115,30 +110,45 @@ class Gate:
             self._refusals.child(name).add()
 
     def lines(self) -> bytes:
-        """Return `RateLimit-Policy` and `RateLimit` as lines of an HTTP/1.1 head."""
-        return self._policy_line % self._state()
+        """Return `RateLimit-Policy` and `RateLimit` as lines of an HTTP/1.1 head.
+
+        Where much is left, some calls in a row hear the same: nobody misses a hundredth of it.
+        """
+        self._repeats -= 1
+        if self._repeats < 0 or monotonic() >= self._stale:
+            self._renew(monotonic())
+        return self._lines
 
     def headers(self) -> Headers:
         """Return the same as headers."""
-        headers = [(b"ratelimit-policy", self._policy_header)]
-        return [*headers, (b"ratelimit", state)] if (state := self._state()) else headers
+        lines = self.lines().split(b"\r\n")[:-1]
+        return [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
 
-    def _state(self) -> bytes:
-        now = monotonic()
+    def _renew(self, now: float) -> None:
+        """Find out what is left, when there is more, and how long that may be said."""
+        self._stale = now + 1.0
         items = []
-        for label, quota in self._labelled:
-            units, seconds = quota.left(now)
-            items.append(b"%b%d;t=%d" % (label, units, seconds))
-        for label, slots in self._labelled_slots:
-            items.append(b"%b%d" % (label, max(0, slots.share - slots.taken)))
-        return b", ".join(items)
+        lefts = []
+        for quota in self._quotas:
+            quota.wait(0, now)
+            left, seconds = max(0, quota.room + quota.beyond), math.ceil(quota.renews - now)
+            self._stale = min(self._stale, quota.renews - seconds + 1)
+            items.append(b'"%b";r=%d;t=%d' % (quota.policy.name.encode(), left, max(1, seconds)))
+            lefts.append(left)
+        for slots in self._slots:
+            left = max(0, slots.room)
+            items.append(b'"%b";r=%d' % (slots.policy.name.encode(), left))
+            lefts.append(left)
+        self._repeats = min(lefts, default=0) // _REPEATED
+        self._lines = b"ratelimit-policy: %b\r\n" % self._policies
+        if items:
+            self._lines += b"ratelimit: %b\r\n" % b", ".join(items)
 
     def _refused(self, cost: int, now: float) -> GatewayError:
+        self._repeats = 0
         waits = [(quota.wait(cost, now), quota.policy) for quota in self._quotas]
         violated = sorted([(wait, policy) for wait, policy in waits if wait > 0], key=_longest)
-        violated += [
-            (_AGAIN_SECONDS, slots.policy) for slots in self._slots if slots.taken >= slots.share
-        ]
+        violated += [(_AGAIN_SECONDS, slots.policy) for slots in self._slots if slots.room <= 0]
         for _, policy in violated:
             self._refusals.child(policy.name).add()
         return exceeded([policy for _, policy in violated], max(wait for wait, _ in violated))
@@ -146,7 +156,3 @@ class Gate:
 
 def _longest(violation: tuple[float, Policy]) -> float:
     return -violation[0]
-
-
-def _label(policy: Policy) -> bytes:
-    return b'"%b";r=' % policy.name.encode()

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from gateway.limits.call_limits import NOTHING, CallLimits, merged
 from gateway.limits.cap import Cap
-from gateway.limits.gate import Gate, Slots
+from gateway.limits.gate import Gate
 from gateway.limits.ledger import Ledger
 from gateway.limits.policy import DAY, MINUTE, Policy
 from gateway.limits.quota import Quota
+from gateway.limits.slots import Slots
 from telemetry.instruments import Counter, Family
 
 _MOST_KEPT = 10_000
@@ -44,10 +45,10 @@ class Gates:
         self._refusals = refusals
         self._key_defaults = key_defaults
         self._deployment_defaults = deployment_defaults
-        self.open = not (_of_calls(key_defaults) or _of_calls(deployment_defaults))
-        """Whether nothing limits the calls of keys and deployments without limits of their own."""
+        self.epoch = 0
+        """Rises when counts were forgotten: a gate that was found before counts no more."""
         self._entries: dict[tuple[str, str, str], _Entry] = {}
-        ledger.on_forgotten = self._entries.clear
+        ledger.on_forgotten = self._forget
 
     def of_call(
         self,
@@ -60,8 +61,6 @@ class Gates:
 
         It counts, too, how many are going on.
         """
-        if self.open and key_limits is None and deployment_limits is None:
-            return None
         return self._entry("fast", key_id, key_limits, deployment_id, deployment_limits).gate
 
     def of_run(
@@ -72,15 +71,11 @@ class Gates:
         deployment_limits: CallLimits | None,
     ) -> tuple[Gate | None, tuple[Cap, ...]]:
         """Return the gate of a deployment's other calls, and how many runs may go on at once."""
-        if self.open and key_limits is None and deployment_limits is None:
-            return None, ()
         entry = self._entry("run", key_id, key_limits, deployment_id, deployment_limits)
         return entry.gate, entry.caps
 
     def of_model_call(self, key_id: str, key_limits: CallLimits | None) -> Gate | None:
         """Return the gate of calls of models by their name."""
-        if self.open and key_limits is None:
-            return None
         return self._entry("fast", key_id, key_limits, "", None).gate
 
     def of_poll(self, key_id: str, key_limits: CallLimits | None) -> Gate | None:
@@ -154,6 +149,6 @@ class Gates:
             return None
         return Gate(quotas, slots, [cap.policy for cap in caps], self._refusals)
 
-
-def _of_calls(limits: CallLimits) -> bool:
-    return bool(limits.calls_per_minute or limits.calls_per_day or limits.concurrent_runs)
+    def _forget(self) -> None:
+        self.epoch += 1
+        self._entries.clear()

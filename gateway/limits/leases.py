@@ -90,7 +90,8 @@ class SharedStore:
 class SharedQuota:
     """A quota of all processes together. See Quota.
 
-    While Redis is away, this process counts for itself, in `alone`.
+    Half a lot is kept back from the room: when it is asked for, another lot is fetched. While Redis
+    is away, this process counts for itself, in `alone`.
     """
 
     __slots__ = (
@@ -98,32 +99,37 @@ class SharedQuota:
         "_asking",
         "_closed_to",
         "_closed_until",
-        "_lease_end",
+        "_granted",
         "_leased",
         "_lot",
         "_refill",
-        "_renews",
         "_store",
         "_subject",
         "_unleased",
         "_used",
         "_window",
+        "beyond",
         "policy",
+        "renews",
+        "room",
+        "until",
     )
 
     def __init__(self, policy: Policy, subject: str, store: SharedStore, alone: Window) -> None:
         self.policy = policy
+        self.room = self._granted = 0
+        self.until = 0.0  # the end of what is leased
+        self.beyond = policy.quota
+        self.renews = 0.0
         self._subject = subject
         self._store = store
         self._alone = alone
         self._asking = asyncio.Lock()
         self._refill: asyncio.Task[None] | None = None
         self._leased = 0
-        self._lease_end = 0.0
         self._closed_until = 0.0
         self._closed_to = 0  # that many units and more are not to be had until then
         self._unleased = policy.quota
-        self._renews = 0.0
         self._used = 0.0
         self._plan()
 
@@ -137,28 +143,31 @@ class SharedQuota:
 
     def wait(self, cost: int, now: float) -> float:
         """See Quota."""
-        if cost <= self._leased and now < self._lease_end:
+        self._settle(now)
+        self._used = now
+        back = self._lot // 2
+        if cost <= self._leased and now < self.until:
+            if self._leased - back < cost:
+                back = 0
+                self._fetch()
+            self._grant(back)
             return 0.0
+        self._grant(self._leased)
         if now < self._closed_until and cost >= self._closed_to:
             return self._closed_until - now
-        return self._alone.wait(cost, now) if self._store.lost(now) else ASK
+        if not self._store.lost(now):
+            return ASK
+        wait = self._alone.wait(cost, now)
+        self.beyond, self.renews = self._alone.room, self._alone.renews
+        return wait
 
     def take(self, cost: int, now: float) -> None:
         """See Quota."""
-        self._used = now
-        if cost > self._leased:
+        if cost <= self.room:
+            self.room -= cost
+        else:
             self._alone.take(cost, now)
-            return
-        self._leased -= cost
-        if self._leased * 2 < self._lot and self._lot > 1 and self._refill is None:
-            self._refill = asyncio.create_task(self._lease((self._lot,)), name="quota lease")
-            self._refill.add_done_callback(self._refilled)
-
-    def left(self, now: float) -> tuple[int, int]:
-        """See Quota."""
-        if self._store.lost(now):
-            return self._alone.left(now)
-        return self._unleased + self._leased, max(1, round(self._renews - now))
+            self.beyond = self._alone.room
 
     async def ask(self, cost: int) -> None:
         """See Quota."""
@@ -176,17 +185,33 @@ class SharedQuota:
         self._window = window
         self._lot = max(1, self.policy.quota // _LOTS)
 
+    def _settle(self, now: float) -> None:
+        """Count what was taken of the room that there was; of a window that is over, keep none."""
+        self._leased -= self._granted - self.room
+        self._granted = self.room
+        if now >= self.until:
+            self._leased = 0
+
+    def _grant(self, back: int) -> None:
+        """Give room, but keep some back."""
+        self.room = self._granted = self._leased - back
+        self.beyond = self._unleased + back
+
+    def _fetch(self) -> None:
+        if self._lot > 1 and self._refill is None:
+            self._refill = asyncio.create_task(self._lease((self._lot,)), name="quota lease")
+            self._refill.add_done_callback(self._refilled)
+
     async def _lease(self, amounts: tuple[int, ...]) -> None:
         found = await self._store.lease(self.policy, self._subject, amounts)
         if found is None:
             return
         taken, (before, before_left, count, left) = found
         now, window = time.monotonic(), self._window
-        if now >= self._lease_end:  # of a window that is over: it must not be used in this one
-            self._leased = 0
+        self._settle(now)
         if taken:
             self._leased += taken
-            self._lease_end = now + window
+            self.until = now + window
         else:
             self._closed_to = min(amounts)
             room = self.policy.quota - self._closed_to
@@ -194,7 +219,8 @@ class SharedQuota:
             self._closed_until = now + max(wait, 0.01)
         used = before * before_left / window + count
         self._unleased = max(0, int(self.policy.quota - used))
-        self._renews = now + left
+        self.renews = now + left
+        self._grant(min(self._leased, self._lot // 2))
 
     def _refilled(self, task: asyncio.Task[None]) -> None:
         self._refill = None

@@ -6,10 +6,10 @@ import math
 import time
 from collections.abc import Callable
 
-from gateway.limits.gate import Slots
 from gateway.limits.leases import SharedQuota, SharedStore
 from gateway.limits.policy import Policy
 from gateway.limits.quota import Quota
+from gateway.limits.slots import Slots
 from gateway.limits.window import Window
 
 _MOST_KEPT = 50_000
@@ -53,10 +53,10 @@ class Ledger:
         found = self._slots.get(place)
         if found is None:
             if len(self._slots) >= self._most:
-                self._slots = {at: slots for at, slots in self._slots.items() if slots.taken}
+                self._slots = {at: slots for at, slots in self._slots.items() if slots.busy}
                 self.on_forgotten()
             found = self._slots[place] = Slots(policy, share=share)
-        found.policy, found.share = policy, share
+        found.change(policy, share=share)
         return found
 
     def _begin(self, policy: Policy, subject: str) -> Window | SharedQuota:

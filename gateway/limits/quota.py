@@ -13,19 +13,25 @@ ASK = -1.0
 class Quota(Protocol):
     """How much of a policy one subject has left. For one event loop; times are `monotonic()`.
 
-    `wait` and `take` are on the way of each call: they neither block nor await.
+    Most calls find enough `room`, and take from it what they cost: two comparisons and a
+    subtraction. Only others look, by `wait`; neither blocks or awaits.
     """
 
     policy: Policy
+    room: int
+    """Units that are there for whoever takes them, before `until`."""
+    until: float
+    """From then on, `wait` has to look again."""
+    beyond: int
+    """Units that are left besides those, as of the last look."""
+    renews: float
+    """When there will be more, as of the last look."""
 
     def wait(self, cost: int, now: float) -> float:
-        """Return the seconds until `cost` units can be had: 0.0 at once; or ASK."""
+        """Look: return the seconds until `cost` units can be had: 0.0 at once; or ASK."""
 
     def take(self, cost: int, now: float) -> None:
         """Use `cost` units, after `wait` has said 0.0."""
-
-    def left(self, now: float) -> tuple[int, int]:
-        """Return the units that are left, and the seconds until there are more."""
 
     async def ask(self, cost: int) -> None:
         """Find out what `wait` does not know; never raises."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from gateway.limits.policy import Policy
+
+_FRESH_SECONDS = 1.0
+"""As long as room is given for: of what the window before lets go, a call hears by then."""
 
 
 def seconds_until(  # noqa: PLR0917 - four numbers of a window, as everybody has them
@@ -33,67 +38,73 @@ class Window:
     The first call begins a window, so that a quota is whole when it is first used.
     """
 
-    __slots__ = ("_before", "_count", "_end", "_quota", "_window", "policy")
+    __slots__ = (
+        "_before",
+        "_count",
+        "_granted",
+        "_quota",
+        "_window",
+        "beyond",
+        "policy",
+        "renews",
+        "room",
+        "until",
+    )
 
     def __init__(self, policy: Policy, *, share: int) -> None:
         """Let `share` units through, which is the whole quota where nobody else counts it."""
         assert policy.window is not None
         self.policy = policy
+        self.room = self._granted = 0
+        self.until = 0.0
+        self.beyond = 0
+        self.renews = -math.inf
         self._quota = share
         self._window = policy.window
         self._before = 0
         self._count = 0
-        self._end = 0.0
 
     def change(self, policy: Policy, *, share: int) -> None:
         """Have another quota from now on; what was used stays used."""
         self.policy = policy
         self._quota = share
+        self._grant(0, 0.0)
 
     def wait(self, cost: int, now: float) -> float:
         """See Quota."""
-        left = self._end - now
-        if left <= 0:
-            left = self._roll(now)
-        if not self._before:
-            used: float = self._count
-        else:
-            used = self._count + self._before * left / self._window
+        self._grant(0, 0.0)
+        if self.renews <= now:
+            self._roll(now)
+        left = self.renews - now
+        used = self._count + self._before * left / self._window
+        self._grant(max(0, int(self._quota - used)), min(self.renews, now + _FRESH_SECONDS))
         if used + cost <= self._quota:
             return 0.0
         room = self._quota - cost
         return seconds_until(room, self._before, left, self._count, left, self._window)
 
-    def take(self, cost: int, now: float) -> None:
+    def take(self, cost: int, now: float) -> None:  # noqa: ARG002 - as Quota
         """See Quota."""
-        if self._end <= now:
-            self._roll(now)
-        self._count += cost
-
-    def left(self, now: float) -> tuple[int, int]:
-        """See Quota."""
-        left = self._end - now
-        if left <= 0:
-            left = self._roll(now)
-        units = self._quota - self._count
-        if self._before:
-            units = int(units - self._before * left / self._window)
-        return max(units, 0), int(-(-left // 1))
+        self.room -= cost
 
     async def ask(self, cost: int) -> None:
         """See Quota: everything is known here."""
 
     def idle(self, now: float) -> bool:
         """See Quota."""
-        return now - self._end > self._window
+        return now - self.renews > self._window
 
-    def _roll(self, now: float) -> float:
-        """Begin the window that `now` is in; return what is left of it."""
-        late = now - self._end
-        if late < self._window:
+    def _grant(self, room: int, until: float) -> None:
+        """Count what was taken of the room that there was, and give some again."""
+        self._count += self._granted - self.room
+        self.room = self._granted = room
+        self.until = until
+
+    def _roll(self, now: float) -> None:
+        """Begin the window that `now` is in."""
+        if now - self.renews < self._window:
             self._before, self._count = self._count, 0
-            self._end += self._window
+            self.renews += self._window
         else:
             self._before = self._count = 0
-            self._end = now + self._window
-        return self._end - now
+            self.renews = now + self._window

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.entrance import Entrance
@@ -14,7 +15,25 @@ from gateway.limits.cap import Cap
 from gateway.limits.gate import Gate
 from gateway.limits.gates import Gates
 from gateway.limits.room import LimitRoom
-from gateway.trigger.address import Address
+from gateway.trigger.address import PREFIX, Address
+from gateway.web.exchange import path_of
+
+_MOST_KEPT = 10_000
+_LONGEST_KEPT = 128
+"""Bytes of a URL: twice what one has that is not written in a strange way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What the holder of a key calls at a URL, and what limits that."""
+
+    identity: Identity
+    deployment: LiveDeployment
+    gate: Gate | None
+    caps: tuple[Cap, ...]
+    """How many runs may go on at once."""
+    epoch: int
+    """Of the gates: of another one, the gate counts no more."""
 
 
 class Admission:
@@ -31,23 +50,27 @@ class Admission:
         self._authenticator = authenticator
         self._failures = limits.failures
         self.directory = directory
-        self.gates: Gates = limits.gates
+        self._gates: Gates = limits.gates
+        self._ways: dict[tuple[str | None, bytes], Way] = {}
 
     def known(self, key: str | None) -> Identity | None:
         """Return who calls, if that is known here: then the use of the key is counted."""
         return self._authenticator.identify(key) if key else None
 
-    def covered(self, identity: Identity | None, deployment_id: str) -> LiveDeployment | None:
-        """Return what is called, if that is known here and the call is allowed."""
-        found = self.directory.get(deployment_id)
+    def way(self, identity: Identity, url: bytes) -> Way | None:
+        """Return the way to the deployment that `url` names; None says: ask `find`.
+
+        The deployment is known here, the call is allowed, and the URL says nothing else.
+        """
+        found = self._ways.get((identity.key_id, url))
         if (
-            identity is not None
-            and found is not None
-            and found.profile_id == identity.profile_id
-            and identity.may_trigger(found.id)
+            found is not None
+            and found.identity is identity
+            and found.epoch == self._gates.epoch
+            and self.directory.get(found.deployment.id) is found.deployment
         ):
             return found
-        return None
+        return None if b"?" in url else self._new_way(identity, url)
 
     async def identify(
         self, key: str | None, headers: Mapping[bytes, bytes], peer: str
@@ -77,5 +100,21 @@ class Admission:
         """Return what limits the call, and how many runs may go on at once."""
         place = identity.key_id or identity.profile_id, identity.limits, found.id, found.limits
         if found.mode is ExecutionMode.FAST:
-            return self.gates.of_call(*place), ()
-        return self.gates.of_run(*place)
+            return self._gates.of_call(*place), ()
+        return self._gates.of_run(*place)
+
+    def _new_way(self, identity: Identity, url: bytes) -> Way | None:
+        deployment = self.directory.get(path_of(url)[len(PREFIX) :].rstrip("/"))
+        if (
+            deployment is None
+            or deployment.profile_id != identity.profile_id
+            or not identity.may_trigger(deployment.id)
+        ):
+            return None
+        gate, caps = self.gate(identity, deployment)
+        way = Way(identity, deployment, gate, caps, self._gates.epoch)
+        if len(self._ways) >= _MOST_KEPT:
+            self._ways.clear()
+        if len(url) <= _LONGEST_KEPT:
+            self._ways[identity.key_id, url] = way
+        return way

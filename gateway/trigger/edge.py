@@ -16,7 +16,7 @@ from gateway.limits.cap import Cap
 from gateway.limits.gate import Gate
 from gateway.metrics import GatewayMetrics
 from gateway.trigger.address import PREFIX, Address
-from gateway.trigger.admission import Admission
+from gateway.trigger.admission import Admission, Way
 from gateway.trigger.answers import server_timing
 from gateway.trigger.batch_calls import BatchCalls
 from gateway.trigger.body import parse_batch
@@ -116,9 +116,9 @@ class _Call:
         edge, exchange = self._edge, self._exchange
         key = presented_key(exchange.headers)
         identity = edge.admission.known(key)
-        if b"?" not in exchange.url:
-            found = edge.admission.covered(identity, exchange.path[len(PREFIX) :].rstrip("/"))
-            if identity is not None and found is not None and self._enter(identity, found):
+        if identity is not None:
+            way = edge.admission.way(identity, exchange.url)
+            if way is not None and self._enter(way):
                 return
         self._go_on(self._ask(key, identity))
 
@@ -149,23 +149,18 @@ class _Call:
             pending.abandon()
         self._count(HTTP_STATUS[ErrorCode.CANCELLED], ErrorCode.CANCELLED)
 
-    def _enter(self, identity: Identity, found: LiveDeployment) -> bool:
+    def _enter(self, way: Way) -> bool:
         """Pass the gate, or be refused; False: somebody has to be asked first."""
-        admission = self._edge.admission
-        if identity.limits is None and found.limits is None and admission.gates.open:
-            self._let_in(identity, found, ())
-            return True
-        gate, caps = admission.gate(identity, found)
-        if gate is not None:
-            self._gate, self._found, self._key_id = gate, found, identity.key_id
+        if way.gate is not None:
+            self._gate, self._found, self._key_id = way.gate, way.deployment, way.identity.key_id
             try:
-                if not gate.enter():
+                if not way.gate.enter():
                     return False
             except GatewayError as refusal:
                 self.refuse(refusal)
                 return True
             self._inside = True
-        self._let_in(identity, found, caps)
+        self._let_in(way.identity, way.deployment, way.caps)
         return True
 
     def _let_in(self, identity: Identity, found: LiveDeployment, caps: tuple[Cap, ...]) -> None:

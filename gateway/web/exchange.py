@@ -104,8 +104,7 @@ class Exchange:
     @property
     def path(self) -> str:
         """The path, decoded."""
-        path = self.url.partition(b"?")[0]
-        return (unquote_to_bytes(path) if b"%" in path else path).decode("utf-8", "replace")
+        return path_of(self.url)
 
     def respond(self, head: bytes, body: bytes) -> None:
         """Send the answer: status line and headers, each with its line's end, and the body."""
@@ -209,6 +208,12 @@ class Exchange:
         refusal = GatewayError(ErrorCode.INTERNAL, message)
         status, headers, body = problem(refusal, _REQUEST_ID)
         self.respond(head_of(status, headers, body), body)
+
+
+def path_of(url: bytes) -> str:
+    """Return the path of a target, decoded."""
+    path = url.partition(b"?")[0]
+    return (unquote_to_bytes(path) if b"%" in path else path).decode("utf-8", "replace")
 
 
 def head_of(status: int, headers: Headers, body: bytes) -> bytes:

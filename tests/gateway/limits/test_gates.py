@@ -6,8 +6,11 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.limits.call_limits import CallLimits, patched
+from gateway.limits.gates import Gates
+from gateway.limits.ledger import Ledger
 from gateway.web.problems import problem
 from protos.errors import ErrorCode
+from telemetry.instruments import Registry
 from tests.gateway.limits.rooms import DEPLOYMENT, KEY, fast_gate, let_in, refusal_of, room
 
 
@@ -23,6 +26,34 @@ async def test_headers_say_the_policies_and_what_is_left() -> None:
         b"ratelimit": b'"key-minute";r=2;t=60, "key-runs";r=1',
     }
     assert gate.lines().startswith(b'ratelimit-policy: "key-minute";q=3;w=60, "key-runs";q=2')
+
+
+async def test_where_much_is_left_a_hundredth_of_it_may_pass_before_that_is_said_anew() -> None:
+    gate = fast_gate(room(), CallLimits(calls_per_minute=1000))
+    said = []
+    for _ in range(1000):
+        await gate.enter_slowly()
+        said.append(int(dict(gate.headers())[b"ratelimit"].split(b";")[1].removeprefix(b"r=")))
+    left = range(999, -1, -1)
+    assert all(
+        0 <= heard - is_left <= heard / 100 for heard, is_left in zip(said, left, strict=True)
+    )
+    assert said[0] == said[5] == 999
+    assert said[-100:] == list(left)[-100:]
+
+
+async def test_a_refusal_says_what_is_left_however_much_that_was() -> None:
+    limits = room()
+    of = CallLimits(calls_per_minute=1000)
+    first = limits.gates.of_call("a", None, DEPLOYMENT, of)
+    second = limits.gates.of_call("b", None, DEPLOYMENT, of)
+    assert first is not None
+    assert second is not None
+    await let_in(first, 1)
+    assert b";r=999;" in first.lines()
+    await let_in(second, 999)
+    assert await refusal_of(first) is not None
+    assert b";r=0;" in first.lines()
 
 
 async def test_a_refusal_is_a_problem_of_the_registered_type() -> None:
@@ -102,3 +133,16 @@ def test_a_patch_changes_what_it_names() -> None:
     }
     assert patched(stored, None) is None
     assert patched(None, {"calls_per_day": None}) is None
+
+
+def test_a_gate_from_before_counts_were_forgotten_is_of_another_epoch() -> None:
+    refusals = Registry().counter("refused", "Refused.", ("policy",))
+    gates = Gates(Ledger(None, processes=1, most=2), refusals)
+    own = CallLimits(calls_per_minute=4)
+    first, epoch = gates.of_call("a", own, DEPLOYMENT, None), gates.epoch
+    gates.of_call("b", own, DEPLOYMENT, None)
+    assert gates.of_call("a", own, DEPLOYMENT, None) is first
+    assert gates.epoch == epoch
+    gates.of_call("c", own, DEPLOYMENT, None)
+    assert gates.epoch > epoch
+    assert gates.of_call("a", own, DEPLOYMENT, None) is not first

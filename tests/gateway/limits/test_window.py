@@ -15,11 +15,17 @@ def window(quota: int) -> Window:
     return Window(Policy(name="key-minute", quota=quota, window=MINUTE), share=quota)
 
 
+def left(counted: Window, now: float) -> tuple[int, float]:
+    """Return the units that are left, and the seconds until there are more."""
+    counted.wait(0, now)
+    return counted.room, counted.renews - now
+
+
 def admitted(counted: Window, moments: list[float]) -> list[float]:
     """Return those of the moments at which a call was let in."""
     came_in = []
     for now in moments:
-        if counted.wait(1, now) == 0.0:
+        if (counted.room and now < counted.until) or counted.wait(1, now) == 0.0:
             counted.take(1, now)
             came_in.append(now)
     return came_in
@@ -28,13 +34,13 @@ def admitted(counted: Window, moments: list[float]) -> list[float]:
 def test_a_quota_is_whole_at_the_first_call_and_then_used_up() -> None:
     counted = window(10)
     assert len(admitted(counted, [100.0 + n / 100 for n in range(30)])) == 10
-    assert counted.left(100.5) == (0, 60)
+    assert left(counted, 100.5) == (0, 59.5)
 
 
 def test_after_two_windows_without_a_call_everything_is_there_again() -> None:
     counted = window(10)
     admitted(counted, [0.0] * 10)
-    assert counted.left(2 * MINUTE) == (10, 60)
+    assert left(counted, 2 * MINUTE) == (10, MINUTE)
 
 
 def test_who_hammers_does_not_push_the_end_of_it_away() -> None:
@@ -45,11 +51,15 @@ def test_who_hammers_does_not_push_the_end_of_it_away() -> None:
     assert hammering.wait(1, 60.0) == patient.wait(1, 60.0)
 
 
+def test_the_first_call_begins_a_window_however_long_the_machine_is_up() -> None:
+    assert left(window(10), 5.0) == (10, MINUTE)
+
+
 def test_a_raised_quota_counts_what_was_used() -> None:
     counted = window(10)
     admitted(counted, [0.0] * 10)
     counted.change(Policy(name="key-minute", quota=15, window=MINUTE), share=15)
-    assert counted.left(1.0)[0] == 5
+    assert left(counted, 1.0)[0] == 5
 
 
 def test_more_than_a_quota_at_once_never_comes_in() -> None:
