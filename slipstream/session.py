@@ -42,8 +42,8 @@ class Session:
         try:
             return self._runner.run(work)
         except (SQLAlchemyError, OSError) as error:
-            reason = str(error).partition("\n")[0]
-            raise StorageError(f"the database or the store failed: {reason}") from error
+            message = f"the database or the store failed: {logs.reason_of(error)}"
+            raise StorageError(message) from error
 
     def everything(self, page: Callable[[PageRequest], Awaitable[Page[T]]]) -> Page[T]:
         """Return all pages as one."""

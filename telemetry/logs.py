@@ -64,3 +64,8 @@ def configure(level: str, *, process: str) -> None:
 def logger(name: str) -> structlog.stdlib.BoundLogger:
     """Return a logger: `log.info("run_finished", run_id=…)`."""
     return cast("structlog.stdlib.BoundLogger", structlog.get_logger(name))
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of what an error says: drivers add their statements after it."""
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth.identity import Role
 from gateway.errors import GatewayError
 from gateway.ids import is_id
 from gateway.storage.account_tables import ConsoleSession, LoginFailures
+from gateway.storage.inserts import insert_into
 from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.tables import Deployment, Profile
 from protos.errors import ErrorCode
@@ -111,9 +111,8 @@ async def failures_of(session: AsyncSession, subjects: list[str]) -> dict[str, L
 
 async def count_failure(session: AsyncSession, dialect: str, subject: str, moment: datetime) -> int:
     """Add one to a subject's failures, and return how many there are."""
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     statement = (
-        insert(LoginFailures)
+        insert_into(LoginFailures, dialect)
         .values(subject=subject, count=1, since=moment)
         .on_conflict_do_update(
             index_elements=[LoginFailures.subject], set_={"count": LoginFailures.count + 1}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from gateway.accounts import store
 from gateway.auth.keys import KeyHasher
 from gateway.errors import GatewayError
+from gateway.limits.households import household
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from protos.errors import ErrorCode
@@ -17,8 +17,6 @@ MOST_FOR_EMAIL = 10
 """Failures within the window: a thousand guesses a day, at passwords of a hundred million."""
 MOST_FROM_ADDRESS = 50
 """More than for an e-mail: an office shares one."""
-_NETWORK_BITS = 64
-"""Of an IPv6 address: whoever has one of them has them all."""
 
 
 class Throttle:
@@ -65,23 +63,11 @@ class Throttle:
     def _limits(self, email: str, address: str | None) -> dict[str, int]:
         limits = {self._subject("email", email): MOST_FOR_EMAIL}
         if address is not None:
-            limits[self._subject("address", _part(address))] = MOST_FROM_ADDRESS
+            limits[self._subject("address", household(address))] = MOST_FROM_ADDRESS
         return limits
 
     def _subject(self, kind: str, name: str) -> str:
         return self._hasher.digest(f"{kind}:{name}").hex()
-
-
-def _part(address: str) -> str:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(IPv6Network((parsed, _NETWORK_BITS), strict=False))
 
 
 def _too_many(since: datetime, moment: datetime) -> GatewayError:

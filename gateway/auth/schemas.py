@@ -16,6 +16,7 @@ from gateway.auth.lifetime import KeyState
 from gateway.auth.rotation import LONGEST_GRACE, USUAL_GRACE
 from gateway.auth.service import KeyChange
 from gateway.limits.schemas import LimitsBody
+from gateway.storage.names import Name
 from gateway.storage.paging import Page
 
 _RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
@@ -36,12 +37,13 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError("expected a time that exists in UTC, too") from None
 
 
-def _without_defaults(schema: dict[str, Any]) -> None:
+# Any: JSON Schema's own form
+def without_defaults(schema: dict[str, Any]) -> None:
+    """Have the document of a PATCH name no defaults: what is left out stays."""
     for member in schema["properties"].values():
         member.pop("default", None)
 
 
-KeyName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Environment = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 Expiry = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 DeploymentIds = Annotated[list[str], Field(min_length=1, max_length=1000)]
@@ -61,7 +63,7 @@ class LabelsIn(BaseModel):
 class NewKey(LabelsIn):
     """A key to make."""
 
-    name: KeyName
+    name: Name
     """What to call it in lists."""
     scope: Scope = Scope.TRIGGER
     deployments: DeploymentIds | None = None
@@ -77,7 +79,7 @@ class NewKey(LabelsIn):
 class NewDeploymentKey(LabelsIn):
     """A key to make for one deployment."""
 
-    name: KeyName | None = None
+    name: Name | None = None
     """What to call it in lists; left out: "Key for " and the deployment's name."""
 
 
@@ -85,10 +87,10 @@ class KeyPatch(BaseModel):
     """What to change of a key; members left out stay as they are."""
 
     model_config = ConfigDict(
-        extra="forbid", use_attribute_docstrings=True, json_schema_extra=_without_defaults
+        extra="forbid", use_attribute_docstrings=True, json_schema_extra=without_defaults
     )
 
-    name: KeyName = ""
+    name: Name = ""
     environment: Environment | None = None
     expires_at: Expiry | None = None
     """null: never."""

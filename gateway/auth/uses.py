@@ -15,7 +15,7 @@ from gateway.auth.identity import Identity
 from gateway.auth.store import Uses
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _PAUSE_SECONDS = 2.0
 """Between two writes: as late as what is shown may be."""
@@ -102,7 +102,7 @@ class UseLedger:
             async with self._db.write(feeds=False) as session:
                 await store.add_uses(session, batch)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("uses_not_written", reason=str(error).partition("\n")[0])
+            log.warning("uses_not_written", reason=reason_of(error))
             return False
         for key_id in batch:
             del self._waiting[key_id]

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.broker.broker import Broker
 from gateway.broker.celery_app import build_app
 from gateway.broker.queues import Queue
+from telemetry.logs import reason_of
 
 
 def depths(broker: Broker, queues: Sequence[Queue]) -> dict[Queue, int]:
@@ -31,5 +32,5 @@ def trouble(broker: Broker) -> str | None:
     try:
         depths(broker, tuple(Queue))
     except Exception as error:  # noqa: BLE001 - each broker's library has exceptions of its own
-        return str(error).partition("\n")[0] or type(error).__name__
+        return reason_of(error)
     return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gateway.broker.bell import Bell
 from gateway.broker.broker import Broker
 from gateway.broker.queues import Queue
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 if TYPE_CHECKING:  # it imports Celery, which the publisher's thread does later
     from gateway.broker.sender import Sender
@@ -148,7 +148,7 @@ class Publisher:
 
     def _tell(self, error: Exception | None) -> None:
         was_connected, self._connected = self._connected, error is None
-        first, self._error = self._error, None if error is None else _reason(error)
+        first, self._error = self._error, None if error is None else reason_of(error)
         if error is None:
             log.info("broker_connected", broker=self._broker.shown)
         elif was_connected or first != self._error:
@@ -159,7 +159,3 @@ def _sender(broker: Broker) -> Sender:
     from gateway.broker.sender import Sender as Made  # noqa: PLC0415
 
     return Made(broker)
-
-
-def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
 
-from gateway.auth.schemas import IssuedKeyOut
+from gateway.auth.schemas import IssuedKeyOut, without_defaults
 from gateway.deployments.deployed import Deployed
 from gateway.deployments.modes import (
     DeploymentSettings,
@@ -24,6 +24,7 @@ from gateway.deployments.modes import (
 )
 from gateway.deployments.presets import PRESETS, Preset
 from gateway.limits.schemas import LimitsBody
+from gateway.storage.names import Name
 from gateway.storage.paging import Page
 from gateway.webhooks.events import WebhookEvent
 
@@ -35,12 +36,6 @@ def _as_written(url: str) -> str:
     return url
 
 
-def _without_defaults(schema: dict[str, Any]) -> None:
-    for member in schema["properties"].values():
-        member.pop("default", None)
-
-
-DeploymentName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 CallbackUrl = Annotated[str, Field(max_length=2000), AfterValidator(_as_written)]
 Seconds = Annotated[int, Field(ge=1, le=86_400)]
 ColdStart = Annotated[int, Field(ge=0, le=300)]
@@ -95,7 +90,7 @@ class DeploymentIn(SettingsIn):
     """A flow to deploy, and how it shall answer."""
 
     flow_id: str
-    name: DeploymentName | None = None
+    name: Name | None = None
     """Left out: the flow's name and " Deployment"."""
     preset: Preset | None = None
     """Gives mode and type where they are left out: see `/node/deployments/presets/`."""
@@ -121,9 +116,9 @@ class DeploymentIn(SettingsIn):
 class DeploymentPatch(SettingsIn):
     """Settings to change; members left out stay as they are, whatever their defaults here."""
 
-    model_config = ConfigDict(json_schema_extra=_without_defaults)
+    model_config = ConfigDict(json_schema_extra=without_defaults)
 
-    name: DeploymentName = ""
+    name: Name = ""
 
     def change(self) -> SettingsChange:
         """Return the members that were sent."""

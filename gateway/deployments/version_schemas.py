@@ -11,9 +11,9 @@ from gateway.deployments.diff import Difference
 from gateway.deployments.schemas import PinnedModel, pinned_models
 from gateway.deployments.snapshots import Note
 from gateway.deployments.versions import NoteChange, Version
+from gateway.storage.names import Name
 from gateway.storage.paging import Page
 
-VersionName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Description = Annotated[
     str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")
 ]
@@ -27,7 +27,7 @@ class NoteIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: VersionName | None = None
+    name: Name | None = None
     description: Description | None = None
 
     def note(self) -> Note:

@@ -20,7 +20,7 @@ from gateway.flows.ports import HttpPort, Ports
 from gateway.runs.run import Beats, Claim, Ending
 from gateway.runs.store import RunStore
 from gateway.upstream.servers import Servers
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _GLANCE_SECONDS = 0.25
 """Between two looks whether somebody wants a run stopped; shorter ones are not worth one."""
@@ -81,11 +81,6 @@ class Executor:
             self._heart.cancel()
             await asyncio.gather(self._heart, return_exceptions=True)
 
-    @property
-    def running(self) -> int:
-        """How many runs are being executed."""
-        return len(self._held)
-
     async def run(self, run_id: str) -> None:
         """Execute a queued run to its end; do nothing where it is not to be had.
 
@@ -95,7 +90,7 @@ class Executor:
         try:
             claim = await self._store.claim(run_id, self.owner)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("run_not_claimed", run_id=run_id, reason=str(error).partition("\n")[0])
+            log.warning("run_not_claimed", run_id=run_id, reason=reason_of(error))
             return
         if claim is not None:
             await self.execute(claim)
@@ -144,7 +139,7 @@ class Executor:
             except (SQLAlchemyError, OSError) as error:
                 pause = _AWAY_SECONDS[min(tries, len(_AWAY_SECONDS) - 1)]
                 if tries == 0:
-                    log.warning("ending_not_written", reason=str(error).partition("\n")[0])
+                    log.warning("ending_not_written", reason=reason_of(error))
                 tries += 1
                 await asyncio.sleep(pause)
             else:
@@ -161,7 +156,7 @@ class Executor:
                 else:
                     await self._glance()
             except (SQLAlchemyError, OSError) as error:
-                log.warning("leases_not_renewed", reason=str(error).partition("\n")[0])
+                log.warning("leases_not_renewed", reason=reason_of(error))
 
     async def _renew(self) -> None:
         held = [(run_id, each.attempt) for run_id, each in self._held.items()]

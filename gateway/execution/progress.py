@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.flows.outcome import NodeOutput
 from gateway.runs.run import MAX_NODE_OUTPUTS_BYTES
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 PAUSE_SECONDS = 0.5
 """Before the first batch, and between two: what is over sooner tells of its nodes by its end."""
@@ -60,7 +60,7 @@ class Progress:
         try:
             wanted = await self._write({node.id: self._entry(node) for node in nodes})
         except (SQLAlchemyError, OSError) as error:
-            log.warning("progress_not_written", reason=str(error).partition("\n")[0])
+            log.warning("progress_not_written", reason=reason_of(error))
             wanted = True
         if wanted:
             self._timer = self._timed()

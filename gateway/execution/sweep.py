@@ -14,7 +14,7 @@ from gateway.runs.metrics import RunMetrics
 from gateway.runs.orphans import Orphans
 from gateway.runs.retention import Retention
 from gateway.runs.store import RunStore
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _TICK_SECONDS = 0.5
 _PUBLISH_SECONDS = 1.0
@@ -121,6 +121,6 @@ class _Duty:
         try:
             await self._step()
         except (SQLAlchemyError, OSError) as error:
-            log.warning("sweep_failed", reason=str(error).partition("\n")[0])
+            log.warning("sweep_failed", reason=reason_of(error))
             return False
         return True

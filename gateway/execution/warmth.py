@@ -14,7 +14,7 @@ from gateway.execution.program import Programs, VersionKey
 from gateway.storage.changes import ChangeFeed, Kind
 from gateway.storage.database import Database
 from gateway.storage.tables import Deployment
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _MOST = 1_000
 """Programs to have ready; the rest is compiled at its first call."""
@@ -56,7 +56,7 @@ class Warmth:
                 for key in await self._live():
                     await self._compile(key)
             except (SQLAlchemyError, OSError) as error:
-                log.warning("not_warmed", reason=str(error).partition("\n")[0])
+                log.warning("not_warmed", reason=reason_of(error))
                 self._changed.set()
                 await asyncio.sleep(1)
             else:

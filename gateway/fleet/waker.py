@@ -7,7 +7,7 @@ import asyncio
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.fleet.store import FleetStore
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _AGAIN_SECONDS = 0.5
 """Between two attempts to reach a database that is away."""
@@ -45,8 +45,7 @@ class Waker:
             try:
                 woken = await self._store.wake(model, version)
             except (SQLAlchemyError, OSError) as error:
-                reason = str(error).partition("\n")[0]
-                log.warning("wake_waits", model=model, version=version, reason=reason)
+                log.warning("wake_waits", model=model, version=version, reason=reason_of(error))
                 await asyncio.sleep(_AGAIN_SECONDS)
             else:
                 if woken:

@@ -11,7 +11,7 @@ from gateway.fleet.store import FleetStore
 from gateway.storage.changes import ChangeFeed, Kind
 from gateway.storage.tables import InferenceServer
 from gateway.upstream.servers import Servers, ServerStatus
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _AGAIN_SECONDS = 0.5
 
@@ -49,7 +49,7 @@ class FleetWatcher:
             try:
                 rows = await self._store.all()
             except (SQLAlchemyError, OSError) as error:
-                log.warning("fleet_unreadable", reason=str(error).partition("\n")[0])
+                log.warning("fleet_unreadable", reason=reason_of(error))
                 self._changed.set()
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from gateway.flows.service import Draft
+from gateway.storage.names import Name
 from gateway.storage.paging import Page
 from gateway.storage.tables import Flow
 
-FlowName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Elements = list[dict[str, Any]]
 """Any: nodes and edges keep members that only the console reads."""
 
@@ -19,7 +19,7 @@ Elements = list[dict[str, Any]]
 class FlowIn(BaseModel):
     """A flow to save."""
 
-    name: FlowName
+    name: Name
     nodes: Elements
     edges: Elements = []
 
@@ -31,7 +31,7 @@ class FlowIn(BaseModel):
 class FlowPatch(BaseModel):
     """What to change; members left out stay as they are."""
 
-    name: FlowName | None = None
+    name: Name | None = None
     nodes: Elements | None = None
     edges: Elements | None = None
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TypeVar
 
 from gateway.errors import GatewayError
 from gateway.limits.gate import Gate
+from gateway.limits.households import household
 from gateway.limits.ledger import Ledger
 from gateway.limits.policy import MINUTE, Policy
 from protos.errors import ErrorCode
@@ -24,8 +24,6 @@ _FAILED = frozenset(
     }
 )
 """Not that there is no key: who sends none does not guess one."""
-_NEIGHBOURS = 64
-"""Bits of an IPv6 address that name a household; the rest is its own choice."""
 
 T = TypeVar("T")
 
@@ -74,16 +72,3 @@ class Failures:
                 details=refusal.details,
             )
         return None
-
-
-def household(address: str) -> str:
-    """Return what stands for an address: itself, or the /64 network of IPv6."""
-    try:
-        known = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(known, IPv6Address):
-        if known.ipv4_mapped is not None:
-            return str(known.ipv4_mapped)
-        return str(ip_network((int(known), _NEIGHBOURS), strict=False))
-    return str(known)

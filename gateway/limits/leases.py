@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from gateway.limits.policy import Policy
 from gateway.limits.quota import ASK
 from gateway.limits.window import Window, seconds_until
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _LOTS = 100
 _ALONE_SECONDS = 1.0
@@ -73,7 +73,7 @@ class SharedStore:
         except (RedisError, OSError) as error:
             self._alone_until = self._clock() + _ALONE_SECONDS
             if not self._lost:
-                log.warning("rate_limits_alone", reason=str(error).partition("\n")[0])
+                log.warning("rate_limits_alone", reason=reason_of(error))
             self._lost = True
             return None
         if self._lost:

@@ -9,11 +9,12 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.ids import is_id
+from gateway.ids import sought
 from gateway.runs.rows import RUNS, run_of
 from gateway.runs.run import Run, RunStatus
-from gateway.runs.statements import is_in, literal
+from gateway.runs.statements import is_in
 from gateway.storage.among import Among, Texts
+from gateway.storage.literals import literal
 from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.run_tables import RunRow
 
@@ -52,9 +53,9 @@ def runs_like(which: RunFilter) -> sa.Select[RunRow]:
         allowed = sa.literal(sorted(which.deployments), Texts())
         query = query.where(Among(RUNS.c.deployment_id, allowed))
     if which.deployment_id is not None:
-        query = query.where(RUNS.c.deployment_id == _id(which.deployment_id))
+        query = query.where(RUNS.c.deployment_id == sought(which.deployment_id))
     if which.key_id is not None:
-        query = query.where(RUNS.c.key_id == _id(which.key_id))
+        query = query.where(RUNS.c.key_id == sought(which.key_id))
     if which.status is not None:
         query = query.where(is_in(which.status))
         if which.status is not RunStatus.COMPLETED:
@@ -79,8 +80,3 @@ def _owner(which: RunFilter) -> sa.ColumnElement[str]:
     """
     column: sa.ColumnElement[str] = RUNS.c.profile_id
     return column if which.idempotency_key is None else column.concat(literal(""))
-
-
-def _id(text: str) -> str:
-    """Return the id as rows have it; what is none matches nothing, and never reaches a driver."""
-    return text.lower() if is_id(text) else ""

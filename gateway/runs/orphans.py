@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from gateway.deployments.modes import Status
 from gateway.runs.rows import RUNS
 from gateway.runs.run import RunStatus
-from gateway.runs.statements import is_in, literal
+from gateway.runs.statements import is_in
 from gateway.runs.store import RunStore
 from gateway.runs.sweep_statements import AT_ONCE
 from gateway.storage.among import among
 from gateway.storage.clock import now
 from gateway.storage.database import Database
+from gateway.storage.literals import literal
 from gateway.storage.tables import Deployment, DeploymentVersion
 
 _GRACE = timedelta(minutes=1)

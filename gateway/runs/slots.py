@@ -15,7 +15,8 @@ from gateway.limits.cap import Cap
 from gateway.limits.policy import exceeded
 from gateway.runs.rows import RUNS
 from gateway.runs.run import RunStatus
-from gateway.runs.statements import is_in, literal
+from gateway.runs.statements import is_in
+from gateway.storage.literals import literal
 from gateway.storage.locks import lock_name
 from gateway.storage.moments import after
 

@@ -10,12 +10,8 @@ import sqlalchemy as sa
 from gateway.runs.rows import EVENTS, PAYLOADS, RUNS
 from gateway.runs.run import FailureCode, RunStatus
 from gateway.storage.among import among
+from gateway.storage.literals import literal
 from gateway.storage.moments import after
-
-
-def literal(value: str) -> sa.ColumnClause[str]:
-    """Return one of our own words as a part of a statement's text."""
-    return sa.literal_column(f"'{value}'", sa.String())
 
 
 def is_in(status: RunStatus) -> sa.ColumnElement[bool]:

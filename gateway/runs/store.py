@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy.dialects import postgresql, sqlite
-
 from gateway.runs import rows
 from gateway.runs import statements as sql
 from gateway.runs.births import Birth, birth_of, write_births
@@ -32,6 +30,7 @@ from gateway.runs.sweeps import Sweeps
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.gathering import Gathering
+from gateway.storage.inserts import insert_into
 from gateway.storage.locks import lock_name
 from gateway.storage.notices import Notices
 
@@ -51,9 +50,8 @@ class RunStore(Sweeps, Reading):
     ) -> None:
         super().__init__(db, RunNews(notices), outbox or NoOutbox())
         self._births = Gathering[Birth](self._write_births)
-        insert = sqlite.insert if db.dialect == "sqlite" else postgresql.insert
-        self._record = insert(rows.RUNS).on_conflict_do_nothing()
-        self._record_payload = insert(rows.PAYLOADS).on_conflict_do_nothing()
+        self._record = insert_into(rows.RUNS, db.dialect).on_conflict_do_nothing()
+        self._record_payload = insert_into(rows.PAYLOADS, db.dialect).on_conflict_do_nothing()
 
     async def create(
         self, new: NewRun, *, owner: str | None = None, lease_seconds: float = LEASE_SECONDS

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from gateway.ids import first_run_id
 from gateway.runs.rows import EVENTS, PAYLOADS, RUNS
 from gateway.runs.run import FailureCode, RunStatus
-from gateway.runs.statements import is_in, is_now, literal
+from gateway.runs.statements import is_in, is_now
 from gateway.storage.among import among
+from gateway.storage.literals import literal
 from gateway.storage.moments import after
 
 AT_ONCE = 500

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.runs.run import Mark, Run
 from gateway.runs.store import RunStore
 from gateway.storage.database import Database, Footprint
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _FIRST_LOOK_SECONDS = 0.005
 """After a wait has begun: what ended just before would not be told any more."""
@@ -164,7 +164,7 @@ class Waiter:
                 await self._look([run_id for run_id in due if run_id in self._watches])
             except (SQLAlchemyError, OSError) as error:
                 if not self._lost:
-                    log.warning("runs_unreadable", reason=str(error).partition("\n")[0])
+                    log.warning("runs_unreadable", reason=reason_of(error))
                 self._lost = True
                 self._due |= due
                 await asyncio.sleep(_AGAIN_SECONDS)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.storage.database import Database, Footprint
 from gateway.storage.tables import Change, ChangeCounter
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _KEPT = 10_000
 """Changes that stay readable; whoever falls behind further reloads everything."""
@@ -121,7 +121,7 @@ class ChangeFeed:
             try:
                 await self.poll()
             except Exception as error:  # noqa: BLE001 - a feed that ended would keep caches stale
-                self._say(lost=True, reason=str(error).partition("\n")[0])
+                self._say(lost=True, reason=reason_of(error))
             else:
                 self._say(lost=False)
             await self._until_written(seen)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.storage.database import create_engine, parse_url, sqlite_file, writing
 from gateway.storage.errors import StorageError
+from telemetry.logs import reason_of
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x736C6970  # "slip"
@@ -43,7 +44,7 @@ async def migrate(url: str) -> None:
         message = f"the database {shown} was written by another version of Slipstream"
         raise StorageError(f"{message} ({error}): run that version, or restore a backup") from error
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        reason = reason_of(getattr(error, "orig", None) or error)
         raise StorageError(f"the database {shown} cannot be used: {reason}") from error
     finally:
         await engine.dispose()

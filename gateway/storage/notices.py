@@ -12,7 +12,7 @@ from contextlib import suppress
 import asyncpg
 
 from gateway.storage.database import Database
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _CHANNEL = "slipstream"
 _AT_ONCE = 7000
@@ -85,7 +85,7 @@ class Notices:
                 await self._while_connected()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 if not self._lost:
-                    log.warning("notices_lost", reason=str(error).partition("\n")[0])
+                    log.warning("notices_lost", reason=reason_of(error))
                 self._lost = True
             await asyncio.sleep(_AGAIN_SECONDS)
 

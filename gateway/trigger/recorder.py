@@ -19,7 +19,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.runs.run import MAX_OUTPUT_BYTES, Ending, FinishedRun, NewRun, RunError, RunStatus
 from gateway.runs.store import RunStore
 from gateway.trigger.call import Trigger
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _MOST_WAITING = 2_000
 """Calls that may wait to be written; what comes on top is counted as dropped."""
@@ -165,7 +165,7 @@ class _Line:
         try:
             await self._store.record_finished(batch)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("runs_not_recorded", reason=str(error).partition("\n")[0])
+            log.warning("runs_not_recorded", reason=reason_of(error))
             return False
         for _ in batch:
             written = self.waiting.popleft()

@@ -23,7 +23,7 @@ from gateway.web.preferences import HEADER as PREFER
 from gateway.web.preferences import Preferences, read_preferences
 from gateway.web.problems import Headers
 from protos.errors import ErrorCode
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _MOST_WAIT_SECONDS = 60.0
 """That an async deployment lets a caller wait who prefers to."""
@@ -90,8 +90,7 @@ class _RunCall:
         try:
             await self._engine.store.request_cancel(self._own)
         except (SQLAlchemyError, OSError) as error:
-            reason = str(error).partition("\n")[0]
-            log.warning("run_not_cancelled", run_id=self._own, reason=reason)
+            log.warning("run_not_cancelled", run_id=self._own, reason=reason_of(error))
 
     async def _result(self) -> Result:
         trigger = self._trigger

@@ -14,7 +14,7 @@ from gateway.usage.compaction import Compaction
 from gateway.usage.meter import UsageMeter
 from gateway.usage.run_count import RunCount
 from gateway.usage.store import UsageStore
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 FLUSH_SECONDS = 5.0
 """What a process that is killed may lose."""
@@ -96,4 +96,4 @@ async def _tried(duty: Callable[[], Awaitable[None]]) -> None:
     try:
         await duty()
     except (SQLAlchemyError, OSError) as error:
-        log.warning("usage_not_written", reason=str(error).partition("\n")[0])
+        log.warning("usage_not_written", reason=reason_of(error))

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.metrics import GatewayMetrics
+from gateway.storage.inserts import insert_into
 from gateway.storage.moments import after
 from gateway.storage.run_tables import COUNTED, RunRow
 from gateway.storage.tables import UtcTime
@@ -81,8 +81,8 @@ class RunCount:
         self._present = sa.select(after(-behind))
         self._db = store.db
         self._metrics = metrics
-        insert = sqlite.insert if self._db.dialect == "sqlite" else postgresql.insert
-        self._first = insert(_MARKS).values(id=1, **_AFTER).on_conflict_do_nothing()
+        first = insert_into(_MARKS, self._db.dialect).values(id=1, **_AFTER)
+        self._first = first.on_conflict_do_nothing()
 
     async def count(self) -> int:
         """Count some of the runs that are not counted; return how many: 0 is all done."""

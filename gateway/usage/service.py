@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from gateway.auth.identity import Identity, Scope
 from gateway.errors import GatewayError
-from gateway.ids import is_id
+from gateway.ids import sought
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.ownership import find_owned
@@ -268,7 +268,4 @@ def _order(item: Item) -> tuple[datetime, str, int, str, str]:
 
 
 def _id(text: str | None) -> str | None:
-    """Return the id as rows have it; what is none matches nothing, and never reaches a driver."""
-    if text is None or text == OTHER:
-        return text
-    return text.lower() if is_id(text) else "none"
+    return text if text is None or text == OTHER else sought(text)

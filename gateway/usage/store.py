@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.storage.among import Among, Texts
 from gateway.storage.database import Database
+from gateway.storage.inserts import insert_into
 from gateway.storage.usage_tables import UsageDay, UsageMinute
 from gateway.usage.cell import Name, Snapshot
 from gateway.usage.tally import Tally
@@ -137,7 +137,7 @@ def delete_these(table: sa.Table) -> sa.Delete:
 
 
 def _put(db: Database, table: sa.Table) -> sa.Executable:
-    insert = (sqlite.insert if db.dialect == "sqlite" else postgresql.insert)(table)
+    insert = insert_into(table, db.dialect)
     keys = [column.name for column in table.primary_key]
     changed = ("calls", "errors", "runs", "run_errors", "detail")
     return insert.on_conflict_do_update(

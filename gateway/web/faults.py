@@ -6,7 +6,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import GatewayError
 from protos.errors import ErrorCode, TensorError
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 log = logger("gateway.web")
 
@@ -19,7 +19,7 @@ def as_gateway_error(error: Exception, request_id: bytes) -> GatewayError:
         return GatewayError(error.code, str(error))
     name = request_id.decode()
     if isinstance(error, DBAPIError | ConnectionError):
-        log.warning("database_unavailable", request_id=name, reason=str(error).partition("\n")[0])
+        log.warning("database_unavailable", request_id=name, reason=reason_of(error))
         message = "the database does not answer; nothing was changed"
         return GatewayError(ErrorCode.DATABASE_UNAVAILABLE, message, retry_after=2)
     log.error("request_failed", request_id=name, exc_info=error)

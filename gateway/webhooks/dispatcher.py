@@ -16,7 +16,7 @@ from gateway.webhooks.options import DispatcherOptions
 from gateway.webhooks.schedule import pause_after
 from gateway.webhooks.states import AttemptResult
 from gateway.webhooks.store import DeliveryStore
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _GATHER_SECONDS = 0.02
 """Between two claims, so that under load each is for many."""
@@ -88,7 +88,7 @@ class Dispatcher:
             try:
                 began = await self._begin_due()
             except (SQLAlchemyError, OSError) as error:
-                log.warning("webhooks_not_claimed", reason=str(error).partition("\n")[0])
+                log.warning("webhooks_not_claimed", reason=reason_of(error))
                 began = 0
             if began:
                 await asyncio.sleep(_GATHER_SECONDS)
@@ -142,7 +142,7 @@ class Dispatcher:
             log.warning(
                 "webhook_not_settled",
                 webhook_id=claimed.message_id,
-                reason=str(error).partition("\n")[0],
+                reason=reason_of(error),
             )
         finally:
             self._in_flight[claimed.endpoint_id] -= 1

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from gateway.errors import GatewayError
-from gateway.ids import is_id
+from gateway.ids import sought
 from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery
 from gateway.webhooks.states import DeliveryStatus
@@ -50,13 +50,9 @@ async def delivery_page(
     return await fetch_page(session, statement, WebhookDelivery, request)
 
 
-async def find_delivery(
-    session: AsyncSession, profile_id: str, message_id: str, *, lock: bool = False
-) -> WebhookDelivery:
+async def find_delivery(session: AsyncSession, profile_id: str, message_id: str) -> WebhookDelivery:
     """Return the profile's delivery, or raise GatewayError NOT_FOUND."""
     statement = select(WebhookDelivery).where(WebhookDelivery.message_id == message_id)
-    if lock:
-        statement = statement.with_for_update()
     row = (await session.execute(statement)).scalar_one_or_none() if _is_text(message_id) else None
     if row is None or row.profile_id != profile_id:
         raise GatewayError(ErrorCode.NOT_FOUND, f"there is no delivery '{message_id}'")
@@ -77,9 +73,9 @@ async def with_attempts(session: AsyncSession, delivery: WebhookDelivery) -> Sho
 def _like(profile_id: str, which: DeliveryFilter) -> Select[WebhookDelivery]:
     query = select(WebhookDelivery).where(WebhookDelivery.profile_id == profile_id)
     if which.deployment_id is not None:
-        query = query.where(WebhookDelivery.deployment_id == _id(which.deployment_id))
+        query = query.where(WebhookDelivery.deployment_id == sought(which.deployment_id))
     if which.run_id is not None:
-        query = query.where(WebhookDelivery.run_id == _id(which.run_id))
+        query = query.where(WebhookDelivery.run_id == sought(which.run_id))
     if which.status is not None:
         query = query.where(WebhookDelivery.status == which.status)
     if which.event is not None:
@@ -89,11 +85,6 @@ def _like(profile_id: str, which: DeliveryFilter) -> Select[WebhookDelivery]:
     if which.before is not None:
         query = query.where(WebhookDelivery.created_at < which.before)
     return query
-
-
-def _id(text: str) -> str:
-    """Return the id as rows have it; what is none matches nothing, and never reaches a driver."""
-    return text.lower() if is_id(text) else ""
 
 
 def _is_text(text: str) -> bool:

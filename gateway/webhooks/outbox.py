@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Row
 from sqlalchemy import event as sa_event
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.ids import new_run_id
 from gateway.storage.changes import ChangeFeed, Kind
 from gateway.storage.clock import now
+from gateway.storage.inserts import insert_into
 from gateway.storage.moments import after
 from gateway.webhooks import statements as sql
 from gateway.webhooks.events import Event, RunFacts, payload_of
@@ -136,8 +136,7 @@ def delivery_values(
 
 async def insert_deliveries(session: AsyncSession, rows: Sequence[_Values]) -> None:
     """Write deliveries; a message that is there already stays as it is."""
-    postgres = session.get_bind().dialect.name == "postgresql"
-    insert = (postgresql.insert if postgres else sqlite.insert)(sql.DELIVERIES)
+    insert = insert_into(sql.DELIVERIES, session.get_bind().dialect.name)
     statement = insert.values(due_at=after(sql.seconds("due_seconds"))).on_conflict_do_nothing()
     await session.execute(statement, list(rows))
 

@@ -11,9 +11,11 @@ from typing import cast
 import sqlalchemy as sa
 
 from gateway.storage.among import among
+from gateway.storage.literals import literal
 from gateway.storage.moments import after
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from gateway.webhooks.events import ENDINGS
 from gateway.webhooks.states import AttemptResult, DeliveryStatus, EndpointState
 
 ENDPOINTS = cast("sa.Table", WebhookEndpoint.__table__)
@@ -21,11 +23,6 @@ DELIVERIES = cast("sa.Table", WebhookDelivery.__table__)
 ATTEMPTS = cast("sa.Table", WebhookAttempt.__table__)
 _DEPLOYMENTS = cast("sa.Table", Deployment.__table__)
 _DAY_SECONDS = 86_400.0
-
-
-def literal(value: str) -> sa.ColumnClause[str]:
-    """Return one of our own words as a part of a statement's text."""
-    return sa.literal_column(f"'{value}'", sa.String())
 
 
 def seconds(name: str) -> sa.BindParameter[float]:
@@ -129,7 +126,7 @@ HOLD_OTHERS = (
 ENDED_RUNS = sa.select(DELIVERIES.c.run_id).where(
     among(DELIVERIES.c.run_id, "run_ids"),
     DELIVERIES.c.run_id.is_not(None),
-    DELIVERIES.c.event.in_([literal("run.completed"), literal("run.failed")]),
+    DELIVERIES.c.event.in_([literal(event) for event in ENDINGS]),
     DELIVERIES.c.status == literal(DeliveryStatus.DELIVERED),
 )
 SUPERSEDE = (

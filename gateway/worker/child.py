@@ -10,7 +10,7 @@ from contextlib import suppress
 import uvloop
 
 from gateway.worker.executor import Build, Executor
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _START_SECONDS = 20.0
 """How long a run waits for an executor that cannot start; its row is published again later."""
@@ -60,7 +60,7 @@ class Child:
             try:
                 await executor.start()
             except Exception as error:  # noqa: BLE001 - whatever is away, it may come back
-                log.warning("worker_waits", reason=str(error).partition("\n")[0])
+                log.warning("worker_waits", reason=reason_of(error))
                 with suppress(Exception):
                     await executor.close()
                 await asyncio.sleep(pause)

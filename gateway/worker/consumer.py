@@ -7,7 +7,7 @@ from typing import Any
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
-from telemetry.logs import logger
+from telemetry.logs import logger, reason_of
 
 _FIRST_PAUSE_SECONDS = 0.2
 _MORE_SECONDS = 0.2
@@ -37,7 +37,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # published without types
         def failed(error: Exception, _pause: float) -> None:
             nonlocal told
             if not told:
-                log.warning("broker_lost", reason=str(error).partition("\n")[0])
+                log.warning("broker_lost", reason=reason_of(error))
             told = True
 
         conn = conn.ensure_connection(

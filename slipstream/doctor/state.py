@@ -19,6 +19,7 @@ from gateway.storage.tables import InferenceServer
 from model_store.errors import StoreError
 from model_store.store import Store
 from slipstream.doctor.finding import Finding, good, wrong
+from telemetry.logs import reason_of
 
 _ELSEWHERE = "free it, or choose another state folder with --state"
 
@@ -51,8 +52,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield wrong("database", str(error), "restore a backup, or mend SLIPSTREAM_DATABASE_URL")
         return
     except (SQLAlchemyError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        yield wrong("database", reason, "see that it runs and can be reached")
+        yield wrong("database", reason_of(error), "see that it runs and can be reached")
         return
     yield good("database", "can be reached, is intact, and has the tables of this version")
     for server in servers:

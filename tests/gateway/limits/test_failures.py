@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.limits.failures import household
+from gateway.limits.households import household
 from gateway.limits.room import LimitRoom
 from protos.errors import ErrorCode
 from tests.gateway.limits.rooms import room

@@ -1,0 +1,35 @@
+"""One look at runs: which has a bucket apart from calls."""
+
+from __future__ import annotations
+
+from gateway.limits.call_limits import CallLimits
+from gateway.limits.gate import Gate, Headers
+from gateway.limits.gates import Gates
+
+
+class Poll:
+    """What limits a request that only looks, and the headers that say so."""
+
+    def __init__(self, gates: Gates, key_id: str, limits: CallLimits | None) -> None:
+        self.headers: Headers = []
+        """For the answer, a refusal included."""
+        self._gates = gates
+        self._key_id = key_id
+        self._limits = limits
+
+    async def begin(self) -> None:
+        """Count the look for the key; raise RATE_LIMITED where it may look no more."""
+        await self._enter(self._gates.of_poll(self._key_id, self._limits))
+
+    async def at(self, deployment_id: str, limits: CallLimits | None) -> None:
+        """Count it for the deployment of the run, too; raise as `begin`."""
+        if limits is not None:
+            await self._enter(self._gates.of_deployment_poll(deployment_id, limits))
+
+    async def _enter(self, gate: Gate | None) -> None:
+        if gate is None:
+            return
+        try:
+            await gate.enter_slowly()
+        finally:
+            self.headers += gate.headers()

@@ -1,0 +1,10 @@
+"""Names that people give to things, as the columns for them take them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""One line of text."""

@@ -1,0 +1,57 @@
+"""Calls from pages of other origins, as far as their deployment lets them in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from gateway.deployments.directory import Directory
+from gateway.runs.origins import RunOrigins
+from gateway.trigger.address import PREFIX
+from gateway.web.asgi import App, Message, Receive, Scope, Send, send_answer
+from gateway.web.cors import cors_headers, preflight
+
+_RUN = re.compile(r"/node/flow-runs/(?P<run>[^/]+)(?:/(?P<verb>events|cancel|retry))?/?")
+_TRIGGER = re.compile(rf"{PREFIX}(?P<deployment>[^/]+)(?:/batch)?/?")
+
+
+class CrossOrigin:
+    """Before `app`: answers preflights of deployments and their runs, and lets pages see answers.
+
+    What a deployment does not let in, and everything else, passes as if this were not here: no
+    header tells a browser that it may show anything.
+    """
+
+    def __init__(self, app: App, directory: Directory, runs: RunOrigins) -> None:
+        self._app = app
+        self._directory = directory
+        self._runs = runs
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        origin = headers.get(b"origin")
+        origins = None if origin is None else await self._origins(scope["path"])
+        if origins is None:
+            await self._app(scope, receive, send)
+        elif scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+            methods = b"POST" if scope["path"].startswith(PREFIX) else b"GET, POST"
+            await send_answer(send, preflight(origins, origin, methods))
+        else:
+            granted = cors_headers(origins, origin)
+
+            async def send_to_page(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    message["headers"] = [*message.get("headers", ()), *granted]
+                await send(message)
+
+            await self._app(scope, receive, send_to_page)
+
+    async def _origins(self, path: str) -> Collection[bytes] | None:
+        if called := _TRIGGER.fullmatch(path):
+            return await self._directory.origins(called["deployment"])
+        if seen := _RUN.fullmatch(path):
+            deployment_id = await self._runs.deployment_of(seen["run"])
+            if deployment_id is not None:
+                return await self._directory.origins(deployment_id)
+        return None
