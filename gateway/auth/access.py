@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from fastapi import Request, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from gateway.auth.entrance import Entrance
@@ -13,8 +13,8 @@ from gateway.auth.identity import Identity, Scope, check_administers
 from gateway.auth.schemes import BEARER_KEY, HEADER_KEY, SESSION
 from gateway.auth.sessions import COOKIE
 from gateway.errors import GatewayError
+from gateway.limits.poll import Poll
 from gateway.limits.room import LimitRoom
-from gateway.limits.visit import Visit
 from gateway.storage.trail import ACTOR, Actor
 from protos.errors import ErrorCode
 
@@ -24,7 +24,7 @@ _HEADER = APIKeyHeader(
 _BEARER = HTTPBearer(
     auto_error=False, scheme_name=BEARER_KEY, description="An API key as bearer token."
 )
-_COOKIE = APIKeyCookie(
+_SESSION = APIKeyCookie(
     name=COOKIE,
     auto_error=False,
     scheme_name=SESSION,
@@ -33,6 +33,20 @@ _COOKIE = APIKeyCookie(
         "`csrf_token` of `GET /node/session/`."
     ),
 )
+Session = Annotated[str | None, Security(_SESSION)]
+"""Documents that a session lets in; its token is read by the entrance, under both cookie names."""
+
+
+async def _presented_key(
+    key: Annotated[str | None, Security(_HEADER)],
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
+    _: Session,
+) -> str | None:
+    return key or (bearer.credentials if bearer else None)
+
+
+Key = Annotated[str | None, Depends(_presented_key)]
+"""The API key of a request, of a route that takes a session as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +57,11 @@ class Browsing:
     token: str
 
 
-class Visitor(NamedTuple):
+class Poller(NamedTuple):
     """Who looks at runs, and what limits the look."""
 
     identity: Identity
-    visit: Visit
+    poll: Poll
 
 
 class Access:
@@ -57,66 +71,40 @@ class Access:
         self._entrance = entrance
         self._limits = limits
 
-    async def caller(
-        self,
-        request: Request,
-        key: str | None = Security(_HEADER),
-        bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
-        _: str | None = Security(_COOKIE),
-    ) -> Identity:
+    async def caller(self, request: Request, key: Key) -> Identity:
         """Return the holder of any active key, or of a session; see `Entrance.admit`.
 
         Raises:
             GatewayError: as that does; TOO_MANY_FAILURES where the address has failed too often.
         """
-        presented = key or (bearer.credentials if bearer else None)
-        attempt = self._entrance.admit(request.method, _headers(request), presented)
+        attempt = self._entrance.admit(request.method, _headers(request), key)
         identity = await self._limits.failures.watch(address_of(request) or "", attempt)
         ACTOR.set(actor_of(request, identity))
         return identity
 
-    async def visitor(
-        self,
-        request: Request,
-        key: str | None = Security(_HEADER),
-        bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
-        cookie: str | None = Security(_COOKIE),
-    ) -> Visitor:
+    async def poller(self, request: Request, key: Key) -> Poller:
         """Return who looks at runs, counted apart from calls; raise RATE_LIMITED as well."""
-        identity = await self.caller(request, key, bearer, cookie)
-        subject = identity.key_id or identity.profile_id
-        visit = Visit(self._limits.gates, subject, identity.limits)
-        visit.headers = request.scope["state"]["headers"]
-        await visit.begin()
-        return Visitor(identity, visit)
+        identity = await self.caller(request, key)
+        poll = Poll(self._limits.gates, identity.subject, identity.limits)
+        poll.headers = request.scope["state"]["headers"]
+        await poll.begin()
+        return Poller(identity, poll)
 
-    async def manager(
-        self,
-        request: Request,
-        key: str | None = Security(_HEADER),
-        bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
-        cookie: str | None = Security(_COOKIE),
-    ) -> Identity:
+    async def manager(self, request: Request, key: Key) -> Identity:
         """Return the holder of a session or `manage` key; for another key, API_KEY_FORBIDDEN."""
-        identity = await self.caller(request, key, bearer, cookie)
+        identity = await self.caller(request, key)
         if identity.scope is not Scope.MANAGE:
             message = "this key may only trigger deployments: use a key of scope 'manage'"
             raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)
         return identity
 
-    async def administrator(
-        self,
-        request: Request,
-        key: str | None = Security(_HEADER),
-        bearer: HTTPAuthorizationCredentials | None = Security(_BEARER),
-        cookie: str | None = Security(_COOKIE),
-    ) -> Identity:
+    async def administrator(self, request: Request, key: Key) -> Identity:
         """Return a manager whose role is admin or owner; for a member, ROLE_FORBIDDEN."""
-        identity = await self.manager(request, key, bearer, cookie)
+        identity = await self.manager(request, key)
         check_administers(identity)
         return identity
 
-    async def browser(self, request: Request, _: str | None = Security(_COOKIE)) -> Browsing:
+    async def browser(self, request: Request, _: Session) -> Browsing:
         """Return the session behind a request; see `Entrance.admit_browser`."""
         headers = _headers(request)
         identity, token = await self._entrance.admit_browser(request.method, headers)

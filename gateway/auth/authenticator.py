@@ -25,12 +25,10 @@ class Authenticator:
     Each resolved key is counted as used once: whoever has an answer of `identify` asks no more.
     """
 
-    def __init__(
-        self, db: Database, hasher: KeyHasher, feed: ChangeFeed, *, size: int = 10_000
-    ) -> None:
+    def __init__(self, db: Database, hasher: KeyHasher, feed: ChangeFeed) -> None:
         self._db = db
         self._digest = hasher.digest
-        self._credentials: Cache[bytes, Credential] = Cache(self._load, size=size)
+        self._credentials: Cache[bytes, Credential] = Cache(self._load)
         self.uses = UseLedger(db)
         """Writes what is counted here; whoever made this starts and closes it."""
         feed.subscribe(Kind.API_KEY, self._changed)

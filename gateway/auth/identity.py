@@ -47,6 +47,11 @@ class Identity:
     limits: CallLimits | None = None
     """The key's own limits; None: it has none."""
 
+    @property
+    def subject(self) -> str:
+        """Whose limits count a call: the key's, or without one the profile's."""
+        return self.key_id or self.profile_id
+
     def may_trigger(self, deployment_id: str) -> bool:
         """Whether the key covers the deployment, if that belongs to the same profile."""
         return self.deployments is None or deployment_id in self.deployments

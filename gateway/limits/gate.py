@@ -91,9 +91,9 @@ class Gate:
                     await quota.ask(cost)
 
     @asynccontextmanager
-    async def passage(self, cost: int = 1) -> AsyncIterator[None]:
+    async def passage(self) -> AsyncIterator[None]:
         """Be let in, and leave at the end; raises as `enter`."""
-        await self.enter_slowly(cost)
+        await self.enter_slowly()
         try:
             yield
         finally:

@@ -44,5 +44,4 @@ class ModelAccess:
         """Return what limits the calls of models of whoever `check` has returned."""
         if identity is None:
             return None
-        subject = identity.key_id or identity.profile_id
-        return self._limits.gates.of_model_call(subject, identity.limits)
+        return self._limits.gates.of_model_call(identity.subject, identity.limits)

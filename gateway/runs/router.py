@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import AwareDatetime
 from starlette.responses import StreamingResponse
 
-from gateway.auth.access import Access, Visitor
+from gateway.auth.access import Access, Poller
 from gateway.auth.identity import Identity
 from gateway.deployments.modes import ResponseFormat
 from gateway.runs.bodies import (
@@ -88,10 +88,10 @@ def build_router(service: RunService, access: Access) -> APIRouter:
     async def list_runs(
         filters: _Filters = Depends(),
         page: PageRequest = Depends(),
-        visitor: Visitor = Depends(access.visitor),
+        poller: Poller = Depends(access.poller),
     ) -> RunPage:
         """List runs, newest first. `from` and `to` are times of creation; `to` is not included."""
-        return RunPage.of(await service.page(visitor.identity, filters.which, page))
+        return RunPage.of(await service.page(poller.identity, filters.which, page))
 
     @router.get("/{run_id}/", response_model=RunOut | EnvelopeOut, responses=_UNCHANGED)
     async def show(  # noqa: PLR0917 - as above
@@ -101,13 +101,13 @@ def build_router(service: RunService, access: Access) -> APIRouter:
         include_node_outputs: bool = True,
         prefer: Annotated[str | None, Header()] = None,
         if_none_match: Annotated[str | None, Header()] = None,
-        visitor: Visitor = Depends(access.visitor),
+        poller: Poller = Depends(access.poller),
     ) -> Response:
         """Show a run; with `wait` (or `Prefer: wait`) when it has ended, or after those seconds."""
         preferred = read_preferences(prefer)
         granted = None if preferred.wait is None else min(preferred.wait, MOST_WAIT_SECONDS)
         seconds = wait if wait is not None else granted or 0
-        run = await service.poll(visitor.identity, run_id, seconds, visit=visitor.visit)
+        run = await service.poll(poller.identity, run_id, seconds, poll=poller.poll)
         form = response_format or await service.format_of(run)
         headers = _headers(run, form)
         if wait is None and granted is not None:
@@ -139,11 +139,11 @@ def build_router(service: RunService, access: Access) -> APIRouter:
     async def events(
         run_id: str,
         last_event_id: Annotated[str | None, Header()] = None,
-        visitor: Visitor = Depends(access.visitor),
+        poller: Poller = Depends(access.poller),
     ) -> Response:
         """Follow a run as server-sent events, from `Last-Event-ID` on where that is given."""
         after = read_last_event_id(last_event_id)
-        run = await service.poll(visitor.identity, run_id, 0, visit=visitor.visit)
+        run = await service.poll(poller.identity, run_id, 0, poll=poller.poll)
         if after is None:
             return Response(status_code=204)  # what makes a browser's EventSource stop
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}

@@ -13,7 +13,7 @@ from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFor
 from gateway.errors import GatewayError
 from gateway.ids import is_id, minted_at
 from gateway.limits.gates import Gates
-from gateway.limits.visit import Visit
+from gateway.limits.poll import Poll
 from gateway.runs.listing import RunFilter
 from gateway.runs.run import NewRun, Run, RunStatus
 from gateway.runs.store import RunStore
@@ -89,7 +89,7 @@ class RunService:
         return run
 
     async def poll(
-        self, actor: Identity, run_id: str, wait_seconds: float, *, visit: Visit | None = None
+        self, actor: Identity, run_id: str, wait_seconds: float, *, poll: Poll | None = None
     ) -> Run:
         """Return a run when it has ended, or as it is after some seconds; see `find`.
 
@@ -97,8 +97,8 @@ class RunService:
             GatewayError: as `find`; RATE_LIMITED where the deployment is not to be looked at more.
         """
         run = await self.find(actor, run_id)
-        if visit is not None:
-            await self._count(visit, run)
+        if poll is not None:
+            await self._count(poll, run)
         if run.ended or wait_seconds <= 0:
             return run
         ended = await self._waiter.wait(run.id, wait_seconds, gives_way=True)
@@ -158,8 +158,7 @@ class RunService:
         new = _again(run, live, input_data, latest=latest, key_id=actor.key_id)
         await self._inputs.check(new.deployment_id, new.version, input_data)
         if self._gates is not None:
-            subject = actor.key_id or actor.profile_id
-            gate, caps = self._gates.of_run(subject, actor.limits, live.id, live.limits)
+            gate, caps = self._gates.of_run(actor.subject, actor.limits, live.id, live.limits)
             if gate is not None:
                 await gate.enter_slowly()
             new = replace(new, caps=caps)
@@ -175,12 +174,12 @@ class RunService:
         """Answer those who only wait, and end streams: the process is to end."""
         self._waiter.drain()
 
-    async def _count(self, visit: Visit, run: Run) -> None:
+    async def _count(self, poll: Poll, run: Run) -> None:
         try:
             live = await self._deployments.find(run.deployment_id, run.profile_id)
         except GatewayError:
             return  # paused or deleted: what it was limited to goes with it
-        await visit.at(live.id, live.limits)
+        await poll.at(live.id, live.limits)
 
     async def _input(self, run: Run) -> bytes:
         if run.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
