@@ -31,7 +31,7 @@ from gateway.oip.router import build_router as oip
 from gateway.runs.origins import RunOrigins
 from gateway.runs.router import build_router as runs
 from gateway.tags import ABOUT, TAGS
-from gateway.trigger.pages import Pages
+from gateway.trigger.cross_origin import CrossOrigin
 from gateway.trigger.router import build_router as trigger
 from gateway.usage.router import build_router as usage
 from gateway.web.asgi import App, Receive, Scope, Send
@@ -59,14 +59,14 @@ class Gateway:
     """Sends each request to the edge that knows it."""
 
     def __init__(self, container: Container) -> None:
-        self._oip = container.oip
+        self._oip = container.oip.rest
         shell = Shell(
             cast("App", build_fastapi(container)),
             max_body_bytes=container.settings.max_body_bytes,
             unlimited=(_UPLOADS,),
             timeout_seconds=container.settings.request_timeout_seconds,
         )
-        self._rest = Pages(shell, container.directory, RunOrigins(container.db))
+        self._rest = CrossOrigin(shell, container.directory, RunOrigins(container.db))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -101,13 +101,13 @@ def build_fastapi(container: Container) -> FastAPI:
         runs(container.runs, access),
         webhooks(container.webhooks, access),
         sessions(
-            container.login,
-            container.sessions,
+            container.accounts.login,
+            container.accounts.sessions,
             services.users,
             access,
             secure_cookies=container.settings.secure_cookies,
         ),
-        users(services.users, container.sessions, access),
+        users(services.users, container.accounts.sessions, access),
         usage(services.usage, access),
         audit(services.audit, access),
         oip(),

@@ -1,16 +1,15 @@
-"""The composition root: the only place that knows which class stands behind which role."""
+"""The composition root: the only place that knows which class stands behind which role.
+
+A room of several classes wires itself: `AccountRoom`, `EngineRoom`, `LimitRoom`, `OipRoom`,
+`Station`, `Bookkeeper`.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 from collections.abc import Sequence
-from datetime import timedelta
 
-from gateway.accounts.login import LoginService
-from gateway.accounts.sessions import SessionService
-from gateway.accounts.throttle import Throttle
+from gateway.accounts.room import AccountRoom
 from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.entrance import Entrance
@@ -25,10 +24,7 @@ from gateway.fleet.watcher import FleetWatcher
 from gateway.limits.room import LimitRoom
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
-from gateway.oip.dataplane import DataPlane
-from gateway.oip.front_door import FrontDoor
-from gateway.oip.listener import open_front_door
-from gateway.oip.rest import RestEdge
+from gateway.oip.room import OipRoom
 from gateway.readiness import Readiness
 from gateway.runs.service import RunService
 from gateway.services import Services
@@ -47,10 +43,6 @@ from gateway.usage.bookkeeper import Bookkeeper
 from gateway.webhooks.service import WebhookService
 from gateway.webhooks.station import Station
 from telemetry.snapshots import SharedRegistry
-from transport import Server
-
-_PUBLISH_SECONDS = 1.0
-_STREAM_WINDOW = 256
 
 
 class Container:
@@ -59,56 +51,49 @@ class Container:
     def __init__(self, settings: Settings, certificate: Certificate | None = None) -> None:
         self.settings = settings
         self._certificate = certificate
-        limit = settings.max_body_bytes
         self.db = Database(settings.database)
         self.feed = ChangeFeed(self.db)
         self.services = Services(settings, self.db)
         self.metrics = GatewayMetrics()
-        self.shared = SharedRegistry(
-            self.metrics.registry, settings.run / "metrics", f"gateway-{os.getpid()}"
-        )
+        registry = self.metrics.registry
+        self.shared = SharedRegistry(registry, settings.run / "metrics", f"gateway-{os.getpid()}")
+
         self.waker = Waker(self.services.fleet.store)
         self.servers = Servers(
-            max_message_bytes=limit,
+            max_message_bytes=settings.max_body_bytes,
             drain_seconds=settings.drain_seconds,
             on_wanted=self.waker.wake,
             credentials=Credentials.of(settings),
         )
-        self.worker_metrics = WorkerCollector(settings.run)
-        self.fleet_metrics = FleetCollector(self.servers)
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)
-        authenticator = Authenticator(self.db, self.services.hasher, self.feed)
+        self.worker_metrics = WorkerCollector(settings.run)
+        self.fleet_metrics = FleetCollector(self.servers)
+
+        hasher = self.services.hasher
+        self.accounts = AccountRoom(settings, self.db, self.feed, hasher, self.services.passwords)
+        authenticator = Authenticator(self.db, hasher, self.feed)
         self.key_uses = authenticator.uses
-        self.limits = LimitRoom(settings, self.metrics.registry)
-        self.sessions = SessionService(
-            self.db,
-            self.services.hasher,
-            self.feed,
-            idle=timedelta(hours=settings.session_idle_hours),
-            lifetime=timedelta(days=settings.session_days),
-        )
-        throttle = Throttle(self.db, self.services.hasher)
-        self.login = LoginService(self.db, self.services.passwords, self.sessions, throttle)
-        entrance = Entrance(authenticator, self.sessions, origins=settings.console_origins)
+        self.limits = LimitRoom(settings, registry)
+        entrance = Entrance(authenticator, self.accounts.sessions, origins=settings.console_origins)
         self.access = Access(entrance, self.limits)
-        directory = self.directory = Directory(self.db, self.feed)
-        registry = self.metrics.registry
-        vault = self.services.vault
-        self.station = Station(settings, self.db, vault, registry=registry)
-        self.webhooks = WebhookService(self.db, vault, self.station.dispatcher)
+
+        self.directory = Directory(self.db, self.feed)
+        self.station = Station(settings, self.db, self.services.vault, registry=registry)
+        self.webhooks = WebhookService(self.db, self.services.vault, self.station.dispatcher)
         self.engine = EngineRoom(
             settings, self.db, self.feed, self.servers, registry, webhooks=self.station
         )
         self.runs = RunService(
             self.engine.store,
             self.engine.waiter,
-            directory,
+            self.directory,
             self.engine.launcher,
             Inputs(self.db),
             gates=self.limits.gates,
             retention_days=settings.run_retention_days,
         )
+
         self.usage = Bookkeeper(
             self.db,
             self.metrics,
@@ -117,23 +102,14 @@ class Container:
         )
         self.recorder = Recorder(self.engine.store, self.metrics)
         self.trigger = TriggerEdge(
-            Admission(authenticator, entrance, directory, self.limits),
+            Admission(authenticator, entrance, self.directory, self.limits),
             Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
             self.metrics,
             self.usage.meter,
-            max_body_bytes=limit,
-        )
-        plane = DataPlane(
-            self.servers,
-            self.readiness,
-            self.metrics,
-            timeout_seconds=settings.infer_timeout_seconds,
+            max_body_bytes=settings.max_body_bytes,
         )
         model_access = ModelAccess(authenticator, self.limits, anonymous=settings.anonymous_v2)
-        self.oip = RestEdge(plane, model_access, self.metrics, max_body_bytes=limit)
-        self._front_door = FrontDoor(plane, model_access, self.metrics, window=_STREAM_WINDOW)
-        self._grpc: Server | None = None
-        self._publisher: asyncio.Task[None] | None = None
+        self.oip = OipRoom(settings, self.servers, self.readiness, model_access, self.metrics)
 
     async def start(self) -> None:
         """Follow the database, know the fleet, and open the gRPC front door.
@@ -151,33 +127,24 @@ class Container:
         self.recorder.start()
         self.usage.start()
         self.key_uses.start()
-        self._grpc = await open_front_door(
-            self._front_door,
-            self.readiness,
-            self.settings,
-            self._certificate.grpc if self._certificate else None,
-        )
-        self._publisher = asyncio.create_task(self._publish(), name="metrics publisher")
+        await self.oip.open(self._certificate)
+        self.shared.start()
 
     async def close(self) -> None:
         """Let calls in flight finish, then give everything back."""
-        if self._grpc is not None:
-            await self._grpc.drain(self.settings.drain_seconds)
+        drain_seconds = self.settings.drain_seconds
+        await self.oip.close(drain_seconds)
         await self.recorder.close()
         await self.key_uses.close()
-        await self.engine.close(self.settings.drain_seconds)
-        await self.station.close(self.settings.drain_seconds)
+        await self.engine.close(drain_seconds)
+        await self.station.close(drain_seconds)
         await self.usage.close()
         await self.watcher.stop()
         await self.servers.close()
         await self.waker.stop()
         await self.feed.stop()
         await self.limits.close()
-        if self._publisher is not None:
-            self._publisher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._publisher
-        self.shared.publish()
+        await self.shared.close()
         self.services.passwords.close()
         await self.db.close()
 
@@ -188,8 +155,3 @@ class Container:
     def drain(self) -> None:
         """Let nobody wait any more who can ask again: the process is to end."""
         self.runs.drain()
-
-    async def _publish(self) -> None:
-        while True:
-            await asyncio.sleep(_PUBLISH_SECONDS)
-            await asyncio.to_thread(self.shared.publish)

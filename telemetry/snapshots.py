@@ -6,6 +6,7 @@ that no counter ever falls while the service runs; whoever starts the service em
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from prometheus_client.registry import Collector
 from telemetry.instruments import AnyFamily, Family, Histogram, Registry, exposed
 
 _SUFFIX = ".json"
+_PUBLISH_SECONDS = 1.0
 
 
 class SharedRegistry(Collector):
@@ -29,6 +31,18 @@ class SharedRegistry(Collector):
         self._folder = folder
         self._file = folder / f"{name}{_SUFFIX}"
         folder.mkdir(parents=True, exist_ok=True)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to publish every second, on a thread."""
+        self._task = asyncio.create_task(self._keep_published(), name="metrics publisher")
+
+    async def close(self) -> None:
+        """Publish a last time, and no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self.publish()
 
     def publish(self) -> None:
         """Leave this process's numbers for the others. Counters and histograms only."""
@@ -62,6 +76,11 @@ class SharedRegistry(Collector):
                 for labels, value in snapshot.get(family.name, ()):
                     _add(total, tuple(labels), value)
             yield exposed(total)
+
+    async def _keep_published(self) -> None:
+        while True:
+            await asyncio.sleep(_PUBLISH_SECONDS)
+            await asyncio.to_thread(self.publish)
 
 
 def _add(family: AnyFamily, labels: tuple[str, ...], value: Any) -> None:

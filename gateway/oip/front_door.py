@@ -26,6 +26,8 @@ from protos.status import CODE_KEY, GRPC_STATUS, PUSHBACK_KEY, stream_failure
 from transport import Call, Router, RpcError, StatusCode, StreamCall, UnaryCall
 
 _MODE = "grpc"
+_WINDOW = 256
+"""Calls without an answer that one stream may have."""
 _BULK = 2**16
 """A request of this size is worth knowing by its form."""
 _MOST_KEPT = 4096
@@ -39,11 +41,7 @@ Request = TypeVar("Request", bound=Message)
 class FrontDoor:
     """Answers the protocol's methods from the data plane."""
 
-    def __init__(
-        self, plane: DataPlane, access: ModelAccess, metrics: GatewayMetrics, *, window: int
-    ) -> None:
-        """Let one stream have up to `window` calls without an answer."""
-        self.window = window
+    def __init__(self, plane: DataPlane, access: ModelAccess, metrics: GatewayMetrics) -> None:
         self._plane = plane
         self._access = access
         self._metrics = metrics
@@ -199,7 +197,7 @@ class _Known:
 class _Stream:
     """One ModelStreamInfer: its calls are answered as each is done, until the client has no more.
 
-    While `window` of them have no answer, the client is held back.
+    While _WINDOW of them have no answer, the client is held back.
     """
 
     def __init__(self, door: FrontDoor, call: StreamCall) -> None:
@@ -216,7 +214,7 @@ class _Stream:
             task = asyncio.create_task(self._answer(raw))
             self._tasks.add(task)
             task.add_done_callback(self._done)
-        if len(self._tasks) >= self._door.window and not self._held:
+        if len(self._tasks) >= _WINDOW and not self._held:
             self._held = True
             self._call.pause()
 
@@ -249,7 +247,7 @@ class _Stream:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if self._held and len(self._tasks) < self._door.window:
+        if self._held and len(self._tasks) < _WINDOW:
             self._held = False
             self._call.resume()
         if self._ending:

@@ -82,26 +82,17 @@ class Admission:
         """
         return await self._failures.watch(peer, self._entrance.admit("POST", headers, key))
 
-    async def find(self, identity: Identity, address: Address) -> LiveDeployment:
-        """Return what is called.
+    async def find(self, identity: Identity, address: Address) -> Way:
+        """Return the way to what is called, asking the database where it is not known here.
 
         Raises:
             GatewayError: as `Directory.find`; API_KEY_FORBIDDEN.
         """
-        found = await self.directory.find(
+        deployment = await self.directory.find(
             address.deployment_id, identity.profile_id, address.version
         )
-        check_covers(identity, found.id)
-        return found
-
-    def gate(
-        self, identity: Identity, found: LiveDeployment
-    ) -> tuple[Gate | None, tuple[Cap, ...]]:
-        """Return what limits the call, and how many runs may go on at once."""
-        place = identity.key_id or identity.profile_id, identity.limits, found.id, found.limits
-        if found.mode is ExecutionMode.FAST:
-            return self._gates.of_call(*place), ()
-        return self._gates.of_run(*place)
+        check_covers(identity, deployment.id)
+        return self._way_to(identity, deployment)
 
     def _new_way(self, identity: Identity, url: bytes) -> Way | None:
         deployment = self.directory.get(path_of(url)[len(PREFIX) :].rstrip("/"))
@@ -111,10 +102,18 @@ class Admission:
             or not identity.may_trigger(deployment.id)
         ):
             return None
-        gate, caps = self.gate(identity, deployment)
-        way = Way(identity, deployment, gate, caps, self._gates.epoch)
+        way = self._way_to(identity, deployment)
         if len(self._ways) >= _MOST_KEPT:
             self._ways.clear()
         if len(url) <= _LONGEST_KEPT:
             self._ways[identity.key_id, url] = way
         return way
+
+    def _way_to(self, identity: Identity, deployment: LiveDeployment) -> Way:
+        place = identity.subject, identity.limits, deployment.id, deployment.limits
+        caps: tuple[Cap, ...] = ()
+        if deployment.mode is ExecutionMode.FAST:
+            gate = self._gates.of_call(*place)
+        else:
+            gate, caps = self._gates.of_run(*place)
+        return Way(identity, deployment, gate, caps, self._gates.epoch)

@@ -9,11 +9,8 @@ from typing import Any
 
 from gateway.auth.headers import presented_key
 from gateway.auth.identity import Identity
-from gateway.deployments.live import LiveDeployment
 from gateway.errors import GatewayError
 from gateway.ids import new_run_id
-from gateway.limits.cap import Cap
-from gateway.limits.gate import Gate
 from gateway.metrics import GatewayMetrics
 from gateway.trigger.address import PREFIX, Address
 from gateway.trigger.admission import Admission, Way
@@ -80,17 +77,14 @@ class _Call:
         "_authorising",
         "_began",
         "_body",
-        "_caps",
-        "_deployment",
         "_edge",
         "_exchange",
-        "_found",
-        "_gate",
         "_inside",
-        "_key_id",
+        "_may_begin",
         "_pending",
         "_request_id",
         "_run_id",
+        "_way",
     )
 
     def __init__(self, edge: TriggerEdge, exchange: Exchange) -> None:
@@ -99,13 +93,10 @@ class _Call:
         self._exchange = exchange
         self._run_id = new_run_id()
         self._request_id = request_id_of(exchange.headers, self._run_id)
-        self._deployment: LiveDeployment | None = None  # there when the call may begin
-        self._found: LiveDeployment | None = None  # there as soon as it is known
-        self._key_id: str | None = None
-        self._gate: Gate | None = None
-        self._inside = False  # the gate has let it in, and hears when it is answered
-        self._caps: tuple[Cap, ...] = ()
-        self._address: Address | None = None
+        self._way: Way | None = None  # there as soon as it is known
+        self._inside = False  # its gate has let it in, and hears when it is answered
+        self._may_begin = False
+        self._address: Address | None = None  # where the way alone does not say what is asked for
         self._authenticated = self._began
         self._authorising: asyncio.Task[None] | None = None
         self._body: bytes | None = None
@@ -124,10 +115,10 @@ class _Call:
 
     def complete(self, body: bytes) -> None:
         """See Handler."""
-        if self._deployment is None:
-            self._body = body
+        if self._may_begin and self._way is not None:
+            self._start(self._way, body)
         else:
-            self._start(self._deployment, body)
+            self._body = body
 
     def refuse(self, error: Exception) -> None:
         """See Handler."""
@@ -151,8 +142,8 @@ class _Call:
 
     def _enter(self, way: Way) -> bool:
         """Pass the gate, or be refused; False: somebody has to be asked first."""
+        self._way = way
         if way.gate is not None:
-            self._gate, self._found, self._key_id = way.gate, way.deployment, way.identity.key_id
             try:
                 if not way.gate.enter():
                     return False
@@ -160,14 +151,9 @@ class _Call:
                 self.refuse(refusal)
                 return True
             self._inside = True
-        self._let_in(way.identity, way.deployment, way.caps)
-        return True
-
-    def _let_in(self, identity: Identity, found: LiveDeployment, caps: tuple[Cap, ...]) -> None:
         self._authenticated = perf_counter()
-        self._deployment = self._found = found
-        self._key_id = identity.key_id
-        self._caps = caps
+        self._may_begin = True
+        return True
 
     def _go_on(self, work: Coroutine[None, None, None]) -> None:
         """Find out what is not known here."""
@@ -181,28 +167,27 @@ class _Call:
             identity = known or await admission.identify(key, exchange.headers, exchange.peer)
             query = exchange.url.partition(b"?")[2]
             address = self._address = Address.of(exchange.path, query)
-            found = await admission.find(identity, address)
-            self._found, self._key_id = found, identity.key_id
-            self._gate, caps = admission.gate(identity, found)
-            if self._gate is not None and not address.batch:  # what a batch costs, its body says
-                await self._gate.enter_slowly()
+            way = self._way = await admission.find(identity, address)
+            if way.gate is not None and not address.batch:  # what a batch costs, its body says
+                await way.gate.enter_slowly()
                 self._inside = True
         except Exception as error:
             self._authorising = None
             self.refuse(error)
             return
         self._authorising = None
-        self._let_in(identity, found, caps)
+        self._authenticated = perf_counter()
+        self._may_begin = True
         if self._body is not None:
-            self._start(found, self._body)
+            self._start(way, self._body)
 
-    def _start(self, deployment: LiveDeployment, body: bytes) -> None:
-        headers, address = self._exchange.headers, self._address
+    def _start(self, way: Way, body: bytes) -> None:
+        headers, address, deployment = self._exchange.headers, self._address, way.deployment
         asked_format = address.response_format if address else None
         try:
             trigger = Trigger(
                 deployment=deployment,
-                key_id=self._key_id,
+                key_id=way.identity.key_id,
                 run_id=self._run_id,
                 headers=headers,
                 body=body,
@@ -210,8 +195,8 @@ class _Call:
                 timeout=timeout_seconds(headers, deployment.timeout_seconds),
                 began=self._began,
                 authenticated=self._authenticated,
-                gate=self._gate,
-                caps=self._caps,
+                gate=way.gate,
+                caps=way.caps,
             )
             if address is not None and address.batch:
                 self._go_on(self._start_batch(trigger, parse_batch(body, headers)))
@@ -224,8 +209,8 @@ class _Call:
     async def _start_batch(self, trigger: Trigger, items: list[Any]) -> None:
         """Begin with a batch when the gate lets all its items in."""
         try:
-            if self._gate is not None:
-                await self._gate.enter_slowly(len(items))
+            if trigger.gate is not None:
+                await trigger.gate.enter_slowly(len(items))
                 self._inside = True
             self._authorising = None
             self._pending = self._edge.batches.start(trigger, items, self._done)
@@ -238,15 +223,16 @@ class _Call:
         if not isinstance(result, Result):
             self.refuse(result)
             return
-        body, timings = result.body, result.timings
+        body, timings, way = result.body, result.timings, self._way
         elapsed = perf_counter() - self._began
         if timings is not None and result.headers is None:
             timing = server_timing(timings, elapsed)
             head = _OK_HEAD % (len(body), self._request_id, timing)
-            if self._gate is not None:
-                head += self._gate.lines()
-            if self._deployment is not None and self._deployment.cors_origins is not None:
-                head += lines_of(self._for_pages())
+            if way is not None:
+                if way.gate is not None:
+                    head += way.gate.lines()
+                if way.deployment.cors_origins is not None:
+                    head += lines_of(self._cross_origin())
         else:
             head = head_of(result.status, self._with_own(result.headers or [], elapsed), body)
         self._exchange.respond(head, body)
@@ -256,12 +242,14 @@ class _Call:
     def _with_own(self, headers: Headers, elapsed: float) -> Headers:
         timing = b"total;dur=%.3f" % (elapsed * 1e3)
         own = (b"x-request-id", self._request_id), (b"server-timing", timing), _NO_SNIFFING
-        limits = self._gate.headers() if self._gate is not None else []
-        return [*headers, *own, *limits, *self._for_pages()]
+        gate = None if self._way is None else self._way.gate
+        limits = [] if gate is None else gate.headers()
+        return [*headers, *own, *limits, *self._cross_origin()]
 
-    def _for_pages(self) -> Headers:
+    def _cross_origin(self) -> Headers:
         """Return what lets a page of another origin see the answer, where it may."""
-        found, exchange = self._found, self._exchange
+        exchange = self._exchange
+        found = None if self._way is None else self._way.deployment
         if found is None and b"origin" in exchange.headers:
             # one without a good key is to see why it is refused
             name = exchange.path[len(PREFIX) :].rstrip("/").removesuffix("/batch")
@@ -270,15 +258,14 @@ class _Call:
         return cors_headers(origins, exchange.headers.get(b"origin"))
 
     def _count(self, status: int, error: ErrorCode | None, stages: Sequence[float] = ()) -> None:
-        if self._inside and self._gate is not None:
-            self._inside = False
-            self._gate.leave()
-        edge, found, ended = self._edge, self._found, perf_counter()
+        edge, way, ended = self._edge, self._way, perf_counter()
         seconds = ended - self._began
-        if found is None:
+        if way is None:
             edge.strangers.answered(status, seconds)
             return
+        if self._inside and way.gate is not None:
+            self._inside = False
+            way.gate.leave()
+        found, key_id = way.deployment, way.identity.key_id or ""
         edge.metrics.meters(found.id, found.mode).answered(status, seconds)
-        edge.usage.observe(
-            found, self._key_id or "", error=error, ended=ended, seconds=seconds, stages=stages
-        )
+        edge.usage.observe(found, key_id, error=error, ended=ended, seconds=seconds, stages=stages)

@@ -139,7 +139,7 @@ async def test_a_login_that_succeeds_begins_the_count_again(house: House, ada: P
     client = house.client()
     for _ in range(3):
         for _ in range(MOST_FOR_EMAIL - 1):
-            await house.container.login._throttle.begin(ada.email, "10.0.0.1")
+            await house.container.accounts.login._throttle.begin(ada.email, "10.0.0.1")
         assert (await log_in(client)).status_code == 200
 
 

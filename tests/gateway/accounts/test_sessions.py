@@ -112,7 +112,7 @@ async def test_what_is_no_token_never_reaches_the_database(house: House) -> None
     with statements(house.db) as asked:
         for token in ("", "short", "\u00fc" * 43, "x" * 10_000):
             with pytest.raises(GatewayError, match="has ended"):
-                await house.container.sessions.identify(token)
+                await house.container.accounts.sessions.identify(token)
     assert asked == []
 
 
@@ -227,7 +227,7 @@ async def test_what_is_ended_in_one_process_ends_in_all(two_houses: list[House])
 
     listed = (await (await here.browser(bob)).get(SESSIONS)).json()["items"]
     (phones,) = [one["id"] for one in listed if one["id"] == await _id_of(phone)]
-    await here.container.sessions.end(bob.id, phones)
+    await here.container.accounts.sessions.end(bob.id, phones)
     await _until(phone, SESSION, 401)
     assert (await browser.get(SESSION)).status_code == 200
 

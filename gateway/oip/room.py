@@ -1,0 +1,50 @@
+"""The Open Inference Protocol of one gateway process: one data plane behind two doors."""
+
+from __future__ import annotations
+
+from gateway.certificate import Certificate
+from gateway.metrics import GatewayMetrics
+from gateway.oip.access import ModelAccess
+from gateway.oip.dataplane import DataPlane
+from gateway.oip.front_door import FrontDoor
+from gateway.oip.listener import open_front_door
+from gateway.oip.rest import RestEdge
+from gateway.readiness import Readiness
+from gateway.settings import Settings
+from gateway.upstream.servers import Servers
+from transport import Server
+
+
+class OipRoom:
+    """`/v2`, and the gRPC front door, which listens from `open` on."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        servers: Servers,
+        readiness: Readiness,
+        access: ModelAccess,
+        metrics: GatewayMetrics,
+    ) -> None:
+        plane = DataPlane(
+            servers, readiness, metrics, timeout_seconds=settings.infer_timeout_seconds
+        )
+        self.rest = RestEdge(plane, access, metrics, max_body_bytes=settings.max_body_bytes)
+        self._front_door = FrontDoor(plane, access, metrics)
+        self._readiness = readiness
+        self._settings = settings
+        self._server: Server | None = None
+
+    async def open(self, certificate: Certificate | None) -> None:
+        """Open the front door, with TLS where there is a certificate.
+
+        Raises:
+            OSError: its port is taken.
+        """
+        tls = certificate.grpc if certificate else None
+        self._server = await open_front_door(self._front_door, self._readiness, self._settings, tls)
+
+    async def close(self, drain_seconds: float) -> None:
+        """Close the front door when the calls in flight have ended, within limits."""
+        if self._server is not None:
+            await self._server.drain(drain_seconds)
