@@ -21,6 +21,7 @@ from gateway.fleet.service import FleetService
 from gateway.fleet.store import FleetStore
 from gateway.flows.service import FlowService
 from gateway.models.service import ModelService
+from gateway.outbound.http import GuardedHttp
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.usage.service import UsageService
@@ -47,9 +48,8 @@ class Services:
         self.users = UserService(db, self.passwords)
         self.flows = FlowService(db)
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
-        callbacks = Callbacks(
-            self.vault, settings.webhook_allow, allow_http=settings.webhook_allow_http
-        )
+        http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
+        callbacks = Callbacks(self.vault, http)  # which looks where a URL leads, and opens nothing
         snapshots = Snapshots(db, self.models)
         self.deployments = DeploymentService(db, self.keys, snapshots, callbacks)
         self.usage = UsageService(db)

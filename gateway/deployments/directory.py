@@ -15,8 +15,8 @@ from gateway.storage.database import Database
 from gateway.storage.tables import Deployment
 from protos.errors import ErrorCode
 
-_VERSIONS_SHARE = 10
-"""One tenth as many versions besides the live ones are kept."""
+_MOST_VERSIONS = 1_000
+"""Kept besides the live ones, of which ten times as many are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +39,11 @@ class _Closed:
 class Directory:
     """Deployments by id; changes arrive through the feed."""
 
-    def __init__(self, db: Database, feed: ChangeFeed, *, size: int = 10_000) -> None:
+    def __init__(self, db: Database, feed: ChangeFeed) -> None:
         self._db = db
-        self._entries: Cache[str, LiveDeployment | _Closed] = Cache(self._load, size=size)
+        self._entries: Cache[str, LiveDeployment | _Closed] = Cache(self._load)
         self._versions: Cache[tuple[str, int], LiveDeployment] = Cache(
-            self._load_version, size=max(1, size // _VERSIONS_SHARE)
+            self._load_version, size=_MOST_VERSIONS
         )
         feed.subscribe(Kind.DEPLOYMENT, self._changed)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
 
 from sqlalchemy import delete, select
@@ -11,9 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
 from gateway.ids import new_id
-from gateway.outbound.addresses import Network
-from gateway.outbound.dialer import Dialer, Resolver
-from gateway.outbound.targets import read_target
+from gateway.outbound.http import GuardedHttp
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookEndpoint
 from gateway.webhooks import statements as sql
@@ -28,17 +25,9 @@ _LOOK_UP_SECONDS = 5.0
 class Callbacks:
     """What saving a deployment does about its webhook, in the same transaction."""
 
-    def __init__(
-        self,
-        vault: Vault,
-        allowed: Sequence[Network] = (),
-        *,
-        allow_http: bool = False,
-        resolver: Resolver | None = None,
-    ) -> None:
+    def __init__(self, vault: Vault, http: GuardedHttp) -> None:
         self._vault = vault
-        self._allow_http = allow_http
-        self._dialer = Dialer(allowed, resolver=resolver)
+        self._http = http
 
     async def check(self, url: str | None) -> None:
         """Return where events may be sent to `url`, or there is none. Before any transaction.
@@ -51,10 +40,9 @@ class Callbacks:
         if url is None:
             return
         try:
-            target = read_target(url, allow_http=self._allow_http)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_UP_SECONDS):
-                    await self._dialer.check(target)
+                    await self._http.check(url)
         except GatewayError as error:
             if error.code is ErrorCode.BLOCKED_TARGET:
                 message = f"callback_{error.message}"

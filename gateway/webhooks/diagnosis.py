@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from gateway.webhooks.claims import Claims, read_claims
 from gateway.webhooks.findings import Diagnosis, Finding, Letter, Place
 from gateway.webhooks.header_faults import body_faults, header_faults, whole_seconds
 from gateway.webhooks.secret_faults import ReadSecret, read_secret
 from gateway.webhooks.signature import sign
+from gateway.webhooks.signature_faults import ReadSignatures, read_signatures
 from gateway.webhooks.trials import Match, explain
 
 
@@ -27,31 +27,34 @@ def diagnose(letter: Letter, secret: str, *, at: float, previous: Sequence[str] 
     read = read_secret(secret)
     findings = [*read.faults, *header_faults(letter, at=at), *body_faults(letter)]
     if (letter.signature or "").strip():
-        claims = read_claims(letter.signature or "")
+        signatures = read_signatures(letter.signature or "")
         old = [key for text in previous if (key := read_secret(text).key)]
-        match = explain(letter, claims.items, read, old) if claims.items else None
-        findings += _verdict(letter, claims, match, read)
+        match = explain(letter, signatures.items, read, old) if signatures.items else None
+        findings += _verdict(letter, signatures, match, read)
     return Diagnosis(findings=_without_repetition(findings), expected=_expected(letter, read))
 
 
 def _verdict(
-    letter: Letter, claims: Claims, match: Match | None, secret: ReadSecret
+    letter: Letter, signatures: ReadSignatures, match: Match | None, secret: ReadSecret
 ) -> Iterator[Finding]:
     # Beside one that fits, what else the header holds does no harm.
-    yield from (each for each in claims.remarks if match is None or not each.fault or _commas(each))
+    yield from (
+        each for each in signatures.remarks if match is None or not each.fault or _commas(each)
+    )
     if match is not None:
         yield from match.mistakes
-        if match.claim.number > 1:
+        number = match.signature.number
+        if number > 1:
             message = (
-                f"the signature that fits is number {match.claim.number}: a receiver that looks "
+                f"the signature that fits is number {number}: a receiver that looks "
                 "at the first one only refuses it, as after each rotation of a secret"
             )
             yield _remark("signature_not_first", message)
         return
-    yield from (fault for claim in claims.items for fault in claim.faults)
-    if claims.items:
+    yield from (fault for each in signatures.items for fault in each.faults)
+    if signatures.items:
         yield _no_match(letter, secret)
-    elif not claims.remarks or not any(each.fault for each in claims.remarks):
+    elif not signatures.remarks or not any(each.fault for each in signatures.remarks):
         message = "no signature v1 is there: expected v1, and base64 of HMAC-SHA-256"
         yield Finding(code="signature_missing", place=Place.SIGNATURE, message=message)
 

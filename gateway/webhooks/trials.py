@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from gateway.webhooks.claims import HASHES, Claim
 from gateway.webhooks.findings import Finding, Letter, Place
 from gateway.webhooks.header_faults import whole_seconds
 from gateway.webhooks.rewritings import rewritings
 from gateway.webhooks.secret_faults import ReadSecret, hex_key, without_prefix
 from gateway.webhooks.signature import SECRET_PREFIX
+from gateway.webhooks.signature_faults import HASHES, ReadSignature
 
 _MOST_MISTAKES = 2
 """At once: with more, something would fit that means nothing to anybody."""
@@ -31,18 +31,21 @@ class _Part:
 class Match:
     """How a signature came about."""
 
-    claim: Claim
+    signature: ReadSignature
     mistakes: tuple[Finding, ...]
 
 
 def explain(
-    letter: Letter, claims: Sequence[Claim], secret: ReadSecret, previous: Sequence[bytes]
+    letter: Letter,
+    signatures: Sequence[ReadSignature],
+    secret: ReadSecret,
+    previous: Sequence[bytes],
 ) -> Match | None:
     """Return the fewest mistakes that give one of the signatures, or None.
 
     `previous` are keys that were in force before.
     """
-    by_digest = {claim.digest: claim for claim in reversed(claims)}
+    by_digest = {signature.digest: signature for signature in reversed(signatures)}
     hashes = {HASHES[len(digest)] for digest in by_digest}
     parts = (
         [*_keys(secret), *_previous(previous)],
@@ -57,10 +60,12 @@ def explain(
         if _mistakes(made) > _MOST_MISTAKES:
             return None
         for name in hashes:
-            claim = by_digest.get(hmac.digest(key.value, head.value + body.value, name))
-            if claim is not None:
+            signature = by_digest.get(hmac.digest(key.value, head.value + body.value, name))
+            if signature is not None:
                 found = tuple(mistake for part in made for mistake in part.mistakes)
-                return Match(claim=claim, mistakes=(*found, *_of_hash(name), *claim.faults))
+                return Match(
+                    signature=signature, mistakes=(*found, *_of_hash(name), *signature.faults)
+                )
     return None
 
 
