@@ -19,10 +19,21 @@ def limits_text(limits: LimitsBody) -> list[str]:
     return [f"{name} {value}" for name, value in limits.model_dump().items() if value is not None]
 
 
-def limits_of(**given: int | None) -> dict[str, int | None] | None:
+def limits_of(
+    calls_per_minute: int | None,
+    calls_per_day: int | None,
+    concurrent_runs: int | None,
+    polls_per_minute: int | None,
+) -> dict[str, int | None] | None:
     """Return the limits on the command line as a PATCH takes them; None: there are none.
 
     0 takes one back.
     """
+    given = {
+        "calls_per_minute": calls_per_minute,
+        "calls_per_day": calls_per_day,
+        "concurrent_runs": concurrent_runs,
+        "polls_per_minute": polls_per_minute,
+    }
     limits = {name: value or None for name, value in given.items() if value is not None}
     return limits or None

@@ -202,6 +202,11 @@ def inference_options(**settings: object) -> list[str]:
     return words
 
 
+def webhook_secret() -> str | None:
+    """Return the secret that the commands of webhooks verify by, where the environment has one."""
+    return os.environ.get(OF_WEBHOOKS)
+
+
 def _file(text: str) -> Path | None:
     return Path(text).absolute() if text else None
 
@@ -216,11 +221,6 @@ def _models(text: str) -> int:
 
 def _workers(text: str) -> int:
     return _between(1, 256, text)
-
-
-def webhook_secret() -> str | None:
-    """Return the secret that the commands of webhooks verify by, where the environment has one."""
-    return os.environ.get(OF_WEBHOOKS)
 
 
 def _runs(text: str) -> int:

@@ -49,6 +49,11 @@ class Terminal:
         """Say something beside the answer."""
         self._err.print(Text(text, "dim"))
 
+    def note_more(self, next_cursor: str | None) -> None:
+        """Say how to see the next page, where there is one."""
+        if next_cursor is not None:
+            self.note(f"There are more: --cursor {next_cursor}")
+
     @contextmanager
     def busy(self, text: str) -> Iterator[None]:
         """Say that something takes its time, with a moving sign where there is a terminal."""

@@ -28,8 +28,6 @@ Action = Annotated[str | None, typer.Option(help="Only these, such as `deploymen
 Kind = Annotated[Subject | None, typer.Option("--kind", help="Only acts on things of this kind.")]
 Of = Annotated[str | None, typer.Option("--id", help="Only acts on this thing.", metavar="ID")]
 By = Annotated[str | None, typer.Option("--actor", help="Only acts of this user.", metavar="ID")]
-Since = Annotated[datetime | None, typer.Option("--from", help="Only from this time on.")]
-Before = Annotated[datetime | None, typer.Option("--to", help="Only before this time.")]
 
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
@@ -44,12 +42,10 @@ def list_acts(
     kind: Kind = None,
     subject_id: Of = None,
     actor: By = None,
-    since: Since = None,
-    before: Before = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 20,
-    cursor: Annotated[
-        str | None, typer.Option(help="`next_cursor` of the page before.", metavar="CURSOR")
-    ] = None,
+    since: options.Since = None,
+    before: options.Before = None,
+    limit: options.Limit = options.DEFAULT_LIMIT,
+    cursor: options.Cursor = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -65,8 +61,7 @@ def list_acts(
         columns = ("at", "action", "what", "who", "from", "changed")
         rows = [_row(act) for act in page.items]
         session.terminal.show(page, table(columns, rows, empty="There are no such acts."))
-        if page.next_cursor:
-            session.terminal.note(f"There are more: --cursor {page.next_cursor}")
+        session.terminal.note_more(page.next_cursor)
 
 
 @commands.command("export")
@@ -82,8 +77,8 @@ def export(
     kind: Kind = None,
     subject_id: Of = None,
     actor: By = None,
-    since: Since = None,
-    before: Before = None,
+    since: options.Since = None,
+    before: options.Before = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Write all acts, newest first, as CSV or JSON lines.
@@ -100,7 +95,12 @@ def export(
 def prune(
     *,
     before: Annotated[
-        datetime, typer.Option("--before", help=f"At least {KEPT_DAYS} days ago; export first.")
+        datetime,
+        typer.Option(
+            "--before",
+            help=f"At least {KEPT_DAYS} days ago; export first.",
+            callback=options.local_time,
+        ),
     ],
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
@@ -110,7 +110,7 @@ def prune(
     [dim]slipstream audit prune --before 2025-01-01[/]
     """
     with open_session(state, as_json=as_json) as session:
-        deleted = session.run(session.services.audit.prune(before.astimezone()))
+        deleted = session.run(session.services.audit.prune(before))
         session.terminal.show({"deleted": deleted}, f"{deleted} acts are deleted.")
 
 
@@ -127,8 +127,8 @@ def _filter(  # noqa: PLR0917 - in the order of the options
         subject_kind=kind,
         subject_id=subject_id,
         actor_id=actor,
-        since=since and since.astimezone(),
-        before=before and before.astimezone(),
+        since=since,
+        before=before,
     )
 
 

@@ -93,12 +93,7 @@ def create(
             cancel_on_disconnect=cancel_on_disconnect,
             webhook_events=event or None,
             **webhook_of(callback_url),
-            limits=limits_of(
-                calls_per_minute=calls_per_minute,
-                calls_per_day=calls_per_day,
-                concurrent_runs=concurrent_runs,
-                polls_per_minute=polls_per_minute,
-            ),
+            limits=limits_of(calls_per_minute, calls_per_day, concurrent_runs, polls_per_minute),
             cors_origins=cors_origin,
         )
         new = checked(DeploymentIn, flow_id=flow, **given)
@@ -218,12 +213,7 @@ def set_(
             cancel_on_disconnect=cancel_on_disconnect,
             webhook_events=event or None,
             **webhook_of(callback_url),
-            limits=limits_of(
-                calls_per_minute=calls_per_minute,
-                calls_per_day=calls_per_day,
-                concurrent_runs=concurrent_runs,
-                polls_per_minute=polls_per_minute,
-            ),
+            limits=limits_of(calls_per_minute, calls_per_day, concurrent_runs, polls_per_minute),
             cors_origins=cors_origin,
         )
         given |= {"notification_method": "none", "callback_url": None} if no_webhook else {}

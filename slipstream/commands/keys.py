@@ -74,12 +74,7 @@ def create(
             deployments=deployment or None,
             environment=environment,
             expires_at=now() + timedelta(days=expires_in_days) if expires_in_days else None,
-            limits=limits_of(
-                calls_per_minute=calls_per_minute,
-                calls_per_day=calls_per_day,
-                concurrent_runs=concurrent_runs,
-                polls_per_minute=polls_per_minute,
-            ),
+            limits=limits_of(calls_per_minute, calls_per_day, concurrent_runs, polls_per_minute),
         )
         work = session.services.keys.create(session.profile_id, **new.columns())
         issued = session.run(work)
@@ -150,12 +145,7 @@ def set_(
             "expires_at": expiry,
             "scope": scope,
             "deployments": deployment or None,
-            "limits": limits_of(
-                calls_per_minute=calls_per_minute,
-                calls_per_day=calls_per_day,
-                concurrent_runs=concurrent_runs,
-                polls_per_minute=polls_per_minute,
-            ),
+            "limits": limits_of(calls_per_minute, calls_per_day, concurrent_runs, polls_per_minute),
         }
         change: dict[str, object] = {word: value for word, value in given.items() if value}
         change |= {"expires_at": None} if never_expires else {}

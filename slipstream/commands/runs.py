@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -48,16 +47,10 @@ def list_runs(
     deployment: Deployment = None,
     status: Status = None,
     version: Annotated[int | None, typer.Option(min=1, help="Only of this version.")] = None,
-    since: Annotated[
-        datetime | None, typer.Option("--from", help="Only runs made at this time or later.")
-    ] = None,
-    before: Annotated[
-        datetime | None, typer.Option("--to", help="Only runs made before this time.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 20,
-    cursor: Annotated[
-        str | None, typer.Option(help="`next_cursor` of the page before.", metavar="CURSOR")
-    ] = None,
+    since: options.Since = None,
+    before: options.Before = None,
+    limit: options.Limit = options.DEFAULT_LIMIT,
+    cursor: options.Cursor = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -72,15 +65,14 @@ def list_runs(
             deployment_id=deployment,
             status=status,
             version=version,
-            since=since and since.astimezone(),
-            before=before and before.astimezone(),
+            since=since,
+            before=before,
         )
         request = PageRequest(limit=limit, cursor=cursor)
         page = session.run(RunDesk(session.workspace).page(which, request))
         none = "There are no such runs."
         session.terminal.show(RunPage.of(page), run_table(page.items, empty=none))
-        if page.next_cursor:
-            session.terminal.note(f"There are more: --cursor {page.next_cursor}")
+        session.terminal.note_more(page.next_cursor)
 
 
 @commands.command("show")

@@ -21,7 +21,7 @@ from slipstream.commands.webhook_views import (
 )
 from slipstream.session import open_session
 from slipstream.terminal import table
-from slipstream.webhook_desk import WebhookDesk
+from slipstream.webhook_desk import webhook_service
 
 EVENTS = (*WebhookEvent, TEST_EVENT)
 
@@ -43,16 +43,10 @@ def deliveries(
     event: Annotated[
         str | None, typer.Option(help=f"Only of this event: {', '.join(EVENTS)}.", metavar="EVENT")
     ] = None,
-    since: Annotated[
-        datetime | None, typer.Option("--from", help="Only those made at this time or later.")
-    ] = None,
-    before: Annotated[
-        datetime | None, typer.Option("--to", help="Only those made before this time.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 20,
-    cursor: Annotated[
-        str | None, typer.Option(help="`next_cursor` of the page before.", metavar="CURSOR")
-    ] = None,
+    since: options.Since = None,
+    before: options.Before = None,
+    limit: options.Limit = options.DEFAULT_LIMIT,
+    cursor: options.Cursor = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -68,18 +62,18 @@ def deliveries(
         run_id=run,
         status=status,
         event=event,
-        since=since and since.astimezone(),
-        before=before and before.astimezone(),
+        since=since,
+        before=before,
     )
     with open_session(state, as_json=as_json) as session:
         request = PageRequest(limit=limit, cursor=cursor)
-        found = session.run(WebhookDesk(session.workspace).deliveries(which, request))
+        webhooks = webhook_service(session.workspace)
+        found = session.run(webhooks.deliveries(session.profile_id, which, request))
         page = DeliveryPage.of(found)
         rows = [delivery_row(out) for out in page.items]
         none = "There are no such deliveries."
         session.terminal.show(page, table(DELIVERY_COLUMNS, rows, empty=none))
-        if page.next_cursor:
-            session.terminal.note(f"There are more: --cursor {page.next_cursor}")
+        session.terminal.note_more(page.next_cursor)
 
 
 def delivery(
@@ -90,7 +84,8 @@ def delivery(
 ) -> None:
     """Show one event, each attempt to deliver it, and what came back."""
     with open_session(state, as_json=as_json) as session:
-        shown = session.run(WebhookDesk(session.workspace).delivery(delivery_id))
+        webhooks = webhook_service(session.workspace)
+        shown = session.run(webhooks.delivery(session.profile_id, delivery_id))
         out = DeliveryOut.of_shown(shown)
         session.terminal.show(out, *delivery_views(out))
 
@@ -104,7 +99,8 @@ def replay(
         str | None, typer.Option(help="All of this deployment, since a time.", metavar="ID")
     ] = None,
     since: Annotated[
-        datetime | None, typer.Option(help="Events of this time or later; local time.")
+        datetime | None,
+        typer.Option(help="Events of this time or later; local time.", callback=options.local_time),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--everything", help="Also what has arrived, not only what has not.")
@@ -122,12 +118,15 @@ def replay(
     if (deployment is None) != (since is None):
         raise typer.BadParameter("--deployment and --since belong together")
     with open_session(state, as_json=as_json) as session:
-        desk = WebhookDesk(session.workspace)
+        webhooks = webhook_service(session.workspace)
         if delivery_id is not None:
-            out = DeliveryOut.of_shown(session.run(desk.replay(delivery_id)))
+            shown = session.run(webhooks.replay(session.profile_id, delivery_id))
+            out = DeliveryOut.of_shown(shown)
             session.terminal.show(out, delivery_line(out))
             session.terminal.note(f"To see it arrive: slipstream webhooks delivery {out.id}")
         elif deployment is not None and since is not None:
-            work = desk.replay_since(deployment, since.astimezone(), only_failed=not everything)
+            work = webhooks.replay_since(
+                session.profile_id, deployment, since, only_failed=not everything
+            )
             count = session.run(work)
             session.terminal.show(ReplayedOut(replayed=count), f"{count} events are sent again.")

@@ -28,7 +28,7 @@ from slipstream.commands.webhook_views import (
 from slipstream.failures import ExitStatus
 from slipstream.session import checked, open_session
 from slipstream.terminal import table
-from slipstream.webhook_desk import WebhookDesk
+from slipstream.webhook_desk import webhook_service
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -50,8 +50,8 @@ def list_webhooks(
 ) -> None:
     """List the deployments that have a webhook, newest first."""
     with open_session(state, as_json=as_json) as session:
-        desk = WebhookDesk(session.workspace)
-        page = EndpointPage.of(session.everything(desk.page))
+        webhooks = webhook_service(session.workspace)
+        page = EndpointPage.of(session.everything(lambda at: webhooks.page(session.profile_id, at)))
         none = (
             "There are no webhooks: give a deployment one with "
             "`slipstream deployments set ID --callback-url URL`."
@@ -69,7 +69,8 @@ def show(
 ) -> None:
     """Show a deployment's webhook and how it fares; never its secret."""
     with open_session(state, as_json=as_json) as session:
-        out = EndpointOut.of(session.run(WebhookDesk(session.workspace).get(deployment)))
+        webhooks = webhook_service(session.workspace)
+        out = EndpointOut.of(session.run(webhooks.get(session.profile_id, deployment)))
         session.terminal.show(out, endpoint_facts(out))
 
 
@@ -100,10 +101,9 @@ def set_(
     with open_session(state, as_json=as_json) as session:
         turned = {True: EndpointState.ENABLED, False: EndpointState.DISABLED, None: None}[enable]
         wish = checked(EndpointPatch, events=event or None, state=turned)
-        desk = WebhookDesk(session.workspace)
-        out = EndpointOut.of(
-            session.run(desk.change(deployment, events=wish.events, state=wish.state))
-        )
+        webhooks = webhook_service(session.workspace)
+        work = webhooks.change(session.profile_id, deployment, events=wish.events, state=wish.state)
+        out = EndpointOut.of(session.run(work))
         session.terminal.show(out, endpoint_facts(out))
         if turned is EndpointState.ENABLED:
             session.terminal.note(
@@ -127,7 +127,8 @@ def rotate(
     [dim]slipstream webhooks rotate 0b9c… > secret.txt[/]
     """
     with open_session(state, as_json=as_json) as session:
-        endpoint = session.run(WebhookDesk(session.workspace).rotate(deployment, force=force))
+        webhooks = webhook_service(session.workspace)
+        endpoint = session.run(webhooks.rotate(session.profile_id, deployment, force=force))
         out = EndpointSecretOut.of(endpoint)
         session.terminal.show(out, out.secret)
         session.terminal.note(
@@ -145,7 +146,8 @@ def end_overlap(
 ) -> None:
     """Have the previous secret sign no longer."""
     with open_session(state, as_json=as_json) as session:
-        work = WebhookDesk(session.workspace).end_overlap(deployment)
+        webhooks = webhook_service(session.workspace)
+        work = webhooks.end_overlap(session.profile_id, deployment)
         out = EndpointOut.of(session.run(work))
         session.terminal.show(out, f"Only the newest secret of '{out.deployment_name}' signs.")
 
@@ -163,7 +165,8 @@ def send_test(
     its own environment: SLIPSTREAM_WEBHOOK_ALLOW and …_HTTP have to be here, too.
     """
     with open_session(state, as_json=as_json) as session:
-        shown = session.run(WebhookDesk(session.workspace).test(deployment))
+        webhooks = webhook_service(session.workspace)
+        shown = session.run(webhooks.test(session.profile_id, deployment))
         out = DeliveryOut.of_shown(shown)
         session.terminal.show(out, *delivery_views(out))
         if any(attempt.result is AttemptResult.BLOCKED for attempt in out.attempt_log):
