@@ -45,11 +45,11 @@ class Services:
         self.vault = Vault(pepper)
         self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
         self.passwords = Passwords()
-        self.users = UserService(db, self.passwords)
         self.flows = FlowService(db)
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
         http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
         callbacks = Callbacks(self.vault, http)  # which looks where a URL leads, and opens nothing
+        self.users = UserService(db, self.passwords, callbacks)
         snapshots = Snapshots(db, self.models)
         self.deployments = DeploymentService(db, self.keys, snapshots, callbacks)
         self.usage = UsageService(db)
