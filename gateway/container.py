@@ -14,6 +14,7 @@ from gateway.accounts.throttle import Throttle
 from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.entrance import Entrance
+from gateway.auth.proxies import Proxies
 from gateway.broker.exposition import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.directory import Directory
@@ -91,7 +92,8 @@ class Container:
         throttle = Throttle(self.db, self.services.hasher)
         self.login = LoginService(self.db, self.services.passwords, self.sessions, throttle)
         entrance = Entrance(authenticator, self.sessions, origins=settings.console_origins)
-        self.access = Access(entrance, self.limits)
+        proxies = Proxies(settings.trusted_proxies)
+        self.access = Access(entrance, self.limits, proxies)
         directory = self.directory = Directory(self.db, self.feed)
         registry = self.metrics.registry
         vault = self.services.vault
@@ -117,7 +119,7 @@ class Container:
         )
         self.recorder = Recorder(self.engine.store, self.metrics)
         self.trigger = TriggerEdge(
-            Admission(authenticator, entrance, directory, self.limits),
+            Admission(authenticator, entrance, directory, self.limits, proxies),
             Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
             self.metrics,
             self.usage.meter,
@@ -130,8 +132,10 @@ class Container:
             timeout_seconds=settings.infer_timeout_seconds,
         )
         model_access = ModelAccess(authenticator, self.limits, anonymous=settings.anonymous_v2)
-        self.oip = RestEdge(plane, model_access, self.metrics, max_body_bytes=limit)
-        self._front_door = FrontDoor(plane, model_access, self.metrics, window=_STREAM_WINDOW)
+        self.oip = RestEdge(plane, model_access, proxies, self.metrics, max_body_bytes=limit)
+        self._front_door = FrontDoor(
+            plane, model_access, proxies, self.metrics, window=_STREAM_WINDOW
+        )
         self._grpc: Server | None = None
         self._publisher: asyncio.Task[None] | None = None
 
