@@ -28,15 +28,7 @@ class Gate:
     Units are taken where every quota has some: a refused call is counted nowhere.
     """
 
-    __slots__ = (
-        "_lines",
-        "_policies",
-        "_quotas",
-        "_refusals",
-        "_repeats",
-        "_slots",
-        "_stale",
-    )
+    __slots__ = ("_lines", "_policies", "_quotas", "_refusals", "_repeats", "_slots", "_stale")
 
     def __init__(
         self,
@@ -89,6 +81,7 @@ class Gate:
             for quota in self._quotas:
                 if quota.wait(cost, monotonic()) == ASK:
                     await quota.ask(cost)
+        self._repeats = 0  # it may have cost a lot, and a look more does not matter here
 
     @asynccontextmanager
     async def passage(self, cost: int = 1) -> AsyncIterator[None]:
