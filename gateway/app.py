@@ -107,7 +107,7 @@ def build_fastapi(container: Container) -> FastAPI:
             access,
             secure_cookies=container.settings.secure_cookies,
         ),
-        users(services.users, container.sessions, access),
+        users(services.users, container.sessions, access, container.engine.orphans),
         usage(services.usage, access),
         audit(services.audit, access),
         oip(),

@@ -44,12 +44,12 @@ class Services:
         self.vault = Vault(pepper)
         self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
         self.passwords = Passwords()
-        self.users = UserService(db, self.passwords)
         self.flows = FlowService(db)
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
         callbacks = Callbacks(
             self.vault, settings.webhook_allow, allow_http=settings.webhook_allow_http
         )
+        self.users = UserService(db, self.passwords, callbacks)
         snapshots = Snapshots(db, self.models)
         self.deployments = DeploymentService(db, self.keys, snapshots, callbacks)
         self.usage = UsageService(db)

@@ -51,13 +51,14 @@ class LoginService:
             GatewayError: LOGIN_FAILED, whatever the reason; TOO_MANY_FAILURES; OVERLOADED.
         """
         email = email.strip().lower()[:LONGEST]
-        await self._throttle.begin(email, client.address)
+        attempt = await self._throttle.begin(email, client.address)
         async with self._db.read() as session:
             user = await store.user_with_email(session, email)
         hashed = user.password_hash if user else None
         right = await self._passwords.verify(password, hashed)
         if user is None or hashed is None or not right or user.state != UserState.ACTIVE:
             log.info("login_failed", address=client.address)
+            await self._throttle.failed(attempt, user)
             message = "e-mail or password is wrong, or the user is deactivated"
             raise GatewayError(ErrorCode.LOGIN_FAILED, message)
         await self._throttle.succeeded(email, client.address)
@@ -75,8 +76,9 @@ class LoginService:
         async with self._db.read() as session:
             user = await store.find_user(session, actor.profile_id)
         before = user.password_hash
-        await self._throttle.begin(user.email, client.address)
+        attempt = await self._throttle.begin(user.email, client.address)
         if before is None or not await self._passwords.verify(old, before):
+            await self._throttle.failed(attempt, user)
             raise GatewayError(ErrorCode.LOGIN_FAILED, "old_password: this is not your password")
         await self._throttle.succeeded(user.email, client.address)
         hashed = await self._passwords.accept(new, user.email)

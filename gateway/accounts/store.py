@@ -13,7 +13,7 @@ from gateway.errors import GatewayError
 from gateway.ids import is_id
 from gateway.storage.account_tables import ConsoleSession, LoginFailures
 from gateway.storage.paging import Page, PageRequest, fetch_page
-from gateway.storage.tables import Deployment, Profile
+from gateway.storage.tables import ApiKey, Deployment, Flow, Profile
 from protos.errors import ErrorCode
 
 
@@ -45,9 +45,21 @@ async def active_owners(session: AsyncSession) -> set[str]:
     return {owner.id for owner in (await session.execute(ordered)).scalars()}
 
 
-async def deployments_of(session: AsyncSession, profile_id: str) -> list[str]:
-    """Return the ids of all deployments of a user."""
-    statement = select(Deployment.id).where(Deployment.profile_id == profile_id)
+async def deployments_of(session: AsyncSession, profile_id: str) -> list[Deployment]:
+    """Return all deployments of a user, the deleted ones, too."""
+    statement = select(Deployment).where(Deployment.profile_id == profile_id)
+    return list((await session.execute(statement)).scalars())
+
+
+async def flows_of(session: AsyncSession, profile_id: str) -> list[Flow]:
+    """Return all flows of a user."""
+    statement = select(Flow).where(Flow.profile_id == profile_id)
+    return list((await session.execute(statement)).scalars())
+
+
+async def keys_of(session: AsyncSession, profile_id: str) -> list[ApiKey]:
+    """Return all API keys of a user."""
+    statement = select(ApiKey).where(ApiKey.profile_id == profile_id)
     return list((await session.execute(statement)).scalars())
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.accounts import store
+from gateway.accounts.acts import record_gone, record_user
 from gateway.accounts.emails import read_email
 from gateway.accounts.passwords import Passwords
 from gateway.accounts.permissions import check_may_manage
@@ -20,7 +22,7 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Profile
-from gateway.storage.trail import Picture, Subject, picture, record_act
+from gateway.storage.trail import Subject, picture
 from protos.errors import ErrorCode
 
 
@@ -42,6 +44,20 @@ class UserChange:
     """A new one, chosen for the user: it ends the user's sessions."""
 
 
+class RunsOf(Protocol):
+    """Ends the runs of a user."""
+
+    async def end_of_user(self, profile_id: str) -> None:
+        """Cancel those that are queued, and have the others stopped."""
+
+
+class Callbacks(Protocol):
+    """Knows the webhooks of deployments."""
+
+    async def forget(self, session: AsyncSession, deployment_id: str) -> None:
+        """Cancel what still waits, and delete the secrets, in the caller's transaction."""
+
+
 class UserService:
     """The users of an installation.
 
@@ -49,9 +65,10 @@ class UserService:
     process within a moment (Kind.PROFILE).
     """
 
-    def __init__(self, db: Database, passwords: Passwords) -> None:
+    def __init__(self, db: Database, passwords: Passwords, callbacks: Callbacks) -> None:
         self._db = db
         self._passwords = passwords
+        self._callbacks = callbacks
 
     async def page(self, request: PageRequest) -> Page[Profile]:
         """Return a page of the users, newest first."""
@@ -96,7 +113,7 @@ class UserService:
             async with self._db.write() as session:
                 session.add(row)
                 await session.flush()
-                await _record(session, "create", row, after=picture(row))
+                await record_user(session, "create", row, after=picture(row))
         except IntegrityError:
             raise _taken(email) from None
         return row
@@ -129,8 +146,11 @@ class UserService:
             raise _taken(email) from None
         return row
 
-    async def delete(self, user_id: str, *, by: Identity | None) -> None:
+    async def delete(self, user_id: str, runs: RunsOf, *, by: Identity | None) -> None:
         """Remove a user with everything that is theirs; runs go when runs are pruned.
+
+        Those that have not ended are cancelled: nobody is left to ask what came of them. Webhooks
+        are told nothing any more.
 
         Raises:
             GatewayError: NOT_FOUND; ROLE_FORBIDDEN; CONFLICT for oneself and the last owner.
@@ -143,13 +163,27 @@ class UserService:
                 raise _oneself("delete your own user")
             if owners == {row.id}:
                 raise _last_owner()
-            deployments = await store.deployments_of(session, row.id)
+            deployments = await self._give_up(session, row)
             await session.delete(row)
             await session.flush()
-            await _record(session, "delete", row, before=picture(row))
+            await record_user(session, "delete", row, before=picture(row))
             for deployment_id in deployments:
                 await record_change(session, Kind.DEPLOYMENT, deployment_id)
             await record_change(session, Kind.PROFILE, row.id)
+        await runs.end_of_user(row.id)
+
+    async def _give_up(self, session: AsyncSession, row: Profile) -> list[str]:
+        """Tell of what goes with a user, forget the webhooks; return the deployments' ids."""
+        for flow in await store.flows_of(session, row.id):
+            await record_gone(session, Subject.FLOW, flow)
+        for key in await store.keys_of(session, row.id):
+            await record_gone(session, Subject.API_KEY, key)
+        deployments = await store.deployments_of(session, row.id)
+        for deployment in deployments:
+            await self._callbacks.forget(session, deployment.id)
+            if deployment.status != "deleted":
+                await record_gone(session, Subject.DEPLOYMENT, deployment)
+        return [deployment.id for deployment in deployments]
 
     async def _apply(
         self, session: AsyncSession, row: Profile, change: UserChange, hashed: str | None
@@ -164,28 +198,9 @@ class UserService:
         if ends:
             await store.end_sessions_of(session, row.id)
         await session.flush()
-        await _record(session, "update", row, before=before, after=picture(row))
+        await record_user(session, "update", row, before=before, after=picture(row))
         if ends or (before["role"], before["state"]) != (row.role, row.state):
             await record_change(session, Kind.PROFILE, row.id)
-
-
-async def _record(
-    session: AsyncSession,
-    verb: str,
-    row: Profile,
-    *,
-    before: Picture | None = None,
-    after: Picture | None = None,
-) -> None:
-    await record_act(
-        session,
-        action=f"user.{verb}",
-        subject_kind=Subject.USER,
-        subject_id=row.id,
-        subject_name=row.email,
-        before=before,
-        after=after,
-    )
 
 
 def _check_not_oneself(user_id: str, change: UserChange, by: Identity | None) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of the runs of a deployment that is deleted, and then of its versions."""
+"""What becomes of the runs of a deployment or user that is deleted, and then of its versions."""
 
 from __future__ import annotations
 
@@ -25,33 +25,38 @@ _DEPLOYMENTS = cast("sa.Table", Deployment.__table__)
 _VERSIONS = cast("sa.Table", DeploymentVersion.__table__)
 
 _DELETED = _DEPLOYMENTS.c.status == literal(Status.DELETED)
-_OF_ONE = (
-    RUNS.c.deployment_id == sa.bindparam("deployment_id"),
-    RUNS.c.status != literal(RunStatus.COMPLETED),  # the condition of the index by status
+_IN_USE = sa.exists().where(
+    _DEPLOYMENTS.c.id == RUNS.c.deployment_id, _DEPLOYMENTS.c.status != literal(Status.DELETED)
 )
 
 _NOT_BEGUN = (is_in(RunStatus.QUEUED), RUNS.c.attempt == 0)
 """One that waits to begin again, as its worker was lost, has begun."""
 
-QUEUED_OF = (
-    sa.select(RUNS.c.id)
-    .where(*_OF_ONE, *_NOT_BEGUN)
-    .limit(AT_ONCE)
-    .with_for_update(skip_locked=True)
-)
-QUEUED_OF_DELETED = (
-    sa.select(RUNS.c.id)
-    .where(
-        *_NOT_BEGUN,
-        sa.exists().where(_DEPLOYMENTS.c.id == RUNS.c.deployment_id, _DELETED),
+
+def _not_begun(*which: sa.ColumnElement[bool]) -> sa.Select[str]:
+    return (
+        sa.select(RUNS.c.id)
+        .where(*which, *_NOT_BEGUN)
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
     )
-    .limit(AT_ONCE)
-    .with_for_update(skip_locked=True)
-)
-BEGUN_OF = sa.select(RUNS.c.id).where(
-    *_OF_ONE, sa.or_(is_in(RunStatus.RUNNING), is_in(RunStatus.QUEUED))
-)
-"""Asked when those that have not begun are cancelled."""
+
+
+class _Those:
+    """The runs of one deployment, or of one user."""
+
+    def __init__(self, column: sa.Column[str]) -> None:
+        # the condition of the indexes by status
+        these = column == sa.bindparam("of"), RUNS.c.status != literal(RunStatus.COMPLETED)
+        unfinished = sa.or_(is_in(RunStatus.RUNNING), is_in(RunStatus.QUEUED))
+        self.not_begun = _not_begun(*these)
+        self.begun = sa.select(RUNS.c.id).where(*these, unfinished)
+        """Asked when those that have not begun are cancelled."""
+
+
+_OF_DEPLOYMENT, _OF_USER = _Those(RUNS.c.deployment_id), _Those(RUNS.c.profile_id)
+_OF_NONE_IN_USE = _not_begun(sa.not_(_IN_USE))
+"""Whose deployment is deleted, or gone with its user."""
 
 
 def _unfinished(status: RunStatus) -> sa.Exists:
@@ -80,7 +85,7 @@ _DELETE_VERSIONS = sa.delete(_VERSIONS).where(among(_VERSIONS.c.deployment_id, "
 
 
 class Orphans:
-    """Ends runs whose deployment is deleted. Each step may be repeated, and done by many."""
+    """Ends runs whose deployment or user is deleted. Each step may be repeated, by many at once."""
 
     def __init__(self, db: Database, store: RunStore) -> None:
         self._db = db
@@ -88,24 +93,31 @@ class Orphans:
 
     async def end_of(self, deployment_id: str, *, running: bool) -> None:
         """Cancel the queued runs of a deployment; with `running`, have the others stopped, too."""
-        while await self._store.abandon(QUEUED_OF, {"deployment_id": deployment_id}):
-            pass
-        if running:
-            async with self._db.read() as session:
-                found = await session.execute(BEGUN_OF, {"deployment_id": deployment_id})
-                run_ids = list(found.scalars())
-            for run_id in run_ids:
-                await self._store.request_cancel(run_id)
+        await self._end(_OF_DEPLOYMENT, deployment_id, running=running)
+
+    async def end_of_user(self, profile_id: str) -> None:
+        """Cancel the queued runs of a user, and have the others stopped."""
+        await self._end(_OF_USER, profile_id, running=True)
 
     async def sweep(self) -> None:
-        """Cancel queued runs of deleted deployments, and forget versions that none needs any more.
+        """Cancel queued runs of what is deleted, and forget versions that none needs any more.
 
         Finds what came in while a deletion had not reached every process yet, or was cut off.
         """
-        await self._store.abandon(QUEUED_OF_DELETED, {})
+        await self._store.abandon(_OF_NONE_IN_USE, {})
         async with self._db.read() as session:
             found = await session.execute(UNUSED, {"before": now() - _GRACE})
             ids = list(found.scalars())
         if ids:
             async with self._db.write(feeds=False) as session:
                 await session.execute(_DELETE_VERSIONS, {"ids": ids})
+
+    async def _end(self, those: _Those, of: str, *, running: bool) -> None:
+        while await self._store.abandon(those.not_begun, {"of": of}):
+            pass
+        if not running:
+            return
+        async with self._db.read() as session:
+            run_ids = list((await session.execute(those.begun, {"of": of})).scalars())
+        for run_id in run_ids:
+            await self._store.request_cancel(run_id)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
-from gateway.auth.identity import Identity, check_covers
+from gateway.auth.identity import Identity, Scope, check_covers
 from gateway.deployments.live import LiveDeployment
 from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFormat
 from gateway.errors import GatewayError
@@ -127,12 +127,14 @@ class RunService:
     async def cancel(self, actor: Identity, run_id: str) -> Run:
         """Have a run stopped, which takes a moment if it is running; a second time changes nothing.
 
+        It is an act of who manages; of a key that only triggers it is a part of its calls.
+
         Raises:
             GatewayError: as `find`; RUN_FINISHED where it has ended otherwise.
         """
         run = await self.find(actor, run_id)
         if not run.ended:
-            asked = await self._store.request_cancel(run.id)
+            asked = await self._store.request_cancel(run.id, told=_manages(actor))
             if asked is not None:
                 return asked
             run = await self.find(actor, run_id)
@@ -144,7 +146,8 @@ class RunService:
     async def retry(self, actor: Identity, run_id: str, *, latest: bool) -> Run:
         """Begin a new run with a failed one's input, in the background.
 
-        It runs the version of the old run, or with `latest` the one that is live now.
+        It runs the version of the old run, or with `latest` the one that is live now. It is an act
+        as `cancel` is.
 
         Raises:
             GatewayError: as `find`; CONFLICT where the run did not fail, or its input was not
@@ -163,7 +166,7 @@ class RunService:
             if gate is not None:
                 await gate.enter_slowly()
             new = replace(new, caps=caps)
-        created = await self._store.create(new)
+        created = await self._store.create(new, told=_manages(actor))
         self._launcher.launch(new.id, new.type, new.mode)
         return created.run
 
@@ -196,6 +199,10 @@ class RunService:
         # No tombstones: an id tells its age, and nothing about whose it was.
         made = minted_at(run_id)
         return made is not None and made < now() - timedelta(days=self._retention_days)
+
+
+def _manages(actor: Identity) -> bool:
+    return actor.scope is Scope.MANAGE
 
 
 def _again(

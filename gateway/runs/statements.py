@@ -121,6 +121,9 @@ SET_OUTPUT = (
     .values(output=sa.bindparam("came_out"), node_outputs=sa.bindparam("of_nodes"))
 )
 
+LOCK = sa.select(RUNS).where(_THIS).with_for_update()
+"""A run as it is, and as it stays until the transaction ends."""
+
 CANCEL = (
     sa.update(RUNS)
     .where(_THIS, RUNS.c.finished_at.is_(None))

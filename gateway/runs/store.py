@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.runs import rows
 from gateway.runs import statements as sql
+from gateway.runs.acts import record_cancel, record_retry
 from gateway.runs.births import Birth, birth_of, write_births
 from gateway.runs.idempotency import KEPT_SECONDS, ended_by_infrastructure, reused
 from gateway.runs.news import RunNews
@@ -56,9 +57,16 @@ class RunStore(Sweeps, Reading):
         self._record_payload = insert(rows.PAYLOADS).on_conflict_do_nothing()
 
     async def create(
-        self, new: NewRun, *, owner: str | None = None, lease_seconds: float = LEASE_SECONDS
+        self,
+        new: NewRun,
+        *,
+        owner: str | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        told: bool = False,
     ) -> Created:
         """Write a run down, queued; with `owner` as begun, and claimed by that.
+
+        With `told`, the trail tells of it as a run that was repeated.
 
         Where its idempotency key stands for a run already, that one is returned, whatever became
         of it, and nothing is written. Times in the answer are this process's, not the row's.
@@ -68,8 +76,8 @@ class RunStore(Sweeps, Reading):
                 with another body; TOO_MANY_RUNS where a cap does not let it begin.
         """
         birth = birth_of(new, owner, lease_seconds)
-        if new.caps and new.idempotency is None:
-            await self._create_capped(new, birth)
+        if told or (new.caps and new.idempotency is None):
+            await self._create_alone(new, birth, told=told)
         elif new.idempotency is None:
             await self._births.put(birth)
         else:
@@ -153,15 +161,22 @@ class RunStore(Sweeps, Reading):
         self.news.ended(run)
         return run
 
-    async def request_cancel(self, run_id: str) -> Run | None:
-        """End a queued run, and have a running one stopped; None where it has ended already."""
+    async def request_cancel(self, run_id: str, *, told: bool = False) -> Run | None:
+        """End a queued run, and have a running one stopped; None where it has ended already.
+
+        With `told`, the trail tells of it.
+        """
+        this = {"run_id": run_id}
         async with self._db.write(feeds=False) as session:
-            row = (await session.execute(sql.CANCEL, {"run_id": run_id})).one_or_none()
+            before = (await session.execute(sql.LOCK, this)).one_or_none() if told else None
+            row = (await session.execute(sql.CANCEL, this)).one_or_none()
             if row is None:
                 return None
             run = rows.run_of(row)
             if run.ended:
                 await self._outbox.ended(session, [run])
+            if before is not None:
+                await record_cancel(session, rows.run_of(before), run)
         if run.ended:
             self.news.ended(run)
         else:
@@ -237,10 +252,12 @@ class RunStore(Sweeps, Reading):
             await write_births(session, [birth], self._outbox)
         return None
 
-    async def _create_capped(self, new: NewRun, birth: Birth) -> None:
+    async def _create_alone(self, new: NewRun, birth: Birth, *, told: bool) -> None:
         async with self._db.write(feeds=False) as session:
             await check_caps(session, new.caps)
             await write_births(session, [birth], self._outbox)
+            if told:
+                await record_retry(session, new)
 
     async def _write_births(self, births: Sequence[Birth]) -> None:
         async with self._db.write(feeds=False) as session:

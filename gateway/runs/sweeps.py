@@ -76,7 +76,7 @@ class Sweeps:
         return [run.id for run in expired]
 
     async def abandon(self, which: Select[str], values: Mapping[str, str]) -> list[str]:
-        """Cancel queued runs whose deployment is deleted; return their ids.
+        """Cancel queued runs whose deployment or user is deleted; return their ids.
 
         `which` is a query for their ids, some at a time: see `orphans.py`.
         """

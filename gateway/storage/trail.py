@@ -57,6 +57,8 @@ ACTOR: ContextVar[Actor] = ContextVar("ACTOR", default=SYSTEM)
 class Subject(StrEnum):
     """What an act is done to."""
 
+    ADDRESS = "address"
+    """Where requests come from."""
     API_KEY = "api_key"
     AUDIT_LOG = "audit_log"
     DEPLOYMENT = "deployment"
@@ -64,6 +66,7 @@ class Subject(StrEnum):
     FLOW = "flow"
     INFERENCE_SERVER = "inference_server"
     MODEL = "model"
+    RUN = "run"
     SESSION = "session"
     USER = "user"
     WEBHOOK = "webhook"

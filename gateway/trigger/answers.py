@@ -44,4 +44,12 @@ def fast_body(
 
 def server_timing(timings: Timings, total: float) -> bytes:
     """Return the value of a Server-Timing header, in milliseconds (W3C Server Timing)."""
-    return _SERVER_TIMING % tuple([seconds * 1e3 for seconds in (*timings, total)])
+    auth, parse, queue, infer, serialise = timings
+    return _SERVER_TIMING % (
+        auth * 1e3,
+        parse * 1e3,
+        queue * 1e3,
+        infer * 1e3,
+        serialise * 1e3,
+        total * 1e3,
+    )

@@ -11,6 +11,8 @@ from gateway.accounts.passwords import generate
 from gateway.accounts.schemas import UserOut, UserPage
 from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role
+from gateway.runs.orphans import Orphans
+from gateway.runs.store import RunStore
 from slipstream import options
 from slipstream.failures import RefusedError
 from slipstream.session import Session, open_session
@@ -135,10 +137,15 @@ def activate(
 def delete(
     user: User, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
 ) -> None:
-    """Remove a user for good, with all flows, deployments and keys that are theirs."""
+    """Remove a user for good, with all flows, deployments and keys that are theirs.
+
+    Runs that have not ended are cancelled.
+    """
     with open_session(state, as_json=as_json) as session:
         found = session.run(session.services.users.find(user))
-        session.run(session.services.users.delete(found.id, by=None))
+        db = session.workspace.db
+        orphans = Orphans(db, RunStore(db))
+        session.run(session.services.users.delete(found.id, orphans, by=None))
         document = {"id": found.id, "deleted": True}
         session.terminal.show(document, f"{found.email} is deleted.")
 

@@ -11,20 +11,22 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import JSON, Connection, column, table
+from sqlalchemy import JSON, Connection, column, select, table, update
 
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.keys import KeyHasher, mint
 from gateway.auth.pepper import load_pepper
 from gateway.auth.profiles import administrator
 from gateway.deployments.directory import Directory
+from gateway.deployments.modes import NotificationMethod
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database, create_engine, parse_url, writing
 from gateway.storage.migrate import _SCRIPTS, migrate
 from gateway.storage.paging import PageRequest
-from gateway.storage.tables import UtcTime
+from gateway.storage.tables import Deployment, UtcTime
+from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from tests.gateway.databases import PostgresDatabase
 from tests.gateway.office import flow_json
 
@@ -203,4 +205,64 @@ async def test_keys_of_the_first_tables_open_what_they_did(
     assert (known.row.total_uses, known.row.uses_since_rotation) == (1, 0)
     assert known.row.expires_at is known.row.environment is known.row.replaced_by is None
     assert [warning.code for warning in known.warnings] == ["old"]
+    await db.close()
+
+
+async def test_a_webhook_that_never_had_a_secret_is_off_until_somebody_turns_it_on(
+    first_tables: str, tmp_path: Path
+) -> None:
+    url = "https://8.8.8.8/hooks"
+    db = Database(first_tables)
+    await _write_first_rows(db, flow_json())
+    async with db.write() as session:
+        notifying = {"notification_method": "webhook", "callback_url": url}
+        await session.execute(update(Deployment).values(notifying))
+    await migrate(first_tables)
+    services = Services(Settings(state=tmp_path / "state", database_url=first_tables), db)
+    row = (await services.deployments.get(PROFILE, DEPLOYMENT)).row
+    assert (row.notification_method, row.callback_url) == ("none", url)
+    turned_on = await services.deployments.change(
+        PROFILE, DEPLOYMENT, notification_method=NotificationMethod.WEBHOOK
+    )
+    assert (turned_on.webhook_secret or "").startswith("whsec_")
+    await db.close()
+
+
+async def test_what_waits_for_the_webhook_of_a_user_who_was_deleted_is_given_up(
+    first_tables: str,
+) -> None:
+    db = Database(first_tables)
+    await _migrate_to(first_tables, "0012")
+    await _insert(
+        db,
+        "webhook_endpoints",
+        id=KEY,
+        created_at=THEN,
+        profile_id=PROFILE,
+        deployment_id=DEPLOYMENT,
+        secret=b"sealed",
+        state="enabled",
+        failures=0,
+    )
+    await _insert(
+        db,
+        "webhook_deliveries",
+        id=FLOW,
+        created_at=THEN,
+        message_id="msg_1",
+        profile_id=PROFILE,
+        endpoint_id=KEY,
+        deployment_id=DEPLOYMENT,
+        event="run.failed",
+        payload=b"{}",
+        status="pending",
+        due_at=THEN,
+        attempts=1,
+        failures=1,
+    )
+    await migrate(first_tables)
+    async with db.read() as session:
+        delivery = (await session.execute(select(WebhookDelivery))).scalar_one()
+        assert (delivery.status, delivery.due_at) == ("cancelled", None)
+        assert (await session.execute(select(WebhookEndpoint))).all() == []
     await db.close()

@@ -186,6 +186,9 @@ def test_a_run_is_cancelled_and_one_that_has_ended_is_not(desk: Desk) -> None:
     assert desk.cli.answer("runs", "cancel", run_id)["status"] == "cancelled"
     done = desk.end(desk.begin(), COMPLETED)
     assert desk.cli.refusal("runs", "cancel", done) == (1, "run_finished")
+    (act,) = desk.cli.answer("audit", "list", "--kind", "run")["items"]
+    assert (act["action"], act["subject_id"]) == ("run.cancel", run_id)
+    assert (act["actor_name"], act["address"]) == ("admin@localhost", None)
 
 
 def test_a_failed_run_is_made_again(desk: Desk) -> None:
@@ -195,6 +198,8 @@ def test_a_failed_run_is_made_again(desk: Desk) -> None:
     assert again["retry_of"] == failed
     done = desk.end(again["flow_run_id"], COMPLETED)
     assert desk.cli.refusal("runs", "retry", done) == (1, "conflict")
+    (act,) = desk.cli.answer("audit", "list", "--kind", "run")["items"]
+    assert (act["action"], act["after"]["retry_of"]) == ("run.retry", failed)
 
 
 def test_an_unknown_run_is_not_found(desk: Desk) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import httpx
+from typing import Any
 
+import httpx
+import pytest
+
+from gateway.accounts import throttle
+from gateway.accounts.throttle import MOST_FOR_EMAIL, MOST_FROM_ADDRESS
 from gateway.accounts.users import UserChange
 from gateway.auth.identity import Role, Scope
 from tests.gateway.audit.acts import acts_in
@@ -63,3 +68,95 @@ async def test_administrators_read_everybodys_acts_and_members_their_own(house: 
         assert flow not in (await boss.get(path, params={"subject_id": flow})).text
         refused = await ada.get(path, params=everyone)
         assert (refused.status_code, refused.json()["code"]) == (403, "role_forbidden")
+
+
+# Any: what acts tell
+async def failures_told(house: House) -> list[tuple[str, str | None, Any]]:
+    """Return the acts of failed log-ins: action, who for or where from, and what they tell."""
+    acts = [act for act in await acts_in(house.db) if act.action.endswith(".fail_login")]
+    assert {(act.actor_id, act.address) for act in acts} <= {(None, "127.0.0.1")}
+    return [(act.action, act.subject_name or act.subject_id, act.after) for act in acts]
+
+
+async def fail(house: House, email: str, times: int = 1) -> None:
+    """Guess at somebody's password."""
+    client = house.client()
+    for _ in range(times):
+        await client.post(SESSION, json={"email": email, "password": "not the password"})
+
+
+async def test_of_failed_log_ins_the_first_and_the_last_are_told(house: House) -> None:
+    ada = await house.user("ada@example.com")
+    await fail(house, ada.email, MOST_FOR_EMAIL + 3)
+    assert await failures_told(house) == [
+        ("user.fail_login", ada.email, {"failures": 1}),
+        ("user.fail_login", ada.email, {"failures": MOST_FOR_EMAIL}),
+    ]
+    hers = await house.key_client(ada, Scope.MANAGE)
+    seen = (await hers.get("/node/audit/", params={"action": "user.fail_login"})).json()["items"]
+    assert [act["address"] for act in seen] == ["127.0.0.1", "127.0.0.1"]
+
+
+async def test_a_log_in_that_was_meant_for_nobody_is_not_told(house: House) -> None:
+    await fail(house, "my secret typed into the wrong field", MOST_FOR_EMAIL)
+    assert await failures_told(house) == []
+
+
+async def test_an_address_that_guesses_at_many_is_told_when_it_is_stopped(house: House) -> None:
+    gate = house.container.login._throttle
+    for number in range(MOST_FROM_ADDRESS):
+        attempt = await gate.begin(f"{number}@example.com", "2001:db8::7")
+        await gate.failed(attempt, None)
+    (act,) = await acts_in(house.db)
+    assert (act.action, act.subject_id) == ("address.fail_login", "2001:db8::/64")
+    assert act.after == {"failures": MOST_FROM_ADDRESS}
+    assert act.owner_id is None
+
+
+async def test_nobody_fills_the_audit_log_by_failing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttle, "MOST_ACTS", 3)
+    for number in range(5):
+        user = await house.user(f"user{number}@example.com")
+        await fail(house, user.email, 2)
+    assert len(await failures_told(house)) == 3
+
+
+async def test_a_wrong_old_password_is_told_too(house: House) -> None:
+    ada = await house.user("ada@example.com")
+    browser = await log_in(house, ada.email)
+    body = {"old_password": "not the password", "new_password": NEW_PASSWORD}
+    refused = await browser.post(f"{SESSION}password/", json=body)
+    assert refused.json()["code"] == "login_failed"
+    act = (await acts_in(house.db))[-1]
+    assert (act.action, act.actor_id, act.after) == ("user.fail_login", ada.id, {"failures": 1})
+    assert act.session_id is not None
+
+
+async def test_what_goes_with_a_user_is_told(house: House) -> None:
+    ada, boss = (
+        await house.user("ada@example.com"),
+        await house.user("boss@example.com", Role.ADMIN),
+    )
+    hers, asks = (
+        await house.key_client(ada, Scope.MANAGE),
+        await house.key_client(boss, Scope.MANAGE),
+    )
+    flow = (await hers.post("/node/flows/", json=flow_json())).json()["id"]
+    kept, gone = [
+        (await hers.post("/node/deployments/", json={"flow_id": flow})).json()["id"]
+        for _ in range(2)
+    ]
+    await hers.delete(f"/node/deployments/{gone}/")
+    before = {act.id for act in await acts_in(house.db)}
+    await asks.delete(f"/node/users/{ada.id}/")
+    told = [act for act in await acts_in(house.db) if act.id not in before]
+    assert {act.actor_id for act in told} == {boss.id}
+    assert sorted(act.action for act in told) == [
+        *("api_key.delete", "api_key.delete", "deployment.delete", "flow.delete", "user.delete"),
+    ]
+    assert {flow, kept, ada.id} < {act.subject_id for act in told}
+    everyone = {"everyone": "true", "subject_id": kept, "action": "deployment.delete"}
+    (act,) = (await asks.get("/node/audit/", params=everyone)).json()["items"]
+    assert act["before"] == {"name": "Iris classifier Deployment"}

@@ -9,7 +9,7 @@ from typing import Any
 from tests.gateway.office import flow_json
 
 _CALL = "calls a deployment: its runs are the record of that"
-_RUN = "is for the holders of trigger keys, as calls are: the run says what became of it"
+_RUN = "takes a run, which takes a call: tests/gateway/runs/test_acts.py has them"
 _SEND = "sends an event, and changes nothing: the delivery with its attempts is the record of that"
 _LOOK = "changes nothing: a call of the Open Inference Protocol, or a question in a body"
 _VERIFY = "changes nothing: a question whose body holds a secret, which is kept nowhere"

@@ -13,6 +13,7 @@ from sqlalchemy import event, text
 
 from gateway.deployments.modes import DeploymentType
 from gateway.runs.listing import RunFilter
+from gateway.runs.orphans import Orphans
 from gateway.runs.run import RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.clock import now
@@ -106,6 +107,17 @@ PLANS: list[tuple[str, str, Act]] = [
     ("reap", "ix_runs_lease", lambda store: store.reap()),
     ("expire", "ix_runs_queue_until ix_runs_due", lambda store: store.expire_queued()),
     ("prune", "pk_runs", lambda store: store.prune(now() - timedelta(days=400))),
+    (
+        "end of one",
+        "ix_runs_deployment_status_page ix_runs_due",
+        lambda store: Orphans(store._db, store).end_of(NOBODY, running=True),
+    ),
+    (
+        "end of a user's",
+        "ix_runs_status_page ix_runs_due",
+        lambda store: Orphans(store._db, store).end_of_user(NOBODY),
+    ),
+    ("orphans", "ix_runs_due", lambda store: Orphans(store._db, store).sweep()),
     ("list", "ix_runs_page", listed),
     ("of one", "ix_runs_deployment_page", lambda store: listed(store, deployment_id=OTHER)),
     ("failed", "ix_runs_status_page", lambda store: listed(store, status=RunStatus.FAILED)),

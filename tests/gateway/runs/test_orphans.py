@@ -1,4 +1,4 @@
-"""Runs and versions of deployments that are deleted."""
+"""Runs and versions of deployments that are deleted, and runs of users who are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, update
 
+from gateway.accounts.users import UserChange, UserState
 from gateway.runs.orphans import Orphans
+from gateway.runs.run import NewRun
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.tables import Deployment, DeploymentVersion
@@ -127,3 +129,46 @@ async def test_versions_stay_for_a_while_for_calls_that_are_under_way(desk: Desk
     await delete(user, deployment)
     await Orphans(desk.db, desk.store).sweep()
     assert await versions(desk.db, deployment) == 1
+
+
+async def test_runs_of_a_deleted_user_are_cancelled(desk: Desk) -> None:
+    user, other = await desk.user(), await desk.user("bob@example.com")
+    deployment = await user.deployment()
+    waiting, running, ended = [await user.run(deployment) for _ in range(3)]
+    elsewhere = await other.run(await other.deployment())
+    for run in (running, ended):
+        await desk.store.claim(run.id, "w")
+    await desk.store.finish(ended.id, 1, COMPLETED)
+    await desk.services.users.delete(user.profile_id, Orphans(desk.db, desk.store), by=None)
+    assert [await status_of(desk, run) for run in (waiting, running, ended, elsewhere)] == [
+        "cancelled",
+        "cancelling",
+        "completed",
+        "queued",
+    ]
+
+
+async def test_a_run_that_came_in_while_its_user_went_is_found_later(desk: Desk) -> None:
+    user = await desk.user()
+    deployment = await user.deployment()
+    orphans = Orphans(desk.db, desk.store)
+    await desk.services.users.delete(user.profile_id, orphans, by=None)
+    late = await user.run(deployment)
+    await orphans.sweep()
+    assert await status_of(desk, late) == "cancelled"
+
+
+async def test_runs_of_a_deactivated_user_go_on(desk: Desk) -> None:
+    user = await desk.user()
+    waiting = await user.run(await user.deployment())
+    change = UserChange(state=UserState.DEACTIVATED)
+    await desk.services.users.change(user.profile_id, change, by=None)
+    await Orphans(desk.db, desk.store).sweep()
+    assert await status_of(desk, waiting) == "queued"
+
+
+async def status_of(desk: Desk, new: NewRun) -> str:
+    """Return how a run is, whoever it belonged to."""
+    run = await desk.store.get(new.id)
+    assert run is not None
+    return run.shown_status

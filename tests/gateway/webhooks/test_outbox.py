@@ -14,7 +14,7 @@ from gateway.runs.run import Ending, Idempotency, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.clock import now
 from gateway.storage.tables import Deployment
-from gateway.storage.webhook_tables import WebhookDelivery
+from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from gateway.webhooks.outbox import Outbox, message_id_of
 from tests.gateway.databases import statements
 from tests.gateway.office import deploy, flow_json
@@ -244,3 +244,18 @@ async def test_a_deleted_deployment_keeps_no_secret_and_is_told_nothing(quiet: P
     async with quiet.db.read() as session:
         assert (await session.get(Deployment, made["id"])) is not None
     assert (await quiet.user.get("/node/webhooks/endpoints/")).json()["items"] == []
+
+
+async def test_a_deleted_user_keeps_no_secret_and_is_told_nothing(quiet: Post) -> None:
+    made: Json = await quiet.deploy()
+    await quiet.finish(made)
+    engine = quiet.office._container.engine
+    profile = quiet.user.headers["x-test-profile"]
+    await quiet.office.services.users.delete(profile, engine.orphans, by=None)
+    await quiet.office.feed.poll()
+    await quiet.finish(made)
+    async with quiet.db.read() as session:
+        statuses = (await session.execute(select(WebhookDelivery.status))).scalars().all()
+        endpoints = (await session.execute(select(WebhookEndpoint))).scalars().all()
+    assert (statuses, endpoints) == (["cancelled"], [])
+    assert await quiet.station.store.oldest_pending_seconds() == 0.0
