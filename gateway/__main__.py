@@ -13,7 +13,6 @@ import gc
 import importlib
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +28,7 @@ from telemetry.parent import Report, end_with_parent
 
 if TYPE_CHECKING:
     from gateway.certificate import Certificate
+    from transport.tls_listener import TlsListener
 
 _BACKLOG = 2048
 _GC_THRESHOLD = (50_000, 20, 50)
@@ -38,8 +38,6 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGE_BLOCK, _MOST_SPARE = 32 * 2**20, 64 * 2**20
 _KEEP_ALIVE_SECONDS = 120
 """Longer than any load balancer's, so that it is never us who closes first."""
-_HANDSHAKE_SECONDS = 5.0
-"""That a client has for TLS's handshake."""
 
 
 class Server(uvicorn.Server):
@@ -58,31 +56,28 @@ class Server(uvicorn.Server):
             await super().startup(sockets)
         else:
             await super().startup([])
+            # it stands where uvicorn has asyncio's, and does what uvicorn does with it
             self.servers = [
-                await self._listen_with_tls(sock, self._front.certificate.rest.context)
+                self._listen_with_tls(sock, self._front.certificate)  # type: ignore[misc]
                 for sock in sockets or []
             ]
         self._report.say("listening")
 
-    async def _listen_with_tls(
-        self, sock: socket.socket, context: ssl.SSLContext
-    ) -> asyncio.base_events.Server:
-        """Listen as uvicorn does, but give nobody a minute for the handshake."""
+    def _listen_with_tls(self, sock: socket.socket, certificate: Certificate) -> TlsListener:
+        from transport.tls_listener import TlsListener  # noqa: PLC0415 - only where it is needed
 
-        def build() -> Connection:
-            return Connection(
-                config=self.config,
-                server_state=self.server_state,
-                app_state=self.lifespan.state,
-            )
-
-        return await asyncio.get_running_loop().create_server(
-            build,
-            sock=sock,
-            ssl=context,
-            backlog=_BACKLOG,
-            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+        sock.listen(_BACKLOG)
+        return TlsListener(
+            sock,
+            certificate.rest.context,
+            self._connection,
+            seconds=lambda: self._front.limits.header_seconds,
+            max_connections=lambda: self._front.limits.max_connections,
         )
+
+    def _connection(self) -> Connection:
+        state = self.lifespan.state
+        return Connection(config=self.config, server_state=self.server_state, app_state=state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain: those who only wait are answered first, all others have their time."""

@@ -13,6 +13,7 @@ from gateway.accounts.room import AccountRoom
 from gateway.auth.access import Access
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.entrance import Entrance
+from gateway.auth.proxies import Proxies
 from gateway.broker.exposition import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.directory import Directory
@@ -76,7 +77,8 @@ class Container:
         self.key_uses = authenticator.uses
         self.limits = LimitRoom(settings, registry)
         entrance = Entrance(authenticator, self.accounts.sessions, origins=settings.console_origins)
-        self.access = Access(entrance, self.limits)
+        proxies = Proxies(settings.trusted_proxies)
+        self.access = Access(entrance, self.limits, proxies)
 
         self.directory = Directory(self.db, self.feed)
         self.station = Station(settings, self.db, self.services.vault, registry=registry)
@@ -102,14 +104,16 @@ class Container:
         )
         self.recorder = Recorder(self.engine.store, self.metrics)
         self.trigger = TriggerEdge(
-            Admission(authenticator, entrance, self.directory, self.limits),
+            Admission(authenticator, entrance, self.directory, self.limits, proxies),
             Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
             self.metrics,
             self.usage.meter,
             max_body_bytes=settings.max_body_bytes,
         )
         model_access = ModelAccess(authenticator, self.limits, anonymous=settings.anonymous_v2)
-        self.oip = OipRoom(settings, self.servers, self.readiness, model_access, self.metrics)
+        self.oip = OipRoom(
+            settings, self.servers, self.readiness, model_access, self.metrics, proxies=proxies
+        )
 
     async def start(self) -> None:
         """Follow the database, know the fleet, and open the gRPC front door.

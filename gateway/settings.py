@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     """Hours after which a console session ends that nobody uses."""
     session_days: float = Field(default=30.0, gt=0, le=3650)
     """Days after which a console session ends, however much it is used."""
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks of reverse proxies, separated by commas: where a request comes through one of them,
+    `X-Forwarded-For` says whom it is of."""
     secure_cookies: bool = False
     """Mark session cookies for TLS only where requests come by http, too: behind a proxy that ends
     TLS."""
@@ -168,7 +171,23 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return given
 
-    @field_validator("webhook_allow", "webhook_schedule_seconds", "console_origins", mode="before")
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(
+        cls, given: tuple[IPv4Network | IPv6Network, ...]
+    ) -> tuple[IPv4Network | IPv6Network, ...]:
+        if any(network.prefixlen == 0 for network in given):
+            message = "expected the proxies' own networks: with all of them, anybody is believed"
+            raise ValueError(message)
+        return given
+
+    @field_validator(
+        "webhook_allow",
+        "webhook_schedule_seconds",
+        "trusted_proxies",
+        "console_origins",
+        mode="before",
+    )
     @classmethod
     def _split(cls, given: object) -> object:
         if isinstance(given, str):

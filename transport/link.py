@@ -10,15 +10,8 @@ from typing import cast
 from transport import frames
 from transport.control import ControlFrames
 from transport.frames import FrameSplitter
-from transport.http2 import (
-    DEFAULT_WINDOW,
-    LARGEST_WINDOW,
-    PREFACE,
-    ErrorCode,
-    PeerError,
-    Setting,
-    error_name,
-)
+from transport.http2 import LARGEST_WINDOW, ErrorCode, PeerError, Setting, error_name
+from transport.introduction import introduction
 from transport.limits import Limits, Patience
 from transport.messages import Budget
 from transport.outbox import Outbox
@@ -88,18 +81,7 @@ class Link(asyncio.Protocol):
             max_queued_bytes=self.limits.max_queued_bytes if self._is_server else sys.maxsize,
             on_overflow=lambda: self.fail(PeerError(ErrorCode.ENHANCE_YOUR_CALM, _UNREAD)),
         )
-        values: dict[int, int] = {
-            Setting.INITIAL_WINDOW_SIZE: self.limits.stream_window,
-            Setting.MAX_FRAME_SIZE: self.limits.max_frame_bytes,
-            Setting.MAX_HEADER_LIST_SIZE: self.limits.max_header_bytes,
-        }
-        if self._is_server:
-            values[Setting.MAX_CONCURRENT_STREAMS] = self.limits.max_concurrent_streams
-        else:
-            values[Setting.ENABLE_PUSH] = 0
-            self.outbox.put(PREFACE)
-        self.outbox.put(frames.settings(values))
-        self.outbox.put(frames.window_update(0, self.limits.connection_window - DEFAULT_WINDOW))
+        self.outbox.put(introduction(self.limits, is_server=self._is_server))
         self.outbox.flush()
         self.timers.set(
             "handshake",

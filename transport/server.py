@@ -9,12 +9,13 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from transport.addresses import parse_address
+from transport.addresses import Address, parse_address
 from transport.guarded_link import Guard, GuardedLink
 from transport.limits import Limits
 from transport.router import Router
 from transport.server_link import ServerLink
 from transport.tls import ServerTls
+from transport.tls_listener import TlsListener
 
 _BACKLOG = 1024
 _MAX_CONNECTIONS = 1000
@@ -49,7 +50,7 @@ class Server:
         self._max_connections = max_connections
         self._evicts_idle = evicts_idle
         self._on_error = on_error
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | TlsListener] = []
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -71,7 +72,7 @@ class Server:
 
         A socket file that nobody listens on any more is replaced; `unix_mode` is its mode. A port
         that is `shared` may be taken by several processes, among which the kernel deals out. With
-        `tls` a port takes nothing else, and who does not finish the handshake in time is cut off.
+        `tls` a port takes nothing else, see `TlsListener`.
         What comes in there begins only if `guard` lets it.
 
         Raises:
@@ -83,21 +84,19 @@ class Server:
         build = partial(self._build, guard)
         if target.path:
             sock = _bind_unix(target.path, unix_mode)
-            listener = await loop.create_unix_server(build, sock=sock, backlog=_BACKLOG)
-        else:
-            listener = await loop.create_server(
-                build,
-                target.host,
-                target.port,
-                backlog=_BACKLOG,
-                reuse_port=shared or None,
-                ssl=tls.context if tls else None,
-                ssl_handshake_timeout=self._limits.handshake_seconds if tls else None,
+            self._listeners.append(
+                await loop.create_unix_server(build, sock=sock, backlog=_BACKLOG)
             )
-        self._listeners.append(listener)
-        if target.path:
             return address
-        return f"{address.rpartition(':')[0]}:{listener.sockets[0].getsockname()[1]}"
+        socks = await _bind_tcp(target, shared=shared)
+        port = socks[0].getsockname()[1]
+        for sock in socks:
+            if tls is None:
+                listener = await loop.create_server(build, sock=sock, backlog=_BACKLOG)
+                self._listeners.append(listener)
+            else:
+                self._listeners.append(self._listen_with_tls(sock, tls, build))
+        return f"{address.rpartition(':')[0]}:{port}"
 
     async def drain(self, grace: float) -> None:
         """Take no new connection and no new call, finish those in flight, and close.
@@ -144,6 +143,17 @@ class Server:
             {"message": f"the handler of {path} raised", "exception": error}
         )
 
+    def _listen_with_tls(
+        self, sock: socket.socket, tls: ServerTls, build: Callable[[], ServerLink]
+    ) -> TlsListener:
+        return TlsListener(
+            sock,
+            tls.context,
+            build,
+            seconds=lambda: self._limits.handshake_seconds,
+            max_connections=lambda: self._max_connections,
+        )
+
     def _build(self, guard: Guard | None) -> ServerLink:
         if guard is None:
             return ServerLink(self, self._limits)
@@ -153,6 +163,23 @@ class Server:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+
+
+async def _bind_tcp(target: Address, *, shared: bool) -> list[socket.socket]:
+    """Listen at each address that a host's name stands for."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        target.host, target.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    socks: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            sock = socket.create_server(address, family=family, backlog=_BACKLOG, reuse_port=shared)
+            socks.append(sock)
+    except OSError:
+        for sock in socks:
+            sock.close()
+        raise
+    return socks
 
 
 def _bind_unix(path: str, mode: int) -> socket.socket:

@@ -9,7 +9,7 @@ from gateway.accounts.login import Client, LoginService
 from gateway.accounts.schemas import LoggedInOut, LoginIn, PasswordIn, SessionPage, UserOut
 from gateway.accounts.sessions import SessionService
 from gateway.accounts.users import UserService
-from gateway.auth.access import Access, Browsing, actor_of, address_of
+from gateway.auth.access import Access, Browsing
 from gateway.auth.csrf import csrf_token
 from gateway.auth.identity import Identity
 from gateway.auth.sessions import session_token
@@ -36,7 +36,7 @@ def build_router(
     @router.post("/node/session/", operation_id="log_in", dependencies=[Depends(access.own_page)])
     async def log_in(body: LoginIn, request: Request, response: Response) -> LoggedInOut:
         """Log in. The answer sets the session's cookie; a session that was there before ends."""
-        ACTOR.set(actor_of(request))
+        ACTOR.set(access.actor_of(request))
         before = session_token(dict(request.scope["headers"]))
         user, opened = await login.log_in(body.email, body.password, _client(request))
         if before is not None:
@@ -81,6 +81,10 @@ def build_router(
         """End one of your sessions."""
         await sessions.end(actor.profile_id, session_id)
 
+    def _client(request: Request) -> Client:
+        address = access.actor_of(request).address
+        return Client(address=address, user_agent=request.headers.get("user-agent"))
+
     def _shown(user: Profile, row: ConsoleSession, token: str) -> LoggedInOut:
         return LoggedInOut(
             session_id=row.id,
@@ -91,7 +95,3 @@ def build_router(
         )
 
     return router
-
-
-def _client(request: Request) -> Client:
-    return Client(address=address_of(request), user_agent=request.headers.get("user-agent"))

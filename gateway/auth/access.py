@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request, Security
@@ -10,6 +10,7 @@ from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCreden
 
 from gateway.auth.entrance import Entrance
 from gateway.auth.identity import Identity, Scope, check_administers
+from gateway.auth.proxies import Proxies
 from gateway.auth.schemes import BEARER_KEY, HEADER_KEY, SESSION
 from gateway.auth.sessions import COOKIE
 from gateway.errors import GatewayError
@@ -67,9 +68,10 @@ class Poller(NamedTuple):
 class Access:
     """Dependencies for routes: `actor: Identity = Depends(access.manager)`."""
 
-    def __init__(self, entrance: Entrance, limits: LimitRoom) -> None:
+    def __init__(self, entrance: Entrance, limits: LimitRoom, proxies: Proxies) -> None:
         self._entrance = entrance
         self._limits = limits
+        self._proxies = proxies
 
     async def caller(self, request: Request, key: Key) -> Identity:
         """Return the holder of any active key, or of a session; see `Entrance.admit`.
@@ -78,8 +80,9 @@ class Access:
             GatewayError: as that does; TOO_MANY_FAILURES where the address has failed too often.
         """
         attempt = self._entrance.admit(request.method, _headers(request), key)
-        identity = await self._limits.failures.watch(address_of(request) or "", attempt)
-        ACTOR.set(actor_of(request, identity))
+        actor = self.actor_of(request)
+        identity = await self._limits.failures.watch(actor.address or "", attempt)
+        ACTOR.set(_known(actor, identity))
         return identity
 
     async def poller(self, request: Request, key: Key) -> Poller:
@@ -108,29 +111,31 @@ class Access:
         """Return the session behind a request; see `Entrance.admit_browser`."""
         headers = _headers(request)
         identity, token = await self._entrance.admit_browser(request.method, headers)
-        ACTOR.set(actor_of(request, identity))
+        ACTOR.set(_known(self.actor_of(request), identity))
         return Browsing(identity=identity, token=token)
 
     async def own_page(self, request: Request) -> None:
         """Raise CSRF_FAILED where a browser sends this for another site's page."""
         self._entrance.check_own_page(_headers(request))
 
-
-def address_of(request: Request) -> str | None:
-    """Return the client's IP address; None where it came through a Unix socket."""
-    return request.client.host if request.client else None
+    def actor_of(self, request: Request) -> Actor:
+        """Return who acts, as the trail of acts names whoever has not proved to be anybody."""
+        peer = request.client.host if request.client else ""
+        return Actor(
+            profile_id=None,
+            address=self._proxies.client(peer, request.scope["headers"]) or None,
+            request_id=request.scope["state"]["request_id"].decode(),
+        )
 
 
 def _headers(request: Request) -> dict[bytes, bytes]:
     return dict(request.scope["headers"])
 
 
-def actor_of(request: Request, identity: Identity | None = None) -> Actor:
-    """Return who acts, as the trail of acts names them; None has not proved to be anybody."""
-    return Actor(
-        profile_id=identity.profile_id if identity else None,
-        key_id=identity.key_id if identity else None,
-        session_id=identity.session_id if identity else None,
-        address=address_of(request),
-        request_id=request.scope["state"]["request_id"].decode(),
+def _known(actor: Actor, identity: Identity) -> Actor:
+    return replace(
+        actor,
+        profile_id=identity.profile_id,
+        key_id=identity.key_id,
+        session_id=identity.session_id,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.identity import Identity, Scope
 from gateway.errors import GatewayError
@@ -18,12 +20,14 @@ class ModelAccess:
         self._limits = limits
         self._anonymous = anonymous
 
-    async def check(self, key: str | None, address: str) -> Identity | None:
+    async def check(self, key: str | None, origin: Callable[[], str]) -> Identity | None:
         """Return the holder of `key`, who may call models; None: anybody may, without one.
+
+        `origin` tells the address that the call comes from. It is asked where the key is not known.
 
         Raises:
             GatewayError: what `Authenticator.authenticate` raises; TOO_MANY_FAILURES where the
-                `address` has failed too often; API_KEY_FORBIDDEN for a key that covers listed
+                address has failed too often; API_KEY_FORBIDDEN for a key that covers listed
                 deployments only.
         """
         if key is None and self._anonymous:
@@ -31,7 +35,7 @@ class ModelAccess:
         identity = self._authenticator.identify(key) if key else None
         if identity is None:
             attempt = self._authenticator.authenticate(key)
-            identity = await self._limits.failures.watch(address, attempt)
+            identity = await self._limits.failures.watch(origin(), attempt)
         if identity.deployments is not None and identity.scope is not Scope.MANAGE:
             message = (
                 "this API key is limited to its deployments: call their trigger URLs, or use a "

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from gateway.auth.headers import presented_key
+from gateway.auth.proxies import Proxies
 from transport import Call
+
+
+def client_of(call: Call, proxies: Proxies) -> str:
+    """Return the address that a call comes from; proxies say theirs in metadata, as at REST."""
+    return proxies.client(host_of(call.peer), _headers(call))
 
 
 def host_of(peer: str) -> str:
@@ -13,8 +19,11 @@ def host_of(peer: str) -> str:
 
 def key_in(call: Call) -> str | None:
     """Return the key in the call's metadata."""
-    headers = {
-        name.encode(): value if isinstance(value, bytes) else value.encode()
+    return presented_key(dict(_headers(call)))
+
+
+def _headers(call: Call) -> list[tuple[bytes, bytes]]:
+    return [
+        (name.encode(), value if isinstance(value, bytes) else value.encode())
         for name, value in call.metadata
-    }
-    return presented_key(headers)
+    ]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from gateway.auth.identity import Identity
+from gateway.auth.proxies import Proxies
 from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
-from gateway.oip.callers import host_of, key_in
+from gateway.oip.callers import client_of, key_in
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
 from gateway.web.faults import as_gateway_error
 from gateway.web.problems import V2_STATUS
@@ -41,9 +43,12 @@ Request = TypeVar("Request", bound=Message)
 class FrontDoor:
     """Answers the protocol's methods from the data plane."""
 
-    def __init__(self, plane: DataPlane, access: ModelAccess, metrics: GatewayMetrics) -> None:
+    def __init__(
+        self, plane: DataPlane, access: ModelAccess, proxies: Proxies, metrics: GatewayMetrics
+    ) -> None:
         self._plane = plane
         self._access = access
+        self._proxies = proxies
         self._metrics = metrics
         self._bulky: Memory[_Known] = Memory()
 
@@ -72,7 +77,7 @@ class FrontDoor:
 
     async def admit(self, key: str | None, call: Call) -> Identity | None:
         """Return whose `key` it is, if it may call; raise as `ModelAccess.check`."""
-        return await self._access.check(key, host_of(call.peer))
+        return await self._access.check(key, partial(client_of, call, self._proxies))
 
     async def infer_for(
         self, identity: Identity | None, raw: bytes, call: Call

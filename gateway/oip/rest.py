@@ -10,6 +10,7 @@ from time import perf_counter
 import orjson
 
 from gateway.auth.headers import presented_key
+from gateway.auth.proxies import Proxies
 from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.limits.gate import Gate
@@ -48,12 +49,14 @@ class RestEdge:
         self,
         plane: DataPlane,
         access: ModelAccess,
+        proxies: Proxies,
         metrics: GatewayMetrics,
         *,
         max_body_bytes: int,
     ) -> None:
         self._plane = plane
         self._access = access
+        self._proxies = proxies
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
 
@@ -87,9 +90,8 @@ class RestEdge:
             message = f"{path}: expected {' or '.join(allowed)}, got {method}"
             raise GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message, allowed=allowed)
         if verb not in _OPEN or found is not None:
-            client = scope.get("client")
-            address = client[0] if client else ""
-            identity = await self._access.check(presented_key(headers), address)
+            origin = partial(self._origin, scope)
+            identity = await self._access.check(presented_key(headers), origin)
         if found is None:
             return await self._about_server(verb)
         if verb == "index":
@@ -99,6 +101,10 @@ class RestEdge:
             work = partial(self._infer, name, version, headers, receive)
             return await self._limited(self._access.gate(identity), own, work)
         return await self._about_model(verb, name, version)
+
+    def _origin(self, scope: Scope) -> str:
+        peer = scope.get("client")
+        return self._proxies.client(peer[0] if peer else "", scope["headers"])
 
     @staticmethod
     async def _limited(

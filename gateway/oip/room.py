@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.auth.proxies import Proxies
 from gateway.certificate import Certificate
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
@@ -25,12 +26,16 @@ class OipRoom:
         readiness: Readiness,
         access: ModelAccess,
         metrics: GatewayMetrics,
+        *,
+        proxies: Proxies,
     ) -> None:
         plane = DataPlane(
             servers, readiness, metrics, timeout_seconds=settings.infer_timeout_seconds
         )
-        self.rest = RestEdge(plane, access, metrics, max_body_bytes=settings.max_body_bytes)
-        self._front_door = FrontDoor(plane, access, metrics)
+        self.rest = RestEdge(
+            plane, access, proxies, metrics, max_body_bytes=settings.max_body_bytes
+        )
+        self._front_door = FrontDoor(plane, access, proxies, metrics)
         self._readiness = readiness
         self._settings = settings
         self._server: Server | None = None

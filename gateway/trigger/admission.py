@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.entrance import Entrance
 from gateway.auth.identity import Identity, check_covers
+from gateway.auth.proxies import Proxies
 from gateway.deployments.directory import Directory
 from gateway.deployments.live import LiveDeployment
 from gateway.deployments.modes import ExecutionMode
@@ -16,7 +16,7 @@ from gateway.limits.gate import Gate
 from gateway.limits.gates import Gates
 from gateway.limits.room import LimitRoom
 from gateway.trigger.address import PREFIX, Address
-from gateway.web.exchange import path_of
+from gateway.web.exchange import Exchange, path_of
 
 _MOST_KEPT = 10_000
 _LONGEST_KEPT = 128
@@ -45,10 +45,12 @@ class Admission:
         entrance: Entrance,
         directory: Directory,
         limits: LimitRoom,
+        proxies: Proxies,
     ) -> None:
         self._entrance = entrance
         self._authenticator = authenticator
         self._failures = limits.failures
+        self._proxies = proxies
         self.directory = directory
         self._gates: Gates = limits.gates
         self._ways: dict[tuple[str | None, bytes], Way] = {}
@@ -72,15 +74,15 @@ class Admission:
             return found
         return None if b"?" in url else self._new_way(identity, url)
 
-    async def identify(
-        self, key: str | None, headers: Mapping[bytes, bytes], peer: str
-    ) -> Identity:
-        """Return who calls from the address `peer`, with a key or from a console session.
+    async def identify(self, key: str | None, exchange: Exchange) -> Identity:
+        """Return who calls, with a key or from a console session.
 
         Raises:
             GatewayError: as `Entrance.admit`; TOO_MANY_FAILURES.
         """
-        return await self._failures.watch(peer, self._entrance.admit("POST", headers, key))
+        address = self._proxies.client(exchange.peer, exchange.lines)
+        attempt = self._entrance.admit("POST", exchange.headers, key)
+        return await self._failures.watch(address, attempt)
 
     async def find(self, identity: Identity, address: Address) -> Way:
         """Return the way to what is called, asking the database where it is not known here.

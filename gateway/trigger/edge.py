@@ -164,7 +164,7 @@ class _Call:
     async def _ask(self, key: str | None, known: Identity | None) -> None:
         admission, exchange = self._edge.admission, self._exchange
         try:
-            identity = known or await admission.identify(key, exchange.headers, exchange.peer)
+            identity = known or await admission.identify(key, exchange)
             query = exchange.url.partition(b"?")[2]
             address = self._address = Address.of(exchange.path, query)
             way = self._way = await admission.find(identity, address)

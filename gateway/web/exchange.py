@@ -64,6 +64,7 @@ class Exchange:
         "disconnected",
         "headers",
         "keep_alive",
+        "lines",
         "response_complete",
         "url",
     )
@@ -72,7 +73,7 @@ class Exchange:
         self,
         route: Route,
         url: bytes,
-        headers: dict[bytes, bytes],
+        lines: Headers,
         transport: asyncio.Transport,
         *,
         keep_alive: bool,
@@ -81,7 +82,9 @@ class Exchange:
     ) -> None:
         self.url = url
         """The target, from its path on."""
-        self.headers = headers
+        self.lines = lines
+        """The headers, each line of its own, names in lower case."""
+        self.headers = dict(lines)
         """By lower-case name; of several of one name, the last."""
         self.keep_alive = keep_alive
         self.response_complete = False
@@ -97,7 +100,7 @@ class Exchange:
 
     @property
     def peer(self) -> str:
-        """The client's address; empty where the connection has none."""
+        """The address of the connection's other end; empty where it has none."""
         name = self._transport.get_extra_info("peername")
         return str(name[0]) if isinstance(name, tuple) else ""
 

@@ -63,11 +63,9 @@ class Connection(Watched):
             read > limits.max_header_bytes
             or len(self.url) > limits.max_url_bytes
             or len(self.headers) > limits.max_header_count
-        ):
-            fault = self._fault_of_head()
-            if fault is not None:
-                self._reject(fault)
-                return
+        ) and (fault := self._fault_of_head()) is not None:
+            self._reject(fault)
+            return
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._upgrading = True
             return
@@ -77,6 +75,7 @@ class Connection(Watched):
             url = self.url if self.url.startswith(b"/") else _relative(self.url)
             if url.startswith(route.prefix) or (b"%" in url and _leads_to(route, url)):
                 self._take_short_way(route, url)
+                self.headers = []  # as below
                 return
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
@@ -84,6 +83,7 @@ class Connection(Watched):
         self.headers += headers
         self.expect_100_continue = expects
         super().on_headers_complete()
+        self.headers = []  # of trailers: they are no headers, and no proxy has looked at them
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body has come."""
@@ -200,16 +200,15 @@ class Connection(Watched):
         parser = self.parser
         before = self.cycle
         http_10 = parser.get_http_version() == "1.0"
-        exchange = Exchange(
+        self.cycle = exchange = Exchange(
             route,
             url,
-            dict(self.headers),
+            self.headers,
             self.transport,
             keep_alive=not http_10 and parser.should_keep_alive(),
             expects_continue=not http_10 and self.expect_100_continue,
             on_complete=self.on_response_complete,
         )
-        self.cycle = exchange
         its_turn = before is None or before.response_complete
         if its_turn and not self.flow.write_paused:
             self._current = exchange

@@ -25,7 +25,7 @@ class _Heard:
             feed.subscribe(kind, self.queue.put_nowait)
 
     async def next(self) -> str | None:
-        return await asyncio.wait_for(self.queue.get(), 5)
+        return await asyncio.wait_for(self.queue.get(), 30)
 
 
 @asynccontextmanager

@@ -114,7 +114,7 @@ async def test_the_ledger_writes_by_itself_and_once_more_when_it_closes(office: 
     authenticator.uses = UseLedger(office.db, interval=0.05)
     authenticator.uses.start()
     await authenticator.authenticate(made["key"])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await show(user, made["id"]))["total_uses"] != 1:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.02)
     await authenticator.authenticate(made["key"])

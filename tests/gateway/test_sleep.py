@@ -123,7 +123,7 @@ async def test_while_the_database_is_away_waking_waits_for_it(database: Database
         waker.wake("mlp", 1)
         await asyncio.sleep(0.2)
         assert (await store.get(row.id)).desired == Desired.ASLEEP
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await store.get(row.id)).desired == Desired.ASLEEP:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.05)
     await waker.stop()

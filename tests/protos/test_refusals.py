@@ -94,14 +94,21 @@ def test_raw_bytes_elements_that_do_not_add_up_are_refused(raw: bytes) -> None:
     assert "expected 2 BYTES elements" in raw_refused(raw, "BYTES", [2])
 
 
+def _joined(elements: list[bytes]) -> bytes:
+    return b"".join(struct.pack("<I", len(element)) + element for element in elements)
+
+
+_elements = st.lists(st.binary(max_size=9), max_size=5)
+
+
 @settings(deadline=None)
-@given(raw=st.binary(max_size=40), count=st.integers(0, 5))
+@given(raw=st.binary(max_size=40) | _elements.map(_joined), count=st.integers(0, 5))
 def test_any_bytes_either_divide_into_elements_or_are_refused(raw: bytes, count: int) -> None:
     try:
         elements = decode_raw(raw, DATATYPES["BYTES"], [count], tensor="pixels")
     except TensorError:
         return
-    assert b"".join(struct.pack("<I", len(item)) + item for item in elements) == raw
+    assert _joined(list(elements)) == raw
 
 
 def test_a_raw_bool_is_zero_or_one() -> None:

@@ -18,7 +18,7 @@ class Diary:
         self._news = asyncio.Event()
 
     async def until(self, condition: Callable[[list[str]], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not condition(self.entries):
                 self._news.clear()
                 await self._news.wait()

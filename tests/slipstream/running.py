@@ -78,8 +78,11 @@ class Up:
         """Return the next line of stdout that contains `text`."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            line = self._lines.get(timeout=deadline - time.monotonic())
-            assert line is not None, f"it ended:\n{''.join(self.output)}\n{self.errors}"
+            try:
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no line has '{text}':\n{self._said()}") from None
+            assert line is not None, f"it ended:\n{self._said()}"
             if text in line:
                 return line.rstrip("\n")
 
@@ -116,13 +119,16 @@ class Up:
     def ended(self) -> int:
         """Wait for the end, see that no child is left, and return the exit status."""
         status = self.process.wait(PATIENCE)
-        psutil.wait_procs(self._seen, timeout=10)
+        psutil.wait_procs(self._seen, timeout=PATIENCE)
         assert not [child for child in self._seen if child.is_running()]
         self._reader.join()
         assert self.process.stdout is not None
         self.process.stdout.close()
         self._errors.close()
         return status
+
+    def _said(self) -> str:
+        return f"{''.join(self.output)}\n{self.errors}"
 
     def _read(self) -> None:
         assert self.process.stdout is not None

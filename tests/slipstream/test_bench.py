@@ -31,7 +31,7 @@ COUNTED = re.compile(r'^gateway_requests_total\{.*code="(\d+)".*\} (\d+)', re.MU
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    up = Up(tmp_path_factory.mktemp("bench") / "state")
+    up = Up(tmp_path_factory.mktemp("bench") / "state", SLIPSTREAM_FAILED_AUTH_PER_MINUTE="0")
     up.until("documentation")
     running = Installation(up)
     yield running
@@ -224,10 +224,8 @@ def test_failures_under_load_are_counted_and_ctrl_c_shows_what_was_measured(
     assert result["connections"] == 2
     assert result["answered"] > 0
     failures = {(found["status"], found["code"]): found["count"] for found in result["failures"]}
-    assert failures[401, "api_key_deactivated"] > 0
-    # an address with so many bad keys is told to wait
-    assert set(failures) <= {(401, "api_key_deactivated"), (429, "too_many_failures")}
-    assert sum(failures.values()) == result["failed"]
+    assert result["failed"] > 0
+    assert failures == {(401, "api_key_deactivated"): result["failed"]}
 
 
 def test_a_load_that_is_terminated_leaves_no_key_behind(installation: Installation) -> None:

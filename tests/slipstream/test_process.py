@@ -61,7 +61,7 @@ def test_a_child_ends_with_a_parent_that_is_killed() -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    child.wait(timeout=5)
+    child.wait(timeout=30)
 
 
 def test_what_a_child_leaves_behind_ends_with_it() -> None:
@@ -69,7 +69,7 @@ def test_what_a_child_leaves_behind_ends_with_it() -> None:
     child = Child.spawn(program(leaving), lifeline=Lifeline())
     left = psutil.Process(int(read_line(child).split(b":")[1].strip(b" }\n")))
     assert child.wait() == 0
-    left.wait(timeout=5)
+    left.wait(timeout=30)
 
 
 def test_the_childs_stdout_is_not_ours() -> None:

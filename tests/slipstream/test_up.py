@@ -84,7 +84,7 @@ def test_it_answers_before_it_is_ready(tmp_path: Path) -> None:
             response = httpx.get(f"{up.url}/readyz", timeout=10)
             break
         except httpx.ConnectError:
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 10
     assert response.status_code == 503
     assert int(response.headers["retry-after"]) >= 1
     up.until("documentation")
@@ -99,7 +99,7 @@ def test_a_signal_in_the_first_moments_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_does_not_wait_for_calls_in_flight(tmp_path: Path) -> None:
-    up = Up(tmp_path / "state", "--json")
+    up = Up(tmp_path / "state", "--json", SLIPSTREAM_DRAIN_SECONDS="60")
     demo = json.loads(up.until("{"))["demo"]
     with socket.create_connection(("127.0.0.1", up.port)) as caller:
         head = f"POST /node/deployment-trigger/{demo['deployment_id']}/ HTTP/1.1\r\nHost: x\r\n"
@@ -110,7 +110,7 @@ def test_a_second_signal_does_not_wait_for_calls_in_flight(tmp_path: Path) -> No
             up.process.wait(1.5)
         began = time.monotonic()
         assert up.stop() == 0
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20
 
 
 def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from tests import onnx_models
 from tests.system.installation import Installation, chain
 
 DEPLOYMENTS = "/node/deployments/"
+IN_FORCE_SECONDS = 1.0
 
 
 def test_no_call_notices_a_redeploy_or_a_promotion(
@@ -46,23 +49,24 @@ def test_a_paused_deployment_answers_409_in_every_gateway_and_a_deleted_one_410(
 ) -> None:
     deployment = installation.deploy(chain("iris"))
     body = {"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}}
-    for path, status, code in (
-        ("pause/", 409, "deployment_paused"),
-        ("resume/", 200, None),
-    ):
-        assert installation.trigger(deployment, json=body).status_code in {200, 409}
-        installation.post(f"{DEPLOYMENTS}{deployment}/{path}", {})
-        heard = 0
-        while heard < 20:  # two gateways, each with its own memory
-            answer = installation.trigger(deployment, json=body, headers={"Connection": "close"})
-            heard = heard + 1 if answer.status_code == status else 0
-        assert answer.json().get("code") == code
-    installation.http.delete(f"{DEPLOYMENTS}{deployment}/")
-    heard = 0
-    while heard < 20:
-        answer = installation.trigger(deployment, json=body, headers={"Connection": "close"})
-        heard = heard + 1 if answer.status_code == 410 else 0
-    assert answer.json()["code"] == "gone"
+
+    def answers() -> set[tuple[int, str | None]]:
+        """Call by connections of their own: there are two gateways, each with its own memory."""
+        closing = {"Connection": "close"}
+        found = [installation.trigger(deployment, json=body, headers=closing) for _ in range(20)]
+        return {(answer.status_code, answer.json().get("code")) for answer in found}
+
+    url = f"{DEPLOYMENTS}{deployment}/"
+    acts: list[tuple[Callable[[], object], tuple[int, str | None]]] = [
+        (lambda: installation.post(f"{url}pause/", {}), (409, "deployment_paused")),
+        (lambda: installation.post(f"{url}resume/", {}), (200, None)),
+        (lambda: installation.http.delete(url), (410, "gone")),
+    ]
+    assert answers() == {(200, None)}
+    for act, expected in acts:
+        act()
+        time.sleep(IN_FORCE_SECONDS)
+        assert answers() == {expected}
 
 
 def test_a_call_can_ask_for_a_version_that_is_not_live(installation: Installation) -> None:

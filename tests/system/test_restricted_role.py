@@ -59,6 +59,6 @@ def test_it_serves_and_cannot_open_the_audit_log(restricted: str, tmp_path: Path
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             asyncio.run(execute(restricted, statement))
     for statement in ("DELETE FROM audit_acts", "UPDATE audit_acts SET action = 'nothing'"):
-        with pytest.raises(asyncpg.PostgresError):
+        with pytest.raises(asyncpg.RestrictViolationError):
             asyncio.run(execute(restricted, statement))
     installation.stop()

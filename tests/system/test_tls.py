@@ -26,6 +26,8 @@ from tests.system.runs import eventually
 from transport import KeyPair
 
 IRIS = np.array([[5.1, 3.5, 1.4, 0.2]], np.float32)
+HEADER_SECONDS = 3.0
+MAX_CONNECTIONS = 256
 
 
 class Encrypted:
@@ -53,7 +55,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encrypted]:
     authority = Authority(folder / "certificates")
     pair = authority.issue("server")
     options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
-    up = Up(folder / "state", *options)
+    up = Up(
+        folder / "state",
+        *options,
+        SLIPSTREAM_HEADER_SECONDS=str(HEADER_SECONDS),
+        SLIPSTREAM_MAX_CONNECTIONS=str(MAX_CONNECTIONS),
+    )
     up.until("documentation")
     yield Encrypted(up, authority, pair, list(up.output))
     assert up.stop() == 0
@@ -171,14 +178,26 @@ def test_a_bad_pair_changes_nothing_and_is_logged(running: Encrypted, authority:
 
 
 def test_who_does_not_end_the_handshake_is_cut_off_and_holds_up_nobody(running: Encrypted) -> None:
-    silent = [socket.create_connection(("127.0.0.1", running.up.port)) for _ in range(50)]
+    most = MAX_CONNECTIONS // 8
+    silent = [socket.create_connection(("127.0.0.1", running.up.port)) for _ in range(most + 20)]
     began = time.monotonic()
     assert requests.get(f"{running.url}/livez", verify=running.ca, timeout=4).ok
-    for each in silent:
-        each.settimeout(20)
-        assert each.recv(1) == b""
-        each.close()
-    assert time.monotonic() - began < 20
+    for each in silent[:20]:
+        assert hung_up(each)
+    assert time.monotonic() - began < HEADER_SECONDS, "too many at once: the first give way"
+    for each in silent[20:]:
+        assert hung_up(each)
+    assert HEADER_SECONDS - 1 < time.monotonic() - began < HEADER_SECONDS + 10
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Wait until the server ends a connection; say whether that was without a word."""
+    connection.settimeout(20)
+    with connection:
+        try:
+            return connection.recv(1) == b""
+        except ConnectionResetError:
+            return True
 
 
 def shown(running: Encrypted) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.authority import Authority, hung_up
+from tests.transport.encrypted import Listen
 from tests.transport.services import Seen, router
-from transport import Connection, Limits, Server, connect
+from transport import Connection, Limits, Server, ServerTls, connect
 
 Start = Callable[..., Awaitable[str]]
 Dial = Callable[..., Awaitable[Connection]]
@@ -59,3 +61,29 @@ async def dial() -> AsyncIterator[Dial]:
     yield dial_one
     for connection in made:
         connection.close()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "ours")
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Authority:
+    """Another authority, which nobody has heard of."""
+    return Authority(tmp_path / "theirs")
+
+
+@pytest.fixture
+async def listen(servers: list[Server], seen: Seen) -> AsyncIterator[Listen]:
+    """Start our server with TLS; returns its address."""
+
+    async def listen_one(tls: ServerTls, **limits: float) -> str:
+        servers.append(Server(router(seen), limits=Limits(**limits)))
+        bound = await servers[-1].listen("127.0.0.1:0", tls=tls)
+        return f"grpcs://{bound}"
+
+    yield listen_one
+    for server in servers:
+        await server.drain(0)
+    await hung_up()

@@ -6,11 +6,10 @@ import asyncio
 import time
 
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import ECHO, STREAM, RawPeer, data, headers, message
+from tests.transport.services import ECHO, PATIENCE, STREAM, RawPeer, data, headers, message
 from transport import Server, StatusCode, frames, http2
 
 SECONDS = 0.3
-PATIENCE = 20.0
 
 
 async def test_a_unary_call_whose_message_does_not_come_is_ended(start: Start) -> None:

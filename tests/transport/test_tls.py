@@ -1,11 +1,11 @@
-"""TLS at our ports: who gets in, who does not, and what becomes of certificates that change."""
+"""TLS at our ports: who gets in, and who does not."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,13 +13,14 @@ import grpc
 import pytest
 import uvloop
 
-from tests.authority import Authority, hung_up, put
-from tests.transport.services import ECHO, STREAM, Seen, router
+from tests.authority import Authority, hung_up
+from tests.transport.conftest import Start
+from tests.transport.encrypted import Listen, bare, echoed
+from tests.transport.services import ECHO, PATIENCE, STREAM, Seen, router
 from transport import (
     ClientTls,
     Connection,
     KeyPair,
-    Limits,
     RpcError,
     Server,
     ServerTls,
@@ -27,57 +28,8 @@ from transport import (
     TlsError,
     connect,
 )
-from transport.tls import keep_renewed
 
 LARGE = 3 * 2**20
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path / "ours")
-
-
-@pytest.fixture
-def stranger(tmp_path: Path) -> Authority:
-    """Another authority, which nobody has heard of."""
-    return Authority(tmp_path / "theirs")
-
-
-@pytest.fixture
-async def listen(servers: list[Server], seen: Seen) -> Callable[..., Awaitable[str]]:
-    """Start our server with TLS; returns its address."""
-
-    async def listen_one(tls: ServerTls, **limits: float) -> str:
-        servers.append(Server(router(seen), limits=Limits(**limits)))
-        bound = await servers[-1].listen("127.0.0.1:0", tls=tls)
-        return f"grpcs://{bound}"
-
-    return listen_one
-
-
-Listen = Callable[..., Awaitable[str]]
-
-
-@pytest.fixture(autouse=True)
-async def _closed(servers: list[Server]) -> object:
-    yield
-    for server in servers:
-        await server.drain(0)
-    await hung_up()
-
-
-async def echoed(address: str, tls: ClientTls, message: bytes = b"hello") -> bytes:
-    """Return what the server says to one call on a connection of its own."""
-    connection = await connect(address, tls=tls)
-    try:
-        return await connection.unary(ECHO, message, timeout=10)
-    finally:
-        connection.close()
-
-
-def bare(address: str) -> str:
-    """Return an address without its scheme."""
-    return address.removeprefix("grpcs://")
 
 
 def stock(address: str, authority: Authority, pair: KeyPair | None = None) -> grpc.Channel:
@@ -93,18 +45,8 @@ def stock(address: str, authority: Authority, pair: KeyPair | None = None) -> gr
 def called(channel: grpc.Channel, message: bytes = b"hello") -> bytes:
     """Return what the server says to grpcio."""
     with channel:
-        answer: bytes = channel.unary_unary(ECHO)(message, timeout=10)
+        answer: bytes = channel.unary_unary(ECHO)(message, timeout=PATIENCE)
         return answer
-
-
-async def serial_of(address: str, authority: Authority) -> str:
-    """Return the serial number of the certificate that a new connection is shown."""
-    context = ssl.create_default_context(cafile=str(authority.ca))
-    host, _, port = bare(address).rpartition(":")
-    _, writer = await asyncio.open_connection(host, int(port), ssl=context)
-    shown: str = writer.get_extra_info("peercert")["serialNumber"]
-    writer.close()
-    return shown
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
@@ -219,7 +161,7 @@ async def test_who_speaks_no_tls_or_never_ends_the_handshake_is_cut_off_and_hold
     assert await echoed(address, ClientTls(ca=authority.ca)) == b"hello"
     with pytest.raises(RpcError):
         await connect(bare(address), timeout=5)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         for reader, writer in (plain, half, *silent):
             with suppress(ConnectionError):
                 await reader.read()
@@ -227,110 +169,15 @@ async def test_who_speaks_no_tls_or_never_ends_the_handshake_is_cut_off_and_hold
     assert await echoed(address, ClientTls(ca=authority.ca)) == b"hello"
 
 
-async def test_tls_at_a_plain_port_says_so(authority: Authority, start: Listen) -> None:
+async def test_tls_at_a_plain_port_says_so(authority: Authority, start: Start) -> None:
     address = await start("127.0.0.1:0")
     with pytest.raises(RpcError, match="no connection to grpcs://") as refused:
         await echoed(f"grpcs://{address}", ClientTls(ca=authority.ca))
     assert refused.value.code is StatusCode.UNAVAILABLE
-    assert await (await connect(address)).unary(ECHO, b"a", timeout=5) == b"a"
-
-
-async def test_a_new_certificate_is_shown_from_the_next_connection_on(
-    authority: Authority, listen: Listen
-) -> None:
-    tls = ServerTls(authority.issue("server"))
-    address = await listen(tls)
-    old = await connect(address, tls=ClientTls(ca=authority.ca))
-    before = await serial_of(address, authority)
-    assert not tls.renew()
-    authority.issue("server")
-    assert tls.renew()
-    after = await serial_of(address, authority)
-    assert after != before
-    assert await serial_of(address, authority) == after
-    assert await old.unary(ECHO, b"still", timeout=5) == b"still"
-    old.close()
-
-
-async def test_a_bad_new_pair_changes_nothing_and_is_told_once(
-    authority: Authority, stranger: Authority, listen: Listen
-) -> None:
-    pair = authority.issue("server")
-    good = pair.key.read_bytes()
-    tls = ServerTls(pair)
-    address = await listen(tls)
-    before = await serial_of(address, authority)
-    told: asyncio.Queue[str] = asyncio.Queue()
-    renewing = asyncio.create_task(keep_renewed((tls, tls), told.put_nowait))
-    put(pair.key, stranger.issue("other").key.read_bytes())
-    async with asyncio.timeout(20):
-        assert "belongs to another certificate" in await told.get()
-    assert await serial_of(address, authority) == before
-    await asyncio.sleep(2.5)  # longer than it takes to look again
-    put(pair.key, good)
-    async with asyncio.timeout(20):
-        assert await told.get() == ""
-    assert told.empty()
-    assert await serial_of(address, authority) == before
-    renewing.cancel()
-
-
-async def test_an_authority_that_was_taken_back_lets_nobody_in_any_more(
-    authority: Authority, stranger: Authority, listen: Listen
-) -> None:
-    trusted = authority.ca.with_name("clients.pem")
-    put(trusted, stranger.ca.read_bytes())
-    tls = ServerTls(authority.issue("server"), client_ca=trusted)
-    address = await listen(tls)
-    client = ClientTls(ca=authority.ca, pair=stranger.issue("client", "client"))
-    assert await echoed(address, client) == b"hello"
-    put(trusted, authority.ca.read_bytes())
-    assert tls.renew()
-    with pytest.raises(RpcError, match="did it want a certificate"):
-        await echoed(address, client)
-
-
-async def test_a_client_takes_over_its_new_files_at_its_next_connection(
-    authority: Authority, stranger: Authority, listen: Listen
-) -> None:
-    address = await listen(ServerTls(authority.issue("server")))
-    trusted = authority.ca.with_name("servers.pem")
-    put(trusted, stranger.ca.read_bytes())
-    told: list[str] = []
-    client = ClientTls(ca=trusted, on_renewal=told.append)
-    with pytest.raises(RpcError):
-        await echoed(address, client)
-    put(trusted, b"half a file")
-    with pytest.raises(RpcError):
-        await echoed(address, client)
-    put(trusted, authority.ca.read_bytes())
-    assert await echoed(address, client) == b"hello"
-    assert len(told) == 2
-    assert "expected PEM" in told[0]
-    assert told[1] == ""
-
-
-async def test_renewals_under_load_lose_no_call(authority: Authority, listen: Listen) -> None:
-    tls = ServerTls(authority.issue("server"))
-    address = await listen(tls)
-    over = False
-    answered = 0
-
-    async def keep_calling() -> None:
-        nonlocal answered
-        client = ClientTls(ca=authority.ca)
-        while not over:
-            assert await echoed(address, client, b"z" * 20_000) == b"z" * 20_000
-            answered += 1
-
-    callers = [asyncio.create_task(keep_calling()) for _ in range(8)]
-    for _ in range(20):
-        authority.issue("server")
-        await asyncio.to_thread(tls.renew)
-        await asyncio.sleep(0.05)
-    over = True
-    await asyncio.gather(*callers)
-    assert answered > 20
+    plain = await connect(address)
+    assert await plain.unary(ECHO, b"a", timeout=PATIENCE) == b"a"
+    plain.close()
+    await hung_up()
 
 
 def test_what_is_wrong_with_files_is_said_with_their_names(
@@ -365,7 +212,7 @@ def test_a_listener_that_is_full_takes_no_more_with_tls_either(authority: Author
         first = await connect(f"grpcs://{address}", tls=client)
         with pytest.raises(RpcError):
             await echoed(f"grpcs://{address}", client)
-        assert await first.unary(ECHO, b"a", timeout=5) == b"a"
+        assert await first.unary(ECHO, b"a", timeout=PATIENCE) == b"a"
         first.close()
         server.close()
 

@@ -24,13 +24,12 @@ transport, options = "gateway.broker.folder:Transport", {"folder": sys.argv[1]}
 with Connection("x://", transport=transport, transport_options=options) as c:
     queue = c.SimpleQueue("work")
     print("ready", flush=True)
-    try:
-        while True:
-            message = queue.get(timeout=5)
-            print(message.payload, flush=True)
-            message.ack()
-    except queue.Empty:
-        pass
+    while True:
+        message = queue.get(timeout=60)
+        message.ack()
+        if message.payload == "end":
+            break
+        print(message.payload, flush=True)
 """
 
 
@@ -87,7 +86,7 @@ def test_what_was_taken_and_not_acknowledged_is_put_back_at_the_end(tmp_path: Pa
     with connected(tmp_path / "broker") as first:
         queue = first.SimpleQueue("work")
         queue.put("kept")
-        queue.get(timeout=1)
+        queue.get(timeout=30)
     with connected(tmp_path / "broker") as second:
         assert taken(second.SimpleQueue("work")) == ["kept"]
 
@@ -130,6 +129,8 @@ def test_of_several_readers_each_message_has_one(tmp_path: Path) -> None:
         queue = connection.SimpleQueue("work")
         for number in range(count):
             queue.put(number)
+        for _ in readers:  # each stops at the one that it takes
+            queue.put("end")
     outputs = [reader.communicate()[0].split() for reader in readers]
     assert all(reader.returncode == 0 for reader in readers)
     assert sorted(int(line) for output in outputs for line in output) == list(range(count))

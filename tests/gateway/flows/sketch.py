@@ -43,6 +43,7 @@ def _edge(edge: str) -> Json:
 
 INPUT = node("input", "api_input")
 OUTPUT = node("output", "api_output")
+ONE_MODEL = sketch("input>model model>output", INPUT, node("model", "inference", model="m"), OUTPUT)
 
 
 def planned(flow: Json) -> Plan:

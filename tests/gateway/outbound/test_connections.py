@@ -60,7 +60,7 @@ class Keeping:
 
     async def until_open(self, count: int) -> None:
         """Wait until so many connections are open here."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.open) != count:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.005)
 

@@ -6,12 +6,20 @@ import asyncio
 import json
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from gateway.deployments.modes import DeploymentType, ExecutionMode
 from gateway.errors import GatewayError
-from gateway.runs.run import MAX_INPUT_BYTES, Ending, FailureCode, RunStatus
+from gateway.runs.run import (
+    MAX_INPUT_BYTES,
+    MAX_NODE_OUTPUTS_BYTES,
+    MAX_OUTPUT_BYTES,
+    Ending,
+    FailureCode,
+    RunStatus,
+)
 from gateway.runs.store import RunStore
 from gateway.storage.database import Database
 from protos.errors import ErrorCode
@@ -195,24 +203,24 @@ async def test_a_claim_and_a_withdrawal_at_once_have_one_winner(
     await other.close()
 
 
-async def test_what_is_too_large_is_refused_or_left_out(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_is_too_large_is_refused_or_left_out(store: RunStore) -> None:
     with pytest.raises(GatewayError, match=str(MAX_INPUT_BYTES)) as refused:
         await store.create(new_run(input_data=b"x" * (MAX_INPUT_BYTES + 1)))
     assert refused.value.code is ErrorCode.PAYLOAD_TOO_LARGE
-    monkeypatch.setattr("gateway.runs.rows.MAX_NODE_OUTPUTS_BYTES", 10)
     claim = await claimed(store)
-    run = await store.finish(claim.run_id, claim.attempt, COMPLETED)
+    nodes = b'"%b"' % (b"x" * MAX_NODE_OUTPUTS_BYTES)
+    ending = replace(COMPLETED, node_outputs=nodes)
+    run = await store.finish(claim.run_id, claim.attempt, ending)
     assert run is not None
     assert (run.status, run.output_data, run.node_outputs) == ("completed", b'{"label":1}', None)
-    monkeypatch.setattr("gateway.runs.rows.MAX_OUTPUT_BYTES", 10)
     claim = await claimed(store)
-    run = await store.finish(claim.run_id, claim.attempt, COMPLETED)
+    ending = replace(COMPLETED, output_data=b"1" * (MAX_OUTPUT_BYTES + 1))
+    run = await store.finish(claim.run_id, claim.attempt, ending)
     assert run is not None
     assert run.error is not None
     assert (run.status, run.error.code) == (RunStatus.FAILED, FailureCode.FLOW_FAILED)
-    assert "expected at most 10 bytes, got 11" in run.error.message
+    said = f"expected at most {MAX_OUTPUT_BYTES} bytes, got {MAX_OUTPUT_BYTES + 1}"
+    assert said in run.error.message
 
 
 async def test_many_creations_at_once_share_transactions(

@@ -115,7 +115,7 @@ class Worker:
     def ended(self) -> int:
         """Wait for the end, see that nothing is left, and return the exit status."""
         status = self.process.wait(PATIENCE)
-        _, alive = psutil.wait_procs(self._seen, timeout=10)
+        _, alive = psutil.wait_procs(self._seen, timeout=PATIENCE)
         assert not alive, self.log()
         self._close()
         return status

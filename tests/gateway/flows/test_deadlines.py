@@ -1,0 +1,84 @@
+"""Runs that are ended from outside: by their deadline, by a cancellation, by a caller who goes."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from gateway.flows.ports import InferenceCall
+from protos.errors import ErrorCode
+from tests.gateway.flows.sketch import ONE_MODEL, run, statuses
+from tests.gateway.flows.world import World, failing, never
+
+
+async def test_the_deadline_cancels_what_runs() -> None:
+    world = World(never)
+    outcome = await run(ONE_MODEL, world=world, seconds=0.05)
+    assert outcome.status == "failed"
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.node_id) == ("timeout", "model")
+    assert statuses(outcome) == {"input": "completed", "model": "cancelled", "output": "skipped"}
+    assert world.cancelled == 1
+
+
+async def test_the_ports_learn_the_deadline() -> None:
+    world = World()
+    before = monotonic()
+    await run(ONE_MODEL, world=world, seconds=20)
+    assert before + 20 <= world.deadlines[0] <= monotonic() + 20
+
+
+async def test_nothing_starts_after_the_deadline() -> None:
+    world = World()
+    outcome = await run(ONE_MODEL, world=world, seconds=-1)
+    assert outcome.error is not None
+    assert outcome.error.code == "timeout"
+    assert set(statuses(outcome).values()) == {"skipped"}
+    assert world.inferences == []
+
+
+async def test_a_call_refused_for_the_deadline_is_a_timeout() -> None:
+    async def model(_call: InferenceCall) -> dict[str, Any]:
+        await asyncio.sleep(0.05)
+        return await failing(ErrorCode.DEADLINE_EXCEEDED, "too late")(_call)
+
+    outcome = await run(ONE_MODEL, world=World(model), seconds=0.06)
+    assert outcome.error is not None
+    assert outcome.error.code == "timeout"
+
+
+async def test_a_cancelled_run_stops_at_once() -> None:
+    cancelled = asyncio.Event()
+
+    async def model(call: InferenceCall) -> dict[str, Any]:
+        cancelled.set()
+        return await never(call)  # type: ignore[no-any-return]
+
+    world = World(model)
+    outcome = await run(ONE_MODEL, world=world, cancelled=cancelled)
+    assert outcome.status == "cancelled"
+    assert outcome.error is not None
+    assert outcome.error.code == "cancelled"
+    assert statuses(outcome) == {"input": "completed", "model": "cancelled", "output": "skipped"}
+    assert world.cancelled == 1
+
+
+async def test_a_caller_that_goes_away_leaves_nothing_running() -> None:
+    asked = asyncio.Event()
+
+    async def model(call: InferenceCall) -> dict[str, Any]:
+        asked.set()
+        return await never(call)  # type: ignore[no-any-return]
+
+    world = World(model)
+    before = asyncio.all_tasks()
+    task = asyncio.create_task(run(ONE_MODEL, world=world))
+    await asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert asyncio.all_tasks() == before
+    assert (world.cancelled, world.busy) == (1, 0)

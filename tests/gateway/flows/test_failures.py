@@ -1,0 +1,142 @@
+"""Nodes that fail: the end of a run, or not; and what is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.flows.ports import InferenceCall
+from protos.errors import ErrorCode
+from tests.gateway.flows.sketch import (
+    INPUT,
+    ONE_MODEL,
+    OUTPUT,
+    Json,
+    node,
+    run,
+    sketch,
+    statuses,
+    transform,
+)
+from tests.gateway.flows.world import World, failing, never
+
+
+async def test_a_failure_ends_the_run_and_what_is_going_on() -> None:
+    async def model(call: InferenceCall) -> dict[str, Any]:
+        await (never(call) if call.node_id == "slow" else asyncio.sleep(0.01))
+        return {}
+
+    world = World(model)
+    flow = sketch(
+        "input>slow input>fast fast>bad bad>after slow>after",
+        INPUT,
+        node("slow", "inference", model="m"),
+        node("fast", "inference", model="m"),
+        transform("bad", x="fast.nothing"),
+        transform("after", x="1"),
+    )
+    outcome = await run(flow, world=world)
+    assert outcome.status == "failed"
+    assert outcome.output_data is None
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.node_id) == ("flow_failed", "bad")
+    assert "fast has no 'nothing'" in outcome.error.message
+    assert statuses(outcome) == {
+        "input": "completed",
+        "slow": "cancelled",
+        "fast": "completed",
+        "bad": "failed",
+        "after": "skipped",
+    }
+    assert outcome.node_outputs["bad"]["error"] == {
+        "code": "expression_failed",
+        "message": outcome.error.message,
+    }
+    assert (world.cancelled, world.busy) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        (ErrorCode.INFERENCE_FAILED, "flow_failed"),
+        (ErrorCode.INVALID_TENSOR, "flow_failed"),
+        (ErrorCode.NO_ACTIVE_INFERENCE, "inference_unavailable"),
+        (ErrorCode.INFERENCE_SERVER_BOOTING, "inference_unavailable"),
+        (ErrorCode.INFERENCE_SERVER_FAILED, "inference_unavailable"),
+    ],
+)
+async def test_a_model_that_nobody_serves_is_another_failure(code: ErrorCode, word: str) -> None:
+    outcome = await run(ONE_MODEL, {"x": 1}, world=World(failing(code, "no")))
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.message, outcome.error.node_id) == (
+        word,
+        "no",
+        "model",
+    )
+    assert outcome.node_outputs["model"]["error"] == {"code": code, "message": "no"}
+
+
+@pytest.mark.parametrize(
+    ("on_error", "output"), [("continue", None), ({"fallback": {"label": 7}}, {"label": 7})]
+)
+async def test_a_flow_may_go_on_without_a_node(on_error: object, output: object) -> None:
+    flow = sketch(
+        "input>model model>output",
+        INPUT,
+        node("model", "inference", model="m", on_error=on_error),
+        node("output", "api_output", fields={"label": "model.label"}),
+    )
+    outcome = await run(flow, world=World(failing(ErrorCode.INFERENCE_FAILED, "bad luck")))
+    assert outcome.status == "completed"
+    assert outcome.output_data == {"label": output and 7}
+    model = outcome.node_outputs["model"]
+    assert (model["status"], model["output"]) == ("failed", output)
+    assert model["error"]["message"] == "bad luck"
+
+
+def _retrying(**retry: Any) -> Json:
+    model = node("model", "inference", model="m", retry={"delay_seconds": 0.001, **retry})
+    return sketch("input>model model>output", INPUT, model, OUTPUT)
+
+
+async def test_a_node_is_tried_again_while_that_may_help() -> None:
+    world = World(failing(ErrorCode.OVERLOADED, "busy", times=2))
+    outcome = await run(_retrying(attempts=3), {"x": 1}, world=world)
+    assert outcome.output_data == {"x": 1}
+    assert outcome.node_outputs["model"]["attempts"] == len(world.inferences) == 3
+
+
+async def test_attempts_come_to_an_end() -> None:
+    world = World(failing(ErrorCode.OVERLOADED, "busy"))
+    outcome = await run(_retrying(attempts=4), world=world)
+    assert outcome.status == "failed"
+    assert outcome.node_outputs["model"]["attempts"] == len(world.inferences) == 4
+
+
+async def test_what_would_fail_again_is_not_tried_again() -> None:
+    world = World(failing(ErrorCode.INVALID_TENSOR, "wrong"))
+    await run(_retrying(attempts=4), world=world)
+    assert len(world.inferences) == 1
+
+
+async def test_no_attempt_is_waited_for_beyond_the_deadline() -> None:
+    world = World(failing(ErrorCode.OVERLOADED, "busy"))
+    outcome = await run(_retrying(attempts=4, delay_seconds=60), world=world, seconds=20)
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.message) == ("flow_failed", "busy")
+    assert len(world.inferences) == 1
+
+
+async def test_a_fault_of_ours_comes_out_and_leaves_nothing_running() -> None:
+    async def model(call: InferenceCall) -> dict[str, Any]:
+        if call.node_id == "a":
+            return await never(call)  # type: ignore[no-any-return]
+        raise KeyError("a bug")
+
+    world = World(model)
+    a, b = (node(one, "inference", model="m") for one in "ab")
+    with pytest.raises(KeyError, match="a bug"):
+        await run(sketch("input>a input>b", INPUT, a, b), world=world)
+    assert world.busy == 0

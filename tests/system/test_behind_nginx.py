@@ -1,0 +1,159 @@
+"""An installation behind nginx, configured as docs/tls.md says: who calls is whom it names."""
+
+from __future__ import annotations
+
+import signal
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+
+from gateway.auth import keys
+from protos.methods import SERVICE
+from tests.authority import Authority
+from tests.services.nginx import Nginx
+from tests.slipstream.running import Up
+from tests.system.flow_documents import echo
+from tests.system.installation import PATIENCE, Installation, chain
+
+PROXY, GUESSER, NEIGHBOUR, OUTSIDER = "127.0.0.9", "127.0.0.2", "127.0.0.3", "127.0.0.4"
+FAILURES = 5
+X = [[5.1, 3.5, 1.4, 0.2]]
+PASSWORD = "korrekte pferde heften"
+
+
+@dataclass
+class Behind:
+    """An installation and its proxy."""
+
+    installation: Installation
+    nginx: Nginx
+    ca: Path
+
+    def client(self, address: str, key: str | None = None) -> httpx.Client:
+        """Return somebody with an address of their own, who calls the proxy."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        transport = httpx.HTTPTransport(verify=context, local_address=address)
+        url = f"https://localhost:{self.nginx.port}"
+        headers = {"X-API-Key": key} if key else {}
+        return httpx.Client(base_url=url, headers=headers, transport=transport, timeout=PATIENCE)
+
+    def channel(self) -> grpc.Channel:
+        """Return a channel to the front door, through the proxy."""
+        credentials = grpc.ssl_channel_credentials(self.ca.read_bytes())
+        return grpc.secure_channel(f"localhost:{self.nginx.grpc_port}", credentials)
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+    folder = tmp_path_factory.mktemp("behind")
+    authority = Authority(folder / "certificates")
+    up = Up(
+        folder / "state",
+        SLIPSTREAM_TRUSTED_PROXIES=f"{PROXY}/32",
+        SLIPSTREAM_FAILED_AUTH_PER_MINUTE=str(FAILURES),
+        SLIPSTREAM_SECURE_COOKIES="1",
+        SLIPSTREAM_MAX_BODY_BYTES=str(1024 * 1024),
+    )
+    up.until("documentation")
+    served = folder / "nginx"
+    served.mkdir()
+    pair = authority.issue("server")
+    nginx = Nginx(served, pair, PROXY, port=up.port, grpc_port=up.grpc_port)
+    nginx.start()
+    yield Behind(installation := Installation(up), nginx, authority.ca)
+    installation.stop()
+    nginx.stop(signal.SIGTERM)
+    for told in ("[emerg]", "[alert]", "[crit]"):
+        assert told not in nginx.log()
+
+
+def guess(client: httpx.Client, *said: str) -> int:
+    """Present a key that is none, and claim to be somebody; return the answer's status."""
+    headers = [("X-API-Key", keys.mint()), *(("X-Forwarded-For", line) for line in said)]
+    return client.get("/node/flows/", headers=headers).status_code
+
+
+def test_who_guesses_keeps_nobody_else_out_and_cannot_pass_for_another(behind: Behind) -> None:
+    with behind.client(GUESSER) as guesser, behind.client(NEIGHBOUR) as neighbour:
+        answers = [guess(guesser, "203.0.113.7", f"198.51.100.{n}") for n in range(FAILURES + 1)]
+        assert answers == [401] * FAILURES + [429]
+        assert guess(neighbour) == 401
+        assert guess(neighbour, GUESSER) == 401
+    past = httpx.HTTPTransport(local_address=OUTSIDER)
+    with httpx.Client(base_url=behind.installation.up.url, transport=past) as outsider:
+        answers = [guess(outsider, f"198.51.100.{n}") for n in range(FAILURES + 1)]
+        assert answers == [401] * FAILURES + [429]
+
+
+def ask(channel: grpc.Channel, **metadata: str) -> grpc.StatusCode:
+    """Ask the front door for what takes a key; return the status."""
+    method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+        f"/{SERVICE}/ServerMetadata"
+    )
+    try:
+        pairs = [(name.replace("_", "-"), value) for name, value in metadata.items()]
+        method(b"", metadata=(*pairs,), timeout=PATIENCE)
+    except grpc.RpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK
+
+
+def test_at_the_front_door_it_is_the_same(behind: Behind) -> None:
+    bad = keys.mint()
+    wrong, late = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.RESOURCE_EXHAUSTED
+    with behind.channel() as channel:
+        assert ask(channel, x_api_key=behind.installation.key) is grpc.StatusCode.OK
+        answers = [
+            ask(channel, x_api_key=bad, x_forwarded_for=f"198.51.100.{number}")
+            for number in range(FAILURES + 1)
+        ]
+        assert answers == [wrong] * FAILURES + [late]
+    with grpc.insecure_channel(f"127.0.0.1:{behind.installation.up.grpc_port}") as channel:
+        answer = ask(channel, x_api_key=bad, x_forwarded_for="192.0.2.2")
+        assert answer is late, "nor past the proxy"
+
+
+def test_the_audit_log_has_the_clients_address(behind: Behind) -> None:
+    with behind.client(NEIGHBOUR, behind.installation.key) as http:
+        flow = http.post("/node/flows/", json=echo()).json()["id"]
+        acts = http.get("/node/audit/", params={"subject_id": flow}).json()["items"]
+        assert [act["address"] for act in acts] == [NEIGHBOUR]
+
+
+def test_calls_go_through_and_so_do_large_ones(behind: Behind) -> None:
+    deployment = behind.installation.deploy(chain("iris"))
+    with behind.client(NEIGHBOUR, behind.installation.key) as http:
+        path = f"/node/deployment-trigger/{deployment}/"
+        answers = [http.post(path, json={"input_data": {"x": X}}) for _ in range(20)]
+        assert {answer.status_code for answer in answers} == {200}
+        assert http.post(path, json={"input_data": {"x": X * 30_000}}).status_code == 200
+        refused = http.post(path, json={"input_data": {"x": X * 100_000}})
+        assert (refused.status_code, refused.json()["code"]) == (413, "payload_too_large")
+        model, kind = {"name": "none"}, {"Content-Type": "application/octet-stream"}
+        refused = http.post("/node/models/", params=model, headers=kind, content=bytes(3_000_000))
+        assert refused.status_code == 422, "the gateway's own word on what is no model"
+
+
+def test_events_of_a_run_come_as_they_happen(behind: Behind) -> None:
+    deployment = behind.installation.deploy(
+        echo(), execution_mode="async", deployment_type="server"
+    )
+    with behind.client(NEIGHBOUR, behind.installation.key) as http:
+        body = {"input_data": {"param1": "1"}}
+        run = http.post(f"/node/deployment-trigger/{deployment}/", json=body).headers["location"]
+        with http.stream("GET", f"{run}events/") as events:
+            assert events.status_code == 200
+            assert any("completed" in line for line in events.iter_lines())
+
+
+def test_a_browser_logs_in_by_tls_only(behind: Behind) -> None:
+    with behind.client(NEIGHBOUR) as http:
+        origin = {"Origin": f"https://localhost:{behind.nginx.port}"}
+        body = {"email": "nobody@example.com", "password": PASSWORD}
+        answer = http.post("/node/session/", json=body, headers=origin)
+        assert answer.json()["code"] == "login_failed", "and not csrf_failed: it is our own page"
