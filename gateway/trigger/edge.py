@@ -164,6 +164,8 @@ class _Call:
     async def _ask(self, key: str | None, known: Identity | None) -> None:
         admission, exchange = self._edge.admission, self._exchange
         try:
+            if b"origin" in exchange.headers:  # a page without a good key is to see why not
+                await admission.directory.origins(self._named())
             identity = known or await admission.identify(key, exchange)
             query = exchange.url.partition(b"?")[2]
             address = self._address = Address.of(exchange.path, query)
@@ -251,11 +253,13 @@ class _Call:
         exchange = self._exchange
         found = None if self._way is None else self._way.deployment
         if found is None and b"origin" in exchange.headers:
-            # one without a good key is to see why it is refused
-            name = exchange.path[len(PREFIX) :].rstrip("/").removesuffix("/batch")
-            found = self._edge.admission.directory.get(name)
+            found = self._edge.admission.directory.get(self._named())
         origins = None if found is None else found.cors_origins
         return cors_headers(origins, exchange.headers.get(b"origin"))
+
+    def _named(self) -> str:
+        """Return what the URL names as a deployment, whether there is one or not."""
+        return self._exchange.path[len(PREFIX) :].rstrip("/").removesuffix("/batch")
 
     def _count(self, status: int, error: ErrorCode | None, stages: Sequence[float] = ()) -> None:
         edge, way, ended = self._edge, self._way, perf_counter()
