@@ -79,9 +79,10 @@ class Access:
         Raises:
             GatewayError: as that does; TOO_MANY_FAILURES where the address has failed too often.
         """
-        attempt = self._entrance.admit(request.method, _headers(request), key)
         actor = self.actor_of(request)
-        identity = await self._limits.failures.watch(actor.address or "", attempt)
+        address = actor.address or ""
+        attempt = self._entrance.admit(request.method, _headers(request), key, address)
+        identity = await self._limits.failures.watch(address, attempt)
         ACTOR.set(_known(actor, identity))
         return identity
 

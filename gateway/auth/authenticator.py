@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import time
 
 from gateway.auth import store
@@ -34,9 +35,12 @@ class Authenticator:
         feed.subscribe(Kind.API_KEY, self._changed)
         feed.subscribe(Kind.PROFILE, self._profile_changed)
 
-    def identify(self, key: str) -> Identity | None:
-        """Return who holds the key if that is known here; None says: ask `authenticate`."""
-        if len(key) != LENGTH or not key.isascii():
+    def identify(self, key: str | None, origin: Callable[[], str]) -> Identity | None:
+        """Return who holds the key if that is known here; None says: ask `authenticate`.
+
+        `origin` tells the address that the request comes from, and is asked now and then.
+        """
+        if key is None or len(key) != LENGTH or not key.isascii():
             return None
         credential = self._credentials.get(self._digest(key))
         if credential is None or credential.ends_at <= time():
@@ -44,11 +48,13 @@ class Authenticator:
         if credential.uses:  # and so it is in the ledger
             credential.uses += 1
         else:
-            self.uses.count(credential)
+            self.uses.count(credential, origin())
         return credential.identity
 
-    async def authenticate(self, key: str | None) -> Identity:
+    async def authenticate(self, key: str | None, address: str) -> Identity:
         """Return who holds the key, asking the database where it is not known here.
+
+        The request comes from `address`; empty: by a Unix socket.
 
         Raises:
             GatewayError: API_KEY_MISSING, API_KEY_INVALID, API_KEY_DEACTIVATED or API_KEY_EXPIRED.
@@ -67,7 +73,7 @@ class Authenticator:
         if credential.ends_at <= time():
             self._credentials.discard(digest)  # the database says why, and that is remembered
             credential = await self._credentials.find(digest)
-        self.uses.count(credential)
+        self.uses.count(credential, address)
         return credential.identity
 
     async def _load(self, digest: bytes) -> Credential:

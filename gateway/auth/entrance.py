@@ -26,8 +26,12 @@ class Entrance:
         self._sessions = sessions
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
 
-    async def admit(self, method: str, headers: Mapping[bytes, bytes], key: str | None) -> Identity:
+    async def admit(
+        self, method: str, headers: Mapping[bytes, bytes], key: str | None, address: str
+    ) -> Identity:
         """Return the holder of `key`, or where there is none, of the session in the cookie.
+
+        The request comes from `address`.
 
         Raises:
             GatewayError: what `Authenticator.authenticate` raises, API_KEY_MISSING where there is
@@ -37,8 +41,8 @@ class Entrance:
         token = None if key else session_token(headers)
         if token is not None:
             return await self._admit_session(method, headers, token)
-        known = self._authenticator.identify(key) if key else None
-        return known or await self._authenticator.authenticate(key)
+        known = self._authenticator.identify(key, lambda: address)
+        return known or await self._authenticator.authenticate(key, address)
 
     async def admit_browser(
         self, method: str, headers: Mapping[bytes, bytes]

@@ -142,6 +142,8 @@ class KeyOut(BaseModel):
     expires_at: datetime | None
     last_used_at: datetime | None
     """To within some seconds; so are the counts."""
+    last_address: str | None
+    """Where one of its calls came from, of about two seconds until then; null: nobody knows."""
     total_uses: int
     """Requests that came with it."""
     rotated_at: datetime | None

@@ -23,6 +23,8 @@ class Uses:
     total: int = 0
     since_rotation: int = 0
     last_at: datetime
+    last_address: str = ""
+    """Empty where it was a Unix socket."""
 
 
 async def profile_with_role(session: AsyncSession, role: str) -> Profile | None:
@@ -111,6 +113,10 @@ async def add_uses(session: AsyncSession, uses: Mapping[str, Uses]) -> None:
     totals = {key_id: each.total for key_id, each in uses.items()}
     rotated = {key_id: each.since_rotation for key_id, each in uses.items()}
     last = {key_id: literal(each.last_at, UtcTime()) for key_id, each in uses.items()}
+    addresses = {
+        key_id: literal(each.last_address or None, ApiKey.last_address.type)
+        for key_id, each in uses.items()
+    }
     statement = (
         update(ApiKey)
         .where(ApiKey.id.in_(locked))
@@ -118,6 +124,7 @@ async def add_uses(session: AsyncSession, uses: Mapping[str, Uses]) -> None:
             total_uses=ApiKey.total_uses + case(totals, value=ApiKey.id),
             uses_since_rotation=ApiKey.uses_since_rotation + case(rotated, value=ApiKey.id),
             last_used_at=case(last, value=ApiKey.id),
+            last_address=case(addresses, value=ApiKey.id),
         )
     )
     await session.execute(statement, execution_options={"synchronize_session": False})

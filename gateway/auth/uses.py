@@ -1,4 +1,4 @@
-"""How often keys are used: counted in memory, written many at once, never at a call."""
+"""How often keys are used, and where from: counted in memory, written many at once."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ from telemetry.logs import logger, reason_of
 _PAUSE_SECONDS = 2.0
 """Between two writes: as late as what is shown may be."""
 _AT_ONCE = 500
-"""Keys in one statement: each takes six of the 32,766 parameters that SQLite allows."""
+"""Keys in one statement: each takes nine of the 32,766 parameters that SQLite allows."""
 _LAST_WRITE_SECONDS = 5.0
 
 log = logger("gateway.auth.uses")
 
 
 class Credential:
-    """A key that was looked up. `uses` counts the requests since the last write."""
+    """A key that was looked up.
 
-    __slots__ = ("ends_at", "identity", "key_id", "rotated", "uses")
+    `uses` counts the requests since the last write; the first of them came from `address`.
+    """
+
+    __slots__ = ("address", "ends_at", "identity", "key_id", "rotated", "uses")
 
     def __init__(
         self, identity: Identity, *, key_id: str, ends_at: datetime | None, rotated: bool
@@ -40,6 +43,7 @@ class Credential:
         """Unix time from which it opens nothing."""
         self.rotated = rotated
         self.uses = 0
+        self.address = ""
 
 
 class UseLedger:
@@ -53,10 +57,11 @@ class UseLedger:
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def count(self, credential: Credential) -> None:
-        """Count one request; about 0.1 µs."""
+    def count(self, credential: Credential, address: str) -> None:
+        """Count one request that comes from `address`; about 0.1 µs."""
         if not credential.uses:
             self._used.append(credential)
+            credential.address = address
         credential.uses += 1
 
     def start(self) -> None:
@@ -92,7 +97,7 @@ class UseLedger:
             uses = self._waiting.setdefault(credential.key_id, Uses(last_at=moment))
             uses.total += credential.uses
             uses.since_rotation += credential.uses if credential.rotated else 0
-            uses.last_at = moment
+            uses.last_at, uses.last_address = moment, credential.address
             credential.uses = 0
         self._used.clear()
 

@@ -23,7 +23,8 @@ class ModelAccess:
     async def check(self, key: str | None, origin: Callable[[], str]) -> Identity | None:
         """Return the holder of `key`, who may call models; None: anybody may, without one.
 
-        `origin` tells the address that the call comes from. It is asked where the key is not known.
+        `origin` tells the address that the call comes from. It is asked where the key is not
+        known, and now and then.
 
         Raises:
             GatewayError: what `Authenticator.authenticate` raises; TOO_MANY_FAILURES where the
@@ -32,10 +33,11 @@ class ModelAccess:
         """
         if key is None and self._anonymous:
             return None
-        identity = self._authenticator.identify(key) if key else None
+        identity = self._authenticator.identify(key, origin)
         if identity is None:
-            attempt = self._authenticator.authenticate(key)
-            identity = await self._limits.failures.watch(origin(), attempt)
+            address = origin()
+            attempt = self._authenticator.authenticate(key, address)
+            identity = await self._limits.failures.watch(address, attempt)
         if identity.deployments is not None and identity.scope is not Scope.MANAGE:
             message = (
                 "this API key is limited to its deployments: call their trigger URLs, or use a "

@@ -115,6 +115,8 @@ class ApiKey(Owned):
     display_suffix: Mapped[str] = mapped_column(String(5))
     state: Mapped[str] = mapped_column(Word, default="active")
     last_used_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    last_address: Mapped[str | None] = mapped_column(String(64))
+    """Where one of the calls until then came from; NULL: never used, or by a Unix socket."""
     environment: Mapped[str | None] = mapped_column(Word)
     """What its owner calls the place where it is used, such as `production`."""
     expires_at: Mapped[datetime | None] = mapped_column(UtcTime)

@@ -22,7 +22,7 @@ from gateway.storage.tables import Profile, Table
 _UNTOLD = frozenset(
     {
         *("id", "profile_id", "created_at", "updated_at"),
-        *("last_used_at", "total_uses", "uses_since_rotation"),
+        *("last_used_at", "last_address", "total_uses", "uses_since_rotation"),
         *("turns", "live_turn"),
     }
 )

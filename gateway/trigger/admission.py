@@ -48,16 +48,16 @@ class Admission:
         proxies: Proxies,
     ) -> None:
         self._entrance = entrance
-        self._authenticator = authenticator
+        self.authenticator = authenticator
         self._failures = limits.failures
         self._proxies = proxies
         self.directory = directory
         self._gates: Gates = limits.gates
         self._ways: dict[tuple[str | None, bytes], Way] = {}
 
-    def known(self, key: str | None) -> Identity | None:
-        """Return who calls, if that is known here: then the use of the key is counted."""
-        return self._authenticator.identify(key) if key else None
+    def origin(self, exchange: Exchange) -> str:
+        """Return the address that a call comes from."""
+        return self._proxies.client(exchange.peer, exchange.lines)
 
     def way(self, identity: Identity, url: bytes) -> Way | None:
         """Return the way to the deployment that `url` names; None says: ask `find`.
@@ -80,8 +80,8 @@ class Admission:
         Raises:
             GatewayError: as `Entrance.admit`; TOO_MANY_FAILURES.
         """
-        address = self._proxies.client(exchange.peer, exchange.lines)
-        attempt = self._entrance.admit("POST", exchange.headers, key)
+        address = self.origin(exchange)
+        attempt = self._entrance.admit("POST", exchange.headers, key, address)
         return await self._failures.watch(address, attempt)
 
     async def find(self, identity: Identity, address: Address) -> Way:

@@ -106,7 +106,7 @@ class _Call:
         """Find out who calls what: at once where both are known here, else from the database."""
         edge, exchange = self._edge, self._exchange
         key = presented_key(exchange.headers)
-        identity = edge.admission.known(key)
+        identity = edge.admission.authenticator.identify(key, self._origin)
         if identity is not None:
             way = edge.admission.way(identity, exchange.url)
             if way is not None and self._enter(way):
@@ -139,6 +139,9 @@ class _Call:
         if pending is not None:
             pending.abandon()
         self._count(HTTP_STATUS[ErrorCode.CANCELLED], ErrorCode.CANCELLED)
+
+    def _origin(self) -> str:
+        return self._edge.admission.origin(self._exchange)
 
     def _enter(self, way: Way) -> bool:
         """Pass the gate, or be refused; False: somebody has to be asked first."""

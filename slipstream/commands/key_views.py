@@ -12,7 +12,7 @@ from slipstream.terminal import facts
 
 COLUMNS = (
     *("id", "name", "key", "environment", "good for"),
-    *("last used", "uses", "expires", "warnings"),
+    *("last used", "from", "uses", "expires", "warnings"),
 )
 
 
@@ -25,6 +25,7 @@ def key_row(key: KeyOut) -> tuple[object, ...]:
         key.environment,
         good_for(key),
         key.last_used_at,
+        key.last_address,
         key.total_uses,
         key.grace_ends_at if key.state is KeyState.ROTATING else key.expires_at,
         [warning.code for warning in key.warnings],
@@ -53,6 +54,7 @@ def key_facts(key: KeyOut) -> Table:
         created=key.created_at,
         expires=key.expires_at,
         last_used=key.last_used_at,
+        last_address=key.last_address,
         uses=key.total_uses,
         limits=limits_text(key.limits),
         replaces=key.replaces,

@@ -17,6 +17,8 @@ from gateway.storage.trail import ACTOR, SYSTEM
 from gateway.web.asgi import App
 
 DEPLOYMENTS = "/node/deployments/"
+HERE = "127.0.0.1"
+"""The address that requests come from, where it does not matter."""
 
 
 class Office:
@@ -55,6 +57,11 @@ class Office:
     async def close(self) -> None:
         """Give back the database's connections."""
         await self.db.close()
+
+
+def here() -> str:
+    """Return HERE."""
+    return HERE
 
 
 def flow_json(model: str = "mlp", version: str = "latest", **config: Any) -> dict[str, Any]:

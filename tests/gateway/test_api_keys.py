@@ -13,7 +13,7 @@ from gateway.errors import GatewayError
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
 from tests.gateway.databases import statements
-from tests.gateway.office import Office
+from tests.gateway.office import HERE, Office, here
 
 KEYS = "/node/api-keys/"
 
@@ -113,7 +113,7 @@ async def test_an_unknown_key_reaches_the_database_once(office: Office) -> None:
     with statements(office.db) as asked:
         for _ in range(3):
             with pytest.raises(GatewayError, match="unknown"):
-                await office.authenticator.authenticate(unknown)
+                await office.authenticator.authenticate(unknown, HERE)
     assert len([statement for statement in asked if "api_keys" in statement]) == 1
 
 
@@ -121,7 +121,7 @@ async def test_a_wrong_checksum_never_reaches_the_database(office: Office) -> No
     with statements(office.db) as asked:
         for key in ("sk-" + "a" * 46, "x", ""):
             with pytest.raises(GatewayError, match="no API key"):
-                await office.authenticator.authenticate(key)
+                await office.authenticator.authenticate(key, HERE)
     assert asked == []
 
 
@@ -132,22 +132,22 @@ async def test_another_process_hears_of_a_deactivation(office: Office, url: str)
     feed = ChangeFeed(elsewhere)
     authenticator = Authenticator(elsewhere, office.services.hasher, feed)
     await feed.poll()
-    identity = await authenticator.authenticate(made["key"])
+    identity = await authenticator.authenticate(made["key"], HERE)
     assert identity.key_id == made["id"]
     await user.post(f"{KEYS}{made['id']}/deactivate/")
-    assert authenticator.identify(made["key"]) is identity
+    assert authenticator.identify(made["key"], here) is identity
     await feed.poll()
-    assert authenticator.identify(made["key"]) is None
+    assert authenticator.identify(made["key"], here) is None
     with pytest.raises(GatewayError, match="deactivated"):
-        await authenticator.authenticate(made["key"])
+        await authenticator.authenticate(made["key"], HERE)
     await elsewhere.close()
 
 
 async def test_no_text_upsets_the_authenticator(office: Office) -> None:
     for key in ("", "short", "ü" * 49, "\ud800" * 49, "x" * 10_000):
-        assert office.authenticator.identify(key) is None
+        assert office.authenticator.identify(key, here) is None
         with pytest.raises(GatewayError):
-            await office.authenticator.authenticate(key)
+            await office.authenticator.authenticate(key, HERE)
 
 
 async def test_there_is_one_administrator_however_often_it_is_asked_for(

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from gateway.errors import GatewayError
-from tests.gateway.office import DEPLOYMENTS, Office, deploy, flow_json
+from tests.gateway.office import DEPLOYMENTS, HERE, Office, deploy, flow_json
 
 
 async def test_a_deployment_with_the_defaults_is_the_documented_one(office: Office) -> None:
@@ -53,7 +53,7 @@ async def test_a_key_is_made_only_where_none_covers_the_deployment(office: Offic
     first = await deploy(user, flow_json())
     key = first["api_key"]
     assert (key["scope"], key["deployments"]) == ("trigger", None)
-    identity = await office.authenticator.authenticate(key["key"])
+    identity = await office.authenticator.authenticate(key["key"], HERE)
     assert identity.may_trigger(first["id"])
     assert (await deploy(user, flow_json()))["api_key"] is None
     await user.post(f"/node/api-keys/{key['id']}/deactivate/")
@@ -65,7 +65,7 @@ async def test_a_key_of_one_deployment_covers_no_other_and_goes_with_it(office: 
     first = await deploy(user, flow_json())
     body = {"name": "partner", "deployments": [first["id"]]}
     partner = (await user.post("/node/api-keys/", json=body)).json()
-    identity = await office.authenticator.authenticate(partner["key"])
+    identity = await office.authenticator.authenticate(partner["key"], HERE)
     assert [identity.may_trigger(i) for i in (first["id"], str(uuid4()))] == [True, False]
     assert (await user.delete(f"{DEPLOYMENTS}{first['id']}/")).status_code == 204
     shown = (await user.get(f"/node/api-keys/{partner['id']}/")).json()

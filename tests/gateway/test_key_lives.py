@@ -16,7 +16,7 @@ from gateway.storage.clock import now
 from gateway.storage.tables import ApiKey
 from protos.errors import ErrorCode
 from tests.gateway.databases import statements
-from tests.gateway.office import Office, deploy, flow_json
+from tests.gateway.office import HERE, Office, deploy, flow_json, here
 
 KEYS = "/node/api-keys/"
 
@@ -44,7 +44,7 @@ async def age(office: Office, key_id: str, **columns: Any) -> None:
 async def refusal(office: Office, key: str) -> ErrorCode:
     """Return the code that a key is refused with."""
     with pytest.raises(GatewayError) as caught:
-        await office.authenticator.authenticate(key)
+        await office.authenticator.authenticate(key, HERE)
     return caught.value.code
 
 
@@ -131,10 +131,10 @@ async def test_a_key_that_has_expired_answers_401_at_once_although_it_is_known(
     user = await office.user()
     made = await make(user, scope="manage", expires_at=in_days(1 / 86_400))
     brief = office.client({"x-api-key": made["key"]})
-    await office.authenticator.authenticate(made["key"])
+    await office.authenticator.authenticate(made["key"], HERE)
     assert (await brief.get(KEYS)).status_code == 200
     await asyncio.sleep(1.05)
-    assert office.authenticator.identify(made["key"]) is None
+    assert office.authenticator.identify(made["key"], here) is None
     refused = await brief.get(KEYS)
     assert (refused.status_code, refused.json()["code"]) == (401, "api_key_expired")
     assert "'phone' expired at 20" in refused.json()["message"]
@@ -154,7 +154,7 @@ async def test_an_expired_key_works_again_when_it_is_given_a_later_expiry(office
     answer = await user.patch(f"{KEYS}{made['id']}/", json={"expires_at": in_days(1)})
     assert answer.json()["state"] == "active"
     await office.feed.poll()
-    assert (await office.authenticator.authenticate(made["key"])).key_id == made["id"]
+    assert (await office.authenticator.authenticate(made["key"], HERE)).key_id == made["id"]
 
 
 async def test_a_deactivated_key_that_has_expired_says_that_it_is_deactivated(
@@ -209,7 +209,7 @@ async def test_a_key_can_be_generated_for_one_deployment(office: Office) -> None
     body = {"name": "partner", "environment": "production", "expires_at": in_days(1)}
     partner = (await user.post(path, json=body)).json()
     assert (partner["name"], partner["environment"]) == ("partner", "production")
-    identity = await office.authenticator.authenticate(partner["key"])
+    identity = await office.authenticator.authenticate(partner["key"], HERE)
     assert identity.deployments == {first["id"]}
     for wrong in ({"scope": "manage"}, {"expires_at": "2020-01-01T00:00:00Z"}, {"name": ""}):
         assert (await user.post(path, json=wrong)).status_code == 422

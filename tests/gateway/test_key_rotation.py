@@ -16,7 +16,7 @@ from gateway.storage.changes import ChangeFeed
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from protos.errors import ErrorCode
-from tests.gateway.office import Office, deploy, flow_json
+from tests.gateway.office import HERE, Office, deploy, flow_json, here
 from tests.gateway.test_key_lives import KEYS, age, in_days, make, refusal
 
 IN_FORCE_SECONDS = 1.0
@@ -55,14 +55,14 @@ async def test_the_new_key_has_the_attributes_of_the_old_one_which_works_on(
     assert ends_at - rotated_at == timedelta(days=1)
     await office.feed.poll()
     for key in (old, new):
-        assert (await office.authenticator.authenticate(key["key"])).key_id == key["id"]
+        assert (await office.authenticator.authenticate(key["key"], HERE)).key_id == key["id"]
 
 
 async def test_calls_that_still_come_with_the_old_key_are_counted(office: Office) -> None:
     user = await office.user()
     old = await make(user)
     for _ in range(3):
-        await office.authenticator.authenticate(old["key"])
+        await office.authenticator.authenticate(old["key"], HERE)
     await rotate(user, old["id"])
     await office.feed.poll()
     await office.authenticator.uses.flush()
@@ -70,7 +70,7 @@ async def test_calls_that_still_come_with_the_old_key_are_counted(office: Office
     assert (shown["total_uses"], shown["calls_since_rotation"]) == (3, 0)
     assert shown["last_call_since_rotation"] is None
     for _ in range(2):
-        await office.authenticator.authenticate(old["key"])
+        await office.authenticator.authenticate(old["key"], HERE)
     await office.authenticator.uses.flush()
     shown = await show(user, old["id"])
     assert (shown["total_uses"], shown["calls_since_rotation"]) == (5, 2)
@@ -81,11 +81,11 @@ async def test_the_old_key_ends_with_the_grace(office: Office) -> None:
     user = await office.user()
     old = await make(user)
     await rotate(user, old["id"], grace_seconds=1)
-    await office.authenticator.authenticate(old["key"])
+    await office.authenticator.authenticate(old["key"], HERE)
     await asyncio.sleep(1.05)
-    assert office.authenticator.identify(old["key"]) is None
+    assert office.authenticator.identify(old["key"], here) is None
     with pytest.raises(GatewayError, match="use the key that took its place") as caught:
-        await office.authenticator.authenticate(old["key"])
+        await office.authenticator.authenticate(old["key"], HERE)
     assert caught.value.code is ErrorCode.API_KEY_EXPIRED
     assert (await show(user, old["id"]))["state"] == "expired"
 
@@ -95,7 +95,7 @@ async def test_without_a_grace_the_old_key_ends_at_once(office: Office) -> None:
     old = await make(user)
     new = await rotate(user, old["id"], grace_seconds=0)
     assert await refusal(office, old["key"]) is ErrorCode.API_KEY_EXPIRED
-    await office.authenticator.authenticate(new["key"])
+    await office.authenticator.authenticate(new["key"], HERE)
 
 
 async def test_the_grace_can_be_ended(office: Office) -> None:
@@ -210,7 +210,7 @@ async def _until_refused(authenticator: Authenticator, key: str) -> ErrorCode:
     began = asyncio.get_running_loop().time()
     while True:
         try:
-            known = authenticator.identify(key) or await authenticator.authenticate(key)
+            known = authenticator.identify(key, here) or await authenticator.authenticate(key, HERE)
         except GatewayError as error:
             return error.code
         assert known
@@ -233,7 +233,7 @@ async def test_what_ends_a_key_is_in_force_elsewhere_within_a_second(
 ) -> None:
     user = await office.user()
     made = await make(user)
-    await elsewhere.authenticate(made["key"])
+    await elsewhere.authenticate(made["key"], HERE)
     method, path, body, code = end
     answer = await user.request(method, f"{KEYS}{made['id']}/{path}", json=body)
     assert answer.is_success
@@ -246,11 +246,11 @@ async def test_what_a_key_covers_is_changed_elsewhere_within_a_second(
     user = await office.user()
     deployment = await deploy(user, flow_json())
     made = await make(user)
-    assert (await elsewhere.authenticate(made["key"])).deployments is None
+    assert (await elsewhere.authenticate(made["key"], HERE)).deployments is None
     change = {"deployments": [deployment["id"]]}
     await user.patch(f"{KEYS}{made['id']}/", json=change)
     async with asyncio.timeout(IN_FORCE_SECONDS):
-        while (await elsewhere.authenticate(made["key"])).deployments != {deployment["id"]}:  # noqa: ASYNC110 - no event tells
+        while (await elsewhere.authenticate(made["key"], HERE)).deployments != {deployment["id"]}:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.01)
 
 
@@ -269,7 +269,7 @@ async def test_a_key_that_was_turned_on_again_works_elsewhere_within_a_second(
 
 async def _is_refused(authenticator: Authenticator, key: str) -> bool:
     try:
-        await authenticator.authenticate(key)
+        await authenticator.authenticate(key, HERE)
     except GatewayError:
         return True
     return False

@@ -12,10 +12,13 @@ from gateway.auth.uses import UseLedger
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.clock import now
 from gateway.storage.database import Database
+from tests.gateway.audit.acts import acts_in
 from tests.gateway.databases import statements, without
-from tests.gateway.office import Office
+from tests.gateway.office import HERE, Office, here
 from tests.gateway.test_key_lives import KEYS, make
 from tests.gateway.test_key_rotation import show
+
+VERBS = ("create", "update", "delete")
 
 
 async def test_calls_are_counted_and_written_in_one_statement(office: Office) -> None:
@@ -23,11 +26,11 @@ async def test_calls_are_counted_and_written_in_one_statement(office: Office) ->
     keys = [await make(user) for _ in range(3)]
     authenticator = office.authenticator
     for key in keys:
-        await authenticator.authenticate(key["key"])
+        await authenticator.authenticate(key["key"], HERE)
     with statements(office.db) as asked:
         for _ in range(100):
             for key in keys:
-                assert authenticator.identify(key["key"])
+                assert authenticator.identify(key["key"], here)
         assert asked == []
         await authenticator.uses.flush()
     assert [statement for statement in asked if "UPDATE api_keys" in statement] == [asked[-1]]
@@ -35,6 +38,53 @@ async def test_calls_are_counted_and_written_in_one_statement(office: Office) ->
         shown = await show(user, key["id"])
         assert shown["total_uses"] == 101
         assert now() - datetime.fromisoformat(shown["last_used_at"]) < timedelta(seconds=30)
+
+
+async def test_the_address_of_the_first_call_since_the_last_write_is_shown(office: Office) -> None:
+    user = await office.user()
+    made, other = await make(user), await make(user)
+    assert made["last_address"] is None
+    authenticator = office.authenticator
+    asked: list[str] = []
+
+    def origin() -> str:
+        asked.append(f"192.0.2.{len(asked) + 1}")
+        return asked[-1]
+
+    await authenticator.authenticate(other["key"], "2001:db8::7")
+    for written in ("2001:db8::1", "192.0.2.1", "192.0.2.2"):
+        for _ in range(3):
+            if not authenticator.identify(made["key"], origin):
+                await authenticator.authenticate(made["key"], "2001:db8::1")
+        await authenticator.uses.flush()
+        assert (await show(user, made["id"]))["last_address"] == written
+    assert len(asked) == 2
+    assert (await show(user, other["id"]))["last_address"] == "2001:db8::7"
+
+
+async def test_a_key_that_came_by_a_unix_socket_was_last_used_from_no_address(
+    office: Office,
+) -> None:
+    user = await office.user()
+    made = await make(user)
+    for address, shown in ((HERE, HERE), ("", None)):
+        await office.authenticator.authenticate(made["key"], address)
+        await office.authenticator.uses.flush()
+        assert (await show(user, made["id"]))["last_address"] == shown
+
+
+async def test_the_audit_log_that_others_may_read_says_nothing_of_the_address(
+    office: Office,
+) -> None:
+    user = await office.user()
+    made = await make(user)
+    await office.authenticator.authenticate(made["key"], "192.0.2.1")
+    await office.authenticator.uses.flush()
+    await user.patch(f"{KEYS}{made['id']}/", json={"name": "another"})
+    await user.delete(f"{KEYS}{made['id']}/")
+    acts = [act for act in await acts_in(office.db) if act.subject_id == made["id"]]
+    assert [act.action for act in acts] == [f"api_key.{verb}" for verb in VERBS]
+    assert "192.0.2.1" not in str([(act.before, act.after, act.address) for act in acts])
 
 
 async def test_nothing_is_written_where_nothing_was_used(office: Office) -> None:
@@ -49,7 +99,7 @@ async def test_refused_calls_do_not_count(office: Office) -> None:
     await user.post(f"{KEYS}{made['id']}/deactivate/")
     for _ in range(3):
         with pytest.raises(Exception, match="deactivated"):
-            await office.authenticator.authenticate(made["key"])
+            await office.authenticator.authenticate(made["key"], HERE)
     await office.authenticator.uses.flush()
     assert (await show(user, made["id"]))["total_uses"] == 0
 
@@ -62,7 +112,7 @@ async def test_processes_add_up(office: Office, url: str) -> None:
     for turn in range(3):
         for number, process in enumerate(processes):
             for key in keys[:: 1 if number % 2 else -1]:
-                await process.authenticate(key["key"])
+                await process.authenticate(key["key"], HERE)
         await asyncio.gather(*(process.uses.flush() for process in processes))
         assert (await show(user, keys[0]["id"]))["total_uses"] == 3 * (turn + 1)
     for key in keys:
@@ -75,13 +125,14 @@ async def test_what_could_not_be_written_is_written_later(office: Office) -> Non
     user = await office.user()
     made = await make(user)
     authenticator = office.authenticator
-    await authenticator.authenticate(made["key"])
+    await authenticator.authenticate(made["key"], HERE)
     async with without(office.db, "api_keys"):
         await authenticator.uses.flush()
-        assert authenticator.identify(made["key"])
+        assert authenticator.identify(made["key"], lambda: "192.0.2.2")
         await authenticator.uses.flush()
     await authenticator.uses.flush()
-    assert (await show(user, made["id"]))["total_uses"] == 2
+    shown = await show(user, made["id"])
+    assert (shown["total_uses"], shown["last_address"]) == (2, "192.0.2.2")
 
 
 async def test_a_key_that_was_deleted_meanwhile_keeps_no_other_from_being_counted(
@@ -90,7 +141,7 @@ async def test_a_key_that_was_deleted_meanwhile_keeps_no_other_from_being_counte
     user = await office.user()
     gone, kept = await make(user), await make(user)
     for key in (gone, kept):
-        await office.authenticator.authenticate(key["key"])
+        await office.authenticator.authenticate(key["key"], HERE)
     await user.delete(f"{KEYS}{gone['id']}/")
     await office.authenticator.uses.flush()
     assert (await show(user, kept["id"]))["total_uses"] == 1
@@ -101,7 +152,7 @@ async def test_uses_of_more_keys_than_one_statement_takes_are_all_written(office
     profile_id = user.headers["x-test-profile"]
     keys = [await office.services.keys.create(profile_id, name="one of many") for _ in range(520)]
     for key in keys:
-        await office.authenticator.authenticate(key.plain)
+        await office.authenticator.authenticate(key.plain, HERE)
     await office.authenticator.uses.flush()
     for key in (keys[0], keys[-1]):
         assert (await office.services.keys.get(profile_id, key.row.id)).row.total_uses == 1
@@ -113,10 +164,10 @@ async def test_the_ledger_writes_by_itself_and_once_more_when_it_closes(office: 
     authenticator = office.authenticator
     authenticator.uses = UseLedger(office.db, interval=0.05)
     authenticator.uses.start()
-    await authenticator.authenticate(made["key"])
+    await authenticator.authenticate(made["key"], HERE)
     async with asyncio.timeout(30):
         while (await show(user, made["id"]))["total_uses"] != 1:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.02)
-    await authenticator.authenticate(made["key"])
+    await authenticator.authenticate(made["key"], HERE)
     await authenticator.uses.close()
     assert (await show(user, made["id"]))["total_uses"] == 2

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway.auth import keys
-from gateway.auth.identity import Role
+from gateway.auth.identity import Role, Scope
 from gateway.auth.proxies import Proxies
 from gateway.settings import Settings
 from gateway.storage.database import Database
@@ -133,16 +133,20 @@ async def behind(database: Database, settings: Settings) -> AsyncIterator[House]
     await opened.close()
 
 
-async def guess(house: House, door: str, *forwarded: str) -> int:
-    """Present a key that is none; return the answer's status."""
-    method, path = {
+def request_at(door: str) -> tuple[str, str]:
+    """Return method and path of a request that takes a key."""
+    return {
         "trigger": ("POST", "/node/deployment-trigger/00000000-0000-4000-8000-000000000000/"),
         "v2": ("GET", "/v2/models/iris"),
         "management": ("GET", "/node/flows/"),
     }[door]
+
+
+async def guess(house: House, door: str, *forwarded: str) -> int:
+    """Present a key that is none; return the answer's status."""
     lines = [("x-forwarded-for", line) for line in forwarded]
     headers = [("x-api-key", keys.mint()), *lines]
-    return (await house.client().request(method, path, headers=headers)).status_code
+    return (await house.client().request(*request_at(door), headers=headers)).status_code
 
 
 @pytest.mark.parametrize("door", ["trigger", "v2", "management"])
@@ -183,6 +187,26 @@ async def test_sessions_and_acts_have_the_clients_address(behind: House) -> None
     sessions = (await browser.get("/node/sessions/")).json()["items"]
     assert [session["address"] for session in sessions] == ["203.0.113.7"]
     assert (await acts_in(behind.db))[-1].address == "203.0.113.7"
+
+
+@pytest.mark.parametrize("door", ["trigger", "v2", "management"])
+async def test_a_key_shows_its_owner_where_it_was_last_used_from(behind: House, door: str) -> None:
+    ada = await behind.user("ada@example.com", Role.ADMIN)
+    issued = await behind.services.keys.create(ada.id, name="phone", scope=Scope.MANAGE)
+    owner = await behind.key_client(ada, Scope.MANAGE)
+    for said, shown in (
+        ({"x-forwarded-for": "198.51.100.1, 203.0.113.7"}, "203.0.113.7"),
+        ({"x-forwarded-for": "2001:db8::1"}, "2001:db8::1"),
+        ({}, "127.0.0.1"),
+    ):
+        client = behind.client(**{"x-api-key": issued.plain}, **said)
+        answers = [await client.request(*request_at(door)) for _ in range(2)]
+        assert 401 not in [answer.status_code for answer in answers]
+        await behind.container.key_uses.flush()
+        found = (await owner.get(f"/node/api-keys/{issued.row.id}/")).json()
+        assert found["last_address"] == shown
+        listed = (await owner.get("/node/api-keys/")).json()["items"]
+        assert shown in [key["last_address"] for key in listed]
 
 
 async def test_a_trailer_names_nobody(behind: House) -> None:

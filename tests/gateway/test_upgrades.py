@@ -28,7 +28,7 @@ from gateway.storage.paging import PageRequest
 from gateway.storage.tables import Deployment, UtcTime
 from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from tests.gateway.databases import PostgresDatabase
-from tests.gateway.office import flow_json
+from tests.gateway.office import HERE, flow_json
 
 PROFILE, FLOW, DEPLOYMENT, KEY = (f"{at * 8}-0000-4000-8000-000000000000" for at in "1234")
 THEN = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
@@ -199,10 +199,11 @@ async def test_keys_of_the_first_tables_open_what_they_did(
     await migrate(first_tables)
 
     authenticator = Authenticator(db, hasher, ChangeFeed(db))
-    assert (await authenticator.authenticate(plain)).key_id == KEY
+    assert (await authenticator.authenticate(plain, HERE)).key_id == KEY
     await authenticator.uses.flush()
     known = await Services(settings, db).keys.get(PROFILE, KEY)
     assert (known.row.total_uses, known.row.uses_since_rotation) == (1, 0)
+    assert known.row.last_address == HERE
     assert known.row.expires_at is known.row.environment is known.row.replaced_by is None
     assert [warning.code for warning in known.warnings] == ["old"]
     await db.close()

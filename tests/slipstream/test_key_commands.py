@@ -55,7 +55,7 @@ def test_the_list_has_what_tells_keys_apart(cli: Cli) -> None:
     made = cli.answer("keys", "create", "--name", "shop", "--environment", "production")
     shown = cli.run("keys", "list").stdout
     heading, line = shown.splitlines()
-    for column in ("environment", "last used", "uses", "expires", "warnings"):
+    for column in ("environment", "last used", "from", "uses", "expires", "warnings"):
         assert column in heading
     assert made["masked"] in line
     assert "production" in line

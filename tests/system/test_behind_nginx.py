@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.system.installation import PATIENCE, Installation, chain
 PROXY, GUESSER, NEIGHBOUR, OUTSIDER = "127.0.0.9", "127.0.0.2", "127.0.0.3", "127.0.0.4"
 FAILURES = 5
 X = [[5.1, 3.5, 1.4, 0.2]]
+KEYS = "/node/api-keys/"
 PASSWORD = "korrekte pferde heften"
 
 
@@ -123,6 +125,23 @@ def test_the_audit_log_has_the_clients_address(behind: Behind) -> None:
         flow = http.post("/node/flows/", json=echo()).json()["id"]
         acts = http.get("/node/audit/", params={"subject_id": flow}).json()["items"]
         assert [act["address"] for act in acts] == [NEIGHBOUR]
+
+
+@pytest.mark.parametrize("door", ["v2", "gRPC"])
+def test_a_key_has_the_clients_address(behind: Behind, door: str) -> None:
+    made = behind.installation.post(KEYS, {"name": "phone"})
+    with behind.client(NEIGHBOUR, made["key"]) as http, behind.channel() as channel:
+        if door == "v2":
+            assert http.get("/v2").is_success
+        else:
+            assert ask(channel, x_api_key=made["key"]) is grpc.StatusCode.OK
+    deadline = time.monotonic() + PATIENCE
+    shown = made
+    while shown["last_used_at"] is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        shown = behind.installation.http.get(f"{KEYS}{made['id']}/").json()
+    assert shown["last_address"] == (NEIGHBOUR if door == "v2" else "127.0.0.1")
 
 
 def test_calls_go_through_and_so_do_large_ones(behind: Behind) -> None:

@@ -112,6 +112,7 @@ def test_uses_of_all_gateways_and_doors_are_counted(
         shown = installation.http.get(f"{KEYS}{made['id']}/").json()
     used = datetime.now(UTC) - datetime.fromisoformat(shown["last_used_at"])
     assert used < timedelta(seconds=COUNTED_SECONDS)
+    assert shown["last_address"] == "127.0.0.1"
 
 
 def test_a_stream_at_the_front_door_ends_with_its_key(installation: Installation) -> None:
