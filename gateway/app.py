@@ -37,6 +37,7 @@ from gateway.usage.router import build_router as usage
 from gateway.web.asgi import App, Receive, Scope, Send
 from gateway.web.documented import DocumentedApi
 from gateway.web.naming import operation_id
+from gateway.web.problem_pages import build_router as problems
 from gateway.web.refusals import Refusals
 from gateway.web.shell import Shell
 from gateway.web.shielding import policy_of_page
@@ -111,6 +112,7 @@ def build_fastapi(container: Container) -> FastAPI:
         usage(services.usage, access),
         audit(services.audit, access),
         oip(),
+        problems(),
     ):
         app.include_router(router)
     _add_metrics(app, container)

@@ -20,6 +20,7 @@ class GatewayError(Exception):
         retry_after: seconds after which a retry is worth it, where one is.
         details: further members of the error body, such as `phase`.
         allowed: of METHOD_NOT_ALLOWED, the methods that there are.
+        replayed: whether this is what became of an earlier call with the same Idempotency-Key.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class GatewayError(Exception):
         retry_after: float | None = None,
         details: Mapping[str, object] | None = None,
         allowed: Sequence[str] = (),
+        replayed: bool = False,
     ) -> None:
         message = without_keys(message)
         super().__init__(message)
@@ -42,3 +44,4 @@ class GatewayError(Exception):
         self.retry_after = retry_after
         self.details = details or {}
         self.allowed = allowed
+        self.replayed = replayed

@@ -24,6 +24,7 @@ _DESCRIPTIONS = {
     "Webhooks": "Messages about runs to a URL of yours.",
     "Audit log": "Who did what, when and from where.",
     "Open Inference Protocol": "Models without flows, as clients of KServe and Triton call them.",
+    "Problems": "What error codes mean, and what to do next.",
     "Operations": "Metrics for Prometheus.",
 }
 TAGS = [{"name": name, "description": text} for name, text in _DESCRIPTIONS.items()]

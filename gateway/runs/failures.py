@@ -17,19 +17,14 @@ ERROR_CODES: Mapping[str, ErrorCode] = {
     FailureCode.CANCELLED: ErrorCode.RUN_CANCELLED,
     FailureCode.CANCELLED_BY_SHUTDOWN: ErrorCode.SHUTTING_DOWN,
 }
-_WORTH_A_RETRY = frozenset(
-    {
-        ErrorCode.QUEUE_TIMEOUT,
-        ErrorCode.WORKER_LOST,
-        ErrorCode.INFERENCE_SERVER_UNAVAILABLE,
-        ErrorCode.SHUTTING_DOWN,
-    }
-)
 _RETRY_SECONDS = 1.0
 
 
-def failure_of(run: Run) -> GatewayError:
-    """Return what a sync caller is told of a run that has failed, or was cancelled."""
+def failure_of(run: Run, *, replayed: bool = False) -> GatewayError:
+    """Return what a sync caller is told of a run that has failed, or was cancelled.
+
+    It is `replayed` to who comes again with the Idempotency-Key of the call that began it.
+    """
     assert run.status in (RunStatus.FAILED, RunStatus.CANCELLED), run.status
     error = run.error
     code = ErrorCode.RUN_CANCELLED
@@ -37,13 +32,14 @@ def failure_of(run: Run) -> GatewayError:
         code = ERROR_CODES.get(error.code, ErrorCode.FLOW_FAILED)
     details: dict[str, object] = {
         "flow_run_id": run.id,
-        "retryable": code in _WORTH_A_RETRY,
         "duration_seconds": run.duration_seconds,
     }
     if error is not None and error.node_id is not None:
         details["node_id"] = error.node_id
     message = _sentence(run, code)
-    return GatewayError(code, message, retry_after=_RETRY_SECONDS, details=details)
+    return GatewayError(
+        code, message, retry_after=_RETRY_SECONDS, details=details, replayed=replayed
+    )
 
 
 def _sentence(run: Run, code: ErrorCode) -> str:

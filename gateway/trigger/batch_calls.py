@@ -14,6 +14,7 @@ from gateway.runs.idempotency import HEADER
 from gateway.trigger.call import Done, Pending, Result, Trigger
 from gateway.trigger.dispatch import Dispatcher
 from gateway.web.faults import as_gateway_error
+from gateway.web.problems import RETRYABLE
 
 _AT_ONCE = 64
 """Items of one batch in flight: others' calls are to have their turn, too."""
@@ -98,8 +99,13 @@ class _Batch:
             kept = {name: it for name, it in answered.items() if name not in _OF_THE_CALL}
             return {"index": index, **kept}
         error = as_gateway_error(result, self._trigger.run_id.encode())
-        about = {"code": error.code, "message": error.message}
-        return {"index": index, "status": "failed", "error": about, **error.details}
+        return {
+            "index": index,
+            "status": "failed",
+            "error": {"code": error.code, "message": error.message},
+            "retryable": error.code in RETRYABLE,
+            **error.details,
+        }
 
     def _answer(self) -> Result:
         results = [self._results[index] for index in range(len(self._items))]

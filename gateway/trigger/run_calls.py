@@ -196,10 +196,10 @@ class _RunCall:
             headers += [(b"location", location_of(run.id).encode()), (b"retry-after", b"1")]
             body = accepted_body(run, trigger.response_format)
             return Result(202, body, headers=headers, parse_seconds=trigger.parse_seconds)
+        if run.status is not RunStatus.COMPLETED:
+            raise failure_of(run, replayed=replayed)
         if replayed:
             headers.append((b"idempotent-replayed", b"true"))
-        if run.status is not RunStatus.COMPLETED:
-            raise failure_of(run)
         body = finished_body(
             run,
             trigger.response_format,

@@ -36,7 +36,8 @@ _PROBLEM: Json = {
     "title": "Problem",
     "description": "Why a request was refused or failed (RFC 9457).",
     "required": [
-        *("type", "title", "status", "detail", "code", "message", "request_id", "retryable")
+        *("type", "title", "status", "detail", "code", "message", "request_id", "retryable"),
+        "docs_url",
     ],
     "properties": {
         "type": {"type": "string", "format": "uri-reference", "examples": ["/problems/not-found"]},
@@ -51,6 +52,17 @@ _PROBLEM: Json = {
         "message": {"type": "string", "description": "What was expected, what came, what to do."},
         "request_id": {"type": "string", "description": "As in `X-Request-ID` and in the log."},
         "retryable": {"type": "boolean", "description": "Whether the same call may yet succeed."},
+        "docs_url": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "What the code means, and what to do next.",
+            "examples": ["/problems/not-found"],
+        },
+        "instance": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "The run that it is about, where there is one.",
+        },
         "errors": {
             "type": "array",
             "description": "Of what was invalid: one for each field.",

@@ -75,27 +75,62 @@ V2_STATUS: Mapping[ErrorCode, int] = {
 }
 """The same under /v2, where the protocol's servers answer 400 for tensors and 404 for models."""
 
-RETRYABLE = frozenset({429, 503, 504})
 _WAIT_STATUSES = frozenset({429, 503})
+_RETRY_STATUSES = frozenset({429, 503, 504})
+RETRYABLE = frozenset(
+    code
+    for code, status in HTTP_STATUS.items()
+    if status in _RETRY_STATUSES and code is not ErrorCode.RUN_TIMEOUT
+) | {ErrorCode.REQUEST_TIMEOUT, ErrorCode.WORKER_LOST}
+"""After which the same call may yet succeed: a run that was too slow once will be again."""
+
+_REDUCED_CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
+_OUT_OF_CAPACITY = frozenset(
+    {ErrorCode.TOO_MANY_CONNECTIONS, ErrorCode.QUEUE_TIMEOUT, ErrorCode.NO_WORKER}
+)
 
 Headers = list[tuple[bytes, bytes]]
 Answer = tuple[int, Headers, bytes]
+
+
+def problem_name(code: ErrorCode) -> str:
+    """Return what a code is called in URLs."""
+    return code.replace("_", "-")
+
+
+def problem_title(code: ErrorCode) -> str:
+    """Return what people call a code."""
+    return code.replace("_", " ").capitalize()
+
+
+def _members(code: ErrorCode) -> Mapping[str, object]:
+    """Return what all problems of a code have in common."""
+    page, registered = f"/problems/{problem_name(code)}", code in _OUT_OF_CAPACITY
+    return {
+        "type": _REDUCED_CAPACITY if registered else page,
+        "title": "Temporary reduced capacity" if registered else problem_title(code),
+        "status": HTTP_STATUS[code],
+        "code": code.value,
+        "retryable": code in RETRYABLE,
+        "docs_url": page,
+    }
+
+
+_MEMBERS = {code: _members(code) for code in HTTP_STATUS}
 
 
 def problem(error: GatewayError, request_id: bytes) -> Answer:
     """Return status, headers and body of an `application/problem+json` answer."""
     status = HTTP_STATUS[error.code]
     body: dict[str, object] = {
-        "type": f"/problems/{error.code.replace('_', '-')}",
-        "title": error.code.replace("_", " ").capitalize(),
-        "status": status,
+        **_MEMBERS[error.code],
         "detail": error.message,
-        "code": error.code,
         "message": error.message,
         "request_id": request_id.decode(),
-        "retryable": status in RETRYABLE,
         **error.details,
     }
+    if "flow_run_id" in error.details:
+        body["instance"] = f"/node/flow-runs/{error.details['flow_run_id']}/"
     if error.errors:
         body["errors"] = list(error.errors)
     return status, _headers(b"application/problem+json", status, error), orjson.dumps(body)
@@ -115,6 +150,8 @@ def _headers(content_type: bytes, status: int, error: GatewayError) -> Headers:
         headers.append((b"retry-after", str(seconds).encode()))
     if error.allowed:
         headers.append((b"allow", ", ".join(error.allowed).encode()))
+    if error.replayed:
+        headers.append((b"idempotent-replayed", b"true"))
     if status == 401:  # noqa: PLR2004 - HTTP's own number
         headers.append((b"www-authenticate", b"ApiKey"))
     return headers

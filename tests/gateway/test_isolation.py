@@ -26,6 +26,7 @@ SECRET = "known-to-ada-only"
 PUBLIC = {
     "GET /metrics",
     "GET /metrics/targets",
+    "GET /problems/{problem}",
     "GET /v2/health/live",
     "GET /v2/health/ready",
     "POST /node/session/",
@@ -66,8 +67,14 @@ ADMINISTRATORS_ONLY = {
 
 NEEDS_NOTHING = ("/node/flows/", "/node/webhooks/verify/")
 """What can be asked for without having anything."""
-SHARED_NAMES = {"name": "mlp", "model": "mlp", "version": 1, "label": "stable"}
-"""What stands in the paths of models."""
+SHARED_NAMES = {
+    "name": "mlp",
+    "model": "mlp",
+    "version": 1,
+    "label": "stable",
+    "problem": "not-found",
+}
+"""What stands in paths, and is nobody's own."""
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
+from gateway.web.advice import ADVICE
 from gateway.web.problems import HTTP_STATUS, V2_STATUS
 from protos.errors import ErrorCode
 from protos.status import CODE_KEY, GRPC_STATUS, code_of, stream_failure
@@ -20,6 +21,14 @@ def test_every_code_has_a_grpc_status() -> None:
 def test_every_code_has_an_http_status(table: dict[ErrorCode, int]) -> None:
     assert set(table) == set(ErrorCode)
     assert all(400 <= status < 600 for status in table.values())
+
+
+def test_every_code_says_what_it_means_and_what_to_do_next() -> None:
+    assert set(ADVICE) == set(ErrorCode)
+    for code in ErrorCode:
+        for text in (code.meaning, ADVICE[code]):
+            assert text[0] == "`" or text[0].isupper(), code
+            assert text.endswith("."), code
 
 
 def test_what_is_the_callers_fault_on_one_transport_is_so_on_the_other() -> None:

@@ -32,6 +32,7 @@ def test_a_sync_batch_answers_in_order_and_one_failure_stays_alone(runs: Runs, k
     assert (third["status"], third["output_data"]) == ("completed", {"y": 2})
     assert second["status"] == "failed"
     assert second["error"]["code"] == "flow_failed"
+    assert second["retryable"] is False
     assert "compute" in second["error"]["message"]
     ids = {result["flow_run_id"] for result in body["results"]}
     assert {run["flow_run_id"] for run in runs.everything(deployment=deployment)} == ids

@@ -37,9 +37,11 @@ def test_a_finished_call_is_replayed(runs: Runs, kind: str) -> None:
 def test_a_failure_of_the_flow_is_replayed_as_well(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(dividing(), "sync", kind)
     headers = key_header()
-    first = problem_of(runs.call(deployment, {"x": 0}, headers), 500, "flow_failed")
-    again = problem_of(runs.call(deployment, {"x": 0}, headers), 500, "flow_failed")
+    answers = [runs.call(deployment, {"x": 0}, headers) for _ in range(2)]
+    first, again = (problem_of(answer, 500, "flow_failed") for answer in answers)
     assert again["flow_run_id"] == first["flow_run_id"]
+    assert [answer.headers.get(REPLAYED) for answer in answers] == [None, "true"]
+    assert again["instance"] == f"/node/flow-runs/{first['flow_run_id']}/"
 
 
 @kinds

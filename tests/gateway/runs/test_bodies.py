@@ -187,6 +187,12 @@ def test_a_failed_run_is_an_error_that_names_it(
     assert (b"retry-after", b"1") in headers or status != 503
 
 
+@pytest.mark.parametrize("replayed", [True, False])
+def test_a_failure_that_is_told_again_says_so(*, replayed: bool) -> None:
+    headers = problem(failure_of(FAILED, replayed=replayed), b"req_1")[1]
+    assert ((b"idempotent-replayed", b"true") in headers) == replayed
+
+
 def test_a_cancelled_run_is_a_conflict() -> None:
     for run in (CANCELLED, replace(CANCELLED, error=None)):
         status, _, body = problem(failure_of(run), b"req_1")
