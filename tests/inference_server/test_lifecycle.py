@@ -250,7 +250,7 @@ async def test_a_killed_server_fails_its_calls_at_once(served: Serve, connect: C
     server.process.kill()
     began = time.perf_counter()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 0.3
     assert {
         outcome.code() for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)
     } == {grpc.StatusCode.UNAVAILABLE}

@@ -161,7 +161,7 @@ def test_a_model_that_loads_for_too_long_is_refused_in_time(store: Store, tmp_pa
     began = time.monotonic()
     with pytest.raises(StoreError, match=r"more than 1\.5 s"):
         store.publish(slow, "slow", verify=Verifier(COMMAND, timeout_seconds=1.5))
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 5
     assert leftovers(tmp_path) == []
 
 

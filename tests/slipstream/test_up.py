@@ -84,7 +84,7 @@ def test_it_answers_before_it_is_ready(tmp_path: Path) -> None:
             response = httpx.get(f"{up.url}/readyz", timeout=10)
             break
         except httpx.ConnectError:
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 1
     assert response.status_code == 503
     assert int(response.headers["retry-after"]) >= 1
     up.until("documentation")
@@ -110,7 +110,7 @@ def test_a_second_signal_does_not_wait_for_calls_in_flight(tmp_path: Path) -> No
             up.process.wait(1.5)
         began = time.monotonic()
         assert up.stop() == 0
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 3
 
 
 def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:

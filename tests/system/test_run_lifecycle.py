@@ -131,7 +131,7 @@ def test_cancel_really_stops_a_run(runs: Runs, kind: str) -> None:
     asked = time.monotonic()
     assert runs.cancel(run_id).status_code == 202
     run = runs.until(run_id)
-    assert time.monotonic() - asked < 15
+    assert time.monotonic() - asked < 5
     assert run["status"] == "cancelled"
     assert run["output_data"] is None
     assert "output" not in run["node_outputs"] or (

@@ -66,7 +66,7 @@ async def test_a_server_that_comes_later_is_found(sockets: Path, watch: Watch) -
     async with server:
         began = time.perf_counter()
         await watched.connected()
-        assert time.perf_counter() - began < 10
+        assert time.perf_counter() - began < 2
 
 
 async def test_a_server_that_is_started_again_is_found_again(
@@ -79,7 +79,7 @@ async def test_a_server_that_is_started_again_is_found_again(
     await stock.start()
     began = time.perf_counter()
     second = await watched.connected()
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - began < 2
     assert second is not first
     assert (await second.infer(request(b"a"), REQUEST_SECONDS)).raw_output_contents[0] == b"a"
 
@@ -127,7 +127,7 @@ async def test_an_idle_link_closes_at_once(sockets: Path, watch: Watch, there: b
             await watched.connected()
         began = time.perf_counter()
         await watched.link.close(REQUEST_SECONDS)
-        assert time.perf_counter() - began < 5
+        assert time.perf_counter() - began < 0.5
 
 
 async def test_every_gain_and_loss_is_reported(stock: StockServer, watch: Watch) -> None:

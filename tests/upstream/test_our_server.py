@@ -86,7 +86,7 @@ async def test_a_killed_server_fails_all_its_calls_at_once_and_is_found_again(
     server.ended()
     began = time.perf_counter()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 0.25
     errors = [outcome for outcome in outcomes if isinstance(outcome, GatewayError)]
     assert {error.code for error in errors} == {ErrorCode.INFERENCE_SERVER_UNAVAILABLE}
     assert len(errors) == len(calls)

@@ -168,7 +168,7 @@ async def test_the_streams_end_fails_all_calls_at_once_and_a_new_one_is_opened(
         error = await refused(call)
         assert error.code is ErrorCode.INFERENCE_SERVER_UNAVAILABLE
         assert error.retry_after == 1
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 1
     assert predictor.in_flight == 0
     error = await refused(predictor.infer(request(), 20))
     assert error.code is ErrorCode.INFERENCE_SERVER_UNAVAILABLE
