@@ -30,7 +30,7 @@ from gateway.oip.dataplane import SERVER_VERSION
 from gateway.oip.router import build_router as oip
 from gateway.runs.origins import RunOrigins
 from gateway.runs.router import build_router as runs
-from gateway.tags import ABOUT, TAGS
+from gateway.tags import DESCRIPTION, TAGS
 from gateway.trigger.cross_origin import CrossOrigin
 from gateway.trigger.router import build_router as trigger
 from gateway.usage.router import build_router as usage
@@ -84,7 +84,7 @@ def build_fastapi(container: Container) -> FastAPI:
     app = DocumentedApi(
         title="Slipstream",
         version=SERVER_VERSION,
-        description=ABOUT,
+        description=DESCRIPTION,
         openapi_tags=TAGS,
         generate_unique_id_function=operation_id,
         redirect_slashes=False,

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from gateway.accounts.room import AccountRoom
 from gateway.auth.access import Access
-from gateway.auth.authenticator import Authenticator
-from gateway.auth.entrance import Entrance
-from gateway.auth.proxies import Proxies
+from gateway.auth.authentication import Authentication
+from gateway.auth.key_authenticator import KeyAuthenticator
+from gateway.auth.proxies import TrustedProxies
 from gateway.broker.exposition import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.directory import Directory
@@ -73,12 +73,14 @@ class Container:
 
         hasher = self.services.hasher
         self.accounts = AccountRoom(settings, self.db, self.feed, hasher, self.services.passwords)
-        authenticator = Authenticator(self.db, hasher, self.feed)
-        self.key_uses = authenticator.uses
+        authenticator = KeyAuthenticator(self.db, hasher, self.feed)
+        self.key_uses = authenticator.usage
         self.limits = LimitRoom(settings, registry)
-        entrance = Entrance(authenticator, self.accounts.sessions, origins=settings.console_origins)
-        proxies = Proxies(settings.trusted_proxies)
-        self.access = Access(entrance, self.limits, proxies)
+        authentication = Authentication(
+            authenticator, self.accounts.sessions, origins=settings.console_origins
+        )
+        proxies = TrustedProxies(settings.trusted_proxies)
+        self.access = Access(authentication, self.limits, proxies)
 
         self.directory = Directory(self.db, self.feed)
         self.station = Station(settings, self.db, self.services.vault, registry=registry)
@@ -104,7 +106,7 @@ class Container:
         )
         self.recorder = Recorder(self.engine.store, self.metrics)
         self.trigger = TriggerEdge(
-            Admission(authenticator, entrance, self.directory, self.limits, proxies),
+            Admission(authenticator, authentication, self.directory, self.limits, proxies),
             Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
             self.metrics,
             self.usage.meter,

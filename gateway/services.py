@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from gateway.accounts.passwords import Passwords
+from gateway.accounts.passwords import PasswordService
 from gateway.accounts.users import UserService
 from gateway.audit.service import AuditLog
 from gateway.auth.keys import KeyHasher
@@ -44,7 +44,7 @@ class Services:
         self.hasher = KeyHasher(pepper)
         self.vault = Vault(pepper)
         self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
-        self.passwords = Passwords()
+        self.passwords = PasswordService()
         self.flows = FlowService(db)
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
         http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)

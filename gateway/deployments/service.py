@@ -9,10 +9,10 @@ from typing import Any, Protocol, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.auth.known import IssuedKey
-from gateway.auth.service import ApiKeyService, covered, retire_keys_of
+from gateway.auth.key_view import IssuedKey
+from gateway.auth.service import ApiKeyService, deactivate_keys_of, has_active_trigger_key
 from gateway.deployments import store
-from gateway.deployments.acts import record_deployment
+from gateway.deployments.audit_events import record_deployment
 from gateway.deployments.deployed import Deployed, look_at, look_at_one
 from gateway.deployments.live import go_live
 from gateway.deployments.modes import (
@@ -27,11 +27,11 @@ from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
 from gateway.ids import new_id
 from gateway.limits.call_limits import patched
-from gateway.storage.changes import Kind, record_change
+from gateway.storage.audit_events import row_snapshot
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Deployment, DeploymentVersion, Flow
-from gateway.storage.trail import picture
 from gateway.webhooks.callbacks import Callbacks
 from protos.errors import ErrorCode
 
@@ -86,10 +86,10 @@ class DeploymentService:
             await session.flush()
             session.add(version)
             deployed = await look_at_one(session, row)
-            await record_deployment(session, "create", row, after=picture(row))
+            await record_deployment(session, "create", row, after=row_snapshot(row))
             key = await self._first_key(session, row)
             secret = await self._callbacks.follow(session, row)
-            await record_change(session, Kind.DEPLOYMENT, row.id)
+            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return replace(deployed, key=key, webhook_secret=secret)
 
     async def page(
@@ -120,7 +120,7 @@ class DeploymentService:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.live_version(session, row)
-            before = picture(row)
+            before = row_snapshot(row)
             if "limits" in change:
                 row.limits = patched(row.limits, change.pop("limits"))
             for name, value in change.items():
@@ -128,8 +128,8 @@ class DeploymentService:
             _check(row, version)
             deployed = await look_at_one(session, row)
             secret = await self._callbacks.follow(session, row)
-            await record_deployment(session, "update", row, before=before, after=picture(row))
-            await record_change(session, Kind.DEPLOYMENT, row.id)
+            await record_deployment(session, "update", row, before=before, after=row_snapshot(row))
+            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return replace(deployed, webhook_secret=secret)
 
     async def pause(self, profile_id: str, deployment_id: str) -> Deployed:
@@ -160,12 +160,12 @@ class DeploymentService:
         """
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
-            before = picture(row)
+            before = row_snapshot(row)
             row.status = Status.DELETED
             await record_deployment(session, "delete", row, before=before)
-            await retire_keys_of(session, profile_id, row.id)
+            await deactivate_keys_of(session, profile_id, row.id)
             await self._callbacks.forget(session, row.id)
-            await record_change(session, Kind.DEPLOYMENT, row.id)
+            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         await runs.end_of(row.id, running=then is RunsThen.CANCEL)
 
     async def generate_key(
@@ -196,17 +196,17 @@ class DeploymentService:
     async def _set_status(self, profile_id: str, deployment_id: str, status: Status) -> Deployed:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
-            before = picture(row)
+            before = row_snapshot(row)
             changed, row.status = row.status != status, status
             deployed = await look_at_one(session, row)
             if changed:
                 verb = "pause" if status is Status.PAUSED else "resume"
-                await record_deployment(session, verb, row, before=before, after=picture(row))
-                await record_change(session, Kind.DEPLOYMENT, row.id)
+                await record_deployment(session, verb, row, before=before, after=row_snapshot(row))
+                await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return deployed
 
     async def _first_key(self, session: AsyncSession, row: Deployment) -> IssuedKey | None:
-        if await covered(session, row.profile_id, row.id):
+        if await has_active_trigger_key(session, row.profile_id, row.id):
             return None
         return await self._keys.issue(session, row.profile_id, name=_key_name(row))
 

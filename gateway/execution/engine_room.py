@@ -21,7 +21,7 @@ from gateway.runs.waiter import Waiter
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
-from gateway.storage.notices import Notices
+from gateway.storage.pg_notify import PgNotifier
 from gateway.upstream.servers import Servers
 from gateway.webhooks.outbox import Outbox
 from gateway.webhooks.station import Station
@@ -42,7 +42,7 @@ class EngineRoom:
         webhooks: Station,
     ) -> None:
         """Raise BrokerError where the broker's URL cannot be used."""
-        self._notices = Notices(db)
+        self._notices = PgNotifier(db)
         outbox = Outbox(feed, public_url=settings.public_url, on_written=webhooks.dispatcher.wake)
         self.store = RunStore(db, self._notices, outbox=outbox)
         self.waiter = Waiter(db, self.store)

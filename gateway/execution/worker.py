@@ -16,7 +16,7 @@ from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
-from gateway.storage.notices import Notices
+from gateway.storage.pg_notify import PgNotifier
 from gateway.upstream.credentials import Credentials
 from gateway.upstream.servers import Servers
 from gateway.webhooks.outbox import Outbox
@@ -37,7 +37,7 @@ class WorkerExecutor:
             credentials=Credentials.of(settings),
         )
         self._watcher = FleetWatcher(fleet, self._feed, self._servers)
-        self._notices = Notices(self._db)
+        self._notices = PgNotifier(self._db)
         self._http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
         self._executor = Executor(
             RunStore(

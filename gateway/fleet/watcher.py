@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.fleet.states import Desired
 from gateway.fleet.store import FleetStore
-from gateway.storage.changes import ChangeFeed, Kind
+from gateway.storage.changes import ChangeFeed, ChangeKind
 from gateway.storage.tables import InferenceServer
 from gateway.upstream.servers import Servers, ServerStatus
 from telemetry.logs import logger, reason_of
@@ -29,7 +29,7 @@ class FleetWatcher:
         self._stopping = False
         self.looked = asyncio.Event()
         """Set once the fleet is known."""
-        feed.subscribe(Kind.INFERENCE_SERVER, lambda _: self._changed.set())
+        feed.subscribe(ChangeKind.INFERENCE_SERVER, lambda _: self._changed.set())
 
     def start(self) -> None:
         """Begin to watch."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from gateway.oip.http_request import HttpInfer
+from gateway.oip.http_request import ParsedInferRequest
 from gateway.upstream.reply import Reply
 from gateway.web.problems import Answer, Headers
 from protos.datatypes import datatype_named
@@ -16,7 +16,7 @@ from protos.tensors import decode_raw
 _SERIALISE = orjson.OPT_SERIALIZE_NUMPY
 
 
-def render_infer(reply: Reply, asked: HttpInfer) -> Answer:
+def render_infer(reply: Reply, asked: ParsedInferRequest) -> Answer:
     """Return the answer in the form that was asked for.
 
     Raises:

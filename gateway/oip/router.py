@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
-from gateway.auth.schemes import KEY_SECURITY
+from gateway.auth.security_schemes import KEY_SECURITY
 from gateway.oip.schemas import (
     IndexedModel,
     IndexRequest,

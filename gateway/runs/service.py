@@ -11,7 +11,7 @@ from gateway.auth.identity import Identity, Scope, check_covers
 from gateway.deployments.live import LiveDeployment
 from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFormat
 from gateway.errors import GatewayError
-from gateway.ids import is_id, minted_at
+from gateway.ids import is_id, run_id_time
 from gateway.limits.gates import Gates
 from gateway.limits.poll import Poll
 from gateway.runs.listing import RunFilter
@@ -161,7 +161,7 @@ class RunService:
         new = _again(run, live, input_data, latest=latest, key_id=actor.key_id)
         await self._inputs.check(new.deployment_id, new.version, input_data)
         if self._gates is not None:
-            gate, caps = self._gates.of_run(actor.subject, actor.limits, live.id, live.limits)
+            gate, caps = self._gates.of_run(actor.limit_key, actor.limits, live.id, live.limits)
             if gate is not None:
                 await gate.enter_slowly()
             new = replace(new, caps=caps)
@@ -196,7 +196,7 @@ class RunService:
 
     def _is_past(self, run_id: str) -> bool:
         # No tombstones: an id tells its age, and nothing about whose it was.
-        made = minted_at(run_id)
+        made = run_id_time(run_id)
         return made is not None and made < now() - timedelta(days=self._retention_days)
 
 

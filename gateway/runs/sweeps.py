@@ -41,7 +41,7 @@ class Sweeps:
     async def mark_published(self, run_ids: Sequence[str], *, again_after: float = 30.0) -> None:
         """Have runs that were handed over not be due again for `again_after` seconds."""
         values = {"run_ids": run_ids, "again_seconds": again_after}
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             await session.execute(sql.PUBLISHED, values)
 
     async def reap(self, *, grace: float = 0.0) -> Reaped:
@@ -51,7 +51,7 @@ class Sweeps:
         that were to be cancelled are. Never call it with less grace than a lease after the
         database was away: nobody could keep a lease meanwhile.
         """
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             late = (await session.execute(sql.LATE, {"grace_seconds": -grace})).all()
             again = await _change(session, sql.REQUEUE, [row.id for row in late if row.again])
             rows = await _change(session, sql.LOSE, [row.id for row in late if not row.again])
@@ -67,7 +67,7 @@ class Sweeps:
 
     async def expire_queued(self) -> list[str]:
         """Fail runs that have waited for longer than they may; return their ids."""
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             late = (await session.execute(sql.EXPIRED)).scalars().all()
             expired = [run_of(row) for row in await _change(session, sql.EXPIRE, late)]
             await self._outbox.ended(session, expired)
@@ -80,7 +80,7 @@ class Sweeps:
 
         `which` is a query for their ids, some at a time: see `orphans.py`.
         """
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             found = (await session.execute(which, values)).scalars().all()
             abandoned = [run_of(row) for row in await _change(session, sql.ABANDON, found)]
             await self._outbox.ended(session, abandoned)
@@ -108,7 +108,7 @@ class Sweeps:
                 sql.DELETE_EVENTS,
                 sql.DELETE_RUNS,
             )
-            async with self._db.write(feeds=False) as session:
+            async with self._db.write(notify=False) as session:
                 for statement in deletes:
                     await session.execute(statement, {"run_ids": ids})
         return len(ids)

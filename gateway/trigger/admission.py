@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.auth.authenticator import Authenticator
-from gateway.auth.entrance import Entrance
+from gateway.auth.authentication import Authentication
 from gateway.auth.identity import Identity, check_covers
-from gateway.auth.proxies import Proxies
+from gateway.auth.key_authenticator import KeyAuthenticator
+from gateway.auth.proxies import TrustedProxies
 from gateway.deployments.directory import Directory
 from gateway.deployments.live import LiveDeployment
 from gateway.deployments.modes import ExecutionMode
@@ -41,13 +41,13 @@ class Admission:
 
     def __init__(
         self,
-        authenticator: Authenticator,
-        entrance: Entrance,
+        authenticator: KeyAuthenticator,
+        authentication: Authentication,
         directory: Directory,
         limits: LimitRoom,
-        proxies: Proxies,
+        proxies: TrustedProxies,
     ) -> None:
-        self._entrance = entrance
+        self._authentication = authentication
         self.authenticator = authenticator
         self._failures = limits.failures
         self._proxies = proxies
@@ -78,10 +78,10 @@ class Admission:
         """Return who calls, with a key or from a console session.
 
         Raises:
-            GatewayError: as `Entrance.admit`; TOO_MANY_FAILURES.
+            GatewayError: as `Authentication.admit`; TOO_MANY_FAILURES.
         """
         address = self.origin(exchange)
-        attempt = self._entrance.admit("POST", exchange.headers, key, address)
+        attempt = self._authentication.authenticate("POST", exchange.headers, key, address)
         return await self._failures.watch(address, attempt)
 
     async def find(self, identity: Identity, address: Address) -> Way:
@@ -112,7 +112,7 @@ class Admission:
         return way
 
     def _way_to(self, identity: Identity, deployment: LiveDeployment) -> Way:
-        place = identity.subject, identity.limits, deployment.id, deployment.limits
+        place = identity.limit_key, identity.limits, deployment.id, deployment.limits
         caps: tuple[Cap, ...] = ()
         if deployment.mode is ExecutionMode.FAST:
             gate = self._gates.of_call(*place)

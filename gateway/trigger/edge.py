@@ -106,7 +106,7 @@ class _Call:
         """Find out who calls what: at once where both are known here, else from the database."""
         edge, exchange = self._edge, self._exchange
         key = presented_key(exchange.headers)
-        identity = edge.admission.authenticator.identify(key, self._origin)
+        identity = edge.admission.authenticator.cached_identity(key, self._origin)
         if identity is not None:
             way = edge.admission.way(identity, exchange.url)
             if way is not None and self._enter(way):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.auth.schemes import ANY_SECURITY
+from gateway.auth.security_schemes import ANY_SECURITY
 from gateway.deployments.modes import ResponseFormat
 from gateway.errors import GatewayError
 from gateway.runs.schemas import AcceptedOut, EnvelopeOut

@@ -10,9 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.storage.among import Among, Texts
 from gateway.storage.clock import now
-from gateway.storage.locks import lock_name
+from gateway.storage.sql import InList, TextList, advisory_lock
 from gateway.usage.cell import Name
 from gateway.usage.store import (
     DAYS,
@@ -61,8 +60,8 @@ class Compaction:
         async with self._db.read() as session:
             if (await session.execute(oldest.limit(1))).first() is None:
                 return 0
-        async with self._db.write(feeds=False) as session:
-            await lock_name(session, _LOCK)
+        async with self._db.write(notify=False) as session:
+            await advisory_lock(session, _LOCK)
             rows = (await session.execute(oldest.with_for_update())).all()
             if rows:
                 await self._add(session, rows)
@@ -76,7 +75,7 @@ class Compaction:
             found = await session.execute(oldest.order_by(*DAYS.primary_key).limit(most))
             rows = found.all()
         if rows:
-            async with self._db.write(feeds=False) as session:
+            async with self._db.write(notify=False) as session:
                 await session.execute(delete_these(DAYS), these(DAYS, rows))
         return len(rows)
 
@@ -89,12 +88,12 @@ class Compaction:
             owners[name] = row.profile_id
             day = days.setdefault((midnight(row.began_at), name), Tally())
             day.add(Tally.unpack(row.calls, row.runs, row.detail))
-        wanted = sa.literal(sorted({name[0] for name in owners}), Texts())
+        wanted = sa.literal(sorted({name[0] for name in owners}), TextList())
         first, last = min(began_at for began_at, _ in days), max(began_at for began_at, _ in days)
         there = sa.select(DAYS).where(
             DAYS.c.began_at >= first,
             DAYS.c.began_at <= last,
-            Among(DAYS.c.deployment_id, wanted),
+            InList(DAYS.c.deployment_id, wanted),
         )
         for row in await session.execute(there):
             found = days.get((row.began_at, _name(row)))

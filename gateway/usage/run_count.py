@@ -15,9 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.metrics import GatewayMetrics
-from gateway.storage.inserts import insert_into
-from gateway.storage.moments import after
 from gateway.storage.run_tables import COUNTED, RunRow
+from gateway.storage.sql import dialect_insert, seconds_from_now
 from gateway.storage.tables import UtcTime
 from gateway.storage.usage_tables import UsageMark
 from gateway.usage.cell import Name
@@ -78,17 +77,17 @@ class RunCount:
     ) -> None:
         """Count runs that ended `behind` seconds ago or earlier."""
         self._store = store
-        self._present = sa.select(after(-behind))
+        self._present = sa.select(seconds_from_now(-behind))
         self._db = store.db
         self._metrics = metrics
-        first = insert_into(_MARKS, self._db.dialect).values(id=1, **_AFTER)
+        first = dialect_insert(_MARKS, self._db.dialect).values(id=1, **_AFTER)
         self._first = first.on_conflict_do_nothing()
 
     async def count(self) -> int:
         """Count some of the runs that are not counted; return how many: 0 is all done."""
         if not await self._any():
             return 0
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             await session.execute(self._first)
             mark = (await session.execute(_MARK.with_for_update(skip_locked=True))).one_or_none()
             if mark is None:  # another process is at it

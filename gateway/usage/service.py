@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from gateway.auth.identity import Identity, Scope
 from gateway.errors import GatewayError
-from gateway.ids import sought
+from gateway.ids import normalize_id
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.ownership import find_owned
@@ -268,4 +268,4 @@ def _order(item: Item) -> tuple[datetime, str, int, str, str]:
 
 
 def _id(text: str | None) -> str | None:
-    return text if text is None or text == OTHER else sought(text)
+    return text if text is None or text == OTHER else normalize_id(text)

@@ -10,9 +10,8 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.storage.among import Among, Texts
 from gateway.storage.database import Database
-from gateway.storage.inserts import insert_into
+from gateway.storage.sql import InList, TextList, dialect_insert
 from gateway.storage.usage_tables import UsageDay, UsageMinute
 from gateway.usage.cell import Name, Snapshot
 from gateway.usage.tally import Tally
@@ -62,7 +61,7 @@ class UsageStore:
 
     async def write_calls(self, snapshots: Sequence[Snapshot]) -> None:
         """Write what a process has counted: one transaction, and no harm when it is repeated."""
-        async with self.db.write(feeds=False) as session:
+        async with self.db.write(notify=False) as session:
             await session.execute(self._put_minute, [_minute_of(each) for each in snapshots])
 
     async def put_minutes(self, session: AsyncSession, values: Sequence[Values]) -> None:
@@ -137,7 +136,7 @@ def delete_these(table: sa.Table) -> sa.Delete:
 
 
 def _put(db: Database, table: sa.Table) -> sa.Executable:
-    insert = insert_into(table, db.dialect)
+    insert = dialect_insert(table, db.dialect)
     keys = [column.name for column in table.primary_key]
     changed = ("calls", "errors", "runs", "run_errors", "detail")
     return insert.on_conflict_do_update(
@@ -177,8 +176,8 @@ def _selected(table: sa.Table, which: Selection, length: timedelta) -> sa.Select
         columns.began_at < which.until,
     )
     if which.deployments is not None:
-        allowed = sa.literal(sorted(which.deployments), Texts())
-        query = query.where(Among(columns.deployment_id, allowed))
+        allowed = sa.literal(sorted(which.deployments), TextList())
+        query = query.where(InList(columns.deployment_id, allowed))
     if which.deployment_id is not None:
         query = query.where(columns.deployment_id == which.deployment_id)
     if which.key_id is not None:

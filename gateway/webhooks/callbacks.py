@@ -14,7 +14,7 @@ from gateway.outbound.http import GuardedHttp
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookEndpoint
 from gateway.webhooks import statements as sql
-from gateway.webhooks.acts import record_webhook
+from gateway.webhooks.audit_events import record_webhook
 from gateway.webhooks.signature import new_secret
 from gateway.webhooks.vault import Vault
 from protos.errors import ErrorCode

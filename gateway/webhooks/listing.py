@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from gateway.errors import GatewayError
-from gateway.ids import sought
+from gateway.ids import normalize_id
 from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery
 from gateway.webhooks.states import DeliveryStatus
@@ -73,9 +73,9 @@ async def with_attempts(session: AsyncSession, delivery: WebhookDelivery) -> Sho
 def _like(profile_id: str, which: DeliveryFilter) -> Select[WebhookDelivery]:
     query = select(WebhookDelivery).where(WebhookDelivery.profile_id == profile_id)
     if which.deployment_id is not None:
-        query = query.where(WebhookDelivery.deployment_id == sought(which.deployment_id))
+        query = query.where(WebhookDelivery.deployment_id == normalize_id(which.deployment_id))
     if which.run_id is not None:
-        query = query.where(WebhookDelivery.run_id == sought(which.run_id))
+        query = query.where(WebhookDelivery.run_id == normalize_id(which.run_id))
     if which.status is not None:
         query = query.where(WebhookDelivery.status == which.status)
     if which.event is not None:

@@ -11,10 +11,9 @@ from sqlalchemy import event as sa_event
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.ids import new_run_id
-from gateway.storage.changes import ChangeFeed, Kind
+from gateway.storage.changes import ChangeFeed, ChangeKind
 from gateway.storage.clock import now
-from gateway.storage.inserts import insert_into
-from gateway.storage.moments import after
+from gateway.storage.sql import dialect_insert, seconds_from_now
 from gateway.webhooks import statements as sql
 from gateway.webhooks.events import Event, RunFacts, payload_of
 from gateway.webhooks.states import DeliveryStatus, EndpointState
@@ -46,7 +45,7 @@ class Outbox:
         self._on_written = on_written
         self._without: set[str] = set()
         self._generation = 0
-        feed.subscribe(Kind.DEPLOYMENT, self._changed)
+        feed.subscribe(ChangeKind.DEPLOYMENT, self._changed)
 
     async def started(self, session: AsyncSession, runs: Sequence[RunFacts]) -> None:
         """Write that runs have begun, for those who want to hear of that."""
@@ -136,8 +135,10 @@ def delivery_values(
 
 async def insert_deliveries(session: AsyncSession, rows: Sequence[_Values]) -> None:
     """Write deliveries; a message that is there already stays as it is."""
-    insert = insert_into(sql.DELIVERIES, session.get_bind().dialect.name)
-    statement = insert.values(due_at=after(sql.seconds("due_seconds"))).on_conflict_do_nothing()
+    insert = dialect_insert(sql.DELIVERIES, session.get_bind().dialect.name)
+    statement = insert.values(
+        due_at=seconds_from_now(sql.seconds("due_seconds"))
+    ).on_conflict_do_nothing()
     await session.execute(statement, list(rows))
 
 

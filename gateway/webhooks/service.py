@@ -12,16 +12,16 @@ from sqlalchemy import CursorResult, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
-from gateway.storage.changes import Kind, record_change
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from gateway.storage.moments import after
 from gateway.storage.ownership import find_owned
 from gateway.storage.paging import Page, PageRequest, fetch_page
+from gateway.storage.sql import seconds_from_now
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from gateway.webhooks import listing
-from gateway.webhooks.acts import record_webhook, told
+from gateway.webhooks.audit_events import public_fields, record_webhook
 from gateway.webhooks.callbacks import find_endpoint
 from gateway.webhooks.events import TEST_EVENT, WebhookEvent, payload_of_test
 from gateway.webhooks.listing import DeliveryFilter, Shown
@@ -113,7 +113,7 @@ class WebhookService:
             endpoint = await _find(session, profile_id, deployment_id, lock=True)
             row, deployment = endpoint.row, endpoint.deployment
             if state is EndpointState.ENABLED and row.state != state:
-                before = told(row)
+                before = public_fields(row)
                 row.state, row.disabled_reason, row.disabled_at = state, None, None
                 row.failures, row.failing_since, row.paused_until = 0, None, None
                 await _record(session, "enable", endpoint, before)
@@ -132,7 +132,7 @@ class WebhookService:
                     before={"events": old},
                     after={"events": new},
                 )
-                await record_change(session, Kind.DEPLOYMENT, deployment.id)
+                await record_change(session, ChangeKind.DEPLOYMENT, deployment.id)
         self._sender.wake()
         return endpoint
 
@@ -142,9 +142,9 @@ class WebhookService:
         Raises:
             GatewayError: as `get`; CONFLICT within that day, unless `force` ends the oldest one.
         """
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             endpoint = await _find(session, profile_id, deployment_id, lock=True)
-            row, at, before = endpoint.row, now(), told(endpoint.row)
+            row, at, before = endpoint.row, now(), public_fields(endpoint.row)
             if row.overlap_until is not None and row.overlap_until > at and not force:
                 until = row.overlap_until.isoformat(timespec="seconds")
                 message = (
@@ -164,9 +164,9 @@ class WebhookService:
         Raises:
             GatewayError: as `get`.
         """
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             endpoint = await _find(session, profile_id, deployment_id, lock=True)
-            before = told(endpoint.row)
+            before = public_fields(endpoint.row)
             endpoint.row.previous_secret = endpoint.row.overlap_until = None
             await _record(session, "end_overlap", endpoint, before)
         return endpoint
@@ -177,7 +177,7 @@ class WebhookService:
         Raises:
             GatewayError: as `get`.
         """
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             endpoint = await _find(session, profile_id, deployment_id)
             values = delivery_values(
                 endpoint.row,
@@ -211,7 +211,7 @@ class WebhookService:
         Raises:
             GatewayError: NOT_FOUND; CONFLICT where its endpoint is disabled or gone.
         """
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             found = await listing.find_delivery(session, profile_id, message_id)
             endpoint = await _find(session, profile_id, found.deployment_id)
             _check_enabled(endpoint.row)
@@ -230,7 +230,7 @@ class WebhookService:
             GatewayError: as `get`; CONFLICT where the endpoint is disabled.
         """
         statuses = _UNSENT if only_failed else (*_UNSENT, DeliveryStatus.DELIVERED)
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             endpoint = await _find(session, profile_id, deployment_id)
             _check_enabled(endpoint.row)
             these = (
@@ -275,7 +275,7 @@ async def _record(
         deployment_id=endpoint.deployment.id,
         owner_id=endpoint.deployment.profile_id,
         before=before,
-        after=told(endpoint.row),
+        after=public_fields(endpoint.row),
     )
 
 
@@ -291,6 +291,6 @@ def _again(*these: Any) -> Any:
     return (
         update(WebhookDelivery)
         .where(*these)
-        .values(status=DeliveryStatus.PENDING, due_at=after(), failures=0)
+        .values(status=DeliveryStatus.PENDING, due_at=seconds_from_now(), failures=0)
         .execution_options(synchronize_session=False)
     )

@@ -13,13 +13,13 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.ids import first_run_id
+from gateway.ids import min_run_id
+from gateway.storage.audit_events import ACTOR, SYSTEM
+from gateway.storage.batch_writer import BatchWriter
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from gateway.storage.gathering import Gathering
-from gateway.storage.trail import ACTOR, SYSTEM
 from gateway.webhooks import statements as sql
-from gateway.webhooks.acts import record_webhook
+from gateway.webhooks.audit_events import record_webhook
 from gateway.webhooks.breaker import pause_of
 from gateway.webhooks.deliveries import Claimed, Ready, Settled, attempt_values
 from gateway.webhooks.events import TEST_EVENT, WebhookEvent
@@ -41,7 +41,7 @@ class DeliveryStore:
         self._db = db
         self._lease = {"lease_seconds": lease_seconds}
         self._disable_seconds = disable_seconds
-        self._settling = Gathering[Settled](self._settle)
+        self._settling = BatchWriter[Settled](self._settle)
 
     async def ready(self, busy: Sequence[str]) -> list[Ready]:
         """Return endpoints for which something is due, and that are not `busy`; longest due first.
@@ -61,7 +61,7 @@ class DeliveryStore:
         Nobody claims anything more for endpoints that are `probed` while the lease lasts.
         """
         claimed: list[Row[Any]] = []
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             for endpoint_id, most in room.items():
                 asked = {"of_endpoint": endpoint_id, "most": most}
                 ids = (await session.execute(sql.DUE, asked)).scalars().all()
@@ -76,7 +76,7 @@ class DeliveryStore:
 
     async def claim_test(self, delivery_id: str) -> Claimed:
         """Claim a test, whatever its endpoint's state and breaker are; it is there and pending."""
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             values = {"ids": [delivery_id], **self._lease}
             rows = (await session.execute(sql.CLAIM, values)).all()
             (claimed,) = await _addressed(session, rows)
@@ -100,7 +100,7 @@ class DeliveryStore:
         oldest = (
             select(sql.DELIVERIES.c.id)
             .where(
-                sql.DELIVERIES.c.id < first_run_id(before),
+                sql.DELIVERIES.c.id < min_run_id(before),
                 sql.DELIVERIES.c.status != DeliveryStatus.PENDING,
             )
             .order_by(sql.DELIVERIES.c.id)
@@ -109,14 +109,14 @@ class DeliveryStore:
         async with self._db.read() as session:
             ids = list((await session.execute(oldest)).scalars())
         if ids:
-            async with self._db.write(feeds=False) as session:
+            async with self._db.write(notify=False) as session:
                 for statement in (sql.DELETE_ATTEMPTS, sql.DELETE_DELIVERIES):
                     await session.execute(statement, {"ids": ids})
         return len(ids)
 
     async def _settle(self, batch: Sequence[Settled]) -> None:
         ACTOR.set(SYSTEM)  # of this task, which some request may have begun
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             await session.execute(sql.INSERT_ATTEMPTS, [attempt_values(each) for each in batch])
             await session.execute(sql.SETTLE, [_settled_values(each) for each in batch])
             for endpoint_id, attempts in _by_endpoint(batch).items():

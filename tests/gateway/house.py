@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from gateway.accounts.login import Client
+from gateway.accounts.login import ClientInfo
 from gateway.app import Gateway, build_fastapi
 from gateway.auth.identity import Role, Scope
 from gateway.boot import Front
@@ -98,7 +98,7 @@ class House:
 
     async def browser(self, user: Profile) -> httpx.AsyncClient:
         """Return a client with a session of a user's, which sends what a page of ours would."""
-        client = Client(address="127.0.0.1", user_agent=None)
+        client = ClientInfo(address="127.0.0.1", user_agent=None)
         _, opened = await self.container.accounts.login.log_in(user.email, PASSWORD, client)
         made = self.client()
         made.cookies.set("slipstream_session", opened.token, domain="127.0.0.1")

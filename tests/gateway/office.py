@@ -7,13 +7,13 @@ from typing import Any
 import httpx
 
 from gateway.app import Gateway, build_fastapi
-from gateway.auth.authenticator import Authenticator
 from gateway.auth.identity import Scope
+from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.container import Container
 from gateway.deployments.directory import Directory
 from gateway.settings import Settings
+from gateway.storage.audit_events import ACTOR, SYSTEM
 from gateway.storage.tables import Profile
-from gateway.storage.trail import ACTOR, SYSTEM
 from gateway.web.asgi import App
 
 DEPLOYMENTS = "/node/deployments/"
@@ -33,7 +33,7 @@ class Office:
         self.db = self._container.db
         self.feed = self._container.feed
         self.services = self._container.services
-        self.authenticator = Authenticator(self.db, self.services.hasher, self.feed)
+        self.authenticator = KeyAuthenticator(self.db, self.services.hasher, self.feed)
         self.directory = Directory(self.db, self.feed)
 
     async def user(self, email: str = "ada@example.com") -> httpx.AsyncClient:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.auth.identity import Role, Scope
-from gateway.auth.keys import mint
+from gateway.auth.keys import generate_key
 from gateway.storage.tables import Profile
 from tests.gateway.databases import rows_with
 from tests.gateway.house import House
@@ -166,7 +166,7 @@ async def test_no_route_but_the_public_ones_lets_anybody_in(house: House) -> Non
     made_up = {"cookie": f"slipstream_session={'x' * 43}"}
     strangers = [
         (house.client(), {"api_key_missing", "session_invalid"}),
-        (house.client(**{"x-api-key": mint()}), {"api_key_invalid", "session_invalid"}),
+        (house.client(**{"x-api-key": generate_key()}), {"api_key_invalid", "session_invalid"}),
         (house.client(authorization="Bearer sk-no"), {"api_key_invalid", "session_invalid"}),
         (house.client(**made_up), {"session_invalid"}),
     ]

@@ -187,7 +187,7 @@ def test_what_is_not_there_and_what_is_anothers_look_alike(
     """An unknown key learns nothing of ids; one that may call learns nothing of others' either."""
     nobody = "00000000-0000-4000-8000-000000000000"
     for path in (f"/node/deployment-trigger/{iris}/", f"/node/deployment-trigger/{nobody}/"):
-        unknown = {"X-API-Key": keys.mint()}
+        unknown = {"X-API-Key": keys.generate_key()}
         assert installation.http.post(path, json={}, headers=unknown).status_code == 401
     who = {"email": "curious@example.com", "password": "the password of nobody at all"}
     assert installation.post("/node/users/", who)["role"] == "member"

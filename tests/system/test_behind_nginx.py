@@ -76,7 +76,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
 
 def guess(client: httpx.Client, *said: str) -> int:
     """Present a key that is none, and claim to be somebody; return the answer's status."""
-    headers = [("X-API-Key", keys.mint()), *(("X-Forwarded-For", line) for line in said)]
+    headers = [("X-API-Key", keys.generate_key()), *(("X-Forwarded-For", line) for line in said)]
     return client.get("/node/flows/", headers=headers).status_code
 
 
@@ -106,7 +106,7 @@ def ask(channel: grpc.Channel, **metadata: str) -> grpc.StatusCode:
 
 
 def test_at_the_front_door_it_is_the_same(behind: Behind) -> None:
-    bad = keys.mint()
+    bad = keys.generate_key()
     wrong, late = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.RESOURCE_EXHAUSTED
     with behind.channel() as channel:
         assert ask(channel, x_api_key=behind.installation.key) is grpc.StatusCode.OK

@@ -109,7 +109,7 @@ def test_refusals_for_other_reasons_use_nothing_up(limited: Installation, iris: 
     other = limited.deploy(chain("iris"))
     only = limited.post("/node/api-keys/", {"name": "only", "deployments": [other]})["key"]
     assert call(limited, iris, only).status_code == 403
-    assert call(limited, iris, keys.mint()).status_code == 401
+    assert call(limited, iris, keys.generate_key()).status_code == 401
     assert call(limited, "00000000-0000-4000-8000-000000000000", key).status_code == 404
     assert statuses([call(limited, iris, key) for _ in range(3)]) == {200: 2, 429: 1}
     limited.http.patch(f"/node/deployments/{iris}/", json={"limits": None})
@@ -241,7 +241,7 @@ def test_failed_authentication_is_limited_by_address_at_every_door(
                 return _STATUSES[error.code()]
             return 200
 
-    answers = [knock(keys.mint()) for _ in range(FAILURES + 5)]
+    answers = [knock(keys.generate_key()) for _ in range(FAILURES + 5)]
     assert set(answers) <= {401, 429}
     assert answers.count(401) <= FAILURES
     assert answers[-1] == 429

@@ -8,7 +8,11 @@ import time
 import httpx
 import pytest
 
-from gateway.accounts.throttle import MOST_FOR_EMAIL, MOST_FROM_ADDRESS, Throttle
+from gateway.accounts.login_throttle import (
+    MAX_FAILURES_PER_ADDRESS,
+    MAX_FAILURES_PER_EMAIL,
+    LoginThrottle,
+)
 from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role
 from gateway.errors import GatewayError
@@ -127,7 +131,7 @@ async def test_after_some_failures_even_the_right_password_has_to_wait(
 ) -> None:
     await house.user("bob@example.com")
     client = house.client()
-    for _ in range(MOST_FOR_EMAIL):
+    for _ in range(MAX_FAILURES_PER_EMAIL):
         assert (await log_in(client, password="wrong")).status_code == 401
     refused = await log_in(client, "ADA@example.com")
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_failures")
@@ -138,7 +142,7 @@ async def test_after_some_failures_even_the_right_password_has_to_wait(
 async def test_a_login_that_succeeds_begins_the_count_again(house: House, ada: Profile) -> None:
     client = house.client()
     for _ in range(3):
-        for _ in range(MOST_FOR_EMAIL - 1):
+        for _ in range(MAX_FAILURES_PER_EMAIL - 1):
             await house.container.accounts.login._throttle.begin(ada.email, "10.0.0.1")
         assert (await log_in(client)).status_code == 200
 
@@ -146,19 +150,23 @@ async def test_a_login_that_succeeds_begins_the_count_again(house: House, ada: P
 async def test_many_guesses_at_once_are_no_more_than_one_after_the_other(
     house: House, ada: Profile
 ) -> None:
-    guesses = (log_in(house.client(), password=f"guess {n}") for n in range(3 * MOST_FOR_EMAIL))
+    guesses = (
+        log_in(house.client(), password=f"guess {n}") for n in range(3 * MAX_FAILURES_PER_EMAIL)
+    )
     statuses = [answer.status_code for answer in await asyncio.gather(*guesses)]
     assert sorted(set(statuses)) == [401, 429]
-    assert statuses.count(401) == MOST_FOR_EMAIL
+    assert statuses.count(401) == MAX_FAILURES_PER_EMAIL
 
 
 @pytest.fixture
-def throttle(office: Office) -> Throttle:
-    return Throttle(office.db, office.services.hasher)
+def throttle(office: Office) -> LoginThrottle:
+    return LoginThrottle(office.db, office.services.hasher)
 
 
-async def test_an_address_that_guesses_at_many_users_is_stopped_too(throttle: Throttle) -> None:
-    for number in range(MOST_FROM_ADDRESS):
+async def test_an_address_that_guesses_at_many_users_is_stopped_too(
+    throttle: LoginThrottle,
+) -> None:
+    for number in range(MAX_FAILURES_PER_ADDRESS):
         await throttle.begin(f"user{number}@example.com", "192.0.2.1")
     for address in ("192.0.2.1", "::ffff:192.0.2.1"):
         with pytest.raises(GatewayError, match="too many log-ins"):
@@ -166,8 +174,10 @@ async def test_an_address_that_guesses_at_many_users_is_stopped_too(throttle: Th
     await throttle.begin("another@example.com", "192.0.2.2")
 
 
-async def test_all_addresses_of_a_network_of_version_6_count_as_one(throttle: Throttle) -> None:
-    for number in range(MOST_FROM_ADDRESS):
+async def test_all_addresses_of_a_network_of_version_6_count_as_one(
+    throttle: LoginThrottle,
+) -> None:
+    for number in range(MAX_FAILURES_PER_ADDRESS):
         await throttle.begin(f"user{number}@example.com", f"2001:db8::{number:x}:1")
     with pytest.raises(GatewayError, match="too many log-ins"):
         await throttle.begin("another@example.com", "2001:db8::ffff:1")
@@ -178,7 +188,7 @@ async def test_what_was_typed_into_the_wrong_field_is_kept_nowhere(
     house: House, ada: Profile
 ) -> None:
     client = house.client()
-    for _ in range(MOST_FOR_EMAIL):
+    for _ in range(MAX_FAILURES_PER_EMAIL):
         await log_in(client, "my secret typed into the wrong field", "x")
     async with house.db.read() as session:
         connection = await session.connection()

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role, Scope
-from gateway.auth.profiles import administrator
+from gateway.auth.profiles import ensure_owner
 from gateway.errors import GatewayError
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile
@@ -197,5 +197,5 @@ async def test_with_a_user_goes_all_that_was_theirs(house: House, owner: Profile
 
 
 async def test_the_first_user_is_an_owner_without_a_password(database: Database) -> None:
-    first = await administrator(database)
+    first = await ensure_owner(database)
     assert (first.email, first.role, first.password_hash) == ("admin@localhost", "owner", None)

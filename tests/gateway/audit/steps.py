@@ -13,7 +13,7 @@ _RUN = "takes a run, which takes a call: tests/gateway/runs/test_acts.py has the
 _SEND = "sends an event, and changes nothing: the delivery with its attempts is the record of that"
 _LOOK = "changes nothing: a call of the Open Inference Protocol, or a question in a body"
 _VERIFY = "changes nothing: a question whose body holds a secret, which is kept nowhere"
-_SESSION = "is about console sessions: tests/gateway/accounts/test_acts.py has them"
+_SESSION = "is about console sessions: tests/gateway/accounts/test_audit_events.py has them"
 
 EXEMPT: Mapping[str, str] = {
     "POST /node/deployment-trigger/{deployment_id}/": _CALL,

@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.audit.export import COLUMNS, Format, export
+from gateway.audit.export import COLUMNS, ExportFormat, export
 from gateway.audit.service import AuditLog
-from gateway.audit.store import ActFilter
+from gateway.audit.store import AuditFilter
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from tests.gateway.audit.acts import write_acts
+from tests.gateway.audit.audit_log_entries import write_acts
 from tests.gateway.office import Office, deploy, flow_json
 
 AUDIT = "/node/audit/"
@@ -150,11 +150,11 @@ async def test_an_empty_log_is_a_header_or_nothing(office: Office) -> None:
 async def test_an_export_takes_little_memory_however_long_it_is(database: Database) -> None:
     for _ in range(20):
         await write_acts(database, 1000, weight=1500)
-    for form in Format:
+    for form in ExportFormat:
         count = size = 0
         tracemalloc.start()
         try:
-            async for part in export(AuditLog(database).everything(ActFilter()), form):
+            async for part in export(AuditLog(database).everything(AuditFilter()), form):
                 size += len(part)
                 count += part.count(b"flow.update")
             peak = tracemalloc.get_traced_memory()[1]

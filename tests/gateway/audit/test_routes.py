@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from tests import onnx_models
-from tests.gateway.audit.acts import acts_in
+from tests.gateway.audit.audit_log_entries import acts_in
 from tests.gateway.audit.steps import EXEMPT, steps
 from tests.gateway.office import Office, deploy, flow_json
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.webhooks.signature import new_secret, sign
-from tests.gateway.audit.acts import acts_in
+from tests.gateway.audit.audit_log_entries import acts_in
 from tests.gateway.office import Office
 from tests.gateway.webhooks.post import Json, Post
 
