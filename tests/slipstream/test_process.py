@@ -51,7 +51,8 @@ def test_a_child_ends_with_a_parent_that_is_killed() -> None:
             "-c",
             "import signal; from slipstream.supervisor.process import *; "
             "from tests.slipstream.programs import IGNORES_SIGTERM; "
-            "child = ChildProcess.spawn(IGNORES_SIGTERM, lifeline=Lifeline()); os.read(child.status_fd, 1); "
+            "child = ChildProcess.spawn(IGNORES_SIGTERM, lifeline=Lifeline()); "
+            "os.read(child.status_fd, 1); "
             "print(child.pid, flush=True); signal.pause()",
         ],
         stdout=subprocess.PIPE,
