@@ -11,7 +11,7 @@ import orjson
 from slipstream.bench.samples import error_code
 from slipstream.bench.target import BenchTarget
 from slipstream.failures import RefusedError
-from slipstream.readiness import connection_to
+from slipstream.readiness import gateway_connection
 
 _TIMEOUT_SECONDS = 60.0
 _SUCCESS = 2
@@ -50,7 +50,9 @@ def check(target: BenchTarget) -> None:
 def _connection(target: BenchTarget) -> http.client.HTTPConnection:
     if target.tls and target.certificate is None:
         return http.client.HTTPSConnection(target.host, target.port, timeout=_TIMEOUT_SECONDS)
-    return connection_to(target.host, target.port, target.certificate, timeout=_TIMEOUT_SECONDS)
+    return gateway_connection(
+        target.host, target.port, target.certificate, timeout=_TIMEOUT_SECONDS
+    )
 
 
 def _no_answer(target: BenchTarget, error: Exception) -> RefusedError:

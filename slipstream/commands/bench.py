@@ -24,7 +24,7 @@ from slipstream.bench.target import (
 )
 from slipstream.bench.view import ProgressView, report
 from slipstream.commands.bench_target import deployment_target
-from slipstream.failures import ExitStatus, RefusedError, reported
+from slipstream.failures import ExitStatus, RefusedError, exit_on_error
 from slipstream.session import open_session
 from slipstream.terminal import Terminal
 
@@ -82,9 +82,9 @@ def bench(
     numbers = _numbers(concurrency)
     terminal = Terminal(as_json=as_json)
     runner = LoadRunner()
-    with reported(as_json=as_json):
+    with exit_on_error(as_json=as_json):
         with _target(what, data, key, state, as_json=as_json) as target:
-            with terminal.busy(f"Calling {target.url} once"):
+            with terminal.progress(f"Calling {target.url} once"):
                 check(target)
             plans = [
                 LoadPlan.of(target, connections=number, seconds=seconds, warmup=warmup)
@@ -107,7 +107,7 @@ def bench(
 
 
 def _measure(runner: LoadRunner, plans: Sequence[LoadPlan], terminal: Terminal) -> list[LoadResult]:
-    with ProgressView(terminal.aside) as view:
+    with ProgressView(terminal.stderr) as view:
         return list(runner.run(_announce(plans, view), view.update))
 
 
