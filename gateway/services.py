@@ -13,9 +13,9 @@ from gateway.audit.service import AuditLog
 from gateway.auth.keys import KeyHasher
 from gateway.auth.pepper import load_pepper
 from gateway.auth.service import ApiKeyService
-from gateway.deployments.handover import Handover
+from gateway.deployments.rollout import Rollout
 from gateway.deployments.service import DeploymentService
-from gateway.deployments.snapshots import Snapshots
+from gateway.deployments.snapshots import Snapshotter
 from gateway.deployments.versions import VersionService
 from gateway.fleet.service import FleetService
 from gateway.fleet.store import FleetStore
@@ -50,8 +50,8 @@ class Services:
         http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
         callbacks = Callbacks(self.vault, http)  # which looks where a URL leads, and opens nothing
         self.users = UserService(db, self.passwords, callbacks)
-        snapshots = Snapshots(db, self.models)
+        snapshots = Snapshotter(db, self.models)
         self.deployments = DeploymentService(db, self.keys, snapshots, callbacks)
         self.usage = UsageService(db)
-        self.versions = VersionService(db, snapshots, Handover(self.fleet.store))
+        self.versions = VersionService(db, snapshots, Rollout(self.fleet.store))
         self.audit = AuditLog(db)
