@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from inference_server.exits import ExitStatus
+from inference_server.exit_status import ServerExitStatus
 from slipstream.supervisor.policy import (
     Action,
     Forget,
@@ -185,7 +185,7 @@ class Keeper:
         status = await asyncio.to_thread(child.wait)
         del self._children[key], self._follows[key]
         asked = self._held[key].stopping or self._closed
-        if self._on_rest and status == ExitStatus.IDLE and not asked:
+        if self._on_rest and status == ServerExitStatus.IDLE and not asked:
             self._lay_down(key, self._on_rest)
         else:
             self._bury(key, describe_exit(status), ran_for=time.monotonic() - child.started_at)

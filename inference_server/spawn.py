@@ -15,7 +15,7 @@ _DESCRIPTORS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SpawnRequest:
     """One server that is asked for.
 
     On the wire JSON with `arguments` (of `python -m inference_server`) and `asked_at` (a
