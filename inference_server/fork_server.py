@@ -4,9 +4,9 @@ Nearly all that a small model's server takes to boot, in time and in memory, are
 they are done once: a child has them from its first moment, and shares their memory until it writes
 to it. Nothing that does not survive a fork is made here: no thread, no event loop, no session.
 
-Each request comes as one message on a socket (see `SpawnRequest`). The child is nobody's child here: a
-process in between ends at once, so that the child goes to whoever adopts orphans, the supervisor.
-It waits for its children itself, then, and the end of this process means nothing to them.
+Each request arrives as one message on a socket (see `SpawnRequest`). The server is not our child: an
+intermediate process forks it and exits at once, so that the kernel reparents it to the supervisor,
+which is a subreaper. The supervisor waits for its servers itself; they outlive this process.
 """
 
 from __future__ import annotations

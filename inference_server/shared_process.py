@@ -1,12 +1,11 @@
 """`python -m inference_server.shared_process`: many servers in one process and on one loop.
 
-For many small models, where memory matters more than that they cannot disturb each other: a server
-takes what its model takes and little more. A crash ends all of them, and while one runs on the loop
-the others wait.
+For many small models, where memory matters more than isolation: a further server costs little more
+than its model. A crash ends all of them, and a run on the event loop delays the others.
 
-Each request for a server comes as one message on a socket (see `SpawnRequest`). A server drains when its
-lifeline closes, or when it has been idle for long enough, sends its exit status back on it as one
-byte, and is gone. With the last one the process ends.
+Each request arrives as one message on a socket (see `SpawnRequest`). A server drains when its
+lifeline closes or when it has been idle for its time-out, then writes its exit status to the
+lifeline as one byte. The process exits with its last server.
 """
 
 from __future__ import annotations
