@@ -4,7 +4,7 @@ Nearly all that a small model's server takes to boot, in time and in memory, are
 they are done once: a child has them from its first moment, and shares their memory until it writes
 to it. Nothing that does not survive a fork is made here: no thread, no event loop, no session.
 
-Each request arrives as one message on a socket (see `SpawnRequest`). The server is not our child: an
+Each request arrives as one message on a socket (see `SpawnRequest`). It is not our child: an
 intermediate process forks it and exits at once, so that the kernel reparents it to the supervisor,
 which is a subreaper. The supervisor waits for its servers itself; they outlive this process.
 """
