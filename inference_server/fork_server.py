@@ -52,7 +52,7 @@ def main() -> None:
     except BrokenPipeError:
         os._exit(1)
     descriptors = ["--status-fd", str(child.status_fd), "--lifeline-fd", str(child.lifeline_fd)]
-    serve([*child.arguments, *descriptors], began=child.asked_at)
+    serve([*child.arguments, *descriptors], began=child.requested_at)
 
 
 def _next_child(control_fd: int, lifeline_fd: int, *, supervisor: int) -> SpawnRequest | None:

@@ -95,7 +95,7 @@ class ServerHost:
         try:
             asked.report_birth()
             chosen = settings.read([*asked.arguments, "--status-fd", str(asked.status_fd)])
-            return await OnnxServer(chosen, began=asked.asked_at).run(stopping)
+            return await OnnxServer(chosen, began=asked.requested_at).run(stopping)
         except SystemExit as refused:  # argparse has said why
             return _FAILED if refused.code is None else int(refused.code)
         except BrokenPipeError:  # nobody waits for it
