@@ -44,7 +44,9 @@ class SpawnRequest:
         Raises:
             BrokenPipeError: nobody waits for the server any more.
         """
-        line = orjson.dumps({"event": "spawned", "pid": os.getpid()}, option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(
+            {"event": "spawned", "pid": os.getpid()}, option=orjson.OPT_APPEND_NEWLINE
+        )
         os.write(self.status_fd, line)
 
     def close(self) -> None:
