@@ -27,7 +27,7 @@ from gateway.storage.database import Database
 from gateway.usage.service import UsageService
 from gateway.webhooks.callbacks import Callbacks
 from gateway.webhooks.vault import Vault
-from model_store.store import Store
+from model_store.store import ModelStore
 from model_store.verification import Verifier
 
 _VERIFY = ("-m", "inference_server.runtime.verify")
@@ -37,7 +37,7 @@ class Services:
     """One of each, knowing each other. Raises StorageError where there can be no pepper."""
 
     def __init__(self, settings: Settings, db: Database) -> None:
-        self.store = Store(settings.models)
+        self.store = ModelStore(settings.models)
         self.verifier = Verifier([sys.executable, *_VERIFY])
         self.models = ModelService(db, self.store, self.verifier)
         pepper = load_pepper(settings.key_pepper, settings.state)

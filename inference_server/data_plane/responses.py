@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inference_server.batching import Run
+from inference_server.data_plane.batching import BatchResult
+from inference_server.data_plane.outputs import OutputWriter
 from inference_server.metrics import ModelMetrics
-from inference_server.runtime.outputs import OutputWriter
 from protos import open_inference_pb2 as pb
 from protos.forms import ResponseForm, pack_double
 from protos.parameters import INFER_SECONDS, QUEUE_SECONDS
@@ -18,7 +18,7 @@ _MOST_FORMS = 1024
 Shapes = tuple[tuple[int, ...], ...]
 
 
-class Answers:
+class ResponseEncoder:
     """Writes the answers of one model version: by their form, or as protobuf does."""
 
     def __init__(
@@ -32,7 +32,7 @@ class Answers:
 
     def encode(
         self,
-        run: Run,
+        run: BatchResult,
         start: int,
         rows: int,
         outputs: Sequence[str],
@@ -80,7 +80,7 @@ class Answers:
         return form.fill((*timings, *parts))
 
     def _form(
-        self, run: Run, rows: int, outputs: Sequence[str], id_size: int, streamed: bool
+        self, run: BatchResult, rows: int, outputs: Sequence[str], id_size: int, streamed: bool
     ) -> ResponseForm | None:
         """Return the form of the answers; None where they go through protobuf."""
         if not self._writer.plain(outputs) or any(array is None for array in run.arrays):
@@ -99,7 +99,7 @@ class Answers:
         return form
 
     @staticmethod
-    def _raws(run: Run) -> list[bytes]:
+    def _raws(run: BatchResult) -> list[bytes]:
         """Return the bytes of the run's arrays."""
         if run.raws is None:
             run.raws = [array.tobytes() for array in run.arrays]
@@ -109,7 +109,7 @@ class Answers:
 
     def _written(
         self,
-        run: Run,
+        run: BatchResult,
         arrays: Sequence[np.ndarray],
         outputs: Sequence[str],
         call_id: bytes,

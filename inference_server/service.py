@@ -9,14 +9,14 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from inference_server.company import Company
-from inference_server.dataplane import DataPlane
-from inference_server.errors import InferenceError, translated
+from inference_server.data_plane.active_streams import ActiveStreams
+from inference_server.data_plane.arrival_rate import ArrivalRate
+from inference_server.data_plane.served_model import ServedModel
+from inference_server.data_plane.streams import InferenceStream
+from inference_server.data_plane.unary import UnaryInference, to_rpc_error
+from inference_server.errors import InferenceError, as_inference_error
 from inference_server.lifecycle import Lifecycle
-from inference_server.pace import Pace
-from inference_server.repository import EXTENSIONS, Repository
-from inference_server.stream import InferenceStream
-from inference_server.unary import UnaryInference, as_rpc_error
+from inference_server.triton_extensions import EXTENSIONS, TritonExtensions
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.methods import RPCS, path_of
@@ -27,13 +27,13 @@ SERVER_NAME = "slipstream-inference-server"
 Request = TypeVar("Request", bound=Message)
 
 
-class Methods:
+class InferenceService:
     """Answers the protocol's calls, and knows the streams that are open."""
 
     def __init__(
         self,
-        plane: DataPlane,
-        repository: Repository,
+        plane: ServedModel,
+        repository: TritonExtensions,
         lifecycle: Lifecycle,
         *,
         linger_seconds: float,
@@ -44,7 +44,7 @@ class Methods:
         self._lifecycle = lifecycle
         self._linger_seconds = linger_seconds
         self._streams: set[InferenceStream] = set()
-        self._company = Company()
+        self._company = ActiveStreams()
         self._version = metadata.version("slipstream")
 
     def add_to(self, router: Router) -> None:
@@ -84,9 +84,9 @@ class Methods:
 
         def handle(raw: bytes, _call: UnaryCall) -> bytes:
             try:
-                return answer(read(kind, raw)).SerializeToString()
-            except Exception as error:  # noqa: BLE001 - `translated` knows which are ours
-                raise as_rpc_error(translated(error)) from None
+                return answer(parse_message(kind, raw)).SerializeToString()
+            except Exception as error:  # noqa: BLE001 - `as_inference_error` knows which are ours
+                raise to_rpc_error(as_inference_error(error)) from None
 
         router.unary(path_of(name), handle)
 
@@ -107,7 +107,7 @@ class Methods:
             self._plane,
             self._lifecycle,
             call,
-            pace=Pace(self._linger_seconds),
+            pace=ArrivalRate(self._linger_seconds),
             company=self._company,
             on_end=self._ended,
         )
@@ -115,7 +115,7 @@ class Methods:
         return stream
 
 
-def read(kind: type[Request], raw: bytes) -> Request:
+def parse_message(kind: type[Request], raw: bytes) -> Request:
     """Return `raw` as a message, or raise INVALID_REQUEST."""
     try:
         return kind.FromString(raw)

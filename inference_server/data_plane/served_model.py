@@ -10,16 +10,22 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from inference_server.answers import Answers
-from inference_server.batching import key_of
-from inference_server.calls import Call, Caller, Kind, KnownCall, ReadCall
-from inference_server.errors import InferenceError, translated
-from inference_server.execution import Executor
-from inference_server.lifecycle import Lifecycle, State
+from inference_server.data_plane.batching import batch_key
+from inference_server.data_plane.calls import (
+    InferenceCall,
+    ParsedCall,
+    RequestTemplate,
+    Responder,
+    TemplatedCall,
+)
+from inference_server.data_plane.executor import BatchExecutor
+from inference_server.data_plane.inputs import InputReader
+from inference_server.data_plane.outputs import OutputWriter
+from inference_server.data_plane.responses import ResponseEncoder
+from inference_server.errors import InferenceError, as_inference_error
+from inference_server.lifecycle import Lifecycle, LifecycleState
 from inference_server.metrics import ModelMetrics
-from inference_server.runtime.inputs import InputReader
-from inference_server.runtime.outputs import OutputWriter
-from inference_server.runtime.signature import Signature, shown_shape
+from inference_server.runtime.signature import Signature, protocol_shape
 from model_store.manifest import PLATFORM, TensorSpec
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
@@ -28,15 +34,15 @@ from protos.parameters import CANCEL, least, timeout_of
 
 
 @dataclass(frozen=True, slots=True)
-class _Model:
+class _LoadedModel:
     signature: Signature
     reader: InputReader
     writer: OutputWriter
-    answers: Answers
-    executor: Executor
+    answers: ResponseEncoder
+    executor: BatchExecutor
 
 
-class DataPlane:
+class ServedModel:
     """Answers for one model version. All methods belong to the event loop."""
 
     def __init__(
@@ -46,14 +52,14 @@ class DataPlane:
         self._version = str(version)
         self._lifecycle = lifecycle
         self._metrics = metrics
-        self._model: _Model | None = None
-        self._kinds: Memory[Kind] = Memory()
+        self._model: _LoadedModel | None = None
+        self._kinds: Memory[RequestTemplate] = Memory()
 
-    def serve(self, signature: Signature, executor: Executor, *, most_bytes: int) -> None:
+    def serve(self, signature: Signature, executor: BatchExecutor, *, most_bytes: int) -> None:
         """Have calls answered by `executor`, with up to `most_bytes` each, once we are ready."""
         writer = OutputWriter(signature, most_bytes=most_bytes)
-        answers = Answers(self._name, self._version, writer, self._metrics)
-        self._model = _Model(signature, InputReader(signature), writer, answers, executor)
+        answers = ResponseEncoder(self._name, self._version, writer, self._metrics)
+        self._model = _LoadedModel(signature, InputReader(signature), writer, answers, executor)
 
     def close(self) -> None:
         """Let go of the threads: no call will come any more."""
@@ -72,7 +78,7 @@ class DataPlane:
 
     def ready(self) -> bool:
         """Whether inference calls are taken."""
-        return self._lifecycle.state is State.READY
+        return self._lifecycle.state is LifecycleState.READY
 
     def model_ready(self, name: str, version: str) -> bool:
         """Whether inference calls for this model are taken; False also for one that is not ours."""
@@ -96,11 +102,13 @@ class DataPlane:
             (signature.outputs, response.outputs),
         ):
             for spec in specs:
-                listed.add(name=spec.name, datatype=spec.datatype, shape=shown_shape(spec))
+                listed.add(name=spec.name, datatype=spec.datatype, shape=protocol_shape(spec))
         response.properties.update(_properties(signature))
         return response
 
-    def start(self, message: bytes, caller: Caller, timeout: float | None = None) -> Call | None:
+    def start(
+        self, message: bytes, caller: Responder, timeout: float | None = None
+    ) -> InferenceCall | None:
         """Have an encoded request answered; nothing is given back where it is refused at once.
 
         The answer may take `timeout` seconds, or fewer where the request says so.
@@ -115,7 +123,7 @@ class DataPlane:
             return self._start_new(message, caller, timeout)
         model = self._model
         assert model is not None, "kinds are learnt from a model"
-        call = KnownCall(caller, model.answers, kind, message, least(timeout, kind.timeout))
+        call = TemplatedCall(caller, model.answers, kind, message, least(timeout, kind.timeout))
         try:
             self._lifecycle.check_ready()
             model.executor.submit(call)
@@ -129,13 +137,15 @@ class DataPlane:
         if self._model is not None:
             self._model.executor.run_arrived()
 
-    def abandon(self, call: Call) -> None:
+    def abandon(self, call: InferenceCall) -> None:
         """Take note that nobody waits for `call` any more: its caller is not told."""
         assert self._model is not None, "calls are answered by a model"
         self._model.executor.abandon(call)
         self._metrics.answered(ErrorCode.CANCELLED)
 
-    def _start_new(self, message: bytes, caller: Caller, timeout: float | None) -> Call | None:
+    def _start_new(
+        self, message: bytes, caller: Responder, timeout: float | None
+    ) -> InferenceCall | None:
         """Read a message, and learn from it how others such as it need not be read."""
         call_id = ""
         try:
@@ -147,19 +157,23 @@ class DataPlane:
             model = self._served(request.model_name, request.model_version)
             call = self._read(model, request, caller, timeout)
             model.executor.submit(call)
-        except Exception as error:  # noqa: BLE001 - `translated` knows which are ours
-            self._refuse(caller, call_id, translated(error))
+        except Exception as error:  # noqa: BLE001 - `as_inference_error` knows which are ours
+            self._refuse(caller, call_id, as_inference_error(error))
             return None
         self._learn(model, request, message, call)
         return call
 
     def _read(
-        self, model: _Model, request: pb.ModelInferRequest, caller: Caller, timeout: float | None
-    ) -> ReadCall:
+        self,
+        model: _LoadedModel,
+        request: pb.ModelInferRequest,
+        caller: Responder,
+        timeout: float | None,
+    ) -> ParsedCall:
         feeds = model.reader.read(request)
         outputs = model.writer.wanted(request)
-        shared = key_of(feeds, outputs) if model.executor.batches else None
-        return ReadCall(
+        shared = batch_key(feeds, outputs) if model.executor.batches else None
+        return ParsedCall(
             caller,
             model.answers,
             request.id.encode(),
@@ -172,7 +186,7 @@ class DataPlane:
         )
 
     def _learn(
-        self, model: _Model, request: pb.ModelInferRequest, message: bytes, call: ReadCall
+        self, model: _LoadedModel, request: pb.ModelInferRequest, message: bytes, call: ParsedCall
     ) -> None:
         """Remember the request's form, where nothing but sizes must be checked in others of it."""
         if not model.reader.takes_any_bytes(call.feeds()):
@@ -180,9 +194,9 @@ class DataPlane:
         form = RequestForm.of(request)
         if form is None or form.fill(form.parts(request)) != message:
             return
-        self._kinds.add(form, Kind(form, call, timeout_of(request)))
+        self._kinds.add(form, RequestTemplate(form, call, timeout_of(request)))
 
-    def _served(self, name: str, version: str) -> _Model:
+    def _served(self, name: str, version: str) -> _LoadedModel:
         self.check_ours(name, version)
         self._lifecycle.check_ready()
         assert self._model is not None, "ready only after serve()"
@@ -191,7 +205,7 @@ class DataPlane:
     def _is_ours(self, name: str, version: str) -> bool:
         return name == self._name and version in ("", self._version)
 
-    def _refuse(self, caller: Caller, call_id: str, error: InferenceError) -> None:
+    def _refuse(self, caller: Responder, call_id: str, error: InferenceError) -> None:
         self._metrics.answered(error.code)
         caller.failed(None, call_id, error)
 

@@ -7,7 +7,7 @@ from time import perf_counter
 _LATELY_SECONDS = 0.05
 
 
-class Company:
+class ActiveStreams:
     """The streams of one server, as far as they are in use at the same time."""
 
     def __init__(self) -> None:

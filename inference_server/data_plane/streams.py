@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from inference_server.calls import Call
-from inference_server.company import Company
-from inference_server.dataplane import DataPlane
+from inference_server.data_plane.active_streams import ActiveStreams
+from inference_server.data_plane.arrival_rate import ArrivalRate
+from inference_server.data_plane.calls import InferenceCall
+from inference_server.data_plane.served_model import ServedModel
 from inference_server.errors import InferenceError
 from inference_server.lifecycle import Lifecycle
-from inference_server.pace import Pace
 from protos.status import CODE_KEY, GRPC_STATUS, stream_failure
 from transport import StatusCode, StreamCall
 
@@ -29,12 +29,12 @@ class InferenceStream:
 
     def __init__(
         self,
-        plane: DataPlane,
+        plane: ServedModel,
         lifecycle: Lifecycle,
         call: StreamCall,
         *,
-        pace: Pace,
-        company: Company,
+        pace: ArrivalRate,
+        company: ActiveStreams,
         on_end: Callable[[InferenceStream], None],
     ) -> None:
         """Answer the calls of `call`.
@@ -53,7 +53,7 @@ class InferenceStream:
         self._pace = pace
         self._company = company
         self._on_end = on_end
-        self._calls: set[Call] = set()
+        self._calls: set[InferenceCall] = set()
         self._ending = False
         self._resuming: asyncio.Task[None] | None = None
 
@@ -93,7 +93,7 @@ class InferenceStream:
 
     # for the calls
 
-    def answered(self, call: Call, message: bytes) -> None:
+    def answered(self, call: InferenceCall, message: bytes) -> None:
         """Send an answer."""
         self._calls.discard(call)
         self._send(message)
@@ -107,7 +107,7 @@ class InferenceStream:
         if self._ending:
             self._end_if_done()
 
-    def failed(self, call: Call | None, call_id: str, error: InferenceError) -> None:
+    def failed(self, call: InferenceCall | None, call_id: str, error: InferenceError) -> None:
         """Send the reason why there is none."""
         if call is not None:
             self._calls.discard(call)

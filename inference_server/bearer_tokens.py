@@ -17,11 +17,11 @@ _REFUSAL = RpcError(
 )
 
 
-class TokenError(Exception):
+class TokenFileError(Exception):
     """A file that holds no tokens; the message says which, and what to do."""
 
 
-class Tokens:
+class BearerTokens:
     """The tokens in a file, one a line: with two of them, callers can change from old to new.
 
     Read again when the file has changed; one that cannot be used changes nothing.
@@ -46,14 +46,16 @@ class Tokens:
             content = self._path.read_bytes()
         except OSError as error:
             message = f"the token file {self._path} cannot be read: {error.strerror}"
-            raise TokenError(message) from None
+            raise TokenFileError(message) from None
         if content == self._content:
             return False
         self._content = content
         tokens = content.split()
         if not tokens or min(map(len, tokens)) < _SHORTEST:
             message = f"the token file {self._path}: expected tokens of at least {_SHORTEST}"
-            raise TokenError(f"{message} characters, one a line; `openssl rand -hex 32` makes one")
+            raise TokenFileError(
+                f"{message} characters, one a line; `openssl rand -hex 32` makes one"
+            )
         self._tokens = tokens
         return True
 

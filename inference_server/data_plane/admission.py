@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import perf_counter
 
-from inference_server.batching import Job
+from inference_server.data_plane.batching import BaseCall
 from inference_server.errors import InferenceError
 from protos.errors import ErrorCode
 
@@ -19,7 +19,7 @@ _MARGIN = 1.4
 """How much longer than usual things may take: a call that is let in should really be answered."""
 
 
-class Load:
+class AdmissionControl:
     """Calls that wait or run, and what a row of theirs has taken lately."""
 
     def __init__(self, *, threads: int, calls: int, input_bytes: int) -> None:
@@ -34,12 +34,12 @@ class Load:
         self._row_seconds = 0.0
         self._running: dict[int, tuple[float, int]] = {}
 
-    def is_full(self, job: Job) -> bool:
+    def is_full(self, job: BaseCall) -> bool:
         """Whether there is no room for `job`, however long it would wait."""
         too_large = self.calls > 0 and self._bytes + job.input_bytes > self._most_bytes
         return too_large or self.calls >= self._most_calls
 
-    def admit(self, job: Job) -> None:
+    def admit(self, job: BaseCall) -> None:
         """Count `job` as waiting.
 
         Raises:
@@ -54,17 +54,17 @@ class Load:
         self._rows += job.rows
         self._bytes += job.input_bytes
 
-    def leave(self, job: Job) -> None:
+    def leave(self, job: BaseCall) -> None:
         """Count `job` as waiting no more."""
         self.calls -= 1
         self._rows -= job.rows
         self._bytes -= job.input_bytes
 
-    def begin(self, jobs: Sequence[Job]) -> None:
+    def begin(self, jobs: Sequence[BaseCall]) -> None:
         """Take note of a run that takes its time."""
         self._running[id(jobs)] = (perf_counter(), sum([job.rows for job in jobs]))
 
-    def end(self, jobs: Sequence[Job]) -> None:
+    def end(self, jobs: Sequence[BaseCall]) -> None:
         """Take note of that run's end."""
         del self._running[id(jobs)]
 
@@ -74,7 +74,7 @@ class Load:
         mean = self._row_seconds or measured
         self._row_seconds = mean + _NEWEST * (measured - mean)
 
-    def _check_deadline(self, job: Job, left: float) -> None:
+    def _check_deadline(self, job: BaseCall, left: float) -> None:
         wait = self._seconds()
         needed = (wait + job.rows * self._row_seconds) * _MARGIN
         if needed > left:

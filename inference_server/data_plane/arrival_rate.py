@@ -10,7 +10,7 @@ _LONGEST = 4
 """Times `linger_seconds` that the longest pause counts as."""
 
 
-class Pace:
+class ArrivalRate:
     """The mean pause between an answer and the next message of one stream.
 
     A caller who sends call after call, each when the one before is answered, waits for every

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
 
-from inference_server.batching import Job, Outcome, Waiting, run_together
+from inference_server.data_plane.admission import AdmissionControl
+from inference_server.data_plane.batching import BaseCall, BatchQueue, Outcome, run_batch
+from inference_server.data_plane.worker_threads import WorkerThreads
 from inference_server.errors import InferenceError
-from inference_server.load import Load
 from inference_server.metrics import ModelMetrics
-from inference_server.runtime.session import Session
-from inference_server.runtime.warmup import Warmth
-from inference_server.workers import Workers
+from inference_server.runtime.session import OnnxSession
+from inference_server.runtime.warmup import WarmupResult
 from protos.errors import ErrorCode
 
 _QUICK_SECONDS = 300e-6
@@ -26,13 +26,13 @@ it counts as no more than `_PREEMPTED_FACTOR` times the mean."""
 _PREEMPTED_FACTOR = 4
 
 
-class Executor:
+class BatchExecutor:
     """Runs one session. All methods belong to the event loop."""
 
     def __init__(
         self,
-        session: Session,
-        warmth: Warmth,
+        session: OnnxSession,
+        warmth: WarmupResult,
         metrics: ModelMetrics,
         *,
         threads: int,
@@ -42,13 +42,13 @@ class Executor:
         """Run up to `threads` batches at once; let `queue_calls` or `queue_bytes` of input wait."""
         self._session = session
         self._metrics = metrics
-        self._workers: Workers[list[Outcome]] = Workers(threads)
+        self._workers: WorkerThreads[list[Outcome]] = WorkerThreads(threads)
         self._threads = threads
         self._running = 0
-        self._waiting = Waiting()
+        self._waiting = BatchQueue()
         self._flushing = False
         self._most_rows = warmth.max_batch_size
-        self._load = Load(threads=threads, calls=queue_calls, input_bytes=queue_bytes)
+        self._load = AdmissionControl(threads=threads, calls=queue_calls, input_bytes=queue_bytes)
         self._run_seconds: dict[int, float] = {}
         for input_bytes, seconds in warmth.samples:
             self._learn(input_bytes, seconds)
@@ -65,7 +65,7 @@ class Executor:
         """Whether calls wait or run."""
         return self._running > 0 or self._load.calls > 0
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: BaseCall) -> None:
         """Have `job` run as soon as there is room, with those that have arrived meanwhile.
 
         Raises:
@@ -86,7 +86,7 @@ class Executor:
         if self._flushing:
             self._flush()
 
-    def abandon(self, job: Job) -> None:
+    def abandon(self, job: BaseCall) -> None:
         """Take note that nobody waits for `job` any more: it need not run, and is not told."""
         job.abandoned = True
         if job.waiting:
@@ -113,15 +113,15 @@ class Executor:
                 continue
             input_bytes = sum([job.input_bytes for job in jobs])
             if self.is_quick(input_bytes):
-                self._ran(jobs, input_bytes, run_together(self._session, jobs))
+                self._ran(jobs, input_bytes, run_batch(self._session, jobs))
             else:
                 self._run_on_thread(jobs, input_bytes)
         self._metrics.queue_depth.set(self._load.calls)
 
-    def _in_time(self, taken: list[Job]) -> list[Job]:
+    def _in_time(self, taken: list[BaseCall]) -> list[BaseCall]:
         """Return those for which an answer is of use still, and tell the others."""
         now = perf_counter()
-        jobs: list[Job] = []
+        jobs: list[BaseCall] = []
         for job in taken:
             if job.abandoned:
                 continue
@@ -133,25 +133,25 @@ class Executor:
                 jobs.append(job)
         return jobs
 
-    def _run_on_thread(self, jobs: list[Job], input_bytes: int) -> None:
+    def _run_on_thread(self, jobs: list[BaseCall], input_bytes: int) -> None:
         self._running += 1
         self._load.begin(jobs)
         self._workers.run(
-            partial(run_together, self._session, jobs), partial(self._finish, jobs, input_bytes)
+            partial(run_batch, self._session, jobs), partial(self._finish, jobs, input_bytes)
         )
 
     def _finish(
-        self, jobs: list[Job], input_bytes: int, outcomes: list[Outcome] | Exception
+        self, jobs: list[BaseCall], input_bytes: int, outcomes: list[Outcome] | Exception
     ) -> None:
         self._running -= 1
         self._load.end(jobs)
         if isinstance(outcomes, Exception):  # a fault of ours fails all its calls, not the server
-            message = f"the run broke: {outcomes}"  # `run_together` foresees what the model does
+            message = f"the run broke: {outcomes}"  # `run_batch` foresees what the model does
             outcomes = [InferenceError(ErrorCode.INTERNAL, message)] * len(jobs)
         self._ran(jobs, input_bytes, outcomes)
         self._flush()
 
-    def _ran(self, jobs: list[Job], input_bytes: int, outcomes: Sequence[Outcome]) -> None:
+    def _ran(self, jobs: list[BaseCall], input_bytes: int, outcomes: Sequence[Outcome]) -> None:
         # Nobody has to wait for what is only counted: answers are written before that.
         asyncio.get_running_loop().call_soon(self._count, jobs, input_bytes, outcomes)
         for job, outcome in zip(jobs, outcomes, strict=True):
@@ -162,7 +162,7 @@ class Executor:
             else:
                 job.failed(outcome)
 
-    def _count(self, jobs: list[Job], input_bytes: int, outcomes: Sequence[Outcome]) -> None:
+    def _count(self, jobs: list[BaseCall], input_bytes: int, outcomes: Sequence[Outcome]) -> None:
         metrics = self._metrics
         metrics.runs.add(jobs, outcomes)
         for job, outcome in zip(jobs, outcomes, strict=True):

@@ -6,8 +6,8 @@ import asyncio
 import socket
 from typing import Self
 
-from inference_server.settings import Endpoint, Settings
-from inference_server.tokens import TokenError, Tokens
+from inference_server.bearer_tokens import BearerTokens, TokenFileError
+from inference_server.settings import Settings, TcpAddress
 from telemetry.logs import logger
 from transport import KeyPair, ServerTls
 from transport.certificate_facts import doubts
@@ -18,7 +18,7 @@ _HTTP = ("http/1.1",)
 _ANY = {"0.0.0.0", "::"}  # noqa: S104 - nothing is bound here
 
 
-class Exposure:
+class TcpSecurity:
     """TLS and tokens of the TCP ports. The Unix socket needs neither: its mode keeps others out.
 
     Attributes:
@@ -28,7 +28,7 @@ class Exposure:
     """
 
     def __init__(
-        self, *, grpc: ServerTls | None, metrics: ServerTls | None, tokens: Tokens | None
+        self, *, grpc: ServerTls | None, metrics: ServerTls | None, tokens: BearerTokens | None
     ) -> None:
         self.grpc = grpc
         self.metrics = metrics
@@ -42,7 +42,7 @@ class Exposure:
         Raises:
             TlsError, TokenError: one cannot be used.
         """
-        tokens = Tokens(settings.token_file) if settings.token_file else None
+        tokens = BearerTokens(settings.token_file) if settings.token_file else None
         if settings.tls_certificate is None or settings.tls_key is None:
             return cls(grpc=None, metrics=None, tokens=tokens)
         pair = KeyPair(certificate=settings.tls_certificate, key=settings.tls_key)
@@ -67,7 +67,7 @@ class Exposure:
             try:
                 if await asyncio.to_thread(self.tokens.renew):
                     self._log.info("tokens_renewed")
-            except TokenError as error:
+            except TokenFileError as error:
                 self._log.error("tokens_not_renewed", reason=str(error))
 
     def _tell(self, reason: str) -> None:
@@ -77,9 +77,9 @@ class Exposure:
             self._log.info("tls_renewed")
 
 
-def advertised(endpoint: Endpoint, settings: Settings) -> Endpoint:
+def advertised_address(endpoint: TcpAddress, settings: Settings) -> TcpAddress:
     """Return an address that is listened on as others reach it."""
     if endpoint.is_loopback:
         return endpoint
     host = settings.advertise or endpoint.host
-    return Endpoint(socket.gethostname() if host in _ANY else host, endpoint.port)
+    return TcpAddress(socket.gethostname() if host in _ANY else host, endpoint.port)

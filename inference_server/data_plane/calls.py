@@ -7,37 +7,37 @@ from typing import Protocol
 
 import numpy as np
 
-from inference_server.answers import Answers
-from inference_server.batching import Feeds, Job, Key, Run
-from inference_server.errors import InferenceError, translated
+from inference_server.data_plane.batching import BaseCall, BatchResult, Feeds, Key
+from inference_server.data_plane.responses import ResponseEncoder
+from inference_server.errors import InferenceError, as_inference_error
 from protos.forms import RequestForm
 
 
-class Caller(Protocol):
+class Responder(Protocol):
     """Who made a call, and gets its answer. Everything happens on the event loop."""
 
     streamed: bool
     """Whether the answer is to be a part of a stream."""
 
-    def answered(self, call: Call, message: bytes) -> None:
+    def answered(self, call: InferenceCall, message: bytes) -> None:
         """Take the answer, encoded."""
 
     def cancel(self, call_id: str) -> None:
         """Abandon the call of this id, if it is not answered yet."""
 
-    def failed(self, call: Call | None, call_id: str, error: InferenceError) -> None:
+    def failed(self, call: InferenceCall | None, call_id: str, error: InferenceError) -> None:
         """Take the reason why there is none; without `call`, it was refused at once."""
 
 
-class Call(Job):
+class InferenceCall(BaseCall):
     """A job whose outcome goes to a caller."""
 
     __slots__ = ("_answers", "caller", "id", "typed")
 
     def __init__(
         self,
-        caller: Caller,
-        answers: Answers,
+        caller: Responder,
+        answers: ResponseEncoder,
         call_id: bytes,
         *,
         outputs: Sequence[str],
@@ -61,7 +61,7 @@ class Call(Job):
         """The id as text: in a message that was not read, it may be none."""
         return self.id.decode("utf-8", "replace")
 
-    def ran(self, run: Run, start: int) -> None:
+    def ran(self, run: BatchResult, start: int) -> None:
         """Answer with what belongs to this call."""
         try:
             message = self._answers.encode(
@@ -74,8 +74,8 @@ class Call(Job):
                 typed=self.typed,
                 streamed=self.caller.streamed,
             )
-        except Exception as error:  # noqa: BLE001 - `translated` knows which are ours
-            self.failed(translated(error))
+        except Exception as error:  # noqa: BLE001 - `as_inference_error` knows which are ours
+            self.failed(as_inference_error(error))
         else:
             self._answers.metrics.answered()
             self.caller.answered(self, message)
@@ -86,15 +86,15 @@ class Call(Job):
         self.caller.failed(self, self.shown_id, error)
 
 
-class ReadCall(Call):
+class ParsedCall(InferenceCall):
     """A call whose message was read in full."""
 
     __slots__ = ("_feeds",)
 
     def __init__(
         self,
-        caller: Caller,
-        answers: Answers,
+        caller: Responder,
+        answers: ResponseEncoder,
         call_id: bytes,
         feeds: Feeds,
         *,
@@ -122,12 +122,12 @@ class ReadCall(Call):
         return self._feeds
 
 
-class Kind:
+class RequestTemplate:
     """What the first call of a form was found to be, so that the others need not be read."""
 
     __slots__ = ("form", "input_bytes", "inputs", "key", "outputs", "rows", "timeout")
 
-    def __init__(self, form: RequestForm, first: ReadCall, timeout: float | None) -> None:
+    def __init__(self, form: RequestForm, first: ParsedCall, timeout: float | None) -> None:
         self.form = form
         self.inputs = [
             (name, array.dtype, array.size, array.shape, start, end)
@@ -156,13 +156,18 @@ class Kind:
         }
 
 
-class KnownCall(Call):
+class TemplatedCall(InferenceCall):
     """A call whose message was recognised."""
 
     __slots__ = ("kind", "message")
 
     def __init__(
-        self, caller: Caller, answers: Answers, kind: Kind, message: bytes, timeout: float | None
+        self,
+        caller: Responder,
+        answers: ResponseEncoder,
+        kind: RequestTemplate,
+        message: bytes,
+        timeout: float | None,
     ) -> None:
         form = kind.form
         super().__init__(
@@ -182,8 +187,8 @@ class KnownCall(Call):
         """Return its inputs."""
         return self.kind.feeds(self.message)
 
-    def feeds_with(self, jobs: Sequence[Job]) -> Feeds:
+    def feeds_with(self, jobs: Sequence[BaseCall]) -> Feeds:
         """Return the inputs of `jobs`: one array is made of all, where all are of one kind."""
         kind = self.kind
-        messages = [job.message for job in jobs if type(job) is KnownCall and job.kind is kind]
+        messages = [job.message for job in jobs if type(job) is TemplatedCall and job.kind is kind]
         return kind.feeds_of(messages) if len(messages) == len(jobs) else super().feeds_with(jobs)

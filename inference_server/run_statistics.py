@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import perf_counter, time
 
-from inference_server.batching import Job, Outcome
+from inference_server.data_plane.batching import BaseCall, Outcome
 
 _MOST_SIZES = 1024
 """Callers choose sizes: these many are told apart, further ones are counted together."""
 
 
-class SizeTotals:
+class BatchSizeTotals:
     """All the runs of one size."""
 
     __slots__ = ("call_seconds", "calls", "rows", "runs", "seconds")
@@ -26,15 +26,15 @@ class SizeTotals:
         """Of each run as often as it had calls: to each of them it is the time of its run."""
 
 
-class RunTotals:
+class RunStatistics:
     """All the runs of one model version. For one event loop."""
 
     def __init__(self) -> None:
-        self.by_rows: dict[int, SizeTotals] = {}
-        self._others = SizeTotals()
+        self.by_rows: dict[int, BatchSizeTotals] = {}
+        self._others = BatchSizeTotals()
         self._last_end: float | None = None
 
-    def add(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
+    def add(self, jobs: Sequence[BaseCall], outcomes: Sequence[Outcome]) -> None:
         """Count the runs that `jobs` came to: one that they shared, or one for each."""
         calls = len(jobs)
         first = outcomes[0]
@@ -53,7 +53,7 @@ class RunTotals:
             totals.seconds += seconds
             totals.call_seconds += seconds * calls
 
-    def all(self) -> list[SizeTotals]:
+    def all(self) -> list[BatchSizeTotals]:
         """Return everything that was counted, in parts to be added up."""
         return [*self.by_rows.values(), self._others]
 
@@ -63,8 +63,8 @@ class RunTotals:
             return 0
         return int((time() - (perf_counter() - self._last_end)) * 1e3)
 
-    def _new_size(self, rows: int) -> SizeTotals:
+    def _new_size(self, rows: int) -> BatchSizeTotals:
         if len(self.by_rows) >= _MOST_SIZES:
             return self._others
-        self.by_rows[rows] = SizeTotals()
+        self.by_rows[rows] = BatchSizeTotals()
         return self.by_rows[rows]

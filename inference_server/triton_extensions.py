@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inference_server.dataplane import DataPlane
+from inference_server.data_plane.served_model import ServedModel
 from inference_server.errors import InferenceError
-from inference_server.lifecycle import Lifecycle, State
+from inference_server.lifecycle import Lifecycle, LifecycleState
 from inference_server.metrics import ModelMetrics
 from inference_server.model_config import model_config
 from inference_server.runtime.signature import Signature
-from inference_server.runtime.warmup import Warmth
+from inference_server.runtime.warmup import WarmupResult
 from inference_server.statistics import model_statistics
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
@@ -19,19 +19,24 @@ from protos.parameters import CANCELLATION
 EXTENSIONS = ("model_configuration", "statistics", CANCELLATION)
 """As server metadata lists them. Not `model_repository`: that is loading and unloading, too."""
 
-_STATES: Mapping[State, str] = {
-    State.BOOTING: "LOADING",
-    State.READY: "READY",
-    State.FAILED: "UNAVAILABLE",
-    State.DRAINING: "UNLOADING",
+_STATES: Mapping[LifecycleState, str] = {
+    LifecycleState.BOOTING: "LOADING",
+    LifecycleState.READY: "READY",
+    LifecycleState.FAILED: "UNAVAILABLE",
+    LifecycleState.DRAINING: "UNLOADING",
 }
 
 
-class Repository:
+class TritonExtensions:
     """Answers ModelConfig, ModelStatistics and RepositoryIndex."""
 
     def __init__(
-        self, name: str, version: int, plane: DataPlane, lifecycle: Lifecycle, metrics: ModelMetrics
+        self,
+        name: str,
+        version: int,
+        plane: ServedModel,
+        lifecycle: Lifecycle,
+        metrics: ModelMetrics,
     ) -> None:
         self._name = name
         self._version = version
@@ -40,7 +45,7 @@ class Repository:
         self._metrics = metrics
         self._config: pb.ModelConfig | None = None
 
-    def loaded(self, signature: Signature, warmth: Warmth) -> None:
+    def loaded(self, signature: Signature, warmth: WarmupResult) -> None:
         """Take note of what was found out about the model, before it is ready."""
         self._config = model_config(self._name, self._version, signature, warmth)
 
@@ -72,7 +77,7 @@ class Repository:
             raise InferenceError(ErrorCode.NOT_IMPLEMENTED, message)
         response = pb.RepositoryIndexResponse()
         lifecycle = self._lifecycle
-        if lifecycle.state is State.READY or not request.ready:
+        if lifecycle.state is LifecycleState.READY or not request.ready:
             response.models.add(
                 name=self._name,
                 version=str(self._version),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from inference_server.batching import Feeds, Job, Outcome, Run
+from inference_server.data_plane.batching import BaseCall, BatchResult, Feeds, Outcome
 from inference_server.errors import InferenceError
-from inference_server.run_totals import RunTotals
+from inference_server.run_statistics import RunStatistics
 from protos.errors import ErrorCode
 
 FAILURE = InferenceError(ErrorCode.INFERENCE_FAILED, "no")
 
 
-class Call(Job):
+class Call(BaseCall):
     """A call of so many rows."""
 
     def __init__(self, rows: int) -> None:
@@ -19,7 +19,7 @@ class Call(Job):
     def feeds(self) -> Feeds:
         return {}
 
-    def ran(self, run: Run, start: int) -> None:  # noqa: ARG002 - the base class has them
+    def ran(self, run: BatchResult, start: int) -> None:  # noqa: ARG002 - the base class has them
         raise AssertionError("nobody runs it")
 
     def failed(self, error: InferenceError) -> None:  # noqa: ARG002
@@ -28,12 +28,12 @@ class Call(Job):
 
 def alone(seconds: float) -> Outcome:
     """Return the outcome of a run with one call."""
-    return Run([], 10.0, seconds, shared=False), 0
+    return BatchResult([], 10.0, seconds, shared=False), 0
 
 
 def test_a_shared_run_counts_once_and_its_time_for_each_call() -> None:
-    totals = RunTotals()
-    run = Run([], 10.0, 0.5, shared=True)
+    totals = RunStatistics()
+    run = BatchResult([], 10.0, 0.5, shared=True)
     totals.add([Call(1), Call(3)], [(run, 0), (run, 1)])
     counted = totals.by_rows[4]
     assert (counted.runs, counted.calls, counted.rows) == (1, 2, 4)
@@ -41,7 +41,7 @@ def test_a_shared_run_counts_once_and_its_time_for_each_call() -> None:
 
 
 def test_calls_that_were_run_again_alone_count_each_for_itself() -> None:
-    totals = RunTotals()
+    totals = RunStatistics()
     totals.add([Call(1), Call(2), Call(1)], [FAILURE, alone(0.25), alone(0.5)])
     assert totals.by_rows.keys() == {1, 2}
     one, two = totals.by_rows[1], totals.by_rows[2]
@@ -50,14 +50,14 @@ def test_calls_that_were_run_again_alone_count_each_for_itself() -> None:
 
 
 def test_what_failed_is_not_counted() -> None:
-    totals = RunTotals()
+    totals = RunStatistics()
     totals.add([Call(1)], [FAILURE])
     assert not totals.by_rows
     assert totals.last_milliseconds() == 0
 
 
 def test_callers_cannot_fill_the_memory_with_sizes() -> None:
-    totals = RunTotals()
+    totals = RunStatistics()
     sizes = range(1, 3001)
     for rows in sizes:
         totals.add([Call(rows)], [alone(0.5)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 
-class ExitStatus(IntEnum):
+class ServerExitStatus(IntEnum):
     """The ends that are as they should be; 1 is a failure, 2 a wrong command line."""
 
     STOPPED = 0

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 Result = TypeVar("Result")
 
 
-class Workers(Generic[Result]):
+class WorkerThreads(Generic[Result]):
     """Up to `count` threads, started when they are needed first."""
 
     def __init__(self, count: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
-from inference_server.dataplane import DataPlane
+from inference_server.data_plane.served_model import ServedModel
 
 _FIRST_CALL_SECONDS = 90.0
 """How long at least to wait for the first call. Whoever has a server woken is told to come again,
@@ -15,14 +15,14 @@ _LOOKS = 20
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
-class Idleness:
+class IdleMonitor:
     """How long ago the last inference call was.
 
     A call that waits or runs is a call still, however long it takes. Everything else that a server
     answers (probes, metadata, statistics, metrics) is no reason for it to be there.
     """
 
-    def __init__(self, plane: DataPlane, seconds: float) -> None:
+    def __init__(self, plane: ServedModel, seconds: float) -> None:
         """Look at the calls of `plane`; without one for `seconds` it is idle."""
         self._plane = plane
         self._seconds = seconds

@@ -15,9 +15,9 @@ from pathlib import Path
 from time import perf_counter
 
 from inference_server import settings
-from inference_server.runtime.session import Session
+from inference_server.runtime.session import OnnxSession
 from inference_server.runtime.warmup import warm_up
-from inference_server.server import Server
+from inference_server.server import OnnxServer
 
 _IDENTITY = b64decode(
     "CAgSADpBChAKAXgSAXkiCElkZW50aXR5EgFnWhQKAXgSDwoNCAESCQoDEgFOCgIIAWIUCgF5Eg8KDQgBEgkKAxIBTgoC"
@@ -26,14 +26,14 @@ _IDENTITY = b64decode(
 """A model: `y` FP32 [N, 1] is `x`."""
 
 
-def rehearse() -> None:
+def prefork_warmup() -> None:
     """Make a server and a session, run that, and drop both. Starts no thread and no event loop."""
     with _file(_IDENTITY) as path:
         words = ["--store", "/", "--model", "rehearsal", "--version", "1", "--socket", str(path)]
         # What is wrong with the settings is each server's own to say.
         with suppress(SystemExit):
-            Server(settings.read(words), began=perf_counter())
-        warm_up(Session(path, threads=1))
+            OnnxServer(settings.read(words), began=perf_counter())
+        warm_up(OnnxSession(path, threads=1))
 
 
 @contextmanager

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Callable
 from http import HTTPStatus
 
-from inference_server.settings import Endpoint
-from inference_server.tokens import Tokens
+from inference_server.bearer_tokens import BearerTokens
+from inference_server.settings import TcpAddress
 from telemetry.instruments import CONTENT_TYPE
 from transport import ServerTls
 
@@ -22,11 +22,15 @@ class MetricsEndpoint:
     def __init__(self, render: Callable[[], bytes]) -> None:
         self._render = render
         self._server: asyncio.Server | None = None
-        self._tokens: Tokens | None = None
+        self._tokens: BearerTokens | None = None
 
     async def listen(
-        self, endpoint: Endpoint, *, tls: ServerTls | None = None, tokens: Tokens | None = None
-    ) -> Endpoint:
+        self,
+        endpoint: TcpAddress,
+        *,
+        tls: ServerTls | None = None,
+        tokens: BearerTokens | None = None,
+    ) -> TcpAddress:
         """Start answering who shows one of the tokens, where there are any.
 
         Return the address with its real port. Raise OSError if it is taken.
@@ -40,7 +44,7 @@ class MetricsEndpoint:
             ssl_handshake_timeout=_PATIENCE_SECONDS if tls else None,
         )
         host, port = self._server.sockets[0].getsockname()[:2]
-        return Endpoint(host, port)
+        return TcpAddress(host, port)
 
     def close(self) -> None:
         """Stop listening."""

@@ -15,17 +15,17 @@ _DESCRIPTORS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SpawnRequest:
     """One server that is asked for.
 
-    On the wire JSON with `arguments` (of `python -m inference_server`) and `asked_at` (a
+    On the wire JSON with `arguments` (of `python -m inference_server`) and `requested_at` (a
     `perf_counter()`, which all processes of a Linux machine share), and beside it two descriptors.
-    The server's first status line is `born`, with its pid: there is no answer but that. If the
+    The server's first status line is `spawned`, with its pid: there is no answer but that. If the
     status pipe closes without it, there is no server and never will be.
     """
 
     arguments: Sequence[str]
-    asked_at: float
+    requested_at: float
     status_fd: int
     lifeline_fd: int
 
@@ -44,7 +44,9 @@ class Asked:
         Raises:
             BrokenPipeError: nobody waits for the server any more.
         """
-        line = orjson.dumps({"event": "born", "pid": os.getpid()}, option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(
+            {"event": "spawned", "pid": os.getpid()}, option=orjson.OPT_APPEND_NEWLINE
+        )
         os.write(self.status_fd, line)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from model_store.manifest import File, Manifest
 from model_store.names import MANIFEST_FILE
 
 
-def problems(folder: Path, manifest: Manifest) -> list[str]:
+def file_problems(folder: Path, manifest: Manifest) -> list[str]:
     """Read every file in `folder` and return what differs from `manifest`, a line for each."""
     changed = [problem for file in manifest.files if (problem := _problem(folder, file))]
     known = {MANIFEST_FILE, *(file.path for file in manifest.files)}

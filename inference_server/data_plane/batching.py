@@ -28,7 +28,7 @@ class Runner(Protocol):
         """Return the outputs, in order; raise InferenceError."""
 
 
-class Run:
+class BatchResult:
     """What a run gave, and what it took."""
 
     __slots__ = ("arrays", "began", "forms", "infer_seconds", "raws", "row_sizes", "shared")
@@ -51,7 +51,7 @@ class Run:
         """Room for the forms of the calls' answers."""
 
 
-class Job(ABC):
+class BaseCall(ABC):
     """A call that waits for its run."""
 
     __slots__ = (
@@ -99,13 +99,13 @@ class Job(ABC):
     def feeds(self) -> Feeds:
         """Return its inputs."""
 
-    def feeds_with(self, jobs: Sequence[Job]) -> Feeds:
+    def feeds_with(self, jobs: Sequence[BaseCall]) -> Feeds:
         """Return the inputs of `jobs`, this one first, row behind row."""
         parts = [job.feeds() for job in jobs]
         return {name: np.concatenate([feeds[name] for feeds in parts]) for name in parts[0]}
 
     @abstractmethod
-    def ran(self, run: Run, start: int) -> None:
+    def ran(self, run: BatchResult, start: int) -> None:
         """Take the outcome: if the run is shared, the `rows` rows of its arrays from `start` on."""
 
     @abstractmethod
@@ -113,20 +113,20 @@ class Job(ABC):
         """Take the outcome of a job that gave nothing."""
 
 
-Outcome = tuple[Run, int] | InferenceError
+Outcome = tuple[BatchResult, int] | InferenceError
 """A run and the first of a job's rows in it, or why there is nothing."""
 
 
-class Waiting:
+class BatchQueue:
     """Jobs in order of arrival, and their neighbours of the same key."""
 
     def __init__(self) -> None:
-        self._queues: OrderedDict[Key, deque[Job]] = OrderedDict()
+        self._queues: OrderedDict[Key, deque[BaseCall]] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._queues)
 
-    def add(self, job: Job) -> None:
+    def add(self, job: BaseCall) -> None:
         """Let `job` wait behind those of its key."""
         job.waiting = True
         key = job if job.key is None else job.key
@@ -135,7 +135,7 @@ class Waiting:
             queue = self._queues[key] = deque()
         queue.append(job)
 
-    def take(self, most_rows: int) -> list[Job]:
+    def take(self, most_rows: int) -> list[BaseCall]:
         """Remove and return the jobs of the next run: at least one, up to `most_rows` rows.
 
         What is left of its key waits behind the other keys.
@@ -153,7 +153,7 @@ class Waiting:
         return batch
 
 
-def key_of(feeds: Feeds, outputs: Sequence[str]) -> tuple[Key, int] | None:
+def batch_key(feeds: Feeds, outputs: Sequence[str]) -> tuple[Key, int] | None:
     """Return what a call must have in common with its batch, and its rows.
 
     None where its inputs do not have the same number of rows, so that it cannot share a run.
@@ -168,7 +168,7 @@ def key_of(feeds: Feeds, outputs: Sequence[str]) -> tuple[Key, int] | None:
     return (tuple(parts), rows) if rows > 0 else None
 
 
-def run_together(runner: Runner, jobs: Sequence[Job]) -> list[Outcome]:
+def run_batch(runner: Runner, jobs: Sequence[BaseCall]) -> list[Outcome]:
     """Return each job's outcome, from one run if that goes well.
 
     If it fails, each job is run by itself, once, so that only the one at fault fails.
@@ -182,7 +182,7 @@ def run_together(runner: Runner, jobs: Sequence[Job]) -> list[Outcome]:
         arrays = runner.run(feeds, first.outputs)
     except InferenceError:
         return [_run_alone(runner, job) for job in jobs]
-    run = Run(arrays, began, perf_counter() - began, shared=True)
+    run = BatchResult(arrays, began, perf_counter() - began, shared=True)
     starts = [0]
     for job in jobs:
         starts.append(starts[-1] + job.rows)
@@ -192,10 +192,10 @@ def run_together(runner: Runner, jobs: Sequence[Job]) -> list[Outcome]:
     return [(run, start) for start in starts]
 
 
-def _run_alone(runner: Runner, job: Job) -> Outcome:
+def _run_alone(runner: Runner, job: BaseCall) -> Outcome:
     began = perf_counter()
     try:
         arrays = runner.run(job.feeds(), job.outputs)
     except InferenceError as error:
         return error
-    return Run(arrays, began, perf_counter() - began, shared=False), 0
+    return BatchResult(arrays, began, perf_counter() - began, shared=False), 0
