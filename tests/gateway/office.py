@@ -10,7 +10,7 @@ from gateway.app import Gateway, build_fastapi
 from gateway.auth.identity import Scope
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.container import Container
-from gateway.deployments.directory import Directory
+from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.settings import Settings
 from gateway.storage.audit_events import ACTOR, SYSTEM
 from gateway.storage.tables import Profile
@@ -34,7 +34,7 @@ class Office:
         self.feed = self._container.feed
         self.services = self._container.services
         self.authenticator = KeyAuthenticator(self.db, self.services.hasher, self.feed)
-        self.directory = Directory(self.db, self.feed)
+        self.deployment_cache = DeploymentCache(self.db, self.feed)
 
     async def user(self, email: str = "ada@example.com") -> httpx.AsyncClient:
         """Return a client with the `manage` key of a new user; `profile_id` is in its headers."""
