@@ -113,7 +113,7 @@ async def test_processes_add_up(office: Office, url: str) -> None:
         for number, process in enumerate(processes):
             for key in keys[:: 1 if number % 2 else -1]:
                 await process.authenticate(key["key"], HERE)
-        await asyncio.gather(*(process.uses.flush() for process in processes))
+        await asyncio.gather(*(process.usage.flush() for process in processes))
         assert (await show(user, keys[0]["id"]))["total_uses"] == 3 * (turn + 1)
     for key in keys:
         assert (await show(user, key["id"]))["total_uses"] == 9
