@@ -12,13 +12,13 @@ from gateway.deployments.modes import ExecutionMode, OnTimeout
 from gateway.errors import GatewayError
 from gateway.execution.engine_room import EngineRoom
 from gateway.execution.program import Program
+from gateway.fast_path.body import parse_body
+from gateway.fast_path.call import Done, Pending, Result, Trigger
 from gateway.runs.bodies import accepted_body, finished_body, location_of, server_timing_of
 from gateway.runs.failures import failure_of
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.runs.idempotency import read_idempotency
 from gateway.runs.run import Created, Idempotency, NewRun, Run, RunStatus
-from gateway.trigger.body import parse_body
-from gateway.trigger.call import Done, Pending, Result, Trigger
 from gateway.web.preferences import HEADER as PREFER
 from gateway.web.preferences import Preferences, read_preferences
 from gateway.web.problems import Headers

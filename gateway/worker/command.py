@@ -12,7 +12,7 @@ from gateway.broker.beacon import BeaconFile
 from gateway.broker.broker import BrokerError, read_broker
 from gateway.broker.queues import Queue
 from gateway.settings import Settings
-from gateway.upstream.credentials import Credentials
+from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.executor import Executor
 from gateway.worker.foreman import Foreman
 from gateway.worker.lane_process import Ends, LaneProcess, preload
@@ -45,7 +45,9 @@ def main(arguments: Sequence[str], build: BuildWith) -> int:
         broker = read_broker(
             settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
         )
-        Credentials.of(settings)  # each child makes its own; what is wrong with them is said once
+        UpstreamCredentials.of(
+            settings
+        )  # each child makes its own; what is wrong with them is said once
     except (BrokerError, OSError, TlsError) as error:
         report.say("failed", message=str(error))
         sys.stderr.write(f"worker: {error}\n")

@@ -18,8 +18,8 @@ from gateway.auth.proxies import Proxies
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from tests.gateway.audit.acts import acts_in
+from tests.gateway.fast_path.client import Client, chunked
 from tests.gateway.house import PASSWORD, House
-from tests.gateway.web.client import Client, chunked
 
 OURS = (ip_network("10.0.0.0/8"), ip_network("2001:db8:ffff::/48"))
 PROXIES = Proxies(OURS)
