@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.broker.bell import Bell
-from gateway.broker.broker import read_broker
+from gateway.broker.broker import parse_broker_url
+from gateway.broker.wake_file import WakeFile
 from gateway.execution.executor import Executor
 from gateway.execution.launcher import Launcher
 from gateway.execution.outbound import OutboundHttp
@@ -60,10 +60,10 @@ class EngineRoom:
             max_output_bytes=settings.max_body_bytes,
         )
         self._pool = Pool(self._executor, size=settings.server_runs)
-        broker = read_broker(
+        broker = parse_broker_url(
             settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
         )
-        self.launcher = Launcher(self._pool, broker, bell=Bell(settings.run))
+        self.launcher = Launcher(self._pool, broker, wake_file=WakeFile(settings.run))
         self._sweep = Sweep(
             self.store,
             self.launcher,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.broker.bell import Bell
 from gateway.broker.broker import Broker
 from gateway.broker.publisher import Publisher
 from gateway.broker.queues import Queue
+from gateway.broker.wake_file import WakeFile
 from gateway.deployments.modes import DeploymentType, ExecutionMode
 from gateway.execution.pool import Pool
 from gateway.runs.run import Created
@@ -16,8 +16,8 @@ from gateway.runs.run import Created
 class Launcher:
     """Never blocks and never fails: a run that is not taken is found by the sweep."""
 
-    def __init__(self, pool: Pool, broker: Broker, *, bell: Bell) -> None:
-        self.publisher = Publisher(broker, self._published, bell=bell)
+    def __init__(self, pool: Pool, broker: Broker, *, wake_file: WakeFile) -> None:
+        self.publisher = Publisher(broker, self._published, wake_file=wake_file)
         self._pool = pool
         self._handed_over: list[str] = []
 

@@ -11,7 +11,7 @@ import orjson
 from slipstream.bench.tally import code_of
 from slipstream.bench.target import Target
 from slipstream.failures import RefusedError
-from slipstream.readiness import connection_to
+from slipstream.readiness import gateway_connection
 
 _PATIENCE_SECONDS = 60.0
 _SUCCESS = 2
@@ -50,7 +50,9 @@ def check(target: Target) -> None:
 def _connection(target: Target) -> http.client.HTTPConnection:
     if target.tls and target.certificate is None:
         return http.client.HTTPSConnection(target.host, target.port, timeout=_PATIENCE_SECONDS)
-    return connection_to(target.host, target.port, target.certificate, timeout=_PATIENCE_SECONDS)
+    return gateway_connection(
+        target.host, target.port, target.certificate, timeout=_PATIENCE_SECONDS
+    )
 
 
 def _no_answer(target: Target, error: Exception) -> RefusedError:

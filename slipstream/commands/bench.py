@@ -19,7 +19,7 @@ from slipstream.bench.result import Result
 from slipstream.bench.target import Target, TargetError, is_url, read_body, url_target
 from slipstream.bench.view import report
 from slipstream.commands.bench_deployment import deployment_target
-from slipstream.failures import ExitStatus, RefusedError, reported
+from slipstream.failures import ExitStatus, RefusedError, exit_on_error
 from slipstream.session import open_session
 from slipstream.terminal import Terminal
 
@@ -74,9 +74,9 @@ def bench(
     numbers = _numbers(concurrency)
     terminal = Terminal(as_json=as_json)
     series = Series()
-    with reported(as_json=as_json):
+    with exit_on_error(as_json=as_json):
         with _target(what, data, key, state, as_json=as_json) as target:
-            with terminal.busy(f"Calling {target.url} once"):
+            with terminal.progress(f"Calling {target.url} once"):
                 check(target)
             plans = [
                 Plan.of(target, connections=number, seconds=seconds, warmup=warmup)
@@ -99,7 +99,7 @@ def bench(
 
 
 def _measured(series: Series, plans: Sequence[Plan], terminal: Terminal) -> list[Result]:
-    with ProgressView(terminal.aside) as view:
+    with ProgressView(terminal.stderr) as view:
         return list(series.run(_announced(plans, view), view.update))
 
 

@@ -16,9 +16,9 @@ from gateway.flows.spec import parse_flow
 from gateway.ids import is_id
 from protos.errors import ErrorCode
 from slipstream.bench.target import Target
-from slipstream.session import Session
-from slipstream.settings import Options
-from slipstream.supervisor.state_folder import holder
+from slipstream.session import CommandSession
+from slipstream.settings import ServeOptions
+from slipstream.supervisor.state_folder import running_supervisor
 from slipstream.workspace import read_settings
 
 _KEY_NAME = "slipstream bench"
@@ -26,7 +26,7 @@ _KEY_NAME = "slipstream bench"
 
 @contextmanager
 def deployment_target(
-    session: Session, which: str, state: Path, *, body: bytes | None, key: str | None
+    session: CommandSession, which: str, state: Path, *, body: bytes | None, key: str | None
 ) -> Iterator[Target]:
     """Yield what to call; without `key`, with one for this deployment that is deleted at the end.
 
@@ -55,11 +55,11 @@ def deployment_target(
         session.run(session.services.keys.delete(session.profile_id, issued.row.id))
 
 
-def _find(session: Session, which: str) -> Deployed:
+def _find(session: CommandSession, which: str) -> Deployed:
     deployments = session.services.deployments
     if is_id(which):
         return session.run(deployments.get(session.profile_id, which))
-    page = session.everything(lambda at: deployments.page(session.profile_id, at))
+    page = session.fetch_all(lambda at: deployments.page(session.profile_id, at))
     found = [deployed for deployed in page.items if deployed.row.name == which]
     if len(found) == 1:
         return found[0]
@@ -72,7 +72,7 @@ def _find(session: Session, which: str) -> Deployed:
     raise GatewayError(ErrorCode.NOT_FOUND, message)
 
 
-def _test_body(session: Session, deployed: Deployed) -> bytes:
+def _test_body(session: CommandSession, deployed: Deployed) -> bytes:
     flow = session.run(session.services.flows.get(session.profile_id, deployed.row.flow_id))
     for node in parse_flow(flow.definition).of_type(NodeType.API_INPUT):
         if isinstance(node.config, ApiInput) and node.config.test_data is not None:
@@ -81,11 +81,11 @@ def _test_body(session: Session, deployed: Deployed) -> bytes:
     raise GatewayError(ErrorCode.INVALID_FLOW, f'{message}, such as {{"input_data": {{…}}}}')
 
 
-def _gateway(state: Path) -> Options:
+def _gateway(state: Path) -> ServeOptions:
     """Return where REST is: what `up` on the folder listens on, else what the settings say."""
-    running = holder(state.absolute()) or read_settings(state=state.absolute())
+    running = running_supervisor(state.absolute()) or read_settings(state=state.absolute())
     certificate = running.tls_certificate
-    return Options(
+    return ServeOptions(
         host=running.host,
         port=running.port,
         grpc_port=running.grpc_port,

@@ -13,7 +13,7 @@ from gateway.webhooks.secret_faults import read_secret
 from slipstream import options
 from slipstream.commands.run_views import took
 from slipstream.commands.webhook_secret import SecretFile, given_secret
-from slipstream.failures import RefusedError, reported
+from slipstream.failures import RefusedError, exit_on_error
 from slipstream.listener.ledger import Arrival, Summary
 from slipstream.listener.receiver import Receiver, Wishes
 from slipstream.listener.server import HOST, listen, serve
@@ -50,7 +50,7 @@ def listen_(
     [dim]slipstream webhooks listen --fail 0.3[/]
     [dim]slipstream webhooks listen --forward-to http://localhost:3000/hooks --json | jq .event[/]
     """
-    with reported(as_json=as_json):
+    with exit_on_error(as_json=as_json):
         if forward_to is not None and not forward_to.startswith(("http://", "https://")):
             message = f"--forward-to: expected http://… or https://…, got '{forward_to}'"
             raise RefusedError("validation_failed", message)

@@ -8,9 +8,9 @@ import socket
 import httpx
 import uvicorn
 
-from gateway.__main__ import Report, Server
-from gateway.boot import BootApp
-from gateway.fast_path.connection import HttpConnection
+from gateway.__main__ import GatewayServer, Report
+from gateway.boot import Front
+from gateway.web.protocol import Connection
 from tests.gateway.runs.builders import until
 from tests.gateway.runs.desk import RUNS, Desk
 
@@ -18,13 +18,13 @@ from tests.gateway.runs.desk import RUNS, Desk
 async def test_those_who_only_wait_do_not_keep_a_gateway_from_ending(desk: Desk) -> None:
     user = await desk.user()
     run = await user.run(await user.deployment())
-    boot_app = BootApp()
-    boot_app.app = desk.app
-    boot_app.on_drain = desk.service.drain
+    front = Front()
+    front.app = desk.app
+    front.on_drain = desk.service.drain
     config = uvicorn.Config(
-        boot_app, http=HttpConnection, ws="none", lifespan="on", log_config=None, access_log=False
+        front, http=Connection, ws="none", lifespan="on", log_config=None, access_log=False
     )
-    server = Server(config, boot_app, Report(None))
+    server = GatewayServer(config, front, Report(None))
     listening = socket.create_server(("127.0.0.1", 0))
     ended = asyncio.create_task(server.serve([listening]))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"

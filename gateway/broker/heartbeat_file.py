@@ -10,42 +10,42 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-_FORGOTTEN_SECONDS = 300.0
+_EXPIRE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beacon:
+class WorkerHeartbeat:
     """One worker, and how it does."""
 
     pid: int
     ready: bool
     """It takes runs."""
-    children: int
+    concurrency: int
     """Runs that it can do at a time."""
     busy: int
     """Runs that it has."""
 
 
-class BeaconFile:
+class HeartbeatFile:
     """The worker's end."""
 
     def __init__(self, run: Path) -> None:
         """Use the state folder's `run`."""
         self._folder = run / "worker"
         self._file = self._folder / f"{os.getpid()}.json"
-        self._shown: Beacon | None = None
+        self._written: WorkerHeartbeat | None = None
 
-    def show(self, beacon: Beacon) -> None:
+    def write(self, heartbeat: WorkerHeartbeat) -> None:
         """Say how it does, and that it lives."""
         with suppress(OSError):  # the folder is somebody else's: then nobody looks, either
-            if beacon == self._shown and self._file.exists():
+            if heartbeat == self._written and self._file.exists():
                 os.utime(self._file)
                 return
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = self._file.with_suffix(".draft")
-            draft.write_text(json.dumps(asdict(beacon)))
+            draft.write_text(json.dumps(asdict(heartbeat)))
             draft.rename(self._file)
-            self._shown = beacon
+            self._written = heartbeat
 
     def remove(self) -> None:
         """Say that it has ended."""
@@ -53,7 +53,7 @@ class BeaconFile:
             self._file.unlink()
 
 
-def beacons(run: Path) -> Iterator[tuple[Beacon, float]]:
+def read_heartbeats(run: Path) -> Iterator[tuple[WorkerHeartbeat, float]]:
     """Yield the machine's workers, each with the seconds since its last heartbeat.
 
     What was killed stays for a while; its heartbeat is old then.
@@ -61,7 +61,7 @@ def beacons(run: Path) -> Iterator[tuple[Beacon, float]]:
     for file in sorted((run / "worker").glob("*.json")):
         with suppress(OSError, ValueError, TypeError):
             age = time.time() - file.stat().st_mtime
-            if age > _FORGOTTEN_SECONDS:
+            if age > _EXPIRE_SECONDS:
                 file.unlink()
             else:
-                yield Beacon(**json.loads(file.read_text())), age
+                yield WorkerHeartbeat(**json.loads(file.read_text())), age

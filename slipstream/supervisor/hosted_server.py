@@ -6,19 +6,19 @@ import select
 import socket
 import threading
 
-from slipstream.supervisor.process import Child
+from slipstream.supervisor.process import ChildProcess
 
 
-class Tenant:
-    """Has what Child needs of a process; `house` is the real one.
+class HostedServer:
+    """Has what Child needs of a process; `process` is the real one.
 
     The lifeline is a socket: closed at our end it tells the server to go, and the server sends its
     exit status back as one byte. If it closes without that, the whole house has ended.
     """
 
-    def __init__(self, house: Child, lifeline: socket.socket) -> None:
-        self.pid = house.pid
-        self._house = house
+    def __init__(self, process: ChildProcess, lifeline: socket.socket) -> None:
+        self.pid = process.pid
+        self._process = process
         self._lifeline = lifeline
         self._status: int | None = None
         self._lock = threading.Lock()
@@ -28,7 +28,7 @@ class Tenant:
         with self._lock:
             if self._status is None and _readable(self._lifeline, 0):
                 said = self._lifeline.recv(1)
-                self._status = said[0] if said else self._house.wait()
+                self._status = said[0] if said else self._process.wait()
                 self._lifeline.close()
             return self._status
 

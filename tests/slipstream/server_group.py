@@ -15,13 +15,13 @@ import psutil
 
 from model_store.store import Store
 from model_store.verification import Verifier
-from slipstream.announcer import Announcer
-from slipstream.supervisor.keeper import Keeper
-from slipstream.supervisor.process import Child
+from slipstream.status_printer import StatusPrinter
+from slipstream.supervisor.process import ChildProcess
+from slipstream.supervisor.process_manager import ProcessManager
 from slipstream.supervisor.spawner import Source
 from tests import onnx_models
 from tests.inference_server.requests import arrays, fp32, infer_request
-from tests.slipstream.diary import Diary
+from tests.slipstream.event_log import EventLog
 from tests.stub import InferenceStub
 
 
@@ -32,29 +32,29 @@ def publish(folder: Path) -> Path:
     return folder / "store"
 
 
-def announcer() -> Announcer:
+def status_printer() -> StatusPrinter:
     """Return one that prints steps."""
-    return Announcer(as_json=False, started_at=time.monotonic())
+    return StatusPrinter(as_json=False, started_at=time.monotonic())
 
 
-class Family:
+class ServerGroup:
     """Servers of `mlp` by key, kept alive."""
 
     def __init__(self, store: Path, sockets: Path, source: Source) -> None:
         self.source = source
-        self.diary = Diary()
-        self.keeper = Keeper(self._spawn, self.diary)
+        self.events = EventLog()
+        self.manager = ProcessManager(self._spawn, self.events)
         self._store = store
         self._sockets = sockets
 
     def process(self, key: str) -> psutil.Process:
         """The process of a key's server."""
-        return psutil.Process(self.keeper.pids[key])
+        return psutil.Process(self.manager.pids[key])
 
     async def until_ready(self, *keys: str, times: int = 1) -> None:
         """Return when each has become ready that often."""
         for key in keys:
-            await self.diary.until(lambda entries, key=key: entries.count(f"{key} ready") == times)
+            await self.events.until(lambda entries, key=key: entries.count(f"{key} ready") == times)
 
     def answers(self, *keys: str) -> bool:
         """Whether the servers compute what they should."""
@@ -72,22 +72,22 @@ class Family:
         """Where the server of a key listens."""
         return self._sockets / f"{key}.sock"
 
-    async def _spawn(self, key: str) -> Child:
+    async def _spawn(self, key: str) -> ChildProcess:
         served = ["--store", str(self._store), "--model", "mlp", "--version", "1"]
         return await self.source.spawn([*served, "--socket", str(self.socket(key))])
 
 
 @asynccontextmanager
-async def family(store: Path, source: Source) -> AsyncIterator[Family]:
+async def serve_group(store: Path, source: Source) -> AsyncIterator[ServerGroup]:
     """Yield a family; see in the end that none of it is left, not even a zombie."""
     with TemporaryDirectory(prefix="ss-") as sockets:
-        running = Family(store, Path(sockets), source)
-        tasks = [asyncio.create_task(kept.run()) for kept in (running.source, running.keeper)]
+        running = ServerGroup(store, Path(sockets), source)
+        tasks = [asyncio.create_task(kept.run()) for kept in (running.source, running.manager)]
         try:
             yield running
         finally:
             for task in tasks:
                 task.cancel()
-            await running.keeper.drain(10)
+            await running.manager.drain(10)
             await running.source.drain(10)
-        assert not [pid for pid in running.diary.pids if psutil.pid_exists(pid)]
+        assert not [pid for pid in running.events.pids if psutil.pid_exists(pid)]

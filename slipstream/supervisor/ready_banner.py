@@ -5,80 +5,82 @@ from __future__ import annotations
 import asyncio
 import time
 
-from slipstream.announcer import Announcer
 from slipstream.demo.bootstrap import Demo
 from slipstream.demo.call import DemoCall
-from slipstream.readiness import Readiness, ask_readiness
-from slipstream.settings import Options, reachable
+from slipstream.readiness import GatewayReadiness, fetch_readiness
+from slipstream.settings import ServeOptions, reachable
+from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.fleet import Fleet
-from slipstream.supervisor.gateways import GatewayWatcher
-from slipstream.supervisor.workers import Workers
+from slipstream.supervisor.gateways import GatewayMonitor
+from slipstream.supervisor.workers import ManagedWorker
 
-_PATIENCE_SECONDS = 5.0
-_PAUSE_SECONDS = 0.05
+_READY_TIMEOUT_SECONDS = 5.0
+_POLL_SECONDS = 0.05
 
 
-class Welcome:
+class ReadyBanner:
     """Says it once.
 
     Attributes:
         demo: what the first start has made; None on every other start.
     """
 
-    def __init__(self, options: Options, announcer: Announcer, workers: Workers) -> None:
+    def __init__(
+        self, options: ServeOptions, printer: StatusPrinter, workers: ManagedWorker
+    ) -> None:
         self.demo: Demo | None = None
         self._options = options
-        self._announcer = announcer
+        self._printer = printer
         self._workers = workers
-        self._told = False
+        self._printed = False
 
-    async def when_ready(self, gateways: GatewayWatcher, fleet: Fleet) -> None:
+    async def print_when_ready(self, gateways: GatewayMonitor, fleet: Fleet) -> None:
         """Wait until calls are answered, then tell."""
         await gateways.ready()
         await fleet.settled()
         if self.demo:
-            await self._call(self.demo).answered()
+            await self._call(self.demo).wait_until_answered()
         said = await self._readiness()
         self._workers.start()
         if said.ready:
-            self._announcer.step("slipstream", f"ready at {self._options.url}", "bold green")
+            self._printer.step("slipstream", f"ready at {self._options.url}", "bold green")
         else:
             text = f"runs at {self._options.url} and is not ready: {said.reasons}"
-            self._announcer.step("slipstream", text, "bold red")
-        if self._announcer.as_json:
-            self._announcer.document({"ready": said.ready, **self._document()})
+            self._printer.step("slipstream", text, "bold red")
+        if self._printer.as_json:
+            self._printer.document({"ready": said.ready, **self._document()})
         else:
-            self._tell_demo()
-            self._tell_workers()
-            self._announcer.say(f"\nAPI documentation: {self._options.url}/docs")
-            self._announcer.say("Ctrl-C stops everything.", "dim")
-        self._told = True
+            self._print_demo()
+            self._print_worker()
+            self._printer.say(f"\nAPI documentation: {self._options.url}/docs")
+            self._printer.say("Ctrl-C stops everything.", "dim")
+        self._printed = True
 
-    def last_chance(self) -> None:
+    def print_unshown_key(self) -> None:
         """On the way out: tell the demo's key if it has not been told. There is no other copy."""
-        if not self._told:
-            self._tell_demo()
+        if not self._printed:
+            self._print_demo()
 
-    async def _readiness(self) -> Readiness:
+    async def _readiness(self) -> GatewayReadiness:
         """Ask until the gateway is ready, or has had its time: it hears of changes a bit later."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + _READY_TIMEOUT_SECONDS
         while True:
             host, port = reachable(self._options.host), self._options.port
             shown = self._options.tls_certificate
-            said = await asyncio.to_thread(ask_readiness, host, port, shown)
+            said = await asyncio.to_thread(fetch_readiness, host, port, shown)
             if said.ready or time.monotonic() > deadline:
                 return said
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
 
-    def _tell_demo(self) -> None:
+    def _print_demo(self) -> None:
         if self.demo:
-            self._announcer.say("\nTry it. The API key in this line is shown only now:\n", "bold")
-            self._announcer.say(self._call(self.demo).curl())
+            self._printer.say("\nTry it. The API key in this line is shown only now:\n", "bold")
+            self._printer.say(self._call(self.demo).curl())
 
-    def _tell_workers(self) -> None:
+    def _print_worker(self) -> None:
         runs = self._workers.concurrency
         text = f"a worker for {runs} runs at a time is starting" if runs else "no worker here"
-        self._announcer.say(f"\nFlows of type api: {text}")
+        self._printer.say(f"\nFlows of type api: {text}")
 
     def _document(self) -> dict[str, object]:
         options, demo = self._options, self.demo

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from slipstream.supervisor.keeper import StatusLine
-from slipstream.supervisor.process import Child
+from slipstream.supervisor.process import ChildProcess
+from slipstream.supervisor.process_manager import StatusLine
 
 
-class Diary:
+class EventLog:
     """Writes down what happens, and lets a test wait for it."""
 
     def __init__(self) -> None:
@@ -23,21 +23,21 @@ class Diary:
                 self._news.clear()
                 await self._news.wait()
 
-    def spawned(self, key: str, child: Child) -> None:
+    def spawned(self, key: str, child: ChildProcess) -> None:
         self.pids.append(child.pid)
         self._write(f"{key} spawned")
 
-    def said(self, key: str, line: StatusLine) -> None:
+    def reported(self, key: str, line: StatusLine) -> None:
         self._write(f"{key} {line['event']}")
 
-    def exited(self, key: str, *, asked: bool, how: str, retry_in: float) -> None:
-        assert asked or retry_in > 0
-        self._write(f"{key} {'stopped' if asked else 'crashed'}: {how}")
+    def exited(self, key: str, *, requested: bool, reason: str, retry_in: float) -> None:
+        assert requested or retry_in > 0
+        self._write(f"{key} {'stopped' if requested else 'crashed'}: {reason}")
 
-    def rested(self, key: str) -> None:
+    def exited_idle(self, key: str) -> None:
         self._write(f"{key} rests")
 
-    def forgotten(self, key: str) -> None:
+    def removed(self, key: str) -> None:
         self._write(f"{key} forgotten")
 
     def _write(self, entry: str) -> None:

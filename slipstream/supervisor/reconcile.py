@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-FIRST_DELAY = 0.1
+MIN_DELAY_SECONDS = 0.1
 """Seconds before the first restart."""
-LAST_DELAY = 10.0
+MAX_DELAY_SECONDS = 10.0
 """Seconds that a delay, doubled with each crash in a row, never exceeds."""
-STEADY_SECONDS = 30.0
+STABLE_SECONDS = 30.0
 """Whoever ran this long has recovered: its next crash counts as the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class ProcessState:
     """One process that the supervisor holds, or the memory of one that died."""
 
     generation: int
@@ -28,7 +28,7 @@ class Held:
     """It lives, and has said that it will never be ready."""
     stopping: bool = False
     """It was told to go."""
-    resting: bool = False
+    idle: bool = False
     """It has ended because nobody needed it: it is started when it is wanted anew."""
     crashes: int = 0
     """Exits in a row that nobody had asked for."""
@@ -61,67 +61,67 @@ Action = Start | Stop | Forget
 
 
 def reconcile(
-    wanted: Mapping[str, int], held: Mapping[str, Held], now: float
+    desired: Mapping[str, int], states: Mapping[str, ProcessState], now: float
 ) -> tuple[Action, ...]:
-    """Return what brings `held` nearer to `wanted` (key → generation), at most one act per key.
+    """Return what brings `states` nearer to `desired` (key → generation), at most one act per key.
 
     A failed process stays, to answer with its reason, until its key is no longer wanted or is
     wanted anew with a higher generation. One that rests is not started for a wish that it has had
     already.
     """
     actions: list[Action] = []
-    for key, generation in wanted.items():
-        have = held.get(key)
-        if have is None or _may_start(have, generation, now):
+    for key, generation in desired.items():
+        state = states.get(key)
+        if state is None or _may_start(state, generation, now):
             actions.append(Start(key))
-        elif have.failed and generation > have.generation and not have.stopping:
+        elif state.failed and generation > state.generation and not state.stopping:
             actions.append(Stop(key))
-    for key, have in held.items():
-        if key in wanted:
+    for key, state in states.items():
+        if key in desired:
             continue
-        if not have.alive:
+        if not state.alive:
             actions.append(Forget(key))
-        elif not have.stopping:
+        elif not state.stopping:
             actions.append(Stop(key))
     return tuple(actions)
 
 
-def next_look(wanted: Mapping[str, int], held: Mapping[str, Held]) -> float | None:
+def next_restart_at(desired: Mapping[str, int], states: Mapping[str, ProcessState]) -> float | None:
     """Return when the earliest restart is due; None where only an event can change anything."""
     due = [
-        have.retry_at
-        for key, have in held.items()
-        if key in wanted and not have.alive and not have.resting
+        state.retry_at
+        for key, state in states.items()
+        if key in desired and not state.alive and not state.idle
     ]
     return min(due, default=None)
 
 
-def after_exit(held: Held, *, ran_for: float, now: float) -> Held:
+def after_exit(states: ProcessState, *, ran_for: float, now: float) -> ProcessState:
     """Return what is remembered of a process that has ended after `ran_for` seconds."""
-    if held.stopping:
-        return replace(held, alive=False, failed=False, stopping=False, crashes=0, retry_at=now)
-    crashes = 1 if ran_for >= STEADY_SECONDS else held.crashes + 1
+    if states.stopping:
+        return replace(states, alive=False, failed=False, stopping=False, crashes=0, retry_at=now)
+    crashes = 1 if ran_for >= STABLE_SECONDS else states.crashes + 1
     return replace(
-        held, alive=False, failed=False, crashes=crashes, retry_at=now + restart_delay(crashes)
+        states, alive=False, failed=False, crashes=crashes, retry_at=now + restart_delay(crashes)
     )
 
 
-def after_rest(held: Held, *, wanted: int | None) -> Held:
+def after_idle_exit(states: ProcessState, *, desired: int | None) -> ProcessState:
     """Return what is remembered of a process that has ended because nobody needed it.
 
-    It has been there for all the wishes until then, the newest of generation `wanted`.
+    It has been there for all the wishes until then, the newest of generation `desired`.
     """
-    generation = max(held.generation, wanted or 0)
-    return Held(generation=generation, alive=False, resting=True)
+    generation = max(states.generation, desired or 0)
+    return ProcessState(generation=generation, alive=False, idle=True)
 
 
 def restart_delay(crashes: int) -> float:
     """Return the seconds to wait before the restart that follows the given crash in a row."""
-    return min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(crashes - 1, 30))
+    return min(MAX_DELAY_SECONDS, MIN_DELAY_SECONDS * 2.0 ** min(crashes - 1, 30))
 
 
-def _may_start(have: Held, generation: int, now: float) -> bool:
-    if have.alive:
+def _may_start(state: ProcessState, generation: int, now: float) -> bool:
+    if state.alive:
         return False
-    due = now >= have.retry_at and not have.resting
-    return due or generation > have.generation
+    due = now >= state.retry_at and not state.idle
+    return due or generation > state.generation

@@ -9,27 +9,27 @@ import socket
 from collections.abc import Sequence
 
 
-def ask(
+def send_spawn_request(
     control: socket.socket,
     arguments: Sequence[str],
     *,
-    asked_at: float,
+    requested_at: float,
     status_fd: int,
     lifeline_fd: int,
 ) -> None:
     """Ask for a server with `arguments`, those of `python -m inference_server`.
 
-    It reports on `status_fd`, from `born` on, and ends when `lifeline_fd` closes. `asked_at` is the
+    It reports on `status_fd` and ends when `lifeline_fd` closes. `requested_at` is the
     `perf_counter()` that its boot time counts from.
 
     Raises:
         OSError: nobody can take the request.
     """
-    request = json.dumps({"arguments": list(arguments), "asked_at": asked_at}).encode()
+    request = json.dumps({"arguments": list(arguments), "asked_at": requested_at}).encode()
     socket.send_fds(control, [request], [status_fd, lifeline_fd])
 
 
-async def born(status_fd: int, *, within: float) -> int:
+async def await_pid(status_fd: int, *, within: float) -> int:
     """Return the pid of the server that reports on the pipe, and leave its further lines there.
 
     Raises:

@@ -12,13 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.fleet.store import FleetStore, Observed
 from telemetry.logs import logger
 
-_PAUSE_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
 """Between two attempts to reach a database that is away."""
 
-log = logger("slipstream.supervisor.reports")
+log = logger("slipstream.supervisor.observations")
 
 
-class Reports:
+class ObservationQueue:
     """Takes observations without waiting; `run` writes them down."""
 
     def __init__(self, store: FleetStore) -> None:
@@ -29,7 +29,7 @@ class Reports:
         """Note what was seen of a server."""
         self._queue.put_nowait((server_id, lambda: self._store.observe(server_id, **seen)))
 
-    def fell_asleep(self, server_id: str, generation: int) -> None:
+    def add_asleep(self, server_id: str, generation: int) -> None:
         """Note that a server has ended because nobody called it; see `FleetStore.fall_asleep`."""
         self._queue.put_nowait((server_id, lambda: self._store.fall_asleep(server_id, generation)))
 
@@ -51,7 +51,7 @@ class Reports:
                 await write()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("observation_waits", server_id=server_id, reason=str(error))
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
             except ValueError:
                 log.exception("observation_refused", server_id=server_id)
                 return

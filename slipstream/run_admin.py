@@ -16,7 +16,7 @@ from gateway.storage.paging import Page, PageRequest
 from slipstream.workspace import Workspace
 
 
-class RunDesk:
+class RunAdmin:
     """The runs of the administrator's profile."""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -26,7 +26,7 @@ class RunDesk:
             store,
             Waiter(db, store),
             Directory(db, ChangeFeed(db)),
-            _LeftToTheSweep(),
+            _NullLauncher(),
             Inputs(db),
             retention_days=workspace.settings.run_retention_days,
         )
@@ -60,7 +60,7 @@ class RunDesk:
         return await self._service.retry(self._actor, run_id, latest=latest)
 
 
-class _LeftToTheSweep:
+class _NullLauncher:
     """Hands nothing over: gateways look for queued runs by themselves, within seconds."""
 
     def launch(self, run_id: str, type: DeploymentType, mode: ExecutionMode) -> None:  # noqa: A002

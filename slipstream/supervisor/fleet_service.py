@@ -9,26 +9,26 @@ from inference_server import settings
 from inference_server.exposure import Exposure
 from inference_server.settings import SettingsError
 from inference_server.tokens import TokenError
-from slipstream.announcer import Announcer
 from slipstream.demo.bootstrap import first_start
 from slipstream.failures import UnusableError
 from slipstream.settings import log_level
+from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.fleet import Fleet
-from slipstream.supervisor.gateways import GatewayWatcher
+from slipstream.supervisor.gateways import GatewayMonitor
 from slipstream.supervisor.launch import Launch
+from slipstream.supervisor.ready_banner import ReadyBanner
 from slipstream.supervisor.spawner import Spawner
-from slipstream.supervisor.welcome import Welcome
-from slipstream.supervisor.workers import Workers
+from slipstream.supervisor.workers import ManagedWorker
 from slipstream.workspace import open_workspace, read_settings
 from telemetry import logs
 from transport import TlsError
 
 
-class Installation:
+class FleetService:
     """One state folder and its database, looked after by the one supervisor that runs on it."""
 
     def __init__(
-        self, launched: Launch, announcer: Announcer, spawner: Spawner, *, demo: bool
+        self, launched: Launch, printer: StatusPrinter, spawner: Spawner, *, demo: bool
     ) -> None:
         """Read the settings; raise UnusableError where they make no sense."""
         options = launched.options
@@ -43,7 +43,7 @@ class Installation:
         logs.configure(self._settings.log_level, process="supervisor")
         _check_servers()
         self._launched = launched
-        self._announcer = announcer
+        self._printer = printer
         self._spawner = spawner
         self._demo = demo
         self._fleet: Fleet | None = None
@@ -53,17 +53,17 @@ class Installation:
         """How long calls in flight may go on."""
         return self._settings.drain_seconds
 
-    async def serve(self, gateways: GatewayWatcher, workers: Workers) -> None:
+    async def serve(self, gateways: GatewayMonitor, workers: ManagedWorker) -> None:
         """Make what a first start makes, then look after the inference servers until cancelled.
 
         Raises:
             StorageError: the database cannot be used.
         """
-        welcome = Welcome(self._launched.options, self._announcer, workers)
+        banner = ReadyBanner(self._launched.options, self._printer, workers)
         try:
             async with open_workspace(self._settings) as workspace:
                 await workspace.services.fleet.store.forget_processes()
-                welcome.demo = await first_start(workspace, self._announcer, demo=self._demo)
+                banner.demo = await first_start(workspace, self._printer, demo=self._demo)
                 feed = ChangeFeed(workspace.db)
                 fleet = self._fleet = Fleet(
                     store=workspace.services.fleet.store,
@@ -71,15 +71,15 @@ class Installation:
                     settings=self._settings,
                     sockets=self._launched.folder.sockets,
                     spawner=self._spawner,
-                    announcer=self._announcer,
+                    printer=self._printer,
                 )
                 feed.start()
                 try:
-                    await asyncio.gather(fleet.run(), welcome.when_ready(gateways, fleet))
+                    await asyncio.gather(fleet.run(), banner.print_when_ready(gateways, fleet))
                 finally:
                     await feed.stop()
         finally:
-            welcome.last_chance()
+            banner.print_unshown_key()
 
     async def drain(self, grace: float) -> None:
         """Let every inference server finish its calls and go."""

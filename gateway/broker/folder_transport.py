@@ -24,9 +24,9 @@ _POLL_SECONDS = 0.01
 _HOT_POLL_SECONDS = 0.001
 _HOT_SECONDS = 0.05
 """So long after a message the next one is looked for more often: a child may have become free."""
-_LONGEST_WAIT_SECONDS = 0.2
+_MAX_WAIT_SECONDS = 0.2
 """Within which a worker notices that it is to stop."""
-_NOBODY_ELSE = 0o700
+_OWNER_ONLY = 0o700
 
 
 class QoS(virtual.QoS):  # type: ignore[misc]  # kombu is not typed
@@ -52,8 +52,8 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # the same
     def _new_queue(self, queue: str, **_: Any) -> None:
         folder = self._folder(queue)
         self._root.parent.mkdir(parents=True, exist_ok=True)
-        self._root.mkdir(mode=_NOBODY_ELSE, exist_ok=True)
-        folder.mkdir(mode=_NOBODY_ELSE, exist_ok=True)
+        self._root.mkdir(mode=_OWNER_ONLY, exist_ok=True)
+        folder.mkdir(mode=_OWNER_ONLY, exist_ok=True)
 
     def _has_queue(self, queue: str, **_: Any) -> bool:
         return self._folder(queue).is_dir()
@@ -74,19 +74,19 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # the same
         folder = self._folder(queue)
         listed = self._listed.setdefault(queue, deque())
         if not listed:
-            listed.extend(_names(folder))
+            listed.extend(_list_messages(folder))
         while listed:
-            message = _take(folder / listed.popleft())
+            message = _claim(folder / listed.popleft())
             if message is not None:
                 return message
         raise Empty
 
     def _size(self, queue: str) -> int:
-        return len(_names(self._folder(queue)))
+        return len(_list_messages(self._folder(queue)))
 
     def _purge(self, queue: str) -> int:
         folder = self._folder(queue)
-        return sum(_take(folder / name) is not None for name in _names(folder))
+        return sum(_claim(folder / name) is not None for name in _list_messages(folder))
 
     def _folder(self, queue: str) -> Path:
         if not queue or "/" in queue or queue.startswith("."):
@@ -113,7 +113,7 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # the same
         """Deliver one message; raise TimeoutError where none has come."""
         del connection  # ours, and the only one
         begin = now = time.monotonic()
-        patience = _LONGEST_WAIT_SECONDS if timeout is None else min(timeout, _LONGEST_WAIT_SECONDS)
+        wait_seconds = _MAX_WAIT_SECONDS if timeout is None else min(timeout, _MAX_WAIT_SECONDS)
         while True:
             try:
                 self.cycle.get(self._deliver, timeout=timeout)
@@ -122,7 +122,7 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # the same
             else:
                 self._hot_until = time.monotonic() + _HOT_SECONDS
                 return
-            if now - begin >= patience:
+            if now - begin >= wait_seconds:
                 raise TimeoutError
             time.sleep(_HOT_POLL_SECONDS if now < self._hot_until else _POLL_SECONDS)
             now = time.monotonic()
@@ -132,7 +132,7 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # the same
         return "N/A"
 
 
-def _names(folder: Path) -> list[str]:
+def _list_messages(folder: Path) -> list[str]:
     """Return the messages in a folder, oldest first."""
     try:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208 - a hundred times a second
@@ -140,7 +140,7 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
-def _take(file: Path) -> dict[str, Any] | None:
+def _claim(file: Path) -> dict[str, Any] | None:
     """Return a message that is ours alone from now on; None where another has taken it."""
     try:
         data = file.read_bytes()

@@ -10,32 +10,32 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-_PAUSE_SECONDS = 0.1
+_MIN_INTERVAL_SECONDS = 0.1
 
 
-class Bell:
+class WakeFile:
     """One bell a state folder."""
 
     def __init__(self, run: Path) -> None:
         """Use the state folder's `run`."""
         self._file = run / "wake"
-        self._rung_at = 0.0
+        self._last_touch = 0.0
 
-    def ring(self) -> None:
+    def touch(self) -> None:
         """Say that there is work; cheap enough to be said at every run."""
         now = time.monotonic()
-        if now - self._rung_at < _PAUSE_SECONDS:
+        if now - self._last_touch < _MIN_INTERVAL_SECONDS:
             return
-        self._rung_at = now
+        self._last_touch = now
         with suppress(OSError):  # nobody runs on that folder
             self._file.touch()
 
-    def silent_for(self) -> float:
+    def seconds_since_touch(self) -> float:
         """Return the seconds since the last ring; for ever where there was none."""
-        rung = self.rung()
-        return (time.time_ns() - rung) / 1e9 if rung else float("inf")
+        touched_at = self.touched_at()
+        return (time.time_ns() - touched_at) / 1e9 if touched_at else float("inf")
 
-    def rung(self) -> int:
+    def touched_at(self) -> int:
         """Return what rises with each ring; 0 where there was none."""
         try:
             return self._file.stat().st_mtime_ns

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 
-class Announcer:
+class StatusPrinter:
     """Writes to stdout; with `as_json` to stderr, so that stdout stays with the one document.
 
     Attributes:

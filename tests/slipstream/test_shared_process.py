@@ -10,77 +10,79 @@ from pathlib import Path
 import pytest
 
 from inference_server.exits import ExitStatus
-from slipstream.supervisor.houses import House, Houses
 from slipstream.supervisor.memory import memory_of
 from slipstream.supervisor.process import Lifeline
-from tests.slipstream.family import announcer, family
+from slipstream.supervisor.shared_process import SharedProcess, SharedProcessPool
+from tests.slipstream.server_group import serve_group, status_printer
 
 MIB = 1024 * 1024
 
 
-def houses(*, servers_each: int) -> Houses:
-    return Houses(Lifeline(), announcer(), servers_each=servers_each, log_level="info")
+def pool(*, servers_per_process: int) -> SharedProcessPool:
+    return SharedProcessPool(
+        Lifeline(), status_printer(), servers_per_process=servers_per_process, log_level="info"
+    )
 
 
 async def test_so_many_servers_share_a_process_and_each_answers(store: Path) -> None:
-    async with family(store, houses(servers_each=3)) as running:
-        running.keeper.want(dict.fromkeys("abcd", 1))
+    async with serve_group(store, pool(servers_per_process=3)) as running:
+        running.manager.set_desired(dict.fromkeys("abcd", 1))
         await running.until_ready(*"abcd")
-        pids = [running.keeper.pids[key] for key in "abcd"]
+        pids = [running.manager.pids[key] for key in "abcd"]
         assert sorted(pids.count(pid) for pid in set(pids)) == [1, 3]
         assert running.answers(*"abcd")
         assert {running.process(key).name() for key in "abcd"} == {"inference"}
 
 
 async def test_a_server_that_is_told_to_go_goes_alone_and_its_place_is_taken(store: Path) -> None:
-    async with family(store, houses(servers_each=2)) as running:
-        running.keeper.want({"a": 1, "b": 1})
+    async with serve_group(store, pool(servers_per_process=2)) as running:
+        running.manager.set_desired({"a": 1, "b": 1})
         await running.until_ready("a", "b")
-        shared = running.keeper.pids["a"]
-        running.keeper.want({"b": 1})
-        await running.diary.until(lambda entries: "a forgotten" in entries)
-        assert "a stopped: exited with status 0" in running.diary.entries
+        shared = running.manager.pids["a"]
+        running.manager.set_desired({"b": 1})
+        await running.events.until(lambda entries: "a forgotten" in entries)
+        assert "a stopped: exited with status 0" in running.events.entries
         assert not running.socket("a").exists()
         assert running.answers("b")
-        running.keeper.want({"b": 1, "c": 1})
+        running.manager.set_desired({"b": 1, "c": 1})
         await running.until_ready("c")
-        assert running.keeper.pids["c"] == shared
+        assert running.manager.pids["c"] == shared
         assert running.answers("b", "c")
 
 
 async def test_a_process_ends_with_its_last_server(store: Path) -> None:
-    async with family(store, houses(servers_each=2)) as running:
-        running.keeper.want({"a": 1})
+    async with serve_group(store, pool(servers_per_process=2)) as running:
+        running.manager.set_desired({"a": 1})
         await running.until_ready("a")
         shared = running.process("a")
-        running.keeper.want({})
-        await running.diary.until(lambda entries: "a forgotten" in entries)
+        running.manager.set_desired({})
+        await running.events.until(lambda entries: "a forgotten" in entries)
         await asyncio.to_thread(shared.wait, 10)
-        running.keeper.want({"b": 1})
+        running.manager.set_desired({"b": 1})
         await running.until_ready("b")
         assert running.answers("b")
 
 
 async def test_a_process_that_is_killed_comes_back_with_all_of_its_servers(store: Path) -> None:
-    async with family(store, houses(servers_each=2)) as running:
-        running.keeper.want({"a": 1, "b": 1})
+    async with serve_group(store, pool(servers_per_process=2)) as running:
+        running.manager.set_desired({"a": 1, "b": 1})
         await running.until_ready("a", "b")
-        os.kill(running.keeper.pids["a"], signal.SIGKILL)
+        os.kill(running.manager.pids["a"], signal.SIGKILL)
         await running.until_ready("a", "b", times=2)
         for key in "ab":
-            assert f"{key} crashed: was killed by SIGKILL" in running.diary.entries
-        assert running.keeper.pids["a"] == running.keeper.pids["b"]
+            assert f"{key} crashed: was killed by SIGKILL" in running.events.entries
+        assert running.manager.pids["a"] == running.manager.pids["b"]
         assert running.answers("a", "b")
 
 
 async def test_a_server_that_nobody_calls_leaves_the_others_alone(store: Path) -> None:
-    async with family(store, houses(servers_each=2)) as running:
-        running.keeper.want({"a": 1})
+    async with serve_group(store, pool(servers_per_process=2)) as running:
+        running.manager.set_desired({"a": 1})
         await running.until_ready("a")
         words = ["--store", str(store), "--model", "mlp", "--version", "1"]
         words += ["--socket", str(running.socket("idle")), "--idle-timeout", "0.5"]
         idle = await running.source.spawn(words)
-        assert idle.pid == running.keeper.pids["a"]
+        assert idle.pid == running.manager.pids["a"]
         said = b""
         while b'"ready"' not in said:
             said += (heard := await asyncio.to_thread(os.read, idle.status_fd, 4096))
@@ -94,11 +96,11 @@ async def test_a_server_that_nobody_calls_leaves_the_others_alone(store: Path) -
 async def test_a_server_whose_arguments_are_wrong_harms_nobody(
     store: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async with family(store, houses(servers_each=4)) as running:
-        running.keeper.want({"a": 1})
+    async with serve_group(store, pool(servers_per_process=4)) as running:
+        running.manager.set_desired({"a": 1})
         await running.until_ready("a")
         wrong = await running.source.spawn(["--model", "mlp"])
-        assert wrong.pid == running.keeper.pids["a"]
+        assert wrong.pid == running.manager.pids["a"]
         assert await asyncio.to_thread(wrong.wait) == 2
         os.close(wrong.status_fd)
         taken = ["--store", str(store), "--model", "mlp", "--version", "1"]
@@ -114,17 +116,17 @@ async def test_a_server_whose_arguments_are_wrong_harms_nobody(
 
 
 async def test_a_stopped_server_gives_its_memory_and_threads_back(store: Path) -> None:
-    async with family(store, houses(servers_each=50)) as running:
-        running.keeper.want({"first": 1, "last": 1})
+    async with serve_group(store, pool(servers_per_process=50)) as running:
+        running.manager.set_desired({"first": 1, "last": 1})
         await running.until_ready("first", "last")
         process = running.process("first")
         keys = [f"k{number}" for number in range(15)]
         sizes, threads = [], []
         for turn in range(1, 4):
-            running.keeper.want(dict.fromkeys(["first", *keys], turn))
+            running.manager.set_desired(dict.fromkeys(["first", *keys], turn))
             await running.until_ready(*keys, times=turn)
-            running.keeper.want({"first": 1})
-            await running.diary.until(
+            running.manager.set_desired({"first": 1})
+            await running.events.until(
                 lambda entries, turn=turn: all(
                     entries.count(f"{key} forgotten") == turn for key in keys
                 )
@@ -140,10 +142,10 @@ async def test_a_shared_process_ends_at_once_when_its_parent_is_gone(
     store: Path, tmp_path: Path
 ) -> None:
     lifeline = Lifeline()
-    house = House(lifeline, log_level="info")
+    shared = SharedProcess(lifeline, log_level="info")
     words = ["--store", str(store), "--model", "mlp", "--version", "1"]
-    server = await house.take_in([*words, "--socket", str(tmp_path / "s")], asked_at=0.0)
-    lifeline.cut()
-    assert await house.ended() == 1
+    server = await shared.start_server([*words, "--socket", str(tmp_path / "s")], requested_at=0.0)
+    lifeline.close()
+    assert await shared.wait_closed() == 1
     assert server.wait() == 1
     os.close(server.status_fd)

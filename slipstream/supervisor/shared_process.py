@@ -10,17 +10,17 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from slipstream.announcer import Announcer
-from slipstream.supervisor.birth import ask, born
-from slipstream.supervisor.process import Child, Lifeline, describe_exit
-from slipstream.supervisor.tenant import Tenant
+from slipstream.status_printer import StatusPrinter
+from slipstream.supervisor.hosted_server import HostedServer
+from slipstream.supervisor.process import ChildProcess, Lifeline, describe_exit
+from slipstream.supervisor.spawn_request import await_pid, send_spawn_request
 
-_BIRTH_SECONDS = 20.0
+_START_SECONDS = 20.0
 """How long to wait for a server's first word: a new house imports everything before."""
 _NAME = "shared process"
 
 
-class House:
+class SharedProcess:
     """One process, and the servers in it; see `inference_server.shared_process`."""
 
     def __init__(self, lifeline: Lifeline, *, log_level: str) -> None:
@@ -41,20 +41,22 @@ class House:
         command += ["--control-fd", str(theirs.fileno())]
         with theirs:
             try:
-                self.child = Child.spawn(command, lifeline=lifeline, inherit=[theirs.fileno()])
+                self.child = ChildProcess.spawn(
+                    command, lifeline=lifeline, inherit=[theirs.fileno()]
+                )
             except OSError:
                 self._control.close()
                 raise
-        self._tenants: list[Tenant] = []
+        self._servers: list[HostedServer] = []
         self.closed = False
         """It takes no more servers."""
 
     def count(self) -> int:
         """Return how many servers are in it."""
-        self._tenants = [tenant for tenant in self._tenants if tenant.poll() is None]
-        return len(self._tenants)
+        self._servers = [server for server in self._servers if server.poll() is None]
+        return len(self._servers)
 
-    async def take_in(self, arguments: Sequence[str], *, asked_at: float) -> Child:
+    async def start_server(self, arguments: Sequence[str], *, requested_at: float) -> ChildProcess:
         """Start a server in it; see `birth.ask`.
 
         Raises:
@@ -65,23 +67,23 @@ class House:
         try:
             with theirs:
                 try:
-                    ask(
+                    send_spawn_request(
                         self._control,
                         arguments,
-                        asked_at=asked_at,
+                        requested_at=requested_at,
                         status_fd=write_fd,
                         lifeline_fd=theirs.fileno(),
                     )
                 finally:
                     os.close(write_fd)
-            await born(read_fd, within=_BIRTH_SECONDS)
+            await await_pid(read_fd, within=_START_SECONDS)
         except BaseException:
             os.close(read_fd)
             ours.close()
             raise
-        tenant = Tenant(self.child, ours)
-        self._tenants.append(tenant)
-        return Child(tenant, read_fd, alone=False)
+        server = HostedServer(self.child, ours)
+        self._servers.append(server)
+        return ChildProcess(server, read_fd, owns_process=False)
 
     def close(self) -> None:
         """Have it take no more servers, and end if it has none."""
@@ -89,7 +91,7 @@ class House:
         if not self.count():
             self.child.kill()
 
-    async def ended(self) -> int:
+    async def wait_closed(self) -> int:
         """Wait until its process has ended; return the exit status."""
         loop, over = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(self.child.status_fd, over.set)
@@ -102,30 +104,35 @@ class House:
         return await asyncio.to_thread(self.child.wait)
 
 
-class Houses:
+class SharedProcessPool:
     """A Source of servers, so many to a house. A house ends with its last server."""
 
     def __init__(
-        self, lifeline: Lifeline, announcer: Announcer, *, servers_each: int, log_level: str
+        self,
+        lifeline: Lifeline,
+        printer: StatusPrinter,
+        *,
+        servers_per_process: int,
+        log_level: str,
     ) -> None:
         self._lifeline = lifeline
-        self._announcer = announcer
-        self._servers_each = servers_each
+        self._printer = printer
+        self._servers_per_process = servers_per_process
         self._log_level = log_level
-        self._houses: dict[House, asyncio.Task[None]] = {}
-        self._turn = asyncio.Lock()
+        self._processes: dict[SharedProcess, asyncio.Task[None]] = {}
+        self._lock = asyncio.Lock()
 
     async def run(self) -> None:
         """Have the first house ready before it is needed; the others come and go by themselves."""
         with suppress(OSError):  # whoever needs it will say so
-            self._build()
+            self._start_process()
         await asyncio.Event().wait()
 
     async def drain(self, grace: float) -> None:
         """See Source."""
-        watches = list(self._houses.values())
-        for house in self._houses:
-            house.child.terminate()
+        watches = list(self._processes.values())
+        for process in self._processes:
+            process.child.terminate()
         if watches:
             await asyncio.wait(watches, timeout=grace)
         self.kill()
@@ -133,37 +140,37 @@ class Houses:
 
     def kill(self) -> None:
         """See Source."""
-        for house in self._houses:
-            house.child.kill()
+        for process in self._processes:
+            process.child.kill()
 
-    async def spawn(self, arguments: Sequence[str]) -> Child:
+    async def spawn(self, arguments: Sequence[str]) -> ChildProcess:
         """See Spawner."""
-        asked_at = time.perf_counter()
-        async with self._turn:
+        requested_at = time.perf_counter()
+        async with self._lock:
             try:
-                return await self._take_in(arguments, asked_at)
+                return await self._start_server(arguments, requested_at)
             except OSError:  # as a house ends with its last server, a request may come too late
-                return await self._take_in(arguments, asked_at)
+                return await self._start_server(arguments, requested_at)
 
-    async def _take_in(self, arguments: Sequence[str], asked_at: float) -> Child:
-        house = next((house for house in self._houses if self._has_room(house)), None)
-        house = house or self._build()
+    async def _start_server(self, arguments: Sequence[str], requested_at: float) -> ChildProcess:
+        process = next((process for process in self._processes if self._has_room(process)), None)
+        process = process or self._start_process()
         try:
-            return await house.take_in(arguments, asked_at=asked_at)
+            return await process.start_server(arguments, requested_at=requested_at)
         except OSError:
-            house.close()
+            process.close()
             raise
 
-    def _has_room(self, house: House) -> bool:
-        return not house.closed and house.count() < self._servers_each
+    def _has_room(self, process: SharedProcess) -> bool:
+        return not process.closed and process.count() < self._servers_per_process
 
-    def _build(self) -> House:
-        house = House(self._lifeline, log_level=self._log_level)
-        self._announcer.step(_NAME, f"process {house.child.pid}", "dim")
-        self._houses[house] = asyncio.create_task(self._watch(house))
-        return house
+    def _start_process(self) -> SharedProcess:
+        process = SharedProcess(self._lifeline, log_level=self._log_level)
+        self._printer.step(_NAME, f"process {process.child.pid}", "dim")
+        self._processes[process] = asyncio.create_task(self._watch(process))
+        return process
 
-    async def _watch(self, house: House) -> None:
-        status = await house.ended()
-        del self._houses[house]
-        self._announcer.step(_NAME, describe_exit(status), "red" if status else "dim")
+    async def _watch(self, process: SharedProcess) -> None:
+        status = await process.wait_closed()
+        del self._processes[process]
+        self._printer.step(_NAME, describe_exit(status), "red" if status else "dim")

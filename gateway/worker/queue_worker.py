@@ -17,23 +17,23 @@ from typing import Any
 from celery import Celery, signals
 from celery.worker import state
 
-from gateway.broker.broker import Broker, Kind
+from gateway.broker.broker import Broker, BrokerKind
 from gateway.broker.celery_app import build_app
 from gateway.broker.queues import TASK
-from gateway.worker.child import Child
-from gateway.worker.executor import Build
-from gateway.worker.lanes import Lane
-from gateway.worker.watch import Watch
+from gateway.worker.executor import BuildExecutor
+from gateway.worker.monitor import QueueMonitor
+from gateway.worker.plan import QueueWorkerPlan
+from gateway.worker.run_loop import RunLoopThread
 from telemetry.logs import logger
 from telemetry.parent import Report, end_with_parent
 
-_CONSUMER = "gateway.worker.consumer:Consumer"
+_CONSUMER = "gateway.worker.consumer:ReconnectingConsumer"
 
 log = logger("gateway.worker.lane")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ends:
+class Pipes:
     """A lane's ends of the pipes to its foreman."""
 
     status_fd: int
@@ -51,22 +51,28 @@ def preload(broker: Broker) -> None:
     build_app(broker).connection_for_read().get_transport_cls()
 
 
-class LaneProcess:
+class QueueWorker:
     """What a lane's process does, and what its children do, which are forked off it."""
 
     def __init__(
-        self, lane: Lane, broker: Broker, build: Build, ends: Ends, *, scratch: Path
+        self,
+        plan: QueueWorkerPlan,
+        broker: Broker,
+        build: BuildExecutor,
+        ends: Pipes,
+        *,
+        scratch: Path,
     ) -> None:
         """Keep in `scratch` what Celery's pool wants to keep in files for a moment."""
-        self._lane = lane
+        self._plan = plan
         self._broker = broker
         self._build = build
         self._ends = ends
         self._scratch = scratch
         self._report = Report(ends.status_fd)
         self._children_lifeline = os.pipe()
-        self._child: Child | None = None
-        self._watched = False
+        self._child: RunLoopThread | None = None
+        self._monitored = False
 
     def run(self) -> int:
         """Take messages until SIGTERM, finish what runs, and return the exit status."""
@@ -76,9 +82,9 @@ class LaneProcess:
         multiprocessing.current_process()._config["tempdir"] = str(self._scratch)  # type: ignore[attr-defined]  # noqa: SLF001
         app = self._application()
         worker = app.Worker(
-            hostname=f"{self._lane.name}-{os.getpid()}@{socket.gethostname()}",
-            concurrency=self._lane.children,
-            queues=[queue.name_in(self._broker.prefix) for queue in self._lane.queues],
+            hostname=f"{self._plan.name}-{os.getpid()}@{socket.gethostname()}",
+            concurrency=self._plan.concurrency,
+            queues=[queue.name_in(self._broker.prefix) for queue in self._plan.queues],
             pool="prefork",
             optimization="fair",
             without_gossip=True,
@@ -93,7 +99,7 @@ class LaneProcess:
         app = build_app(self._broker)
         app.set_default()
         app.conf.worker_consumer = _CONSUMER
-        if self._broker.kind is Kind.FOLDER:
+        if self._broker.kind is BrokerKind.FOLDER:
             app.conf.broker_transport_options["has_room"] = (
                 self._has_room
             )  # as Celery has for Redis
@@ -105,37 +111,37 @@ class LaneProcess:
         app.task(name=TASK)(run)
         signals.setup_logging.connect(_as_they_are, weak=False)
         signals.worker_ready.connect(self._ready, weak=False)
-        signals.worker_process_init.connect(self._begin_child, weak=False)
+        signals.worker_process_init.connect(self._start_child, weak=False)
         signals.worker_process_shutdown.connect(self._end_child, weak=False)
         return app
 
     def _has_room(self) -> bool:
-        return len(state.reserved_requests) < self._lane.children
+        return len(state.reserved_requests) < self._plan.concurrency
 
     def _ready(self, **_: Any) -> None:  # Any: what Celery's signals carry
         """Celery takes messages: for the first time, or after the broker was away."""
         signal.signal(signal.SIGTERM, _finish)  # as Celery does, without its line on stdout
         self._report.say("ready")
-        if not self._watched:
-            self._watched = True
-            Watch(self._lane, self._broker, self._report).start()
+        if not self._monitored:
+            self._monitored = True
+            QueueMonitor(self._plan, self._broker, self._report).start()
 
-    def _begin_child(self, **_: Any) -> None:  # Any: the same
+    def _start_child(self, **_: Any) -> None:  # Any: the same
         """Become a child: from here on things may be opened."""
         read_fd, write_fd = self._children_lifeline
         os.close(write_fd)
         end_with_parent(read_fd)
-        child = self._child = Child(self._build)
+        child = self._child = RunLoopThread(self._build)
         threading.Thread(target=self._hurry, args=(child,), name="hurry", daemon=True).start()
 
-    def _hurry(self, child: Child) -> None:
+    def _hurry(self, child: RunLoopThread) -> None:
         while os.read(self._ends.hurry_fd, 1):
             pass
-        child.leave()
+        child.close()
 
     def _end_child(self, **_: Any) -> None:  # Any: the same
         if self._child is not None:
-            self._child.leave()
+            self._child.close()
 
 
 def _as_they_are(**_: Any) -> None:  # Any: the same

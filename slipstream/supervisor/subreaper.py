@@ -14,7 +14,7 @@ _SET_CHILD_SUBREAPER = 36
 
 
 @contextmanager
-def adopting() -> Iterator[None]:
+def subreaper() -> Iterator[None]:
     """Have every descendant that becomes an orphan become our child, inside of this context.
 
     Not for longer than needed: of strangers nobody would take note, and dead they stay zombies.
@@ -22,14 +22,14 @@ def adopting() -> Iterator[None]:
     Raises:
         OSError: the kernel refuses.
     """
-    _adopt(yes=True)
+    _set_subreaper(yes=True)
     try:
         yield
     finally:
-        _adopt(yes=False)
+        _set_subreaper(yes=False)
 
 
-class Adopted:
+class ReparentedProcess:
     """A child that no `subprocess.Popen` knows; has what Child needs of one."""
 
     def __init__(self, pid: int) -> None:
@@ -60,7 +60,7 @@ class Adopted:
             os.kill(self.pid, signal.SIGTERM)
 
 
-def _adopt(*, yes: bool) -> None:
+def _set_subreaper(*, yes: bool) -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0):
         number = ctypes.get_errno()
         raise OSError(number, f"prctl(PR_SET_CHILD_SUBREAPER): {os.strerror(number)}")

@@ -9,24 +9,24 @@ from contextlib import suppress
 
 import uvloop
 
-from gateway.worker.executor import Build, Executor
+from gateway.worker.executor import BuildExecutor, RunExecutor
 from telemetry.logs import logger, reason_of
 
 _START_SECONDS = 20.0
 """How long a run waits for an executor that cannot start; its row is published again later."""
-_FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 5.0
+_MIN_RETRY_SECONDS = 0.2
+_MAX_RETRY_SECONDS = 5.0
 _CLOSE_SECONDS = 3.0
 
-log = logger("gateway.worker.child")
+log = logger("gateway.worker.run_loop")
 
 
-class Child:
+class RunLoopThread:
     """Runs one thing at a time for Celery, which calls and waits; the loop goes on between them."""
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: BuildExecutor) -> None:
         self._build = build
-        self._executor: Executor | None = None
+        self._executor: RunExecutor | None = None
         self._started = asyncio.Event()
         self._current: asyncio.Task[None] | None = None
         self._loop = uvloop.new_event_loop()
@@ -46,15 +46,15 @@ class Child:
         except Exception:
             log.exception("run_broke", run_id=run_id)
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Have the executor hand back what runs, and end; then `run` returns. From any thread."""
         self._starting.cancel()
-        leaving = asyncio.run_coroutine_threadsafe(self._leave(), self._loop)
+        closing = asyncio.run_coroutine_threadsafe(self._close(), self._loop)
         with suppress(TimeoutError, CancelledError):
-            leaving.result(_CLOSE_SECONDS)
+            closing.result(_CLOSE_SECONDS)
 
     async def _start(self) -> None:
-        pause = _FIRST_PAUSE_SECONDS
+        pause = _MIN_RETRY_SECONDS
         while True:
             executor = self._build()
             try:
@@ -64,7 +64,7 @@ class Child:
                 with suppress(Exception):
                     await executor.close()
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                pause = min(2 * pause, _MAX_RETRY_SECONDS)
             else:
                 self._executor = executor
                 self._started.set()
@@ -81,7 +81,7 @@ class Child:
         finally:
             self._current = None
 
-    async def _leave(self) -> None:
+    async def _close(self) -> None:
         executor, self._executor = self._executor, None
         if executor is None:
             return

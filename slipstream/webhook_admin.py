@@ -9,10 +9,10 @@ from slipstream.workspace import Workspace
 
 def webhook_service(workspace: Workspace) -> WebhookService:
     """Return the service; it sends tests from this process, and leaves all else to gateways."""
-    return WebhookService(workspace.db, workspace.services.vault, _Here(workspace))
+    return WebhookService(workspace.db, workspace.services.vault, _LocalSender(workspace))
 
 
-class _Here:
+class _LocalSender:
     """Sends tests from this process; all else is the gateways', which look twice a second."""
 
     def __init__(self, workspace: Workspace) -> None:
