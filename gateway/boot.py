@@ -35,7 +35,7 @@ class BootApp:
         self.app: App | None = None
         """Set when the gateway is built."""
         self.fast_route: FastRoute | None = None
-        """Set with it: what does not pass through here at all, see `gateway.fast_path.connection`."""
+        """Set with it: answers requests that bypass ASGI, see `gateway.fast_path.connection`."""
         self.limits = ConnectionLimits()
         """Of requests and connections; the settings' own, when they are read."""
         self.reasons: Callable[[], Sequence[str]] = lambda: ["starting: the gateway is loading"]

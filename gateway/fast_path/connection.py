@@ -1,8 +1,9 @@
-"""uvicorn's HTTP, with a short way for the requests of one route.
+"""uvicorn's HTTP/1.1 protocol, with a fast path for the requests of one route.
 
-ASGI costs a task, a scope, and a coroutine with two messages for every answer: half of what a fast
-call takes in the gateway. Requests of `Fork.fast_route` go from the parser to their handler, and from
-there to the socket; all others go uvicorn's way. See docs/adr/0008-the-short-way.md.
+ASGI costs a task, a scope, and a coroutine with two messages per response: half of what a fast call
+takes in the gateway. Requests of `FastPathApp.fast_route` go from the parser to their handler as
+function calls, and the response goes to the socket as one piece of bytes. All other requests take
+uvicorn's way through ASGI. See docs/adr/0008-fast-path.md.
 """
 
 from __future__ import annotations

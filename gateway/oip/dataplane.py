@@ -96,8 +96,8 @@ class DataPlane:
             version_text: of the model, or empty for all that are ready.
 
         Raises:
-            GatewayError: as `InferenceServers.present`, and what the inference server says: NOT_IMPLEMENTED
-                where it counts nothing.
+            GatewayError: as `InferenceServers.present`, and what the inference server says:
+                NOT_IMPLEMENTED where it counts nothing.
         """
         counting = [
             (model, number, self._servers.present(model, number))
