@@ -1,6 +1,6 @@
 """The composition root: the only place that knows which class stands behind which role.
 
-A room of several classes wires itself: `AccountRoom`, `EngineRoom`, `LimitRoom`, `OipRoom`,
+A room of several classes wires itself: `AccountRoom`, `ExecutionServices`, `LimitRoom`, `OipRoom`,
 `Station`, `Bookkeeper`.
 """
 
@@ -16,14 +16,9 @@ from gateway.auth.entrance import Entrance
 from gateway.auth.proxies import Proxies
 from gateway.broker.exposition import WorkerCollector
 from gateway.certificate import Certificate
-from gateway.deployments.directory import Directory
+from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.inputs import Inputs
-from gateway.execution.engine_room import EngineRoom
-from gateway.fast_path.dispatch import Dispatcher
-from gateway.fast_path.fast_calls import FastCalls
-from gateway.fast_path.recorder import RunRecorder
-from gateway.fast_path.routes import RouteResolver
-from gateway.fast_path.trigger_call import TriggerRoute
+from gateway.execution.build import ExecutionServices
 from gateway.fleet.exposition import FleetCollector
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
@@ -37,6 +32,11 @@ from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
+from gateway.trigger.admission import Admission
+from gateway.trigger.dispatch import Dispatcher
+from gateway.trigger.edge import TriggerEdge
+from gateway.trigger.fast_calls import FastCalls
+from gateway.trigger.recorder import Recorder
 from gateway.trigger.batch_calls import BatchCalls
 from gateway.trigger.run_calls import RunCalls
 from gateway.upstream.credentials import UpstreamCredentials
@@ -81,16 +81,16 @@ class Container:
         proxies = Proxies(settings.trusted_proxies)
         self.access = Access(entrance, self.limits, proxies)
 
-        self.directory = Directory(self.db, self.feed)
+        self.deployment_cache = DeploymentCache(self.db, self.feed)
         self.station = Station(settings, self.db, self.services.vault, registry=registry)
         self.webhooks = WebhookService(self.db, self.services.vault, self.station.dispatcher)
-        self.engine = EngineRoom(
+        self.engine = ExecutionServices(
             settings, self.db, self.feed, self.servers, registry, webhooks=self.station
         )
         self.runs = RunService(
             self.engine.store,
             self.engine.waiter,
-            self.directory,
+            self.deployment_cache,
             self.engine.launcher,
             Inputs(self.db),
             gates=self.limits.gates,
@@ -103,12 +103,12 @@ class Container:
             minute_hours=settings.usage_minute_hours,
             days=settings.usage_retention_days,
         )
-        self.recorder = RunRecorder(self.engine.store, self.metrics)
+        self.recorder = Recorder(self.engine.store, self.metrics)
         dispatcher = Dispatcher(
             FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)
         )
-        self.trigger = TriggerRoute(
-            RouteResolver(authenticator, entrance, self.directory, self.limits, proxies),
+        self.trigger = TriggerEdge(
+            Admission(authenticator, entrance, self.deployment_cache, self.limits, proxies),
             dispatcher,
             BatchCalls(dispatcher),
             self.metrics,
@@ -159,7 +159,7 @@ class Container:
 
     def reasons(self) -> Sequence[str]:
         """Return why calls should not come yet; nothing means ready."""
-        return [*self.readiness.reasons(), *self.engine.warmth.reasons()]
+        return [*self.readiness.reasons(), *self.engine.preloader.reasons()]
 
     def drain(self) -> None:
         """Let nobody wait any more who can ask again: the process is to end."""

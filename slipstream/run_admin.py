@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from gateway.auth.identity import Identity, Role, Scope
-from gateway.deployments.directory import Directory
+from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.inputs import Inputs
-from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.runs.listing import RunFilter
-from gateway.runs.run import Run, RunEventData
+from gateway.runs.run import NodeEvent, Run
 from gateway.runs.service import RunService
 from gateway.runs.store import RunStore
-from gateway.runs.waiter import Waiter
+from gateway.runs.waiter import RunWaiter
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.paging import Page, PageRequest
 from slipstream.workspace import Workspace
@@ -24,8 +24,8 @@ class RunAdmin:
         self._store = store = RunStore(db)
         self._service = RunService(
             store,
-            Waiter(db, store),
-            Directory(db, ChangeFeed(db)),
+            RunWaiter(db, store),
+            DeploymentCache(db, ChangeFeed(db)),
             _NullLauncher(),
             Inputs(db),
             retention_days=workspace.settings.run_retention_days,
@@ -46,7 +46,7 @@ class RunAdmin:
         """Return a run; raise NOT_FOUND or GONE."""
         return await self._service.find(self._actor, run_id)
 
-    async def events(self, run: Run, after: int) -> list[RunEventData]:
+    async def events(self, run: Run, after: int) -> list[NodeEvent]:
         """Return the nodes that a run has told of since the event numbered `after`."""
         found = await self._store.events(run.id, after)
         return [event for event in found if event.number <= run.event_count]

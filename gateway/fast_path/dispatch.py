@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.deployments.modes import ExecutionMode
-from gateway.fast_path.call import CallHandler, Done, Pending, Trigger
-from gateway.fast_path.fast_calls import FastCalls
+from gateway.deployments.settings import ExecutionMode
+from gateway.trigger.call import CallHandler, Done, Pending, Trigger
+from gateway.trigger.fast_calls import FastCalls
 
 
 class Dispatcher:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 
 from gateway.deployments.fast_plan import FastPlan
-from gateway.deployments.live import LiveDeployment
+from gateway.deployments.live_deployment import LiveDeployment
 from gateway.errors import GatewayError
 from gateway.fast_path.body import InputData, parse_body
 from gateway.fast_path.call import Done, Pending, Result, Trigger

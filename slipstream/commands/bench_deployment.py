@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from gateway.deployments.deployed import Deployed
+from gateway.deployments.deployment_view import DeploymentView
 from gateway.errors import GatewayError
 from gateway.flows.nodes import ApiInput, NodeType
 from gateway.flows.spec import parse_flow
@@ -55,7 +55,7 @@ def deployment_target(
         session.run(session.services.keys.delete(session.profile_id, issued.row.id))
 
 
-def _find(session: CommandSession, which: str) -> Deployed:
+def _find(session: CommandSession, which: str) -> DeploymentView:
     deployments = session.services.deployments
     if is_id(which):
         return session.run(deployments.get(session.profile_id, which))
@@ -72,7 +72,7 @@ def _find(session: CommandSession, which: str) -> Deployed:
     raise GatewayError(ErrorCode.NOT_FOUND, message)
 
 
-def _test_body(session: CommandSession, deployed: Deployed) -> bytes:
+def _test_body(session: CommandSession, deployed: DeploymentView) -> bytes:
     flow = session.run(session.services.flows.get(session.profile_id, deployed.row.flow_id))
     for node in parse_flow(flow.definition).of_type(NodeType.API_INPUT):
         if isinstance(node.config, ApiInput) and node.config.test_data is not None:

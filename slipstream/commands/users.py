@@ -11,7 +11,7 @@ from gateway.accounts.passwords import generate
 from gateway.accounts.schemas import UserOut, UserPage
 from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role
-from gateway.runs.orphans import Orphans
+from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.store import RunStore
 from slipstream import options
 from slipstream.failures import RefusedError
@@ -144,8 +144,8 @@ def delete(
     with open_session(state, as_json=as_json) as session:
         found = session.run(session.services.users.find(user))
         db = session.workspace.db
-        orphans = Orphans(db, RunStore(db))
-        session.run(session.services.users.delete(found.id, orphans, by=None))
+        cleanup = DeletedOwnerCleanup(db, RunStore(db))
+        session.run(session.services.users.delete(found.id, cleanup, by=None))
         document = {"id": found.id, "deleted": True}
         session.terminal.show(document, f"{found.email} is deleted.")
 

@@ -12,15 +12,15 @@ from gateway.__main__ import GatewayServer, Report
 from gateway.boot import BootApp
 from gateway.fast_path.connection import HttpConnection
 from tests.gateway.runs.builders import until
-from tests.gateway.runs.desk import RUNS, Desk
+from tests.gateway.runs.runs_api import RUNS, RunsApi
 
 
-async def test_those_who_only_wait_do_not_keep_a_gateway_from_ending(desk: Desk) -> None:
-    user = await desk.user()
+async def test_those_who_only_wait_do_not_keep_a_gateway_from_ending(api: RunsApi) -> None:
+    user = await api.user()
     run = await user.run(await user.deployment())
-    boot_app = BootApp()
-    boot_app.app = desk.app
-    boot_app.on_drain = desk.service.drain
+    front = Front()
+    front.app = api.app
+    front.on_drain = api.service.drain
     config = uvicorn.Config(
         boot_app, http=HttpConnection, ws="none", lifespan="on", log_config=None, access_log=False
     )
@@ -34,7 +34,7 @@ async def test_those_who_only_wait_do_not_keep_a_gateway_from_ending(desk: Desk)
         async with client.stream("GET", f"{RUNS}{run.id}/events/") as stream:
             lines = stream.aiter_lines()
             assert await anext(lines) == "retry: 1000"
-            await until(lambda: len(desk.waiter._all()) > 1)
+            await until(lambda: len(api.waiter._all()) > 1)
             server.should_exit = True
             told = [line async for line in lines if line.startswith("event")]
         answer = await polling
