@@ -67,7 +67,9 @@ class Gateway:
             unlimited=(_UPLOADS,),
             timeout_seconds=container.settings.request_timeout_seconds,
         )
-        self._rest = CrossOrigin(shell, container.deployment_cache, RunDeployments(container.db))
+        self._rest = CrossOriginMiddleware(
+            shell, container.deployment_cache, RunDeployments(container.db)
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""

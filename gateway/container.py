@@ -19,6 +19,11 @@ from gateway.certificate import Certificate
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.inputs import Inputs
 from gateway.execution.build import ExecutionServices
+from gateway.fast_path.dispatch import Dispatcher
+from gateway.fast_path.fast_calls import FastCalls
+from gateway.fast_path.recorder import RunRecorder
+from gateway.fast_path.routes import RouteResolver
+from gateway.fast_path.trigger_call import TriggerRoute
 from gateway.fleet.exposition import FleetCollector
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
@@ -32,11 +37,6 @@ from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
-from gateway.trigger.admission import Admission
-from gateway.trigger.dispatch import Dispatcher
-from gateway.trigger.edge import TriggerEdge
-from gateway.trigger.fast_calls import FastCalls
-from gateway.trigger.recorder import Recorder
 from gateway.trigger.batch_calls import BatchCalls
 from gateway.trigger.run_calls import RunCalls
 from gateway.upstream.credentials import UpstreamCredentials
@@ -103,12 +103,12 @@ class Container:
             minute_hours=settings.usage_minute_hours,
             days=settings.usage_retention_days,
         )
-        self.recorder = Recorder(self.engine.store, self.metrics)
+        self.recorder = RunRecorder(self.engine.store, self.metrics)
         dispatcher = Dispatcher(
             FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)
         )
-        self.trigger = TriggerEdge(
-            Admission(authenticator, entrance, self.deployment_cache, self.limits, proxies),
+        self.trigger = TriggerRoute(
+            RouteResolver(authenticator, entrance, self.deployment_cache, self.limits, proxies),
             dispatcher,
             BatchCalls(dispatcher),
             self.metrics,

@@ -54,7 +54,7 @@ class RunExecutor:
         self,
         store: RunStore,
         compiled_flows: CompiledFlowCache,
-        servers: Servers,
+        servers: InferenceServers,
         http: HttpPort,
         *,
         owner: str,

@@ -28,14 +28,16 @@ class PinnedModels:
     """The model versions that a deployment's version has pinned, by the nodes that ask them."""
 
     def __init__(self, pins: Mapping[str, Pin]) -> None:
-        self._calls = {node_id: ModelCall(pass_through_plan(pin)) for node_id, pin in pins.items()}
+        self._calls = {
+            node_id: TensorCodec(pass_through_plan(pin)) for node_id, pin in pins.items()
+        }
 
     @property
     def versions(self) -> Iterable[tuple[str, int]]:
         """The model versions, whose inference servers must be ready."""
         return {(call.plan.model, call.plan.version) for call in self._calls.values()}
 
-    def client(self, servers: Servers, *, boot_wait_seconds: float) -> InferenceClient:
+    def client(self, servers: InferenceServers, *, boot_wait_seconds: float) -> InferenceClient:
         """Return them as the engine's port, on this process's connections.
 
         Args:
@@ -49,7 +51,7 @@ class InferenceClient:
     """The engine's InferencePort. A model has no side effects: what got lost is asked again."""
 
     def __init__(
-        self, calls: Mapping[str, ModelCall], servers: Servers, boot_wait_seconds: float
+        self, calls: Mapping[str, TensorCodec], servers: InferenceServers, boot_wait_seconds: float
     ) -> None:
         self._calls = calls
         self._servers = servers

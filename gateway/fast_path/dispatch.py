@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gateway.deployments.settings import ExecutionMode
-from gateway.trigger.call import CallHandler, Done, Pending, Trigger
-from gateway.trigger.fast_calls import FastCalls
+from gateway.fast_path.call import CallHandler, Done, Pending, Trigger
+from gateway.fast_path.fast_calls import FastCalls
 
 
 class Dispatcher:

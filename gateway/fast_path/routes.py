@@ -11,6 +11,8 @@ from gateway.auth.proxies import Proxies
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import ExecutionMode
+from gateway.fast_path.http_call import HttpCall, path_of
+from gateway.fast_path.url import PREFIX, TriggerUrl
 from gateway.limits.cap import Cap
 from gateway.limits.gate import Gate
 from gateway.limits.gates import Gates
@@ -94,7 +96,7 @@ class RouteResolver:
         check_covers(identity, deployment.id)
         return self._way_to(identity, deployment)
 
-    def _new_way(self, identity: Identity, url: bytes) -> Way | None:
+    def _new_way(self, identity: Identity, url: bytes) -> ResolvedRoute | None:
         deployment = self.deployment_cache.get(path_of(url)[len(PREFIX) :].rstrip("/"))
         if (
             deployment is None

@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 
 from gateway.deployments.settings import ResponseFormat
+from gateway.fast_path.call import Done, Pending, Result, Trigger
+from gateway.fast_path.dispatch import Dispatcher
 from gateway.ids import new_run_id
 from gateway.runs.idempotency import HEADER
 from gateway.web.problems import RETRYABLE

@@ -18,9 +18,9 @@ from tests.gateway.runs.runs_api import RUNS, RunsApi
 async def test_those_who_only_wait_do_not_keep_a_gateway_from_ending(api: RunsApi) -> None:
     user = await api.user()
     run = await user.run(await user.deployment())
-    front = Front()
-    front.app = api.app
-    front.on_drain = api.service.drain
+    boot_app = BootApp()
+    boot_app.app = api.app
+    boot_app.on_drain = api.service.drain
     config = uvicorn.Config(
         boot_app, http=HttpConnection, ws="none", lifespan="on", log_config=None, access_log=False
     )
