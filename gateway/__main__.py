@@ -35,12 +35,12 @@ _GC_THRESHOLD = (50_000, 20, 50)
 """A call makes a few hundred objects and no cycle: Python's own 700 would collect at every call."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """glibc's names, see mallopt(3)."""
-_LARGE_BLOCK, _MOST_SPARE = 32 * 2**20, 64 * 2**20
+_LARGE_BLOCK, _MAX_SPARE = 32 * 2**20, 64 * 2**20
 _KEEP_ALIVE_SECONDS = 120
 """Longer than any load balancer's, so that it is never us who closes first."""
 
 
-class Server(uvicorn.Server):
+class GatewayServer(uvicorn.Server):
     """uvicorn's server, where the first signal drains and the second ends."""
 
     def __init__(self, config: uvicorn.Config, front: Front, report: Report) -> None:
@@ -144,7 +144,7 @@ async def _serve(listen_fd: int, front: Front, report: Report, *, supervised: bo
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
-    server = Server(config, front, report)
+    server = GatewayServer(config, front, report)
     server.supervised = supervised
     building = asyncio.create_task(_build(front, server, report))
     with _renewing(front):
@@ -164,7 +164,7 @@ def _renewing(front: Front) -> Iterator[None]:
     task.cancel()
 
 
-async def _build(front: Front, server: Server, report: Report) -> None:
+async def _build(front: Front, server: GatewayServer, report: Report) -> None:
     """Build the gateway behind the listening port; end the process where that cannot be."""
     try:
         assembly = await asyncio.to_thread(_import_assembly)
@@ -192,7 +192,7 @@ def _keep_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
-        mallopt(_M_TRIM_THRESHOLD, _MOST_SPARE)
+        mallopt(_M_TRIM_THRESHOLD, _MAX_SPARE)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from gateway.models.router import build_router as models
 from gateway.oip import rest
 from gateway.oip.dataplane import SERVER_VERSION
 from gateway.oip.router import build_router as oip
-from gateway.runs.origins import RunOrigins
+from gateway.runs.origins import RunDeployments
 from gateway.runs.router import build_router as runs
 from gateway.tags import ABOUT, TAGS
 from gateway.trigger.cross_origin import CrossOrigin
@@ -67,7 +67,7 @@ class Gateway:
             unlimited=(_UPLOADS,),
             timeout_seconds=container.settings.request_timeout_seconds,
         )
-        self._rest = CrossOrigin(shell, container.directory, RunOrigins(container.db))
+        self._rest = CrossOrigin(shell, container.deployment_cache, RunDeployments(container.db))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -94,7 +94,7 @@ def build_fastapi(container: Container) -> FastAPI:
     for router in (
         trigger(),
         flows(services.flows, access),
-        deployments(services.deployments, access, container.engine.orphans),
+        deployments(services.deployments, access, container.engine.cleanup),
         deployment_versions(services.versions, access),
         inference_servers(services.fleet, access),
         models(services.models, access),
@@ -108,7 +108,7 @@ def build_fastapi(container: Container) -> FastAPI:
             access,
             secure_cookies=container.settings.secure_cookies,
         ),
-        users(services.users, container.accounts.sessions, access, container.engine.orphans),
+        users(services.users, container.accounts.sessions, access, container.engine.cleanup),
         usage(services.usage, access),
         audit(services.audit, access),
         oip(),

@@ -1,6 +1,6 @@
 """The composition root: the only place that knows which class stands behind which role.
 
-A room of several classes wires itself: `AccountRoom`, `EngineRoom`, `LimitRoom`, `OipRoom`,
+A room of several classes wires itself: `AccountRoom`, `ExecutionServices`, `LimitRoom`, `OipRoom`,
 `Station`, `Bookkeeper`.
 """
 
@@ -16,9 +16,9 @@ from gateway.auth.entrance import Entrance
 from gateway.auth.proxies import Proxies
 from gateway.broker.exposition import WorkerCollector
 from gateway.certificate import Certificate
-from gateway.deployments.directory import Directory
+from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.inputs import Inputs
-from gateway.execution.engine_room import EngineRoom
+from gateway.execution.build import ExecutionServices
 from gateway.fleet.exposition import FleetCollector
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
@@ -80,16 +80,16 @@ class Container:
         proxies = Proxies(settings.trusted_proxies)
         self.access = Access(entrance, self.limits, proxies)
 
-        self.directory = Directory(self.db, self.feed)
+        self.deployment_cache = DeploymentCache(self.db, self.feed)
         self.station = Station(settings, self.db, self.services.vault, registry=registry)
         self.webhooks = WebhookService(self.db, self.services.vault, self.station.dispatcher)
-        self.engine = EngineRoom(
+        self.engine = ExecutionServices(
             settings, self.db, self.feed, self.servers, registry, webhooks=self.station
         )
         self.runs = RunService(
             self.engine.store,
             self.engine.waiter,
-            self.directory,
+            self.deployment_cache,
             self.engine.launcher,
             Inputs(self.db),
             gates=self.limits.gates,
@@ -104,7 +104,7 @@ class Container:
         )
         self.recorder = Recorder(self.engine.store, self.metrics)
         self.trigger = TriggerEdge(
-            Admission(authenticator, entrance, self.directory, self.limits, proxies),
+            Admission(authenticator, entrance, self.deployment_cache, self.limits, proxies),
             Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
             self.metrics,
             self.usage.meter,
@@ -154,7 +154,7 @@ class Container:
 
     def reasons(self) -> Sequence[str]:
         """Return why calls should not come yet; nothing means ready."""
-        return [*self.readiness.reasons(), *self.engine.warmth.reasons()]
+        return [*self.readiness.reasons(), *self.engine.preloader.reasons()]
 
     def drain(self) -> None:
         """Let nobody wait any more who can ask again: the process is to end."""

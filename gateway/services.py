@@ -13,9 +13,9 @@ from gateway.audit.service import AuditLog
 from gateway.auth.keys import KeyHasher
 from gateway.auth.pepper import load_pepper
 from gateway.auth.service import ApiKeyService
-from gateway.deployments.handover import Handover
+from gateway.deployments.rollout import Rollout
 from gateway.deployments.service import DeploymentService
-from gateway.deployments.snapshots import Snapshots
+from gateway.deployments.snapshots import Snapshotter
 from gateway.deployments.versions import VersionService
 from gateway.fleet.service import FleetService
 from gateway.fleet.store import FleetStore
@@ -27,7 +27,7 @@ from gateway.storage.database import Database
 from gateway.usage.service import UsageService
 from gateway.webhooks.callbacks import Callbacks
 from gateway.webhooks.vault import Vault
-from model_store.store import Store
+from model_store.store import ModelStore
 from model_store.verification import Verifier
 
 _VERIFY = ("-m", "inference_server.runtime.verify")
@@ -37,7 +37,7 @@ class Services:
     """One of each, knowing each other. Raises StorageError where there can be no pepper."""
 
     def __init__(self, settings: Settings, db: Database) -> None:
-        self.store = Store(settings.models)
+        self.store = ModelStore(settings.models)
         self.verifier = Verifier([sys.executable, *_VERIFY])
         self.models = ModelService(db, self.store, self.verifier)
         pepper = load_pepper(settings.key_pepper, settings.state)
@@ -50,8 +50,8 @@ class Services:
         http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
         callbacks = Callbacks(self.vault, http)  # which looks where a URL leads, and opens nothing
         self.users = UserService(db, self.passwords, callbacks)
-        snapshots = Snapshots(db, self.models)
+        snapshots = Snapshotter(db, self.models)
         self.deployments = DeploymentService(db, self.keys, snapshots, callbacks)
         self.usage = UsageService(db)
-        self.versions = VersionService(db, snapshots, Handover(self.fleet.store))
+        self.versions = VersionService(db, snapshots, Rollout(self.fleet.store))
         self.audit = AuditLog(db)

@@ -47,7 +47,7 @@ class UserChange:
 class RunsOf(Protocol):
     """Ends the runs of a user."""
 
-    async def end_of_user(self, profile_id: str) -> None:
+    async def end_runs_of_user(self, profile_id: str) -> None:
         """Cancel those that are queued, and have the others stopped."""
 
 
@@ -170,7 +170,7 @@ class UserService:
             for deployment_id in deployments:
                 await record_change(session, Kind.DEPLOYMENT, deployment_id)
             await record_change(session, Kind.PROFILE, row.id)
-        await runs.end_of_user(row.id)
+        await runs.end_runs_of_user(row.id)
 
     async def _give_up(self, session: AsyncSession, row: Profile) -> list[str]:
         """Tell of what goes with a user, forget the webhooks; return the deployments' ids."""

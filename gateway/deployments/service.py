@@ -13,16 +13,16 @@ from gateway.auth.known import IssuedKey
 from gateway.auth.service import ApiKeyService, covered, retire_keys_of
 from gateway.deployments import store
 from gateway.deployments.acts import record_deployment
-from gateway.deployments.deployed import Deployed, look_at, look_at_one
-from gateway.deployments.live import go_live
-from gateway.deployments.modes import (
+from gateway.deployments.deployment_view import DeploymentView, load_view, load_views
+from gateway.deployments.live_deployment import build_live_deployment
+from gateway.deployments.settings import (
     DeploymentSettings,
+    DeploymentStatus,
     NotificationMethod,
-    RunsThen,
+    RunsOnDelete,
     SettingsChange,
-    Status,
 )
-from gateway.deployments.snapshots import Snapshots
+from gateway.deployments.snapshots import Snapshotter
 from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
 from gateway.ids import new_id
@@ -39,7 +39,7 @@ from protos.errors import ErrorCode
 class RunsOf(Protocol):
     """Ends the runs of a deployment."""
 
-    async def end_of(self, deployment_id: str, *, running: bool) -> None:
+    async def end_runs_of_deployment(self, deployment_id: str, *, running: bool) -> None:
         """Cancel those that are queued; with `running`, have the others stopped, too."""
 
 
@@ -50,7 +50,7 @@ class DeploymentService:
     """
 
     def __init__(
-        self, db: Database, keys: ApiKeyService, snapshots: Snapshots, callbacks: Callbacks
+        self, db: Database, keys: ApiKeyService, snapshots: Snapshotter, callbacks: Callbacks
     ) -> None:
         self._db = db
         self._callbacks = callbacks
@@ -64,7 +64,7 @@ class DeploymentService:
         settings: DeploymentSettings | None = None,
         *,
         key_id: str | None = None,
-    ) -> Deployed:
+    ) -> DeploymentView:
         """Deploy a flow, and make a key where no active one covers the deployment.
 
         `key_id` is the key that asks for it, where one does.
@@ -85,31 +85,31 @@ class DeploymentService:
             session.add(row)
             await session.flush()
             session.add(version)
-            deployed = await look_at_one(session, row)
+            view = await load_view(session, row)
             await record_deployment(session, "create", row, after=picture(row))
             key = await self._first_key(session, row)
             secret = await self._callbacks.follow(session, row)
             await record_change(session, Kind.DEPLOYMENT, row.id)
-        return replace(deployed, key=key, webhook_secret=secret)
+        return replace(view, key=key, webhook_secret=secret)
 
     async def page(
         self, profile_id: str, request: PageRequest, *, flow_id: str | None = None
-    ) -> Page[Deployed]:
+    ) -> Page[DeploymentView]:
         """Return a page of the profile's deployments, newest first; of one flow, or of all."""
         async with self._db.read() as session:
             page = await store.deployment_page(session, profile_id, request, flow_id)
-            items = await look_at(session, page.items)
+            items = await load_views(session, page.items)
         return Page(items=items, next_cursor=page.next_cursor)
 
-    async def get(self, profile_id: str, deployment_id: str) -> Deployed:
+    async def get(self, profile_id: str, deployment_id: str) -> DeploymentView:
         """Return one deployment; raise NOT_FOUND, or GONE for a deleted one."""
         async with self._db.read() as session:
             row = await store.find_deployment(session, profile_id, deployment_id)
-            return await look_at_one(session, row)
+            return await load_view(session, row)
 
     async def change(
         self, profile_id: str, deployment_id: str, **change: Unpack[SettingsChange]
-    ) -> Deployed:
+    ) -> DeploymentView:
         """Change settings at once, without a new version.
 
         Raises:
@@ -126,19 +126,19 @@ class DeploymentService:
             for name, value in change.items():
                 setattr(row, name, value)
             _check(row, version)
-            deployed = await look_at_one(session, row)
+            view = await load_view(session, row)
             secret = await self._callbacks.follow(session, row)
             await record_deployment(session, "update", row, before=before, after=picture(row))
             await record_change(session, Kind.DEPLOYMENT, row.id)
-        return replace(deployed, webhook_secret=secret)
+        return replace(view, webhook_secret=secret)
 
-    async def pause(self, profile_id: str, deployment_id: str) -> Deployed:
+    async def pause(self, profile_id: str, deployment_id: str) -> DeploymentView:
         """Turn calls away until `resume`; runs that were accepted go on, URL and keys stay."""
-        return await self._set_status(profile_id, deployment_id, Status.PAUSED)
+        return await self._set_status(profile_id, deployment_id, DeploymentStatus.PAUSED)
 
-    async def resume(self, profile_id: str, deployment_id: str) -> Deployed:
+    async def resume(self, profile_id: str, deployment_id: str) -> DeploymentView:
         """Undo `pause`."""
-        return await self._set_status(profile_id, deployment_id, Status.ACTIVE)
+        return await self._set_status(profile_id, deployment_id, DeploymentStatus.ACTIVE)
 
     async def delete(
         self,
@@ -146,7 +146,7 @@ class DeploymentService:
         deployment_id: str,
         runs: RunsOf,
         *,
-        then: RunsThen = RunsThen.FINISH,
+        then: RunsOnDelete = RunsOnDelete.FINISH,
     ) -> None:
         """Leave a tombstone, and deactivate the keys that were for this deployment only.
 
@@ -161,12 +161,12 @@ class DeploymentService:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             before = picture(row)
-            row.status = Status.DELETED
+            row.status = DeploymentStatus.DELETED
             await record_deployment(session, "delete", row, before=before)
             await retire_keys_of(session, profile_id, row.id)
             await self._callbacks.forget(session, row.id)
             await record_change(session, Kind.DEPLOYMENT, row.id)
-        await runs.end_of(row.id, running=then is RunsThen.CANCEL)
+        await runs.end_runs_of_deployment(row.id, running=then is RunsOnDelete.CANCEL)
 
     async def generate_key(
         self,
@@ -193,17 +193,19 @@ class DeploymentService:
                 expires_at=expires_at,
             )
 
-    async def _set_status(self, profile_id: str, deployment_id: str, status: Status) -> Deployed:
+    async def _set_status(
+        self, profile_id: str, deployment_id: str, status: DeploymentStatus
+    ) -> DeploymentView:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             before = picture(row)
             changed, row.status = row.status != status, status
-            deployed = await look_at_one(session, row)
+            view = await load_view(session, row)
             if changed:
-                verb = "pause" if status is Status.PAUSED else "resume"
+                verb = "pause" if status is DeploymentStatus.PAUSED else "resume"
                 await record_deployment(session, verb, row, before=before, after=picture(row))
                 await record_change(session, Kind.DEPLOYMENT, row.id)
-        return deployed
+        return view
 
     async def _first_key(self, session: AsyncSession, row: Deployment) -> IssuedKey | None:
         if await covered(session, row.profile_id, row.id):
@@ -226,7 +228,7 @@ def _row(flow: Flow, settings: DeploymentSettings) -> Deployment:
         profile_id=flow.profile_id,
         flow_id=flow.id,
         live_version=1,
-        status=Status.ACTIVE,
+        status=DeploymentStatus.ACTIVE,
         **values,
     )
 
@@ -236,4 +238,4 @@ def _check(row: Deployment, version: DeploymentVersion) -> None:
     if row.notification_method == NotificationMethod.WEBHOOK and not row.callback_url:
         message = "callback_url: expected the URL to notify, as notification_method is webhook"
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
-    go_live(row, version)
+    build_live_deployment(row, version)

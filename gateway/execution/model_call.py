@@ -22,7 +22,7 @@ from protos.parameters import TIMEOUT, microseconds
 from protos.tensors import decode_raw
 
 _MISSING = object()
-_MOST_FORMS = 1024
+_MAX_FORMS = 1024
 
 InputData = dict[str, Any]
 """Any: a JSON object; large arrays in it are NumberArrays."""
@@ -103,7 +103,7 @@ class ModelCall:
         form, message = reply.formed()
         fields = self._fields.get(form)
         if fields is None:
-            if len(self._fields) >= _MOST_FORMS:
+            if len(self._fields) >= _MAX_FORMS:
                 self._fields.clear()
             fields = self._fields[form] = self._fields_in(form)
         # Any: whatever orjson writes
@@ -113,7 +113,7 @@ class ModelCall:
     def _new_form(
         self, granted: int, shapes: list[tuple[int, ...] | None], raws: list[bytes]
     ) -> RequestForm:
-        if len(self._request_forms) >= _MOST_FORMS:
+        if len(self._request_forms) >= _MAX_FORMS:
             self._request_forms.clear()
         plan = self.plan
         head = pb.ModelInferRequest(model_name=plan.model, model_version=str(plan.version))

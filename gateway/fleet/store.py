@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
 from gateway.fleet.acts import record_server, wish
-from gateway.fleet.states import Desired, Phase, State, move
+from gateway.fleet.states import Desired, Phase, State, check_transition
 from gateway.ids import is_id
 from gateway.storage.changes import Kind, record_change
 from gateway.storage.clock import now
@@ -27,7 +27,7 @@ _NOWHERE = dict.fromkeys(("pid", "address", "tcp_address", "metrics_address"))
 """What is known of a server without a process."""
 
 
-class Observed(TypedDict, total=False):
+class Observation(TypedDict, total=False):
     """What was seen of a server; what is left out stays as it was."""
 
     state: State
@@ -159,7 +159,7 @@ class FleetStore:
             await record_server(session, "delete", server, before=wish(server))
             await record_change(session, Kind.INFERENCE_SERVER, server.id)
 
-    async def observe(self, server_id: str, **seen: Unpack[Observed]) -> bool:
+    async def observe(self, server_id: str, **seen: Unpack[Observation]) -> bool:
         """Write down what was seen of a server; return False where its row is gone.
 
         Becoming booting, or being spawned again, sets `started_at` and clears what belonged to the
@@ -240,7 +240,7 @@ async def _with_model(session: AsyncSession, model: str, version: int) -> Infere
     return (await session.execute(statement.with_for_update())).scalar_one_or_none()
 
 
-def _note(server: InferenceServer, seen: Observed) -> set[str]:
+def _note(server: InferenceServer, seen: Observation) -> set[str]:
     """Write what was seen of a server into its row; return the columns that have changed."""
     return _assign(server, {**_consequences(server, seen), **seen})
 
@@ -253,10 +253,10 @@ def _assign(server: InferenceServer, values: Mapping[str, object]) -> set[str]:
     return changed
 
 
-def _consequences(server: InferenceServer, seen: Observed) -> dict[str, object]:
+def _consequences(server: InferenceServer, seen: Observation) -> dict[str, object]:
     """Return what a change of state says about the other columns."""
     old = State(server.state)
-    new = move(old, seen.get("state", old))
+    new = check_transition(old, seen.get("state", old))
     spawned = new is State.BOOTING and seen.get("phase") is Phase.SPAWNING
     if new is old and not spawned:
         return {}

@@ -17,7 +17,7 @@ from gateway.storage.paging import Page, PageRequest
 from gateway.storage.trail import Picture, Subject, record_act
 from model_store.errors import StoreError
 from model_store.manifest import Manifest
-from model_store.store import Store
+from model_store.store import ModelStore
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 
@@ -37,7 +37,7 @@ class ModelEntry:
 class ModelService:
     """Models belong to the installation: every manager sees all of them."""
 
-    def __init__(self, db: Database, store: Store, verifier: Verifier) -> None:
+    def __init__(self, db: Database, store: ModelStore, verifier: Verifier) -> None:
         self._db = db
         self._store = store
         self._verifier = verifier

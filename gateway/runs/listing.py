@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.ids import sought
-from gateway.runs.rows import RUNS, run_of
+from gateway.runs.rows import RUNS, run_from_row
 from gateway.runs.run import Run, RunStatus
 from gateway.runs.statements import is_in
 from gateway.storage.among import Among, Texts
@@ -42,11 +42,11 @@ async def run_page(session: AsyncSession, which: RunFilter, request: PageRequest
     Raises:
         GatewayError: INVALID_REQUEST where the cursor is none of ours.
     """
-    page = await fetch_page(session, runs_like(which), RunRow, request)
-    return Page(items=[run_of(row) for row in page.items], next_cursor=page.next_cursor)
+    page = await fetch_page(session, filtered_runs(which), RunRow, request)
+    return Page(items=[run_from_row(row) for row in page.items], next_cursor=page.next_cursor)
 
 
-def runs_like(which: RunFilter) -> sa.Select[RunRow]:
+def filtered_runs(which: RunFilter) -> sa.Select[RunRow]:
     """Return the query for the runs that the filter lets through."""
     query = sa.select(RunRow).where(_owner(which) == which.profile_id)
     if which.deployments is not None:

@@ -8,17 +8,17 @@ from datetime import timedelta
 from typing import Protocol
 
 from gateway.auth.identity import Identity, Scope, check_covers
-from gateway.deployments.live import LiveDeployment
-from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFormat
+from gateway.deployments.live_deployment import LiveDeployment
+from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
 from gateway.errors import GatewayError
 from gateway.ids import is_id, minted_at
 from gateway.limits.gates import Gates
 from gateway.limits.poll import Poll
+from gateway.runs.event_stream import stream_run
 from gateway.runs.listing import RunFilter
 from gateway.runs.run import NewRun, Run, RunStatus
 from gateway.runs.store import RunStore
-from gateway.runs.stream import stream_run
-from gateway.runs.waiter import Waiter
+from gateway.runs.waiter import RunWaiter
 from gateway.storage.clock import now
 from gateway.storage.paging import Page, PageRequest
 from protos.errors import ErrorCode
@@ -55,7 +55,7 @@ class RunService:
     def __init__(
         self,
         store: RunStore,
-        waiter: Waiter,
+        waiter: RunWaiter,
         deployments: Deployments,
         launcher: Launcher,
         inputs: Inputs,
@@ -101,7 +101,7 @@ class RunService:
             await self._count(poll, run)
         if run.ended or wait_seconds <= 0:
             return run
-        ended = await self._waiter.wait(run.id, wait_seconds, gives_way=True)
+        ended = await self._waiter.wait(run.id, wait_seconds, stop_on_drain=True)
         return ended or await self.find(actor, run_id)
 
     async def format_of(self, run: Run) -> ResponseFormat:
@@ -134,7 +134,7 @@ class RunService:
         """
         run = await self.find(actor, run_id)
         if not run.ended:
-            asked = await self._store.request_cancel(run.id, told=_manages(actor))
+            asked = await self._store.request_cancel(run.id, audited=_manages(actor))
             if asked is not None:
                 return asked
             run = await self.find(actor, run_id)
@@ -165,7 +165,7 @@ class RunService:
             if gate is not None:
                 await gate.enter_slowly()
             new = replace(new, caps=caps)
-        created = await self._store.create(new, told=_manages(actor))
+        created = await self._store.create(new, audited=_manages(actor))
         self._launcher.launch(new.id, new.type, new.mode)
         return created.run
 

@@ -47,7 +47,7 @@ INSERT = sa.insert(RUNS).values(
 
 INSERT_PAYLOAD = sa.insert(PAYLOADS)
 
-KEYED = (
+FIND_BY_KEY = (
     sa.select(RUNS)
     .where(
         RUNS.c.profile_id == sa.bindparam("profile_id"),
@@ -86,7 +86,7 @@ _ATTEMPT = RUNS.c.id.concat(literal(" ")).concat(sa.cast(RUNS.c.attempt, sa.Stri
 _HELD = sa.and_(among(RUNS.c.id, "run_ids"), _RUNNING, among(_ATTEMPT, "held"))
 """What a process holds, (run, attempt) by (run, attempt)."""
 
-BEAT = (
+RENEW_LEASES = (
     sa.update(RUNS)
     .where(_HELD)
     .values(lease_until=_LEASE_END)
@@ -94,7 +94,7 @@ BEAT = (
 )
 """Another lease for all that a process holds."""
 
-GLANCE = sa.select(RUNS.c.id, RUNS.c.cancel_requested).where(_HELD)
+HELD_STATUS = sa.select(RUNS.c.id, RUNS.c.cancel_requested).where(_HELD)
 
 FINISH = (
     sa.update(RUNS)

@@ -17,7 +17,7 @@ from gateway.storage.among import among
 from gateway.storage.literals import literal
 from gateway.storage.moments import after
 
-AT_ONCE = 500
+BATCH_SIZE = 500
 """Runs that one statement deals with."""
 
 _QUEUED, _RUNNING = is_in(RunStatus.QUEUED), is_in(RunStatus.RUNNING)
@@ -35,7 +35,7 @@ DUE = (
     .limit(sa.bindparam("most", type_=sa.Integer()))
 )
 
-PUBLISHED = (
+MARK_PUBLISHED = (
     sa.update(RUNS)
     .where(_THESE, is_now(RunStatus.QUEUED))
     .values(due_at=after(sa.bindparam("again_seconds", type_=sa.Float())))
@@ -49,13 +49,13 @@ _MAY_BEGIN_AGAIN = sa.and_(
 
 # First picked and locked, then changed by id: in one statement, PostgreSQL would rather read the
 # whole table. And mostly there is nothing to change.
-LATE = (
+LEASE_EXPIRED = (
     sa.select(RUNS.c.id, _MAY_BEGIN_AGAIN.label("again"))
     .where(
         _RUNNING,
         RUNS.c.lease_until < after(sa.bindparam("grace_seconds", type_=sa.Float())),
     )
-    .limit(AT_ONCE)
+    .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
 )
 
@@ -73,7 +73,7 @@ REQUEUE = (
 )
 
 _CANCELLED = RUNS.c.cancel_requested
-LOSE = (
+FAIL_LOST = (
     sa.update(RUNS)
     .where(_THESE, is_now(RunStatus.RUNNING))
     .values(
@@ -88,14 +88,14 @@ LOSE = (
     .returning(RUNS)
 )
 
-EXPIRED = (
+QUEUE_EXPIRED = (
     sa.select(RUNS.c.id)
     .where(_QUEUED, RUNS.c.queue_until.is_not(None), RUNS.c.queue_until < after())
-    .limit(AT_ONCE)
+    .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
 )
 
-EXPIRE = (
+FAIL_EXPIRED = (
     sa.update(RUNS)
     .where(_THESE, is_now(RunStatus.QUEUED))
     .values(
@@ -107,7 +107,7 @@ EXPIRE = (
     .returning(RUNS)
 )
 
-ABANDON = (
+CANCEL_ABANDONED = (
     sa.update(RUNS)
     .where(_THESE, is_now(RunStatus.QUEUED))
     .values(
@@ -120,7 +120,7 @@ ABANDON = (
     .returning(RUNS)
 )
 
-COUNTS = sa.union_all(
+COUNT_UNFINISHED = sa.union_all(
     sa.select(literal(RunStatus.QUEUED), sa.func.count()).select_from(RUNS).where(_QUEUED),
     sa.select(literal(RunStatus.RUNNING), sa.func.count()).select_from(RUNS).where(_RUNNING),
 )

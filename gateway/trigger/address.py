@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import parse_qs
 
-from gateway.deployments.modes import ResponseFormat
+from gateway.deployments.settings import ResponseFormat
 from gateway.errors import GatewayError
 from protos.errors import ErrorCode
 

@@ -8,9 +8,9 @@ from gateway.auth.authenticator import Authenticator
 from gateway.auth.entrance import Entrance
 from gateway.auth.identity import Identity, check_covers
 from gateway.auth.proxies import Proxies
-from gateway.deployments.directory import Directory
-from gateway.deployments.live import LiveDeployment
-from gateway.deployments.modes import ExecutionMode
+from gateway.deployments.deployment_cache import DeploymentCache
+from gateway.deployments.live_deployment import LiveDeployment
+from gateway.deployments.settings import ExecutionMode
 from gateway.limits.cap import Cap
 from gateway.limits.gate import Gate
 from gateway.limits.gates import Gates
@@ -43,7 +43,7 @@ class Admission:
         self,
         authenticator: Authenticator,
         entrance: Entrance,
-        directory: Directory,
+        deployment_cache: DeploymentCache,
         limits: LimitRoom,
         proxies: Proxies,
     ) -> None:
@@ -51,7 +51,7 @@ class Admission:
         self.authenticator = authenticator
         self._failures = limits.failures
         self._proxies = proxies
-        self.directory = directory
+        self.deployment_cache = deployment_cache
         self._gates: Gates = limits.gates
         self._ways: dict[tuple[str | None, bytes], Way] = {}
 
@@ -69,7 +69,7 @@ class Admission:
             found is not None
             and found.identity is identity
             and found.epoch == self._gates.epoch
-            and self.directory.get(found.deployment.id) is found.deployment
+            and self.deployment_cache.get(found.deployment.id) is found.deployment
         ):
             return found
         return None if b"?" in url else self._new_way(identity, url)
@@ -88,16 +88,16 @@ class Admission:
         """Return the way to what is called, asking the database where it is not known here.
 
         Raises:
-            GatewayError: as `Directory.find`; API_KEY_FORBIDDEN.
+            GatewayError: as `DeploymentCache.find`; API_KEY_FORBIDDEN.
         """
-        deployment = await self.directory.find(
+        deployment = await self.deployment_cache.find(
             address.deployment_id, identity.profile_id, address.version
         )
         check_covers(identity, deployment.id)
         return self._way_to(identity, deployment)
 
     def _new_way(self, identity: Identity, url: bytes) -> Way | None:
-        deployment = self.directory.get(path_of(url)[len(PREFIX) :].rstrip("/"))
+        deployment = self.deployment_cache.get(path_of(url)[len(PREFIX) :].rstrip("/"))
         if (
             deployment is None
             or deployment.profile_id != identity.profile_id

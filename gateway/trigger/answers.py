@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import orjson
 
-from gateway.deployments.modes import ResponseFormat
+from gateway.deployments.settings import ResponseFormat
 from gateway.metrics import Timings
 
 _TWICE_BYTES = 64 * 1024

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from gateway.deployments.modes import ResponseFormat
+from gateway.deployments.settings import ResponseFormat
 from gateway.ids import new_run_id
 from gateway.runs.idempotency import HEADER
 from gateway.trigger.call import Done, Pending, Result, Trigger

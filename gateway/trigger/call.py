@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.deployments.live import LiveDeployment
-from gateway.deployments.modes import ResponseFormat
+from gateway.deployments.live_deployment import LiveDeployment
+from gateway.deployments.settings import ResponseFormat
 from gateway.limits.cap import Cap
 from gateway.limits.gate import Gate
 from gateway.metrics import Timings

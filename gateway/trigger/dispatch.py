@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.deployments.modes import ExecutionMode
+from gateway.deployments.settings import ExecutionMode
 from gateway.trigger.call import Done, Pending, Trigger
 from gateway.trigger.fast_calls import FastCalls
 from gateway.trigger.run_calls import RunCalls

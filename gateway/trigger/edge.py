@@ -168,7 +168,7 @@ class _Call:
         admission, exchange = self._edge.admission, self._exchange
         try:
             if b"origin" in exchange.headers:  # a page without a good key is to see why not
-                await admission.directory.origins(self._named())
+                await admission.deployment_cache.origins(self._named())
             identity = known or await admission.identify(key, exchange)
             query = exchange.url.partition(b"?")[2]
             address = self._address = Address.of(exchange.path, query)
@@ -256,7 +256,7 @@ class _Call:
         exchange = self._exchange
         found = None if self._way is None else self._way.deployment
         if found is None and b"origin" in exchange.headers:
-            found = self._edge.admission.directory.get(self._named())
+            found = self._edge.admission.deployment_cache.get(self._named())
         origins = None if found is None else found.cors_origins
         return cors_headers(origins, exchange.headers.get(b"origin"))
 

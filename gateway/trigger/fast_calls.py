@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 
 from gateway.deployments.fast_plan import FastPlan
-from gateway.deployments.live import LiveDeployment
+from gateway.deployments.live_deployment import LiveDeployment
 from gateway.errors import GatewayError
 from gateway.execution.model_call import ModelCall
 from gateway.metrics import GatewayMetrics

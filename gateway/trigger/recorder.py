@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.deployments.live import LiveDeployment
-from gateway.deployments.modes import NotificationMethod, RecordRuns
+from gateway.deployments.live_deployment import LiveDeployment
+from gateway.deployments.settings import NotificationMethod, RecordRuns
 from gateway.errors import GatewayError
 from gateway.metrics import GatewayMetrics
-from gateway.runs.run import MAX_OUTPUT_BYTES, Ending, FinishedRun, NewRun, RunError, RunStatus
+from gateway.runs.run import MAX_OUTPUT_BYTES, FinishedRun, NewRun, RunError, RunResult, RunStatus
 from gateway.runs.store import RunStore
 from gateway.trigger.call import Trigger
 from telemetry.logs import logger, reason_of
@@ -187,7 +187,7 @@ def _finished(entry: _Entry) -> FinishedRun:
         input_data=None,
         timeout_seconds=deployment.timeout_seconds,
     )
-    ending = Ending(
+    ending = RunResult(
         status=RunStatus.FAILED if error else RunStatus.COMPLETED,
         output_data=entry.output_data,
         error=RunError(code=error.code, message=error.message) if error else None,

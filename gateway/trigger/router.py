@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.auth.schemes import ANY_SECURITY
-from gateway.deployments.modes import ResponseFormat
+from gateway.deployments.settings import ResponseFormat
 from gateway.errors import GatewayError
 from gateway.runs.schemas import AcceptedOut, EnvelopeOut
 from gateway.trigger.body import MOST_ITEMS

@@ -61,7 +61,7 @@ def list_acts(
         columns = ("at", "action", "what", "who", "from", "changed")
         rows = [_row(act) for act in page.items]
         session.terminal.show(page, table(columns, rows, empty="There are no such acts."))
-        session.terminal.note_more(page.next_cursor)
+        session.terminal.note_next_page(page.next_cursor)
 
 
 @commands.command("export")

@@ -9,7 +9,7 @@ import typer
 
 from gateway.auth.keys import PREFIX, SUFFIX, faults, mask
 from slipstream import options
-from slipstream.failures import RefusedError, reported
+from slipstream.failures import RefusedError, exit_on_error
 from slipstream.terminal import Terminal
 
 _STDIN = "-"
@@ -29,7 +29,7 @@ def check(
 
     [dim]slipstream keys check < key.txt[/]
     """
-    with reported(as_json=as_json):
+    with exit_on_error(as_json=as_json):
         text = _read(key)
         found = faults(text)
         if found:

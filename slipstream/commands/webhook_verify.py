@@ -18,7 +18,7 @@ from gateway.webhooks.findings import Diagnosis
 from gateway.webhooks.verdict_schemas import VerdictOut, letter_of
 from slipstream import options
 from slipstream.commands.webhook_secret import SecretFile, given_secret, read_file
-from slipstream.failures import ExitStatus, RefusedError, reported
+from slipstream.failures import ExitStatus, RefusedError, exit_on_error
 from slipstream.terminal import Terminal
 
 _STDIN = "-"
@@ -62,7 +62,7 @@ def verify(
     [dim]slipstream webhooks verify --secret-file s.txt --headers headers.txt --body body.json[/]
     [dim]slipstream webhooks verify --id msg_5… --timestamp 1767323046 --signature v1,E… --body -[/]
     """
-    with reported(as_json=as_json):
+    with exit_on_error(as_json=as_json):
         if [str(path) for path in (body, secret_file, headers)].count(_STDIN) > 1:
             raise RefusedError("validation_failed", "only one of the files can be stdin")
         known = given_secret(secret_file, prompt="Secret (whsec_…)")

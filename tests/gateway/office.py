@@ -10,7 +10,7 @@ from gateway.app import Gateway, build_fastapi
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.identity import Scope
 from gateway.container import Container
-from gateway.deployments.directory import Directory
+from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.settings import Settings
 from gateway.storage.tables import Profile
 from gateway.storage.trail import ACTOR, SYSTEM
@@ -34,7 +34,7 @@ class Office:
         self.feed = self._container.feed
         self.services = self._container.services
         self.authenticator = Authenticator(self.db, self.services.hasher, self.feed)
-        self.directory = Directory(self.db, self.feed)
+        self.deployment_cache = DeploymentCache(self.db, self.feed)
 
     async def user(self, email: str = "ada@example.com") -> httpx.AsyncClient:
         """Return a client with the `manage` key of a new user; `profile_id` is in its headers."""

@@ -8,7 +8,7 @@ import itertools
 import pytest
 from sqlalchemy import select
 
-from gateway.fleet.states import MOVES, Phase, State, move
+from gateway.fleet.states import TRANSITIONS, Phase, State, check_transition
 from gateway.fleet.store import FleetStore
 from gateway.storage.database import Database
 from gateway.storage.tables import ChangeCounter
@@ -171,8 +171,8 @@ async def test_many_who_ask_at_once_get_the_same_server(database: Database, url:
 
 @pytest.mark.parametrize(("old", "new"), [*itertools.product(State, State)])
 def test_states_move_only_as_the_table_says(old: State, new: State) -> None:
-    if new is old or new in MOVES[old]:
-        assert move(old, new) is new
+    if new is old or new in TRANSITIONS[old]:
+        assert check_transition(old, new) is new
     else:
         with pytest.raises(ValueError, match="cannot become"):
-            move(old, new)
+            check_transition(old, new)

@@ -17,8 +17,8 @@ from gateway.auth.authenticator import Authenticator
 from gateway.auth.keys import KeyHasher, mint
 from gateway.auth.pepper import load_pepper
 from gateway.auth.profiles import administrator
-from gateway.deployments.directory import Directory
-from gateway.deployments.modes import NotificationMethod
+from gateway.deployments.deployment_cache import DeploymentCache
+from gateway.deployments.settings import NotificationMethod
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
@@ -168,7 +168,7 @@ async def test_deployments_of_the_first_tables_go_on_as_they_were(
     assert {each.row.created_by for each in page.items} == {PROFILE}
     assert {each.row.created_at for each in page.items} == {THEN}
 
-    live = await Directory(db, ChangeFeed(db)).find(DEPLOYMENT, PROFILE)
+    live = await DeploymentCache(db, ChangeFeed(db)).find(DEPLOYMENT, PROFILE)
     assert (live.version, live.timeout_seconds) == (2, 7)
     await db.close()
 

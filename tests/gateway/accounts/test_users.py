@@ -146,15 +146,15 @@ async def test_nobody_locks_themselves_out_or_goes_round_the_old_password(
 async def test_the_last_active_owner_stays_even_if_the_operator_says_otherwise(
     house: House, owner: Profile
 ) -> None:
-    users, orphans = house.services.users, house.container.engine.orphans
+    users, cleanup = house.services.users, house.container.engine.cleanup
     second = await house.user("second@example.com", Role.OWNER)
     await users.change(second.id, UserChange(state=UserState.DEACTIVATED), by=None)
     for change in (UserChange(role=Role.ADMIN), UserChange(state=UserState.DEACTIVATED)):
         with pytest.raises(GatewayError, match="only active owner"):
             await users.change(owner.id, change, by=None)
     with pytest.raises(GatewayError, match="only active owner"):
-        await users.delete(owner.id, orphans, by=None)
-    await users.delete(second.id, orphans, by=None)
+        await users.delete(owner.id, cleanup, by=None)
+    await users.delete(second.id, cleanup, by=None)
 
 
 async def test_of_two_owners_who_demote_each_other_one_stays(house: House, owner: Profile) -> None:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.runs.store import RunStore
-from gateway.runs.waiter import Waiter
+from gateway.runs.waiter import RunWaiter
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.notices import Notices
-from tests.gateway.runs.desk import Desk
+from tests.gateway.runs.runs_api import RunsApi
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ async def notices(database: Database) -> AsyncIterator[Notices]:
 
 
 @pytest.fixture
-async def waiter(database: Database, notices: Notices) -> AsyncIterator[Waiter]:
+async def waiter(database: Database, notices: Notices) -> AsyncIterator[RunWaiter]:
     """Who waits for the runs of a process of its own: its store is not `store`."""
-    made = Waiter(database, RunStore(database, notices))
+    made = RunWaiter(database, RunStore(database, notices))
     made.start()
     notices.start()
     yield made
@@ -39,9 +39,9 @@ async def waiter(database: Database, notices: Notices) -> AsyncIterator[Waiter]:
 
 
 @pytest.fixture
-async def desk(database: Database, settings: Settings) -> AsyncIterator[Desk]:
+async def api(database: Database, settings: Settings) -> AsyncIterator[RunsApi]:
     """The routes of runs behind HTTP."""
-    opened = Desk(settings)
+    opened = RunsApi(settings)
     await opened.open()
     yield opened
     await opened.close()

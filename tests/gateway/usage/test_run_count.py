@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.deployments.modes import ExecutionMode
+from gateway.deployments.settings import ExecutionMode
 from gateway.metrics import GatewayMetrics
-from gateway.runs.run import Ending, RunStatus
+from gateway.runs.run import RunResult, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.clock import now
 from gateway.storage.database import Database
@@ -38,7 +38,7 @@ def counter(database: Database) -> RunCount:
     return RunCount(UsageStore(database), GatewayMetrics(), behind=0)
 
 
-async def end(store: RunStore, ending: Ending = COMPLETED, **changes: object) -> str:
+async def end(store: RunStore, ending: RunResult = COMPLETED, **changes: object) -> str:
     """Execute a run."""
     claim = await claimed(store, **changes)
     assert await store.finish(claim.run_id, claim.attempt, ending)
@@ -164,7 +164,7 @@ async def test_queue_boot_and_run_are_told_apart_also_for_prometheus(
     database: Database, store: RunStore
 ) -> None:
     metrics = GatewayMetrics()
-    ending = Ending(status=RunStatus.COMPLETED, duration_seconds=3.0, boot_seconds=2.0)
+    ending = RunResult(status=RunStatus.COMPLETED, duration_seconds=3.0, boot_seconds=2.0)
     await end(store, ending)
     await all_of(RunCount(UsageStore(database), metrics, behind=0))
     found = await total(database, PROFILE)

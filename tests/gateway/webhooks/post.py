@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode
-from gateway.runs.run import Claim, Ending, NewRun
+from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.runs.run import Claim, NewRun, RunResult
 from gateway.runs.store import RunStore
 from gateway.storage.database import Database
 from gateway.webhooks.station import Station
@@ -71,7 +71,7 @@ class Post:
         assert claim is not None
         return claim
 
-    async def finish(self, deployment: Json, ending: Ending = COMPLETED) -> str:
+    async def finish(self, deployment: Json, ending: RunResult = COMPLETED) -> str:
         """Run to an end, and return the run's id."""
         claim = await self.begin(deployment)
         assert await self.runs.finish(claim.run_id, claim.attempt, ending)

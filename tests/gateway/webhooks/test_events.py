@@ -27,7 +27,7 @@ def run(**changes: Any) -> Run:
         "output_data": b'{"label":1}',
         "node_outputs": b'{"model":{"status":"completed"}}',
     }
-    return replace(rows.begun(new_run(), now=THEN, started=True), **{**done, **changes})
+    return replace(rows.new_run(new_run(), now=THEN, started=True), **{**done, **changes})
 
 
 def read(event: Event, **options: Any) -> dict[str, Any]:

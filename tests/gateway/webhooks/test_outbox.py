@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from gateway.deployments.modes import ExecutionMode
-from gateway.runs.run import Ending, Idempotency, RunStatus
+from gateway.deployments.settings import ExecutionMode
+from gateway.runs.run import Idempotency, RunResult, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.clock import now
 from gateway.storage.tables import Deployment
@@ -77,7 +77,7 @@ async def test_a_run_that_begins_again_is_told_once(quiet: Post) -> None:
     made = await quiet.deploy(webhook_events=ALL)
     claim = await quiet.begin(made, retry_safe=True)
     await asyncio.sleep(0.02)
-    await quiet.runs.beat([(claim.run_id, 1)], lease_seconds=-5.0)
+    await quiet.runs.renew_leases([(claim.run_id, 1)], lease_seconds=-5.0)
     assert len((await quiet.runs.reap()).requeued) == 1
     assert await quiet.runs.claim(claim.run_id, "another")
     assert await told(quiet, claim.run_id) == [("run.started", None)]
@@ -92,7 +92,7 @@ async def test_a_cancelled_run_is_told_as_failed(quiet: Post) -> None:
     running = await quiet.begin(made)
     await quiet.runs.request_cancel(running.run_id)
     assert await told(quiet, running.run_id) == []
-    await quiet.runs.finish(running.run_id, 1, Ending(status=RunStatus.CANCELLED))
+    await quiet.runs.finish(running.run_id, 1, RunResult(status=RunStatus.CANCELLED))
     assert await told(quiet, running.run_id) == [("run.failed", "cancelled")]
 
 
@@ -106,7 +106,7 @@ async def test_a_run_that_takes_too_long_is_told_as_failed(quiet: Post) -> None:
 
 async def test_a_run_whose_worker_is_lost_is_told_as_failed(quiet: Post) -> None:
     claim = await quiet.begin(await quiet.deploy())
-    await quiet.runs.beat([(claim.run_id, 1)], lease_seconds=-5.0)
+    await quiet.runs.renew_leases([(claim.run_id, 1)], lease_seconds=-5.0)
     assert (await quiet.runs.reap()).lost == (claim.run_id,)
     assert await told(quiet, claim.run_id) == [("run.failed", "worker_lost")]
 
@@ -194,7 +194,7 @@ async def test_what_a_disabled_endpoint_misses_is_held(quiet: Post) -> None:
 
 
 async def test_an_output_without_end_comes_without_it(quiet: Post) -> None:
-    large = Ending(status=RunStatus.COMPLETED, output_data=b'{"x":"' + b"x" * 300_000 + b'"}')
+    large = RunResult(status=RunStatus.COMPLETED, output_data=b'{"x":"' + b"x" * 300_000 + b'"}')
     run_id = await quiet.finish(await quiet.deploy(), large)
     data = (await quiet.delivery(run_id))["payload"]["data"]
     assert (data["output_data"], data["output_truncated"]) == (None, True)
@@ -251,7 +251,7 @@ async def test_a_deleted_user_keeps_no_secret_and_is_told_nothing(quiet: Post) -
     await quiet.finish(made)
     engine = quiet.office._container.engine
     profile = quiet.user.headers["x-test-profile"]
-    await quiet.office.services.users.delete(profile, engine.orphans, by=None)
+    await quiet.office.services.users.delete(profile, engine.cleanup, by=None)
     await quiet.office.feed.poll()
     await quiet.finish(made)
     async with quiet.db.read() as session:

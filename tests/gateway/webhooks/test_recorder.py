@@ -6,7 +6,7 @@ from time import perf_counter
 
 import pytest
 
-from gateway.deployments.modes import ResponseFormat
+from gateway.deployments.settings import ResponseFormat
 from gateway.errors import GatewayError
 from gateway.ids import new_run_id
 from gateway.metrics import GatewayMetrics
@@ -23,7 +23,7 @@ async def trigger_of(post: Post) -> Trigger:
     made = await post.deploy(execution_mode="fast", record_runs="errors")
     profile = post.user.headers["x-test-profile"]
     return Trigger(
-        deployment=await post.office.directory.find(made["id"], profile),
+        deployment=await post.office.deployment_cache.find(made["id"], profile),
         key_id="key",
         run_id=new_run_id(),
         headers={},

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from gateway.broker.broker import Broker, Kind
+from gateway.broker.broker import Broker, BrokerKind
 from gateway.broker.queues import Queue
 from tests.gateway.brokers import PATIENCE, send, until
 from tests.slipstream.running import environment
@@ -143,7 +143,7 @@ class Worker:
             "SLIPSTREAM_QUEUE_PREFIX": self.broker.prefix,
             "SLIPSTREAM_DRAIN_SECONDS": str(grace_seconds),
         }
-        if self.broker.kind is not Kind.FOLDER:
+        if self.broker.kind is not BrokerKind.FOLDER:
             patience = self.broker.visibility_timeout
             query = f"?visibility_timeout={patience}" if patience else ""
             settings["SLIPSTREAM_BROKER_URL"] = self.broker.url + query
