@@ -237,6 +237,6 @@ def test_a_load_that_is_terminated_leaves_no_key_behind(installation: Installati
     os.kill(process.pid, signal.SIGTERM)
     status, out, err = ended(process)
     assert status == 0
-    assert "Stopped" in err
+    assert "Interrupted" in err
     assert out.startswith("connections")
     assert key_names(installation) == before

@@ -1,4 +1,4 @@
-"""A deployment as the target of `slipstream bench`: found, with a body and a key."""
+"""Turns a deployment into the target of `slipstream bench`: URL, body and API key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.flows.nodes import ApiInput, NodeType
 from gateway.flows.spec import parse_flow
 from gateway.ids import is_id
 from protos.errors import ErrorCode
-from slipstream.bench.target import Target
+from slipstream.bench.target import BenchTarget
 from slipstream.session import CommandSession
 from slipstream.settings import ServeOptions
 from slipstream.supervisor.state_folder import running_supervisor
@@ -27,11 +27,11 @@ _KEY_NAME = "slipstream bench"
 @contextmanager
 def deployment_target(
     session: CommandSession, which: str, state: Path, *, body: bytes | None, key: str | None
-) -> Iterator[Target]:
-    """Yield what to call; without `key`, with one for this deployment that is deleted at the end.
+) -> Iterator[BenchTarget]:
+    """Yield the call to measure; without `key`, a temporary key for this deployment is created.
 
     Raises:
-        GatewayError: there is no such deployment, or more than one, or its flow has no test data.
+        GatewayError: no deployment or several match, or the flow has no test data.
     """
     deployed = _find(session, which)
     gateway = _gateway(state)
@@ -39,19 +39,19 @@ def deployment_target(
     certificate = gateway.tls_certificate
     body = body or _test_body(session, deployed)
     if key is not None:
-        yield Target(url=url, body=body, key=key, certificate=certificate)
+        yield BenchTarget(url=url, body=body, key=key, certificate=certificate)
         return
     issued = session.run(
         session.services.keys.create(
             session.profile_id, name=_KEY_NAME, deployments=[deployed.row.id]
         )
     )
-    # SIGTERM unwinds, as Ctrl-C does: the key is not left behind.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGTERM unwinds as Ctrl-C does, so that the key is always deleted.
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield Target(url=url, body=body, key=issued.plain, certificate=certificate)
+        yield BenchTarget(url=url, body=body, key=issued.plain, certificate=certificate)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
         session.run(session.services.keys.delete(session.profile_id, issued.row.id))
 
 
@@ -65,10 +65,10 @@ def _find(session: CommandSession, which: str) -> DeploymentView:
         return found[0]
     if found:
         ids = ", ".join(deployed.row.id for deployed in found)
-        message = f"{len(found)} deployments are called '{which}': give the id of one: {ids}"
+        message = f"{len(found)} deployments are named '{which}'; give an id instead: {ids}"
         raise GatewayError(ErrorCode.CONFLICT, message)
     names = ", ".join(sorted({f"'{deployed.row.name}'" for deployed in page.items})) or "none"
-    message = f"there is no deployment '{which}' in this state folder; there is: {names}"
+    message = f"no deployment '{which}' in this state folder; deployments: {names}"
     raise GatewayError(ErrorCode.NOT_FOUND, message)
 
 
@@ -77,12 +77,12 @@ def _test_body(session: CommandSession, deployed: DeploymentView) -> bytes:
     for node in parse_flow(flow.definition).of_type(NodeType.API_INPUT):
         if isinstance(node.config, ApiInput) and node.config.test_data is not None:
             return orjson.dumps({"input_data": node.config.test_data})
-    message = f"the api_input of flow '{flow.name}' has no test_data: give the body with --data"
+    message = f"the api_input of flow '{flow.name}' has no test_data: give a body with --data"
     raise GatewayError(ErrorCode.INVALID_FLOW, f'{message}, such as {{"input_data": {{…}}}}')
 
 
 def _gateway(state: Path) -> ServeOptions:
-    """Return where REST is: what `up` on the folder listens on, else what the settings say."""
+    """Return the gateway's address: that of `up` on the folder, else that of the settings."""
     running = running_supervisor(state.absolute()) or read_settings(state=state.absolute())
     certificate = running.tls_certificate
     return ServeOptions(
