@@ -19,6 +19,11 @@ from gateway.certificate import Certificate
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.inputs import Inputs
 from gateway.execution.build import ExecutionServices
+from gateway.fast_path.dispatch import Dispatcher
+from gateway.fast_path.fast_calls import FastCalls
+from gateway.fast_path.recorder import RunRecorder
+from gateway.fast_path.routes import RouteResolver
+from gateway.fast_path.trigger_call import TriggerRoute
 from gateway.fleet.exposition import FleetCollector
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
@@ -32,14 +37,10 @@ from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
-from gateway.trigger.admission import Admission
-from gateway.trigger.dispatch import Dispatcher
-from gateway.trigger.edge import TriggerEdge
-from gateway.trigger.fast_calls import FastCalls
-from gateway.trigger.recorder import Recorder
+from gateway.trigger.batch_calls import BatchCalls
 from gateway.trigger.run_calls import RunCalls
-from gateway.upstream.credentials import Credentials
-from gateway.upstream.servers import Servers
+from gateway.upstream.credentials import UpstreamCredentials
+from gateway.upstream.servers import InferenceServers
 from gateway.usage.bookkeeper import Bookkeeper
 from gateway.webhooks.service import WebhookService
 from gateway.webhooks.station import Station
@@ -60,11 +61,11 @@ class Container:
         self.shared = SharedRegistry(registry, settings.run / "metrics", f"gateway-{os.getpid()}")
 
         self.waker = Waker(self.services.fleet.store)
-        self.servers = Servers(
+        self.servers = InferenceServers(
             max_message_bytes=settings.max_body_bytes,
             drain_seconds=settings.drain_seconds,
-            on_wanted=self.waker.wake,
-            credentials=Credentials.of(settings),
+            on_wake=self.waker.wake,
+            credentials=UpstreamCredentials.of(settings),
         )
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)
@@ -104,10 +105,16 @@ class Container:
             minute_hours=settings.usage_minute_hours,
             days=settings.usage_retention_days,
         )
-        self.recorder = Recorder(self.engine.store, self.metrics)
-        self.trigger = TriggerEdge(
-            Admission(authenticator, authentication, self.deployment_cache, self.limits, proxies),
-            Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
+        self.recorder = RunRecorder(self.engine.store, self.metrics)
+        dispatcher = Dispatcher(
+            FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)
+        )
+        self.trigger = TriggerRoute(
+            RouteResolver(
+                authenticator, authentication, self.deployment_cache, self.limits, proxies
+            ),
+            dispatcher,
+            BatchCalls(dispatcher),
             self.metrics,
             self.usage.meter,
             max_body_bytes=settings.max_body_bytes,
@@ -127,7 +134,7 @@ class Container:
         self.feed.start()
         self.watcher.start()
         await self.watcher.looked.wait()
-        self.readiness.fleet_known()
+        self.readiness.servers_known()
         await self.engine.start()
         self.station.start()
         self.recorder.start()

@@ -22,7 +22,7 @@ from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
 from gateway.storage.pg_notify import PgNotifier
-from gateway.upstream.servers import Servers
+from gateway.upstream.servers import InferenceServers
 from gateway.webhooks.outbox import Outbox
 from gateway.webhooks.station import Station
 from telemetry.instruments import Registry
@@ -36,7 +36,7 @@ class ExecutionServices:
         settings: Settings,
         db: Database,
         feed: ChangeFeed,
-        servers: Servers,
+        servers: InferenceServers,
         registry: Registry,
         *,
         webhooks: Station,

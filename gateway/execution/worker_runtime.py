@@ -17,8 +17,8 @@ from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
 from gateway.storage.pg_notify import PgNotifier
-from gateway.upstream.credentials import Credentials
-from gateway.upstream.servers import Servers
+from gateway.upstream.credentials import UpstreamCredentials
+from gateway.upstream.servers import InferenceServers
 from gateway.webhooks.outbox import Outbox
 
 
@@ -30,11 +30,11 @@ class WorkerRuntime:
         self._feed = ChangeFeed(self._db)
         fleet = FleetStore(self._db)
         self._waker = Waker(fleet)
-        self._servers = Servers(
+        self._servers = InferenceServers(
             max_message_bytes=settings.max_body_bytes,
             drain_seconds=settings.drain_seconds,
-            on_wanted=self._waker.wake,
-            credentials=Credentials.of(settings),
+            on_wake=self._waker.wake,
+            credentials=UpstreamCredentials.of(settings),
         )
         self._watcher = FleetWatcher(fleet, self._feed, self._servers)
         self._notices = PgNotifier(self._db)

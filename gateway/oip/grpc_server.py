@@ -18,8 +18,8 @@ from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.callers import api_key_of, client_address
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
-from gateway.web.faults import as_gateway_error
 from gateway.web.problems import V2_STATUS
+from gateway.web.unexpected_errors import as_gateway_error
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.forms import Memory, Raw, RequestForm

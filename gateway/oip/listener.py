@@ -7,7 +7,7 @@ from grpc_health.v1 import health_pb2
 from gateway.oip.grpc_server import InferenceService
 from gateway.readiness import Readiness
 from gateway.settings import Settings
-from gateway.web.wire_limits import most_connections
+from gateway.web.connection_limits import max_connections_for
 from protos import open_inference_pb2 as pb
 from protos.methods import SERVICE
 from transport import Limits, Router, Server, ServerTls
@@ -41,7 +41,7 @@ async def start_grpc_server(
     server = Server(
         router,
         limits=limits,
-        max_connections=most_connections(settings.max_connections),
+        max_connections=max_connections_for(settings.max_connections),
         evicts_idle=True,
         on_error=front_door.blame,
     )

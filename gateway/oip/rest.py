@@ -21,9 +21,9 @@ from gateway.oip.http_request import parse_index, parse_infer
 from gateway.oip.http_response import render_infer
 from gateway.oip.json_form import as_json
 from gateway.web.asgi import DisconnectedError, Receive, Scope, Send, read_body, send_answer
-from gateway.web.faults import as_gateway_error
 from gateway.web.problems import Answer, Headers, v2_error
 from gateway.web.requests import request_id_of
+from gateway.web.unexpected_errors import as_gateway_error
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 

@@ -12,7 +12,7 @@ from gateway.oip.listener import start_grpc_server
 from gateway.oip.rest import V2App
 from gateway.readiness import Readiness
 from gateway.settings import Settings
-from gateway.upstream.servers import Servers
+from gateway.upstream.servers import InferenceServers
 from transport import Server
 
 
@@ -22,7 +22,7 @@ class OipRoom:
     def __init__(
         self,
         settings: Settings,
-        servers: Servers,
+        servers: InferenceServers,
         readiness: Readiness,
         access: ModelAccess,
         metrics: GatewayMetrics,

@@ -9,9 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.metrics import GatewayMetrics
 from gateway.storage.database import Database
-from gateway.usage.cell import Cell, Snapshot
 from gateway.usage.compaction import Compaction
 from gateway.usage.meter import UsageMeter
+from gateway.usage.minute_bucket import BucketSnapshot, MinuteBucket
 from gateway.usage.run_count import RunCount
 from gateway.usage.store import UsageStore
 from telemetry.logs import logger, reason_of
@@ -77,7 +77,7 @@ class Bookkeeper:
             await asyncio.sleep(0)
 
 
-async def _packed(cells: Sequence[Cell]) -> list[Snapshot]:
+async def _packed(cells: Sequence[MinuteBucket]) -> list[BucketSnapshot]:
     packed = []
     for number, cell in enumerate(cells):
         if number % _PACKED_AT_ONCE == 0:

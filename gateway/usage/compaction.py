@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.storage.clock import now
 from gateway.storage.sql import InList, TextList, advisory_lock
-from gateway.usage.cell import Name
+from gateway.usage.counts import Counts
+from gateway.usage.minute_bucket import Name
 from gateway.usage.store import (
     DAYS,
     MINUTES,
@@ -23,7 +24,6 @@ from gateway.usage.store import (
     named,
     these,
 )
-from gateway.usage.tally import Tally
 
 _AT_ONCE = 100
 """Rows of one transaction: a hundredth of a second of this process's time."""
@@ -81,13 +81,13 @@ class Compaction:
 
     # Any: rows of minutes
     async def _add(self, session: AsyncSession, rows: Sequence[Any]) -> None:
-        days: dict[tuple[datetime, Name], Tally] = {}
+        days: dict[tuple[datetime, Name], Counts] = {}
         owners: dict[Name, str] = {}
         for row in rows:
             name = _name(row)
             owners[name] = row.profile_id
-            day = days.setdefault((midnight(row.began_at), name), Tally())
-            day.add(Tally.unpack(row.calls, row.runs, row.detail))
+            day = days.setdefault((midnight(row.began_at), name), Counts())
+            day.add(Counts.unpack(row.calls, row.runs, row.detail))
         wanted = sa.literal(sorted({name[0] for name in owners}), TextList())
         first, last = min(began_at for began_at, _ in days), max(began_at for began_at, _ in days)
         there = sa.select(DAYS).where(
@@ -98,7 +98,7 @@ class Compaction:
         for row in await session.execute(there):
             found = days.get((row.began_at, _name(row)))
             if found is not None:
-                found.add(Tally.unpack(row.calls, row.runs, row.detail))
+                found.add(Counts.unpack(row.calls, row.runs, row.detail))
         await self._store.put_days(
             session,
             [

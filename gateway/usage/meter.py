@@ -8,7 +8,7 @@ from time import perf_counter, time
 from typing import Protocol
 from uuid import uuid4
 
-from gateway.usage.cell import Cell, Name, Snapshot
+from gateway.usage.minute_bucket import BucketSnapshot, MinuteBucket, Name
 
 MINUTE = 60
 OTHER = "other"
@@ -44,8 +44,8 @@ class UsageMeter:
         self._most = most
         self.dropped = 0
         """Calls that were not counted."""
-        self._open: dict[Name, Cell] = {}
-        self._closed: list[Cell] = []
+        self._open: dict[Name, MinuteBucket] = {}
+        self._closed: list[MinuteBucket] = []
         """Of minutes that are over."""
         self._source = ""
         self._minute = 0
@@ -85,7 +85,7 @@ class UsageMeter:
             errors[code] = errors.get(code, 0) + 1
         cell.count(seconds, stages)
 
-    def unwritten(self) -> Iterator[Cell]:
+    def unwritten(self) -> Iterator[MinuteBucket]:
         """Yield the cells with calls that are not written, those of past minutes first.
 
         For a list made at once: cells come and go with each call.
@@ -94,13 +94,13 @@ class UsageMeter:
             if cell.written != cell.calls:
                 yield cell
 
-    def wrote(self, snapshots: Sequence[Snapshot]) -> None:
+    def wrote(self, snapshots: Sequence[BucketSnapshot]) -> None:
         """Take note that these are in the database, and give past minutes' memory back."""
         for snapshot in snapshots:
             snapshot.cell.written = snapshot.calls
         self._closed = [cell for cell in self._closed if cell.written != cell.calls]
 
-    def _cell(self, called: Metered, key_id: str) -> Cell | None:
+    def _cell(self, called: Metered, key_id: str) -> MinuteBucket | None:
         """Return a cell for a call that has none; None where there are too many."""
         cells = len(self._open) + len(self._closed)
         if cells >= self._most:
@@ -108,7 +108,7 @@ class UsageMeter:
         name = (called.id, called.version, key_id)
         found = self._open.get(name)
         if found is None and cells < 2 * self._most:
-            found = Cell(name, called.profile_id, self._minute, self._source)
+            found = MinuteBucket(name, called.profile_id, self._minute, self._source)
             self._open[name] = found
         return found
 

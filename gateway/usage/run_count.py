@@ -19,9 +19,9 @@ from gateway.storage.run_tables import COUNTED, RunRow
 from gateway.storage.sql import dialect_insert, seconds_from_now
 from gateway.storage.tables import UtcTime
 from gateway.storage.usage_tables import UsageMark
-from gateway.usage.cell import Name
+from gateway.usage.counts import BOOT, QUEUE, RUN, Counts
+from gateway.usage.minute_bucket import Name
 from gateway.usage.store import MINUTES, UsageStore, Values, counts_of, named
-from gateway.usage.tally import BOOT, QUEUE, RUN, Tally
 
 SOURCE = "runs"
 _AT_ONCE = 200
@@ -126,17 +126,17 @@ class RunCount:
 
     # Any, here and below: rows of _ENDED
     async def _add(self, session: AsyncSession, rows: Sequence[Any]) -> None:
-        cells: dict[tuple[datetime, Name], Tally] = {}
+        cells: dict[tuple[datetime, Name], Counts] = {}
         owners: dict[Name, str] = {}
         for row in rows:
             name = (row.deployment_id, row.version, row.key_id or "")
             minute = row.finished_at.replace(second=0, microsecond=0)
             owners[name] = row.profile_id
-            _count(cells.setdefault((minute, name), Tally()), row)
+            _count(cells.setdefault((minute, name), Counts()), row)
         for row in await session.execute(_counted({minute for minute, _ in cells})):
             tally = cells.get((row.began_at, (row.deployment_id, row.version, row.key_id)))
             if tally is not None:
-                tally.add(Tally.unpack(row.calls, row.runs, row.detail))
+                tally.add(Counts.unpack(row.calls, row.runs, row.detail))
         values: list[Values] = [
             {**named(minute, name, owners[name]), "source": SOURCE, **counts_of(tally)}
             for (minute, name), tally in cells.items()
@@ -151,7 +151,7 @@ def _counted(minutes: set[datetime]) -> sa.Select[Any]:
     )
 
 
-def _count(tally: Tally, row: Any) -> None:
+def _count(tally: Counts, row: Any) -> None:
     tally.runs += 1
     if row.status != _COMPLETED:
         code = row.error_code or row.status

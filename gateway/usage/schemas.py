@@ -8,9 +8,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.usage.buckets import percentile
+from gateway.usage.counts import SHOWN_STAGES, TOTAL, Counts
+from gateway.usage.histogram import percentile
 from gateway.usage.service import By, Item, Step, Subject, Usage
-from gateway.usage.tally import SHOWN_STAGES, TOTAL, Tally
 
 
 class Percentiles(BaseModel):
@@ -21,7 +21,7 @@ class Percentiles(BaseModel):
     p99_seconds: float | None
 
     @classmethod
-    def of(cls, tally: Tally, stage: str) -> Self:
+    def of(cls, tally: Counts, stage: str) -> Self:
         """Return those of one stage."""
         found = tally.seconds.get(stage, {})
         p50, p95, p99 = (percentile(found, share) for share in (0.5, 0.95, 0.99))

@@ -17,9 +17,9 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.ownership import find_owned
 from gateway.storage.tables import ApiKey, Deployment
+from gateway.usage.counts import Counts
 from gateway.usage.meter import OTHER
 from gateway.usage.store import DAY, MINUTE, Selection, Span, UsageStore, midnight
-from gateway.usage.tally import Tally
 from protos.errors import ErrorCode
 
 OK = "ok"
@@ -80,7 +80,7 @@ class Item:
     since: datetime
     until: datetime
     subject: Subject
-    tally: Tally
+    tally: Counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +94,9 @@ class Usage:
     names: Mapping[str, str] = field(default_factory=dict)
     """Of deployments and keys that still exist, by their ids."""
 
-    def total(self) -> Tally:
+    def total(self) -> Counts:
         """Return all items added up."""
-        tally = Tally()
+        tally = Counts()
         for item in self.items:
             tally.add(item.tally)
         return tally
@@ -161,12 +161,12 @@ class UsageService:
             deployment_id=_id(query.deployment_id),
             key_id=_id(query.key_id),
         )
-        tallies: dict[tuple[datetime, datetime, Subject], Tally] = {}
+        tallies: dict[tuple[datetime, datetime, Subject], Counts] = {}
         async with aclosing(self._store.spans(which)) as spans:
             async for span in spans:
                 first, last = _step_of(span, query.step, since, until)
                 for subject, tally in _parts(span, query.by):
-                    tallies.setdefault((first, last, subject), Tally()).add(tally)
+                    tallies.setdefault((first, last, subject), Counts()).add(tally)
                 if most is not None and len(tallies) > most:
                     raise _too_many(most, query.step)
         items = [Item(*key, tally) for key, tally in tallies.items()]
@@ -226,7 +226,7 @@ def _step_of(span: Span, step: Step, since: datetime, until: datetime) -> tuple[
     return first, first + length
 
 
-def _parts(span: Span, by: By) -> Sequence[tuple[Subject, Tally]]:
+def _parts(span: Span, by: By) -> Sequence[tuple[Subject, Counts]]:
     deployment_id, version, key_id = span.name
     match by:
         case By.DEPLOYMENT:
@@ -239,15 +239,15 @@ def _parts(span: Span, by: By) -> Sequence[tuple[Subject, Tally]]:
             return _codes(span.tally)
 
 
-def _codes(tally: Tally) -> list[tuple[Subject, Tally]]:
-    fine = Tally(
+def _codes(tally: Counts) -> list[tuple[Subject, Counts]]:
+    fine = Counts(
         calls=tally.calls - sum(tally.errors.values()),
         runs=tally.runs - sum(tally.run_errors.values()),
     )
     found = [(Subject(code=OK), fine)] if fine.calls or fine.runs else []
     for code in {**tally.errors, **tally.run_errors}:
         calls, runs = tally.errors.get(code, 0), tally.run_errors.get(code, 0)
-        part = Tally(calls=calls, runs=runs)
+        part = Counts(calls=calls, runs=runs)
         if calls:
             part.errors[code] = calls
         if runs:

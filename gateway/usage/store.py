@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.storage.database import Database
 from gateway.storage.sql import InList, TextList, dialect_insert
 from gateway.storage.usage_tables import UsageDay, UsageMinute
-from gateway.usage.cell import Name, Snapshot
-from gateway.usage.tally import Tally
+from gateway.usage.counts import Counts
+from gateway.usage.minute_bucket import BucketSnapshot, Name
 
 MINUTES = cast("sa.Table", UsageMinute.__table__)
 DAYS = cast("sa.Table", UsageDay.__table__)
@@ -48,7 +48,7 @@ class Span:
     began_at: datetime
     length: timedelta
     name: Name
-    tally: Tally
+    tally: Counts
 
 
 class UsageStore:
@@ -59,7 +59,7 @@ class UsageStore:
         self._put_minute = _put(db, MINUTES)
         self._put_day = _put(db, DAYS)
 
-    async def write_calls(self, snapshots: Sequence[Snapshot]) -> None:
+    async def write_calls(self, snapshots: Sequence[BucketSnapshot]) -> None:
         """Write what a process has counted: one transaction, and no harm when it is repeated."""
         async with self.db.write(notify=False) as session:
             await session.execute(self._put_minute, [_minute_of(each) for each in snapshots])
@@ -87,7 +87,7 @@ class UsageStore:
                     row.began_at,
                     DAY if row.whole_day else MINUTE,
                     (row.deployment_id, row.version, row.key_id),
-                    Tally.unpack(row.calls, row.runs, row.detail),
+                    Counts.unpack(row.calls, row.runs, row.detail),
                 )
 
 
@@ -96,7 +96,7 @@ def midnight(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def counts_of(tally: Tally) -> Values:
+def counts_of(tally: Counts) -> Values:
     """Return the columns of a tally."""
     return {
         "calls": tally.calls,
@@ -144,7 +144,7 @@ def _put(db: Database, table: sa.Table) -> sa.Executable:
     )
 
 
-def _minute_of(snapshot: Snapshot) -> Values:
+def _minute_of(snapshot: BucketSnapshot) -> Values:
     cell = snapshot.cell
     return {
         **named(datetime.fromtimestamp(cell.minute, UTC), cell.name, cell.profile_id),

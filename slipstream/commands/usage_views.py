@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from rich.console import RenderableType
 
-from gateway.usage.buckets import percentile
+from gateway.usage.counts import RUN, TOTAL, Counts
+from gateway.usage.histogram import percentile
 from gateway.usage.service import By, Item, Step, Subject, Usage
-from gateway.usage.tally import RUN, TOTAL, Tally
 from slipstream.commands.run_views import took
 from slipstream.terminal import table
 
@@ -91,11 +91,11 @@ def _called(found: str | None, names: Mapping[str, str]) -> tuple[object, ...]:
     return names.get(found or "", ""), found
 
 
-def _counts(tally: Tally) -> tuple[object, ...]:
+def _counts(tally: Counts) -> tuple[object, ...]:
     errors, failed = sum(tally.errors.values()), sum(tally.run_errors.values())
     return tally.calls, errors, tally.runs, failed
 
 
-def _times(tally: Tally) -> tuple[object, ...]:
+def _times(tally: Counts) -> tuple[object, ...]:
     calls, runs = tally.seconds.get(TOTAL, {}), tally.seconds.get(RUN, {})
     return (*(took(percentile(calls, share)) for share in _SHARES), took(percentile(runs, 0.95)))

@@ -14,11 +14,11 @@ import uvicorn
 from gateway.accounts.login import ClientInfo
 from gateway.app import Gateway, build_fastapi
 from gateway.auth.identity import Role, Scope
-from gateway.boot import Front
+from gateway.boot import BootApp
 from gateway.container import Container
+from gateway.fast_path.connection import HttpConnection
 from gateway.settings import Settings
 from gateway.storage.tables import Profile
-from gateway.web.protocol import Connection
 
 PASSWORD = "korrekte pferde heften"
 CREDENTIALS = ("manage key", "trigger key", "session")
@@ -44,7 +44,7 @@ class House:
         self.db = self.container.db
         self.services = self.container.services
         self.url = ""
-        self._front = Front()
+        self._front = BootApp()
         self._server: uvicorn.Server | None = None
         self._ended: asyncio.Task[None] | None = None
         self._clients: list[httpx.AsyncClient] = []
@@ -54,10 +54,10 @@ class House:
         if follows:
             self.container.feed.start()
         self._front.app = Gateway(self.container)
-        self._front.direct = self.container.trigger
+        self._front.fast_route = self.container.trigger
         config = uvicorn.Config(
             self._front,
-            http=Connection,
+            http=HttpConnection,
             ws="none",
             lifespan="off",
             access_log=False,

@@ -18,8 +18,8 @@ from gateway.auth.proxies import TrustedProxies
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from tests.gateway.audit.audit_log_entries import acts_in
+from tests.gateway.fast_path.client import Client, chunked
 from tests.gateway.house import PASSWORD, House
-from tests.gateway.web.client import Client, chunked
 
 OURS = (ip_network("10.0.0.0/8"), ip_network("2001:db8:ffff::/48"))
 PROXIES = TrustedProxies(OURS)

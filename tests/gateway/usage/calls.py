@@ -11,9 +11,9 @@ from typing import Any
 from gateway.auth.identity import Identity, Scope
 from gateway.storage.clock import now
 from gateway.storage.database import Database
+from gateway.usage.counts import Counts
 from gateway.usage.meter import UsageMeter
 from gateway.usage.service import Usage, UsageQuery, UsageService
-from gateway.usage.tally import Tally
 
 ADA = "11111111-1111-4111-8111-111111111111"
 BOB = "99999999-9999-4999-8999-999999999999"
@@ -62,7 +62,7 @@ async def everything(db: Database, profile_id: str = ADA, **query: Any) -> Usage
     return await UsageService(db).of_profile(profile_id, UsageQuery(**asked))
 
 
-async def total(db: Database, profile_id: str = ADA, **query: Any) -> Tally:
+async def total(db: Database, profile_id: str = ADA, **query: Any) -> Counts:
     """Return it added up: Any, as above."""
     return (await everything(db, profile_id, **query)).total()
 

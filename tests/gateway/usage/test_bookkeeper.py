@@ -14,7 +14,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.storage.database import Database
 from gateway.storage.usage_tables import UsageMinute
 from gateway.usage.bookkeeper import Bookkeeper
-from gateway.usage.buckets import percentile
+from gateway.usage.histogram import percentile
 from gateway.usage.meter import MINUTE
 from tests.gateway.databases import PostgresDatabase, statements, without
 from tests.gateway.usage.calls import ADA, BOB, PHONE, WINE, Called, call, total

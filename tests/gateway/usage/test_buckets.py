@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.usage.buckets import Buckets, bucket_of, count, merge, percentile, seconds_of
+from gateway.usage.histogram import Buckets, bucket_of, count, merge, percentile, seconds_of
 
 DURATIONS = st.floats(min_value=1e-6, max_value=1e6)
 

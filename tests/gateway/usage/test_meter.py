@@ -6,13 +6,13 @@ import random
 from time import perf_counter
 
 from gateway.metrics import STAGES
-from gateway.usage.buckets import count
-from gateway.usage.cell import Cell
+from gateway.usage.histogram import count
 from gateway.usage.meter import MINUTE, OTHER, UsageMeter
+from gateway.usage.minute_bucket import MinuteBucket
 from tests.gateway.usage.calls import IRIS, LAPTOP, PHONE, WINE, Called, call
 
 
-def cells(meter: UsageMeter) -> dict[tuple[str, int, str], Cell]:
+def cells(meter: UsageMeter) -> dict[tuple[str, int, str], MinuteBucket]:
     """Return what waits, all durations sorted."""
     found = {cell.name: cell for cell in meter.unwritten()}
     for cell in found.values():
@@ -31,7 +31,10 @@ def test_calls_are_told_apart_by_deployment_version_and_key() -> None:
 
 def test_many_durations_sorted_at_once_are_in_the_buckets_of_each_alone() -> None:
     chance = random.Random(3)
-    cell, expected = Cell((IRIS, 1, PHONE), "", 0, ""), {name: {} for name in (*STAGES, "total")}
+    cell, expected = (
+        MinuteBucket((IRIS, 1, PHONE), "", 0, ""),
+        {name: {} for name in (*STAGES, "total")},
+    )
     for number in range(1_000):
         took = [10 ** chance.uniform(-7, 3) for _ in range(6)]
         known = took[: number % 6]

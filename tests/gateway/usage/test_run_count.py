@@ -16,7 +16,7 @@ from gateway.runs.store import RunStore
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.run_tables import RunRow
-from gateway.usage.buckets import percentile
+from gateway.usage.histogram import percentile
 from gateway.usage.run_count import RunCount
 from gateway.usage.service import Step
 from gateway.usage.store import UsageStore

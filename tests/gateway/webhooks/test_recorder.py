@@ -8,10 +8,10 @@ import pytest
 
 from gateway.deployments.settings import ResponseFormat
 from gateway.errors import GatewayError
+from gateway.fast_path.call import Trigger
+from gateway.fast_path.recorder import RunRecorder
 from gateway.ids import new_run_id
 from gateway.metrics import GatewayMetrics
-from gateway.trigger.call import Trigger
-from gateway.trigger.recorder import Recorder
 from protos.errors import ErrorCode
 from tests.gateway.webhooks.post import Post
 
@@ -36,7 +36,7 @@ async def trigger_of(post: Post) -> Trigger:
 
 
 async def test_every_call_is_kept_with_its_output_and_told(quiet: Post) -> None:
-    recorder, trigger = Recorder(quiet.runs, GatewayMetrics()), await trigger_of(quiet)
+    recorder, trigger = RunRecorder(quiet.runs, GatewayMetrics()), await trigger_of(quiet)
     recorder.completed(trigger, b'{"label":1}')
     await recorder.close()
     shown = await quiet.delivery(trigger.run_id)
@@ -48,7 +48,7 @@ async def test_every_call_is_kept_with_its_output_and_told(quiet: Post) -> None:
 
 
 async def test_a_call_that_failed_is_told_with_its_error(quiet: Post) -> None:
-    recorder, trigger = Recorder(quiet.runs, GatewayMetrics()), await trigger_of(quiet)
+    recorder, trigger = RunRecorder(quiet.runs, GatewayMetrics()), await trigger_of(quiet)
     recorder.failed(trigger, GatewayError(ErrorCode.INFERENCE_FAILED, "no"))
     await recorder.close()
     shown = await quiet.delivery(trigger.run_id)
@@ -57,7 +57,7 @@ async def test_a_call_that_failed_is_told_with_its_error(quiet: Post) -> None:
 
 
 async def test_a_large_output_is_in_the_run_and_not_in_the_event(quiet: Post) -> None:
-    recorder, trigger = Recorder(quiet.runs, GatewayMetrics()), await trigger_of(quiet)
+    recorder, trigger = RunRecorder(quiet.runs, GatewayMetrics()), await trigger_of(quiet)
     recorder.completed(trigger, b'"%b"' % (b"x" * MIB))
     await recorder.close()
     data = (await quiet.delivery(trigger.run_id))["payload"]["data"]
@@ -70,7 +70,7 @@ async def test_a_large_output_is_in_the_run_and_not_in_the_event(quiet: Post) ->
 @pytest.mark.parametrize(("output", "fit"), [(b"{}", 20_000), (b"x" * MIB, 64)])
 async def test_what_does_not_fit_any_more_is_counted(quiet: Post, output: bytes, fit: int) -> None:
     metrics = GatewayMetrics()
-    recorder, trigger = Recorder(quiet.runs, metrics), await trigger_of(quiet)
+    recorder, trigger = RunRecorder(quiet.runs, metrics), await trigger_of(quiet)
     for _ in range(fit):
         recorder.completed(trigger, output)
     assert metrics.events_lost.value == 0
