@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos.verdict import Check
+from tests.chaos.checks import Check
 from tests.torture.delays import Delays
 from tests.torture.diary import Kind
 from tests.torture.ordeal import Outcome

@@ -13,7 +13,7 @@ from gateway.ids import new_id
 from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery
-from tests.gateway.office import Office, deploy, flow_json
+from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
 from tests.gateway.runs.builders import finished
 from tests.torture.processes import Receiver
 
@@ -48,7 +48,7 @@ class Sender:
     """
 
     def __init__(self, settings: Settings, receiver: Receiver) -> None:
-        self._office = Office(settings)
+        self._office = InProcessGateway(settings)
         self._receiver = receiver
         self._secrets: dict[str, str] = {}
         self._targets: dict[str, Target] = {}

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from gateway.webhooks.options import DispatcherOptions
-from tests.chaos.verdict import Check
+from tests.chaos.checks import Check
 from tests.torture.diary import Kind
 from tests.torture.ordeal import Outcome
 

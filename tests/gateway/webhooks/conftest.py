@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.settings import Settings
-from tests.gateway.office import Office
+from tests.gateway.in_process_gateway import InProcessGateway
 from tests.gateway.webhooks.post import Post
 from tests.gateway.webhooks.receiver import Receiver
 
@@ -54,9 +54,9 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
 
 
 @pytest.fixture
-async def quiet(office: Office, receiver: Receiver) -> AsyncIterator[Post]:
+async def quiet(in_process_gateway: InProcessGateway, receiver: Receiver) -> AsyncIterator[Post]:
     """A gateway that writes events, and sends none but tests."""
-    opened = Post(office, await office.user(), receiver)
+    opened = Post(in_process_gateway, await in_process_gateway.user(), receiver)
     yield opened
     await opened.station.close(_DRAIN_SECONDS)
 

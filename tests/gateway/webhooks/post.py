@@ -13,9 +13,9 @@ from gateway.runs.run import Claim, NewRun, RunResult
 from gateway.runs.store import RunStore
 from gateway.storage.database import Database
 from gateway.webhooks.station import Station
-from tests.gateway.office import DEPLOYMENTS, Office, deploy, flow_json
+from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 from tests.gateway.runs.builders import COMPLETED
-from tests.gateway.webhooks.receiver import PATIENCE, Receiver
+from tests.gateway.webhooks.receiver import TIMEOUT_SECONDS, Receiver
 
 ENDPOINTS = "/node/webhooks/endpoints/"
 DELIVERIES = "/node/webhooks/deliveries/"
@@ -27,12 +27,12 @@ Json = dict[str, Any]
 class Post:
     """The office, one user of it, and the receiver's process."""
 
-    def __init__(self, office: Office, user: httpx.AsyncClient, receiver: Receiver) -> None:
-        self.office = office
+    def __init__(self, in_process_gateway: InProcessGateway, user: httpx.AsyncClient, receiver: Receiver) -> None:
+        self.in_process_gateway = in_process_gateway
         self.user = user
         self.receiver = receiver
-        self.db: Database = office.db
-        container = office._container
+        self.db: Database = in_process_gateway.db
+        container = in_process_gateway._container
         self.runs: RunStore = container.engine.store
         self.station: Station = container.station
 
@@ -94,7 +94,7 @@ class Post:
 
     async def until(self, run_id: str, status: str, event: str | None = None) -> Json:
         """Return a delivery as soon as it has a status."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while (shown := await self.delivery(run_id, event))["status"] != status:
             assert time.monotonic() < deadline, shown
             await asyncio.sleep(0.02)
@@ -109,7 +109,7 @@ class Post:
 
     async def until_endpoint(self, deployment: Json, **members: Any) -> Json:
         """Return a deployment's endpoint as soon as it has these members."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not members.items() <= (shown := await self.endpoint(deployment)).items():
             assert time.monotonic() < deadline, shown
             await asyncio.sleep(0.02)
@@ -129,6 +129,6 @@ class Post:
     async def change(self, deployment: Json, **settings: Any) -> Json:
         """Change a deployment, and have the caches hear of it."""
         answer = await self.user.patch(f"{DEPLOYMENTS}{deployment['id']}/", json=settings)
-        await self.office.feed.poll()
+        await self.in_process_gateway.feed.poll()
         shown: Json = answer.json()
         return {**shown, "http": answer.status_code}

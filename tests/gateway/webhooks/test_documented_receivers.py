@@ -16,7 +16,7 @@ import pytest
 
 from tests.architecture.repository import ROOT
 from tests.gateway.webhooks.post import Post
-from tests.gateway.webhooks.receiver import PATIENCE
+from tests.gateway.webhooks.receiver import TIMEOUT_SECONDS
 from tests.slipstream.running import free_port
 
 BLOCK = re.compile(r"```(python|javascript)\n(.*?)```", re.DOTALL)
@@ -51,7 +51,7 @@ def running(language: str, folder: Path, secret: str, port: int) -> Iterator[lis
 
 
 def until_it_listens(port: int) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

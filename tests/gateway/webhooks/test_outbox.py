@@ -17,7 +17,7 @@ from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from gateway.webhooks.outbox import Outbox, message_id_of
 from tests.gateway.databases import statements
-from tests.gateway.office import deploy, flow_json
+from tests.gateway.in_process_gateway import deploy, flow_json
 from tests.gateway.runs.builders import COMPLETED, failed, finished
 from tests.gateway.webhooks.post import Json, Post
 
@@ -145,7 +145,7 @@ class _Broken(Outbox):
 async def test_a_run_and_its_event_are_written_both_or_neither(quiet: Post) -> None:
     made = await quiet.deploy()
     claim = await quiet.begin(made)
-    broken = RunStore(quiet.db, outbox=_Broken(quiet.office.feed, public_url=""))
+    broken = RunStore(quiet.db, outbox=_Broken(quiet.in_process_gateway.feed, public_url=""))
     with pytest.raises(RuntimeError):
         await broken.finish(claim.run_id, claim.attempt, COMPLETED)
     run = await quiet.runs.get(claim.run_id)
@@ -237,7 +237,7 @@ async def test_a_deleted_deployment_keeps_no_secret_and_is_told_nothing(quiet: P
     made: Json = await quiet.deploy()
     run_id = await quiet.finish(made)
     assert (await quiet.user.delete(f"/node/deployments/{made['id']}/")).status_code == 204
-    await quiet.office.feed.poll()
+    await quiet.in_process_gateway.feed.poll()
     assert (await quiet.delivery(run_id))["status"] == "cancelled"
     await quiet.finish(made)
     assert await count(quiet) == 1
@@ -249,10 +249,10 @@ async def test_a_deleted_deployment_keeps_no_secret_and_is_told_nothing(quiet: P
 async def test_a_deleted_user_keeps_no_secret_and_is_told_nothing(quiet: Post) -> None:
     made: Json = await quiet.deploy()
     await quiet.finish(made)
-    engine = quiet.office._container.engine
+    engine = quiet.in_process_gateway._container.engine
     profile = quiet.user.headers["x-test-profile"]
-    await quiet.office.services.users.delete(profile, engine.cleanup, by=None)
-    await quiet.office.feed.poll()
+    await quiet.in_process_gateway.services.users.delete(profile, engine.cleanup, by=None)
+    await quiet.in_process_gateway.feed.poll()
     await quiet.finish(made)
     async with quiet.db.read() as session:
         statuses = (await session.execute(select(WebhookDelivery.status))).scalars().all()

@@ -23,7 +23,7 @@ async def trigger_of(post: Post) -> Trigger:
     made = await post.deploy(execution_mode="fast", record_runs="errors")
     profile = post.user.headers["x-test-profile"]
     return Trigger(
-        deployment=await post.office.deployment_cache.find(made["id"], profile),
+        deployment=await post.in_process_gateway.deployment_cache.find(made["id"], profile),
         key_id="key",
         run_id=new_run_id(),
         headers={},

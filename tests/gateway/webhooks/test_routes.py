@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from gateway.storage.clock import now
 from gateway.storage.webhook_tables import WebhookEndpoint
-from tests.gateway.office import DEPLOYMENTS, deploy, flow_json
+from tests.gateway.in_process_gateway import DEPLOYMENTS, deploy, flow_json
 from tests.gateway.runs.builders import failed
 from tests.gateway.webhooks.post import DELIVERIES, ENDPOINTS, Post
 from tests.gateway.webhooks.receiver import eventually
@@ -223,10 +223,10 @@ async def test_nobody_sees_or_touches_another_users_webhooks(quiet: Post) -> Non
     made = await quiet.deploy()
     await quiet.finish(made)
     (delivery,) = await quiet.deliveries()
-    bob = await quiet.office.user("bob@example.com")
+    bob = await quiet.in_process_gateway.user("bob@example.com")
     paths = {
         path: item
-        for path, item in quiet.office.openapi()["paths"].items()
+        for path, item in quiet.in_process_gateway.openapi()["paths"].items()
         if path.startswith("/node/webhooks/")
     }
     bodies = {"replay": {"since": now().isoformat()}}
@@ -234,7 +234,7 @@ async def test_nobody_sees_or_touches_another_users_webhooks(quiet: Post) -> Non
     for path, item in paths.items():
         for method in item:
             place = path.format(deployment_id=made["id"], delivery_id=delivery["id"])
-            assert (await quiet.office.client({}).request(method, place)).status_code == 401
+            assert (await quiet.in_process_gateway.client({}).request(method, place)).status_code == 401
             if place != path:
                 body = bodies.get(path.split("/")[-2]) if "endpoints" in path else None
                 answer = await bob.request(method, place, json=body or {})
@@ -250,7 +250,7 @@ async def test_nobody_sees_or_touches_another_users_webhooks(quiet: Post) -> Non
 
 async def test_a_key_that_only_triggers_sees_no_webhook(quiet: Post) -> None:
     made = await quiet.deploy()
-    trigger = quiet.office.client({"x-api-key": made["api_key"]["key"]})
+    trigger = quiet.in_process_gateway.client({"x-api-key": made["api_key"]["key"]})
     answer = await trigger.get(f"{ENDPOINTS}{made['id']}/")
     assert (answer.status_code, answer.json()["code"]) == (403, "api_key_forbidden")
 

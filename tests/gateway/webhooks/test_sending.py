@@ -246,7 +246,7 @@ async def test_a_receiver_that_is_back_is_whole_again(post: Post) -> None:
 
 async def test_attempts_are_counted_by_how_they_went(post: Post) -> None:
     await post.until(await post.finish(await post.deploy("flaky/2")), "delivered")
-    metrics = (await post.office.client({}).get("/metrics")).text
+    metrics = (await post.in_process_gateway.client({}).get("/metrics")).text
     assert 'webhook_attempts_total{result="delivered"} 1.0' in metrics
     assert 'webhook_attempts_total{result="failed"} 1.0' in metrics
     assert "webhook_outbox_oldest_seconds" in metrics

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.webhooks.signature import new_secret, sign
 from tests.gateway.audit.audit_log_entries import acts_in
-from tests.gateway.office import Office
+from tests.gateway.in_process_gateway import InProcessGateway
 from tests.gateway.webhooks.post import Json, Post
 
 VERIFY = "/node/webhooks/verify/"
@@ -61,7 +61,7 @@ async def test_the_previous_secret_is_recognised(quiet: Post) -> None:
 
 
 async def test_the_secret_is_in_no_answer_no_act_and_no_log(
-    quiet: Post, office: Office, capfd: pytest.CaptureFixture[str]
+    quiet: Post, in_process_gateway: InProcessGateway, capfd: pytest.CaptureFixture[str]
 ) -> None:
     secret = new_secret()
     bare = secret.removeprefix("whsec_")
@@ -77,7 +77,7 @@ async def test_the_secret_is_in_no_answer_no_act_and_no_log(
     assert [answer.status_code for answer in wrong] == [422, 422, 422, 422, 400]
     for answer in (good, *wrong[:3], wrong[4]):
         assert bare not in answer.text
-    assert bare not in repr([act.after for act in await acts_in(office.db)])
+    assert bare not in repr([act.after for act in await acts_in(in_process_gateway.db)])
     said = capfd.readouterr()
     assert bare not in said.out + said.err
 

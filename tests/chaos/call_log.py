@@ -30,7 +30,7 @@ class Call:
 
 
 @dataclass(slots=True)
-class Ledger:
+class CallLog:
     """All calls, and what came back, counted."""
 
     calls: list[Call] = field(default_factory=list)

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from random import Random
 
-from tests.chaos.ground import STRIKES, Ground
+from tests.chaos.environment import STRIKES, ChaosEnvironment
 
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 1.0, 4.0
 _LOOKS, _LOOK_SECONDS = 10, 1.0
 
 
-class Striker:
+class FaultInjector:
     """Strikes until told to stop.
 
     Attributes:
@@ -21,11 +21,11 @@ class Striker:
         revivals: how often `up` had to be started again.
     """
 
-    def __init__(self, ground: Ground, random: Random, tell: Callable[[str], None]) -> None:
+    def __init__(self, environment: ChaosEnvironment, random: Random, tell: Callable[[str], None]) -> None:
         """Know the ground; `tell` gets a line for each strike."""
         self.hits = dict.fromkeys(STRIKES, 0)
         self.revivals = 0
-        self._ground = ground
+        self._ground = environment
         self._random = random
         self._tell = tell
 

@@ -11,9 +11,9 @@ import httpx
 
 from tests.chaos.audit import Audit
 from tests.chaos.callers import Callers
-from tests.chaos.ground import Ground
-from tests.chaos.ledger import Call, Json, Ledger
-from tests.chaos.verdict import Aftermath, cut_off
+from tests.chaos.environment import ChaosEnvironment
+from tests.chaos.call_log import Call, Json, CallLog
+from tests.chaos.checks import FinalState, cut_off
 
 Asked = TypeVar("Asked")
 Told = TypeVar("Told")
@@ -26,14 +26,14 @@ _PAUSE_SECONDS = 2.0
 
 
 async def look(
-    ground: Ground, key: str, callers: Callers, audit: Audit, ledger: Ledger
-) -> Aftermath:
+    environment: ChaosEnvironment, key: str, callers: Callers, audit: Audit, call_log: CallLog
+) -> FinalState:
     """Wait until the installation is ready, then take stock; cut-off calls are made once more."""
     async with httpx.AsyncClient(
-        base_url=ground.url, headers={"X-API-Key": key}, timeout=60
+        base_url=environment.url, headers={"X-API-Key": key}, timeout=60
     ) as http:
         await _ready(http)
-        broken = cut_off(ledger)
+        broken = cut_off(call_log)
         replays = await _each(
             {call.key: call for call in broken},
             lambda call: _replay(callers, call),
@@ -42,16 +42,16 @@ async def look(
         by_key = await _each(
             {call.key: call.key for call in broken}, lambda key: _of_key(http, key)
         )
-        seen = {call.final["flow_run_id"] for call in ledger.calls if call.final}
+        seen = {call.final["flow_run_id"] for call in call_log.calls if call.final}
         shown = await _each({run_id: run_id for run_id in seen}, lambda one: _show(http, one))
-    return Aftermath(
+    return FinalState(
         rows=await audit.rows(),
         by_key=by_key,
         replays=replays,
         shown=shown,
         twice=await audit.twice(),
         most_overdue=audit.most_overdue,
-        counted=ground.counter.all(),
+        counted=environment.counter.all(),
     )
 
 

@@ -18,7 +18,7 @@ from tests.slipstream.running import Up, free_port
 GATEWAYS = 2
 
 
-class Ground:
+class ChaosEnvironment:
     """An installation on a PostgreSQL and a Redis of its own.
 
     Attributes:
@@ -129,17 +129,17 @@ class Ground:
         return kept
 
 
-Strike = Callable[[Ground, Random], str | None]
+Strike = Callable[[ChaosEnvironment, Random], str | None]
 """Says what it has hit; None where there was nothing of the kind at this moment."""
 
 STRIKES: dict[str, Strike] = {
-    "worker child": Ground.kill_worker_child,
-    "worker parent": Ground.kill_worker_parent,
-    "gateway": Ground.kill_gateway,
-    "inference server": Ground.kill_inference_server,
-    "broker": Ground.kill_broker,
-    "PostgreSQL": Ground.restart_postgres,
-    "supervisor": Ground.kill_supervisor,
+    "worker child": ChaosEnvironment.kill_worker_child,
+    "worker parent": ChaosEnvironment.kill_worker_parent,
+    "gateway": ChaosEnvironment.kill_gateway,
+    "inference server": ChaosEnvironment.kill_inference_server,
+    "broker": ChaosEnvironment.kill_broker,
+    "PostgreSQL": ChaosEnvironment.restart_postgres,
+    "supervisor": ChaosEnvironment.kill_supervisor,
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.chaos.audit import Row
-from tests.chaos.ledger import TERMINAL, Call, Json, Ledger
+from tests.chaos.call_log import TERMINAL, Call, Json, CallLog
 
 LEASE_SECONDS = 30.0
 MOST_OVERDUE_SECONDS = 20.0
@@ -35,7 +35,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aftermath:
+class FinalState:
     """What was found when all had come to rest."""
 
     rows: dict[str, Row]
@@ -52,13 +52,13 @@ class Aftermath:
     """By path, how often flows have told the counter."""
 
 
-def checks(ledger: Ledger, after: Aftermath) -> list[Check]:
+def checks(call_log: CallLog, after: FinalState) -> list[Check]:
     """Return every promise and whether it was kept."""
-    told = ledger.told()
+    told = call_log.told()
     return [
         Check(
             promise="no accepted run is lost",
-            broken=[*ledger.lost, *(run_id for run_id in told if run_id not in after.rows)],
+            broken=[*call_log.lost, *(run_id for run_id in told if run_id not in after.rows)],
             of=len(told),
         ),
         Check(
@@ -69,8 +69,8 @@ def checks(ledger: Ledger, after: Aftermath) -> list[Check]:
         Check(promise="no run ends twice", broken=after.twice, of=len(after.rows)),
         Check(
             promise="a terminal state that somebody saw is final",
-            broken=[*_changed(ledger, after)],
-            of=sum(call.final is not None for call in ledger.calls),
+            broken=[*_changed(call_log, after)],
+            of=sum(call.final is not None for call in call_log.calls),
         ),
         Check(
             promise=f"none is running {MOST_OVERDUE_SECONDS:g} s past its lease",
@@ -79,19 +79,19 @@ def checks(ledger: Ledger, after: Aftermath) -> list[Check]:
         ),
         Check(
             promise="every answer is JSON, every error has its message",
-            broken=ledger.not_json,
-            of=sum(ledger.answers.values()),
+            broken=call_log.not_json,
+            of=sum(call_log.answers.values()),
         ),
         Check(
             promise="after a dropped connection the same key brings the same run",
-            broken=[call.key for call in cut_off(ledger) if not _same_run(call, after)],
-            of=len(cut_off(ledger)),
+            broken=[call.key for call in cut_off(call_log) if not _same_run(call, after)],
+            of=len(cut_off(call_log)),
         ),
         Check(
             promise="what completed has really been done",
             broken=[
                 call.key
-                for call in ledger.calls
+                for call in call_log.calls
                 if call.final
                 and call.final["status"] == "completed"
                 and not after.counted.get(f"/{call.key}")
@@ -101,24 +101,24 @@ def checks(ledger: Ledger, after: Aftermath) -> list[Check]:
     ]
 
 
-def cut_off(ledger: Ledger) -> list[Call]:
+def cut_off(call_log: CallLog) -> list[Call]:
     """Return the calls whose connection broke at least once."""
-    return [call for call in ledger.calls if call.dropped]
+    return [call for call in call_log.calls if call.dropped]
 
 
-def endings(after: Aftermath) -> Counter[str]:
+def final_statuses(after: FinalState) -> Counter[str]:
     """Return how runs ended."""
     return Counter(row.status for row in after.rows.values())
 
 
-def repeated(after: Aftermath) -> int:
+def repeated(after: FinalState) -> int:
     """Return how many runs took more than one attempt."""
     return sum(row.attempt > 1 for row in after.rows.values())
 
 
-def _changed(ledger: Ledger, after: Aftermath) -> list[str]:
+def _changed(call_log: CallLog, after: FinalState) -> list[str]:
     changed = []
-    for call in ledger.calls:
+    for call in call_log.calls:
         if call.final is None:
             continue
         run_id = call.final["flow_run_id"]
@@ -128,13 +128,13 @@ def _changed(ledger: Ledger, after: Aftermath) -> list[str]:
     return changed
 
 
-def _same_run(call: Call, after: Aftermath) -> bool:
+def _same_run(call: Call, after: FinalState) -> bool:
     """Whether the key has one run that counts, and brings it; others gave way to it."""
     listed = {run["flow_run_id"] for run in after.by_key.get(call.key, [])}
     counting = {run_id for run_id in {*listed, *call.run_ids} if not _gave_way(run_id, after)}
     return counting == {after.replays.get(call.key, {}).get("flow_run_id")}
 
 
-def _gave_way(run_id: str, after: Aftermath) -> bool:
+def _gave_way(run_id: str, after: FinalState) -> bool:
     row = after.rows.get(run_id)
     return row is not None and row.error_code in INFRASTRUCTURE

@@ -21,7 +21,7 @@ HERE = "127.0.0.1"
 """The address that requests come from, where it does not matter."""
 
 
-class Office:
+class InProcessGateway:
     """A gateway that is built and not started.
 
     Its feed does not run: a test that wants caches to hear of a write polls it.

@@ -36,7 +36,7 @@ class Caller:
         return f"{self.role} with a {self.credential}"
 
 
-class House:
+class ServedGateway:
     """A gateway that is served and whose background work does not run: nothing executes here."""
 
     def __init__(self, settings: Settings) -> None:
@@ -111,7 +111,7 @@ class House:
         issued = await self.services.keys.create(user.id, name=f"a {scope} key", scope=scope)
         return self.client(**{"x-api-key": issued.plain})
 
-    async def everybody_else(self) -> list[Caller]:
+    async def other_callers(self) -> list[Caller]:
         """Return new people of each role, with each thing that lets people in."""
         callers = []
         for role in Role:
