@@ -17,15 +17,15 @@ from random import Random
 
 from rich.console import Console
 
-from tests.chaos.final_state import look, settle
 from tests.chaos.audit import Audit
-from tests.chaos.callers import Callers
-from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.call_log import CallLog
-from tests.chaos.report import report
-from tests.chaos.fault_injector import FaultInjector
-from tests.chaos.targets import deploy
+from tests.chaos.callers import Callers
 from tests.chaos.checks import LEASE_SECONDS, MOST_OVERDUE_SECONDS, checks
+from tests.chaos.environment import ChaosEnvironment
+from tests.chaos.fault_injector import FaultInjector
+from tests.chaos.final_state import look, settle
+from tests.chaos.report import report
+from tests.chaos.targets import deploy
 from tests.system.installation import Installation
 
 CALLERS_EACH = 4
@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             environment.stop()
 
 
-async def _play(environment: ChaosEnvironment, options: argparse.Namespace, console: Console, tell: Tell) -> int:
+async def _play(
+    environment: ChaosEnvironment, options: argparse.Namespace, console: Console, tell: Tell
+) -> int:
     installation = Installation(environment.up)
     targets = deploy(installation, environment.counter.url)
     audit, call_log = Audit(environment.database_url), CallLog()

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.chaos.call_log import TERMINAL, Call, Json, CallLog
+from tests.chaos.call_log import TERMINAL, Call, CallLog, Json
 
 _PATIENCE = 90.0
 _PAUSE_SECONDS = 0.1

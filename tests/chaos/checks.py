@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.chaos.audit import Row
-from tests.chaos.call_log import TERMINAL, Call, Json, CallLog
+from tests.chaos.call_log import TERMINAL, Call, CallLog, Json
 
 LEASE_SECONDS = 30.0
 MOST_OVERDUE_SECONDS = 20.0

@@ -21,7 +21,9 @@ class FaultInjector:
         revivals: how often `up` had to be started again.
     """
 
-    def __init__(self, environment: ChaosEnvironment, random: Random, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, environment: ChaosEnvironment, random: Random, tell: Callable[[str], None]
+    ) -> None:
         """Know the ground; `tell` gets a line for each strike."""
         self.hits = dict.fromkeys(STRIKES, 0)
         self.revivals = 0

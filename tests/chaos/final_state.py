@@ -10,10 +10,10 @@ from typing import TypeVar
 import httpx
 
 from tests.chaos.audit import Audit
+from tests.chaos.call_log import Call, CallLog, Json
 from tests.chaos.callers import Callers
-from tests.chaos.environment import ChaosEnvironment
-from tests.chaos.call_log import Call, Json, CallLog
 from tests.chaos.checks import FinalState, cut_off
+from tests.chaos.environment import ChaosEnvironment
 
 Asked = TypeVar("Asked")
 Told = TypeVar("Told")

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tests.chaos.call_log import CallLog
-from tests.chaos.checks import FinalState, Check, final_statuses, repeated
+from tests.chaos.checks import Check, FinalState, final_statuses, repeated
 
 _SHOWN = 3
 
@@ -31,7 +31,9 @@ def report(
             "",
             _answers(call_log),
             "",
-            _pairs("runs", {**final_statuses(after), "took more than one attempt": repeated(after)}),
+            _pairs(
+                "runs", {**final_statuses(after), "took more than one attempt": repeated(after)}
+            ),
             Text(f"longest past its lease: {after.most_overdue:.1f} s"),
             "",
             _checks(found),

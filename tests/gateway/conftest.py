@@ -18,8 +18,8 @@ from model_store.store import ModelStore
 from model_store.verification import Verifier
 from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase, empty
-from tests.gateway.served_gateway import ServedGateway
 from tests.gateway.in_process_gateway import InProcessGateway
+from tests.gateway.served_gateway import ServedGateway
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +102,9 @@ def settings(url: str, model_store_dir: Path, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def in_process_gateway(database: Database, settings: Settings) -> AsyncIterator[InProcessGateway]:
+async def in_process_gateway(
+    database: Database, settings: Settings
+) -> AsyncIterator[InProcessGateway]:
     """Every feature, wired as a gateway wires it, behind HTTP; the database is empty."""
     opened = InProcessGateway(settings)
     yield opened

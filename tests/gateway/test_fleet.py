@@ -38,7 +38,9 @@ async def test_a_model_version_has_one_server_however_often_it_is_asked_for(
     assert [item["id"] for item in listed] == [other["id"], first["id"]]
 
 
-async def test_a_flow_asks_for_the_server_of_its_model(in_process_gateway: InProcessGateway) -> None:
+async def test_a_flow_asks_for_the_server_of_its_model(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     flow = (await user.post("/node/flows/", json=flow_json(version="stable"))).json()
     made = (await user.post(SERVERS, json={"flow_id": flow["id"]})).json()
@@ -63,7 +65,9 @@ async def test_wishes_that_cannot_be_met_are_refused(in_process_gateway: InProce
         assert (await user.post(SERVERS, json=body)).status_code == status, body
 
 
-async def test_a_flow_of_two_models_does_not_say_which(in_process_gateway: InProcessGateway) -> None:
+async def test_a_flow_of_two_models_does_not_say_which(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     flow = flow_json()
     flow["nodes"].append({"id": "more", "type": "inference", "config": {"model": "scaled"}})
@@ -80,7 +84,9 @@ async def test_stop_start_and_delete(in_process_gateway: InProcessGateway) -> No
     assert (await user.post(f"{url}stop/")).json()["desired"] == "stopped"
     assert await in_process_gateway.services.fleet.store.wanted() == []
     assert (await user.post(f"{url}start/")).json()["desired"] == "running"
-    assert [row.id for row in await in_process_gateway.services.fleet.store.wanted()] == [made["id"]]
+    assert [row.id for row in await in_process_gateway.services.fleet.store.wanted()] == [
+        made["id"]
+    ]
     assert (await user.delete(url)).status_code == 204
     assert (await user.get(url)).status_code == 404
     assert (await user.post(f"{url}start/")).status_code == 404

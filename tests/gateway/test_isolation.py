@@ -16,10 +16,10 @@ from gateway.auth.identity import Role, Scope
 from gateway.auth.keys import generate_key
 from gateway.storage.tables import Profile
 from tests.gateway.databases import rows_with
-from tests.gateway.served_gateway import ServedGateway
 from tests.gateway.in_process_gateway import flow_json
 from tests.gateway.routes import Route, Things, drawn, routes_of
 from tests.gateway.runs.builders import failed, new_run
+from tests.gateway.served_gateway import ServedGateway
 
 SECRET = "known-to-ada-only"
 
@@ -153,7 +153,9 @@ def said(answer: httpx.Response) -> tuple[int, str | None]:
     return answer.status_code, code
 
 
-async def test_every_route_is_dealt_with_here(served_gateway: ServedGateway, things: Things) -> None:
+async def test_every_route_is_dealt_with_here(
+    served_gateway: ServedGateway, things: Things
+) -> None:
     known = {*things, *SHARED_NAMES}
     for route in routes_of(served_gateway.openapi()):
         prefixes = [prefix for prefix in (*OWNED, *INSTALLATION) if route.path.startswith(prefix)]
@@ -166,8 +168,14 @@ async def test_no_route_but_the_public_ones_lets_anybody_in(served_gateway: Serv
     made_up = {"cookie": f"slipstream_session={'x' * 43}"}
     strangers = [
         (served_gateway.client(), {"api_key_missing", "session_invalid"}),
-        (served_gateway.client(**{"x-api-key": generate_key()}), {"api_key_invalid", "session_invalid"}),
-        (served_gateway.client(authorization="Bearer sk-no"), {"api_key_invalid", "session_invalid"}),
+        (
+            served_gateway.client(**{"x-api-key": generate_key()}),
+            {"api_key_invalid", "session_invalid"},
+        ),
+        (
+            served_gateway.client(authorization="Bearer sk-no"),
+            {"api_key_invalid", "session_invalid"},
+        ),
         (served_gateway.client(**made_up), {"session_invalid"}),
     ]
     for route in routes_of(served_gateway.openapi()):
@@ -234,7 +242,9 @@ async def test_no_list_and_no_new_thing_has_anything_of_another_user(
     assert await rows_with(served_gateway.db, ids_in(things)) == before
 
 
-async def test_what_is_shared_is_open_by_role(served_gateway: ServedGateway, things: dict[str, Any]) -> None:
+async def test_what_is_shared_is_open_by_role(
+    served_gateway: ServedGateway, things: dict[str, Any]
+) -> None:
     callers = await served_gateway.other_callers()
     # nothing is there to be harmed, so that every caller finds the same
     names = {**drawn(things, "mine"), **SHARED_NAMES, "name": "nowhere", "model": "nowhere"}

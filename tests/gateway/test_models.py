@@ -20,7 +20,9 @@ def file(tmp_path: Path) -> bytes:
     return onnx_models.identity(tmp_path / "identity.onnx").read_bytes()
 
 
-async def test_a_file_becomes_the_next_version(in_process_gateway: InProcessGateway, file: bytes) -> None:
+async def test_a_file_becomes_the_next_version(
+    in_process_gateway: InProcessGateway, file: bytes
+) -> None:
     user = await in_process_gateway.user()
     for version in (1, 2):
         answer = await user.post(MODELS, params={"name": "same"}, content=file, headers=RAW)
@@ -78,7 +80,9 @@ async def test_uploads_that_cannot_be_served_leave_nothing(
     assert (await user.get(MODELS)).json() == before
 
 
-async def test_external_data_stays_in_its_folder(in_process_gateway: InProcessGateway, file: bytes) -> None:
+async def test_external_data_stays_in_its_folder(
+    in_process_gateway: InProcessGateway, file: bytes
+) -> None:
     user = await in_process_gateway.user()
     for name in ("../../escape", "/etc/x", "model.onnx", "manifest.json", ".hidden"):
         parts = [("file", ("m.onnx", file)), ("data", (name, b"x"))]

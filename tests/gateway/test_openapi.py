@@ -12,9 +12,9 @@ from fastapi.routing import APIRoute
 
 from gateway.auth.identity import Role, Scope
 from gateway.web.naming import operation_id
-from tests.gateway.served_gateway import ServedGateway
 from tests.gateway.in_process_gateway import InProcessGateway
 from tests.gateway.routes import Route, routes_of
+from tests.gateway.served_gateway import ServedGateway
 
 
 # Any: OpenAPI's own form
@@ -25,7 +25,9 @@ def answers_of(route: Route) -> Iterator[tuple[int, dict[str, Any]]]:
         yield int(status), route.document["components"]["responses"][shared] if shared else answer
 
 
-def test_every_error_is_a_problem_and_those_of_v2_are_v2s(in_process_gateway: InProcessGateway) -> None:
+def test_every_error_is_a_problem_and_those_of_v2_are_v2s(
+    in_process_gateway: InProcessGateway,
+) -> None:
     for route in routes_of(in_process_gateway.openapi()):
         v2 = route.path.startswith("/v2")
         form = ("application/json", "V2Error") if v2 else ("application/problem+json", "Problem")
@@ -37,7 +39,9 @@ def test_every_error_is_a_problem_and_those_of_v2_are_v2s(in_process_gateway: In
                 assert answer["content"] == {media: reference}, (str(route), status)
 
 
-def test_whatever_needs_a_credential_says_how_it_is_refused(in_process_gateway: InProcessGateway) -> None:
+def test_whatever_needs_a_credential_says_how_it_is_refused(
+    in_process_gateway: InProcessGateway,
+) -> None:
     for route in routes_of(in_process_gateway.openapi()):
         if route.operation.get("security"):
             statuses = {status for status, _ in answers_of(route)}
@@ -48,7 +52,9 @@ def test_nothing_is_left_of_fastapis_own_error(in_process_gateway: InProcessGate
     assert "HTTPValidationError" not in str(in_process_gateway.openapi())
 
 
-def test_every_operation_has_a_name_of_its_own_and_a_sentence(in_process_gateway: InProcessGateway) -> None:
+def test_every_operation_has_a_name_of_its_own_and_a_sentence(
+    in_process_gateway: InProcessGateway,
+) -> None:
     routes = routes_of(in_process_gateway.openapi())
     names = [route.operation["operationId"] for route in routes]
     assert len(set(names)) == len(names)
@@ -63,7 +69,9 @@ def test_every_group_of_routes_is_described(in_process_gateway: InProcessGateway
     assert {tag for route in routes_of(document) for tag in route.operation["tags"]} <= described
 
 
-def test_names_of_schemes_and_schemas_are_names_for_openapi(in_process_gateway: InProcessGateway) -> None:
+def test_names_of_schemes_and_schemas_are_names_for_openapi(
+    in_process_gateway: InProcessGateway,
+) -> None:
     for kind, components in in_process_gateway.openapi()["components"].items():
         for name in components:
             assert re.fullmatch(r"[a-zA-Z0-9._-]+", name), (kind, name)
@@ -134,7 +142,9 @@ async def test_a_body_that_does_not_say_it_is_json_is_answered_415(
 
 
 @pytest.mark.parametrize("version", ["¹", "٣", "-1", "9" * 19, "\x00"])
-async def test_a_version_that_is_no_number_is_refused(served_gateway: ServedGateway, version: str) -> None:
+async def test_a_version_that_is_no_number_is_refused(
+    served_gateway: ServedGateway, version: str
+) -> None:
     user = await served_gateway.user("ada@example.com", Role.OWNER)
     client = await served_gateway.key_client(user, Scope.MANAGE)
     path = f"/v2/models/iris/versions/{quote(version)}"

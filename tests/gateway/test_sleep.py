@@ -129,7 +129,9 @@ async def test_while_the_database_is_away_waking_waits_for_it(database: Database
     await waker.stop()
 
 
-async def test_the_idle_time_out_is_set_changed_and_taken_away(in_process_gateway: InProcessGateway) -> None:
+async def test_the_idle_time_out_is_set_changed_and_taken_away(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     first = (await user.post(SERVERS, json={"model": "mlp"})).json()
     assert first["idle_timeout_seconds"] is None
@@ -156,7 +158,9 @@ async def test_the_idle_time_out_is_set_changed_and_taken_away(in_process_gatewa
 
 
 @pytest.mark.parametrize("value", [0, -1, 0.5, "soon", 10**12, []])
-async def test_what_is_no_idle_time_out_is_refused(in_process_gateway: InProcessGateway, value: object) -> None:
+async def test_what_is_no_idle_time_out_is_refused(
+    in_process_gateway: InProcessGateway, value: object
+) -> None:
     user = await in_process_gateway.user()
     made = (await user.post(SERVERS, json={"model": "mlp"})).json()
     for answer in (
@@ -178,7 +182,9 @@ async def test_only_settings_can_be_changed_and_only_of_a_server_that_there_is(
     assert missing.status_code == 404
 
 
-async def test_a_version_whose_server_sleeps_is_in_use(in_process_gateway: InProcessGateway) -> None:
+async def test_a_version_whose_server_sleeps_is_in_use(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     store = in_process_gateway.services.fleet.store
     row = await store.want("mlp", 2)

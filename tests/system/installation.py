@@ -46,7 +46,9 @@ class Installation:
     def __init__(self, up: Up) -> None:
         self.up = up
         self.key = self._new_key()
-        self.http = httpx.Client(base_url=up.url, headers={"X-API-Key": self.key}, timeout=TIMEOUT_SECONDS)
+        self.http = httpx.Client(
+            base_url=up.url, headers={"X-API-Key": self.key}, timeout=TIMEOUT_SECONDS
+        )
 
     def _new_key(self) -> str:
         """Run the command in this process: one of its own takes seconds to import everything."""

@@ -42,7 +42,9 @@ class Behind:
         transport = httpx.HTTPTransport(verify=context, local_address=address)
         url = f"https://localhost:{self.nginx.port}"
         headers = {"X-API-Key": key} if key else {}
-        return httpx.Client(base_url=url, headers=headers, transport=transport, timeout=TIMEOUT_SECONDS)
+        return httpx.Client(
+            base_url=url, headers=headers, transport=transport, timeout=TIMEOUT_SECONDS
+        )
 
     def channel(self) -> grpc.Channel:
         """Return a channel to the front door, through the proxy."""

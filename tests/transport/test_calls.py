@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import BUG, ECHO, FAIL, TIMEOUT_SECONDS, SLOW, STREAM, TOLD, Seen
+from tests.transport.services import BUG, ECHO, FAIL, SLOW, STREAM, TIMEOUT_SECONDS, TOLD, Seen
 from transport import RpcError, Server, Status, StatusCode, connect
 
 

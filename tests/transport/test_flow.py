@@ -12,8 +12,8 @@ from tests.transport.conftest import Dial, Start
 from tests.transport.services import (
     ECHO,
     FLOOD,
-    TIMEOUT_SECONDS,
     STREAM,
+    TIMEOUT_SECONDS,
     RawPeer,
     Seen,
     data,
@@ -96,7 +96,9 @@ async def test_a_client_of_another_library_agrees_with_every_account(start: Star
             other.send_data(1, left[:room], end_stream=room == len(left))
             left = left[room:]
         writer.write(other.data_to_send())
-        for event in other.receive_data(await asyncio.wait_for(reader.read(65_536), TIMEOUT_SECONDS)):
+        for event in other.receive_data(
+            await asyncio.wait_for(reader.read(65_536), TIMEOUT_SECONDS)
+        ):
             if isinstance(event, h2.events.DataReceived):
                 got += len(event.data)
                 other.acknowledge_received_data(event.flow_controlled_length, 1)

@@ -14,8 +14,8 @@ from tests.transport.conftest import Dial, Start
 from tests.transport.services import (
     ECHO,
     FLOOD,
-    TIMEOUT_SECONDS,
     STREAM,
+    TIMEOUT_SECONDS,
     RawPeer,
     Seen,
     data,

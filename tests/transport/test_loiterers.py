@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import ECHO, TIMEOUT_SECONDS, STREAM, RawPeer, data, headers, message
+from tests.transport.services import ECHO, STREAM, TIMEOUT_SECONDS, RawPeer, data, headers, message
 from transport import Server, StatusCode, frames, http2
 
 SECONDS = 0.3

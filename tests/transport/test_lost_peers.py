@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import ECHO, TIMEOUT_SECONDS, SLOW, STREAM, RawPeer, Seen, data, headers
+from tests.transport.services import (
+    ECHO,
+    SLOW,
+    STREAM,
+    TIMEOUT_SECONDS,
+    RawPeer,
+    Seen,
+    data,
+    headers,
+)
 from tests.transport.test_calls import Heard
 from transport import Connection, Limits, RpcError, StatusCode, connect, frames, http2
 
@@ -47,7 +56,9 @@ async def test_a_killed_server_fails_everything_at_once(folder: Path) -> None:
     with pytest.raises(RpcError) as caught:
         await asyncio.wait_for(waiting, TIMEOUT_SECONDS)
     assert caught.value.code is StatusCode.UNAVAILABLE
-    assert (await asyncio.wait_for(connection.closed, TIMEOUT_SECONDS)).code is StatusCode.UNAVAILABLE
+    assert (
+        await asyncio.wait_for(connection.closed, TIMEOUT_SECONDS)
+    ).code is StatusCode.UNAVAILABLE
     assert connection.in_flight == 0
     with pytest.raises(RpcError):
         await connection.unary(ECHO, b"")

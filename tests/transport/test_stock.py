@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import ECHO, FAIL, TIMEOUT_SECONDS, SLOW, STREAM, Seen
+from tests.transport.services import ECHO, FAIL, SLOW, STREAM, TIMEOUT_SECONDS, Seen
 from tests.transport.test_calls import Heard
 from transport import RpcError, StatusCode
 

@@ -16,7 +16,7 @@ import uvloop
 from tests.authority import Authority, hung_up
 from tests.transport.conftest import Start
 from tests.transport.encrypted import Listen, bare, echoed
-from tests.transport.services import ECHO, TIMEOUT_SECONDS, STREAM, Seen, router
+from tests.transport.services import ECHO, STREAM, TIMEOUT_SECONDS, Seen, router
 from transport import (
     ClientTls,
     Connection,

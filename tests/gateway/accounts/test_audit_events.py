@@ -12,8 +12,8 @@ from gateway.accounts.login_throttle import MAX_FAILURES_PER_ADDRESS, MAX_FAILUR
 from gateway.accounts.users import UserChange
 from gateway.auth.identity import Role, Scope
 from tests.gateway.audit.audit_log_entries import acts_in
-from tests.gateway.served_gateway import PASSWORD, ServedGateway
 from tests.gateway.in_process_gateway import flow_json
+from tests.gateway.served_gateway import PASSWORD, ServedGateway
 
 SESSION = "/node/session/"
 NEW_PASSWORD = "noch mehr pferde heften"
@@ -58,9 +58,15 @@ async def test_no_act_tells_a_password_or_its_hash(served_gateway: ServedGateway
     assert NEW_PASSWORD not in told
 
 
-async def test_administrators_read_everybodys_acts_and_members_their_own(served_gateway: ServedGateway) -> None:
-    ada = await served_gateway.key_client(await served_gateway.user("ada@example.com"), Scope.MANAGE)
-    boss = await served_gateway.key_client(await served_gateway.user("boss@example.com", Role.ADMIN), Scope.MANAGE)
+async def test_administrators_read_everybodys_acts_and_members_their_own(
+    served_gateway: ServedGateway,
+) -> None:
+    ada = await served_gateway.key_client(
+        await served_gateway.user("ada@example.com"), Scope.MANAGE
+    )
+    boss = await served_gateway.key_client(
+        await served_gateway.user("boss@example.com", Role.ADMIN), Scope.MANAGE
+    )
     flow = (await ada.post("/node/flows/", json=flow_json())).json()["id"]
     everyone = {"everyone": "true", "subject_id": flow}
     for path in ("/node/audit/", "/node/audit/export/"):
@@ -85,7 +91,9 @@ async def fail(served_gateway: ServedGateway, email: str, times: int = 1) -> Non
         await client.post(SESSION, json={"email": email, "password": "not the password"})
 
 
-async def test_of_failed_log_ins_the_first_and_the_last_are_told(served_gateway: ServedGateway) -> None:
+async def test_of_failed_log_ins_the_first_and_the_last_are_told(
+    served_gateway: ServedGateway,
+) -> None:
     ada = await served_gateway.user("ada@example.com")
     await fail(served_gateway, ada.email, MAX_FAILURES_PER_EMAIL + 3)
     assert await failures_told(served_gateway) == [
@@ -97,12 +105,16 @@ async def test_of_failed_log_ins_the_first_and_the_last_are_told(served_gateway:
     assert [act["address"] for act in seen] == ["127.0.0.1", "127.0.0.1"]
 
 
-async def test_a_log_in_that_was_meant_for_nobody_is_not_told(served_gateway: ServedGateway) -> None:
+async def test_a_log_in_that_was_meant_for_nobody_is_not_told(
+    served_gateway: ServedGateway,
+) -> None:
     await fail(served_gateway, "my secret typed into the wrong field", MAX_FAILURES_PER_EMAIL)
     assert await failures_told(served_gateway) == []
 
 
-async def test_an_address_that_guesses_at_many_is_told_when_it_is_stopped(served_gateway: ServedGateway) -> None:
+async def test_an_address_that_guesses_at_many_is_told_when_it_is_stopped(
+    served_gateway: ServedGateway,
+) -> None:
     gate = served_gateway.container.accounts.login._throttle
     for number in range(MAX_FAILURES_PER_ADDRESS):
         attempt = await gate.begin(f"{number}@example.com", "2001:db8::7")

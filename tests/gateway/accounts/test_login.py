@@ -19,8 +19,8 @@ from gateway.errors import GatewayError
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile
-from tests.gateway.served_gateway import PASSWORD, ServedGateway
 from tests.gateway.in_process_gateway import InProcessGateway
+from tests.gateway.served_gateway import PASSWORD, ServedGateway
 
 SESSION = "/node/session/"
 
@@ -63,7 +63,9 @@ async def test_by_tls_or_behind_a_proxy_the_cookie_is_for_this_host_and_tls_only
     for given, url in ((settings, "https://office"), (_secure(settings), "http://office")):
         in_process_gateway = InProcessGateway(given)
         if url.startswith("https"):
-            await in_process_gateway.services.users.create("ada@example.com", Role.MEMBER, PASSWORD, by=None)
+            await in_process_gateway.services.users.create(
+                "ada@example.com", Role.MEMBER, PASSWORD, by=None
+            )
         browser = in_process_gateway.client({})
         browser.base_url = httpx.URL(url)
         cookie = (await log_in(browser)).headers["set-cookie"]
@@ -80,7 +82,9 @@ def _secure(settings: Settings) -> Settings:
     return settings.model_copy(update={"secure_cookies": True})
 
 
-async def test_whatever_is_wrong_the_answer_is_the_same(served_gateway: ServedGateway, ada: Profile) -> None:
+async def test_whatever_is_wrong_the_answer_is_the_same(
+    served_gateway: ServedGateway, ada: Profile
+) -> None:
     users = served_gateway.services.users
     asleep = await served_gateway.user("asleep@example.com")
     await users.change(asleep.id, UserChange(state=UserState.DEACTIVATED), by=None)
@@ -109,15 +113,21 @@ async def test_it_takes_as_long_to_refuse_a_user_who_is_not_there(
         seconds = []
         for _ in range(3):
             began = time.perf_counter()
-            assert (await log_in(served_gateway.client(), email, "not the password")).status_code == 401
+            assert (
+                await log_in(served_gateway.client(), email, "not the password")
+            ).status_code == 401
             seconds.append(time.perf_counter() - began)
         return min(seconds)
 
     assert await fastest("nobody@example.com") > 0.5 * await fastest("ada@example.com")
 
 
-async def test_the_loop_goes_on_while_passwords_are_checked(served_gateway: ServedGateway, ada: Profile) -> None:
-    guesses = asyncio.gather(*(log_in(served_gateway.client(), password=f"guess {n}") for n in range(6)))
+async def test_the_loop_goes_on_while_passwords_are_checked(
+    served_gateway: ServedGateway, ada: Profile
+) -> None:
+    guesses = asyncio.gather(
+        *(log_in(served_gateway.client(), password=f"guess {n}") for n in range(6))
+    )
     ticks = 0
     while not guesses.done():
         await asyncio.sleep(0.005)
@@ -139,7 +149,9 @@ async def test_after_some_failures_even_the_right_password_has_to_wait(
     assert (await log_in(client, "bob@example.com")).status_code == 200
 
 
-async def test_a_login_that_succeeds_begins_the_count_again(served_gateway: ServedGateway, ada: Profile) -> None:
+async def test_a_login_that_succeeds_begins_the_count_again(
+    served_gateway: ServedGateway, ada: Profile
+) -> None:
     client = served_gateway.client()
     for _ in range(3):
         for _ in range(MAX_FAILURES_PER_EMAIL - 1):
@@ -151,7 +163,8 @@ async def test_many_guesses_at_once_are_no_more_than_one_after_the_other(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
     guesses = (
-        log_in(served_gateway.client(), password=f"guess {n}") for n in range(3 * MAX_FAILURES_PER_EMAIL)
+        log_in(served_gateway.client(), password=f"guess {n}")
+        for n in range(3 * MAX_FAILURES_PER_EMAIL)
     )
     statuses = [answer.status_code for answer in await asyncio.gather(*guesses)]
     assert sorted(set(statuses)) == [401, 429]
@@ -198,7 +211,9 @@ async def test_what_was_typed_into_the_wrong_field_is_kept_nowhere(
             assert "127.0.0.1" not in kept, "of nobody's failures the address is not kept either"
 
 
-async def test_another_sites_page_logs_nobody_in(served_gateway: ServedGateway, ada: Profile) -> None:
+async def test_another_sites_page_logs_nobody_in(
+    served_gateway: ServedGateway, ada: Profile
+) -> None:
     body = {"email": ada.email, "password": PASSWORD}
     for headers in (
         {"origin": "https://evil.example"},
@@ -217,13 +232,17 @@ async def test_an_origin_that_the_operator_names_counts_as_ours(
 ) -> None:
     named = settings.model_copy(update={"console_origins": ("https://Console.example/",)})
     in_process_gateway = InProcessGateway(named)
-    await in_process_gateway.services.users.create("ada@example.com", Role.MEMBER, PASSWORD, by=None)
+    await in_process_gateway.services.users.create(
+        "ada@example.com", Role.MEMBER, PASSWORD, by=None
+    )
     for origin, status in (("https://console.example", 200), ("https://other.example", 403)):
         assert (await log_in(in_process_gateway.client({"origin": origin}))).status_code == status
     await in_process_gateway.close()
 
 
-async def test_logging_in_again_ends_the_session_before(served_gateway: ServedGateway, ada: Profile) -> None:
+async def test_logging_in_again_ends_the_session_before(
+    served_gateway: ServedGateway, ada: Profile
+) -> None:
     browser, other = served_gateway.client(), served_gateway.client()
     await log_in(browser)
     old = browser.cookies["slipstream_session"]
@@ -235,7 +254,9 @@ async def test_logging_in_again_ends_the_session_before(served_gateway: ServedGa
     assert (await other.get(SESSION)).status_code == 200, "another browser's is left alone"
 
 
-async def test_what_is_wrong_with_a_login_is_said_without_the_password(served_gateway: ServedGateway) -> None:
+async def test_what_is_wrong_with_a_login_is_said_without_the_password(
+    served_gateway: ServedGateway,
+) -> None:
     for body in (
         {"email": "a@b.c", "password": ["hidden-word"]},
         {"password": "hidden-word"},

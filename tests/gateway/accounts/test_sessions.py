@@ -18,8 +18,8 @@ from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile
 from tests.gateway.databases import statements
-from tests.gateway.served_gateway import PASSWORD, ServedGateway
 from tests.gateway.in_process_gateway import InProcessGateway, flow_json
+from tests.gateway.served_gateway import PASSWORD, ServedGateway
 
 SESSION, SESSIONS = "/node/session/", "/node/sessions/"
 NEW_PASSWORD = "noch mehr pferde heften"
@@ -39,12 +39,20 @@ def serve(in_process_gateway: InProcessGateway) -> Serve:
 
     def made(idle: timedelta, lifetime: timedelta) -> SessionService:
         feed = ChangeFeed(in_process_gateway.db)
-        return SessionService(in_process_gateway.db, in_process_gateway.services.hasher, feed, idle=idle, lifetime=lifetime)
+        return SessionService(
+            in_process_gateway.db,
+            in_process_gateway.services.hasher,
+            feed,
+            idle=idle,
+            lifetime=lifetime,
+        )
 
     return made
 
 
-async def opened(in_process_gateway: InProcessGateway, sessions: SessionService, profile: Profile) -> str:
+async def opened(
+    in_process_gateway: InProcessGateway, sessions: SessionService, profile: Profile
+) -> str:
     async with in_process_gateway.db.write() as session:
         made = await sessions.open(session, profile.id, address=None, user_agent="x" * 1000)
     return made.token
@@ -116,7 +124,9 @@ async def test_what_is_no_token_never_reaches_the_database(served_gateway: Serve
     assert asked == []
 
 
-async def test_sessions_are_listed_and_ended_by_their_user(served_gateway: ServedGateway, ada: Profile) -> None:
+async def test_sessions_are_listed_and_ended_by_their_user(
+    served_gateway: ServedGateway, ada: Profile
+) -> None:
     phone = served_gateway.client(**{"user-agent": "Phone/1"})
     await phone.post(SESSION, json={"email": ada.email, "password": PASSWORD})
     laptop = await served_gateway.browser(ada)

@@ -13,8 +13,8 @@ from gateway.errors import GatewayError
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile
 from protos.errors import ErrorCode
-from tests.gateway.served_gateway import PASSWORD, ServedGateway
 from tests.gateway.in_process_gateway import flow_json
+from tests.gateway.served_gateway import PASSWORD, ServedGateway
 
 USERS = "/node/users/"
 
@@ -24,7 +24,9 @@ async def owner(served_gateway: ServedGateway) -> Profile:
     return await served_gateway.user("owner@example.com", Role.OWNER)
 
 
-async def test_a_user_is_made_listed_changed_and_deleted(served_gateway: ServedGateway, owner: Profile) -> None:
+async def test_a_user_is_made_listed_changed_and_deleted(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
     asks = await served_gateway.key_client(owner, Scope.MANAGE)
     made = await asks.post(USERS, json={"email": "Ada@Example.com", "password": PASSWORD})
     assert made.status_code == 201, made.text
@@ -45,7 +47,9 @@ async def test_a_user_is_made_listed_changed_and_deleted(served_gateway: ServedG
     assert (await asks.get(path)).status_code == 404
 
 
-async def test_an_address_belongs_to_one_user(served_gateway: ServedGateway, owner: Profile) -> None:
+async def test_an_address_belongs_to_one_user(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
     asks = await served_gateway.key_client(owner, Scope.MANAGE)
     ada = (await asks.post(USERS, json={"email": "ada@example.com"})).json()
     again = await asks.post(USERS, json={"email": " ADA@example.com"})
@@ -84,7 +88,9 @@ async def test_passwords_that_are_short_common_or_the_address_are_refused_and_no
     assert "hidden-word" not in broken.text
 
 
-async def test_any_long_password_is_taken_however_it_is_typed(served_gateway: ServedGateway, owner: Profile) -> None:
+async def test_any_long_password_is_taken_however_it_is_typed(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
     for number, password in enumerate(
         ("alles klein geschrieben", "\u212bngstr\u00f6m \u96ea\u96ea\u96ea und mehr")
     ):
@@ -94,8 +100,12 @@ async def test_any_long_password_is_taken_however_it_is_typed(served_gateway: Se
         assert (await served_gateway.client().post("/node/session/", json=typed)).status_code == 200
 
 
-async def test_only_an_owner_touches_an_owner(served_gateway: ServedGateway, owner: Profile) -> None:
-    admin = await served_gateway.caller(await served_gateway.user("admin@example.com", Role.ADMIN), "session")
+async def test_only_an_owner_touches_an_owner(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
+    admin = await served_gateway.caller(
+        await served_gateway.user("admin@example.com", Role.ADMIN), "session"
+    )
     asks, path = admin.client, f"{USERS}{owner.id}/"
     other = (await asks.post(USERS, json={"email": "b@example.com", "role": "admin"})).json()
     for answer in (
@@ -124,7 +134,9 @@ async def test_nobody_raises_their_own_role(served_gateway: ServedGateway, owner
                 assert answer.status_code == 403 or raised == role, answer.text
             helper = {"email": f"helper.{role}@example.com", "role": "owner"}
             assert (await asks.post(USERS, json=helper)).status_code == 403
-        shown = await (await served_gateway.key_client(owner, Scope.MANAGE)).get(f"{USERS}{user.id}/")
+        shown = await (await served_gateway.key_client(owner, Scope.MANAGE)).get(
+            f"{USERS}{user.id}/"
+        )
         assert shown.json()["role"] == role
 
 
@@ -157,7 +169,9 @@ async def test_the_last_active_owner_stays_even_if_the_operator_says_otherwise(
     await users.delete(second.id, cleanup, by=None)
 
 
-async def test_of_two_owners_who_demote_each_other_one_stays(served_gateway: ServedGateway, owner: Profile) -> None:
+async def test_of_two_owners_who_demote_each_other_one_stays(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
     second = await served_gateway.user("second@example.com", Role.OWNER)
     users, change = served_gateway.services.users, UserChange(role=Role.MEMBER)
     outcomes = await asyncio.gather(
@@ -168,9 +182,14 @@ async def test_of_two_owners_who_demote_each_other_one_stays(served_gateway: Ser
     assert [error.code for error in refused] == [ErrorCode.CONFLICT]
 
 
-async def test_a_new_role_is_in_force_at_once(served_gateway: ServedGateway, owner: Profile) -> None:
+async def test_a_new_role_is_in_force_at_once(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
     ada = await served_gateway.user("ada@example.com")
-    key, browser = await served_gateway.key_client(ada, Scope.MANAGE), await served_gateway.browser(ada)
+    key, browser = (
+        await served_gateway.key_client(ada, Scope.MANAGE),
+        await served_gateway.browser(ada),
+    )
     for client in (key, browser):
         assert (await client.get(USERS)).json()["code"] == "role_forbidden"
     await served_gateway.services.users.change(ada.id, UserChange(role=Role.ADMIN), by=None)
@@ -179,9 +198,14 @@ async def test_a_new_role_is_in_force_at_once(served_gateway: ServedGateway, own
         assert (await client.get(USERS)).status_code == 200
 
 
-async def test_with_a_user_goes_all_that_was_theirs(served_gateway: ServedGateway, owner: Profile) -> None:
+async def test_with_a_user_goes_all_that_was_theirs(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
     ada = await served_gateway.user("ada@example.com")
-    key, browser = await served_gateway.key_client(ada, Scope.MANAGE), await served_gateway.browser(ada)
+    key, browser = (
+        await served_gateway.key_client(ada, Scope.MANAGE),
+        await served_gateway.browser(ada),
+    )
     flow = (await key.post("/node/flows/", json=flow_json())).json()
     await key.post("/node/deployments/", json={"flow_id": flow["id"]})
     boss = await served_gateway.key_client(owner, Scope.MANAGE)

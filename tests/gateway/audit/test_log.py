@@ -34,7 +34,9 @@ async def listed(user: httpx.AsyncClient, **filters: Any) -> list[dict[str, Any]
     return items
 
 
-async def test_everybody_sees_the_acts_on_their_own_things_alone(in_process_gateway: InProcessGateway) -> None:
+async def test_everybody_sees_the_acts_on_their_own_things_alone(
+    in_process_gateway: InProcessGateway,
+) -> None:
     ada, bob = await in_process_gateway.user(), await in_process_gateway.user("bob@example.com")
     await deploy(ada, flow_json())
     await bob.post("/node/api-keys/", json={"name": "bob's"})

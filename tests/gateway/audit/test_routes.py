@@ -15,7 +15,9 @@ from tests.gateway.audit.steps import EXEMPT, steps
 from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
 
 
-def test_that_every_changing_route_is_tried_or_says_why_not(in_process_gateway: InProcessGateway) -> None:
+def test_that_every_changing_route_is_tried_or_says_why_not(
+    in_process_gateway: InProcessGateway,
+) -> None:
     paths = in_process_gateway.openapi()["paths"]
     changing = {
         f"{method.upper()} {path}"
@@ -98,7 +100,9 @@ async def test_what_was_refused_leaves_no_act(in_process_gateway: InProcessGatew
     assert len(await acts_in(in_process_gateway.db)) == acts
 
 
-async def test_a_deleted_deployment_takes_its_keys_along_and_both_are_told(in_process_gateway: InProcessGateway) -> None:
+async def test_a_deleted_deployment_takes_its_keys_along_and_both_are_told(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     await user.post("/node/api-keys/", json={"name": "covers all"})
     made = await deploy(user, flow_json())
@@ -112,7 +116,9 @@ async def test_a_deleted_deployment_takes_its_keys_along_and_both_are_told(in_pr
     }
 
 
-async def test_requests_at_the_same_time_are_not_taken_for_each_other(in_process_gateway: InProcessGateway) -> None:
+async def test_requests_at_the_same_time_are_not_taken_for_each_other(
+    in_process_gateway: InProcessGateway,
+) -> None:
     users = [await in_process_gateway.user(), await in_process_gateway.user("bob@example.com")]
     bodies = [(user, f"{user.headers['x-test-profile']} {n}") for n in range(10) for user in users]
 

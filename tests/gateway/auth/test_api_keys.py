@@ -18,7 +18,9 @@ from tests.gateway.in_process_gateway import HERE, InProcessGateway, here
 KEYS = "/node/api-keys/"
 
 
-async def test_a_new_key_is_shown_once_and_masked_afterwards(in_process_gateway: InProcessGateway) -> None:
+async def test_a_new_key_is_shown_once_and_masked_afterwards(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await user.post(KEYS, json={"name": "phone"})
     assert made.status_code == 201
@@ -31,7 +33,9 @@ async def test_a_new_key_is_shown_once_and_masked_afterwards(in_process_gateway:
     assert key not in listed.text
 
 
-async def test_a_deactivated_key_is_refused_and_an_activated_one_works(in_process_gateway: InProcessGateway) -> None:
+async def test_a_deactivated_key_is_refused_and_an_activated_one_works(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = (await user.post(KEYS, json={"name": "second", "scope": "manage"})).json()
     second = in_process_gateway.client({"x-api-key": made["key"]})
@@ -108,7 +112,9 @@ async def test_ids_of_nothing_are_not_found(in_process_gateway: InProcessGateway
         assert (await user.get(f"{KEYS}{key_id}/")).status_code == 404, key_id
 
 
-async def test_an_unknown_key_reaches_the_database_once(in_process_gateway: InProcessGateway) -> None:
+async def test_an_unknown_key_reaches_the_database_once(
+    in_process_gateway: InProcessGateway,
+) -> None:
     unknown = generate_key()
     with statements(in_process_gateway.db) as asked:
         for _ in range(3):
@@ -117,7 +123,9 @@ async def test_an_unknown_key_reaches_the_database_once(in_process_gateway: InPr
     assert len([statement for statement in asked if "api_keys" in statement]) == 1
 
 
-async def test_a_wrong_checksum_never_reaches_the_database(in_process_gateway: InProcessGateway) -> None:
+async def test_a_wrong_checksum_never_reaches_the_database(
+    in_process_gateway: InProcessGateway,
+) -> None:
     with statements(in_process_gateway.db) as asked:
         for key in ("sk-" + "a" * 46, "x", ""):
             with pytest.raises(GatewayError, match="no API key"):
@@ -125,7 +133,9 @@ async def test_a_wrong_checksum_never_reaches_the_database(in_process_gateway: I
     assert asked == []
 
 
-async def test_another_process_hears_of_a_deactivation(in_process_gateway: InProcessGateway, url: str) -> None:
+async def test_another_process_hears_of_a_deactivation(
+    in_process_gateway: InProcessGateway, url: str
+) -> None:
     user = await in_process_gateway.user()
     made = (await user.post(KEYS, json={"name": "phone"})).json()
     elsewhere = Database(url)
@@ -159,7 +169,9 @@ async def test_there_is_one_administrator_however_often_it_is_asked_for(
     assert len({profile.id for profile in found}) == 1
 
 
-async def test_limits_of_a_key_are_changed_one_by_one_and_inherited(in_process_gateway: InProcessGateway) -> None:
+async def test_limits_of_a_key_are_changed_one_by_one_and_inherited(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     limits = {"calls_per_minute": 60, "concurrent_runs": 2}
     made = (await user.post("/node/api-keys/", json={"name": "shop", "limits": limits})).json()

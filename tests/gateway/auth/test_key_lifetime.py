@@ -53,7 +53,9 @@ def codes(key: dict[str, Any]) -> list[str]:
     return [warning["code"] for warning in key["warnings"]]
 
 
-async def test_a_key_is_given_a_name_an_environment_and_an_expiry(in_process_gateway: InProcessGateway) -> None:
+async def test_a_key_is_given_a_name_an_environment_and_an_expiry(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     expires_at = in_days(30)
     made = await make(user, environment="production", expires_at=expires_at)
@@ -66,7 +68,9 @@ async def test_a_key_is_given_a_name_an_environment_and_an_expiry(in_process_gat
     assert shown["rotated_at"] is shown["calls_since_rotation"] is shown["replaced_by"] is None
 
 
-async def test_what_is_sent_is_changed_and_the_rest_stays(in_process_gateway: InProcessGateway) -> None:
+async def test_what_is_sent_is_changed_and_the_rest_stays(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     deployment = await deploy(user, flow_json())
     made = await make(user, environment="test", expires_at=in_days(30))
@@ -108,7 +112,9 @@ BAD_CHANGES: list[dict[str, object]] = [
 ]
 
 
-async def test_changes_that_make_no_sense_are_refused_and_change_nothing(in_process_gateway: InProcessGateway) -> None:
+async def test_changes_that_make_no_sense_are_refused_and_change_nothing(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await make(user)
     del made["key"]
@@ -118,7 +124,9 @@ async def test_changes_that_make_no_sense_are_refused_and_change_nothing(in_proc
     assert (await user.get(f"{KEYS}{made['id']}/")).json() == made
 
 
-async def test_an_expiry_that_cannot_be_is_refused_when_the_key_is_made(in_process_gateway: InProcessGateway) -> None:
+async def test_an_expiry_that_cannot_be_is_refused_when_the_key_is_made(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     for expires_at in ("2020-01-01T00:00:00Z", in_days(3651), "soon", 5):
         answer = await user.post(KEYS, json={"name": "phone", "expires_at": expires_at})
@@ -146,7 +154,9 @@ async def test_a_key_that_has_expired_answers_401_at_once_although_it_is_known(
     assert shown["state"] == "expired"
 
 
-async def test_an_expired_key_works_again_when_it_is_given_a_later_expiry(in_process_gateway: InProcessGateway) -> None:
+async def test_an_expired_key_works_again_when_it_is_given_a_later_expiry(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await make(user, expires_at=in_days(1))
     await age(in_process_gateway, made["id"], expires_at=now() - timedelta(seconds=1))
@@ -154,7 +164,9 @@ async def test_an_expired_key_works_again_when_it_is_given_a_later_expiry(in_pro
     answer = await user.patch(f"{KEYS}{made['id']}/", json={"expires_at": in_days(1)})
     assert answer.json()["state"] == "active"
     await in_process_gateway.feed.poll()
-    assert (await in_process_gateway.authenticator.authenticate(made["key"], HERE)).key_id == made["id"]
+    assert (await in_process_gateway.authenticator.authenticate(made["key"], HERE)).key_id == made[
+        "id"
+    ]
 
 
 async def test_a_deactivated_key_that_has_expired_says_that_it_is_deactivated(
@@ -168,7 +180,9 @@ async def test_a_deactivated_key_that_has_expired_says_that_it_is_deactivated(
     assert (await user.get(f"{KEYS}{made['id']}/")).json()["state"] == "deactivated"
 
 
-async def test_a_key_that_opens_several_deployments_is_warned_of(in_process_gateway: InProcessGateway) -> None:
+async def test_a_key_that_opens_several_deployments_is_warned_of(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     first, second, third = [await deploy(user, flow_json()) for _ in range(3)]
     assert codes(first["api_key"]) == []
@@ -186,7 +200,9 @@ async def test_a_key_that_opens_several_deployments_is_warned_of(in_process_gate
     assert codes((await user.get(f"{KEYS}{shared['id']}/")).json()) == []
 
 
-async def test_a_key_that_is_old_and_one_that_expires_soon_are_warned_of(in_process_gateway: InProcessGateway) -> None:
+async def test_a_key_that_is_old_and_one_that_expires_soon_are_warned_of(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await make(user, expires_at=in_days(6.9))
     assert codes(made) == ["expires_soon"]
@@ -198,7 +214,9 @@ async def test_a_key_that_is_old_and_one_that_expires_soon_are_warned_of(in_proc
     assert codes((await user.get(f"{KEYS}{made['id']}/")).json()) == []
 
 
-async def test_a_key_can_be_generated_for_one_deployment(in_process_gateway: InProcessGateway) -> None:
+async def test_a_key_can_be_generated_for_one_deployment(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     first = await deploy(user, flow_json())
     path = f"/node/deployments/{first['id']}/api-keys/"
@@ -219,19 +237,27 @@ async def test_a_key_can_be_generated_for_one_deployment(in_process_gateway: InP
     assert await refusal(in_process_gateway, partner["key"]) is ErrorCode.API_KEY_DEACTIVATED
 
 
-async def _delete(in_process_gateway: InProcessGateway, user: httpx.AsyncClient, key_id: str) -> None:
+async def _delete(
+    in_process_gateway: InProcessGateway, user: httpx.AsyncClient, key_id: str
+) -> None:
     await user.delete(f"{KEYS}{key_id}/")
 
 
-async def _deactivate(in_process_gateway: InProcessGateway, user: httpx.AsyncClient, key_id: str) -> None:
+async def _deactivate(
+    in_process_gateway: InProcessGateway, user: httpx.AsyncClient, key_id: str
+) -> None:
     await user.post(f"{KEYS}{key_id}/deactivate/")
 
 
-async def _expire(in_process_gateway: InProcessGateway, user: httpx.AsyncClient, key_id: str) -> None:
+async def _expire(
+    in_process_gateway: InProcessGateway, user: httpx.AsyncClient, key_id: str
+) -> None:
     await age(in_process_gateway, key_id, expires_at=now() - timedelta(seconds=1))
 
 
-async def _lose_heir(in_process_gateway: InProcessGateway, user: httpx.AsyncClient, key_id: str) -> None:
+async def _lose_heir(
+    in_process_gateway: InProcessGateway, user: httpx.AsyncClient, key_id: str
+) -> None:
     heir = (await user.post(f"{KEYS}{key_id}/rotate/")).json()
     await user.delete(f"{KEYS}{heir['id']}/")
 
@@ -249,7 +275,9 @@ async def test_whoever_has_no_key_left_gets_one_with_the_next_deployment(
     assert (await deploy(user, flow_json()))["api_key"] is None
 
 
-async def test_errors_never_repeat_a_key_that_came_in_the_wrong_place(in_process_gateway: InProcessGateway) -> None:
+async def test_errors_never_repeat_a_key_that_came_in_the_wrong_place(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     key = generate_key()
     answers = [

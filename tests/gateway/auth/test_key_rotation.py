@@ -55,10 +55,14 @@ async def test_the_new_key_has_the_attributes_of_the_old_one_which_works_on(
     assert ends_at - rotated_at == timedelta(days=1)
     await in_process_gateway.feed.poll()
     for key in (old, new):
-        assert (await in_process_gateway.authenticator.authenticate(key["key"], HERE)).key_id == key["id"]
+        assert (
+            await in_process_gateway.authenticator.authenticate(key["key"], HERE)
+        ).key_id == key["id"]
 
 
-async def test_calls_that_still_come_with_the_old_key_are_counted(in_process_gateway: InProcessGateway) -> None:
+async def test_calls_that_still_come_with_the_old_key_are_counted(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     old = await make(user)
     for _ in range(3):
@@ -90,7 +94,9 @@ async def test_the_old_key_ends_with_the_grace(in_process_gateway: InProcessGate
     assert (await show(user, old["id"]))["state"] == "expired"
 
 
-async def test_without_a_grace_the_old_key_ends_at_once(in_process_gateway: InProcessGateway) -> None:
+async def test_without_a_grace_the_old_key_ends_at_once(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     old = await make(user)
     new = await rotate(user, old["id"], grace_seconds=0)
@@ -110,7 +116,9 @@ async def test_the_grace_can_be_ended(in_process_gateway: InProcessGateway) -> N
     assert await refusal(in_process_gateway, old["key"]) is ErrorCode.API_KEY_EXPIRED
 
 
-async def test_a_second_rotation_is_refused_until_the_first_is_over(in_process_gateway: InProcessGateway) -> None:
+async def test_a_second_rotation_is_refused_until_the_first_is_over(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     old = await make(user)
     new = await rotate(user, old["id"])
@@ -123,7 +131,9 @@ async def test_a_second_rotation_is_refused_until_the_first_is_over(in_process_g
     assert (await rotate(user, old["id"]))["http"] == 409
 
 
-async def test_by_force_the_key_that_was_lost_is_replaced_as_well(in_process_gateway: InProcessGateway) -> None:
+async def test_by_force_the_key_that_was_lost_is_replaced_as_well(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     old = await make(user)
     lost = await rotate(user, old["id"], grace_seconds=60)
@@ -136,7 +146,9 @@ async def test_by_force_the_key_that_was_lost_is_replaced_as_well(in_process_gat
     assert first["rotated_at"] < second["rotated_at"]
 
 
-async def test_by_force_no_key_comes_back_whose_grace_is_over(in_process_gateway: InProcessGateway) -> None:
+async def test_by_force_no_key_comes_back_whose_grace_is_over(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     old = await make(user)
     await rotate(user, old["id"], grace_seconds=0)
@@ -146,7 +158,9 @@ async def test_by_force_no_key_comes_back_whose_grace_is_over(in_process_gateway
     assert (shown["state"], shown["grace_ends_at"]) == ("expired", ended)
 
 
-async def test_a_key_whose_heir_was_deleted_can_be_rotated_again(in_process_gateway: InProcessGateway) -> None:
+async def test_a_key_whose_heir_was_deleted_can_be_rotated_again(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     old = await make(user)
     lost = await rotate(user, old["id"])
@@ -154,7 +168,9 @@ async def test_a_key_whose_heir_was_deleted_can_be_rotated_again(in_process_gate
     assert (await rotate(user, old["id"]))["http"] == 201
 
 
-async def test_a_deactivated_key_can_be_rotated_and_stays_off(in_process_gateway: InProcessGateway) -> None:
+async def test_a_deactivated_key_can_be_rotated_and_stays_off(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     old = await make(user)
     await user.post(f"{KEYS}{old['id']}/deactivate/")
@@ -163,7 +179,9 @@ async def test_a_deactivated_key_can_be_rotated_and_stays_off(in_process_gateway
     assert await refusal(in_process_gateway, old["key"]) is ErrorCode.API_KEY_DEACTIVATED
 
 
-async def test_the_new_key_is_given_as_long_a_life_as_the_old_one(in_process_gateway: InProcessGateway) -> None:
+async def test_the_new_key_is_given_as_long_a_life_as_the_old_one(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     old = await make(user, expires_at=in_days(30))
     made, ends = now() - timedelta(days=28), now() + timedelta(days=2)
@@ -195,7 +213,9 @@ async def test_of_rotations_at_once_one_wins(in_process_gateway: InProcessGatewa
 
 
 @pytest.fixture
-async def elsewhere(in_process_gateway: InProcessGateway, url: str) -> AsyncIterator[KeyAuthenticator]:
+async def elsewhere(
+    in_process_gateway: InProcessGateway, url: str
+) -> AsyncIterator[KeyAuthenticator]:
     """What another process knows of keys: its own connections, its own feed, which runs."""
     db = Database(url)
     feed = ChangeFeed(db)

@@ -21,7 +21,9 @@ from tests.gateway.in_process_gateway import HERE, InProcessGateway, here
 VERBS = ("create", "update", "delete")
 
 
-async def test_calls_are_counted_and_written_in_one_statement(in_process_gateway: InProcessGateway) -> None:
+async def test_calls_are_counted_and_written_in_one_statement(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     keys = [await make(user) for _ in range(3)]
     authenticator = in_process_gateway.authenticator
@@ -40,7 +42,9 @@ async def test_calls_are_counted_and_written_in_one_statement(in_process_gateway
         assert now() - datetime.fromisoformat(shown["last_used_at"]) < timedelta(seconds=30)
 
 
-async def test_the_address_of_the_first_call_since_the_last_write_is_shown(in_process_gateway: InProcessGateway) -> None:
+async def test_the_address_of_the_first_call_since_the_last_write_is_shown(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made, other = await make(user), await make(user)
     assert made["last_address"] is None
@@ -87,7 +91,9 @@ async def test_the_audit_log_that_others_may_read_says_nothing_of_the_address(
     assert "192.0.2.1" not in str([(act.before, act.after, act.address) for act in acts])
 
 
-async def test_nothing_is_written_where_nothing_was_used(in_process_gateway: InProcessGateway) -> None:
+async def test_nothing_is_written_where_nothing_was_used(
+    in_process_gateway: InProcessGateway,
+) -> None:
     with statements(in_process_gateway.db) as asked:
         await in_process_gateway.authenticator.usage.flush()
     assert asked == []
@@ -108,7 +114,9 @@ async def test_processes_add_up(in_process_gateway: InProcessGateway, url: str) 
     user = await in_process_gateway.user()
     keys = [await make(user) for _ in range(20)]
     others = [Database(url) for _ in range(3)]
-    processes = [KeyAuthenticator(db, in_process_gateway.services.hasher, ChangeFeed(db)) for db in others]
+    processes = [
+        KeyAuthenticator(db, in_process_gateway.services.hasher, ChangeFeed(db)) for db in others
+    ]
     for turn in range(3):
         for number, process in enumerate(processes):
             for key in keys[:: 1 if number % 2 else -1]:
@@ -121,7 +129,9 @@ async def test_processes_add_up(in_process_gateway: InProcessGateway, url: str) 
         await db.close()
 
 
-async def test_what_could_not_be_written_is_written_later(in_process_gateway: InProcessGateway) -> None:
+async def test_what_could_not_be_written_is_written_later(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await make(user)
     authenticator = in_process_gateway.authenticator
@@ -147,18 +157,27 @@ async def test_a_key_that_was_deleted_meanwhile_keeps_no_other_from_being_counte
     assert (await show(user, kept["id"]))["total_uses"] == 1
 
 
-async def test_uses_of_more_keys_than_one_statement_takes_are_all_written(in_process_gateway: InProcessGateway) -> None:
+async def test_uses_of_more_keys_than_one_statement_takes_are_all_written(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     profile_id = user.headers["x-test-profile"]
-    keys = [await in_process_gateway.services.keys.create(profile_id, name="one of many") for _ in range(520)]
+    keys = [
+        await in_process_gateway.services.keys.create(profile_id, name="one of many")
+        for _ in range(520)
+    ]
     for key in keys:
         await in_process_gateway.authenticator.authenticate(key.plain, HERE)
     await in_process_gateway.authenticator.usage.flush()
     for key in (keys[0], keys[-1]):
-        assert (await in_process_gateway.services.keys.get(profile_id, key.row.id)).row.total_uses == 1
+        assert (
+            await in_process_gateway.services.keys.get(profile_id, key.row.id)
+        ).row.total_uses == 1
 
 
-async def test_the_ledger_writes_by_itself_and_once_more_when_it_closes(in_process_gateway: InProcessGateway) -> None:
+async def test_the_ledger_writes_by_itself_and_once_more_when_it_closes(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await make(user)
     authenticator = in_process_gateway.authenticator

@@ -190,7 +190,9 @@ async def test_sessions_and_acts_have_the_clients_address(behind: ServedGateway)
 
 
 @pytest.mark.parametrize("door", ["trigger", "v2", "management"])
-async def test_a_key_shows_its_owner_where_it_was_last_used_from(behind: ServedGateway, door: str) -> None:
+async def test_a_key_shows_its_owner_where_it_was_last_used_from(
+    behind: ServedGateway, door: str
+) -> None:
     ada = await behind.user("ada@example.com", Role.ADMIN)
     issued = await behind.services.keys.create(ada.id, name="phone", scope=Scope.MANAGE)
     owner = await behind.key_client(ada, Scope.MANAGE)

@@ -21,18 +21,27 @@ from tests.gateway.deployments.redeploys import (
 from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 
 
-async def test_the_directory_answers_from_memory_once_it_was_asked(in_process_gateway: InProcessGateway) -> None:
+async def test_the_directory_answers_from_memory_once_it_was_asked(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json(), execution_mode="fast")
     assert in_process_gateway.deployment_cache.get(made["id"]) is None
     assert in_process_gateway.deployment_cache.get(made["id"]) is None
-    live = await in_process_gateway.deployment_cache.find(made["id"].upper(), user.headers["x-test-profile"])
+    live = await in_process_gateway.deployment_cache.find(
+        made["id"].upper(), user.headers["x-test-profile"]
+    )
     assert in_process_gateway.deployment_cache.get(made["id"]) is live
     assert live.mode is ExecutionMode.FAST
-    assert await in_process_gateway.deployment_cache.find(made["id"], user.headers["x-test-profile"]) is live
+    assert (
+        await in_process_gateway.deployment_cache.find(made["id"], user.headers["x-test-profile"])
+        is live
+    )
 
 
-async def test_another_process_sees_a_change_and_a_deletion(in_process_gateway: InProcessGateway, url: str) -> None:
+async def test_another_process_sees_a_change_and_a_deletion(
+    in_process_gateway: InProcessGateway, url: str
+) -> None:
     user = await in_process_gateway.user()
     profile = user.headers["x-test-profile"]
     made = await deploy(user, flow_json())
@@ -52,7 +61,9 @@ async def test_another_process_sees_a_change_and_a_deletion(in_process_gateway: 
     await elsewhere.close()
 
 
-async def test_a_deployment_made_after_it_was_missed_is_found(in_process_gateway: InProcessGateway) -> None:
+async def test_a_deployment_made_after_it_was_missed_is_found(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     profile = user.headers["x-test-profile"]
     for unknown in ("nonsense", str(uuid4())):
@@ -89,7 +100,9 @@ async def test_another_users_version_cannot_be_pinned(in_process_gateway: InProc
         await in_process_gateway.deployment_cache.find(made["id"], profile_of(bob), 1)
 
 
-async def test_a_pinned_version_hears_of_changes_made_elsewhere(in_process_gateway: InProcessGateway, url: str) -> None:
+async def test_a_pinned_version_hears_of_changes_made_elsewhere(
+    in_process_gateway: InProcessGateway, url: str
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     elsewhere = Database(url)
@@ -111,7 +124,9 @@ async def test_a_pinned_version_hears_of_changes_made_elsewhere(in_process_gatew
     await elsewhere.close()
 
 
-async def test_a_pinned_version_that_needs_the_engine_says_so_in_mode_fast(in_process_gateway: InProcessGateway) -> None:
+async def test_a_pinned_version_that_needs_the_engine_says_so_in_mode_fast(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json(inputs={"x": "input.a + 1"}))
     await edit_draft(user, made, flow_json())
@@ -122,7 +137,9 @@ async def test_a_pinned_version_that_needs_the_engine_says_so_in_mode_fast(in_pr
     assert caught.value.code is ErrorCode.INVALID_FLOW
 
 
-async def test_a_paused_deployment_takes_no_calls_and_comes_back_as_it_was(in_process_gateway: InProcessGateway) -> None:
+async def test_a_paused_deployment_takes_no_calls_and_comes_back_as_it_was(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     url, profile = f"{DEPLOYMENTS}{made['id']}/", profile_of(user)

@@ -90,7 +90,9 @@ def asking(schema: Json, **config: Any) -> Json:
     return flow
 
 
-async def test_the_draft_is_compared_with_what_is_live(in_process_gateway: InProcessGateway) -> None:
+async def test_the_draft_is_compared_with_what_is_live(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, asking({"properties": {"x": {"type": "number"}}}, version="1"))
     same_ = await _diff(user, made)
@@ -126,7 +128,9 @@ async def test_the_draft_is_compared_with_what_is_live(in_process_gateway: InPro
     assert (back["before"], back["after"]) == ("draft", "1")
 
 
-async def test_two_versions_are_compared_whatever_the_draft_says(in_process_gateway: InProcessGateway) -> None:
+async def test_two_versions_are_compared_whatever_the_draft_says(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json("mlp"))
     await user.put(f"/node/flows/{made['flow_id']}/", json=flow_json("scaled"))
@@ -138,7 +142,9 @@ async def test_two_versions_are_compared_whatever_the_draft_says(in_process_gate
     assert (await _diff(user, made, before="2", after="live"))["same"] is True
 
 
-async def test_a_label_that_has_moved_shows_though_the_graph_is_the_same(in_process_gateway: InProcessGateway) -> None:
+async def test_a_label_that_has_moved_shows_though_the_graph_is_the_same(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json(version="stable"))
     await user.put("/node/models/mlp/labels/stable/", json={"version": 2})
@@ -148,7 +154,9 @@ async def test_a_label_that_has_moved_shows_though_the_graph_is_the_same(in_proc
     assert found["models"][0]["after"] == {"model": "mlp", "version": 2}
 
 
-async def test_a_draft_that_could_not_be_deployed_is_compared_and_says_why(in_process_gateway: InProcessGateway) -> None:
+async def test_a_draft_that_could_not_be_deployed_is_compared_and_says_why(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json(), execution_mode="fast")
     for draft, problem in (

@@ -19,7 +19,9 @@ async def _differs(user: httpx.AsyncClient, made: dict[str, Any]) -> bool:
     return differs
 
 
-async def test_a_draft_that_differs_is_flagged_until_it_is_live(in_process_gateway: InProcessGateway) -> None:
+async def test_a_draft_that_differs_is_flagged_until_it_is_live(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     assert made["draft_differs"] is False
@@ -32,7 +34,9 @@ async def test_a_draft_that_differs_is_flagged_until_it_is_live(in_process_gatew
     assert not await _differs(user, made)
 
 
-async def test_a_flow_that_was_only_renamed_or_moved_about_does_not_differ(in_process_gateway: InProcessGateway) -> None:
+async def test_a_flow_that_was_only_renamed_or_moved_about_does_not_differ(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     drawn = flow_json() | {"name": "Another name"}
@@ -45,7 +49,9 @@ async def test_a_flow_that_was_only_renamed_or_moved_about_does_not_differ(in_pr
     assert not await _differs(user, made)
 
 
-async def test_a_draft_that_was_never_touched_costs_no_look_at_its_graph(in_process_gateway: InProcessGateway) -> None:
+async def test_a_draft_that_was_never_touched_costs_no_look_at_its_graph(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     await deploy(user, flow_json())
     with statements(in_process_gateway.db) as asked:

@@ -6,7 +6,9 @@ from tests.gateway.deployments.redeploys import profile_of
 from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 
 
-async def test_the_presets_are_those_of_the_documentation(in_process_gateway: InProcessGateway) -> None:
+async def test_the_presets_are_those_of_the_documentation(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     items = (await user.get(f"{DEPLOYMENTS}presets/")).json()["items"]
     assert [
@@ -29,7 +31,9 @@ async def test_the_presets_are_those_of_the_documentation(in_process_gateway: In
     assert (await deploy(user, flow_json(), preset="cheap"))["http"] == 422
 
 
-async def test_every_mode_can_be_saved_with_every_type(in_process_gateway: InProcessGateway) -> None:
+async def test_every_mode_can_be_saved_with_every_type(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     for mode in ("sync", "async", "fast"):
         for type_ in ("api", "server"):

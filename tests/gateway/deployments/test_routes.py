@@ -13,7 +13,9 @@ from gateway.errors import GatewayError
 from tests.gateway.in_process_gateway import DEPLOYMENTS, HERE, InProcessGateway, deploy, flow_json
 
 
-async def test_a_deployment_with_the_defaults_is_the_documented_one(in_process_gateway: InProcessGateway) -> None:
+async def test_a_deployment_with_the_defaults_is_the_documented_one(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     assert made["http"] == 201
@@ -48,7 +50,9 @@ async def test_a_deployment_with_the_defaults_is_the_documented_one(in_process_g
     assert "api_key" not in shown
 
 
-async def test_a_key_is_made_only_where_none_covers_the_deployment(in_process_gateway: InProcessGateway) -> None:
+async def test_a_key_is_made_only_where_none_covers_the_deployment(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     first = await deploy(user, flow_json())
     key = first["api_key"]
@@ -60,7 +64,9 @@ async def test_a_key_is_made_only_where_none_covers_the_deployment(in_process_ga
     assert (await deploy(user, flow_json()))["api_key"] is not None
 
 
-async def test_a_key_of_one_deployment_covers_no_other_and_goes_with_it(in_process_gateway: InProcessGateway) -> None:
+async def test_a_key_of_one_deployment_covers_no_other_and_goes_with_it(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     first = await deploy(user, flow_json())
     body = {"name": "partner", "deployments": [first["id"]]}
@@ -72,12 +78,16 @@ async def test_a_key_of_one_deployment_covers_no_other_and_goes_with_it(in_proce
     assert shown["state"] == "deactivated"
 
 
-async def test_a_fast_deployment_pins_the_version_that_it_was_made_with(in_process_gateway: InProcessGateway) -> None:
+async def test_a_fast_deployment_pins_the_version_that_it_was_made_with(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json(version="stable"), execution_mode="fast")
     assert made["models"] == [{"node": "model", "model": "mlp", "version": 1}]
     await user.put("/node/models/mlp/labels/stable/", json={"version": 2})
-    live = await in_process_gateway.deployment_cache.find(made["id"], user.headers["x-test-profile"])
+    live = await in_process_gateway.deployment_cache.find(
+        made["id"], user.headers["x-test-profile"]
+    )
     assert live.fast_plan is not None
     assert (live.fast_plan.model, live.fast_plan.version) == ("mlp", 1)
     assert [(i.name, i.path, i.spec.shape) for i in live.fast_plan.inputs] == [
@@ -87,7 +97,9 @@ async def test_a_fast_deployment_pins_the_version_that_it_was_made_with(in_proce
     assert (again["version"], again["models"][0]["version"]) == (2, 2)
 
 
-async def test_an_edited_flow_changes_nothing_before_it_is_redeployed(in_process_gateway: InProcessGateway) -> None:
+async def test_an_edited_flow_changes_nothing_before_it_is_redeployed(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json(inputs={"x": "input.x"}), execution_mode="fast")
     edited = flow_json(inputs={"x": "input.flower"})
@@ -98,8 +110,12 @@ async def test_an_edited_flow_changes_nothing_before_it_is_redeployed(in_process
     assert await _paths(in_process_gateway, user, made["id"]) == [("flower",)]
 
 
-async def _paths(in_process_gateway: InProcessGateway, user: httpx.AsyncClient, deployment_id: str) -> list[Any]:
-    live = await in_process_gateway.deployment_cache.find(deployment_id, user.headers["x-test-profile"])
+async def _paths(
+    in_process_gateway: InProcessGateway, user: httpx.AsyncClient, deployment_id: str
+) -> list[Any]:
+    live = await in_process_gateway.deployment_cache.find(
+        deployment_id, user.headers["x-test-profile"]
+    )
     assert live.fast_plan is not None
     return [wanted.path for wanted in live.fast_plan.inputs]
 
@@ -115,7 +131,9 @@ UNFIT: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-async def test_what_could_not_run_is_refused_when_it_is_saved(in_process_gateway: InProcessGateway) -> None:
+async def test_what_could_not_run_is_refused_when_it_is_saved(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     for flow, mode, reason in UNFIT:
         made = await deploy(user, flow, execution_mode=mode)
@@ -125,7 +143,9 @@ async def test_what_could_not_run_is_refused_when_it_is_saved(in_process_gateway
     assert len((await user.get("/node/api-keys/")).json()["items"]) == 1, "no key was made either"
 
 
-async def test_a_flow_for_the_engine_can_be_deployed_but_not_made_fast(in_process_gateway: InProcessGateway) -> None:
+async def test_a_flow_for_the_engine_can_be_deployed_but_not_made_fast(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json(inputs={"x": "input.a + 1"}))
     url = f"{DEPLOYMENTS}{made['id']}/"
@@ -160,7 +180,9 @@ async def test_settings_change_without_a_new_version(in_process_gateway: InProce
     assert changed["version"] == 1
     shown = (await user.get(url)).json()
     assert {**shown, "webhook_secret": None} == changed
-    live = await in_process_gateway.deployment_cache.find(made["id"], user.headers["x-test-profile"])
+    live = await in_process_gateway.deployment_cache.find(
+        made["id"], user.headers["x-test-profile"]
+    )
     words = {"execution_mode": "mode", "deployment_type": "type"}
     assert {name: getattr(live, words.get(name, name)) for name in change} == change
 
@@ -187,7 +209,9 @@ BAD_SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-async def test_settings_that_make_no_sense_are_refused(in_process_gateway: InProcessGateway) -> None:
+async def test_settings_that_make_no_sense_are_refused(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     good = await deploy(user, flow_json())
     for settings in BAD_SETTINGS:
@@ -204,7 +228,9 @@ async def test_a_webhook_is_kept_as_it_was_written(in_process_gateway: InProcess
     assert (made["notification_method"], made["callback_url"]) == ("webhook", url)
 
 
-async def test_null_means_null_only_where_there_can_be_none(in_process_gateway: InProcessGateway) -> None:
+async def test_null_means_null_only_where_there_can_be_none(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json(), callback_url="https://example.com/")
     url = f"{DEPLOYMENTS}{made['id']}/"
@@ -212,7 +238,9 @@ async def test_null_means_null_only_where_there_can_be_none(in_process_gateway: 
     assert (await user.patch(url, json={"name": None})).status_code == 422
 
 
-async def test_a_deleted_deployment_is_gone_for_its_owner_only(in_process_gateway: InProcessGateway) -> None:
+async def test_a_deleted_deployment_is_gone_for_its_owner_only(
+    in_process_gateway: InProcessGateway,
+) -> None:
     ada, bob = await in_process_gateway.user(), await in_process_gateway.user("bob@example.com")
     made = await deploy(ada, flow_json())
     url = f"{DEPLOYMENTS}{made['id']}/"
@@ -253,7 +281,9 @@ async def test_deployments_are_listed_by_flow(in_process_gateway: InProcessGatew
     assert nothing.json()["items"] == []
 
 
-async def test_redeploying_at_once_makes_one_version_each(in_process_gateway: InProcessGateway) -> None:
+async def test_redeploying_at_once_makes_one_version_each(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     url = f"{DEPLOYMENTS}{made['id']}/"

@@ -28,7 +28,9 @@ async def served(user: httpx.AsyncClient) -> set[tuple[str, int, str]]:
     return {(server["model"], server["version"], server["desired"]) for server in servers}
 
 
-async def test_versions_are_listed_with_what_was_said_and_who_made_them(in_process_gateway: InProcessGateway) -> None:
+async def test_versions_are_listed_with_what_was_said_and_who_made_them(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     newest, oldest = (await user.get(f"{DEPLOYMENTS}{made['id']}/versions/")).json()["items"]
@@ -64,7 +66,9 @@ async def test_versions_come_in_pages(in_process_gateway: InProcessGateway) -> N
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), strange
 
 
-async def test_a_version_shows_its_snapshot_whatever_became_of_the_draft(in_process_gateway: InProcessGateway) -> None:
+async def test_a_version_shows_its_snapshot_whatever_became_of_the_draft(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     schema = {"type": "object", "properties": {"x": {"type": "array"}}}
     flow = flow_json()
@@ -79,7 +83,9 @@ async def test_a_version_shows_its_snapshot_whatever_became_of_the_draft(in_proc
     assert second["input_schema"] is None
 
 
-async def test_only_the_name_and_the_description_of_a_version_change(in_process_gateway: InProcessGateway) -> None:
+async def test_only_the_name_and_the_description_of_a_version_change(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     url = f"{DEPLOYMENTS}{made['id']}/versions/2/"
@@ -94,7 +100,9 @@ async def test_only_the_name_and_the_description_of_a_version_change(in_process_
     assert (await user.get(url)).json() == cleared
 
 
-async def test_an_older_version_is_promoted_and_no_number_is_used_twice(in_process_gateway: InProcessGateway) -> None:
+async def test_an_older_version_is_promoted_and_no_number_is_used_twice(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     url = f"{DEPLOYMENTS}{made['id']}/"
@@ -107,7 +115,9 @@ async def test_an_older_version_is_promoted_and_no_number_is_used_twice(in_proce
     assert (again["version"], again["newest_version"]) == (3, 3)
 
 
-async def test_settings_outlast_a_redeploy_and_a_promotion(in_process_gateway: InProcessGateway) -> None:
+async def test_settings_outlast_a_redeploy_and_a_promotion(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     settings = {"execution_mode": "fast", "timeout_seconds": 5, "record_runs": "errors"}
     made = await deploy_two_versions(user, **settings)
@@ -119,7 +129,9 @@ async def test_settings_outlast_a_redeploy_and_a_promotion(in_process_gateway: I
     assert promoted["trigger_path"] == made["trigger_path"]
 
 
-async def test_what_is_not_there_is_said_with_the_numbers_that_are(in_process_gateway: InProcessGateway) -> None:
+async def test_what_is_not_there_is_said_with_the_numbers_that_are(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     url = f"{DEPLOYMENTS}{made['id']}/versions/"
@@ -131,7 +143,9 @@ async def test_what_is_not_there_is_said_with_the_numbers_that_are(in_process_ga
         assert (await user.get(url + path)).status_code == 422, path
 
 
-async def test_a_version_that_needs_the_engine_is_not_promoted_to_fast(in_process_gateway: InProcessGateway) -> None:
+async def test_a_version_that_needs_the_engine_is_not_promoted_to_fast(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json(inputs={"x": "input.a + 1"}))
     await edit_draft(user, made, flow_json())
@@ -166,7 +180,9 @@ async def test_a_version_whose_model_has_gone_is_not_promoted(
     assert "another file" in refused.json()["message"]
 
 
-async def test_the_inference_server_of_what_becomes_live_is_let_run(in_process_gateway: InProcessGateway) -> None:
+async def test_the_inference_server_of_what_becomes_live_is_let_run(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json(version="1"), execution_mode="fast")
     assert await served(user) == set()
@@ -179,14 +195,18 @@ async def test_the_inference_server_of_what_becomes_live_is_let_run(in_process_g
     assert await served(user) == {("mlp", 1, "running"), ("mlp", 2, "stopped")}
 
 
-async def test_a_flow_for_the_engine_starts_no_inference_server_by_itself(in_process_gateway: InProcessGateway) -> None:
+async def test_a_flow_for_the_engine_starts_no_inference_server_by_itself(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     await redeploy(user, made)
     assert await served(user) == set()
 
 
-async def test_a_tombstone_answers_gone_on_every_route(in_process_gateway: InProcessGateway) -> None:
+async def test_a_tombstone_answers_gone_on_every_route(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     url = f"{DEPLOYMENTS}{made['id']}/"
@@ -210,7 +230,9 @@ async def test_a_tombstone_answers_gone_on_every_route(in_process_gateway: InPro
         await in_process_gateway.deployment_cache.find(made["id"], profile_of(user), 1)
 
 
-async def test_redeploying_and_promoting_at_once_leaves_whole_versions(in_process_gateway: InProcessGateway) -> None:
+async def test_redeploying_and_promoting_at_once_leaves_whole_versions(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     url = f"{DEPLOYMENTS}{made['id']}/"
@@ -226,7 +248,9 @@ async def test_redeploying_and_promoting_at_once_leaves_whole_versions(in_proces
     assert len([version for version in listed if version["live"]]) == 1
 
 
-async def test_a_version_that_does_not_run_any_more_is_not_promoted(in_process_gateway: InProcessGateway) -> None:
+async def test_a_version_that_does_not_run_any_more_is_not_promoted(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     async with in_process_gateway.db.write() as session:

@@ -7,7 +7,9 @@ from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 FLOWS = "/node/flows/"
 
 
-async def test_a_flow_is_saved_and_read_back_as_it_was_sent(in_process_gateway: InProcessGateway) -> None:
+async def test_a_flow_is_saved_and_read_back_as_it_was_sent(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     sent = flow_json()
     sent["nodes"][0]["position"] = {"x": 1.5, "big": 10**30}

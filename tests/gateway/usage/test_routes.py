@@ -40,7 +40,9 @@ class Shop:
         cells = list(meter.unwritten())
         for cell in cells:
             cell.minute -= int(ago.total_seconds()) // 60 * 60
-        await UsageStore(self.in_process_gateway.db).write_calls([cell.snapshot() for cell in cells])
+        await UsageStore(self.in_process_gateway.db).write_calls(
+            [cell.snapshot() for cell in cells]
+        )
 
     async def ask(self, **parameters: str) -> list[dict[str, Any]]:
         """Return items. Any: JSON."""
@@ -170,7 +172,9 @@ async def test_too_many_items_are_refused(shop: Shop, monkeypatch: pytest.Monkey
     assert "at most 2 items" in answer.json()["message"]
 
 
-async def test_nobody_sees_anybody_elses_numbers(shop: Shop, in_process_gateway: InProcessGateway) -> None:
+async def test_nobody_sees_anybody_elses_numbers(
+    shop: Shop, in_process_gateway: InProcessGateway
+) -> None:
     await shop.count(shop.iris)
     bob = await in_process_gateway.user("bob@example.com")
     for path in (USAGE, f"{USAGE}?deployment={shop.iris}", f"{USAGE}?by=key"):
@@ -178,7 +182,9 @@ async def test_nobody_sees_anybody_elses_numbers(shop: Shop, in_process_gateway:
     assert (await bob.get(f"/node/deployments/{shop.iris}/usage/")).status_code == 404
 
 
-async def test_a_key_sees_only_the_deployments_that_it_covers(shop: Shop, in_process_gateway: InProcessGateway) -> None:
+async def test_a_key_sees_only_the_deployments_that_it_covers(
+    shop: Shop, in_process_gateway: InProcessGateway
+) -> None:
     await shop.count(shop.iris)
     await shop.count(shop.wine, times=2)
     asked = {"name": "some", "deployments": [shop.wine]}
@@ -203,7 +209,9 @@ async def test_a_key_that_may_only_trigger_does_not_learn_what_keys_are_called(
     assert item["deployment_name"] == "iris"
 
 
-async def test_without_a_key_there_is_no_usage(shop: Shop, in_process_gateway: InProcessGateway) -> None:
+async def test_without_a_key_there_is_no_usage(
+    shop: Shop, in_process_gateway: InProcessGateway
+) -> None:
     for path in (USAGE, f"/node/deployments/{shop.iris}/usage/"):
         assert (await in_process_gateway.client({}).get(path)).status_code == 401
 

@@ -55,7 +55,9 @@ def test_a_problem_about_a_run_says_where_the_run_is() -> None:
 
 
 @pytest.mark.parametrize("accept", PROGRAMS)
-async def test_a_problems_page_is_json_for_programs(served_gateway: ServedGateway, accept: str) -> None:
+async def test_a_problems_page_is_json_for_programs(
+    served_gateway: ServedGateway, accept: str
+) -> None:
     for code in ErrorCode:
         told = body_of(GatewayError(code, "why"))
         answer = await served_gateway.client().get(told["docs_url"], headers={"accept": accept})
@@ -75,7 +77,9 @@ async def test_a_problems_page_is_html_for_browsers(served_gateway: ServedGatewa
     assert "Trying again does not help." in answer.text
 
 
-async def test_a_problems_page_runs_nothing_and_is_framed_by_nobody(served_gateway: ServedGateway) -> None:
+async def test_a_problems_page_runs_nothing_and_is_framed_by_nobody(
+    served_gateway: ServedGateway,
+) -> None:
     answer = await served_gateway.client().get("/problems/conflict", headers=BROWSER)
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy

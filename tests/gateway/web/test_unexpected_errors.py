@@ -25,7 +25,9 @@ async def test_a_database_that_fails_in_a_route_is_a_503_in_json(
     assert answer.headers["retry-after"]
 
 
-async def test_a_bug_in_a_route_is_a_500_in_json_without_its_traceback(in_process_gateway: InProcessGateway) -> None:
+async def test_a_bug_in_a_route_is_a_500_in_json_without_its_traceback(
+    in_process_gateway: InProcessGateway,
+) -> None:
     ada = await in_process_gateway.user("ada@example.com")
     flow = (await ada.post("/node/flows/", json=flow_json())).json()
     async with in_process_gateway.db.write() as session:  # no route writes such a row

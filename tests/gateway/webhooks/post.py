@@ -27,7 +27,9 @@ Json = dict[str, Any]
 class Post:
     """The office, one user of it, and the receiver's process."""
 
-    def __init__(self, in_process_gateway: InProcessGateway, user: httpx.AsyncClient, receiver: Receiver) -> None:
+    def __init__(
+        self, in_process_gateway: InProcessGateway, user: httpx.AsyncClient, receiver: Receiver
+    ) -> None:
         self.in_process_gateway = in_process_gateway
         self.user = user
         self.receiver = receiver

@@ -234,7 +234,9 @@ async def test_nobody_sees_or_touches_another_users_webhooks(quiet: Post) -> Non
     for path, item in paths.items():
         for method in item:
             place = path.format(deployment_id=made["id"], delivery_id=delivery["id"])
-            assert (await quiet.in_process_gateway.client({}).request(method, place)).status_code == 401
+            assert (
+                await quiet.in_process_gateway.client({}).request(method, place)
+            ).status_code == 401
             if place != path:
                 body = bodies.get(path.split("/")[-2]) if "endpoints" in path else None
                 answer = await bob.request(method, place, json=body or {})
