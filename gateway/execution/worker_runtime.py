@@ -11,7 +11,7 @@ from gateway.execution.outbound import OutboundHttp
 from gateway.fleet.store import FleetStore
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
-from gateway.outbound.http import GuardedHttp
+from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
@@ -19,7 +19,7 @@ from gateway.storage.database import Database
 from gateway.storage.pg_notify import PgNotifier
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.servers import InferenceServers
-from gateway.webhooks.outbox import Outbox
+from gateway.webhooks.outbox import WebhookOutbox
 
 
 class WorkerRuntime:
@@ -38,12 +38,14 @@ class WorkerRuntime:
         )
         self._watcher = FleetWatcher(fleet, self._feed, self._servers)
         self._notices = PgNotifier(self._db)
-        self._http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
+        self._http = GuardedHttpClient(
+            settings.webhook_allow, allow_http=settings.webhook_allow_http
+        )
         self._executor = RunExecutor(
             RunStore(
                 self._db,
                 self._notices,
-                outbox=Outbox(self._feed, public_url=settings.public_url),
+                outbox=WebhookOutbox(self._feed, public_url=settings.public_url),
             ),
             CompiledFlowCache(self._db),
             self._servers,

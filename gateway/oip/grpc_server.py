@@ -87,10 +87,10 @@ class InferenceService:
         self, identity: Identity | None, raw: bytes, call: Call
     ) -> pb.ModelInferResponse:
         """Answer one call within the limits of who makes it."""
-        gate = self._access.gate(identity)
-        if gate is None:
+        rate_limit = self._access.rate_limit(identity)
+        if rate_limit is None:
             return await self.infer(raw, call)
-        async with gate.passage():
+        async with rate_limit.hold():
             return await self.infer(raw, call)
 
     async def infer(self, raw: bytes, call: Call) -> pb.ModelInferResponse:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.settings import Settings
-from tests.torture.ordeal import DEAD, Tell
-from tests.torture.processes import Dispatchers, Receiver
-from tests.torture.sender import Row, Sender, Target
+from tests.torture.processes import DispatcherProcesses, ReceiverProcess
+from tests.torture.sender import DeliveryRow, EventSource, WebhookTarget
+from tests.torture.torture_run import DEAD, PrintStatus
 
 _ROUNDS = 3
 """Of each kind, in turn: what else the machine does meets both."""
@@ -24,17 +24,19 @@ _DRAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delays:
+class DeliveryLatency:
     """99th percentiles of the seconds from an event's row to its arrival."""
 
     alone: float
     beside_dead: float
 
 
-async def measure(settings: Settings, folder: Path, seconds: float, tell: Tell) -> Delays:
+async def measure(
+    settings: Settings, folder: Path, seconds: float, tell: PrintStatus
+) -> DeliveryLatency:
     """Return the delays over some rounds of `seconds` each; the receiver's diary is in `folder`."""
-    receiver = Receiver(folder, fail=0.0)
-    sender, dispatchers = Sender(settings, receiver), Dispatchers(settings)
+    receiver = ReceiverProcess(folder, fail=0.0)
+    sender, dispatchers = EventSource(settings, receiver), DispatcherProcesses(settings)
     calm, *dead = await sender.open(["/calm/1", *DEAD])
     waited: dict[bool, list[float]] = {False: [], True: []}
     dispatchers.start()
@@ -55,10 +57,10 @@ async def measure(settings: Settings, folder: Path, seconds: float, tell: Tell) 
         dispatchers.end()
         receiver.close()
         await sender.close()
-    return Delays(alone=_p99(waited[False]), beside_dead=_p99(waited[True]))
+    return DeliveryLatency(alone=_p99(waited[False]), beside_dead=_p99(waited[True]))
 
 
-async def _pace(sender: Sender, target: Target, seconds: float) -> set[str]:
+async def _pace(sender: EventSource, target: WebhookTarget, seconds: float) -> set[str]:
     """End runs one by one, at an even pace; return them."""
     began = time.monotonic()
     runs: set[str] = set()
@@ -68,7 +70,7 @@ async def _pace(sender: Sender, target: Target, seconds: float) -> set[str]:
     return runs
 
 
-def _waited(rows: Sequence[Row]) -> list[float]:
+def _waited(rows: Sequence[DeliveryRow]) -> list[float]:
     """Return the seconds that each waited; one that has not arrived waits for ever."""
     return [
         (row.delivered_at - row.created_at).total_seconds() if row.delivered_at else math.inf

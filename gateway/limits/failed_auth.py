@@ -6,10 +6,10 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from gateway.errors import GatewayError
-from gateway.limits.gate import Gate
-from gateway.limits.households import household
-from gateway.limits.ledger import Ledger
+from gateway.limits.client_subnet import client_subnet
+from gateway.limits.counter_store import CounterStore
 from gateway.limits.policy import MINUTE, Policy
+from gateway.limits.rate_limit import RateLimit
 from protos.errors import ErrorCode
 from telemetry.instruments import Counter, Family
 
@@ -28,11 +28,11 @@ _FAILED = frozenset(
 T = TypeVar("T")
 
 
-class Failures:
+class FailedAuthLimit:
     """Counts failures. Who has a good key is let in, whatever else came from the same address."""
 
     def __init__(
-        self, ledger: Ledger, refusals: Family[Counter], *, per_minute: int | None
+        self, ledger: CounterStore, refusals: Family[Counter], *, per_minute: int | None
     ) -> None:
         """Bear `per_minute` failures of an address; None: any number."""
         self._ledger = ledger
@@ -41,7 +41,7 @@ class Failures:
         if per_minute:
             self._policy = Policy(name=POLICY, quota=per_minute, window=MINUTE)
 
-    async def watch(self, address: str, attempt: Awaitable[T]) -> T:
+    async def guard(self, address: str, attempt: Awaitable[T]) -> T:
         """Return what `attempt` to authenticate does.
 
         Raises:
@@ -53,13 +53,13 @@ class Failures:
         except GatewayError as error:
             if self._policy is None or error.code not in _FAILED:
                 raise
-            refusal = await self._counted(self._policy, household(address))
+            refusal = await self._counted(self._policy, client_subnet(address))
             raise refusal or error from None
 
     async def _counted(self, policy: Policy, subject: str) -> GatewayError | None:
-        gate = Gate([self._ledger.quota(policy, subject)], (), (), self._refusals)
+        rate_limit = RateLimit([self._ledger.quota(policy, subject)], (), (), self._refusals)
         try:
-            await gate.enter_slowly()
+            await rate_limit.acquire()
         except GatewayError as refusal:
             message = (
                 f"more than {policy.quota} calls a minute from this address had no good API key; "

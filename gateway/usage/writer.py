@@ -12,7 +12,7 @@ from gateway.storage.database import Database
 from gateway.usage.compaction import Compaction
 from gateway.usage.meter import UsageMeter
 from gateway.usage.minute_bucket import BucketSnapshot, MinuteBucket
-from gateway.usage.run_count import RunCount
+from gateway.usage.run_counter import RunCounter
 from gateway.usage.store import UsageStore
 from telemetry.logs import logger, reason_of
 
@@ -27,7 +27,7 @@ _PACKED_AT_ONCE = 10
 log = logger("gateway.usage")
 
 
-class Bookkeeper:
+class UsageWriter:
     """The meter, and three duties that go on by themselves, whatever fails in between."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Bookkeeper:
         self.meter = UsageMeter()
         self._metrics = metrics
         self._store = UsageStore(db)
-        self._runs = RunCount(self._store, metrics)
+        self._runs = RunCounter(self._store, metrics)
         self._compaction = Compaction(self._store, minute_hours=minute_hours, days=days)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -65,11 +65,11 @@ class Bookkeeper:
             SQLAlchemyError, OSError: the database is away.
         """
         self._metrics.calls_uncounted.value = self.meter.dropped
-        cells = list(self.meter.unwritten())
-        for first in range(0, len(cells), _AT_ONCE):
-            snapshots = await _packed(cells[first : first + _AT_ONCE])
+        minute_buckets = list(self.meter.unwritten())
+        for first in range(0, len(minute_buckets), _AT_ONCE):
+            snapshots = await _packed(minute_buckets[first : first + _AT_ONCE])
             await self._store.write_calls(snapshots)
-            self.meter.wrote(snapshots)
+            self.meter.mark_written(snapshots)
 
     async def count_runs(self) -> None:
         """Count all runs that have ended."""
@@ -77,12 +77,12 @@ class Bookkeeper:
             await asyncio.sleep(0)
 
 
-async def _packed(cells: Sequence[MinuteBucket]) -> list[BucketSnapshot]:
+async def _packed(minute_buckets: Sequence[MinuteBucket]) -> list[BucketSnapshot]:
     packed = []
-    for number, cell in enumerate(cells):
+    for number, bucket in enumerate(minute_buckets):
         if number % _PACKED_AT_ONCE == 0:
             await asyncio.sleep(0)
-        packed.append(cell.snapshot())
+        packed.append(bucket.snapshot())
     return packed
 
 

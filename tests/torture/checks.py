@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 from gateway.webhooks.options import DispatcherOptions
 from tests.chaos.checks import Check
-from tests.torture.diary import Kind
-from tests.torture.ordeal import Outcome
+from tests.torture.log import MessageKind
+from tests.torture.torture_run import TortureResult
 
 _MOST_IN_FLIGHT = DispatcherOptions(schedule=()).concurrency
 
 
-def checks(outcome: Outcome) -> list[Check]:
+def checks(outcome: TortureResult) -> list[Check]:
     """Return each promise, and where it was broken."""
-    whole = [entry for entry in outcome.entries if entry.kind is not Kind.TORN]
+    whole = [entry for entry in outcome.entries if entry.kind is not MessageKind.TORN]
     arrived = {entry.run_id for entry in whole if entry.arrived}
     good_rows = [row for row in outcome.rows if row.path.startswith("/good/")]
     dead_rows = [row for row in outcome.rows if not row.path.startswith("/good/")]
@@ -37,7 +37,7 @@ def checks(outcome: Outcome) -> list[Check]:
         ),
         Check(
             promise="no message is signed wrongly",
-            broken=[entry.message_id for entry in whole if entry.kind is Kind.BAD],
+            broken=[entry.message_id for entry in whole if entry.kind is MessageKind.BAD],
             of=len(whole),
         ),
         Check(
@@ -74,13 +74,13 @@ def checks(outcome: Outcome) -> list[Check]:
     ]
 
 
-def repeated(outcome: Outcome) -> int:
+def repeated(outcome: TortureResult) -> int:
     """Return how many messages were taken that had been taken before."""
     taken = Counter(entry.run_id for entry in outcome.entries if entry.arrived)
     return sum(times - 1 for times in taken.values())
 
 
-def _unstable_ids(outcome: Outcome) -> list[str]:
+def _unstable_ids(outcome: TortureResult) -> list[str]:
     seen = {(entry.run_id, entry.message_id) for entry in outcome.entries if entry.run_id}
     of_rows = {(row.run_id, row.message_id) for row in outcome.rows}
     return sorted({*_several(seen), *(run_id for run_id, _ in seen - of_rows)})

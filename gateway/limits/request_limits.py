@@ -5,17 +5,17 @@ from __future__ import annotations
 from time import monotonic
 
 from gateway.limits.call_limits import CallLimits
-from gateway.limits.failures import Failures
-from gateway.limits.gates import Gates
-from gateway.limits.leases import SharedStore
-from gateway.limits.ledger import Ledger
+from gateway.limits.counter_store import CounterStore
+from gateway.limits.failed_auth import FailedAuthLimit
+from gateway.limits.quota_lease import RedisQuotaStore
+from gateway.limits.rate_limiter import RateLimiter
 from gateway.settings import Settings
 from telemetry.instruments import Registry
 
 _PREFIX = "slipstream/limits"
 
 
-class LimitRoom:
+class RequestLimits:
     """Gates for those who are known, and patience with those who are not."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
@@ -26,9 +26,9 @@ class LimitRoom:
         url, processes = settings.rate_limit_url, settings.workers
         self._store = None
         if url is not None:
-            self._store = SharedStore(url, prefix=_PREFIX, clock=monotonic)
-        self.gates = Gates(
-            Ledger(self._store, processes=processes),
+            self._store = RedisQuotaStore(url, prefix=_PREFIX, clock=monotonic)
+        self.rate_limiter = RateLimiter(
+            CounterStore(self._store, processes=processes),
             refusals,
             key_defaults=CallLimits(
                 calls_per_minute=settings.key_calls_per_minute,
@@ -42,9 +42,9 @@ class LimitRoom:
                 concurrent_runs=settings.deployment_concurrent_runs,
             ),
         )
-        self.failures = Failures(
+        self.failed_auth = FailedAuthLimit(
             # apart from the others: addresses are anybody's to make up
-            Ledger(self._store, processes=processes),
+            CounterStore(self._store, processes=processes),
             refusals,
             per_minute=settings.failed_auth_per_minute,
         )

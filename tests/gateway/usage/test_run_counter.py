@@ -17,7 +17,7 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.run_tables import RunRow
 from gateway.usage.histogram import percentile
-from gateway.usage.run_count import RunCount
+from gateway.usage.run_counter import RunCounter
 from gateway.usage.service import Step
 from gateway.usage.store import UsageStore
 from telemetry.instruments import render
@@ -33,9 +33,9 @@ def store(database: Database) -> RunStore:
     return RunStore(database)
 
 
-def counter(database: Database) -> RunCount:
+def counter(database: Database) -> RunCounter:
     """Return that of a process of its own, which counts at once."""
-    return RunCount(UsageStore(database), GatewayMetrics(), behind=0)
+    return RunCounter(UsageStore(database), GatewayMetrics(), behind=0)
 
 
 async def end(store: RunStore, ending: RunResult = COMPLETED, **changes: object) -> str:
@@ -45,7 +45,7 @@ async def end(store: RunStore, ending: RunResult = COMPLETED, **changes: object)
     return claim.run_id
 
 
-async def all_of(count: RunCount) -> int:
+async def all_of(count: RunCounter) -> int:
     """Count until there is nothing left."""
     sum_ = 0
     await asyncio.sleep(0.01)  # SQLite's clock has milliseconds
@@ -123,7 +123,7 @@ async def test_more_runs_than_one_transaction_takes_are_all_counted(
     usage = await everything(database, PROFILE, step=Step.MINUTE)
     (item,) = usage.items
     assert item.since == moment.replace(second=0, microsecond=0)
-    assert item.tally.runs == 450
+    assert item.counts.runs == 450
 
 
 async def test_fast_calls_that_were_recorded_are_no_runs_here(
@@ -166,7 +166,7 @@ async def test_queue_boot_and_run_are_told_apart_also_for_prometheus(
     metrics = GatewayMetrics()
     ending = RunResult(status=RunStatus.COMPLETED, duration_seconds=3.0, boot_seconds=2.0)
     await end(store, ending)
-    await all_of(RunCount(UsageStore(database), metrics, behind=0))
+    await all_of(RunCounter(UsageStore(database), metrics, behind=0))
     found = await total(database, PROFILE)
     assert set(found.seconds) == {"queue", "boot", "run"}
     assert percentile(found.seconds["run"], 0.5) == pytest.approx(3.0, rel=0.05)

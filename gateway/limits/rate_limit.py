@@ -9,7 +9,7 @@ from time import monotonic
 from typing import cast
 
 from gateway.errors import GatewayError
-from gateway.limits.policy import Policy, exceeded, policy_header
+from gateway.limits.policy import Policy, policy_header, quota_exceeded
 from gateway.limits.quota import ASK, Quota
 from gateway.limits.slots import Slots
 from telemetry.instruments import Counter, Family
@@ -22,7 +22,7 @@ _AGAIN_SECONDS = 1.0
 """After which somebody may be through: nobody knows when a call will be."""
 
 
-class Gate:
+class RateLimit:
     """One caller's way to one thing. For one event loop.
 
     Units are taken where every quota has some: a refused call is counted nowhere.
@@ -47,10 +47,10 @@ class Gate:
         self._stale = 0.0
         self._repeats = 0
 
-    def enter(self, cost: int = 1) -> bool:
-        """Let a call of `cost` units in; False: that is not known here, use `enter_slowly`.
+    def try_acquire(self, cost: int = 1) -> bool:
+        """Let a call of `cost` units in; False: that is not known here, use `acquire`.
 
-        Who is let in has to `leave`.
+        Who is let in has to `release`.
 
         Raises:
             GatewayError: RATE_LIMITED or TOO_MANY_RUNS, with what RFC 9457 has to say about it.
@@ -75,34 +75,34 @@ class Gate:
             slots.room -= 1
         return True
 
-    async def enter_slowly(self, cost: int = 1) -> None:
-        """Let a call in, after asking whoever keeps the counts; raises as `enter`."""
-        while not self.enter(cost):
+    async def acquire(self, cost: int = 1) -> None:
+        """Let a call in, after asking whoever keeps the counts; raises as `try_acquire`."""
+        while not self.try_acquire(cost):
             for quota in self._quotas:
                 if quota.wait(cost, monotonic()) == ASK:
                     await quota.ask(cost)
         self._repeats = 0  # it may have cost a lot, and a look more does not matter here
 
     @asynccontextmanager
-    async def passage(self) -> AsyncIterator[None]:
-        """Be let in, and leave at the end; raises as `enter`."""
-        await self.enter_slowly()
+    async def hold(self) -> AsyncIterator[None]:
+        """Be let in, and leave at the end; raises as `try_acquire`."""
+        await self.acquire()
         try:
             yield
         finally:
-            self.leave()
+            self.release()
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """A call that was let in is answered."""
         for slots in self._slots:
             slots.room += 1
 
-    def count_refusal(self, refusal: GatewayError) -> None:
-        """Count a refusal by one of the `shown` policies, which `exceeded` has made."""
+    def count_rejection(self, refusal: GatewayError) -> None:
+        """Count a refusal by one of the `shown` policies, which `quota_exceeded` has made."""
         for name in cast("list[str]", refusal.details["violated-policies"]):
             self._refusals.child(name).add()
 
-    def lines(self) -> bytes:
+    def header_lines(self) -> bytes:
         """Return `RateLimit-Policy` and `RateLimit` as lines of an HTTP/1.1 head.
 
         Where much is left, some calls in a row hear the same: nobody misses a hundredth of it.
@@ -114,7 +114,7 @@ class Gate:
 
     def headers(self) -> Headers:
         """Return the same as headers."""
-        lines = self.lines().split(b"\r\n")[:-1]
+        lines = self.header_lines().split(b"\r\n")[:-1]
         return [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
 
     def _renew(self, now: float) -> None:
@@ -144,7 +144,7 @@ class Gate:
         violated += [(_AGAIN_SECONDS, slots.policy) for slots in self._slots if slots.room <= 0]
         for _, policy in violated:
             self._refusals.child(policy.name).add()
-        return exceeded([policy for _, policy in violated], max(wait for wait, _ in violated))
+        return quota_exceeded([policy for _, policy in violated], max(wait for wait, _ in violated))
 
 
 def _longest(violation: tuple[float, Policy]) -> float:

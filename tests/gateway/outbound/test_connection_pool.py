@@ -13,8 +13,8 @@ import pytest
 import uvloop
 
 from gateway.outbound import http as outbound
-from gateway.outbound.http import Call, GuardedHttp, Reply
-from tests.gateway.outbound.servers import Names
+from gateway.outbound.http import GuardedHttpClient, OutboundRequest, OutboundResponse
+from tests.gateway.outbound.servers import StaticResolver
 
 MEGABYTE = 1_000_000
 
@@ -47,9 +47,9 @@ class Keeping:
             self.open.discard(writer)
             writer.close()
 
-    async def send(self, http: GuardedHttp, body: bytes = b"hello") -> Reply:
+    async def send(self, http: GuardedHttpClient, body: bytes = b"hello") -> OutboundResponse:
         """Have a request sent here."""
-        call = Call(
+        call = OutboundRequest(
             method="POST",
             url=self.url,
             headers={},
@@ -75,11 +75,11 @@ async def keeping(tls: ssl.SSLContext | None = None) -> AsyncIterator[Keeping]:
     server.close()
 
 
-def client(connections: int = 10, *, tls: ssl.SSLContext | None = None) -> GuardedHttp:
-    return GuardedHttp(
+def client(connections: int = 10, *, tls: ssl.SSLContext | None = None) -> GuardedHttpClient:
+    return GuardedHttpClient(
         [ip_network("127.0.0.0/8")],
         allow_http=True,
-        resolver=Names(shop_example=[["127.0.0.1"]]),
+        resolver=StaticResolver(shop_example=[["127.0.0.1"]]),
         ssl_context=tls,
         connections=connections,
     )

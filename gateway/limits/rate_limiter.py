@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.limits.call_limits import NOTHING, CallLimits, merged
-from gateway.limits.cap import Cap
-from gateway.limits.gate import Gate
-from gateway.limits.ledger import Ledger
+from gateway.limits.call_limits import UNLIMITED, CallLimits, with_defaults
+from gateway.limits.concurrency_limit import ConcurrencyLimit
+from gateway.limits.counter_store import CounterStore
 from gateway.limits.policy import DAY, MINUTE, Policy
 from gateway.limits.quota import Quota
+from gateway.limits.rate_limit import RateLimit
 from gateway.limits.slots import Slots
 from telemetry.instruments import Counter, Family
 
@@ -20,8 +20,8 @@ _MOST_KEPT = 10_000
 class _Entry:
     """A gate, and the limits that it was built of."""
 
-    gate: Gate | None
-    caps: tuple[Cap, ...]
+    rate_limit: RateLimit | None
+    caps: tuple[ConcurrencyLimit, ...]
     key_limits: CallLimits | None
     deployment_limits: CallLimits | None
 
@@ -30,16 +30,16 @@ _Subjects = list[tuple[str, str, CallLimits]]
 """Kind, id, and what is in force for it."""
 
 
-class Gates:
+class RateLimiter:
     """The gates of one process: of calls, of `/v2`, and of polls."""
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: CounterStore,
         refusals: Family[Counter],
         *,
-        key_defaults: CallLimits = NOTHING,
-        deployment_defaults: CallLimits = NOTHING,
+        key_defaults: CallLimits = UNLIMITED,
+        deployment_defaults: CallLimits = UNLIMITED,
     ) -> None:
         self._ledger = ledger
         self._refusals = refusals
@@ -50,41 +50,41 @@ class Gates:
         self._entries: dict[tuple[str, str, str], _Entry] = {}
         ledger.on_forgotten = self._forget
 
-    def of_call(
+    def for_call(
         self,
         key_id: str,
         key_limits: CallLimits | None,
         deployment_id: str,
         deployment_limits: CallLimits | None,
-    ) -> Gate | None:
+    ) -> RateLimit | None:
         """Return the gate of a deployment's fast calls; None: nothing limits them.
 
         It counts, too, how many are going on.
         """
-        return self._entry("fast", key_id, key_limits, deployment_id, deployment_limits).gate
+        return self._entry("fast", key_id, key_limits, deployment_id, deployment_limits).rate_limit
 
-    def of_run(
+    def for_run(
         self,
         key_id: str,
         key_limits: CallLimits | None,
         deployment_id: str,
         deployment_limits: CallLimits | None,
-    ) -> tuple[Gate | None, tuple[Cap, ...]]:
+    ) -> tuple[RateLimit | None, tuple[ConcurrencyLimit, ...]]:
         """Return the gate of a deployment's other calls, and how many runs may go on at once."""
         entry = self._entry("run", key_id, key_limits, deployment_id, deployment_limits)
-        return entry.gate, entry.caps
+        return entry.rate_limit, entry.caps
 
-    def of_model_call(self, key_id: str, key_limits: CallLimits | None) -> Gate | None:
+    def for_model_call(self, key_id: str, key_limits: CallLimits | None) -> RateLimit | None:
         """Return the gate of calls of models by their name."""
-        return self._entry("fast", key_id, key_limits, "", None).gate
+        return self._entry("fast", key_id, key_limits, "", None).rate_limit
 
-    def of_poll(self, key_id: str, key_limits: CallLimits | None) -> Gate | None:
+    def for_poll(self, key_id: str, key_limits: CallLimits | None) -> RateLimit | None:
         """Return the gate of a key's looks at runs."""
-        return self._entry("poll", key_id, key_limits, "", None).gate
+        return self._entry("poll", key_id, key_limits, "", None).rate_limit
 
-    def of_deployment_poll(self, deployment_id: str, limits: CallLimits) -> Gate | None:
+    def for_deployment_poll(self, deployment_id: str, limits: CallLimits) -> RateLimit | None:
         """Return the gate of all looks at a deployment's runs."""
-        return self._entry("poll", "", None, deployment_id, limits).gate
+        return self._entry("poll", "", None, deployment_id, limits).rate_limit
 
     def _entry(
         self,
@@ -106,19 +106,21 @@ class Gates:
             self._entries.clear()
         subjects: _Subjects = []
         if key_id:
-            subjects.append(("key", key_id, merged(key_limits, self._key_defaults)))
+            subjects.append(("key", key_id, with_defaults(key_limits, self._key_defaults)))
         if deployment_id:
-            limits = merged(deployment_limits, self._deployment_defaults)
+            limits = with_defaults(deployment_limits, self._deployment_defaults)
             subjects.append(("deployment", deployment_id, limits))
-        gate, caps = self._polls(subjects) if what == "poll" else self._calls(what, subjects)
-        built = _Entry(gate, caps, key_limits, deployment_limits)
+        rate_limit, caps = self._polls(subjects) if what == "poll" else self._calls(what, subjects)
+        built = _Entry(rate_limit, caps, key_limits, deployment_limits)
         self._entries[place] = built
         return built
 
-    def _calls(self, what: str, subjects: _Subjects) -> tuple[Gate | None, tuple[Cap, ...]]:
+    def _calls(
+        self, what: str, subjects: _Subjects
+    ) -> tuple[RateLimit | None, tuple[ConcurrencyLimit, ...]]:
         quotas: list[Quota] = []
         slots: list[Slots] = []
-        caps: list[Cap] = []
+        caps: list[ConcurrencyLimit] = []
         for kind, subject, limits in subjects:
             for period, quota, window in (
                 ("minute", limits.calls_per_minute, MINUTE),
@@ -132,10 +134,10 @@ class Gates:
                 if what == "fast":
                     slots.append(self._ledger.slots(policy, subject))
                 else:
-                    caps.append(Cap(policy=policy, kind=kind, id=subject))
+                    caps.append(ConcurrencyLimit(policy=policy, kind=kind, id=subject))
         return self._built(quotas, slots, tuple(caps)), tuple(caps)
 
-    def _polls(self, subjects: _Subjects) -> tuple[Gate | None, tuple[Cap, ...]]:
+    def _polls(self, subjects: _Subjects) -> tuple[RateLimit | None, tuple[ConcurrencyLimit, ...]]:
         quotas = []
         for kind, subject, limits in subjects:
             if limits.polls_per_minute:
@@ -144,10 +146,12 @@ class Gates:
                 quotas.append(self._ledger.quota(policy, subject))
         return self._built(quotas, [], ()), ()
 
-    def _built(self, quotas: list[Quota], slots: list[Slots], caps: tuple[Cap, ...]) -> Gate | None:
+    def _built(
+        self, quotas: list[Quota], slots: list[Slots], caps: tuple[ConcurrencyLimit, ...]
+    ) -> RateLimit | None:
         if not (quotas or slots or caps):
             return None
-        return Gate(quotas, slots, [cap.policy for cap in caps], self._refusals)
+        return RateLimit(quotas, slots, [cap.policy for cap in caps], self._refusals)
 
     def _forget(self) -> None:
         self.epoch += 1

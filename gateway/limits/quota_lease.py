@@ -31,7 +31,7 @@ _PATIENCE_SECONDS = 0.5
 log = logger("gateway.limits")
 
 
-class SharedStore:
+class RedisQuotaStore:
     """Redis, by the `limits` library; and whether it answers."""
 
     def __init__(self, url: str, *, prefix: str, clock: Callable[[], float]) -> None:
@@ -87,7 +87,7 @@ class SharedStore:
         await cast("Redis", connection).aclose()
 
 
-class SharedQuota:
+class QuotaLease:
     """A quota of all processes together. See Quota.
 
     Half a lot is kept back from the room: when it is asked for, another lot is fetched. While Redis
@@ -115,7 +115,7 @@ class SharedQuota:
         "until",
     )
 
-    def __init__(self, policy: Policy, subject: str, store: SharedStore, alone: Window) -> None:
+    def __init__(self, policy: Policy, subject: str, store: RedisQuotaStore, alone: Window) -> None:
         self.policy = policy
         self.room = self._granted = 0
         self.until = 0.0  # the end of what is leased

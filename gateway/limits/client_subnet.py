@@ -8,7 +8,7 @@ _NETWORK_BITS = 64
 """Of an IPv6 address that name a household; the rest is its own choice."""
 
 
-def household(address: str) -> str:
+def client_subnet(address: str) -> str:
     """Return what stands for an address: itself, or the /64 network of IPv6."""
     try:
         known = ip_address(address)

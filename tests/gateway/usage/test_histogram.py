@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.usage.histogram import Buckets, bucket_of, count, merge, percentile, seconds_of
+from gateway.usage.histogram import (
+    DurationHistogram,
+    bucket_midpoint,
+    bucket_of,
+    count,
+    merge,
+    percentile,
+)
 
 DURATIONS = st.floats(min_value=1e-6, max_value=1e6)
 
@@ -21,7 +28,7 @@ def exact(values: list[float], share: float) -> float:
 
 @given(DURATIONS)
 def test_what_stands_for_a_duration_is_off_by_a_thirtieth_at_most(seconds: float) -> None:
-    assert seconds_of(bucket_of(seconds)) == pytest.approx(seconds, rel=1 / 31)
+    assert bucket_midpoint(bucket_of(seconds)) == pytest.approx(seconds, rel=1 / 31)
 
 
 @given(DURATIONS, DURATIONS)
@@ -36,9 +43,9 @@ def test_percentiles_of_what_several_processes_saw_are_within_5_percent(
 ) -> None:
     chance = random.Random(7)
     parts = [[middle * chance.lognormvariate(0, 1) for _ in range(2_000)] for _ in range(3)]
-    merged: Buckets = {}
+    merged: DurationHistogram = {}
     for part in parts:
-        buckets: Buckets = {}
+        buckets: DurationHistogram = {}
         for seconds in part:
             count(buckets, seconds)
         merge(merged, buckets)
@@ -52,4 +59,4 @@ def test_nothing_has_no_percentile() -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, -0.001, 1e-9])
 def test_what_takes_no_time_counts_as_a_microsecond(seconds: float) -> None:
-    assert seconds_of(bucket_of(seconds)) == pytest.approx(1e-6, rel=0.05)
+    assert bucket_midpoint(bucket_of(seconds)) == pytest.approx(1e-6, rel=0.05)

@@ -8,7 +8,7 @@ from gateway.limits.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cap:
+class ConcurrencyLimit:
     """How many runs of a subject may go on at once, for whoever keeps the runs to see to."""
 
     policy: Policy

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from gateway.outbound.http import GuardedHttp
+from gateway.outbound.http import GuardedHttpClient
 from gateway.settings import Settings
 from gateway.storage.database import Database
-from gateway.webhooks.courier import Courier
-from gateway.webhooks.dispatcher import Dispatcher
+from gateway.webhooks.delivery_sender import DeliverySender
+from gateway.webhooks.dispatcher import WebhookDispatcher
 from gateway.webhooks.metrics import WebhookMetrics
 from gateway.webhooks.options import DispatcherOptions
+from gateway.webhooks.secret_box import SecretBox
 from gateway.webhooks.store import DeliveryStore
-from gateway.webhooks.vault import Vault
 from telemetry.instruments import Registry
 
 
-class Station:
+class WebhookDeliveryService:
     """Sends an installation's deliveries until it is closed. Made on its event loop."""
 
     def __init__(
         self,
         settings: Settings,
         db: Database,
-        vault: Vault,
+        secret_box: SecretBox,
         *,
         registry: Registry | None = None,
         options: DispatcherOptions | None = None,
@@ -32,13 +32,13 @@ class Station:
             db, lease_seconds=numbers.lease_seconds, disable_seconds=numbers.disable_seconds
         )
         self.metrics = WebhookMetrics(registry or Registry())
-        self._http = GuardedHttp(
+        self._http = GuardedHttpClient(
             settings.webhook_allow,
             allow_http=settings.webhook_allow_http,
             connections=numbers.concurrency,
         )
-        courier = Courier(self._http, vault, timeout_seconds=numbers.timeout_seconds)
-        self.dispatcher = Dispatcher(self.store, courier, numbers, self.metrics)
+        sender = DeliverySender(self._http, secret_box, timeout_seconds=numbers.timeout_seconds)
+        self.dispatcher = WebhookDispatcher(self.store, sender, numbers, self.metrics)
 
     def start(self) -> None:
         """Begin to send."""

@@ -16,11 +16,11 @@ from contextlib import asynccontextmanager
 
 import httpcore
 
-Place = tuple[str, str, int]
+OriginKey = tuple[str, str, int]
 """Scheme, host and port."""
 
 
-class Connections:
+class ConnectionPool:
     """At most so many connections, each used by one request at a time. For one event loop."""
 
     def __init__(
@@ -41,13 +41,13 @@ class Connections:
         self._kept_seconds = kept_seconds
         self._turns = asyncio.Semaphore(most)
         self._busy = 0
-        self._idle: OrderedDict[Place, deque[tuple[float, httpcore.AsyncHTTPConnection]]]
+        self._idle: OrderedDict[OriginKey, deque[tuple[float, httpcore.AsyncHTTPConnection]]]
         self._idle = OrderedDict()  # the place that was used last is the last one
         self._idle_count = 0
         self._closed = False
 
     @asynccontextmanager
-    async def to(self, place: Place) -> AsyncIterator[httpcore.AsyncHTTPConnection]:
+    async def to(self, place: OriginKey) -> AsyncIterator[httpcore.AsyncHTTPConnection]:
         """Have a connection to a place; wait where all are busy."""
         async with self._turns:
             self._busy += 1
@@ -66,7 +66,7 @@ class Connections:
         while self._idle:
             await self._close_oldest()
 
-    async def _take(self, place: Place) -> httpcore.AsyncHTTPConnection:
+    async def _take(self, place: OriginKey) -> httpcore.AsyncHTTPConnection:
         idle = self._idle.get(place)
         while idle:
             _, connection = idle.pop()  # the one used last: the others may expire
@@ -80,7 +80,7 @@ class Connections:
             await self._close_oldest()
         return self._connection(place)
 
-    async def _give_back(self, place: Place, connection: httpcore.AsyncHTTPConnection) -> None:
+    async def _give_back(self, place: OriginKey, connection: httpcore.AsyncHTTPConnection) -> None:
         if connection.is_available() and not self._closed:
             self._idle.setdefault(place, deque()).append((time.monotonic(), connection))
             self._idle.move_to_end(place)
@@ -102,7 +102,7 @@ class Connections:
             del self._idle[place]
         await connection.aclose()
 
-    def _connection(self, place: Place) -> httpcore.AsyncHTTPConnection:
+    def _connection(self, place: OriginKey) -> httpcore.AsyncHTTPConnection:
         scheme, host, port = place
         if scheme == "https" and self._ssl_context is None:
             # Made once: reading the authorities takes as long as many requests.

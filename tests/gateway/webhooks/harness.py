@@ -12,7 +12,7 @@ from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.runs.run import Claim, NewRun, RunResult
 from gateway.runs.store import RunStore
 from gateway.storage.database import Database
-from gateway.webhooks.station import Station
+from gateway.webhooks.delivery_service import WebhookDeliveryService
 from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 from tests.gateway.runs.builders import COMPLETED
 from tests.gateway.webhooks.receiver import TIMEOUT_SECONDS, Receiver
@@ -24,7 +24,7 @@ DELIVERIES = "/node/webhooks/deliveries/"
 Json = dict[str, Any]
 
 
-class Post:
+class WebhookHarness:
     """The office, one user of it, and the receiver's process."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Post:
         self.db: Database = in_process_gateway.db
         container = in_process_gateway._container
         self.runs: RunStore = container.engine.store
-        self.station: Station = container.station
+        self.webhook_delivery: WebhookDeliveryService = container.webhook_delivery
 
     async def deploy(self, path: str = "ok", **settings: Any) -> Json:
         """Deploy a flow with a webhook to a path of the receiver."""

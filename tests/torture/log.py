@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 
-class Kind(StrEnum):
+class MessageKind(StrEnum):
     """What a message was."""
 
     GOOD = "good"
@@ -19,13 +19,13 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class LogEntry:
     """One message."""
 
     at: float
     """Seconds since 1970."""
     path: str
-    kind: Kind
+    kind: MessageKind
     status: int
     """That it was answered with; 0: with nothing."""
     run_id: str
@@ -37,7 +37,7 @@ class Entry:
     @property
     def arrived(self) -> bool:
         """Whether the receiver has taken it."""
-        return self.kind is Kind.GOOD and self.status == 200
+        return self.kind is MessageKind.GOOD and self.status == 200
 
     def line(self) -> str:
         """Return it as the diary has it."""
@@ -45,13 +45,13 @@ class Entry:
         return f"{numbers}\t{self.run_id}\t{self.message_id}\t{self.attempt}\t{self.digest}\n"
 
     @classmethod
-    def read(cls, line: str) -> Entry:
+    def read(cls, line: str) -> LogEntry:
         """Return what a line of the diary says."""
         at, path, kind, status, run_id, message_id, attempt, digest = line.split("\t")
         return cls(
             at=float(at),
             path=path,
-            kind=Kind(kind),
+            kind=MessageKind(kind),
             status=int(status),
             run_id=run_id,
             message_id=message_id,
@@ -60,7 +60,7 @@ class Entry:
         )
 
 
-class Diary:
+class ReceiverLog:
     """The receiver's file, read on as it grows.
 
     Attributes:
@@ -71,7 +71,7 @@ class Diary:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._at = 0
-        self.entries: list[Entry] = []
+        self.entries: list[LogEntry] = []
         self.arrived: set[str] = set()
 
     def read(self) -> None:
@@ -85,7 +85,7 @@ class Diary:
             return
         self._at += len(whole) + 1
         for line in whole.decode().split("\n"):
-            entry = Entry.read(line)
+            entry = LogEntry.read(line)
             self.entries.append(entry)
             if entry.arrived:
                 self.arrived.add(entry.run_id)

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
-from gateway.webhooks.findings import Diagnosis, Letter, Place
+from gateway.webhooks.findings import Diagnosis, Place, SignedRequest
 from gateway.webhooks.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 
 _OTHER_NAMES = tuple(
@@ -48,7 +48,7 @@ class FindingOut(BaseModel):
     """Whether receivers refuse the request for it; the rest is worth knowing."""
 
 
-class VerdictOut(BaseModel):
+class VerifyOut(BaseModel):
     """Whether the signature is good, and all reasons why it is not."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
@@ -65,11 +65,11 @@ class VerdictOut(BaseModel):
         return cls(good=diagnosis.good, findings=findings, expected=diagnosis.expected)
 
 
-def letter_of(headers: Mapping[str, str], body: bytes) -> Letter:
+def signed_request(headers: Mapping[str, str], body: bytes) -> SignedRequest:
     """Return the request with these headers, by whatever case and with - or _ in their names."""
     named = {name.lower().replace("_", "-"): value for name, value in headers.items()}
     length = named.get("content-length", "")
-    return Letter(
+    return SignedRequest(
         message_id=named.get(ID_HEADER),
         timestamp=named.get(TIMESTAMP_HEADER),
         signature=named.get(SIGNATURE_HEADER),

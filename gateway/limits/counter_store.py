@@ -6,9 +6,9 @@ import math
 import time
 from collections.abc import Callable
 
-from gateway.limits.leases import SharedQuota, SharedStore
 from gateway.limits.policy import Policy
 from gateway.limits.quota import Quota
+from gateway.limits.quota_lease import QuotaLease, RedisQuotaStore
 from gateway.limits.slots import Slots
 from gateway.limits.window import Window
 
@@ -16,7 +16,7 @@ _MOST_KEPT = 50_000
 """Counts; past it those are forgotten that nobody uses, and at worst the oldest."""
 
 
-class Ledger:
+class CounterStore:
     """Finds counts, or begins them.
 
     Without a `store` each process counts for itself: of a quota it has one share in `processes`,
@@ -24,14 +24,14 @@ class Ledger:
     """
 
     def __init__(
-        self, store: SharedStore | None, *, processes: int, most: int = _MOST_KEPT
+        self, store: RedisQuotaStore | None, *, processes: int, most: int = _MOST_KEPT
     ) -> None:
         self.on_forgotten: Callable[[], None] = lambda: None
         """Called when counts were forgotten: who keeps some has to ask for them again."""
         self._store = store
         self._processes = processes
         self._most = most
-        self._quotas: dict[tuple[str, str], Window | SharedQuota] = {}
+        self._quotas: dict[tuple[str, str], Window | QuotaLease] = {}
         self._slots: dict[tuple[str, str], Slots] = {}
 
     def quota(self, policy: Policy, subject: str) -> Quota:
@@ -59,9 +59,9 @@ class Ledger:
         found.change(policy, share=share)
         return found
 
-    def _begin(self, policy: Policy, subject: str) -> Window | SharedQuota:
+    def _begin(self, policy: Policy, subject: str) -> Window | QuotaLease:
         alone = Window(policy, share=self._share(policy))
-        return alone if self._store is None else SharedQuota(policy, subject, self._store, alone)
+        return alone if self._store is None else QuotaLease(policy, subject, self._store, alone)
 
     def _share(self, policy: Policy) -> int:
         return math.ceil(policy.quota / self._processes)

@@ -16,7 +16,7 @@ _WRITTEN_AT_ONCE = 64 * 1024
 _MOST_UNREAD = 256 * 1024
 
 
-class Line(httpcore.AsyncNetworkStream, asyncio.Protocol):
+class TcpStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
     """Sends what is written when it is enough, or when an answer is read: head and body are one.
 
     An instance is the protocol of its transport; `connect` makes both.
@@ -34,7 +34,7 @@ class Line(httpcore.AsyncNetworkStream, asyncio.Protocol):
         self._writable.set()
 
     @classmethod
-    async def connect(cls, address: str, port: int) -> Line:
+    async def connect(cls, address: str, port: int) -> TcpStream:
         """Return a connection to an IP address.
 
         Raises:
@@ -87,7 +87,7 @@ class Line(httpcore.AsyncNetworkStream, asyncio.Protocol):
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002 - httpcore's signature
-    ) -> Line:
+    ) -> TcpStream:
         """Go on encrypted; the certificate must be `server_hostname`'s."""
         loop = asyncio.get_running_loop()
         try:

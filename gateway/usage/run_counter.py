@@ -20,8 +20,8 @@ from gateway.storage.sql import dialect_insert, seconds_from_now
 from gateway.storage.tables import UtcTime
 from gateway.storage.usage_tables import UsageMark
 from gateway.usage.counts import BOOT, QUEUE, RUN, Counts
-from gateway.usage.minute_bucket import Name
-from gateway.usage.store import MINUTES, UsageStore, Values, counts_of, named
+from gateway.usage.minute_bucket import BucketKey
+from gateway.usage.store import MINUTES, UsageStore, Values, count_columns, key_columns
 
 SOURCE = "runs"
 _AT_ONCE = 200
@@ -69,7 +69,7 @@ _MOVE = sa.update(_MARKS).values(
 )
 
 
-class RunCount:
+class RunCounter:
     """Takes turns with its likes in other processes, without waiting for them."""
 
     def __init__(
@@ -126,20 +126,22 @@ class RunCount:
 
     # Any, here and below: rows of _ENDED
     async def _add(self, session: AsyncSession, rows: Sequence[Any]) -> None:
-        cells: dict[tuple[datetime, Name], Counts] = {}
-        owners: dict[Name, str] = {}
+        minute_buckets: dict[tuple[datetime, BucketKey], Counts] = {}
+        owners: dict[BucketKey, str] = {}
         for row in rows:
             name = (row.deployment_id, row.version, row.key_id or "")
             minute = row.finished_at.replace(second=0, microsecond=0)
             owners[name] = row.profile_id
-            _count(cells.setdefault((minute, name), Counts()), row)
-        for row in await session.execute(_counted({minute for minute, _ in cells})):
-            tally = cells.get((row.began_at, (row.deployment_id, row.version, row.key_id)))
-            if tally is not None:
-                tally.add(Counts.unpack(row.calls, row.runs, row.detail))
+            _count(minute_buckets.setdefault((minute, name), Counts()), row)
+        for row in await session.execute(_counted({minute for minute, _ in minute_buckets})):
+            counts = minute_buckets.get(
+                (row.began_at, (row.deployment_id, row.version, row.key_id))
+            )
+            if counts is not None:
+                counts.add(Counts.unpack(row.calls, row.runs, row.detail))
         values: list[Values] = [
-            {**named(minute, name, owners[name]), "source": SOURCE, **counts_of(tally)}
-            for (minute, name), tally in cells.items()
+            {**key_columns(minute, name, owners[name]), "source": SOURCE, **count_columns(counts)}
+            for (minute, name), counts in minute_buckets.items()
         ]
         await self._store.put_minutes(session, values)
 
@@ -151,13 +153,13 @@ def _counted(minutes: set[datetime]) -> sa.Select[Any]:
     )
 
 
-def _count(tally: Counts, row: Any) -> None:
-    tally.runs += 1
+def _count(counts: Counts, row: Any) -> None:
+    counts.runs += 1
     if row.status != _COMPLETED:
         code = row.error_code or row.status
-        tally.run_errors[code] = tally.run_errors.get(code, 0) + 1
+        counts.run_errors[code] = counts.run_errors.get(code, 0) + 1
     for stage, seconds in _durations(row).items():
-        tally.took(stage, seconds)
+        counts.took(stage, seconds)
 
 
 def _durations(row: Any) -> Mapping[str, float]:

@@ -10,26 +10,26 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
 from gateway.ids import new_id
-from gateway.outbound.http import GuardedHttp
+from gateway.outbound.http import GuardedHttpClient
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookEndpoint
 from gateway.webhooks import statements as sql
-from gateway.webhooks.audit_events import record_webhook
+from gateway.webhooks.audit_events import record_webhook_event
+from gateway.webhooks.secret_box import SecretBox
 from gateway.webhooks.signature import new_secret
-from gateway.webhooks.vault import Vault
 from protos.errors import ErrorCode
 
 _LOOK_UP_SECONDS = 5.0
 
 
-class Callbacks:
+class EndpointLifecycle:
     """What saving a deployment does about its webhook, in the same transaction."""
 
-    def __init__(self, vault: Vault, http: GuardedHttp) -> None:
-        self._vault = vault
+    def __init__(self, secret_box: SecretBox, http: GuardedHttpClient) -> None:
+        self._secret_box = secret_box
         self._http = http
 
-    async def check(self, url: str | None) -> None:
+    async def check_url(self, url: str | None) -> None:
         """Return where events may be sent to `url`, or there is none. Before any transaction.
 
         A name that has no address yet may have one later: each attempt looks again.
@@ -49,7 +49,7 @@ class Callbacks:
                 fault = {"detail": message, "pointer": "#/callback_url"}
                 raise GatewayError(error.code, message, errors=[fault]) from None
 
-    async def follow(self, session: AsyncSession, deployment: Deployment) -> str | None:
+    async def sync(self, session: AsyncSession, deployment: Deployment) -> str | None:
         """Make the endpoint that a deployment saved just now needs, and return its secret, once.
 
         None where it has one already, or needs none; then what still waited for it is cancelled.
@@ -67,11 +67,11 @@ class Callbacks:
                 id=endpoint_id,
                 profile_id=deployment.profile_id,
                 deployment_id=deployment.id,
-                secret=self._vault.seal(secret, endpoint_id),
+                secret=self._secret_box.seal(secret, endpoint_id),
             )
         )
         await session.flush()
-        await record_webhook(
+        await record_webhook_event(
             session,
             "create",
             deployment_id=deployment.id,
@@ -80,7 +80,7 @@ class Callbacks:
         )
         return secret
 
-    async def forget(self, session: AsyncSession, deployment_id: str) -> None:
+    async def delete(self, session: AsyncSession, deployment_id: str) -> None:
         """Cancel what still waits, and delete the secrets: the deployment is deleted."""
         endpoint = await find_endpoint(session, deployment_id)
         if endpoint is not None:

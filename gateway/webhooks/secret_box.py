@@ -14,11 +14,11 @@ _KEY_BYTES = 32
 _NONCE_BYTES = 12
 
 
-class SealedSecretError(Exception):
+class SecretDecryptionError(Exception):
     """A secret was sealed by another installation, or its row was tampered with."""
 
 
-class Vault:
+class SecretBox:
     """Seals secrets with a key that only whoever has the installation's pepper can derive."""
 
     def __init__(self, pepper: bytes) -> None:
@@ -44,4 +44,4 @@ class Vault:
             return self._cipher.decrypt(nonce, text, place.encode()).decode()
         except (InvalidTag, ValueError):
             message = "the webhook's secret cannot be read: it was made with another pepper"
-            raise SealedSecretError(message) from None
+            raise SecretDecryptionError(message) from None

@@ -16,9 +16,9 @@ from gateway.storage.migrate import migrate
 from model_store.store import ModelStore
 from model_store.verification import Verifier
 from tests import onnx_models
-from tests.torture.diary import Diary, Entry
-from tests.torture.processes import Dispatchers, Receiver
-from tests.torture.sender import Row, Sender, Target
+from tests.torture.log import LogEntry, ReceiverLog
+from tests.torture.processes import DispatcherProcesses, ReceiverProcess
+from tests.torture.sender import DeliveryRow, EventSource, WebhookTarget
 
 GOOD = 8
 """Endpoints that take events, if often not at first."""
@@ -34,11 +34,11 @@ _TELL_SECONDS = 5.0
 _PATIENCE_SECONDS = 120.0
 """Without anything new arriving."""
 
-Tell = Callable[[str], None]
+PrintStatus = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class TorturePlan:
     """What is asked."""
 
     events: int
@@ -50,16 +50,16 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class TortureResult:
     """What came of it."""
 
-    plan: Plan
+    plan: TorturePlan
     sent: frozenset[str]
     """The runs of whose ends good receivers were to be told."""
     to_dead: frozenset[str]
     """Those of whose ends dead ones were."""
-    entries: Sequence[Entry]
-    rows: Sequence[Row]
+    entries: Sequence[LogEntry]
+    rows: Sequence[DeliveryRow]
     logged: dict[str, int]
     """Attempts in the log, by how they went."""
     kills: int
@@ -83,20 +83,22 @@ async def prepare(folder: Path, database_url: str) -> Settings:
     )
 
 
-class Ordeal:
+class TortureRun:
     """One run of a plan."""
 
-    def __init__(self, plan: Plan, settings: Settings, receiver: Receiver, tell: Tell) -> None:
+    def __init__(
+        self, plan: TorturePlan, settings: Settings, receiver: ReceiverProcess, tell: PrintStatus
+    ) -> None:
         self._plan = plan
         self._tell = tell
         self._random = Random(plan.seed)
-        self._sender = Sender(settings, receiver)
-        self._dispatchers = Dispatchers(settings)
-        self._diary = Diary(receiver.diary)
+        self._sender = EventSource(settings, receiver)
+        self._dispatchers = DispatcherProcesses(settings)
+        self._diary = ReceiverLog(receiver.diary)
         self._sent: list[str] = []
         self._to_dead: list[str] = []
 
-    async def play(self) -> Outcome:
+    async def play(self) -> TortureResult:
         """Send everything, through all the kills, and return what came of it.
 
         Raises:
@@ -114,7 +116,7 @@ class Ordeal:
         finally:
             self._dispatchers.end()
         self._diary.read()
-        outcome = Outcome(
+        outcome = TortureResult(
             plan=self._plan,
             sent=frozenset(self._sent),
             to_dead=frozenset(self._to_dead),
@@ -128,7 +130,7 @@ class Ordeal:
         await self._sender.close()
         return outcome
 
-    async def _write(self, good: Sequence[Target], dead: Sequence[Target]) -> None:
+    async def _write(self, good: Sequence[WebhookTarget], dead: Sequence[WebhookTarget]) -> None:
         """End runs, as fast as they are told of."""
         while len(self._sent) < self._plan.events:
             if len(self._sent) - len(self._diary.arrived) > _WAITING:
@@ -139,7 +141,7 @@ class Ordeal:
             dead_size = max(1, int(size * _DEAD_SHARE))
             self._to_dead += await self._sender.end_runs(self._random.choices(dead, k=dead_size))
 
-    async def _watch(self, good: Sequence[Target], began: float) -> None:
+    async def _watch(self, good: Sequence[WebhookTarget], began: float) -> None:
         """Kill when it is time to, until everything has arrived, and is written down."""
         due = self._kills_due()
         told = changed = time.monotonic()
