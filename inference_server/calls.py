@@ -10,7 +10,7 @@ import numpy as np
 from inference_server.answers import Answers
 from inference_server.batching import Feeds, Job, Key, Run
 from inference_server.errors import InferenceError, translated
-from protos.forms import RequestForm
+from protos.message_templates import InferRequestTemplate
 
 
 class Caller(Protocol):
@@ -127,7 +127,7 @@ class Kind:
 
     __slots__ = ("form", "input_bytes", "inputs", "key", "outputs", "rows", "timeout")
 
-    def __init__(self, form: RequestForm, first: ReadCall, timeout: float | None) -> None:
+    def __init__(self, form: InferRequestTemplate, first: ReadCall, timeout: float | None) -> None:
         self.form = form
         self.inputs = [
             (name, array.dtype, array.size, array.shape, start, end)

@@ -23,7 +23,7 @@ import time
 from inference_server.asked import Asked
 from inference_server.process import name_process, serve
 from inference_server.rehearsal import rehearse
-from telemetry.parent import Report
+from telemetry.parent_process import StatusPipe
 
 _PAUSE_SECONDS = 0.0005
 
@@ -37,7 +37,7 @@ def main() -> None:
     # A collection would write to every object, and so copy the pages that are to stay shared.
     gc.disable()
     gc.freeze()
-    Report(given.status_fd).say("ready")
+    StatusPipe(given.status_fd).send("ready")
     try:
         child = _next_child(given.control_fd, given.lifeline_fd, supervisor=os.getppid())
     except OSError as error:

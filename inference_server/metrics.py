@@ -5,8 +5,7 @@ from __future__ import annotations
 from inference_server.lifecycle import Lifecycle, Phase, State
 from inference_server.run_totals import RunTotals
 from protos.errors import ErrorCode
-from telemetry.buckets import BATCH_SIZES
-from telemetry.instruments import Counter, Registry
+from telemetry.instruments import BATCH_SIZES, Counter, Registry
 
 _OK = "ok"
 

@@ -18,7 +18,7 @@ from inference_server.exits import ExitStatus
 from inference_server.runtime import memory
 from inference_server.server import ListenError, Server
 from telemetry import logs
-from telemetry.parent import end_with_parent
+from telemetry.parent_process import exit_with_parent
 
 _NAME = Path("/proc/self/comm")
 _STOPPED_AT_ONCE = 128 + signal.SIGTERM
@@ -35,7 +35,7 @@ def serve(arguments: Sequence[str], *, began: float) -> None:
     name_process(f"{chosen.model} {chosen.version}")
     logs.configure(chosen.log_level, process="inference_server")
     if chosen.lifeline_fd is not None:
-        end_with_parent(chosen.lifeline_fd)
+        exit_with_parent(chosen.lifeline_fd)
         ignore_interrupts()
     memory.cap(memory.available())
     try:

@@ -26,9 +26,9 @@ from inference_server.settings import Endpoint, Settings
 from inference_server.tokens import TokenError
 from telemetry.instruments import Registry
 from telemetry.logs import logger
-from telemetry.parent import Report
-from transport import Limits, Router, TlsError
-from transport import Server as Transport
+from telemetry.parent_process import StatusPipe
+from transport import ConnectionLimits, Router, TlsError
+from transport import GrpcServer as Transport
 from transport.addresses import TLS_SCHEME
 
 _LONGEST_SOCKET_PATH = 103
@@ -49,7 +49,7 @@ class Server:
         self._settings = settings
         self._began = began
         self._log = logger(__name__)
-        self._status = Report(settings.status_fd)
+        self._status = StatusPipe(settings.status_fd)
         self._socket = settings.socket.absolute()
         self._lifecycle = Lifecycle(f"model '{settings.model}' version {settings.version}")
         registry = Registry()
@@ -65,7 +65,7 @@ class Server:
         router = Router()
         self._methods.add_to(router)
         add_introspection(router, self._lifecycle)
-        limits = Limits(max_message_bytes=settings.max_message_bytes)
+        limits = ConnectionLimits(max_message_bytes=settings.max_message_bytes)
         self._transport = Transport(router, limits=limits, on_error=self._blame)
         self._lifecycle.on_move(self._report)
 
@@ -79,9 +79,9 @@ class Server:
             exposure = self._exposure()
             await self._listen(exposure)
         except ListenError as error:
-            self._status.say("failed", code="internal", message=str(error))
+            self._status.send("failed", code="internal", message=str(error))
             raise
-        renewing = asyncio.create_task(exposure.keep_renewed())
+        renewing = asyncio.create_task(exposure.reload_on_change())
         boot = Boot(self._settings, self._lifecycle, self._plane, self._repository, self._metrics)
         booting = asyncio.create_task(boot.run())
         status = await self._over(stopping)
@@ -112,7 +112,7 @@ class Server:
         self._metrics.moved(self._lifecycle)
         self._metrics.booted(Phase.SPAWNING, perf_counter() - self._began)
         self._log.info("listening", **addresses)
-        self._status.say("listening", **addresses)
+        self._status.send("listening", **addresses)
 
     async def _listen_unix(self, path: Path) -> str:
         """Listen on a socket that only this user can reach; return its gRPC address."""
@@ -192,7 +192,7 @@ class Server:
     def _tell(self, happened: str, **fields: object) -> None:
         log = self._log.error if happened == "failed" else self._log.info
         log(happened, **fields)
-        self._status.say(happened, **fields)
+        self._status.send(happened, **fields)
 
 
 def _linger(settings: Settings) -> float:

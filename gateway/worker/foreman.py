@@ -19,7 +19,7 @@ from gateway.worker.crew import Crew
 from gateway.worker.lane_process import Ends
 from gateway.worker.lanes import Lane
 from telemetry.logs import logger
-from telemetry.parent import Report
+from telemetry.parent_process import StatusPipe
 
 _TICK_SECONDS = 1.0
 _HURRY_SECONDS = 4.0
@@ -41,7 +41,7 @@ class Foreman:
         lanes: Sequence[Lane],
         live: Live,
         *,
-        report: Report,
+        report: StatusPipe,
         beacon: BeaconFile,
         lifeline_fd: int | None,
         inherited: Sequence[int],
@@ -210,7 +210,7 @@ class Foreman:
         now = time.monotonic()
         if self._stopping_at is None:
             self._stopping_at = now
-            self._report.say("draining")
+            self._report.send("draining")
             for crew in (*self._crews, *self._retired):
                 crew.signal(signal.SIGTERM)
         elif self._stop_signals > 1:
@@ -233,7 +233,7 @@ class Foreman:
     def _tell(self) -> None:
         ready = self._stopping_at is None and all(crew.ready for crew in self._crews)
         if ready and not self._ready:
-            self._report.say("ready")
+            self._report.send("ready")
         self._ready = ready
         busy = sum(crew.busy for crew in (*self._crews, *self._retired))
         children = sum(crew.lane.children for crew in self._crews)
@@ -246,4 +246,4 @@ class Foreman:
         if busy or not ready or any(moved):
             self._active_at = now
         elif self._idle_seconds is not None and now - self._active_at >= self._idle_seconds:
-            self._report.say("idle", seconds=round(now - self._active_at, 1))
+            self._report.send("idle", seconds=round(now - self._active_at, 1))

@@ -11,7 +11,7 @@ from gateway.broker.broker import Broker
 from gateway.broker.probe import depths
 from gateway.worker.lanes import Lane
 from telemetry.logs import logger
-from telemetry.parent import Report
+from telemetry.parent_process import StatusPipe
 
 _BEAT_SECONDS = 1.0
 _LOOK_SECONDS = 5.0
@@ -28,7 +28,7 @@ class Watch:
     broker, asked over a new connection, said that something was waiting.
     """
 
-    def __init__(self, lane: Lane, broker: Broker, report: Report) -> None:
+    def __init__(self, lane: Lane, broker: Broker, report: StatusPipe) -> None:
         self._lane = lane
         self._broker = broker
         self._report = report
@@ -42,16 +42,16 @@ class Watch:
     def _run(self) -> None:
         looked = time.monotonic()
         while self._strikes < _STRIKES:
-            self._report.say("beat", busy=_busy(), total=_total())
+            self._report.send("beat", busy=_busy(), total=_total())
             time.sleep(_BEAT_SECONDS)
             if time.monotonic() - looked >= _LOOK_SECONDS:
                 looked = time.monotonic()
                 self._look()
         log.error("worker_deaf", lane=self._lane.name, meaning="runs wait, and it takes none")
-        self._report.say("deaf")
+        self._report.send("deaf")
         while True:
             time.sleep(_BEAT_SECONDS)
-            self._report.say("beat", busy=_busy(), total=_total())
+            self._report.send("beat", busy=_busy(), total=_total())
 
     def _look(self) -> None:
         before, self._total = self._total, _total()

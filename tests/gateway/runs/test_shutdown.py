@@ -8,7 +8,7 @@ import socket
 import httpx
 import uvicorn
 
-from gateway.__main__ import Report, Server
+from gateway.__main__ import Server, StatusPipe
 from gateway.boot import Front
 from gateway.web.protocol import Connection
 from tests.gateway.runs.builders import until
@@ -24,7 +24,7 @@ async def test_those_who_only_wait_do_not_keep_a_gateway_from_ending(desk: Desk)
     config = uvicorn.Config(
         front, http=Connection, ws="none", lifespan="on", log_config=None, access_log=False
     )
-    server = Server(config, front, Report(None))
+    server = Server(config, front, StatusPipe(None))
     listening = socket.create_server(("127.0.0.1", 0))
     ended = asyncio.create_task(server.serve([listening]))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
