@@ -11,15 +11,15 @@ from gateway.execution.outbound import OutboundHttp
 from gateway.fleet.store import FleetStore
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
-from gateway.outbound.http import GuardedHttp
+from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
-from gateway.storage.notices import Notices
-from gateway.upstream.credentials import Credentials
-from gateway.upstream.servers import Servers
-from gateway.webhooks.outbox import Outbox
+from gateway.storage.pg_notify import PgNotifier
+from gateway.upstream.credentials import UpstreamCredentials
+from gateway.upstream.servers import InferenceServers
+from gateway.webhooks.outbox import WebhookOutbox
 
 
 class WorkerRuntime:
@@ -30,20 +30,22 @@ class WorkerRuntime:
         self._feed = ChangeFeed(self._db)
         fleet = FleetStore(self._db)
         self._waker = Waker(fleet)
-        self._servers = Servers(
+        self._servers = InferenceServers(
             max_message_bytes=settings.max_body_bytes,
             drain_seconds=settings.drain_seconds,
-            on_wanted=self._waker.wake,
-            credentials=Credentials.of(settings),
+            on_wake=self._waker.wake,
+            credentials=UpstreamCredentials.of(settings),
         )
         self._watcher = FleetWatcher(fleet, self._feed, self._servers)
-        self._notices = Notices(self._db)
-        self._http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
+        self._notices = PgNotifier(self._db)
+        self._http = GuardedHttpClient(
+            settings.webhook_allow, allow_http=settings.webhook_allow_http
+        )
         self._executor = RunExecutor(
             RunStore(
                 self._db,
                 self._notices,
-                outbox=Outbox(self._feed, public_url=settings.public_url),
+                outbox=WebhookOutbox(self._feed, public_url=settings.public_url),
             ),
             CompiledFlowCache(self._db),
             self._servers,

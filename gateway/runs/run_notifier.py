@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.runs.run import Run
-from gateway.storage.notices import Notices
+from gateway.storage.pg_notify import PgNotifier
 
 _CHANGED = "~"
 """Before the id in a notice that the run has only changed: few wait for that."""
@@ -19,7 +19,7 @@ class RunNotifier:
     Listeners must not raise or block.
     """
 
-    def __init__(self, notices: Notices | None = None) -> None:
+    def __init__(self, notices: PgNotifier | None = None) -> None:
         self.notices = notices
         self._on_end: list[Callable[[Run], None]] = []
         self._on_change: list[Callable[[str], None]] = []

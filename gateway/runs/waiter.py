@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.runs.run import Run, RunMark
 from gateway.runs.store import RunStore
-from gateway.storage.database import Database, Footprint
+from gateway.storage.database import Database, FileStamp
 from telemetry.logs import logger, reason_of
 
 _FIRST_LOOK_SECONDS = 0.005
@@ -65,7 +65,7 @@ class RunWaiter:
         self._due: set[str] = set()
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._footprint: Footprint | None = None
+        self._footprint: FileStamp | None = None
         self._began = 0.0  # when the last wait did
         self._looked = 0.0
         self._counted = 0.0  # when it was last seen which of them are there at all
@@ -217,7 +217,7 @@ class RunWaiter:
 
     def _written(self) -> bool:
         """Whether any process may have written since this was asked last; SQLite's alone shows."""
-        footprint = self._db.footprint()
+        footprint = self._db.file_stamp()
         if footprint is None:
             return False
         fresh = time.time_ns() - footprint[0] < _COARSE_NANOSECONDS

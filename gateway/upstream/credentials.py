@@ -15,7 +15,7 @@ from transport.certificates import pair_of
 log = logger("gateway.upstream")
 
 
-class Credentials:
+class UpstreamCredentials:
     """For connections over TCP. Over a Unix socket nothing is shown.
 
     Args:

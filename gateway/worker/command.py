@@ -12,7 +12,7 @@ from gateway.broker.broker import BrokerError, parse_broker_url
 from gateway.broker.heartbeat_file import HeartbeatFile
 from gateway.broker.queues import Queue
 from gateway.settings import Settings
-from gateway.upstream.credentials import Credentials
+from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.executor import RunExecutor
 from gateway.worker.foreman import WorkerManager
 from gateway.worker.plan import QueueWorkerPlan, plan_queue_workers
@@ -45,7 +45,9 @@ def main(arguments: Sequence[str], build: ExecutorFactory) -> int:
         broker = parse_broker_url(
             settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
         )
-        Credentials.of(settings)  # each child makes its own; what is wrong with them is said once
+        UpstreamCredentials.of(
+            settings
+        )  # each child makes its own; what is wrong with them is said once
     except (BrokerError, OSError, TlsError) as error:
         report.say("failed", message=str(error))
         sys.stderr.write(f"worker: {error}\n")

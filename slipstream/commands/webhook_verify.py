@@ -15,7 +15,7 @@ from rich.text import Text
 
 from gateway.webhooks.diagnosis import diagnose
 from gateway.webhooks.findings import Diagnosis
-from gateway.webhooks.verdict_schemas import VerdictOut, letter_of
+from gateway.webhooks.verify_schemas import VerifyOut, signed_request
 from slipstream import options
 from slipstream.commands.webhook_secret import SecretFile, given_secret, read_file
 from slipstream.failures import ExitStatus, RefusedError, exit_on_error
@@ -77,12 +77,12 @@ def verify(
         }
         given = {name: value for name, value in single.items() if value is not None}
         diagnosis = diagnose(
-            letter_of({**found, **given}, _read(body)),
+            signed_request({**found, **given}, _read(body)),
             known,
             at=_moment(at),
             previous=[read_file(previous_secret_file)] if previous_secret_file else [],
         )
-        Terminal(as_json=as_json).show(VerdictOut.of(diagnosis), *_views(diagnosis))
+        Terminal(as_json=as_json).show(VerifyOut.of(diagnosis), *_views(diagnosis))
         if not diagnosis.good:
             raise typer.Exit(ExitStatus.REFUSED)
 

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from gateway.storage.clock import now
 from gateway.webhooks.diagnosis import diagnose
 from gateway.webhooks.findings import Diagnosis
-from gateway.webhooks.verdict_schemas import FindingOut, letter_of
+from gateway.webhooks.verify_schemas import FindingOut, signed_request
 from slipstream.failures import UnusableError
 from slipstream.listener.deliveries import DeliveryLog, ListenerSummary, ReceivedDelivery
 
@@ -105,7 +105,7 @@ class WebhookReceiver:
         secret = self._options.secret
         if secret is None:
             return None
-        letter = letter_of(request.headers, body)
+        letter = signed_request(request.headers, body)
         return await asyncio.to_thread(diagnose, letter, secret, at=at.timestamp())
 
     async def _respond(self, request: Request, body: bytes) -> tuple[int, str]:

@@ -14,7 +14,7 @@ ECHO, SLOW, FAIL, BUG = "/test.T/Echo", "/test.T/Slow", "/test.T/Fail", "/test.T
 TOLD = (("why", "so"), ("why-bin", b"\x01"), ("grpc-retry-pushback-ms", "250"))
 """What comes with the failure of FAIL."""
 STREAM, FLOOD = "/test.T/Stream", "/test.T/Flood"
-PATIENCE = 30.0
+TIMEOUT_SECONDS = 30.0
 """Seconds for what takes a moment: the machine may be busy."""
 
 
@@ -128,7 +128,7 @@ class RawPeer:
 
     async def until(self, *kinds: int) -> tuple[int, int, int, bytes]:
         while True:
-            frame = await asyncio.wait_for(self.frame(), PATIENCE)
+            frame = await asyncio.wait_for(self.frame(), TIMEOUT_SECONDS)
             if frame[0] in kinds:
                 return frame
 
@@ -137,7 +137,7 @@ class RawPeer:
         code = -1
         try:
             while True:
-                kind, _, _, payload = await asyncio.wait_for(self.frame(), PATIENCE)
+                kind, _, _, payload = await asyncio.wait_for(self.frame(), TIMEOUT_SECONDS)
                 if kind == http2.GOAWAY:
                     code = int.from_bytes(payload[4:8], "big")
         except (asyncio.IncompleteReadError, ConnectionError):

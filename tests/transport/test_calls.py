@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import BUG, ECHO, FAIL, PATIENCE, SLOW, STREAM, TOLD, Seen
+from tests.transport.services import BUG, ECHO, FAIL, SLOW, STREAM, TIMEOUT_SECONDS, TOLD, Seen
 from transport import RpcError, Server, Status, StatusCode, connect
 
 
@@ -73,7 +73,7 @@ async def test_a_deadline_ends_the_call_on_both_sides(start: Start, dial: Dial, 
     with pytest.raises(RpcError) as caught:
         await connection.unary(SLOW, b"", timeout=0.05)
     assert caught.value.code is StatusCode.DEADLINE_EXCEEDED
-    await asyncio.wait_for(seen.cancelled.wait(), PATIENCE)
+    await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
     assert await connection.unary(ECHO, b"still") == b"still"
 
 
@@ -82,7 +82,7 @@ async def test_a_cancelled_task_cancels_the_handler(start: Start, dial: Dial, se
     task = asyncio.create_task(connection.unary(SLOW, b""))
     await seen.slow.wait()
     task.cancel()
-    await asyncio.wait_for(seen.cancelled.wait(), PATIENCE)
+    await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
     assert connection.in_flight == 0
 
 
@@ -95,7 +95,7 @@ async def test_what_is_sent_in_one_turn_arrives_as_one_batch(
     for number in range(50):
         stream.send(b"%d" % number)
     stream.half_close()
-    status = await asyncio.wait_for(heard.end, PATIENCE)
+    status = await asyncio.wait_for(heard.end, TIMEOUT_SECONDS)
     assert heard.messages == [b"%d" % number for number in range(50)]
     assert seen.batches == [50]
     assert status.ok
@@ -112,7 +112,7 @@ async def test_cancelling_a_stream_tells_both_ends(start: Start, dial: Dial, see
     await heard.some.wait()
     stream.cancel()
     assert heard.end.result().code is StatusCode.CANCELLED
-    await asyncio.wait_for(seen.cancelled.wait(), PATIENCE)
+    await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
     assert seen.calls[0].send(b"into the void") == 0
 
 
@@ -134,7 +134,7 @@ async def test_a_callback_that_raises_costs_its_call_only(start: Start, dial: Di
 
     stream = connection.open_stream(STREAM, on_message=broken, on_end=end.set_result)
     stream.send(b"x")
-    assert (await asyncio.wait_for(end, PATIENCE)).code is StatusCode.INTERNAL
+    assert (await asyncio.wait_for(end, TIMEOUT_SECONDS)).code is StatusCode.INTERNAL
     assert isinstance(reported[0], ZeroDivisionError)
     assert await connection.unary(ECHO, b"fine") == b"fine"
 
@@ -149,17 +149,17 @@ async def test_draining_finishes_calls_and_takes_no_new_one(
     stream.send(b"before")
     await heard.some.wait()
     draining = asyncio.create_task(servers[0].drain(10))
-    await asyncio.wait_for(told.wait(), PATIENCE)
+    await asyncio.wait_for(told.wait(), TIMEOUT_SECONDS)
     assert not connection.usable
     with pytest.raises(RpcError) as caught:
         await connection.unary(ECHO, b"")
     assert caught.value.code is StatusCode.UNAVAILABLE
     stream.send(b"during")
     stream.half_close()
-    assert (await asyncio.wait_for(heard.end, PATIENCE)).ok
+    assert (await asyncio.wait_for(heard.end, TIMEOUT_SECONDS)).ok
     assert heard.messages == [b"before", b"during"]
-    await asyncio.wait_for(draining, PATIENCE)
-    await asyncio.wait_for(connection.closed, PATIENCE)
+    await asyncio.wait_for(draining, TIMEOUT_SECONDS)
+    await asyncio.wait_for(connection.closed, TIMEOUT_SECONDS)
 
 
 async def test_draining_ends_what_outlives_its_grace(
@@ -172,7 +172,7 @@ async def test_draining_ends_what_outlives_its_grace(
     with pytest.raises(RpcError) as caught:
         await task
     assert caught.value.code is StatusCode.UNAVAILABLE
-    await asyncio.wait_for(seen.cancelled.wait(), PATIENCE)
+    await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
 
 
 async def test_connecting_to_nobody_is_unavailable(folder: object) -> None:

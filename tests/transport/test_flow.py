@@ -12,8 +12,8 @@ from tests.transport.conftest import Dial, Start
 from tests.transport.services import (
     ECHO,
     FLOOD,
-    PATIENCE,
     STREAM,
+    TIMEOUT_SECONDS,
     RawPeer,
     Seen,
     data,
@@ -96,7 +96,9 @@ async def test_a_client_of_another_library_agrees_with_every_account(start: Star
             other.send_data(1, left[:room], end_stream=room == len(left))
             left = left[room:]
         writer.write(other.data_to_send())
-        for event in other.receive_data(await asyncio.wait_for(reader.read(65_536), PATIENCE)):
+        for event in other.receive_data(
+            await asyncio.wait_for(reader.read(65_536), TIMEOUT_SECONDS)
+        ):
             if isinstance(event, h2.events.DataReceived):
                 got += len(event.data)
                 other.acknowledge_received_data(event.flow_controlled_length, 1)
@@ -116,7 +118,7 @@ async def test_a_message_in_pieces_arrives_as_one(start: Start, dial: Dial, size
         stream.send_pieces(pieces)
         stream.send(b"next")
         while len(heard.messages) < 2:
-            await asyncio.wait_for(heard.some.wait(), PATIENCE)
+            await asyncio.wait_for(heard.some.wait(), TIMEOUT_SECONDS)
             heard.some.clear()
         assert heard.messages == [b"".join(pieces), b"next"]
         heard.messages.clear()
@@ -136,12 +138,12 @@ async def test_a_paused_stream_holds_its_peer_back_and_no_other_stream(
     for _ in range(200):
         stream.send(bytes(1000))
     for _ in range(5):
-        assert await connection.unary(ECHO, b"through", timeout=PATIENCE) == b"through"
+        assert await connection.unary(ECHO, b"through", timeout=TIMEOUT_SECONDS) == b"through"
     assert stream.queued > 140_000
     assert len(heard.messages) == 1
     call.resume()
     stream.half_close()
-    await asyncio.wait_for(heard.end, PATIENCE)
+    await asyncio.wait_for(heard.end, TIMEOUT_SECONDS)
     assert len(heard.messages) == 201
 
 
@@ -158,8 +160,8 @@ async def test_a_paused_client_stream_holds_the_server_back(
     assert seen.calls[0].queued >= 6 * 2**20
     assert heard.messages == []
     stream.resume()
-    await asyncio.wait_for(seen.calls[0].flushed(), PATIENCE)
+    await asyncio.wait_for(seen.calls[0].flushed(), TIMEOUT_SECONDS)
     while len(heard.messages) < 8:
         heard.some.clear()
-        await asyncio.wait_for(heard.some.wait(), PATIENCE)
+        await asyncio.wait_for(heard.some.wait(), TIMEOUT_SECONDS)
     assert heard.messages == [bytes(2**20)] * 8

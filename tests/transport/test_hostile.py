@@ -14,8 +14,8 @@ from tests.transport.conftest import Dial, Start
 from tests.transport.services import (
     ECHO,
     FLOOD,
-    PATIENCE,
     STREAM,
+    TIMEOUT_SECONDS,
     RawPeer,
     Seen,
     data,
@@ -72,7 +72,7 @@ async def test_a_flood_ends_its_connection_and_no_other(
     said = await peer.flood(FLOODS[name])
     # A peer that is still sending when the socket closes may be cut off before it reads GOAWAY
     assert said in (CALM, -1)
-    assert await neighbour.unary(ECHO, b"alive", timeout=PATIENCE) == b"alive"
+    assert await neighbour.unary(ECHO, b"alive", timeout=TIMEOUT_SECONDS) == b"alive"
     await peer.close()
 
 
@@ -232,15 +232,15 @@ async def test_a_slow_reader_is_cut_off_before_it_fills_the_memory(
         peer.send(frames.window_update(0, 2**30))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peer.send(headers(1, FLOOD), *[data(1, message(b"more"))] * 500)
-    await asyncio.wait_for(seen.cancelled.wait(), PATIENCE)
+    await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 300 * 1024  # KiB; 500 answers would be 500 MiB
-    assert await neighbour.unary(ECHO, b"alive", timeout=PATIENCE) == b"alive"
+    assert await neighbour.unary(ECHO, b"alive", timeout=TIMEOUT_SECONDS) == b"alive"
     await peer.close()
 
 
 async def test_a_socket_that_is_never_read_is_given_up(start: Start, seen: Seen) -> None:
     peer = await RawPeer.dial(await start(stall_seconds=0.2), settings={4: 2**31 - 1})
     peer.send(frames.window_update(0, 2**30), headers(1, FLOOD), *[data(1, message(b"x"))] * 5)
-    await asyncio.wait_for(seen.cancelled.wait(), PATIENCE)
+    await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
     await peer.close()

@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import ECHO, PATIENCE, SLOW, STREAM, RawPeer, Seen, data, headers
+from tests.transport.services import (
+    ECHO,
+    SLOW,
+    STREAM,
+    TIMEOUT_SECONDS,
+    RawPeer,
+    Seen,
+    data,
+    headers,
+)
 from tests.transport.test_calls import Heard
 from transport import Connection, Limits, RpcError, StatusCode, connect, frames, http2
 
@@ -43,11 +52,13 @@ async def test_a_killed_server_fails_everything_at_once(folder: Path) -> None:
     waiting = asyncio.create_task(connection.unary(SLOW, b""))
     await asyncio.sleep(0)
     os.kill(process.pid, signal.SIGKILL)
-    assert (await asyncio.wait_for(heard.end, PATIENCE)).code is StatusCode.UNAVAILABLE
+    assert (await asyncio.wait_for(heard.end, TIMEOUT_SECONDS)).code is StatusCode.UNAVAILABLE
     with pytest.raises(RpcError) as caught:
-        await asyncio.wait_for(waiting, PATIENCE)
+        await asyncio.wait_for(waiting, TIMEOUT_SECONDS)
     assert caught.value.code is StatusCode.UNAVAILABLE
-    assert (await asyncio.wait_for(connection.closed, PATIENCE)).code is StatusCode.UNAVAILABLE
+    assert (
+        await asyncio.wait_for(connection.closed, TIMEOUT_SECONDS)
+    ).code is StatusCode.UNAVAILABLE
     assert connection.in_flight == 0
     with pytest.raises(RpcError):
         await connection.unary(ECHO, b"")
@@ -64,7 +75,7 @@ async def test_a_client_that_dies_within_a_frame_cancels_its_call(
     while not seen.calls:
         await peer.until(http2.HEADERS)
     peer.writer.transport.abort()
-    await asyncio.wait_for(seen.cancelled.wait(), PATIENCE)
+    await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
     assert await neighbour.unary(ECHO, b"alive") == b"alive"
 
 
@@ -99,7 +110,7 @@ async def play(folder: Path, words: bytes, **limits: Any) -> AsyncIterator[Conne
         over.set()
         connection.close()
         server.close()
-        await asyncio.wait_for(served.wait(), PATIENCE)
+        await asyncio.wait_for(served.wait(), TIMEOUT_SECONDS)
         await server.wait_closed()
 
 
@@ -128,7 +139,7 @@ async def test_a_server_that_misbehaves_fails_the_call_with_a_status(
     words, code = ANSWERS[name]
     async with play(folder, words) as connection:
         with pytest.raises(RpcError) as caught:
-            await connection.unary(ECHO, b"", timeout=PATIENCE)
+            await connection.unary(ECHO, b"", timeout=TIMEOUT_SECONDS)
         assert caught.value.code is code
 
 

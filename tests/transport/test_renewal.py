@@ -9,7 +9,7 @@ import pytest
 
 from tests.authority import Authority, put
 from tests.transport.encrypted import Listen, bare, echoed
-from tests.transport.services import ECHO, PATIENCE
+from tests.transport.services import ECHO, TIMEOUT_SECONDS
 from transport import ClientTls, RpcError, ServerTls, connect
 from transport.tls import keep_renewed
 
@@ -37,7 +37,7 @@ async def test_a_new_certificate_is_shown_from_the_next_connection_on(
     after = await serial_of(address, authority)
     assert after != before
     assert await serial_of(address, authority) == after
-    assert await old.unary(ECHO, b"still", timeout=PATIENCE) == b"still"
+    assert await old.unary(ECHO, b"still", timeout=TIMEOUT_SECONDS) == b"still"
     old.close()
 
 
@@ -52,12 +52,12 @@ async def test_a_bad_new_pair_changes_nothing_and_is_told_once(
     told: asyncio.Queue[str] = asyncio.Queue()
     renewing = asyncio.create_task(keep_renewed((tls, tls), told.put_nowait))
     put(pair.key, stranger.issue("other").key.read_bytes())
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         assert "belongs to another certificate" in await told.get()
     assert await serial_of(address, authority) == before
     await asyncio.sleep(2.5)  # longer than it takes to look again
     put(pair.key, good)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         assert await told.get() == ""
     assert told.empty()
     assert await serial_of(address, authority) == before

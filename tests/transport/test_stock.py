@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import ECHO, FAIL, PATIENCE, SLOW, STREAM, Seen
+from tests.transport.services import ECHO, FAIL, SLOW, STREAM, TIMEOUT_SECONDS, Seen
 from tests.transport.test_calls import Heard
 from transport import RpcError, StatusCode
 
@@ -120,7 +120,7 @@ async def test_a_stock_client_understands_our_errors(start: Start, seen: Seen) -
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary(SLOW)(b"", timeout=0.1)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        await asyncio.wait_for(seen.cancelled.wait(), PATIENCE)
+        await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
 
 
 async def test_a_stock_client_streams_and_cancels(start: Start, seen: Seen) -> None:
@@ -135,7 +135,7 @@ async def test_a_stock_client_streams_and_cancels(start: Start, seen: Seen) -> N
         await other.write(b"x")
         await other.read()
         other.cancel()
-        await asyncio.wait_for(seen.cancelled.wait(), PATIENCE)
+        await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
 
 
 async def test_a_stock_synchronous_client_calls_our_server(start: Start) -> None:
@@ -143,10 +143,10 @@ async def test_a_stock_synchronous_client_calls_our_server(start: Start) -> None
 
     def call() -> list[bytes]:
         with grpc.insecure_channel(address) as channel:
-            unary = channel.unary_unary(ECHO)(b"one", timeout=PATIENCE)
+            unary = channel.unary_unary(ECHO)(b"one", timeout=TIMEOUT_SECONDS)
             return [
                 unary,
-                *channel.stream_stream(STREAM)(iter([b"two", b"three"]), timeout=PATIENCE),
+                *channel.stream_stream(STREAM)(iter([b"two", b"three"]), timeout=TIMEOUT_SECONDS),
             ]
 
     assert await asyncio.to_thread(call) == [b"one", b"two", b"three"]
@@ -163,4 +163,4 @@ async def test_a_stock_client_is_drained(start: Start, servers: list[Any]) -> No
         assert await stream.read() == b"y"
         await stream.done_writing()
         assert await stream.code() is grpc.StatusCode.OK
-        await asyncio.wait_for(draining, PATIENCE)
+        await asyncio.wait_for(draining, TIMEOUT_SECONDS)

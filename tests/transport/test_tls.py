@@ -16,7 +16,7 @@ import uvloop
 from tests.authority import Authority, hung_up
 from tests.transport.conftest import Start
 from tests.transport.encrypted import Listen, bare, echoed
-from tests.transport.services import ECHO, PATIENCE, STREAM, Seen, router
+from tests.transport.services import ECHO, STREAM, TIMEOUT_SECONDS, Seen, router
 from transport import (
     ClientTls,
     Connection,
@@ -45,7 +45,7 @@ def stock(address: str, authority: Authority, pair: KeyPair | None = None) -> gr
 def called(channel: grpc.Channel, message: bytes = b"hello") -> bytes:
     """Return what the server says to grpcio."""
     with channel:
-        answer: bytes = channel.unary_unary(ECHO)(message, timeout=PATIENCE)
+        answer: bytes = channel.unary_unary(ECHO)(message, timeout=TIMEOUT_SECONDS)
         return answer
 
 
@@ -161,7 +161,7 @@ async def test_who_speaks_no_tls_or_never_ends_the_handshake_is_cut_off_and_hold
     assert await echoed(address, ClientTls(ca=authority.ca)) == b"hello"
     with pytest.raises(RpcError):
         await connect(bare(address), timeout=5)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         for reader, writer in (plain, half, *silent):
             with suppress(ConnectionError):
                 await reader.read()
@@ -175,7 +175,7 @@ async def test_tls_at_a_plain_port_says_so(authority: Authority, start: Start) -
         await echoed(f"grpcs://{address}", ClientTls(ca=authority.ca))
     assert refused.value.code is StatusCode.UNAVAILABLE
     plain = await connect(address)
-    assert await plain.unary(ECHO, b"a", timeout=PATIENCE) == b"a"
+    assert await plain.unary(ECHO, b"a", timeout=TIMEOUT_SECONDS) == b"a"
     plain.close()
     await hung_up()
 
@@ -212,7 +212,7 @@ def test_a_listener_that_is_full_takes_no_more_with_tls_either(authority: Author
         first = await connect(f"grpcs://{address}", tls=client)
         with pytest.raises(RpcError):
             await echoed(f"grpcs://{address}", client)
-        assert await first.unary(ECHO, b"a", timeout=PATIENCE) == b"a"
+        assert await first.unary(ECHO, b"a", timeout=TIMEOUT_SECONDS) == b"a"
         first.close()
         server.close()
 

@@ -10,7 +10,7 @@ from gateway.runs.store import RunStore
 from gateway.runs.waiter import RunWaiter
 from gateway.settings import Settings
 from gateway.storage.database import Database
-from gateway.storage.notices import Notices
+from gateway.storage.pg_notify import PgNotifier
 from tests.gateway.runs.runs_api import RunsApi
 
 
@@ -21,15 +21,15 @@ def store(database: Database) -> RunStore:
 
 
 @pytest.fixture
-async def notices(database: Database) -> AsyncIterator[Notices]:
+async def notices(database: Database) -> AsyncIterator[PgNotifier]:
     """Notices, to be started by whoever has subscribed to them."""
-    made = Notices(database)
+    made = PgNotifier(database)
     yield made
     await made.stop()
 
 
 @pytest.fixture
-async def waiter(database: Database, notices: Notices) -> AsyncIterator[RunWaiter]:
+async def waiter(database: Database, notices: PgNotifier) -> AsyncIterator[RunWaiter]:
     """Who waits for the runs of a process of its own: its store is not `store`."""
     made = RunWaiter(database, RunStore(database, notices))
     made.start()
