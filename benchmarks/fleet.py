@@ -22,13 +22,13 @@ import psutil
 
 from benchmarks.machine import describe
 from benchmarks.model import tiny_model
-from model_store.store import Store
+from model_store.store import ModelStore
 from model_store.verification import Verifier
-from slipstream.announcer import Announcer
+from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.fork_server import ForkServer
-from slipstream.supervisor.keeper import Keeper, StatusLine
-from slipstream.supervisor.nursery import Nursery
-from slipstream.supervisor.process import Child, Lifeline
+from slipstream.supervisor.fork_server_spawner import ForkServerSpawner
+from slipstream.supervisor.process import ChildProcess, Lifeline
+from slipstream.supervisor.process_manager import ProcessManager, StatusLine
 
 _READY_BAR_SECONDS = 0.2
 _MEMORY_BAR_MIB = 15.0
@@ -44,10 +44,10 @@ class Fleet:
         ready: seconds that each took, in the order in which they became ready.
     """
 
-    def __init__(self, nursery: Nursery, store: Path, sockets: Path) -> None:
+    def __init__(self, spawner: ForkServerSpawner, store: Path, sockets: Path) -> None:
         self.ready: list[float] = []
-        self.keeper = Keeper(self._spawn, self)
-        self._nursery = nursery
+        self.manager = ProcessManager(self._spawn, self)
+        self._spawner = spawner
         self._store = store
         self._sockets = sockets
         self._asked = 0.0
@@ -56,15 +56,15 @@ class Fleet:
     async def grow(self, count: int) -> None:
         """Ask for servers until there are `count`, all at once, and wait until all are ready."""
         self._asked = time.perf_counter()
-        self.keeper.want({str(number): 1 for number in range(count)})
+        self.manager.set_desired({str(number): 1 for number in range(count)})
         while len(self.ready) < count:
             self._news.clear()
             await self._news.wait()
 
-    def spawned(self, key: str, child: Child) -> None:
+    def spawned(self, key: str, child: ChildProcess) -> None:
         """A process is there."""
 
-    def said(self, key: str, line: StatusLine) -> None:
+    def reported(self, key: str, line: StatusLine) -> None:
         """Take the time."""
         if line["event"] == "ready":
             self.ready.append(time.perf_counter() - self._asked)
@@ -72,37 +72,37 @@ class Fleet:
         elif line["event"] == "failed":
             raise SystemExit(f"server {key} failed: {line['message']}")
 
-    def exited(self, key: str, *, asked: bool, how: str, retry_in: float) -> None:  # noqa: ARG002 - of Watcher
+    def exited(self, key: str, *, requested: bool, reason: str, retry_in: float) -> None:  # noqa: ARG002 - of Watcher
         """Give up over what ends by itself."""
-        if not asked:
-            raise SystemExit(f"server {key} {how}")
+        if not requested:
+            raise SystemExit(f"server {key} {reason}")
 
-    def forgotten(self, key: str) -> None:
+    def removed(self, key: str) -> None:
         """Nothing is kept."""
 
-    async def _spawn(self, key: str) -> Child:
+    async def _spawn(self, key: str) -> ChildProcess:
         arguments = ["--store", str(self._store), "--model", "tiny", "--version", "1"]
         arguments += ["--threads", "1", "--log-level", "warning"]
-        return await self._nursery.spawn([*arguments, "--socket", str(self._sockets / key)])
+        return await self._spawner.spawn([*arguments, "--socket", str(self._sockets / key)])
 
 
 @asynccontextmanager
 async def _fleet(store: Path, *, direct: bool) -> AsyncIterator[Fleet]:
     lifeline = Lifeline()
-    announcer = Announcer(as_json=True, started_at=time.monotonic())
+    printer = StatusPrinter(as_json=True, started_at=time.monotonic())
     fork_server = None if direct else ForkServer.start(lifeline)
-    nursery = Nursery(lifeline, announcer, running=fork_server)
+    spawner = ForkServerSpawner(lifeline, printer, running=fork_server)
     with TemporaryDirectory(prefix="fleet-") as sockets:
-        fleet = Fleet(nursery, store, Path(sockets))
-        tasks = [asyncio.create_task(kept.run()) for kept in (nursery, fleet.keeper)]
-        await nursery.present()
+        fleet = Fleet(spawner, store, Path(sockets))
+        tasks = [asyncio.create_task(kept.run()) for kept in (spawner, fleet.manager)]
+        await spawner.present()
         try:
             yield fleet
         finally:
             for task in tasks:
                 task.cancel()
-            await fleet.keeper.drain(_DRAIN_SECONDS)
-            await nursery.drain(_DRAIN_SECONDS)
+            await fleet.manager.drain(_DRAIN_SECONDS)
+            await spawner.drain(_DRAIN_SECONDS)
 
 
 async def _measure(store: Path, servers: int, *, direct: bool) -> bool:
@@ -143,7 +143,7 @@ def main(words: Sequence[str] | None = None) -> int:
     with TemporaryDirectory(prefix="fleet-") as folder:
         store = Path(folder) / "store"
         verifier = Verifier((sys.executable, "-m", "inference_server.runtime.verify"))
-        Store(store).publish(tiny_model(Path(folder)).path, "tiny", verify=verifier)
+        ModelStore(store).publish(tiny_model(Path(folder)).path, "tiny", verify=verifier)
         met = asyncio.run(_measure(store, given.servers, direct=given.direct))
     if not met and not given.direct:
         print(f"missed: {_READY_BAR_SECONDS} s and {_MEMORY_BAR_MIB:.0f} MiB are the bars")

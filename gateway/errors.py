@@ -1,4 +1,4 @@
-"""The gateway's one exception: a code, a message for people, and what a transport may add."""
+"""The gateway's exceptions: an error for the caller, and a database that cannot be used."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from protos.errors import ErrorCode
 from telemetry.redaction import redact_message
 
 
-class GatewayError(Exception):
-    """Something the caller must hear about.
+class StorageError(Exception):
+    """The database cannot be used: unreachable, damaged, or written by another version."""
 
-    Messages often repeat what came: an API key in the wrong place is replaced by its mask.
+
+class GatewayError(Exception):
+    """An error that is reported to the caller.
+
+    Messages often repeat the input: an API key in the wrong place is replaced by its mask.
 
     Attributes:
-        code: the stable name; each transport has one table that translates it.
-        message: which field, what was expected, what came, what to do.
+        code: the stable name; `protos/errors.py` maps it to the status of each transport.
+        message: which field, what was expected, what was received, what to do.
         errors: for validation, a `{"detail", "pointer"}` for each field (RFC 9457).
-        retry_after: seconds after which a retry is worth it, where one is.
+        retry_after: seconds after which a retry may succeed; None if unknown.
         details: further members of the error body, such as `phase`.
-        allowed: of METHOD_NOT_ALLOWED, the methods that there are.
-        replayed: whether this is what became of an earlier call with the same Idempotency-Key.
+        allowed: for METHOD_NOT_ALLOWED: the methods of the path.
+        replayed: whether this is the result of an earlier call with the same Idempotency-Key.
     """
 
     def __init__(

@@ -9,24 +9,24 @@ from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
 
-from inference_server.dataplane import DataPlane
-from inference_server.errors import InferenceError, translated
-from inference_server.execution import Executor
-from inference_server.lifecycle import Lifecycle, Phase
+from inference_server.data_plane.executor import BatchExecutor
+from inference_server.data_plane.served_model import ServedModel
+from inference_server.errors import InferenceError, as_inference_error
+from inference_server.lifecycle import BootPhase, Lifecycle
 from inference_server.metrics import ModelMetrics
-from inference_server.repository import Repository
 from inference_server.runtime import threads
-from inference_server.runtime.session import Session
+from inference_server.runtime.session import OnnxSession
 from inference_server.runtime.warmup import warm_up
 from inference_server.settings import Settings
+from inference_server.triton_extensions import TritonExtensions
 from model_store.errors import StoreError
 from model_store.names import MODEL_FILE
-from model_store.store import Store
+from model_store.store import ModelStore
 from protos.errors import ErrorCode
 from telemetry.logs import logger
 
 
-class Boot:
+class BootSequence:
     """Brings one model up. Blocking work goes to threads.
 
     ONNX Runtime lets go of the GIL while it loads and while it runs (measured: no pause over 5 ms
@@ -37,8 +37,8 @@ class Boot:
         self,
         settings: Settings,
         lifecycle: Lifecycle,
-        plane: DataPlane,
-        repository: Repository,
+        plane: ServedModel,
+        repository: TritonExtensions,
         metrics: ModelMetrics,
     ) -> None:
         self._settings = settings
@@ -55,7 +55,7 @@ class Boot:
         try:
             await self._bring_up()
         except Exception as error:  # noqa: BLE001 - the process stays up to tell, whatever it is
-            self._lifecycle.fail(translated(error))
+            self._lifecycle.fail(as_inference_error(error))
         else:
             self._lifecycle.become_ready()
         finally:
@@ -66,9 +66,9 @@ class Boot:
         intra_op = self._settings.threads or plan.intra_op
         self._log.info("threads_planned", threads=intra_op, cpus=plan.cpus, reason=plan.reason)
         loop = asyncio.get_running_loop()
-        with self._phase(Phase.LOADING):
+        with self._phase(BootPhase.LOADING):
             session = await loop.run_in_executor(self._thread, self._load, intra_op)
-        with self._phase(Phase.WARMING):
+        with self._phase(BootPhase.WARMING):
             warmth = await loop.run_in_executor(
                 self._thread, partial(warm_up, session, most_rows=self._settings.max_batch_size)
             )
@@ -78,7 +78,7 @@ class Boot:
             max_batch_size=warmth.max_batch_size,
             refusal=warmth.refusal,
         )
-        executor = Executor(
+        executor = BatchExecutor(
             session,
             warmth,
             self._metrics,
@@ -89,9 +89,9 @@ class Boot:
         self._repository.loaded(session.signature, warmth)
         self._plane.serve(session.signature, executor, most_bytes=self._settings.max_message_bytes)
 
-    def _load(self, intra_op: int) -> Session:
+    def _load(self, intra_op: int) -> OnnxSession:
         settings = self._settings
-        store = Store(settings.store)
+        store = ModelStore(settings.store)
         try:
             manifest = store.manifest(settings.model, settings.version)
             model = store.folder(settings.model, settings.version) / MODEL_FILE
@@ -99,10 +99,10 @@ class Boot:
             raise InferenceError(ErrorCode.INFERENCE_SERVER_FAILED, str(error)) from error
         specs = (*manifest.inputs, *manifest.outputs)
         unranked = [spec.name for spec in specs if spec.shape is None]
-        return Session(model, threads=intra_op, unranked=unranked)
+        return OnnxSession(model, threads=intra_op, unranked=unranked)
 
     @contextmanager
-    def _phase(self, phase: Phase) -> Iterator[None]:
+    def _phase(self, phase: BootPhase) -> Iterator[None]:
         self._lifecycle.boot(phase)
         began = perf_counter()
         yield

@@ -29,7 +29,7 @@ class InferenceError(Exception):
         self.retry_after = retry_after
 
 
-def translated(error: Exception) -> InferenceError:
+def as_inference_error(error: Exception) -> InferenceError:
     """Return `error` as the caller shall see it; one that we did not foresee is logged instead."""
     match error:
         case InferenceError():

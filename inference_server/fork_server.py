@@ -4,9 +4,9 @@ Nearly all that a small model's server takes to boot, in time and in memory, are
 they are done once: a child has them from its first moment, and shares their memory until it writes
 to it. Nothing that does not survive a fork is made here: no thread, no event loop, no session.
 
-Each request comes as one message on a socket (see `Asked`). The child is nobody's child here: a
-process in between ends at once, so that the child goes to whoever adopts orphans, the supervisor.
-It waits for its children itself, then, and the end of this process means nothing to them.
+Each request arrives as one message on a socket (see `SpawnRequest`). It is not our child: an
+intermediate process forks it and exits at once, so that the kernel reparents it to the supervisor,
+which is a subreaper. The supervisor waits for its servers itself; they outlive this process.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import socket
 import sys
 import time
 
-from inference_server.asked import Asked
-from inference_server.process import name_process, serve
-from inference_server.rehearsal import rehearse
+from inference_server.prefork_warmup import prefork_warmup
+from inference_server.process import serve, set_process_name
+from inference_server.spawn import SpawnRequest
 from telemetry.parent_process import StatusPipe
 
 _PAUSE_SECONDS = 0.0005
@@ -32,8 +32,8 @@ def main() -> None:
     """Fork on request, until the parent is gone. Each child comes out of here as a server."""
     given = _parser().parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    name_process("fork server")
-    rehearse()
+    set_process_name("fork server")
+    prefork_warmup()
     # A collection would write to every object, and so copy the pages that are to stay shared.
     gc.disable()
     gc.freeze()
@@ -52,15 +52,15 @@ def main() -> None:
     except BrokenPipeError:
         os._exit(1)
     descriptors = ["--status-fd", str(child.status_fd), "--lifeline-fd", str(child.lifeline_fd)]
-    serve([*child.arguments, *descriptors], began=child.asked_at)
+    serve([*child.arguments, *descriptors], began=child.requested_at)
 
 
-def _next_child(control_fd: int, lifeline_fd: int, *, supervisor: int) -> Asked | None:
+def _next_child(control_fd: int, lifeline_fd: int, *, supervisor: int) -> SpawnRequest | None:
     """Serve requests; return in each child with its own, and in the end, here, with None."""
     with socket.socket(fileno=os.dup(control_fd)) as control:
         while True:
             ready, _, _ = select.select([control.fileno(), lifeline_fd], [], [])
-            request = None if lifeline_fd in ready else Asked.receive(control)
+            request = None if lifeline_fd in ready else SpawnRequest.receive(control)
             if request is None or _fork(supervisor):
                 return request
             request.close()

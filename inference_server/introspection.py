@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grpc_health.v1 import health_pb2
 
-from inference_server.lifecycle import Lifecycle, State
+from inference_server.lifecycle import Lifecycle, LifecycleState
 from protos import open_inference_pb2 as pb
 from protos.methods import SERVICE
 from transport import Router
@@ -14,7 +14,7 @@ from transport.reflection import add_reflection
 
 def add_introspection(router: Router, lifecycle: Lifecycle) -> None:
     """Let `router` answer for the server's health, and for its services and their messages."""
-    health = HealthService((SERVICE,), lambda: lifecycle.state is State.READY)
+    health = HealthService((SERVICE,), lambda: lifecycle.state is LifecycleState.READY)
     health.add_to(router)
-    lifecycle.on_move(lambda: health.notify(final=lifecycle.state is State.DRAINING))
+    lifecycle.on_move(lambda: health.notify(final=lifecycle.state is LifecycleState.DRAINING))
     add_reflection(router, (SERVICE, HEALTH), (pb.DESCRIPTOR, health_pb2.DESCRIPTOR))

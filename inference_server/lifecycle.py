@@ -9,7 +9,7 @@ from inference_server.errors import InferenceError
 from protos.errors import ErrorCode
 
 
-class State(StrEnum):
+class LifecycleState(StrEnum):
     """The states that the process itself can be in; `stopped` is for its parent to see."""
 
     BOOTING = "booting"
@@ -22,7 +22,7 @@ class State(StrEnum):
     """It finishes the calls in flight, takes no new ones, and ends."""
 
 
-class Phase(StrEnum):
+class BootPhase(StrEnum):
     """What a booting server is busy with."""
 
     SPAWNING = "spawning"
@@ -33,11 +33,18 @@ class Phase(StrEnum):
     """Running it on made-up inputs."""
 
 
-_MOVES: Mapping[State, frozenset[State]] = {
-    State.BOOTING: frozenset({State.BOOTING, State.READY, State.FAILED, State.DRAINING}),
-    State.READY: frozenset({State.DRAINING}),
-    State.FAILED: frozenset({State.DRAINING}),
-    State.DRAINING: frozenset(),
+_MOVES: Mapping[LifecycleState, frozenset[LifecycleState]] = {
+    LifecycleState.BOOTING: frozenset(
+        {
+            LifecycleState.BOOTING,
+            LifecycleState.READY,
+            LifecycleState.FAILED,
+            LifecycleState.DRAINING,
+        }
+    ),
+    LifecycleState.READY: frozenset({LifecycleState.DRAINING}),
+    LifecycleState.FAILED: frozenset({LifecycleState.DRAINING}),
+    LifecycleState.DRAINING: frozenset(),
 }
 
 
@@ -49,8 +56,8 @@ class Lifecycle:
 
     def __init__(self, title: str) -> None:
         self.title = title
-        self.state = State.BOOTING
-        self.phase = Phase.SPAWNING
+        self.state = LifecycleState.BOOTING
+        self.phase = BootPhase.SPAWNING
         self.failure: InferenceError | None = None
         self._listeners: list[Callable[[], None]] = []
 
@@ -58,38 +65,38 @@ class Lifecycle:
         """Have `listener` called after each move."""
         self._listeners.append(listener)
 
-    def boot(self, phase: Phase) -> None:
+    def boot(self, phase: BootPhase) -> None:
         """Go on to the next phase of booting."""
         self.phase = phase
-        self._move(State.BOOTING)
+        self._move(LifecycleState.BOOTING)
 
     def become_ready(self) -> None:
         """Take inference calls from now on."""
-        self._move(State.READY)
+        self._move(LifecycleState.READY)
 
     def fail(self, reason: InferenceError) -> None:
         """Answer every call with `reason` from now on."""
         self.failure = reason
-        self._move(State.FAILED)
+        self._move(LifecycleState.FAILED)
 
     def drain(self) -> None:
         """Take no new calls from now on."""
-        self._move(State.DRAINING)
+        self._move(LifecycleState.DRAINING)
 
     def check_ready(self) -> None:
         """Raise what a call is to be answered with, unless the server is ready."""
         match self.state:
-            case State.READY:
+            case LifecycleState.READY:
                 return
-            case State.FAILED if self.failure:
+            case LifecycleState.FAILED if self.failure:
                 raise self.failure
-            case State.DRAINING:
+            case LifecycleState.DRAINING:
                 raise InferenceError(ErrorCode.SHUTTING_DOWN, f"{self.title} is shutting down")
             case _:
                 message = f"{self.title} is booting ({self.phase})"
                 raise InferenceError(ErrorCode.INFERENCE_SERVER_BOOTING, message)
 
-    def _move(self, state: State) -> None:
+    def _move(self, state: LifecycleState) -> None:
         if state not in _MOVES[self.state]:
             raise ValueError(f"{self.title} cannot become {state} while {self.state}")
         self.state = state

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from inference_server.lifecycle import Lifecycle, Phase, State
-from inference_server.run_totals import RunTotals
+from inference_server.lifecycle import BootPhase, Lifecycle, LifecycleState
+from inference_server.run_statistics import RunStatistics
 from protos.errors import ErrorCode
 from telemetry.instruments import BATCH_SIZES, Counter, Registry
 
@@ -24,7 +24,7 @@ class ModelMetrics:
         )
         self._ok = self._requests.child(*served, _OK)
         self._failed: dict[ErrorCode, Counter] = {}
-        self.runs = RunTotals()
+        self.runs = RunStatistics()
         self.run_seconds = registry.histogram(
             "inference_seconds", "Time that ONNX Runtime took for a run.", names
         ).child(*served)
@@ -70,9 +70,9 @@ class ModelMetrics:
 
     def moved(self, lifecycle: Lifecycle) -> None:
         """Show the state that the server is in now."""
-        for state in State:
+        for state in LifecycleState:
             self._state.child(*self._served, state).set(float(state == lifecycle.state))
 
-    def booted(self, phase: Phase, seconds: float) -> None:
+    def booted(self, phase: BootPhase, seconds: float) -> None:
         """Record how long a phase of the boot took."""
         self._boot_seconds.child(*self._served, phase).set(seconds)

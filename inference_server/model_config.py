@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from inference_server.runtime.signature import Signature, shown_shape
-from inference_server.runtime.warmup import Warmth
+from inference_server.runtime.signature import Signature, protocol_shape
+from inference_server.runtime.warmup import WarmupResult
 from model_store.manifest import PLATFORM, TensorSpec
 from protos import open_inference_pb2 as pb
 
 _BACKEND = "onnxruntime"
 
 
-def model_config(name: str, version: int, signature: Signature, warmth: Warmth) -> pb.ModelConfig:
+def model_config(
+    name: str, version: int, signature: Signature, warmth: WarmupResult
+) -> pb.ModelConfig:
     """Return the configuration that clients build their inputs by.
 
     Where `max_batch_size` is not 0 they leave the first dimension of every tensor to it.
@@ -26,11 +28,11 @@ def model_config(name: str, version: int, signature: Signature, warmth: Warmth) 
     )
     skipped = 1 if most_rows else 0
     for spec in signature.inputs:
-        data_type, dims = _data_type(spec), shown_shape(spec)[skipped:]
+        data_type, dims = _data_type(spec), protocol_shape(spec)[skipped:]
         config.input.add(name=spec.name, data_type=data_type, dims=dims, optional=spec.optional)
     for spec in signature.outputs:
         config.output.add(
-            name=spec.name, data_type=_data_type(spec), dims=shown_shape(spec)[skipped:]
+            name=spec.name, data_type=_data_type(spec), dims=protocol_shape(spec)[skipped:]
         )
     if most_rows > 1:
         config.dynamic_batching.SetInParent()

@@ -14,9 +14,9 @@ from typing import NoReturn
 import uvloop
 
 from inference_server import settings
-from inference_server.exits import ExitStatus
+from inference_server.exit_status import ServerExitStatus
 from inference_server.runtime import memory
-from inference_server.server import ListenError, Server
+from inference_server.server import ListenError, OnnxServer
 from telemetry import logs
 from telemetry.parent_process import exit_with_parent
 
@@ -32,31 +32,31 @@ def serve(arguments: Sequence[str], *, began: float) -> None:
     counts from.
     """
     chosen = settings.read(arguments)
-    name_process(f"{chosen.model} {chosen.version}")
+    set_process_name(f"{chosen.model} {chosen.version}")
     logs.configure(chosen.log_level, process="inference_server")
     if chosen.lifeline_fd is not None:
         exit_with_parent(chosen.lifeline_fd)
-        ignore_interrupts()
+        ignore_sigint()
     memory.cap(memory.available())
     try:
         status = uvloop.run(_run(chosen, began))
     except ListenError as error:
         sys.exit(f"inference_server: {error}")
-    end(status)
+    exit_now(status)
 
 
-def name_process(name: str) -> None:
+def set_process_name(name: str) -> None:
     """Have `top` and `ps` show `name`, or the first 15 bytes of it, where the system can."""
     with suppress(OSError):
         _NAME.write_text(name)
 
 
-def ignore_interrupts() -> None:
+def ignore_sigint() -> None:
     """Let the parent decide what stops when: Ctrl-C reaches the whole group of processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def stop_on(number: signal.Signals, stop: Callable[[], None]) -> None:
+def on_signal(number: signal.Signals, stop: Callable[[], None]) -> None:
     """Have a signal call `stop`, and end this process at once when it comes again."""
     loop = asyncio.get_running_loop()
 
@@ -67,7 +67,7 @@ def stop_on(number: signal.Signals, stop: Callable[[], None]) -> None:
     loop.add_signal_handler(number, heed)
 
 
-def end(status: ExitStatus = ExitStatus.STOPPED) -> NoReturn:
+def exit_now(status: ServerExitStatus = ServerExitStatus.STOPPED) -> NoReturn:
     """End this process, though a thread may be inside ONNX Runtime still.
 
     A load or a run that outlived the grace cannot be interrupted, and an orderly exit would wait
@@ -77,9 +77,9 @@ def end(status: ExitStatus = ExitStatus.STOPPED) -> NoReturn:
     os._exit(status)
 
 
-async def _run(chosen: settings.Settings, began: float) -> ExitStatus:
+async def _run(chosen: settings.Settings, began: float) -> ServerExitStatus:
     stopping = asyncio.Event()
-    stop_on(signal.SIGTERM, stopping.set)
+    on_signal(signal.SIGTERM, stopping.set)
     if chosen.lifeline_fd is None:
-        stop_on(signal.SIGINT, stopping.set)
-    return await Server(chosen, began=began).run(stopping)
+        on_signal(signal.SIGINT, stopping.set)
+    return await OnnxServer(chosen, began=began).run(stopping)

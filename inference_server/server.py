@@ -10,25 +10,25 @@ import os
 from pathlib import Path
 from time import perf_counter
 
-from inference_server.boot import Boot
-from inference_server.dataplane import DataPlane
-from inference_server.exits import ExitStatus
-from inference_server.exposure import Exposure, advertised
-from inference_server.idleness import Idleness
+import transport
+from inference_server.bearer_tokens import TokenFileError
+from inference_server.boot import BootSequence
+from inference_server.data_plane.served_model import ServedModel
+from inference_server.exit_status import ServerExitStatus
+from inference_server.idle_monitor import IdleMonitor
 from inference_server.introspection import add_introspection
-from inference_server.lifecycle import Lifecycle, Phase, State
-from inference_server.methods import Methods
+from inference_server.lifecycle import BootPhase, Lifecycle, LifecycleState
 from inference_server.metrics import ModelMetrics
-from inference_server.repository import Repository
+from inference_server.metrics_endpoint import MetricsEndpoint
 from inference_server.runtime import threads
-from inference_server.scrape import MetricsEndpoint
-from inference_server.settings import Endpoint, Settings
-from inference_server.tokens import TokenError
+from inference_server.service import InferenceService
+from inference_server.settings import Settings, TcpAddress
+from inference_server.tcp_security import TcpSecurity, advertised_address
+from inference_server.triton_extensions import TritonExtensions
 from telemetry.instruments import Registry
 from telemetry.logs import logger
 from telemetry.parent_process import StatusPipe
 from transport import ConnectionLimits, Router, TlsError
-from transport import GrpcServer as Transport
 from transport.addresses import TLS_SCHEME
 
 _LONGEST_SOCKET_PATH = 103
@@ -41,7 +41,7 @@ class ListenError(Exception):
     """An address cannot be listened on; the message says which and why."""
 
 
-class Server:
+class OnnxServer:
     """One inference server, from the first socket to the last answer."""
 
     def __init__(self, settings: Settings, *, began: float) -> None:
@@ -55,21 +55,21 @@ class Server:
         registry = Registry()
         self._metrics = ModelMetrics(registry, settings.model, settings.version)
         self._scrape = MetricsEndpoint(registry.render)
-        self._plane = DataPlane(settings.model, settings.version, self._lifecycle, self._metrics)
-        self._repository = Repository(
+        self._plane = ServedModel(settings.model, settings.version, self._lifecycle, self._metrics)
+        self._repository = TritonExtensions(
             settings.model, settings.version, self._plane, self._lifecycle, self._metrics
         )
-        self._methods = Methods(
+        self._methods = InferenceService(
             self._plane, self._repository, self._lifecycle, linger_seconds=_linger(settings)
         )
         router = Router()
         self._methods.add_to(router)
         add_introspection(router, self._lifecycle)
         limits = ConnectionLimits(max_message_bytes=settings.max_message_bytes)
-        self._transport = Transport(router, limits=limits, on_error=self._blame)
+        self._transport = transport.GrpcServer(router, limits=limits, on_error=self._blame)
         self._lifecycle.on_move(self._report)
 
-    async def run(self, stopping: asyncio.Event) -> ExitStatus:
+    async def run(self, stopping: asyncio.Event) -> ServerExitStatus:
         """Serve until `stopping`, or until nobody calls any more; answer the calls in flight then.
 
         Raises:
@@ -82,7 +82,9 @@ class Server:
             self._status.send("failed", code="internal", message=str(error))
             raise
         renewing = asyncio.create_task(exposure.reload_on_change())
-        boot = Boot(self._settings, self._lifecycle, self._plane, self._repository, self._metrics)
+        boot = BootSequence(
+            self._settings, self._lifecycle, self._plane, self._repository, self._metrics
+        )
         booting = asyncio.create_task(boot.run())
         status = await self._over(stopping)
         booting.cancel()
@@ -90,13 +92,13 @@ class Server:
         await self._drain()
         return status
 
-    def _exposure(self) -> Exposure:
+    def _exposure(self) -> TcpSecurity:
         try:
-            return Exposure.of(self._settings)
-        except (TlsError, TokenError) as error:
+            return TcpSecurity.of(self._settings)
+        except (TlsError, TokenFileError) as error:
             raise ListenError(str(error)) from error
 
-    async def _listen(self, exposure: Exposure) -> None:
+    async def _listen(self, exposure: TcpSecurity) -> None:
         settings = self._settings
         addresses = {"address": await self._listen_unix(self._socket)}
         if settings.tcp:
@@ -108,9 +110,9 @@ class Server:
         except OSError as error:
             raise ListenError(f"metrics: cannot listen on {settings.metrics}: {error}") from error
         scheme = "https://" if exposure.metrics else ""
-        addresses["metrics_address"] = f"{scheme}{advertised(metrics, settings)}"
+        addresses["metrics_address"] = f"{scheme}{advertised_address(metrics, settings)}"
         self._metrics.moved(self._lifecycle)
-        self._metrics.booted(Phase.SPAWNING, perf_counter() - self._began)
+        self._metrics.booted(BootPhase.SPAWNING, perf_counter() - self._began)
         self._log.info("listening", **addresses)
         self._status.send("listening", **addresses)
 
@@ -132,7 +134,7 @@ class Server:
                 raise ListenError(message) from None
             raise ListenError(f"socket: cannot listen on {path}: {error.strerror}") from error
 
-    async def _listen_tcp(self, endpoint: Endpoint, exposure: Exposure) -> str:
+    async def _listen_tcp(self, endpoint: TcpAddress, exposure: TcpSecurity) -> str:
         """Listen for who comes over the network; return the address for them."""
         guard = exposure.tokens.guard if exposure.tokens else None
         try:
@@ -140,27 +142,27 @@ class Server:
         except OSError as error:
             message = f"tcp: cannot listen on {endpoint}: {error.strerror}"
             raise ListenError(message) from error
-        reached = advertised(Endpoint.parse(bound), self._settings)
+        reached = advertised_address(TcpAddress.parse(bound), self._settings)
         return f"{TLS_SCHEME if exposure.grpc else ''}{reached}"
 
     def _blame(self, path: str, error: BaseException) -> None:
         """Log what a handler raised and should not have."""
         self._log.error("handler_failed", method=path, exc_info=error)
 
-    async def _over(self, stopping: asyncio.Event) -> ExitStatus:
+    async def _over(self, stopping: asyncio.Event) -> ServerExitStatus:
         """Return when it is time to end, with the reason."""
         told = asyncio.create_task(stopping.wait())
         waiting: set[asyncio.Task[object]] = {told}
         seconds = self._settings.idle_timeout
         if seconds is not None:
-            waiting.add(asyncio.create_task(Idleness(self._plane, seconds).lasts()))
+            waiting.add(asyncio.create_task(IdleMonitor(self._plane, seconds).lasts()))
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
         if stopping.is_set():
-            return ExitStatus.STOPPED
+            return ServerExitStatus.STOPPED
         self._log.info("idle", seconds=seconds)
-        return ExitStatus.IDLE
+        return ServerExitStatus.IDLE
 
     async def _drain(self) -> None:
         self._lifecycle.drain()
@@ -177,13 +179,13 @@ class Server:
         lifecycle = self._lifecycle
         self._metrics.moved(lifecycle)
         match lifecycle.state:
-            case State.BOOTING:
+            case LifecycleState.BOOTING:
                 self._tell("phase", phase=lifecycle.phase)
-            case State.READY:
+            case LifecycleState.READY:
                 gc.freeze()  # what boot has made stays: no collection needs to look at it again
                 gc.set_threshold(*_GC_THRESHOLD)
                 self._tell("ready", boot_seconds=round(perf_counter() - self._began, 4))
-            case State.FAILED if lifecycle.failure:
+            case LifecycleState.FAILED if lifecycle.failure:
                 failure = lifecycle.failure
                 self._tell("failed", code=failure.code, message=failure.message)
             case _:

@@ -24,7 +24,7 @@ _LAST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class TcpAddress:
     """A TCP address to listen on; port 0 lets the kernel choose one."""
 
     host: str
@@ -61,10 +61,10 @@ class Settings:
     version: int
     socket: Path
     """Unix socket to listen on, made with mode 0600."""
-    tcp: Endpoint | None
+    tcp: TcpAddress | None
     """TCP address to listen on as well. Anything but loopback takes `tls_client_ca` or
     `token_file`, and so does `metrics`."""
-    metrics: Endpoint
+    metrics: TcpAddress
     advertise: str | None
     """Host by which other machines reach what is not on loopback. None: the one listened on."""
     tls_certificate: Path | None
@@ -134,8 +134,8 @@ _OPTIONS: Mapping[str, _Option] = {
     "model": _Option(str, "name of the model to serve", required=True),
     "version": _Option(_whole(1), "version of the model to serve", required=True),
     "socket": _Option(Path, "Unix socket to listen on", required=True),
-    "tcp": _Option(Endpoint.parse, "HOST:PORT to listen on as well; see --token-file"),
-    "metrics": _Option(Endpoint.parse, "HOST:PORT of /metrics", "127.0.0.1:0"),
+    "tcp": _Option(TcpAddress.parse, "HOST:PORT to listen on as well; see --token-file"),
+    "metrics": _Option(TcpAddress.parse, "HOST:PORT of /metrics", "127.0.0.1:0"),
     "advertise": _Option(str, "host by which other machines reach --tcp and --metrics"),
     "tls_certificate": _Option(Path, "PEM file: the TCP ports speak TLS with it; takes --tls-key"),
     "tls_key": _Option(Path, "PEM file with its private key"),

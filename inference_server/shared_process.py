@@ -1,12 +1,11 @@
 """`python -m inference_server.shared_process`: many servers in one process and on one loop.
 
-For many small models, where memory matters more than that they cannot disturb each other: a server
-takes what its model takes and little more. A crash ends all of them, and while one runs on the loop
-the others wait.
+For many small models, where memory matters more than isolation: a further server costs little more
+than its model. A crash ends all of them, and a run on the event loop delays the others.
 
-Each request for a server comes as one message on a socket (see `Asked`). A server drains when its
-lifeline closes, or when it has been idle for long enough, sends its exit status back on it as one
-byte, and is gone. With the last one the process ends.
+Each request arrives as one message on a socket (see `SpawnRequest`). A server drains when its
+lifeline closes or when it has been idle for its time-out, then writes its exit status to the
+lifeline as one byte. The process exits with its last server.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from contextlib import suppress
 import uvloop
 
 from inference_server import settings
-from inference_server.asked import Asked
-from inference_server.process import end, ignore_interrupts, name_process, stop_on
+from inference_server.process import exit_now, ignore_sigint, on_signal, set_process_name
 from inference_server.runtime import memory
-from inference_server.server import ListenError, Server
+from inference_server.server import ListenError, OnnxServer
+from inference_server.spawn import SpawnRequest
 from telemetry import logs
 from telemetry.logs import logger
 from telemetry.parent_process import exit_with_parent
@@ -33,7 +32,7 @@ from telemetry.parent_process import exit_with_parent
 _FAILED = 1
 
 
-class SharedProcess:
+class ServerHost:
     """The servers of this process."""
 
     def __init__(self, control: socket.socket) -> None:
@@ -47,11 +46,11 @@ class SharedProcess:
     async def run(self) -> None:
         """Start servers on request, until the last one has gone."""
         asyncio.get_running_loop().add_reader(self._control.fileno(), self._take)
-        stop_on(signal.SIGTERM, self._stop)
+        on_signal(signal.SIGTERM, self._stop)
         await self._over.wait()
 
     def _take(self) -> None:
-        asked = Asked.receive(self._control)
+        asked = SpawnRequest.receive(self._control)
         if asked is None:  # our own lifeline has closed as well
             return
         stopping = asyncio.Event()
@@ -75,14 +74,16 @@ class SharedProcess:
         gc.collect()
         gc.freeze()
 
-    async def _serve(self, asked: Asked, stopping: asyncio.Event) -> None:
+    async def _serve(self, asked: SpawnRequest, stopping: asyncio.Event) -> None:
         with socket.socket(fileno=asked.lifeline_fd) as lifeline:
             status = await self._run(asked, stopping, lifeline)
             os.close(asked.status_fd)
             with suppress(OSError):  # nobody waits for it
                 lifeline.send(bytes([status]))
 
-    async def _run(self, asked: Asked, stopping: asyncio.Event, lifeline: socket.socket) -> int:
+    async def _run(
+        self, asked: SpawnRequest, stopping: asyncio.Event, lifeline: socket.socket
+    ) -> int:
         """Be one server until it is to stop; return its exit status. Raises nothing."""
         loop = asyncio.get_running_loop()
 
@@ -94,7 +95,7 @@ class SharedProcess:
         try:
             asked.report_birth()
             chosen = settings.read([*asked.arguments, "--status-fd", str(asked.status_fd)])
-            return await Server(chosen, began=asked.asked_at).run(stopping)
+            return await OnnxServer(chosen, began=asked.requested_at).run(stopping)
         except SystemExit as refused:  # argparse has said why
             return _FAILED if refused.code is None else int(refused.code)
         except BrokenPipeError:  # nobody waits for it
@@ -112,14 +113,14 @@ class SharedProcess:
 def main() -> None:
     """Take requests, until the last server or the parent is gone."""
     given = _parser().parse_args()
-    ignore_interrupts()
-    name_process("inference")
+    ignore_sigint()
+    set_process_name("inference")
     logs.configure(given.log_level, process="inference_server")
     exit_with_parent(given.lifeline_fd)
     memory.cap(memory.available())
     with socket.socket(fileno=given.control_fd) as control:
-        uvloop.run(SharedProcess(control).run())
-        end()
+        uvloop.run(ServerHost(control).run())
+        exit_now()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ counted, too, and took 0 ns.
 from __future__ import annotations
 
 from inference_server.metrics import ModelMetrics
-from inference_server.run_totals import SizeTotals
+from inference_server.run_statistics import BatchSizeTotals
 from protos import open_inference_pb2 as pb
 
 
@@ -28,7 +28,7 @@ def model_statistics(name: str, version: str, metrics: ModelMetrics) -> pb.Model
     )
 
 
-def _of_calls(metrics: ModelMetrics, parts: list[SizeTotals]) -> pb.InferStatistics:
+def _of_calls(metrics: ModelMetrics, parts: list[BatchSizeTotals]) -> pb.InferStatistics:
     calls = sum([part.calls for part in parts])
     infer_seconds = sum([part.call_seconds for part in parts])
     queue = metrics.queue_seconds
@@ -44,7 +44,7 @@ def _of_calls(metrics: ModelMetrics, parts: list[SizeTotals]) -> pb.InferStatist
     )
 
 
-def _of_size(rows: int, totals: SizeTotals) -> pb.InferBatchStatistics:
+def _of_size(rows: int, totals: BatchSizeTotals) -> pb.InferBatchStatistics:
     return pb.InferBatchStatistics(
         batch_size=rows,
         compute_input=_duration(totals.runs, 0.0),

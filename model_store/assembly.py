@@ -45,7 +45,7 @@ def _located(source: Path) -> tuple[Path, str]:
 
 def _copied_model(base: Path, name: str, staged: Path) -> File:
     try:
-        copy = files.copy_in(base, PurePosixPath(name), staged)
+        copy = files.copy_into(base, PurePosixPath(name), staged)
     except FileNotFoundError:
         raise invalid_request(f"there is no file '{base / name}'") from None
     (staged / name).rename(staged / MODEL_FILE)
@@ -54,6 +54,6 @@ def _copied_model(base: Path, name: str, staged: Path) -> File:
 
 def _copied_data(base: Path, location: str, staged: Path) -> File:
     try:
-        return files.copy_in(base, check_location(location), staged)
+        return files.copy_into(base, check_location(location), staged)
     except FileNotFoundError:
         raise MissingDataError([location]) from None

@@ -17,7 +17,7 @@ from model_store.manifest import File
 _BLOCK = 1 << 20
 
 
-def copy_in(base: Path, location: PurePosixPath, target: Path) -> File:
+def copy_into(base: Path, location: PurePosixPath, target: Path) -> File:
     """Copy `base`/`location` to `target`/`location`, fsynced; return its digest and size.
 
     Below `base` nothing that is a symbolic link is followed. Raises FileNotFoundError where there
@@ -33,7 +33,7 @@ def copy_in(base: Path, location: PurePosixPath, target: Path) -> File:
 
 
 def digest(base: Path, location: PurePosixPath) -> File:
-    """Return the digest and size of `base`/`location`; refuses what `copy_in` refuses."""
+    """Return the digest and size of `base`/`location`; refuses what `copy_into` refuses."""
     with _opened_beneath(base, location) as source:
         sha256, size = _digest(source, None)
     return File(path=str(location), sha256=sha256, size=size)
@@ -48,7 +48,7 @@ def refuse_links(folder: Path) -> None:
                 raise _link(path)
 
 
-def write(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a crash, sees all of it or the one before."""
     draft = path.with_name(f".{path.name}.draft")
     with draft.open("wb") as sink:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from filelock import FileLock
 
 
-class Staging:
+class StagingArea:
     """Folders that exist only while somebody works on them.
 
     A folder is locked (flock) while its owner lives: what is found without a lock was left behind

@@ -17,7 +17,7 @@ from filelock import FileLock
 from model_store import files
 from model_store.assembly import assemble
 from model_store.errors import StoreError
-from model_store.integrity import problems
+from model_store.file_checks import file_problems
 from model_store.manifest import File, Inspection, Manifest
 from model_store.names import (
     LATEST,
@@ -28,7 +28,7 @@ from model_store.names import (
     is_version,
     parse_version,
 )
-from model_store.staging import Staging
+from model_store.staging import StagingArea
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 
@@ -37,7 +37,7 @@ _LAST_VERSION_FILE = "last_version"
 """The highest version that was removed, so that its number does not come back by itself."""
 
 
-class Store:
+class ModelStore:
     """The models below one folder.
 
     Every method blocks on the disk. Threads and processes may use one folder at the same time.
@@ -49,7 +49,7 @@ class Store:
         """Use the folder `root`, which is made when the first model is published."""
         self._root = root
         self._lock = FileLock(root / ".lock")
-        self._staging = Staging(root / ".staging", self._lock)
+        self._staging = StagingArea(root / ".staging", self._lock)
 
     def publish(
         self, source: Path, name: str, *, version: int | None = None, verify: Verifier
@@ -70,7 +70,7 @@ class Store:
             with self._lock:
                 number = version or self._next_version(name)
                 manifest = _manifest(name, number, copies, inspection)
-                files.write(staged / MANIFEST_FILE, manifest.to_json())
+                files.write_atomically(staged / MANIFEST_FILE, manifest.to_json())
                 files.sync_tree(staged)
                 self._reveal(staged, name, number)
         return manifest
@@ -144,7 +144,7 @@ class Store:
         with self._staging.folder() as discarded, self._lock:
             self._refuse_labelled(name, version)
             last = self._next_version(name) - 1
-            files.write(self._root / name / _LAST_VERSION_FILE, str(last).encode())
+            files.write_atomically(self._root / name / _LAST_VERSION_FILE, str(last).encode())
             try:
                 folder.rename(discarded / folder.name)
             except FileNotFoundError:
@@ -158,7 +158,7 @@ class Store:
             manifest = self.manifest(name, version)
         except StoreError as damage:
             return [damage.message]
-        return problems(folder, manifest)
+        return file_problems(folder, manifest)
 
     def _version_folder(self, name: str, version: int) -> Path:
         return self._root / name / str(version)
@@ -190,7 +190,7 @@ class Store:
 
     def _write_labels(self, name: str, labels: dict[str, int]) -> None:
         content = orjson.dumps(labels, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
-        files.write(self._root / name / _LABELS_FILE, content)
+        files.write_atomically(self._root / name / _LABELS_FILE, content)
 
     def _refuse_labelled(self, name: str, version: int) -> None:
         labels = [label for label, number in self.labels(name).items() if number == version]

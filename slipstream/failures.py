@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
-from gateway.errors import GatewayError
-from gateway.storage.errors import StorageError
+from gateway.errors import GatewayError, StorageError
 from model_store.errors import StoreError
 
 
@@ -45,7 +44,7 @@ class RefusedError(Exception):
 
 
 @contextmanager
-def reported(*, as_json: bool) -> Iterator[None]:
+def exit_on_error(*, as_json: bool) -> Iterator[None]:
     """Turn the failures that people can mend into one line on stderr and an exit status.
 
     With `as_json` stdout gets `{"error": {"code", "message"}}` as its one document, too.
@@ -54,12 +53,12 @@ def reported(*, as_json: bool) -> Iterator[None]:
     try:
         yield
     except (GatewayError, StoreError, RefusedError) as error:
-        _fail(ExitStatus.REFUSED, str(error.code), error.message, as_json=as_json)
+        _exit(ExitStatus.REFUSED, str(error.code), error.message, as_json=as_json)
     except (UnusableError, StorageError) as error:
-        _fail(ExitStatus.UNUSABLE, "unusable", str(error), as_json=as_json)
+        _exit(ExitStatus.UNUSABLE, "unusable", str(error), as_json=as_json)
 
 
-def _fail(status: ExitStatus, code: str, message: str, *, as_json: bool) -> None:
+def _exit(status: ExitStatus, code: str, message: str, *, as_json: bool) -> None:
     line = " ".join(message.split())
     sys.stderr.write(f"slipstream: {line}\n")
     if as_json:

@@ -10,8 +10,10 @@ from gateway.limits.schemas import LimitsBody
 
 PerMinute = Annotated[int | None, typer.Option(help="Calls in any minute; 0: the default.")]
 PerDay = Annotated[int | None, typer.Option(help="Calls in any day; 0: the default.")]
-AtOnce = Annotated[int | None, typer.Option(help="Runs at a time; 0: the default.")]
-Polls = Annotated[int | None, typer.Option(help="Reads of runs in any minute; 0: the default.")]
+ConcurrentRuns = Annotated[int | None, typer.Option(help="Runs at a time; 0: the default.")]
+PollsPerMinute = Annotated[
+    int | None, typer.Option(help="Reads of runs in any minute; 0: the default.")
+]
 
 
 def limits_text(limits: LimitsBody) -> list[str]:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from transport.certificates import TlsError, pinned_context
 
-_PATIENCE_SECONDS = 5.0
+_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness:
+class GatewayReadiness:
     """What /readyz said."""
 
     ready: bool
@@ -21,29 +21,29 @@ class Readiness:
     """Why not; empty where it is ready."""
 
 
-def ask_readiness(host: str, port: int, certificate: Path | None = None) -> Readiness:
+def fetch_readiness(host: str, port: int, certificate: Path | None = None) -> GatewayReadiness:
     """Return what the gateway at `host` and `port` says; blocks, and raises nothing.
 
     `certificate` is the file of the one that it shows, where it speaks TLS.
     """
     try:
-        connection = connection_to(host, port, certificate, timeout=_PATIENCE_SECONDS)
+        connection = gateway_connection(host, port, certificate, timeout=_TIMEOUT_SECONDS)
     except TlsError as error:
-        return Readiness(ready=False, reasons=str(error))
+        return GatewayReadiness(ready=False, reasons=str(error))
     try:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()
         reasons = json.loads(answer.read())["reasons"]
     except (OSError, http.client.HTTPException) as error:
-        return Readiness(ready=False, reasons=f"it does not answer ({error})")
+        return GatewayReadiness(ready=False, reasons=f"it does not answer ({error})")
     except (ValueError, KeyError, TypeError):
-        return Readiness(ready=False, reasons="what answers there is no gateway")
+        return GatewayReadiness(ready=False, reasons="what answers there is no gateway")
     finally:
         connection.close()
-    return Readiness(ready=answer.status == http.HTTPStatus.OK, reasons="; ".join(reasons))
+    return GatewayReadiness(ready=answer.status == http.HTTPStatus.OK, reasons="; ".join(reasons))
 
 
-def connection_to(
+def gateway_connection(
     host: str, port: int, certificate: Path | None, *, timeout: float
 ) -> http.client.HTTPConnection:
     """Return a connection, not yet made, to a gateway of this machine.

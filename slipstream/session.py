@@ -11,12 +11,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.errors import GatewayError
-from gateway.storage.errors import StorageError
+from gateway.errors import GatewayError, StorageError
 from gateway.storage.paging import Page, PageRequest
 from protos.errors import ErrorCode
-from slipstream.failures import reported
-from slipstream.supervisor.state_folder import prepare
+from slipstream.failures import exit_on_error
+from slipstream.supervisor.state_folder import ensure_state_folder
 from slipstream.terminal import Terminal
 from slipstream.workspace import Workspace, open_workspace, read_settings
 from telemetry import logs
@@ -24,10 +23,10 @@ from telemetry import logs
 T = TypeVar("T")
 Schema = TypeVar("Schema", bound=BaseModel)
 
-_AT_A_TIME = 200
+_PAGE_SIZE = 200
 
 
-class Session:
+class CommandSession:
     """What a command has: the gateway's services, a loop for them, and a terminal."""
 
     def __init__(self, workspace: Workspace, runner: asyncio.Runner, terminal: Terminal) -> None:
@@ -45,27 +44,27 @@ class Session:
             message = f"the database or the store failed: {logs.reason_of(error)}"
             raise StorageError(message) from error
 
-    def everything(self, page: Callable[[PageRequest], Awaitable[Page[T]]]) -> Page[T]:
+    def fetch_all(self, page: Callable[[PageRequest], Awaitable[Page[T]]]) -> Page[T]:
         """Return all pages as one."""
         return self.run(_all_pages(page))
 
 
 @contextmanager
-def open_session(state: Path, *, as_json: bool) -> Iterator[Session]:
+def open_session(state: Path, *, as_json: bool) -> Iterator[CommandSession]:
     """Open the workspace of a state folder for one command; report what goes wrong in it."""
-    with reported(as_json=as_json), asyncio.Runner() as runner:
+    with exit_on_error(as_json=as_json), asyncio.Runner() as runner:
         settings = read_settings(state=state.absolute())
-        prepare(settings.state)
+        ensure_state_folder(settings.state)
         logs.configure("warning", process="slipstream")
         opened = open_workspace(settings)
         workspace = runner.run(opened.__aenter__())
         try:
-            yield Session(workspace, runner, Terminal(as_json=as_json))
+            yield CommandSession(workspace, runner, Terminal(as_json=as_json))
         finally:
             runner.run(opened.__aexit__(None, None, None))
 
 
-def checked(schema: type[Schema], **values: object) -> Schema:
+def validated(schema: type[Schema], **values: object) -> Schema:
     """Return the values as the REST API would take them, or raise VALIDATION_FAILED."""
     try:
         return schema.model_validate(values)
@@ -80,7 +79,7 @@ async def _all_pages(page: Callable[[PageRequest], Awaitable[Page[T]]]) -> Page[
     items: list[T] = []
     cursor = None
     while True:
-        part = await page(PageRequest(limit=_AT_A_TIME, cursor=cursor))
+        part = await page(PageRequest(limit=_PAGE_SIZE, cursor=cursor))
         items += part.items
         cursor = part.next_cursor
         if cursor is None:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from transport.certificates import KeyPair
 
 _YES = frozenset({"1", "true", "yes", "on"})
-_HIGHEST_PORT = 65535
+_MAX_PORT = 65535
 
-OF_WEBHOOKS = "SLIPSTREAM_WEBHOOK_SECRET"
+WEBHOOK_SECRET_VARIABLE = "SLIPSTREAM_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
 """The variable that commands of webhooks find the secret in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class ServeOptions:
     """Where to listen and where to keep everything."""
 
     host: str
@@ -59,7 +59,7 @@ class Options:
         return KeyPair(certificate=self.tls_certificate, key=self.tls_key)
 
     @property
-    def gateway_arguments(self) -> list[str]:
+    def gateway_options(self) -> list[str]:
         """What `python -m gateway` is told beside the environment."""
         certificate, key = self.tls_certificate, self.tls_key
         words = ["--tls-certificate", str(certificate)] if certificate else []
@@ -138,7 +138,7 @@ def add_up_options(parser: argparse.ArgumentParser) -> None:
         "--worker-concurrency",
         type=_runs,
         metavar="N",
-        default=os.environ.get("SLIPSTREAM_WORKER_CONCURRENCY", str(_usual_runs())),
+        default=os.environ.get("SLIPSTREAM_WORKER_CONCURRENCY", str(_default_concurrency())),
         help="runs of type api at a time on this machine, 0 for none here"
         " (SLIPSTREAM_WORKER_CONCURRENCY, 2, or 1 on one core)",
     )
@@ -159,7 +159,7 @@ def add_up_options(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print one JSON document when ready, for scripts")
 
 
-def process_environment(options: Options) -> dict[str, str]:
+def process_environment(options: ServeOptions) -> dict[str, str]:
     """Return our environment with `options` in it: all other settings pass through it as well."""
     tls = {
         "SLIPSTREAM_TLS_CERTIFICATE": options.tls_certificate,
@@ -204,7 +204,7 @@ def inference_options(**settings: object) -> list[str]:
 
 def webhook_secret() -> str | None:
     """Return the secret that the commands of webhooks verify by, where the environment has one."""
-    return os.environ.get(OF_WEBHOOKS)
+    return os.environ.get(WEBHOOK_SECRET_VARIABLE)
 
 
 def _file(text: str) -> Path | None:
@@ -212,7 +212,7 @@ def _file(text: str) -> Path | None:
 
 
 def _port(text: str) -> int:
-    return _between(1, _HIGHEST_PORT, text)
+    return _between(1, _MAX_PORT, text)
 
 
 def _models(text: str) -> int:
@@ -238,7 +238,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _usual_runs() -> int:
+def _default_concurrency() -> int:
     return min(2, os.cpu_count() or 1)
 
 

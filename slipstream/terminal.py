@@ -13,9 +13,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-_WIDE = 250
+_PIPED_WIDTH = 250
 """Columns where there is no terminal: what is piped on is not folded."""
-_WHOLE = frozenset({"id", "key"})
+_UNWRAPPED_COLUMNS = frozenset({"id", "key"})
 """Columns whose cells are there to be copied."""
 
 
@@ -24,7 +24,7 @@ class Terminal:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        width = None if sys.stdout.isatty() else _WIDE
+        width = None if sys.stdout.isatty() else _PIPED_WIDTH
         self._out = Console(highlight=False, width=width)
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -41,7 +41,7 @@ class Terminal:
         sys.stdout.flush()
 
     @property
-    def aside(self) -> Console:
+    def stderr(self) -> Console:
         """What is drawn beside the answer, such as progress: stderr."""
         return self._err
 
@@ -49,13 +49,13 @@ class Terminal:
         """Say something beside the answer."""
         self._err.print(Text(text, "dim"))
 
-    def note_more(self, next_cursor: str | None) -> None:
+    def note_next_page(self, next_cursor: str | None) -> None:
         """Say how to see the next page, where there is one."""
         if next_cursor is not None:
             self.note(f"There are more: --cursor {next_cursor}")
 
     @contextmanager
-    def busy(self, text: str) -> Iterator[None]:
+    def progress(self, text: str) -> Iterator[None]:
         """Say that something takes its time, with a moving sign where there is a terminal."""
         if not self._err.is_terminal:
             self._err.print(text)
@@ -71,7 +71,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: st
         return Text(empty)
     shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        shown.add_column(column, no_wrap=column in _WHOLE, overflow="fold")
+        shown.add_column(column, no_wrap=column in _UNWRAPPED_COLUMNS, overflow="fold")
     for row in rows:
         shown.add_row(*(_cell(value) for value in row))
     return shown

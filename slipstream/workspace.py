@@ -11,14 +11,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gateway.auth.profiles import administrator
-from gateway.broker.broker import Broker, BrokerError, read_broker
+from gateway.auth.profiles import ensure_owner
+from gateway.broker.broker import Broker, BrokerError, parse_broker_url
 from gateway.services import Services
 from gateway.settings import Settings
+from gateway.storage.audit_events import ACTOR, Actor
 from gateway.storage.database import Database
 from gateway.storage.migrate import migrate
 from gateway.storage.tables import Profile
-from gateway.storage.trail import ACTOR, Actor
 from slipstream.failures import UnusableError
 
 
@@ -44,8 +44,8 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
     db = Database(settings.database)
     try:
         services = Services(settings, db)
-        profile = await administrator(db)
-        ACTOR.set(Actor(profile_id=profile.id, system_user=_person()))
+        profile = await ensure_owner(db)
+        ACTOR.set(Actor(profile_id=profile.id, system_user=_system_user()))
         yield Workspace(settings=settings, db=db, services=services, profile=profile)
     finally:
         await db.close()
@@ -70,12 +70,12 @@ def read_settings(**options: Any) -> Settings:
 
 def broker_of(settings: Settings) -> Broker:
     """Return the broker that the settings mean, or raise BrokerError."""
-    return read_broker(
+    return parse_broker_url(
         settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
     )
 
 
-def _person() -> str:
+def _system_user() -> str:
     """Return the operating system's user: the process's, whatever the environment says."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name

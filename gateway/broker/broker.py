@@ -14,7 +14,7 @@ class BrokerError(Exception):
     """The broker's URL cannot be used; the message says why, and never holds a password."""
 
 
-class Kind(StrEnum):
+class BrokerKind(StrEnum):
     """What stands behind the URL."""
 
     FOLDER = "folder"
@@ -24,14 +24,19 @@ class Kind(StrEnum):
     """RabbitMQ, or what speaks like it."""
 
 
-_KINDS = {"redis": Kind.REDIS, "rediss": Kind.REDIS, "amqp": Kind.AMQP, "amqps": Kind.AMQP}
+_SCHEMES = {
+    "redis": BrokerKind.REDIS,
+    "rediss": BrokerKind.REDIS,
+    "amqp": BrokerKind.AMQP,
+    "amqps": BrokerKind.AMQP,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
     """A broker, and the part of it that is ours."""
 
-    kind: Kind
+    kind: BrokerKind
     url: str
     folder: Path
     """Absolute; used where the kind is FOLDER."""
@@ -41,24 +46,24 @@ class Broker:
     """Redis: seconds after which a message that was fetched and not acknowledged comes again."""
 
     @property
-    def hands_out_singly(self) -> bool:
+    def delivers_on_demand(self) -> bool:
         """Whether a worker can leave there what it has no free child for.
 
         Not with AMQP: its consumers are sent messages ahead of time.
         """
-        return self.kind is not Kind.AMQP
+        return self.kind is not BrokerKind.AMQP
 
     @property
-    def shown(self) -> str:
+    def display_url(self) -> str:
         """The broker as people may see it: without a password."""
-        if self.kind is Kind.FOLDER:
+        if self.kind is BrokerKind.FOLDER:
             return f"the folder {self.folder}"
         parsed = urlsplit(self.url)
         host = parsed.netloc.rpartition("@")[2]
         return f"{parsed.scheme}://{host}{parsed.path}"
 
 
-def read_broker(url: str | None, *, folder: Path, prefix: str) -> Broker:
+def parse_broker_url(url: str | None, *, folder: Path, prefix: str) -> Broker:
     """Return the broker behind `url`, or the one in `folder` where there is none.
 
     Raises:
@@ -66,16 +71,16 @@ def read_broker(url: str | None, *, folder: Path, prefix: str) -> Broker:
     """
     folder = folder.absolute()
     if url is None:
-        return Broker(kind=Kind.FOLDER, url="", folder=folder, prefix=prefix)
+        return Broker(kind=BrokerKind.FOLDER, url="", folder=folder, prefix=prefix)
     try:
         parsed = urlsplit(url)
-        kind = _KINDS[parsed.scheme]
+        kind = _SCHEMES[parsed.scheme]
     except (ValueError, KeyError):
         message = "expected redis://…, rediss://…, amqp://… or amqps://…"
         scheme = f"{url.partition(':')[0][:20]}:" if ":" in url else "something else"
         raise BrokerError(f"{message}: SLIPSTREAM_BROKER_URL is {scheme}") from None
     visibility = None
-    if kind is Kind.REDIS and parsed.query:
+    if kind is BrokerKind.REDIS and parsed.query:
         visibility = _visibility(parsed.query)
         url = parsed._replace(query="").geturl()
     return Broker(kind=kind, url=url, folder=folder, prefix=prefix, visibility_timeout=visibility)

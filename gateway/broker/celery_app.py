@@ -13,16 +13,16 @@ from celery import Celery
 from kombu import Exchange
 from kombu import Queue as BrokerQueue
 
-from gateway.broker.broker import Broker, Kind
+from gateway.broker.broker import Broker, BrokerKind
 from gateway.broker.queues import Queue
 
-_FOLDER_TRANSPORT = "gateway.broker.folder:Transport"
+_FOLDER_TRANSPORT = "gateway.broker.folder_transport:Transport"
 _TASKS_PER_CHILD = 10_000
 """Bounds what a leak can do. The child that is replaced opens its database again, so not often."""
 _CONNECT_SECONDS = 4
 _AMQP_HEARTBEAT_SECONDS = 10
 _CHILD_BOOT_SECONDS = 30.0
-_LOST_SECONDS = 0.5
+_LOST_CHILD_SECONDS = 0.5
 """How long a killed child counts as busy, since its last word may still come."""
 
 
@@ -46,18 +46,18 @@ def build_app(broker: Broker) -> Celery:
         task_ignore_result=True,
         result_backend=None,
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=broker.kind is Kind.REDIS,
+        worker_disable_prefetch=broker.kind is BrokerKind.REDIS,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_max_tasks_per_child=_TASKS_PER_CHILD,
         worker_proc_alive_timeout=_CHILD_BOOT_SECONDS,
-        worker_lost_wait=_LOST_SECONDS,
+        worker_lost_wait=_LOST_CHILD_SECONDS,
         worker_detect_quorum_queues=False,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
     )
-    if broker.kind is Kind.FOLDER:
+    if broker.kind is BrokerKind.FOLDER:
         app.conf.broker_transport = _FOLDER_TRANSPORT
     return app
 
@@ -69,11 +69,11 @@ def _queue(name: str) -> BrokerQueue:
 def _transport_options(broker: Broker) -> dict[str, Any]:
     """Return what kombu's transport takes. Any: each option has a type of its own."""
     match broker.kind:
-        case Kind.FOLDER:
+        case BrokerKind.FOLDER:
             return {"folder": str(broker.folder)}
-        case Kind.AMQP:
+        case BrokerKind.AMQP:
             return {"confirm_publish": True}
-        case Kind.REDIS:
+        case BrokerKind.REDIS:
             options: dict[str, Any] = {
                 "socket_keepalive": True,
                 "socket_connect_timeout": _CONNECT_SECONDS,

@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.broker.beacon import beacons
+from gateway.broker.heartbeat_file import read_heartbeats
 
 
 class WorkerCollector(Collector):
@@ -25,6 +25,6 @@ class WorkerCollector(Collector):
             "Seconds since the worker of this machine with that process id said that it lives.",
             labels=("worker",),
         )
-        for beacon, age in beacons(self._run):
-            ages.add_metric((str(beacon.pid),), max(0.0, age))
+        for heartbeat, age in read_heartbeats(self._run):
+            ages.add_metric((str(heartbeat.pid),), max(0.0, age))
         yield ages

@@ -10,23 +10,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.broker.bell import Bell
 from gateway.broker.broker import Broker
 from gateway.broker.queues import Queue
+from gateway.broker.wake_file import WakeFile
 from telemetry.logs import logger, reason_of
 
 if TYPE_CHECKING:  # it imports Celery, which the publisher's thread does later
-    from gateway.broker.sender import Sender
+    from gateway.broker.sender import RunSender
 
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 2.0
+_MIN_RETRY_SECONDS = 0.1
+_MAX_RETRY_SECONDS = 2.0
 _BATCH = 64
 """Ids that are reported together."""
 _CLOSE_SECONDS = 2.0
 
 log = logger("gateway.broker.publisher")
 
-Published = Callable[[Sequence[str]], None]
+OnPublished = Callable[[Sequence[str]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,18 +50,23 @@ class Publisher:
     """
 
     def __init__(
-        self, broker: Broker, on_published: Published, *, bell: Bell, capacity: int = 20_000
+        self,
+        broker: Broker,
+        on_published: OnPublished,
+        *,
+        wake_file: WakeFile,
+        capacity: int = 20_000,
     ) -> None:
-        """Send to `broker`, and ring `bell` afterwards.
+        """Send to `broker`, and ring `wake_file` afterwards.
 
         `on_published` is called on the event loop of `start` with ids that the broker has.
         """
         self._broker = broker
         self._on_published = on_published
-        self._bell = bell
+        self._wake_file = wake_file
         self._capacity = capacity
         self._waiting: deque[tuple[str, Queue]] = deque()
-        self._news = threading.Event()
+        self._wake_up = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -82,7 +87,7 @@ class Publisher:
             self._refused += 1
             return False
         self._waiting.append((run_id, queue))
-        self._news.set()
+        self._wake_up.set()
         return True
 
     def state(self) -> PublisherState:
@@ -98,33 +103,33 @@ class Publisher:
     async def close(self) -> None:
         """Send what waits, if that is quick, and end."""
         self._closing.set()
-        self._news.set()
+        self._wake_up.set()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, _CLOSE_SECONDS)
 
     def _run(self) -> None:
-        pause = _FIRST_PAUSE_SECONDS
+        pause = _MIN_RETRY_SECONDS
         while True:
             try:
                 with _sender(self._broker) as sender:
-                    self._tell(None)
-                    pause = _FIRST_PAUSE_SECONDS
+                    self._set_connection(None)
+                    pause = _MIN_RETRY_SECONDS
                     self._send_until_closed(sender)
                     return
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the thread
-                self._tell(error)
+                self._set_connection(error)
             if self._closing.wait(pause):
                 return
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            pause = min(2 * pause, _MAX_RETRY_SECONDS)
 
-    def _send_until_closed(self, sender: Sender) -> None:
+    def _send_until_closed(self, sender: RunSender) -> None:
         while self._waiting or not self._closing.is_set():
-            self._news.wait()
-            self._news.clear()
+            self._wake_up.wait()
+            self._wake_up.clear()
             while self._waiting:
                 self._send_some(sender)
 
-    def _send_some(self, sender: Sender) -> None:
+    def _send_some(self, sender: RunSender) -> None:
         sent: list[str] = []
         try:
             while self._waiting and len(sent) < _BATCH:
@@ -134,28 +139,28 @@ class Publisher:
                 sent.append(run_id)
         finally:
             if self._waiting:
-                self._news.set()  # after a failure, the next connection goes on with them
+                self._wake_up.set()  # after a failure, the next connection goes on with them
             self._report(sent)
 
     def _report(self, sent: Sequence[str]) -> None:
         if not sent:
             return
         self._sent += len(sent)
-        self._bell.ring()
+        self._wake_file.touch()
         assert self._loop is not None
         with suppress(RuntimeError):  # the loop has been closed
             self._loop.call_soon_threadsafe(self._on_published, sent)
 
-    def _tell(self, error: Exception | None) -> None:
+    def _set_connection(self, error: Exception | None) -> None:
         was_connected, self._connected = self._connected, error is None
         first, self._error = self._error, None if error is None else reason_of(error)
         if error is None:
-            log.info("broker_connected", broker=self._broker.shown)
+            log.info("broker_connected", broker=self._broker.display_url)
         elif was_connected or first != self._error:
-            log.warning("broker_lost", broker=self._broker.shown, reason=self._error)
+            log.warning("broker_lost", broker=self._broker.display_url, reason=self._error)
 
 
-def _sender(broker: Broker) -> Sender:
-    from gateway.broker.sender import Sender as Made  # noqa: PLC0415
+def _sender(broker: Broker) -> RunSender:
+    from gateway.broker.sender import RunSender as Made  # noqa: PLC0415
 
     return Made(broker)

@@ -10,7 +10,7 @@ from gateway.broker.celery_app import build_app
 from gateway.broker.queues import TASK, Queue
 
 
-class Sender:
+class RunSender:
     """Sends run ids, until something raises; then it is to be closed and made anew."""
 
     def __init__(self, broker: Broker) -> None:

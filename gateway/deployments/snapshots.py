@@ -20,18 +20,18 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class VersionNote:
     """What a person says about a version."""
 
     name: str | None = None
     description: str | None = None
 
 
-_NO_NOTE = Note()
+_NO_NOTE = VersionNote()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class FlowSnapshot:
     """A draft as it was when it was read."""
 
     flow: Flow
@@ -39,7 +39,7 @@ class Snapshot:
     """Node id → pinned model version, as `DeploymentVersion.models`."""
 
     def version(
-        self, deployment_id: str, number: int, *, key_id: str | None, note: Note = _NO_NOTE
+        self, deployment_id: str, number: int, *, key_id: str | None, note: VersionNote = _NO_NOTE
     ) -> DeploymentVersion:
         """Return the row that keeps it."""
         return DeploymentVersion(
@@ -56,14 +56,14 @@ class Snapshot:
         )
 
 
-class Snapshots:
+class Snapshotter:
     """Takes them, and knows whether what one needs is still there."""
 
     def __init__(self, db: Database, models: ModelService) -> None:
         self._db = db
         self._models = models
 
-    async def take(self, profile_id: str, flow_id: str) -> Snapshot:
+    async def take(self, profile_id: str, flow_id: str) -> FlowSnapshot:
         """Return the flow's draft with its models pinned.
 
         Raises:
@@ -74,7 +74,7 @@ class Snapshots:
             flow = await find_flow(session, profile_id, flow_id)
         spec = parse_flow(flow.definition)
         compile_plan(spec)
-        return Snapshot(flow=flow, models=await self._pins(spec))
+        return FlowSnapshot(flow=flow, models=await self._pins(spec))
 
     async def check(self, version: DeploymentVersion) -> None:
         """Raise INVALID_FLOW where the version would not run any more.

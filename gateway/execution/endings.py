@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.flows.outcome import Outcome
-from gateway.runs.run import Ending, FailureCode, RunError, RunStatus
+from gateway.flows.result import FlowResult
+from gateway.runs.run import FailureCode, RunError, RunResult, RunStatus
 
 _STATUSES = {
     "completed": RunStatus.COMPLETED,
@@ -15,11 +15,11 @@ _STATUSES = {
 }
 
 
-def ending_of(outcome: Outcome) -> Ending:
+def ending_of(outcome: FlowResult) -> RunResult:
     """Return the ending that the engine's outcome means."""
     error = outcome.error
     output = outcome.output_data
-    return Ending(
+    return RunResult(
         status=_STATUSES[outcome.status],
         output_data=None if output is None else orjson.dumps(output),
         node_outputs=orjson.dumps(outcome.node_outputs),
@@ -30,9 +30,9 @@ def ending_of(outcome: Outcome) -> Ending:
     )
 
 
-def failed_to_start(error: GatewayError, duration_seconds: float) -> Ending:
+def failed_to_start(error: GatewayError, duration_seconds: float) -> RunResult:
     """Return the ending of a run whose flow could not be begun."""
-    return Ending(
+    return RunResult(
         status=RunStatus.FAILED,
         node_outputs=b"{}",
         error=RunError(code=FailureCode.FLOW_FAILED, message=error.message),

@@ -10,16 +10,16 @@ from time import monotonic
 import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.deployments.modes import ExecutionMode
+from gateway.deployments.settings import ExecutionMode
 from gateway.errors import GatewayError
+from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.endings import ending_of, failed_to_start
-from gateway.execution.program import Programs
-from gateway.execution.progress import Progress
+from gateway.execution.progress import ProgressReporter
 from gateway.flows import engine
 from gateway.flows.ports import HttpPort, Ports
-from gateway.runs.run import Beats, Claim, Ending
+from gateway.runs.run import Claim, LeaseStatus, RunResult
 from gateway.runs.store import RunStore
-from gateway.upstream.servers import Servers
+from gateway.upstream.servers import InferenceServers
 from telemetry.logs import logger, reason_of
 
 _GLANCE_SECONDS = 0.25
@@ -34,7 +34,7 @@ log = logger("gateway.execution")
 
 
 @dataclass(slots=True)
-class _Held:
+class _HeldRun:
     """A run that this process executes."""
 
     attempt: int
@@ -42,7 +42,7 @@ class _Held:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Executor:
+class RunExecutor:
     """Claims runs, executes them, and writes how they ended.
 
     A heart renews the leases of all that run here, and looks in between whether somebody wants one
@@ -53,33 +53,33 @@ class Executor:
     def __init__(
         self,
         store: RunStore,
-        programs: Programs,
-        servers: Servers,
+        compiled_flows: CompiledFlowCache,
+        servers: InferenceServers,
         http: HttpPort,
         *,
         owner: str,
         max_output_bytes: int,
     ) -> None:
         self._store = store
-        self._programs = programs
+        self._compiled_flows = compiled_flows
         self._servers = servers
         self._http = http
         self.owner = owner
         self._max_output_bytes = max_output_bytes
-        self._held: dict[str, _Held] = {}
-        self._heart: asyncio.Task[None] | None = None
+        self._held: dict[str, _HeldRun] = {}
+        self._heartbeat_task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to renew leases."""
-        self._heart = asyncio.create_task(self._beat(), name="run leases")
+        self._heartbeat_task = asyncio.create_task(self._heartbeat(), name="run leases")
 
     async def close(self) -> None:
         """Renew no lease any more; what still runs is stopped, and its row left to the sweep."""
         for held in self._held.values():
             held.cancelled.set()
-        if self._heart is not None:
-            self._heart.cancel()
-            await asyncio.gather(self._heart, return_exceptions=True)
+        if self._heartbeat_task is not None:
+            self._heartbeat_task.cancel()
+            await asyncio.gather(self._heartbeat_task, return_exceptions=True)
 
     async def run(self, run_id: str) -> None:
         """Execute a queued run to its end; do nothing where it is not to be had.
@@ -97,7 +97,7 @@ class Executor:
 
     async def execute(self, claim: Claim) -> None:
         """Execute a run that this process holds to its end; raises as little as `run`."""
-        held = self._held[claim.run_id] = _Held(claim.attempt)
+        held = self._held[claim.run_id] = _HeldRun(claim.attempt)
         try:
             ending = await self._ending(claim, held)
             await self._persistently(
@@ -106,19 +106,23 @@ class Executor:
         finally:
             del self._held[claim.run_id]
 
-    async def _ending(self, claim: Claim, held: _Held) -> Ending:
+    async def _ending(self, claim: Claim, held: _HeldRun) -> RunResult:
         began = monotonic()
         try:
-            program = await self._programs.find(claim.deployment_id, claim.version)
-            input_data = program.plan.check_input(orjson.loads(claim.input_data))
+            compiled = await self._compiled_flows.find(claim.deployment_id, claim.version)
+            input_data = compiled.plan.check_input(orjson.loads(claim.input_data))
         except GatewayError as error:
             return failed_to_start(error, monotonic() - began)
-        models = program.models.reached(self._servers, patience=_PATIENCE_SECONDS[claim.mode])
+        models = compiled.models.client(
+            self._servers, boot_wait_seconds=_PATIENCE_SECONDS[claim.mode]
+        )
         ports = Ports(inference=models, http=self._http)
-        progress = Progress(lambda nodes: self._store.report(claim.run_id, claim.attempt, nodes))
+        progress = ProgressReporter(
+            lambda nodes: self._store.report(claim.run_id, claim.attempt, nodes)
+        )
         try:
             outcome = await engine.execute(
-                program.plan,
+                compiled.plan,
                 input_data,
                 ports,
                 deadline=began + claim.timeout_seconds,
@@ -139,13 +143,13 @@ class Executor:
             except (SQLAlchemyError, OSError) as error:
                 pause = _AWAY_SECONDS[min(tries, len(_AWAY_SECONDS) - 1)]
                 if tries == 0:
-                    log.warning("ending_not_written", reason=reason_of(error))
+                    log.warning("run_result_not_written", reason=reason_of(error))
                 tries += 1
                 await asyncio.sleep(pause)
             else:
                 return
 
-    async def _beat(self) -> None:
+    async def _heartbeat(self) -> None:
         glances = 0
         while True:
             await asyncio.sleep(_GLANCE_SECONDS)
@@ -154,24 +158,24 @@ class Executor:
                 if glances % _GLANCES_A_BEAT == 0:
                     await self._renew()
                 else:
-                    await self._glance()
+                    await self._poll_cancelled()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("leases_not_renewed", reason=reason_of(error))
 
     async def _renew(self) -> None:
         held = [(run_id, each.attempt) for run_id, each in self._held.items()]
         if held:
-            self._obey(await self._store.beat(held))
+            self._stop_runs(await self._store.renew_leases(held))
 
-    async def _glance(self) -> None:
+    async def _poll_cancelled(self) -> None:
         """Hear of a cancellation, or of a lost run, sooner than by the next beat."""
         old = monotonic() - _GLANCE_SECONDS
         held = [(run_id, each.attempt) for run_id, each in self._held.items() if each.began < old]
         if held:
-            self._obey(await self._store.glance(held))
+            self._stop_runs(await self._store.poll_cancelled(held))
 
-    def _obey(self, beats: Beats) -> None:
-        for run_id in beats.lost | beats.cancelled:
+    def _stop_runs(self, status: LeaseStatus) -> None:
+        for run_id in status.lost | status.cancelled:
             found = self._held.get(run_id)
             if found is not None:
                 found.cancelled.set()

@@ -6,20 +6,20 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from gateway.deployments.modes import ExecutionMode
-from gateway.execution.executor import Executor
+from gateway.deployments.settings import ExecutionMode
+from gateway.execution.executor import RunExecutor
 from gateway.runs.run import Claim
 
-_MOST_WAITING = 10_000
+_MAX_WAITING = 10_000
 """Runs in line; what is more stays with its row, and the sweep brings it again."""
 
 
-class Pool:
+class RunPool:
     """Two lanes, so that runs nobody waits for do not hold up those that somebody waits for."""
 
-    def __init__(self, executor: Executor, *, size: int) -> None:
+    def __init__(self, executor: RunExecutor, *, size: int) -> None:
         self._lanes = {
-            mode: _Lane(executor, size) for mode in (ExecutionMode.SYNC, ExecutionMode.ASYNC)
+            mode: _PoolQueue(executor, size) for mode in (ExecutionMode.SYNC, ExecutionMode.ASYNC)
         }
         self.owner = executor.owner
 
@@ -38,7 +38,7 @@ class Pool:
     @property
     def waiting(self) -> int:
         """How many runs are in line."""
-        return sum(len(lane.line) for lane in self._lanes.values())
+        return sum(len(lane.waiting) for lane in self._lanes.values())
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing more, and give what runs `seconds` to end."""
@@ -47,25 +47,25 @@ class Pool:
             await asyncio.wait(tasks, timeout=seconds)
 
 
-class _Lane:
-    def __init__(self, executor: Executor, size: int) -> None:
+class _PoolQueue:
+    def __init__(self, executor: RunExecutor, size: int) -> None:
         self._executor = executor
         self._size = size
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
-        self.line: dict[str, None] = {}
+        self.waiting: dict[str, None] = {}
         """In order; a run that the sweep brings again stays where it is."""
 
     @property
     def has_room(self) -> bool:
-        return not self.line and len(self._tasks) < self._size and not self._stopping
+        return not self.waiting and len(self._tasks) < self._size and not self._stopping
 
     def begin(self, claim: Claim) -> None:
         self._start(self._executor.execute(claim))
 
     def submit(self, run_id: str) -> None:
-        if len(self.line) < _MOST_WAITING:
-            self.line[run_id] = None
+        if len(self.waiting) < _MAX_WAITING:
+            self.waiting[run_id] = None
             self._go_on()
 
     def stop(self) -> set[asyncio.Task[None]]:
@@ -73,9 +73,9 @@ class _Lane:
         return set(self._tasks)
 
     def _go_on(self) -> None:
-        while self.line and len(self._tasks) < self._size and not self._stopping:
-            run_id = next(iter(self.line))
-            del self.line[run_id]
+        while self.waiting and len(self._tasks) < self._size and not self._stopping:
+            run_id = next(iter(self.waiting))
+            del self.waiting[run_id]
             self._start(self._executor.run(run_id))
 
     # Any: what asyncio's own coroutines send and take

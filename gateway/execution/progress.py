@@ -9,11 +9,11 @@ from dataclasses import replace
 import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.flows.outcome import NodeOutput
+from gateway.flows.result import NodeResult
 from gateway.runs.run import MAX_NODE_OUTPUTS_BYTES
 from telemetry.logs import logger, reason_of
 
-PAUSE_SECONDS = 0.5
+INTERVAL_SECONDS = 0.5
 """Before the first batch, and between two: what is over sooner tells of its nodes by its end."""
 _LEFT_OUT = "the output is left out here: those before it have filled the room for all"
 
@@ -23,7 +23,7 @@ Write = Callable[[Mapping[str, bytes]], Awaitable[bool]]
 log = logger("gateway.execution")
 
 
-class Progress:
+class ProgressReporter:
     """The nodes of one run, gathered and written in batches. Costs a short run one timer.
 
     Best effort: where the database does not take a batch, its nodes are in the ending all the same.
@@ -31,12 +31,12 @@ class Progress:
 
     def __init__(self, write: Write) -> None:
         self._write = write
-        self._nodes: list[NodeOutput] = []
+        self._nodes: list[NodeResult] = []
         self._room = MAX_NODE_OUTPUTS_BYTES
         self._writing: asyncio.Task[None] | None = None
         self._timer = self._timed()
 
-    def note(self, node: NodeOutput) -> None:
+    def note(self, node: NodeResult) -> None:
         """Remember that a node has ended."""
         self._nodes.append(node)
 
@@ -47,7 +47,7 @@ class Progress:
         self._timer.cancel()
 
     def _timed(self) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._due)
+        return asyncio.get_running_loop().call_later(INTERVAL_SECONDS, self._due)
 
     def _due(self) -> None:
         if self._nodes:
@@ -65,7 +65,7 @@ class Progress:
         if wanted:
             self._timer = self._timed()
 
-    def _entry(self, node: NodeOutput) -> bytes:
+    def _entry(self, node: NodeResult) -> bytes:
         entry = orjson.dumps(node.to_json())
         if len(entry) > self._room:
             bare = replace(node, output=None, notes=(*node.notes, _LEFT_OUT))

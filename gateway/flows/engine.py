@@ -15,34 +15,34 @@ from time import monotonic
 from typing import Any, Literal
 
 from gateway.errors import GatewayError
-from gateway.flows.cel_values import ExpressionError
-from gateway.flows.kinds.kind import Moment, StepError
-from gateway.flows.outcome import ErrorWord, NodeError, NodeOutput, NodeStatus, Outcome
-from gateway.flows.plain import plain, shortened
-from gateway.flows.plan import Plan, PlanNode
+from gateway.flows.cel.values import ExpressionError
+from gateway.flows.json_output import to_plain_json, truncated
+from gateway.flows.node_types.handler import NodeError, RunContext
+from gateway.flows.plan import FlowPlan, PlanNode
 from gateway.flows.ports import Ports
+from gateway.flows.result import FlowError, FlowErrorCode, FlowResult, NodeResult, NodeStatus
 from protos.errors import ErrorCode
 
-_TURN = 0.01
+_MAX_TURN = 0.01
 """Seconds that a run computes before it lets others go on."""
-_GRACE = 5.0
+_CANCEL_GRACE = 5.0
 """Seconds that a cancelled node has to end. After that it is left behind: the run must end."""
-_NEARLY = 0.05
+_DEADLINE_MARGIN = 0.05
 """Seconds before the deadline at which a call that was refused for it counts as timed out."""
 
-Report = Callable[[NodeOutput], None]
+OnNodeEnd = Callable[[NodeResult], None]
 
 
 async def execute(
-    plan: Plan,
+    plan: FlowPlan,
     input_data: Mapping[str, Any],
     ports: Ports,
     *,
     deadline: float,
     cancelled: asyncio.Event,
-    report: Report | None = None,
+    report: OnNodeEnd | None = None,
     max_output_bytes: int = 256 * 1024,
-) -> Outcome:
+) -> FlowResult:
     """Run `plan` on what `plan.check_input` returned, and return what came of it.
 
     Nodes that run at the `deadline` (`time.monotonic()`), when `cancelled` is set, or when this
@@ -50,46 +50,46 @@ async def execute(
     once, and must not raise. All of `node_outputs` shares `max_output_bytes`: an output for which
     there is no room left is replaced by a marker. `output_data` is never shortened.
     """
-    moment = Moment(values={}, input_data=input_data, ports=ports, deadline=deadline)
-    run = _Run(plan, moment, cancelled, report, room=max_output_bytes)
-    return await run.to_end()
+    context = RunContext(values={}, input_data=input_data, ports=ports, deadline=deadline)
+    run = _Execution(plan, context, cancelled, report, room=max_output_bytes)
+    return await run.run()
 
 
 @dataclass(frozen=True, slots=True)
-class _Ended:
+class _StepResult:
     """How one node's step ended."""
 
     output: Any = None
-    error: StepError | None = None
+    error: NodeError | None = None
     attempts: int = 1
 
 
-class _Run:
+class _Execution:
     def __init__(
         self,
-        plan: Plan,
-        moment: Moment,
+        plan: FlowPlan,
+        context: RunContext,
         cancelled: asyncio.Event,
-        report: Report | None,
+        report: OnNodeEnd | None,
         *,
         room: int,
     ) -> None:
         self._plan = plan
-        self._moment = moment
-        self._values = moment.values
-        self._deadline = moment.deadline
+        self._context = context
+        self._values = context.values
+        self._deadline = context.deadline
         self._cancelled = cancelled
         self._report = report
         self._room = room
         self._began = monotonic()
         self._open = [node.incoming for node in plan.nodes]
-        self._led_to = [node.incoming == 0 for node in plan.nodes]
+        self._reached = [node.incoming == 0 for node in plan.nodes]
         self._ready = deque(at for at, node in enumerate(plan.nodes) if not node.incoming)
-        self._running: dict[asyncio.Task[_Ended], tuple[int, float]] = {}
-        self._ended: dict[str, NodeOutput] = {}
-        self._error: NodeError | None = None
+        self._running: dict[asyncio.Task[_StepResult], tuple[int, float]] = {}
+        self._ended: dict[str, NodeResult] = {}
+        self._error: FlowError | None = None
 
-    async def to_end(self) -> Outcome:
+    async def run(self) -> FlowResult:
         """Run until nothing is left to do, or the run is over otherwise."""
         stop: asyncio.Task[Any] | None = None
         try:
@@ -114,7 +114,7 @@ class _Run:
         turn = monotonic()
         while self._ready and not self._is_over():
             self._start(self._ready.popleft())
-            if monotonic() - turn > _TURN:
+            if monotonic() - turn > _MAX_TURN:
                 await asyncio.sleep(0)
                 turn = monotonic()
 
@@ -125,26 +125,26 @@ class _Run:
             self._running[asyncio.create_task(self._perform(node))] = (at, began)
             return
         try:
-            ended = _Ended(output=node.step.compute(self._moment))
-        except (StepError, GatewayError, ExpressionError) as error:
-            ended = _Ended(error=StepError.of(error))
+            ended = _StepResult(output=node.step.compute(self._context))
+        except (NodeError, GatewayError, ExpressionError) as error:
+            ended = _StepResult(error=NodeError.of(error))
         self._settle(at, ended, began)
 
-    async def _perform(self, node: PlanNode) -> _Ended:
+    async def _perform(self, node: PlanNode) -> _StepResult:
         """Try the node's step as often as its policy and the deadline allow."""
         assert node.step.perform is not None
         attempt = 1
         while True:
             try:
-                output = await node.step.perform(self._moment)
-            except (StepError, GatewayError, ExpressionError) as error:
-                failure = StepError.of(error)
+                output = await node.step.perform(self._context)
+            except (NodeError, GatewayError, ExpressionError) as error:
+                failure = NodeError.of(error)
             else:
-                return _Ended(output=output, attempts=attempt)
+                return _StepResult(output=output, attempts=attempt)
             pause = max(node.retry.delay(attempt), failure.retry_after or 0.0)
             again = failure.retryable and attempt < node.retry.attempts
             if not again or monotonic() + pause >= self._deadline:
-                return _Ended(error=failure, attempts=attempt)
+                return _StepResult(error=failure, attempts=attempt)
             await asyncio.sleep(pause)
             attempt += 1
 
@@ -159,18 +159,18 @@ class _Run:
             at, began = self._running.pop(task)
             self._settle(at, task.result(), began)
 
-    def _settle(self, at: int, ended: _Ended, began: float) -> None:
+    def _settle(self, at: int, ended: _StepResult, began: float) -> None:
         """Keep what a node gave, and see who comes next."""
         node, error = self._plan.nodes[at], ended.error
         value, length = None, 0
         notes: tuple[str, ...] = ()
         if error is None:
             try:
-                value, length, notes = plain(ended.output)
-            except StepError as refusal:
+                value, length, notes = to_plain_json(ended.output)
+            except NodeError as refusal:
                 error = refusal
         if error is not None:
-            value, length, notes = plain(node.on_error.output)
+            value, length, notes = to_plain_json(node.on_error.output)
         self._values[node.id] = value
         self._note(
             node,
@@ -182,57 +182,60 @@ class _Run:
             attempts=ended.attempts,
             notes=notes,
         )
-        if error is not None and not node.on_error.goes_on:
+        if error is not None and not node.on_error.continues:
             self._fail(node, error)
         else:
-            self._go_on(node, value)
+            self._follow_edges(node, value)
 
-    def _go_on(self, node: PlanNode, value: Any) -> None:
+    def _follow_edges(self, node: PlanNode, value: Any) -> None:
         """Decide the edges that start at `node`, and those after nodes that are skipped by that."""
-        chosen = value.get("case") if node.chooses and type(value) is dict else None
-        decided = deque((way.target, way.case in {None, chosen}) for way in node.ways)
+        chosen = value.get("case") if node.is_branch and type(value) is dict else None
+        decided = deque((edge.target, edge.case in {None, chosen}) for edge in node.outgoing)
         while decided:
             at, taken = decided.popleft()
             self._open[at] -= 1
-            self._led_to[at] |= taken
+            self._reached[at] |= taken
             if self._open[at]:
                 continue
-            if self._led_to[at]:
+            if self._reached[at]:
                 self._ready.append(at)
                 continue
             skipped = self._plan.nodes[at]
             self._values[skipped.id] = None
             self._note(skipped, NodeStatus.SKIPPED)
-            decided.extend((way.target, False) for way in skipped.ways)
+            decided.extend((edge.target, False) for edge in skipped.outgoing)
 
     def _note(
         self, node: PlanNode, status: NodeStatus, value: Any = None, length: int = 0, **more: Any
     ) -> None:
         """Record how a node ended, and report it."""
-        shown, used = shortened(value, length, self._room)
+        shown, used = truncated(value, length, self._room)
         self._room = max(0, self._room - used)
-        output = NodeOutput(
+        output = NodeResult(
             id=node.id, name=node.name, type=node.type, status=status, output=shown, **more
         )
         self._ended[node.id] = output
         if self._report is not None:
             self._report(output)
 
-    def _fail(self, node: PlanNode, error: StepError) -> None:
-        if monotonic() >= self._deadline - _NEARLY and error.code == ErrorCode.DEADLINE_EXCEEDED:
+    def _fail(self, node: PlanNode, error: NodeError) -> None:
+        if (
+            monotonic() >= self._deadline - _DEADLINE_MARGIN
+            and error.code == ErrorCode.DEADLINE_EXCEEDED
+        ):
             self._time_out(node)
         else:
-            word: ErrorWord = "inference_unavailable" if error.unavailable else "flow_failed"
+            word: FlowErrorCode = "inference_unavailable" if error.unavailable else "flow_failed"
             self._end(word, error.message, node)
 
     def _time_out(self, node: PlanNode | None) -> None:
         seconds = self._deadline - self._began
         self._end("timeout", f"the run was not done within its {seconds:.3g} s", node)
 
-    def _end(self, code: ErrorWord, message: str, node: PlanNode | None) -> None:
+    def _end(self, code: FlowErrorCode, message: str, node: PlanNode | None) -> None:
         if self._error is None:
             node_id = None if node is None else node.id
-            self._error = NodeError(code=code, message=message, node_id=node_id)
+            self._error = FlowError(code=code, message=message, node_id=node_id)
 
     def _running_node(self) -> PlanNode | None:
         return next((self._plan.nodes[at] for at, _ in self._running.values()), None)
@@ -245,14 +248,14 @@ class _Run:
         if not tasks:
             return
         for task in tasks:
-            task.add_done_callback(_forget)
+            task.add_done_callback(_consume_result)
             task.cancel()
-        await asyncio.wait(tasks, timeout=_GRACE)
+        await asyncio.wait(tasks, timeout=_CANCEL_GRACE)
         for at, began in self._running.values():
             seconds = monotonic() - began
             self._note(self._plan.nodes[at], NodeStatus.CANCELLED, duration_seconds=seconds)
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self) -> FlowResult:
         for node in self._plan.nodes:
             if node.id not in self._ended:
                 self._note(node, NodeStatus.SKIPPED)
@@ -262,7 +265,7 @@ class _Run:
             made = (self._values[node_id] for node_id in self._plan.outputs)
             parts = [value for value in made if type(value) is dict]
             output_data = {name: value for part in parts for name, value in part.items()}
-        return Outcome(
+        return FlowResult(
             status=_status(error),
             output_data=output_data,
             node_outputs={node.id: self._ended[node.id].to_json() for node in self._plan.nodes},
@@ -271,13 +274,13 @@ class _Run:
         )
 
 
-def _status(error: NodeError | None) -> Literal["completed", "failed", "cancelled"]:
+def _status(error: FlowError | None) -> Literal["completed", "failed", "cancelled"]:
     if error is None:
         return "completed"
     return "cancelled" if error.code == "cancelled" else "failed"
 
 
-def _forget(task: asyncio.Task[Any]) -> None:
+def _consume_result(task: asyncio.Task[Any]) -> None:
     """Note how a cancelled task ended, so that asyncio does not complain that nobody did."""
     if not task.cancelled():
         task.exception()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from gateway.flows.findings import Findings
+from gateway.flows.validation import ValidationErrors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,23 +19,23 @@ class Edge:
     """Only where the branch `source` chose this case; None: in any case."""
 
 
-def check_graph(node_ids: Collection[str], edges: Sequence[Edge], findings: Findings) -> None:
+def check_graph(node_ids: Collection[str], edges: Sequence[Edge], errors: ValidationErrors) -> None:
     """Complain about edges that meet no node, repeat another, or close a circle."""
     seen: set[Edge] = set()
     for at, edge in enumerate(edges):
         for field, node_id in (("source", edge.source), ("target", edge.target)):
             if node_id not in node_ids:
-                findings.add(f"#/edges/{at}/{field}", f"there is no node '{node_id}'")
+                errors.add(f"#/edges/{at}/{field}", f"there is no node '{node_id}'")
         if edge in seen:
-            findings.add(f"#/edges/{at}", f"{edge.source} → {edge.target} is there already")
+            errors.add(f"#/edges/{at}", f"{edge.source} → {edge.target} is there already")
         seen.add(edge)
-    if findings.any:
+    if errors.any:
         return
     try:
         TopologicalSorter(predecessors(node_ids, edges)).prepare()
     except CycleError as error:
         circle = " → ".join(error.args[1])
-        findings.add("#/edges", f"the flow goes in a circle: {circle}")
+        errors.add("#/edges", f"the flow goes in a circle: {circle}")
 
 
 def predecessors(node_ids: Iterable[str], edges: Iterable[Edge]) -> dict[str, list[str]]:

@@ -11,27 +11,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.flows.cel_values import TYPES
-from gateway.flows.findings import Findings
+from gateway.flows.cel.values import CEL_TYPES
+from gateway.flows.compile_context import CompileContext
+from gateway.flows.failure_policy import ErrorPolicy, RetryPolicy
 from gateway.flows.graph import Edge, ancestors, predecessors, topological
-from gateway.flows.input_check import InputCheck
-from gateway.flows.kinds.kind import Step
-from gateway.flows.kinds.registry import KINDS
+from gateway.flows.input_validator import InputValidator
+from gateway.flows.node_types.handler import NodeStep
+from gateway.flows.node_types.registry import HANDLERS
 from gateway.flows.nodes import ApiInput, Node, NodeType
-from gateway.flows.policy import OnError, Retry
-from gateway.flows.scope import Scope
 from gateway.flows.spec import FlowSpec, parse_flow
+from gateway.flows.validation import ValidationErrors
 
 _RESERVED = frozenset(
     {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in"}
     | {"let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while"}
-    | TYPES
+    | CEL_TYPES
 )
 """Words of CEL: an expression cannot name a node like that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class OutgoingEdge:
     """An edge, seen from the node where it starts."""
 
     target: int
@@ -46,18 +46,18 @@ class PlanNode:
     id: str
     name: str
     type: str
-    step: Step
-    retry: Retry
-    on_error: OnError
+    step: NodeStep
+    retry: RetryPolicy
+    on_error: ErrorPolicy
     incoming: int
     """Edges that lead here."""
-    ways: tuple[Way, ...]
-    chooses: bool
+    outgoing: tuple[OutgoingEdge, ...]
+    is_branch: bool
     """Whether the output's `case` says which ways are taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class FlowPlan:
     """All that a run has to know of its flow. Shared by all runs; nothing in it changes."""
 
     nodes: tuple[PlanNode, ...]
@@ -65,7 +65,7 @@ class Plan:
     outputs: tuple[str, ...]
     """The ids of the nodes whose outputs are the call's `output_data`, in the order of the flow."""
     test_data: Mapping[str, Any] | None
-    _input: InputCheck
+    _input: InputValidator
 
     def check_input(self, input_data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the inputs that the flow sees; `execute` expects these.
@@ -76,19 +76,19 @@ class Plan:
         return self._input.accept(input_data)
 
 
-def compile_plan(spec: FlowSpec) -> Plan:
+def compile_plan(spec: FlowSpec) -> FlowPlan:
     """Return the plan of a flow.
 
     Raises:
         GatewayError: INVALID_FLOW with everything that is wrong, each with its pointer.
     """
-    findings = Findings()
-    compiler = _Compiler(spec, findings)
+    errors = ValidationErrors()
+    compiler = _Compiler(spec, errors)
     compiler.check_reach()
     compiler.check_ids()
     steps = compiler.steps()
     compiler.check_cases()
-    findings.raise_any()
+    errors.raise_if_any()
     return compiler.plan(steps)
 
 
@@ -99,25 +99,25 @@ def check_draft(definition: Mapping[str, Any]) -> FlowSpec:
         GatewayError: INVALID_FLOW with everything that is wrong, each with its pointer.
     """
     spec = parse_flow(definition)
-    findings = Findings()
-    compiler = _Compiler(spec, findings)
+    errors = ValidationErrors()
+    compiler = _Compiler(spec, errors)
     compiler.check_ids()
     compiler.steps()
     compiler.check_cases()
-    findings.raise_any()
+    errors.raise_if_any()
     return spec
 
 
 class _Compiler:
-    def __init__(self, spec: FlowSpec, findings: Findings) -> None:
+    def __init__(self, spec: FlowSpec, errors: ValidationErrors) -> None:
         self._spec = spec
-        self._findings = findings
+        self._errors = errors
         self._nodes = {node.id: node for node in spec.nodes}
         self._pointers = {node.id: f"#/nodes/{at}" for at, node in enumerate(spec.nodes)}
         self._before = predecessors(self._nodes, spec.edges)
-        self._ways: dict[str, list[Edge]] = {node.id: [] for node in spec.nodes}
+        self._outgoing: dict[str, list[Edge]] = {node.id: [] for node in spec.nodes}
         for edge in spec.edges:
-            self._ways[edge.source].append(edge)
+            self._outgoing[edge.source].append(edge)
         self._incoming = Counter(edge.target for edge in spec.edges)
         self._earlier = ancestors(self._before)
         self._inputs = spec.of_type(NodeType.API_INPUT)
@@ -127,22 +127,22 @@ class _Compiler:
         """Complain about nodes that would never run, and about a second entrance."""
         for node in self._inputs[1:]:
             detail = f"'{self._inputs[0].id}' is an api_input already: a flow has one"
-            self._findings.add(f"{self._pointers[node.id]}/type", detail)
+            self._errors.add(f"{self._pointers[node.id]}/type", detail)
         for node_id, pointer in self._pointers.items():
             if node_id not in self._runs:
                 way = f"nothing leads from '{self._inputs[0].id}' to '{node_id}'"
-                self._findings.add(pointer, f"{way}: add an edge, or remove the node")
+                self._errors.add(pointer, f"{way}: add an edge, or remove the node")
 
     def check_ids(self) -> None:
         """Complain about ids that no expression could name."""
         for node_id in self._nodes.keys() & _RESERVED:
             detail = f"'{node_id}' is a word of CEL: call the node otherwise"
-            self._findings.add(f"{self._pointers[node_id]}/id", detail)
+            self._errors.add(f"{self._pointers[node_id]}/id", detail)
 
-    def steps(self) -> dict[str, Step]:
+    def steps(self) -> dict[str, NodeStep]:
         """Compile the nodes that run."""
         return {
-            node.id: KINDS[node.type].compile(node.config, self._scope(node))
+            node.id: HANDLERS[node.type].compile(node.config, self._scope(node))
             for node in self._spec.nodes
             if node.id in self._runs
         }
@@ -153,27 +153,30 @@ class _Compiler:
             if edge.case is None:
                 continue
             node = self._nodes[edge.source]
-            exits = KINDS[node.type].exits
-            known = exits(node.config) if exits else ()
+            cases = HANDLERS[node.type].cases
+            known = cases(node.config) if cases else ()
             if edge.case not in known:
                 listed = ", ".join(f"'{name}'" for name in known) or "none"
                 detail = f"'{edge.source}' has no case '{edge.case}', it has {listed}"
-                self._findings.add(f"#/edges/{at}/case", detail)
+                self._errors.add(f"#/edges/{at}/case", detail)
 
-    def plan(self, steps: Mapping[str, Step]) -> Plan:
+    def plan(self, steps: Mapping[str, NodeStep]) -> FlowPlan:
         """Return the plan with the compiled `steps`."""
         order = topological(self._before)
         index = {node_id: at for at, node_id in enumerate(order)}
         config = self._inputs[0].config if self._inputs else ApiInput(schema=None, test_data=None)
-        return Plan(
+        return FlowPlan(
             nodes=tuple(self._plan_node(self._nodes[one], steps[one], index) for one in order),
             outputs=tuple(node.id for node in self._spec.of_type(NodeType.API_OUTPUT)),
             test_data=config.test_data,
             _input=config.check(),
         )
 
-    def _plan_node(self, node: Node, step: Step, index: Mapping[str, int]) -> PlanNode:
-        ways = tuple(Way(target=index[edge.target], case=edge.case) for edge in self._ways[node.id])
+    def _plan_node(self, node: Node, step: NodeStep, index: Mapping[str, int]) -> PlanNode:
+        outgoing = tuple(
+            OutgoingEdge(target=index[edge.target], case=edge.case)
+            for edge in self._outgoing[node.id]
+        )
         return PlanNode(
             id=node.id,
             name=node.name,
@@ -182,18 +185,18 @@ class _Compiler:
             retry=node.retry,
             on_error=node.on_error,
             incoming=self._incoming[node.id],
-            ways=ways,
-            chooses=KINDS[node.type].exits is not None,
+            outgoing=outgoing,
+            is_branch=HANDLERS[node.type].cases is not None,
         )
 
-    def _scope(self, node: Node) -> Scope:
-        return Scope(
+    def _scope(self, node: Node) -> CompileContext:
+        return CompileContext(
             node.id,
             f"{self._pointers[node.id]}/config",
             before=self._before[node.id],
             earlier=self._earlier[node.id],
             known=self._nodes.keys(),
-            findings=self._findings,
+            errors=self._errors,
         )
 
     def _reached(self) -> set[str]:

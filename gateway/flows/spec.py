@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import GatewayError
-from gateway.flows.findings import Findings
 from gateway.flows.graph import Edge, check_graph
 from gateway.flows.nodes import Inference, Node, parse_node
+from gateway.flows.validation import ValidationErrors
 from protos.errors import ErrorCode
 
-_MOST_NODES = 1_000
-_MOST_EDGES = 10_000
-_MOST_BYTES = 4 * 1024 * 1024
+_MAX_NODES = 1_000
+_MAX_EDGES = 10_000
+_MAX_BYTES = 4 * 1024 * 1024
 _DEEPEST = 100
 
 
@@ -42,21 +42,21 @@ def parse_flow(definition: Mapping[str, Any]) -> FlowSpec:
         GatewayError: INVALID_FLOW with everything that is wrong, each with its pointer.
     """
     _check_storable(definition)
-    findings = Findings()
-    raw_nodes = _objects(definition, "nodes", _MOST_NODES, findings)
-    raw_edges = _objects(definition, "edges", _MOST_EDGES, findings)
+    errors = ValidationErrors()
+    raw_nodes = _objects(definition, "nodes", _MAX_NODES, errors)
+    raw_edges = _objects(definition, "edges", _MAX_EDGES, errors)
     if not raw_nodes:
-        findings.add("#/nodes", "expected at least one node")
-    findings.raise_any()
-    nodes = [parse_node(raw, f"#/nodes/{at}", findings) for at, raw in enumerate(raw_nodes)]
-    edges = [_edge(raw, f"#/edges/{at}", findings) for at, raw in enumerate(raw_edges)]
-    findings.raise_any()
+        errors.add("#/nodes", "expected at least one node")
+    errors.raise_if_any()
+    nodes = [parse_node(raw, f"#/nodes/{at}", errors) for at, raw in enumerate(raw_nodes)]
+    edges = [_edge(raw, f"#/edges/{at}", errors) for at, raw in enumerate(raw_edges)]
+    errors.raise_if_any()
     spec = FlowSpec(
         nodes=tuple(node for node in nodes if node), edges=tuple(edge for edge in edges if edge)
     )
-    ids = _unique_ids(spec, findings)
-    check_graph(ids, spec.edges, findings)
-    findings.raise_any()
+    ids = _unique_ids(spec, errors)
+    check_graph(ids, spec.edges, errors)
+    errors.raise_if_any()
     return spec
 
 
@@ -72,9 +72,9 @@ def _check_storable(definition: Mapping[str, Any]) -> None:
     except ValueError:
         detail = "a number is NaN or infinite: JSON has neither"
     else:
-        if size <= _MOST_BYTES:
+        if size <= _MAX_BYTES:
             return
-        detail = f"the flow takes {size} bytes, at most {_MOST_BYTES} are allowed"
+        detail = f"the flow takes {size} bytes, at most {_MAX_BYTES} are allowed"
     raise GatewayError(ErrorCode.INVALID_FLOW, detail)
 
 
@@ -93,32 +93,32 @@ def _deeper_than(value: object, levels: int) -> bool:
 
 
 def _objects(
-    definition: Mapping[str, Any], field: str, most: int, findings: Findings
+    definition: Mapping[str, Any], field: str, maximum: int, errors: ValidationErrors
 ) -> Sequence[Mapping[str, Any]]:
     values: list[Mapping[str, Any]] = definition.get(field, [])
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-        findings.add(f"#/{field}", "expected a list of objects")
-    elif len(values) > most:
-        findings.add(f"#/{field}", f"expected at most {most}, got {len(values)}")
-    findings.raise_any()
+        errors.add(f"#/{field}", "expected a list of objects")
+    elif len(values) > maximum:
+        errors.add(f"#/{field}", f"expected at most {maximum}, got {len(values)}")
+    errors.raise_if_any()
     return values
 
 
-def _edge(raw: Mapping[str, Any], pointer: str, findings: Findings) -> Edge | None:
+def _edge(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) -> Edge | None:
     source, target, case = raw.get("source"), raw.get("target"), raw.get("case")
     if not isinstance(source, str) or not isinstance(target, str):
-        findings.add(pointer, "expected `source` and `target`, each the id of a node")
+        errors.add(pointer, "expected `source` and `target`, each the id of a node")
         return None
     if case is not None and not isinstance(case, str):
-        findings.add(f"{pointer}/case", "expected the name of a case of the branch")
+        errors.add(f"{pointer}/case", "expected the name of a case of the branch")
         return None
     return Edge(source=source, target=target, case=case)
 
 
-def _unique_ids(spec: FlowSpec, findings: Findings) -> set[str]:
+def _unique_ids(spec: FlowSpec, errors: ValidationErrors) -> set[str]:
     ids: set[str] = set()
     for at, node in enumerate(spec.nodes):
         if node.id in ids:
-            findings.add(f"#/nodes/{at}/id", f"another node is called '{node.id}', too")
+            errors.add(f"#/nodes/{at}/id", f"another node is called '{node.id}', too")
         ids.add(node.id)
     return ids

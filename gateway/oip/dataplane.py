@@ -11,8 +11,8 @@ from gateway.metrics import GatewayMetrics
 from gateway.oip.repository import repository_index
 from gateway.readiness import Readiness
 from gateway.upstream.predictor import ID_BYTES
-from gateway.upstream.reply import Reply
-from gateway.upstream.servers import Servers
+from gateway.upstream.reply import InferenceReply
+from gateway.upstream.servers import InferenceServers
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, RawBytes
@@ -37,7 +37,7 @@ class DataPlane:
 
     def __init__(
         self,
-        servers: Servers,
+        servers: InferenceServers,
         readiness: Readiness,
         metrics: GatewayMetrics,
         *,
@@ -66,7 +66,7 @@ class DataPlane:
         """Return what the model takes and gives, with the versions that are ready.
 
         Raises:
-            GatewayError: as `Servers.predictor`, and what the inference server says.
+            GatewayError: as `InferenceServers.predictor`, and what the inference server says.
         """
         number = self._version(name, version_text)
         predictor = self._servers.predictor(name, number)
@@ -96,8 +96,8 @@ class DataPlane:
             version_text: of the model, or empty for all that are ready.
 
         Raises:
-            GatewayError: as `Servers.present`, and what the inference server says: NOT_IMPLEMENTED
-                where it counts nothing.
+            GatewayError: as `InferenceServers.present`, and what the inference server says:
+                NOT_IMPLEMENTED where it counts nothing.
         """
         counting = [
             (model, number, self._servers.present(model, number))
@@ -132,7 +132,7 @@ class DataPlane:
             remaining: seconds that the caller will wait, if it said so.
 
         Raises:
-            GatewayError: as `Servers.predictor`, and what the inference server says.
+            GatewayError: as `InferenceServers.predictor`, and what the inference server says.
         """
         name = request.model_name
         number = self._version(name, request.model_version)
@@ -145,7 +145,7 @@ class DataPlane:
 
     async def infer_apart(
         self, head: pb.ModelInferRequest, raws: Sequence[RawBytes], remaining: float | None = None
-    ) -> Reply:
+    ) -> InferenceReply:
         """Return the answer to a request whose tensors need no place in protobuf's object.
 
         Args:

@@ -23,8 +23,8 @@ from protos.message_templates import RawBytes
 from protos.tensors import element_count, encode_raw
 
 HEADER_LENGTH = b"inference-header-content-length"
-_MOST_DIGITS = 18
-_NOT_OFFERED = ("classification", "shared_memory_region")
+_MAX_DIGITS = 18
+_UNSUPPORTED_PARAMETERS = ("classification", "shared_memory_region")
 _RESERVED = frozenset({"binary_data_output", "binary_data", "binary_data_size"})
 
 # Any: JSON as it came
@@ -32,7 +32,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpInfer:
+class ParsedInferRequest:
     """A request, and in which form its outputs are wanted."""
 
     request: pb.ModelInferRequest
@@ -44,7 +44,7 @@ class HttpInfer:
     """By output, where it was said."""
 
 
-def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> HttpInfer:
+def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> ParsedInferRequest:
     """Return what the body asks for; the model's name and version are the URL's.
 
     Raises:
@@ -64,7 +64,7 @@ def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> HttpInfer:
         rest = _add_input(request, raws, _object(tensor, f"inputs[{index}]"), rest)
     if len(rest):
         raise _invalid(f"{len(rest)} bytes are left over after the last binary input")
-    return HttpInfer(
+    return ParsedInferRequest(
         request=request,
         raws=raws,
         binary_default=_flag(parameters, "binary_data_output"),
@@ -90,7 +90,7 @@ def _split(body: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, memoryvi
     length = headers.get(HEADER_LENGTH)
     if length is None:
         return body, memoryview(b"")
-    if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > len(body):
+    if not length.isdigit() or len(length) > _MAX_DIGITS or int(length) > len(body):
         shown = length.decode("latin-1")[:40]
         raise _invalid(f"Inference-Header-Content-Length: expected 0 to {len(body)}, got '{shown}'")
     return body[: int(length)], memoryview(body)[int(length) :]
@@ -161,7 +161,7 @@ def _add_outputs(request: pb.ModelInferRequest, outputs: object) -> dict[str, bo
 
 def _add_parameters(target: Any, parameters: Json) -> None:  # Any: protobuf's map container
     for name, value in parameters.items():
-        if name in _NOT_OFFERED:
+        if name in _UNSUPPORTED_PARAMETERS:
             message = f"parameter '{name}' is not offered by this server"
             raise GatewayError(ErrorCode.NOT_IMPLEMENTED, message)
         if name in _RESERVED:

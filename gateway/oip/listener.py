@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from grpc_health.v1 import health_pb2
 
-from gateway.oip.front_door import FrontDoor
+from gateway.oip.grpc_server import InferenceService
 from gateway.readiness import Readiness
 from gateway.settings import Settings
-from gateway.web.wire_limits import most_connections
+from gateway.web.connection_limits import max_connections_for
 from protos import open_inference_pb2 as pb
 from protos.methods import SERVICE
 from transport import ConnectionLimits, GrpcServer, Router, ServerTls
@@ -19,8 +19,8 @@ _IDLE_SECONDS = 300.0
 _KEEPALIVE_SECONDS = 60.0
 
 
-async def open_front_door(
-    front_door: FrontDoor, readiness: Readiness, settings: Settings, tls: ServerTls | None
+async def start_grpc_server(
+    front_door: InferenceService, readiness: Readiness, settings: Settings, tls: ServerTls | None
 ) -> GrpcServer:
     """Return the listening gRPC server. Gateway processes of one installation share the port.
 
@@ -41,7 +41,7 @@ async def open_front_door(
     server = GrpcServer(
         router,
         limits=limits,
-        max_connections=most_connections(settings.max_connections),
+        max_connections=max_connections_for(settings.max_connections),
         evict_idle=True,
         on_error=front_door.blame,
     )

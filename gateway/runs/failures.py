@@ -20,7 +20,7 @@ ERROR_CODES: Mapping[str, ErrorCode] = {
 _RETRY_SECONDS = 1.0
 
 
-def failure_of(run: Run, *, replayed: bool = False) -> GatewayError:
+def error_of_run(run: Run, *, replayed: bool = False) -> GatewayError:
     """Return what a sync caller is told of a run that has failed, or was cancelled.
 
     It is `replayed` to who comes again with the Idempotency-Key of the call that began it.
@@ -36,13 +36,13 @@ def failure_of(run: Run, *, replayed: bool = False) -> GatewayError:
     }
     if error is not None and error.node_id is not None:
         details["node_id"] = error.node_id
-    message = _sentence(run, code)
+    message = _error_message(run, code)
     return GatewayError(
         code, message, retry_after=_RETRY_SECONDS, details=details, replayed=replayed
     )
 
 
-def _sentence(run: Run, code: ErrorCode) -> str:
+def _error_message(run: Run, code: ErrorCode) -> str:
     error = run.error
     if error is None:
         return "the run was cancelled"

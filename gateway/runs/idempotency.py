@@ -59,7 +59,7 @@ def ended_by_infrastructure(run: Run) -> bool:
     return run.error is not None and run.error.code in _INFRASTRUCTURE
 
 
-def reused(key: str, run: Run) -> GatewayError:
+def key_reused_error(key: str, run: Run) -> GatewayError:
     """Return the error for a key that stands for a run with another body."""
     message = (
         f"Idempotency-Key: '{key[:40]}' was used with another body, for run {run.id}: "

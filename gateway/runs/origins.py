@@ -14,7 +14,7 @@ from protos.errors import ErrorCode
 _DEPLOYMENT = sa.select(RUNS.c.deployment_id).where(RUNS.c.id == sa.bindparam("run_id"))
 
 
-class RunOrigins:
+class RunDeployments:
     """Deployments by the ids of their runs, which never change."""
 
     def __init__(self, db: Database) -> None:

@@ -10,28 +10,28 @@ from starlette.responses import StreamingResponse
 
 from gateway.auth.access import Access, Poller
 from gateway.auth.identity import Identity
-from gateway.deployments.modes import ResponseFormat
-from gateway.runs.bodies import (
+from gateway.deployments.settings import ResponseFormat
+from gateway.runs.event_stream import read_last_event_id
+from gateway.runs.listing import RunFilter
+from gateway.runs.responses import (
     accepted_body,
-    etag_of,
-    location_of,
     poll_body,
     retry_after,
-    server_timing_of,
+    run_etag,
+    run_location,
+    server_timing,
 )
-from gateway.runs.listing import RunFilter
 from gateway.runs.run import Run, RunStatus
 from gateway.runs.schemas import AcceptedOut, EnvelopeOut, RetriedVersion, RunOut, RunPage
 from gateway.runs.service import RunService
-from gateway.runs.stream import read_last_event_id
 from gateway.storage.clock import now
 from gateway.storage.paging import PageRequest
 from gateway.web.preferences import read_preferences
 
-MOST_WAIT_SECONDS = 60
+MAX_WAIT_SECONDS = 60
 """That a poll may take: proxies on the way lose patience at about that time."""
 
-Seconds = Annotated[int | None, Query(ge=0, le=MOST_WAIT_SECONDS)]
+Seconds = Annotated[int | None, Query(ge=0, le=MAX_WAIT_SECONDS)]
 
 # Any: OpenAPI's own form
 _EVENT: dict[str, Any] = {
@@ -55,7 +55,7 @@ _UNCHANGED: dict[int | str, dict[str, Any]] = {
 }
 
 
-class _Filters:
+class _RunFilterParams:
     """Which runs; a FastAPI dependency."""
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
@@ -86,7 +86,7 @@ def build_router(service: RunService, access: Access) -> APIRouter:
 
     @router.get("/")
     async def list_runs(
-        filters: _Filters = Depends(),
+        filters: _RunFilterParams = Depends(),
         page: PageRequest = Depends(),
         poller: Poller = Depends(access.poller),
     ) -> RunPage:
@@ -105,7 +105,7 @@ def build_router(service: RunService, access: Access) -> APIRouter:
     ) -> Response:
         """Show a run; with `wait` (or `Prefer: wait`) when it has ended, or after those seconds."""
         preferred = read_preferences(prefer)
-        granted = None if preferred.wait is None else min(preferred.wait, MOST_WAIT_SECONDS)
+        granted = None if preferred.wait is None else min(preferred.wait, MAX_WAIT_SECONDS)
         seconds = wait if wait is not None else granted or 0
         run = await service.poll(poller.identity, run_id, seconds, poll=poller.poll)
         form = response_format or await service.format_of(run)
@@ -155,20 +155,20 @@ def build_router(service: RunService, access: Access) -> APIRouter:
 
 def _headers(run: Run, form: ResponseFormat) -> dict[str, str]:
     headers = {
-        "etag": etag_of(run, form),
+        "etag": run_etag(run, form),
         "cache-control": "private, no-cache",
         "vary": "Prefer",
     }
     if not run.ended:
         waited = (now() - run.created_at).total_seconds()
         headers["retry-after"] = str(retry_after(waited))
-    elif timing := server_timing_of(run):
+    elif timing := server_timing(run):
         headers["server-timing"] = timing.decode()
     return headers
 
 
 def _accepted(run: Run, body: bytes) -> Response:
-    headers = {"location": location_of(run.id), "retry-after": "1"}
+    headers = {"location": run_location(run.id), "retry-after": "1"}
     return Response(body, 202, headers, "application/json")
 
 

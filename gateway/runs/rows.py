@@ -9,20 +9,20 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.runs.run import (
     MAX_MESSAGE_CHARACTERS,
     MAX_NODE_OUTPUTS_BYTES,
     MAX_OUTPUT_BYTES,
-    Beats,
     Claim,
-    Ending,
     FailureCode,
     FinishedRun,
+    LeaseStatus,
     NewRun,
-    Queued,
+    QueuedRun,
     Run,
     RunError,
+    RunResult,
     RunStatus,
 )
 from gateway.storage.run_tables import RunEvent, RunPayload, RunRow
@@ -34,10 +34,12 @@ EVENTS = cast("sa.Table", RunEvent.__table__)
 _MAX_NODE_ID = 200
 
 # Any, here and below: a row's columns, as the driver gives them; or what it takes
-Values = dict[str, Any]
+RowValues = dict[str, Any]
 
 
-def run_of(row: Any, *, output_data: bytes | None = None, node_outputs: bytes | None = None) -> Run:
+def run_from_row(
+    row: Any, *, output_data: bytes | None = None, node_outputs: bytes | None = None
+) -> Run:
     """Return the run that a row of RunRow is."""
     error = None
     if row.error_code is not None:
@@ -73,12 +75,12 @@ def run_of(row: Any, *, output_data: bytes | None = None, node_outputs: bytes | 
     )
 
 
-def full_run_of(row: Any) -> Run:
+def run_with_output(row: Any) -> Run:
     """Return the run that a row of runs and their payloads is."""
-    return run_of(row, output_data=row.output, node_outputs=row.node_outputs)
+    return run_from_row(row, output_data=row.output, node_outputs=row.node_outputs)
 
 
-def claim_of(row: Any, input_data: bytes | None) -> Claim:
+def claim_from_row(row: Any, input_data: bytes | None) -> Claim:
     """Return the claim that a row just claimed stands for."""
     return Claim(
         run_id=row.id,
@@ -96,7 +98,7 @@ def claim_of(row: Any, input_data: bytes | None) -> Claim:
     )
 
 
-def held_values(held: Sequence[tuple[str, int]]) -> Values:
+def held_params(held: Sequence[tuple[str, int]]) -> RowValues:
     """Return the parameters of statements about what a process holds, as (id, attempt)."""
     return {
         "run_ids": [run_id for run_id, _ in held],
@@ -104,21 +106,21 @@ def held_values(held: Sequence[tuple[str, int]]) -> Values:
     }
 
 
-def beats_of(held: Sequence[tuple[str, int]], found: Sequence[Any]) -> Beats:
+def lease_status(held: Sequence[tuple[str, int]], found: Sequence[Any]) -> LeaseStatus:
     """Return what the rows that were found say of what a process holds."""
     kept = {row.id for row in found}
-    return Beats(
+    return LeaseStatus(
         lost=frozenset(run_id for run_id, _ in held if run_id not in kept),
         cancelled=frozenset(row.id for row in found if row.cancel_requested),
     )
 
 
-def queued_of(row: Any) -> Queued:
+def queued_run(row: Any) -> QueuedRun:
     """Return what has to be known of a row to hand its run over."""
-    return Queued(run_id=row.id, type=DeploymentType(row.type), mode=ExecutionMode(row.mode))
+    return QueuedRun(run_id=row.id, type=DeploymentType(row.type), mode=ExecutionMode(row.mode))
 
 
-def new_values(new: NewRun) -> Values:
+def new_values(new: NewRun) -> RowValues:
     """Return the columns of a run that begins, but for its state and its times."""
     idempotency = new.idempotency
     return {
@@ -141,9 +143,9 @@ def new_values(new: NewRun) -> Values:
     }
 
 
-def finished_values(finished: FinishedRun) -> Values:
+def finished_values(finished: FinishedRun) -> RowValues:
     """Return the columns of a run that is written down when it is over."""
-    new, ending = finished.new, capped(finished.ending)
+    new, ending = finished.new, enforce_size_limits(finished.ending)
     took = ending.duration_seconds or 0.0
     return {
         **new_values(new),
@@ -159,8 +161,8 @@ def finished_values(finished: FinishedRun) -> Values:
 
 def finished_run(finished: FinishedRun) -> Run:
     """Return the run that is written down when it is over."""
-    new, ending = finished.new, capped(finished.ending)
-    run = begun(new, now=finished.started_at, started=True)
+    new, ending = finished.new, enforce_size_limits(finished.ending)
+    run = new_run(new, now=finished.started_at, started=True)
     return replace(
         run,
         status=ending.status,
@@ -172,9 +174,9 @@ def finished_run(finished: FinishedRun) -> Run:
     )
 
 
-def finished_payload(finished: FinishedRun) -> Values:
+def finished_payload(finished: FinishedRun) -> RowValues:
     """Return the columns of its payload."""
-    ending = capped(finished.ending)
+    ending = enforce_size_limits(finished.ending)
     return {
         "run_id": finished.new.id,
         "input": finished.new.input_data,
@@ -183,7 +185,7 @@ def finished_payload(finished: FinishedRun) -> Values:
     }
 
 
-def error_values(error: RunError | None) -> Values:
+def error_values(error: RunError | None) -> RowValues:
     """Return the columns of an error, or of none."""
     if error is None:
         return {"error_code": None, "error_message": None, "error_node": None}
@@ -196,21 +198,21 @@ def error_values(error: RunError | None) -> Values:
     }
 
 
-def capped(ending: Ending) -> Ending:
+def enforce_size_limits(ending: RunResult) -> RunResult:
     """Return the ending as it may be kept: what is too large is left out, or has failed."""
     output, nodes = ending.output_data, ending.node_outputs
     if nodes is not None and len(nodes) > MAX_NODE_OUTPUTS_BYTES:
         nodes = None
     if output is not None and len(output) > MAX_OUTPUT_BYTES:
         message = f"output_data: expected at most {MAX_OUTPUT_BYTES} bytes, got {len(output)}"
-        return Ending(
+        return RunResult(
             status=RunStatus.FAILED,
             node_outputs=nodes,
             error=RunError(code=FailureCode.FLOW_FAILED, message=message),
             duration_seconds=ending.duration_seconds,
             boot_seconds=ending.boot_seconds,
         )
-    return Ending(
+    return RunResult(
         status=ending.status,
         output_data=output,
         node_outputs=nodes,
@@ -220,7 +222,7 @@ def capped(ending: Ending) -> Ending:
     )
 
 
-def begun(new: NewRun, *, now: datetime, started: bool) -> Run:
+def new_run(new: NewRun, *, now: datetime, started: bool) -> Run:
     """Return a run just written down, with this process's own idea of the time."""
     waits = (
         None if new.queue_timeout_seconds is None else timedelta(seconds=new.queue_timeout_seconds)
@@ -252,7 +254,7 @@ def begun(new: NewRun, *, now: datetime, started: bool) -> Run:
     )
 
 
-def claim_at_birth(new: NewRun, *, now: datetime) -> Claim:
+def initial_claim(new: NewRun, *, now: datetime) -> Claim:
     """Return the claim on a run that was begun by who writes it down."""
     return Claim(
         run_id=new.id,
@@ -270,6 +272,6 @@ def claim_at_birth(new: NewRun, *, now: datetime) -> Claim:
     )
 
 
-def payload_of(new: NewRun) -> Values:
+def payload_values(new: NewRun) -> RowValues:
     """Return the columns of the payload of a run that begins."""
     return {"run_id": new.id, "input": new.input_data}

@@ -7,9 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.ids import new_run_id
-from gateway.limits.cap import Cap
+from gateway.limits.concurrency_limit import ConcurrencyLimit
 
 MAX_INPUT_BYTES = 16 * 1024 * 1024
 """Of `input_data` that a run may begin with."""
@@ -95,11 +95,11 @@ class NewRun:
     max_attempts: int = 3
     idempotency: Idempotency | None = None
     retry_of: str | None = None
-    caps: tuple[Cap, ...] = ()
+    caps: tuple[ConcurrencyLimit, ...] = ()
     """How many may go on at once, this one included."""
 
 
-class Mark(NamedTuple):
+class RunMark(NamedTuple):
     """What shows in a run while it goes on: another mark, and something has happened."""
 
     status: RunStatus
@@ -160,9 +160,9 @@ class Run:
         return max(0.0, (self.started_at - self.created_at).total_seconds())
 
     @property
-    def mark(self) -> Mark:
+    def mark(self) -> RunMark:
         """What to compare with a later look."""
-        return Mark(self.status, self.cancel_requested, self.attempt, self.event_count)
+        return RunMark(self.status, self.cancel_requested, self.attempt, self.event_count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +184,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Created:
+class CreatedRun:
     """A run that was begun, or the one that the same idempotency key had begun before."""
 
     run: Run
@@ -194,7 +194,7 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class RunResult:
     """How a run ends."""
 
     status: RunStatus
@@ -211,12 +211,12 @@ class FinishedRun:
     """A run that is over before anybody has written it down: a fast call."""
 
     new: NewRun
-    ending: Ending
+    ending: RunResult
     started_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beats:
+class LeaseStatus:
     """What a process hears of its runs when it says that it lives."""
 
     lost: frozenset[str]
@@ -226,7 +226,7 @@ class Beats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Queued:
+class QueuedRun:
     """A run to hand over to whoever executes its kind."""
 
     run_id: str
@@ -235,15 +235,15 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reaped:
+class ReapResult:
     """What became of the runs whose lease had ended."""
 
-    requeued: tuple[Queued, ...]
+    requeued: tuple[QueuedRun, ...]
     lost: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunEventData:
+class NodeEvent:
     """A node that has finished while its run goes on."""
 
     number: int

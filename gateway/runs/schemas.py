@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.runs.run import Run
 from gateway.storage.paging import Page
 

@@ -8,17 +8,17 @@ from datetime import timedelta
 from typing import Protocol
 
 from gateway.auth.identity import Identity, Scope, check_covers
-from gateway.deployments.live import LiveDeployment
-from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFormat
+from gateway.deployments.live_deployment import LiveDeployment
+from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
 from gateway.errors import GatewayError
-from gateway.ids import is_id, minted_at
-from gateway.limits.gates import Gates
-from gateway.limits.poll import Poll
+from gateway.ids import is_id, run_id_time
+from gateway.limits.poll import PollLimit
+from gateway.limits.rate_limiter import RateLimiter
+from gateway.runs.event_stream import stream_run
 from gateway.runs.listing import RunFilter
 from gateway.runs.run import NewRun, Run, RunStatus
 from gateway.runs.store import RunStore
-from gateway.runs.stream import stream_run
-from gateway.runs.waiter import Waiter
+from gateway.runs.waiter import RunWaiter
 from gateway.storage.clock import now
 from gateway.storage.paging import Page, PageRequest
 from protos.errors import ErrorCode
@@ -55,21 +55,21 @@ class RunService:
     def __init__(
         self,
         store: RunStore,
-        waiter: Waiter,
+        waiter: RunWaiter,
         deployments: Deployments,
         launcher: Launcher,
         inputs: Inputs,
         *,
         retention_days: int,
-        gates: Gates | None = None,
+        rate_limiter: RateLimiter | None = None,
     ) -> None:
-        """Without `gates` nothing is limited."""
+        """Without `rate_limiter` nothing is limited."""
         self._store = store
         self._waiter = waiter
         self._deployments = deployments
         self._launcher = launcher
         self._inputs = inputs
-        self._gates = gates
+        self._rate_limiter = rate_limiter
         self._retention_days = retention_days
 
     async def find(self, actor: Identity, run_id: str) -> Run:
@@ -89,7 +89,7 @@ class RunService:
         return run
 
     async def poll(
-        self, actor: Identity, run_id: str, wait_seconds: float, *, poll: Poll | None = None
+        self, actor: Identity, run_id: str, wait_seconds: float, *, poll: PollLimit | None = None
     ) -> Run:
         """Return a run when it has ended, or as it is after some seconds; see `find`.
 
@@ -101,7 +101,7 @@ class RunService:
             await self._count(poll, run)
         if run.ended or wait_seconds <= 0:
             return run
-        ended = await self._waiter.wait(run.id, wait_seconds, gives_way=True)
+        ended = await self._waiter.wait(run.id, wait_seconds, stop_on_drain=True)
         return ended or await self.find(actor, run_id)
 
     async def format_of(self, run: Run) -> ResponseFormat:
@@ -134,7 +134,7 @@ class RunService:
         """
         run = await self.find(actor, run_id)
         if not run.ended:
-            asked = await self._store.request_cancel(run.id, told=_manages(actor))
+            asked = await self._store.request_cancel(run.id, audited=_manages(actor))
             if asked is not None:
                 return asked
             run = await self.find(actor, run_id)
@@ -160,12 +160,14 @@ class RunService:
         live = await self._deployments.find(run.deployment_id, run.profile_id)
         new = _again(run, live, input_data, latest=latest, key_id=actor.key_id)
         await self._inputs.check(new.deployment_id, new.version, input_data)
-        if self._gates is not None:
-            gate, caps = self._gates.of_run(actor.subject, actor.limits, live.id, live.limits)
-            if gate is not None:
-                await gate.enter_slowly()
+        if self._rate_limiter is not None:
+            rate_limit, caps = self._rate_limiter.for_run(
+                actor.limit_key, actor.limits, live.id, live.limits
+            )
+            if rate_limit is not None:
+                await rate_limit.acquire()
             new = replace(new, caps=caps)
-        created = await self._store.create(new, told=_manages(actor))
+        created = await self._store.create(new, audited=_manages(actor))
         self._launcher.launch(new.id, new.type, new.mode)
         return created.run
 
@@ -177,7 +179,7 @@ class RunService:
         """Answer those who only wait, and end streams: the process is to end."""
         self._waiter.drain()
 
-    async def _count(self, poll: Poll, run: Run) -> None:
+    async def _count(self, poll: PollLimit, run: Run) -> None:
         try:
             live = await self._deployments.find(run.deployment_id, run.profile_id)
         except GatewayError:
@@ -196,7 +198,7 @@ class RunService:
 
     def _is_past(self, run_id: str) -> bool:
         # No tombstones: an id tells its age, and nothing about whose it was.
-        made = minted_at(run_id)
+        made = run_id_time(run_id)
         return made is not None and made < now() - timedelta(days=self._retention_days)
 
 

@@ -13,9 +13,9 @@ from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.runs.run import Mark, Run
+from gateway.runs.run import Run, RunMark
 from gateway.runs.store import RunStore
-from gateway.storage.database import Database, Footprint
+from gateway.storage.database import Database, FileStamp
 from telemetry.logs import logger, reason_of
 
 _FIRST_LOOK_SECONDS = 0.005
@@ -37,16 +37,16 @@ _AGAIN_SECONDS = 0.2
 log = logger("gateway.runs")
 
 
-class _Watch:
+class _Wait:
     """One wait."""
 
-    __slots__ = ("done", "gives_way", "run_id", "seen")
+    __slots__ = ("done", "run_id", "seen", "stop_on_drain")
 
-    def __init__(self, run_id: str, seen: Mark | None, *, gives_way: bool) -> None:
+    def __init__(self, run_id: str, seen: RunMark | None, *, stop_on_drain: bool) -> None:
         self.run_id = run_id
         self.seen = seen
         """The mark that is known; None where only the end is of interest."""
-        self.gives_way = gives_way
+        self.stop_on_drain = stop_on_drain
         self.done: asyncio.Future[Run | None] = asyncio.get_running_loop().create_future()
 
     def resolve(self, run: Run | None) -> None:
@@ -55,17 +55,17 @@ class _Watch:
             self.done.set_result(run)
 
 
-class Waiter:
+class RunWaiter:
     """All waits of a process. For one event loop; make it before `Notices.start`."""
 
     def __init__(self, db: Database, store: RunStore) -> None:
         self._db = db
         self._store = store
-        self._watches: dict[str, set[_Watch]] = {}
+        self._watches: dict[str, set[_Wait]] = {}
         self._due: set[str] = set()
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._footprint: Footprint | None = None
+        self._footprint: FileStamp | None = None
         self._began = 0.0  # when the last wait did
         self._looked = 0.0
         self._counted = 0.0  # when it was last seen which of them are there at all
@@ -73,8 +73,8 @@ class Waiter:
         self._lost = False
         self.draining = False
         """Whether waits that give way are over as soon as they begin."""
-        store.news.subscribe(self._ended, self._changed, self._gone)
-        store.news.hear(self._told_end, self._changed, self._gone, self._missed)
+        store.notifier.subscribe(self._ended, self._changed, self._gone)
+        store.notifier.subscribe_remote(self._told_end, self._changed, self._gone, self._missed)
 
     def start(self) -> None:
         """Begin to look, whenever somebody waits."""
@@ -91,24 +91,25 @@ class Waiter:
         """Let the waits that give way be over, now and from now on: the process is to end."""
         self.draining = True
         for watch in self._all():
-            if watch.gives_way:
+            if watch.stop_on_drain:
                 watch.resolve(None)
 
-    async def wait(self, run_id: str, seconds: float, *, gives_way: bool = False) -> Run | None:
-        """Return the run, with its output, when it has ended; None where that takes longer.
+    async def wait(self, run_id: str, seconds: float, *, stop_on_drain: bool = False) -> Run | None:
+        """Wait for a run to end; return it with its output, or None after `seconds`.
 
-        None at once where it is taken back. With `gives_way`, a process that drains does not wait.
+        Returns None at once if the run is withdrawn, or, with `stop_on_drain`, if the process
+        drains.
         """
-        return await self._wait(_Watch(run_id, None, gives_way=gives_way), seconds)
+        return await self._wait(_Wait(run_id, None, stop_on_drain=stop_on_drain), seconds)
 
     async def change(
-        self, run_id: str, seen: Mark, seconds: float, *, gives_way: bool = False
+        self, run_id: str, seen: RunMark, seconds: float, *, stop_on_drain: bool = False
     ) -> None:
         """Return when the run's mark is another than `seen`, or that many seconds have passed."""
-        await self._wait(_Watch(run_id, seen, gives_way=gives_way), seconds)
+        await self._wait(_Wait(run_id, seen, stop_on_drain=stop_on_drain), seconds)
 
-    async def _wait(self, watch: _Watch, seconds: float) -> Run | None:
-        if watch.gives_way and self.draining:
+    async def _wait(self, watch: _Wait, seconds: float) -> Run | None:
+        if watch.stop_on_drain and self.draining:
             return None
         loop = asyncio.get_running_loop()
         self._watches.setdefault(watch.run_id, set()).add(watch)
@@ -164,7 +165,7 @@ class Waiter:
                 await self._look([run_id for run_id in due if run_id in self._watches])
             except (SQLAlchemyError, OSError) as error:
                 if not self._lost:
-                    log.warning("runs_unreadable", reason=reason_of(error))
+                    log.warning("run_wait_query_failed", reason=reason_of(error))
                 self._lost = True
                 self._due |= due
                 await asyncio.sleep(_AGAIN_SECONDS)
@@ -216,7 +217,7 @@ class Waiter:
 
     def _written(self) -> bool:
         """Whether any process may have written since this was asked last; SQLite's alone shows."""
-        footprint = self._db.footprint()
+        footprint = self._db.file_stamp()
         if footprint is None:
             return False
         fresh = time.time_ns() - footprint[0] < _COARSE_NANOSECONDS
@@ -233,21 +234,21 @@ class Waiter:
     def _net(self) -> float:
         if self._db.dialect == "sqlite":
             return _NET_SECONDS
-        notices = self._store.news.notices
+        notices = self._store.notifier.notices
         if notices is None or not notices.connected:
             return _BLIND_SECONDS
         return _NET_SECONDS
 
     # the watches
 
-    def _all(self) -> list[_Watch]:
+    def _all(self) -> list[_Wait]:
         return [watch for watches in self._watches.values() for watch in watches]
 
-    def _followers(self, run_id: str) -> list[_Watch]:
+    def _followers(self, run_id: str) -> list[_Wait]:
         watches = self._watches.get(run_id, ())
         return [watch for watch in watches if watch.seen is not None and not watch.done.done()]
 
-    def _forget(self, watch: _Watch) -> None:
+    def _forget(self, watch: _Wait) -> None:
         watches = self._watches[watch.run_id]
         watches.discard(watch)
         if not watches:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.storage.database import Database, Footprint
+from gateway.storage.database import Database, FileStamp
 from gateway.storage.tables import Change, ChangeCounter
 from telemetry.logs import logger, reason_of
 
@@ -29,7 +29,7 @@ _GLANCE_SECONDS = 0.05
 log = logger("gateway.storage.changes")
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """What a change is about."""
 
     API_KEY = "api_key"
@@ -47,7 +47,7 @@ Listener = Callable[[str | None], None]
 """Called with the id of what changed, or None where everything of the kind may have."""
 
 
-async def record_change(session: AsyncSession, kind: Kind, entity_id: str) -> int:
+async def record_change(session: AsyncSession, kind: ChangeKind, entity_id: str) -> int:
     """Record, in the session's transaction, that `entity_id` changed; return the change's number.
 
     Holds the counter's lock until the transaction ends, so call it last.
@@ -81,7 +81,7 @@ class ChangeFeed:
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
-    def subscribe(self, kind: Kind, listener: Listener) -> None:
+    def subscribe(self, kind: ChangeKind, listener: Listener) -> None:
         """Call `listener` for each change of `kind` from now on; it must not raise or block."""
         self._listeners[kind].append(listener)
 
@@ -117,7 +117,7 @@ class ChangeFeed:
     async def _follow(self) -> None:
         while not self._stopping:
             self._db.written.clear()
-            seen = self._db.footprint()
+            seen = self._db.file_stamp()
             try:
                 await self.poll()
             except Exception as error:  # noqa: BLE001 - a feed that ended would keep caches stale
@@ -126,7 +126,7 @@ class ChangeFeed:
                 self._say(lost=False)
             await self._until_written(seen)
 
-    async def _until_written(self, seen: Footprint | None) -> None:
+    async def _until_written(self, seen: FileStamp | None) -> None:
         """Wait until there may be something new: as far as can be told, and no longer than that."""
         glances = 1 if seen is None else max(1, round(self._interval / _GLANCE_SECONDS))
         for _ in range(glances):
@@ -134,7 +134,7 @@ class ChangeFeed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval / glances):
                     await self._db.written.wait()
-            if self._db.written.is_set() or self._db.footprint() != seen:
+            if self._db.written.is_set() or self._db.file_stamp() != seen:
                 return
 
     @staticmethod
@@ -152,7 +152,7 @@ class ChangeFeed:
             listener(entity_id)
 
     def _tell_all(self) -> None:
-        for kind in Kind:
+        for kind in ChangeKind:
             self._tell(kind, None)
 
     def _say(self, *, lost: bool, reason: str | None = None) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from gateway.storage.errors import StorageError
+from gateway.errors import StorageError
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -79,7 +79,7 @@ def create_engine(url: URL) -> AsyncEngine:
     return engine
 
 
-def writing(engine: AsyncEngine) -> AsyncEngine:
+def with_immediate_transactions(engine: AsyncEngine) -> AsyncEngine:
     """Return the same engine, whose transactions take SQLite's write lock at once.
 
     A transaction that reads first and writes later fails where another has written in between.
@@ -87,7 +87,7 @@ def writing(engine: AsyncEngine) -> AsyncEngine:
     return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
 
 
-Footprint = tuple[int, int]
+FileStamp = tuple[int, int]
 """Date (nanoseconds) and size of the file that every write to a SQLite database goes to."""
 
 
@@ -98,7 +98,9 @@ class Database:
         self.url = parse_url(url)
         self._engine = create_engine(self.url)
         self._reads = async_sessionmaker(self._engine, expire_on_commit=False)
-        self._writes = async_sessionmaker(writing(self._engine), expire_on_commit=False)
+        self._writes = async_sessionmaker(
+            with_immediate_transactions(self._engine), expire_on_commit=False
+        )
         file = sqlite_file(self.url)
         self._file = file
         self._log = None if file is None else Path(f"{file}-wal")
@@ -115,15 +117,15 @@ class Database:
             yield session
 
     @asynccontextmanager
-    async def write(self, *, feeds: bool = True) -> AsyncIterator[AsyncSession]:
+    async def write(self, *, notify: bool = True) -> AsyncIterator[AsyncSession]:
         """Open a session in one transaction: committed at the end, rolled back on an exception.
 
-        Never inside of another one: they would wait for each other. With `feeds` off, nothing in
+        Never inside of another one: they would wait for each other. With `notify` off, nothing in
         it is for the feed of changes, which is left alone.
         """
         async with self._turn, self._writes() as session, session.begin():
             yield session
-        if feeds:
+        if notify:
             self.written.set()
 
     @property
@@ -139,7 +141,7 @@ class Database:
         kept = {name: value for name, value in options.items() if name not in ours}
         return {**kept, "timeout": _CONNECT_SECONDS}
 
-    async def give_back_space(self, pages: int = 1000) -> int:
+    async def reclaim_space(self, pages: int = 1000) -> int:
         """Shorten SQLite's file by up to `pages` that are empty; return how many are so still.
 
         PostgreSQL's autovacuum does its own. A file made before there was `auto_vacuum` keeps its
@@ -147,9 +149,9 @@ class Database:
         """
         if self._file is None:
             return 0
-        return await asyncio.to_thread(_shorten, self._file, pages)
+        return await asyncio.to_thread(_vacuum, self._file, pages)
 
-    def footprint(self) -> Footprint | None:
+    def file_stamp(self) -> FileStamp | None:
         """Return what changes with nearly every write of any process; None where nothing tells."""
         if self._log is None:
             return None
@@ -177,7 +179,7 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
 
-def _shorten(file: Path, pages: int) -> int:
+def _vacuum(file: Path, pages: int) -> int:
     with closing(sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
         (vacuum,) = connection.execute("PRAGMA auto_vacuum").fetchone()
         if vacuum != _INCREMENTAL:

@@ -8,17 +8,17 @@ from time import perf_counter
 import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.deployments.modes import ExecutionMode, OnTimeout
+from gateway.deployments.settings import ExecutionMode, OnTimeout
 from gateway.errors import GatewayError
-from gateway.execution.engine_room import EngineRoom
-from gateway.execution.program import Program
-from gateway.runs.bodies import accepted_body, finished_body, location_of, server_timing_of
-from gateway.runs.failures import failure_of
+from gateway.execution.build import ExecutionServices
+from gateway.execution.compiled_flow import CompiledFlow
+from gateway.fast_path.body import parse_body
+from gateway.fast_path.call import Done, Pending, Result, Trigger
+from gateway.runs.failures import error_of_run
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.runs.idempotency import read_idempotency
-from gateway.runs.run import Created, Idempotency, NewRun, Run, RunStatus
-from gateway.trigger.body import parse_body
-from gateway.trigger.call import Done, Pending, Result, Trigger
+from gateway.runs.responses import accepted_body, finished_body, run_location, server_timing
+from gateway.runs.run import CreatedRun, Idempotency, NewRun, Run, RunStatus
 from gateway.web.preferences import HEADER as PREFER
 from gateway.web.preferences import Preferences, read_preferences
 from gateway.web.problems import Headers
@@ -38,7 +38,7 @@ log = logger("gateway.trigger")
 class RunCalls:
     """Answers calls whose flow the engine runs."""
 
-    def __init__(self, engine: EngineRoom) -> None:
+    def __init__(self, engine: ExecutionServices) -> None:
         self._engine = engine
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -54,7 +54,7 @@ class RunCalls:
 class _RunCall:
     """One call, from its body to its answer."""
 
-    def __init__(self, engine: EngineRoom, trigger: Trigger, done: Done) -> None:
+    def __init__(self, engine: ExecutionServices, trigger: Trigger, done: Done) -> None:
         self._engine = engine
         self._trigger = trigger
         self._done = done
@@ -108,12 +108,12 @@ class _RunCall:
         run = await self._wait(created, patience)
         return self._answered(run, preferences, patience, replayed=created.existing)
 
-    async def _create(self, mode: ExecutionMode, idempotency: Idempotency | None) -> Created:
+    async def _create(self, mode: ExecutionMode, idempotency: Idempotency | None) -> CreatedRun:
         trigger, deployment = self._trigger, self._trigger.deployment
-        program = self._engine.programs.get(deployment.id, deployment.version)
-        if program is None:
-            program = await self._engine.programs.find(deployment.id, deployment.version)
-        input_data = _accepted(program, trigger)
+        compiled = self._engine.compiled_flows.get(deployment.id, deployment.version)
+        if compiled is None:
+            compiled = await self._engine.compiled_flows.find(deployment.id, deployment.version)
+        input_data = _accepted(compiled, trigger)
         new = NewRun(
             id=trigger.run_id,
             profile_id=deployment.profile_id,
@@ -130,15 +130,15 @@ class _RunCall:
             idempotency=idempotency,
             caps=trigger.caps,
         )
-        owner = self._engine.launcher.owner_at_birth(new.type, mode)
+        owner = self._engine.launcher.initial_owner(new.type, mode)
         try:
             return await self._engine.store.create(new, owner=owner)
         except GatewayError as error:
-            if error.code is ErrorCode.TOO_MANY_RUNS and trigger.gate is not None:
-                trigger.gate.count_refusal(error)
+            if error.code is ErrorCode.TOO_MANY_RUNS and trigger.rate_limit is not None:
+                trigger.rate_limit.count_rejection(error)
             raise
 
-    async def _wait(self, created: Created, patience: float | None) -> Run:
+    async def _wait(self, created: CreatedRun, patience: float | None) -> Run:
         """Return the run when it has ended, or as it is when patience or time have."""
         run, trigger = created.run, self._trigger
         if run.ended or patience == 0:
@@ -193,11 +193,11 @@ class _RunCall:
         if applied:
             headers.append((b"preference-applied", applied.encode()))
         if not run.ended:
-            headers += [(b"location", location_of(run.id).encode()), (b"retry-after", b"1")]
+            headers += [(b"location", run_location(run.id).encode()), (b"retry-after", b"1")]
             body = accepted_body(run, trigger.response_format)
             return Result(202, body, headers=headers, parse_seconds=trigger.parse_seconds)
         if run.status is not RunStatus.COMPLETED:
-            raise failure_of(run, replayed=replayed)
+            raise error_of_run(run, replayed=replayed)
         if replayed:
             headers.append((b"idempotent-replayed", b"true"))
         body = finished_body(
@@ -205,7 +205,7 @@ class _RunCall:
             trigger.response_format,
             include_node_outputs=trigger.deployment.include_node_outputs,
         )
-        headers.append((b"server-timing", server_timing_of(run)))
+        headers.append((b"server-timing", server_timing(run)))
         return Result(200, body, headers=headers, parse_seconds=trigger.parse_seconds)
 
 
@@ -217,11 +217,11 @@ def _idempotency(trigger: Trigger) -> Idempotency | None:
     return read_idempotency(given, trigger.deployment.id, trigger.body)
 
 
-def _accepted(program: Program, trigger: Trigger) -> bytes:
+def _accepted(compiled: CompiledFlow, trigger: Trigger) -> bytes:
     """Return `input_data` as JSON, as far as the flow takes it."""
     before = perf_counter()
     input_data = parse_body(trigger.body, trigger.headers, plain=True)
-    accepted = orjson.dumps(program.plan.check_input(input_data))
+    accepted = orjson.dumps(compiled.plan.check_input(input_data))
     trigger.parse_seconds = perf_counter() - before
     return accepted
 

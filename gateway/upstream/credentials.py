@@ -14,7 +14,7 @@ from transport.certificates import certificate_warnings, key_pair_from
 log = logger("gateway.upstream")
 
 
-class Credentials:
+class UpstreamCredentials:
     """For connections over TCP. Over a Unix socket nothing is shown.
 
     Args:

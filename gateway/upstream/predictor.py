@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.errors import GatewayError
-from gateway.upstream.reply import Reply
+from gateway.upstream.reply import InferenceReply
 from protos import open_inference_pb2 as pb
 from protos.message_templates import InferRequestTemplate, RawBytes
 
 ID_BYTES = 8
 """Of the id that a connection gives each call."""
 
-Done = Callable[[Reply | GatewayError], None]
+Done = Callable[[InferenceReply | GatewayError], None]
 
 
 class Predictor(Protocol):
@@ -41,7 +41,7 @@ class Predictor(Protocol):
 
     async def ask(
         self, form: InferRequestTemplate, raws: Sequence[RawBytes], timeout: float
-    ) -> Reply:
+    ) -> InferenceReply:
         """Return the answer to what `start` sends; its id is the call's number. Raises as `infer`.
 
         Args:

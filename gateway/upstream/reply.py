@@ -10,7 +10,7 @@ from protos.message_templates import InferResponseTemplate
 from protos.tensors import decode_contents, encode_raw
 
 
-class Reply:
+class InferenceReply:
     """One answer of a stream, in whichever of two ways it is wanted."""
 
     __slots__ = ("_form", "_message", "_response")

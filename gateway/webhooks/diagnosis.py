@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from gateway.webhooks.findings import Diagnosis, Finding, Letter, Place
+from gateway.webhooks.findings import Diagnosis, Finding, Place, SignedRequest
 from gateway.webhooks.header_faults import body_faults, header_faults, whole_seconds
 from gateway.webhooks.secret_faults import ReadSecret, read_secret
 from gateway.webhooks.signature import sign
@@ -17,7 +17,9 @@ from gateway.webhooks.signature_faults import ReadSignatures, read_signatures
 from gateway.webhooks.trials import Match, explain
 
 
-def diagnose(letter: Letter, secret: str, *, at: float, previous: Sequence[str] = ()) -> Diagnosis:
+def diagnose(
+    request: SignedRequest, secret: str, *, at: float, previous: Sequence[str] = ()
+) -> Diagnosis:
     """Return whether a request is signed with a secret, and all reasons why it is not.
 
     `at` is the time of judging in Unix seconds; `previous` are secrets that were in force before,
@@ -25,17 +27,17 @@ def diagnose(letter: Letter, secret: str, *, at: float, previous: Sequence[str] 
     256 KiB with a signature that nothing explains.
     """
     read = read_secret(secret)
-    findings = [*read.faults, *header_faults(letter, at=at), *body_faults(letter)]
-    if (letter.signature or "").strip():
-        signatures = read_signatures(letter.signature or "")
+    findings = [*read.faults, *header_faults(request, at=at), *body_faults(request)]
+    if (request.signature or "").strip():
+        signatures = read_signatures(request.signature or "")
         old = [key for text in previous if (key := read_secret(text).key)]
-        match = explain(letter, signatures.items, read, old) if signatures.items else None
-        findings += _verdict(letter, signatures, match, read)
-    return Diagnosis(findings=_without_repetition(findings), expected=_expected(letter, read))
+        match = explain(request, signatures.items, read, old) if signatures.items else None
+        findings += _verdict(request, signatures, match, read)
+    return Diagnosis(findings=_without_repetition(findings), expected=_expected(request, read))
 
 
 def _verdict(
-    letter: Letter, signatures: ReadSignatures, match: Match | None, secret: ReadSecret
+    request: SignedRequest, signatures: ReadSignatures, match: Match | None, secret: ReadSecret
 ) -> Iterator[Finding]:
     # Beside one that fits, what else the header holds does no harm.
     yield from (
@@ -53,7 +55,7 @@ def _verdict(
         return
     yield from (fault for each in signatures.items for fault in each.faults)
     if signatures.items:
-        yield _no_match(letter, secret)
+        yield _no_match(request, secret)
     elif not signatures.remarks or not any(each.fault for each in signatures.remarks):
         message = "no signature v1 is there: expected v1, and base64 of HMAC-SHA-256"
         yield Finding(code="signature_missing", place=Place.SIGNATURE, message=message)
@@ -63,24 +65,24 @@ def _commas(finding: Finding) -> bool:
     return finding.code == "signatures_with_commas"
 
 
-def _no_match(letter: Letter, secret: ReadSecret) -> Finding:
-    digest = hashlib.sha256(letter.body).hexdigest()[:16]
+def _no_match(request: SignedRequest, secret: ReadSecret) -> Finding:
+    digest = hashlib.sha256(request.body).hexdigest()[:16]
     known = "the secret is another one" if secret.key else "the secret cannot be read"
     message = (
         f"no signature fits, nor would one with the mistakes that are known: most likely {known} "
         "(another deployment's, or that before a rotation), else the body was changed: it has "
-        f"{len(letter.body)} bytes, SHA-256 {digest}…"
+        f"{len(request.body)} bytes, SHA-256 {digest}…"
     )
     return Finding(code="signature_mismatch", place=Place.SIGNATURE, message=message)
 
 
-def _expected(letter: Letter, secret: ReadSecret) -> str | None:
-    seconds = whole_seconds((letter.timestamp or "").strip())
-    message_id = (letter.message_id or "").strip()
+def _expected(request: SignedRequest, secret: ReadSecret) -> str | None:
+    seconds = whole_seconds((request.timestamp or "").strip())
+    message_id = (request.message_id or "").strip()
     if not message_id or seconds is None:
         return None
     try:
-        return sign(secret.text, message_id, seconds, letter.body)
+        return sign(secret.text, message_id, seconds, request.body)
     except ValueError:
         return None
 

@@ -31,7 +31,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class SignedRequest:
     """A request as it came; None is a header that was not there."""
 
     message_id: str | None

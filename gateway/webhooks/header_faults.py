@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gateway.webhooks.findings import Finding, Letter, Place
+from gateway.webhooks.findings import Finding, Place, SignedRequest
 
 TOLERANCE_SECONDS = 300
 """How far a timestamp may be off, either way."""
@@ -17,18 +17,18 @@ _ZONES = 14
 """Hours that a time zone is off at most."""
 
 
-def header_faults(letter: Letter, *, at: float) -> Iterator[Finding]:
+def header_faults(request: SignedRequest, *, at: float) -> Iterator[Finding]:
     """Yield what is wrong with id and timestamp, judged at a time in Unix seconds."""
-    yield from _missing(letter)
-    if letter.message_id is not None:
-        yield from _id_faults(letter.message_id)
-    if letter.timestamp is not None:
-        yield from _timestamp_faults(letter.timestamp, at)
+    yield from _missing(request)
+    if request.message_id is not None:
+        yield from _id_faults(request.message_id)
+    if request.timestamp is not None:
+        yield from _timestamp_faults(request.timestamp, at)
 
 
-def body_faults(letter: Letter) -> Iterator[Finding]:
+def body_faults(request: SignedRequest) -> Iterator[Finding]:
     """Yield what can be seen of a body without its signature."""
-    length, said = len(letter.body), letter.content_length
+    length, said = len(request.body), request.content_length
     if said is not None and said != length:
         how = "it was cut" if length < said else "it was changed, or decoded and encoded again"
         yield Finding(
@@ -52,13 +52,13 @@ def whole_seconds(text: str) -> int | None:
     return int(text) if _SECONDS.fullmatch(text) else None
 
 
-def _missing(letter: Letter) -> Iterator[Finding]:
+def _missing(request: SignedRequest) -> Iterator[Finding]:
     values = {
-        Place.ID: letter.message_id,
-        Place.TIMESTAMP: letter.timestamp,
-        Place.SIGNATURE: letter.signature,
+        Place.ID: request.message_id,
+        Place.TIMESTAMP: request.timestamp,
+        Place.SIGNATURE: request.signature,
     }
-    others = ", ".join(letter.other_names)
+    others = ", ".join(request.other_names)
     instead = f"; there is {others} instead, which are other names for it" if others else ""
     for place, value in values.items():
         if not (value or "").strip():

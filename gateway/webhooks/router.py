@@ -27,7 +27,7 @@ from gateway.webhooks.schemas import (
 )
 from gateway.webhooks.service import WebhookService
 from gateway.webhooks.states import DeliveryStatus
-from gateway.webhooks.verdict_schemas import VerdictOut, VerifyIn, letter_of
+from gateway.webhooks.verify_schemas import VerifyIn, VerifyOut, signed_request
 
 
 def build_router(service: WebhookService, access: Access) -> APIRouter:
@@ -100,7 +100,7 @@ def _add_endpoints(router: APIRouter, service: WebhookService, access: Access) -
         return ReplayedOut(replayed=count)
 
 
-class _Filters:
+class DeliveryFilterParams:
     """Which deliveries; a FastAPI dependency."""
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
@@ -125,7 +125,7 @@ class _Filters:
 def _add_deliveries(router: APIRouter, service: WebhookService, access: Access) -> None:
     @router.get("/deliveries/")
     async def list_deliveries(
-        filters: _Filters = Depends(),
+        filters: DeliveryFilterParams = Depends(),
         page: PageRequest = Depends(),
         actor: Identity = Depends(access.manager),
     ) -> DeliveryPage:
@@ -147,14 +147,14 @@ def _add_deliveries(router: APIRouter, service: WebhookService, access: Access) 
 
 def _add_verification(router: APIRouter, access: Access) -> None:
     @router.post("/verify/", dependencies=[Depends(access.manager)])
-    async def verify(body: VerifyIn) -> VerdictOut:
+    async def verify(body: VerifyIn) -> VerifyOut:
         """Say whether a request is signed with a secret, and if not, why. Nothing of it is kept."""
         previous = body.previous_secret
         diagnosis = await asyncio.to_thread(
             diagnose,
-            letter_of(body.headers, body.body.encode("utf-8", "surrogatepass")),
+            signed_request(body.headers, body.body.encode("utf-8", "surrogatepass")),
             body.secret.get_secret_value(),
             at=body.at.timestamp() if body.at else time.time(),
             previous=[previous.get_secret_value()] if previous else [],
         )
-        return VerdictOut.of(diagnosis)
+        return VerifyOut.of(diagnosis)

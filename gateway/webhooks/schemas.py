@@ -11,8 +11,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from gateway.storage.paging import Page
 from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery
 from gateway.webhooks.events import WebhookEvent
-from gateway.webhooks.listing import Shown
-from gateway.webhooks.service import Endpoint
+from gateway.webhooks.listing import DeliveryDetail
+from gateway.webhooks.service import EndpointDetail
 from gateway.webhooks.states import AttemptResult, DeliveryStatus, DisabledReason, EndpointState
 
 
@@ -75,7 +75,7 @@ class EndpointOut(BaseModel):
     created_at: datetime
 
     @classmethod
-    def of(cls, endpoint: Endpoint) -> Self:
+    def of(cls, endpoint: EndpointDetail) -> Self:
         """Return the endpoint as it is sent."""
         return cls.model_validate(_endpoint(endpoint))
 
@@ -86,7 +86,7 @@ class EndpointSecretOut(EndpointOut):
     secret: str
 
     @classmethod
-    def of(cls, endpoint: Endpoint) -> Self:
+    def of(cls, endpoint: EndpointDetail) -> Self:
         """Return the endpoint as it is sent."""
         return cls.model_validate({**_endpoint(endpoint), "secret": endpoint.secret})
 
@@ -98,7 +98,7 @@ class EndpointPage(BaseModel):
     next_cursor: str | None
 
     @classmethod
-    def of(cls, page: Page[Endpoint]) -> Self:
+    def of(cls, page: Page[EndpointDetail]) -> Self:
         """Return the page as it is sent."""
         items = [EndpointOut.of(endpoint) for endpoint in page.items]
         return cls(items=items, next_cursor=page.next_cursor)
@@ -178,7 +178,7 @@ class DeliveryOut(DeliverySummary):
     attempt_log: list[AttemptOut]
 
     @classmethod
-    def of_shown(cls, shown: Shown) -> Self:
+    def of_shown(cls, shown: DeliveryDetail) -> Self:
         """Return the delivery as it is sent."""
         row = shown.delivery
         log = [AttemptOut.of(attempt) for attempt in shown.attempts]
@@ -186,7 +186,7 @@ class DeliveryOut(DeliverySummary):
         return cls.model_validate({**_delivery(row), "payload": payload, "attempt_log": log})
 
 
-def _endpoint(endpoint: Endpoint) -> dict[str, object]:
+def _endpoint(endpoint: EndpointDetail) -> dict[str, object]:
     row, deployment = endpoint.row, endpoint.deployment
     columns = {name: getattr(row, name) for name in EndpointOut.model_fields if hasattr(row, name)}
     return {

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from gateway.webhooks.findings import Finding, Letter, Place
+from gateway.webhooks.findings import Finding, Place, SignedRequest
 from gateway.webhooks.header_faults import whole_seconds
 from gateway.webhooks.rewritings import rewritings
 from gateway.webhooks.secret_faults import ReadSecret, hex_key, without_prefix
@@ -36,7 +36,7 @@ class Match:
 
 
 def explain(
-    letter: Letter,
+    request: SignedRequest,
     signatures: Sequence[ReadSignature],
     secret: ReadSecret,
     previous: Sequence[bytes],
@@ -49,10 +49,10 @@ def explain(
     hashes = {HASHES[len(digest)] for digest in by_digest}
     parts = (
         [*_keys(secret), *_previous(previous)],
-        list(_heads(letter)),
+        list(_heads(request)),
         [
-            _Part(letter.body),
-            *(_Part(each.body, each.findings) for each in rewritings(letter.body)),
+            _Part(request.body),
+            *(_Part(each.body, each.findings) for each in rewritings(request.body)),
         ],
     )
     for key, head, body in sorted(product(*parts), key=_mistakes):
@@ -69,9 +69,9 @@ def explain(
     return None
 
 
-def head_of(letter: Letter) -> bytes:
+def head_of(request: SignedRequest) -> bytes:
     """Return what is signed before the body."""
-    return f"{(letter.message_id or '').strip()}.{(letter.timestamp or '').strip()}.".encode()
+    return f"{(request.message_id or '').strip()}.{(request.timestamp or '').strip()}.".encode()
 
 
 def _mistakes(made: Sequence[_Part]) -> int:
@@ -129,9 +129,9 @@ def _prefix_decoded(text: str, underscore: str) -> bytes | None:
         return None
 
 
-def _heads(letter: Letter) -> Iterator[_Part]:
-    message_id, at = (letter.message_id or "").strip(), (letter.timestamp or "").strip()
-    yield _Part(head_of(letter))
+def _heads(request: SignedRequest) -> Iterator[_Part]:
+    message_id, at = (request.message_id or "").strip(), (request.timestamp or "").strip()
+    yield _Part(head_of(request))
     wrong = {
         "without the id": f"{at}.",
         "without the timestamp": f"{message_id}.",

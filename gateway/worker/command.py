@@ -8,58 +8,62 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
-from gateway.broker.beacon import BeaconFile
-from gateway.broker.broker import BrokerError, read_broker
+from gateway.broker.broker import BrokerError, parse_broker_url
+from gateway.broker.heartbeat_file import HeartbeatFile
 from gateway.broker.queues import Queue
 from gateway.settings import Settings
-from gateway.upstream.credentials import Credentials
-from gateway.worker.executor import Executor
-from gateway.worker.foreman import Foreman
-from gateway.worker.lane_process import Ends, LaneProcess, preload
-from gateway.worker.lanes import Lane, plan
+from gateway.upstream.credentials import UpstreamCredentials
+from gateway.worker.executor import RunExecutor
+from gateway.worker.foreman import WorkerManager
+from gateway.worker.plan import QueueWorkerPlan, plan_queue_workers
+from gateway.worker.queue_worker import Pipes, QueueWorker, preload
 from telemetry import logs
 from telemetry.parent_process import StatusPipe
 from transport import TlsError
 
 _UNUSABLE = 3
-_MOST_CHILDREN = 1000
-_NOISY = ("celery", "kombu", "amqp")
+_MAX_CONCURRENCY = 1000
+_VERBOSE_LOGGERS = ("celery", "kombu", "amqp")
 """They tell of each message; what matters of it, we say ourselves."""
 
-BuildWith = Callable[[Settings], Executor]
+ExecutorFactory = Callable[[Settings], RunExecutor]
 
 log = logs.logger("gateway.worker")
 
 
-def main(arguments: Sequence[str], build: BuildWith) -> int:
+def main(arguments: Sequence[str], build: ExecutorFactory) -> int:
     """Work until told to stop; return the exit status. `build` is called in each child."""
     given = _parser().parse_args(arguments)
     report = StatusPipe(given.status_fd)
     settings = Settings()
     logs.configure(settings.log_level, process="worker")
-    for name in _NOISY:
+    for name in _VERBOSE_LOGGERS:
         logging.getLogger(name).setLevel("WARNING")
     scratch = settings.run.absolute() / "worker"
     try:
         scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-        broker = read_broker(
+        broker = parse_broker_url(
             settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
         )
-        Credentials.of(settings)  # each child makes its own; what is wrong with them is said once
+        UpstreamCredentials.of(
+            settings
+        )  # each child makes its own; what is wrong with them is said once
     except (BrokerError, OSError, TlsError) as error:
         report.send("failed", message=str(error))
         sys.stderr.write(f"worker: {error}\n")
         return _UNUSABLE
 
-    def live(lane: Lane, ends: Ends) -> int:
-        return LaneProcess(lane, broker, lambda: build(settings), ends, scratch=scratch).run()
+    def live(plan: QueueWorkerPlan, ends: Pipes) -> int:
+        return QueueWorker(plan, broker, lambda: build(settings), ends, scratch=scratch).run()
 
-    lanes = plan(given.concurrency, given.queues, singly=broker.hands_out_singly)
-    foreman = Foreman(
+    lanes = plan_queue_workers(
+        given.concurrency, given.queues, delivers_on_demand=broker.delivers_on_demand
+    )
+    foreman = WorkerManager(
         lanes,
         live,
         report=report,
-        beacon=BeaconFile(settings.run),
+        heartbeat=HeartbeatFile(settings.run),
         lifeline_fd=given.lifeline_fd,
         inherited=[fd for fd in (given.lifeline_fd, given.status_fd) if fd is not None],
         grace_seconds=settings.drain_seconds,
@@ -67,8 +71,8 @@ def main(arguments: Sequence[str], build: BuildWith) -> int:
     )
     log.info(
         "worker_started",
-        broker=broker.shown,
-        lanes={lane.name: [lane.children, *lane.queues] for lane in lanes},
+        broker=broker.display_url,
+        lanes={plan.name: [plan.concurrency, *plan.queues] for plan in lanes},
     )
     preload(broker)
     gc.freeze()  # a collection in a lane or a child would copy what they share
@@ -87,8 +91,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= _MOST_CHILDREN):
-        message = f"expected a whole number from 1 to {_MOST_CHILDREN}, got '{text}'"
+    if not (text.isdecimal() and 1 <= int(text) <= _MAX_CONCURRENCY):
+        message = f"expected a whole number from 1 to {_MAX_CONCURRENCY}, got '{text}'"
         raise argparse.ArgumentTypeError(message)
     return int(text)
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.consumer import ReconnectingConsumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
 from telemetry.logs import logger, reason_of
 
-_FIRST_PAUSE_SECONDS = 0.2
-_MORE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 2.0
+_MIN_RETRY_SECONDS = 0.2
+_RETRY_STEP_SECONDS = 0.2
+_MAX_RETRY_SECONDS = 2.0
 """Celery's own would be 30: longer than anybody waits for a sync run."""
 
-_CHILDREN_SECONDS = 0.5
+_POOL_CHECK_SECONDS = 0.5
 
 log = logger("gateway.worker.consumer")
 
 
-class Consumer(CeleryConsumer):  # type: ignore[misc]  # published without types
+class ReconnectingConsumer(CeleryConsumer):  # type: ignore[misc]  # published without types
     """Tries again for ever, every two seconds at the least."""
 
     def register_with_event_loop(self, hub: Any) -> None:  # Any: kombu's Hub
@@ -28,7 +28,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # published without types
         Until it is noticed, such a child counts as busy, and a lane of one child takes nothing.
         """
         super().register_with_event_loop(hub)
-        hub.call_repeatedly(_CHILDREN_SECONDS, self.pool._pool.maintain_pool)  # noqa: SLF001 - no other way
+        hub.call_repeatedly(_POOL_CHECK_SECONDS, self.pool._pool.maintain_pool)  # noqa: SLF001 - no other way
 
     def ensure_connected(self, conn: Any) -> Any:  # Any: kombu's Connection
         """Return the connection once it stands; ends by WorkerShutdown where that is asked for."""
@@ -43,9 +43,9 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # published without types
         conn = conn.ensure_connection(
             failed,
             None,
-            interval_start=_FIRST_PAUSE_SECONDS,
-            interval_step=_MORE_SECONDS,
-            interval_max=_LONGEST_PAUSE_SECONDS,
+            interval_start=_MIN_RETRY_SECONDS,
+            interval_step=_RETRY_STEP_SECONDS,
+            interval_max=_MAX_RETRY_SECONDS,
             callback=maybe_shutdown,
         )
         self.first_connection_attempt = False

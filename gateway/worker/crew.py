@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from gateway.worker.lanes import Lane
+from gateway.worker.plan import QueueWorkerPlan
 
 _FIRST_DELAY = 0.1
 _LAST_DELAY = 10.0
@@ -19,7 +19,7 @@ _LEFT_SECONDS = 10.0
 """After which one that was replaced, and has nothing to do any more, is killed."""
 
 
-class Crew:
+class WorkerProcess:
     """A process, or the memory of one that has ended.
 
     Attributes:
@@ -31,8 +31,8 @@ class Crew:
         start_at: when the next process may be started, on the monotonic clock.
     """
 
-    def __init__(self, lane: Lane) -> None:
-        self.lane = lane
+    def __init__(self, plan: QueueWorkerPlan) -> None:
+        self.plan = plan
         self.pid = 0
         self.ready = False
         self.busy = 0
@@ -69,10 +69,10 @@ class Crew:
             with suppress(ValueError, KeyError, TypeError):  # killed in the middle of a line
                 yield self._take(json.loads(line))
 
-    def moved(self) -> bool:
+    def made_progress(self) -> bool:
         """Return whether it has begun a run since this was asked last."""
-        moved, self._moved = self._moved, False
-        return moved
+        made_progress, self._moved = self._moved, False
+        return made_progress
 
     def retire(self) -> None:
         """Have it finish what it has and go; another takes its place."""
@@ -108,7 +108,7 @@ class Crew:
         match event:
             case "ready":
                 self.ready = self._retired_at is None
-            case "beat":
+            case "heartbeat":
                 self.busy, total = int(str(line["busy"])), int(str(line["total"]))
                 self._moved |= total != self._total
                 self._total = total

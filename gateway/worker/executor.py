@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 
-class Executor(Protocol):
+class RunExecutor(Protocol):
     """Made, used and closed in one process, on one event loop."""
 
     async def start(self) -> None:
@@ -19,5 +19,5 @@ class Executor(Protocol):
         """Hand back what still runs, then give everything back. Has a few seconds for it."""
 
 
-Build = Callable[[], Executor]
+BuildExecutor = Callable[[], RunExecutor]
 """Makes an executor; called after the fork, on the event loop that the executor lives on."""

@@ -14,50 +14,50 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from gateway.broker.beacon import Beacon, BeaconFile
-from gateway.worker.crew import Crew
-from gateway.worker.lane_process import Ends
-from gateway.worker.lanes import Lane
+from gateway.broker.heartbeat_file import HeartbeatFile, WorkerHeartbeat
+from gateway.worker.crew import WorkerProcess
+from gateway.worker.plan import QueueWorkerPlan
+from gateway.worker.queue_worker import Pipes
 from telemetry.logs import logger
 from telemetry.parent_process import StatusPipe
 
 _TICK_SECONDS = 1.0
-_HURRY_SECONDS = 4.0
+_ABORT_SECONDS = 4.0
 """What children have to hand their runs back, before everything is killed."""
 _PARENT_DIED = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 log = logger("gateway.worker.foreman")
 
-Live = Callable[[Lane, Ends], int]
+RunQueueWorker = Callable[[QueueWorkerPlan, Pipes], int]
 """What a lane's process does with its life; returns its exit status."""
 
 
-class Foreman:
+class WorkerManager:
     """Keeps one process for each lane, until a signal or the end of its own parent."""
 
     def __init__(
         self,
-        lanes: Sequence[Lane],
-        live: Live,
+        lanes: Sequence[QueueWorkerPlan],
+        live: RunQueueWorker,
         *,
         report: StatusPipe,
-        beacon: BeaconFile,
+        heartbeat: HeartbeatFile,
         lifeline_fd: int | None,
         inherited: Sequence[int],
         grace_seconds: float,
         idle_seconds: float | None,
     ) -> None:
-        """Run `live` in each; tell the parent through `report` and the machine by `beacon`.
+        """Run `live` in each; tell the parent through `report` and the machine by `heartbeat`.
 
         `inherited` are descriptors that lanes have no use for. Runs may go on for `grace_seconds`
         after SIGTERM, and are handed back then.
         """
-        self._crews = [Crew(lane) for lane in lanes]
-        self._retired: list[Crew] = []
+        self._crews = [WorkerProcess(plan) for plan in lanes]
+        self._retired: list[WorkerProcess] = []
         self._live = live
         self._report = report
-        self._beacon = beacon
+        self._heartbeat_file = heartbeat
         self._lifeline_fd = lifeline_fd
         self._inherited = inherited
         self._grace_seconds = grace_seconds
@@ -83,7 +83,7 @@ class Foreman:
             self._mind_retired()
             self._mind_stop()
             self._tell()
-        self._beacon.remove()
+        self._heartbeat_file.remove()
         return 0
 
     def _listen(self) -> None:
@@ -129,13 +129,13 @@ class Foreman:
             if not crew.pid and time.monotonic() >= crew.start_at:
                 self._fork(crew)
 
-    def _fork(self, crew: Crew) -> None:
+    def _fork(self, crew: WorkerProcess) -> None:
         read_fd, write_fd = os.pipe()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
             os.close(read_fd)
-            self._become(crew.lane, write_fd)
+            self._become(crew.plan, write_fd)
         os.close(write_fd)
         os.set_blocking(read_fd, False)
         with suppress(OSError):  # it has done so itself already
@@ -143,7 +143,7 @@ class Foreman:
         crew.begin(pid, read_fd)
         self._selector.register(read_fd, selectors.EVENT_READ, lambda: self._hear(crew))
 
-    def _become(self, lane: Lane, status_fd: int) -> NoReturn:
+    def _become(self, plan: QueueWorkerPlan, status_fd: int) -> NoReturn:
         """Turn the forked process into a lane; it never comes back from here."""
         status = 1
         try:
@@ -160,25 +160,27 @@ class Foreman:
             os.close(self._hurry[1])
             for inherited in self._inherited:
                 os.close(inherited)
-            ends = Ends(status_fd=status_fd, lifeline_fd=self._lifeline[0], hurry_fd=self._hurry[0])
-            status = self._live(lane, ends)
+            ends = Pipes(
+                status_fd=status_fd, lifeline_fd=self._lifeline[0], hurry_fd=self._hurry[0]
+            )
+            status = self._live(plan, ends)
         except BaseException:  # noqa: BLE001 - it ends here, and says why
             traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(status)
 
-    def _hear(self, crew: Crew) -> None:
+    def _hear(self, crew: WorkerProcess) -> None:
         for event in crew.read():
-            if event == "deaf" and crew in self._crews:
+            if event == "stalled" and crew in self._crews:
                 self._replace(crew)
 
-    def _replace(self, crew: Crew) -> None:
+    def _replace(self, crew: WorkerProcess) -> None:
         """Start another in its place at once; this one may finish what it has."""
-        log.warning("lane_replaced", lane=crew.lane.name, pid=crew.pid)
+        log.warning("lane_replaced", plan=crew.plan.name, pid=crew.pid)
         crew.retire()
         self._retired.append(crew)
-        self._crews[self._crews.index(crew)] = Crew(crew.lane)
+        self._crews[self._crews.index(crew)] = WorkerProcess(crew.plan)
 
     def _reap(self) -> None:
         for crew in (*self._crews, *self._retired):
@@ -189,12 +191,12 @@ class Foreman:
                 crew.signal_group(signal.SIGKILL)  # its children end with it
                 how = os.waitstatus_to_exitcode(status)
                 if self._stopping_at is None and crew in self._crews:
-                    log.warning("lane_ended", lane=crew.lane.name, pid=pid, status=how)
+                    log.warning("lane_ended", plan=crew.plan.name, pid=pid, status=how)
                 self._forget_pipe(crew)
                 crew.end()
         self._retired = [crew for crew in self._retired if crew.pid]
 
-    def _forget_pipe(self, crew: Crew) -> None:
+    def _forget_pipe(self, crew: WorkerProcess) -> None:
         if crew.status_fd is not None:
             self._selector.unregister(crew.status_fd)
             crew.close()
@@ -221,7 +223,7 @@ class Foreman:
     def _press(self, now: float) -> None:
         """Have the children hand back what they still run; kill those that do not go by that."""
         if self._hurry_until is None:
-            self._hurry_until = now + _HURRY_SECONDS
+            self._hurry_until = now + _ABORT_SECONDS
             os.close(self._hurry[1])
         elif now > self._hurry_until:
             self._kill_all()
@@ -236,14 +238,16 @@ class Foreman:
             self._report.send("ready")
         self._ready = ready
         busy = sum(crew.busy for crew in (*self._crews, *self._retired))
-        children = sum(crew.lane.children for crew in self._crews)
-        self._beacon.show(Beacon(pid=os.getpid(), ready=ready, children=children, busy=busy))
+        concurrency = sum(crew.plan.concurrency for crew in self._crews)
+        self._heartbeat_file.write(
+            WorkerHeartbeat(pid=os.getpid(), ready=ready, concurrency=concurrency, busy=busy)
+        )
         self._tell_idle(ready=ready, busy=busy)
 
     def _tell_idle(self, *, ready: bool, busy: int) -> None:
         now = time.monotonic()
-        moved = [crew.moved() for crew in self._crews]
-        if busy or not ready or any(moved):
+        made_progress = [crew.made_progress() for crew in self._crews]
+        if busy or not ready or any(made_progress):
             self._active_at = now
         elif self._idle_seconds is not None and now - self._active_at >= self._idle_seconds:
             self._report.send("idle", seconds=round(now - self._active_at, 1))

@@ -31,7 +31,7 @@ _NOISE = re.compile(
 """In ONNX Runtime's messages: its prefix, and the place in its source that the rest came from."""
 
 
-class Session:
+class OnnxSession:
     """A loaded model. `run` may be called from several threads at once."""
 
     def __init__(self, model: Path, *, threads: int, unranked: Collection[str] = ()) -> None:

@@ -41,7 +41,7 @@ class Signature:
     unsupported_outputs: Mapping[str, str]
 
 
-def shown_shape(spec: TensorSpec) -> tuple[int, ...]:
+def protocol_shape(spec: TensorSpec) -> tuple[int, ...]:
     """Return the shape as the protocol shows it, which has no word for any rank: -1 it is."""
     return (-1,) if spec.shape is None else spec.shape
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference_server.errors import InferenceError
-from inference_server.runtime.session import Session
+from inference_server.runtime.session import OnnxSession
 from inference_server.runtime.signature import Signature
 from model_store.manifest import TensorSpec
 from protos.datatypes import DATATYPES
@@ -34,7 +34,7 @@ Fill = Callable[[tuple[int, ...]], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Warmth:
+class WarmupResult:
     """What the first runs told."""
 
     samples: Sequence[tuple[int, float]]
@@ -46,7 +46,7 @@ class Warmth:
     refusal: str | None = None
 
 
-def warm_up(session: Session, *, most_rows: int = _LARGEST_BATCH) -> Warmth:
+def warm_up(session: OnnxSession, *, most_rows: int = _LARGEST_BATCH) -> WarmupResult:
     """Run the model several times on zeros and empty strings, with 1 for each dynamic dimension.
 
     A model may well refuse these (it wants an even number, or a known word): that is no failure.
@@ -55,14 +55,16 @@ def warm_up(session: Session, *, most_rows: int = _LARGEST_BATCH) -> Warmth:
     try:
         seconds = _timed(session, feeds, _ROUNDS)
     except InferenceError as error:
-        return Warmth(samples=(), refusal=error.message)
+        return WarmupResult(samples=(), refusal=error.message)
     samples = [(_size(feeds), seconds)]
     if not _has_rows(session.signature) or not _keeps_rows_apart(session):
-        return Warmth(samples=samples)
+        return WarmupResult(samples=samples)
     return _with_batches(session, samples, most_rows)
 
 
-def _with_batches(session: Session, samples: list[tuple[int, float]], most_rows: int) -> Warmth:
+def _with_batches(
+    session: OnnxSession, samples: list[tuple[int, float]], most_rows: int
+) -> WarmupResult:
     """Double the rows as long as that pays."""
     one = _made_up(session.signature, np.zeros)
     best, a_row = 1, samples[0][1]
@@ -80,7 +82,7 @@ def _with_batches(session: Session, samples: list[tuple[int, float]], most_rows:
         if seconds > _LONGEST_BATCH_SECONDS:
             break
         rows *= 2
-    return Warmth(samples=samples, max_batch_size=best, batch_axis=True)
+    return WarmupResult(samples=samples, max_batch_size=best, batch_axis=True)
 
 
 def _has_rows(signature: Signature) -> bool:
@@ -92,7 +94,7 @@ def _has_rows(signature: Signature) -> bool:
     )
 
 
-def _keeps_rows_apart(session: Session) -> bool:
+def _keeps_rows_apart(session: OnnxSession) -> bool:
     """Whether rows that run together give what each gives alone: the axis is one of batches."""
     source = np.random.default_rng(7)
     three = [_made_up(session.signature, source.random) for _ in range(3)]
@@ -119,7 +121,7 @@ def _alike(expected: np.ndarray, got: np.ndarray) -> bool:
     return np.allclose(*wide, rtol=_RELATIVE, atol=_ABSOLUTE, equal_nan=True)
 
 
-def _timed(session: Session, feeds: Feeds, rounds: int) -> float:
+def _timed(session: OnnxSession, feeds: Feeds, rounds: int) -> float:
     """Return the median seconds of a run, the first one left out."""
     outputs = [spec.name for spec in session.signature.outputs]
     seconds: list[float] = []

@@ -7,7 +7,12 @@ from typing import Annotated
 import typer
 
 from gateway.deployments.schemas import DeploymentOut
-from gateway.deployments.version_schemas import DifferenceOut, NoteIn, VersionOut, VersionPage
+from gateway.deployments.version_schemas import (
+    DifferenceOut,
+    VersionNoteIn,
+    VersionOut,
+    VersionPage,
+)
 from gateway.deployments.versions import DRAFT, LIVE
 from slipstream import options
 from slipstream.commands.deployment_views import (
@@ -16,7 +21,7 @@ from slipstream.commands.deployment_views import (
     version_row,
     version_views,
 )
-from slipstream.session import Session, checked, open_session
+from slipstream.session import CommandSession, open_session, validated
 from slipstream.terminal import table
 
 DeploymentId = Annotated[str, typer.Argument(help="Id of the deployment.", metavar="ID")]
@@ -32,7 +37,7 @@ def add_to(commands: typer.Typer) -> None:
     commands.command("diff")(diff)
 
 
-def show_version(session: Session, deployment_id: str, number: int) -> None:
+def show_version(session: CommandSession, deployment_id: str, number: int) -> None:
     """Show one version with its nodes."""
     service = session.services.versions
     out = VersionOut.of(session.run(service.get(session.profile_id, deployment_id, number)))
@@ -52,9 +57,9 @@ def redeploy(
     [dim]slipstream deployments redeploy 0b9c… --description "better features"[/]
     """
     with open_session(state, as_json=as_json) as session:
-        note = checked(NoteIn, name=name, description=description).note()
+        note = validated(VersionNoteIn, name=name, description=description).note()
         service = session.services.versions
-        with session.terminal.busy("Taking the draft over"):
+        with session.terminal.progress("Taking the draft over"):
             deployed = session.run(service.redeploy(session.profile_id, deployment_id, note=note))
         _show_live(session, DeploymentOut.of(deployed))
 
@@ -69,7 +74,7 @@ def versions(
     with open_session(state, as_json=as_json) as session:
         service = session.services.versions
         page = VersionPage.of(
-            session.everything(lambda at: service.page(session.profile_id, deployment_id, at))
+            session.fetch_all(lambda at: service.page(session.profile_id, deployment_id, at))
         )
         columns = ("version", "", "name", "description", "models", "created", "by key")
         rows = [version_row(version) for version in page.items]
@@ -88,7 +93,9 @@ def describe(
     """Name or describe a version; what it runs never changes."""
     with open_session(state, as_json=as_json) as session:
         given = {"name": name, "description": description}
-        note = checked(NoteIn, **{field: text for field, text in given.items() if text is not None})
+        note = validated(
+            VersionNoteIn, **{field: text for field, text in given.items() if text is not None}
+        )
         work = session.services.versions.describe(
             session.profile_id, deployment_id, number, **note.change()
         )
@@ -109,7 +116,7 @@ def promote(
     """
     with open_session(state, as_json=as_json) as session:
         service = session.services.versions
-        with session.terminal.busy(f"Taking version {number} over"):
+        with session.terminal.progress(f"Taking version {number} over"):
             deployed = session.run(service.promote(session.profile_id, deployment_id, number))
         _show_live(session, DeploymentOut.of(deployed))
 
@@ -136,7 +143,7 @@ def diff(
         session.terminal.show(out, *difference_views(out))
 
 
-def _show_live(session: Session, out: DeploymentOut) -> None:
+def _show_live(session: CommandSession, out: DeploymentOut) -> None:
     models = ", ".join(models_text(out.models)) or "no models"
     line = f"Deployment '{out.name}': version {out.version} is live and runs {models}."
     session.terminal.show(out, line)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFormat, RunsThen
 from gateway.deployments.presets import Preset
 from gateway.deployments.schemas import (
     ChangedDeploymentOut,
@@ -17,7 +16,8 @@ from gateway.deployments.schemas import (
     NewDeploymentOut,
     PresetList,
 )
-from gateway.runs.orphans import Orphans
+from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat, RunsOnDelete
+from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.store import RunStore
 from slipstream import options
 from slipstream.commands.deployment_versions import DeploymentId, add_to, show_version
@@ -29,8 +29,8 @@ from slipstream.commands.webhook_options import (
     secret_lines,
     webhook_of,
 )
-from slipstream.limit_options import AtOnce, PerDay, PerMinute, Polls, limits_of
-from slipstream.session import checked, open_session
+from slipstream.limit_options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
+from slipstream.session import open_session, validated
 from slipstream.terminal import Terminal, table
 
 commands = typer.Typer(no_args_is_help=True)
@@ -68,8 +68,8 @@ def create(
     cancel_on_disconnect: CancelOnDisconnect = None,
     calls_per_minute: PerMinute = None,
     calls_per_day: PerDay = None,
-    concurrent_runs: AtOnce = None,
-    polls_per_minute: Polls = None,
+    concurrent_runs: ConcurrentRuns = None,
+    polls_per_minute: PollsPerMinute = None,
     cors_origin: CorsOrigins = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
@@ -96,7 +96,7 @@ def create(
             limits=limits_of(calls_per_minute, calls_per_day, concurrent_runs, polls_per_minute),
             cors_origins=cors_origin,
         )
-        new = checked(DeploymentIn, flow_id=flow, **given)
+        new = validated(DeploymentIn, flow_id=flow, **given)
         deployed = session.run(
             session.services.deployments.create(session.profile_id, new.flow_id, new.settings())
         )
@@ -140,7 +140,7 @@ def list_deployments(
     with open_session(state, as_json=as_json) as session:
         deployments = session.services.deployments
         page = DeploymentPage.of(
-            session.everything(lambda at: deployments.page(session.profile_id, at))
+            session.fetch_all(lambda at: deployments.page(session.profile_id, at))
         )
         columns = ("id", "name", "type", "mode", "status", "version", "models", "created")
         none = "There are no deployments: make one with `slipstream deployments create --flow ID`."
@@ -187,8 +187,8 @@ def set_(
     cancel_on_disconnect: CancelOnDisconnect = None,
     calls_per_minute: PerMinute = None,
     calls_per_day: PerDay = None,
-    concurrent_runs: AtOnce = None,
-    polls_per_minute: Polls = None,
+    concurrent_runs: ConcurrentRuns = None,
+    polls_per_minute: PollsPerMinute = None,
     cors_origin: CorsOrigins = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
@@ -217,7 +217,7 @@ def set_(
             cors_origins=cors_origin,
         )
         given |= {"notification_method": "none", "callback_url": None} if no_webhook else {}
-        change = checked(DeploymentPatch, **given).change()
+        change = validated(DeploymentPatch, **given).change()
         work = session.services.deployments.change(session.profile_id, deployment_id, **change)
         out = ChangedDeploymentOut.of(session.run(work))
         shown = deployment_facts(DeploymentOut.model_validate(out.model_dump()))
@@ -257,8 +257,8 @@ def delete(
     deployment_id: DeploymentId,
     *,
     runs: Annotated[
-        RunsThen, typer.Option(help="What becomes of runs that have begun.")
-    ] = RunsThen.FINISH,
+        RunsOnDelete, typer.Option(help="What becomes of runs that have begun.")
+    ] = RunsOnDelete.FINISH,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -268,9 +268,9 @@ def delete(
     """
     with open_session(state, as_json=as_json) as session:
         db = session.workspace.db
-        orphans = Orphans(db, RunStore(db))
+        cleanup = DeletedOwnerCleanup(db, RunStore(db))
         deployments = session.services.deployments
-        session.run(deployments.delete(session.profile_id, deployment_id, orphans, then=runs))
+        session.run(deployments.delete(session.profile_id, deployment_id, cleanup, then=runs))
         document = {"id": deployment_id, "deleted": True}
         session.terminal.show(document, f"Deployment {deployment_id} is deleted.")
 

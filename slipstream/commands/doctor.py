@@ -13,7 +13,7 @@ from slipstream import options
 from slipstream.doctor.finding import Finding, Level
 from slipstream.doctor.machine import check_machine
 from slipstream.doctor.state import check_state
-from slipstream.failures import ExitStatus, reported
+from slipstream.failures import ExitStatus, exit_on_error
 from slipstream.terminal import Terminal
 from slipstream.workspace import read_settings
 
@@ -32,16 +32,23 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 
 def doctor(*, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False) -> None:
     """Look at everything, and say what was found."""
-    with reported(as_json=as_json):
+    with exit_on_error(as_json=as_json):
         terminal = Terminal(as_json=as_json)
         settings = read_settings(state=state.absolute())
-        with terminal.busy("Looking at the machine, the database and every model's files"):
+        with terminal.progress("Looking at the machine, the database and every model's files"):
             findings = [*check_machine(settings), *check_state(settings)]
         healthy = all(finding.level is not Level.WRONG for finding in findings)
-        document = {"healthy": healthy, "findings": [asdict(finding) for finding in findings]}
+        document = {"healthy": healthy, "findings": [_document(finding) for finding in findings]}
         terminal.show(document, _report(findings))
         if not healthy:
             raise typer.Exit(ExitStatus.REFUSED)
+
+
+def _document(finding: Finding) -> dict[str, str]:
+    """Return a finding as JSON; scripts know the field `fix` as `mend`."""
+    document = asdict(finding)
+    document["mend"] = document.pop("fix")
+    return document
 
 
 def _report(findings: Sequence[Finding]) -> Table:
@@ -52,7 +59,7 @@ def _report(findings: Sequence[Finding]) -> Table:
     for finding in findings:
         sign, colour = _SIGNS[finding.level]
         text = Text(finding.message)
-        if finding.mend:
-            text.append(f"\nto mend it: {finding.mend}", colour)
+        if finding.fix:
+            text.append(f"\nto mend it: {finding.fix}", colour)
         report.add_row(Text(sign, colour), finding.subject, text)
     return report

@@ -11,7 +11,7 @@ from gateway.errors import GatewayError
 from gateway.flows.schemas import FlowIn, FlowOut, FlowPage
 from protos.errors import ErrorCode
 from slipstream import options
-from slipstream.session import checked, open_session
+from slipstream.session import open_session, validated
 from slipstream.terminal import facts, table
 
 commands = typer.Typer(no_args_is_help=True)
@@ -37,7 +37,7 @@ def create(
     [dim]slipstream flows create flow.json[/]
     """
     with open_session(state, as_json=as_json) as session:
-        new = checked(FlowIn, **_document(file.read()))
+        new = validated(FlowIn, **_document(file.read()))
         flow = session.run(session.services.flows.create(session.profile_id, new.draft()))
         made = f"Flow '{flow.name}' {flow.id} is saved."
         call = f"Deploy it with: slipstream deployments create --flow {flow.id} --mode fast"
@@ -51,7 +51,7 @@ def list_flows(
     """List the flows, newest first."""
     with open_session(state, as_json=as_json) as session:
         flows = session.services.flows
-        page = FlowPage.of(session.everything(lambda at: flows.page(session.profile_id, at)))
+        page = FlowPage.of(session.fetch_all(lambda at: flows.page(session.profile_id, at)))
         rows = [(flow.id, flow.name, _models(flow), flow.updated_at) for flow in page.items]
         none = "There are no flows: save one with `slipstream flows create FILE`."
         columns = ("id", "name", "models", "changed")

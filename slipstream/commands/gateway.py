@@ -7,8 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from slipstream.failures import reported
-from slipstream.settings import Options, add_options, process_environment
+from slipstream.failures import exit_on_error
+from slipstream.settings import ServeOptions, add_options, process_environment
 from slipstream.supervisor import ports
 
 _DESCRIPTION = """\
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     add_options(parser)
     given = parser.parse_args(arguments)
-    options = Options(
+    options = ServeOptions(
         host=given.host,
         port=given.port,
         grpc_port=given.grpc_port,
@@ -40,9 +40,9 @@ def main(arguments: Sequence[str]) -> None:
         tls_certificate=given.tls_cert,
         tls_key=given.tls_key,
     )
-    with reported(as_json=False):
+    with exit_on_error(as_json=False):
         listener = ports.listen(options.host, options.port)
     os.set_inheritable(listener.fileno(), True)
     command = [sys.executable, "-m", "gateway", "--listen-fd", str(listener.fileno())]
-    command += options.gateway_arguments
+    command += options.gateway_options
     os.execve(sys.executable, command, process_environment(options))  # noqa: S606 - no shell

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from gateway.auth.identity import Scope
-from gateway.auth.rotation import LONGEST_GRACE, USUAL_GRACE
+from gateway.auth.rotation import DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS
 from gateway.auth.schemas import IssuedKeyOut, KeyOut, KeyPage, KeyPatch, NewKey, RotationIn
 from gateway.storage.clock import now
 from slipstream import options
 from slipstream.commands.key_check import check
 from slipstream.commands.key_views import COLUMNS, key_facts, key_row
-from slipstream.limit_options import AtOnce, PerDay, PerMinute, Polls, limits_of
-from slipstream.session import checked, open_session
+from slipstream.limit_options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
+from slipstream.session import open_session, validated
 from slipstream.terminal import table
 
 commands = typer.Typer(no_args_is_help=True)
@@ -56,8 +56,8 @@ def create(
     expires_in_days: Days = None,
     calls_per_minute: PerMinute = None,
     calls_per_day: PerDay = None,
-    concurrent_runs: AtOnce = None,
-    polls_per_minute: Polls = None,
+    concurrent_runs: ConcurrentRuns = None,
+    polls_per_minute: PollsPerMinute = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -67,7 +67,7 @@ def create(
     [dim]slipstream keys create --name ci --manage --expires-in-days 30 --json | jq -r .key[/]
     """
     with open_session(state, as_json=as_json) as session:
-        new = checked(
+        new = validated(
             NewKey,
             name=name,
             scope=Scope.MANAGE if manage else Scope.TRIGGER,
@@ -91,7 +91,7 @@ def list_keys(
     """List the keys, newest first."""
     with open_session(state, as_json=as_json) as session:
         keys = session.services.keys
-        page = KeyPage.of(session.everything(lambda at: keys.page(session.profile_id, at)))
+        page = KeyPage.of(session.fetch_all(lambda at: keys.page(session.profile_id, at)))
         none = "There are no keys: make one with `slipstream keys create --name NAME`."
         rows = [key_row(key) for key in page.items]
         session.terminal.show(page, table(COLUMNS, rows, empty=none))
@@ -124,8 +124,8 @@ def set_(
     ] = False,
     calls_per_minute: PerMinute = None,
     calls_per_day: PerDay = None,
-    concurrent_runs: AtOnce = None,
-    polls_per_minute: Polls = None,
+    concurrent_runs: ConcurrentRuns = None,
+    polls_per_minute: PollsPerMinute = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -150,7 +150,7 @@ def set_(
         change: dict[str, object] = {word: value for word, value in given.items() if value}
         change |= {"expires_at": None} if never_expires else {}
         change |= {"deployments": None} if all_deployments else {}
-        wish = checked(KeyPatch, **change).change()
+        wish = validated(KeyPatch, **change).change()
         work = session.services.keys.change(session.profile_id, key_id, **wish)
         out = KeyOut.of(session.run(work))
         session.terminal.show(out, key_facts(out))
@@ -161,8 +161,8 @@ def rotate(
     key_id: KeyId,
     *,
     grace_seconds: Annotated[
-        int, typer.Option(min=0, max=LONGEST_GRACE, help="How long the old key works on.")
-    ] = USUAL_GRACE,
+        int, typer.Option(min=0, max=MAX_GRACE_SECONDS, help="How long the old key works on.")
+    ] = DEFAULT_GRACE_SECONDS,
     force: Annotated[
         bool, typer.Option("--force", help="Even where the last rotation is not over.")
     ] = False,
@@ -174,7 +174,7 @@ def rotate(
     [dim]slipstream keys rotate 5d1e… --grace-seconds 3600[/]
     """
     with open_session(state, as_json=as_json) as session:
-        order = checked(RotationIn, grace_seconds=grace_seconds, force=force)
+        order = validated(RotationIn, grace_seconds=grace_seconds, force=force)
         work = session.services.keys.rotate(session.profile_id, key_id, **dict(order))
         issued = session.run(work)
         session.terminal.show(IssuedKeyOut.of_issued(issued), issued.plain)

@@ -21,7 +21,7 @@ from slipstream.commands.model_views import (
     server_title,
     wish,
 )
-from slipstream.session import checked, open_session
+from slipstream.session import open_session, validated
 from slipstream.terminal import table
 
 commands = typer.Typer(no_args_is_help=True)
@@ -58,7 +58,7 @@ def add(
     """
     with open_session(state, as_json=as_json) as session:
         models = session.services.models
-        with session.terminal.busy(f"Checking and publishing {path}"):
+        with session.terminal.progress(f"Checking and publishing {path}"):
             manifest = session.run(models.publish(path, name, version))
         views = [f"Model '{name}' version {manifest.version} is published."]
         if serve:
@@ -74,7 +74,7 @@ def list_models(
 ) -> None:
     """List the models by name."""
     with open_session(state, as_json=as_json) as session:
-        page = ModelPage.of(session.everything(session.services.models.page))
+        page = ModelPage.of(session.fetch_all(session.services.models.page))
         servers = session.run(session.services.fleet.store.all())
         rows = [model_row(model, servers) for model in page.items]
         none = "There are no models: publish one with `slipstream models add PATH --name NAME`."
@@ -109,7 +109,7 @@ def verify(
     with open_session(state, as_json=as_json) as session:
         store, verifier = session.services.store, session.services.verifier
         number = store.resolve(name, version)
-        with session.terminal.busy(f"Checking {name} {number}"):
+        with session.terminal.progress(f"Checking {name} {number}"):
             problems = store.check(name, number)
             if problems:
                 message = f"model '{name}' version {number} is damaged: {'; '.join(problems)}"
@@ -185,7 +185,7 @@ def serve(
     """
     with open_session(state, as_json=as_json) as session:
         given = {} if idle_timeout is None else {"idle_timeout_seconds": idle_timeout or None}
-        settings = checked(ServerSettingsIn, **given).settings()
+        settings = validated(ServerSettingsIn, **given).settings()
         server = session.run(session.services.fleet.serve_model(name, version, **settings))
         session.terminal.show(server_document(server), wish(server))
 

@@ -10,19 +10,19 @@ from typing import Protocol
 from rich.status import Status
 
 from gateway.runs.listing import RunFilter
-from gateway.runs.run import Run, RunEventData
+from gateway.runs.run import NodeEvent, Run
 from gateway.storage.paging import PageRequest
 from slipstream.commands.run_views import progress
 from slipstream.failures import RefusedError
-from slipstream.run_desk import RunDesk
-from slipstream.session import Session
+from slipstream.run_admin import RunAdmin
+from slipstream.session import CommandSession
 
 _LOOK_SECONDS = 0.25
 _AT_ONCE = 200
 _REMEMBERED = 5_000
 
 
-def wait_for(session: Session, run_id: str, timeout: float | None) -> Run:
+def wait_for(session: CommandSession, run_id: str, timeout: float | None) -> Run:
     """Return a run when it has ended; meanwhile say what goes on, where there is a terminal.
 
     Raises:
@@ -30,8 +30,8 @@ def wait_for(session: Session, run_id: str, timeout: float | None) -> Run:
         RefusedError: it has not ended in time.
     """
     end = None if timeout is None else time.monotonic() + timeout
-    console = session.terminal.aside
-    desk = RunDesk(session.workspace)
+    console = session.terminal.stderr
+    desk = RunAdmin(session.workspace)
     run = session.run(desk.find(run_id))
     if run.ended:
         return run
@@ -56,11 +56,11 @@ class Teller(Protocol):
     def state(self, run: Run) -> None:
         """A run is new, or its state has changed."""
 
-    def node(self, run: Run, event: RunEventData) -> None:
+    def node(self, run: Run, event: NodeEvent) -> None:
         """A node of a run has ended, and the run goes on."""
 
 
-def follow(session: Session, wanted: RunFilter, teller: Teller) -> None:
+def follow(session: CommandSession, wanted: RunFilter, teller: Teller) -> None:
     """Tell of each run that is wanted, of its nodes, and of what becomes of it; until Ctrl-C."""
     watch = _Watch(session, teller)
     with suppress(KeyboardInterrupt, BrokenPipeError):
@@ -72,9 +72,9 @@ def follow(session: Session, wanted: RunFilter, teller: Teller) -> None:
 class _Watch:
     """What was told already."""
 
-    def __init__(self, session: Session, teller: Teller) -> None:
+    def __init__(self, session: CommandSession, teller: Teller) -> None:
         self._session = session
-        self._desk = RunDesk(session.workspace)
+        self._desk = RunAdmin(session.workspace)
         self._teller = teller
         self._known: dict[str, tuple[str, int]] = {}
         """Run → its state, and how many of its nodes were told of."""

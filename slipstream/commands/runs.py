@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.runs.listing import RunFilter
-from gateway.runs.run import Run, RunEventData, RunStatus
+from gateway.runs.run import NodeEvent, Run, RunStatus
 from gateway.runs.schemas import RunPage, RunSummary
 from gateway.storage.clock import now
 from gateway.storage.paging import PageRequest
@@ -23,8 +23,8 @@ from slipstream.commands.run_views import (
 )
 from slipstream.commands.run_watch import follow, wait_for
 from slipstream.failures import ExitStatus
-from slipstream.run_desk import RunDesk
-from slipstream.session import Session, open_session
+from slipstream.run_admin import RunAdmin
+from slipstream.session import CommandSession, open_session
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -69,10 +69,10 @@ def list_runs(
             before=before,
         )
         request = PageRequest(limit=limit, cursor=cursor)
-        page = session.run(RunDesk(session.workspace).page(which, request))
+        page = session.run(RunAdmin(session.workspace).page(which, request))
         none = "There are no such runs."
         session.terminal.show(RunPage.of(page), run_table(page.items, empty=none))
-        session.terminal.note_more(page.next_cursor)
+        session.terminal.note_next_page(page.next_cursor)
 
 
 @commands.command("show")
@@ -81,7 +81,7 @@ def show(
 ) -> None:
     """Show one run: how far it is, its nodes, its result or its error."""
     with open_session(state, as_json=as_json) as session:
-        run = session.run(RunDesk(session.workspace).find(run_id))
+        run = session.run(RunAdmin(session.workspace).find(run_id))
         session.terminal.show(run_document(run), *run_views(run))
 
 
@@ -109,7 +109,7 @@ def cancel(
 ) -> None:
     """Have a run stopped. One that is running is over when the engine has really stopped."""
     with open_session(state, as_json=as_json) as session:
-        run = session.run(RunDesk(session.workspace).cancel(run_id))
+        run = session.run(RunAdmin(session.workspace).cancel(run_id))
         session.terminal.show(run_document(run), ending(run))
         if not run.ended:
             session.terminal.note(f"To see it end: slipstream runs wait {run.id}")
@@ -137,7 +137,7 @@ def retry(
     [dim]slipstream runs retry 0190… --wait[/]
     """
     with open_session(state, as_json=as_json) as session:
-        run = session.run(RunDesk(session.workspace).retry(run_id, latest=latest))
+        run = session.run(RunAdmin(session.workspace).retry(run_id, latest=latest))
         if wait:
             _wait_and_show(session, run.id, timeout)
         else:
@@ -172,19 +172,19 @@ def tail(
 class _Lines:
     """What `tail` prints."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: CommandSession) -> None:
         self._terminal = session.terminal
 
     def state(self, run: Run) -> None:
         """See Teller."""
         self._terminal.show(RunSummary.of(run), tail_line(run))
 
-    def node(self, run: Run, event: RunEventData) -> None:
+    def node(self, run: Run, event: NodeEvent) -> None:
         """See Teller."""
         self._terminal.show(node_document(run, event), node_line(run, event))
 
 
-def _wait_and_show(session: Session, run_id: str, timeout: float | None) -> None:
+def _wait_and_show(session: CommandSession, run_id: str, timeout: float | None) -> None:
     run = wait_for(session, run_id, timeout)
     session.terminal.show(run_document(run), ending(run), "", *run_views(run))
     if run.status is not RunStatus.COMPLETED:

@@ -6,8 +6,8 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from slipstream.failures import reported
-from slipstream.settings import Options, add_options, add_up_options
+from slipstream.failures import exit_on_error
+from slipstream.settings import ServeOptions, add_options, add_up_options
 from slipstream.supervisor.launch import launch
 
 _DESCRIPTION = """\
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
     """Start, watch and drain the processes of one machine."""
     started_at = time.monotonic()
     given = _parser().parse_args(arguments)
-    options = Options(
+    options = ServeOptions(
         host=given.host,
         port=given.port,
         grpc_port=given.grpc_port,
@@ -44,20 +44,20 @@ def main(arguments: Sequence[str]) -> None:
         tls_certificate=given.tls_cert,
         tls_key=given.tls_key,
     )
-    with reported(as_json=given.json):
+    with exit_on_error(as_json=given.json):
         launched = launch(options)
         # What takes longer to import comes after the gateways are on their way.
-        from slipstream.announcer import Announcer  # noqa: PLC0415
+        from slipstream.status_printer import StatusPrinter  # noqa: PLC0415
 
-        announcer = Announcer(as_json=given.json, started_at=started_at)
-        announcer.step(
+        printer = StatusPrinter(as_json=given.json, started_at=started_at)
+        printer.step(
             "slipstream", f"listens at {options.url} (REST) and on port {options.grpc_port} (gRPC)"
         )
-        announcer.step("slipstream", f"keeps its state in {options.state}")
+        printer.step("slipstream", f"keeps its state in {options.state}")
 
         from slipstream.supervisor.supervisor import supervise  # noqa: PLC0415
 
-        supervise(launched, announcer, demo=not given.no_demo)
+        supervise(launched, printer, demo=not given.no_demo)
 
 
 def _parser() -> argparse.ArgumentParser:

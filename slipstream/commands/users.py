@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from gateway.accounts.passwords import generate
+from gateway.accounts.passwords import generate_password
 from gateway.accounts.schemas import UserOut, UserPage
 from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role
-from gateway.runs.orphans import Orphans
+from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.store import RunStore
 from slipstream import options
 from slipstream.failures import RefusedError
-from slipstream.session import Session, open_session
+from slipstream.session import CommandSession, open_session
 from slipstream.terminal import table
 
 commands = typer.Typer(no_args_is_help=True)
@@ -61,7 +61,7 @@ def list_users(
 ) -> None:
     """List the users, newest first."""
     with open_session(state, as_json=as_json) as session:
-        page = UserPage.of(session.everything(session.services.users.page))
+        page = UserPage.of(session.fetch_all(session.services.users.page))
         columns = ("id", "e-mail", "role", "state", "password", "last login")
         rows = [
             (
@@ -144,19 +144,19 @@ def delete(
     with open_session(state, as_json=as_json) as session:
         found = session.run(session.services.users.find(user))
         db = session.workspace.db
-        orphans = Orphans(db, RunStore(db))
-        session.run(session.services.users.delete(found.id, orphans, by=None))
+        cleanup = DeletedOwnerCleanup(db, RunStore(db))
+        session.run(session.services.users.delete(found.id, cleanup, by=None))
         document = {"id": found.id, "deleted": True}
         session.terminal.show(document, f"{found.email} is deleted.")
 
 
-def _change(session: Session, name: str, change: UserChange) -> UserOut:
+def _change(session: CommandSession, name: str, change: UserChange) -> UserOut:
     users = session.services.users
     found = session.run(users.find(name))
     return UserOut.of(session.run(users.change(found.id, change, by=None)))
 
 
-def _show(session: Session, user: UserOut, password: str | None) -> None:
+def _show(session: CommandSession, user: UserOut, password: str | None) -> None:
     """Answer with the user; with the password, where it was generated and nobody knows it yet."""
     if password is None:
         session.terminal.show(user)
@@ -167,7 +167,7 @@ def _show(session: Session, user: UserOut, password: str | None) -> None:
 def _password(*, generated: bool) -> str:
     """Return a password: ours, or one that is typed twice, or the first line of a pipe."""
     if generated:
-        return generate()
+        return generate_password()
     if sys.stdin.isatty():
         typed: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
         return typed

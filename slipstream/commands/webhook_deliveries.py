@@ -21,7 +21,7 @@ from slipstream.commands.webhook_views import (
 )
 from slipstream.session import open_session
 from slipstream.terminal import table
-from slipstream.webhook_desk import webhook_service
+from slipstream.webhook_admin import webhook_service
 
 EVENTS = (*WebhookEvent, TEST_EVENT)
 
@@ -73,7 +73,7 @@ def deliveries(
         rows = [delivery_row(out) for out in page.items]
         none = "There are no such deliveries."
         session.terminal.show(page, table(DELIVERY_COLUMNS, rows, empty=none))
-        session.terminal.note_more(page.next_cursor)
+        session.terminal.note_next_page(page.next_cursor)
 
 
 def delivery(

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from slipstream.failures import RefusedError
-from slipstream.settings import OF_WEBHOOKS, webhook_secret
+from slipstream.settings import WEBHOOK_SECRET_VARIABLE, webhook_secret
 
 SecretFile = Annotated[
     Path | None,
     typer.Option(
-        help=f"File that holds the secret; - is stdin. Default: {OF_WEBHOOKS}, or a prompt.",
+        help="File that holds the secret; - is stdin. "
+        f"Default: {WEBHOOK_SECRET_VARIABLE}, or a prompt.",
         metavar="FILE",
         allow_dash=True,
     ),

@@ -15,10 +15,10 @@ from rich.text import Text
 
 from gateway.webhooks.diagnosis import diagnose
 from gateway.webhooks.findings import Diagnosis
-from gateway.webhooks.verdict_schemas import VerdictOut, letter_of
+from gateway.webhooks.verify_schemas import VerifyOut, signed_request
 from slipstream import options
 from slipstream.commands.webhook_secret import SecretFile, given_secret, read_file
-from slipstream.failures import ExitStatus, RefusedError, reported
+from slipstream.failures import ExitStatus, RefusedError, exit_on_error
 from slipstream.terminal import Terminal
 
 _STDIN = "-"
@@ -62,7 +62,7 @@ def verify(
     [dim]slipstream webhooks verify --secret-file s.txt --headers headers.txt --body body.json[/]
     [dim]slipstream webhooks verify --id msg_5… --timestamp 1767323046 --signature v1,E… --body -[/]
     """
-    with reported(as_json=as_json):
+    with exit_on_error(as_json=as_json):
         if [str(path) for path in (body, secret_file, headers)].count(_STDIN) > 1:
             raise RefusedError("validation_failed", "only one of the files can be stdin")
         known = given_secret(secret_file, prompt="Secret (whsec_…)")
@@ -77,12 +77,12 @@ def verify(
         }
         given = {name: value for name, value in single.items() if value is not None}
         diagnosis = diagnose(
-            letter_of({**found, **given}, _read(body)),
+            signed_request({**found, **given}, _read(body)),
             known,
             at=_moment(at),
             previous=[read_file(previous_secret_file)] if previous_secret_file else [],
         )
-        Terminal(as_json=as_json).show(VerdictOut.of(diagnosis), *_views(diagnosis))
+        Terminal(as_json=as_json).show(VerifyOut.of(diagnosis), *_views(diagnosis))
         if not diagnosis.good:
             raise typer.Exit(ExitStatus.REFUSED)
 

@@ -26,9 +26,9 @@ from slipstream.commands.webhook_views import (
     endpoint_row,
 )
 from slipstream.failures import ExitStatus
-from slipstream.session import checked, open_session
+from slipstream.session import open_session, validated
 from slipstream.terminal import table
-from slipstream.webhook_desk import webhook_service
+from slipstream.webhook_admin import webhook_service
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -51,7 +51,7 @@ def list_webhooks(
     """List the deployments that have a webhook, newest first."""
     with open_session(state, as_json=as_json) as session:
         webhooks = webhook_service(session.workspace)
-        page = EndpointPage.of(session.everything(lambda at: webhooks.page(session.profile_id, at)))
+        page = EndpointPage.of(session.fetch_all(lambda at: webhooks.page(session.profile_id, at)))
         none = (
             "There are no webhooks: give a deployment one with "
             "`slipstream deployments set ID --callback-url URL`."
@@ -100,7 +100,7 @@ def set_(
     """
     with open_session(state, as_json=as_json) as session:
         turned = {True: EndpointState.ENABLED, False: EndpointState.DISABLED, None: None}[enable]
-        wish = checked(EndpointPatch, events=event or None, state=turned)
+        wish = validated(EndpointPatch, events=event or None, state=turned)
         webhooks = webhook_service(session.workspace)
         work = webhooks.change(session.profile_id, deployment, events=wish.events, state=wish.state)
         out = EndpointOut.of(session.run(work))

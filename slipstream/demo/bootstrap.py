@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import Any
 
-from gateway.deployments.modes import DeploymentSettings, ExecutionMode
+from gateway.deployments.settings import DeploymentSettings, ExecutionMode
 from gateway.errors import GatewayError
 from gateway.flows.schemas import FlowIn
 from gateway.storage.paging import PageRequest
 from protos.errors import ErrorCode
-from slipstream.announcer import Announcer
+from slipstream.status_printer import StatusPrinter
 from slipstream.workspace import Workspace
 
 _MODEL = "iris"
@@ -29,7 +29,7 @@ class Demo:
     """The test data of the flow. Any: a JSON object."""
 
 
-async def first_start(workspace: Workspace, announcer: Announcer, *, demo: bool) -> Demo | None:
+async def first_start(workspace: Workspace, printer: StatusPrinter, *, demo: bool) -> Demo | None:
     """Say who the administrator is and, with `demo`, make a demo; nothing on later starts.
 
     A start that was cut off in the middle is made good by the next one.
@@ -39,20 +39,20 @@ async def first_start(workspace: Workspace, announcer: Announcer, *, demo: bool)
     if not await _is_fresh(workspace, draft.name):
         return None
     password = f"no password yet: slipstream users reset-password {profile.email}"
-    announcer.step("administrator", f"{profile.email}, role {profile.role}; {password}")
+    printer.step("administrator", f"{profile.email}, role {profile.role}; {password}")
     if not demo:
         return None
-    announcer.step("demo", "looking at the model before it is published", "dim")
+    printer.step("demo", "looking at the model before it is published", "dim")
     version = await _model_version(workspace)
-    announcer.step("demo", f"model {_MODEL}, version {version}")
+    printer.step("demo", f"model {_MODEL}, version {version}")
     flow_id = await _flow(workspace, draft)
-    announcer.step("demo", f"flow '{draft.name}' {flow_id}")
+    printer.step("demo", f"flow '{draft.name}' {flow_id}")
     deployed = await workspace.services.deployments.create(
         profile.id,
         flow_id,
         DeploymentSettings(name=draft.name, execution_mode=ExecutionMode.FAST),
     )
-    announcer.step("demo", f"fast deployment {deployed.row.id}, and an API key for it")
+    printer.step("demo", f"fast deployment {deployed.row.id}, and an API key for it")
     await workspace.services.fleet.serve_flow(profile.id, flow_id)
     if deployed.key is None:  # somebody made one at this very moment, and was shown it
         return None

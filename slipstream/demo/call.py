@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slipstream.readiness import connection_to
+from slipstream.readiness import gateway_connection
 from transport.certificates import CertificateInfo, KeyPair
 
-_PATIENCE_SECONDS = 60.0
-_PAUSE_SECONDS = 0.05
-_SETTLED_SECONDS = 0.75
+_TIMEOUT_SECONDS = 60.0
+_POLL_SECONDS = 0.05
+_STABLE_SECONDS = 0.75
 """Three times what a gateway takes at most to hear of a change: each is asked several times."""
 
 
@@ -49,26 +49,26 @@ class DemoCall:
             words += ["-H", f"{name}: {value}"]
         return shlex.join([*words, "-d", self._body()])
 
-    async def answered(self) -> bool:
+    async def wait_until_answered(self) -> bool:
         """Make the call until it stays answered with 200; return False if that takes a minute.
 
         One answer comes from one gateway: the others may hear of the server a little later.
         """
         now = good_since = time.monotonic()
-        deadline = now + _PATIENCE_SECONDS
+        deadline = now + _TIMEOUT_SECONDS
         while now < deadline:
             good = await asyncio.to_thread(self._status) == http.HTTPStatus.OK
             now = time.monotonic()
             if not good:
                 good_since = now
-            elif now - good_since > _SETTLED_SECONDS:
+            elif now - good_since > _STABLE_SECONDS:
                 return True
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
         return False
 
     def _status(self) -> int | None:
         shown = self.tls.certificate if self.tls else None
-        connection = connection_to(self.host, self.port, shown, timeout=5)
+        connection = gateway_connection(self.host, self.port, shown, timeout=5)
         try:
             connection.request("POST", self.path, self._body(), self._headers())
             return connection.getresponse().status

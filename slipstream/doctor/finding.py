@@ -24,7 +24,7 @@ class Finding:
     subject: str
     level: Level
     message: str
-    mend: str = ""
+    fix: str = ""
     """What to do about it; empty where nothing needs to be done."""
 
 
@@ -33,11 +33,11 @@ def good(subject: str, message: str) -> Finding:
     return Finding(subject=subject, level=Level.GOOD, message=message)
 
 
-def warning(subject: str, message: str, mend: str) -> Finding:
+def warning(subject: str, message: str, fix: str) -> Finding:
     """Return a finding that somebody should know about."""
-    return Finding(subject=subject, level=Level.WARNING, message=message, mend=mend)
+    return Finding(subject=subject, level=Level.WARNING, message=message, fix=fix)
 
 
-def wrong(subject: str, message: str, mend: str) -> Finding:
+def wrong(subject: str, message: str, fix: str) -> Finding:
     """Return a finding that something does not work."""
-    return Finding(subject=subject, level=Level.WRONG, message=message, mend=mend)
+    return Finding(subject=subject, level=Level.WRONG, message=message, fix=fix)

@@ -11,10 +11,10 @@ from gateway.settings import Settings
 from inference_server.runtime import locale, threads
 from slipstream.doctor.broker import check_broker
 from slipstream.doctor.finding import Finding, good, warning, wrong
-from slipstream.readiness import ask_readiness
+from slipstream.readiness import fetch_readiness
 from slipstream.settings import reachable
 from slipstream.supervisor import ports
-from slipstream.supervisor.state_folder import Holder, holder
+from slipstream.supervisor.state_folder import RunningSupervisor, running_supervisor
 
 _LIBRARIES = (
     "onnxruntime",
@@ -68,12 +68,12 @@ def _locale() -> Finding:
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    running = holder(settings.state)
+    running = running_supervisor(settings.state)
     if running:
         yield _readiness(running)
         return
     for name, port in (("REST port", settings.port), ("gRPC port", settings.grpc_port)):
-        trouble = ports.in_use(settings.host, port)
+        trouble = ports.why_unavailable(settings.host, port)
         if trouble:
             yield wrong(name, trouble, "or set SLIPSTREAM_PORT and SLIPSTREAM_GRPC_PORT")
         else:
@@ -82,10 +82,10 @@ def _ports(settings: Settings) -> Iterator[Finding]:
             )
 
 
-def _readiness(running: Holder) -> Finding:
+def _readiness(running: RunningSupervisor) -> Finding:
     where = f"`slipstream up` (process {running.pid}) at {running.host}:{running.port}"
     shown = Path(running.tls_certificate) if running.tls_certificate else None
-    said = ask_readiness(reachable(running.host), running.port, shown)
+    said = fetch_readiness(reachable(running.host), running.port, shown)
     if said.ready:
         return good("gateway", f"{where} is ready; the gRPC front door is on {running.grpc_port}")
     return wrong("gateway", f"{where} is not ready: {said.reasons}", "see what its log says")

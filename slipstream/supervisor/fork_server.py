@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import ClassVar
 
-from slipstream.supervisor.birth import ask
-from slipstream.supervisor.process import Child, Lifeline
+from slipstream.supervisor.process import ChildProcess, Lifeline
+from slipstream.supervisor.spawn_request import send_spawn_request
 
 
 class ForkServer:
@@ -17,7 +17,7 @@ class ForkServer:
     SUPPORTED: ClassVar[bool] = sys.platform == "linux"
     """Whether this system lets a process adopt the children of another."""
 
-    def __init__(self, child: Child, control: socket.socket, lifeline: Lifeline) -> None:
+    def __init__(self, child: ChildProcess, control: socket.socket, lifeline: Lifeline) -> None:
         self.child = child
         self._control = control
         self._lifeline = lifeline
@@ -35,19 +35,21 @@ class ForkServer:
             command = [sys.executable, "-m", "inference_server.fork_server"]
             command += ["--control-fd", str(theirs.fileno())]
             try:
-                child = Child.spawn(command, lifeline=lifeline, inherit=[theirs.fileno()])
+                child = ChildProcess.spawn(command, lifeline=lifeline, inherit=[theirs.fileno()])
             except OSError:
                 ours.close()
                 raise
         return cls(child, ours, lifeline)
 
-    def ask(self, arguments: Sequence[str], *, status_fd: int, asked_at: float) -> None:
-        """Ask for a server; see `birth.ask`."""
+    def request_server(
+        self, arguments: Sequence[str], *, status_fd: int, requested_at: float
+    ) -> None:
+        """Request a server; see `send_spawn_request`."""
         lifeline_fd = self._lifeline.read_fd
-        ask(
+        send_spawn_request(
             self._control,
             arguments,
-            asked_at=asked_at,
+            requested_at=requested_at,
             status_fd=status_fd,
             lifeline_fd=lifeline_fd,
         )

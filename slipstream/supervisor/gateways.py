@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from slipstream.announcer import Announcer
 from slipstream.failures import UnusableError
-from slipstream.supervisor.keeper import StatusLine
-from slipstream.supervisor.process import Child
+from slipstream.status_printer import StatusPrinter
+from slipstream.supervisor.process import ChildProcess
+from slipstream.supervisor.process_manager import StatusLine
 
 
-class GatewayWatcher:
+class GatewayMonitor:
     """Waits for the first time that every gateway is ready; later only tells."""
 
-    def __init__(self, keys: Collection[str], announcer: Announcer) -> None:
+    def __init__(self, keys: Collection[str], printer: StatusPrinter) -> None:
         self._missing = set(keys)
-        self._announcer = announcer
+        self._printer = printer
         self._ready = asyncio.Event()
         self._broken: UnusableError | None = None
 
@@ -26,32 +26,32 @@ class GatewayWatcher:
         if self._broken:
             raise self._broken
 
-    def spawned(self, key: str, child: Child) -> None:
+    def spawned(self, key: str, child: ChildProcess) -> None:
         """Say that it is on its way."""
-        self._announcer.step(key, f"process {child.pid}", "dim")
+        self._printer.step(key, f"process {child.pid}", "dim")
 
-    def said(self, key: str, line: StatusLine) -> None:
+    def reported(self, key: str, line: StatusLine) -> None:
         """Take note of its readiness, or of the reason why there will be none."""
         match line["event"]:
             case "ready":
-                self._announcer.step(key, "ready", "green")
+                self._printer.step(key, "ready", "green")
                 self._missing.discard(key)
                 if not self._missing:
                     self._ready.set()
             case "failed":
-                self._announcer.step(key, str(line["message"]), "red")
+                self._printer.step(key, str(line["message"]), "red")
                 if self._missing:
                     self._broken = UnusableError(str(line["message"]))
                     self._ready.set()
             case event:
-                self._announcer.step(key, str(event), "dim")
+                self._printer.step(key, str(event), "dim")
 
-    def exited(self, key: str, *, asked: bool, how: str, retry_in: float) -> None:
+    def exited(self, key: str, *, requested: bool, reason: str, retry_in: float) -> None:
         """Say how it ended."""
-        if asked:
-            self._announcer.step(key, "stopped", "dim")
+        if requested:
+            self._printer.step(key, "stopped", "dim")
         else:
-            self._announcer.step(key, f"{how}; started again in {retry_in:.1f} s", "red")
+            self._printer.step(key, f"{reason}; started again in {retry_in:.1f} s", "red")
 
-    def forgotten(self, key: str) -> None:
+    def removed(self, key: str) -> None:
         """Nothing is kept of a gateway that has gone."""

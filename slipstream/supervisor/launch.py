@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slipstream.failures import UnusableError
-from slipstream.settings import Options, log_level, process_environment
+from slipstream.settings import ServeOptions, log_level, process_environment
 from slipstream.supervisor import ports
 from slipstream.supervisor.fork_server import ForkServer
-from slipstream.supervisor.process import Child, Lifeline
+from slipstream.supervisor.process import ChildProcess, Lifeline
 from slipstream.supervisor.signals import StopSignals
 from slipstream.supervisor.state_folder import StateFolder
 
@@ -23,7 +23,7 @@ from slipstream.supervisor.state_folder import StateFolder
 class Launch:
     """What is held from the first moment to the last."""
 
-    options: Options
+    options: ServeOptions
     signals: StopSignals
     folder: StateFolder
     lifeline: Lifeline
@@ -31,32 +31,34 @@ class Launch:
     """Listens; the gateways accept from it, and connections queue while none of them does."""
     front_door: socket.socket
     """Keeps the gRPC port from strangers while no gateway has it."""
-    gateways: Mapping[str, Child]
+    gateways: Mapping[str, ChildProcess]
     """The gateway processes by name."""
     fork_server: ForkServer | None
     """Where inference servers come from, unless they share processes or the system has none."""
 
-    async def spawn_gateway(self, _name: str) -> Child:
+    async def spawn_gateway(self, _name: str) -> ChildProcess:
         """Start one more gateway on the same ports."""
         return _spawn_gateway(self.options, self.rest, self.lifeline)
 
-    async def spawn_worker(self, _name: str) -> Child:
+    async def spawn_worker(self, _name: str) -> ChildProcess:
         """Start a worker."""
         command = [sys.executable, "-m", "gateway.worker"]
         command += ["--concurrency", str(self.options.worker_concurrency)]
         if self.options.worker_idle_seconds is not None:
             command += ["--idle-seconds", str(self.options.worker_idle_seconds)]
-        return Child.spawn(command, lifeline=self.lifeline, environment=_environment(self.options))
+        return ChildProcess.spawn(
+            command, lifeline=self.lifeline, environment=_environment(self.options)
+        )
 
     def release(self) -> None:
         """Give everything back. Children that still run end at once."""
-        self.lifeline.cut()
+        self.lifeline.close()
         self.rest.close()
         self.front_door.close()
         self.folder.release()
 
 
-def launch(options: Options) -> Launch:
+def launch(options: ServeOptions) -> Launch:
     """Start what answers first.
 
     Raises:
@@ -92,7 +94,7 @@ def launch(options: Options) -> Launch:
     )
 
 
-def _check_certificate(options: Options) -> None:
+def _check_certificate(options: ServeOptions) -> None:
     """Say once, and in one line, what each gateway would say."""
     from transport.certificates import TlsError, key_pair_from, server_context  # noqa: PLC0415
 
@@ -109,11 +111,11 @@ def _names(workers: int) -> list[str]:
     return ["gateway"] if workers == 1 else [f"gateway {n}" for n in range(1, workers + 1)]
 
 
-def _spawn_gateway(options: Options, rest: socket.socket, lifeline: Lifeline) -> Child:
-    return Child.spawn(
+def _spawn_gateway(options: ServeOptions, rest: socket.socket, lifeline: Lifeline) -> ChildProcess:
+    return ChildProcess.spawn(
         [
             *(sys.executable, "-m", "gateway", "--listen-fd", str(rest.fileno())),
-            *options.gateway_arguments,
+            *options.gateway_options,
         ],
         lifeline=lifeline,
         inherit=[rest.fileno()],
@@ -121,5 +123,5 @@ def _spawn_gateway(options: Options, rest: socket.socket, lifeline: Lifeline) ->
     )
 
 
-def _environment(options: Options) -> dict[str, str]:
+def _environment(options: ServeOptions) -> dict[str, str]:
     return {**process_environment(options), "SLIPSTREAM_LOG_LEVEL": log_level()}

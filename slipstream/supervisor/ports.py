@@ -9,8 +9,8 @@ import time
 from slipstream.failures import UnusableError
 
 _BACKLOG = 2048
-_PAUSE_SECONDS = 0.05
-_PATIENCE_SECONDS = 1.0
+_RETRY_SECONDS = 0.05
+_RETRY_FOR_SECONDS = 1.0
 """How long a busy port may need to become free: children of a killed supervisor take a moment."""
 
 
@@ -20,14 +20,14 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         UnusableError: the port is taken, or the address is none of this machine's.
     """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _RETRY_FOR_SECONDS
     while True:
         try:
             return _listen(host, port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
                 raise UnusableError(_explain(error, host, port)) from None
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(_RETRY_SECONDS)
 
 
 def reserve(host: str, port: int) -> socket.socket:
@@ -49,7 +49,7 @@ def reserve(host: str, port: int) -> socket.socket:
     return held
 
 
-def in_use(host: str, port: int) -> str | None:
+def why_unavailable(host: str, port: int) -> str | None:
     """Return why the port cannot be listened on; None where it can."""
     try:
         _listen(host, port).close()

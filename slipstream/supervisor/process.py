@@ -20,13 +20,13 @@ class Lifeline:
     def __init__(self) -> None:
         self.read_fd, self._write_fd = os.pipe()
 
-    def cut(self) -> None:
+    def close(self) -> None:
         """Let every child go at once."""
         os.close(self._write_fd)
         os.close(self.read_fd)
 
 
-class Process(Protocol):
+class ProcessHandle(Protocol):
     """What is needed of a process that is ours to wait for: `subprocess.Popen` has it."""
 
     pid: int
@@ -41,7 +41,7 @@ class Process(Protocol):
         """Send SIGTERM, unless it has ended."""
 
 
-class Child:
+class ChildProcess:
     """A running child, in a process group of its own so that Ctrl-C reaches only the supervisor.
 
     Attributes:
@@ -50,10 +50,12 @@ class Child:
         started_at: on the monotonic clock.
     """
 
-    def __init__(self, process: Process, status_fd: int, *, alone: bool = True) -> None:
-        """Look after `process`, which goes on for others after the child unless it is `alone`."""
+    def __init__(
+        self, process: ProcessHandle, status_fd: int, *, owns_process: bool = True
+    ) -> None:
+        """Wrap `process`; without `owns_process` it is shared with other children."""
         self._process = process
-        self._alone = alone
+        self._owns_process = owns_process
         self.pid = process.pid
         self.status_fd = status_fd
         self.started_at = time.monotonic()
@@ -66,7 +68,7 @@ class Child:
         lifeline: Lifeline,
         inherit: Sequence[int] = (),
         environment: Mapping[str, str] | None = None,
-    ) -> Child:
+    ) -> ChildProcess:
         """Start `command` with `--status-fd` and `--lifeline-fd`, and the descriptors to inherit.
 
         Its stdout joins our stderr: stdout is for the answer to whoever ran the command.
@@ -103,7 +105,7 @@ class Child:
         What it has started and left behind ends with it.
         """
         status = self._process.wait()
-        if self._alone:
+        if self._owns_process:
             self._kill_group()
         return status
 

@@ -36,7 +36,7 @@ class StopSignals:
         self._drain, self._kill = drain, kill
         for number in self._numbers:
             loop.add_signal_handler(number, self._count)
-        self._tell()
+        self._set_events()
 
     def detach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ignore what still comes: everything has been stopped, and the loop is about to close."""
@@ -53,9 +53,9 @@ class StopSignals:
 
     def _count(self) -> None:
         self.count += 1
-        self._tell()
+        self._set_events()
 
-    def _tell(self) -> None:
+    def _set_events(self) -> None:
         if self._drain and self.count > 0:
             self._drain.set()
         if self._kill and self.count > 1:

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from slipstream.supervisor.process import Child, Lifeline
+from slipstream.supervisor.process import ChildProcess, Lifeline
 
 
 class Spawner(Protocol):
     """Starts inference servers."""
 
-    async def spawn(self, arguments: Sequence[str]) -> Child:
+    async def spawn(self, arguments: Sequence[str]) -> ChildProcess:
         """Start one with `arguments`, those of `python -m inference_server`.
 
         Raises:
@@ -39,7 +39,7 @@ class DirectSpawner:
     def __init__(self, lifeline: Lifeline) -> None:
         self._lifeline = lifeline
 
-    async def spawn(self, arguments: Sequence[str]) -> Child:
+    async def spawn(self, arguments: Sequence[str]) -> ChildProcess:
         """See Spawner."""
         command = [sys.executable, "-m", "inference_server", *arguments]
-        return Child.spawn(command, lifeline=self._lifeline)
+        return ChildProcess.spawn(command, lifeline=self._lifeline)

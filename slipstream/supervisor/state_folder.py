@@ -14,15 +14,15 @@ from pathlib import Path
 
 from slipstream.failures import UnusableError
 
-_LONGEST_SOCKET_FOLDER = 80
+_MAX_SOCKET_FOLDER_BYTES = 80
 """A Unix socket's path may have 103 bytes on every system; the names in the folder take 20."""
 
-_SECRETS = ("slipstream.db*", "pepper")
-_OTHERS = 0o077
+_SECRET_FILES = ("slipstream.db*", "pepper")
+_OTHERS_MASK = 0o077
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class RunningSupervisor:
     """The supervisor that runs on a state folder, and where it listens."""
 
     pid: int
@@ -62,18 +62,18 @@ class StateFolder:
             UnusableError: it cannot be written, or another supervisor runs on it.
         """
         path = path.absolute()
-        with _written(path):
-            prepare(path)
-            _close_to_others(path)
+        with _write_errors(path):
+            ensure_state_folder(path)
+            _restrict_permissions(path)
             (path / "run").mkdir(mode=0o700, exist_ok=True)
             lock = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT, 0o600)
-        if not _locked(lock):
-            found = holder(path)
+        if not _try_lock(lock):
+            found = running_supervisor(path)
             os.close(lock)
             who = f" (process {found.pid}, port {found.port})" if found else ""
             message = f"the state folder {path} is in use by another `slipstream up`{who}"
             raise UnusableError(f"{message}: stop that, or choose another with --state")
-        mine = Holder(
+        mine = RunningSupervisor(
             pid=os.getpid(),
             host=host,
             port=port,
@@ -91,38 +91,38 @@ class StateFolder:
         os.close(self._lock)
 
 
-def prepare(path: Path) -> None:
+def ensure_state_folder(path: Path) -> None:
     """Make the folder where it is missing, for its owner only: secrets are kept in it.
 
     Raises:
         UnusableError: it cannot be made.
     """
-    with _written(path):
+    with _write_errors(path):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def _close_to_others(path: Path) -> None:
+def _restrict_permissions(path: Path) -> None:
     """Take files with secrets back from others, who can read those that an older version made.
 
     The folder itself may have been there before, and be open on purpose.
     """
-    for pattern in _SECRETS:
+    for pattern in _SECRET_FILES:
         for file in path.glob(pattern):
             mode = file.stat().st_mode
-            if mode & _OTHERS:
-                file.chmod(mode & ~_OTHERS)
+            if mode & _OTHERS_MASK:
+                file.chmod(mode & ~_OTHERS_MASK)
 
 
-def holder(path: Path) -> Holder | None:
+def running_supervisor(path: Path) -> RunningSupervisor | None:
     """Return the supervisor that runs on the folder; None where none does."""
     try:
         lock = os.open(_lock_file(path), os.O_RDONLY)
     except OSError:
         return None
     try:
-        if _locked(lock):
+        if _try_lock(lock):
             return None
-        return Holder(**json.loads(os.read(lock, 4096)))
+        return RunningSupervisor(**json.loads(os.read(lock, 4096)))
     except (ValueError, TypeError):
         return None  # it is starting this very moment
     finally:
@@ -130,7 +130,7 @@ def holder(path: Path) -> Holder | None:
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[None]:
+def _write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -142,7 +142,7 @@ def _lock_file(path: Path) -> Path:
     return path / "run" / "supervisor.lock"
 
 
-def _locked(lock: int) -> bool:
+def _try_lock(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -151,7 +151,7 @@ def _locked(lock: int) -> bool:
 
 
 def _socket_folder(wished: Path) -> Path:
-    if len(os.fsencode(wished)) > _LONGEST_SOCKET_FOLDER:
+    if len(os.fsencode(wished)) > _MAX_SOCKET_FOLDER_BYTES:
         return Path(tempfile.mkdtemp(prefix="slipstream-"))
     shutil.rmtree(wished, ignore_errors=True)
     wished.mkdir(mode=0o700)

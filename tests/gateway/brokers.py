@@ -12,23 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from gateway.broker.broker import Broker, Kind, read_broker
+from gateway.broker.broker import Broker, BrokerKind, parse_broker_url
 from gateway.broker.celery_app import build_app
 from gateway.broker.queues import Queue
-from gateway.broker.sender import Sender
+from gateway.broker.sender import RunSender
 
 REDIS = "redis://127.0.0.1:6379/9"
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
 URLS: dict[str, str | None] = {"folder": None, "redis": REDIS, "amqp": RABBITMQ}
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 @contextmanager
 def broker(kind: str, folder: Path) -> Iterator[Broker]:
     """Yield a broker with queues that nobody else has, and remove them in the end."""
-    made = read_broker(URLS[kind], folder=folder, prefix=f"test-{uuid4().hex[:8]}")
+    made = parse_broker_url(URLS[kind], folder=folder, prefix=f"test-{uuid4().hex[:8]}")
     yield made
-    if made.kind is not Kind.FOLDER:
+    if made.kind is not BrokerKind.FOLDER:
         with build_app(made).connection_for_write(heartbeat=0) as connection:
             for queue in Queue:
                 connection.default_channel.queue_delete(queue.name_in(made.prefix))
@@ -36,12 +36,12 @@ def broker(kind: str, folder: Path) -> Iterator[Broker]:
 
 def send(to: Broker, queue: Queue, *run_ids: str) -> None:
     """Hand run ids to a broker."""
-    with Sender(to) as sender:
+    with RunSender(to) as sender:
         for run_id in run_ids:
             sender.send(run_id, queue)
 
 
-def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+def until(condition: Callable[[], object], what: str, patience: float = TIMEOUT_SECONDS) -> None:
     """Wait for something that other processes do."""
     deadline = time.monotonic() + patience
     while not condition():

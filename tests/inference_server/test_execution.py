@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference_server.batching import Feeds, Job, Run, key_of
+from inference_server.data_plane.batching import BaseCall, BatchResult, Feeds, batch_key
+from inference_server.data_plane.executor import BatchExecutor
 from inference_server.errors import InferenceError
-from inference_server.execution import Executor
 from inference_server.metrics import ModelMetrics
-from inference_server.runtime.session import Session
-from inference_server.runtime.warmup import Warmth, warm_up
+from inference_server.runtime.session import OnnxSession
+from inference_server.runtime.warmup import WarmupResult, warm_up
 from protos.errors import ErrorCode
 from telemetry.instruments import Registry
 from tests import onnx_models
@@ -33,11 +33,11 @@ class Ran:
 Outcome = Ran | InferenceError
 
 
-class Waiter(Job):
+class Waiter(BaseCall):
     """A job whose outcome is a future's result."""
 
     def __init__(self, feeds: Feeds, output: str, *, batches: bool, timeout: float | None) -> None:
-        shared = key_of(feeds, [output]) if batches else None
+        shared = batch_key(feeds, [output]) if batches else None
         super().__init__(
             outputs=[output],
             input_bytes=sum(array.nbytes for array in feeds.values()),
@@ -52,7 +52,7 @@ class Waiter(Job):
         """Return its inputs."""
         return self._feeds
 
-    def ran(self, run: Run, start: int) -> None:
+    def ran(self, run: BatchResult, start: int) -> None:
         """Keep what belongs to this job."""
         arrays = [array[start : start + self.rows] if run.shared else array for array in run.arrays]
         self.outcome.set_result(Ran(arrays, run.began - self.queued, run.infer_seconds))
@@ -67,12 +67,14 @@ class Bench:
 
     timeout: float | None = None
 
-    def __init__(self, session: Session, warmth: Warmth | None = None, *, calls: int = 64) -> None:
-        self.jobs: list[Job] = []
+    def __init__(
+        self, session: OnnxSession, warmth: WarmupResult | None = None, *, calls: int = 64
+    ) -> None:
+        self.jobs: list[BaseCall] = []
         self.warmth = warm_up(session) if warmth is None else warmth
         self.metrics = ModelMetrics(Registry(), "model", 1)
         limits = {"threads": 1, "queue_calls": calls, "queue_bytes": 1 << 20}
-        self.runs = Executor(session, self.warmth, self.metrics, **limits)
+        self.runs = BatchExecutor(session, self.warmth, self.metrics, **limits)
 
     @property
     def batches(self) -> dict[float, int]:
@@ -90,9 +92,9 @@ class Bench:
         return job.outcome
 
 
-def loaded(build: Callable[[Path], Path], folder: Path) -> Session:
+def loaded(build: Callable[[Path], Path], folder: Path) -> OnnxSession:
     """Return the model that `build` writes, loaded."""
-    return Session(build(folder / "model.onnx"), threads=1)
+    return OnnxSession(build(folder / "model.onnx"), threads=1)
 
 
 async def test_a_size_that_was_run_in_microseconds_is_quick(tmp_path: Path) -> None:
@@ -175,7 +177,7 @@ async def test_only_the_member_at_fault_fails(tmp_path: Path) -> None:
 async def test_what_arrives_while_a_run_is_busy_is_the_next_batch(tmp_path: Path) -> None:
     session = loaded(onnx_models.mlp, tmp_path)
     # Nothing was measured: the first run goes to the thread.
-    bench = Bench(session, Warmth(samples=(), max_batch_size=8))
+    bench = Bench(session, WarmupResult(samples=(), max_batch_size=8))
     first = bench.submit("y", x=np.ones((1, 4), "f4"))
     await asyncio.sleep(0)
     later = [bench.submit("y", x=np.ones((1, 4), "f4")) for _ in range(6)]
@@ -185,7 +187,7 @@ async def test_what_arrives_while_a_run_is_busy_is_the_next_batch(tmp_path: Path
 
 async def test_too_much_that_waits_is_refused_at_once(tmp_path: Path) -> None:
     session = loaded(lambda path: onnx_models.slow_to_run(path, 0.05), tmp_path)
-    bench = Bench(session, Warmth(samples=()), calls=2)
+    bench = Bench(session, WarmupResult(samples=()), calls=2)
     kept = [bench.submit("y", x=np.zeros(1, "f4")) for _ in range(3)]  # one of them runs
     with pytest.raises(InferenceError) as refused:
         bench.submit("y", x=np.zeros(1, "f4"))
@@ -209,7 +211,7 @@ async def test_what_would_be_late_is_refused_and_what_is_late_does_not_run(
     assert 0.05 < refused.value.retry_after < 1
     await asyncio.gather(*patient)
 
-    unmeasured = Bench(session, Warmth(samples=()))
+    unmeasured = Bench(session, WarmupResult(samples=()))
     running = unmeasured.submit("y", x=np.zeros(1, "f4"))
     await asyncio.sleep(0)
     unmeasured.timeout = 0.01

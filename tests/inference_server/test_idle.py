@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from inference_server.exits import ExitStatus
+from inference_server.exit_status import ServerExitStatus
 from protos import open_inference_pb2 as pb
 from tests.inference_server.conftest import Connect, Serve
 from tests.inference_server.process import InferenceProcess
@@ -40,7 +40,7 @@ async def test_it_ends_as_if_told_to_when_nobody_calls_any_more(
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stream.read()
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert await ended(server) == ExitStatus.IDLE
+    assert await ended(server) == ServerExitStatus.IDLE
     assert server.wait_for("draining")
     assert not server.socket.exists()
     assert "idle" in server.log()
@@ -62,7 +62,7 @@ async def test_questions_that_are_no_calls_do_not_keep_it(served: Serve, connect
                 await asyncio.sleep(0.02)
 
     asking = asyncio.create_task(ask(stub))
-    assert await ended(server) == ExitStatus.IDLE
+    assert await ended(server) == ServerExitStatus.IDLE
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
 
@@ -76,7 +76,7 @@ async def test_calls_that_wait_or_run_keep_it_however_long_they_take(
     request = infer_request("slow_to_run", {"x": ("FP32", np.ones(1, "f4"))})
     answers = await asyncio.gather(*(stub.ModelInfer(request) for _ in range(CALLS)))
     assert [arrays(answer)["y"].tolist() for answer in answers] == [[1.0]] * CALLS
-    assert await ended(server) == ExitStatus.IDLE
+    assert await ended(server) == ServerExitStatus.IDLE
 
 
 async def test_a_call_that_is_refused_was_a_call(served: Serve, connect: Connect) -> None:
@@ -88,7 +88,7 @@ async def test_a_call_that_is_refused_was_a_call(served: Serve, connect: Connect
             await stub.ModelInfer(misfit)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         await asyncio.sleep(0.1)
-    assert await ended(server) == ExitStatus.IDLE
+    assert await ended(server) == ServerExitStatus.IDLE
 
 
 async def test_whoever_has_had_it_started_has_time_for_the_first_call(
@@ -102,13 +102,13 @@ async def test_whoever_has_had_it_started_has_time_for_the_first_call(
     await asyncio.to_thread(server.wait_for, "ready")
     await asyncio.sleep(1)
     assert arrays(await stub.ModelInfer(request))["y"].tolist() == [1, 1]
-    assert await ended(server) == ExitStatus.IDLE
+    assert await ended(server) == ServerExitStatus.IDLE
 
 
 async def test_one_that_is_told_to_go_has_stopped(served: Serve) -> None:
     server = served("mlp", "--idle-timeout", "100")
     server.terminate()
-    assert await ended(server) == ExitStatus.STOPPED
+    assert await ended(server) == ServerExitStatus.STOPPED
 
 
 async def test_one_that_has_failed_stays_to_say_why(served: Serve, connect: Connect) -> None:
@@ -119,4 +119,4 @@ async def test_one_that_has_failed_stays_to_say_why(served: Serve, connect: Conn
             await stub.ModelInfer(infer_request("sequence", {"x": fp32([1])}))
         await asyncio.sleep(0.1)
     server.terminate()
-    assert await ended(server) == ExitStatus.STOPPED
+    assert await ended(server) == ServerExitStatus.STOPPED

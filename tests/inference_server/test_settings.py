@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from inference_server import settings
-from inference_server.settings import Endpoint
+from inference_server.settings import TcpAddress
 
 NEEDED = ["--store", "models", "--model", "iris", "--version", "3", "--socket", "iris.sock"]
 
@@ -16,7 +16,7 @@ def test_defaults_are_safe() -> None:
     chosen = settings.read(NEEDED)
     assert (chosen.store, chosen.model, chosen.version) == (Path("models"), "iris", 3)
     assert chosen.tcp is None
-    assert chosen.metrics == Endpoint("127.0.0.1", 0)
+    assert chosen.metrics == TcpAddress("127.0.0.1", 0)
     assert chosen.threads is None
     assert chosen.status_fd is None
 
@@ -56,4 +56,4 @@ def test_what_is_wrong_is_named(wrong: list[str], capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("text", ["127.0.0.1:80", "[::1]:0", "host:65535"])
 def test_an_endpoint_is_written_as_it_was_read(text: str) -> None:
-    assert str(Endpoint.parse(text)) == text
+    assert str(TcpAddress.parse(text)) == text

@@ -14,14 +14,16 @@ import pytest
 
 from model_store.errors import StoreError
 from model_store.manifest import Manifest, TensorSpec
-from model_store.store import Store
+from model_store.store import ModelStore
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 from tests import onnx_models
 from tests.model_store.conftest import COMMAND, leftovers
 
 
-def test_the_manifest_says_what_the_model_is(store: Store, verifier: Verifier, model: Path) -> None:
+def test_the_manifest_says_what_the_model_is(
+    store: ModelStore, verifier: Verifier, model: Path
+) -> None:
     manifest = store.publish(model, "mlp", verify=verifier)
     content = model.read_bytes()
     assert (manifest.name, manifest.version, manifest.platform) == ("mlp", 1, "onnxruntime_onnx")
@@ -38,7 +40,7 @@ def test_the_manifest_says_what_the_model_is(store: Store, verifier: Verifier, m
 
 
 def test_versions_count_up_and_gaps_are_allowed(
-    store: Store, verifier: Verifier, model: Path
+    store: ModelStore, verifier: Verifier, model: Path
 ) -> None:
     chosen = [None, 7, None]
     published = [store.publish(model, "mlp", version=v, verify=verifier).version for v in chosen]
@@ -48,7 +50,7 @@ def test_versions_count_up_and_gaps_are_allowed(
 
 
 def test_a_version_is_never_overwritten(
-    store: Store, verifier: Verifier, model: Path, tmp_path: Path
+    store: ModelStore, verifier: Verifier, model: Path, tmp_path: Path
 ) -> None:
     before = store.publish(model, "mlp", verify=verifier)
     other = onnx_models.identity(tmp_path / "other.onnx")
@@ -64,7 +66,7 @@ def test_of_two_publishers_of_one_version_one_wins(
 ) -> None:
     def publish(_: int) -> object:
         try:
-            return Store(tmp_path / "store").publish(model, "mlp", version=3, verify=verifier)
+            return ModelStore(tmp_path / "store").publish(model, "mlp", version=3, verify=verifier)
         except StoreError as refusal:
             return refusal.code
 
@@ -79,7 +81,7 @@ def test_publishers_that_ask_for_no_version_get_one_each(
     tmp_path: Path, verifier: Verifier, model: Path
 ) -> None:
     def publish(_: int) -> int:
-        return Store(tmp_path / "store").publish(model, "mlp", verify=verifier).version
+        return ModelStore(tmp_path / "store").publish(model, "mlp", verify=verifier).version
 
     with ThreadPoolExecutor() as pool:
         assert sorted(pool.map(publish, range(3))) == [1, 2, 3]
@@ -87,7 +89,7 @@ def test_publishers_that_ask_for_no_version_get_one_each(
 
 @pytest.mark.parametrize("location", ["weights.bin", "deep/er/weights.bin"])
 def test_external_data_lands_beside_the_model(
-    store: Store, verifier: Verifier, tmp_path: Path, location: str
+    store: ModelStore, verifier: Verifier, tmp_path: Path, location: str
 ) -> None:
     model = onnx_models.external_data(tmp_path / "big.onnx", location)
     manifest = store.publish(model, "big", verify=verifier)
@@ -100,13 +102,13 @@ def test_external_data_lands_beside_the_model(
 def test_the_store_itself_may_lie_behind_a_link(verifier: Verifier, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "store").symlink_to(tmp_path / "disk")
-    store = Store(tmp_path / "store")
+    store = ModelStore(tmp_path / "store")
     store.publish(onnx_models.external_data(tmp_path / "big.onnx"), "big", verify=verifier)
     assert store.check("big", 1) == []
 
 
 def test_a_folder_with_a_model_in_it_can_be_published(
-    store: Store, verifier: Verifier, tmp_path: Path
+    store: ModelStore, verifier: Verifier, tmp_path: Path
 ) -> None:
     folder = tmp_path / "exported"
     folder.mkdir()
@@ -117,7 +119,7 @@ def test_a_folder_with_a_model_in_it_can_be_published(
 
 
 def test_what_a_killed_publisher_left_is_swept_by_the_next(
-    store: Store, verifier: Verifier, tmp_path: Path, model: Path
+    store: ModelStore, verifier: Verifier, tmp_path: Path, model: Path
 ) -> None:
     slow = onnx_models.slow_to_load(tmp_path / "slow.onnx", 30)
     publisher = subprocess.Popen(
@@ -144,7 +146,7 @@ def test_what_a_killed_publisher_left_is_swept_by_the_next(
 _PUBLISH = """
 import subprocess, sys
 from pathlib import Path
-from model_store.store import Store
+from model_store.store import ModelStore
 from model_store.verification import Verifier
 
 class Announcing(subprocess.Popen):
@@ -154,5 +156,5 @@ class Announcing(subprocess.Popen):
 
 subprocess.Popen = Announcing
 root, model, *command = sys.argv[1:]
-Store(Path(root)).publish(Path(model), "slow", verify=Verifier(command))
+ModelStore(Path(root)).publish(Path(model), "slow", verify=Verifier(command))
 """

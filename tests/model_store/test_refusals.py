@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from model_store.errors import StoreError
-from model_store.store import Store
+from model_store.store import ModelStore
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 from tests import onnx_models
@@ -76,7 +76,11 @@ def _missing_locale(path: Path) -> Path:
     ],
 )
 def test_a_model_that_cannot_be_served_is_refused(
-    store: Store, verifier: Verifier, tmp_path: Path, build: Callable[[Path], Path], reason: str
+    store: ModelStore,
+    verifier: Verifier,
+    tmp_path: Path,
+    build: Callable[[Path], Path],
+    reason: str,
 ) -> None:
     with pytest.raises(StoreError, match=reason) as refusal:
         store.publish(build(tmp_path / "bad.onnx"), "bad", verify=verifier)
@@ -91,7 +95,7 @@ def test_a_model_that_cannot_be_served_is_refused(
     ["/etc/hostname", "../secret", "a/../../secret", "*/_ORT_MEM_ADDR_/*", "manifest.json", ""],
 )
 def test_external_data_outside_the_folder_is_never_followed(
-    store: Store, verifier: Verifier, tmp_path: Path, location: str
+    store: ModelStore, verifier: Verifier, tmp_path: Path, location: str
 ) -> None:
     (tmp_path / "secret").write_bytes(bytes(1200))
     (tmp_path / "models").mkdir()
@@ -103,7 +107,7 @@ def test_external_data_outside_the_folder_is_never_followed(
 
 
 def test_symbolic_links_are_refused_wherever_they_are(
-    store: Store, verifier: Verifier, tmp_path: Path, model: Path
+    store: ModelStore, verifier: Verifier, tmp_path: Path, model: Path
 ) -> None:
     (tmp_path / "real").mkdir()
     onnx_models.external_data(tmp_path / "real/model.onnx")
@@ -133,7 +137,7 @@ def test_symbolic_links_are_refused_wherever_they_are(
 
 
 def test_what_is_no_plain_file_is_refused_without_waiting(
-    store: Store, verifier: Verifier, tmp_path: Path, model: Path
+    store: ModelStore, verifier: Verifier, tmp_path: Path, model: Path
 ) -> None:
     os.mkfifo(tmp_path / "pipe.onnx")
     empty = _folder(tmp_path / "empty")
@@ -149,14 +153,16 @@ def test_what_is_no_plain_file_is_refused_without_waiting(
 
 @pytest.mark.parametrize("name", ["../escape", "a/b", "", ".staging"])
 def test_a_bad_name_is_refused_before_anything_is_touched(
-    store: Store, verifier: Verifier, tmp_path: Path, model: Path, name: str
+    store: ModelStore, verifier: Verifier, tmp_path: Path, model: Path, name: str
 ) -> None:
     with pytest.raises(StoreError, match="model name"):
         store.publish(model, name, verify=verifier)
     assert not (tmp_path / "store").exists()
 
 
-def test_a_model_that_loads_for_too_long_is_refused_in_time(store: Store, tmp_path: Path) -> None:
+def test_a_model_that_loads_for_too_long_is_refused_in_time(
+    store: ModelStore, tmp_path: Path
+) -> None:
     slow = onnx_models.slow_to_load(tmp_path / "slow.onnx", 30)
     began = time.monotonic()
     with pytest.raises(StoreError, match=r"more than 1\.5 s"):
@@ -165,7 +171,7 @@ def test_a_model_that_loads_for_too_long_is_refused_in_time(store: Store, tmp_pa
     assert leftovers(tmp_path) == []
 
 
-def test_a_model_that_takes_too_much_memory_is_refused(store: Store, tmp_path: Path) -> None:
+def test_a_model_that_takes_too_much_memory_is_refused(store: ModelStore, tmp_path: Path) -> None:
     heavy = onnx_models.heavy(tmp_path / "heavy.onnx", 16 << 20)
     with pytest.raises(StoreError, match="more memory") as refusal:
         store.publish(heavy, "heavy", verify=Verifier(COMMAND, memory_bytes=1 << 20))
@@ -174,7 +180,7 @@ def test_a_model_that_takes_too_much_memory_is_refused(store: Store, tmp_path: P
 
 
 def test_a_model_that_crashes_its_verifier_is_refused(
-    store: Store, tmp_path: Path, model: Path
+    store: ModelStore, tmp_path: Path, model: Path
 ) -> None:
     crashing = Verifier([sys.executable, "-c", "import os; os.abort()"])
     with pytest.raises(StoreError, match=r"crashed the runtime \(SIGABRT\)") as refusal:
@@ -185,7 +191,7 @@ def test_a_model_that_crashes_its_verifier_is_refused(
 
 @pytest.mark.parametrize("script", ["import sys; sys.exit('no runtime')", "print('no runtime')"])
 def test_a_verifier_that_does_not_work_is_not_blamed_on_the_model(
-    store: Store, tmp_path: Path, model: Path, script: str
+    store: ModelStore, tmp_path: Path, model: Path, script: str
 ) -> None:
     with pytest.raises(StoreError, match="the verifier failed") as refusal:
         store.publish(model, "unlucky", verify=Verifier([sys.executable, "-c", script]))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.slipstream.cli import Cli
-from tests.slipstream.family import publish
+from tests.slipstream.server_group import publish
 
 
 @pytest.fixture(scope="session")

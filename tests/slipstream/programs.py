@@ -25,15 +25,17 @@ def program(body: str) -> list[str]:
 
 STEADY = program("say(event='ready')\nsignal.pause()")
 """Gets ready, and ends by the first signal."""
-DEAF = program("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsay(event='ready')\ntime.sleep(600)")
+IGNORES_SIGTERM = program(
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsay(event='ready')\ntime.sleep(600)"
+)
 """Gets ready, and does not care for SIGTERM."""
-SICKLY = program("say(event='loading')\nsys.exit(3)")
+CRASHES = program("say(event='loading')\nsys.exit(3)")
 """Ends by itself, again and again."""
-RESTING = program("say(event='ready')\nsys.exit(4)")
+EXITS_IDLE = program("say(event='ready')\nsys.exit(4)")
 """Gets ready, and ends because nobody needs it."""
-HOPELESS = program("say(event='failed', message='no such operator')\nsignal.pause()")
+FAILS = program("say(event='failed', message='no such operator')\nsignal.pause()")
 """Says that it has failed, and stays."""
-GARBLED = program("os.write(options.status_fd, b'{\"event\": ')\nsys.exit(0)")
+HALF_LINE = program("os.write(options.status_fd, b'{\"event\": ')\nsys.exit(0)")
 """Dies in the middle of a line."""
 IDLE = program("say(event='ready')\nwhile True: say(event='idle', seconds=1.0); time.sleep(0.05)")
 """Gets ready, and says again and again that it has nothing to do."""

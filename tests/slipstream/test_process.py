@@ -10,24 +10,24 @@ from pathlib import Path
 import psutil
 import pytest
 
-from slipstream.supervisor.process import Child, Lifeline, describe_exit
-from tests.slipstream.programs import DEAF, STEADY, program
+from slipstream.supervisor.process import ChildProcess, Lifeline, describe_exit
+from tests.slipstream.programs import IGNORES_SIGTERM, STEADY, program
 
 
-def read_line(child: Child) -> bytes:
+def read_line(child: ChildProcess) -> bytes:
     with os.fdopen(child.status_fd, "rb") as pipe:
         return pipe.readline()
 
 
 def test_a_child_reports_on_its_status_pipe_and_ends_when_asked() -> None:
-    child = Child.spawn(STEADY, lifeline=Lifeline())
+    child = ChildProcess.spawn(STEADY, lifeline=Lifeline())
     assert read_line(child) == b'{"event": "ready"}\n'
     child.terminate()
     assert describe_exit(child.wait()) == "was killed by SIGTERM"
 
 
 def test_a_deaf_child_can_be_killed() -> None:
-    child = Child.spawn(DEAF, lifeline=Lifeline())
+    child = ChildProcess.spawn(IGNORES_SIGTERM, lifeline=Lifeline())
     read_line(child)
     child.terminate()
     child.kill()
@@ -38,9 +38,9 @@ def test_a_deaf_child_can_be_killed() -> None:
 
 def test_a_child_ends_when_the_lifeline_is_cut() -> None:
     lifeline = Lifeline()
-    child = Child.spawn(DEAF, lifeline=lifeline)
+    child = ChildProcess.spawn(IGNORES_SIGTERM, lifeline=lifeline)
     read_line(child)
-    lifeline.cut()
+    lifeline.close()
     assert describe_exit(child.wait()) == "exited with status 70"
 
 
@@ -50,8 +50,9 @@ def test_a_child_ends_with_a_parent_that_is_killed() -> None:
             sys.executable,
             "-c",
             "import signal; from slipstream.supervisor.process import *; "
-            "from tests.slipstream.programs import DEAF; "
-            "child = Child.spawn(DEAF, lifeline=Lifeline()); os.read(child.status_fd, 1); "
+            "from tests.slipstream.programs import IGNORES_SIGTERM; "
+            "child = ChildProcess.spawn(IGNORES_SIGTERM, lifeline=Lifeline()); "
+            "os.read(child.status_fd, 1); "
             "print(child.pid, flush=True); signal.pause()",
         ],
         stdout=subprocess.PIPE,
@@ -66,7 +67,7 @@ def test_a_child_ends_with_a_parent_that_is_killed() -> None:
 
 def test_what_a_child_leaves_behind_ends_with_it() -> None:
     leaving = "import subprocess\nsay(pid=subprocess.Popen(['sleep', '600']).pid)"
-    child = Child.spawn(program(leaving), lifeline=Lifeline())
+    child = ChildProcess.spawn(program(leaving), lifeline=Lifeline())
     left = psutil.Process(int(read_line(child).split(b":")[1].strip(b" }\n")))
     assert child.wait() == 0
     left.wait(timeout=30)
@@ -76,7 +77,7 @@ def test_the_childs_stdout_is_not_ours() -> None:
     code = (
         "from slipstream.supervisor.process import *; "
         "from tests.slipstream.programs import program; "
-        "Child.spawn(program('print(1)'), lifeline=Lifeline()).wait()"
+        "ChildProcess.spawn(program('print(1)'), lifeline=Lifeline()).wait()"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert result.stdout == b""
@@ -87,5 +88,5 @@ def test_a_program_that_cannot_be_started_leaves_no_descriptors() -> None:
     lifeline = Lifeline()
     before = set(Path("/proc/self/fd").iterdir())
     with pytest.raises(FileNotFoundError):
-        Child.spawn(["/nowhere/at-all"], lifeline=lifeline)
+        ChildProcess.spawn(["/nowhere/at-all"], lifeline=lifeline)
     assert set(Path("/proc/self/fd").iterdir()) == before

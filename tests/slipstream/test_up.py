@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from slipstream.supervisor.state_folder import holder
+from slipstream.supervisor.state_folder import running_supervisor
 from tests.slipstream.running import Up, environment
 
 
@@ -57,7 +57,7 @@ def test_the_first_start_prints_a_curl_line_that_works_and_the_second_no_secret(
     assert second.stop(signal.SIGTERM) == 0
     assert "sk-" not in "".join(second.output) + second.errors
     assert "curl" not in "".join(second.output)
-    assert holder(tmp_path / "state") is None
+    assert running_supervisor(tmp_path / "state") is None
 
 
 def test_with_json_there_is_one_document_also_from_a_deep_folder_and_two_workers(

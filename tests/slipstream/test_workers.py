@@ -13,24 +13,26 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gateway.broker.bell import Bell
+from gateway.broker.wake_file import WakeFile
 from slipstream.commands.up import main
-from slipstream.supervisor.process import Child, Lifeline
-from slipstream.supervisor.workers import Workers
-from tests.slipstream.family import announcer
-from tests.slipstream.programs import IDLE, SICKLY, STEADY
+from slipstream.supervisor.process import ChildProcess, Lifeline
+from slipstream.supervisor.workers import ManagedWorker
+from tests.slipstream.programs import CRASHES, IDLE, STEADY
 from tests.slipstream.running import Up
+from tests.slipstream.server_group import status_printer
 
 
 class Kept:
     """Workers, and the processes that they have started."""
 
     def __init__(self, command: Sequence[str], run: Path, concurrency: int) -> None:
-        self.bell = Bell(run)
+        self.wake_file = WakeFile(run)
         self.pids: list[int] = []
         self._command = command
         self._lifeline = Lifeline()
-        self.workers = Workers(self._spawn, announcer(), concurrency=concurrency, bell=Bell(run))
+        self.workers = ManagedWorker(
+            self._spawn, status_printer(), concurrency=concurrency, wake_file=WakeFile(run)
+        )
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
@@ -40,8 +42,8 @@ class Kept:
     def running(self) -> list[int]:
         return [pid for pid in self.pids if psutil.pid_exists(pid)]
 
-    async def _spawn(self, _key: str) -> Child:
-        child = Child.spawn(self._command, lifeline=self._lifeline)
+    async def _spawn(self, _key: str) -> ChildProcess:
+        child = ChildProcess.spawn(self._command, lifeline=self._lifeline)
         self.pids.append(child.pid)
         return child
 
@@ -73,13 +75,13 @@ async def test_it_runs_from_the_start_on_and_not_before(tmp_path: Path) -> None:
 async def test_none_is_kept_where_none_is_asked_for(tmp_path: Path) -> None:
     async with keeping(STEADY, tmp_path, concurrency=0) as kept:
         kept.workers.start()
-        kept.bell.ring()
+        kept.wake_file.touch()
         await asyncio.sleep(0.3)
     assert not kept.pids
 
 
 async def test_one_that_ends_comes_back(tmp_path: Path) -> None:
-    async with keeping(SICKLY, tmp_path) as kept:
+    async with keeping(CRASHES, tmp_path) as kept:
         kept.workers.start()
         await kept.until(lambda: len(kept.pids) > 2)
 
@@ -88,14 +90,14 @@ async def test_one_with_nothing_to_do_sleeps_until_the_bell_rings(tmp_path: Path
     async with keeping(IDLE, tmp_path) as kept:
         kept.workers.start()
         await kept.until(lambda: len(kept.pids) == 1 and not kept.running())
-        kept.bell.ring()
+        kept.wake_file.touch()
         await kept.until(lambda: len(kept.pids) == 2)
 
 
 async def test_one_that_a_run_is_on_its_way_to_does_not_go_to_sleep(tmp_path: Path) -> None:
     ahead = time.time() + 1000
     async with keeping(IDLE, tmp_path) as kept:
-        kept.bell.ring()
+        kept.wake_file.touch()
         os.utime(tmp_path / "wake", (ahead, ahead))
         kept.workers.start()
         await kept.until(lambda: len(kept.running()) == 1)
@@ -135,7 +137,7 @@ def test_an_idle_worker_of_up_sleeps_and_a_run_wakes_it(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--no-demo", "--worker-idle-seconds", "1")
     up.until("ready for")
     up.until("worker             sleeps")
-    Bell(tmp_path / "state" / "run").ring()
+    WakeFile(tmp_path / "state" / "run").touch()
     up.until("woken by a run")
     up.until("ready for")
     assert up.stop() == 0

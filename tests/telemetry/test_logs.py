@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from gateway.auth.keys import mint
+from gateway.auth.keys import generate_key
 from telemetry.redaction import redact_log, redact_message
 
-KEY = mint()
+KEY = generate_key()
 
 PROLOGUE = """
 import logging, sys

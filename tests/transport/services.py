@@ -24,7 +24,7 @@ ECHO, SLOW, FAIL, BUG = "/test.T/Echo", "/test.T/Slow", "/test.T/Fail", "/test.T
 TRAILERS = (("why", "so"), ("why-bin", b"\x01"), ("grpc-retry-pushback-ms", "250"))
 """Trailers of FAIL's error."""
 STREAM, FLOOD = "/test.T/Stream", "/test.T/Flood"
-TIMEOUT = 30.0
+TIMEOUT_SECONDS = 30.0
 """Seconds; generous, because the machine may be busy."""
 
 
@@ -142,7 +142,7 @@ class RawPeer:
 
     async def until(self, *kinds: int) -> tuple[int, int, int, bytes]:
         while True:
-            frame = await asyncio.wait_for(self.frame(), TIMEOUT)
+            frame = await asyncio.wait_for(self.frame(), TIMEOUT_SECONDS)
             if frame[0] in kinds:
                 return frame
 
@@ -151,7 +151,7 @@ class RawPeer:
         code = -1
         try:
             while True:
-                kind, _, _, payload = await asyncio.wait_for(self.frame(), TIMEOUT)
+                kind, _, _, payload = await asyncio.wait_for(self.frame(), TIMEOUT_SECONDS)
                 if kind == http2.GOAWAY:
                     code = int.from_bytes(payload[4:8], "big")
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -180,7 +180,7 @@ async def echo_once(address: str, tls: ClientTls, message: bytes = b"hello") -> 
     """Return the answer to one call on a new connection."""
     connection = await connect(address, tls=tls)
     try:
-        return await connection.unary(ECHO, message, timeout=TIMEOUT)
+        return await connection.unary(ECHO, message, timeout=TIMEOUT_SECONDS)
     finally:
         connection.close()
 

@@ -5,7 +5,16 @@ import asyncio
 import pytest
 
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import BUG, ECHO, FAIL, SLOW, STREAM, TIMEOUT, TRAILERS, HandlerLog
+from tests.transport.services import (
+    BUG,
+    ECHO,
+    FAIL,
+    SLOW,
+    STREAM,
+    TIMEOUT_SECONDS,
+    TRAILERS,
+    HandlerLog,
+)
 from transport import GrpcServer, RpcError, Status, StatusCode, connect
 
 
@@ -77,7 +86,7 @@ async def test_a_deadline_ends_the_call_on_both_sides(
     with pytest.raises(RpcError) as caught:
         await connection.unary(SLOW, b"", timeout=0.05)
     assert caught.value.code is StatusCode.DEADLINE_EXCEEDED
-    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT)
+    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
     assert await connection.unary(ECHO, b"still") == b"still"
 
 
@@ -88,7 +97,7 @@ async def test_a_cancelled_task_cancels_the_handler(
     task = asyncio.create_task(connection.unary(SLOW, b""))
     await handler_log.slow.wait()
     task.cancel()
-    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT)
+    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
     assert connection.in_flight == 0
 
 
@@ -101,7 +110,7 @@ async def test_messages_sent_in_one_loop_turn_arrive_as_one_batch(
     for number in range(50):
         stream.send(b"%d" % number)
     stream.half_close()
-    status = await asyncio.wait_for(log.ended, TIMEOUT)
+    status = await asyncio.wait_for(log.ended, TIMEOUT_SECONDS)
     assert log.messages == [b"%d" % number for number in range(50)]
     assert handler_log.batches == [50]
     assert status.ok
@@ -120,7 +129,7 @@ async def test_cancelling_a_stream_notifies_both_ends(
     await log.received.wait()
     stream.cancel()
     assert log.ended.result().code is StatusCode.CANCELLED
-    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT)
+    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
     assert handler_log.calls[0].send(b"too late") == 0
 
 
@@ -142,7 +151,7 @@ async def test_a_callback_that_raises_ends_its_own_call_only(start: Start, dial:
 
     stream = connection.open_stream(STREAM, on_message=broken, on_end=end.set_result)
     stream.send(b"x")
-    assert (await asyncio.wait_for(end, TIMEOUT)).code is StatusCode.INTERNAL
+    assert (await asyncio.wait_for(end, TIMEOUT_SECONDS)).code is StatusCode.INTERNAL
     assert isinstance(reported[0], ZeroDivisionError)
     assert await connection.unary(ECHO, b"fine") == b"fine"
 
@@ -157,17 +166,17 @@ async def test_draining_finishes_open_calls_and_accepts_no_new_ones(
     stream.send(b"before")
     await log.received.wait()
     draining = asyncio.create_task(servers[0].drain(10))
-    await asyncio.wait_for(drain_announced.wait(), TIMEOUT)
+    await asyncio.wait_for(drain_announced.wait(), TIMEOUT_SECONDS)
     assert not connection.usable
     with pytest.raises(RpcError) as caught:
         await connection.unary(ECHO, b"")
     assert caught.value.code is StatusCode.UNAVAILABLE
     stream.send(b"during")
     stream.half_close()
-    assert (await asyncio.wait_for(log.ended, TIMEOUT)).ok
+    assert (await asyncio.wait_for(log.ended, TIMEOUT_SECONDS)).ok
     assert log.messages == [b"before", b"during"]
-    await asyncio.wait_for(draining, TIMEOUT)
-    await asyncio.wait_for(connection.closed, TIMEOUT)
+    await asyncio.wait_for(draining, TIMEOUT_SECONDS)
+    await asyncio.wait_for(connection.closed, TIMEOUT_SECONDS)
 
 
 async def test_draining_ends_calls_that_outlast_the_grace_period(
@@ -180,7 +189,7 @@ async def test_draining_ends_calls_that_outlast_the_grace_period(
     with pytest.raises(RpcError) as caught:
         await task
     assert caught.value.code is StatusCode.UNAVAILABLE
-    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT)
+    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
 
 
 async def test_connecting_without_a_server_is_unavailable(folder: object) -> None:

@@ -8,7 +8,7 @@ import ssl
 import pytest
 
 from tests.authority import Authority, put
-from tests.transport.services import ECHO, TIMEOUT, Listen, echo_once, without_scheme
+from tests.transport.services import ECHO, TIMEOUT_SECONDS, Listen, echo_once, without_scheme
 from transport import ClientTls, RpcError, ServerTls, connect
 from transport.tls import reload_on_change
 
@@ -36,7 +36,7 @@ async def test_new_connections_get_the_new_certificate(
     after = await serial_of(address, authority)
     assert after != before
     assert await serial_of(address, authority) == after
-    assert await old.unary(ECHO, b"still", timeout=TIMEOUT) == b"still"
+    assert await old.unary(ECHO, b"still", timeout=TIMEOUT_SECONDS) == b"still"
     old.close()
 
 
@@ -51,12 +51,12 @@ async def test_an_unusable_new_pair_changes_nothing_and_is_reported_once(
     reported: asyncio.Queue[str] = asyncio.Queue()
     reloading = asyncio.create_task(reload_on_change((tls, tls), reported.put_nowait))
     put(pair.key, other_authority.issue("other").key.read_bytes())
-    async with asyncio.timeout(TIMEOUT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         assert "belongs to another certificate" in await reported.get()
     assert await serial_of(address, authority) == before
     await asyncio.sleep(2.5)  # longer than the interval of checks
     put(pair.key, good)
-    async with asyncio.timeout(TIMEOUT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         assert await reported.get() == ""
     assert reported.empty()
     assert await serial_of(address, authority) == before

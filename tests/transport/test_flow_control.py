@@ -13,7 +13,7 @@ from tests.transport.services import (
     ECHO,
     FLOOD,
     STREAM,
-    TIMEOUT,
+    TIMEOUT_SECONDS,
     HandlerLog,
     RawPeer,
     data,
@@ -96,7 +96,9 @@ async def test_an_h2_client_agrees_with_our_flow_control(start: Start) -> None:
             other.send_data(1, left[:room], end_stream=room == len(left))
             left = left[room:]
         writer.write(other.data_to_send())
-        for event in other.receive_data(await asyncio.wait_for(reader.read(65_536), TIMEOUT)):
+        for event in other.receive_data(
+            await asyncio.wait_for(reader.read(65_536), TIMEOUT_SECONDS)
+        ):
             if isinstance(event, h2.events.DataReceived):
                 got += len(event.data)
                 other.acknowledge_received_data(event.flow_controlled_length, 1)
@@ -116,7 +118,7 @@ async def test_a_message_sent_in_pieces_arrives_whole(start: Start, dial: Dial, 
         stream.send_pieces(pieces)
         stream.send(b"next")
         while len(log.messages) < 2:
-            await asyncio.wait_for(log.received.wait(), TIMEOUT)
+            await asyncio.wait_for(log.received.wait(), TIMEOUT_SECONDS)
             log.received.clear()
         assert log.messages == [b"".join(pieces), b"next"]
         log.messages.clear()
@@ -136,12 +138,12 @@ async def test_a_paused_stream_stops_its_peer_but_no_other_stream(
     for _ in range(200):
         stream.send(bytes(1000))
     for _ in range(5):
-        assert await connection.unary(ECHO, b"through", timeout=TIMEOUT) == b"through"
+        assert await connection.unary(ECHO, b"through", timeout=TIMEOUT_SECONDS) == b"through"
     assert stream.queued > 140_000
     assert len(log.messages) == 1
     call.resume()
     stream.half_close()
-    await asyncio.wait_for(log.ended, TIMEOUT)
+    await asyncio.wait_for(log.ended, TIMEOUT_SECONDS)
     assert len(log.messages) == 201
 
 
@@ -158,8 +160,8 @@ async def test_a_paused_client_stream_stops_the_server(
     assert handler_log.calls[0].queued >= 6 * 2**20
     assert log.messages == []
     stream.resume()
-    await asyncio.wait_for(handler_log.calls[0].flushed(), TIMEOUT)
+    await asyncio.wait_for(handler_log.calls[0].flushed(), TIMEOUT_SECONDS)
     while len(log.messages) < 8:
         log.received.clear()
-        await asyncio.wait_for(log.received.wait(), TIMEOUT)
+        await asyncio.wait_for(log.received.wait(), TIMEOUT_SECONDS)
     assert log.messages == [bytes(2**20)] * 8

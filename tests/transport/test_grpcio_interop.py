@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import ECHO, FAIL, SLOW, STREAM, TIMEOUT, HandlerLog
+from tests.transport.services import ECHO, FAIL, SLOW, STREAM, TIMEOUT_SECONDS, HandlerLog
 from tests.transport.test_calls import CallLog
 from transport import RpcError, StatusCode
 
@@ -124,7 +124,7 @@ async def test_a_grpcio_client_understands_our_errors(
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary(SLOW)(b"", timeout=0.1)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT)
+        await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
 
 
 async def test_a_grpcio_client_streams_and_cancels(start: Start, handler_log: HandlerLog) -> None:
@@ -139,7 +139,7 @@ async def test_a_grpcio_client_streams_and_cancels(start: Start, handler_log: Ha
         await other.write(b"x")
         await other.read()
         other.cancel()
-        await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT)
+        await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
 
 
 async def test_a_synchronous_grpcio_client_calls_our_server(start: Start) -> None:
@@ -147,10 +147,10 @@ async def test_a_synchronous_grpcio_client_calls_our_server(start: Start) -> Non
 
     def call() -> list[bytes]:
         with grpc.insecure_channel(address) as channel:
-            unary = channel.unary_unary(ECHO)(b"one", timeout=TIMEOUT)
+            unary = channel.unary_unary(ECHO)(b"one", timeout=TIMEOUT_SECONDS)
             return [
                 unary,
-                *channel.stream_stream(STREAM)(iter([b"two", b"three"]), timeout=TIMEOUT),
+                *channel.stream_stream(STREAM)(iter([b"two", b"three"]), timeout=TIMEOUT_SECONDS),
             ]
 
     assert await asyncio.to_thread(call) == [b"one", b"two", b"three"]
@@ -169,4 +169,4 @@ async def test_a_grpcio_client_finishes_its_call_while_the_server_drains(
         assert await stream.read() == b"y"
         await stream.done_writing()
         assert await stream.code() is grpc.StatusCode.OK
-        await asyncio.wait_for(draining, TIMEOUT)
+        await asyncio.wait_for(draining, TIMEOUT_SECONDS)

@@ -15,7 +15,7 @@ from tests.transport.services import (
     ECHO,
     FLOOD,
     STREAM,
-    TIMEOUT,
+    TIMEOUT_SECONDS,
     HandlerLog,
     RawPeer,
     data,
@@ -70,7 +70,7 @@ async def test_a_flood_ends_its_own_connection_only(start: Start, dial: Dial, na
     code = await peer.flood(FLOODS[name])
     # A peer that is still sending when the socket closes may be cut off before it reads GOAWAY
     assert code in (CALM, -1)
-    assert await neighbour.unary(ECHO, b"alive", timeout=TIMEOUT) == b"alive"
+    assert await neighbour.unary(ECHO, b"alive", timeout=TIMEOUT_SECONDS) == b"alive"
     await peer.close()
 
 
@@ -239,10 +239,10 @@ async def test_a_slow_reader_is_disconnected_before_memory_fills(
         peer.send(frames.window_update(0, 2**30))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peer.send(headers(1, FLOOD), *[data(1, message(b"more"))] * 500)
-    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT)
+    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 300 * 1024  # KiB; 500 answers would be 500 MiB
-    assert await neighbour.unary(ECHO, b"alive", timeout=TIMEOUT) == b"alive"
+    assert await neighbour.unary(ECHO, b"alive", timeout=TIMEOUT_SECONDS) == b"alive"
     await peer.close()
 
 
@@ -251,5 +251,5 @@ async def test_a_connection_that_is_never_read_is_aborted(
 ) -> None:
     peer = await RawPeer.dial(await start(stall_seconds=0.2), settings={4: 2**31 - 1})
     peer.send(frames.window_update(0, 2**30), headers(1, FLOOD), *[data(1, message(b"x"))] * 5)
-    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT)
+    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
     await peer.close()

@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import ECHO, SLOW, STREAM, TIMEOUT, HandlerLog, RawPeer, data, headers
+from tests.transport.services import (
+    ECHO,
+    SLOW,
+    STREAM,
+    TIMEOUT_SECONDS,
+    HandlerLog,
+    RawPeer,
+    data,
+    headers,
+)
 from tests.transport.test_calls import CallLog
 from transport import ConnectionLimits, GrpcConnection, RpcError, StatusCode, connect, frames, http2
 
@@ -43,11 +52,13 @@ async def test_a_killed_server_fails_every_call_at_once(folder: Path) -> None:
     waiting = asyncio.create_task(connection.unary(SLOW, b""))
     await asyncio.sleep(0)
     os.kill(process.pid, signal.SIGKILL)
-    assert (await asyncio.wait_for(log.ended, TIMEOUT)).code is StatusCode.UNAVAILABLE
+    assert (await asyncio.wait_for(log.ended, TIMEOUT_SECONDS)).code is StatusCode.UNAVAILABLE
     with pytest.raises(RpcError) as caught:
-        await asyncio.wait_for(waiting, TIMEOUT)
+        await asyncio.wait_for(waiting, TIMEOUT_SECONDS)
     assert caught.value.code is StatusCode.UNAVAILABLE
-    assert (await asyncio.wait_for(connection.closed, TIMEOUT)).code is StatusCode.UNAVAILABLE
+    assert (
+        await asyncio.wait_for(connection.closed, TIMEOUT_SECONDS)
+    ).code is StatusCode.UNAVAILABLE
     assert connection.in_flight == 0
     with pytest.raises(RpcError):
         await connection.unary(ECHO, b"")
@@ -64,7 +75,7 @@ async def test_a_client_lost_in_the_middle_of_a_frame_cancels_its_call(
     while not handler_log.calls:
         await peer.until(http2.HEADERS)
     peer.writer.transport.abort()
-    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT)
+    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
     assert await neighbour.unary(ECHO, b"alive") == b"alive"
 
 
@@ -101,7 +112,7 @@ async def scripted_server(
         over.set()
         connection.close()
         server.close()
-        await asyncio.wait_for(served.wait(), TIMEOUT)
+        await asyncio.wait_for(served.wait(), TIMEOUT_SECONDS)
         await server.wait_closed()
 
 
@@ -128,7 +139,7 @@ async def test_a_misbehaving_server_fails_the_call_with_a_status(folder: Path, n
     script, code = ANSWERS[name]
     async with scripted_server(folder, script) as connection:
         with pytest.raises(RpcError) as caught:
-            await connection.unary(ECHO, b"", timeout=TIMEOUT)
+            await connection.unary(ECHO, b"", timeout=TIMEOUT_SECONDS)
         assert caught.value.code is code
 
 

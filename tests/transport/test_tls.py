@@ -18,7 +18,7 @@ from tests.transport.conftest import Start
 from tests.transport.services import (
     ECHO,
     STREAM,
-    TIMEOUT,
+    TIMEOUT_SECONDS,
     HandlerLog,
     Listen,
     echo_once,
@@ -53,7 +53,7 @@ def grpcio_channel(address: str, authority: Authority, pair: KeyPair | None = No
 def call(channel: grpc.Channel, message: bytes = b"hello") -> bytes:
     """Return the answer to one call by grpcio."""
     with channel:
-        answer: bytes = channel.unary_unary(ECHO)(message, timeout=TIMEOUT)
+        answer: bytes = channel.unary_unary(ECHO)(message, timeout=TIMEOUT_SECONDS)
         return answer
 
 
@@ -172,7 +172,7 @@ async def test_clients_that_never_finish_the_handshake_are_disconnected_and_dela
     assert await echo_once(address, ClientTls(ca=authority.ca)) == b"hello"
     with pytest.raises(RpcError):
         await connect(without_scheme(address), timeout=5)
-    async with asyncio.timeout(TIMEOUT):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         for reader, writer in (plain, half, *silent):
             with suppress(ConnectionError):
                 await reader.read()
@@ -188,7 +188,7 @@ async def test_tls_to_a_plaintext_port_fails_with_the_address(
         await echo_once(f"grpcs://{address}", ClientTls(ca=authority.ca))
     assert refused.value.code is StatusCode.UNAVAILABLE
     plain = await connect(address)
-    assert await plain.unary(ECHO, b"a", timeout=TIMEOUT) == b"a"
+    assert await plain.unary(ECHO, b"a", timeout=TIMEOUT_SECONDS) == b"a"
     plain.close()
     await hung_up()
 
@@ -225,7 +225,7 @@ def test_the_connection_limit_applies_to_tls(authority: Authority) -> None:
         first = await connect(f"grpcs://{address}", tls=client)
         with pytest.raises(RpcError):
             await echo_once(f"grpcs://{address}", client)
-        assert await first.unary(ECHO, b"a", timeout=TIMEOUT) == b"a"
+        assert await first.unary(ECHO, b"a", timeout=TIMEOUT_SECONDS) == b"a"
         first.close()
         server.close()
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.broker.broker import Broker, BrokerError, Kind, read_broker
+from gateway.broker.broker import Broker, BrokerError, BrokerKind, parse_broker_url
 from gateway.broker.celery_app import build_app
-from gateway.broker.probe import depths, trouble
+from gateway.broker.probe import connection_error, queue_depths
 from gateway.broker.queues import Queue
 from tests.gateway.brokers import send
 
@@ -16,23 +16,23 @@ FOLDER = Path("/nowhere/broker")
 
 
 def test_without_a_url_it_is_a_folder() -> None:
-    broker = read_broker(None, folder=FOLDER, prefix="slipstream")
-    assert (broker.kind, broker.folder) == (Kind.FOLDER, FOLDER)
-    assert broker.shown == "the folder /nowhere/broker"
+    broker = parse_broker_url(None, folder=FOLDER, prefix="slipstream")
+    assert (broker.kind, broker.folder) == (BrokerKind.FOLDER, FOLDER)
+    assert broker.display_url == "the folder /nowhere/broker"
 
 
 @pytest.mark.parametrize(
     ("url", "kind", "shown"),
     [
-        ("redis://:secret@host:6379/3", Kind.REDIS, "redis://host:6379/3"),
-        ("rediss://host/0", Kind.REDIS, "rediss://host/0"),
-        ("amqp://user:secret@host:5672//", Kind.AMQP, "amqp://host:5672//"),
-        ("amqps://user:secret@host/vhost", Kind.AMQP, "amqps://host/vhost"),
+        ("redis://:secret@host:6379/3", BrokerKind.REDIS, "redis://host:6379/3"),
+        ("rediss://host/0", BrokerKind.REDIS, "rediss://host/0"),
+        ("amqp://user:secret@host:5672//", BrokerKind.AMQP, "amqp://host:5672//"),
+        ("amqps://user:secret@host/vhost", BrokerKind.AMQP, "amqps://host/vhost"),
     ],
 )
-def test_a_url_is_shown_without_its_password(url: str, kind: Kind, shown: str) -> None:
-    broker = read_broker(url, folder=FOLDER, prefix="slipstream")
-    assert (broker.kind, broker.shown) == (kind, shown)
+def test_a_url_is_shown_without_its_password(url: str, kind: BrokerKind, shown: str) -> None:
+    broker = parse_broker_url(url, folder=FOLDER, prefix="slipstream")
+    assert (broker.kind, broker.display_url) == (kind, shown)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_url_is_shown_without_its_password(url: str, kind: Kind, shown: str) -
 )
 def test_a_url_of_another_kind_is_refused_without_telling_it(url: str) -> None:
     with pytest.raises(BrokerError) as caught:
-        read_broker(url, folder=FOLDER, prefix="slipstream")
+        parse_broker_url(url, folder=FOLDER, prefix="slipstream")
     assert "SLIPSTREAM_BROKER_URL" in str(caught.value)
     assert ":secret" not in str(caught.value)
 
@@ -48,18 +48,18 @@ def test_a_url_of_another_kind_is_refused_without_telling_it(url: str) -> None:
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "soon", ""])
 def test_a_visibility_timeout_is_a_number_of_seconds(text: str) -> None:
     with pytest.raises(BrokerError, match="visibility_timeout"):
-        read_broker(f"redis://host/0?visibility_timeout={text}", folder=FOLDER, prefix="x")
+        parse_broker_url(f"redis://host/0?visibility_timeout={text}", folder=FOLDER, prefix="x")
 
 
 def test_redis_may_be_told_a_visibility_timeout() -> None:
-    broker = read_broker("redis://host/0?visibility_timeout=5", folder=FOLDER, prefix="x")
+    broker = parse_broker_url("redis://host/0?visibility_timeout=5", folder=FOLDER, prefix="x")
     assert (broker.url, broker.visibility_timeout) == ("redis://host/0", 5.0)
     assert build_app(broker).conf.broker_transport_options["visibility_timeout"] == 5.0
 
 
 def test_messages_are_acknowledged_before_their_run_and_results_are_nowhere() -> None:
     for url in (None, "redis://host/0", "amqp://host//"):
-        conf = build_app(read_broker(url, folder=FOLDER, prefix="mine")).conf
+        conf = build_app(parse_broker_url(url, folder=FOLDER, prefix="mine")).conf
         assert conf.task_acks_late is False
         assert conf.task_ignore_result is True
         assert conf.result_backend is None
@@ -72,11 +72,11 @@ def test_messages_are_acknowledged_before_their_run_and_results_are_nowhere() ->
 def test_each_queue_has_its_own_messages(broker: Broker) -> None:
     send(broker, Queue.SYNC, "a", "b")
     send(broker, Queue.ASYNC, "c")
-    assert depths(broker, tuple(Queue)) == {Queue.SYNC: 2, Queue.ASYNC: 1}
-    assert trouble(broker) is None
+    assert queue_depths(broker, tuple(Queue)) == {Queue.SYNC: 2, Queue.ASYNC: 1}
+    assert connection_error(broker) is None
 
 
 def test_a_broker_that_is_away_is_in_trouble(tmp_path: Path) -> None:
-    away = read_broker("redis://127.0.0.1:1/0", folder=tmp_path, prefix="x")
-    assert trouble(away)
-    assert trouble(read_broker("amqp://127.0.0.1:1//", folder=tmp_path, prefix="x"))
+    away = parse_broker_url("redis://127.0.0.1:1/0", folder=tmp_path, prefix="x")
+    assert connection_error(away)
+    assert connection_error(parse_broker_url("amqp://127.0.0.1:1//", folder=tmp_path, prefix="x"))

@@ -6,15 +6,17 @@ import os
 import time
 from pathlib import Path
 
-from gateway.broker.beacon import Beacon, BeaconFile
 from gateway.broker.exposition import WorkerCollector
+from gateway.broker.heartbeat_file import HeartbeatFile, WorkerHeartbeat
 from telemetry.instruments import render
 
 
 def test_a_workers_heartbeat_has_an_age(tmp_path: Path) -> None:
     collector = WorkerCollector(tmp_path)
     assert b"celery_worker_heartbeat_age_seconds{" not in render([collector])
-    BeaconFile(tmp_path).show(Beacon(pid=os.getpid(), ready=True, children=3, busy=1))
+    HeartbeatFile(tmp_path).write(
+        WorkerHeartbeat(pid=os.getpid(), ready=True, concurrency=3, busy=1)
+    )
     (path,) = (tmp_path / "worker").iterdir()
     long_ago = time.time() - 100
     os.utime(path, (long_ago, long_ago))

@@ -15,12 +15,12 @@ from kombu import Connection
 from kombu.exceptions import ChannelError
 from kombu.simple import SimpleQueue
 
-TRANSPORT = "gateway.broker.folder:Transport"
+TRANSPORT = "gateway.broker.folder_transport:Transport"
 
 READER = """
 import sys
 from kombu import Connection
-transport, options = "gateway.broker.folder:Transport", {"folder": sys.argv[1]}
+transport, options = "gateway.broker.folder_transport:Transport", {"folder": sys.argv[1]}
 with Connection("x://", transport=transport, transport_options=options) as c:
     queue = c.SimpleQueue("work")
     print("ready", flush=True)

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.broker.bell import Bell
-from gateway.broker.broker import Broker, read_broker
-from gateway.broker.probe import depths
+from gateway.broker.broker import Broker, parse_broker_url
+from gateway.broker.probe import queue_depths
 from gateway.broker.publisher import Publisher
 from gateway.broker.queues import Queue
+from gateway.broker.wake_file import WakeFile
 from tests.gateway import brokers
 from tests.gateway.brokers import Cable
 
-PATIENCE = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 class Published:
@@ -35,7 +35,7 @@ class Published:
         self._news.set()
 
     async def until(self, condition: Callable[[list[str]], bool]) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not condition(self.ids):
                 self._news.clear()
                 await self._news.wait()
@@ -46,7 +46,7 @@ async def publishing(
     broker: Broker, run: Path, *, capacity: int = 20_000
 ) -> AsyncIterator[tuple[Publisher, Published]]:
     published = Published()
-    publisher = Publisher(broker, published, bell=Bell(run), capacity=capacity)
+    publisher = Publisher(broker, published, wake_file=WakeFile(run), capacity=capacity)
     publisher.start()
     try:
         yield publisher, published
@@ -55,7 +55,7 @@ async def publishing(
 
 
 async def patiently(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110 - a thread does it, which sets no event
             await asyncio.sleep(0.01)
 
@@ -71,14 +71,14 @@ async def test_ids_reach_their_queues_and_are_told(broker: Broker, tmp_path: Pat
         assert publisher.publish("async", Queue.ASYNC)
         await published.until(lambda ids: len(ids) == 151)
         assert published.ids == [*sync, "async"]
-        assert depths(broker, tuple(Queue)) == {Queue.SYNC: 150, Queue.ASYNC: 1}
+        assert queue_depths(broker, tuple(Queue)) == {Queue.SYNC: 150, Queue.ASYNC: 1}
         state = publisher.state()
     assert (state.connected, state.waiting, state.sent, state.error) == (True, 0, 151, None)
-    assert Bell(tmp_path).rung() > 0
+    assert WakeFile(tmp_path).touched_at() > 0
 
 
 async def test_it_never_waits_and_never_raises_where_there_is_no_broker(tmp_path: Path) -> None:
-    away = read_broker("redis://127.0.0.1:1/0", folder=tmp_path, prefix="x")
+    away = parse_broker_url("redis://127.0.0.1:1/0", folder=tmp_path, prefix="x")
     async with publishing(away, tmp_path, capacity=2) as (publisher, published):
         taken = [publisher.publish(str(n), Queue.SYNC) for n in range(4)]
         assert taken == [True, True, False, False]
@@ -108,7 +108,7 @@ async def test_what_was_taken_while_the_broker_was_away_is_sent_when_it_is_back(
             await published.until(lambda ids: ids == ["before", "meanwhile", "then"])
             assert publisher.state().connected
         # What was being sent when the cable was pulled may have arrived, and is sent again.
-        assert depths(broker, [Queue.ASYNC])[Queue.ASYNC] >= 3
+        assert queue_depths(broker, [Queue.ASYNC])[Queue.ASYNC] >= 3
         cable.close()
 
 
@@ -117,12 +117,12 @@ async def test_what_waits_is_sent_before_it_ends(broker: Broker, tmp_path: Path)
         await until_connected(publisher)
         for number in range(100):
             publisher.publish(str(number), Queue.ASYNC)
-    assert depths(broker, [Queue.ASYNC]) == {Queue.ASYNC: 100}
+    assert queue_depths(broker, [Queue.ASYNC]) == {Queue.ASYNC: 100}
 
 
 def test_celery_is_not_imported_before_the_publisher_begins() -> None:
     program = (
-        "import sys, gateway.broker.publisher, gateway.broker.beacon\n"
+        "import sys, gateway.broker.publisher, gateway.broker.heartbeat_file\n"
         "sys.exit(any(name.split('.')[0] in ('celery', 'kombu') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

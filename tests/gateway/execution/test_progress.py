@@ -7,26 +7,26 @@ from collections.abc import Mapping
 
 import orjson
 
-from gateway.execution.progress import PAUSE_SECONDS, Progress
-from gateway.flows.outcome import NodeOutput, NodeStatus
-from gateway.runs.run import MAX_NODE_OUTPUTS_BYTES, Claim, RunEventData
+from gateway.execution.progress import INTERVAL_SECONDS, ProgressReporter
+from gateway.flows.result import NodeResult, NodeStatus
+from gateway.runs.run import MAX_NODE_OUTPUTS_BYTES, Claim, NodeEvent
 from gateway.runs.store import RunStore
 from gateway.storage.database import Database
 from tests.gateway.databases import statements
 from tests.gateway.runs.builders import COMPLETED, claimed, until
 
 
-def ended(node_id: str, output: object = None) -> NodeOutput:
-    return NodeOutput(
+def ended(node_id: str, output: object = None) -> NodeResult:
+    return NodeResult(
         id=node_id, name=node_id, type="wait", status=NodeStatus.COMPLETED, output=output
     )
 
 
-def progress_of(store: RunStore, claim: Claim) -> Progress:
-    return Progress(lambda nodes: store.report(claim.run_id, claim.attempt, nodes))
+def progress_of(store: RunStore, claim: Claim) -> ProgressReporter:
+    return ProgressReporter(lambda nodes: store.report(claim.run_id, claim.attempt, nodes))
 
 
-async def told(store: RunStore, claim: Claim, count: int) -> list[RunEventData]:
+async def told(store: RunStore, claim: Claim, count: int) -> list[NodeEvent]:
     """Return what was told, as soon as that is so much."""
     async with asyncio.timeout(20):
         while len(found := await store.events(claim.run_id)) < count:  # noqa: ASYNC110 - no event
@@ -55,7 +55,7 @@ async def test_a_short_run_asks_nothing_of_the_database(
         progress = progress_of(store, claim)
         progress.note(ended("a"))
         await progress.stop()
-        await asyncio.sleep(1.5 * PAUSE_SECONDS)
+        await asyncio.sleep(1.5 * INTERVAL_SECONDS)
     assert asked == []
 
 
@@ -66,10 +66,10 @@ async def test_a_run_that_is_another_s_by_now_is_told_of_no_more(
     await store.finish(claim.run_id, claim.attempt, COMPLETED)
     progress = progress_of(store, claim)
     progress.note(ended("a"))
-    await asyncio.sleep(1.5 * PAUSE_SECONDS)
+    await asyncio.sleep(1.5 * INTERVAL_SECONDS)
     with statements(database) as asked:
         progress.note(ended("b"))
-        await asyncio.sleep(1.5 * PAUSE_SECONDS)
+        await asyncio.sleep(1.5 * INTERVAL_SECONDS)
     await progress.stop()
     assert asked == []
     assert await store.events(claim.run_id) == []
@@ -95,7 +95,7 @@ async def test_a_batch_that_is_not_written_stops_nothing() -> None:
         tries.append(list(nodes))
         raise OSError("the database is away")
 
-    progress = Progress(refuse)
+    progress = ProgressReporter(refuse)
     progress.note(ended("a"))
     async with asyncio.timeout(20):
         await until(lambda: len(tries) == 1)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
-from gateway.flows.plan import Plan
-from tests.gateway.flows.sketch import OUTPUT, node, planned, refused, sketch
+from gateway.flows.plan import FlowPlan
+from tests.gateway.flows.flow_builder import OUTPUT, build_flow, compiled, node, validation_errors
 
 FLOWER = {
     "type": "object",
@@ -25,14 +25,14 @@ FLOWER = {
 }
 
 
-def plan(schema: Any = None, **config: Any) -> Plan:
+def plan(schema: Any = None, **config: Any) -> FlowPlan:
     """Return the plan of a flow with this input."""
-    return planned(
-        sketch("input>output", node("input", "api_input", schema=schema, **config), OUTPUT)
+    return compiled(
+        build_flow("input>output", node("input", "api_input", schema=schema, **config), OUTPUT)
     )
 
 
-def complaints(checked: Plan, input_data: dict[str, Any]) -> dict[str, str]:
+def complaints(checked: FlowPlan, input_data: dict[str, Any]) -> dict[str, str]:
     """Return what is wrong with an input: pointer → detail."""
     with pytest.raises(GatewayError) as caught:
         checked.check_input(input_data)
@@ -126,15 +126,17 @@ def test_a_schema_may_refer_to_itself() -> None:
     ],
 )
 def test_schemas_that_are_not_taken(schema: dict[str, Any], pointer: str, words: str) -> None:
-    flow = sketch("input>output", node("input", "api_input", schema=schema), OUTPUT)
-    assert words in refused(flow)[f"#/nodes/0/config/schema{pointer}"]
+    flow = build_flow("input>output", node("input", "api_input", schema=schema), OUTPUT)
+    assert words in validation_errors(flow)[f"#/nodes/0/config/schema{pointer}"]
 
 
 def test_rejecting_needs_to_know_the_names() -> None:
-    flow = sketch("input>output", node("input", "api_input", additional_inputs="reject"), OUTPUT)
-    assert "needs a schema" in refused(flow)["#/nodes/0/config/additional_inputs"]
+    flow = build_flow(
+        "input>output", node("input", "api_input", additional_inputs="reject"), OUTPUT
+    )
+    assert "needs a schema" in validation_errors(flow)["#/nodes/0/config/additional_inputs"]
     flow["nodes"][0]["config"]["additional_inputs"] = "maybe"
-    assert "ignore, reject" in refused(flow)["#/nodes/0/config/additional_inputs"]
+    assert "ignore, reject" in validation_errors(flow)["#/nodes/0/config/additional_inputs"]
 
 
 def test_a_pattern_cannot_be_made_to_hang() -> None:

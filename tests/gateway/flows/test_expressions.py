@@ -10,9 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.flows.cel_library import OptionalValue
-from gateway.flows.cel_values import ExpressionError, to_json
-from gateway.flows.expressions import CelExpression, Fields, PathExpression, compile_expression
+from gateway.flows.cel.expression import (
+    CelExpression,
+    ExpressionMap,
+    PathExpression,
+    compile_expression,
+)
+from gateway.flows.cel.library import OptionalValue
+from gateway.flows.cel.values import ExpressionError, to_json
 
 VALUES: dict[str, Any] = {
     "input": {"x": 3, "y": 2.5, "name": "Ada", "xs": [1, 2, 3], "rows": [{"n": 1}, {"n": 2}]},
@@ -130,7 +135,7 @@ def test_what_has_no_value_says_why(source: str, words: str) -> None:
 
 def test_fields_are_evaluated_together() -> None:
     sources = {"a": "input.x", "b": "input.x + 1", "c": "size(model.label)", "d": "7"}
-    fields = Fields({name: compile_expression(source) for name, source in sources.items()})
+    fields = ExpressionMap({name: compile_expression(source) for name, source in sources.items()})
     assert fields.evaluate(VALUES) == {"a": 3, "b": 4, "c": 1, "d": 7}
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.flows.outcome import Outcome
 from gateway.flows.ports import HttpCall, HttpReply
+from gateway.flows.result import FlowResult
 from protos.errors import ErrorCode
-from tests.gateway.flows.sketch import INPUT, Json, node, run, sketch
-from tests.gateway.flows.world import World, never, reply
+from tests.gateway.flows.fake_ports import FakePorts, hang, reply
+from tests.gateway.flows.flow_builder import INPUT, Json, build_flow, node, run
 
 SENT = {"id": "a/b?c=d", "n": 3, "tags": ["x y", 2], "none": None}
 
@@ -20,7 +20,7 @@ SENT = {"id": "a/b?c=d", "n": 3, "tags": ["x y", 2], "none": None}
 def flow(**config: Any) -> Json:
     """Return a flow of one request."""
     config = {"url": "https://example.com/", **config}
-    return sketch("input>web", INPUT, node("web", "http_request", **config))
+    return build_flow("input>web", INPUT, node("web", "http_request", **config))
 
 
 async def sent(**config: Any) -> HttpCall:
@@ -29,20 +29,20 @@ async def sent(**config: Any) -> HttpCall:
     async def service(_call: HttpCall) -> HttpReply:
         return reply({})
 
-    world = World(service=service)
+    world = FakePorts(service=service)
     outcome = await run(flow(**config), SENT, world=world)
     assert outcome.error is None, outcome.error
     (request,) = world.requests
     return request
 
 
-async def answered(answer: HttpReply, **config: Any) -> Outcome:
+async def answered(answer: HttpReply, **config: Any) -> FlowResult:
     """Run a flow whose request is answered like this."""
 
     async def service(_call: HttpCall) -> HttpReply:
         return answer
 
-    return await run(flow(**config), SENT, world=World(service=service))
+    return await run(flow(**config), SENT, world=FakePorts(service=service))
 
 
 async def test_a_request_is_plain_by_default() -> None:
@@ -88,7 +88,7 @@ async def test_text_and_a_content_type_of_ones_own() -> None:
 
 async def test_a_value_cannot_add_a_header() -> None:
     bad = flow(headers={"x-id": "{{ input.id }}"})
-    outcome = await run(bad, {"id": "a\r\nx-admin: 1"}, world=World())
+    outcome = await run(bad, {"id": "a\r\nx-admin: 1"}, world=FakePorts())
     assert outcome.error is not None
     assert "control character" in outcome.error.message
 
@@ -151,7 +151,7 @@ async def test_a_service_that_is_busy_is_asked_again() -> None:
 
     patient = flow()
     patient["nodes"][1]["retry"] = {"attempts": 3, "delay_seconds": 0.001}
-    outcome = await run(patient, SENT, world=World(service=service))
+    outcome = await run(patient, SENT, world=FakePorts(service=service))
     assert outcome.node_outputs["web"]["output"]["body"] == {"ok": True}
 
 
@@ -162,7 +162,7 @@ async def test_a_service_may_say_when() -> None:
     async def service(_call: HttpCall) -> HttpReply:
         return reply({}, 503, **{"retry-after": "120"})
 
-    world = World(service=service)
+    world = FakePorts(service=service)
     outcome = await run(patient, SENT, world=world, seconds=60)
     assert outcome.status == "failed"  # the second attempt would be after the deadline
     assert len(world.requests) == 1
@@ -172,7 +172,7 @@ async def test_a_target_that_is_off_limits_fails_the_node() -> None:
     async def service(_call: HttpCall) -> HttpReply:
         raise GatewayError(ErrorCode.INVALID_REQUEST, "10.0.0.1 is off limits")
 
-    outcome = await run(flow(), SENT, world=World(service=service))
+    outcome = await run(flow(), SENT, world=FakePorts(service=service))
     assert outcome.error is not None
     assert outcome.error.message == "10.0.0.1 is off limits"
 
@@ -181,10 +181,10 @@ async def test_a_request_has_a_time_of_its_own() -> None:
     async def service(_call: HttpCall) -> HttpReply:
         return reply({})
 
-    world = World(service=service)
+    world = FakePorts(service=service)
     before = monotonic()
     await run(flow(timeout_seconds=2), SENT, world=world)
     assert before + 2 <= world.deadlines[0] <= monotonic() + 2
-    outcome = await run(flow(), SENT, world=World(service=never), seconds=0.02)
+    outcome = await run(flow(), SENT, world=FakePorts(service=hang), seconds=0.02)
     assert outcome.error is not None
     assert outcome.error.code == "timeout"

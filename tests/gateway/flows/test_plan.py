@@ -6,22 +6,22 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.flows.plan import check_draft
-from tests.gateway.flows.sketch import (
+from tests.gateway.flows.flow_builder import (
     INPUT,
     OUTPUT,
     Json,
+    build_flow,
+    compiled,
     completed,
     node,
-    planned,
-    refused,
-    sketch,
     transform,
+    validation_errors,
 )
 
 
 def test_a_plan_is_in_order() -> None:
-    plan = planned(
-        sketch(
+    plan = compiled(
+        build_flow(
             "input>b b>a a>output input>output",
             OUTPUT,
             transform("a", x="b.x"),
@@ -34,35 +34,37 @@ def test_a_plan_is_in_order() -> None:
 
 
 def test_test_data_is_at_hand() -> None:
-    plan = planned(sketch("input>output", node("input", "api_input", test_data={"x": 1}), OUTPUT))
+    plan = compiled(
+        build_flow("input>output", node("input", "api_input", test_data={"x": 1}), OUTPUT)
+    )
     assert plan.test_data == {"x": 1}
 
 
 def test_a_node_that_nothing_leads_to_would_never_run() -> None:
-    flow = sketch(
+    flow = build_flow(
         "input>output lost>more", INPUT, OUTPUT, transform("lost", x="1"), transform("more", x="1")
     )
-    found = refused(flow)
+    found = validation_errors(flow)
     assert set(found) == {"#/nodes/2", "#/nodes/3"}
     assert found["#/nodes/2"].startswith("nothing leads from 'input' to 'lost'")
     check_draft(flow)  # a draft may lie about in pieces
 
 
 def test_a_flow_has_one_entrance() -> None:
-    found = refused(
-        sketch("a>output b>output", node("a", "api_input"), node("b", "api_input"), OUTPUT)
+    found = validation_errors(
+        build_flow("a>output b>output", node("a", "api_input"), node("b", "api_input"), OUTPUT)
     )
     assert "'a' is an api_input already" in found["#/nodes/1/type"]
 
 
 def test_expressions_read_only_what_has_ended_before() -> None:
-    flow = sketch(
+    flow = build_flow(
         "input>a input>b",
         INPUT,
         transform("a", x="input.x"),
         transform("b", x="a.x", y="b.x", z="nobody.x", u="a.xs.map(v, v + nobody)"),
     )
-    found = refused(flow)
+    found = validation_errors(flow)
     fields = "#/nodes/2/config/fields"
     assert "add an edge that leads from 'a' to 'b'" in found[f"{fields}/x"]
     assert "'b' does not run before this" in found[f"{fields}/y"]
@@ -73,7 +75,7 @@ def test_expressions_read_only_what_has_ended_before() -> None:
 
 
 async def test_ancestors_count_and_not_only_neighbours() -> None:
-    flow = sketch(
+    flow = build_flow(
         "input>a a>b b>output",
         INPUT,
         transform("a", x="1"),
@@ -127,7 +129,7 @@ async def test_ancestors_count_and_not_only_neighbours() -> None:
 def test_mistakes_in_a_configuration_are_named_with_their_place(
     bad: Json, pointer: str, words: str
 ) -> None:
-    found = refused(sketch("input>n", INPUT, bad))
+    found = validation_errors(build_flow("input>n", INPUT, bad))
     assert words in found[f"#/nodes/1/config/{pointer}"]
 
 
@@ -146,7 +148,7 @@ def test_mistakes_in_a_configuration_are_named_with_their_place(
     ],
 )
 def test_mistakes_in_what_to_do_on_errors_are_named(own: Json, pointer: str, words: str) -> None:
-    found = refused(sketch("input>n", INPUT, transform("n", x="1") | own))
+    found = validation_errors(build_flow("input>n", INPUT, transform("n", x="1") | own))
     assert words in found[f"#/nodes/1/{pointer}"]
 
 
@@ -159,23 +161,23 @@ def test_mistakes_in_what_to_do_on_errors_are_named(own: Json, pointer: str, wor
 )
 def test_edges_name_cases_that_there_are(edge: str, words: str) -> None:
     choose = node("choose", "branch", condition="true")
-    flow = sketch(f"input>choose choose>a:true {edge}", INPUT, choose, transform("a", x="1"))
-    assert refused(flow) == {"#/edges/2/case": words}
+    flow = build_flow(f"input>choose choose>a:true {edge}", INPUT, choose, transform("a", x="1"))
+    assert validation_errors(flow) == {"#/edges/2/case": words}
 
 
 def test_a_case_is_a_name() -> None:
-    flow = sketch("input>output", INPUT, OUTPUT)
+    flow = build_flow("input>output", INPUT, OUTPUT)
     flow["edges"][0]["case"] = 1
-    assert "name of a case" in refused(flow)["#/edges/0/case"]
+    assert "name of a case" in validation_errors(flow)["#/edges/0/case"]
 
 
 @pytest.mark.parametrize("word", ["true", "in", "loop", "null"])
 def test_words_of_cel_are_no_ids(word: str) -> None:
-    flow = sketch(f"input>{word}", INPUT, transform(word, x="1"))
-    assert "a word of CEL" in refused(flow)["#/nodes/1/id"]
+    flow = build_flow(f"input>{word}", INPUT, transform(word, x="1"))
+    assert "a word of CEL" in validation_errors(flow)["#/nodes/1/id"]
 
 
 def test_a_model_is_asked_with_one_nodes_values_or_with_named_ones() -> None:
     model = node("model", "inference", model="m")
-    flow = sketch("input>a input>model a>model", INPUT, transform("a", x="1"), model)
-    assert "2 nodes lead here" in refused(flow)["#/nodes/2/config/inputs"]
+    flow = build_flow("input>a input>model a>model", INPUT, transform("a", x="1"), model)
+    assert "2 nodes lead here" in validation_errors(flow)["#/nodes/2/config/inputs"]

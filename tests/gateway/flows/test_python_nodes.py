@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.flows.installed import install_nodes
-from tests.gateway.flows.sketch import INPUT, Json, node, refused, run, sketch
+from tests.gateway.flows.flow_builder import INPUT, Json, build_flow, node, run, validation_errors
+from tests.gateway.flows.installed_package import install_nodes
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def flow(function: str, **inputs: str) -> Json:
     """Return a flow with one call."""
-    return sketch("input>f", INPUT, node("f", "python", function=function, inputs=inputs or None))
+    return build_flow(
+        "input>f", INPUT, node("f", "python", function=function, inputs=inputs or None)
+    )
 
 
 async def output(function: str, input_data: Json, **inputs: str) -> Any:
@@ -49,7 +51,7 @@ async def test_an_object_may_be_the_function() -> None:
 
 
 async def test_without_inputs_it_gets_what_the_nodes_before_gave() -> None:
-    flow_of_two = sketch(
+    flow_of_two = build_flow(
         "input>a a>f input>f",
         INPUT,
         node("a", "transform", fields={"y": "1"}),
@@ -91,4 +93,4 @@ async def test_a_function_that_hangs_does_not_hold_the_run(package: Any) -> None
     ],
 )
 def test_only_what_is_installed_can_be_called(function: str, words: str) -> None:
-    assert words in refused(flow(function))["#/nodes/1/config/function"]
+    assert words in validation_errors(flow(function))["#/nodes/1/config/function"]

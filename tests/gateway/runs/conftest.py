@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.runs.store import RunStore
-from gateway.runs.waiter import Waiter
+from gateway.runs.waiter import RunWaiter
 from gateway.settings import Settings
 from gateway.storage.database import Database
-from gateway.storage.notices import Notices
-from tests.gateway.runs.desk import Desk
+from gateway.storage.pg_notify import PgNotifier
+from tests.gateway.runs.runs_api import RunsApi
 
 
 @pytest.fixture
@@ -21,17 +21,17 @@ def store(database: Database) -> RunStore:
 
 
 @pytest.fixture
-async def notices(database: Database) -> AsyncIterator[Notices]:
+async def notices(database: Database) -> AsyncIterator[PgNotifier]:
     """Notices, to be started by whoever has subscribed to them."""
-    made = Notices(database)
+    made = PgNotifier(database)
     yield made
     await made.stop()
 
 
 @pytest.fixture
-async def waiter(database: Database, notices: Notices) -> AsyncIterator[Waiter]:
+async def waiter(database: Database, notices: PgNotifier) -> AsyncIterator[RunWaiter]:
     """Who waits for the runs of a process of its own: its store is not `store`."""
-    made = Waiter(database, RunStore(database, notices))
+    made = RunWaiter(database, RunStore(database, notices))
     made.start()
     notices.start()
     yield made
@@ -39,9 +39,9 @@ async def waiter(database: Database, notices: Notices) -> AsyncIterator[Waiter]:
 
 
 @pytest.fixture
-async def desk(database: Database, settings: Settings) -> AsyncIterator[Desk]:
+async def api(database: Database, settings: Settings) -> AsyncIterator[RunsApi]:
     """The routes of runs behind HTTP."""
-    opened = Desk(settings)
+    opened = RunsApi(settings)
     await opened.open()
     yield opened
     await opened.close()

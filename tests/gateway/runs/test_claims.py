@@ -10,14 +10,14 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.errors import GatewayError
 from gateway.runs.run import (
     MAX_INPUT_BYTES,
     MAX_NODE_OUTPUTS_BYTES,
     MAX_OUTPUT_BYTES,
-    Ending,
     FailureCode,
+    RunResult,
     RunStatus,
 )
 from gateway.runs.store import RunStore
@@ -132,7 +132,7 @@ async def test_a_process_that_was_given_up_writes_nothing_any_more(store: RunSto
     assert quick.attempt == 2
     assert await store.finish(slow.run_id, slow.attempt, COMPLETED) is None
     assert not await store.report(slow.run_id, slow.attempt, {"model": b"{}"})
-    assert (await store.beat([(slow.run_id, slow.attempt)])).lost == {slow.run_id}
+    assert (await store.renew_leases([(slow.run_id, slow.attempt)])).lost == {slow.run_id}
     assert await store.finish(quick.run_id, quick.attempt, failed()) is not None
     run = await store.get(slow.run_id)
     assert run is not None
@@ -145,12 +145,14 @@ async def test_one_beat_keeps_all_runs_of_a_process(database: Database, store: R
     await store.reap()
     await store.request_cancel(held[0].run_id)
     with statements(database) as asked:
-        beats = await store.beat([(claim.run_id, claim.attempt) for claim in [*held, lost]], 600)
+        status = await store.renew_leases(
+            [(claim.run_id, claim.attempt) for claim in [*held, lost]], 600
+        )
     assert len([text for text in asked if not text.startswith("BEGIN")]) == 1
-    assert beats.lost == {lost.run_id}
-    assert beats.cancelled == {held[0].run_id}
+    assert status.lost == {lost.run_id}
+    assert status.cancelled == {held[0].run_id}
     assert (await store.reap(grace=-300)).lost == (), "leases reach further than 300 s from now"
-    assert await store.beat([]) is not None
+    assert await store.renew_leases([]) is not None
 
 
 async def test_a_queued_run_is_cancelled_at_once_and_a_running_one_when_it_stops(
@@ -169,9 +171,9 @@ async def test_a_queued_run_is_cancelled_at_once_and_a_running_one_when_it_stops
     assert asked is not None
     assert (asked.status, asked.shown_status, asked.ended) == ("running", "cancelling", False)
     assert await store.request_cancel(claim.run_id) == asked
-    heard = await store.glance([(claim.run_id, claim.attempt), (waiting.id, 0)])
+    heard = await store.poll_cancelled([(claim.run_id, claim.attempt), (waiting.id, 0)])
     assert (heard.cancelled, heard.lost) == ({claim.run_id}, {waiting.id})
-    ending = Ending(status=RunStatus.CANCELLED, duration_seconds=1.0)
+    ending = RunResult(status=RunStatus.CANCELLED, duration_seconds=1.0)
     stopped = await store.finish(claim.run_id, claim.attempt, ending)
     assert stopped is not None
     assert stopped.shown_status == "cancelled"

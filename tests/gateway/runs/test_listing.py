@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from gateway.deployments.modes import DeploymentType
+from gateway.deployments.settings import DeploymentType
+from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.listing import RunFilter
-from gateway.runs.orphans import Orphans
 from gateway.runs.run import RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.clock import now
@@ -95,29 +95,31 @@ SQLITES = {"pk_runs": "sqlite_autoindex_runs_1", "pk_run_events": "sqlite_autoin
 # Which index answers; of two that hold only a few rows, either will do.
 PLANS: list[tuple[str, str, Act]] = [
     ("claim", "pk_runs", lambda store: store.claim(NOBODY, "w")),
-    ("beat", "pk_runs", lambda store: store.beat([(NOBODY, 1)])),
-    ("glance", "pk_runs", lambda store: store.glance([(NOBODY, 1)])),
+    ("beat", "pk_runs", lambda store: store.renew_leases([(NOBODY, 1)])),
+    ("glance", "pk_runs", lambda store: store.poll_cancelled([(NOBODY, 1)])),
     ("finish", "pk_runs", lambda store: store.finish(NOBODY, 1, COMPLETED)),
     ("cancel", "pk_runs", lambda store: store.request_cancel(NOBODY)),
     ("poll", "pk_runs", lambda store: store.get(NOBODY)),
     ("wait", "pk_runs", lambda store: store.ended([NOBODY])),
     ("follow", "pk_runs", lambda store: store.marks([NOBODY])),
     ("events", "pk_run_events", lambda store: store.events(NOBODY)),
-    ("due", "ix_runs_due", lambda store: store.unpublished(DeploymentType.API)),
+    ("due", "ix_runs_due", lambda store: store.due_for_publishing(DeploymentType.API)),
     ("reap", "ix_runs_lease", lambda store: store.reap()),
     ("expire", "ix_runs_queue_until ix_runs_due", lambda store: store.expire_queued()),
     ("prune", "pk_runs", lambda store: store.prune(now() - timedelta(days=400))),
     (
         "end of one",
         "ix_runs_deployment_status_page ix_runs_due",
-        lambda store: Orphans(store._db, store).end_of(NOBODY, running=True),
+        lambda store: DeletedOwnerCleanup(store._db, store).end_runs_of_deployment(
+            NOBODY, running=True
+        ),
     ),
     (
         "end of a user's",
         "ix_runs_status_page ix_runs_due",
-        lambda store: Orphans(store._db, store).end_of_user(NOBODY),
+        lambda store: DeletedOwnerCleanup(store._db, store).end_runs_of_user(NOBODY),
     ),
-    ("orphans", "ix_runs_due", lambda store: Orphans(store._db, store).sweep()),
+    ("orphans", "ix_runs_due", lambda store: DeletedOwnerCleanup(store._db, store).sweep()),
     ("list", "ix_runs_page", listed),
     ("of one", "ix_runs_deployment_page", lambda store: listed(store, deployment_id=OTHER)),
     ("failed", "ix_runs_status_page", lambda store: listed(store, status=RunStatus.FAILED)),

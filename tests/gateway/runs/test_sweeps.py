@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.runs.run import FailureCode, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.database import Database
@@ -23,18 +23,22 @@ async def test_a_run_that_nobody_claims_is_handed_over_again(store: RunStore) ->
     for new in (fresh, older, oldest):
         await store.create(new)
     await store.create(new_run(id=server.id, type=DeploymentType.SERVER))
-    assert await store.unpublished(DeploymentType.API) == [], "whoever creates it hands it over"
+    assert await store.due_for_publishing(DeploymentType.API) == [], (
+        "whoever creates it hands it over"
+    )
     await store.mark_published([oldest.id, server.id], again_after=-10)
     await make_due(store, older.id)
-    due = await store.unpublished(DeploymentType.API)
+    due = await store.due_for_publishing(DeploymentType.API)
     assert [queued.run_id for queued in due] == [oldest.id, older.id]
     assert (due[0].type, due[0].mode) == (DeploymentType.API, ExecutionMode.ASYNC)
-    assert [q.run_id for q in await store.unpublished(DeploymentType.SERVER)] == [server.id]
-    assert [q.run_id for q in await store.unpublished(DeploymentType.API, limit=1)] == [oldest.id]
-    late = await store.unpublished(DeploymentType.API, older_than=5)
+    assert [q.run_id for q in await store.due_for_publishing(DeploymentType.SERVER)] == [server.id]
+    assert [q.run_id for q in await store.due_for_publishing(DeploymentType.API, limit=1)] == [
+        oldest.id
+    ]
+    late = await store.due_for_publishing(DeploymentType.API, older_than=5)
     assert [queued.run_id for queued in late] == [oldest.id]
     await store.mark_published([oldest.id, older.id])
-    assert await store.unpublished(DeploymentType.API) == []
+    assert await store.due_for_publishing(DeploymentType.API) == []
 
 
 async def test_what_is_claimed_is_not_handed_over_any_more(store: RunStore) -> None:
@@ -42,9 +46,9 @@ async def test_what_is_claimed_is_not_handed_over_any_more(store: RunStore) -> N
     await store.create(new)
     await make_due(store, new.id)
     assert await store.claim(new.id, "w") is not None
-    assert await store.unpublished(DeploymentType.API) == []
+    assert await store.due_for_publishing(DeploymentType.API) == []
     await make_due(store, new.id)
-    assert await store.unpublished(DeploymentType.API) == []
+    assert await store.due_for_publishing(DeploymentType.API) == []
 
 
 async def test_a_lost_run_begins_again_only_where_that_is_safe(store: RunStore) -> None:
@@ -64,7 +68,7 @@ async def test_a_lost_run_begins_again_only_where_that_is_safe(store: RunStore) 
     untouched = await store.get(alive.run_id)
     assert untouched is not None
     assert untouched.status is RunStatus.RUNNING
-    assert [q.run_id for q in await store.unpublished(DeploymentType.API)] == [safe.run_id]
+    assert [q.run_id for q in await store.due_for_publishing(DeploymentType.API)] == [safe.run_id]
     assert await store.reap() == type(reaped)(requeued=(), lost=())
 
 

@@ -8,14 +8,14 @@ import pytest
 
 from gateway.runs.run import RunStatus
 from gateway.runs.store import RunStore
-from gateway.runs.waiter import Waiter
+from gateway.runs.waiter import RunWaiter
 from gateway.storage.database import Database
-from gateway.storage.notices import Notices
+from gateway.storage.pg_notify import PgNotifier
 from tests.gateway.databases import PostgresDatabase, statements
 from tests.gateway.runs.builders import COMPLETED, claimed, failed, new_run, until
 
 
-async def heard(notices: Notices) -> None:
+async def heard(notices: PgNotifier) -> None:
     """Return when notices are heard, where there are any."""
     await until(lambda: notices.connected or not notices.available)
 
@@ -23,7 +23,7 @@ async def heard(notices: Notices) -> None:
 async def test_a_run_that_ends_in_this_process_is_known_at_once_and_without_a_query(
     database: Database, store: RunStore
 ) -> None:
-    waiter = Waiter(database, store)  # and never started: it does not look
+    waiter = RunWaiter(database, store)  # and never started: it does not look
     claim = await claimed(store)
     waiting = asyncio.create_task(waiter.wait(claim.run_id, 60))
     await asyncio.sleep(0)
@@ -34,7 +34,7 @@ async def test_a_run_that_ends_in_this_process_is_known_at_once_and_without_a_qu
 
 
 async def test_a_run_that_ends_in_another_process_is_noticed(
-    store: RunStore, waiter: Waiter, notices: Notices
+    store: RunStore, waiter: RunWaiter, notices: PgNotifier
 ) -> None:
     await heard(notices)
     claim = await claimed(store)
@@ -46,7 +46,7 @@ async def test_a_run_that_ends_in_another_process_is_noticed(
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 async def test_where_there_are_no_notices_to_tell_is_to_do_nothing(
-    database: Database, notices: Notices
+    database: Database, notices: PgNotifier
 ) -> None:
     assert not notices.available
     notices.start()
@@ -58,8 +58,8 @@ async def test_where_there_are_no_notices_to_tell_is_to_do_nothing(
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 async def test_a_notice_is_heard_without_looking(database: Database, url: str) -> None:
-    theirs, ours = Database(url), Notices(database)
-    speaking = Notices(theirs)
+    theirs, ours = Database(url), PgNotifier(database)
+    speaking = PgNotifier(theirs)
     words: asyncio.Queue[str | None] = asyncio.Queue()
     ours.subscribe(words.put_nowait)
     ours.start()
@@ -75,7 +75,7 @@ async def test_a_notice_is_heard_without_looking(database: Database, url: str) -
 
 
 async def test_a_run_that_had_ended_before_is_returned_at_once(
-    store: RunStore, waiter: Waiter
+    store: RunStore, waiter: RunWaiter
 ) -> None:
     claim = await claimed(store)
     ended = await store.finish(claim.run_id, 1, failed())
@@ -85,7 +85,7 @@ async def test_a_run_that_had_ended_before_is_returned_at_once(
 async def test_a_run_that_is_taken_back_in_this_process_is_not_waited_for(
     database: Database, store: RunStore
 ) -> None:
-    waiter = Waiter(database, store)  # never started
+    waiter = RunWaiter(database, store)  # never started
     new = new_run()
     await store.create(new)
     waiting = asyncio.create_task(waiter.wait(new.id, 60))
@@ -96,7 +96,7 @@ async def test_a_run_that_is_taken_back_in_this_process_is_not_waited_for(
 
 
 async def test_a_run_that_is_taken_back_in_another_process_is_not_waited_for(
-    store: RunStore, waiter: Waiter, notices: Notices
+    store: RunStore, waiter: RunWaiter, notices: PgNotifier
 ) -> None:
     await heard(notices)
     new = new_run()
@@ -108,7 +108,7 @@ async def test_a_run_that_is_taken_back_in_another_process_is_not_waited_for(
         assert await waiting is None
 
 
-async def test_nobody_waits_for_longer_than_said(store: RunStore, waiter: Waiter) -> None:
+async def test_nobody_waits_for_longer_than_said(store: RunStore, waiter: RunWaiter) -> None:
     claim = await claimed(store)
     assert await waiter.wait(claim.run_id, 0.05) is None
     assert await waiter.wait("nobody", 0.05) is None
@@ -118,7 +118,7 @@ async def test_nobody_waits_for_longer_than_said(store: RunStore, waiter: Waiter
 async def test_every_way_to_end_wakes_who_waits(
     database: Database, store: RunStore, how: str
 ) -> None:
-    waiter = Waiter(database, store)
+    waiter = RunWaiter(database, store)
     if how == "expire":
         run_id = new_run().id
         await store.create(new_run(id=run_id, queue_timeout_seconds=-1.0))
@@ -141,7 +141,7 @@ async def test_every_way_to_end_wakes_who_waits(
 
 
 async def test_thousands_wait_for_one_query_a_look(
-    database: Database, store: RunStore, waiter: Waiter, notices: Notices
+    database: Database, store: RunStore, waiter: RunWaiter, notices: PgNotifier
 ) -> None:
     await heard(notices)
     claims = [await claimed(store) for _ in range(3)]
@@ -164,7 +164,7 @@ async def test_thousands_wait_for_one_query_a_look(
 
 
 async def test_a_change_is_noticed_and_then_not_again(
-    store: RunStore, waiter: Waiter, notices: Notices
+    store: RunStore, waiter: RunWaiter, notices: PgNotifier
 ) -> None:
     await heard(notices)
     new = new_run()
@@ -189,23 +189,23 @@ async def test_a_change_is_noticed_and_then_not_again(
 
 
 async def test_those_who_give_way_do_not_keep_a_process_from_ending(
-    store: RunStore, waiter: Waiter
+    store: RunStore, waiter: RunWaiter
 ) -> None:
     claim = await claimed(store)
     patient = asyncio.create_task(waiter.wait(claim.run_id, 60))
-    polling = asyncio.create_task(waiter.wait(claim.run_id, 60, gives_way=True))
+    polling = asyncio.create_task(waiter.wait(claim.run_id, 60, stop_on_drain=True))
     await asyncio.sleep(0.02)
     waiter.drain()
     assert await polling is None
-    assert await waiter.wait(claim.run_id, 60, gives_way=True) is None
+    assert await waiter.wait(claim.run_id, 60, stop_on_drain=True) is None
     ended = await store.finish(claim.run_id, 1, COMPLETED)
     assert await patient == ended
 
 
 async def test_who_waits_survives_a_server_that_hangs_up(postgres: PostgresDatabase) -> None:
     ours, theirs = Database(postgres.url), Database(postgres.url)
-    notices = Notices(ours)
-    waiter, store = Waiter(ours, RunStore(ours, notices)), RunStore(theirs)
+    notices = PgNotifier(ours)
+    waiter, store = RunWaiter(ours, RunStore(ours, notices)), RunStore(theirs)
     waiter.start()
     notices.start()
     await heard(notices)

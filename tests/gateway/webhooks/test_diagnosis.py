@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.webhooks.diagnosis import diagnose
-from gateway.webhooks.findings import Diagnosis, Letter
+from gateway.webhooks.findings import Diagnosis, SignedRequest
 from gateway.webhooks.signature import key_of, sign
 
 SECRET = "whsec_/+ECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -41,7 +41,7 @@ def mac(key: bytes, content: bytes = SIGNED, name: str = "sha256") -> str:
     return "v1," + base64.b64encode(hmac.digest(key, content, name)).decode()
 
 
-GOOD = Letter(message_id=ID, timestamp=str(AT), signature=mac(KEY), body=BODY)
+GOOD = SignedRequest(message_id=ID, timestamp=str(AT), signature=mac(KEY), body=BODY)
 
 
 def codes(diagnosis: Diagnosis) -> list[str]:
@@ -49,9 +49,9 @@ def codes(diagnosis: Diagnosis) -> list[str]:
 
 
 def judged(
-    letter: Letter = GOOD, secret: str = SECRET, *, at: float = AT, **more: Any
+    request: SignedRequest = GOOD, secret: str = SECRET, *, at: float = AT, **more: Any
 ) -> Diagnosis:
-    found = diagnose(letter, secret, at=at, **more)
+    found = diagnose(request, secret, at=at, **more)
     assert SECRET.removeprefix("whsec_") not in repr(found)
     return found
 
@@ -114,14 +114,14 @@ HEADERS: dict[str, tuple[dict[str, Any], float]] = {
 @pytest.mark.parametrize("code", HEADERS)
 def test_headers_that_are_wrong_are_named_however_well_they_are_signed(code: str) -> None:
     changes, at = HEADERS[code]
-    letter = replace(GOOD, **changes)
-    content = f"{(letter.message_id or '').strip()}.{(letter.timestamp or '').strip()}.".encode()
-    letter = replace(letter, signature=mac(KEY, content + letter.body))
-    assert codes(judged(letter, at=at)) == [code]
+    request = replace(GOOD, **changes)
+    content = f"{(request.message_id or '').strip()}.{(request.timestamp or '').strip()}.".encode()
+    request = replace(request, signature=mac(KEY, content + request.body))
+    assert codes(judged(request, at=at)) == [code]
 
 
 def test_each_missing_header_is_named() -> None:
-    found = judged(Letter(message_id=None, timestamp=None, signature=None, body=BODY))
+    found = judged(SignedRequest(message_id=None, timestamp=None, signature=None, body=BODY))
     assert [str(finding.place) for finding in found.findings] == [
         "webhook-id",
         "webhook-timestamp",
@@ -264,8 +264,8 @@ def test_a_signature_that_is_written_or_made_wrongly_is_named(case: str) -> None
 
 
 def test_the_previous_secret_is_recognised_where_it_is_given() -> None:
-    letter = replace(GOOD, signature=sign(OTHER, ID, AT, BODY))
-    found = judged(letter, previous=[OTHER])
+    request = replace(GOOD, signature=sign(OTHER, ID, AT, BODY))
+    found = judged(request, previous=[OTHER])
     assert codes(found) == ["previous_secret"]
 
 
@@ -302,9 +302,9 @@ def test_no_body_is_too_odd(body: bytes) -> None:
 
 def test_the_largest_event_with_an_unexplained_signature_takes_seconds_at_most() -> None:
     body = json.dumps({"type": "x", "data": {"x": ["größer/"] * 14_000}}, **COMPACT).encode()
-    letter = replace(GOOD, body=body)
+    request = replace(GOOD, body=body)
     began = time.monotonic()
-    assert not judged(letter).good
+    assert not judged(request).good
     assert time.monotonic() - began < 20
 
 

@@ -51,7 +51,7 @@ class Executor:
 
 def deafen(sender: Any, **_: Any) -> None:
     """Have Celery's own consumer take no more, as after a reconnect that went wrong."""
-    deaf = FOLDER / "deaf"
+    deaf = FOLDER / "stalled"
     if deaf.exists():
         deaf.unlink()
         prefix = Settings().queue_prefix

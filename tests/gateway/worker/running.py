@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from gateway.broker.broker import Broker, Kind
+from gateway.broker.broker import Broker, BrokerKind
 from gateway.broker.queues import Queue
-from tests.gateway.brokers import PATIENCE, send, until
+from tests.gateway.brokers import TIMEOUT_SECONDS, send, until
 from tests.slipstream.running import environment
 
 
@@ -114,8 +114,8 @@ class Worker:
 
     def ended(self) -> int:
         """Wait for the end, see that nothing is left, and return the exit status."""
-        status = self.process.wait(PATIENCE)
-        _, alive = psutil.wait_procs(self._seen, timeout=PATIENCE)
+        status = self.process.wait(TIMEOUT_SECONDS)
+        _, alive = psutil.wait_procs(self._seen, timeout=TIMEOUT_SECONDS)
         assert not alive, self.log()
         self._close()
         return status
@@ -143,7 +143,7 @@ class Worker:
             "SLIPSTREAM_QUEUE_PREFIX": self.broker.prefix,
             "SLIPSTREAM_DRAIN_SECONDS": str(grace_seconds),
         }
-        if self.broker.kind is not Kind.FOLDER:
+        if self.broker.kind is not BrokerKind.FOLDER:
             patience = self.broker.visibility_timeout
             query = f"?visibility_timeout={patience}" if patience else ""
             settings["SLIPSTREAM_BROKER_URL"] = self.broker.url + query

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gateway.broker.beacon import beacons
 from gateway.broker.broker import Broker
+from gateway.broker.heartbeat_file import read_heartbeats
 from gateway.broker.queues import Queue
 from tests.gateway import brokers
 from tests.gateway.brokers import Cable, until
@@ -229,12 +229,12 @@ def test_a_run_waits_for_an_executor_that_cannot_start_yet(
 def test_a_lane_that_hears_nothing_any_more_is_replaced(
     folder_broker: Broker, start: Start
 ) -> None:
-    (folder_broker.folder.parent / "deaf").touch()
+    (folder_broker.folder.parent / "stalled").touch()
     worker = start(folder_broker, "--queues", "async")
     (deaf,) = worker.lanes()
     worker.send(Queue.ASYNC, "unheard")
     worker.until_runs("ended", "unheard")
-    assert "worker_deaf" in worker.log()
+    assert "queue_worker_stalled" in worker.log()
     until(lambda: deaf not in worker.lanes(), "it has gone")
     assert worker.stop() == 0
 
@@ -246,7 +246,10 @@ def test_an_idle_worker_says_so_and_a_busy_one_does_not(
     worker.until_said("idle", times=2)
     worker.send(Queue.ASYNC, "hold-1")
     run = worker.folder / "run"
-    until(lambda: [beacon for beacon, _ in beacons(run) if beacon.busy], "it is seen to be busy")
+    until(
+        lambda: [heartbeat for heartbeat, _ in read_heartbeats(run) if heartbeat.busy],
+        "it is seen to be busy",
+    )
     said = worker.said("idle")
     time.sleep(2)
     assert worker.said("idle") == said
@@ -259,10 +262,12 @@ def test_a_worker_shows_how_it_does(folder_broker: Broker, start: Start) -> None
     worker = start(folder_broker, "--concurrency", "3")
     run = worker.folder / "run"
     worker.send(Queue.ASYNC, "hold-1")
-    until(lambda: [b for b, _ in beacons(run) if b.ready and b.busy], "it is seen to be busy")
-    ((beacon, age),) = beacons(run)
-    assert (beacon.pid, beacon.children, beacon.busy) == (worker.process.pid, 3, 1)
+    until(
+        lambda: [b for b, _ in read_heartbeats(run) if b.ready and b.busy], "it is seen to be busy"
+    )
+    ((heartbeat, age),) = read_heartbeats(run)
+    assert (heartbeat.pid, heartbeat.children, heartbeat.busy) == (worker.process.pid, 3, 1)
     assert age < 60
     worker.release()
     assert worker.stop() == 0
-    assert not list(beacons(run))
+    assert not list(read_heartbeats(run))

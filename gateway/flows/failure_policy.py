@@ -1,0 +1,77 @@
+"""What happens when a node fails: how often it is tried again, and how the flow goes on. Pure."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.flows.config_reader import ConfigReader
+from gateway.flows.json_output import to_plain_json
+from gateway.flows.node_types.handler import NodeError
+from gateway.flows.validation import ValidationErrors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often a node is tried, where its failure may pass."""
+
+    attempts: int = 1
+    """In all."""
+    delay_seconds: float = 1.0
+    """Before the second attempt."""
+    backoff: float = 2.0
+    """Each further delay is so many times as long."""
+
+    def delay(self, attempt: int) -> float:
+        """Return the seconds to wait after the failed `attempt`, counted from 1."""
+        return min(self.delay_seconds * self.backoff ** (attempt - 1), _MAX_DELAY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorPolicy:
+    """How the flow goes on after a node has failed for good."""
+
+    continues: bool = False
+    """False: the run fails."""
+    output: Any = None
+    """Stands for the output of the node, where the flow goes on. Any: JSON."""
+
+
+_MAX_DELAY = 300.0
+_MAX_ATTEMPTS = 10
+
+
+def read_retry(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) -> RetryPolicy:
+    """Return the node's `retry`."""
+    members = ConfigReader(raw, pointer, errors).object("retry")
+    if not members:
+        return RetryPolicy()
+    reader = ConfigReader(members, f"{pointer}/retry", errors)
+    reader.allow_only({"attempts", "delay_seconds", "backoff"})
+    return RetryPolicy(
+        attempts=reader.count("attempts", 3, minimum=1, maximum=_MAX_ATTEMPTS),
+        delay_seconds=reader.number("delay_seconds", 1.0, minimum=0, maximum=_MAX_DELAY),
+        backoff=reader.number("backoff", 2.0, minimum=1, maximum=10),
+    )
+
+
+def read_on_error(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) -> ErrorPolicy:
+    """Return the node's `on_error`."""
+    value = raw.get("on_error", "fail")
+    if value == "fail":
+        return ErrorPolicy()
+    if value == "continue":
+        return ErrorPolicy(continues=True)
+    if isinstance(value, dict) and set(value) == {"fallback"}:
+        try:
+            output, _, _ = to_plain_json(value["fallback"])
+        except NodeError as error:
+            errors.add(f"{pointer}/on_error/fallback", error.message)
+        else:
+            return ErrorPolicy(continues=True, output=output)
+        return ErrorPolicy()
+    expected = 'expected "fail", "continue" or {"fallback": value}'
+    errors.add(f"{pointer}/on_error", f"{expected}, got {reprlib.repr(value)}")
+    return ErrorPolicy()

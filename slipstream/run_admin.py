@@ -1,0 +1,67 @@
+"""Runs, as the administrator uses them from the command line: no gateway needs to be there."""
+
+from __future__ import annotations
+
+from gateway.auth.identity import Identity, Role, Scope
+from gateway.deployments.deployment_cache import DeploymentCache
+from gateway.deployments.inputs import Inputs
+from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.runs.listing import RunFilter
+from gateway.runs.run import NodeEvent, Run
+from gateway.runs.service import RunService
+from gateway.runs.store import RunStore
+from gateway.runs.waiter import RunWaiter
+from gateway.storage.changes import ChangeFeed
+from gateway.storage.paging import Page, PageRequest
+from slipstream.workspace import Workspace
+
+
+class RunAdmin:
+    """The runs of the administrator's profile."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        db = workspace.db
+        self._store = store = RunStore(db)
+        self._service = RunService(
+            store,
+            RunWaiter(db, store),
+            DeploymentCache(db, ChangeFeed(db)),
+            _NullLauncher(),
+            Inputs(db),
+            retention_days=workspace.settings.run_retention_days,
+        )
+        self._actor = Identity(
+            key_id=None,
+            profile_id=workspace.profile.id,
+            scope=Scope.MANAGE,
+            deployments=None,
+            role=Role.OWNER,
+        )
+
+    async def page(self, which: RunFilter, request: PageRequest) -> Page[Run]:
+        """Return a page of runs, newest first, without their outputs."""
+        return await self._service.page(self._actor, which, request)
+
+    async def find(self, run_id: str) -> Run:
+        """Return a run; raise NOT_FOUND or GONE."""
+        return await self._service.find(self._actor, run_id)
+
+    async def events(self, run: Run, after: int) -> list[NodeEvent]:
+        """Return the nodes that a run has told of since the event numbered `after`."""
+        found = await self._store.events(run.id, after)
+        return [event for event in found if event.number <= run.event_count]
+
+    async def cancel(self, run_id: str) -> Run:
+        """Have a run stopped; raise NOT_FOUND, GONE or RUN_FINISHED."""
+        return await self._service.cancel(self._actor, run_id)
+
+    async def retry(self, run_id: str, *, latest: bool) -> Run:
+        """Begin a new run with a failed one's input; see `RunService.retry` for what it raises."""
+        return await self._service.retry(self._actor, run_id, latest=latest)
+
+
+class _NullLauncher:
+    """Hands nothing over: gateways look for queued runs by themselves, within seconds."""
+
+    def launch(self, run_id: str, type: DeploymentType, mode: ExecutionMode) -> None:  # noqa: A002
+        """Leave it queued."""

@@ -1,0 +1,212 @@
+"""Keeps one child alive for each key that is wanted: the policy's hands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Protocol
+
+from inference_server.exit_status import ServerExitStatus
+from slipstream.supervisor.process import ChildProcess, describe_exit
+from slipstream.supervisor.reconcile import (
+    Action,
+    Forget,
+    ProcessState,
+    Start,
+    Stop,
+    after_exit,
+    after_idle_exit,
+    next_restart_at,
+    reconcile,
+)
+from telemetry.logs import logger
+
+_MAX_LINE_BYTES = 1 << 20
+
+log = logger("slipstream.supervisor.process_manager")
+
+StatusLine = Mapping[str, Any]
+"""What a child says of itself: `event`, and what that event carries (so: any JSON)."""
+
+
+class ProcessListener(Protocol):
+    """Hears, on the event loop and in order, what becomes of the children. Must not block."""
+
+    def spawned(self, key: str, child: ChildProcess) -> None:
+        """A process has been started for `key`."""
+
+    def reported(self, key: str, line: StatusLine) -> None:
+        """It has reported something of itself."""
+
+    def exited(self, key: str, *, requested: bool, reason: str, retry_in: float) -> None:
+        """It has ended; unless it was asked to, it is started again in `retry_in` seconds."""
+
+    def removed(self, key: str) -> None:
+        """Nothing runs for `key` any more, and nothing will."""
+
+
+class ProcessManager:
+    """Owns the processes of one kind. `set_desired` may be called at any time; `run` acts on it."""
+
+    def __init__(
+        self,
+        spawn: Callable[[str], Awaitable[ChildProcess]],
+        watcher: ProcessListener,
+        *,
+        running: Mapping[str, ChildProcess] | None = None,
+        on_idle: Callable[[str], None] | None = None,
+    ) -> None:
+        """Start children with `spawn`, and tell `watcher` of them.
+
+        Args:
+            spawn: starts one for a key.
+            watcher: hears of them.
+            running: those that run already, for the first generation.
+            on_idle: called instead of `exited` for one that ends with ExitStatus.IDLE.
+        """
+        self._spawn = spawn
+        self._watcher = watcher
+        self._on_idle_exit = on_idle
+        self._desired: dict[str, int] = {}
+        self._states: dict[str, ProcessState] = {}
+        self._children: dict[str, ChildProcess] = {}
+        self._monitors: dict[str, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+        self._closed = False
+        self._killed = False
+        for key, child in (running or {}).items():
+            self._states[key] = ProcessState(generation=1)
+            self._attach(key, child)
+            self._monitors[key] = asyncio.create_task(self._monitor(key, child))
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids by key."""
+        return {key: child.pid for key, child in self._children.items()}
+
+    def set_desired(self, desired: Mapping[str, int]) -> None:
+        """Set what should run: key → generation of the wish. Once all is to end, nothing is."""
+        self._desired = {} if self._closed else dict(desired)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Bring what runs to what is wanted, and keep it there until cancelled."""
+        while True:
+            self._changed.clear()
+            self._reconcile()
+            due = next_restart_at(self._desired, self._states)
+            seconds = None if due is None else max(0.0, due - time.monotonic())
+            # Not wait_for: before Python 3.12 that can swallow a cancellation.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait()
+
+    async def drain(self, grace: float) -> None:
+        """Let every child finish and go; kill those that have not gone after `grace` seconds."""
+        self._close()
+        self._reconcile()
+        if self._monitors:
+            await asyncio.wait(self._monitors.values(), timeout=grace)
+        self.kill()
+        await asyncio.gather(*self._monitors.values())
+        self._reconcile()
+
+    def kill(self) -> None:
+        """End every child at once, and start none again."""
+        self._close()
+        self._killed = True
+        for child in self._children.values():
+            child.kill()
+
+    def _close(self) -> None:
+        self._closed = True
+        self.set_desired({})
+
+    def _reconcile(self) -> None:
+        for action in reconcile(self._desired, self._states, time.monotonic()):
+            self._act(action)
+
+    def _act(self, action: Action) -> None:
+        key = action.key
+        match action:
+            case Start():
+                self._start(key)
+            case Stop():
+                self._states[key] = replace(self._states[key], stopping=True)
+                if child := self._children.get(key):
+                    child.terminate()
+            case Forget():
+                del self._states[key]
+                self._watcher.removed(key)
+
+    def _start(self, key: str) -> None:
+        generation = self._desired[key]
+        before = self._states.get(key)
+        crashes = before.crashes if before and before.generation == generation else 0
+        self._states[key] = ProcessState(generation=generation, crashes=crashes)
+        self._monitors[key] = asyncio.create_task(
+            self._spawn_and_monitor(key), name=f"follow {key}"
+        )
+
+    async def _spawn_and_monitor(self, key: str) -> None:
+        try:
+            child = await self._spawn(key)
+        except OSError as error:
+            del self._monitors[key]
+            self._on_exit(key, f"could not be started ({error.strerror})", ran_for=0.0)
+        else:
+            self._attach(key, child)
+            await self._monitor(key, child)
+
+    def _attach(self, key: str, child: ChildProcess) -> None:
+        self._children[key] = child
+        self._watcher.spawned(key, child)
+        # It may have been told to go before it was there.
+        if self._killed:
+            child.kill()
+        elif self._states[key].stopping:
+            child.terminate()
+
+    async def _monitor(self, key: str, child: ChildProcess) -> None:
+        lines = asyncio.StreamReader(limit=_MAX_LINE_BYTES)
+        protocol = asyncio.StreamReaderProtocol(lines)
+        pipe = os.fdopen(child.status_fd, "rb")
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+        async for line in lines:
+            try:
+                self._on_status_line(key, json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                # Whoever is killed while it writes leaves half a line.
+                log.warning("status_line_ignored", key=key, line=line.decode(errors="replace"))
+        transport.close()
+        status = await asyncio.to_thread(child.wait)
+        del self._children[key], self._monitors[key]
+        requested = self._states[key].stopping or self._closed
+        if self._on_idle_exit and status == ServerExitStatus.IDLE and not requested:
+            self._on_idle(key, self._on_idle_exit)
+        else:
+            self._on_exit(key, describe_exit(status), ran_for=time.monotonic() - child.started_at)
+
+    def _on_status_line(self, key: str, line: StatusLine) -> None:
+        if line["event"] == "failed":
+            self._states[key] = replace(self._states[key], failed=True)
+            self._changed.set()
+        self._watcher.reported(key, line)
+
+    def _on_idle(self, key: str, on_idle: Callable[[str], None]) -> None:
+        self._states[key] = after_idle_exit(self._states[key], desired=self._desired.get(key))
+        on_idle(key)
+        self._changed.set()
+
+    def _on_exit(self, key: str, reason: str, *, ran_for: float) -> None:
+        now = time.monotonic()
+        before = self._states[key]
+        after = self._states[key] = after_exit(before, ran_for=ran_for, now=now)
+        requested = before.stopping or self._closed
+        self._watcher.exited(key, requested=requested, reason=reason, retry_in=after.retry_at - now)
+        self._changed.set()

@@ -1,0 +1,151 @@
+"""Inference servers that share processes: real ones, and what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from inference_server.exit_status import ServerExitStatus
+from slipstream.supervisor.memory import memory_of
+from slipstream.supervisor.process import Lifeline
+from slipstream.supervisor.shared_process import SharedProcess, SharedProcessPool
+from tests.slipstream.server_group import serve_group, status_printer
+
+MIB = 1024 * 1024
+
+
+def pool(*, servers_per_process: int) -> SharedProcessPool:
+    return SharedProcessPool(
+        Lifeline(), status_printer(), servers_per_process=servers_per_process, log_level="info"
+    )
+
+
+async def test_so_many_servers_share_a_process_and_each_answers(store: Path) -> None:
+    async with serve_group(store, pool(servers_per_process=3)) as running:
+        running.manager.set_desired(dict.fromkeys("abcd", 1))
+        await running.until_ready(*"abcd")
+        pids = [running.manager.pids[key] for key in "abcd"]
+        assert sorted(pids.count(pid) for pid in set(pids)) == [1, 3]
+        assert running.answers(*"abcd")
+        assert {running.process(key).name() for key in "abcd"} == {"inference"}
+
+
+async def test_a_server_that_is_told_to_go_goes_alone_and_its_place_is_taken(store: Path) -> None:
+    async with serve_group(store, pool(servers_per_process=2)) as running:
+        running.manager.set_desired({"a": 1, "b": 1})
+        await running.until_ready("a", "b")
+        shared = running.manager.pids["a"]
+        running.manager.set_desired({"b": 1})
+        await running.events.until(lambda entries: "a forgotten" in entries)
+        assert "a stopped: exited with status 0" in running.events.entries
+        assert not running.socket("a").exists()
+        assert running.answers("b")
+        running.manager.set_desired({"b": 1, "c": 1})
+        await running.until_ready("c")
+        assert running.manager.pids["c"] == shared
+        assert running.answers("b", "c")
+
+
+async def test_a_process_ends_with_its_last_server(store: Path) -> None:
+    async with serve_group(store, pool(servers_per_process=2)) as running:
+        running.manager.set_desired({"a": 1})
+        await running.until_ready("a")
+        shared = running.process("a")
+        running.manager.set_desired({})
+        await running.events.until(lambda entries: "a forgotten" in entries)
+        await asyncio.to_thread(shared.wait, 10)
+        running.manager.set_desired({"b": 1})
+        await running.until_ready("b")
+        assert running.answers("b")
+
+
+async def test_a_process_that_is_killed_comes_back_with_all_of_its_servers(store: Path) -> None:
+    async with serve_group(store, pool(servers_per_process=2)) as running:
+        running.manager.set_desired({"a": 1, "b": 1})
+        await running.until_ready("a", "b")
+        os.kill(running.manager.pids["a"], signal.SIGKILL)
+        await running.until_ready("a", "b", times=2)
+        for key in "ab":
+            assert f"{key} crashed: was killed by SIGKILL" in running.events.entries
+        assert running.manager.pids["a"] == running.manager.pids["b"]
+        assert running.answers("a", "b")
+
+
+async def test_a_server_that_nobody_calls_leaves_the_others_alone(store: Path) -> None:
+    async with serve_group(store, pool(servers_per_process=2)) as running:
+        running.manager.set_desired({"a": 1})
+        await running.until_ready("a")
+        words = ["--store", str(store), "--model", "mlp", "--version", "1"]
+        words += ["--socket", str(running.socket("idle")), "--idle-timeout", "0.5"]
+        idle = await running.source.spawn(words)
+        assert idle.pid == running.manager.pids["a"]
+        said = b""
+        while b'"ready"' not in said:
+            said += (heard := await asyncio.to_thread(os.read, idle.status_fd, 4096))
+            assert heard, said
+        assert running.answers("idle")
+        assert await asyncio.to_thread(idle.wait) == ServerExitStatus.IDLE
+        os.close(idle.status_fd)
+        assert running.answers("a")
+
+
+async def test_a_server_whose_arguments_are_wrong_harms_nobody(
+    store: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with serve_group(store, pool(servers_per_process=4)) as running:
+        running.manager.set_desired({"a": 1})
+        await running.until_ready("a")
+        wrong = await running.source.spawn(["--model", "mlp"])
+        assert wrong.pid == running.manager.pids["a"]
+        assert await asyncio.to_thread(wrong.wait) == 2
+        os.close(wrong.status_fd)
+        taken = ["--store", str(store), "--model", "mlp", "--version", "1"]
+        taken += ["--socket", str(running.socket("a"))]
+        second = await running.source.spawn(taken)
+        assert await asyncio.to_thread(second.wait) == 1
+        os.close(second.status_fd)
+        assert running.answers("a")
+    said = capfd.readouterr().err
+    assert "the following arguments are required" in said
+    assert "another process listens" in said
+    assert "Traceback" not in said
+
+
+async def test_a_stopped_server_gives_its_memory_and_threads_back(store: Path) -> None:
+    async with serve_group(store, pool(servers_per_process=50)) as running:
+        running.manager.set_desired({"first": 1, "last": 1})
+        await running.until_ready("first", "last")
+        process = running.process("first")
+        keys = [f"k{number}" for number in range(15)]
+        sizes, threads = [], []
+        for turn in range(1, 4):
+            running.manager.set_desired(dict.fromkeys(["first", *keys], turn))
+            await running.until_ready(*keys, times=turn)
+            running.manager.set_desired({"first": 1})
+            await running.events.until(
+                lambda entries, turn=turn: all(
+                    entries.count(f"{key} forgotten") == turn for key in keys
+                )
+            )
+            sizes.append(memory_of(process.pid) or 0)
+            threads.append(process.num_threads())
+        assert running.answers("first")
+        assert sizes[-1] - sizes[0] < 5 * MIB
+        assert threads[-1] - threads[0] < 5  # the loop's own pool may still grow by one or two
+
+
+async def test_a_shared_process_ends_at_once_when_its_parent_is_gone(
+    store: Path, tmp_path: Path
+) -> None:
+    lifeline = Lifeline()
+    shared = SharedProcess(lifeline, log_level="info")
+    words = ["--store", str(store), "--model", "mlp", "--version", "1"]
+    server = await shared.start_server([*words, "--socket", str(tmp_path / "s")], requested_at=0.0)
+    lifeline.close()
+    assert await shared.wait_closed() == 1
+    assert server.wait() == 1
+    os.close(server.status_fd)
