@@ -7,7 +7,7 @@ PACKAGES := slipstream gateway inference_server model_store protos telemetry tra
 STAMPS := .venv/.stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-services test-fast coverage fuzz check check-static bench bench-scenarios chaos torture format lint types imports protos protos-check lock sbom demo-model clean
+.PHONY: help setup setup-dev run test test-services test-fast coverage fuzz check check-static vocabulary census bench bench-scenarios chaos torture format lint types imports protos protos-check lock sbom demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,12 @@ check-static: $(STAMPS)/dev ## Format, lint, types, import contracts, generated 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory protos-check
+
+vocabulary: $(STAMPS)/run ## Reject private words where a standard term exists
+	@$(BIN)/python tools/vocabulary.py
+
+census: $(STAMPS)/run ## Count files, lines, shared class names, one-off Protocols (ARGS="../before . --list")
+	@$(BIN)/python tools/census.py $(ARGS)
 
 format: $(STAMPS)/dev ## Format the code and apply ruff's fixes
 	$(BIN)/ruff format .

@@ -129,7 +129,7 @@ def _add_metrics(app: FastAPI, container: Container) -> None:
         container.fleet_metrics,
         container.worker_metrics,
         container.engine.metrics,
-        container.station.metrics,
+        container.webhook_delivery.metrics,
     ]
 
     @app.get(

@@ -1,7 +1,7 @@
 """The composition root: the only place that knows which class stands behind which role.
 
-A room of several classes wires itself: `AccountRoom`, `ExecutionServices`, `LimitRoom`, `OipRoom`,
-`Station`, `Bookkeeper`.
+A room of several classes wires itself: `AccountRoom`, `ExecutionServices`, `RequestLimits`,
+`OipRoom`, `WebhookDeliveryService`, `UsageWriter`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gateway.fast_path.trigger_call import TriggerRoute
 from gateway.fleet.exposition import FleetCollector
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
-from gateway.limits.room import LimitRoom
+from gateway.limits.request_limits import RequestLimits
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.room import OipRoom
@@ -41,9 +41,9 @@ from gateway.trigger.batch_calls import BatchCalls
 from gateway.trigger.run_calls import RunCalls
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.servers import InferenceServers
-from gateway.usage.bookkeeper import Bookkeeper
+from gateway.usage.writer import UsageWriter
+from gateway.webhooks.delivery_service import WebhookDeliveryService
 from gateway.webhooks.service import WebhookService
-from gateway.webhooks.station import Station
 from telemetry.snapshots import SharedRegistry
 
 
@@ -76,7 +76,7 @@ class Container:
         self.accounts = AccountRoom(settings, self.db, self.feed, hasher, self.services.passwords)
         authenticator = KeyAuthenticator(self.db, hasher, self.feed)
         self.key_uses = authenticator.usage
-        self.limits = LimitRoom(settings, registry)
+        self.limits = RequestLimits(settings, registry)
         authentication = Authentication(
             authenticator, self.accounts.sessions, origins=settings.console_origins
         )
@@ -84,10 +84,14 @@ class Container:
         self.access = Access(authentication, self.limits, proxies)
 
         self.deployment_cache = DeploymentCache(self.db, self.feed)
-        self.station = Station(settings, self.db, self.services.vault, registry=registry)
-        self.webhooks = WebhookService(self.db, self.services.vault, self.station.dispatcher)
+        self.webhook_delivery = WebhookDeliveryService(
+            settings, self.db, self.services.secret_box, registry=registry
+        )
+        self.webhooks = WebhookService(
+            self.db, self.services.secret_box, self.webhook_delivery.dispatcher
+        )
         self.engine = ExecutionServices(
-            settings, self.db, self.feed, self.servers, registry, webhooks=self.station
+            settings, self.db, self.feed, self.servers, registry, webhooks=self.webhook_delivery
         )
         self.runs = RunService(
             self.engine.store,
@@ -95,11 +99,11 @@ class Container:
             self.deployment_cache,
             self.engine.launcher,
             Inputs(self.db),
-            gates=self.limits.gates,
+            rate_limiter=self.limits.rate_limiter,
             retention_days=settings.run_retention_days,
         )
 
-        self.usage = Bookkeeper(
+        self.usage = UsageWriter(
             self.db,
             self.metrics,
             minute_hours=settings.usage_minute_hours,
@@ -136,7 +140,7 @@ class Container:
         await self.watcher.looked.wait()
         self.readiness.servers_known()
         await self.engine.start()
-        self.station.start()
+        self.webhook_delivery.start()
         self.recorder.start()
         self.usage.start()
         self.key_uses.start()
@@ -150,7 +154,7 @@ class Container:
         await self.recorder.close()
         await self.key_uses.close()
         await self.engine.close(drain_seconds)
-        await self.station.close(drain_seconds)
+        await self.webhook_delivery.close(drain_seconds)
         await self.usage.close()
         await self.watcher.stop()
         await self.servers.close()

@@ -26,13 +26,13 @@ from gateway.deployments.snapshots import Snapshotter
 from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
 from gateway.ids import new_id
-from gateway.limits.call_limits import patched
+from gateway.limits.call_limits import apply_limits_patch
 from gateway.storage.audit_events import row_snapshot
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Deployment, DeploymentVersion, Flow
-from gateway.webhooks.callbacks import Callbacks
+from gateway.webhooks.endpoints import EndpointLifecycle
 from protos.errors import ErrorCode
 
 
@@ -50,10 +50,14 @@ class DeploymentService:
     """
 
     def __init__(
-        self, db: Database, keys: ApiKeyService, snapshots: Snapshotter, callbacks: Callbacks
+        self,
+        db: Database,
+        keys: ApiKeyService,
+        snapshots: Snapshotter,
+        webhook_endpoints: EndpointLifecycle,
     ) -> None:
         self._db = db
-        self._callbacks = callbacks
+        self._webhook_endpoints = webhook_endpoints
         self._keys = keys
         self._snapshots = snapshots
 
@@ -78,7 +82,7 @@ class DeploymentService:
         row = _row(snapshot.flow, settings or DeploymentSettings())
         version = snapshot.version(row.id, 1, key_id=key_id)
         _check(row, version)
-        await self._callbacks.check(row.callback_url)
+        await self._webhook_endpoints.check_url(row.callback_url)
         async with self._db.write() as session:
             # Locked, so that the flow is not deleted in between.
             await find_flow(session, profile_id, row.flow_id, lock=True)
@@ -88,7 +92,7 @@ class DeploymentService:
             view = await load_view(session, row)
             await record_deployment(session, "create", row, after=row_snapshot(row))
             key = await self._first_key(session, row)
-            secret = await self._callbacks.follow(session, row)
+            secret = await self._webhook_endpoints.sync(session, row)
             await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return replace(view, key=key, webhook_secret=secret)
 
@@ -116,18 +120,18 @@ class DeploymentService:
             GatewayError: NOT_FOUND, GONE, VALIDATION_FAILED; INVALID_FLOW where the mode becomes
                 fast and the live version needs the engine; BLOCKED_TARGET for the callback URL.
         """
-        await self._callbacks.check(change.get("callback_url"))
+        await self._webhook_endpoints.check_url(change.get("callback_url"))
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.live_version(session, row)
             before = row_snapshot(row)
             if "limits" in change:
-                row.limits = patched(row.limits, change.pop("limits"))
+                row.limits = apply_limits_patch(row.limits, change.pop("limits"))
             for name, value in change.items():
                 setattr(row, name, value)
             _check(row, version)
             view = await load_view(session, row)
-            secret = await self._callbacks.follow(session, row)
+            secret = await self._webhook_endpoints.sync(session, row)
             await record_deployment(session, "update", row, before=before, after=row_snapshot(row))
             await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return replace(view, webhook_secret=secret)
@@ -164,7 +168,7 @@ class DeploymentService:
             row.status = DeploymentStatus.DELETED
             await record_deployment(session, "delete", row, before=before)
             await deactivate_keys_of(session, profile_id, row.id)
-            await self._callbacks.forget(session, row.id)
+            await self._webhook_endpoints.delete(session, row.id)
             await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         await runs.end_runs_of_deployment(row.id, running=then is RunsOnDelete.CANCEL)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from gateway.flows.ports import HttpCall, HttpReply
-from gateway.outbound.http import Call, GuardedHttp
+from gateway.outbound.http import GuardedHttpClient, OutboundRequest
 
 
 class OutboundHttp:
     """An HttpPort."""
 
-    def __init__(self, http: GuardedHttp) -> None:
+    def __init__(self, http: GuardedHttpClient) -> None:
         """Send by `http`, which whoever has made it closes."""
         self._http = http
 
     async def send(self, call: HttpCall, deadline: float) -> HttpReply:
         """See HttpPort."""
-        asked = Call(
+        asked = OutboundRequest(
             method=call.method,
             url=call.url,
             headers=call.headers,

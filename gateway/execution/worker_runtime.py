@@ -11,14 +11,15 @@ from gateway.execution.outbound import OutboundHttp
 from gateway.fleet.store import FleetStore
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
-from gateway.outbound.http import GuardedHttp
+from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
+from gateway.storage.pg_notify import PgNotifier
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.servers import InferenceServers
-from gateway.webhooks.outbox import Outbox
+from gateway.webhooks.outbox import WebhookOutbox
 
 
 class WorkerRuntime:
@@ -36,9 +37,16 @@ class WorkerRuntime:
             credentials=UpstreamCredentials.of(settings),
         )
         self._watcher = FleetWatcher(fleet, self._feed, self._servers)
-        self._http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
+        self._notices = PgNotifier(self._db)
+        self._http = GuardedHttpClient(
+            settings.webhook_allow, allow_http=settings.webhook_allow_http
+        )
         self._executor = RunExecutor(
-            RunStore(self._db, outbox=Outbox(self._feed, public_url=settings.public_url)),
+            RunStore(
+                self._db,
+                self._notices,
+                outbox=WebhookOutbox(self._feed, public_url=settings.public_url),
+            ),
             CompiledFlowCache(self._db),
             self._servers,
             OutboundHttp(self._http),
@@ -49,6 +57,7 @@ class WorkerRuntime:
     async def start(self) -> None:
         """Connect."""
         self._feed.start()
+        self._notices.start()
         self._watcher.start()
         await self._watcher.looked.wait()
         self._executor.start()
@@ -64,6 +73,7 @@ class WorkerRuntime:
         await self._servers.close()
         await self._waker.stop()
         await self._http.close()
+        await self._notices.stop()
         await self._feed.stop()
         await self._db.close()
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.limits.cap import Cap
-from gateway.limits.policy import exceeded
+from gateway.limits.concurrency_limit import ConcurrencyLimit
+from gateway.limits.policy import quota_exceeded
 from gateway.runs.rows import RUNS
 from gateway.runs.run import RunStatus
 from gateway.runs.statements import is_in
@@ -47,7 +47,7 @@ _COUNTS = {
 }
 
 
-async def check_concurrency_limits(session: AsyncSession, caps: Sequence[Cap]) -> None:
+async def check_concurrency_limits(session: AsyncSession, caps: Sequence[ConcurrencyLimit]) -> None:
     """Return where one more run may begin, and keep others from beginning until the session ends.
 
     Raises:
@@ -58,4 +58,4 @@ async def check_concurrency_limits(session: AsyncSession, caps: Sequence[Cap]) -
         values = {"subject": cap.id, "most": cap.policy.quota}
         count = (await session.execute(_COUNTS[cap.kind], values)).scalar_one()
         if count >= cap.policy.quota:
-            raise exceeded([cap.policy], _AGAIN_SECONDS)
+            raise quota_exceeded([cap.policy], _AGAIN_SECONDS)

@@ -134,8 +134,8 @@ class _RunCall:
         try:
             return await self._engine.store.create(new, owner=owner)
         except GatewayError as error:
-            if error.code is ErrorCode.TOO_MANY_RUNS and trigger.gate is not None:
-                trigger.gate.count_refusal(error)
+            if error.code is ErrorCode.TOO_MANY_RUNS and trigger.rate_limit is not None:
+                trigger.rate_limit.count_rejection(error)
             raise
 
     async def _wait(self, created: CreatedRun, patience: float | None) -> Run:

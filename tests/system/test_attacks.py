@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from gateway.auth import keys
-from tests.slipstream.running import PATIENCE
+from tests.slipstream.running import TIMEOUT_SECONDS
 from tests.system.flow_documents import echo
 from tests.system.installation import Installation, chain
 
@@ -95,7 +95,7 @@ def raw(installation: Installation, *lines: str) -> bytes:
     """Send a head as it is, without a body; return everything that comes."""
     text = "\r\n".join([*lines, "Connection: close", "", ""])
     with closing(socket.create_connection(("127.0.0.1", installation.up.port))) as connection:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIMEOUT_SECONDS)
         connection.sendall(text.encode("latin-1"))
         said = b""
         while part := connection.recv(65_536):

@@ -19,7 +19,7 @@ from tests.authority import Authority
 from tests.services.nginx import Nginx
 from tests.slipstream.running import Up
 from tests.system.flow_documents import echo
-from tests.system.installation import PATIENCE, Installation, chain
+from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 
 PROXY, GUESSER, NEIGHBOUR, OUTSIDER = "127.0.0.9", "127.0.0.2", "127.0.0.3", "127.0.0.4"
 FAILURES = 5
@@ -42,7 +42,9 @@ class Behind:
         transport = httpx.HTTPTransport(verify=context, local_address=address)
         url = f"https://localhost:{self.nginx.port}"
         headers = {"X-API-Key": key} if key else {}
-        return httpx.Client(base_url=url, headers=headers, transport=transport, timeout=PATIENCE)
+        return httpx.Client(
+            base_url=url, headers=headers, transport=transport, timeout=TIMEOUT_SECONDS
+        )
 
     def channel(self) -> grpc.Channel:
         """Return a channel to the front door, through the proxy."""
@@ -99,7 +101,7 @@ def ask(channel: grpc.Channel, **metadata: str) -> grpc.StatusCode:
     )
     try:
         pairs = [(name.replace("_", "-"), value) for name, value in metadata.items()]
-        method(b"", metadata=(*pairs,), timeout=PATIENCE)
+        method(b"", metadata=(*pairs,), timeout=TIMEOUT_SECONDS)
     except grpc.RpcError as error:
         return error.code()
     return grpc.StatusCode.OK
@@ -135,7 +137,7 @@ def test_a_key_has_the_clients_address(behind: Behind, door: str) -> None:
             assert http.get("/v2").is_success
         else:
             assert ask(channel, x_api_key=made["key"]) is grpc.StatusCode.OK
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     shown = made
     while shown["last_used_at"] is None:
         assert time.monotonic() < deadline

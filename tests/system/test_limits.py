@@ -18,7 +18,7 @@ from protos.methods import SERVICE
 from tests.services.redis import RedisServer
 from tests.slipstream.running import Up
 from tests.system.flow_documents import echo, waiting
-from tests.system.installation import PATIENCE, Installation, Json, chain
+from tests.system.installation import TIMEOUT_SECONDS, Installation, Json, chain
 from tests.system.runs import eventually
 
 X = [[5.1, 3.5, 1.4, 0.2]]
@@ -67,7 +67,7 @@ def call(limited: Installation, deployment: str, key: str, body: object = None) 
     """Trigger over a connection of its own, so that either gateway may get it."""
     path = f"{limited.up.url}/node/deployment-trigger/{deployment}/"
     document = {"input_data": {"x": X}} if body is None else body
-    return httpx.post(path, json=document, headers={"X-API-Key": key}, timeout=PATIENCE)
+    return httpx.post(path, json=document, headers={"X-API-Key": key}, timeout=TIMEOUT_SECONDS)
 
 
 def statuses(answers: list[httpx.Response]) -> dict[int, int]:
@@ -348,7 +348,7 @@ def test_a_slow_client_is_cut_off_while_others_are_answered(
         connection.sendall(b"POST /node/deployment-trigger/x/ HTTP/1.1\r\nx: ")
     assert limited.trigger(iris, json={"input_data": {"x": X}}).status_code == 200
     for connection in slow:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIMEOUT_SECONDS)
         said = b""
         while part := connection.recv(4096):
             said += part

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.gateway.office import flow_json
+from tests.gateway.in_process_gateway import flow_json
 
 _CALL = "calls a deployment: its runs are the record of that"
 _RUN = "takes a run, which takes a call: tests/gateway/runs/test_acts.py has them"

@@ -13,13 +13,15 @@ from gateway.errors import GatewayError
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
 from tests.gateway.databases import statements
-from tests.gateway.office import HERE, Office, here
+from tests.gateway.in_process_gateway import HERE, InProcessGateway, here
 
 KEYS = "/node/api-keys/"
 
 
-async def test_a_new_key_is_shown_once_and_masked_afterwards(office: Office) -> None:
-    user = await office.user()
+async def test_a_new_key_is_shown_once_and_masked_afterwards(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await user.post(KEYS, json={"name": "phone"})
     assert made.status_code == 201
     key = made.json()["key"]
@@ -31,38 +33,40 @@ async def test_a_new_key_is_shown_once_and_masked_afterwards(office: Office) -> 
     assert key not in listed.text
 
 
-async def test_a_deactivated_key_is_refused_and_an_activated_one_works(office: Office) -> None:
-    user = await office.user()
+async def test_a_deactivated_key_is_refused_and_an_activated_one_works(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = (await user.post(KEYS, json={"name": "second", "scope": "manage"})).json()
-    second = office.client({"x-api-key": made["key"]})
+    second = in_process_gateway.client({"x-api-key": made["key"]})
     assert (await second.get(KEYS)).status_code == 200
     answer = await user.post(f"{KEYS}{made['id']}/deactivate/")
     assert answer.json()["state"] == "deactivated"
-    await office.feed.poll()
+    await in_process_gateway.feed.poll()
     refused = await second.get(KEYS)
     assert (refused.status_code, refused.json()["code"]) == (401, "api_key_deactivated")
     assert refused.headers["www-authenticate"] == "ApiKey"
     await user.post(f"{KEYS}{made['id']}/activate/")
-    await office.feed.poll()
+    await in_process_gateway.feed.poll()
     assert (await second.get(KEYS)).status_code == 200
 
 
-async def test_a_deleted_key_is_unknown(office: Office) -> None:
-    user = await office.user()
+async def test_a_deleted_key_is_unknown(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = (await user.post(KEYS, json={"name": "second", "scope": "manage"})).json()
-    second = office.client({"authorization": f"Bearer {made['key']}"})
+    second = in_process_gateway.client({"authorization": f"Bearer {made['key']}"})
     assert (await second.get(KEYS)).status_code == 200
     assert (await user.delete(f"{KEYS}{made['id']}/")).status_code == 204
-    await office.feed.poll()
+    await in_process_gateway.feed.poll()
     refused = await second.get(KEYS)
     assert (refused.status_code, refused.json()["code"]) == (401, "api_key_invalid")
     assert (await user.get(f"{KEYS}{made['id']}/")).status_code == 404
 
 
-async def test_a_trigger_key_manages_nothing(office: Office) -> None:
-    user = await office.user()
+async def test_a_trigger_key_manages_nothing(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = (await user.post(KEYS, json={"name": "phone"})).json()
-    phone = office.client({"x-api-key": made["key"]})
+    phone = in_process_gateway.client({"x-api-key": made["key"]})
     refused = await phone.get(KEYS)
     assert (refused.status_code, refused.json()["code"]) == (403, "api_key_forbidden")
 
@@ -89,48 +93,54 @@ BAD_KEYS: list[dict[str, object]] = [
 ]
 
 
-async def test_what_is_no_key_is_answered_401(office: Office) -> None:
+async def test_what_is_no_key_is_answered_401(in_process_gateway: InProcessGateway) -> None:
     for headers, code in NO_KEYS:
-        answer = await office.client(headers).get(KEYS)
+        answer = await in_process_gateway.client(headers).get(KEYS)
         assert (answer.status_code, answer.json()["code"]) == (401, code), headers
 
 
-async def test_keys_that_make_no_sense_are_refused(office: Office) -> None:
-    user = await office.user()
+async def test_keys_that_make_no_sense_are_refused(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     for body in BAD_KEYS:
         answer = await user.post(KEYS, json=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed"), body
 
 
-async def test_ids_of_nothing_are_not_found(office: Office) -> None:
-    user = await office.user()
+async def test_ids_of_nothing_are_not_found(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     for key_id in ("nonsense", "%00", "b8a7e4a2-0000-4000-8000-000000000000"):
         assert (await user.get(f"{KEYS}{key_id}/")).status_code == 404, key_id
 
 
-async def test_an_unknown_key_reaches_the_database_once(office: Office) -> None:
+async def test_an_unknown_key_reaches_the_database_once(
+    in_process_gateway: InProcessGateway,
+) -> None:
     unknown = generate_key()
-    with statements(office.db) as asked:
+    with statements(in_process_gateway.db) as asked:
         for _ in range(3):
             with pytest.raises(GatewayError, match="unknown"):
-                await office.authenticator.authenticate(unknown, HERE)
+                await in_process_gateway.authenticator.authenticate(unknown, HERE)
     assert len([statement for statement in asked if "api_keys" in statement]) == 1
 
 
-async def test_a_wrong_checksum_never_reaches_the_database(office: Office) -> None:
-    with statements(office.db) as asked:
+async def test_a_wrong_checksum_never_reaches_the_database(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    with statements(in_process_gateway.db) as asked:
         for key in ("sk-" + "a" * 46, "x", ""):
             with pytest.raises(GatewayError, match="no API key"):
-                await office.authenticator.authenticate(key, HERE)
+                await in_process_gateway.authenticator.authenticate(key, HERE)
     assert asked == []
 
 
-async def test_another_process_hears_of_a_deactivation(office: Office, url: str) -> None:
-    user = await office.user()
+async def test_another_process_hears_of_a_deactivation(
+    in_process_gateway: InProcessGateway, url: str
+) -> None:
+    user = await in_process_gateway.user()
     made = (await user.post(KEYS, json={"name": "phone"})).json()
     elsewhere = Database(url)
     feed = ChangeFeed(elsewhere)
-    authenticator = KeyAuthenticator(elsewhere, office.services.hasher, feed)
+    authenticator = KeyAuthenticator(elsewhere, in_process_gateway.services.hasher, feed)
     await feed.poll()
     identity = await authenticator.authenticate(made["key"], HERE)
     assert identity.key_id == made["id"]
@@ -143,11 +153,11 @@ async def test_another_process_hears_of_a_deactivation(office: Office, url: str)
     await elsewhere.close()
 
 
-async def test_no_text_upsets_the_authenticator(office: Office) -> None:
+async def test_no_text_upsets_the_authenticator(in_process_gateway: InProcessGateway) -> None:
     for key in ("", "short", "ü" * 49, "\ud800" * 49, "x" * 10_000):
-        assert office.authenticator.cached_identity(key, here) is None
+        assert in_process_gateway.authenticator.cached_identity(key, here) is None
         with pytest.raises(GatewayError):
-            await office.authenticator.authenticate(key, HERE)
+            await in_process_gateway.authenticator.authenticate(key, HERE)
 
 
 async def test_there_is_one_administrator_however_often_it_is_asked_for(
@@ -159,8 +169,10 @@ async def test_there_is_one_administrator_however_often_it_is_asked_for(
     assert len({profile.id for profile in found}) == 1
 
 
-async def test_limits_of_a_key_are_changed_one_by_one_and_inherited(office: Office) -> None:
-    user = await office.user()
+async def test_limits_of_a_key_are_changed_one_by_one_and_inherited(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     limits = {"calls_per_minute": 60, "concurrent_runs": 2}
     made = (await user.post("/node/api-keys/", json={"name": "shop", "limits": limits})).json()
     path = f"/node/api-keys/{made['id']}/"

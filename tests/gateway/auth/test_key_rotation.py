@@ -17,7 +17,7 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from protos.errors import ErrorCode
 from tests.gateway.auth.test_key_lifetime import KEYS, age, in_days, make, refusal
-from tests.gateway.office import HERE, Office, deploy, flow_json, here
+from tests.gateway.in_process_gateway import HERE, InProcessGateway, deploy, flow_json, here
 
 IN_FORCE_SECONDS = 1.0
 
@@ -36,9 +36,9 @@ async def show(user: httpx.AsyncClient, key_id: str) -> dict[str, Any]:
 
 
 async def test_the_new_key_has_the_attributes_of_the_old_one_which_works_on(
-    office: Office,
+    in_process_gateway: InProcessGateway,
 ) -> None:
-    user = await office.user()
+    user = await in_process_gateway.user()
     deployment = await deploy(user, flow_json())
     old = await make(user, environment="production", deployments=[deployment["id"]])
     new = await rotate(user, old["id"])
@@ -53,53 +53,59 @@ async def test_the_new_key_has_the_attributes_of_the_old_one_which_works_on(
         datetime.fromisoformat(shown[member]) for member in ("rotated_at", "grace_ends_at")
     )
     assert ends_at - rotated_at == timedelta(days=1)
-    await office.feed.poll()
+    await in_process_gateway.feed.poll()
     for key in (old, new):
-        assert (await office.authenticator.authenticate(key["key"], HERE)).key_id == key["id"]
+        assert (
+            await in_process_gateway.authenticator.authenticate(key["key"], HERE)
+        ).key_id == key["id"]
 
 
-async def test_calls_that_still_come_with_the_old_key_are_counted(office: Office) -> None:
-    user = await office.user()
+async def test_calls_that_still_come_with_the_old_key_are_counted(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     old = await make(user)
     for _ in range(3):
-        await office.authenticator.authenticate(old["key"], HERE)
+        await in_process_gateway.authenticator.authenticate(old["key"], HERE)
     await rotate(user, old["id"])
-    await office.feed.poll()
-    await office.authenticator.usage.flush()
+    await in_process_gateway.feed.poll()
+    await in_process_gateway.authenticator.usage.flush()
     shown = await show(user, old["id"])
     assert (shown["total_uses"], shown["calls_since_rotation"]) == (3, 0)
     assert shown["last_call_since_rotation"] is None
     for _ in range(2):
-        await office.authenticator.authenticate(old["key"], HERE)
-    await office.authenticator.usage.flush()
+        await in_process_gateway.authenticator.authenticate(old["key"], HERE)
+    await in_process_gateway.authenticator.usage.flush()
     shown = await show(user, old["id"])
     assert (shown["total_uses"], shown["calls_since_rotation"]) == (5, 2)
     assert shown["last_call_since_rotation"] == shown["last_used_at"] >= shown["rotated_at"]
 
 
-async def test_the_old_key_ends_with_the_grace(office: Office) -> None:
-    user = await office.user()
+async def test_the_old_key_ends_with_the_grace(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     old = await make(user)
     await rotate(user, old["id"], grace_seconds=3)
-    await office.authenticator.authenticate(old["key"], HERE)
+    await in_process_gateway.authenticator.authenticate(old["key"], HERE)
     await asyncio.sleep(3.05)
-    assert office.authenticator.cached_identity(old["key"], here) is None
+    assert in_process_gateway.authenticator.cached_identity(old["key"], here) is None
     with pytest.raises(GatewayError, match="use the key that took its place") as caught:
-        await office.authenticator.authenticate(old["key"], HERE)
+        await in_process_gateway.authenticator.authenticate(old["key"], HERE)
     assert caught.value.code is ErrorCode.API_KEY_EXPIRED
     assert (await show(user, old["id"]))["state"] == "expired"
 
 
-async def test_without_a_grace_the_old_key_ends_at_once(office: Office) -> None:
-    user = await office.user()
+async def test_without_a_grace_the_old_key_ends_at_once(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     old = await make(user)
     new = await rotate(user, old["id"], grace_seconds=0)
-    assert await refusal(office, old["key"]) is ErrorCode.API_KEY_EXPIRED
-    await office.authenticator.authenticate(new["key"], HERE)
+    assert await refusal(in_process_gateway, old["key"]) is ErrorCode.API_KEY_EXPIRED
+    await in_process_gateway.authenticator.authenticate(new["key"], HERE)
 
 
-async def test_the_grace_can_be_ended(office: Office) -> None:
-    user = await office.user()
+async def test_the_grace_can_be_ended(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     old = await make(user)
     refused = await user.post(f"{KEYS}{old['id']}/end-grace/")
     assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
@@ -107,11 +113,13 @@ async def test_the_grace_can_be_ended(office: Office) -> None:
     for _ in range(2):
         ended = await user.post(f"{KEYS}{old['id']}/end-grace/")
         assert (ended.status_code, ended.json()["state"]) == (200, "expired")
-    assert await refusal(office, old["key"]) is ErrorCode.API_KEY_EXPIRED
+    assert await refusal(in_process_gateway, old["key"]) is ErrorCode.API_KEY_EXPIRED
 
 
-async def test_a_second_rotation_is_refused_until_the_first_is_over(office: Office) -> None:
-    user = await office.user()
+async def test_a_second_rotation_is_refused_until_the_first_is_over(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     old = await make(user)
     new = await rotate(user, old["id"])
     for key_id in (old["id"], new["id"]):
@@ -123,8 +131,10 @@ async def test_a_second_rotation_is_refused_until_the_first_is_over(office: Offi
     assert (await rotate(user, old["id"]))["http"] == 409
 
 
-async def test_by_force_the_key_that_was_lost_is_replaced_as_well(office: Office) -> None:
-    user = await office.user()
+async def test_by_force_the_key_that_was_lost_is_replaced_as_well(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     old = await make(user)
     lost = await rotate(user, old["id"], grace_seconds=60)
     found = await rotate(user, old["id"], grace_seconds=600, force=True)
@@ -136,8 +146,10 @@ async def test_by_force_the_key_that_was_lost_is_replaced_as_well(office: Office
     assert first["rotated_at"] < second["rotated_at"]
 
 
-async def test_by_force_no_key_comes_back_whose_grace_is_over(office: Office) -> None:
-    user = await office.user()
+async def test_by_force_no_key_comes_back_whose_grace_is_over(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     old = await make(user)
     await rotate(user, old["id"], grace_seconds=0)
     ended = (await show(user, old["id"]))["grace_ends_at"]
@@ -146,28 +158,34 @@ async def test_by_force_no_key_comes_back_whose_grace_is_over(office: Office) ->
     assert (shown["state"], shown["grace_ends_at"]) == ("expired", ended)
 
 
-async def test_a_key_whose_heir_was_deleted_can_be_rotated_again(office: Office) -> None:
-    user = await office.user()
+async def test_a_key_whose_heir_was_deleted_can_be_rotated_again(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     old = await make(user)
     lost = await rotate(user, old["id"])
     await user.delete(f"{KEYS}{lost['id']}/")
     assert (await rotate(user, old["id"]))["http"] == 201
 
 
-async def test_a_deactivated_key_can_be_rotated_and_stays_off(office: Office) -> None:
-    user = await office.user()
+async def test_a_deactivated_key_can_be_rotated_and_stays_off(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     old = await make(user)
     await user.post(f"{KEYS}{old['id']}/deactivate/")
     new = await rotate(user, old["id"])
     assert new["state"] == "active"
-    assert await refusal(office, old["key"]) is ErrorCode.API_KEY_DEACTIVATED
+    assert await refusal(in_process_gateway, old["key"]) is ErrorCode.API_KEY_DEACTIVATED
 
 
-async def test_the_new_key_is_given_as_long_a_life_as_the_old_one(office: Office) -> None:
-    user = await office.user()
+async def test_the_new_key_is_given_as_long_a_life_as_the_old_one(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     old = await make(user, expires_at=in_days(30))
     made, ends = now() - timedelta(days=28), now() + timedelta(days=2)
-    await age(office, old["id"], created_at=made, expires_at=ends)
+    await age(in_process_gateway, old["id"], created_at=made, expires_at=ends)
     new = await rotate(user, old["id"])
     left = datetime.fromisoformat(new["expires_at"]) - now()
     assert timedelta(days=29.9) < left <= timedelta(days=30)
@@ -179,27 +197,29 @@ async def test_the_new_key_is_given_as_long_a_life_as_the_old_one(office: Office
     [{"grace_seconds": -1}, {"grace_seconds": 604_801}, {"grace_seconds": "long"}, {"grace": 1}],
 )
 async def test_orders_that_make_no_sense_are_refused(
-    office: Office, order: dict[str, object]
+    in_process_gateway: InProcessGateway, order: dict[str, object]
 ) -> None:
-    user = await office.user()
+    user = await in_process_gateway.user()
     made = await make(user)
     refused = await rotate(user, made["id"], **order)
     assert (refused["http"], refused["code"]) == (422, "validation_failed")
 
 
-async def test_of_rotations_at_once_one_wins(office: Office) -> None:
-    user = await office.user()
+async def test_of_rotations_at_once_one_wins(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     old = await make(user)
     answers = await asyncio.gather(*(rotate(user, old["id"]) for _ in range(5)))
     assert sorted(answer["http"] for answer in answers) == [201, 409, 409, 409, 409]
 
 
 @pytest.fixture
-async def elsewhere(office: Office, url: str) -> AsyncIterator[KeyAuthenticator]:
+async def elsewhere(
+    in_process_gateway: InProcessGateway, url: str
+) -> AsyncIterator[KeyAuthenticator]:
     """What another process knows of keys: its own connections, its own feed, which runs."""
     db = Database(url)
     feed = ChangeFeed(db)
-    authenticator = KeyAuthenticator(db, office.services.hasher, feed)
+    authenticator = KeyAuthenticator(db, in_process_gateway.services.hasher, feed)
     feed.start()
     yield authenticator
     await feed.stop()
@@ -229,11 +249,11 @@ ENDS: list[tuple[str, str, dict[str, object] | None, ErrorCode]] = [
 
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end[1] or end[0])
 async def test_what_ends_a_key_is_in_force_elsewhere_within_a_second(
-    office: Office,
+    in_process_gateway: InProcessGateway,
     elsewhere: KeyAuthenticator,
     end: tuple[str, str, dict[str, object] | None, ErrorCode],
 ) -> None:
-    user = await office.user()
+    user = await in_process_gateway.user()
     made = await make(user)
     await elsewhere.authenticate(made["key"], HERE)
     method, path, body, code = end
@@ -243,9 +263,9 @@ async def test_what_ends_a_key_is_in_force_elsewhere_within_a_second(
 
 
 async def test_what_a_key_covers_is_changed_elsewhere_within_a_second(
-    office: Office, elsewhere: KeyAuthenticator
+    in_process_gateway: InProcessGateway, elsewhere: KeyAuthenticator
 ) -> None:
-    user = await office.user()
+    user = await in_process_gateway.user()
     deployment = await deploy(user, flow_json())
     made = await make(user)
     assert (await elsewhere.authenticate(made["key"], HERE)).deployments is None
@@ -257,9 +277,9 @@ async def test_what_a_key_covers_is_changed_elsewhere_within_a_second(
 
 
 async def test_a_key_that_was_turned_on_again_works_elsewhere_within_a_second(
-    office: Office, elsewhere: KeyAuthenticator
+    in_process_gateway: InProcessGateway, elsewhere: KeyAuthenticator
 ) -> None:
-    user = await office.user()
+    user = await in_process_gateway.user()
     made = await make(user)
     await user.post(f"{KEYS}{made['id']}/deactivate/")
     assert await _until_refused(elsewhere, made["key"])

@@ -19,7 +19,7 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from tests.gateway.audit.audit_log_entries import acts_in
 from tests.gateway.fast_path.client import Client, chunked
-from tests.gateway.house import PASSWORD, House
+from tests.gateway.served_gateway import PASSWORD, ServedGateway
 
 OURS = (ip_network("10.0.0.0/8"), ip_network("2001:db8:ffff::/48"))
 PROXIES = TrustedProxies(OURS)
@@ -124,10 +124,10 @@ def test_the_setting_takes_networks_and_never_all_of_them() -> None:
 
 
 @pytest.fixture
-async def behind(database: Database, settings: Settings) -> AsyncIterator[House]:
+async def behind(database: Database, settings: Settings) -> AsyncIterator[ServedGateway]:
     """A gateway that trusts whoever connects from this machine."""
     changes = {"trusted_proxies": (ip_network("127.0.0.0/8"),), "failed_auth_per_minute": FAILURES}
-    opened = House(settings.model_copy(update=changes))
+    opened = ServedGateway(settings.model_copy(update=changes))
     await opened.open()
     yield opened
     await opened.close()
@@ -142,16 +142,16 @@ def request_at(door: str) -> tuple[str, str]:
     }[door]
 
 
-async def guess(house: House, door: str, *forwarded: str) -> int:
+async def guess(served_gateway: ServedGateway, door: str, *forwarded: str) -> int:
     """Present a key that is none; return the answer's status."""
     lines = [("x-forwarded-for", line) for line in forwarded]
     headers = [("x-api-key", keys.generate_key()), *lines]
-    return (await house.client().request(*request_at(door), headers=headers)).status_code
+    return (await served_gateway.client().request(*request_at(door), headers=headers)).status_code
 
 
 @pytest.mark.parametrize("door", ["trigger", "v2", "management"])
 async def test_who_guesses_behind_a_proxy_is_stopped_and_its_neighbours_are_not(
-    behind: House, door: str
+    behind: ServedGateway, door: str
 ) -> None:
     guesser, neighbour = "203.0.113.1", "203.0.113.2"
     answers = [await guess(behind, door, guesser) for _ in range(FAILURES + 1)]
@@ -170,14 +170,14 @@ async def test_who_is_no_trusted_proxy_gains_nothing_by_naming_others(
 ) -> None:
     changes = {"trusted_proxies": (ip_network("10.0.0.0/8"),), "failed_auth_per_minute": FAILURES}
     for update in (changes, {**changes, "trusted_proxies": ()}):
-        house = House(settings.model_copy(update=update))
-        await house.open()
-        answers = [await guess(house, door, f"198.51.100.{number}") for number in range(4)]
-        await house.close()
+        served_gateway = ServedGateway(settings.model_copy(update=update))
+        await served_gateway.open()
+        answers = [await guess(served_gateway, door, f"198.51.100.{number}") for number in range(4)]
+        await served_gateway.close()
         assert answers == [401] * FAILURES + [429] * 2
 
 
-async def test_sessions_and_acts_have_the_clients_address(behind: House) -> None:
+async def test_sessions_and_acts_have_the_clients_address(behind: ServedGateway) -> None:
     await behind.user("ada@example.com", Role.ADMIN)
     browser = behind.client(**{"x-forwarded-for": "198.51.100.1, 203.0.113.7"})
     answer = await browser.post(
@@ -190,7 +190,9 @@ async def test_sessions_and_acts_have_the_clients_address(behind: House) -> None
 
 
 @pytest.mark.parametrize("door", ["trigger", "v2", "management"])
-async def test_a_key_shows_its_owner_where_it_was_last_used_from(behind: House, door: str) -> None:
+async def test_a_key_shows_its_owner_where_it_was_last_used_from(
+    behind: ServedGateway, door: str
+) -> None:
     ada = await behind.user("ada@example.com", Role.ADMIN)
     issued = await behind.services.keys.create(ada.id, name="phone", scope=Scope.MANAGE)
     owner = await behind.key_client(ada, Scope.MANAGE)
@@ -209,7 +211,7 @@ async def test_a_key_shows_its_owner_where_it_was_last_used_from(behind: House, 
         assert shown in [key["last_address"] for key in listed]
 
 
-async def test_a_trailer_names_nobody(behind: House) -> None:
+async def test_a_trailer_names_nobody(behind: ServedGateway) -> None:
     await behind.user("ada@example.com", Role.ADMIN)
     body = orjson.dumps({"email": "ada@example.com", "password": PASSWORD})
     client = await Client.to(int(behind.url.rpartition(":")[2]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.deployments.graph_diff import changes, diff_graphs, same
-from tests.gateway.office import DEPLOYMENTS, Office, deploy, flow_json
+from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 
 # Any, throughout: JSON
 Json = dict[str, Any]
@@ -90,8 +90,10 @@ def asking(schema: Json, **config: Any) -> Json:
     return flow
 
 
-async def test_the_draft_is_compared_with_what_is_live(office: Office) -> None:
-    user = await office.user()
+async def test_the_draft_is_compared_with_what_is_live(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, asking({"properties": {"x": {"type": "number"}}}, version="1"))
     same_ = await _diff(user, made)
     assert (same_["before"], same_["after"], same_["same"]) == ("1", "draft", True)
@@ -126,8 +128,10 @@ async def test_the_draft_is_compared_with_what_is_live(office: Office) -> None:
     assert (back["before"], back["after"]) == ("draft", "1")
 
 
-async def test_two_versions_are_compared_whatever_the_draft_says(office: Office) -> None:
-    user = await office.user()
+async def test_two_versions_are_compared_whatever_the_draft_says(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json("mlp"))
     await user.put(f"/node/flows/{made['flow_id']}/", json=flow_json("scaled"))
     await user.post(f"{DEPLOYMENTS}{made['id']}/redeploy/")
@@ -138,8 +142,10 @@ async def test_two_versions_are_compared_whatever_the_draft_says(office: Office)
     assert (await _diff(user, made, before="2", after="live"))["same"] is True
 
 
-async def test_a_label_that_has_moved_shows_though_the_graph_is_the_same(office: Office) -> None:
-    user = await office.user()
+async def test_a_label_that_has_moved_shows_though_the_graph_is_the_same(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json(version="stable"))
     await user.put("/node/models/mlp/labels/stable/", json={"version": 2})
     found = await _diff(user, made)
@@ -148,8 +154,10 @@ async def test_a_label_that_has_moved_shows_though_the_graph_is_the_same(office:
     assert found["models"][0]["after"] == {"model": "mlp", "version": 2}
 
 
-async def test_a_draft_that_could_not_be_deployed_is_compared_and_says_why(office: Office) -> None:
-    user = await office.user()
+async def test_a_draft_that_could_not_be_deployed_is_compared_and_says_why(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json(), execution_mode="fast")
     for draft, problem in (
         (flow_json("nothing"), "there is no model 'nothing'"),
@@ -162,8 +170,8 @@ async def test_a_draft_that_could_not_be_deployed_is_compared_and_says_why(offic
         assert found["same"] is False
 
 
-async def test_sides_that_there_are_not_are_refused(office: Office) -> None:
-    user = await office.user()
+async def test_sides_that_there_are_not_are_refused(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     url = f"{DEPLOYMENTS}{made['id']}/diff/"
     for side, status, code in (

@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Self
 
-PATIENCE = 20.0
+TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Client:
 
     async def answer(self) -> Answer:
         """Return the next answer; an interim one (100) is one, too."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             head = await self.reader.readuntil(b"\r\n\r\n")
             status, *lines = head[:-4].split(b"\r\n")
             headers = dict(line.lower().split(b": ", 1) for line in lines)
@@ -57,7 +57,7 @@ class Client:
 
     async def rest(self) -> bytes:
         """Return all that comes until the server closes the connection."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             try:
                 return await self.reader.read()
             except ConnectionResetError:  # with something of ours unread

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.gateway.fast_path.calls import echo_of
-from tests.gateway.fast_path.client import PATIENCE, Client, post
+from tests.gateway.fast_path.client import TIMEOUT_SECONDS, Client, post
 from tests.gateway.fast_path.conftest import Serve, Served
 
 ECHO, WAIT = b"/direct/echo", b"/direct/wait"
@@ -17,7 +17,7 @@ IDLE_SECONDS = 1
 
 async def soon(event: asyncio.Event) -> None:
     """Wait for something that must come."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await event.wait()
 
 
@@ -80,7 +80,7 @@ async def test_an_application_hears_of_its_client_whatever_is_queued_behind(
     client.send(post(ECHO))
     await asyncio.sleep(0)
     client.abort()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         assert await served.application.disconnects.get() == "/asgi/leave"
     assert served.route.opened.empty()
 
@@ -154,5 +154,5 @@ async def test_a_server_that_ends_answers_what_it_has_and_closes_the_rest(serve:
     assert (await queued.answer()).closes
     for client in (pending, queued):
         assert await client.rest() == b""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await served.ended

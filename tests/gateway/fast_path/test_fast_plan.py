@@ -14,7 +14,7 @@ from gateway.deployments.fast_plan import FastPlan, compile_plan
 from gateway.errors import GatewayError
 from gateway.flows.spec import parse_flow
 from gateway.models.pins import Pin, TensorSpec
-from tests.gateway.office import flow_json
+from tests.gateway.in_process_gateway import flow_json
 
 
 def tensor(name: str, *, optional: bool = False) -> TensorSpec:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from gateway.web.connection_limits import ConnectionLimits
-from tests.gateway.fast_path.client import PATIENCE, Answer, Client, post
+from tests.gateway.fast_path.client import TIMEOUT_SECONDS, Answer, Client, post
 from tests.gateway.fast_path.conftest import Serve, Served
 
 ECHO = b"/direct/echo"
@@ -48,7 +48,7 @@ async def test_headers_that_trickle_are_cut_off_with_408(serve: Serve, target: b
     dripping = asyncio.create_task(drip(client, post(target, b"", b"x: " + b"y" * 500), 0.05))
     answer = await client.answer()
     assert (answer.status, answer.closes, code_of(answer)) == (408, True, "request_timeout")
-    assert 0.9 * SECONDS < time.monotonic() - began < PATIENCE
+    assert 0.9 * SECONDS < time.monotonic() - began < TIMEOUT_SECONDS
     assert await client.rest() == b""
     dripping.cancel()
 
@@ -101,7 +101,7 @@ async def test_an_answer_that_nobody_takes_ends_its_connection(serve: Serve) -> 
     client = await served.client()
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]
     client.send(post(b"/direct/large") * 12)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while served.server.server_state.connections:  # noqa: ASYNC110 - uvicorn's own set
             await asyncio.sleep(0.05)
 

@@ -16,7 +16,7 @@ from gateway.flows.cel.paths import Path, parse_path
 from gateway.flows.nodes import ApiInput, ApiOutput, Inference
 from gateway.flows.plan import check_draft
 from gateway.flows.spec import parse_flow
-from tests.gateway.office import flow_json
+from tests.gateway.in_process_gateway import flow_json
 
 Flow = dict[str, Any]
 

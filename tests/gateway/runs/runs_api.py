@@ -15,7 +15,7 @@ from gateway.settings import Settings
 from gateway.storage.tables import Profile
 from gateway.web.asgi import App
 from gateway.web.middleware import RestMiddleware
-from tests.gateway.office import flow_json
+from tests.gateway.in_process_gateway import flow_json
 from tests.gateway.runs.builders import new_run
 
 RUNS = "/node/flow-runs/"

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from gateway.auth.keys import generate_key
 from gateway.storage.masking import MASK, digest, mask_secrets, mask_text
-from tests.gateway.office import Office, deploy, flow_json
+from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
 
 SECRET = [
     *("password", "password_hash", "hash", "webhook_secret", "secret", "secrets", "api_key"),
@@ -75,8 +75,8 @@ def test_what_is_kept_is_json() -> None:
     }
 
 
-async def test_no_secret_is_in_any_row(office: Office) -> None:
-    user = await office.user()
+async def test_no_secret_is_in_any_row(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = (await user.post("/node/api-keys/", json={"name": "phone"})).json()
     named = (await user.post("/node/api-keys/", json={"name": made["key"]})).json()
     flow = flow_json()
@@ -90,7 +90,7 @@ async def test_no_secret_is_in_any_row(office: Office) -> None:
     assert deployed["http"] == 201
     await user.post(f"/node/deployments/{deployed['id']}/redeploy/")
     await user.delete(f"/node/api-keys/{named['id']}/")
-    async with office.db.read() as session:
+    async with in_process_gateway.db.read() as session:
         rows = (await session.execute(text("SELECT * FROM audit_acts"))).all()
         hashes = (await session.execute(text("SELECT hash FROM api_keys"))).scalars().all()
     shown = (await user.get("/node/audit/export/")).text

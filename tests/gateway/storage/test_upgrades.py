@@ -28,7 +28,7 @@ from gateway.storage.paging import PageRequest
 from gateway.storage.tables import Deployment, UtcTime
 from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from tests.gateway.databases import PostgresDatabase
-from tests.gateway.office import HERE, flow_json
+from tests.gateway.in_process_gateway import HERE, flow_json
 
 PROFILE, FLOW, DEPLOYMENT, KEY = (f"{at * 8}-0000-4000-8000-000000000000" for at in "1234")
 THEN = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)

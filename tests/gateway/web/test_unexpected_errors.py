@@ -6,13 +6,13 @@ from sqlalchemy import text, update
 
 from gateway.storage.database import Database
 from gateway.storage.tables import Flow
-from tests.gateway.office import Office, flow_json
+from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 
 
 async def test_a_database_that_fails_in_a_route_is_a_503_in_json(
-    office: Office, database: Database
+    in_process_gateway: InProcessGateway, database: Database
 ) -> None:
-    ada = await office.user("ada@example.com")
+    ada = await in_process_gateway.user("ada@example.com")
     async with database.write() as session:
         await session.execute(text("ALTER TABLE flows RENAME TO away"))
     try:
@@ -25,10 +25,12 @@ async def test_a_database_that_fails_in_a_route_is_a_503_in_json(
     assert answer.headers["retry-after"]
 
 
-async def test_a_bug_in_a_route_is_a_500_in_json_without_its_traceback(office: Office) -> None:
-    ada = await office.user("ada@example.com")
+async def test_a_bug_in_a_route_is_a_500_in_json_without_its_traceback(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    ada = await in_process_gateway.user("ada@example.com")
     flow = (await ada.post("/node/flows/", json=flow_json())).json()
-    async with office.db.write() as session:  # no route writes such a row
+    async with in_process_gateway.db.write() as session:  # no route writes such a row
         await session.execute(update(Flow).values(definition=["not", "a", "flow"]))
     answer = await ada.get(f"/node/flows/{flow['id']}/")
     assert answer.status_code == 500
@@ -38,9 +40,9 @@ async def test_a_bug_in_a_route_is_a_500_in_json_without_its_traceback(office: O
 
 
 async def test_a_trigger_that_came_before_there_was_an_edge_is_to_be_sent_again(
-    office: Office,
+    in_process_gateway: InProcessGateway,
 ) -> None:
-    ada = await office.user("ada@example.com")
+    ada = await in_process_gateway.user("ada@example.com")
     answer = await ada.post("/node/deployment-trigger/any/", json={"input_data": {}})
     assert answer.status_code == 503
     assert answer.json()["code"] == "gateway_starting"
