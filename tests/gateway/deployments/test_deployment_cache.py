@@ -21,7 +21,7 @@ from tests.gateway.deployments.redeploys import (
 from tests.gateway.office import DEPLOYMENTS, Office, deploy, flow_json
 
 
-async def test_the_directory_answers_from_memory_once_it_was_asked(office: Office) -> None:
+async def test_a_deployment_is_cached_after_the_first_look_up(office: Office) -> None:
     user = await office.user()
     made = await deploy(user, flow_json(), execution_mode="fast")
     assert office.deployment_cache.get(made["id"]) is None
@@ -52,7 +52,7 @@ async def test_another_process_sees_a_change_and_a_deletion(office: Office, url:
     await elsewhere.close()
 
 
-async def test_a_deployment_made_after_it_was_missed_is_found(office: Office) -> None:
+async def test_a_deployment_created_after_a_miss_is_found(office: Office) -> None:
     user = await office.user()
     profile = user.headers["x-test-profile"]
     for unknown in ("nonsense", str(uuid4())):
@@ -89,7 +89,7 @@ async def test_another_users_version_cannot_be_pinned(office: Office) -> None:
         await office.deployment_cache.find(made["id"], profile_of(bob), 1)
 
 
-async def test_a_pinned_version_hears_of_changes_made_elsewhere(office: Office, url: str) -> None:
+async def test_a_pinned_version_sees_changes_of_other_processes(office: Office, url: str) -> None:
     user = await office.user()
     made = await deploy_two_versions(user)
     elsewhere = Database(url)
@@ -111,7 +111,9 @@ async def test_a_pinned_version_hears_of_changes_made_elsewhere(office: Office, 
     await elsewhere.close()
 
 
-async def test_a_pinned_version_that_needs_the_engine_says_so_in_mode_fast(office: Office) -> None:
+async def test_a_pinned_version_that_needs_the_engine_is_refused_in_fast_mode(
+    office: Office,
+) -> None:
     user = await office.user()
     made = await deploy(user, flow_json(inputs={"x": "input.a + 1"}))
     await edit_draft(user, made, flow_json())
@@ -122,7 +124,7 @@ async def test_a_pinned_version_that_needs_the_engine_says_so_in_mode_fast(offic
     assert caught.value.code is ErrorCode.INVALID_FLOW
 
 
-async def test_a_paused_deployment_takes_no_calls_and_comes_back_as_it_was(office: Office) -> None:
+async def test_a_paused_deployment_refuses_calls_until_it_is_resumed(office: Office) -> None:
     user = await office.user()
     made = await deploy_two_versions(user)
     url, profile = f"{DEPLOYMENTS}{made['id']}/", profile_of(user)

@@ -19,7 +19,7 @@ async def _differs(user: httpx.AsyncClient, made: dict[str, Any]) -> bool:
     return differs
 
 
-async def test_a_draft_that_differs_is_flagged_until_it_is_live(office: Office) -> None:
+async def test_a_changed_draft_is_flagged_until_it_is_deployed(office: Office) -> None:
     user = await office.user()
     made = await deploy(user, flow_json())
     assert made["draft_differs"] is False
@@ -32,7 +32,7 @@ async def test_a_draft_that_differs_is_flagged_until_it_is_live(office: Office) 
     assert not await _differs(user, made)
 
 
-async def test_a_flow_that_was_only_renamed_or_moved_about_does_not_differ(office: Office) -> None:
+async def test_renaming_and_moving_nodes_is_not_a_difference(office: Office) -> None:
     user = await office.user()
     made = await deploy(user, flow_json())
     drawn = flow_json() | {"name": "Another name"}
@@ -45,7 +45,7 @@ async def test_a_flow_that_was_only_renamed_or_moved_about_does_not_differ(offic
     assert not await _differs(user, made)
 
 
-async def test_a_draft_that_was_never_touched_costs_no_look_at_its_graph(office: Office) -> None:
+async def test_an_unchanged_draft_is_not_loaded(office: Office) -> None:
     user = await office.user()
     await deploy(user, flow_json())
     with statements(office.db) as asked:

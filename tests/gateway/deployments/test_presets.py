@@ -6,7 +6,7 @@ from tests.gateway.deployments.redeploys import profile_of
 from tests.gateway.office import DEPLOYMENTS, Office, deploy, flow_json
 
 
-async def test_the_presets_are_those_of_the_documentation(office: Office) -> None:
+async def test_the_presets_are_the_documented_ones(office: Office) -> None:
     user = await office.user()
     items = (await user.get(f"{DEPLOYMENTS}presets/")).json()["items"]
     assert [

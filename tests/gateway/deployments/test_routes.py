@@ -48,7 +48,7 @@ async def test_a_deployment_with_the_defaults_is_the_documented_one(office: Offi
     assert "api_key" not in shown
 
 
-async def test_a_key_is_made_only_where_none_covers_the_deployment(office: Office) -> None:
+async def test_a_key_is_created_only_if_none_covers_the_deployment(office: Office) -> None:
     user = await office.user()
     first = await deploy(user, flow_json())
     key = first["api_key"]
@@ -60,7 +60,7 @@ async def test_a_key_is_made_only_where_none_covers_the_deployment(office: Offic
     assert (await deploy(user, flow_json()))["api_key"] is not None
 
 
-async def test_a_key_of_one_deployment_covers_no_other_and_goes_with_it(office: Office) -> None:
+async def test_a_deployments_key_covers_only_it_and_is_deactivated_with_it(office: Office) -> None:
     user = await office.user()
     first = await deploy(user, flow_json())
     body = {"name": "partner", "deployments": [first["id"]]}
@@ -72,7 +72,7 @@ async def test_a_key_of_one_deployment_covers_no_other_and_goes_with_it(office: 
     assert shown["state"] == "deactivated"
 
 
-async def test_a_fast_deployment_pins_the_version_that_it_was_made_with(office: Office) -> None:
+async def test_a_fast_deployment_pins_its_model_version(office: Office) -> None:
     user = await office.user()
     made = await deploy(user, flow_json(version="stable"), execution_mode="fast")
     assert made["models"] == [{"node": "model", "model": "mlp", "version": 1}]
@@ -87,7 +87,7 @@ async def test_a_fast_deployment_pins_the_version_that_it_was_made_with(office: 
     assert (again["version"], again["models"][0]["version"]) == (2, 2)
 
 
-async def test_an_edited_flow_changes_nothing_before_it_is_redeployed(office: Office) -> None:
+async def test_an_edited_flow_takes_effect_on_redeploy(office: Office) -> None:
     user = await office.user()
     made = await deploy(user, flow_json(inputs={"x": "input.x"}), execution_mode="fast")
     edited = flow_json(inputs={"x": "input.flower"})
@@ -115,7 +115,7 @@ UNFIT: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-async def test_what_could_not_run_is_refused_when_it_is_saved(office: Office) -> None:
+async def test_a_flow_that_cannot_run_is_refused(office: Office) -> None:
     user = await office.user()
     for flow, mode, reason in UNFIT:
         made = await deploy(user, flow, execution_mode=mode)
@@ -187,7 +187,7 @@ BAD_SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-async def test_settings_that_make_no_sense_are_refused(office: Office) -> None:
+async def test_invalid_settings_are_refused(office: Office) -> None:
     user = await office.user()
     good = await deploy(user, flow_json())
     for settings in BAD_SETTINGS:
@@ -197,14 +197,14 @@ async def test_settings_that_make_no_sense_are_refused(office: Office) -> None:
         assert (patched.status_code, patched.json()["code"]) == (422, "validation_failed")
 
 
-async def test_a_webhook_is_kept_as_it_was_written(office: Office) -> None:
+async def test_a_callback_url_is_stored_unchanged(office: Office) -> None:
     user = await office.user()
     url = "https://example.com"  # pydantic would add a slash
     made = await deploy(user, flow_json(), notification_method="webhook", callback_url=url)
     assert (made["notification_method"], made["callback_url"]) == ("webhook", url)
 
 
-async def test_null_means_null_only_where_there_can_be_none(office: Office) -> None:
+async def test_null_is_refused_for_required_settings(office: Office) -> None:
     user = await office.user()
     made = await deploy(user, flow_json(), callback_url="https://example.com/")
     url = f"{DEPLOYMENTS}{made['id']}/"
@@ -212,7 +212,7 @@ async def test_null_means_null_only_where_there_can_be_none(office: Office) -> N
     assert (await user.patch(url, json={"name": None})).status_code == 422
 
 
-async def test_a_deleted_deployment_is_gone_for_its_owner_only(office: Office) -> None:
+async def test_a_deleted_deployment_is_410_for_its_owner_only(office: Office) -> None:
     ada, bob = await office.user(), await office.user("bob@example.com")
     made = await deploy(ada, flow_json())
     url = f"{DEPLOYMENTS}{made['id']}/"
@@ -229,7 +229,7 @@ async def test_a_deleted_deployment_is_gone_for_its_owner_only(office: Office) -
         await office.deployment_cache.find(made["id"], bob.headers["x-test-profile"])
 
 
-async def test_a_flow_in_use_cannot_be_deleted_and_a_tombstone_does_not_hold_it(
+async def test_a_flow_with_deployments_cannot_be_deleted_until_they_are(
     office: Office,
 ) -> None:
     user = await office.user()
@@ -253,7 +253,7 @@ async def test_deployments_are_listed_by_flow(office: Office) -> None:
     assert nothing.json()["items"] == []
 
 
-async def test_redeploying_at_once_makes_one_version_each(office: Office) -> None:
+async def test_concurrent_redeploys_create_one_version_each(office: Office) -> None:
     user = await office.user()
     made = await deploy(user, flow_json())
     url = f"{DEPLOYMENTS}{made['id']}/"

@@ -28,7 +28,7 @@ async def served(user: httpx.AsyncClient) -> set[tuple[str, int, str]]:
     return {(server["model"], server["version"], server["desired"]) for server in servers}
 
 
-async def test_versions_are_listed_with_what_was_said_and_who_made_them(office: Office) -> None:
+async def test_versions_are_listed_with_description_and_creator(office: Office) -> None:
     user = await office.user()
     made = await deploy_two_versions(user)
     newest, oldest = (await user.get(f"{DEPLOYMENTS}{made['id']}/versions/")).json()["items"]
@@ -43,7 +43,7 @@ async def test_versions_are_listed_with_what_was_said_and_who_made_them(office: 
         assert "nodes" not in version
 
 
-async def test_versions_come_in_pages(office: Office) -> None:
+async def test_versions_are_listed_in_pages(office: Office) -> None:
     user = await office.user()
     made = await deploy(user, flow_json())
     for _ in range(4):
@@ -64,7 +64,7 @@ async def test_versions_come_in_pages(office: Office) -> None:
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), strange
 
 
-async def test_a_version_shows_its_snapshot_whatever_became_of_the_draft(office: Office) -> None:
+async def test_a_version_keeps_its_graph_when_the_draft_changes(office: Office) -> None:
     user = await office.user()
     schema = {"type": "object", "properties": {"x": {"type": "array"}}}
     flow = flow_json()
@@ -119,7 +119,7 @@ async def test_settings_outlast_a_redeploy_and_a_promotion(office: Office) -> No
     assert promoted["trigger_path"] == made["trigger_path"]
 
 
-async def test_what_is_not_there_is_said_with_the_numbers_that_are(office: Office) -> None:
+async def test_an_unknown_version_is_404_with_the_existing_numbers(office: Office) -> None:
     user = await office.user()
     made = await deploy_two_versions(user)
     url = f"{DEPLOYMENTS}{made['id']}/versions/"
@@ -147,7 +147,7 @@ async def test_a_version_that_needs_the_engine_is_not_promoted_to_fast(office: O
     assert (shown["version"], shown["newest_version"]) == (2, 2)
 
 
-async def test_a_version_whose_model_has_gone_is_not_promoted(
+async def test_a_version_with_a_removed_model_is_not_promoted(
     office: Office, tmp_path: Any
 ) -> None:
     user = await office.user()
@@ -166,7 +166,7 @@ async def test_a_version_whose_model_has_gone_is_not_promoted(
     assert "another file" in refused.json()["message"]
 
 
-async def test_the_inference_server_of_what_becomes_live_is_let_run(office: Office) -> None:
+async def test_the_inference_server_of_the_new_version_is_started(office: Office) -> None:
     user = await office.user()
     made = await deploy(user, flow_json(version="1"), execution_mode="fast")
     assert await served(user) == set()
@@ -179,14 +179,14 @@ async def test_the_inference_server_of_what_becomes_live_is_let_run(office: Offi
     assert await served(user) == {("mlp", 1, "running"), ("mlp", 2, "stopped")}
 
 
-async def test_a_flow_for_the_engine_starts_no_inference_server_by_itself(office: Office) -> None:
+async def test_a_flow_for_the_engine_starts_no_inference_server(office: Office) -> None:
     user = await office.user()
     made = await deploy(user, flow_json())
     await redeploy(user, made)
     assert await served(user) == set()
 
 
-async def test_a_tombstone_answers_gone_on_every_route(office: Office) -> None:
+async def test_a_deleted_deployment_is_410_on_every_route(office: Office) -> None:
     user = await office.user()
     made = await deploy_two_versions(user)
     url = f"{DEPLOYMENTS}{made['id']}/"
@@ -210,7 +210,7 @@ async def test_a_tombstone_answers_gone_on_every_route(office: Office) -> None:
         await office.deployment_cache.find(made["id"], profile_of(user), 1)
 
 
-async def test_redeploying_and_promoting_at_once_leaves_whole_versions(office: Office) -> None:
+async def test_concurrent_redeploys_and_promotions_keep_versions_consistent(office: Office) -> None:
     user = await office.user()
     made = await deploy_two_versions(user)
     url = f"{DEPLOYMENTS}{made['id']}/"
@@ -226,7 +226,7 @@ async def test_redeploying_and_promoting_at_once_leaves_whole_versions(office: O
     assert len([version for version in listed if version["live"]]) == 1
 
 
-async def test_a_version_that_does_not_run_any_more_is_not_promoted(office: Office) -> None:
+async def test_a_version_that_no_longer_compiles_is_not_promoted(office: Office) -> None:
     user = await office.user()
     made = await deploy_two_versions(user)
     async with office.db.write() as session:

@@ -18,7 +18,7 @@ async def test_a_flow_is_saved_and_read_back_as_it_was_sent(office: Office) -> N
     assert {name: read[name] for name in sent} == sent
 
 
-async def test_what_was_read_can_be_sent_back(office: Office) -> None:
+async def test_a_read_flow_can_be_sent_back(office: Office) -> None:
     user = await office.user()
     read = (await user.post(FLOWS, json=flow_json())).json()
     read["name"] = "Renamed"
@@ -28,14 +28,14 @@ async def test_what_was_read_can_be_sent_back(office: Office) -> None:
     assert answer.json()["updated_at"] > read["updated_at"]
 
 
-async def test_a_patch_changes_only_what_it_names(office: Office) -> None:
+async def test_a_patch_changes_only_the_given_members(office: Office) -> None:
     user = await office.user()
     made = (await user.post(FLOWS, json=flow_json())).json()
     renamed = await user.patch(f"{FLOWS}{made['id']}/", json={"name": "Renamed"})
     assert renamed.json() == made | {"name": "Renamed", "updated_at": renamed.json()["updated_at"]}
 
 
-async def test_a_bad_change_is_refused_whole(office: Office) -> None:
+async def test_an_invalid_change_changes_nothing(office: Office) -> None:
     user = await office.user()
     made = (await user.post(FLOWS, json=flow_json())).json()
     edges = [{"source": "output", "target": "input"}, *made["edges"]]
@@ -56,7 +56,7 @@ async def test_flows_are_listed_in_pages(office: Office) -> None:
     assert rest["next_cursor"] is None
 
 
-async def test_limits_have_limits(office: Office) -> None:
+async def test_page_limits_are_bounded(office: Office) -> None:
     user = await office.user()
     for limit in ("0", "201", "x"):
         assert (await user.get(f"{FLOWS}?limit={limit}")).status_code == 422, limit
@@ -84,7 +84,7 @@ BAD_FLOWS = [
 ]
 
 
-async def test_what_is_no_flow_is_answered_422(office: Office) -> None:
+async def test_an_invalid_flow_is_answered_422(office: Office) -> None:
     user = await office.user()
     for body in BAD_FLOWS:
         answer = await user.post(FLOWS, content=body, headers={"content-type": "application/json"})

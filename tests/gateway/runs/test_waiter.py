@@ -20,7 +20,7 @@ async def heard(notices: Notices) -> None:
     await until(lambda: notices.connected or not notices.available)
 
 
-async def test_a_run_that_ends_in_this_process_is_known_at_once_and_without_a_query(
+async def test_a_run_that_ends_in_this_process_needs_no_query(
     database: Database, store: RunStore
 ) -> None:
     waiter = RunWaiter(database, store)  # and never started: it does not look
@@ -45,7 +45,7 @@ async def test_a_run_that_ends_in_another_process_is_noticed(
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-async def test_where_there_are_no_notices_to_tell_is_to_do_nothing(
+async def test_without_notifications_publishing_is_a_no_op(
     database: Database, notices: Notices
 ) -> None:
     assert not notices.available
@@ -57,7 +57,7 @@ async def test_where_there_are_no_notices_to_tell_is_to_do_nothing(
 
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
-async def test_a_notice_is_heard_without_looking(database: Database, url: str) -> None:
+async def test_a_notification_arrives_without_polling(database: Database, url: str) -> None:
     theirs, ours = Database(url), Notices(database)
     speaking = Notices(theirs)
     words: asyncio.Queue[str | None] = asyncio.Queue()
@@ -74,7 +74,7 @@ async def test_a_notice_is_heard_without_looking(database: Database, url: str) -
     await theirs.close()
 
 
-async def test_a_run_that_had_ended_before_is_returned_at_once(
+async def test_a_run_that_has_already_ended_is_returned_at_once(
     store: RunStore, waiter: RunWaiter
 ) -> None:
     claim = await claimed(store)
@@ -82,7 +82,7 @@ async def test_a_run_that_had_ended_before_is_returned_at_once(
     assert await waiter.wait(claim.run_id, 60) == ended
 
 
-async def test_a_run_that_is_taken_back_in_this_process_is_not_waited_for(
+async def test_a_wait_ends_if_this_process_withdraws_the_run(
     database: Database, store: RunStore
 ) -> None:
     waiter = RunWaiter(database, store)  # never started
@@ -95,7 +95,7 @@ async def test_a_run_that_is_taken_back_in_this_process_is_not_waited_for(
         assert await waiting is None
 
 
-async def test_a_run_that_is_taken_back_in_another_process_is_not_waited_for(
+async def test_a_wait_ends_if_another_process_withdraws_the_run(
     store: RunStore, waiter: RunWaiter, notices: Notices
 ) -> None:
     await heard(notices)
@@ -108,16 +108,14 @@ async def test_a_run_that_is_taken_back_in_another_process_is_not_waited_for(
         assert await waiting is None
 
 
-async def test_nobody_waits_for_longer_than_said(store: RunStore, waiter: RunWaiter) -> None:
+async def test_a_wait_ends_at_its_timeout(store: RunStore, waiter: RunWaiter) -> None:
     claim = await claimed(store)
     assert await waiter.wait(claim.run_id, 0.05) is None
     assert await waiter.wait("nobody", 0.05) is None
 
 
 @pytest.mark.parametrize("how", ["cancel", "reap", "expire"])
-async def test_every_way_to_end_wakes_who_waits(
-    database: Database, store: RunStore, how: str
-) -> None:
+async def test_every_final_state_ends_a_wait(database: Database, store: RunStore, how: str) -> None:
     waiter = RunWaiter(database, store)
     if how == "expire":
         run_id = new_run().id
@@ -140,7 +138,7 @@ async def test_every_way_to_end_wakes_who_waits(
     assert ended == await store.get(run_id)
 
 
-async def test_thousands_wait_for_one_query_a_look(
+async def test_thousands_of_waits_share_one_query(
     database: Database, store: RunStore, waiter: RunWaiter, notices: Notices
 ) -> None:
     await heard(notices)
@@ -163,7 +161,7 @@ async def test_thousands_wait_for_one_query_a_look(
     assert waiter._watches == {}
 
 
-async def test_a_change_is_noticed_and_then_not_again(
+async def test_a_change_is_reported_once(
     store: RunStore, waiter: RunWaiter, notices: Notices
 ) -> None:
     await heard(notices)
@@ -188,9 +186,7 @@ async def test_a_change_is_noticed_and_then_not_again(
         before = after
 
 
-async def test_those_who_give_way_do_not_keep_a_process_from_ending(
-    store: RunStore, waiter: RunWaiter
-) -> None:
+async def test_waits_with_stop_on_drain_end_on_drain(store: RunStore, waiter: RunWaiter) -> None:
     claim = await claimed(store)
     patient = asyncio.create_task(waiter.wait(claim.run_id, 60))
     polling = asyncio.create_task(waiter.wait(claim.run_id, 60, stop_on_drain=True))
@@ -202,7 +198,7 @@ async def test_those_who_give_way_do_not_keep_a_process_from_ending(
     assert await patient == ended
 
 
-async def test_who_waits_survives_a_server_that_hangs_up(postgres: PostgresDatabase) -> None:
+async def test_waits_survive_a_lost_database_connection(postgres: PostgresDatabase) -> None:
     ours, theirs = Database(postgres.url), Database(postgres.url)
     notices = Notices(ours)
     waiter, store = RunWaiter(ours, RunStore(ours, notices)), RunStore(theirs)
