@@ -16,7 +16,6 @@ from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
-from gateway.storage.pg_notify import PgNotifier
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.servers import InferenceServers
 from gateway.webhooks.outbox import WebhookOutbox
@@ -37,16 +36,11 @@ class WorkerRuntime:
             credentials=UpstreamCredentials.of(settings),
         )
         self._watcher = FleetWatcher(fleet, self._feed, self._servers)
-        self._notices = PgNotifier(self._db)
         self._http = GuardedHttpClient(
             settings.webhook_allow, allow_http=settings.webhook_allow_http
         )
         self._executor = RunExecutor(
-            RunStore(
-                self._db,
-                self._notices,
-                outbox=WebhookOutbox(self._feed, public_url=settings.public_url),
-            ),
+            RunStore(self._db, outbox=WebhookOutbox(self._feed, public_url=settings.public_url)),
             CompiledFlowCache(self._db),
             self._servers,
             OutboundHttp(self._http),
@@ -57,7 +51,6 @@ class WorkerRuntime:
     async def start(self) -> None:
         """Connect."""
         self._feed.start()
-        self._notices.start()
         self._watcher.start()
         await self._watcher.looked.wait()
         self._executor.start()
@@ -73,7 +66,6 @@ class WorkerRuntime:
         await self._servers.close()
         await self._waker.stop()
         await self._http.close()
-        await self._notices.stop()
         await self._feed.stop()
         await self._db.close()
 
