@@ -11,7 +11,7 @@ import statistics
 import time
 
 from gateway.limits.call_limits import CallLimits
-from gateway.limits.room import LimitRoom
+from gateway.limits.request_limits import RequestLimits
 from gateway.settings import Settings
 from telemetry.instruments import Registry
 
@@ -36,19 +36,19 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--redis", metavar="URL", help="count in this Redis")
     url = parser.parse_args().redis
-    room = LimitRoom(Settings(rate_limit_url=url), Registry())
+    room = RequestLimits(Settings(rate_limit_url=url), Registry())
     for name, (key, deployment) in CASES.items():
         took, waits = [], 0
         for _ in range(ROUNDS):
             began = time.process_time()
             for _ in range(CALLS):
-                gate = room.gates.of_call("key", key, "deployment", deployment)
-                if gate is not None:
-                    if not gate.enter():
+                rate_limit = room.rate_limiter.for_call("key", key, "deployment", deployment)
+                if rate_limit is not None:
+                    if not rate_limit.try_acquire():
                         waits += 1
-                        await gate.enter_slowly()
-                    gate.lines()
-                    gate.leave()
+                        await rate_limit.acquire()
+                    rate_limit.header_lines()
+                    rate_limit.release()
             took.append((time.process_time() - began) / CALLS * 1e6)
             await asyncio.sleep(0.05)  # for leases under way
         print(f"{name:42} {statistics.median(took):6.2f} µs a call, {waits} waited")

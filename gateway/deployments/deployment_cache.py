@@ -10,7 +10,7 @@ from gateway.deployments.store import deployment_gone, find_version, live_versio
 from gateway.errors import GatewayError
 from gateway.ids import is_id
 from gateway.storage.cache import Cache
-from gateway.storage.changes import ChangeFeed, Kind
+from gateway.storage.changes import ChangeFeed, ChangeKind
 from gateway.storage.database import Database
 from gateway.storage.tables import Deployment
 from protos.errors import ErrorCode
@@ -45,7 +45,7 @@ class DeploymentCache:
         self._versions: Cache[tuple[str, int], LiveDeployment] = Cache(
             self._load_version, size=_MAX_VERSIONS
         )
-        feed.subscribe(Kind.DEPLOYMENT, self._changed)
+        feed.subscribe(ChangeKind.DEPLOYMENT, self._changed)
 
     def get(self, deployment_id: str) -> LiveDeployment | None:
         """Return the deployment if it is known here, whoever's it is; None says: ask `find`."""

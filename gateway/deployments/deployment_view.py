@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.auth.known import IssuedKey
+from gateway.auth.key_view import IssuedKey
 from gateway.deployments.graph_diff import diff_graphs
 from gateway.storage.tables import Deployment, DeploymentVersion, Flow
 

@@ -24,7 +24,7 @@ from gateway.deployments.settings import (
     SettingsChange,
 )
 from gateway.limits.schemas import LimitsBody
-from gateway.storage.names import Name
+from gateway.storage.names import DisplayName
 from gateway.storage.paging import Page
 from gateway.webhooks.events import WebhookEvent
 
@@ -90,7 +90,7 @@ class DeploymentIn(SettingsIn):
     """A flow to deploy, and how it shall answer."""
 
     flow_id: str
-    name: Name | None = None
+    name: DisplayName | None = None
     """Left out: the flow's name and " Deployment"."""
     preset: Preset | None = None
     """Gives mode and type where they are left out: see `/node/deployments/presets/`."""
@@ -118,7 +118,7 @@ class DeploymentPatch(SettingsIn):
 
     model_config = ConfigDict(json_schema_extra=without_defaults)
 
-    name: Name = ""
+    name: DisplayName = ""
 
     def change(self) -> SettingsChange:
         """Return the members that were sent."""

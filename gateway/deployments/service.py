@@ -9,10 +9,10 @@ from typing import Any, Protocol, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.auth.known import IssuedKey
-from gateway.auth.service import ApiKeyService, covered, retire_keys_of
+from gateway.auth.key_view import IssuedKey
+from gateway.auth.service import ApiKeyService, deactivate_keys_of, has_active_trigger_key
 from gateway.deployments import store
-from gateway.deployments.acts import record_deployment
+from gateway.deployments.audit_events import record_deployment
 from gateway.deployments.deployment_view import DeploymentView, load_view, load_views
 from gateway.deployments.live_deployment import build_live_deployment
 from gateway.deployments.settings import (
@@ -26,13 +26,13 @@ from gateway.deployments.snapshots import Snapshotter
 from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
 from gateway.ids import new_id
-from gateway.limits.call_limits import patched
-from gateway.storage.changes import Kind, record_change
+from gateway.limits.call_limits import apply_limits_patch
+from gateway.storage.audit_events import row_snapshot
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Deployment, DeploymentVersion, Flow
-from gateway.storage.trail import picture
-from gateway.webhooks.callbacks import Callbacks
+from gateway.webhooks.endpoints import EndpointLifecycle
 from protos.errors import ErrorCode
 
 
@@ -50,10 +50,14 @@ class DeploymentService:
     """
 
     def __init__(
-        self, db: Database, keys: ApiKeyService, snapshots: Snapshotter, callbacks: Callbacks
+        self,
+        db: Database,
+        keys: ApiKeyService,
+        snapshots: Snapshotter,
+        webhook_endpoints: EndpointLifecycle,
     ) -> None:
         self._db = db
-        self._callbacks = callbacks
+        self._webhook_endpoints = webhook_endpoints
         self._keys = keys
         self._snapshots = snapshots
 
@@ -78,7 +82,7 @@ class DeploymentService:
         row = _row(snapshot.flow, settings or DeploymentSettings())
         version = snapshot.version(row.id, 1, key_id=key_id)
         _check(row, version)
-        await self._callbacks.check(row.callback_url)
+        await self._webhook_endpoints.check_url(row.callback_url)
         async with self._db.write() as session:
             # Locked, so that the flow is not deleted in between.
             await find_flow(session, profile_id, row.flow_id, lock=True)
@@ -86,10 +90,10 @@ class DeploymentService:
             await session.flush()
             session.add(version)
             view = await load_view(session, row)
-            await record_deployment(session, "create", row, after=picture(row))
+            await record_deployment(session, "create", row, after=row_snapshot(row))
             key = await self._first_key(session, row)
-            secret = await self._callbacks.follow(session, row)
-            await record_change(session, Kind.DEPLOYMENT, row.id)
+            secret = await self._webhook_endpoints.sync(session, row)
+            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return replace(view, key=key, webhook_secret=secret)
 
     async def page(
@@ -116,20 +120,20 @@ class DeploymentService:
             GatewayError: NOT_FOUND, GONE, VALIDATION_FAILED; INVALID_FLOW where the mode becomes
                 fast and the live version needs the engine; BLOCKED_TARGET for the callback URL.
         """
-        await self._callbacks.check(change.get("callback_url"))
+        await self._webhook_endpoints.check_url(change.get("callback_url"))
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.live_version(session, row)
-            before = picture(row)
+            before = row_snapshot(row)
             if "limits" in change:
-                row.limits = patched(row.limits, change.pop("limits"))
+                row.limits = apply_limits_patch(row.limits, change.pop("limits"))
             for name, value in change.items():
                 setattr(row, name, value)
             _check(row, version)
             view = await load_view(session, row)
-            secret = await self._callbacks.follow(session, row)
-            await record_deployment(session, "update", row, before=before, after=picture(row))
-            await record_change(session, Kind.DEPLOYMENT, row.id)
+            secret = await self._webhook_endpoints.sync(session, row)
+            await record_deployment(session, "update", row, before=before, after=row_snapshot(row))
+            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return replace(view, webhook_secret=secret)
 
     async def pause(self, profile_id: str, deployment_id: str) -> DeploymentView:
@@ -160,12 +164,12 @@ class DeploymentService:
         """
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
-            before = picture(row)
+            before = row_snapshot(row)
             row.status = DeploymentStatus.DELETED
             await record_deployment(session, "delete", row, before=before)
-            await retire_keys_of(session, profile_id, row.id)
-            await self._callbacks.forget(session, row.id)
-            await record_change(session, Kind.DEPLOYMENT, row.id)
+            await deactivate_keys_of(session, profile_id, row.id)
+            await self._webhook_endpoints.delete(session, row.id)
+            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         await runs.end_runs_of_deployment(row.id, running=then is RunsOnDelete.CANCEL)
 
     async def generate_key(
@@ -198,17 +202,17 @@ class DeploymentService:
     ) -> DeploymentView:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
-            before = picture(row)
+            before = row_snapshot(row)
             changed, row.status = row.status != status, status
             view = await load_view(session, row)
             if changed:
                 verb = "pause" if status is DeploymentStatus.PAUSED else "resume"
-                await record_deployment(session, verb, row, before=before, after=picture(row))
-                await record_change(session, Kind.DEPLOYMENT, row.id)
+                await record_deployment(session, verb, row, before=before, after=row_snapshot(row))
+                await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return view
 
     async def _first_key(self, session: AsyncSession, row: Deployment) -> IssuedKey | None:
-        if await covered(session, row.profile_id, row.id):
+        if await has_active_trigger_key(session, row.profile_id, row.id):
             return None
         return await self._keys.issue(session, row.profile_id, name=_key_name(row))
 

@@ -11,7 +11,7 @@ from gateway.deployments.diff import Difference
 from gateway.deployments.schemas import PinnedModel, pinned_models
 from gateway.deployments.snapshots import VersionNote
 from gateway.deployments.versions import NoteChange, VersionView
-from gateway.storage.names import Name
+from gateway.storage.names import DisplayName
 from gateway.storage.paging import Page
 
 Description = Annotated[
@@ -27,7 +27,7 @@ class VersionNoteIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Name | None = None
+    name: DisplayName | None = None
     description: Description | None = None
 
     def note(self) -> VersionNote:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
 from gateway.deployments import store
-from gateway.deployments.acts import live as seen
-from gateway.deployments.acts import noted, record_deployment, record_note
+from gateway.deployments.audit_events import live as seen
+from gateway.deployments.audit_events import record_deployment, record_version_note, version_note
 from gateway.deployments.deployment_view import DeploymentView, load_view
 from gateway.deployments.diff import Difference, Side, compare
 from gateway.deployments.live_deployment import build_live_deployment
@@ -15,7 +15,7 @@ from gateway.deployments.rollout import Rollout
 from gateway.deployments.snapshots import Snapshotter, VersionNote
 from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
-from gateway.storage.changes import Kind, record_change
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Deployment, DeploymentVersion
@@ -82,7 +82,7 @@ class VersionService:
             view = await load_view(session, row)
             old, new = seen(was), seen(version)
             await record_deployment(session, "redeploy", row, before=old, after=new)
-            await record_change(session, Kind.DEPLOYMENT, row.id)
+            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return view
 
     async def promote(self, profile_id: str, deployment_id: str, number: int) -> DeploymentView:
@@ -108,7 +108,7 @@ class VersionService:
             if changed:
                 old, new = seen(was), seen(version)
                 await record_deployment(session, "promote", row, before=old, after=new)
-                await record_change(session, Kind.DEPLOYMENT, row.id)
+                await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return view
 
     async def page(
@@ -135,10 +135,10 @@ class VersionService:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.find_version(session, row, number)
-            before = noted(version)
+            before = version_note(version)
             for name, value in change.items():
                 setattr(version, name, value)
-            await record_note(session, row, version, before=before)
+            await record_version_note(session, row, version, before=before)
         return VersionView(row=version, live=number == row.live_version)
 
     async def diff(
@@ -188,7 +188,7 @@ class VersionService:
 
         Of two at once, the one that began later is what its users want: `store.claim_rollout`.
         """
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             row = await store.find_deployment(session, profile_id, deployment_id)
             version = await store.live_version(session, row)
             return row, version, await store.begin_rollout(session, row.id)

@@ -11,7 +11,7 @@ from gateway.execution.pool import RunPool
 from gateway.execution.preloader import Preloader
 from gateway.execution.sweeper import RunSweeper
 from gateway.execution.worker_runtime import lease_owner_name
-from gateway.outbound.http import GuardedHttp
+from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.metrics import RunMetrics
 from gateway.runs.retention import Retention
@@ -20,10 +20,9 @@ from gateway.runs.waiter import RunWaiter
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
-from gateway.storage.notices import Notices
-from gateway.upstream.servers import Servers
-from gateway.webhooks.outbox import Outbox
-from gateway.webhooks.station import Station
+from gateway.upstream.servers import InferenceServers
+from gateway.webhooks.delivery_service import WebhookDeliveryService
+from gateway.webhooks.outbox import WebhookOutbox
 from telemetry.instruments import Registry
 
 
@@ -35,21 +34,25 @@ class ExecutionServices:
         settings: Settings,
         db: Database,
         feed: ChangeFeed,
-        servers: Servers,
+        servers: InferenceServers,
         registry: Registry,
         *,
-        webhooks: Station,
+        webhooks: WebhookDeliveryService,
     ) -> None:
         """Raise BrokerError where the broker's URL cannot be used."""
-        self._notices = Notices(db)
-        outbox = Outbox(feed, public_url=settings.public_url, on_written=webhooks.dispatcher.wake)
-        self.store = RunStore(db, self._notices, outbox=outbox)
+        self._commits = db.commits
+        outbox = WebhookOutbox(
+            feed, public_url=settings.public_url, on_written=webhooks.dispatcher.wake
+        )
+        self.store = RunStore(db, outbox=outbox)
         self.waiter = RunWaiter(db, self.store)
         self.cleanup = DeletedOwnerCleanup(db, self.store)
         self.compiled_flows = CompiledFlowCache(db)
         self.preloader = Preloader(db, feed, self.compiled_flows)
         self.metrics = RunMetrics(registry)
-        self._http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
+        self._http = GuardedHttpClient(
+            settings.webhook_allow, allow_http=settings.webhook_allow_http
+        )
         self._executor = RunExecutor(
             self.store,
             self.compiled_flows,
@@ -73,7 +76,7 @@ class ExecutionServices:
 
     async def start(self) -> None:
         """Begin to hand runs over, to execute those of this process, and to sweep."""
-        self._notices.start()
+        self._commits.start()
         self.waiter.start()
         self.preloader.start()
         self._executor.start()
@@ -88,5 +91,4 @@ class ExecutionServices:
         await self._executor.close()
         await self.preloader.stop()
         await self.waiter.stop()
-        await self._notices.stop()
         await self._http.close()

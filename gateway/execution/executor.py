@@ -19,7 +19,7 @@ from gateway.flows import engine
 from gateway.flows.ports import HttpPort, Ports
 from gateway.runs.run import Claim, LeaseStatus, RunResult
 from gateway.runs.store import RunStore
-from gateway.upstream.servers import Servers
+from gateway.upstream.servers import InferenceServers
 from telemetry.logs import logger, reason_of
 
 _GLANCE_SECONDS = 0.25
@@ -54,7 +54,7 @@ class RunExecutor:
         self,
         store: RunStore,
         compiled_flows: CompiledFlowCache,
-        servers: Servers,
+        servers: InferenceServers,
         http: HttpPort,
         *,
         owner: str,

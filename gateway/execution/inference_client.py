@@ -11,12 +11,12 @@ import orjson
 
 from gateway.deployments.fast_plan import FastInput, FastOutput, FastPlan
 from gateway.errors import GatewayError
-from gateway.execution.model_call import ModelCall
+from gateway.fast_path.tensors import TensorCodec
 from gateway.flows.ports import InferenceCall
 from gateway.models.pins import Pin
 from gateway.upstream.predictor import Predictor
-from gateway.upstream.reply import Reply
-from gateway.upstream.servers import Servers
+from gateway.upstream.reply import InferenceReply
+from gateway.upstream.servers import InferenceServers
 from protos.errors import ErrorCode
 
 _LOOK_SECONDS = 0.02
@@ -28,14 +28,16 @@ class PinnedModels:
     """The model versions that a deployment's version has pinned, by the nodes that ask them."""
 
     def __init__(self, pins: Mapping[str, Pin]) -> None:
-        self._calls = {node_id: ModelCall(pass_through_plan(pin)) for node_id, pin in pins.items()}
+        self._calls = {
+            node_id: TensorCodec(pass_through_plan(pin)) for node_id, pin in pins.items()
+        }
 
     @property
     def versions(self) -> Iterable[tuple[str, int]]:
         """The model versions, whose inference servers must be ready."""
         return {(call.plan.model, call.plan.version) for call in self._calls.values()}
 
-    def client(self, servers: Servers, *, boot_wait_seconds: float) -> InferenceClient:
+    def client(self, servers: InferenceServers, *, boot_wait_seconds: float) -> InferenceClient:
         """Return them as the engine's port, on this process's connections.
 
         Args:
@@ -49,7 +51,7 @@ class InferenceClient:
     """The engine's InferencePort. A model has no side effects: what got lost is asked again."""
 
     def __init__(
-        self, calls: Mapping[str, ModelCall], servers: Servers, boot_wait_seconds: float
+        self, calls: Mapping[str, TensorCodec], servers: InferenceServers, boot_wait_seconds: float
     ) -> None:
         self._calls = calls
         self._servers = servers
@@ -82,7 +84,7 @@ class InferenceClient:
             self.boot_seconds = max(self.boot_seconds or 0.0, monotonic() - started_at)
 
     async def _ask(
-        self, model: ModelCall, inputs: dict[str, Any], deadline: float
+        self, model: TensorCodec, inputs: dict[str, Any], deadline: float
     ) -> dict[str, Any]:
         timeout = deadline - monotonic()
         if timeout <= 0:
@@ -90,7 +92,7 @@ class InferenceClient:
             raise GatewayError(ErrorCode.DEADLINE_EXCEEDED, message)
         form, raws = model.request(inputs, timeout)
         predictor: Predictor = self._servers.predictor(model.plan.model, model.plan.version)
-        reply: Reply = await predictor.ask(form, raws, timeout)
+        reply: InferenceReply = await predictor.ask(form, raws, timeout)
         outputs: dict[str, Any] = orjson.loads(model.output_data(reply))
         return outputs
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.deployments.settings import DeploymentStatus, DeploymentType
 from gateway.errors import GatewayError
 from gateway.execution.compiled_flow import CompiledFlowCache, VersionKey
-from gateway.storage.changes import ChangeFeed, Kind
+from gateway.storage.changes import ChangeFeed, ChangeKind
 from gateway.storage.database import Database
 from gateway.storage.tables import Deployment
 from telemetry.logs import logger, reason_of
@@ -32,7 +32,7 @@ class Preloader:
         self._task: asyncio.Task[None] | None = None
         self.ready = False
         """Whether everything that was live at the start has been compiled once."""
-        feed.subscribe(Kind.DEPLOYMENT, lambda _: self._changed.set())
+        feed.subscribe(ChangeKind.DEPLOYMENT, lambda _: self._changed.set())
 
     def start(self) -> None:
         """Begin to warm."""

@@ -10,15 +10,14 @@ from gateway.execution.executor import RunExecutor
 from gateway.fleet.store import FleetStore
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
-from gateway.outbound.http import GuardedHttp
+from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
-from gateway.storage.notices import Notices
-from gateway.upstream.credentials import Credentials
-from gateway.upstream.servers import Servers
-from gateway.webhooks.outbox import Outbox
+from gateway.upstream.credentials import UpstreamCredentials
+from gateway.upstream.servers import InferenceServers
+from gateway.webhooks.outbox import WebhookOutbox
 
 
 class WorkerRuntime:
@@ -29,21 +28,18 @@ class WorkerRuntime:
         self._feed = ChangeFeed(self._db)
         fleet = FleetStore(self._db)
         self._waker = Waker(fleet)
-        self._servers = Servers(
+        self._servers = InferenceServers(
             max_message_bytes=settings.max_body_bytes,
             drain_seconds=settings.drain_seconds,
-            on_wanted=self._waker.wake,
-            credentials=Credentials.of(settings),
+            on_wake=self._waker.wake,
+            credentials=UpstreamCredentials.of(settings),
         )
         self._watcher = FleetWatcher(fleet, self._feed, self._servers)
-        self._notices = Notices(self._db)
-        self._http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
+        self._http = GuardedHttpClient(
+            settings.webhook_allow, allow_http=settings.webhook_allow_http
+        )
         self._executor = RunExecutor(
-            RunStore(
-                self._db,
-                self._notices,
-                outbox=Outbox(self._feed, public_url=settings.public_url),
-            ),
+            RunStore(self._db, outbox=WebhookOutbox(self._feed, public_url=settings.public_url)),
             CompiledFlowCache(self._db),
             self._servers,
             self._http,
@@ -54,7 +50,6 @@ class WorkerRuntime:
     async def start(self) -> None:
         """Connect."""
         self._feed.start()
-        self._notices.start()
         self._watcher.start()
         await self._watcher.looked.wait()
         self._executor.start()
@@ -70,7 +65,6 @@ class WorkerRuntime:
         await self._servers.close()
         await self._waker.stop()
         await self._http.close()
-        await self._notices.stop()
         await self._feed.stop()
         await self._db.close()
 

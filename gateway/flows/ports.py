@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway.outbound.http import Call, Reply
+from gateway.outbound.http import OutboundRequest, OutboundResponse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +43,9 @@ class InferencePort(Protocol):
 
 
 class HttpPort(Protocol):
-    """Sends HTTP requests to allowed targets; `gateway.outbound.http.GuardedHttp` is one."""
+    """Sends HTTP requests to allowed targets; `gateway.outbound.http.GuardedHttpClient` is one."""
 
-    async def send(self, call: Call, deadline: float) -> Reply:
+    async def send(self, call: OutboundRequest, deadline: float) -> OutboundResponse:
         """Return the response before `deadline` (`time.monotonic()`). Follows no redirect.
 
         Raises:

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from gateway.flows.service import Draft
-from gateway.storage.names import Name
+from gateway.storage.names import DisplayName
 from gateway.storage.paging import Page
 from gateway.storage.tables import Flow
 
@@ -19,7 +19,7 @@ Elements = list[dict[str, Any]]
 class FlowIn(BaseModel):
     """A flow to save."""
 
-    name: Name
+    name: DisplayName
     nodes: Elements
     edges: Elements = []
 
@@ -31,7 +31,7 @@ class FlowIn(BaseModel):
 class FlowPatch(BaseModel):
     """The members to change."""
 
-    name: Name | None = None
+    name: DisplayName | None = None
     nodes: Elements | None = None
     edges: Elements | None = None
 

@@ -13,12 +13,12 @@ from gateway.flows import store
 from gateway.flows.plan import check_draft
 from gateway.flows.spec import parse_flow
 from gateway.ids import new_id
-from gateway.storage.changes import Kind, record_change
+from gateway.storage.audit_events import AuditFields, AuditTarget, record_event
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.masking import digest
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Flow
-from gateway.storage.trail import Picture, Subject, record_act
 from protos.errors import ErrorCode
 
 
@@ -54,7 +54,7 @@ class FlowService:
             )
             session.add(flow)
             await _record(session, "create", flow, after=_seen(flow))
-            await record_change(session, Kind.FLOW, flow.id)
+            await record_change(session, ChangeKind.FLOW, flow.id)
         return flow
 
     async def page(self, profile_id: str, request: PageRequest) -> Page[Flow]:
@@ -94,7 +94,7 @@ class FlowService:
             before = _seen(flow)
             flow.name, flow.definition = draft.name, draft.definition
             await _record(session, "update", flow, before=before, after=_seen(flow))
-            await record_change(session, Kind.FLOW, flow.id)
+            await record_change(session, ChangeKind.FLOW, flow.id)
         return flow
 
     async def delete(self, profile_id: str, flow_id: str) -> None:
@@ -107,7 +107,7 @@ class FlowService:
                 raise GatewayError(ErrorCode.CONFLICT, message)
             await session.delete(flow)
             await _record(session, "delete", flow, before=_seen(flow))
-            await record_change(session, Kind.FLOW, flow.id)
+            await record_change(session, ChangeKind.FLOW, flow.id)
 
 
 def _seen(flow: Flow) -> dict[str, Any]:
@@ -122,15 +122,15 @@ async def _record(
     verb: str,
     flow: Flow,
     *,
-    before: Picture | None = None,
-    after: Picture | None = None,
+    before: AuditFields | None = None,
+    after: AuditFields | None = None,
 ) -> None:
-    await record_act(
+    await record_event(
         session,
         action=f"flow.{verb}",
-        subject_kind=Subject.FLOW,
-        subject_id=flow.id,
-        subject_name=flow.name,
+        target_kind=AuditTarget.FLOW,
+        target_id=flow.id,
+        target_name=flow.name,
         before=before,
         after=after,
         owner_id=flow.profile_id,

@@ -35,7 +35,7 @@ class CallLimits:
         return self if self.to_json() else None
 
 
-def patched(
+def apply_limits_patch(
     stored: Mapping[str, int] | None, change: Mapping[str, int | None] | None
 ) -> dict[str, int] | None:
     """Return a `limits` column after a PATCH: what is left out stays, None takes a limit back.
@@ -48,10 +48,10 @@ def patched(
     return {name: value for name, value in limits.items() if value is not None} or None
 
 
-NOTHING = CallLimits()
+UNLIMITED = CallLimits()
 
 
-def merged(own: CallLimits | None, defaults: CallLimits) -> CallLimits:
+def with_defaults(own: CallLimits | None, defaults: CallLimits) -> CallLimits:
     """Return `own` where it says something, and `defaults` where it does not."""
     if own is None:
         return defaults

@@ -39,7 +39,7 @@ def policy_header(policies: Sequence[Policy]) -> bytes:
     return ", ".join(policy.item for policy in policies).encode()
 
 
-def exceeded(violated: Sequence[Policy], wait: float) -> GatewayError:
+def quota_exceeded(violated: Sequence[Policy], wait: float) -> GatewayError:
     """Return the refusal of who has to wait for `wait` seconds before it is worth asking again."""
     names = [policy.name for policy in violated]
     worst = violated[0]

@@ -11,10 +11,10 @@ from typing import TypeVar
 from gateway.errors import GatewayError
 from gateway.models import store as rows
 from gateway.models.pins import Pin
-from gateway.storage.changes import Kind, record_change
+from gateway.storage.audit_events import AuditFields, AuditTarget, record_event
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
-from gateway.storage.trail import Picture, Subject, record_act
 from model_store.errors import StoreError
 from model_store.manifest import Manifest
 from model_store.store import ModelStore
@@ -116,7 +116,7 @@ class ModelService:
             name=name, versions=self._store.versions(name), labels=self._store.labels(name)
         )
 
-    async def _labelled(self, name: str, label: str) -> Picture:
+    async def _labelled(self, name: str, label: str) -> AuditFields:
         labels = await _in_thread(lambda: self._store.labels(name))
         return _meaning(label, labels.get(label))
 
@@ -125,24 +125,24 @@ class ModelService:
         name: str,
         verb: str,
         *,
-        before: Picture | None = None,
-        after: Picture | None = None,
+        before: AuditFields | None = None,
+        after: AuditFields | None = None,
     ) -> None:
         """Write down what the store, which is files and not of the transaction, has just done."""
         async with self._db.write() as session:
-            await record_act(
+            await record_event(
                 session,
                 action=f"model.{verb}",
-                subject_kind=Subject.MODEL,
-                subject_id=name,
-                subject_name=name,
+                target_kind=AuditTarget.MODEL,
+                target_id=name,
+                target_name=name,
                 before=before,
                 after=after,
             )
-            await record_change(session, Kind.MODEL, name)
+            await record_change(session, ChangeKind.MODEL, name)
 
 
-def _meaning(label: str, version: int | None) -> Picture:
+def _meaning(label: str, version: int | None) -> AuditFields:
     """Return what the trail tells of a label. Not by its name: one called `token` is no secret."""
     return {"label": f"{label}: {version or 'nothing'}"}
 

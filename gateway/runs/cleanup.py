@@ -13,10 +13,9 @@ from gateway.runs.run import RunStatus
 from gateway.runs.statements import is_in
 from gateway.runs.store import RunStore
 from gateway.runs.sweep_statements import BATCH_SIZE
-from gateway.storage.among import among
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from gateway.storage.literals import literal
+from gateway.storage.sql import in_list, sql_literal
 from gateway.storage.tables import Deployment, DeploymentVersion
 
 _GRACE = timedelta(minutes=1)
@@ -25,10 +24,10 @@ _GRACE = timedelta(minutes=1)
 _DEPLOYMENTS = cast("sa.Table", Deployment.__table__)
 _VERSIONS = cast("sa.Table", DeploymentVersion.__table__)
 
-_DELETED = _DEPLOYMENTS.c.status == literal(DeploymentStatus.DELETED)
+_DELETED = _DEPLOYMENTS.c.status == sql_literal(DeploymentStatus.DELETED)
 _IN_USE = sa.exists().where(
     _DEPLOYMENTS.c.id == RUNS.c.deployment_id,
-    _DEPLOYMENTS.c.status != literal(DeploymentStatus.DELETED),
+    _DEPLOYMENTS.c.status != sql_literal(DeploymentStatus.DELETED),
 )
 
 _NOT_BEGUN = (is_in(RunStatus.QUEUED), RUNS.c.attempt == 0)
@@ -49,7 +48,7 @@ class _OwnerQueries:
 
     def __init__(self, column: sa.Column[str]) -> None:
         # the condition of the indexes by status
-        these = column == sa.bindparam("of"), RUNS.c.status != literal(RunStatus.COMPLETED)
+        these = column == sa.bindparam("of"), RUNS.c.status != sql_literal(RunStatus.COMPLETED)
         unfinished = sa.or_(is_in(RunStatus.RUNNING), is_in(RunStatus.QUEUED))
         self.not_begun = _not_begun(*these)
         self.begun = sa.select(RUNS.c.id).where(*these, unfinished)
@@ -65,7 +64,7 @@ def _unfinished(status: RunStatus) -> sa.Exists:
     """Return the condition that a deployment has a run that is like this."""
     return sa.exists().where(
         RUNS.c.deployment_id == _DEPLOYMENTS.c.id,
-        RUNS.c.status != literal(RunStatus.COMPLETED),
+        RUNS.c.status != sql_literal(RunStatus.COMPLETED),
         is_in(status),
     )
 
@@ -83,7 +82,7 @@ UNUSED = (
 )
 """Deleted deployments whose versions nobody needs any more."""
 
-_DELETE_VERSIONS = sa.delete(_VERSIONS).where(among(_VERSIONS.c.deployment_id, "ids"))
+_DELETE_VERSIONS = sa.delete(_VERSIONS).where(in_list(_VERSIONS.c.deployment_id, "ids"))
 
 
 class DeletedOwnerCleanup:
@@ -111,7 +110,7 @@ class DeletedOwnerCleanup:
             found = await session.execute(UNUSED, {"before": now() - _GRACE})
             ids = list(found.scalars())
         if ids:
-            async with self._db.write(feeds=False) as session:
+            async with self._db.write(notify=False) as session:
                 await session.execute(_DELETE_VERSIONS, {"ids": ids})
 
     async def _end(self, those: _OwnerQueries, of: str, *, running: bool) -> None:

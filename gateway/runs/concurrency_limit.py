@@ -11,21 +11,19 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.limits.cap import Cap
-from gateway.limits.policy import exceeded
+from gateway.limits.concurrency_limit import ConcurrencyLimit
+from gateway.limits.policy import quota_exceeded
 from gateway.runs.rows import RUNS
 from gateway.runs.run import RunStatus
 from gateway.runs.statements import is_in
-from gateway.storage.literals import literal
-from gateway.storage.locks import lock_name
-from gateway.storage.moments import after
+from gateway.storage.sql import advisory_lock, seconds_from_now, sql_literal
 
 _AGAIN_SECONDS = 1.0
 """Nobody knows when a run will end."""
 
 _SUBJECT = sa.bindparam("subject", type_=sa.String())
 _MOST = sa.bindparam("most", type_=sa.Integer())
-_HELD = sa.and_(is_in(RunStatus.RUNNING), RUNS.c.lease_until >= after())
+_HELD = sa.and_(is_in(RunStatus.RUNNING), RUNS.c.lease_until >= seconds_from_now())
 
 
 def _count_unfinished(column: sa.Column[str]) -> sa.Select[int]:
@@ -35,7 +33,7 @@ def _count_unfinished(column: sa.Column[str]) -> sa.Select[int]:
         sa.select(RUNS.c.id)
         .where(
             column == _SUBJECT,
-            RUNS.c.status != literal(RunStatus.COMPLETED),
+            RUNS.c.status != sql_literal(RunStatus.COMPLETED),
             sa.or_(is_in(RunStatus.QUEUED), _HELD),
         )
         .limit(_MOST)
@@ -49,15 +47,15 @@ _COUNTS = {
 }
 
 
-async def check_concurrency_limits(session: AsyncSession, caps: Sequence[Cap]) -> None:
+async def check_concurrency_limits(session: AsyncSession, caps: Sequence[ConcurrencyLimit]) -> None:
     """Return where one more run may begin, and keep others from beginning until the session ends.
 
     Raises:
         GatewayError: TOO_MANY_RUNS.
     """
     for cap in caps:
-        await lock_name(session, f"slots {cap.kind} {cap.id}")
+        await advisory_lock(session, f"slots {cap.kind} {cap.id}")
         values = {"subject": cap.id, "most": cap.policy.quota}
         count = (await session.execute(_COUNTS[cap.kind], values)).scalar_one()
         if count >= cap.policy.quota:
-            raise exceeded([cap.policy], _AGAIN_SECONDS)
+            raise quota_exceeded([cap.policy], _AGAIN_SECONDS)

@@ -9,14 +9,13 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.ids import sought
+from gateway.ids import normalize_id
 from gateway.runs.rows import RUNS, run_from_row
 from gateway.runs.run import Run, RunStatus
 from gateway.runs.statements import is_in
-from gateway.storage.among import Among, Texts
-from gateway.storage.literals import literal
 from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.run_tables import RunRow
+from gateway.storage.sql import InList, TextList, sql_literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,17 +49,17 @@ def filtered_runs(which: RunFilter) -> sa.Select[RunRow]:
     """Return the query for the runs that the filter lets through."""
     query = sa.select(RunRow).where(_owner(which) == which.profile_id)
     if which.deployments is not None:
-        allowed = sa.literal(sorted(which.deployments), Texts())
-        query = query.where(Among(RUNS.c.deployment_id, allowed))
+        allowed = sa.literal(sorted(which.deployments), TextList())
+        query = query.where(InList(RUNS.c.deployment_id, allowed))
     if which.deployment_id is not None:
-        query = query.where(RUNS.c.deployment_id == sought(which.deployment_id))
+        query = query.where(RUNS.c.deployment_id == normalize_id(which.deployment_id))
     if which.key_id is not None:
-        query = query.where(RUNS.c.key_id == sought(which.key_id))
+        query = query.where(RUNS.c.key_id == normalize_id(which.key_id))
     if which.status is not None:
         query = query.where(is_in(which.status))
         if which.status is not RunStatus.COMPLETED:
             # Said once more, for it is the condition of the indexes by status.
-            query = query.where(RUNS.c.status != literal(RunStatus.COMPLETED))
+            query = query.where(RUNS.c.status != sql_literal(RunStatus.COMPLETED))
     if which.version is not None:
         query = query.where(RUNS.c.version == which.version)
     if which.since is not None:
@@ -79,4 +78,4 @@ def _owner(which: RunFilter) -> sa.ColumnElement[str]:
     The key leads to a run or two, the profile to all that there are.
     """
     column: sa.ColumnElement[str] = RUNS.c.profile_id
-    return column if which.idempotency_key is None else column.concat(literal(""))
+    return column if which.idempotency_key is None else column.concat(sql_literal(""))

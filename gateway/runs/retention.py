@@ -43,7 +43,7 @@ class Retention:
             while deleted := await store.prune(before):
                 total += deleted
                 await asyncio.sleep(_PAUSE_SECONDS)
-        while await self._db.give_back_space():  # noqa: ASYNC110 - no event: it does something
+        while await self._db.reclaim_space():  # noqa: ASYNC110 - no event: it does something
             await asyncio.sleep(_PAUSE_SECONDS)
         if total:
             log.info("runs_pruned", rows=total, days=self._days)

@@ -11,9 +11,9 @@ from gateway.auth.identity import Identity, Scope, check_covers
 from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
 from gateway.errors import GatewayError
-from gateway.ids import is_id, minted_at
-from gateway.limits.gates import Gates
-from gateway.limits.poll import Poll
+from gateway.ids import is_id, run_id_time
+from gateway.limits.poll import PollLimit
+from gateway.limits.rate_limiter import RateLimiter
 from gateway.runs.event_stream import stream_run
 from gateway.runs.listing import RunFilter
 from gateway.runs.run import NewRun, Run, RunStatus
@@ -61,15 +61,15 @@ class RunService:
         inputs: Inputs,
         *,
         retention_days: int,
-        gates: Gates | None = None,
+        rate_limiter: RateLimiter | None = None,
     ) -> None:
-        """Without `gates` nothing is limited."""
+        """Without `rate_limiter` nothing is limited."""
         self._store = store
         self._waiter = waiter
         self._deployments = deployments
         self._launcher = launcher
         self._inputs = inputs
-        self._gates = gates
+        self._rate_limiter = rate_limiter
         self._retention_days = retention_days
 
     async def find(self, actor: Identity, run_id: str) -> Run:
@@ -89,7 +89,7 @@ class RunService:
         return run
 
     async def poll(
-        self, actor: Identity, run_id: str, wait_seconds: float, *, poll: Poll | None = None
+        self, actor: Identity, run_id: str, wait_seconds: float, *, poll: PollLimit | None = None
     ) -> Run:
         """Return a run when it has ended, or as it is after some seconds; see `find`.
 
@@ -160,10 +160,12 @@ class RunService:
         live = await self._deployments.find(run.deployment_id, run.profile_id)
         new = _again(run, live, input_data, latest=latest, key_id=actor.key_id)
         await self._inputs.check(new.deployment_id, new.version, input_data)
-        if self._gates is not None:
-            gate, caps = self._gates.of_run(actor.subject, actor.limits, live.id, live.limits)
-            if gate is not None:
-                await gate.enter_slowly()
+        if self._rate_limiter is not None:
+            rate_limit, caps = self._rate_limiter.for_run(
+                actor.limit_key, actor.limits, live.id, live.limits
+            )
+            if rate_limit is not None:
+                await rate_limit.acquire()
             new = replace(new, caps=caps)
         created = await self._store.create(new, audited=_manages(actor))
         self._launcher.launch(new.id, new.type, new.mode)
@@ -177,7 +179,7 @@ class RunService:
         """Answer those who only wait, and end streams: the process is to end."""
         self._waiter.drain()
 
-    async def _count(self, poll: Poll, run: Run) -> None:
+    async def _count(self, poll: PollLimit, run: Run) -> None:
         try:
             live = await self._deployments.find(run.deployment_id, run.profile_id)
         except GatewayError:
@@ -196,7 +198,7 @@ class RunService:
 
     def _is_past(self, run_id: str) -> bool:
         # No tombstones: an id tells its age, and nothing about whose it was.
-        made = minted_at(run_id)
+        made = run_id_time(run_id)
         return made is not None and made < now() - timedelta(days=self._retention_days)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from gateway.runs import rows
 from gateway.runs import statements as sql
-from gateway.runs.acts import record_cancel, record_retry
+from gateway.runs.audit_events import record_run_cancelled, record_run_retried
 from gateway.runs.concurrency_limit import check_concurrency_limits
 from gateway.runs.idempotency import KEPT_SECONDS, ended_by_infrastructure, key_reused_error
 from gateway.runs.new_runs import RunInsert, build_insert, insert_runs
@@ -28,12 +28,10 @@ from gateway.runs.run import (
 )
 from gateway.runs.run_notifier import RunNotifier
 from gateway.runs.sweeps import SweepQueries
+from gateway.storage.batch_writer import BatchWriter
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from gateway.storage.gathering import Gathering
-from gateway.storage.inserts import insert_into
-from gateway.storage.locks import lock_name
-from gateway.storage.notices import Notices
+from gateway.storage.sql import advisory_lock, dialect_insert
 
 LEASE_SECONDS = 30.0
 """How long a process is believed to be alive after it was last heard of."""
@@ -46,13 +44,11 @@ class RunStore(SweepQueries, RunQueries):
     begins or ends in the same transaction.
     """
 
-    def __init__(
-        self, db: Database, notices: Notices | None = None, *, outbox: Outbox | None = None
-    ) -> None:
-        super().__init__(db, RunNotifier(notices), outbox or NoOutbox())
-        self._births = Gathering[RunInsert](self._write_births)
-        self._record = insert_into(rows.RUNS, db.dialect).on_conflict_do_nothing()
-        self._record_payload = insert_into(rows.PAYLOADS, db.dialect).on_conflict_do_nothing()
+    def __init__(self, db: Database, *, outbox: Outbox | None = None) -> None:
+        super().__init__(db, RunNotifier(db.commits), outbox or NoOutbox())
+        self._births = BatchWriter[RunInsert](self._write_births)
+        self._record = dialect_insert(rows.RUNS, db.dialect).on_conflict_do_nothing()
+        self._record_payload = dialect_insert(rows.PAYLOADS, db.dialect).on_conflict_do_nothing()
 
     async def create(
         self,
@@ -93,7 +89,7 @@ class RunStore(SweepQueries, RunQueries):
         """Write down runs that are over already; those that are there stay as they are."""
         payloads = [rows.finished_payload(finished) for finished in batch]
         kept = [payload for payload in payloads if any(list(payload.values())[1:])]
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             values = [rows.finished_values(finished) for finished in batch]
             if values:
                 await session.execute(self._record, values)
@@ -111,7 +107,7 @@ class RunStore(SweepQueries, RunQueries):
         Of several that claim the same run at once, one gets it.
         """
         values = {"run_id": run_id, "owner": owner, "lease_seconds": lease_seconds}
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             row = (await session.execute(sql.CLAIM, values)).one_or_none()
             if row is None:
                 return None
@@ -125,7 +121,7 @@ class RunStore(SweepQueries, RunQueries):
     ) -> LeaseStatus:
         """Say that the process lives which holds these runs, as (id, attempt): one statement."""
         values = {**rows.held_params(held), "lease_seconds": lease_seconds}
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             found = (await session.execute(sql.RENEW_LEASES, values)).all()
         return rows.lease_status(held, found)
 
@@ -147,7 +143,7 @@ class RunStore(SweepQueries, RunQueries):
             "failed_at": error["error_node"],
         }
         output, nodes = kept.output_data, kept.node_outputs
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             row = (await session.execute(sql.FINISH, values)).one_or_none()
             if row is None:
                 return None
@@ -165,7 +161,7 @@ class RunStore(SweepQueries, RunQueries):
         With `audited`, the trail tells of it.
         """
         this = {"run_id": run_id}
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             before = (await session.execute(sql.LOCK, this)).one_or_none() if audited else None
             row = (await session.execute(sql.CANCEL, this)).one_or_none()
             if row is None:
@@ -174,7 +170,7 @@ class RunStore(SweepQueries, RunQueries):
             if run.ended:
                 await self._outbox.ended(session, [run])
             if before is not None:
-                await record_cancel(session, rows.run_from_row(before), run)
+                await record_run_cancelled(session, rows.run_from_row(before), run)
         if run.ended:
             self.notifier.ended(run)
         else:
@@ -188,7 +184,7 @@ class RunStore(SweepQueries, RunQueries):
         """
         message = f"the run had not ended after {seconds:g} s"
         values = {"run_id": run_id, "failed_because": message}
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             row = (await session.execute(sql.TIME_OUT, values)).one_or_none()
             if row is None:
                 return None
@@ -199,7 +195,7 @@ class RunStore(SweepQueries, RunQueries):
 
     async def withdraw(self, run_id: str) -> bool:
         """Take back a run that nobody has begun, as if it had never been; False: too late."""
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             found = (await session.execute(sql.WITHDRAW, {"run_id": run_id})).one_or_none()
             if found is not None:
                 await session.execute(sql.WITHDRAW_PAYLOAD, {"run_id": run_id})
@@ -215,7 +211,7 @@ class RunStore(SweepQueries, RunQueries):
         that ends tells of all its nodes anyway.
         """
         counted = {"run_id": run_id, "held_attempt": attempt, "more_events": len(nodes)}
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             last = (await session.execute(sql.COUNT_EVENTS, counted)).scalar_one_or_none()
             if last is None:
                 return False
@@ -234,8 +230,8 @@ class RunStore(SweepQueries, RunQueries):
         assert idempotency is not None
         place = (new.profile_id, new.deployment_id, idempotency.key)
         values = dict(zip(("profile_id", "deployment_id", "idempotency_key"), place, strict=True))
-        async with self._db.write(feeds=False) as session:
-            await lock_name(session, " ".join(("run", *place)))
+        async with self._db.write(notify=False) as session:
+            await advisory_lock(session, " ".join(("run", *place)))
             holders = await session.execute(
                 sql.FIND_BY_KEY, {**values, "kept_seconds": -KEPT_SECONDS}
             )
@@ -253,12 +249,12 @@ class RunStore(SweepQueries, RunQueries):
         return None
 
     async def _create_alone(self, new: NewRun, birth: RunInsert, *, audited: bool) -> None:
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             await check_concurrency_limits(session, new.caps)
             await insert_runs(session, [birth], self._outbox)
             if audited:
-                await record_retry(session, new)
+                await record_run_retried(session, new)
 
     async def _write_births(self, births: Sequence[RunInsert]) -> None:
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             await insert_runs(session, births, self._outbox)

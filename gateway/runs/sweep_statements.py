@@ -9,27 +9,25 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from gateway.ids import first_run_id
+from gateway.ids import min_run_id
 from gateway.runs.rows import EVENTS, PAYLOADS, RUNS
 from gateway.runs.run import FailureCode, RunStatus
 from gateway.runs.statements import is_in, is_now
-from gateway.storage.among import among
-from gateway.storage.literals import literal
-from gateway.storage.moments import after
+from gateway.storage.sql import in_list, seconds_from_now, sql_literal
 
 BATCH_SIZE = 500
 """Runs that one statement deals with."""
 
 _QUEUED, _RUNNING = is_in(RunStatus.QUEUED), is_in(RunStatus.RUNNING)
 _RELEASED = {"lease_owner": sa.null(), "lease_until": sa.null()}
-_THESE = among(RUNS.c.id, "run_ids")
+_THESE = in_list(RUNS.c.id, "run_ids")
 
 DUE = (
     sa.select(RUNS.c.id, RUNS.c.type, RUNS.c.mode)
     .where(
         _QUEUED,
         RUNS.c.type == sa.bindparam("type"),
-        RUNS.c.due_at <= after(sa.bindparam("late_seconds", type_=sa.Float())),
+        RUNS.c.due_at <= seconds_from_now(sa.bindparam("late_seconds", type_=sa.Float())),
     )
     .order_by(RUNS.c.due_at)
     .limit(sa.bindparam("most", type_=sa.Integer()))
@@ -38,7 +36,7 @@ DUE = (
 MARK_PUBLISHED = (
     sa.update(RUNS)
     .where(_THESE, is_now(RunStatus.QUEUED))
-    .values(due_at=after(sa.bindparam("again_seconds", type_=sa.Float())))
+    .values(due_at=seconds_from_now(sa.bindparam("again_seconds", type_=sa.Float())))
 )
 
 _MAY_BEGIN_AGAIN = sa.and_(
@@ -53,7 +51,7 @@ LEASE_EXPIRED = (
     sa.select(RUNS.c.id, _MAY_BEGIN_AGAIN.label("again"))
     .where(
         _RUNNING,
-        RUNS.c.lease_until < after(sa.bindparam("grace_seconds", type_=sa.Float())),
+        RUNS.c.lease_until < seconds_from_now(sa.bindparam("grace_seconds", type_=sa.Float())),
     )
     .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
@@ -63,8 +61,8 @@ REQUEUE = (
     sa.update(RUNS)
     .where(_THESE, is_now(RunStatus.RUNNING))
     .values(
-        status=literal(RunStatus.QUEUED),
-        due_at=after(),
+        status=sql_literal(RunStatus.QUEUED),
+        due_at=seconds_from_now(),
         queue_until=sa.null(),  # it had begun in time
         started_at=sa.null(),
         **_RELEASED,
@@ -77,12 +75,15 @@ FAIL_LOST = (
     sa.update(RUNS)
     .where(_THESE, is_now(RunStatus.RUNNING))
     .values(
-        status=sa.case((_CANCELLED, literal(RunStatus.CANCELLED)), else_=literal(RunStatus.FAILED)),
-        error_code=sa.case(
-            (_CANCELLED, literal(FailureCode.CANCELLED)), else_=literal(FailureCode.WORKER_LOST)
+        status=sa.case(
+            (_CANCELLED, sql_literal(RunStatus.CANCELLED)), else_=sql_literal(RunStatus.FAILED)
         ),
-        error_message=literal("the process that the run was in is gone"),
-        finished_at=after(),
+        error_code=sa.case(
+            (_CANCELLED, sql_literal(FailureCode.CANCELLED)),
+            else_=sql_literal(FailureCode.WORKER_LOST),
+        ),
+        error_message=sql_literal("the process that the run was in is gone"),
+        finished_at=seconds_from_now(),
         **_RELEASED,
     )
     .returning(RUNS)
@@ -90,7 +91,7 @@ FAIL_LOST = (
 
 QUEUE_EXPIRED = (
     sa.select(RUNS.c.id)
-    .where(_QUEUED, RUNS.c.queue_until.is_not(None), RUNS.c.queue_until < after())
+    .where(_QUEUED, RUNS.c.queue_until.is_not(None), RUNS.c.queue_until < seconds_from_now())
     .limit(BATCH_SIZE)
     .with_for_update(skip_locked=True)
 )
@@ -99,10 +100,10 @@ FAIL_EXPIRED = (
     sa.update(RUNS)
     .where(_THESE, is_now(RunStatus.QUEUED))
     .values(
-        status=literal(RunStatus.FAILED),
-        error_code=literal(FailureCode.QUEUE_TIMEOUT),
-        error_message=literal("nobody has begun with the run in the time that it may wait"),
-        finished_at=after(),
+        status=sql_literal(RunStatus.FAILED),
+        error_code=sql_literal(FailureCode.QUEUE_TIMEOUT),
+        error_message=sql_literal("nobody has begun with the run in the time that it may wait"),
+        finished_at=seconds_from_now(),
     )
     .returning(RUNS)
 )
@@ -111,23 +112,23 @@ CANCEL_ABANDONED = (
     sa.update(RUNS)
     .where(_THESE, is_now(RunStatus.QUEUED))
     .values(
-        status=literal(RunStatus.CANCELLED),
+        status=sql_literal(RunStatus.CANCELLED),
         cancel_requested=sa.true(),
-        error_code=literal(FailureCode.CANCELLED),
-        error_message=literal("the deployment was deleted before the run had begun"),
-        finished_at=after(),
+        error_code=sql_literal(FailureCode.CANCELLED),
+        error_message=sql_literal("the deployment was deleted before the run had begun"),
+        finished_at=seconds_from_now(),
     )
     .returning(RUNS)
 )
 
 COUNT_UNFINISHED = sa.union_all(
-    sa.select(literal(RunStatus.QUEUED), sa.func.count()).select_from(RUNS).where(_QUEUED),
-    sa.select(literal(RunStatus.RUNNING), sa.func.count()).select_from(RUNS).where(_RUNNING),
+    sa.select(sql_literal(RunStatus.QUEUED), sa.func.count()).select_from(RUNS).where(_QUEUED),
+    sa.select(sql_literal(RunStatus.RUNNING), sa.func.count()).select_from(RUNS).where(_RUNNING),
 )
 """Runs that have not ended, by state: two counts in partial indexes."""
 
-DELETE_PAYLOADS = sa.delete(PAYLOADS).where(among(PAYLOADS.c.run_id, "run_ids"))
-DELETE_EVENTS = sa.delete(EVENTS).where(among(EVENTS.c.run_id, "run_ids"))
+DELETE_PAYLOADS = sa.delete(PAYLOADS).where(in_list(PAYLOADS.c.run_id, "run_ids"))
+DELETE_EVENTS = sa.delete(EVENTS).where(in_list(EVENTS.c.run_id, "run_ids"))
 DELETE_RUNS = sa.delete(RUNS).where(_THESE, RUNS.c.finished_at.is_not(None))
 
 
@@ -136,7 +137,7 @@ def oldest_finished(before: datetime, most: int) -> sa.Select[str]:
     return (
         sa.select(RUNS.c.id)
         .where(
-            RUNS.c.id < first_run_id(before),
+            RUNS.c.id < min_run_id(before),
             RUNS.c.created_at < before,
             RUNS.c.finished_at.is_not(None),
         )

@@ -41,7 +41,7 @@ class SweepQueries:
     async def mark_published(self, run_ids: Sequence[str], *, again_after: float = 30.0) -> None:
         """Have runs that were handed over not be due again for `again_after` seconds."""
         values = {"run_ids": run_ids, "again_seconds": again_after}
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             await session.execute(sql.MARK_PUBLISHED, values)
 
     async def reap(self, *, grace: float = 0.0) -> ReapResult:
@@ -51,7 +51,7 @@ class SweepQueries:
         that were to be cancelled are. Never call it with less grace than a lease after the
         database was away: nobody could keep a lease meanwhile.
         """
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             late = (await session.execute(sql.LEASE_EXPIRED, {"grace_seconds": -grace})).all()
             again = await _change(session, sql.REQUEUE, [row.id for row in late if row.again])
             rows = await _change(session, sql.FAIL_LOST, [row.id for row in late if not row.again])
@@ -67,7 +67,7 @@ class SweepQueries:
 
     async def expire_queued(self) -> list[str]:
         """Fail runs that have waited for longer than they may; return their ids."""
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             late = (await session.execute(sql.QUEUE_EXPIRED)).scalars().all()
             expired = [run_from_row(row) for row in await _change(session, sql.FAIL_EXPIRED, late)]
             await self._outbox.ended(session, expired)
@@ -80,7 +80,7 @@ class SweepQueries:
 
         `which` is a query for their ids, some at a time: see `orphans.py`.
         """
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             found = (await session.execute(which, values)).scalars().all()
             abandoned = [
                 run_from_row(row) for row in await _change(session, sql.CANCEL_ABANDONED, found)
@@ -110,7 +110,7 @@ class SweepQueries:
                 sql.DELETE_EVENTS,
                 sql.DELETE_RUNS,
             )
-            async with self._db.write(feeds=False) as session:
+            async with self._db.write(notify=False) as session:
                 for statement in deletes:
                     await session.execute(statement, {"run_ids": ids})
         return len(ids)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection
 
 from gateway.deployments.deployment_cache import DeploymentCache
+from gateway.fast_path.url import PREFIX
 from gateway.runs.origins import RunDeployments
-from gateway.trigger.address import PREFIX
 from gateway.web.asgi import App, Message, Receive, Scope, Send, send_answer
 from gateway.web.cors import cors_headers, preflight
 
@@ -15,7 +15,7 @@ _RUN = re.compile(r"/node/flow-runs/(?P<run>[^/]+)(?:/(?P<verb>events|cancel|ret
 _TRIGGER = re.compile(rf"{PREFIX}(?P<deployment>[^/]+)(?:/batch)?/?")
 
 
-class CrossOrigin:
+class CrossOriginMiddleware:
     """Before `app`: answers preflights of deployments and their runs, and lets pages see answers.
 
     What a deployment does not let in, and everything else, passes as if this were not here: no

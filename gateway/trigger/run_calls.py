@@ -12,13 +12,13 @@ from gateway.deployments.settings import ExecutionMode, OnTimeout
 from gateway.errors import GatewayError
 from gateway.execution.build import ExecutionServices
 from gateway.execution.compiled_flow import CompiledFlow
+from gateway.fast_path.body import parse_body
+from gateway.fast_path.call import Done, Pending, Result, Trigger
 from gateway.runs.failures import error_of_run
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.runs.idempotency import read_idempotency
 from gateway.runs.responses import accepted_body, finished_body, run_location, server_timing
 from gateway.runs.run import CreatedRun, Idempotency, NewRun, Run, RunStatus
-from gateway.trigger.body import parse_body
-from gateway.trigger.call import Done, Pending, Result, Trigger
 from gateway.web.preferences import HEADER as PREFER
 from gateway.web.preferences import Preferences, read_preferences
 from gateway.web.problems import Headers
@@ -134,8 +134,8 @@ class _RunCall:
         try:
             return await self._engine.store.create(new, owner=owner)
         except GatewayError as error:
-            if error.code is ErrorCode.TOO_MANY_RUNS and trigger.gate is not None:
-                trigger.gate.count_refusal(error)
+            if error.code is ErrorCode.TOO_MANY_RUNS and trigger.rate_limit is not None:
+                trigger.rate_limit.count_rejection(error)
             raise
 
     async def _wait(self, created: CreatedRun, patience: float | None) -> Run:

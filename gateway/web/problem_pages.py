@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse
 from gateway.errors import GatewayError
 from gateway.web.advice import ADVICE
 from gateway.web.problems import HTTP_STATUS, RETRYABLE, problem_name, problem_title
-from gateway.web.shielding import policy_of_page
+from gateway.web.security_headers import content_security_policy
 from protos.errors import ErrorCode
 
 _HTML, _JSON = "text/html", "application/json"
@@ -110,5 +110,5 @@ def _page(found: ProblemTypeOut) -> Response:
     }
     again = "Trying again may help." if found.retryable else "Trying again does not help."
     html = _PAGE.format(**members, again=again)
-    headers = {"content-security-policy": policy_of_page(html), "vary": "Accept"}
+    headers = {"content-security-policy": content_security_policy(html), "vary": "Accept"}
     return HTMLResponse(html, headers=headers)

@@ -73,7 +73,7 @@ class InferenceStream:
         if not calls:
             self._pace.answered()
             if self._pace.is_brisk and not self._ending:
-                self._call.linger(self._pace.linger_seconds)
+                self._call.busy_poll(self._pace.linger_seconds)
 
     def half_closed(self) -> None:
         """End when everything is answered: no more calls will come."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.accounts.passwords import generate
+from gateway.accounts.passwords import generate_password
 from gateway.accounts.schemas import UserOut, UserPage
 from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role
@@ -167,7 +167,7 @@ def _show(session: CommandSession, user: UserOut, password: str | None) -> None:
 def _password(*, generated: bool) -> str:
     """Return a password: ours, or one that is typed twice, or the first line of a pipe."""
     if generated:
-        return generate()
+        return generate_password()
     if sys.stdin.isatty():
         typed: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
         return typed

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.errors import StorageError
 from gateway.fleet.states import State
 from gateway.fleet.store import FleetStore
 from gateway.settings import Settings
 from gateway.storage.database import Database
-from gateway.storage.errors import StorageError
 from gateway.storage.migrate import migrate
 from gateway.storage.tables import InferenceServer
 from model_store.errors import StoreError

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.fleet.states import Phase, State
 from gateway.fleet.store import FleetStore
 from gateway.settings import Settings
-from gateway.storage.changes import ChangeFeed, Kind
+from gateway.storage.changes import ChangeFeed, ChangeKind
 from gateway.storage.tables import InferenceServer
 from inference_server.runtime.threads import plan
 from slipstream.settings import inference_options
@@ -62,7 +62,7 @@ class Fleet:
         self._measure_now = asyncio.Event()
         self._draining = False
         self._followed = asyncio.Event()
-        feed.subscribe(Kind.INFERENCE_SERVER, lambda _: self._desired_changed.set())
+        feed.subscribe(ChangeKind.INFERENCE_SERVER, lambda _: self._desired_changed.set())
 
     async def run(self) -> None:
         """Look after the inference servers until cancelled."""

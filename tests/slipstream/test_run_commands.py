@@ -19,7 +19,7 @@ from gateway.runs.run import NewRun, RunError, RunResult, RunStatus
 from gateway.runs.store import RunStore
 from slipstream.workspace import Workspace, open_workspace, read_settings
 from tests.slipstream.cli import Cli
-from tests.slipstream.running import PATIENCE, environment
+from tests.slipstream.running import TIMEOUT_SECONDS, environment
 from tests.system.flow_documents import computing
 
 T = TypeVar("T")
@@ -226,7 +226,7 @@ def test_tail_tells_of_new_runs_and_of_how_they_end(desk: Desk) -> None:
         desk.finish(run_id, attempt, FAILED)
         second = json.loads(tail.stdout.readline())
         tail.send_signal(signal.SIGINT)
-        rest, errors = tail.communicate(timeout=PATIENCE)
+        rest, errors = tail.communicate(timeout=TIMEOUT_SECONDS)
     assert first["flow_run_id"] == second["flow_run_id"] == run_id != before
     assert (first["status"], second["status"]) == ("queued", "failed")
     assert (node["flow_run_id"], node["node_id"]) == (run_id, "input")

@@ -18,7 +18,7 @@ from protos.methods import SERVICE
 from tests.services.redis import RedisServer
 from tests.slipstream.running import Up
 from tests.system.flow_documents import echo, waiting
-from tests.system.installation import PATIENCE, Installation, Json, chain
+from tests.system.installation import TIMEOUT_SECONDS, Installation, Json, chain
 from tests.system.runs import eventually
 
 X = [[5.1, 3.5, 1.4, 0.2]]
@@ -67,7 +67,7 @@ def call(limited: Installation, deployment: str, key: str, body: object = None) 
     """Trigger over a connection of its own, so that either gateway may get it."""
     path = f"{limited.up.url}/node/deployment-trigger/{deployment}/"
     document = {"input_data": {"x": X}} if body is None else body
-    return httpx.post(path, json=document, headers={"X-API-Key": key}, timeout=PATIENCE)
+    return httpx.post(path, json=document, headers={"X-API-Key": key}, timeout=TIMEOUT_SECONDS)
 
 
 def statuses(answers: list[httpx.Response]) -> dict[int, int]:
@@ -109,7 +109,7 @@ def test_refusals_for_other_reasons_use_nothing_up(limited: Installation, iris: 
     other = limited.deploy(chain("iris"))
     only = limited.post("/node/api-keys/", {"name": "only", "deployments": [other]})["key"]
     assert call(limited, iris, only).status_code == 403
-    assert call(limited, iris, keys.mint()).status_code == 401
+    assert call(limited, iris, keys.generate_key()).status_code == 401
     assert call(limited, "00000000-0000-4000-8000-000000000000", key).status_code == 404
     assert statuses([call(limited, iris, key) for _ in range(3)]) == {200: 2, 429: 1}
     limited.http.patch(f"/node/deployments/{iris}/", json={"limits": None})
@@ -241,7 +241,7 @@ def test_failed_authentication_is_limited_by_address_at_every_door(
                 return _STATUSES[error.code()]
             return 200
 
-    answers = [knock(keys.mint()) for _ in range(FAILURES + 5)]
+    answers = [knock(keys.generate_key()) for _ in range(FAILURES + 5)]
     assert set(answers) <= {401, 429}
     assert answers.count(401) <= FAILURES
     assert answers[-1] == 429
@@ -348,7 +348,7 @@ def test_a_slow_client_is_cut_off_while_others_are_answered(
         connection.sendall(b"POST /node/deployment-trigger/x/ HTTP/1.1\r\nx: ")
     assert limited.trigger(iris, json={"input_data": {"x": X}}).status_code == 200
     for connection in slow:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIMEOUT_SECONDS)
         said = b""
         while part := connection.recv(4096):
             said += part

@@ -1,8 +1,8 @@
-"""A coarse syntax tree of CEL expressions, for cost estimates and to find the nodes they read. Pure.
+"""A coarse syntax tree of CEL expressions, for cost estimates and to find the nodes they read.
 
-CEL always terminates, but `a.map(x, a.map(y, a.map(z, …)))` over a thousand values takes a week, and
-evaluation cannot be interrupted. So its cost is estimated first. The tree does not distinguish
-operators and accepts more than CEL: the CEL compiler decides whether an expression is valid.
+Pure. CEL always terminates, but `a.map(x, a.map(y, a.map(z, …)))` over a thousand values takes a
+week, and evaluation cannot be interrupted, so its cost is estimated first. The tree does not
+distinguish operators and accepts more than CEL: the CEL compiler decides what is valid.
 """
 
 from __future__ import annotations

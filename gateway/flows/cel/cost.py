@@ -107,9 +107,9 @@ def _measure(value: Any, depth: int, levels: list[list[float]]) -> float:
     return weight
 
 
-def _max_by_level(sizes: Iterable[Sizes]) -> Sizes:
+def _max_by_level(measure: Iterable[Sizes]) -> Sizes:
     """Return the maximum of each level."""
-    known = [one for one in sizes if one]
+    known = [one for one in measure if one]
     depth = max(map(len, known), default=0)
     padded = ([*one, *[one[-1]] * (depth - len(one))] for one in known)
     return [

@@ -17,7 +17,7 @@ from gateway.flows.cel.values import Expression, NodeValues
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.node_types.handler import NodeError, NodeHandler, NodeStep, RunContext
-from gateway.outbound.http import Call, Reply
+from gateway.outbound.http import OutboundRequest, OutboundResponse
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 _RESPONSES = ("auto", "json", "text", "none")
@@ -119,7 +119,7 @@ class _Request:
             "body": _body(reply, self._config.response),
         }
 
-    def _call(self, values: NodeValues) -> Call:
+    def _call(self, values: NodeValues) -> OutboundRequest:
         headers = {name: _header(name, text.render(values)) for name, text in self._headers.items()}
         body: bytes | None = None
         content_type = None
@@ -129,7 +129,7 @@ class _Request:
             body, content_type = self._text.render(values).encode(), "text/plain; charset=utf-8"
         if content_type and not any(name.lower() == "content-type" for name in headers):
             headers["content-type"] = content_type
-        return Call(
+        return OutboundRequest(
             method=self._config.method,
             url=self._full_url(values),
             headers=headers,
@@ -149,7 +149,7 @@ class _Request:
             return url
         return f"{url}{'&' if '?' in url else '?'}{urlencode(pairs)}"
 
-    def _check_status(self, reply: Reply) -> None:
+    def _check_status(self, reply: OutboundResponse) -> None:
         status = str(reply.status)
         if status in self._config.expect or f"{status[0]}xx" in self._config.expect:
             return
@@ -187,7 +187,7 @@ def _query_pairs(name: str, value: Any) -> list[tuple[str, str]]:
     ]
 
 
-def _body(reply: Reply, response: str) -> Any:
+def _body(reply: OutboundResponse, response: str) -> Any:
     if response == "none" or not reply.body:
         return None
     media = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -201,7 +201,7 @@ def _body(reply: Reply, response: str) -> Any:
         raise NodeError("invalid_reply", message) from None
 
 
-def _retry_after(reply: Reply) -> float | None:
+def _retry_after(reply: OutboundResponse) -> float | None:
     text = reply.headers.get("retry-after", "")
     return min(float(text), _MAX_RETRY_AFTER) if text.isdecimal() else None
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.gateway.office import DEPLOYMENTS, deploy, flow_json
+from tests.gateway.in_process_gateway import DEPLOYMENTS, deploy, flow_json
 
 
 def profile_of(user: httpx.AsyncClient) -> str:

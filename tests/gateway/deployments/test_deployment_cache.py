@@ -18,22 +18,31 @@ from tests.gateway.deployments.redeploys import (
     profile_of,
     redeploy,
 )
-from tests.gateway.office import DEPLOYMENTS, Office, deploy, flow_json
+from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 
 
-async def test_a_deployment_is_cached_after_the_first_look_up(office: Office) -> None:
-    user = await office.user()
+async def test_a_deployment_is_cached_after_the_first_look_up(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json(), execution_mode="fast")
-    assert office.deployment_cache.get(made["id"]) is None
-    assert office.deployment_cache.get(made["id"]) is None
-    live = await office.deployment_cache.find(made["id"].upper(), user.headers["x-test-profile"])
-    assert office.deployment_cache.get(made["id"]) is live
+    assert in_process_gateway.deployment_cache.get(made["id"]) is None
+    assert in_process_gateway.deployment_cache.get(made["id"]) is None
+    live = await in_process_gateway.deployment_cache.find(
+        made["id"].upper(), user.headers["x-test-profile"]
+    )
+    assert in_process_gateway.deployment_cache.get(made["id"]) is live
     assert live.mode is ExecutionMode.FAST
-    assert await office.deployment_cache.find(made["id"], user.headers["x-test-profile"]) is live
+    assert (
+        await in_process_gateway.deployment_cache.find(made["id"], user.headers["x-test-profile"])
+        is live
+    )
 
 
-async def test_another_process_sees_a_change_and_a_deletion(office: Office, url: str) -> None:
-    user = await office.user()
+async def test_another_process_sees_a_change_and_a_deletion(
+    in_process_gateway: InProcessGateway, url: str
+) -> None:
+    user = await in_process_gateway.user()
     profile = user.headers["x-test-profile"]
     made = await deploy(user, flow_json())
     elsewhere = Database(url)
@@ -52,21 +61,23 @@ async def test_another_process_sees_a_change_and_a_deletion(office: Office, url:
     await elsewhere.close()
 
 
-async def test_a_deployment_created_after_a_miss_is_found(office: Office) -> None:
-    user = await office.user()
+async def test_a_deployment_created_after_a_miss_is_found(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     profile = user.headers["x-test-profile"]
     for unknown in ("nonsense", str(uuid4())):
         with pytest.raises(GatewayError, match="there is no deployment"):
-            await office.deployment_cache.find(unknown, profile)
-        assert office.deployment_cache.get(unknown) is None
+            await in_process_gateway.deployment_cache.find(unknown, profile)
+        assert in_process_gateway.deployment_cache.get(unknown) is None
     made = await deploy(user, flow_json())
-    assert (await office.deployment_cache.find(made["id"], profile)).id == made["id"]
+    assert (await in_process_gateway.deployment_cache.find(made["id"], profile)).id == made["id"]
 
 
-async def test_a_call_can_pin_a_version(office: Office) -> None:
-    user = await office.user()
+async def test_a_call_can_pin_a_version(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = await deploy_two_versions(user, execution_mode="fast")
-    deployment_cache, profile = office.deployment_cache, profile_of(user)
+    deployment_cache, profile = in_process_gateway.deployment_cache, profile_of(user)
     live = await deployment_cache.find(made["id"], profile)
     assert live.version == 2
     assert await deployment_cache.find(made["id"], profile, 2) is live
@@ -82,15 +93,17 @@ async def test_a_call_can_pin_a_version(office: Office) -> None:
         assert caught.value.code is ErrorCode.NOT_FOUND
 
 
-async def test_another_users_version_cannot_be_pinned(office: Office) -> None:
-    ada, bob = await office.user(), await office.user("bob@example.com")
+async def test_another_users_version_cannot_be_pinned(in_process_gateway: InProcessGateway) -> None:
+    ada, bob = await in_process_gateway.user(), await in_process_gateway.user("bob@example.com")
     made = await deploy_two_versions(ada)
     with pytest.raises(GatewayError, match="there is no deployment"):
-        await office.deployment_cache.find(made["id"], profile_of(bob), 1)
+        await in_process_gateway.deployment_cache.find(made["id"], profile_of(bob), 1)
 
 
-async def test_a_pinned_version_sees_changes_of_other_processes(office: Office, url: str) -> None:
-    user = await office.user()
+async def test_a_pinned_version_sees_changes_of_other_processes(
+    in_process_gateway: InProcessGateway, url: str
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     elsewhere = Database(url)
     feed = ChangeFeed(elsewhere)
@@ -112,35 +125,37 @@ async def test_a_pinned_version_sees_changes_of_other_processes(office: Office, 
 
 
 async def test_a_pinned_version_that_needs_the_engine_is_refused_in_fast_mode(
-    office: Office,
+    in_process_gateway: InProcessGateway,
 ) -> None:
-    user = await office.user()
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json(inputs={"x": "input.a + 1"}))
     await edit_draft(user, made, flow_json())
     await redeploy(user, made)
     await user.patch(f"{DEPLOYMENTS}{made['id']}/", json={"execution_mode": "fast"})
     with pytest.raises(GatewayError, match="cannot be deployed as fast") as caught:
-        await office.deployment_cache.find(made["id"], profile_of(user), 1)
+        await in_process_gateway.deployment_cache.find(made["id"], profile_of(user), 1)
     assert caught.value.code is ErrorCode.INVALID_FLOW
 
 
-async def test_a_paused_deployment_refuses_calls_until_it_is_resumed(office: Office) -> None:
-    user = await office.user()
+async def test_a_paused_deployment_refuses_calls_until_it_is_resumed(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     url, profile = f"{DEPLOYMENTS}{made['id']}/", profile_of(user)
-    await office.deployment_cache.find(made["id"], profile)
+    await in_process_gateway.deployment_cache.find(made["id"], profile)
     for _ in range(2):
         paused = await user.post(f"{url}pause/")
         assert (paused.status_code, paused.json()["status"]) == (200, "paused")
-    await office.feed.poll()
+    await in_process_gateway.feed.poll()
     with pytest.raises(GatewayError, match="is paused") as caught:
-        await office.deployment_cache.find(made["id"], profile)
+        await in_process_gateway.deployment_cache.find(made["id"], profile)
     assert caught.value.code is ErrorCode.DEPLOYMENT_PAUSED
-    assert office.deployment_cache.get(made["id"]) is None
-    assert office.deployment_cache.get(made["id"]) is None, "nor when it was asked for"
+    assert in_process_gateway.deployment_cache.get(made["id"]) is None
+    assert in_process_gateway.deployment_cache.get(made["id"]) is None, "nor when it was asked for"
     assert (await redeploy(user, made)).json()["status"] == "paused"
     assert (await user.get(url)).json()["status"] == "paused"
     resumed = (await user.post(f"{url}resume/")).json()
     assert (resumed["status"], resumed["version"]) == ("active", 3)
-    await office.feed.poll()
-    assert (await office.deployment_cache.find(made["id"], profile)).version == 3
+    await in_process_gateway.feed.poll()
+    assert (await in_process_gateway.deployment_cache.find(made["id"], profile)).version == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.deployments.graph_diff import changes, diff_graphs, same
-from tests.gateway.office import DEPLOYMENTS, Office, deploy, flow_json
+from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 
 # Any, throughout: JSON
 Json = dict[str, Any]
@@ -90,8 +90,10 @@ def asking(schema: Json, **config: Any) -> Json:
     return flow
 
 
-async def test_the_draft_is_compared_with_the_live_version(office: Office) -> None:
-    user = await office.user()
+async def test_the_draft_is_compared_with_the_live_version(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, asking({"properties": {"x": {"type": "number"}}}, version="1"))
     same_ = await _diff(user, made)
     assert (same_["before"], same_["after"], same_["same"]) == ("1", "draft", True)
@@ -126,8 +128,10 @@ async def test_the_draft_is_compared_with_the_live_version(office: Office) -> No
     assert (back["before"], back["after"]) == ("draft", "1")
 
 
-async def test_two_versions_are_compared_independently_of_the_draft(office: Office) -> None:
-    user = await office.user()
+async def test_two_versions_are_compared_independently_of_the_draft(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json("mlp"))
     await user.put(f"/node/flows/{made['flow_id']}/", json=flow_json("scaled"))
     await user.post(f"{DEPLOYMENTS}{made['id']}/redeploy/")
@@ -138,8 +142,10 @@ async def test_two_versions_are_compared_independently_of_the_draft(office: Offi
     assert (await _diff(user, made, before="2", after="live"))["same"] is True
 
 
-async def test_a_moved_label_is_a_difference(office: Office) -> None:
-    user = await office.user()
+async def test_a_moved_label_is_a_difference(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json(version="stable"))
     await user.put("/node/models/mlp/labels/stable/", json={"version": 2})
     found = await _diff(user, made)
@@ -148,8 +154,10 @@ async def test_a_moved_label_is_a_difference(office: Office) -> None:
     assert found["models"][0]["after"] == {"model": "mlp", "version": 2}
 
 
-async def test_an_undeployable_draft_is_compared_with_its_problem(office: Office) -> None:
-    user = await office.user()
+async def test_an_undeployable_draft_is_compared_with_its_problem(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json(), execution_mode="fast")
     for draft, problem in (
         (flow_json("nothing"), "there is no model 'nothing'"),
@@ -162,8 +170,8 @@ async def test_an_undeployable_draft_is_compared_with_its_problem(office: Office
         assert found["same"] is False
 
 
-async def test_unknown_versions_are_refused(office: Office) -> None:
-    user = await office.user()
+async def test_unknown_versions_are_refused(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     url = f"{DEPLOYMENTS}{made['id']}/diff/"
     for side, status, code in (

@@ -8,7 +8,7 @@ import httpx
 
 from tests.gateway.databases import statements
 from tests.gateway.deployments.redeploys import edit_draft, redeploy
-from tests.gateway.office import DEPLOYMENTS, Office, deploy, flow_json
+from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 
 
 async def _differs(user: httpx.AsyncClient, made: dict[str, Any]) -> bool:
@@ -19,8 +19,10 @@ async def _differs(user: httpx.AsyncClient, made: dict[str, Any]) -> bool:
     return differs
 
 
-async def test_a_changed_draft_is_flagged_until_it_is_deployed(office: Office) -> None:
-    user = await office.user()
+async def test_a_changed_draft_is_flagged_until_it_is_deployed(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     assert made["draft_differs"] is False
     await edit_draft(user, made, flow_json(inputs={"x": "input.flower"}))
@@ -32,8 +34,10 @@ async def test_a_changed_draft_is_flagged_until_it_is_deployed(office: Office) -
     assert not await _differs(user, made)
 
 
-async def test_renaming_and_moving_nodes_is_not_a_difference(office: Office) -> None:
-    user = await office.user()
+async def test_renaming_and_moving_nodes_is_not_a_difference(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     drawn = flow_json() | {"name": "Another name"}
     drawn["nodes"].reverse()
@@ -45,9 +49,11 @@ async def test_renaming_and_moving_nodes_is_not_a_difference(office: Office) -> 
     assert not await _differs(user, made)
 
 
-async def test_an_unchanged_draft_is_not_loaded(office: Office) -> None:
-    user = await office.user()
+async def test_an_unchanged_draft_is_not_loaded(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     await deploy(user, flow_json())
-    with statements(office.db) as asked:
+    with statements(in_process_gateway.db) as asked:
         await user.get(DEPLOYMENTS)
     assert not [statement for statement in asked if "definition" in statement]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from tests.gateway.deployments.redeploys import profile_of
-from tests.gateway.office import DEPLOYMENTS, Office, deploy, flow_json
+from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 
 
-async def test_the_presets_are_the_documented_ones(office: Office) -> None:
-    user = await office.user()
+async def test_the_presets_are_the_documented_ones(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     items = (await user.get(f"{DEPLOYMENTS}presets/")).json()["items"]
     assert [
         (item["situation"], item["deployment_type"], item["execution_mode"], item["alternatives"])
@@ -29,12 +31,14 @@ async def test_the_presets_are_the_documented_ones(office: Office) -> None:
     assert (await deploy(user, flow_json(), preset="cheap"))["http"] == 422
 
 
-async def test_every_mode_can_be_saved_with_every_type(office: Office) -> None:
-    user = await office.user()
+async def test_every_mode_can_be_saved_with_every_type(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     for mode in ("sync", "async", "fast"):
         for type_ in ("api", "server"):
             made = await deploy(user, flow_json(), execution_mode=mode, deployment_type=type_)
             assert made["http"] == 201
-            live = await office.deployment_cache.find(made["id"], profile_of(user))
+            live = await in_process_gateway.deployment_cache.find(made["id"], profile_of(user))
             assert (live.mode, live.type) == (mode, type_)
             assert (live.fast_plan is not None) == (mode == "fast")

@@ -16,18 +16,18 @@ from gateway.fleet.states import Phase, State
 from gateway.flows.service import Draft
 from gateway.storage.tables import InferenceServer, Profile
 from protos.errors import ErrorCode
-from tests.gateway.office import Office, flow_json
+from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 
 
 class Site:
     """A fast deployment of `mlp` 1, and a draft that asks for `mlp` 2."""
 
-    def __init__(self, office: Office, profile: Profile) -> None:
-        self.services = office.services
-        self.fleet = office.services.fleet.store
-        self.snapshots = Snapshotter(office.db, office.services.models)
+    def __init__(self, in_process_gateway: InProcessGateway, profile: Profile) -> None:
+        self.services = in_process_gateway.services
+        self.fleet = in_process_gateway.services.fleet.store
+        self.snapshots = Snapshotter(in_process_gateway.db, in_process_gateway.services.models)
         self.profile_id = profile.id
-        self.office = office
+        self.in_process_gateway = in_process_gateway
         self.id = ""
         self._flow_id = ""
 
@@ -68,7 +68,7 @@ class Site:
     def versions(self, patience: float = 60.0) -> VersionService:
         """Return the service, with a handover that waits so long."""
         rollout = Rollout(self.fleet, patience=patience, settle=0)
-        return VersionService(self.office.db, self.snapshots, rollout)
+        return VersionService(self.in_process_gateway.db, self.snapshots, rollout)
 
 
 def _draft(version: str) -> Draft:
@@ -77,9 +77,9 @@ def _draft(version: str) -> Draft:
 
 
 @pytest.fixture
-async def site(office: Office, profile: Profile) -> Site:
+async def site(in_process_gateway: InProcessGateway, profile: Profile) -> Site:
     """The deployment."""
-    opened = Site(office, profile)
+    opened = Site(in_process_gateway, profile)
     await opened.open()
     return opened
 

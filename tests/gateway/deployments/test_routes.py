@@ -10,11 +10,13 @@ import httpx
 import pytest
 
 from gateway.errors import GatewayError
-from tests.gateway.office import DEPLOYMENTS, HERE, Office, deploy, flow_json
+from tests.gateway.in_process_gateway import DEPLOYMENTS, HERE, InProcessGateway, deploy, flow_json
 
 
-async def test_a_deployment_with_the_defaults_is_the_documented_one(office: Office) -> None:
-    user = await office.user()
+async def test_a_deployment_with_the_defaults_is_the_documented_one(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     assert made["http"] == 201
     expected = {
@@ -48,36 +50,44 @@ async def test_a_deployment_with_the_defaults_is_the_documented_one(office: Offi
     assert "api_key" not in shown
 
 
-async def test_a_key_is_created_only_if_none_covers_the_deployment(office: Office) -> None:
-    user = await office.user()
+async def test_a_key_is_created_only_if_none_covers_the_deployment(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     first = await deploy(user, flow_json())
     key = first["api_key"]
     assert (key["scope"], key["deployments"]) == ("trigger", None)
-    identity = await office.authenticator.authenticate(key["key"], HERE)
+    identity = await in_process_gateway.authenticator.authenticate(key["key"], HERE)
     assert identity.may_trigger(first["id"])
     assert (await deploy(user, flow_json()))["api_key"] is None
     await user.post(f"/node/api-keys/{key['id']}/deactivate/")
     assert (await deploy(user, flow_json()))["api_key"] is not None
 
 
-async def test_a_deployments_key_covers_only_it_and_is_deactivated_with_it(office: Office) -> None:
-    user = await office.user()
+async def test_a_deployments_key_covers_only_it_and_is_deactivated_with_it(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     first = await deploy(user, flow_json())
     body = {"name": "partner", "deployments": [first["id"]]}
     partner = (await user.post("/node/api-keys/", json=body)).json()
-    identity = await office.authenticator.authenticate(partner["key"], HERE)
+    identity = await in_process_gateway.authenticator.authenticate(partner["key"], HERE)
     assert [identity.may_trigger(i) for i in (first["id"], str(uuid4()))] == [True, False]
     assert (await user.delete(f"{DEPLOYMENTS}{first['id']}/")).status_code == 204
     shown = (await user.get(f"/node/api-keys/{partner['id']}/")).json()
     assert shown["state"] == "deactivated"
 
 
-async def test_a_fast_deployment_pins_its_model_version(office: Office) -> None:
-    user = await office.user()
+async def test_a_fast_deployment_pins_its_model_version(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json(version="stable"), execution_mode="fast")
     assert made["models"] == [{"node": "model", "model": "mlp", "version": 1}]
     await user.put("/node/models/mlp/labels/stable/", json={"version": 2})
-    live = await office.deployment_cache.find(made["id"], user.headers["x-test-profile"])
+    live = await in_process_gateway.deployment_cache.find(
+        made["id"], user.headers["x-test-profile"]
+    )
     assert live.fast_plan is not None
     assert (live.fast_plan.model, live.fast_plan.version) == ("mlp", 1)
     assert [(i.name, i.path, i.spec.shape) for i in live.fast_plan.inputs] == [
@@ -87,19 +97,25 @@ async def test_a_fast_deployment_pins_its_model_version(office: Office) -> None:
     assert (again["version"], again["models"][0]["version"]) == (2, 2)
 
 
-async def test_an_edited_flow_takes_effect_on_redeploy(office: Office) -> None:
-    user = await office.user()
+async def test_an_edited_flow_takes_effect_on_redeploy(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json(inputs={"x": "input.x"}), execution_mode="fast")
     edited = flow_json(inputs={"x": "input.flower"})
     await user.put(f"/node/flows/{made['flow_id']}/", json=edited)
-    assert await _paths(office, user, made["id"]) == [("x",)]
+    assert await _paths(in_process_gateway, user, made["id"]) == [("x",)]
     await user.post(f"{DEPLOYMENTS}{made['id']}/redeploy/")
-    await office.feed.poll()
-    assert await _paths(office, user, made["id"]) == [("flower",)]
+    await in_process_gateway.feed.poll()
+    assert await _paths(in_process_gateway, user, made["id"]) == [("flower",)]
 
 
-async def _paths(office: Office, user: httpx.AsyncClient, deployment_id: str) -> list[Any]:
-    live = await office.deployment_cache.find(deployment_id, user.headers["x-test-profile"])
+async def _paths(
+    in_process_gateway: InProcessGateway, user: httpx.AsyncClient, deployment_id: str
+) -> list[Any]:
+    live = await in_process_gateway.deployment_cache.find(
+        deployment_id, user.headers["x-test-profile"]
+    )
     assert live.fast_plan is not None
     return [wanted.path for wanted in live.fast_plan.inputs]
 
@@ -115,8 +131,10 @@ UNFIT: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-async def test_a_flow_that_cannot_run_is_refused(office: Office) -> None:
-    user = await office.user()
+async def test_a_flow_that_cannot_run_is_refused(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     for flow, mode, reason in UNFIT:
         made = await deploy(user, flow, execution_mode=mode)
         assert (made["http"], made["code"]) == (422, "invalid_flow"), reason
@@ -125,8 +143,10 @@ async def test_a_flow_that_cannot_run_is_refused(office: Office) -> None:
     assert len((await user.get("/node/api-keys/")).json()["items"]) == 1, "no key was made either"
 
 
-async def test_a_flow_for_the_engine_can_be_deployed_but_not_made_fast(office: Office) -> None:
-    user = await office.user()
+async def test_a_flow_for_the_engine_can_be_deployed_but_not_made_fast(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json(inputs={"x": "input.a + 1"}))
     url = f"{DEPLOYMENTS}{made['id']}/"
     refused = await user.patch(url, json={"execution_mode": "fast", "name": "No"})
@@ -135,8 +155,8 @@ async def test_a_flow_for_the_engine_can_be_deployed_but_not_made_fast(office: O
     assert (shown["execution_mode"], shown["name"]) == ("sync", made["name"])
 
 
-async def test_settings_change_without_a_new_version(office: Office) -> None:
-    user = await office.user()
+async def test_settings_change_without_a_new_version(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     url = f"{DEPLOYMENTS}{made['id']}/"
     change = {
@@ -160,7 +180,9 @@ async def test_settings_change_without_a_new_version(office: Office) -> None:
     assert changed["version"] == 1
     shown = (await user.get(url)).json()
     assert {**shown, "webhook_secret": None} == changed
-    live = await office.deployment_cache.find(made["id"], user.headers["x-test-profile"])
+    live = await in_process_gateway.deployment_cache.find(
+        made["id"], user.headers["x-test-profile"]
+    )
     words = {"execution_mode": "mode", "deployment_type": "type"}
     assert {name: getattr(live, words.get(name, name)) for name in change} == change
 
@@ -187,8 +209,10 @@ BAD_SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-async def test_invalid_settings_are_refused(office: Office) -> None:
-    user = await office.user()
+async def test_invalid_settings_are_refused(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     good = await deploy(user, flow_json())
     for settings in BAD_SETTINGS:
         made = await deploy(user, flow_json(), **settings)
@@ -197,23 +221,27 @@ async def test_invalid_settings_are_refused(office: Office) -> None:
         assert (patched.status_code, patched.json()["code"]) == (422, "validation_failed")
 
 
-async def test_a_callback_url_is_stored_unchanged(office: Office) -> None:
-    user = await office.user()
+async def test_a_callback_url_is_stored_unchanged(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     url = "https://example.com"  # pydantic would add a slash
     made = await deploy(user, flow_json(), notification_method="webhook", callback_url=url)
     assert (made["notification_method"], made["callback_url"]) == ("webhook", url)
 
 
-async def test_null_is_refused_for_required_settings(office: Office) -> None:
-    user = await office.user()
+async def test_null_is_refused_for_required_settings(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json(), callback_url="https://example.com/")
     url = f"{DEPLOYMENTS}{made['id']}/"
     assert (await user.patch(url, json={"callback_url": None})).json()["callback_url"] is None
     assert (await user.patch(url, json={"name": None})).status_code == 422
 
 
-async def test_a_deleted_deployment_is_410_for_its_owner_only(office: Office) -> None:
-    ada, bob = await office.user(), await office.user("bob@example.com")
+async def test_a_deleted_deployment_is_410_for_its_owner_only(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    ada, bob = await in_process_gateway.user(), await in_process_gateway.user("bob@example.com")
     made = await deploy(ada, flow_json())
     url = f"{DEPLOYMENTS}{made['id']}/"
     assert (await ada.delete(url)).status_code == 204
@@ -222,17 +250,17 @@ async def test_a_deleted_deployment_is_410_for_its_owner_only(office: Office) ->
         assert (answer.status_code, answer.json()["code"]) == (410, "gone")
     assert (await bob.get(url)).status_code == 404
     assert (await ada.get(DEPLOYMENTS)).json()["items"] == []
-    await office.feed.poll()
+    await in_process_gateway.feed.poll()
     with pytest.raises(GatewayError, match="was deleted"):
-        await office.deployment_cache.find(made["id"], ada.headers["x-test-profile"])
+        await in_process_gateway.deployment_cache.find(made["id"], ada.headers["x-test-profile"])
     with pytest.raises(GatewayError, match="there is no deployment"):
-        await office.deployment_cache.find(made["id"], bob.headers["x-test-profile"])
+        await in_process_gateway.deployment_cache.find(made["id"], bob.headers["x-test-profile"])
 
 
 async def test_a_flow_with_deployments_cannot_be_deleted_until_they_are(
-    office: Office,
+    in_process_gateway: InProcessGateway,
 ) -> None:
-    user = await office.user()
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     flow = f"/node/flows/{made['flow_id']}/"
     refused = await user.delete(flow)
@@ -242,8 +270,8 @@ async def test_a_flow_with_deployments_cannot_be_deleted_until_they_are(
     assert (await user.get(f"{DEPLOYMENTS}{made['id']}/")).status_code == 410
 
 
-async def test_deployments_are_listed_by_flow(office: Office) -> None:
-    user = await office.user()
+async def test_deployments_are_listed_by_flow(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     one, two = await deploy(user, flow_json()), await deploy(user, flow_json())
     ids = [item["id"] for item in (await user.get(DEPLOYMENTS)).json()["items"]]
     assert ids == [two["id"], one["id"]]
@@ -253,8 +281,10 @@ async def test_deployments_are_listed_by_flow(office: Office) -> None:
     assert nothing.json()["items"] == []
 
 
-async def test_concurrent_redeploys_create_one_version_each(office: Office) -> None:
-    user = await office.user()
+async def test_concurrent_redeploys_create_one_version_each(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     url = f"{DEPLOYMENTS}{made['id']}/"
     answers = await asyncio.gather(*(user.post(f"{url}redeploy/") for _ in range(4)))

@@ -17,7 +17,7 @@ from tests.gateway.deployments.redeploys import (
     profile_of,
     redeploy,
 )
-from tests.gateway.office import DEPLOYMENTS, Office, deploy, flow_json
+from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 
 SERVERS = "/node/inference-servers/"
 
@@ -28,8 +28,10 @@ async def served(user: httpx.AsyncClient) -> set[tuple[str, int, str]]:
     return {(server["model"], server["version"], server["desired"]) for server in servers}
 
 
-async def test_versions_are_listed_with_description_and_creator(office: Office) -> None:
-    user = await office.user()
+async def test_versions_are_listed_with_description_and_creator(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     newest, oldest = (await user.get(f"{DEPLOYMENTS}{made['id']}/versions/")).json()["items"]
     assert (newest["version"], newest["live"], newest["name"]) == (2, True, "Flowers")
@@ -43,8 +45,8 @@ async def test_versions_are_listed_with_description_and_creator(office: Office) 
         assert "nodes" not in version
 
 
-async def test_versions_are_listed_in_pages(office: Office) -> None:
-    user = await office.user()
+async def test_versions_are_listed_in_pages(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     for _ in range(4):
         await redeploy(user, made)
@@ -64,8 +66,10 @@ async def test_versions_are_listed_in_pages(office: Office) -> None:
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), strange
 
 
-async def test_a_version_keeps_its_graph_when_the_draft_changes(office: Office) -> None:
-    user = await office.user()
+async def test_a_version_keeps_its_graph_when_the_draft_changes(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     schema = {"type": "object", "properties": {"x": {"type": "array"}}}
     flow = flow_json()
     flow["nodes"][0]["config"]["schema"] = schema
@@ -79,8 +83,10 @@ async def test_a_version_keeps_its_graph_when_the_draft_changes(office: Office) 
     assert second["input_schema"] is None
 
 
-async def test_only_the_name_and_the_description_of_a_version_change(office: Office) -> None:
-    user = await office.user()
+async def test_only_the_name_and_the_description_of_a_version_change(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     url = f"{DEPLOYMENTS}{made['id']}/versions/2/"
     before = (await user.get(url)).json()
@@ -94,8 +100,10 @@ async def test_only_the_name_and_the_description_of_a_version_change(office: Off
     assert (await user.get(url)).json() == cleared
 
 
-async def test_an_older_version_is_promoted_and_no_number_is_used_twice(office: Office) -> None:
-    user = await office.user()
+async def test_an_older_version_is_promoted_and_no_number_is_used_twice(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     url = f"{DEPLOYMENTS}{made['id']}/"
     promoted = (await user.post(f"{url}versions/1/promote/")).json()
@@ -107,8 +115,10 @@ async def test_an_older_version_is_promoted_and_no_number_is_used_twice(office: 
     assert (again["version"], again["newest_version"]) == (3, 3)
 
 
-async def test_settings_outlast_a_redeploy_and_a_promotion(office: Office) -> None:
-    user = await office.user()
+async def test_settings_outlast_a_redeploy_and_a_promotion(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     settings = {"execution_mode": "fast", "timeout_seconds": 5, "record_runs": "errors"}
     made = await deploy_two_versions(user, **settings)
     assert {name: made[name] for name in settings} == settings
@@ -119,8 +129,10 @@ async def test_settings_outlast_a_redeploy_and_a_promotion(office: Office) -> No
     assert promoted["trigger_path"] == made["trigger_path"]
 
 
-async def test_an_unknown_version_is_404_with_the_existing_numbers(office: Office) -> None:
-    user = await office.user()
+async def test_an_unknown_version_is_404_with_the_existing_numbers(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     url = f"{DEPLOYMENTS}{made['id']}/versions/"
     for ask, path in ((user.get, "3/"), (user.post, "3/promote/"), (user.get, "999999999/")):
@@ -131,8 +143,10 @@ async def test_an_unknown_version_is_404_with_the_existing_numbers(office: Offic
         assert (await user.get(url + path)).status_code == 422, path
 
 
-async def test_a_version_that_needs_the_engine_is_not_promoted_to_fast(office: Office) -> None:
-    user = await office.user()
+async def test_a_version_that_needs_the_engine_is_not_promoted_to_fast(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json(inputs={"x": "input.a + 1"}))
     await edit_draft(user, made, flow_json())
     await redeploy(user, made)
@@ -148,9 +162,9 @@ async def test_a_version_that_needs_the_engine_is_not_promoted_to_fast(office: O
 
 
 async def test_a_version_with_a_removed_model_is_not_promoted(
-    office: Office, tmp_path: Any
+    in_process_gateway: InProcessGateway, tmp_path: Any
 ) -> None:
-    user = await office.user()
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json(version="2"))
     await edit_draft(user, made, flow_json(version="1"))
     await redeploy(user, made)
@@ -160,14 +174,16 @@ async def test_a_version_with_a_removed_model_is_not_promoted(
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
     assert "not in the model store any more" in refused.json()["message"]
     other = onnx_models.identity(tmp_path / "other.onnx")
-    await office.services.models.publish(other, "mlp", 2)
+    await in_process_gateway.services.models.publish(other, "mlp", 2)
     refused = await user.post(url)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
     assert "another file" in refused.json()["message"]
 
 
-async def test_the_inference_server_of_the_new_version_is_started(office: Office) -> None:
-    user = await office.user()
+async def test_the_inference_server_of_the_new_version_is_started(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json(version="1"), execution_mode="fast")
     assert await served(user) == set()
     await edit_draft(user, made, flow_json(version="2"))
@@ -179,15 +195,19 @@ async def test_the_inference_server_of_the_new_version_is_started(office: Office
     assert await served(user) == {("mlp", 1, "running"), ("mlp", 2, "stopped")}
 
 
-async def test_a_flow_for_the_engine_starts_no_inference_server(office: Office) -> None:
-    user = await office.user()
+async def test_a_flow_for_the_engine_starts_no_inference_server(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     await redeploy(user, made)
     assert await served(user) == set()
 
 
-async def test_a_deleted_deployment_is_410_on_every_route(office: Office) -> None:
-    user = await office.user()
+async def test_a_deleted_deployment_is_410_on_every_route(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     url = f"{DEPLOYMENTS}{made['id']}/"
     await user.delete(url)
@@ -207,11 +227,13 @@ async def test_a_deleted_deployment_is_410_on_every_route(office: Office) -> Non
         answer = await user.request(method, url + path, json={} if method == "PATCH" else None)
         assert (answer.status_code, answer.json()["code"]) == (410, "gone"), (method, path)
     with pytest.raises(GatewayError, match="was deleted"):
-        await office.deployment_cache.find(made["id"], profile_of(user), 1)
+        await in_process_gateway.deployment_cache.find(made["id"], profile_of(user), 1)
 
 
-async def test_concurrent_redeploys_and_promotions_keep_versions_consistent(office: Office) -> None:
-    user = await office.user()
+async def test_concurrent_redeploys_and_promotions_keep_versions_consistent(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
     url = f"{DEPLOYMENTS}{made['id']}/"
     work = [redeploy(user, made) for _ in range(3)]
@@ -226,10 +248,12 @@ async def test_concurrent_redeploys_and_promotions_keep_versions_consistent(offi
     assert len([version for version in listed if version["live"]]) == 1
 
 
-async def test_a_version_that_no_longer_compiles_is_not_promoted(office: Office) -> None:
-    user = await office.user()
+async def test_a_version_that_no_longer_compiles_is_not_promoted(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     made = await deploy_two_versions(user)
-    async with office.db.write() as session:
+    async with in_process_gateway.db.write() as session:
         row = await session.get_one(DeploymentVersion, (made["id"], 1))
         gone = {"id": "gone", "type": "uninstalled", "config": {}}
         row.definition = {**row.definition, "nodes": [*row.definition["nodes"], gone]}

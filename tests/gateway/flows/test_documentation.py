@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import GatewayError
 from gateway.flows.node_types.registry import HANDLERS
 from gateway.flows.ports import InferenceCall
-from gateway.outbound.http import Call, Reply
+from gateway.outbound.http import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
 from tests.gateway.flows.fake_ports import FakePorts, reply
 from tests.gateway.flows.flow_builder import Json, completed
@@ -46,7 +46,7 @@ async def model(call: InferenceCall) -> dict[str, Any]:
     return {"label": [0 for _ in call.inputs["x"]]}
 
 
-async def service(call: Call) -> Reply:
+async def service(call: OutboundRequest) -> OutboundResponse:
     """Know one user."""
     if call.url == "https://users.example.com/v1/users/7?fields=name":
         assert call.headers == {"authorization": "Bearer t"}

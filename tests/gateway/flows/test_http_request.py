@@ -9,7 +9,7 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.flows.result import FlowResult
-from gateway.outbound.http import Call, Reply
+from gateway.outbound.http import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
 from tests.gateway.flows.fake_ports import FakePorts, hang, reply
 from tests.gateway.flows.flow_builder import INPUT, Json, build_flow, node, run
@@ -23,10 +23,10 @@ def flow(**config: Any) -> Json:
     return build_flow("input>web", INPUT, node("web", "http_request", **config))
 
 
-async def sent(**config: Any) -> Call:
+async def sent(**config: Any) -> OutboundRequest:
     """Return the request of a flow."""
 
-    async def service(_call: Call) -> Reply:
+    async def service(_call: OutboundRequest) -> OutboundResponse:
         return reply({})
 
     world = FakePorts(service=service)
@@ -36,17 +36,17 @@ async def sent(**config: Any) -> Call:
     return request
 
 
-async def answered(answer: Reply, **config: Any) -> FlowResult:
+async def answered(answer: OutboundResponse, **config: Any) -> FlowResult:
     """Run a flow whose request is answered like this."""
 
-    async def service(_call: Call) -> Reply:
+    async def service(_call: OutboundRequest) -> OutboundResponse:
         return answer
 
     return await run(flow(**config), SENT, world=FakePorts(service=service))
 
 
 async def test_the_default_request_has_no_body_and_no_headers() -> None:
-    assert await sent() == Call(
+    assert await sent() == OutboundRequest(
         method="GET", url="https://example.com/", headers={}, body=None, max_bytes=1024 * 1024
     )
 
@@ -113,7 +113,7 @@ async def test_null_in_a_template_is_an_error() -> None:
     ],
 )
 async def test_response_bodies_are_read_by_content_type(
-    answer: Reply, config: Json, body: Any
+    answer: OutboundResponse, config: Json, body: Any
 ) -> None:
     output = (await answered(answer, **config)).node_outputs["web"]["output"]
     assert output == {"status": 200, "headers": dict(answer.headers), "body": body}
@@ -148,7 +148,7 @@ async def test_unexpected_statuses_fail_the_node(status: int, expect: Any, fine:
 async def test_a_busy_service_is_retried() -> None:
     answers = [reply({}, 503), reply({}, 429, **{"retry-after": "0"}), reply({"ok": True})]
 
-    async def service(_call: Call) -> Reply:
+    async def service(_call: OutboundRequest) -> OutboundResponse:
         return answers.pop(0)
 
     patient = flow()
@@ -161,7 +161,7 @@ async def test_retry_after_is_respected() -> None:
     patient = flow()
     patient["nodes"][1]["retry"] = {"attempts": 3, "delay_seconds": 0.001}
 
-    async def service(_call: Call) -> Reply:
+    async def service(_call: OutboundRequest) -> OutboundResponse:
         return reply({}, 503, **{"retry-after": "120"})
 
     world = FakePorts(service=service)
@@ -171,7 +171,7 @@ async def test_retry_after_is_respected() -> None:
 
 
 async def test_a_blocked_target_fails_the_node() -> None:
-    async def service(_call: Call) -> Reply:
+    async def service(_call: OutboundRequest) -> OutboundResponse:
         raise GatewayError(ErrorCode.INVALID_REQUEST, "10.0.0.1 is off limits")
 
     outcome = await run(flow(), SENT, world=FakePorts(service=service))
@@ -180,7 +180,7 @@ async def test_a_blocked_target_fails_the_node() -> None:
 
 
 async def test_a_request_has_its_own_timeout() -> None:
-    async def service(_call: Call) -> Reply:
+    async def service(_call: OutboundRequest) -> OutboundResponse:
         return reply({})
 
     world = FakePorts(service=service)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from tests.gateway.office import Office, flow_json
+from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 
 FLOWS = "/node/flows/"
 
 
-async def test_a_flow_is_saved_and_read_back_as_it_was_sent(office: Office) -> None:
-    user = await office.user()
+async def test_a_flow_is_saved_and_read_back_as_it_was_sent(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     sent = flow_json()
     sent["nodes"][0]["position"] = {"x": 1.5, "big": 10**30}
     made = await user.post(FLOWS, json=sent)
@@ -18,8 +20,8 @@ async def test_a_flow_is_saved_and_read_back_as_it_was_sent(office: Office) -> N
     assert {name: read[name] for name in sent} == sent
 
 
-async def test_a_read_flow_can_be_sent_back(office: Office) -> None:
-    user = await office.user()
+async def test_a_read_flow_can_be_sent_back(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     read = (await user.post(FLOWS, json=flow_json())).json()
     read["name"] = "Renamed"
     answer = await user.put(f"{FLOWS}{read['id']}/", json=read)
@@ -28,15 +30,15 @@ async def test_a_read_flow_can_be_sent_back(office: Office) -> None:
     assert answer.json()["updated_at"] > read["updated_at"]
 
 
-async def test_a_patch_changes_only_the_given_members(office: Office) -> None:
-    user = await office.user()
+async def test_a_patch_changes_only_the_given_members(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = (await user.post(FLOWS, json=flow_json())).json()
     renamed = await user.patch(f"{FLOWS}{made['id']}/", json={"name": "Renamed"})
     assert renamed.json() == made | {"name": "Renamed", "updated_at": renamed.json()["updated_at"]}
 
 
-async def test_an_invalid_change_changes_nothing(office: Office) -> None:
-    user = await office.user()
+async def test_an_invalid_change_changes_nothing(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = (await user.post(FLOWS, json=flow_json())).json()
     edges = [{"source": "output", "target": "input"}, *made["edges"]]
     refused = await user.patch(f"{FLOWS}{made['id']}/", json={"name": "No", "edges": edges})
@@ -45,8 +47,8 @@ async def test_an_invalid_change_changes_nothing(office: Office) -> None:
     assert (await user.get(f"{FLOWS}{made['id']}/")).json() == made
 
 
-async def test_flows_are_listed_in_pages(office: Office) -> None:
-    user = await office.user()
+async def test_flows_are_listed_in_pages(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     for number in range(3):
         await user.post(FLOWS, json=flow_json() | {"name": f"flow {number}"})
     first = (await user.get(FLOWS, params={"limit": 2})).json()
@@ -56,14 +58,14 @@ async def test_flows_are_listed_in_pages(office: Office) -> None:
     assert rest["next_cursor"] is None
 
 
-async def test_page_limits_are_bounded(office: Office) -> None:
-    user = await office.user()
+async def test_page_limits_are_bounded(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     for limit in ("0", "201", "x"):
         assert (await user.get(f"{FLOWS}?limit={limit}")).status_code == 422, limit
 
 
-async def test_a_deleted_flow_is_gone(office: Office) -> None:
-    user = await office.user()
+async def test_a_deleted_flow_is_gone(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = (await user.post(FLOWS, json=flow_json())).json()
     assert (await user.delete(f"{FLOWS}{made['id']}/")).status_code == 204
     assert (await user.get(f"{FLOWS}{made['id']}/")).status_code == 404
@@ -84,8 +86,8 @@ BAD_FLOWS = [
 ]
 
 
-async def test_an_invalid_flow_is_answered_422(office: Office) -> None:
-    user = await office.user()
+async def test_an_invalid_flow_is_answered_422(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     for body in BAD_FLOWS:
         answer = await user.post(FLOWS, content=body, headers={"content-type": "application/json"})
         assert answer.status_code == (400 if body in UNREADABLE else 422), body

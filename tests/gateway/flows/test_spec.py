@@ -18,7 +18,7 @@ from gateway.flows.node_types.api_output import ApiOutput
 from gateway.flows.node_types.inference import Inference
 from gateway.flows.plan import check_draft
 from gateway.flows.spec import parse_flow
-from tests.gateway.office import flow_json
+from tests.gateway.in_process_gateway import flow_json
 
 Flow = dict[str, Any]
 

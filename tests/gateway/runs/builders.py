@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
-from gateway.ids import first_run_id, new_run_id
+from gateway.ids import min_run_id, new_run_id
 from gateway.runs.run import (
     Claim,
     FailureCode,
@@ -76,7 +76,7 @@ def finished(
 
 def run_id_of(moment: datetime) -> str:
     """Return an id that a run made at `moment` could have."""
-    first = UUID(first_run_id(moment)).int
+    first = UUID(min_run_id(moment)).int
     return str(UUID(int=first | (uuid4().int & (2**62 - 1))))
 
 

@@ -14,8 +14,8 @@ from gateway.runs.run import NewRun
 from gateway.settings import Settings
 from gateway.storage.tables import Profile
 from gateway.web.asgi import App
-from gateway.web.shell import Shell
-from tests.gateway.office import flow_json
+from gateway.web.middleware import RestMiddleware
+from tests.gateway.in_process_gateway import flow_json
 from tests.gateway.runs.builders import new_run
 
 RUNS = "/node/flow-runs/"
@@ -45,7 +45,7 @@ class RunsApi:
         self.service = self._container.runs
         self.service._launcher = self.launcher  # nothing executes here
         app = build_fastapi(self._container)
-        self.app = Shell(cast("App", app), max_body_bytes=2**20, unlimited=())
+        self.app = RestMiddleware(cast("App", app), max_body_bytes=2**20, unlimited=())
         self._clients: list[httpx.AsyncClient] = []
 
     async def open(self) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.storage.audit_tables import AuditAct
-from tests.gateway.audit.acts import acts_in
+from gateway.storage.audit_tables import AuditEvent
+from tests.gateway.audit.audit_log_entries import acts_in
 from tests.gateway.runs.builders import failed
 from tests.gateway.runs.runs_api import RUNS, RunsApi, RunsApiUser
 
 
-async def acts_on_runs(api: RunsApi) -> list[AuditAct]:
+async def acts_on_runs(api: RunsApi) -> list[AuditEvent]:
     """Return the acts on runs, oldest first."""
     return [act for act in await acts_in(api.db) if act.subject_kind == "run"]
 

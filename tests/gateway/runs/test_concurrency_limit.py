@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.errors import GatewayError
-from gateway.limits.cap import Cap
+from gateway.limits.concurrency_limit import ConcurrencyLimit
 from gateway.limits.policy import Policy
 from gateway.runs.run import CreatedRun, Idempotency
 from gateway.runs.store import RunStore
@@ -16,12 +16,14 @@ DEPLOYMENT = "11111111-1111-4111-8111-111111111111"
 KEY = "22222222-2222-4222-8222-222222222222"
 
 
-def cap(kind: str, most: int) -> Cap:
+def cap(kind: str, most: int) -> ConcurrencyLimit:
     subject = KEY if kind == "key" else DEPLOYMENT
-    return Cap(policy=Policy(name=f"{kind}-runs", quota=most), kind=kind, id=subject)
+    return ConcurrencyLimit(policy=Policy(name=f"{kind}-runs", quota=most), kind=kind, id=subject)
 
 
-async def begin(store: RunStore, *caps: Cap, **changes: object) -> CreatedRun | ErrorCode:
+async def begin(
+    store: RunStore, *caps: ConcurrencyLimit, **changes: object
+) -> CreatedRun | ErrorCode:
     new = new_run(deployment_id=DEPLOYMENT, key_id=KEY, caps=caps, **changes)
     try:
         return await store.create(new)

@@ -93,10 +93,10 @@ async def test_disk_space_is_released(tmp_path: Path, database: Database, store:
     assert path is not None
     before = sum(sizes(path))
     assert await Retention(database, store, days=30).sweep() == 200
-    assert await database.give_back_space() == 0
+    assert await database.reclaim_space() == 0
     async with database.write() as session:  # a small write, and with it a checkpoint
         session.add(RunPayload(run_id="x"))
-    await database.give_back_space()
+    await database.reclaim_space()
     assert before > 8_000_000
     assert path.stat().st_size < 1_000_000
 
@@ -107,7 +107,7 @@ async def test_a_file_without_auto_vacuum_keeps_its_size(tmp_path: Path) -> None
         connection = await session.connection()
         await connection.exec_driver_sql("CREATE TABLE t (x)")
         await connection.exec_driver_sql("DROP TABLE t")
-    assert await database.give_back_space() == 0
+    assert await database.reclaim_space() == 0
     await database.close()
 
 

@@ -13,7 +13,7 @@ import pytest
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.runs.run import RunResult, RunStatus
 from gateway.storage.clock import now
-from tests.gateway.office import flow_json
+from tests.gateway.in_process_gateway import flow_json
 from tests.gateway.runs.builders import COMPLETED, failed, finished, keyed, run_id_of, until
 from tests.gateway.runs.runs_api import RUNS, RunsApi
 

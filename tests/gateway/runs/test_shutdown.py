@@ -8,9 +8,9 @@ import socket
 import httpx
 import uvicorn
 
-from gateway.__main__ import GatewayServer, Report
-from gateway.boot import Front
-from gateway.web.protocol import Connection
+from gateway.__main__ import GatewayServer, StatusPipe
+from gateway.boot import BootApp
+from gateway.fast_path.connection import HttpConnection
 from tests.gateway.runs.builders import until
 from tests.gateway.runs.runs_api import RUNS, RunsApi
 
@@ -18,13 +18,13 @@ from tests.gateway.runs.runs_api import RUNS, RunsApi
 async def test_long_polls_do_not_delay_a_gateways_shutdown(api: RunsApi) -> None:
     user = await api.user()
     run = await user.run(await user.deployment())
-    front = Front()
-    front.app = api.app
-    front.on_drain = api.service.drain
+    boot_app = BootApp()
+    boot_app.app = api.app
+    boot_app.on_drain = api.service.drain
     config = uvicorn.Config(
-        front, http=Connection, ws="none", lifespan="on", log_config=None, access_log=False
+        boot_app, http=HttpConnection, ws="none", lifespan="on", log_config=None, access_log=False
     )
-    server = GatewayServer(config, front, Report(None))
+    server = GatewayServer(config, boot_app, StatusPipe(None))
     listening = socket.create_server(("127.0.0.1", 0))
     ended = asyncio.create_task(server.serve([listening]))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"

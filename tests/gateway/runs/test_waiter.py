@@ -10,14 +10,8 @@ from gateway.runs.run import RunStatus
 from gateway.runs.store import RunStore
 from gateway.runs.waiter import RunWaiter
 from gateway.storage.database import Database
-from gateway.storage.notices import Notices
 from tests.gateway.databases import PostgresDatabase, statements
 from tests.gateway.runs.builders import COMPLETED, claimed, failed, new_run, until
-
-
-async def heard(notices: Notices) -> None:
-    """Return when notices are heard, where there are any."""
-    await until(lambda: notices.connected or not notices.available)
 
 
 async def test_a_run_that_ends_in_this_process_needs_no_query(
@@ -34,44 +28,13 @@ async def test_a_run_that_ends_in_this_process_needs_no_query(
 
 
 async def test_a_run_that_ends_in_another_process_is_noticed(
-    store: RunStore, waiter: RunWaiter, notices: Notices
+    store: RunStore, waiter: RunWaiter
 ) -> None:
-    await heard(notices)
     claim = await claimed(store)
     waiting = asyncio.create_task(waiter.wait(claim.run_id, 60))
     await asyncio.sleep(0.05)
     ended = await store.finish(claim.run_id, 1, COMPLETED)
     assert await waiting == ended
-
-
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-async def test_without_notifications_publishing_is_a_no_op(
-    database: Database, notices: Notices
-) -> None:
-    assert not notices.available
-    notices.start()
-    with statements(database) as asked:
-        notices.tell("nobody hears it")
-        await notices.stop()
-    assert (asked, notices.connected) == ([], False)
-
-
-@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
-async def test_a_notification_arrives_without_polling(database: Database, url: str) -> None:
-    theirs, ours = Database(url), Notices(database)
-    speaking = Notices(theirs)
-    words: asyncio.Queue[str | None] = asyncio.Queue()
-    ours.subscribe(words.put_nowait)
-    ours.start()
-    speaking.start()
-    assert await words.get() is None, "what was told before may have been missed"
-    ids = [new_run().id for _ in range(500)]
-    for run_id in ids:
-        speaking.tell(run_id)
-    assert [await words.get() for _ in ids] == ids
-    await speaking.stop()
-    await ours.stop()
-    await theirs.close()
 
 
 async def test_a_run_that_has_already_ended_is_returned_at_once(
@@ -96,9 +59,8 @@ async def test_a_wait_ends_if_this_process_withdraws_the_run(
 
 
 async def test_a_wait_ends_if_another_process_withdraws_the_run(
-    store: RunStore, waiter: RunWaiter, notices: Notices
+    store: RunStore, waiter: RunWaiter
 ) -> None:
-    await heard(notices)
     new = new_run()
     await store.create(new)
     waiting = asyncio.create_task(waiter.wait(new.id, 60))
@@ -139,15 +101,14 @@ async def test_every_final_state_ends_a_wait(database: Database, store: RunStore
 
 
 async def test_thousands_of_waits_share_one_query(
-    database: Database, store: RunStore, waiter: RunWaiter, notices: Notices
+    database: Database, store: RunStore, waiter: RunWaiter
 ) -> None:
-    await heard(notices)
     claims = [await claimed(store) for _ in range(3)]
     others = await asyncio.gather(*(store.create(new_run()) for _ in range(2000)))
     crowd = [asyncio.create_task(waiter.wait(other.run.id, 60)) for other in others]
     waiting = [asyncio.create_task(waiter.wait(claim.run_id, 60)) for claim in claims]
     await asyncio.sleep(0.1)
-    with statements(waiter._db) as asked:
+    with statements(waiter._store._db) as asked:
         for claim in claims:
             await store.finish(claim.run_id, 1, COMPLETED)
         ended = await asyncio.gather(*waiting)
@@ -161,10 +122,7 @@ async def test_thousands_of_waits_share_one_query(
     assert waiter._watches == {}
 
 
-async def test_a_change_is_reported_once(
-    store: RunStore, waiter: RunWaiter, notices: Notices
-) -> None:
-    await heard(notices)
+async def test_a_change_is_reported_once(store: RunStore, waiter: RunWaiter) -> None:
     new = new_run()
     await store.create(new)
     before = await store.get(new.id)
@@ -200,22 +158,20 @@ async def test_waits_with_stop_on_drain_end_on_drain(store: RunStore, waiter: Ru
 
 async def test_waits_survive_a_lost_database_connection(postgres: PostgresDatabase) -> None:
     ours, theirs = Database(postgres.url), Database(postgres.url)
-    notices = Notices(ours)
-    waiter, store = RunWaiter(ours, RunStore(ours, notices)), RunStore(theirs)
+    waiter, store = RunWaiter(ours, RunStore(ours)), RunStore(theirs)
     waiter.start()
-    notices.start()
-    await heard(notices)
+    ours.commits.start()
+    await until(lambda: ours.commits.connected)
     claim = await claimed(store)
     waiting = asyncio.create_task(waiter.wait(claim.run_id, 60))
     await asyncio.sleep(0.05)
     await postgres.hang_up()
-    await until(lambda: not notices.connected)
+    await until(lambda: not ours.commits.connected)
     await store.finish(claim.run_id, 1, COMPLETED)
     run = await waiting
     assert run is not None
     assert run.status is RunStatus.COMPLETED
-    await heard(notices)
-    await notices.stop()
+    await until(lambda: ours.commits.connected)
     await waiter.stop()
     await ours.close()
     await theirs.close()
