@@ -7,7 +7,6 @@ from gateway.broker.wake_file import WakeFile
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.executor import RunExecutor
 from gateway.execution.launcher import RunLauncher
-from gateway.execution.outbound import OutboundHttp
 from gateway.execution.pool import RunPool
 from gateway.execution.preloader import Preloader
 from gateway.execution.sweeper import RunSweeper
@@ -58,7 +57,7 @@ class ExecutionServices:
             self.store,
             self.compiled_flows,
             servers,
-            OutboundHttp(self._http),
+            self._http,
             owner=lease_owner_name("gateway"),
             max_output_bytes=settings.max_body_bytes,
         )

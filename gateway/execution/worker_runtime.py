@@ -7,7 +7,6 @@ import socket
 
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.executor import RunExecutor
-from gateway.execution.outbound import OutboundHttp
 from gateway.fleet.store import FleetStore
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
@@ -43,7 +42,7 @@ class WorkerRuntime:
             RunStore(self._db, outbox=WebhookOutbox(self._feed, public_url=settings.public_url)),
             CompiledFlowCache(self._db),
             self._servers,
-            OutboundHttp(self._http),
+            self._http,
             owner=lease_owner_name("worker"),
             max_output_bytes=settings.max_body_bytes,
         )

@@ -14,7 +14,7 @@ from tests.gateway.databases import PostgresDatabase, statements
 from tests.gateway.runs.builders import COMPLETED, claimed, failed, new_run, until
 
 
-async def test_a_run_that_ends_in_this_process_is_known_at_once_and_without_a_query(
+async def test_a_run_that_ends_in_this_process_needs_no_query(
     database: Database, store: RunStore
 ) -> None:
     waiter = RunWaiter(database, store)  # and never started: it does not look
@@ -37,7 +37,7 @@ async def test_a_run_that_ends_in_another_process_is_noticed(
     assert await waiting == ended
 
 
-async def test_a_run_that_had_ended_before_is_returned_at_once(
+async def test_a_run_that_has_already_ended_is_returned_at_once(
     store: RunStore, waiter: RunWaiter
 ) -> None:
     claim = await claimed(store)
@@ -45,7 +45,7 @@ async def test_a_run_that_had_ended_before_is_returned_at_once(
     assert await waiter.wait(claim.run_id, 60) == ended
 
 
-async def test_a_run_that_is_taken_back_in_this_process_is_not_waited_for(
+async def test_a_wait_ends_if_this_process_withdraws_the_run(
     database: Database, store: RunStore
 ) -> None:
     waiter = RunWaiter(database, store)  # never started
@@ -58,7 +58,7 @@ async def test_a_run_that_is_taken_back_in_this_process_is_not_waited_for(
         assert await waiting is None
 
 
-async def test_a_run_that_is_taken_back_in_another_process_is_not_waited_for(
+async def test_a_wait_ends_if_another_process_withdraws_the_run(
     store: RunStore, waiter: RunWaiter
 ) -> None:
     new = new_run()
@@ -70,16 +70,14 @@ async def test_a_run_that_is_taken_back_in_another_process_is_not_waited_for(
         assert await waiting is None
 
 
-async def test_nobody_waits_for_longer_than_said(store: RunStore, waiter: RunWaiter) -> None:
+async def test_a_wait_ends_at_its_timeout(store: RunStore, waiter: RunWaiter) -> None:
     claim = await claimed(store)
     assert await waiter.wait(claim.run_id, 0.05) is None
     assert await waiter.wait("nobody", 0.05) is None
 
 
 @pytest.mark.parametrize("how", ["cancel", "reap", "expire"])
-async def test_every_way_to_end_wakes_who_waits(
-    database: Database, store: RunStore, how: str
-) -> None:
+async def test_every_final_state_ends_a_wait(database: Database, store: RunStore, how: str) -> None:
     waiter = RunWaiter(database, store)
     if how == "expire":
         run_id = new_run().id
@@ -102,7 +100,7 @@ async def test_every_way_to_end_wakes_who_waits(
     assert ended == await store.get(run_id)
 
 
-async def test_thousands_wait_for_one_query_a_look(
+async def test_thousands_of_waits_share_one_query(
     database: Database, store: RunStore, waiter: RunWaiter
 ) -> None:
     claims = [await claimed(store) for _ in range(3)]
@@ -124,7 +122,7 @@ async def test_thousands_wait_for_one_query_a_look(
     assert waiter._watches == {}
 
 
-async def test_a_change_is_noticed_and_then_not_again(store: RunStore, waiter: RunWaiter) -> None:
+async def test_a_change_is_reported_once(store: RunStore, waiter: RunWaiter) -> None:
     new = new_run()
     await store.create(new)
     before = await store.get(new.id)
@@ -146,9 +144,7 @@ async def test_a_change_is_noticed_and_then_not_again(store: RunStore, waiter: R
         before = after
 
 
-async def test_those_who_give_way_do_not_keep_a_process_from_ending(
-    store: RunStore, waiter: RunWaiter
-) -> None:
+async def test_waits_with_stop_on_drain_end_on_drain(store: RunStore, waiter: RunWaiter) -> None:
     claim = await claimed(store)
     patient = asyncio.create_task(waiter.wait(claim.run_id, 60))
     polling = asyncio.create_task(waiter.wait(claim.run_id, 60, stop_on_drain=True))
@@ -160,7 +156,7 @@ async def test_those_who_give_way_do_not_keep_a_process_from_ending(
     assert await patient == ended
 
 
-async def test_who_waits_survives_a_server_that_hangs_up(postgres: PostgresDatabase) -> None:
+async def test_waits_survive_a_lost_database_connection(postgres: PostgresDatabase) -> None:
     ours, theirs = Database(postgres.url), Database(postgres.url)
     waiter, store = RunWaiter(ours, RunStore(ours)), RunStore(theirs)
     waiter.start()
