@@ -30,6 +30,8 @@ class ServeOptions:
     """Of the gRPC front door."""
     state: Path
     """Absolute."""
+    grpc_server: str = "native"
+    """`native` or `grpcio`: the server behind the gRPC port."""
     workers: int = 1
     """Gateway processes."""
     models_per_process: int = 1
@@ -91,6 +93,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         default=os.environ.get("SLIPSTREAM_GRPC_PORT", "8081"),
         help="port of the gRPC front door (SLIPSTREAM_GRPC_PORT, 8081)",
+    )
+    add(
+        "--grpc-server",
+        choices=("native", "grpcio"),
+        default=os.environ.get("SLIPSTREAM_GRPC_SERVER", "native"),
+        help="server of the gRPC port: native, or stock grpcio (SLIPSTREAM_GRPC_SERVER, native)",
     )
     add(
         "--state",
@@ -171,6 +179,7 @@ def process_environment(options: ServeOptions) -> dict[str, str]:
         "SLIPSTREAM_HOST": options.host,
         "SLIPSTREAM_PORT": str(options.port),
         "SLIPSTREAM_GRPC_PORT": str(options.grpc_port),
+        "SLIPSTREAM_GRPC_SERVER": options.grpc_server,
         "SLIPSTREAM_STATE": str(options.state),
         "SLIPSTREAM_WORKERS": str(options.workers),
     }

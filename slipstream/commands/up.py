@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> None:
         host=given.host,
         port=given.port,
         grpc_port=given.grpc_port,
+        grpc_server=given.grpc_server,
         state=given.state.absolute(),
         workers=given.workers,
         models_per_process=given.models_per_process,
