@@ -31,7 +31,7 @@ from benchmarks.scenario import FAILURES, at_least, cache_folder, positive, prin
 from benchmarks.servers import Program
 from benchmarks.venvs import InstallError, Venvs
 from protos import open_inference_pb2 as pb
-from protos.methods import path_of
+from protos.methods import method_path
 
 CONCURRENCY = (1, 16)
 ECHO, SERVER, GATEWAY = "grpc.aio echo", "inference server", "gateway"
@@ -68,7 +68,7 @@ class GrpcTarget:
         """Raise ServerFailedError unless the model is ready."""
         with grpc.insecure_channel(self.address) as channel:
             model_ready = channel.unary_unary(
-                path_of("ModelReady"),
+                method_path("ModelReady"),
                 pb.ModelReadyRequest.SerializeToString,
                 pb.ModelReadyResponse.FromString,
             )

@@ -135,7 +135,7 @@ async def _repeat(
 
 
 async def serve_transport(path: str) -> None:
-    from transport import Server
+    from transport import GrpcServer
 
     class Echo:
         def __init__(self, call: StreamCall) -> None:
@@ -152,7 +152,7 @@ async def serve_transport(path: str) -> None:
     router = Router()
     router.stream(STREAM, Echo)
     router.unary(UNARY, lambda message, _call: message)
-    await Server(router).listen(f"unix:{path}")
+    await GrpcServer(router).listen(f"unix:{path}")
     await asyncio.Event().wait()
 
 

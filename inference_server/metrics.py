@@ -5,8 +5,7 @@ from __future__ import annotations
 from inference_server.lifecycle import BootPhase, Lifecycle, LifecycleState
 from inference_server.run_statistics import RunStatistics
 from protos.errors import ErrorCode
-from telemetry.buckets import BATCH_SIZES
-from telemetry.instruments import Counter, Registry
+from telemetry.instruments import BATCH_SIZES, Counter, Registry
 
 _OK = "ok"
 

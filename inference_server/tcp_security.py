@@ -10,8 +10,8 @@ from inference_server.bearer_tokens import BearerTokens, TokenFileError
 from inference_server.settings import Settings, TcpAddress
 from telemetry.logs import logger
 from transport import KeyPair, ServerTls
-from transport.certificate_facts import doubts
-from transport.tls import H2, keep_renewed
+from transport.certificates import certificate_warnings
+from transport.tls import H2, reload_on_change
 
 _LOOK_SECONDS = 2.0
 _HTTP = ("http/1.1",)
@@ -52,29 +52,29 @@ class TcpSecurity:
             metrics=ServerTls(pair, protocols=_HTTP, client_ca=ca),
             tokens=tokens,
         )
-        for reason in doubts(pair):
-            made._log.warning("tls_is_doubtful", reason=reason)
+        for reason in certificate_warnings(pair):
+            made._log.warning("tls_warning", reason=reason)
         return made
 
-    async def keep_renewed(self) -> None:
+    async def reload_on_change(self) -> None:
         """Take over what changes in the files, until cancelled."""
         listeners = [tls for tls in (self.grpc, self.metrics) if tls is not None]
-        await asyncio.gather(keep_renewed(listeners, self._tell), self._keep_tokens())
+        await asyncio.gather(reload_on_change(listeners, self._tell), self._keep_tokens())
 
     async def _keep_tokens(self) -> None:
         while self.tokens is not None:
             await asyncio.sleep(_LOOK_SECONDS)
             try:
                 if await asyncio.to_thread(self.tokens.renew):
-                    self._log.info("tokens_renewed")
+                    self._log.info("tokens_reloaded")
             except TokenFileError as error:
-                self._log.error("tokens_not_renewed", reason=str(error))
+                self._log.error("tokens_reload_failed", reason=str(error))
 
     def _tell(self, reason: str) -> None:
         if reason:
-            self._log.error("tls_not_renewed", reason=reason)
+            self._log.error("tls_reload_failed", reason=reason)
         else:
-            self._log.info("tls_renewed")
+            self._log.info("tls_reloaded")
 
 
 def advertised_address(endpoint: TcpAddress, settings: Settings) -> TcpAddress:

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from inference_server.errors import InferenceError
-from protos.forms import ResponseForm
+from protos.message_templates import InferResponseTemplate
 
 Feeds = Mapping[str, np.ndarray]
 Key = Hashable
@@ -47,7 +47,7 @@ class BatchResult:
         """Room for the arrays' bytes, which the calls' answers are cut from."""
         self.row_sizes: list[int] = []
         """Room for how many of them make a row."""
-        self.forms: dict[tuple[int, int, bool], ResponseForm | None] = {}
+        self.forms: dict[tuple[int, int, bool], InferResponseTemplate | None] = {}
         """Room for the forms of the calls' answers."""
 
 

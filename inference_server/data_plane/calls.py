@@ -10,7 +10,7 @@ import numpy as np
 from inference_server.data_plane.batching import BaseCall, BatchResult, Feeds, Key
 from inference_server.data_plane.responses import ResponseEncoder
 from inference_server.errors import InferenceError, as_inference_error
-from protos.forms import RequestForm
+from protos.message_templates import InferRequestTemplate
 
 
 class Responder(Protocol):
@@ -127,7 +127,9 @@ class RequestTemplate:
 
     __slots__ = ("form", "input_bytes", "inputs", "key", "outputs", "rows", "timeout")
 
-    def __init__(self, form: RequestForm, first: ParsedCall, timeout: float | None) -> None:
+    def __init__(
+        self, form: InferRequestTemplate, first: ParsedCall, timeout: float | None
+    ) -> None:
         self.form = form
         self.inputs = [
             (name, array.dtype, array.size, array.shape, start, end)

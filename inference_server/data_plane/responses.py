@@ -10,7 +10,7 @@ from inference_server.data_plane.batching import BatchResult
 from inference_server.data_plane.outputs import OutputWriter
 from inference_server.metrics import ModelMetrics
 from protos import open_inference_pb2 as pb
-from protos.forms import ResponseForm, pack_double
+from protos.message_templates import InferResponseTemplate, pack_double
 from protos.parameters import INFER_SECONDS, QUEUE_SECONDS
 
 _MOST_FORMS = 1024
@@ -28,7 +28,7 @@ class ResponseEncoder:
         self._model = model
         self._version = version
         self._writer = writer
-        self._forms: dict[object, ResponseForm] = {}
+        self._forms: dict[object, InferResponseTemplate] = {}
 
     def encode(
         self,
@@ -72,16 +72,16 @@ class ResponseEncoder:
             )
         timings = (call_id, pack_double(run.infer_seconds), pack_double(waited))
         if not run.shared:
-            return form.fill((*timings, *self._raws(run)))
+            return form.render((*timings, *self._raws(run)))
         parts = [
             raw[start * size : (start + rows) * size]
             for raw, size in zip(self._raws(run), run.row_sizes, strict=True)
         ]
-        return form.fill((*timings, *parts))
+        return form.render((*timings, *parts))
 
     def _form(
         self, run: BatchResult, rows: int, outputs: Sequence[str], id_size: int, streamed: bool
-    ) -> ResponseForm | None:
+    ) -> InferResponseTemplate | None:
         """Return the form of the answers; None where they go through protobuf."""
         if not self._writer.plain(outputs) or any(array is None for array in run.arrays):
             return None
@@ -95,7 +95,7 @@ class ResponseEncoder:
             sizes = self._writer.describe(head, outputs, shapes)
             if len(self._forms) >= _MOST_FORMS:
                 self._forms.clear()
-            form = self._forms[key] = ResponseForm(head, id_size, sizes, streamed=streamed)
+            form = self._forms[key] = InferResponseTemplate(head, id_size, sizes, streamed=streamed)
         return form
 
     @staticmethod

@@ -29,8 +29,8 @@ from inference_server.runtime.signature import Signature, protocol_shape
 from model_store.manifest import PLATFORM, TensorSpec
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.forms import Memory, RequestForm
-from protos.parameters import CANCEL, least, timeout_of
+from protos.message_templates import InferRequestTemplate, TemplateCache
+from protos.parameters import CANCEL, min_timeout, timeout_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class ServedModel:
         self._lifecycle = lifecycle
         self._metrics = metrics
         self._model: _LoadedModel | None = None
-        self._kinds: Memory[RequestTemplate] = Memory()
+        self._kinds: TemplateCache[RequestTemplate] = TemplateCache()
 
     def serve(self, signature: Signature, executor: BatchExecutor, *, most_bytes: int) -> None:
         """Have calls answered by `executor`, with up to `most_bytes` each, once we are ready."""
@@ -123,7 +123,9 @@ class ServedModel:
             return self._start_new(message, caller, timeout)
         model = self._model
         assert model is not None, "kinds are learnt from a model"
-        call = TemplatedCall(caller, model.answers, kind, message, least(timeout, kind.timeout))
+        call = TemplatedCall(
+            caller, model.answers, kind, message, min_timeout(timeout, kind.timeout)
+        )
         try:
             self._lifecycle.check_ready()
             model.executor.submit(call)
@@ -181,7 +183,7 @@ class ServedModel:
             outputs=outputs,
             key=None if shared is None else shared[0],
             rows=1 if shared is None else shared[1],
-            timeout=least(timeout, timeout_of(request)),
+            timeout=min_timeout(timeout, timeout_seconds(request)),
             typed=not request.raw_input_contents and bool(feeds),
         )
 
@@ -191,10 +193,10 @@ class ServedModel:
         """Remember the request's form, where nothing but sizes must be checked in others of it."""
         if not model.reader.takes_any_bytes(call.feeds()):
             return
-        form = RequestForm.of(request)
-        if form is None or form.fill(form.parts(request)) != message:
+        form = InferRequestTemplate.from_message(request)
+        if form is None or form.render(form.slot_values(request)) != message:
             return
-        self._kinds.add(form, RequestTemplate(form, call, timeout_of(request)))
+        self._kinds.add(form, RequestTemplate(form, call, timeout_seconds(request)))
 
     def _served(self, name: str, version: str) -> _LoadedModel:
         self.check_ours(name, version)
