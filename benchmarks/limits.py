@@ -11,7 +11,7 @@ import statistics
 import time
 
 from gateway.limits.call_limits import CallLimits
-from gateway.limits.request_limits import RequestLimits
+from gateway.limits.request_limits import build_limits
 from gateway.settings import Settings
 from telemetry.instruments import Registry
 
@@ -36,13 +36,13 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--redis", metavar="URL", help="count in this Redis")
     url = parser.parse_args().redis
-    room = RequestLimits(Settings(rate_limit_url=url), Registry())
+    limits = build_limits(Settings(rate_limit_url=url), Registry())
     for name, (key, deployment) in CASES.items():
         took, waits = [], 0
         for _ in range(ROUNDS):
             began = time.process_time()
             for _ in range(CALLS):
-                rate_limit = room.rate_limiter.for_call("key", key, "deployment", deployment)
+                rate_limit = limits.rate_limiter.for_call("key", key, "deployment", deployment)
                 if rate_limit is not None:
                     if not rate_limit.try_acquire():
                         waits += 1
@@ -52,7 +52,7 @@ async def main() -> None:
             took.append((time.process_time() - began) / CALLS * 1e6)
             await asyncio.sleep(0.05)  # for leases under way
         print(f"{name:42} {statistics.median(took):6.2f} µs a call, {waits} waited")
-    await room.close()
+    await limits.close()
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.limits.concurrency_limit import ConcurrencyLimit
-from gateway.limits.policy import quota_exceeded
+from gateway.limits.policy import ConcurrencyLimit, quota_exceeded
 from gateway.runs.rows import RUNS
 from gateway.runs.run import RunStatus
 from gateway.runs.statements import is_in
@@ -47,13 +46,15 @@ _COUNTS = {
 }
 
 
-async def check_concurrency_limits(session: AsyncSession, caps: Sequence[ConcurrencyLimit]) -> None:
+async def check_concurrency_limits(
+    session: AsyncSession, concurrency_limits: Sequence[ConcurrencyLimit]
+) -> None:
     """Return where one more run may begin, and keep others from beginning until the session ends.
 
     Raises:
         GatewayError: TOO_MANY_RUNS.
     """
-    for cap in caps:
+    for cap in concurrency_limits:
         await advisory_lock(session, f"slots {cap.kind} {cap.id}")
         values = {"subject": cap.id, "most": cap.policy.quota}
         count = (await session.execute(_COUNTS[cap.kind], values)).scalar_one()

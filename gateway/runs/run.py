@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.ids import new_run_id
-from gateway.limits.concurrency_limit import ConcurrencyLimit
+from gateway.limits.policy import ConcurrencyLimit
 
 MAX_INPUT_BYTES = 16 * 1024 * 1024
 """Of `input_data` that a run may begin with."""
@@ -95,7 +95,7 @@ class NewRun:
     max_attempts: int = 3
     idempotency: Idempotency | None = None
     retry_of: str | None = None
-    caps: tuple[ConcurrencyLimit, ...] = ()
+    concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
     """How many may go on at once, this one included."""
 
 

@@ -12,8 +12,7 @@ from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
 from gateway.errors import GatewayError
 from gateway.ids import is_id, run_id_time
-from gateway.limits.poll import PollLimit
-from gateway.limits.rate_limiter import RateLimiter
+from gateway.limits.rate_limiter import PollLimit, RateLimiter
 from gateway.runs.event_stream import stream_run
 from gateway.runs.listing import RunFilter
 from gateway.runs.run import NewRun, Run, RunStatus
@@ -161,12 +160,12 @@ class RunService:
         new = _again(run, live, input_data, latest=latest, key_id=actor.key_id)
         await self._inputs.check(new.deployment_id, new.version, input_data)
         if self._rate_limiter is not None:
-            rate_limit, caps = self._rate_limiter.for_run(
+            rate_limit, concurrency_limits = self._rate_limiter.for_run(
                 actor.limit_key, actor.limits, live.id, live.limits
             )
             if rate_limit is not None:
                 await rate_limit.acquire()
-            new = replace(new, caps=caps)
+            new = replace(new, concurrency_limits=concurrency_limits)
         created = await self._store.create(new, audited=_manages(actor))
         self._launcher.launch(new.id, new.type, new.mode)
         return created.run
@@ -184,7 +183,7 @@ class RunService:
             live = await self._deployments.find(run.deployment_id, run.profile_id)
         except GatewayError:
             return  # paused or deleted: what it was limited to goes with it
-        await poll.at(live.id, live.limits)
+        await poll.count_deployment(live.id, live.limits)
 
     async def _input(self, run: Run) -> bytes:
         if run.status not in (RunStatus.FAILED, RunStatus.CANCELLED):

@@ -73,7 +73,7 @@ class RunStore(SweepQueries, RunQueries):
                 with another body; TOO_MANY_RUNS where a cap does not let it begin.
         """
         birth = build_insert(new, owner, lease_seconds)
-        if audited or (new.caps and new.idempotency is None):
+        if audited or (new.concurrency_limits and new.idempotency is None):
             await self._create_alone(new, birth, audited=audited)
         elif new.idempotency is None:
             await self._births.put(birth)
@@ -247,13 +247,13 @@ class RunStore(SweepQueries, RunQueries):
                     if not ended_by_infrastructure(run):
                         return await read_run(session, run.id) or run
                 await session.execute(sql.RELEASE_KEY, {"run_id": run.id})
-            await check_concurrency_limits(session, new.caps)
+            await check_concurrency_limits(session, new.concurrency_limits)
             await insert_runs(session, [birth], self._outbox)
         return None
 
     async def _create_alone(self, new: NewRun, birth: RunInsert, *, audited: bool) -> None:
         async with self._db.write(notify=False) as session:
-            await check_concurrency_limits(session, new.caps)
+            await check_concurrency_limits(session, new.concurrency_limits)
             await insert_runs(session, [birth], self._outbox)
             if audited:
                 await record_run_retried(session, new)

@@ -128,7 +128,7 @@ class _RunCall:
             queue_timeout_seconds=deployment.queue_timeout_seconds,
             retry_safe=deployment.retry_safe,
             idempotency=idempotency,
-            caps=trigger.caps,
+            concurrency_limits=trigger.concurrency_limits,
         )
         owner = self._engine.launcher.initial_owner(new.type, mode)
         try:
