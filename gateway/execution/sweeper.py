@@ -28,7 +28,7 @@ _GRACE_SECONDS = 1.0
 _LONG_GRACE_SECONDS = 10.0
 """The same after a database failure, so that live processes can renew their leases first."""
 
-log = logger("gateway.execution.sweep")
+log = logger("gateway.execution.sweeper")
 
 
 class RunMetrics(Collector):

@@ -41,50 +41,50 @@ class RunFilter:
     """Selects the run of this key."""
 
 
-async def run_page(session: AsyncSession, which: RunFilter, request: PageRequest) -> Page[Run]:
+async def run_page(session: AsyncSession, run_filter: RunFilter, request: PageRequest) -> Page[Run]:
     """Return a page of runs, newest first, without inputs and outputs.
 
     Raises:
         GatewayError: INVALID_REQUEST if the cursor is invalid.
     """
-    page = await fetch_page(session, filtered_runs(which), RunRow, request)
+    page = await fetch_page(session, filtered_runs(run_filter), RunRow, request)
     return Page(items=[run_from_row(row) for row in page.items], next_cursor=page.next_cursor)
 
 
-def filtered_runs(which: RunFilter) -> sa.Select[RunRow]:
+def filtered_runs(run_filter: RunFilter) -> sa.Select[RunRow]:
     """Return the query for the runs that match the filter. Every combination uses an index."""
-    query = sa.select(RunRow).where(_owner(which) == which.profile_id)
-    if which.deployments is not None:
-        allowed = sa.literal(sorted(which.deployments), TextList())
+    query = sa.select(RunRow).where(_owner(run_filter) == run_filter.profile_id)
+    if run_filter.deployments is not None:
+        allowed = sa.literal(sorted(run_filter.deployments), TextList())
         query = query.where(InList(RUNS.c.deployment_id, allowed))
-    if which.deployment_id is not None:
-        query = query.where(RUNS.c.deployment_id == normalize_id(which.deployment_id))
-    if which.key_id is not None:
-        query = query.where(RUNS.c.key_id == normalize_id(which.key_id))
-    if which.status is not None:
-        query = query.where(is_in(which.status))
-        if which.status is not RunStatus.COMPLETED:
+    if run_filter.deployment_id is not None:
+        query = query.where(RUNS.c.deployment_id == normalize_id(run_filter.deployment_id))
+    if run_filter.key_id is not None:
+        query = query.where(RUNS.c.key_id == normalize_id(run_filter.key_id))
+    if run_filter.status is not None:
+        query = query.where(is_in(run_filter.status))
+        if run_filter.status is not RunStatus.COMPLETED:
             # Repeats the condition of the partial indexes by status.
             query = query.where(RUNS.c.status != sql_literal(RunStatus.COMPLETED))
-    if which.version is not None:
-        query = query.where(RUNS.c.version == which.version)
-    if which.since is not None:
-        query = query.where(RUNS.c.created_at >= which.since)
-    if which.before is not None:
-        query = query.where(RUNS.c.created_at < which.before)
-    if which.idempotency_key is not None:
-        key = RUNS.c.idempotency_key == which.idempotency_key
+    if run_filter.version is not None:
+        query = query.where(RUNS.c.version == run_filter.version)
+    if run_filter.since is not None:
+        query = query.where(RUNS.c.created_at >= run_filter.since)
+    if run_filter.before is not None:
+        query = query.where(RUNS.c.created_at < run_filter.before)
+    if run_filter.idempotency_key is not None:
+        key = RUNS.c.idempotency_key == run_filter.idempotency_key
         query = query.where(key, RUNS.c.fingerprint.is_not(None))
     return query
 
 
-def _owner(which: RunFilter) -> sa.ColumnElement[str]:
+def _owner(run_filter: RunFilter) -> sa.ColumnElement[str]:
     """Return the profile's column, or with an idempotency key an expression that has no index.
 
     The index by key is selective; the one by profile would match all runs of the profile.
     """
     column: sa.ColumnElement[str] = RUNS.c.profile_id
-    return column if which.idempotency_key is None else column.concat(sql_literal(""))
+    return column if run_filter.idempotency_key is None else column.concat(sql_literal(""))
 
 
 class RunQueries:
@@ -134,10 +134,10 @@ class RunQueries:
                 for row in await session.execute(sql.MARKS, {"run_ids": run_ids})
             }
 
-    async def page(self, which: RunFilter, request: PageRequest) -> Page[Run]:
+    async def page(self, run_filter: RunFilter, request: PageRequest) -> Page[Run]:
         """Return a page of runs, newest first, without their output."""
         async with self._db.read() as session:
-            return await run_page(session, which, request)
+            return await run_page(session, run_filter, request)
 
 
 async def read_run(session: AsyncSession, run_id: str) -> Run | None:
