@@ -60,7 +60,7 @@ class RunWaiter:
         self._store = store
         self._waits: dict[str, set[_Wait]] = {}
         self._due: set[str] = set()
-        self._commits = db.commits.wait()
+        self._commits = db.commits.watch()
         self._task: asyncio.Task[None] | None = None
         self._last_wait_at = 0.0
         self._last_query_at = 0.0
