@@ -29,7 +29,7 @@ class InputReader:
             spec.name for spec in signature.inputs if spec.datatype in {"BOOL", "BYTES"}
         )
 
-    def takes_any_bytes(self, names: Iterable[str]) -> bool:
+    def accepts_any_bytes(self, names: Iterable[str]) -> bool:
         """Whether any bytes of the right number are values of these inputs."""
         return self._checked.isdisjoint(names)
 
