@@ -33,7 +33,7 @@ from benchmarks.servers import Program
 from benchmarks.table import BAR_HEADINGS, bar_cells
 from benchmarks.venvs import InstallError, Venvs
 from protos import open_inference_pb2 as pb
-from protos.methods import path_of
+from protos.methods import method_path
 
 CONCURRENCY = (1, 16)
 ECHO, SERVER, FRONT_DOOR = "grpc.aio echo", "inference server", "front door"
@@ -61,7 +61,7 @@ class Target:
         metadata = tuple(self.headers.items())
         with grpc.insecure_channel(self.address) as channel:
             ready = channel.unary_unary(
-                path_of("ModelReady"),
+                method_path("ModelReady"),
                 pb.ModelReadyRequest.SerializeToString,
                 pb.ModelReadyResponse.FromString,
             )

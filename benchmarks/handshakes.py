@@ -83,7 +83,7 @@ async def main() -> None:
                 sock,
                 ServerTls(pair).context,
                 Goodbye,
-                seconds=lambda: 10.0,
+                handshake_seconds=lambda: 10.0,
                 max_connections=lambda: CONNECTIONS,
             )
             client = ssl.create_default_context(cafile=str(pair.certificate))

@@ -183,7 +183,7 @@ async def raw_server(path: str) -> None:
 
 
 async def our_server(path: str) -> None:
-    from transport import Router, Server, StreamCall
+    from transport import GrpcServer, Router, StreamCall
 
     class Echo:
         def __init__(self, call: StreamCall) -> None:
@@ -200,7 +200,7 @@ async def our_server(path: str) -> None:
     router = Router()
     router.stream("/bench.Hop/Stream", Echo)
     router.unary("/bench.Hop/Unary", lambda message, _call: message)
-    await Server(router).listen(f"unix:{path}")
+    await GrpcServer(router).listen(f"unix:{path}")
     await asyncio.Event().wait()
 
 

@@ -24,7 +24,7 @@ import uvloop
 
 from gateway.boot import BootApp
 from gateway.fast_path.connection import HttpConnection
-from telemetry.parent import Report, end_with_parent
+from telemetry.parent_process import StatusPipe, exit_with_parent
 
 if TYPE_CHECKING:
     from gateway.certificate import Certificate
@@ -43,7 +43,7 @@ _KEEP_ALIVE_SECONDS = 120
 class GatewayServer(uvicorn.Server):
     """uvicorn's server, where the first signal drains and the second ends."""
 
-    def __init__(self, config: uvicorn.Config, boot_app: BootApp, report: Report) -> None:
+    def __init__(self, config: uvicorn.Config, boot_app: BootApp, report: StatusPipe) -> None:
         super().__init__(config)
         self._boot_app = boot_app
         self._report = report
@@ -61,7 +61,7 @@ class GatewayServer(uvicorn.Server):
                 self._listen_with_tls(sock, self._boot_app.certificate)  # type: ignore[misc]
                 for sock in sockets or []
             ]
-        self._report.say("listening")
+        self._report.send("listening")
 
     def _listen_with_tls(self, sock: socket.socket, certificate: Certificate) -> TlsListener:
         from transport.tls_listener import TlsListener  # noqa: PLC0415 - only where it is needed
@@ -71,7 +71,7 @@ class GatewayServer(uvicorn.Server):
             sock,
             certificate.rest.context,
             self._connection,
-            seconds=lambda: self._boot_app.limits.header_seconds,
+            handshake_seconds=lambda: self._boot_app.limits.header_seconds,
             max_connections=lambda: self._boot_app.limits.max_connections,
         )
 
@@ -105,32 +105,32 @@ def main() -> None:
     parser.add_argument("--tls-key", type=Path, help="PEM file with its private key")
     options = parser.parse_args()
     if options.lifeline_fd is not None:
-        end_with_parent(options.lifeline_fd)
+        exit_with_parent(options.lifeline_fd)
     # uvicorn raises the signal again when it has drained: that must not kill what cleans up
     signal.signal(signal.SIGTERM, lambda *_: None)
     supervised = options.lifeline_fd is not None
-    report = Report(options.status_fd)
+    report = StatusPipe(options.status_fd)
     boot_app = BootApp()
     if options.tls_certificate or options.tls_key:
         boot_app.certificate = _certificate(options.tls_certificate, options.tls_key, report)
     sys.exit(uvloop.run(_serve(options.listen_fd, boot_app, report, supervised=supervised)))
 
 
-def _certificate(certificate: Path | None, key: Path | None, report: Report) -> Certificate:
+def _certificate(certificate: Path | None, key: Path | None, report: StatusPipe) -> Certificate:
     """Return what the options mean; end the process where they mean nothing."""
     from gateway.certificate import Certificate  # noqa: PLC0415 - only where it is needed
-    from transport.certificates import TlsError, pair_of  # noqa: PLC0415
+    from transport.certificates import TlsError, key_pair_from  # noqa: PLC0415
 
     try:
-        pair = pair_of(certificate, key, called=("--tls-certificate", "--tls-key"))
+        pair = key_pair_from(certificate, key, option_names=("--tls-certificate", "--tls-key"))
         assert pair is not None
         return Certificate(pair)
     except TlsError as error:
-        report.say("failed", message=str(error))
+        report.send("failed", message=str(error))
         sys.exit(f"gateway: {error}")
 
 
-async def _serve(listen_fd: int, boot_app: BootApp, report: Report, *, supervised: bool) -> int:
+async def _serve(listen_fd: int, boot_app: BootApp, report: StatusPipe, *, supervised: bool) -> int:
     config = uvicorn.Config(
         boot_app,
         http=HttpConnection,
@@ -159,25 +159,25 @@ def _renewing(boot_app: BootApp) -> Iterator[None]:
     if boot_app.certificate is None:
         yield
         return
-    task = asyncio.create_task(boot_app.certificate.keep_renewed(), name="certificate")
+    task = asyncio.create_task(boot_app.certificate.reload_on_change(), name="certificate")
     yield
     task.cancel()
 
 
-async def _build(boot_app: BootApp, server: GatewayServer, report: Report) -> None:
+async def _build(boot_app: BootApp, server: GatewayServer, report: StatusPipe) -> None:
     """Build the gateway behind the listening port; end the process where that cannot be."""
     try:
         assembly = await asyncio.to_thread(_import_assembly)
         await assembly.assemble(boot_app)
     except Exception as error:
-        report.say("failed", message=str(error))
+        report.send("failed", message=str(error))
         sys.stderr.write(f"gateway: {error}\n")
         server.should_exit = True
         raise
     gc.freeze()  # what boot has made stays: no collection needs to look at it again
     gc.set_threshold(*_GC_THRESHOLD)
     _keep_memory()
-    report.say("ready")
+    report.send("ready")
 
 
 def _import_assembly() -> ModuleType:

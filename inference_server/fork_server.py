@@ -23,7 +23,7 @@ import time
 from inference_server.prefork_warmup import prefork_warmup
 from inference_server.process import serve, set_process_name
 from inference_server.spawn import SpawnRequest
-from telemetry.parent import Report
+from telemetry.parent_process import StatusPipe
 
 _PAUSE_SECONDS = 0.0005
 
@@ -37,7 +37,7 @@ def main() -> None:
     # A collection would write to every object, and so copy the pages that are to stay shared.
     gc.disable()
     gc.freeze()
-    Report(given.status_fd).say("ready")
+    StatusPipe(given.status_fd).send("ready")
     try:
         child = _next_child(given.control_fd, given.lifeline_fd, supervisor=os.getppid())
     except OSError as error:

@@ -8,13 +8,13 @@ from inference_server.lifecycle import Lifecycle, LifecycleState
 from protos import open_inference_pb2 as pb
 from protos.methods import SERVICE
 from transport import Router
-from transport.health import HEALTH, Health
+from transport.health import HEALTH, HealthService
 from transport.reflection import add_reflection
 
 
 def add_introspection(router: Router, lifecycle: Lifecycle) -> None:
     """Let `router` answer for the server's health, and for its services and their messages."""
-    health = Health((SERVICE,), lambda: lifecycle.state is LifecycleState.READY)
+    health = HealthService((SERVICE,), lambda: lifecycle.state is LifecycleState.READY)
     health.add_to(router)
-    lifecycle.on_move(lambda: health.changed(last=lifecycle.state is LifecycleState.DRAINING))
+    lifecycle.on_move(lambda: health.notify(final=lifecycle.state is LifecycleState.DRAINING))
     add_reflection(router, (SERVICE, HEALTH), (pb.DESCRIPTOR, health_pb2.DESCRIPTOR))

@@ -7,8 +7,7 @@ from time import perf_counter, time
 
 from inference_server.lifecycle import BootPhase, Lifecycle, LifecycleState
 from protos.errors import ErrorCode
-from telemetry.buckets import BATCH_SIZES
-from telemetry.instruments import Counter, Registry
+from telemetry.instruments import BATCH_SIZES, Counter, Registry
 
 _OK = "ok"
 _MAX_BATCH_SIZES = 1024

@@ -18,7 +18,7 @@ from inference_server.exit_status import ServerExitStatus
 from inference_server.runtime import memory
 from inference_server.server import ListenError, OnnxServer
 from telemetry import logs
-from telemetry.parent import end_with_parent
+from telemetry.parent_process import exit_with_parent
 
 _NAME = Path("/proc/self/comm")
 _STOPPED_AT_ONCE = 128 + signal.SIGTERM
@@ -35,7 +35,7 @@ def serve(arguments: Sequence[str], *, began: float) -> None:
     set_process_name(f"{chosen.model} {chosen.version}")
     logs.configure(chosen.log_level, process="inference_server")
     if chosen.lifeline_fd is not None:
-        end_with_parent(chosen.lifeline_fd)
+        exit_with_parent(chosen.lifeline_fd)
         ignore_sigint()
     memory.cap(memory.available())
     try:

@@ -27,8 +27,8 @@ from inference_server.tcp_security import TcpSecurity, advertised_address
 from inference_server.triton_extensions import TritonExtensions
 from telemetry.instruments import Registry
 from telemetry.logs import logger
-from telemetry.parent import Report
-from transport import Limits, Router, TlsError
+from telemetry.parent_process import StatusPipe
+from transport import ConnectionLimits, Router, TlsError
 from transport.addresses import TLS_SCHEME
 
 _LONGEST_SOCKET_PATH = 103
@@ -49,7 +49,7 @@ class OnnxServer:
         self._settings = settings
         self._began = began
         self._log = logger(__name__)
-        self._status = Report(settings.status_fd)
+        self._status = StatusPipe(settings.status_fd)
         self._socket = settings.socket.absolute()
         self._lifecycle = Lifecycle(f"model '{settings.model}' version {settings.version}")
         registry = Registry()
@@ -65,8 +65,8 @@ class OnnxServer:
         router = Router()
         self._methods.add_to(router)
         add_introspection(router, self._lifecycle)
-        limits = Limits(max_message_bytes=settings.max_message_bytes)
-        self._transport = transport.Server(router, limits=limits, on_error=self._blame)
+        limits = ConnectionLimits(max_message_bytes=settings.max_message_bytes)
+        self._transport = transport.GrpcServer(router, limits=limits, on_error=self._blame)
         self._lifecycle.on_move(self._report)
 
     async def run(self, stopping: asyncio.Event) -> ServerExitStatus:
@@ -79,9 +79,9 @@ class OnnxServer:
             exposure = self._exposure()
             await self._listen(exposure)
         except ListenError as error:
-            self._status.say("failed", code="internal", message=str(error))
+            self._status.send("failed", code="internal", message=str(error))
             raise
-        renewing = asyncio.create_task(exposure.keep_renewed())
+        renewing = asyncio.create_task(exposure.reload_on_change())
         boot = BootSequence(
             self._settings, self._lifecycle, self._plane, self._repository, self._metrics
         )
@@ -114,7 +114,7 @@ class OnnxServer:
         self._metrics.moved(self._lifecycle)
         self._metrics.booted(BootPhase.SPAWNING, perf_counter() - self._began)
         self._log.info("listening", **addresses)
-        self._status.say("listening", **addresses)
+        self._status.send("listening", **addresses)
 
     async def _listen_unix(self, path: Path) -> str:
         """Listen on a socket that only this user can reach; return its gRPC address."""
@@ -194,7 +194,7 @@ class OnnxServer:
     def _tell(self, happened: str, **fields: object) -> None:
         log = self._log.error if happened == "failed" else self._log.info
         log(happened, **fields)
-        self._status.say(happened, **fields)
+        self._status.send(happened, **fields)
 
 
 def _linger(settings: Settings) -> float:

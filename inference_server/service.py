@@ -19,7 +19,7 @@ from inference_server.lifecycle import Lifecycle
 from inference_server.triton_extensions import EXTENSIONS, TritonExtensions
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.methods import RPCS, path_of
+from protos.methods import RPC_METHODS, method_path
 from transport import Router, StreamCall, UnaryCall
 
 SERVER_NAME = "slipstream-inference-server"
@@ -64,8 +64,8 @@ class InferenceService:
         self._add(router, pb.ModelConfigRequest, self._repository.config)
         self._add(router, pb.ModelStatisticsRequest, self._repository.statistics)
         self._add(router, pb.RepositoryIndexRequest, self._repository.index)
-        router.unary(path_of("ModelInfer"), self._infer)
-        router.stream(path_of("ModelStreamInfer"), self._open)
+        router.unary(method_path("ModelInfer"), self._infer)
+        router.stream(method_path("ModelStreamInfer"), self._open)
 
     def _ended(self, stream: InferenceStream) -> None:
         self._streams.discard(stream)
@@ -80,7 +80,7 @@ class InferenceService:
         self, router: Router, kind: type[Request], answer: Callable[[Request], Message]
     ) -> None:
         """Add the method whose request is a `kind`; it is answered at once, without a task."""
-        (name,) = [name for name, rpc in RPCS.items() if rpc.request is kind]
+        (name,) = [name for name, rpc in RPC_METHODS.items() if rpc.request is kind]
 
         def handle(raw: bytes, _call: UnaryCall) -> bytes:
             try:
@@ -88,7 +88,7 @@ class InferenceService:
             except Exception as error:  # noqa: BLE001 - `as_inference_error` knows which are ours
                 raise to_rpc_error(as_inference_error(error)) from None
 
-        router.unary(path_of(name), handle)
+        router.unary(method_path(name), handle)
 
     def _model_ready(self, request: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
         ready = self._plane.model_ready(request.name, request.version)

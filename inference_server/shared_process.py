@@ -27,7 +27,7 @@ from inference_server.server import ListenError, OnnxServer
 from inference_server.spawn import SpawnRequest
 from telemetry import logs
 from telemetry.logs import logger
-from telemetry.parent import end_with_parent
+from telemetry.parent_process import exit_with_parent
 
 _FAILED = 1
 
@@ -116,7 +116,7 @@ def main() -> None:
     ignore_sigint()
     set_process_name("inference")
     logs.configure(given.log_level, process="inference_server")
-    end_with_parent(given.lifeline_fd)
+    exit_with_parent(given.lifeline_fd)
     memory.cap(memory.available())
     with socket.socket(fileno=given.control_fd) as control:
         uvloop.run(ServerHost(control).run())

@@ -10,8 +10,8 @@ from inference_server.bearer_tokens import BearerTokens, TokenFileError
 from inference_server.settings import Settings, TcpAddress
 from telemetry.logs import logger
 from transport import KeyPair, ServerTls
-from transport.certificate_facts import doubts
-from transport.tls import H2, keep_renewed
+from transport.certificates import certificate_warnings
+from transport.tls import H2, reload_on_change
 
 _LOOK_SECONDS = 2.0
 _HTTP = ("http/1.1",)
@@ -52,14 +52,14 @@ class TcpSecurity:
             metrics=ServerTls(pair, protocols=_HTTP, client_ca=ca),
             tokens=tokens,
         )
-        for reason in doubts(pair):
+        for reason in certificate_warnings(pair):
             made._log.warning("tls_is_doubtful", reason=reason)
         return made
 
-    async def keep_renewed(self) -> None:
+    async def reload_on_change(self) -> None:
         """Take over what changes in the files, until cancelled."""
         listeners = [tls for tls in (self.grpc, self.metrics) if tls is not None]
-        await asyncio.gather(keep_renewed(listeners, self._tell), self._keep_tokens())
+        await asyncio.gather(reload_on_change(listeners, self._tell), self._keep_tokens())
 
     async def _keep_tokens(self) -> None:
         while self.tokens is not None:

@@ -24,7 +24,7 @@ class Datatype:
     """The field of InferTensorContents that holds it, or None where there is only the raw form."""
 
     @property
-    def plain(self) -> bool:
+    def is_native_number(self) -> bool:
         """Whether any bytes of the right number are elements, and orjson writes their arrays."""
         return self.dtype.kind in "iuf"
 
@@ -56,7 +56,7 @@ DATATYPES: Mapping[str, Datatype] = {
 }
 
 
-def datatype_named(name: str, *, tensor: str) -> Datatype:
+def get_datatype(name: str, *, tensor: str) -> Datatype:
     """Return the datatype called `name`, or raise TensorError saying which names there are."""
     try:
         return DATATYPES[name]

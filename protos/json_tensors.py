@@ -15,7 +15,7 @@ import numpy as np
 
 from protos.datatypes import Datatype
 from protos.errors import TensorError
-from protos.number_arrays import NumberArray
+from protos.large_json import NumberArray
 from protos.tensors import element_count, encode_raw
 
 _EXACT_INTEGERS = 2**53

@@ -8,13 +8,22 @@ it read by orjson, whole, so that both ways accept the same and refuse the same.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import orjson
 
-from protos.number_arrays import AVAILABLE, NumberArray
 from protos.tensors import MAX_RANK
+
+SIMDJSON_AVAILABLE = find_spec("simdjson") is not None
+"""Whether there is a parser for them."""
+
+if TYPE_CHECKING or SIMDJSON_AVAILABLE:
+    import simdjson
 
 LARGE_BYTES = 16 * 2**10
 """In a smaller body it is not worth while to look for arrays."""
@@ -23,8 +32,55 @@ _LARGE_ARRAY = 8 * 2**10
 _MOST_STRINGS = 512
 _MOST_CLOSING = 16
 _NUMBERS_AND_SPACE = b"0123456789.eE+- \t\r\n"
+_DTYPES = {"d": "<f8", "i": "<i8", "u": "<u8"}
 _TOKEN = secrets.token_hex(16)
 """Stands for an array in what is left of a body; no sender can know it."""
+
+
+class NumberArray:
+    """An array whose numbers JSON text spells; it stands where orjson would have put lists."""
+
+    __slots__ = ("_array", "shape")
+
+    def __init__(self, text: memoryview, shape: tuple[int, ...]) -> None:
+        """Read `text`, which is nested as `shape` says, but for arrays without elements.
+
+        Raises:
+            ValueError: it is no JSON array, or a number in it takes more than 64 bits.
+        """
+        self.shape = shape
+        """Its nesting, each length at least 1."""
+        self._array = _parsed(text)
+
+    def read(self, kind: Literal["d", "i", "u"]) -> np.ndarray | None:
+        """Return the numbers in the array's shape.
+
+        Args:
+            kind: as what: `d` as float64, `i` as int64, `u` as uint64.
+
+        Returns:
+            None where one of them cannot be had so without a change, or is none; an integer beyond
+            2**53 is rounded to float64, all the same.
+        """
+        try:
+            buffer = self._array.as_buffer(of_type=kind)
+        except (TypeError, ValueError):
+            return None
+        numbers = np.frombuffer(buffer, _DTYPES[kind])
+        return numbers.reshape(self.shape) if numbers.size == math.prod(self.shape) else None
+
+    def as_list(self) -> list[object]:
+        """Return what orjson makes of the same text."""
+        return list(self._array.as_list())
+
+
+def _parsed(text: memoryview) -> simdjson.Array:
+    try:
+        array = simdjson.Parser().parse(text)
+    except RuntimeError as error:  # what pysimdjson makes of an integer such as 2**70
+        raise ValueError(str(error)) from None
+    assert isinstance(array, simdjson.Array), "the text is in brackets"
+    return array
 
 
 def loads(body: bytes) -> object:
@@ -71,7 +127,7 @@ def _put_back(document: object, arrays: dict[str, NumberArray]) -> None:
 
 def _rectangles(body: bytes) -> Iterator[tuple[int, int, tuple[int, ...]]]:
     """Yield start, end and shape of each large array that is a member of an object."""
-    if not AVAILABLE or b"\\" in body:  # strings end at the next quote, then
+    if not SIMDJSON_AVAILABLE or b"\\" in body:  # strings end at the next quote, then
         return
     for start, end in _between_strings(body):
         if end - start >= _LARGE_ARRAY:

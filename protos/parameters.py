@@ -19,21 +19,21 @@ INFER_SECONDS = "slipstream-infer-seconds"
 """Seconds in ONNX Runtime (double)."""
 
 
-def timeout_of(request: pb.ModelInferRequest) -> float | None:
+def timeout_seconds(request: pb.ModelInferRequest) -> float | None:
     """Return the seconds that the caller gives the call; None where it does not say."""
     if TIMEOUT not in request.parameters:
         return None
-    microseconds = request.parameters[TIMEOUT].int64_param
-    return microseconds / 1e6 if microseconds > 0 else None
+    timeout_microseconds = request.parameters[TIMEOUT].int64_param
+    return timeout_microseconds / 1e6 if timeout_microseconds > 0 else None
 
 
-def microseconds(timeout: float) -> int:
+def timeout_microseconds(timeout: float) -> int:
     """Return `timeout` seconds as TIMEOUT, rounded up so that calls alike have the same bytes."""
     grain = 10_000 if timeout > 0.1 else 1_000  # noqa: PLR2004 - µs, a tenth or less of the time
     return max(1, -round(-timeout * 1e6 // grain)) * grain
 
 
-def least(first: float | None, second: float | None) -> float | None:
+def min_timeout(first: float | None, second: float | None) -> float | None:
     """Return the shorter of two times; None is no limit."""
     if first is None or second is None:
         return second if first is None else first

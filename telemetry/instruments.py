@@ -22,7 +22,14 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from telemetry.buckets import LATENCY_SECONDS
+LATENCY_SECONDS: tuple[float, ...] = (
+    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01),
+    *(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+"""50 µs, where a fast call of a tiny model lives, to 60 s."""
+
+BATCH_SIZES: tuple[float, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+"""Rows that one ONNX Runtime call took."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of what `Registry.render` returns."""
@@ -74,7 +81,7 @@ Instrument = TypeVar("Instrument", bound=Counter | Gauge | Histogram)
 Labels = tuple[str, ...]
 
 
-class Family(Generic[Instrument]):
+class MetricFamily(Generic[Instrument]):
     """One metric and its children, an instrument for each combination of label values."""
 
     def __init__(
@@ -96,45 +103,45 @@ class Family(Generic[Instrument]):
             found = self.children[values] = self.make()
         return found
 
-    def forget(self, *values: str) -> None:
+    def remove(self, *values: str) -> None:
         """Drop a child whose subject is gone."""
         self.children.pop(values, None)
 
 
-AnyFamily = Family[Counter] | Family[Gauge] | Family[Histogram]
+AnyMetricFamily = MetricFamily[Counter] | MetricFamily[Gauge] | MetricFamily[Histogram]
 
 
 class Registry(Collector):
     """The families of one process."""
 
     def __init__(self) -> None:
-        self.families: dict[str, AnyFamily] = {}
+        self.families: dict[str, AnyMetricFamily] = {}
 
-    def counter(self, name: str, text: str, labels: Labels = ()) -> Family[Counter]:
+    def counter(self, name: str, text: str, labels: Labels = ()) -> MetricFamily[Counter]:
         """Register a counter; the exposed name ends with `_total`, as Prometheus asks."""
-        return self._register(Family(Counter, name.removesuffix("_total"), text, labels))
+        return self._register(MetricFamily(Counter, name.removesuffix("_total"), text, labels))
 
-    def gauge(self, name: str, text: str, labels: Labels = ()) -> Family[Gauge]:
+    def gauge(self, name: str, text: str, labels: Labels = ()) -> MetricFamily[Gauge]:
         """Register a gauge."""
-        return self._register(Family(Gauge, name, text, labels))
+        return self._register(MetricFamily(Gauge, name, text, labels))
 
     def histogram(
         self, name: str, text: str, labels: Labels = (), bounds: Sequence[float] = LATENCY_SECONDS
-    ) -> Family[Histogram]:
+    ) -> MetricFamily[Histogram]:
         """Register a histogram with these upper bounds; +Inf is added."""
-        return self._register(Family(partial(Histogram, bounds), name, text, labels))
+        return self._register(MetricFamily(partial(Histogram, bounds), name, text, labels))
 
-    def _register(self, family: Family[Instrument]) -> Family[Instrument]:
+    def _register(self, family: MetricFamily[Instrument]) -> MetricFamily[Instrument]:
         if family.name in self.families:
             message = f"metric {family.name} is registered already"
             raise ValueError(message)
-        self.families[family.name] = cast("AnyFamily", family)
+        self.families[family.name] = cast("AnyMetricFamily", family)
         return family
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families as prometheus-client knows them."""
         for family in self.families.values():
-            yield exposed(family)
+            yield to_prometheus(family)
 
     def render(self) -> bytes:
         """Return the families in the Prometheus text format."""
@@ -149,7 +156,7 @@ def render(collectors: Iterable[Collector]) -> bytes:
     return generate_latest(registry)
 
 
-def exposed(family: AnyFamily) -> Metric:
+def to_prometheus(family: AnyMetricFamily) -> Metric:
     """Return one family as prometheus-client knows it."""
     sample = family.make()
     if isinstance(sample, Histogram):

@@ -9,7 +9,7 @@ from typing import Any, cast
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from telemetry.redaction import redact
+from telemetry.redaction import redact_log
 
 
 def configure(level: str, *, process: str) -> None:
@@ -36,7 +36,7 @@ def configure(level: str, *, process: str) -> None:
 
     def line(wrapped: WrappedLogger, name: str, event: EventDict) -> str:
         # here at the end nothing gets past: no object's repr, no name of a field, no traceback
-        return redact(str(render(wrapped, name, event)))
+        return redact_log(str(render(wrapped, name, event)))
 
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

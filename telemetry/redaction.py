@@ -16,7 +16,7 @@ _CERTAIN = re.compile(rf"{_WHOLE}|sk-[0-9A-Za-z]{{20,}}")
 _HIDDEN = "********"
 
 
-def redact(text: str) -> str:
+def redact_log(text: str) -> str:
     """Return `text` with everything that looks like an API key replaced; for logs.
 
     Of a whole key its mask stays, as lists of keys show it, of anything else nothing.
@@ -24,7 +24,7 @@ def redact(text: str) -> str:
     return _KEY.sub(_masked, text) if "sk-" in text else text
 
 
-def without_keys(text: str) -> str:
+def redact_message(text: str) -> str:
     """Return `text` with API keys replaced, and names such as `sk-learn` left; for messages."""
     return _CERTAIN.sub(_masked, text) if "sk-" in text else text
 

@@ -16,7 +16,7 @@ import orjson
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from telemetry.instruments import AnyFamily, Family, Histogram, Registry, exposed
+from telemetry.instruments import AnyMetricFamily, Histogram, MetricFamily, Registry, to_prometheus
 
 _SUFFIX = ".json"
 _PUBLISH_SECONDS = 1.0
@@ -68,14 +68,17 @@ class SharedRegistry(Collector):
             if path != self._file
         ]
         for family in self._registry.families.values():
-            total = cast("AnyFamily", Family(family.make, family.name, family.text, family.labels))
+            total = cast(
+                "AnyMetricFamily",
+                MetricFamily(family.make, family.name, family.text, family.labels),
+            )
             for labels, child in family.children.items():
                 value = [child.counts, child.total] if isinstance(child, Histogram) else child.value
                 _add(total, labels, value)
             for snapshot in others:
                 for labels, value in snapshot.get(family.name, ()):
                     _add(total, tuple(labels), value)
-            yield exposed(total)
+            yield to_prometheus(total)
 
     async def _keep_published(self) -> None:
         while True:
@@ -83,7 +86,7 @@ class SharedRegistry(Collector):
             await asyncio.to_thread(self.publish)
 
 
-def _add(family: AnyFamily, labels: tuple[str, ...], value: Any) -> None:
+def _add(family: AnyMetricFamily, labels: tuple[str, ...], value: Any) -> None:
     """Add a child's numbers. Any: what `publish` wrote, through JSON."""
     child = family.child(*labels)
     if isinstance(child, Histogram):

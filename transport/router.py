@@ -1,4 +1,4 @@
-"""Which handler answers which method."""
+"""The methods of a server, and the interfaces between a call and its handler."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from transport.outbox import Buffer
 from transport.status import Metadata, StatusCode
+from transport.write_queue import Buffer
 
 
-class Call(Protocol):
-    """What a handler may know of a call, and do with it."""
+class ServerCall(Protocol):
+    """A call, as its handler sees it."""
 
     @property
     def path(self) -> str:
@@ -20,7 +20,7 @@ class Call(Protocol):
 
     @property
     def metadata(self) -> Metadata:
-        """What the client sent before its messages."""
+        """The client's initial metadata."""
         ...
 
     @property
@@ -35,90 +35,90 @@ class Call(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Whether anybody waits for an answer."""
+        """Whether the client still waits for an answer."""
         ...
 
     def remaining(self) -> float | None:
-        """Return the seconds until the deadline (negative: it has passed); None: there is none."""
+        """Return the seconds until the deadline, negative if it has passed; None: no deadline."""
         ...
 
 
-class UnaryCall(Call, Protocol):
+class UnaryCall(ServerCall, Protocol):
     """A call of one message and one answer."""
 
     trailers: Metadata
-    """To be set by the handler for the end of a successful answer."""
+    """Sent behind a successful answer; set by the handler."""
 
 
-class StreamCall(Call, Protocol):
+class StreamCall(ServerCall, Protocol):
     """A call of any number of messages and answers."""
 
     @property
     def queued(self) -> int:
-        """Bytes that were sent and wait for the client to take them."""
+        """Bytes that were sent and wait for the client to accept them."""
         ...
 
     def send(self, message: Buffer, /) -> int:
-        """Send a message, and return how many bytes of this call wait. Never blocks.
+        """Send a message, and return how many bytes of this call are queued. Never blocks.
 
-        Of no effect on a call that is over: the client may leave at any time.
+        Has no effect on a call that is over, because the client may leave at any time.
         """
         ...
 
     def finish(
         self, code: StatusCode = StatusCode.OK, message: str = "", trailers: Metadata = ()
     ) -> None:
-        """End the call, behind everything that was sent; the handler hears nothing after it."""
+        """End the call, behind everything that was sent; the handler is not called again."""
         ...
 
-    def linger(self, seconds: float) -> None:
-        """Stay awake for up to `seconds`, for the next message, instead of being woken by it.
+    def busy_poll(self, seconds: float) -> None:
+        """Poll for the next message for up to `seconds` instead of sleeping until it arrives.
 
-        Nothing else happens on the event loop meanwhile: see `transport.vigil`.
+        Nothing else runs on the event loop meanwhile; see `transport.busy_poll`.
         """
         ...
 
     def pause(self) -> None:
-        """Deliver no more messages for now; the client may send one window full, and then waits."""
+        """Stop delivering messages; the client may send one more window of data and then waits."""
         ...
 
     def resume(self) -> None:
-        """Deliver messages again, those that waited first."""
+        """Deliver messages again, beginning with those that waited."""
         ...
 
     async def flushed(self) -> None:
-        """Wait until all that was sent has gone to the socket, or never will."""
+        """Wait until everything sent was written to the socket or dropped."""
         ...
 
 
 class StreamHandler(Protocol):
-    """Hears what the client does in one call. What it raises ends the call."""
+    """Handles one streaming call. An exception that it raises ends the call."""
 
     def messages(self, messages: list[bytes]) -> None:
-        """Take all the messages that arrived in one read, one or more."""
+        """Handle all messages that arrived in one read, at least one."""
         ...
 
     def half_closed(self) -> None:
-        """The client sends no more; it waits for the rest, and for `finish`."""
+        """Handle the end of the client's messages; it waits for answers and for `finish`."""
         ...
 
     def cancelled(self) -> None:
-        """The call is over without our doing: the client left, or its deadline passed."""
+        """Handle a call that ended early: the client left, or its deadline passed."""
         ...
 
 
 UnaryHandler = Callable[[bytes, UnaryCall], bytes | Awaitable[bytes]]
-"""Takes the message, gives the answer: at once, as a future, or by an `async def`.
+"""Takes the message and returns the answer: as bytes, as a future, or as a coroutine.
 
-An answer that is given at once costs no task. Where the client leaves or its deadline passes, the
-task or future is cancelled. A handler raises RpcError to end the call with a status.
+An answer returned as bytes costs no task. If the client leaves or its deadline passes, the task or
+future is cancelled. A handler raises RpcError to end the call with a status.
 """
 StreamHandlerFactory = Callable[[StreamCall], StreamHandler]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """What one method does; one of the two is set."""
+class MethodHandler:
+    """The handler of one method; exactly one of the two is set."""
 
     unary: UnaryHandler | None = None
     stream: StreamHandlerFactory | None = None
@@ -128,27 +128,27 @@ class Router:
     """The methods of a server, by their full paths."""
 
     def __init__(self) -> None:
-        self._routes: dict[str, Route] = {}
+        self._methods: dict[str, MethodHandler] = {}
 
     def unary(self, path: str, handler: UnaryHandler) -> None:
-        """Let `handler` answer a method of one message and one answer."""
-        self._add(path, Route(unary=handler))
+        """Register the handler of a method of one message and one answer."""
+        self._add(path, MethodHandler(unary=handler))
 
     def stream(self, path: str, factory: StreamHandlerFactory) -> None:
-        """Let what `factory` makes, for each call, handle a method with any stream in it."""
-        self._add(path, Route(stream=factory))
+        """Register a streaming method; `factory` makes the handler of each call."""
+        self._add(path, MethodHandler(stream=factory))
 
-    def find(self, path: str) -> Route | None:
-        """Return what a method does, or None where there is no such method."""
-        return self._routes.get(path)
+    def find(self, path: str) -> MethodHandler | None:
+        """Return the handler of a method; None: there is no such method."""
+        return self._methods.get(path)
 
     def paths(self) -> list[str]:
-        """Return the methods that there are."""
-        return sorted(self._routes)
+        """Return the registered methods."""
+        return sorted(self._methods)
 
-    def _add(self, path: str, route: Route) -> None:
+    def _add(self, path: str, handler: MethodHandler) -> None:
         if not path.startswith("/") or path.count("/") != 2:  # noqa: PLR2004
             raise ValueError(f"method path {path!r}: expected /package.Service/Method")
-        if path in self._routes:
-            raise ValueError(f"method path {path!r} is taken")
-        self._routes[path] = route
+        if path in self._methods:
+            raise ValueError(f"method path {path!r} is already registered")
+        self._methods[path] = handler

@@ -18,7 +18,7 @@ import grpc.aio
 import numpy as np
 
 from protos import open_inference_pb2 as pb
-from protos.methods import RPCS, SERVICE
+from protos.methods import RPC_METHODS, SERVICE
 
 NAME = "tiny"
 _ROW, _ANSWER = 4, np.array([0.25, 0.25, 0.5], "<f4")
@@ -86,7 +86,7 @@ async def serve(port: int) -> None:
             request_deserializer=rpc.request.FromString,
             response_serializer=rpc.response.SerializeToString,
         )
-        for name, rpc in RPCS.items()
+        for name, rpc in RPC_METHODS.items()
         if hasattr(echo, name)
     }
     server = grpc.aio.server()

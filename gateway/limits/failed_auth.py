@@ -11,7 +11,7 @@ from gateway.limits.counter_store import CounterStore
 from gateway.limits.policy import MINUTE, Policy
 from gateway.limits.rate_limit import RateLimit
 from protos.errors import ErrorCode
-from telemetry.instruments import Counter, Family
+from telemetry.instruments import Counter, MetricFamily
 
 POLICY = "failed-auth"
 _FAILED = frozenset(
@@ -32,7 +32,7 @@ class FailedAuthLimit:
     """Counts failures. Who has a good key is let in, whatever else came from the same address."""
 
     def __init__(
-        self, ledger: CounterStore, refusals: Family[Counter], *, per_minute: int | None
+        self, ledger: CounterStore, refusals: MetricFamily[Counter], *, per_minute: int | None
     ) -> None:
         """Bear `per_minute` failures of an address; None: any number."""
         self._ledger = ledger

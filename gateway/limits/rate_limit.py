@@ -12,7 +12,7 @@ from gateway.errors import GatewayError
 from gateway.limits.policy import Policy, policy_header, quota_exceeded
 from gateway.limits.quota import ASK, Quota
 from gateway.limits.slots import Slots
-from telemetry.instruments import Counter, Family
+from telemetry.instruments import Counter, MetricFamily
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -35,7 +35,7 @@ class RateLimit:
         quotas: Sequence[Quota],
         slots: Sequence[Slots],
         shown: Sequence[Policy],
-        refusals: Family[Counter],
+        refusals: MetricFamily[Counter],
     ) -> None:
         """Count by `quotas` and `slots`; `shown` are policies that somebody else looks after."""
         self._quotas = tuple(quotas)

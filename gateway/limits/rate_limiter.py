@@ -11,7 +11,7 @@ from gateway.limits.policy import DAY, MINUTE, Policy
 from gateway.limits.quota import Quota
 from gateway.limits.rate_limit import RateLimit
 from gateway.limits.slots import Slots
-from telemetry.instruments import Counter, Family
+from telemetry.instruments import Counter, MetricFamily
 
 _MOST_KEPT = 10_000
 
@@ -36,7 +36,7 @@ class RateLimiter:
     def __init__(
         self,
         ledger: CounterStore,
-        refusals: Family[Counter],
+        refusals: MetricFamily[Counter],
         *,
         key_defaults: CallLimits = UNLIMITED,
         deployment_defaults: CallLimits = UNLIMITED,

@@ -22,10 +22,10 @@ from gateway.web.problems import V2_STATUS
 from gateway.web.unexpected_errors import as_gateway_error
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.forms import Memory, Raw, RequestForm
-from protos.methods import RPCS, path_of
+from protos.message_templates import InferRequestTemplate, RawBytes, TemplateCache
+from protos.methods import RPC_METHODS, method_path
 from protos.status import CODE_KEY, GRPC_STATUS, PUSHBACK_KEY, stream_failure
-from transport import Call, Router, RpcError, StatusCode, StreamCall, UnaryCall
+from transport import Router, RpcError, ServerCall, StatusCode, StreamCall, UnaryCall
 
 _MODE = "grpc"
 _WINDOW = 256
@@ -54,14 +54,14 @@ class InferenceService:
         self._access = access
         self._proxies = proxies
         self._metrics = metrics
-        self._bulky: Memory[_LargeRequestTemplate] = Memory()
+        self._bulky: TemplateCache[_LargeRequestTemplate] = TemplateCache()
 
     def add_to(self, router: Router) -> None:
         """Let `router` know the methods."""
         plane = self._plane
         live = pb.ServerLiveResponse(live=True).SerializeToString()
-        router.unary(path_of("ServerLive"), lambda _raw, _call: live)
-        router.unary(path_of("ServerReady"), self._server_ready)
+        router.unary(method_path("ServerLive"), lambda _raw, _call: live)
+        router.unary(method_path("ServerReady"), self._server_ready)
         self._add(router, pb.ModelReadyRequest, self._model_ready)
         self._add(router, pb.ServerMetadataRequest, self._server_metadata)
         self._add(
@@ -76,15 +76,15 @@ class InferenceService:
             lambda asked: plane.statistics(asked.name, asked.version),
         )
         self._add(router, pb.RepositoryIndexRequest, self._index)
-        router.unary(path_of("ModelInfer"), self._model_infer)
-        router.stream(path_of("ModelStreamInfer"), lambda call: _InferStream(self, call))
+        router.unary(method_path("ModelInfer"), self._model_infer)
+        router.stream(method_path("ModelStreamInfer"), lambda call: _InferStream(self, call))
 
-    async def admit(self, key: str | None, call: Call) -> Identity | None:
+    async def admit(self, key: str | None, call: ServerCall) -> Identity | None:
         """Return whose `key` it is, if it may call; raise as `ModelAccess.check`."""
         return await self._access.check(key, partial(client_address, call, self._proxies))
 
     async def infer_for(
-        self, identity: Identity | None, raw: bytes, call: Call
+        self, identity: Identity | None, raw: bytes, call: ServerCall
     ) -> pb.ModelInferResponse:
         """Answer one call within the limits of who makes it."""
         rate_limit = self._access.rate_limit(identity)
@@ -93,7 +93,7 @@ class InferenceService:
         async with rate_limit.hold():
             return await self.infer(raw, call)
 
-    async def infer(self, raw: bytes, call: Call) -> pb.ModelInferResponse:
+    async def infer(self, raw: bytes, call: ServerCall) -> pb.ModelInferResponse:
         """Answer one call and count it, under the status that REST would have answered."""
         began = perf_counter()
         name, status = "", V2_STATUS[ErrorCode.CANCELLED]
@@ -126,10 +126,10 @@ class InferenceService:
 
     def _learn(self, request: pb.ModelInferRequest, raw: bytes) -> None:
         """Have large requests such as this one read without their tensors being copied."""
-        form = RequestForm.of(request) if len(raw) >= _LARGE_BYTES else None
+        form = InferRequestTemplate.from_message(request) if len(raw) >= _LARGE_BYTES else None
         if form is None or form.length - sum(form.sizes) > _MAX_TEMPLATE_BYTES:
             return
-        if form.fill(form.parts(request)) == raw:
+        if form.render(form.slot_values(request)) == raw:
             self._bulky.add(form, _LargeRequestTemplate(form, request))
 
     def _add(
@@ -139,7 +139,7 @@ class InferenceService:
         answer: Callable[[Request], Awaitable[Message]],
     ) -> None:
         """Add the method whose request is a `kind`."""
-        (name,) = [name for name, rpc in RPCS.items() if rpc.request is kind]
+        (name,) = [name for name, rpc in RPC_METHODS.items() if rpc.request is kind]
 
         async def handle(raw: bytes, call: UnaryCall) -> bytes:
             try:
@@ -148,7 +148,7 @@ class InferenceService:
             except Exception as error:
                 raise to_rpc_error(to_gateway_error(error)) from None
 
-        router.unary(path_of(name), handle)
+        router.unary(method_path(name), handle)
 
     async def _model_infer(self, raw: bytes, call: UnaryCall) -> bytes:
         try:
@@ -176,7 +176,7 @@ class InferenceService:
 class _LargeRequestTemplate:
     """A form of requests, and what all of them have."""
 
-    def __init__(self, form: RequestForm, request: pb.ModelInferRequest) -> None:
+    def __init__(self, form: InferRequestTemplate, request: pb.ModelInferRequest) -> None:
         self._form = form
         self._head = pb.ModelInferRequest()
         self._head.CopyFrom(request)
@@ -197,7 +197,7 @@ class _LargeRequestTemplate:
             message = "the request's id is not UTF-8"
             raise GatewayError(ErrorCode.INVALID_REQUEST, message) from None
 
-    def raws(self, raw: bytes) -> list[Raw]:
+    def raws(self, raw: bytes) -> list[RawBytes]:
         """Return the elements of its inputs, where they lie."""
         view = memoryview(raw)
         return [view[start:end] for start, end in self._form.inputs]

@@ -10,8 +10,8 @@ from gateway.settings import Settings
 from gateway.web.connection_limits import max_connections_for
 from protos import open_inference_pb2 as pb
 from protos.methods import SERVICE
-from transport import Limits, Router, Server, ServerTls
-from transport.health import HEALTH, Health
+from transport import ConnectionLimits, GrpcServer, Router, ServerTls
+from transport.health import HEALTH, HealthService
 from transport.reflection import add_reflection
 
 _IDLE_SECONDS = 300.0
@@ -21,7 +21,7 @@ _KEEPALIVE_SECONDS = 60.0
 
 async def start_grpc_server(
     front_door: InferenceService, readiness: Readiness, settings: Settings, tls: ServerTls | None
-) -> Server:
+) -> GrpcServer:
     """Return the listening gRPC server. Gateway processes of one installation share the port.
 
     Raises:
@@ -29,20 +29,20 @@ async def start_grpc_server(
     """
     router = Router()
     front_door.add_to(router)
-    Health((SERVICE,), lambda: not readiness.reasons()).add_to(router)
+    HealthService((SERVICE,), lambda: not readiness.reasons()).add_to(router)
     add_reflection(router, (SERVICE, HEALTH), (pb.DESCRIPTOR, health_pb2.DESCRIPTOR))
-    limits = Limits(
+    limits = ConnectionLimits(
         max_message_bytes=settings.max_body_bytes,
         handshake_seconds=settings.header_seconds,
         message_seconds=settings.body_seconds,
         idle_seconds=_IDLE_SECONDS,
         keepalive_seconds=_KEEPALIVE_SECONDS,
     )
-    server = Server(
+    server = GrpcServer(
         router,
         limits=limits,
         max_connections=max_connections_for(settings.max_connections),
-        evicts_idle=True,
+        evict_idle=True,
         on_error=front_door.blame,
     )
     host = f"[{settings.host}]" if ":" in settings.host else settings.host

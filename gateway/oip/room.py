@@ -13,7 +13,7 @@ from gateway.oip.rest import V2App
 from gateway.readiness import Readiness
 from gateway.settings import Settings
 from gateway.upstream.servers import InferenceServers
-from transport import Server
+from transport import GrpcServer
 
 
 class OipRoom:
@@ -36,7 +36,7 @@ class OipRoom:
         self._front_door = InferenceService(plane, access, proxies, metrics)
         self._readiness = readiness
         self._settings = settings
-        self._server: Server | None = None
+        self._server: GrpcServer | None = None
 
     async def open(self, certificate: Certificate | None) -> None:
         """Open the front door, with TLS where there is a certificate.

@@ -18,7 +18,7 @@ from gateway.worker.foreman import WorkerManager
 from gateway.worker.plan import QueueWorkerPlan, plan_queue_workers
 from gateway.worker.queue_worker import Pipes, QueueWorker, preload
 from telemetry import logs
-from telemetry.parent import Report
+from telemetry.parent_process import StatusPipe
 from transport import TlsError
 
 _UNUSABLE = 3
@@ -34,7 +34,7 @@ log = logs.logger("gateway.worker")
 def main(arguments: Sequence[str], build: ExecutorFactory) -> int:
     """Work until told to stop; return the exit status. `build` is called in each child."""
     given = _parser().parse_args(arguments)
-    report = Report(given.status_fd)
+    report = StatusPipe(given.status_fd)
     settings = Settings()
     logs.configure(settings.log_level, process="worker")
     for name in _VERBOSE_LOGGERS:
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str], build: ExecutorFactory) -> int:
             settings
         )  # each child makes its own; what is wrong with them is said once
     except (BrokerError, OSError, TlsError) as error:
-        report.say("failed", message=str(error))
+        report.send("failed", message=str(error))
         sys.stderr.write(f"worker: {error}\n")
         return _UNUSABLE
 

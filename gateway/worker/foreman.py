@@ -19,7 +19,7 @@ from gateway.worker.crew import WorkerProcess
 from gateway.worker.plan import QueueWorkerPlan
 from gateway.worker.queue_worker import Pipes
 from telemetry.logs import logger
-from telemetry.parent import Report
+from telemetry.parent_process import StatusPipe
 
 _TICK_SECONDS = 1.0
 _ABORT_SECONDS = 4.0
@@ -41,7 +41,7 @@ class WorkerManager:
         lanes: Sequence[QueueWorkerPlan],
         live: RunQueueWorker,
         *,
-        report: Report,
+        report: StatusPipe,
         heartbeat: HeartbeatFile,
         lifeline_fd: int | None,
         inherited: Sequence[int],
@@ -212,7 +212,7 @@ class WorkerManager:
         now = time.monotonic()
         if self._stopping_at is None:
             self._stopping_at = now
-            self._report.say("draining")
+            self._report.send("draining")
             for crew in (*self._crews, *self._retired):
                 crew.signal(signal.SIGTERM)
         elif self._stop_signals > 1:
@@ -235,7 +235,7 @@ class WorkerManager:
     def _tell(self) -> None:
         ready = self._stopping_at is None and all(crew.ready for crew in self._crews)
         if ready and not self._ready:
-            self._report.say("ready")
+            self._report.send("ready")
         self._ready = ready
         busy = sum(crew.busy for crew in (*self._crews, *self._retired))
         concurrency = sum(crew.plan.concurrency for crew in self._crews)
@@ -250,4 +250,4 @@ class WorkerManager:
         if busy or not ready or any(made_progress):
             self._active_at = now
         elif self._idle_seconds is not None and now - self._active_at >= self._idle_seconds:
-            self._report.say("idle", seconds=round(now - self._active_at, 1))
+            self._report.send("idle", seconds=round(now - self._active_at, 1))

@@ -11,7 +11,7 @@ from gateway.broker.broker import Broker
 from gateway.broker.probe import queue_depths
 from gateway.worker.plan import QueueWorkerPlan
 from telemetry.logs import logger
-from telemetry.parent import Report
+from telemetry.parent_process import StatusPipe
 
 _HEARTBEAT_SECONDS = 1.0
 _CHECK_SECONDS = 5.0
@@ -28,7 +28,7 @@ class QueueMonitor:
     broker, asked over a new connection, said that something was waiting.
     """
 
-    def __init__(self, plan: QueueWorkerPlan, broker: Broker, report: Report) -> None:
+    def __init__(self, plan: QueueWorkerPlan, broker: Broker, report: StatusPipe) -> None:
         self._plan = plan
         self._broker = broker
         self._report = report
@@ -42,7 +42,7 @@ class QueueMonitor:
     def _run(self) -> None:
         looked = time.monotonic()
         while self._strikes < _MAX_STALLED_CHECKS:
-            self._report.say("heartbeat", busy=_busy(), total=_total())
+            self._report.send("heartbeat", busy=_busy(), total=_total())
             time.sleep(_HEARTBEAT_SECONDS)
             if time.monotonic() - looked >= _CHECK_SECONDS:
                 looked = time.monotonic()
@@ -50,10 +50,10 @@ class QueueMonitor:
         log.error(
             "queue_worker_stalled", plan=self._plan.name, meaning="runs wait, and it takes none"
         )
-        self._report.say("stalled")
+        self._report.send("stalled")
         while True:
             time.sleep(_HEARTBEAT_SECONDS)
-            self._report.say("heartbeat", busy=_busy(), total=_total())
+            self._report.send("heartbeat", busy=_busy(), total=_total())
 
     def _look(self) -> None:
         before, self._total = self._total, _total()

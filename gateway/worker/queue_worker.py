@@ -25,7 +25,7 @@ from gateway.worker.monitor import QueueMonitor
 from gateway.worker.plan import QueueWorkerPlan
 from gateway.worker.run_loop import RunLoopThread
 from telemetry.logs import logger
-from telemetry.parent import Report, end_with_parent
+from telemetry.parent_process import StatusPipe, exit_with_parent
 
 _CONSUMER = "gateway.worker.consumer:ReconnectingConsumer"
 
@@ -69,14 +69,14 @@ class QueueWorker:
         self._build = build
         self._ends = ends
         self._scratch = scratch
-        self._report = Report(ends.status_fd)
+        self._report = StatusPipe(ends.status_fd)
         self._children_lifeline = os.pipe()
         self._child: RunLoopThread | None = None
         self._monitored = False
 
     def run(self) -> int:
         """Take messages until SIGTERM, finish what runs, and return the exit status."""
-        end_with_parent(self._ends.lifeline_fd)
+        exit_with_parent(self._ends.lifeline_fd)
         warnings.filterwarnings("ignore", message=".*superuser privileges")  # as in containers
         # Otherwise it makes a folder in /tmp, which stays there when the process is killed.
         multiprocessing.current_process()._config["tempdir"] = str(self._scratch)  # type: ignore[attr-defined]  # noqa: SLF001
@@ -121,7 +121,7 @@ class QueueWorker:
     def _ready(self, **_: Any) -> None:  # Any: what Celery's signals carry
         """Celery takes messages: for the first time, or after the broker was away."""
         signal.signal(signal.SIGTERM, _finish)  # as Celery does, without its line on stdout
-        self._report.say("ready")
+        self._report.send("ready")
         if not self._monitored:
             self._monitored = True
             QueueMonitor(self._plan, self._broker, self._report).start()
@@ -130,7 +130,7 @@ class QueueWorker:
         """Become a child: from here on things may be opened."""
         read_fd, write_fd = self._children_lifeline
         os.close(write_fd)
-        end_with_parent(read_fd)
+        exit_with_parent(read_fd)
         child = self._child = RunLoopThread(self._build)
         threading.Thread(target=self._hurry, args=(child,), name="hurry", daemon=True).start()
 

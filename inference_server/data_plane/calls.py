@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from inference_server.errors import InferenceError
-from protos.forms import RequestForm
+from protos.message_templates import InferRequestTemplate
 
 Feeds = Mapping[str, np.ndarray]
 """Input name → array, as ONNX Runtime takes them."""
@@ -88,7 +88,7 @@ class RequestTemplate(RequestProfile):
 
     __slots__ = ("_inputs", "form")
 
-    def __init__(self, form: RequestForm, profile: RequestProfile, feeds: Feeds) -> None:
+    def __init__(self, form: InferRequestTemplate, profile: RequestProfile, feeds: Feeds) -> None:
         super().__init__(
             outputs=profile.outputs,
             input_bytes=profile.input_bytes,

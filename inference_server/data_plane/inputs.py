@@ -11,7 +11,7 @@ from inference_server.errors import InferenceError
 from inference_server.runtime.signature import Signature
 from model_store.manifest import TensorSpec
 from protos import open_inference_pb2 as pb
-from protos.datatypes import DATATYPES, datatype_named
+from protos.datatypes import DATATYPES, get_datatype
 from protos.errors import ErrorCode, TensorError
 from protos.tensors import decode_contents, decode_raw, element_count
 
@@ -85,7 +85,7 @@ class InputReader:
 def _checked_shape(spec: TensorSpec, tensor: Tensor) -> tuple[int, ...]:
     """Return the tensor's shape if it and the datatype are such as `spec` asks for."""
     if tensor.datatype != spec.datatype:
-        datatype_named(tensor.datatype, tensor=spec.name)
+        get_datatype(tensor.datatype, tensor=spec.name)
         raise TensorError(
             f"tensor '{spec.name}': expected datatype {spec.datatype}, got {tensor.datatype}"
         )

@@ -81,7 +81,7 @@ class InferenceStream:
             and self._arrival_rate.is_tight_loop(perf_counter())
             and not self._ending
         ):
-            self._call.linger(self._arrival_rate.spin_seconds)
+            self._call.busy_poll(self._arrival_rate.spin_seconds)
 
     def half_closed(self) -> None:
         """End once everything is answered: the client sends no more requests."""

@@ -15,7 +15,7 @@ from inference_server.runtime.signature import Signature
 from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES, Datatype
 from protos.errors import ErrorCode, TensorError
-from protos.forms import ResponseForm, pack_double
+from protos.message_templates import InferResponseTemplate, pack_double
 from protos.parameters import INFER_SECONDS, QUEUE_SECONDS
 from protos.tensors import encode_contents, encode_raw
 
@@ -43,7 +43,7 @@ class ResponseEncoder:
             if DATATYPES[spec.datatype].size and not spec.optional
         )
         self._unsupported = signature.unsupported_outputs
-        self._templates: dict[object, ResponseForm] = {}
+        self._templates: dict[object, InferResponseTemplate] = {}
 
     def requested_outputs(self, request: pb.ModelInferRequest) -> tuple[str, ...]:
         """Return the names of the outputs that `request` asks for, in its order; all by default.
@@ -105,11 +105,11 @@ class ResponseEncoder:
                 for raw, size in zip(raw_outputs, result.row_bytes, strict=True)
             ]
         seconds = (pack_double(result.infer_seconds), pack_double(queue_seconds))
-        return template.fill((call.id, *seconds, *raw_outputs))
+        return template.render((call.id, *seconds, *raw_outputs))
 
     def _new_template(
         self, outputs: Sequence[str], shapes: Shapes, id_bytes: int, streamed: bool
-    ) -> ResponseForm:
+    ) -> InferResponseTemplate:
         response = pb.ModelInferResponse(model_name=self._model, model_version=self._version)
         sizes: list[int] = []
         for name, shape in zip(outputs, shapes, strict=True):
@@ -119,7 +119,7 @@ class ResponseEncoder:
         self._check_size(sum(sizes))
         if len(self._templates) >= _MAX_TEMPLATES:  # clients choose shapes: bound what they fill
             self._templates.clear()
-        return ResponseForm(response, id_bytes, sizes, streamed=streamed)
+        return InferResponseTemplate(response, id_bytes, sizes, streamed=streamed)
 
     def _encode_with_protobuf(
         self, call: InferenceCall, result: BatchResult, queue_seconds: float

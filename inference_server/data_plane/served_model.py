@@ -19,8 +19,8 @@ from inference_server.lifecycle import Lifecycle, LifecycleState
 from inference_server.metrics import ModelMetrics
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.forms import Memory, RequestForm
-from protos.parameters import CANCEL, least, timeout_of
+from protos.message_templates import TemplateCache, InferRequestTemplate
+from protos.parameters import CANCEL, min_timeout, timeout_seconds
 
 
 class ServedModel:
@@ -36,7 +36,7 @@ class ServedModel:
         self._reader: InputReader | None = None
         self._encoder: ResponseEncoder | None = None
         self._executor: BatchExecutor | None = None
-        self._templates: Memory[RequestTemplate] = Memory()
+        self._templates: TemplateCache[RequestTemplate] = TemplateCache()
 
     def load(self, reader: InputReader, encoder: ResponseEncoder, executor: BatchExecutor) -> None:
         """Set what reads, runs and answers requests, before the lifecycle becomes ready."""
@@ -102,7 +102,7 @@ class ServedModel:
             message[form.id_start : form.id_end],
             message=message,
             arrived_at=arrived_at,
-            timeout=least(timeout, template.timeout),
+            timeout=min_timeout(timeout, template.timeout),
         )
         try:
             if not self.ready:
@@ -169,7 +169,7 @@ class ServedModel:
             input_bytes=sum([array.nbytes for array in feeds.values()]),
             batch_key=key,
             rows=rows,
-            timeout=timeout_of(request),
+            timeout=timeout_seconds(request),
             typed=not request.raw_input_contents and bool(feeds),
             fixed_size_outputs=encoder.have_fixed_size(outputs),
         )
@@ -178,7 +178,7 @@ class ServedModel:
             profile,
             request.id.encode(),
             arrived_at=arrived_at,
-            timeout=least(timeout, profile.timeout),
+            timeout=min_timeout(timeout, profile.timeout),
             feeds=feeds,
         )
 
@@ -190,8 +190,8 @@ class ServedModel:
         assert call.feeds is not None, "it was parsed"
         if not self._reader.accepts_any_bytes(call.feeds):
             return
-        form = RequestForm.of(request)
-        if form is not None and form.fill(form.parts(request)) == message:
+        form = InferRequestTemplate.from_message(request)
+        if form is not None and form.render(form.slot_values(request)) == message:
             self._templates.add(form, RequestTemplate(form, call.profile, call.feeds))
 
     def _refuse(self, responder: Responder, call_id: str, error: InferenceError) -> None:

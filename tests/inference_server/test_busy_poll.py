@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from protos import open_inference_pb2 as pb
-from protos.methods import path_of
+from protos.methods import method_path
 from tests.inference_server.conftest import Serve
 from tests.inference_server.process import InferenceProcess
 from tests.inference_server.requests import arrays, infer_request
-from transport import ClientStream, Connection, Status, connect
+from transport import ClientStream, GrpcConnection, Status, connect
 
 LINGER = ("--linger-microseconds", "50000")
 """Far more than any pause of the test's own: the machine may be busy."""
@@ -23,11 +23,11 @@ LINGER = ("--linger-microseconds", "50000")
 class Caller:
     """A stream on which call follows call."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: GrpcConnection) -> None:
         self._answers: asyncio.Queue[bytes] = asyncio.Queue()
         self.ended: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
         self._stream: ClientStream = connection.open_stream(
-            path_of("ModelStreamInfer"),
+            method_path("ModelStreamInfer"),
             on_message=self._answers.put_nowait,
             on_end=self.ended.set_result,
         )

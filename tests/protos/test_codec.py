@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos import open_inference_pb2 as pb
-from protos.datatypes import DATATYPES, datatype_named
+from protos.datatypes import DATATYPES, get_datatype
 from protos.errors import TensorError
 from protos.json_tensors import from_json, to_json
 from protos.tensors import decode_contents, decode_raw, encode_contents, encode_raw
@@ -136,4 +136,4 @@ def test_integers_are_good_numbers_for_floats_in_json() -> None:
 @pytest.mark.parametrize("name", ["fp32", "STRING", "", "FP32 "])
 def test_an_unknown_datatype_is_named_with_those_that_exist(name: str) -> None:
     with pytest.raises(TensorError, match=f"tensor 'x': unknown datatype '{name}'.*FP32.*BYTES"):
-        datatype_named(name, tensor="x")
+        get_datatype(name, tensor="x")

@@ -13,7 +13,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2  # type: ignore[impo
 
 from protos import generate
 from protos import open_inference_pb2 as pb
-from protos.methods import RPCS, SERVICE
+from protos.methods import RPC_METHODS, SERVICE
 
 OURS, THEIRS = "protos.open_inference_pb2", "tritonclient.grpc.service_pb2"
 
@@ -125,5 +125,5 @@ def test_every_method_of_the_service_is_served() -> None:
             rpc.streaming,
             rpc.streaming,
         )
-        for name, rpc in RPCS.items()
+        for name, rpc in RPC_METHODS.items()
     }

@@ -17,7 +17,7 @@ from protos import large_json
 from protos.datatypes import DATATYPES
 from protos.errors import TensorError
 from protos.json_tensors import from_json
-from protos.number_arrays import NumberArray
+from protos.large_json import NumberArray
 from protos.tensors import encode_raw
 
 FLOATS = ["0.5", "-0.0", "1e-7", "3.4028235e38", "1.1754943508222875e-38", "5e-324", "0.1", "7E+2"]
@@ -173,7 +173,7 @@ def test_everything_around_an_array_is_as_it_was(document: str) -> None:
 
 
 def test_without_the_parser_orjson_reads_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(large_json, "AVAILABLE", False)
+    monkeypatch.setattr(large_json, "SIMDJSON_AVAILABLE", False)
     body = f'{{"x":{array_text(FLOATS, (3000,))}}}'.encode()
     assert large_json.loads(body) == orjson.loads(body)
 

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from telemetry.buckets import BATCH_SIZES, LATENCY_SECONDS
-from telemetry.instruments import CONTENT_TYPE, Registry
+from telemetry.instruments import BATCH_SIZES, CONTENT_TYPE, LATENCY_SECONDS, Registry
 
 few = settings(max_examples=25, deadline=None)
 
@@ -108,8 +107,8 @@ def test_a_child_whose_subject_is_gone_is_shown_no_more() -> None:
     family = registry.gauge("state", "State.", ("model",))
     family.child("iris").set(1)
     family.child("mlp").set(1)
-    family.forget("iris")
-    family.forget("never was")
+    family.remove("iris")
+    family.remove("never was")
     text = registry.render().decode()
     assert 'model="mlp"' in text
     assert "iris" not in text

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.auth.keys import generate_key
-from telemetry.redaction import redact, without_keys
+from telemetry.redaction import redact_log, redact_message
 
 KEY = generate_key()
 
@@ -175,28 +175,28 @@ def test_no_key_is_written_on_a_terminal() -> None:
 
 @pytest.mark.parametrize("text", ["sk-EuT64abc", "'sk-proj-a_b-c1234'", "\\nsk-12345678"])
 def test_the_beginning_of_a_key_is_hidden_as_well(text: str) -> None:
-    assert "sk-********" in redact(text)
-    assert "1234" not in redact(text)
-    assert "EuT64" not in redact(text)
+    assert "sk-********" in redact_log(text)
+    assert "1234" not in redact_log(text)
+    assert "EuT64" not in redact_log(text)
 
 
 @pytest.mark.parametrize("text", ["risk-assessment", "disk-usage-model-v2", "sk-", "ask-anything"])
 def test_words_that_only_end_like_a_key_begins_are_left_alone(text: str) -> None:
-    assert redact(text) == text
+    assert redact_log(text) == text
 
 
 def test_of_a_whole_key_the_mask_stays() -> None:
     masked = f"{KEY[:8]}********{KEY[-5:]}"
-    assert redact(f"a {KEY}, b") == f"a {masked}, b"
-    assert without_keys(f"there is no key '{KEY}'") == f"there is no key '{masked}'"
+    assert redact_log(f"a {KEY}, b") == f"a {masked}, b"
+    assert redact_message(f"there is no key '{KEY}'") == f"there is no key '{masked}'"
 
 
 @pytest.mark.parametrize("length", [20, 30, 45, 47, 90])
 def test_of_a_key_that_is_cut_off_or_too_long_nothing_stays(length: int) -> None:
     text = "sk-" + ("aB3dE6fG7hJ8kL9" * 6)[:length]
-    assert redact(text) == without_keys(text) == "sk-********"
+    assert redact_log(text) == redact_message(text) == "sk-********"
 
 
 @pytest.mark.parametrize("text", ["sk-learn-classifier", "no sk-EuT64abc", "task-0123456789"])
 def test_messages_keep_the_names_that_people_give(text: str) -> None:
-    assert without_keys(text) == text
+    assert redact_message(text) == text

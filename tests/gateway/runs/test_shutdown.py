@@ -8,7 +8,7 @@ import socket
 import httpx
 import uvicorn
 
-from gateway.__main__ import GatewayServer, Report
+from gateway.__main__ import GatewayServer, StatusPipe
 from gateway.boot import BootApp
 from gateway.fast_path.connection import HttpConnection
 from tests.gateway.runs.builders import until
@@ -24,7 +24,7 @@ async def test_those_who_only_wait_do_not_keep_a_gateway_from_ending(api: RunsAp
     config = uvicorn.Config(
         boot_app, http=HttpConnection, ws="none", lifespan="on", log_config=None, access_log=False
     )
-    server = GatewayServer(config, boot_app, Report(None))
+    server = GatewayServer(config, boot_app, StatusPipe(None))
     listening = socket.create_server(("127.0.0.1", 0))
     ended = asyncio.create_task(server.serve([listening]))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"

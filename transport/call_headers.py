@@ -1,12 +1,12 @@
-"""What opens and closes a call: request, response and trailer header lists, read and written."""
+"""The header lists that open and close a call: requests, responses and trailers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from transport.compression import ACCEPTED, INFLATE, Inflate
-from transport.headers import encode_block
+from transport.header_compression import encode_block
+from transport.messages import ACCEPT_ENCODING, DECOMPRESSORS, Decompress
 from transport.metadata import (
     decode_message,
     decode_metadata,
@@ -19,39 +19,39 @@ from transport.status import Metadata, Status, StatusCode, status_of_http
 
 _CONTENT_TYPE = b"application/grpc"
 _USER_AGENT = b"slipstream-transport/1"
-_REQUEST_PSEUDO = frozenset({b":method", b":scheme", b":path", b":authority"})
+_REQUEST_PSEUDO_HEADERS = frozenset({b":method", b":scheme", b":path", b":authority"})
 _HTTP_OK = 200
 
 HeaderList = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestHead:
-    """What a client says before its messages."""
+class RequestHeaders:
+    """What a client sends before its messages."""
 
     path: str = ""
     metadata: Metadata = ()
     timeout: float | None = None
     """Seconds."""
-    inflate: Inflate | None = None
+    decompress: Decompress | None = None
     is_request: bool = True
-    """Otherwise these are trailers."""
+    """False: these are trailers."""
     malformed: bool = False
-    """No HTTP/2 request at all."""
+    """Not a valid HTTP/2 request."""
     http_refusal: int | None = None
-    """The HTTP status for what is HTTP/2, but not gRPC."""
+    """The HTTP status for a valid HTTP/2 request that is not gRPC."""
     error: str = ""
-    """What is wrong with it as gRPC."""
+    """Why it is not a valid gRPC request."""
 
 
-def parse_request(headers: HeaderList) -> RequestHead:
-    """Return what a client's header list says; never fails."""
+def parse_request(headers: HeaderList) -> RequestHeaders:
+    """Parse a client's header list; never fails."""
     fields = dict(headers)
     pseudo = [name for name, _ in headers if name.startswith(b":")]
     if not pseudo and b"content-type" not in fields:
-        return RequestHead(is_request=False)
-    if not _well_formed(headers, pseudo):
-        return RequestHead(malformed=True)
+        return RequestHeaders(is_request=False)
+    if not _is_well_formed(headers, pseudo):
+        return RequestHeaders(malformed=True)
     refusal = None
     if fields[b":method"] != b"POST":
         refusal = 405
@@ -63,22 +63,22 @@ def parse_request(headers: HeaderList) -> RequestHead:
             timeout = decode_timeout(fields[b"grpc-timeout"])
         except ValueError as wrong:
             error = str(wrong)
-    return RequestHead(
+    return RequestHeaders(
         path=fields[b":path"].decode("ascii", "replace"),
         metadata=decode_metadata(headers),
         timeout=timeout,
-        inflate=INFLATE.get(fields.get(b"grpc-encoding", b"")),
+        decompress=DECOMPRESSORS.get(fields.get(b"grpc-encoding", b"")),
         http_refusal=refusal,
         error=error,
     )
 
 
-def _well_formed(headers: HeaderList, pseudo: list[bytes]) -> bool:
+def _is_well_formed(headers: HeaderList, pseudo: list[bytes]) -> bool:
     leading = [name for name, _ in headers[: len(pseudo)]]
     return (
         leading == pseudo
         and len(set(pseudo)) == len(pseudo)
-        and {b":method", b":path"} <= set(pseudo) <= _REQUEST_PSEUDO
+        and {b":method", b":path"} <= set(pseudo) <= _REQUEST_PSEUDO_HEADERS
         and all(name and name == name.lower() for name, _ in headers)
     )
 
@@ -89,7 +89,7 @@ def _is_grpc(fields: dict[bytes, bytes]) -> bool:
 
 
 def request_block(path: str, authority: str) -> bytes:
-    """Return the block that opens calls of a method; `options_block` may follow."""
+    """Return the block that opens calls of a method; `options_block` may follow it."""
     return encode_block(
         [
             (b":method", b"POST"),
@@ -99,16 +99,16 @@ def request_block(path: str, authority: str) -> bytes:
             (b"te", b"trailers"),
             (b"content-type", _CONTENT_TYPE),
             (b"user-agent", _USER_AGENT),
-            (b"grpc-accept-encoding", ACCEPTED),
+            (b"grpc-accept-encoding", ACCEPT_ENCODING),
         ]
     )
 
 
 def options_block(timeout: float | None, metadata: Iterable[tuple[str, str | bytes]]) -> bytes:
-    """Return what differs from call to call.
+    """Return the headers that differ from call to call.
 
     Raises:
-        ValueError: metadata that gRPC does not allow.
+        ValueError: gRPC does not allow the metadata.
     """
     headers = encode_metadata(metadata)
     if timeout is not None:
@@ -117,21 +117,21 @@ def options_block(timeout: float | None, metadata: Iterable[tuple[str, str | byt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseHead:
-    """What a server says before its messages, or after them."""
+class ResponseHeaders:
+    """What a server sends before its messages, or after them."""
 
     refusal: Status | None
-    """The status where this is no gRPC response."""
+    """The call's status if this is not a gRPC response."""
     status: Status | None
-    """Present in trailers."""
+    """Set in trailers."""
     informational: bool
-    """HTTP says that the response is yet to come."""
+    """HTTP status 1xx: the response is still to come."""
     metadata: Metadata
-    inflate: Inflate | None
+    decompress: Decompress | None
 
 
-def parse_response(headers: HeaderList) -> ResponseHead:
-    """Return what a server's header list says; never fails."""
+def parse_response(headers: HeaderList) -> ResponseHeaders:
+    """Parse a server's header list; never fails."""
     fields = dict(headers)
     metadata = decode_metadata(headers)
     http = fields.get(b":status", b"")
@@ -143,12 +143,12 @@ def parse_response(headers: HeaderList) -> ResponseHead:
         elif not _is_grpc(fields):
             kind = fields.get(b"content-type", b"")[:80].decode("ascii", "replace")
             refusal = Status(StatusCode.UNKNOWN, f"content-type {kind!r}: expected a gRPC answer")
-    return ResponseHead(
+    return ResponseHeaders(
         refusal=refusal,
         status=_parse_status(fields, metadata),
         informational=http_status is not None and http_status < _HTTP_OK,
         metadata=metadata,
-        inflate=INFLATE.get(fields.get(b"grpc-encoding", b"")),
+        decompress=DECOMPRESSORS.get(fields.get(b"grpc-encoding", b"")),
     )
 
 
@@ -165,19 +165,23 @@ def _parse_status(fields: dict[bytes, bytes], metadata: Metadata) -> Status | No
 
 
 RESPONSE_BLOCK = encode_block(
-    [(b":status", b"200"), (b"content-type", _CONTENT_TYPE), (b"grpc-accept-encoding", ACCEPTED)]
+    [
+        (b":status", b"200"),
+        (b"content-type", _CONTENT_TYPE),
+        (b"grpc-accept-encoding", ACCEPT_ENCODING),
+    ]
 )
 """Opens every answer."""
 
 OK_BLOCK = encode_block([(b"grpc-status", b"0")])
-"""Closes most."""
+"""Closes most answers."""
 
 
 def trailers_block(status: Status) -> bytes:
     """Return the block that closes an answer.
 
     Raises:
-        ValueError: trailers that gRPC does not allow.
+        ValueError: gRPC does not allow the trailers.
     """
     headers = [(b"grpc-status", b"%d" % status.code)]
     if status.message:
@@ -186,7 +190,7 @@ def trailers_block(status: Status) -> bytes:
 
 
 def http_refusal_block(http_status: int) -> bytes:
-    """Return the block of an answer to what is not gRPC."""
+    """Return the block that answers a request that is not gRPC."""
     text = f"HTTP {http_status}: expected POST with content-type application/grpc"
     return encode_block(
         [

@@ -1,4 +1,4 @@
-"""Certificates and authorities that change while the server runs."""
+"""Certificates and CAs that change while the server runs."""
 
 from __future__ import annotations
 
@@ -8,32 +8,31 @@ import ssl
 import pytest
 
 from tests.authority import Authority, put
-from tests.transport.encrypted import Listen, bare, echoed
-from tests.transport.services import ECHO, TIMEOUT_SECONDS
+from tests.transport.services import ECHO, TIMEOUT_SECONDS, Listen, echo_once, without_scheme
 from transport import ClientTls, RpcError, ServerTls, connect
-from transport.tls import keep_renewed
+from transport.tls import reload_on_change
 
 
 async def serial_of(address: str, authority: Authority) -> str:
-    """Return the serial number of the certificate that a new connection is shown."""
+    """Return the serial number of the certificate that a new connection gets."""
     context = ssl.create_default_context(cafile=str(authority.ca))
-    host, _, port = bare(address).rpartition(":")
+    host, _, port = without_scheme(address).rpartition(":")
     _, writer = await asyncio.open_connection(host, int(port), ssl=context)
-    shown: str = writer.get_extra_info("peercert")["serialNumber"]
+    serial: str = writer.get_extra_info("peercert")["serialNumber"]
     writer.close()
-    return shown
+    return serial
 
 
-async def test_a_new_certificate_is_shown_from_the_next_connection_on(
+async def test_new_connections_get_the_new_certificate(
     authority: Authority, listen: Listen
 ) -> None:
     tls = ServerTls(authority.issue("server"))
     address = await listen(tls)
     old = await connect(address, tls=ClientTls(ca=authority.ca))
     before = await serial_of(address, authority)
-    assert not tls.renew()
+    assert not tls.reload()
     authority.issue("server")
-    assert tls.renew()
+    assert tls.reload()
     after = await serial_of(address, authority)
     assert after != before
     assert await serial_of(address, authority) == after
@@ -41,65 +40,65 @@ async def test_a_new_certificate_is_shown_from_the_next_connection_on(
     old.close()
 
 
-async def test_a_bad_new_pair_changes_nothing_and_is_told_once(
-    authority: Authority, stranger: Authority, listen: Listen
+async def test_an_unusable_new_pair_changes_nothing_and_is_reported_once(
+    authority: Authority, other_authority: Authority, listen: Listen
 ) -> None:
     pair = authority.issue("server")
     good = pair.key.read_bytes()
     tls = ServerTls(pair)
     address = await listen(tls)
     before = await serial_of(address, authority)
-    told: asyncio.Queue[str] = asyncio.Queue()
-    renewing = asyncio.create_task(keep_renewed((tls, tls), told.put_nowait))
-    put(pair.key, stranger.issue("other").key.read_bytes())
+    reported: asyncio.Queue[str] = asyncio.Queue()
+    reloading = asyncio.create_task(reload_on_change((tls, tls), reported.put_nowait))
+    put(pair.key, other_authority.issue("other").key.read_bytes())
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        assert "belongs to another certificate" in await told.get()
+        assert "belongs to another certificate" in await reported.get()
     assert await serial_of(address, authority) == before
-    await asyncio.sleep(2.5)  # longer than it takes to look again
+    await asyncio.sleep(2.5)  # longer than the interval of checks
     put(pair.key, good)
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        assert await told.get() == ""
-    assert told.empty()
+        assert await reported.get() == ""
+    assert reported.empty()
     assert await serial_of(address, authority) == before
-    renewing.cancel()
+    reloading.cancel()
 
 
-async def test_an_authority_that_was_taken_back_lets_nobody_in_any_more(
-    authority: Authority, stranger: Authority, listen: Listen
+async def test_clients_of_a_removed_ca_are_rejected(
+    authority: Authority, other_authority: Authority, listen: Listen
 ) -> None:
     trusted = authority.ca.with_name("clients.pem")
-    put(trusted, stranger.ca.read_bytes())
+    put(trusted, other_authority.ca.read_bytes())
     tls = ServerTls(authority.issue("server"), client_ca=trusted)
     address = await listen(tls)
-    client = ClientTls(ca=authority.ca, pair=stranger.issue("client", "client"))
-    assert await echoed(address, client) == b"hello"
+    client = ClientTls(ca=authority.ca, pair=other_authority.issue("client", "client"))
+    assert await echo_once(address, client) == b"hello"
     put(trusted, authority.ca.read_bytes())
-    assert tls.renew()
-    with pytest.raises(RpcError, match="did it want a certificate"):
-        await echoed(address, client)
+    assert tls.reload()
+    with pytest.raises(RpcError, match="require a client certificate"):
+        await echo_once(address, client)
 
 
-async def test_a_client_takes_over_its_new_files_at_its_next_connection(
-    authority: Authority, stranger: Authority, listen: Listen
+async def test_a_client_uses_new_files_from_its_next_connection_on(
+    authority: Authority, other_authority: Authority, listen: Listen
 ) -> None:
     address = await listen(ServerTls(authority.issue("server")))
     trusted = authority.ca.with_name("servers.pem")
-    put(trusted, stranger.ca.read_bytes())
-    told: list[str] = []
-    client = ClientTls(ca=trusted, on_renewal=told.append)
+    put(trusted, other_authority.ca.read_bytes())
+    reported: list[str] = []
+    client = ClientTls(ca=trusted, on_reload=reported.append)
     with pytest.raises(RpcError):
-        await echoed(address, client)
+        await echo_once(address, client)
     put(trusted, b"half a file")
     with pytest.raises(RpcError):
-        await echoed(address, client)
+        await echo_once(address, client)
     put(trusted, authority.ca.read_bytes())
-    assert await echoed(address, client) == b"hello"
-    assert len(told) == 2
-    assert "expected PEM" in told[0]
-    assert told[1] == ""
+    assert await echo_once(address, client) == b"hello"
+    assert len(reported) == 2
+    assert "expected PEM" in reported[0]
+    assert reported[1] == ""
 
 
-async def test_renewals_under_load_lose_no_call(authority: Authority, listen: Listen) -> None:
+async def test_reloads_under_load_lose_no_call(authority: Authority, listen: Listen) -> None:
     tls = ServerTls(authority.issue("server"))
     address = await listen(tls)
     over = False
@@ -109,13 +108,13 @@ async def test_renewals_under_load_lose_no_call(authority: Authority, listen: Li
         nonlocal answered
         client = ClientTls(ca=authority.ca)
         while not over:
-            assert await echoed(address, client, b"z" * 20_000) == b"z" * 20_000
+            assert await echo_once(address, client, b"z" * 20_000) == b"z" * 20_000
             answered += 1
 
     callers = [asyncio.create_task(keep_calling()) for _ in range(8)]
     for _ in range(20):
         authority.issue("server")
-        await asyncio.to_thread(tls.renew)
+        await asyncio.to_thread(tls.reload)
         await asyncio.sleep(0.05)
     over = True
     await asyncio.gather(*callers)

@@ -1,4 +1,4 @@
-"""Each abuse costs its own connection (or call), and nothing else."""
+"""Each abuse ends its own connection or call, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from tests.transport.services import (
     FLOOD,
     STREAM,
     TIMEOUT_SECONDS,
+    HandlerLog,
     RawPeer,
-    Seen,
     data,
     headers,
     message,
     request_headers,
 )
 from transport import StatusCode, frames, http2
-from transport.http2 import ErrorCode
+from transport.http2 import Http2ErrorCode
 
-CALM, PROTOCOL = ErrorCode.ENHANCE_YOUR_CALM, ErrorCode.PROTOCOL_ERROR
+CALM, PROTOCOL = Http2ErrorCode.ENHANCE_YOUR_CALM, Http2ErrorCode.PROTOCOL_ERROR
 MANY = 50_000
 
 
 def resets() -> Iterable[bytes]:
     for number in range(1, 2 * MANY, 2):
-        yield headers(number, STREAM) + frames.reset(number, ErrorCode.CANCEL)
+        yield headers(number, STREAM) + frames.reset(number, Http2ErrorCode.CANCEL)
 
 
 def refused() -> Iterable[bytes]:
@@ -63,59 +63,66 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("name", FLOODS)
-async def test_a_flood_ends_its_connection_and_no_other(
-    start: Start, dial: Dial, name: str
-) -> None:
-    address = await start(max_nuisance_per_second=500, max_concurrent_streams=100)
+async def test_a_flood_ends_its_own_connection_only(start: Start, dial: Dial, name: str) -> None:
+    address = await start(max_useless_frames_per_second=500, max_concurrent_streams=100)
     neighbour = await dial(address)
     peer = await RawPeer.dial(address)
-    said = await peer.flood(FLOODS[name])
+    code = await peer.flood(FLOODS[name])
     # A peer that is still sending when the socket closes may be cut off before it reads GOAWAY
-    assert said in (CALM, -1)
+    assert code in (CALM, -1)
     assert await neighbour.unary(ECHO, b"alive", timeout=TIMEOUT_SECONDS) == b"alive"
     await peer.close()
 
 
 WRONG = {
-    "a frame that is too large": (b"\xff\xff\xff\0\0\0\0\0\1", ErrorCode.FRAME_SIZE_ERROR),
+    "a frame that is too large": (b"\xff\xff\xff\0\0\0\0\0\1", Http2ErrorCode.FRAME_SIZE_ERROR),
     "a control frame that is too large": (b"\x02\x00\x00\x77\0\0\0\0\0", CALM),
     "a large header block": (frames.frame(1, 4, 1, bytes(16_300) + request_headers()), None),
-    "a ping of 7 bytes": (frames.frame(http2.PING, 0, 0, b"1234567"), ErrorCode.FRAME_SIZE_ERROR),
+    "a ping of 7 bytes": (
+        frames.frame(http2.PING, 0, 0, b"1234567"),
+        Http2ErrorCode.FRAME_SIZE_ERROR,
+    ),
     "a ping on a stream": (frames.frame(http2.PING, 0, 1, bytes(8)), PROTOCOL),
-    "settings of 5 bytes": (frames.frame(4, 0, 0, bytes(5)), ErrorCode.FRAME_SIZE_ERROR),
-    "a huge window": (frames.settings({4: 2**31}), ErrorCode.FLOW_CONTROL_ERROR),
+    "settings of 5 bytes": (frames.frame(4, 0, 0, bytes(5)), Http2ErrorCode.FRAME_SIZE_ERROR),
+    "a huge window": (frames.settings({4: 2**31}), Http2ErrorCode.FLOW_CONTROL_ERROR),
     "a tiny frame size": (frames.settings({5: 100}), PROTOCOL),
-    "an update by nothing": (frames.window_update(0, 0), PROTOCOL),
-    "a window that overflows": (frames.window_update(0, 2**31 - 1), ErrorCode.FLOW_CONTROL_ERROR),
+    "an update by 0": (frames.window_update(0, 0), PROTOCOL),
+    "a window that overflows": (
+        frames.window_update(0, 2**31 - 1),
+        Http2ErrorCode.FLOW_CONTROL_ERROR,
+    ),
     "data on an idle stream": (data(5, b"x"), PROTOCOL),
     "a reset of an idle stream": (frames.reset(5, 8), PROTOCOL),
     "headers on an even stream": (headers(2), PROTOCOL),
     "headers on stream 0": (headers(0), PROTOCOL),
     "a push promise": (frames.frame(http2.PUSH_PROMISE, 4, 1, bytes(4)), PROTOCOL),
-    "a lone continuation": (frames.frame(http2.CONTINUATION, 4, 1), PROTOCOL),
+    "a continuation without headers": (frames.frame(http2.CONTINUATION, 4, 1), PROTOCOL),
     "a frame within headers": (headers(1, flags=0) + frames.ping(bytes(8)), PROTOCOL),
     "data within headers": (headers(1, flags=0) + data(1, b"x"), PROTOCOL),
     "padding beyond the frame": (headers(1) + data(1, b"\x09abc", 0x8), PROTOCOL),
     "broken hpack": (
         frames.frame(1, 4, 1, b"\xff\xff\xff\xff\xff\xff"),
-        ErrorCode.COMPRESSION_ERROR,
+        Http2ErrorCode.COMPRESSION_ERROR,
     ),
-    "a truncated goaway": (frames.frame(http2.GOAWAY, 0, 0, bytes(3)), ErrorCode.FRAME_SIZE_ERROR),
+    "a truncated goaway": (
+        frames.frame(http2.GOAWAY, 0, 0, bytes(3)),
+        Http2ErrorCode.FRAME_SIZE_ERROR,
+    ),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
-async def test_a_broken_protocol_is_answered_with_its_code(start: Start, name: str) -> None:
+async def test_a_protocol_violation_is_answered_with_its_code(start: Start, name: str) -> None:
     wire, code = WRONG[name]
     peer = await RawPeer.dial(await start())
     peer.send(wire)
     assert await peer.goaway() in (
-        [code] if code is not None else [CALM, ErrorCode.COMPRESSION_ERROR]
+        [code] if code is not None else [CALM, Http2ErrorCode.COMPRESSION_ERROR]
     )
     await peer.close()
 
 
-async def test_a_header_bomb_is_not_unpacked(start: Start, dial: Dial) -> None:
+async def test_a_header_bomb_is_not_decompressed(start: Start, dial: Dial) -> None:
     address = await start()
     neighbour, peer = await dial(address), await RawPeer.dial(address)
     encoder = Encoder()
@@ -128,24 +135,24 @@ async def test_a_header_bomb_is_not_unpacked(start: Start, dial: Dial) -> None:
     await peer.close()
 
 
-async def test_continuations_may_not_grow_a_header_list_without_end(start: Start) -> None:
+async def test_endless_continuations_are_refused(start: Start) -> None:
     peer = await RawPeer.dial(await start())
     part = frames.frame(http2.CONTINUATION, 0, 1, bytes(8000))
     assert await peer.flood([headers(1, flags=0), *[part] * 100]) in (CALM, -1)
     await peer.close()
 
 
-async def test_a_stranger_without_preface_is_sent_away(start: Start) -> None:
+async def test_a_client_without_preface_or_settings_is_disconnected(start: Start) -> None:
     address = await start(handshake_seconds=0.1)
-    for words in (b"GET / HTTP/1.1\r\n\r\n", http2.PREFACE + frames.ping(bytes(8))):
+    for first_bytes in (b"GET / HTTP/1.1\r\n\r\n", http2.PREFACE + frames.ping(bytes(8))):
         peer = RawPeer(*await asyncio.open_unix_connection(address.removeprefix("unix:")))
-        peer.send(words)
+        peer.send(first_bytes)
         assert await peer.goaway() == PROTOCOL
         await peer.close()
-    for silence in (b"", http2.PREFACE[:5], http2.PREFACE):
+    for incomplete in (b"", http2.PREFACE[:5], http2.PREFACE):
         peer = RawPeer(*await asyncio.open_unix_connection(address.removeprefix("unix:")))
-        peer.send(silence)
-        await peer.goaway()  # ends, with or without a word
+        peer.send(incomplete)
+        await peer.goaway()  # ends, with or without GOAWAY
         await peer.close()
 
 
@@ -159,7 +166,7 @@ async def test_connections_past_the_limit_are_closed(start: Start, dial: Dial) -
 
 
 @pytest.mark.parametrize("claim", [1001, 2**32 - 1])
-async def test_a_message_that_is_too_large_ends_its_call_only(start: Start, claim: int) -> None:
+async def test_a_message_that_is_too_large_ends_its_own_call_only(start: Start, claim: int) -> None:
     peer = await RawPeer.dial(await start(max_message_bytes=1000))
     peer.send(headers(1), data(1, b"\0" + claim.to_bytes(4, "big")), data(1, b"more"))
     _, flags, stream, block = await peer.until(http2.HEADERS)
@@ -170,7 +177,7 @@ async def test_a_message_that_is_too_large_ends_its_call_only(start: Start, clai
     await peer.close()
 
 
-async def test_unfinished_messages_share_a_budget(start: Start) -> None:
+async def test_incomplete_messages_share_a_budget(start: Start) -> None:
     limits = {"max_message_bytes": 100_000, "max_buffered_bytes": 170_000}
     peer = await RawPeer.dial(await start(**limits))
     start_of_large = b"\0" + (100_000).to_bytes(4, "big") + bytes(60_000)
@@ -186,7 +193,7 @@ async def test_unfinished_messages_share_a_budget(start: Start) -> None:
     await peer.close()
 
 
-async def test_what_is_not_grpc_is_refused_alone(start: Start) -> None:
+async def test_a_request_that_is_not_grpc_is_refused_and_the_connection_kept(start: Start) -> None:
     peer = await RawPeer.dial(await start())
     wrong = Encoder().encode(
         [
@@ -205,7 +212,7 @@ async def test_what_is_not_grpc_is_refused_alone(start: Start) -> None:
     assert (await peer.until(http2.RST_STREAM))[2] == 3
     peer.send(headers(5, ECHO, ("grpc-timeout", "never"), flags=5))
     assert b"13" in (await peer.until(http2.HEADERS))[3]
-    peer.send(headers(7), data(7, b"\1\0\0\0\1x", 1))  # compressed, as nobody announced
+    peer.send(headers(7), data(7, b"\1\0\0\0\1x", 1))  # compressed, but not announced
     assert b"12" in (await peer.until(http2.HEADERS))[3]
     await peer.close()
 
@@ -214,15 +221,15 @@ async def test_more_data_than_the_window_allows_is_refused(start: Start) -> None
     peer = await RawPeer.dial(await start(stream_window=1000))
     peer.send(headers(1, STREAM), data(1, b"\0\0\0\xff\xff" + bytes(1001)))
     reset = await peer.until(http2.RST_STREAM)
-    assert (reset[2], reset[3][-1]) == (1, ErrorCode.FLOW_CONTROL_ERROR)
+    assert (reset[2], reset[3][-1]) == (1, Http2ErrorCode.FLOW_CONTROL_ERROR)
     peer.send(headers(3), data(3, message(b"fine"), 1))
     assert (await peer.until(http2.DATA))[3] == message(b"fine")
     await peer.close()
 
 
 @pytest.mark.parametrize("how", ["closed windows", "unread socket"])
-async def test_a_slow_reader_is_cut_off_before_it_fills_the_memory(
-    start: Start, dial: Dial, seen: Seen, how: str
+async def test_a_slow_reader_is_disconnected_before_memory_fills(
+    start: Start, dial: Dial, handler_log: HandlerLog, how: str
 ) -> None:
     address = await start(max_queued_bytes=20 * 2**20)
     neighbour = await dial(address)
@@ -232,15 +239,17 @@ async def test_a_slow_reader_is_cut_off_before_it_fills_the_memory(
         peer.send(frames.window_update(0, 2**30))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peer.send(headers(1, FLOOD), *[data(1, message(b"more"))] * 500)
-    await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
+    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 300 * 1024  # KiB; 500 answers would be 500 MiB
     assert await neighbour.unary(ECHO, b"alive", timeout=TIMEOUT_SECONDS) == b"alive"
     await peer.close()
 
 
-async def test_a_socket_that_is_never_read_is_given_up(start: Start, seen: Seen) -> None:
+async def test_a_connection_that_is_never_read_is_aborted(
+    start: Start, handler_log: HandlerLog
+) -> None:
     peer = await RawPeer.dial(await start(stall_seconds=0.2), settings={4: 2**31 - 1})
     peer.send(frames.window_update(0, 2**30), headers(1, FLOOD), *[data(1, message(b"x"))] * 5)
-    await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
+    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
     await peer.close()

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport import RpcError, StatusCode, frames, http2
-from transport.compression import INFLATE
-from transport.frames import FrameSplitter
-from transport.messages import Budget, MessageReader
+from transport.frames import FrameParser
+from transport.messages import DECOMPRESSORS, BufferBudget, MessageReader
 
 FRAMES = st.lists(
     st.tuples(
@@ -29,48 +28,48 @@ def cut(whole: bytes, places: list[int]) -> list[bytes]:
 
 
 @given(FRAMES, st.lists(st.integers(0, 2000)), st.booleans())
-def test_however_bytes_arrive_the_frames_are_the_same(
+def test_frames_are_the_same_however_their_bytes_arrive(
     sent: list[tuple[int, int, int, bytes]], places: list[int], preface: bool
 ) -> None:
-    heard: list[list[object]] = []
+    log: list[list[object]] = []
 
     def on_data(stream: int, data: bytes, start: int, end: int, ended: bool) -> None:
-        last = heard[-1] if heard else None
+        last = log[-1] if log else None
         if last and last[0] == "open" and last[1] == stream:
             last[2] += data[start:end]  # type: ignore[operator]
         else:
             last = ["open", stream, data[start:end], False]
-            heard.append(last)
+            log.append(last)
         last[3] = ended
-        if ended or splitter_is_done():
+        if ended or parser_is_done():
             last[0] = "data"
 
-    def splitter_is_done() -> bool:
-        return splitter._left == 0
+    def parser_is_done() -> bool:
+        return parser._data_left == 0
 
     def on_frame(kind: int, flags: int, stream: int, payload: bytes) -> None:
-        heard.append([kind, flags, stream, payload])
+        log.append([kind, flags, stream, payload])
 
-    splitter = FrameSplitter(
+    parser = FrameParser(
         on_data, on_frame, max_frame_bytes=16384, max_control_bytes=16384, expect_preface=preface
     )
     wire = (http2.PREFACE if preface else b"") + b"".join(frames.frame(*one) for one in sent)
     for piece in cut(wire, places):
-        splitter.feed(piece)
+        parser.feed(piece)
     expected = [
         ["data", stream, payload, flags == 1]
         if kind == http2.DATA
         else [kind, flags, stream, payload]
         for kind, flags, stream, payload in sent
     ]
-    assert heard == expected
+    assert log == expected
 
 
 @given(st.lists(st.binary(max_size=300), max_size=10), st.lists(st.integers(0, 4000)))
-def test_however_bytes_arrive_the_messages_are_the_same(
+def test_messages_are_the_same_however_their_bytes_arrive(
     sent: list[bytes], places: list[int]
 ) -> None:
-    budget = Budget(10**6)
+    budget = BufferBudget(10**6)
     reader = MessageReader(1000, budget)
     wire = b"".join(b"\0" + len(one).to_bytes(4, "big") + one for one in sent)
     got = [
@@ -81,22 +80,22 @@ def test_however_bytes_arrive_the_messages_are_the_same(
     assert budget.used == 0
 
 
-def test_padding_is_counted_and_not_delivered() -> None:
-    heard: list[object] = []
-    splitter = FrameSplitter(
-        lambda _s, data, start, end, ended: heard.append((data[start:end], ended)),
-        lambda kind, _f, _s, payload: heard.append((kind, len(payload))),
+def test_padding_is_counted_but_not_delivered() -> None:
+    log: list[object] = []
+    parser = FrameParser(
+        lambda _s, data, start, end, ended: log.append((data[start:end], ended)),
+        lambda kind, _f, _s, payload: log.append((kind, len(payload))),
         max_frame_bytes=100,
         max_control_bytes=100,
         expect_preface=False,
     )
-    splitter.feed(frames.frame(http2.DATA, http2.PADDED | 1, 1, b"\x03abc\0\0\0"))
-    assert heard == [(http2.DATA, 4), (b"abc", True)]
+    parser.feed(frames.frame(http2.DATA, http2.PADDED | 1, 1, b"\x03abc\0\0\0"))
+    assert log == [(http2.DATA, 4), (b"abc", True)]
 
 
-def test_a_compressed_bomb_is_refused_before_it_is_unpacked() -> None:
-    reader = MessageReader(10_000, Budget(10**6))
-    reader.inflate = INFLATE[b"gzip"]
+def test_a_compression_bomb_is_refused_before_it_is_decompressed() -> None:
+    reader = MessageReader(10_000, BufferBudget(10**6))
+    reader.decompress = DECOMPRESSORS[b"gzip"]
     packed = gzip.compress(bytes(10**7))[:]
     packed = packed if len(packed) <= 10_000 else gzip.compress(bytes(10**6))
     with pytest.raises(RpcError) as caught:

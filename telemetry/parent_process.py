@@ -11,13 +11,13 @@ import orjson
 _PARENT_DIED = 1
 
 
-class Report:
+class StatusPipe:
     """Tells the parent, line by line as JSON, how far the process is."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
 
-    def say(self, event: str, **fields: object) -> None:
+    def send(self, event: str, **fields: object) -> None:
         """Write one line; without a parent that listens, nothing."""
         if self._descriptor is None:
             return
@@ -27,7 +27,7 @@ class Report:
             os.write(self._descriptor, line)
 
 
-def end_with_parent(lifeline: int) -> None:
+def exit_with_parent(lifeline: int) -> None:
     """End this process at once when the pipe `lifeline` is closed at its other end.
 
     A thread, because it must work while the event loop is busy.

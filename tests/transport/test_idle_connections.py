@@ -1,4 +1,4 @@
-"""Clients that keep a connection without doing enough with it."""
+"""Connections without calls, and calls that do not progress."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 
 from tests.transport.conftest import Dial, Start
 from tests.transport.services import ECHO, STREAM, TIMEOUT_SECONDS, RawPeer, data, headers, message
-from transport import Server, StatusCode, frames, http2
+from transport import GrpcServer, StatusCode, frames, http2
 
 SECONDS = 0.3
 
 
-async def test_a_unary_call_whose_message_does_not_come_is_ended(start: Start) -> None:
+async def test_a_unary_call_without_its_message_times_out(start: Start) -> None:
     peer = await RawPeer.dial(await start(message_seconds=SECONDS))
     began = time.monotonic()
     peer.send(headers(1), data(1, b"\0"))
@@ -25,10 +25,10 @@ async def test_a_unary_call_whose_message_does_not_come_is_ended(start: Start) -
     await peer.close()
 
 
-async def test_the_rest_of_a_header_block_has_to_come(start: Start) -> None:
+async def test_an_incomplete_header_block_times_out(start: Start) -> None:
     peer = await RawPeer.dial(await start(message_seconds=SECONDS))
     peer.send(headers(1, flags=0))
-    assert await peer.goaway() == http2.ErrorCode.ENHANCE_YOUR_CALM
+    assert await peer.goaway() == http2.Http2ErrorCode.ENHANCE_YOUR_CALM
     await peer.close()
 
 
@@ -41,16 +41,16 @@ async def test_a_stream_may_be_silent(start: Start) -> None:
     await peer.close()
 
 
-async def test_a_connection_without_calls_is_closed_and_pings_do_not_keep_it(start: Start) -> None:
+async def test_a_connection_without_calls_is_closed_even_if_it_sends_pings(start: Start) -> None:
     peer = await RawPeer.dial(await start(idle_seconds=SECONDS))
     peer.send(headers(1), data(1, message(b"first"), 1))
     await peer.until(http2.DATA)
     peer.send(frames.ping(b"12345678"))
-    assert await peer.goaway() == http2.ErrorCode.NO_ERROR
+    assert await peer.goaway() == http2.Http2ErrorCode.NO_ERROR
     await peer.close()
 
 
-async def test_a_connection_in_use_stays(start: Start, dial: Dial) -> None:
+async def test_a_connection_in_use_stays_open(start: Start, dial: Dial) -> None:
     connection = await dial(await start(idle_seconds=2 * SECONDS))
     until = time.monotonic() + 6 * SECONDS
     while time.monotonic() < until:
@@ -58,19 +58,19 @@ async def test_a_connection_in_use_stays(start: Start, dial: Dial) -> None:
         await asyncio.sleep(SECONDS / 3)
 
 
-async def test_an_idle_connection_gives_way_where_there_are_too_many(
-    start: Start, servers: list[Server]
+async def test_at_the_connection_limit_an_idle_connection_is_evicted(
+    start: Start, servers: list[GrpcServer]
 ) -> None:
-    address = await start(server={"max_connections": 2, "evicts_idle": True})
+    address = await start(server={"max_connections": 2, "evict_idle": True})
     busy, idle = await RawPeer.dial(address), await RawPeer.dial(address)
     busy.send(headers(1, STREAM))
     await busy.until(http2.HEADERS)
     newcomer = await RawPeer.dial(address)
-    assert await idle.goaway() == http2.ErrorCode.NO_ERROR
+    assert await idle.goaway() == http2.Http2ErrorCode.NO_ERROR
     newcomer.send(headers(1, STREAM))
     await newcomer.until(http2.HEADERS)
     last = await RawPeer.dial(address)
     await last.goaway()
-    assert len(servers[0].links) == 2, "both are at work"
+    assert len(servers[0].connections) == 2, "both have a call"
     for peer in (busy, idle, newcomer, last):
         await peer.close()

@@ -14,18 +14,18 @@ from tests.transport.services import (
     FLOOD,
     STREAM,
     TIMEOUT_SECONDS,
+    HandlerLog,
     RawPeer,
-    Seen,
     data,
     headers,
     message,
 )
-from tests.transport.test_calls import Heard
+from tests.transport.test_calls import CallLog
 from transport import frames, http2
 
 
 async def answer(peer: RawPeer, size: int, windows: list[int]) -> bytes:
-    """Collect an answer, giving the server `windows` to send it in; check that it keeps to them."""
+    """Read an answer while granting the server `windows`; check that it does not exceed them."""
     got, allowed = b"", 0
     for window in windows:
         peer.send(frames.window_update(1, window))
@@ -39,7 +39,7 @@ async def answer(peer: RawPeer, size: int, windows: list[int]) -> bytes:
 
 
 @pytest.mark.parametrize("step", [1, 7, 255, 5000])
-async def test_an_answer_keeps_to_the_windows_that_the_peer_gives(start: Start, step: int) -> None:
+async def test_an_answer_does_not_exceed_the_peers_windows(start: Start, step: int) -> None:
     size = min(step * 40, 60_000)
     peer = await RawPeer.dial(await start(), settings={4: 0})
     peer.send(headers(1), data(1, message(b"z" * size), 1))
@@ -50,7 +50,7 @@ async def test_an_answer_keeps_to_the_windows_that_the_peer_gives(start: Start, 
     await peer.close()
 
 
-async def test_the_connections_window_holds_all_streams_back_together(start: Start) -> None:
+async def test_the_connection_window_bounds_all_streams_together(start: Start) -> None:
     peer = await RawPeer.dial(await start(), settings={4: 2**20})
     for stream in (1, 3):
         peer.send(headers(stream), data(stream, message(bytes(50_000)), 1))
@@ -67,11 +67,11 @@ async def test_the_connections_window_holds_all_streams_back_together(start: Sta
     await peer.close()
 
 
-async def test_a_change_of_the_initial_window_changes_open_streams(start: Start) -> None:
+async def test_a_new_initial_window_changes_open_streams(start: Start) -> None:
     peer = await RawPeer.dial(await start(), settings={4: 100})
     peer.send(headers(1), data(1, message(bytes(1000)), 1))
     assert len((await peer.until(http2.DATA))[3]) == 100
-    peer.send(frames.settings({4: 50}))  # the window is at -50 now
+    peer.send(frames.settings({4: 50}))  # the window is -50 now
     peer.send(frames.window_update(1, 50), frames.ping(b"anything"))
     assert (await peer.until(http2.DATA, http2.PING))[0] == http2.PING
     peer.send(frames.settings({4: 2000}))
@@ -81,8 +81,8 @@ async def test_a_change_of_the_initial_window_changes_open_streams(start: Start)
     await peer.close()
 
 
-async def test_a_client_of_another_library_agrees_with_every_account(start: Start) -> None:
-    """h2 raises where a window is overrun, an update is wrong, or a stream misbehaves."""
+async def test_an_h2_client_agrees_with_our_flow_control(start: Start) -> None:
+    """h2 raises if a window is exceeded, an update is wrong, or a stream breaks the protocol."""
     other = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
     address = await start(stream_window=20_000, connection_window=70_000)
     reader, writer = await asyncio.open_unix_connection(address.removeprefix("unix:"))
@@ -108,60 +108,60 @@ async def test_a_client_of_another_library_agrees_with_every_account(start: Star
 
 
 @pytest.mark.parametrize("size", [0, 1, 4000, 70_000, 2 * 2**20])
-async def test_a_message_in_pieces_arrives_as_one(start: Start, dial: Dial, size: int) -> None:
+async def test_a_message_sent_in_pieces_arrives_whole(start: Start, dial: Dial, size: int) -> None:
     connection = await dial(await start("127.0.0.1:0", stream_window=100_000))
-    heard = Heard()
-    stream = connection.open_stream(STREAM, **heard.how)  # type: ignore[arg-type]
+    log = CallLog()
+    stream = connection.open_stream(STREAM, **log.callbacks)  # type: ignore[arg-type]
     large = random.Random(size).randbytes(size)
     for pieces in ([large], [b"head", memoryview(large), b""], [b"", large, large, b"t"], []):
-        heard.some.clear()
+        log.received.clear()
         stream.send_pieces(pieces)
         stream.send(b"next")
-        while len(heard.messages) < 2:
-            await asyncio.wait_for(heard.some.wait(), TIMEOUT_SECONDS)
-            heard.some.clear()
-        assert heard.messages == [b"".join(pieces), b"next"]
-        heard.messages.clear()
+        while len(log.messages) < 2:
+            await asyncio.wait_for(log.received.wait(), TIMEOUT_SECONDS)
+            log.received.clear()
+        assert log.messages == [b"".join(pieces), b"next"]
+        log.messages.clear()
     assert stream.queued == 0
 
 
-async def test_a_paused_stream_holds_its_peer_back_and_no_other_stream(
-    start: Start, dial: Dial, seen: Seen
+async def test_a_paused_stream_stops_its_peer_but_no_other_stream(
+    start: Start, dial: Dial, handler_log: HandlerLog
 ) -> None:
     connection = await dial(await start(stream_window=50_000))
-    heard = Heard()
-    stream = connection.open_stream(STREAM, **heard.how)  # type: ignore[arg-type]
+    log = CallLog()
+    stream = connection.open_stream(STREAM, **log.callbacks)  # type: ignore[arg-type]
     stream.send(b"first")
-    await heard.some.wait()
-    call = seen.calls[0]
+    await log.received.wait()
+    call = handler_log.calls[0]
     call.pause()
     for _ in range(200):
         stream.send(bytes(1000))
     for _ in range(5):
         assert await connection.unary(ECHO, b"through", timeout=TIMEOUT_SECONDS) == b"through"
     assert stream.queued > 140_000
-    assert len(heard.messages) == 1
+    assert len(log.messages) == 1
     call.resume()
     stream.half_close()
-    await asyncio.wait_for(heard.end, TIMEOUT_SECONDS)
-    assert len(heard.messages) == 201
+    await asyncio.wait_for(log.ended, TIMEOUT_SECONDS)
+    assert len(log.messages) == 201
 
 
-async def test_a_paused_client_stream_holds_the_server_back(
-    start: Start, dial: Dial, seen: Seen
+async def test_a_paused_client_stream_stops_the_server(
+    start: Start, dial: Dial, handler_log: HandlerLog
 ) -> None:
     connection = await dial(await start(), stream_window=2**20)
-    heard = Heard()
-    stream = connection.open_stream(FLOOD, **heard.how)  # type: ignore[arg-type]
+    log = CallLog()
+    stream = connection.open_stream(FLOOD, **log.callbacks)  # type: ignore[arg-type]
     stream.pause()
     for _ in range(8):
         stream.send(b"more")
     await connection.unary(ECHO, b"")
-    assert seen.calls[0].queued >= 6 * 2**20
-    assert heard.messages == []
+    assert handler_log.calls[0].queued >= 6 * 2**20
+    assert log.messages == []
     stream.resume()
-    await asyncio.wait_for(seen.calls[0].flushed(), TIMEOUT_SECONDS)
-    while len(heard.messages) < 8:
-        heard.some.clear()
-        await asyncio.wait_for(heard.some.wait(), TIMEOUT_SECONDS)
-    assert heard.messages == [bytes(2**20)] * 8
+    await asyncio.wait_for(handler_log.calls[0].flushed(), TIMEOUT_SECONDS)
+    while len(log.messages) < 8:
+        log.received.clear()
+        await asyncio.wait_for(log.received.wait(), TIMEOUT_SECONDS)
+    assert log.messages == [bytes(2**20)] * 8

@@ -10,8 +10,8 @@ import grpc.aio
 import pytest
 
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import ECHO, FAIL, SLOW, STREAM, TIMEOUT_SECONDS, Seen
-from tests.transport.test_calls import Heard
+from tests.transport.services import ECHO, FAIL, SLOW, STREAM, TIMEOUT_SECONDS, HandlerLog
+from tests.transport.test_calls import CallLog
 from transport import RpcError, StatusCode
 
 BIG = 20 * 2**20
@@ -19,8 +19,8 @@ OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_leng
 
 
 @pytest.fixture
-async def stock(folder: Path) -> AsyncIterator[str]:
-    """A stock grpc.aio server."""
+async def grpcio_server(folder: Path) -> AsyncIterator[str]:
+    """A grpc.aio server."""
 
     async def echo(message: bytes, context: Any) -> bytes:
         context.set_trailing_metadata((("t-bin", b"\xff"),))
@@ -44,20 +44,22 @@ async def stock(folder: Path) -> AsyncIterator[str]:
     }
     server = grpc.aio.server(options=OPTIONS)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.T", methods),))
-    server.add_insecure_port(f"unix:{folder}/stock")
+    server.add_insecure_port(f"unix:{folder}/grpcio")
     await server.start()
-    yield f"unix:{folder}/stock"
+    yield f"unix:{folder}/grpcio"
     await server.stop(0)
 
 
 @pytest.mark.parametrize("size", [0, 10, BIG])
-async def test_our_client_calls_a_stock_server(stock: str, dial: Dial, size: int) -> None:
-    connection = await dial(stock)
+async def test_our_client_calls_a_grpcio_server(grpcio_server: str, dial: Dial, size: int) -> None:
+    connection = await dial(grpcio_server)
     assert await connection.unary(ECHO, bytes(size), timeout=60) == bytes(size)
 
 
-async def test_our_client_understands_a_stock_servers_errors(stock: str, dial: Dial) -> None:
-    connection = await dial(stock)
+async def test_our_client_understands_a_grpcio_servers_errors(
+    grpcio_server: str, dial: Dial
+) -> None:
+    connection = await dial(grpcio_server)
     with pytest.raises(RpcError) as caught:
         await connection.unary(FAIL, b"")
     assert (caught.value.code, caught.value.message) == (StatusCode.NOT_FOUND, "né %")
@@ -68,20 +70,20 @@ async def test_our_client_understands_a_stock_servers_errors(stock: str, dial: D
         assert caught.value.code is code
 
 
-async def test_our_client_streams_with_a_stock_server(stock: str, dial: Dial) -> None:
-    connection = await dial(stock)
-    heard = Heard()
-    stream = connection.open_stream(STREAM, **heard.how)  # type: ignore[arg-type]
+async def test_our_client_streams_with_a_grpcio_server(grpcio_server: str, dial: Dial) -> None:
+    connection = await dial(grpcio_server)
+    log = CallLog()
+    stream = connection.open_stream(STREAM, **log.callbacks)  # type: ignore[arg-type]
     sent = [b"a", bytes(BIG), b"", *[b"%d" % n for n in range(2000)]]
     for one in sent:
         stream.send(one)
     stream.half_close()
-    assert (await asyncio.wait_for(heard.end, 60)).ok
-    assert heard.messages == sent
+    assert (await asyncio.wait_for(log.ended, 60)).ok
+    assert log.messages == sent
 
 
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
-async def test_a_stock_client_calls_our_server(start: Start, kind: str) -> None:
+async def test_a_grpcio_client_calls_our_server(start: Start, kind: str) -> None:
     address = await start("" if kind == "unix" else "127.0.0.1:0")
     async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
         echo = channel.unary_unary(ECHO)
@@ -93,11 +95,11 @@ async def test_a_stock_client_calls_our_server(start: Start, kind: str) -> None:
         assert list(answers) == [b"%d" % n for n in range(300)]
 
 
-async def test_a_stock_client_makes_more_small_calls_than_nuisances_are_borne(
+async def test_the_flood_guard_does_not_count_a_grpcio_clients_window_updates(
     start: Start,
 ) -> None:
     """grpcio sends two tiny WINDOW_UPDATEs with each call."""
-    async with grpc.aio.insecure_channel(await start(max_nuisance_per_second=50)) as channel:
+    async with grpc.aio.insecure_channel(await start(max_useless_frames_per_second=50)) as channel:
         echo = channel.unary_unary(ECHO)
         for n in range(400):
             assert await echo(b"%d" % n) == b"%d" % n
@@ -107,7 +109,9 @@ async def test_a_stock_client_makes_more_small_calls_than_nuisances_are_borne(
             assert await stream.read() == b"%d" % n
 
 
-async def test_a_stock_client_understands_our_errors(start: Start, seen: Seen) -> None:
+async def test_a_grpcio_client_understands_our_errors(
+    start: Start, handler_log: HandlerLog
+) -> None:
     async with grpc.aio.insecure_channel(await start()) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary(FAIL)(b"")
@@ -120,10 +124,10 @@ async def test_a_stock_client_understands_our_errors(start: Start, seen: Seen) -
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary(SLOW)(b"", timeout=0.1)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
+        await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
 
 
-async def test_a_stock_client_streams_and_cancels(start: Start, seen: Seen) -> None:
+async def test_a_grpcio_client_streams_and_cancels(start: Start, handler_log: HandlerLog) -> None:
     async with grpc.aio.insecure_channel(await start(), options=OPTIONS) as channel:
         stream = channel.stream_stream(STREAM)()
         await stream.write(bytes(BIG))
@@ -135,10 +139,10 @@ async def test_a_stock_client_streams_and_cancels(start: Start, seen: Seen) -> N
         await other.write(b"x")
         await other.read()
         other.cancel()
-        await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
+        await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
 
 
-async def test_a_stock_synchronous_client_calls_our_server(start: Start) -> None:
+async def test_a_synchronous_grpcio_client_calls_our_server(start: Start) -> None:
     address = await start()
 
     def call() -> list[bytes]:
@@ -152,7 +156,9 @@ async def test_a_stock_synchronous_client_calls_our_server(start: Start) -> None
     assert await asyncio.to_thread(call) == [b"one", b"two", b"three"]
 
 
-async def test_a_stock_client_is_drained(start: Start, servers: list[Any]) -> None:
+async def test_a_grpcio_client_finishes_its_call_while_the_server_drains(
+    start: Start, servers: list[Any]
+) -> None:
     async with grpc.aio.insecure_channel(await start()) as channel:
         stream = channel.stream_stream(STREAM)()
         await stream.write(b"x")
