@@ -143,7 +143,7 @@ def main(words: Sequence[str] | None = None) -> int:
     with TemporaryDirectory(prefix="fleet-") as folder:
         store = Path(folder) / "store"
         verifier = Verifier((sys.executable, "-m", "inference_server.runtime.verify"))
-        ModelStore(store).publish(tiny_model(Path(folder)).path, "tiny", verify=verifier)
+        ModelStore(store).publish(tiny_model(Path(folder)).path, "tiny", verifier=verifier)
         met = asyncio.run(_measure(store, given.servers, direct=given.direct))
     if not met and not given.direct:
         print(f"missed: {_READY_BAR_SECONDS} s and {_MEMORY_BAR_MIB:.0f} MiB are the bars")

@@ -126,9 +126,7 @@ def _names_and_types(unsupported: Mapping[str, str]) -> str:
     return ", ".join(f"{name}: {onnx_type}" for name, onnx_type in unsupported.items())
 
 
-def _config(
-    name: str, version: int, signature: Signature, warmup: WarmupResult
-) -> pb.ModelConfig:
+def _config(name: str, version: int, signature: Signature, warmup: WarmupResult) -> pb.ModelConfig:
     """Return the configuration by which Triton's clients build their inputs.
 
     If `max_batch_size` is not 0 they expect shapes without the first dimension.

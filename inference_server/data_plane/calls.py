@@ -80,15 +80,19 @@ class RequestProfile:
         return {name: np.concatenate([feeds[name] for feeds in parts]) for name in parts[0]}
 
 
-class RequestTemplate(RequestProfile):
-    """The profile of requests that differ only in id and tensor bytes, so that none is parsed.
+class TemplateProfile(RequestProfile):
+    """The profile of all requests that match one template: they need not be parsed.
 
-    Learned from the first request of its kind, which was parsed and checked in full.
+    They differ in id and tensor bytes only. It is learned from the first of them, which was parsed
+    and checked in full.
     """
 
-    __slots__ = ("_inputs", "form")
+    __slots__ = ("_inputs", "id_end", "id_start")
 
-    def __init__(self, form: InferRequestTemplate, profile: RequestProfile, feeds: Feeds) -> None:
+    def __init__(
+        self, template: InferRequestTemplate, profile: RequestProfile, feeds: Feeds
+    ) -> None:
+        """Copy the `profile` of a parsed request that has `template` and the inputs `feeds`."""
         super().__init__(
             outputs=profile.outputs,
             input_bytes=profile.input_bytes,
@@ -97,10 +101,12 @@ class RequestTemplate(RequestProfile):
             timeout=profile.timeout,
             fixed_size_outputs=profile.fixed_size_outputs,
         )
-        self.form = form
+        self.id_start = template.id_start
+        """Where the id lies in a message."""
+        self.id_end = template.id_end
         self._inputs = [
             (name, array.shape, array.dtype, start, end)
-            for (name, array), (start, end) in zip(feeds.items(), form.inputs, strict=True)
+            for (name, array), (start, end) in zip(feeds.items(), template.inputs, strict=True)
         ]
 
     def feeds(self, call: InferenceCall) -> Feeds:

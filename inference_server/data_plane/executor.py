@@ -26,8 +26,8 @@ _QUICK_SECONDS = 300e-6
 _SMOOTHING = 0.2
 """Weight of the latest run in the moving average of a size."""
 _PREEMPTIBLE_SECONDS = 0.01
-"""A run of up to that long may have been slow because the kernel preempted it. It counts as at
-most `_OUTLIER_FACTOR` times the average, so that one such run does not move a size to the threads."""
+"""A run of up to that long may have been slow because the kernel preempted it. It counts as at most
+`_OUTLIER_FACTOR` times the average, so that one of them does not move a size to the threads."""
 _OUTLIER_FACTOR = 4
 
 

@@ -76,11 +76,7 @@ class InferenceStream:
             model.flush_soon()
             return
         model.flush()
-        if (
-            not calls
-            and self._arrival_rate.is_tight_loop(perf_counter())
-            and not self._ending
-        ):
+        if not calls and self._arrival_rate.is_tight_loop(perf_counter()) and not self._ending:
             self._call.busy_poll(self._arrival_rate.spin_seconds)
 
     def half_closed(self) -> None:

@@ -8,8 +8,8 @@ from inference_server.data_plane.batching import batch_key
 from inference_server.data_plane.calls import (
     InferenceCall,
     RequestProfile,
-    RequestTemplate,
     Responder,
+    TemplateProfile,
 )
 from inference_server.data_plane.executor import BatchExecutor
 from inference_server.data_plane.inputs import InputReader
@@ -19,7 +19,7 @@ from inference_server.lifecycle import Lifecycle, LifecycleState
 from inference_server.metrics import ModelMetrics
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.message_templates import TemplateCache, InferRequestTemplate
+from protos.message_templates import InferRequestTemplate, TemplateCache
 from protos.parameters import CANCEL, min_timeout, timeout_seconds
 
 
@@ -33,10 +33,11 @@ class ServedModel:
         self._version = str(version)
         self._lifecycle = lifecycle
         self._metrics = metrics
-        self._reader: InputReader | None = None
-        self._encoder: ResponseEncoder | None = None
+        # Set by `load`; no request gets so far before the lifecycle is ready.
+        self._reader: InputReader
+        self._encoder: ResponseEncoder
         self._executor: BatchExecutor | None = None
-        self._templates: TemplateCache[RequestTemplate] = TemplateCache()
+        self._profiles: TemplateCache[TemplateProfile] = TemplateCache()
 
     def load(self, reader: InputReader, encoder: ResponseEncoder, executor: BatchExecutor) -> None:
         """Set what reads, runs and answers requests, before the lifecycle becomes ready."""
@@ -92,22 +93,21 @@ class ServedModel:
             arrived_at: the `perf_counter()` at which the message was read.
             timeout: seconds the response may take; the request can shorten it.
         """
-        template = self._templates.find(message)
-        if template is None:
-            return self._parse(message, responder, arrived_at, timeout)
-        form = template.form
+        profile = self._profiles.find(message)
+        if profile is None:
+            return self._submit_parsed(message, responder, arrived_at, timeout)
         call = InferenceCall(
             responder,
-            template,
-            message[form.id_start : form.id_end],
-            message=message,
+            profile,
+            message[profile.id_start : profile.id_end],
             arrived_at=arrived_at,
-            timeout=min_timeout(timeout, template.timeout),
+            timeout=min_timeout(timeout, profile.timeout),
+            message=message,
         )
         try:
             if not self.ready:
                 self._lifecycle.check_ready()
-            assert self._executor is not None, "templates are learned from calls that were accepted"
+            assert self._executor is not None, "profiles are learned from accepted calls"
             self._executor.submit(call)
         except InferenceError as error:
             self._refuse(responder, call.id_text, error)
@@ -130,7 +130,7 @@ class ServedModel:
         self._executor.cancel(call)
         self._metrics.record_error(ErrorCode.CANCELLED)
 
-    def _parse(
+    def _submit_parsed(
         self, message: bytes, responder: Responder, arrived_at: float, timeout: float | None
     ) -> InferenceCall | None:
         """Accept a request of a kind not seen before, and learn its template."""
@@ -159,11 +159,10 @@ class ServedModel:
         arrived_at: float,
         timeout: float | None,
     ) -> InferenceCall:
-        reader, encoder, executor = self._reader, self._encoder, self._executor
-        assert reader and encoder and executor, "ready only after `load`"
-        feeds = reader.read(request)
-        outputs = encoder.requested_outputs(request)
-        key, rows = (executor.can_batch and batch_key(feeds, outputs)) or (None, 1)
+        feeds = self._reader.read(request)
+        outputs = self._encoder.requested_outputs(request)
+        can_batch = self._executor is not None and self._executor.can_batch
+        key, rows = (can_batch and batch_key(feeds, outputs)) or (None, 1)
         profile = RequestProfile(
             outputs=outputs,
             input_bytes=sum([array.nbytes for array in feeds.values()]),
@@ -171,7 +170,7 @@ class ServedModel:
             rows=rows,
             timeout=timeout_seconds(request),
             typed=not request.raw_input_contents and bool(feeds),
-            fixed_size_outputs=encoder.have_fixed_size(outputs),
+            fixed_size_outputs=self._encoder.have_fixed_size(outputs),
         )
         return InferenceCall(
             responder,
@@ -186,13 +185,13 @@ class ServedModel:
         self, message: bytes, request: pb.ModelInferRequest, call: InferenceCall
     ) -> None:
         """Remember the kind of `request`, if others of it need no check but their length."""
-        assert self._reader is not None, "ready only after `load`"
         assert call.feeds is not None, "it was parsed"
         if not self._reader.accepts_any_bytes(call.feeds):
             return
-        form = InferRequestTemplate.from_message(request)
-        if form is not None and form.render(form.slot_values(request)) == message:
-            self._templates.add(form, RequestTemplate(form, call.profile, call.feeds))
+        template = InferRequestTemplate.from_message(request)
+        if template and template.render(template.slot_values(request)) == message:
+            profile = TemplateProfile(template, call.profile, call.feeds)
+            self._profiles.add(template, profile)
 
     def _refuse(self, responder: Responder, call_id: str, error: InferenceError) -> None:
         self._metrics.record_error(error.code)
