@@ -22,7 +22,7 @@ from gateway.ids import new_run_id
 from gateway.metrics import GatewayMetrics
 from gateway.usage.meter import UsageMeter
 from gateway.web.cors import cors_headers
-from gateway.web.problems import HTTP_STATUS, Headers, problem
+from gateway.web.problems import Headers, problem
 from gateway.web.requests import request_id_of
 from gateway.web.unexpected_errors import as_gateway_error
 from protos.errors import ErrorCode
@@ -140,7 +140,7 @@ class _Call:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.abandon()
-        self._count(HTTP_STATUS[ErrorCode.CANCELLED], ErrorCode.CANCELLED)
+        self._count(ErrorCode.CANCELLED.http_status, ErrorCode.CANCELLED)
 
     def _origin(self) -> str:
         return self._edge.admission.origin(self._exchange)

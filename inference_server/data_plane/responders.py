@@ -15,7 +15,7 @@ from inference_server.data_plane.served_model import ServedModel
 from inference_server.errors import InferenceError
 from inference_server.lifecycle import Lifecycle
 from protos.errors import ErrorCode
-from protos.status import CODE_KEY, GRPC_STATUS, PUSHBACK_KEY, stream_failure
+from protos.status import CODE_KEY, PUSHBACK_KEY, stream_failure
 from transport import RpcError, StatusCode, StreamCall
 
 _MAX_QUEUED_BYTES = 8 * 1024 * 1024
@@ -137,7 +137,7 @@ class InferenceStream:
         try:
             self._lifecycle.check_ready()
         except InferenceError as error:
-            status = StatusCode[GRPC_STATUS[error.code]]
+            status = StatusCode[error.code.grpc_status]
             self._call.finish(status, error.message, ((CODE_KEY, error.code.value),))
         else:
             self._call.finish()
@@ -180,4 +180,4 @@ def to_rpc_error(error: InferenceError) -> RpcError:
     trailers = [(CODE_KEY, error.code.value)]
     if error.retry_after is not None:
         trailers.append((PUSHBACK_KEY, str(round(error.retry_after * 1e3))))
-    return RpcError(StatusCode[GRPC_STATUS[error.code]], error.message, tuple(trailers))
+    return RpcError(StatusCode[error.code.grpc_status], error.message, tuple(trailers))
