@@ -24,7 +24,7 @@ from inference_server.tcp_security import TcpSecurity, TokenFileError, advertise
 from telemetry.instruments import Registry
 from telemetry.logs import logger
 from telemetry.parent_process import StatusPipe
-from transport import ConnectionLimits, GrpcServer, Router, TlsError
+from transport import GrpcLimits, GrpcServer, Router, TlsError
 from transport.addresses import TLS_SCHEME
 
 _MAX_SOCKET_PATH_BYTES = 103
@@ -67,7 +67,7 @@ class OnnxServer:
         router = Router()
         self._service.add_to(router)
         add_health_and_reflection(router, self._lifecycle)
-        limits = ConnectionLimits(max_message_bytes=settings.max_message_bytes)
+        limits = GrpcLimits(max_message_bytes=settings.max_message_bytes)
         self._grpc_server = GrpcServer(router, limits=limits, on_error=self._on_handler_error)
         self._lifecycle.on_change(self._on_lifecycle_change)
 
