@@ -22,13 +22,15 @@ def cap(kind: str, most: int) -> ConcurrencyLimit:
 
 
 async def begin(
-    store: RunStore, *caps: ConcurrencyLimit, **changes: object
+    store: RunStore, *concurrency_limits: ConcurrencyLimit, **changes: object
 ) -> CreatedRun | ErrorCode:
-    new = new_run(deployment_id=DEPLOYMENT, key_id=KEY, caps=caps, **changes)
+    new = new_run(
+        deployment_id=DEPLOYMENT, key_id=KEY, concurrency_limits=concurrency_limits, **changes
+    )
     try:
         return await store.create(new)
     except GatewayError as refusal:
-        assert refusal.details["violated-policies"] == [caps[-1].policy.name]  # noqa: PT017
+        assert refusal.details["violated-policies"] == [concurrency_limits[-1].policy.name]  # noqa: PT017
         return refusal.code
 
 
