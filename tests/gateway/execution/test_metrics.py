@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.runs.metrics import RunMetrics
+from gateway.execution.sweeper import RunMetrics
 from gateway.runs.store import RunStore
 from telemetry.instruments import Registry, render
 from tests.gateway.runs.builders import claimed, new_run
@@ -17,8 +17,8 @@ async def test_unfinished_runs_are_exported(store: RunStore) -> None:
     lost = await claimed(store, lease=-1)
     reaped = await store.reap()
     assert reaped.lost == (lost.run_id,)
-    metrics.reaped(requeued=len(reaped.requeued), lost=len(reaped.lost))
-    metrics.counted(await store.counts())
+    metrics.add_reaped(requeued=len(reaped.requeued), lost=len(reaped.lost))
+    metrics.set_counts(await store.counts())
     shown = render([metrics, registry]).decode()
     assert 'runs_in_state{state="queued"} 1.0' in shown
     assert 'runs_in_state{state="running"} 1.0' in shown

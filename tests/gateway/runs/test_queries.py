@@ -13,7 +13,7 @@ from sqlalchemy import event, text
 
 from gateway.deployments.settings import DeploymentType
 from gateway.runs.cleanup import DeletedOwnerCleanup
-from gateway.runs.listing import RunFilter
+from gateway.runs.queries import RunFilter
 from gateway.runs.run import RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.clock import now
