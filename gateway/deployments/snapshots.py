@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from gateway.deployments.input_schema import input_schema
 from gateway.errors import GatewayError
 from gateway.flows.plan import compile_plan
@@ -104,3 +106,25 @@ class Snapshotter:
                 raise GatewayError(ErrorCode.INVALID_FLOW, message) from error
             pins[node_id] = pin.to_json()
         return pins
+
+
+async def check_version_input(
+    db: Database, deployment_id: str, version: int, input_data: bytes
+) -> None:
+    """Check that a version accepts `input_data`, which is JSON.
+
+    Raises:
+        GatewayError: INVALID_INPUT with all errors, each with its pointer; GONE if the version was
+            deleted; INVALID_FLOW if it no longer compiles.
+    """
+    async with db.read() as session:
+        row = await session.get(DeploymentVersion, (deployment_id, version))
+    if row is None:
+        message = f"version {version} of deployment '{deployment_id}' was deleted"
+        raise GatewayError(ErrorCode.GONE, message)
+    plan = compile_plan(parse_flow(row.definition))
+    try:
+        plan.check_input(orjson.loads(input_data))
+    except GatewayError as error:
+        message = f"version {version} does not accept this run's input: {error.message}"
+        raise GatewayError(error.code, message, errors=error.errors) from error

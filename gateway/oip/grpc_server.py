@@ -13,7 +13,7 @@ from gateway.settings import Settings
 from gateway.web.connection_limits import max_connections_for
 from protos import open_inference_pb2 as pb
 from protos.methods import SERVICE
-from transport import ConnectionLimits, GrpcServer, Router
+from transport import GrpcLimits, GrpcServer, Router
 from transport.health import HEALTH, HealthService
 from transport.reflection import add_reflection
 
@@ -62,7 +62,7 @@ async def _start_native(
     address: str,
     certificate: Certificate | None,
 ) -> GrpcServer:
-    limits = ConnectionLimits(
+    limits = GrpcLimits(
         max_message_bytes=settings.max_body_bytes,
         handshake_seconds=settings.header_seconds,
         message_seconds=settings.body_seconds,

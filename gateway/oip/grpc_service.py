@@ -24,7 +24,7 @@ from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, RawBytes, TemplateCache
 from protos.methods import RPC_METHODS, method_path
 from protos.status import CODE_KEY, PUSHBACK_KEY, stream_failure
-from transport import Router, RpcError, ServerCall, StatusCode, StreamCall, UnaryCall
+from transport import Router, RpcError, ServerStream, StatusCode, StreamCall, UnaryCall
 
 _MODE = "grpc"
 _WINDOW = 256
@@ -78,12 +78,12 @@ class InferenceService:
         router.unary(method_path("ModelInfer"), self._model_infer)
         router.stream(method_path("ModelStreamInfer"), lambda call: _InferStream(self, call))
 
-    async def admit(self, key: str | None, call: ServerCall) -> Identity | None:
+    async def admit(self, key: str | None, call: ServerStream) -> Identity | None:
         """Return whose `key` it is, if it may call; raise as `ModelAccess.check`."""
         return await self._access.check(key, partial(client_address, call, self._proxies))
 
     async def infer_for(
-        self, identity: Identity | None, raw: bytes, call: ServerCall
+        self, identity: Identity | None, raw: bytes, call: ServerStream
     ) -> pb.ModelInferResponse:
         """Answer one call within the limits of who makes it."""
         rate_limit = self._access.rate_limit(identity)
@@ -92,7 +92,7 @@ class InferenceService:
         async with rate_limit.hold():
             return await self.infer(raw, call)
 
-    async def infer(self, raw: bytes, call: ServerCall) -> pb.ModelInferResponse:
+    async def infer(self, raw: bytes, call: ServerStream) -> pb.ModelInferResponse:
         """Answer one call and count it, under the status that REST would have answered."""
         began = perf_counter()
         name, status = "", ErrorCode.CANCELLED.v2_status

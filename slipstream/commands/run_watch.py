@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rich.status import Status
 
-from gateway.runs.listing import RunFilter
+from gateway.runs.queries import RunFilter
 from gateway.runs.run import NodeEvent, Run
 from gateway.storage.paging import PageRequest
 from slipstream.commands.run_views import progress

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.runs.listing import RunFilter
+from gateway.runs.queries import RunFilter
 from gateway.runs.run import NodeEvent, Run, RunStatus
 from gateway.runs.schemas import RunPage, RunSummary
 from gateway.storage.clock import now

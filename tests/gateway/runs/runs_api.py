@@ -39,11 +39,11 @@ class RunsApi:
         self._container = Container(settings)
         self.services = self._container.services
         self.db = self._container.db
-        self.store = self._container.engine.store
-        self.waiter = self._container.engine.waiter
+        self.store = self._container.execution.store
+        self.waiter = self._container.execution.waiter
         self.launcher = RecordingLauncher()
         self.service = self._container.runs
-        self.service._launcher = self.launcher  # nothing executes here
+        self.service._launch = self.launcher.launch  # nothing executes here
         app = build_fastapi(self._container)
         self.app = RestMiddleware(cast("App", app), max_body_bytes=2**20, unlimited=())
         self._clients: list[httpx.AsyncClient] = []

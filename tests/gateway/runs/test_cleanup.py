@@ -52,7 +52,7 @@ async def test_queued_runs_of_a_deleted_deployment_are_cancelled(api: RunsApi) -
     await delete(user, deployment)
     run = await shown(user, waiting.id)
     assert run["status"] == "cancelled"
-    assert run["message"] == "the deployment was deleted before the run had begun"
+    assert run["message"] == "the deployment was deleted before the run started"
     assert run["error"] == {"code": "cancelled", "message": run["message"], "node_id": None}
     assert await api.store.claim(waiting.id, "w") is None
     assert (await shown(user, elsewhere.id))["status"] == "queued"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from gateway.runs.retention import Retention
+from gateway.runs.cleanup import Retention
 from gateway.runs.run import RunResult, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.clock import now

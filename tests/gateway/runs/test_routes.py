@@ -239,7 +239,7 @@ async def test_a_retry_validates_the_input(api: RunsApi) -> None:
     await user.client.post(f"/node/deployments/{deployment}/redeploy/")
     refused = await user.client.post(f"{RUNS}{bad.id}/retry/?version=latest")
     assert code(refused) == (422, "invalid_input")
-    assert "version 2 does not take this run's input" in refused.json()["message"]
+    assert "version 2 does not accept this run's input" in refused.json()["message"]
     assert "'y'" in refused.json()["errors"][0]["detail"]
     assert api.launcher.launched == []
     assert (await user.client.post(f"{RUNS}{bad.id}/retry/")).status_code == 202
