@@ -172,7 +172,7 @@ async def test_a_version_with_a_removed_model_is_not_promoted(
     url = f"{DEPLOYMENTS}{made['id']}/versions/1/promote/"
     refused = await user.post(url)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
-    assert "not in the model store any more" in refused.json()["message"]
+    assert "no longer in the model store" in refused.json()["message"]
     other = onnx_models.identity(tmp_path / "other.onnx")
     await in_process_gateway.services.models.publish(other, "mlp", 2)
     refused = await user.post(url)
