@@ -23,7 +23,7 @@ from gateway.deployments.settings import (
     ResponseFormat,
     SettingsChange,
 )
-from gateway.limits.schemas import LimitsBody
+from gateway.limits.call_limits import LimitsBody
 from gateway.storage.names import DisplayName
 from gateway.storage.paging import Page
 from gateway.webhooks.events import WebhookEvent

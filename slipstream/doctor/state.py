@@ -91,7 +91,7 @@ def _models(store: ModelStore) -> Iterator[Finding]:
 
 def _problems(store: ModelStore, name: str, version: int) -> list[str]:
     try:
-        return store.check(name, version)
+        return store.find_changes(name, version)
     except StoreError as error:
         return [error.message]
     except OSError as error:

@@ -6,9 +6,8 @@ import asyncio
 
 from gateway.storage.changes import ChangeFeed
 from inference_server import settings
-from inference_server.bearer_tokens import TokenFileError
 from inference_server.settings import SettingsError
-from inference_server.tcp_security import TcpSecurity
+from inference_server.tcp_security import TcpSecurity, TokenFileError
 from slipstream.demo.bootstrap import first_start
 from slipstream.failures import UnusableError
 from slipstream.settings import log_level
@@ -96,7 +95,7 @@ def _check_servers() -> None:
     """Say once what each inference server would say of the ports that it is to open."""
     needed = ["--store", ".", "--model", "any", "--version", "1", "--socket", "any"]
     try:
-        TcpSecurity.of(settings.check(needed))
+        TcpSecurity.from_settings(settings.check(needed))
     except (SettingsError, TlsError, TokenFileError) as error:
         message = (
             f"inference servers, by the SLIPSTREAM_INFERENCE_… variables of these names: {error}"

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from inference_server.exit_status import ServerExitStatus
+from inference_server.spawn import ServerExitStatus
 from slipstream.supervisor.process import ChildProcess, describe_exit
 from slipstream.supervisor.reconcile import (
     Action,

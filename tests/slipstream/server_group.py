@@ -28,7 +28,9 @@ from tests.stub import InferenceStub
 def publish(folder: Path) -> Path:
     """Return a store with one model, `mlp`."""
     verifier = Verifier((sys.executable, "-m", "inference_server.runtime.verify"))
-    ModelStore(folder / "store").publish(onnx_models.mlp(folder / "m.onnx"), "mlp", verify=verifier)
+    ModelStore(folder / "store").publish(
+        onnx_models.mlp(folder / "m.onnx"), "mlp", verifier=verifier
+    )
     return folder / "store"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from inference_server.exit_status import ServerExitStatus
+from inference_server.spawn import ServerExitStatus
 from slipstream.supervisor.memory import memory_of
 from slipstream.supervisor.process import Lifeline
 from slipstream.supervisor.shared_process import SharedProcess, SharedProcessPool

@@ -1,4 +1,4 @@
-"""What the process may use, read from control groups of both versions, and what follows."""
+"""The CPUs and memory of a process, read from control groups of both versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from inference_server.runtime import locale, memory, threads
+from inference_server.runtime.host import available_memory, has_locale, plan_threads
 
 
 def system(root: Path, groups: str, files: dict[str, str]) -> Path:
@@ -44,43 +44,46 @@ def system(root: Path, groups: str, files: dict[str, str]) -> Path:
         ("", {}, 8.0),
     ],
 )
-def test_threads_are_planned_from_the_quota(
+def test_threads_follow_the_cpu_quota(
     tmp_path: Path, groups: str, files: dict[str, str], cpus: float
 ) -> None:
-    plan = threads.plan(affinity=8, root=system(tmp_path, groups, files))
+    plan = plan_threads(affinity=8, root=system(tmp_path, groups, files))
     assert plan.cpus == cpus
     assert plan.intra_op == max(1, int(cpus))
 
 
 def test_servers_share_the_threads(tmp_path: Path) -> None:
     root = system(tmp_path, "0::/\n", {"cpu.max": "700000 100000\n"})
-    assert threads.plan(servers=3, affinity=16, root=root).intra_op == 2
-    assert threads.plan(servers=100, affinity=16, root=root).intra_op == 1
-    text = str(threads.plan(servers=3, affinity=16, root=root))
-    assert text == "2 threads a run (7 CPUs by cgroup quota shared by 3 servers)"
+    assert plan_threads(servers=3, affinity=16, root=root).intra_op == 2
+    assert plan_threads(servers=100, affinity=16, root=root).intra_op == 1
+    text = str(plan_threads(servers=3, affinity=16, root=root))
+    assert text == "2 threads per run (7 CPUs by cgroup quota shared by 3 servers)"
 
 
-def test_the_affinity_counts_where_it_is_less(tmp_path: Path) -> None:
+def test_the_affinity_counts_if_it_is_lower(tmp_path: Path) -> None:
     root = system(tmp_path, "0::/\n", {"cpu.max": "1600000 100000\n"})
-    plan = threads.plan(affinity=4, root=root)
+    plan = plan_threads(affinity=4, root=root)
     assert (plan.cpus, plan.reason) == (4.0, "affinity")
 
 
-def test_memory_is_the_machines_or_the_groups(tmp_path: Path) -> None:
+def test_available_memory_is_that_of_the_machine_or_its_cgroup(tmp_path: Path) -> None:
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert memory.available(tmp_path) == machine
+    assert available_memory(tmp_path) == machine
     limits = {"memory.max": "max\n", "a/memory.max": f"{1 << 30}\n"}
-    assert memory.available(system(tmp_path / "v2", "0::/a\n", limits)) == 1 << 30
+    assert available_memory(system(tmp_path / "v2", "0::/a\n", limits)) == 1 << 30
     limits = {"memory/memory.limit_in_bytes": f"{1 << 29}\n"}
-    assert memory.available(system(tmp_path / "v1", "3:memory:/\n", limits)) == 1 << 29
+    assert available_memory(system(tmp_path / "v1", "3:memory:/\n", limits)) == 1 << 29
 
 
-def test_memory_past_the_cap_is_refused() -> None:
-    program = "from inference_server.runtime import memory; memory.cap(1 << 29); bytearray(1 << 30)"
+def test_allocations_past_the_limit_fail() -> None:
+    program = (
+        "from inference_server.runtime.host import limit_memory; "
+        "limit_memory(1 << 29); bytearray(1 << 30)"
+    )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert ended.stderr.endswith(b"MemoryError\n")
 
 
-def test_a_locale_is_there_or_not() -> None:
-    assert locale.installed("C")
-    assert not locale.installed("xx_XX.UTF-8")
+def test_locales_are_detected() -> None:
+    assert has_locale("C")
+    assert not has_locale("xx_XX.UTF-8")
