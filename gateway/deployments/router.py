@@ -16,12 +16,14 @@ from gateway.deployments.schemas import (
     NewDeploymentOut,
     PresetList,
 )
-from gateway.deployments.service import DeploymentService, DeploymentRunCanceller
+from gateway.deployments.service import DeploymentRunCanceller, DeploymentService
 from gateway.deployments.settings import RunsOnDelete
 from gateway.storage.paging import PageRequest
 
 
-def build_router(service: DeploymentService, access: Access, runs_of: DeploymentRunCanceller) -> APIRouter:
+def build_router(
+    service: DeploymentService, access: Access, runs_of: DeploymentRunCanceller
+) -> APIRouter:
     """Return the routes for deployments; all need a `manage` key."""
     router = APIRouter(prefix="/node/deployments", tags=["Deployments"])
 
