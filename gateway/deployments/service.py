@@ -37,7 +37,7 @@ from protos.errors import ErrorCode
 
 
 class DeploymentRunCanceller(Protocol):
-    """Cancels runs of a deployment; `gateway.runs.cleanup` does, which this package cannot import."""
+    """Cancels runs of a deployment; implemented by `gateway.runs.cleanup`, a higher layer."""
 
     async def end_runs_of_deployment(self, deployment_id: str, *, running: bool) -> None:
         """Cancel the queued runs; with `running`, also the running ones."""
