@@ -1,47 +1,70 @@
 # Everything a person types. `make` alone lists it.
-PYTHON ?= python3
+# The newest that works wins, unless you say PYTHON=…: each release so far answers more calls than the one before.
+PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 PACKAGES := slipstream gateway inference_server model_store protos telemetry transport
 STAMPS := .venv/.stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz check check-static bench bench-scenarios chaos torture format lint types imports protos protos-check lock sbom demo-model clean
+.PHONY: help setup setup-dev run test test-services test-fast coverage fuzz check check-static vocabulary census bench bench-scenarios chaos torture format lint types imports protos protos-check errors-doc errors-doc-check lock sbom demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: $(STAMPS)/run ## Build .venv, and nothing else
 
+setup-dev: $(STAMPS)/dev ## Build .venv with everything that the checks need
+
 run: setup ## Set up, then run the whole system (Ctrl-C stops it)
 	@$(BIN)/slipstream up
 
-test: $(STAMPS)/dev ## Set up, then run the tests
-	@./.ci/services
-	@$(BIN)/python -m pytest
+# Tests wait more than they compute: four processes keep two cores busy. A file's tests stay together.
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n $(or $(TEST_PROCESSES),4) --dist loadfile
 
-fuzz: $(STAMPS)/dev ## Hold many answers of every route against the OpenAPI document (FUZZ_EXAMPLES=200)
+test: $(STAMPS)/dev ## Set up, then test the embedded installation: needs nothing but Python
+	@$(PYTEST) -m "not services" $(PARALLEL) $(ARGS)
+
+test-services: $(STAMPS)/dev ## Test what needs PostgreSQL, Redis, RabbitMQ, nginx, Node or promtool
+	@./.ci/services
+	@$(PYTEST) -m services $(PARALLEL) $(ARGS)
+
+test-fast: $(STAMPS)/dev ## Unit tests only: no process is started
+	@$(PYTEST) -m "not services and not processes" $(ARGS)
+
+coverage: $(STAMPS)/dev ## Branch coverage of `make test`, as text and in htmlcov/
+	@$(PYTEST) -m "not services" $(PARALLEL) --cov --cov-branch --cov-report=term --cov-report=html $(ARGS)
+
+fuzz: $(STAMPS)/dev ## Check many answers of every route against the OpenAPI document (FUZZ_EXAMPLES=200)
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/python -m pytest tests/system/document
 
-check: check-static test ## All that CI checks: format, lint, types, imports, generated code, tests
+check: check-static test test-services ## Everything that CI runs
 
-check-static: $(STAMPS)/dev ## All that CI checks, but the tests
+check-static: $(STAMPS)/dev ## Format, lint, types, import contracts, generated code and docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory protos-check
+	@$(MAKE) --no-print-directory protos-check errors-doc-check
 
-format: $(STAMPS)/dev ## Format the code, and mend what ruff can mend
+vocabulary: $(STAMPS)/run ## Reject private words where a standard term exists
+	@$(BIN)/python tools/vocabulary.py
+
+census: $(STAMPS)/run ## Count files, lines, shared class names, one-off Protocols (ARGS="../before . --list")
+	@$(BIN)/python tools/census.py $(ARGS)
+
+format: $(STAMPS)/dev ## Format the code and apply ruff's fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lint: $(STAMPS)/dev ## Look for what ruff finds
+lint: $(STAMPS)/dev ## Run ruff
 	$(BIN)/ruff check .
 
 types: $(STAMPS)/dev ## Check the types
 	$(BIN)/mypy
 
-imports: $(STAMPS)/dev ## Check who imports whom
+imports: $(STAMPS)/dev ## Check the import contracts
 	$(BIN)/lint-imports
 
 protos: $(STAMPS)/dev ## Write the generated protobuf code
@@ -50,12 +73,18 @@ protos: $(STAMPS)/dev ## Write the generated protobuf code
 protos-check: $(STAMPS)/dev ## Check that the generated code is fresh
 	$(BIN)/python protos/generate.py --check
 
+errors-doc: $(STAMPS)/run ## Write the table of docs/errors.md
+	@$(BIN)/python tools/error_docs.py
+
+errors-doc-check: $(STAMPS)/run ## Check that docs/errors.md is up to date
+	@$(BIN)/python tools/error_docs.py --check
+
 demo-model: $(STAMPS)/dev ## Train the demo's model again
 	$(BIN)/pip install --quiet --require-hashes -r requirements/examples.lock
 	$(BIN)/python examples/iris/train.py
 
-lock: $(STAMPS)/dev ## Resolve the dependencies again, into requirements/*.lock
-	$(BIN)/python requirements/lock.py
+lock: $(STAMPS)/dev ## Pin new dependencies in requirements/*.lock (ARGS=--upgrade moves the other pins, too)
+	$(BIN)/python requirements/lock.py $(ARGS)
 
 sbom: $(STAMPS)/dev ## Write what the locks pin as CycloneDX bills of materials, into dist
 	@$(BIN)/python requirements/sbom.py dist
@@ -73,20 +102,20 @@ chaos: $(STAMPS)/dev ## Kill everything at random under load, and count what tha
 torture: $(STAMPS)/dev ## Kill the sender of webhooks while receivers fail, and count what arrives (ARGS="--events 100000")
 	@$(BIN)/python -m tests.torture $(ARGS)
 
-clean: ## Remove what was built and remembered
-	rm -rf .venv .slipstream .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## Remove everything that was built, and .slipstream with all its data
+	rm -rf .venv .slipstream htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(STAMPS)/run: pyproject.toml requirements/run.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Slipstream needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@test -n "$(PYTHON)" || { echo "Slipstream needs Python 3.11 or newer with venv (Debian: python3-venv). Found none; say make PYTHON=/path/to/python3." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "Installing what Slipstream runs on (a minute the first time) ..."
+	@echo "Using $$($(BIN)/python --version). Installing the dependencies (a minute the first time) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m compileall -q $(PACKAGES)
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/dev: $(STAMPS)/run requirements/dev.lock
-	@echo "Installing what the checks need ..."
+	@echo "Installing the development tools ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@touch $@
 

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 import uvicorn
 import uvloop
 
-from gateway.boot import Front
-from gateway.web.protocol import Connection
+from gateway.boot import BootApp
+from gateway.fast_path.connection import HttpConnection
 from telemetry.options import option, read, whole_number
-from telemetry.parent import Report, end_with_parent
+from telemetry.parent_process import StatusPipe, exit_with_parent
 
 if TYPE_CHECKING:
     from gateway.certificate import Certificate
@@ -44,25 +44,25 @@ _KEEP_ALIVE_SECONDS = 120
 class GatewayServer(uvicorn.Server):
     """uvicorn's server, where the first signal drains and the second ends."""
 
-    def __init__(self, config: uvicorn.Config, front: Front, report: Report) -> None:
+    def __init__(self, config: uvicorn.Config, boot_app: BootApp, report: StatusPipe) -> None:
         super().__init__(config)
-        self._front = front
+        self._boot_app = boot_app
         self._report = report
         self.supervised = False
         """Ctrl-C then is the supervisor's business: it tells us what to do."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and say so."""
-        if self._front.certificate is None:
+        if self._boot_app.certificate is None:
             await super().startup(sockets)
         else:
             await super().startup([])
             # it stands where uvicorn has asyncio's, and does what uvicorn does with it
             self.servers = [
-                self._listen_with_tls(sock, self._front.certificate)  # type: ignore[misc]
+                self._listen_with_tls(sock, self._boot_app.certificate)  # type: ignore[misc]
                 for sock in sockets or []
             ]
-        self._report.say("listening")
+        self._report.send("listening")
 
     def _listen_with_tls(self, sock: socket.socket, certificate: Certificate) -> TlsListener:
         from transport.tls_listener import TlsListener  # noqa: PLC0415 - only where it is needed
@@ -72,25 +72,25 @@ class GatewayServer(uvicorn.Server):
             sock,
             certificate.rest.context,
             self._connection,
-            seconds=lambda: self._front.limits.header_seconds,
-            max_connections=lambda: self._front.limits.max_connections,
+            handshake_seconds=lambda: self._boot_app.limits.header_seconds,
+            max_connections=lambda: self._boot_app.limits.max_connections,
         )
 
-    def _connection(self) -> Connection:
+    def _connection(self) -> HttpConnection:
         state = self.lifespan.state
-        return Connection(config=self.config, server_state=self.server_state, app_state=state)
+        return HttpConnection(config=self.config, server_state=self.server_state, app_state=state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain: those who only wait are answered first, all others have their time."""
-        if self._front.on_drain is not None:
-            self._front.on_drain()
+        if self._boot_app.on_drain is not None:
+            self._boot_app.on_drain()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal."""
         if self.supervised and sig == signal.SIGINT:
             return
-        self._front.draining = True
+        self._boot_app.draining = True
         if self.should_exit:
             self.force_exit = True
         super().handle_exit(sig, frame)
@@ -115,35 +115,35 @@ def main() -> None:
         _GatewayOptions, None, prefix="", program="python -m gateway", description=__doc__
     )
     if options.lifeline_fd is not None:
-        end_with_parent(options.lifeline_fd)
+        exit_with_parent(options.lifeline_fd)
     # uvicorn raises the signal again when it has drained: that must not kill what cleans up
     signal.signal(signal.SIGTERM, lambda *_: None)
     supervised = options.lifeline_fd is not None
-    report = Report(options.status_fd)
-    front = Front()
+    report = StatusPipe(options.status_fd)
+    boot_app = BootApp()
     if options.tls_certificate or options.tls_key:
-        front.certificate = _certificate(options.tls_certificate, options.tls_key, report)
-    sys.exit(uvloop.run(_serve(options.listen_fd, front, report, supervised=supervised)))
+        boot_app.certificate = _certificate(options.tls_certificate, options.tls_key, report)
+    sys.exit(uvloop.run(_serve(options.listen_fd, boot_app, report, supervised=supervised)))
 
 
-def _certificate(certificate: Path | None, key: Path | None, report: Report) -> Certificate:
+def _certificate(certificate: Path | None, key: Path | None, report: StatusPipe) -> Certificate:
     """Return what the options mean; end the process where they mean nothing."""
     from gateway.certificate import Certificate  # noqa: PLC0415 - only where it is needed
-    from transport.certificates import TlsError, pair_of  # noqa: PLC0415
+    from transport.certificates import TlsError, key_pair_from  # noqa: PLC0415
 
     try:
-        pair = pair_of(certificate, key, called=("--tls-certificate", "--tls-key"))
+        pair = key_pair_from(certificate, key, option_names=("--tls-certificate", "--tls-key"))
         assert pair is not None
         return Certificate(pair)
     except TlsError as error:
-        report.say("failed", message=str(error))
+        report.send("failed", message=str(error))
         sys.exit(f"gateway: {error}")
 
 
-async def _serve(listen_fd: int, front: Front, report: Report, *, supervised: bool) -> int:
+async def _serve(listen_fd: int, boot_app: BootApp, report: StatusPipe, *, supervised: bool) -> int:
     config = uvicorn.Config(
-        front,
-        http=Connection,
+        boot_app,
+        http=HttpConnection,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -154,10 +154,10 @@ async def _serve(listen_fd: int, front: Front, report: Report, *, supervised: bo
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
-    server = GatewayServer(config, front, report)
+    server = GatewayServer(config, boot_app, report)
     server.supervised = supervised
-    building = asyncio.create_task(_build(front, server, report))
-    with _renewing(front):
+    building = asyncio.create_task(_build(boot_app, server, report))
+    with _renewing(boot_app):
         await server.serve([socket.socket(fileno=listen_fd)])
     building.cancel()
     (outcome,) = await asyncio.gather(building, return_exceptions=True)
@@ -165,29 +165,29 @@ async def _serve(listen_fd: int, front: Front, report: Report, *, supervised: bo
 
 
 @contextlib.contextmanager
-def _renewing(front: Front) -> Iterator[None]:
-    if front.certificate is None:
+def _renewing(boot_app: BootApp) -> Iterator[None]:
+    if boot_app.certificate is None:
         yield
         return
-    task = asyncio.create_task(front.certificate.keep_renewed(), name="certificate")
+    task = asyncio.create_task(boot_app.certificate.reload_on_change(), name="certificate")
     yield
     task.cancel()
 
 
-async def _build(front: Front, server: GatewayServer, report: Report) -> None:
+async def _build(boot_app: BootApp, server: GatewayServer, report: StatusPipe) -> None:
     """Build the gateway behind the listening port; end the process where that cannot be."""
     try:
         assembly = await asyncio.to_thread(_import_assembly)
-        await assembly.assemble(front)
+        await assembly.assemble(boot_app)
     except Exception as error:
-        report.say("failed", message=str(error))
+        report.send("failed", message=str(error))
         sys.stderr.write(f"gateway: {error}\n")
         server.should_exit = True
         raise
     gc.freeze()  # what boot has made stays: no collection needs to look at it again
     gc.set_threshold(*_GC_THRESHOLD)
     _keep_memory()
-    report.say("ready")
+    report.send("ready")
 
 
 def _import_assembly() -> ModuleType:

@@ -1,6 +1,6 @@
 """The gateway as one ASGI application: `/v2` first, FastAPI for all the rest.
 
-Triggers do not come here: see `gateway.web.protocol`.
+Triggers do not come here: see `gateway.fast_path.connection`.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from gateway.models.router import build_router as models
 from gateway.oip import rest
 from gateway.oip.dataplane import SERVER_VERSION
 from gateway.oip.router import build_router as oip
-from gateway.runs.origins import RunOrigins
+from gateway.runs.queries import RunDeployments
 from gateway.runs.router import build_router as runs
-from gateway.tags import ABOUT, TAGS
-from gateway.trigger.cross_origin import CrossOrigin
+from gateway.tags import DESCRIPTION, TAGS
+from gateway.trigger.cross_origin import CrossOriginMiddleware
 from gateway.trigger.router import build_router as trigger
 from gateway.usage.router import build_router as usage
 from gateway.web.asgi import App, Receive, Scope, Send
-from gateway.web.documented import DocumentedApi
+from gateway.web.fastapi_errors import FastApiErrorHandlers
+from gateway.web.middleware import RestMiddleware
 from gateway.web.naming import operation_id
+from gateway.web.openapi import DocumentedFastAPI
 from gateway.web.problem_pages import build_router as problems
-from gateway.web.refusals import Refusals
-from gateway.web.shell import Shell
-from gateway.web.shielding import policy_of_page
+from gateway.web.security_headers import content_security_policy
 from gateway.webhooks.router import build_router as webhooks
 from telemetry.instruments import CONTENT_TYPE, render
 
@@ -61,13 +61,15 @@ class Gateway:
 
     def __init__(self, container: Container) -> None:
         self._oip = container.oip.rest
-        shell = Shell(
+        shell = RestMiddleware(
             cast("App", build_fastapi(container)),
             max_body_bytes=container.settings.max_body_bytes,
             unlimited=(_UPLOADS,),
             timeout_seconds=container.settings.request_timeout_seconds,
         )
-        self._rest = CrossOrigin(shell, container.directory, RunOrigins(container.db))
+        self._rest = CrossOriginMiddleware(
+            shell, container.deployment_cache, RunDeployments(container.db)
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -81,10 +83,10 @@ class Gateway:
 def build_fastapi(container: Container) -> FastAPI:
     """Return the management routes, the metrics and the documentation."""
     services, access = container.services, container.access
-    app = DocumentedApi(
+    app = DocumentedFastAPI(
         title="Slipstream",
         version=SERVER_VERSION,
-        description=ABOUT,
+        description=DESCRIPTION,
         openapi_tags=TAGS,
         generate_unique_id_function=operation_id,
         redirect_slashes=False,
@@ -94,7 +96,7 @@ def build_fastapi(container: Container) -> FastAPI:
     for router in (
         trigger(),
         flows(services.flows, access),
-        deployments(services.deployments, access, container.engine.orphans),
+        deployments(services.deployments, access, container.execution.cleanup),
         deployment_versions(services.versions, access),
         inference_servers(services.fleet, access),
         models(services.models, access),
@@ -108,7 +110,7 @@ def build_fastapi(container: Container) -> FastAPI:
             access,
             secure_cookies=container.settings.secure_cookies,
         ),
-        users(services.users, container.accounts.sessions, access, container.engine.orphans),
+        users(services.users, container.accounts.sessions, access, container.execution.cleanup),
         usage(services.usage, access),
         audit(services.audit, access),
         oip(),
@@ -117,7 +119,7 @@ def build_fastapi(container: Container) -> FastAPI:
         app.include_router(router)
     _add_metrics(app, container)
     _add_docs(app)
-    Refusals(app, private=_PRIVATE)
+    FastApiErrorHandlers(app, private=_PRIVATE)
     return app
 
 
@@ -126,8 +128,8 @@ def _add_metrics(app: FastAPI, container: Container) -> None:
         container.shared,
         container.fleet_metrics,
         container.worker_metrics,
-        container.engine.metrics,
-        container.station.metrics,
+        container.execution.metrics,
+        container.webhook_delivery.metrics,
     ]
 
     @app.get(
@@ -160,6 +162,6 @@ def _add_docs(app: FastAPI) -> None:
             swagger_css_url="/docs/assets/swagger-ui.css",
             swagger_favicon_url="/docs/assets/favicon-32x32.png",
         )
-        policy = policy_of_page(bytes(page.body).decode())
+        policy = content_security_policy(bytes(page.body).decode())
         page.headers["content-security-policy"] = policy
         return page

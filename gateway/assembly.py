@@ -5,11 +5,11 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from gateway.app import Gateway
-from gateway.boot import Front
+from gateway.boot import BootApp
 from gateway.container import Container
 from gateway.settings import Settings
 from gateway.storage.migrate import migrate
-from gateway.web.wire_limits import WireLimits, most_connections
+from gateway.web.connection_limits import ConnectionLimits, max_connections_for
 from telemetry import logs
 
 log = logs.logger("gateway")
@@ -19,8 +19,8 @@ class UnsafeSettingError(Exception):
     """A setting that would open more than it may."""
 
 
-async def assemble(front: Front) -> None:
-    """Read the settings, build and start everything, and put it behind `front`.
+async def assemble(boot_app: BootApp) -> None:
+    """Read the settings, build and start everything, and put it behind `boot_app`.
 
     Raises:
         StorageError: the database cannot be used.
@@ -32,23 +32,23 @@ async def assemble(front: Front) -> None:
     settings = Settings()
     logs.configure(settings.log_level, process="gateway")
     _check_anonymous(settings)
-    _check_certificate(settings, front)
-    front.limits = _wire_limits(settings)
-    front.reasons = lambda: ["starting: the database is being opened"]
+    _check_certificate(settings, boot_app)
+    boot_app.limits = _wire_limits(settings)
+    boot_app.reasons = lambda: ["starting: the database is being opened"]
     await migrate(settings.database)
-    container = Container(settings, front.certificate)
-    front.close = container.close
+    container = Container(settings, boot_app.certificate)
+    boot_app.close = container.close
     await container.start()
-    front.reasons = container.reasons
-    front.app = Gateway(container)
-    front.direct = container.trigger
-    front.on_drain = container.drain
+    boot_app.reasons = container.reasons
+    boot_app.app = Gateway(container)
+    boot_app.fast_route = container.trigger
+    boot_app.on_drain = container.drain
     log.info("gateway_started", port=settings.port, grpc_port=settings.grpc_port)
 
 
-def _check_certificate(settings: Settings, front: Front) -> None:
+def _check_certificate(settings: Settings, boot_app: BootApp) -> None:
     """See to it that whoever has set a certificate does not get ports without one."""
-    if (settings.tls_certificate or settings.tls_key) and front.certificate is None:
+    if (settings.tls_certificate or settings.tls_key) and boot_app.certificate is None:
         message = (
             "SLIPSTREAM_TLS_CERTIFICATE is set, and REST listens without TLS: start with "
             "`slipstream gateway`, or give --tls-certificate and --tls-key"
@@ -56,14 +56,14 @@ def _check_certificate(settings: Settings, front: Front) -> None:
         raise UnsafeSettingError(message)
 
 
-def _wire_limits(settings: Settings) -> WireLimits:
-    return WireLimits(
+def _wire_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
         max_header_bytes=settings.max_header_bytes,
         max_header_count=settings.max_header_count,
         max_url_bytes=settings.max_url_bytes,
         header_seconds=settings.header_seconds,
         body_seconds=settings.body_seconds,
-        max_connections=most_connections(settings.max_connections),
+        max_connections=max_connections_for(settings.max_connections),
     )
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import orjson
 
 from gateway.errors import GatewayError
+from gateway.fast_path.http_call import FastRoute
 from gateway.web.asgi import App, Receive, Scope, Send, send_answer
-from gateway.web.exchange import Route
+from gateway.web.connection_limits import ConnectionLimits
 from gateway.web.problems import Answer, problem, v2_error
-from gateway.web.wire_limits import WireLimits
 from protos.errors import ErrorCode
 
 if TYPE_CHECKING:  # most ports have none, and none has to import what it takes
@@ -28,15 +28,15 @@ _PROBED_BY = ("GET", "HEAD")
 _REQUEST_ID = b"req_boot"
 
 
-class Front:
+class BootApp:
     """The outermost ASGI application: probes here, ahead of everything; the rest to `app`."""
 
     def __init__(self) -> None:
         self.app: App | None = None
         """Set when the gateway is built."""
-        self.direct: Route | None = None
-        """Set with it: what does not pass through here at all, see `gateway.web.protocol`."""
-        self.limits = WireLimits()
+        self.fast_route: FastRoute | None = None
+        """Set with it: answers requests that bypass ASGI, see `gateway.fast_path.connection`."""
+        self.limits = ConnectionLimits()
         """Of requests and connections; the settings' own, when they are read."""
         self.reasons: Callable[[], Sequence[str]] = lambda: ["starting: the gateway is loading"]
         """Why calls should not come; nothing means ready."""

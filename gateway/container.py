@@ -1,7 +1,7 @@
 """The composition root: the only place that knows which class stands behind which role.
 
-A room of several classes wires itself: `AccountRoom`, `EngineRoom`, `LimitRoom`, `OipRoom`,
-`Station`, `Bookkeeper`.
+A room of several classes wires itself: `AccountRoom`, `build_execution`,
+`OipRoom`, `WebhookDeliveryService`, `UsageWriter`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,22 @@ from collections.abc import Sequence
 
 from gateway.accounts.room import AccountRoom
 from gateway.auth.access import Access
-from gateway.auth.authenticator import Authenticator
-from gateway.auth.entrance import Entrance
-from gateway.auth.proxies import Proxies
+from gateway.auth.authentication import Authentication
+from gateway.auth.key_authenticator import KeyAuthenticator
+from gateway.auth.proxies import TrustedProxies
 from gateway.broker.exposition import WorkerCollector
 from gateway.certificate import Certificate
-from gateway.deployments.directory import Directory
-from gateway.deployments.inputs import Inputs
-from gateway.execution.engine_room import EngineRoom
+from gateway.deployments.deployment_cache import DeploymentCache
+from gateway.execution.build import build_execution
+from gateway.fast_path.dispatch import Dispatcher
+from gateway.fast_path.fast_calls import FastCalls
+from gateway.fast_path.recorder import RunRecorder
+from gateway.fast_path.routes import RouteResolver
+from gateway.fast_path.trigger_call import TriggerRoute
 from gateway.fleet.exposition import FleetCollector
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
-from gateway.limits.room import LimitRoom
+from gateway.limits.request_limits import build_limits
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.room import OipRoom
@@ -32,17 +36,13 @@ from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
-from gateway.trigger.admission import Admission
-from gateway.trigger.dispatch import Dispatcher
-from gateway.trigger.edge import TriggerEdge
-from gateway.trigger.fast_calls import FastCalls
-from gateway.trigger.recorder import Recorder
+from gateway.trigger.batch_calls import BatchCalls
 from gateway.trigger.run_calls import RunCalls
-from gateway.upstream.credentials import Credentials
-from gateway.upstream.servers import Servers
-from gateway.usage.bookkeeper import Bookkeeper
+from gateway.upstream.credentials import UpstreamCredentials
+from gateway.upstream.servers import InferenceServers
+from gateway.usage.writer import UsageWriter
+from gateway.webhooks.delivery_service import WebhookDeliveryService
 from gateway.webhooks.service import WebhookService
-from gateway.webhooks.station import Station
 from telemetry.snapshots import SharedRegistry
 
 
@@ -60,11 +60,11 @@ class Container:
         self.shared = SharedRegistry(registry, settings.run / "metrics", f"gateway-{os.getpid()}")
 
         self.waker = Waker(self.services.fleet.store)
-        self.servers = Servers(
+        self.servers = InferenceServers(
             max_message_bytes=settings.max_body_bytes,
             drain_seconds=settings.drain_seconds,
-            on_wanted=self.waker.wake,
-            credentials=Credentials.of(settings),
+            on_wake=self.waker.wake,
+            credentials=UpstreamCredentials.of(settings),
         )
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)
@@ -73,39 +73,51 @@ class Container:
 
         hasher = self.services.hasher
         self.accounts = AccountRoom(settings, self.db, self.feed, hasher, self.services.passwords)
-        authenticator = Authenticator(self.db, hasher, self.feed)
-        self.key_uses = authenticator.uses
-        self.limits = LimitRoom(settings, registry)
-        entrance = Entrance(authenticator, self.accounts.sessions, origins=settings.console_origins)
-        proxies = Proxies(settings.trusted_proxies)
-        self.access = Access(entrance, self.limits, proxies)
+        authenticator = KeyAuthenticator(self.db, hasher, self.feed)
+        self.key_uses = authenticator.usage
+        self.limits = build_limits(settings, registry)
+        authentication = Authentication(
+            authenticator, self.accounts.sessions, origins=settings.console_origins
+        )
+        proxies = TrustedProxies(settings.trusted_proxies)
+        self.access = Access(authentication, self.limits, proxies)
 
-        self.directory = Directory(self.db, self.feed)
-        self.station = Station(settings, self.db, self.services.vault, registry=registry)
-        self.webhooks = WebhookService(self.db, self.services.vault, self.station.dispatcher)
-        self.engine = EngineRoom(
-            settings, self.db, self.feed, self.servers, registry, webhooks=self.station
+        self.deployment_cache = DeploymentCache(self.db, self.feed)
+        self.webhook_delivery = WebhookDeliveryService(
+            settings, self.db, self.services.secret_box, registry=registry
+        )
+        self.webhooks = WebhookService(
+            self.db, self.services.secret_box, self.webhook_delivery.dispatcher
+        )
+        self.execution = build_execution(
+            settings, self.db, self.feed, self.servers, registry, webhooks=self.webhook_delivery
         )
         self.runs = RunService(
-            self.engine.store,
-            self.engine.waiter,
-            self.directory,
-            self.engine.launcher,
-            Inputs(self.db),
-            gates=self.limits.gates,
+            self.db,
+            self.execution.store,
+            self.execution.waiter,
+            self.deployment_cache,
+            self.execution.launcher.launch,
+            rate_limiter=self.limits.rate_limiter,
             retention_days=settings.run_retention_days,
         )
 
-        self.usage = Bookkeeper(
+        self.usage = UsageWriter(
             self.db,
             self.metrics,
             minute_hours=settings.usage_minute_hours,
             days=settings.usage_retention_days,
         )
-        self.recorder = Recorder(self.engine.store, self.metrics)
-        self.trigger = TriggerEdge(
-            Admission(authenticator, entrance, self.directory, self.limits, proxies),
-            Dispatcher(FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)),
+        self.recorder = RunRecorder(self.execution.store, self.metrics)
+        dispatcher = Dispatcher(
+            FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.execution)
+        )
+        self.trigger = TriggerRoute(
+            RouteResolver(
+                authenticator, authentication, self.deployment_cache, self.limits, proxies
+            ),
+            dispatcher,
+            BatchCalls(dispatcher),
             self.metrics,
             self.usage.meter,
             max_body_bytes=settings.max_body_bytes,
@@ -125,9 +137,9 @@ class Container:
         self.feed.start()
         self.watcher.start()
         await self.watcher.looked.wait()
-        self.readiness.fleet_known()
-        await self.engine.start()
-        self.station.start()
+        self.readiness.servers_known()
+        await self.execution.start()
+        self.webhook_delivery.start()
         self.recorder.start()
         self.usage.start()
         self.key_uses.start()
@@ -140,8 +152,8 @@ class Container:
         await self.oip.close(drain_seconds)
         await self.recorder.close()
         await self.key_uses.close()
-        await self.engine.close(drain_seconds)
-        await self.station.close(drain_seconds)
+        await self.execution.close(drain_seconds)
+        await self.webhook_delivery.close(drain_seconds)
         await self.usage.close()
         await self.watcher.stop()
         await self.servers.close()
@@ -154,7 +166,7 @@ class Container:
 
     def reasons(self) -> Sequence[str]:
         """Return why calls should not come yet; nothing means ready."""
-        return [*self.readiness.reasons(), *self.engine.warmth.reasons()]
+        return [*self.readiness.reasons(), *self.execution.preloader.reasons()]
 
     def drain(self) -> None:
         """Let nobody wait any more who can ask again: the process is to end."""

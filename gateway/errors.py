@@ -1,26 +1,30 @@
-"""The gateway's one exception: a code, a message for people, and what a transport may add."""
+"""The gateway's exceptions: an error for the caller, and a database that cannot be used."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from protos.errors import ErrorCode
-from telemetry.redaction import without_keys
+from telemetry.redaction import redact_message
+
+
+class StorageError(Exception):
+    """The database cannot be used: unreachable, damaged, or written by another version."""
 
 
 class GatewayError(Exception):
-    """Something the caller must hear about.
+    """An error that is reported to the caller.
 
-    Messages often repeat what came: an API key in the wrong place is replaced by its mask.
+    Messages often repeat the input: an API key in the wrong place is replaced by its mask.
 
     Attributes:
-        code: the stable name; each transport has one table that translates it.
-        message: which field, what was expected, what came, what to do.
+        code: the stable name; `protos/errors.py` maps it to the status of each transport.
+        message: which field, what was expected, what was received, what to do.
         errors: for validation, a `{"detail", "pointer"}` for each field (RFC 9457).
-        retry_after: seconds after which a retry is worth it, where one is.
+        retry_after: seconds after which a retry may succeed; None if unknown.
         details: further members of the error body, such as `phase`.
-        allowed: of METHOD_NOT_ALLOWED, the methods that there are.
-        replayed: whether this is what became of an earlier call with the same Idempotency-Key.
+        allowed: for METHOD_NOT_ALLOWED: the methods of the path.
+        replayed: whether this is the result of an earlier call with the same Idempotency-Key.
     """
 
     def __init__(
@@ -34,12 +38,12 @@ class GatewayError(Exception):
         allowed: Sequence[str] = (),
         replayed: bool = False,
     ) -> None:
-        message = without_keys(message)
+        message = redact_message(message)
         super().__init__(message)
         self.code = code
         self.message = message
         self.errors = [
-            {name: without_keys(text) for name, text in error.items()} for error in errors
+            {name: redact_message(text) for name, text in error.items()} for error in errors
         ]
         self.retry_after = retry_after
         self.details = details or {}

@@ -9,13 +9,13 @@ from functools import lru_cache
 from uuid import UUID
 
 _BYTES = 16
-_AT_ONCE = 256
+_POOL_IDS = 256
 _VARIANT = "89ab"
 _TIME_ORDERED = 7
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class _Pool:
+class _RandomPool:
     """Random bytes, asked for in bulk: the system call costs ten times the id."""
 
     def __init__(self) -> None:
@@ -25,14 +25,14 @@ class _Pool:
     def take(self) -> str:
         """Return 32 random hexadecimal digits."""
         if self._next >= len(self._digits):
-            self._digits = os.urandom(_BYTES * _AT_ONCE).hex()
+            self._digits = os.urandom(_BYTES * _POOL_IDS).hex()
             self._next = 0
         start = self._next
         self._next = start + 2 * _BYTES
         return self._digits[start : self._next]
 
 
-_pool = _Pool()
+_pool = _RandomPool()
 os.register_at_fork(after_in_child=_pool.__init__)  # type: ignore[misc]  # no id twice
 
 
@@ -53,12 +53,12 @@ def new_run_id() -> str:
     return f"{_time_digits(time.time_ns() // 1_000_000)}-7{h[13:16]}-{variant}{h[17:20]}-{h[20:]}"
 
 
-def first_run_id(moment: datetime) -> str:
+def min_run_id(moment: datetime) -> str:
     """Return the least id that a run made at `moment` can have: all made before it are less."""
     return f"{_time_digits(int(moment.timestamp() * 1000))}-7000-8000-000000000000"
 
 
-def minted_at(run_id: str) -> datetime | None:
+def run_id_time(run_id: str) -> datetime | None:
     """Return when an id of a run was made, to the millisecond; None where it is none of those."""
     try:
         number = UUID(run_id)
@@ -83,6 +83,6 @@ def is_id(text: str) -> bool:
         return False
 
 
-def sought(text: str) -> str:
+def normalize_id(text: str) -> str:
     """Return the id as rows have it; what is none matches nothing, and never reaches a driver."""
     return text.lower() if is_id(text) else "none"

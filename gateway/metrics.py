@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from telemetry.instruments import Counter, Family, Histogram, Registry
+from telemetry.instruments import Counter, Histogram, MetricFamily, Registry
 
 STAGES = ("auth", "parse", "queue", "infer", "serialise")
 """The parts of a fast call, in order. Queue and infer are the inference server's own clock."""
@@ -14,10 +14,10 @@ Timings = tuple[float, float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class CallMeters:
+class CallMetrics:
     """The instruments of one deployment in one mode."""
 
-    requests: Family[Counter]
+    requests: MetricFamily[Counter]
     seconds: Histogram
     deployment: str
     mode: str
@@ -73,7 +73,7 @@ class GatewayMetrics:
             "Fast calls that were answered and whose webhook hears nothing: too many at once.",
             (),
         ).child()
-        self._meters: dict[tuple[str, str], CallMeters] = {}
+        self._meters: dict[tuple[str, str], CallMetrics] = {}
 
     def stages(self, timings: Timings) -> None:
         """Count what each stage of a fast call took."""
@@ -88,14 +88,14 @@ class GatewayMetrics:
         """Count what a stage of a sync or async run took."""
         self._run_stages.child(mode, stage).observe(seconds)
 
-    def meters(self, deployment: str, mode: str) -> CallMeters:
+    def meters(self, deployment: str, mode: str) -> CallMetrics:
         """Return the instruments of a deployment in a mode.
 
         Only names that exist may come in, never what a caller made up: each is kept for ever.
         """
         found = self._meters.get((deployment, mode))
         if found is None:
-            found = CallMeters(
+            found = CallMetrics(
                 requests=self._requests,
                 seconds=self._seconds.child(deployment, mode),
                 deployment=deployment,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.upstream.servers import Servers, ServerStatus
+from gateway.upstream.servers import InferenceServers, ServerStatus
 
 Key = tuple[str, int]
 
@@ -17,13 +17,13 @@ class Readiness:
     suffers.
     """
 
-    def __init__(self, servers: Servers) -> None:
+    def __init__(self, servers: InferenceServers) -> None:
         self._servers = servers
         self._starting: set[Key] | None = None
         self._useful = False
         """Whether one of them has been ready."""
 
-    def fleet_known(self) -> None:
+    def servers_known(self) -> None:
         """Take note of the servers that are wanted now, at the start."""
         wanted = [status for status in self._servers.statuses() if status.wanted]
         self._starting = {_key(status) for status in wanted}

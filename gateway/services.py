@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import sys
 
-from gateway.accounts.passwords import Passwords
+from gateway.accounts.passwords import PasswordService
 from gateway.accounts.users import UserService
 from gateway.audit.service import AuditLog
 from gateway.auth.keys import KeyHasher
 from gateway.auth.pepper import load_pepper
 from gateway.auth.service import ApiKeyService
-from gateway.deployments.handover import Handover
+from gateway.deployments.rollout import Rollout
 from gateway.deployments.service import DeploymentService
-from gateway.deployments.snapshots import Snapshots
+from gateway.deployments.snapshots import Snapshotter
 from gateway.deployments.versions import VersionService
 from gateway.fleet.service import FleetService
 from gateway.fleet.store import FleetStore
 from gateway.flows.service import FlowService
 from gateway.models.service import ModelService
-from gateway.outbound.http import GuardedHttp
+from gateway.outbound.http import GuardedHttpClient
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.usage.service import UsageService
-from gateway.webhooks.callbacks import Callbacks
-from gateway.webhooks.vault import Vault
-from model_store.store import Store
+from gateway.webhooks.endpoints import EndpointLifecycle
+from gateway.webhooks.secret_box import SecretBox
+from model_store.store import ModelStore
 from model_store.verification import Verifier
 
 _VERIFY = ("-m", "inference_server.runtime.verify")
@@ -37,21 +37,23 @@ class Services:
     """One of each, knowing each other. Raises StorageError where there can be no pepper."""
 
     def __init__(self, settings: Settings, db: Database) -> None:
-        self.store = Store(settings.models)
+        self.store = ModelStore(settings.models)
         self.verifier = Verifier([sys.executable, *_VERIFY])
         self.models = ModelService(db, self.store, self.verifier)
         pepper = load_pepper(settings.key_pepper, settings.state)
         self.hasher = KeyHasher(pepper)
-        self.vault = Vault(pepper)
+        self.secret_box = SecretBox(pepper)
         self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
-        self.passwords = Passwords()
+        self.passwords = PasswordService()
         self.flows = FlowService(db)
         self.fleet = FleetService(FleetStore(db), self.models, self.flows)
-        http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
-        callbacks = Callbacks(self.vault, http)  # which looks where a URL leads, and opens nothing
-        self.users = UserService(db, self.passwords, callbacks)
-        snapshots = Snapshots(db, self.models)
-        self.deployments = DeploymentService(db, self.keys, snapshots, callbacks)
+        http = GuardedHttpClient(settings.webhook_allow, allow_http=settings.webhook_allow_http)
+        webhook_endpoints = EndpointLifecycle(
+            self.secret_box, http
+        )  # which looks where a URL leads, and opens nothing
+        self.users = UserService(db, self.passwords, webhook_endpoints)
+        snapshots = Snapshotter(db, self.models)
+        self.deployments = DeploymentService(db, self.keys, snapshots, webhook_endpoints)
         self.usage = UsageService(db)
-        self.versions = VersionService(db, snapshots, Handover(self.fleet.store))
+        self.versions = VersionService(db, snapshots, Rollout(self.fleet.store))
         self.audit = AuditLog(db)

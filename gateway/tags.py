@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-ABOUT = """Deploy flows and ONNX models behind API endpoints: sync, async or fast.
+DESCRIPTION = """Deploy flows and ONNX models behind API endpoints: sync, async or fast.
 
 Calls of `/node/` carry an API key as `X-API-Key` or bearer token, or come from a console session.
 Errors are `application/problem+json`; decide by their `code`. Those of `/v2`, the Open Inference

@@ -21,7 +21,7 @@ _MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class TcpAddress:
     """A TCP address to listen on; port 0 lets the kernel choose one."""
 
     host: str
@@ -56,11 +56,11 @@ class Settings:
     model: str = option(str, "name of the model to serve", required=True)
     version: int = option(whole_number(1), "version of the model to serve", required=True)
     socket: Path = option(Path, "Unix socket to listen on, created with mode 0600", required=True)
-    tcp: Endpoint | None = option(
-        Endpoint.parse, "TCP address to listen on as well; see --token-file", metavar="HOST:PORT"
+    tcp: TcpAddress | None = option(
+        TcpAddress.parse, "TCP address to listen on as well; see --token-file", metavar="HOST:PORT"
     )
-    metrics: Endpoint = option(
-        Endpoint.parse, "address of /metrics", default="127.0.0.1:0", metavar="HOST:PORT"
+    metrics: TcpAddress = option(
+        TcpAddress.parse, "address of /metrics", default="127.0.0.1:0", metavar="HOST:PORT"
     )
     advertise: str | None = option(
         str,

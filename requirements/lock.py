@@ -1,5 +1,7 @@
 """Resolve the dependencies into run.lock, dev.lock, examples.lock and bench.lock (`make lock`).
 
+Existing pins stay unless `--upgrade` is given.
+
 Every file is pinned by hash, for every platform and Python from 3.11 on, and names no index: the
 installation's own settings say where packages come from.
 """
@@ -15,7 +17,7 @@ ROOT = HERE.parent
 COMMAND = (
     *("uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11"),
     *("--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-annotate"),
-    *("--no-header", "--quiet", "--upgrade"),
+    *("--no-header", "--quiet"),
 )
 LOCKS: dict[str, tuple[str, ...]] = {
     # The project itself is built without isolation, by what the lock has.
@@ -27,9 +29,11 @@ LOCKS: dict[str, tuple[str, ...]] = {
 
 
 def main() -> None:
+    upgrade = "--upgrade" in sys.argv[1:]
     for name, options in LOCKS.items():
         target = HERE / name
-        target.unlink(missing_ok=True)
+        if upgrade:
+            target.unlink(missing_ok=True)
         command = [*COMMAND, *options, "--output-file", str(target)]
         subprocess.run(command, check=True, cwd=ROOT)
         sys.stdout.write(f"requirements/{name}\n")

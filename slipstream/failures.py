@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
-from gateway.errors import GatewayError
-from gateway.storage.errors import StorageError
+from gateway.errors import GatewayError, StorageError
 from model_store.errors import StoreError
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.limits.schemas import LimitsBody
+from gateway.limits.call_limits import LimitsBody
 
 PerMinute = Annotated[int | None, typer.Option(help="Calls in any minute; 0: the default.")]
 PerDay = Annotated[int | None, typer.Option(help="Calls in any day; 0: the default.")]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from gateway.auth.identity import Identity, Role, Scope
-from gateway.deployments.directory import Directory
-from gateway.deployments.inputs import Inputs
-from gateway.deployments.modes import DeploymentType, ExecutionMode
-from gateway.runs.listing import RunFilter
-from gateway.runs.run import Run, RunEventData
+from gateway.deployments.deployment_cache import DeploymentCache
+from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.runs.queries import RunFilter
+from gateway.runs.run import NodeEvent, Run
 from gateway.runs.service import RunService
 from gateway.runs.store import RunStore
-from gateway.runs.waiter import Waiter
+from gateway.runs.waiter import RunWaiter
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.paging import Page, PageRequest
 from slipstream.workspace import Workspace
@@ -23,11 +22,11 @@ class RunAdmin:
         db = workspace.db
         self._store = store = RunStore(db)
         self._service = RunService(
+            db,
             store,
-            Waiter(db, store),
-            Directory(db, ChangeFeed(db)),
-            _NullLauncher(),
-            Inputs(db),
+            RunWaiter(db, store),
+            DeploymentCache(db, ChangeFeed(db)),
+            _leave_queued,
             retention_days=workspace.settings.run_retention_days,
         )
         self._actor = Identity(
@@ -46,7 +45,7 @@ class RunAdmin:
         """Return a run; raise NOT_FOUND or GONE."""
         return await self._service.find(self._actor, run_id)
 
-    async def events(self, run: Run, after: int) -> list[RunEventData]:
+    async def events(self, run: Run, after: int) -> list[NodeEvent]:
         """Return the nodes that a run has told of since the event numbered `after`."""
         found = await self._store.events(run.id, after)
         return [event for event in found if event.number <= run.event_count]
@@ -60,8 +59,5 @@ class RunAdmin:
         return await self._service.retry(self._actor, run_id, latest=latest)
 
 
-class _NullLauncher:
-    """Hands nothing over: gateways look for queued runs by themselves, within seconds."""
-
-    def launch(self, run_id: str, type: DeploymentType, mode: ExecutionMode) -> None:  # noqa: A002
-        """Leave it queued."""
+def _leave_queued(_run_id: str, _type: DeploymentType, _mode: ExecutionMode) -> None:
+    """Publish nothing: the sweep of a gateway hands queued runs over within seconds."""

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.errors import GatewayError
-from gateway.storage.errors import StorageError
+from gateway.errors import GatewayError, StorageError
 from gateway.storage.paging import Page, PageRequest
 from protos.errors import ErrorCode
 from slipstream.failures import exit_on_error

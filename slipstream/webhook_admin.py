@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from gateway.webhooks.delivery_service import WebhookDeliveryService
 from gateway.webhooks.service import WebhookService
-from gateway.webhooks.station import Station
 from slipstream.workspace import Workspace
 
 
 def webhook_service(workspace: Workspace) -> WebhookService:
     """Return the service; it sends tests from this process, and leaves all else to gateways."""
-    return WebhookService(workspace.db, workspace.services.vault, _LocalSender(workspace))
+    return WebhookService(workspace.db, workspace.services.secret_box, _LocalSender(workspace))
 
 
 class _LocalSender:
@@ -21,11 +21,13 @@ class _LocalSender:
     def wake(self) -> None:
         """Leave it to the gateways."""
 
-    async def deliver_test(self, delivery_id: str) -> None:
+    async def send_test(self, delivery_id: str) -> None:
         """Send a test now, once, with the settings of this process."""
         workspace = self._workspace
-        station = Station(workspace.settings, workspace.db, workspace.services.vault)
+        webhook_delivery = WebhookDeliveryService(
+            workspace.settings, workspace.db, workspace.services.secret_box
+        )
         try:
-            await station.dispatcher.deliver_test(delivery_id)
+            await webhook_delivery.dispatcher.send_test(delivery_id)
         finally:
-            await station.close()
+            await webhook_delivery.close()

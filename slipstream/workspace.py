@@ -11,14 +11,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gateway.auth.profiles import administrator
+from gateway.auth.profiles import ensure_owner
 from gateway.broker.broker import Broker, BrokerError, parse_broker_url
 from gateway.services import Services
 from gateway.settings import Settings
+from gateway.storage.audit_events import ACTOR, Actor
 from gateway.storage.database import Database
 from gateway.storage.migrate import migrate
 from gateway.storage.tables import Profile
-from gateway.storage.trail import ACTOR, Actor
 from slipstream.failures import UnusableError
 
 
@@ -44,7 +44,7 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
     db = Database(settings.database)
     try:
         services = Services(settings, db)
-        profile = await administrator(db)
+        profile = await ensure_owner(db)
         ACTOR.set(Actor(profile_id=profile.id, system_user=_system_user()))
         yield Workspace(settings=settings, db=db, services=services, profile=profile)
     finally:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gateway.accounts import store
-from gateway.accounts.emails import LONGEST
-from gateway.accounts.passwords import Passwords
-from gateway.accounts.sessions import Opened, SessionService
-from gateway.accounts.throttle import Throttle
+from gateway.accounts.emails import MAX_EMAIL_LENGTH
+from gateway.accounts.login_throttle import LoginThrottle
+from gateway.accounts.passwords import PasswordService
+from gateway.accounts.sessions import NewSession, SessionService
 from gateway.accounts.users import UserState
 from gateway.auth.identity import Identity
 from gateway.errors import GatewayError
-from gateway.storage.changes import Kind, record_change
+from gateway.storage.audit_events import ACTOR, AuditTarget, record_event
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile
-from gateway.storage.trail import ACTOR, Subject, record_act
 from protos.errors import ErrorCode
 from telemetry.logs import logger
 
@@ -24,7 +24,7 @@ log = logger("gateway.accounts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+class ClientInfo:
     """Where a request comes from."""
 
     address: str | None
@@ -35,14 +35,20 @@ class LoginService:
     """Turns an e-mail address and a password into a session."""
 
     def __init__(
-        self, db: Database, passwords: Passwords, sessions: SessionService, throttle: Throttle
+        self,
+        db: Database,
+        passwords: PasswordService,
+        sessions: SessionService,
+        throttle: LoginThrottle,
     ) -> None:
         self._db = db
         self._passwords = passwords
         self._sessions = sessions
         self._throttle = throttle
 
-    async def log_in(self, email: str, password: str, client: Client) -> tuple[Profile, Opened]:
+    async def log_in(
+        self, email: str, password: str, client: ClientInfo
+    ) -> tuple[Profile, NewSession]:
         """Return the user, and a session that is new.
 
         It takes as long where there is no such user.
@@ -50,7 +56,7 @@ class LoginService:
         Raises:
             GatewayError: LOGIN_FAILED, whatever the reason; TOO_MANY_FAILURES; OVERLOADED.
         """
-        email = email.strip().lower()[:LONGEST]
+        email = email.strip().lower()[:MAX_EMAIL_LENGTH]
         attempt = await self._throttle.begin(email, client.address)
         async with self._db.read() as session:
             user = await store.user_with_email(session, email)
@@ -66,7 +72,9 @@ class LoginService:
         renewed = await self._passwords.renewed(password, hashed)
         return await self._open(user.id, hashed, renewed, client)
 
-    async def change_password(self, actor: Identity, old: str, new: str, client: Client) -> None:
+    async def change_password(
+        self, actor: Identity, old: str, new: str, client: ClientInfo
+    ) -> None:
         """Give the user another password, and end the user's other sessions.
 
         Raises:
@@ -90,20 +98,20 @@ class LoginService:
             row.password_hash, row.password_changed_at = hashed, now()
             await store.end_sessions_of(session, user.id, but=actor.session_id)
             await session.flush()
-            await record_act(
+            await record_event(
                 session,
                 action="user.change_password",
-                subject_kind=Subject.USER,
-                subject_id=row.id,
-                subject_name=row.email,
+                target_kind=AuditTarget.USER,
+                target_id=row.id,
+                target_name=row.email,
                 after={"password_changed_at": row.password_changed_at},
             )
-            await record_change(session, Kind.PROFILE, user.id)
+            await record_change(session, ChangeKind.PROFILE, user.id)
 
     async def _open(
-        self, user_id: str, hashed: str, renewed: str | None, client: Client
-    ) -> tuple[Profile, Opened]:
-        async with self._db.write(feeds=False) as session:
+        self, user_id: str, hashed: str, renewed: str | None, client: ClientInfo
+    ) -> tuple[Profile, NewSession]:
+        async with self._db.write(notify=False) as session:
             row = await store.find_user(session, user_id, lock=True)
             if row.password_hash != hashed or row.state != UserState.ACTIVE:
                 message = "e-mail or password was changed meanwhile: log in again"

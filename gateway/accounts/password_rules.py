@@ -13,15 +13,15 @@ from importlib import import_module
 from gateway.errors import GatewayError
 from protos.errors import ErrorCode
 
-SHORTEST = 12
-LONGEST = 256
-_JUDGED = 72
+MIN_LENGTH = 12
+MAX_LENGTH = 256
+_SCORED_LENGTH = 72
 """Characters that the judge looks at: what it takes grows with the square of them."""
-_LEAST_SCORE = 3
+_MIN_SCORE = 3
 """Of zxcvbn's 0 to 4: a hundred million guesses."""
 
 
-def normal(password: str) -> str:
+def normalize(password: str) -> str:
     """Return the password in the one form that all keyboards' ways to write it share (NFKC)."""
     return unicodedata.normalize("NFKC", password)
 
@@ -35,24 +35,24 @@ def check_password(password: str, email: str) -> None:
         GatewayError: VALIDATION_FAILED: too short, too long, the user's own address, or easy to
             guess.
     """
-    if not SHORTEST <= len(password) <= LONGEST:
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         got = f"{len(password)} characters"
-        raise _refusal(f"expected {SHORTEST} to {LONGEST} characters, got {got}")
+        raise _rejected(f"expected {MIN_LENGTH} to {MAX_LENGTH} characters, got {got}")
     if password.lower().strip() == email:
-        raise _refusal("expected something else than the e-mail address")
+        raise _rejected("expected something else than the e-mail address")
     # imported here: its word lists take longer than most commands
     judged = import_module("zxcvbn").zxcvbn(
-        password[:_JUDGED],
+        password[:_SCORED_LENGTH],
         user_inputs=["slipstream", email, *re.split(r"\W+", email)],
-        max_length=_JUDGED,
+        max_length=_SCORED_LENGTH,
     )
-    if judged["score"] < _LEAST_SCORE:
+    if judged["score"] < _MIN_SCORE:
         reason = judged["feedback"]["warning"].rstrip(".")
-        raise _refusal(
+        raise _rejected(
             "expected one that is hard to guess, got one that is not"
             f"{f' ({reason})' if reason else ''}: several unusual words make a good one"
         )
 
 
-def _refusal(reason: str) -> GatewayError:
+def _rejected(reason: str) -> GatewayError:
     return GatewayError(ErrorCode.VALIDATION_FAILED, f"password: {reason}")

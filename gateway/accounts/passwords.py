@@ -11,33 +11,33 @@ from typing import TypeVar
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from gateway.accounts.password_rules import LONGEST, check_password, normal
+from gateway.accounts.password_rules import MAX_LENGTH, check_password, normalize
 from gateway.errors import GatewayError
 from protos.errors import ErrorCode
 
 T = TypeVar("T")
 
 _MEMORY_KIB = 64 * 1024
-_PASSES = 3
-_LANES = 1
+_TIME_COST = 3
+_PARALLELISM = 1
 """RFC 9106's second choice on one thread instead of four, which would take the cores from calls:
 0.17 s on the machine that the benchmarks ran on."""
-_AT_ONCE = 2
+_THREADS = 2
 """Hashes at the same time: 128 MiB, and no more than two cores."""
-_MOST_WAITING = 50
+_MAX_PENDING = 50
 _RETRY_SECONDS = 5.0
 _GENERATED_BYTES = 15
 """120 bits, 20 characters."""
 
 
-class Passwords:
+class PasswordService:
     """Hashes and verifies. For one event loop, which goes on meanwhile."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(
-            time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=_LANES, type=Type.ID
+            time_cost=_TIME_COST, memory_cost=_MEMORY_KIB, parallelism=_PARALLELISM, type=Type.ID
         )
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="passwords")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="passwords")
         self._waiting = 0
 
     async def accept(self, password: str, email: str) -> str:
@@ -60,19 +60,19 @@ class Passwords:
         """Return a new hash of a password that is right, where the old one was made otherwise."""
         if not self._hasher.check_needs_rehash(hashed):
             return None
-        return await self._run(lambda: self._hasher.hash(normal(password)))
+        return await self._run(lambda: self._hasher.hash(normalize(password)))
 
     def close(self) -> None:
         """Begin nothing more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _accept(self, password: str, email: str) -> str:
-        checked = normal(password)
+        checked = normalize(password)
         check_password(checked, email)
         return self._hasher.hash(checked)
 
     def _verify(self, password: str, hashed: str | None) -> bool:
-        given = normal(password[:LONGEST])
+        given = normalize(password[:MAX_LENGTH])
         if hashed is None:
             self._hasher.hash(given)  # who asks must not learn from the time that nobody is there
             return False
@@ -82,7 +82,7 @@ class Passwords:
             return False
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._waiting >= _MOST_WAITING:
+        if self._waiting >= _MAX_PENDING:
             message = "too many passwords are being checked: try again in a moment"
             raise GatewayError(ErrorCode.OVERLOADED, message, retry_after=_RETRY_SECONDS)
         self._waiting += 1
@@ -92,6 +92,6 @@ class Passwords:
             self._waiting -= 1
 
 
-def generate() -> str:
+def generate_password() -> str:
     """Return a password that nobody guesses, to be shown once."""
     return secrets.token_urlsafe(_GENERATED_BYTES)

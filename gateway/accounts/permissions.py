@@ -7,7 +7,7 @@ from gateway.errors import GatewayError
 from protos.errors import ErrorCode
 
 
-def check_may_manage(by: Identity | None, *roles: Role) -> None:
+def check_can_manage(by: Identity | None, *roles: Role) -> None:
     """Return where `by` may make, change or delete users who have or get one of `roles`.
 
     None is the operator, at the command line, who may do everything.

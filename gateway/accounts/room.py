@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from gateway.accounts.login import LoginService
-from gateway.accounts.passwords import Passwords
+from gateway.accounts.login_throttle import LoginThrottle
+from gateway.accounts.passwords import PasswordService
 from gateway.accounts.sessions import SessionService
-from gateway.accounts.throttle import Throttle
 from gateway.auth.keys import KeyHasher
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
@@ -23,7 +23,7 @@ class AccountRoom:
         db: Database,
         feed: ChangeFeed,
         hasher: KeyHasher,
-        passwords: Passwords,
+        passwords: PasswordService,
     ) -> None:
         self.sessions = SessionService(
             db,
@@ -32,4 +32,4 @@ class AccountRoom:
             idle=timedelta(hours=settings.session_idle_hours),
             lifetime=timedelta(days=settings.session_days),
         )
-        self.login = LoginService(db, passwords, self.sessions, Throttle(db, hasher))
+        self.login = LoginService(db, passwords, self.sessions, LoginThrottle(db, hasher))

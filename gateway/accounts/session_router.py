@@ -5,18 +5,18 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 
 from gateway.accounts.cookies import clear_cookie, set_cookie
-from gateway.accounts.login import Client, LoginService
+from gateway.accounts.login import ClientInfo, LoginService
 from gateway.accounts.schemas import LoggedInOut, LoginIn, PasswordIn, SessionPage, UserOut
 from gateway.accounts.sessions import SessionService
 from gateway.accounts.users import UserService
-from gateway.auth.access import Access, Browsing
+from gateway.auth.access import Access, SessionRequest
 from gateway.auth.csrf import csrf_token
 from gateway.auth.identity import Identity
 from gateway.auth.sessions import session_token
 from gateway.storage.account_tables import ConsoleSession
+from gateway.storage.audit_events import ACTOR
 from gateway.storage.paging import PageRequest
 from gateway.storage.tables import Profile
-from gateway.storage.trail import ACTOR
 
 
 def build_router(
@@ -33,7 +33,9 @@ def build_router(
     """
     router = APIRouter(tags=["Sessions"])
 
-    @router.post("/node/session/", operation_id="log_in", dependencies=[Depends(access.own_page)])
+    @router.post(
+        "/node/session/", operation_id="log_in", dependencies=[Depends(access.same_origin)]
+    )
     async def log_in(body: LoginIn, request: Request, response: Response) -> LoggedInOut:
         """Log in. The answer sets the session's cookie; a session that was there before ends."""
         ACTOR.set(access.actor_of(request))
@@ -46,7 +48,9 @@ def build_router(
         return _shown(user, opened.row, opened.token)
 
     @router.get("/node/session/", operation_id="get_session")
-    async def show(response: Response, asks: Browsing = Depends(access.browser)) -> LoggedInOut:
+    async def show(
+        response: Response, asks: SessionRequest = Depends(access.session)
+    ) -> LoggedInOut:
         """Show who is logged in, with the session's CSRF token."""
         response.headers["cache-control"] = "no-store"
         user = await users.get(asks.identity.profile_id)
@@ -54,14 +58,14 @@ def build_router(
         return _shown(user, row, asks.token)
 
     @router.delete("/node/session/", operation_id="log_out", status_code=204)
-    async def log_out(response: Response, asks: Browsing = Depends(access.browser)) -> None:
+    async def log_out(response: Response, asks: SessionRequest = Depends(access.session)) -> None:
         """Log out."""
         await sessions.end(asks.identity.profile_id, str(asks.identity.session_id))
         clear_cookie(response)
 
     @router.post("/node/session/password/", operation_id="change_password", status_code=204)
     async def change_password(
-        body: PasswordIn, request: Request, asks: Browsing = Depends(access.browser)
+        body: PasswordIn, request: Request, asks: SessionRequest = Depends(access.session)
     ) -> None:
         """Change your password. Your other sessions end."""
         await login.change_password(
@@ -81,9 +85,9 @@ def build_router(
         """End one of your sessions."""
         await sessions.end(actor.profile_id, session_id)
 
-    def _client(request: Request) -> Client:
+    def _client(request: Request) -> ClientInfo:
         address = access.actor_of(request).address
-        return Client(address=address, user_agent=request.headers.get("user-agent"))
+        return ClientInfo(address=address, user_agent=request.headers.get("user-agent"))
 
     def _shown(user: Profile, row: ConsoleSession, token: str) -> LoggedInOut:
         return LoggedInOut(

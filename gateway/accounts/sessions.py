@@ -14,26 +14,26 @@ from gateway.auth.keys import KeyHasher
 from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.storage.account_tables import ConsoleSession
+from gateway.storage.audit_events import AuditTarget, record_event, row_snapshot
 from gateway.storage.cache import Cache
-from gateway.storage.changes import ChangeFeed, Kind, record_change
+from gateway.storage.changes import ChangeFeed, ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.ownership import find_owned
 from gateway.storage.paging import Page, PageRequest
-from gateway.storage.trail import Subject, picture, record_act
 from protos.errors import ErrorCode
 
 _TOKEN_BYTES = 32
 _TOKEN_LENGTH = 43
 """Of 32 bytes in URL-safe base64."""
-_TOUCH = timedelta(minutes=1)
+_TOUCH_INTERVAL = timedelta(minutes=1)
 """Between two writes of when a session was last seen, at least."""
-_LONGEST_AGENT = 200
-_LONGEST_ADDRESS = 64
+_MAX_USER_AGENT_LENGTH = 200
+_MAX_ADDRESS_LENGTH = 64
 
 
 @dataclass(slots=True, kw_only=True)
-class _Live:
+class _CachedSession:
     """A session in memory."""
 
     identity: Identity
@@ -44,7 +44,7 @@ class _Live:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class NewSession:
     """A session just opened: the only moment at which its token can be read."""
 
     row: ConsoleSession
@@ -69,15 +69,17 @@ class SessionService:
         """How long it lasts, however much it is used."""
         self._db = db
         self._digest = hasher.digest
-        self._touch = min(_TOUCH, idle / 10)  # so that no other process takes it for left alone
-        self._live: Cache[bytes, _Live] = Cache(self._load)
-        feed.subscribe(Kind.SESSION, self._ended)
-        feed.subscribe(Kind.PROFILE, self._profile_changed)
+        self._touch = min(
+            _TOUCH_INTERVAL, idle / 10
+        )  # so that no other process takes it for left alone
+        self._live: Cache[bytes, _CachedSession] = Cache(self._load)
+        feed.subscribe(ChangeKind.SESSION, self._ended)
+        feed.subscribe(ChangeKind.PROFILE, self._profile_changed)
 
     async def identify(self, token: str) -> Identity:
         """Return whose session it is; raise SESSION_INVALID where it is none, or has ended."""
         if len(token) != _TOKEN_LENGTH or not token.isascii():
-            raise _invalid()
+            raise _session_invalid()
         digest = self._digest(token)
         live = await self._live.find(digest)
         moment = now()
@@ -88,16 +90,16 @@ class SessionService:
         live.seen_at = moment
         if moment - live.written_at >= self._touch:
             live.written_at = moment
-            async with self._db.write(feeds=False) as session:
-                await store.touch(session, str(live.identity.session_id), moment)
+            async with self._db.write(notify=False) as session:
+                await store.touch_session(session, str(live.identity.session_id), moment)
         return live.identity
 
     async def open(
         self, session: AsyncSession, profile_id: str, *, address: str | None, user_agent: str | None
-    ) -> Opened:
+    ) -> NewSession:
         """Open a session in the caller's transaction; those that are over are deleted."""
         token, moment = secrets.token_urlsafe(_TOKEN_BYTES), now()
-        await store.forget_ended(session, moment, seen_after=moment - self.idle)
+        await store.delete_ended_sessions(session, moment, seen_after=moment - self.idle)
         row = ConsoleSession(
             id=new_id(),
             profile_id=profile_id,
@@ -105,20 +107,20 @@ class SessionService:
             created_at=moment,
             expires_at=moment + self.lifetime,
             last_seen_at=moment,
-            address=address[:_LONGEST_ADDRESS] if address else None,
-            user_agent=user_agent[:_LONGEST_AGENT] if user_agent else None,
+            address=address[:_MAX_ADDRESS_LENGTH] if address else None,
+            user_agent=user_agent[:_MAX_USER_AGENT_LENGTH] if user_agent else None,
         )
         session.add(row)
         await session.flush()
-        await record_act(
+        await record_event(
             session,
             action="session.create",
-            subject_kind=Subject.SESSION,
-            subject_id=row.id,
-            after=picture(row),
+            target_kind=AuditTarget.SESSION,
+            target_id=row.id,
+            after=row_snapshot(row),
             owner_id=profile_id,
         )
-        return Opened(row=row, token=token)
+        return NewSession(row=row, token=token)
 
     async def get(self, profile_id: str, session_id: str) -> ConsoleSession:
         """Return a user's session, or raise NOT_FOUND."""
@@ -138,15 +140,15 @@ class SessionService:
         async with self._db.write() as session:
             row = await find_owned(session, ConsoleSession, profile_id, session_id, lock=True)
             await session.delete(row)
-            await record_act(
+            await record_event(
                 session,
                 action="session.delete",
-                subject_kind=Subject.SESSION,
-                subject_id=row.id,
-                before=picture(row),
+                target_kind=AuditTarget.SESSION,
+                target_id=row.id,
+                before=row_snapshot(row),
                 owner_id=profile_id,
             )
-            await record_change(session, Kind.SESSION, row.id)
+            await record_change(session, ChangeKind.SESSION, row.id)
         self._ended(row.id)
 
     async def discard(self, token: str) -> None:
@@ -161,24 +163,24 @@ class SessionService:
         """End all sessions of a user, in all processes within a moment."""
         async with self._db.write() as session:
             ended = await store.end_sessions_of(session, profile_id)
-            await record_act(
+            await record_event(
                 session,
                 action="user.end_sessions",
-                subject_kind=Subject.USER,
-                subject_id=profile_id,
+                target_kind=AuditTarget.USER,
+                target_id=profile_id,
                 after={"sessions_ended": ended},
             )
-            await record_change(session, Kind.PROFILE, profile_id)
+            await record_change(session, ChangeKind.PROFILE, profile_id)
         self._profile_changed(profile_id)
 
-    async def _load(self, digest: bytes) -> _Live:
+    async def _load(self, digest: bytes) -> _CachedSession:
         async with self._db.read() as session:
             found = await store.session_with_hash(session, digest.hex())
         if found is None:
-            raise _invalid()
+            raise _session_invalid()
         row, profile = found
         if now() >= min(row.expires_at, row.last_seen_at + self.idle) or profile.state != "active":
-            raise _invalid()
+            raise _session_invalid()
         identity = Identity(
             key_id=None,
             profile_id=profile.id,
@@ -187,7 +189,7 @@ class SessionService:
             role=Role(profile.role),
             session_id=row.id,
         )
-        return _Live(
+        return _CachedSession(
             identity=identity,
             expires_at=row.expires_at,
             seen_at=row.last_seen_at,
@@ -203,6 +205,6 @@ class SessionService:
         self._live.forget(gone)
 
 
-def _invalid() -> GatewayError:
+def _session_invalid() -> GatewayError:
     message = "this session has ended, or never was one: log in at POST /node/session/"
     return GatewayError(ErrorCode.SESSION_INVALID, message)

@@ -11,8 +11,8 @@ from gateway.auth.identity import Role
 from gateway.errors import GatewayError
 from gateway.ids import is_id
 from gateway.storage.account_tables import ConsoleSession, LoginFailures
-from gateway.storage.inserts import insert_into
 from gateway.storage.paging import Page, PageRequest, fetch_page
+from gateway.storage.sql import dialect_insert
 from gateway.storage.tables import ApiKey, Deployment, Flow, Profile
 from protos.errors import ErrorCode
 
@@ -93,7 +93,7 @@ async def session_page(
     return await fetch_page(session, statement, ConsoleSession, request)
 
 
-async def touch(session: AsyncSession, session_id: str, moment: datetime) -> None:
+async def touch_session(session: AsyncSession, session_id: str, moment: datetime) -> None:
     """Note that a session was used."""
     later = ConsoleSession.last_seen_at < moment
     statement = update(ConsoleSession).where(ConsoleSession.id == session_id, later)
@@ -109,7 +109,9 @@ async def end_sessions_of(session: AsyncSession, profile_id: str, *, but: str | 
     return len(ended.all())
 
 
-async def forget_ended(session: AsyncSession, moment: datetime, *, seen_after: datetime) -> None:
+async def delete_ended_sessions(
+    session: AsyncSession, moment: datetime, *, seen_after: datetime
+) -> None:
     """Delete everybody's sessions that have ended by themselves."""
     ended = or_(ConsoleSession.expires_at <= moment, ConsoleSession.last_seen_at <= seen_after)
     await session.execute(delete(ConsoleSession).where(ended))
@@ -124,7 +126,7 @@ async def failures_of(session: AsyncSession, subjects: list[str]) -> dict[str, L
 async def count_failure(session: AsyncSession, dialect: str, subject: str, moment: datetime) -> int:
     """Add one to a subject's failures, and return how many there are."""
     statement = (
-        insert_into(LoginFailures, dialect)
+        dialect_insert(LoginFailures, dialect)
         .values(subject=subject, count=1, since=moment)
         .on_conflict_do_update(
             index_elements=[LoginFailures.subject], set_={"count": LoginFailures.count + 1}
@@ -135,17 +137,17 @@ async def count_failure(session: AsyncSession, dialect: str, subject: str, momen
     return count
 
 
-async def take_back_failure(session: AsyncSession, subject: str) -> None:
+async def decrement_failures(session: AsyncSession, subject: str) -> None:
     """Subtract one from a subject's failures."""
     statement = update(LoginFailures).where(LoginFailures.subject == subject)
     await session.execute(statement.values(count=LoginFailures.count - 1))
 
 
-async def forget_failures(session: AsyncSession, subject: str) -> None:
+async def reset_failures(session: AsyncSession, subject: str) -> None:
     """Begin a subject's count again."""
     await session.execute(delete(LoginFailures).where(LoginFailures.subject == subject))
 
 
-async def forget_failures_before(session: AsyncSession, moment: datetime) -> None:
+async def delete_failures_before(session: AsyncSession, moment: datetime) -> None:
     """Delete the counts whose window is over."""
     await session.execute(delete(LoginFailures).where(LoginFailures.since <= moment))

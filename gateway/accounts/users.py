@@ -10,19 +10,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.accounts import store
-from gateway.accounts.acts import record_gone, record_user
-from gateway.accounts.emails import read_email
-from gateway.accounts.passwords import Passwords
-from gateway.accounts.permissions import check_may_manage
+from gateway.accounts.audit_events import record_deleted_with_user, record_user
+from gateway.accounts.emails import normalize_email
+from gateway.accounts.passwords import PasswordService
+from gateway.accounts.permissions import check_can_manage
 from gateway.auth.identity import Identity, Role
 from gateway.errors import GatewayError
 from gateway.ids import is_id, new_id
-from gateway.storage.changes import Kind, record_change
+from gateway.storage.audit_events import AuditTarget, row_snapshot
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Profile
-from gateway.storage.trail import Subject, picture
 from protos.errors import ErrorCode
 
 
@@ -47,14 +47,14 @@ class UserChange:
 class RunsOf(Protocol):
     """Ends the runs of a user."""
 
-    async def end_of_user(self, profile_id: str) -> None:
+    async def end_runs_of_user(self, profile_id: str) -> None:
         """Cancel those that are queued, and have the others stopped."""
 
 
 class Callbacks(Protocol):
     """Knows the webhooks of deployments."""
 
-    async def forget(self, session: AsyncSession, deployment_id: str) -> None:
+    async def delete(self, session: AsyncSession, deployment_id: str) -> None:
         """Cancel what still waits, and delete the secrets, in the caller's transaction."""
 
 
@@ -65,10 +65,12 @@ class UserService:
     process within a moment (Kind.PROFILE).
     """
 
-    def __init__(self, db: Database, passwords: Passwords, callbacks: Callbacks) -> None:
+    def __init__(
+        self, db: Database, passwords: PasswordService, webhook_endpoints: Callbacks
+    ) -> None:
         self._db = db
         self._passwords = passwords
-        self._callbacks = callbacks
+        self._webhook_endpoints = webhook_endpoints
 
     async def page(self, request: PageRequest) -> Page[Profile]:
         """Return a page of the users, newest first."""
@@ -92,7 +94,7 @@ class UserService:
 
     async def check_may_change(self, user_id: str, *, by: Identity) -> None:
         """Raise NOT_FOUND, or ROLE_FORBIDDEN where `by` may not change the user."""
-        check_may_manage(by, Role((await self.get(user_id)).role))
+        check_can_manage(by, Role((await self.get(user_id)).role))
 
     async def create(
         self, email: str, role: Role, password: str | None, *, by: Identity | None
@@ -103,8 +105,8 @@ class UserService:
             GatewayError: VALIDATION_FAILED for the address or the password; CONFLICT where the
                 address is taken; ROLE_FORBIDDEN.
         """
-        check_may_manage(by, role)
-        email = read_email(email)
+        check_can_manage(by, role)
+        email = normalize_email(email)
         row = Profile(id=new_id(), email=email, role=role, state=UserState.ACTIVE)
         if password is not None:
             row.password_hash = await self._passwords.accept(password, email)
@@ -113,9 +115,9 @@ class UserService:
             async with self._db.write() as session:
                 session.add(row)
                 await session.flush()
-                await record_user(session, "create", row, after=picture(row))
+                await record_user(session, "create", row, after=row_snapshot(row))
         except IntegrityError:
-            raise _taken(email) from None
+            raise _email_taken(email) from None
         return row
 
     async def change(self, user_id: str, change: UserChange, *, by: Identity | None) -> Profile:
@@ -127,11 +129,11 @@ class UserService:
                 state is to be changed.
         """
         if change.email is not None:
-            read_email(change.email)
+            normalize_email(change.email)
         before = await self.get(user_id)
-        check_may_manage(by, Role(before.role), change.role or Role.MEMBER)
-        _check_not_oneself(before.id, change, by)
-        email = read_email(change.email or before.email)
+        check_can_manage(by, Role(before.role), change.role or Role.MEMBER)
+        _check_not_yourself(before.id, change, by)
+        email = normalize_email(change.email or before.email)
         hashed = None
         if change.password is not None:
             hashed = await self._passwords.accept(change.password, email)
@@ -139,11 +141,11 @@ class UserService:
             async with self._db.write() as session:
                 owners = await store.active_owners(session)
                 row = await store.find_user(session, user_id, lock=True)
-                check_may_manage(by, Role(row.role))
+                check_can_manage(by, Role(row.role))
                 await self._apply(session, row, change, hashed)
                 _check_an_owner_is_left(owners, row)
         except IntegrityError:
-            raise _taken(email) from None
+            raise _email_taken(email) from None
         return row
 
     async def delete(self, user_id: str, runs: RunsOf, *, by: Identity | None) -> None:
@@ -158,38 +160,38 @@ class UserService:
         async with self._db.write() as session:
             owners = await store.active_owners(session)
             row = await store.find_user(session, user_id, lock=True)
-            check_may_manage(by, Role(row.role))
+            check_can_manage(by, Role(row.role))
             if by is not None and by.profile_id == row.id:
-                raise _oneself("delete your own user")
+                raise _not_on_yourself("delete your own user")
             if owners == {row.id}:
                 raise _last_owner()
             deployments = await self._give_up(session, row)
             await session.delete(row)
             await session.flush()
-            await record_user(session, "delete", row, before=picture(row))
+            await record_user(session, "delete", row, before=row_snapshot(row))
             for deployment_id in deployments:
-                await record_change(session, Kind.DEPLOYMENT, deployment_id)
-            await record_change(session, Kind.PROFILE, row.id)
-        await runs.end_of_user(row.id)
+                await record_change(session, ChangeKind.DEPLOYMENT, deployment_id)
+            await record_change(session, ChangeKind.PROFILE, row.id)
+        await runs.end_runs_of_user(row.id)
 
     async def _give_up(self, session: AsyncSession, row: Profile) -> list[str]:
         """Tell of what goes with a user, forget the webhooks; return the deployments' ids."""
         for flow in await store.flows_of(session, row.id):
-            await record_gone(session, Subject.FLOW, flow)
+            await record_deleted_with_user(session, AuditTarget.FLOW, flow)
         for key in await store.keys_of(session, row.id):
-            await record_gone(session, Subject.API_KEY, key)
+            await record_deleted_with_user(session, AuditTarget.API_KEY, key)
         deployments = await store.deployments_of(session, row.id)
         for deployment in deployments:
-            await self._callbacks.forget(session, deployment.id)
+            await self._webhook_endpoints.delete(session, deployment.id)
             if deployment.status != "deleted":
-                await record_gone(session, Subject.DEPLOYMENT, deployment)
+                await record_deleted_with_user(session, AuditTarget.DEPLOYMENT, deployment)
         return [deployment.id for deployment in deployments]
 
     async def _apply(
         self, session: AsyncSession, row: Profile, change: UserChange, hashed: str | None
     ) -> None:
-        before = picture(row)
-        row.email = read_email(change.email or row.email)
+        before = row_snapshot(row)
+        row.email = normalize_email(change.email or row.email)
         row.role = change.role or row.role
         row.state = change.state or row.state
         if hashed is not None:
@@ -198,18 +200,20 @@ class UserService:
         if ends:
             await store.end_sessions_of(session, row.id)
         await session.flush()
-        await record_user(session, "update", row, before=before, after=picture(row))
+        await record_user(session, "update", row, before=before, after=row_snapshot(row))
         if ends or (before["role"], before["state"]) != (row.role, row.state):
-            await record_change(session, Kind.PROFILE, row.id)
+            await record_change(session, ChangeKind.PROFILE, row.id)
 
 
-def _check_not_oneself(user_id: str, change: UserChange, by: Identity | None) -> None:
+def _check_not_yourself(user_id: str, change: UserChange, by: Identity | None) -> None:
     if by is None or by.profile_id != user_id:
         return
     if change.password is not None:
-        raise _oneself("set your own password here: POST /node/session/password/ asks for the old")
+        raise _not_on_yourself(
+            "set your own password here: POST /node/session/password/ asks for the old"
+        )
     if change.role not in (None, by.role) or change.state is UserState.DEACTIVATED:
-        raise _oneself("change your own role or state")
+        raise _not_on_yourself("change your own role or state")
 
 
 def _check_an_owner_is_left(before: set[str], row: Profile) -> None:
@@ -218,7 +222,7 @@ def _check_an_owner_is_left(before: set[str], row: Profile) -> None:
         raise _last_owner()
 
 
-def _oneself(act: str) -> GatewayError:
+def _not_on_yourself(act: str) -> GatewayError:
     return GatewayError(ErrorCode.CONFLICT, f"you cannot {act}: another administrator can")
 
 
@@ -227,5 +231,5 @@ def _last_owner() -> GatewayError:
     return GatewayError(ErrorCode.CONFLICT, message)
 
 
-def _taken(email: str) -> GatewayError:
+def _email_taken(email: str) -> GatewayError:
     return GatewayError(ErrorCode.CONFLICT, f"there is a user '{email}' already")

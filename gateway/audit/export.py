@@ -9,16 +9,16 @@ from enum import StrEnum
 
 import orjson
 
-from gateway.audit.schemas import ActOut
-from gateway.storage.audit_tables import AuditAct
+from gateway.audit.schemas import AuditEventOut
+from gateway.storage.audit_tables import AuditEvent
 
-COLUMNS = tuple(ActOut.model_fields)
+COLUMNS = tuple(AuditEventOut.model_fields)
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the start of a formula."""
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     """The form of an export."""
 
     CSV = "csv"
@@ -27,23 +27,25 @@ class Format(StrEnum):
     """One JSON document a line."""
 
 
-MEDIA_TYPES = {Format.CSV: "text/csv; charset=utf-8", Format.JSONL: "application/jsonl"}
+MEDIA_TYPES = {ExportFormat.CSV: "text/csv; charset=utf-8", ExportFormat.JSONL: "application/jsonl"}
 
 
-async def export(lots: AsyncIterator[Sequence[AuditAct]], form: Format) -> AsyncIterator[bytes]:
+async def export(
+    lots: AsyncIterator[Sequence[AuditEvent]], form: ExportFormat
+) -> AsyncIterator[bytes]:
     """Yield the acts as text, a part for each lot."""
-    if form is Format.CSV:
+    if form is ExportFormat.CSV:
         yield _csv([COLUMNS])
     async for lot in lots:
-        acts = [ActOut.of(row) for row in lot]
-        if form is Format.CSV:
+        acts = [AuditEventOut.of(row) for row in lot]
+        if form is ExportFormat.CSV:
             yield _csv([_cells(act) for act in acts])
         else:
             yield b"".join(act.model_dump_json().encode() + b"\n" for act in acts)
 
 
-def _cells(act: ActOut) -> list[str]:
-    return [_harmless(_text(value)) for value in act.model_dump(mode="json").values()]
+def _cells(act: AuditEventOut) -> list[str]:
+    return [_escape_formula(_text(value)) for value in act.model_dump(mode="json").values()]
 
 
 def _text(value: object) -> str:
@@ -52,9 +54,9 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _harmless(cell: str) -> str:
+def _escape_formula(cell: str) -> str:
     """Return a cell that no spreadsheet runs: names are what their makers want them to be."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 
 def _csv(rows: Iterable[Sequence[str]]) -> bytes:

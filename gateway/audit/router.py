@@ -9,14 +9,14 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime
 from starlette.responses import StreamingResponse
 
-from gateway.audit.export import MEDIA_TYPES, Format, export
-from gateway.audit.schemas import ActPage
+from gateway.audit.export import MEDIA_TYPES, ExportFormat, export
+from gateway.audit.schemas import AuditEventPage
 from gateway.audit.service import AuditLog
-from gateway.audit.store import ActFilter
+from gateway.audit.store import AuditFilter
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity, check_administers
+from gateway.storage.audit_events import AuditTarget
 from gateway.storage.paging import PageRequest
-from gateway.storage.trail import Subject
 
 Text = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
@@ -30,13 +30,13 @@ _EXPORT: dict[int | str, dict[str, Any]] = {
 }
 
 
-class _Filters:
+class _FilterParams:
     """Which acts; a FastAPI dependency."""
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
         self,
         action: Text = None,
-        subject_kind: Subject | None = None,
+        subject_kind: AuditTarget | None = None,
         subject_id: Text = None,
         actor: Text = None,
         since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
@@ -44,7 +44,7 @@ class _Filters:
         everyone: bool = False,
     ) -> None:
         self._everyone = everyone
-        self.which = ActFilter(
+        self.which = AuditFilter(
             action=action,
             subject_kind=subject_kind,
             subject_id=subject_id,
@@ -53,7 +53,7 @@ class _Filters:
             before=before,
         )
 
-    def seen_by(self, identity: Identity) -> ActFilter:
+    def seen_by(self, identity: Identity) -> AuditFilter:
         """Return the filter, narrowed to what concerns the caller's own profile.
 
         Unless everybody's acts are asked for: then raise ROLE_FORBIDDEN where that is a member.
@@ -70,21 +70,21 @@ def build_router(log: AuditLog, access: Access) -> APIRouter:
 
     @router.get("/")
     async def list_acts(
-        filters: _Filters = Depends(),
+        filters: _FilterParams = Depends(),
         page: PageRequest = Depends(),
         actor: Identity = Depends(access.manager),
-    ) -> ActPage:
+    ) -> AuditEventPage:
         """List acts, newest first. `from` and `to` are times; `to` is not included.
 
         `actor` is the id of the profile that acted. `everyone` shows the acts on all profiles'
         things, to admins and owners.
         """
-        return ActPage.of(await log.page(filters.seen_by(actor), page))
+        return AuditEventPage.of(await log.page(filters.seen_by(actor), page))
 
     @router.get("/export/", response_class=StreamingResponse, responses=_EXPORT)
     async def export_acts(
-        form: Annotated[Format, Query(alias="format")] = Format.JSONL,
-        filters: _Filters = Depends(),
+        form: Annotated[ExportFormat, Query(alias="format")] = ExportFormat.JSONL,
+        filters: _FilterParams = Depends(),
         actor: Identity = Depends(access.manager),
     ) -> StreamingResponse:
         """Download all acts, newest first, with the filters of the list.

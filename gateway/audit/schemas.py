@@ -7,11 +7,11 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
-from gateway.storage.audit_tables import AuditAct
+from gateway.storage.audit_tables import AuditEvent
 from gateway.storage.paging import Page
 
 
-class ActOut(BaseModel):
+class AuditEventOut(BaseModel):
     """One act. `before` and `after` hold the fields that changed, with secrets masked."""
 
     id: str
@@ -32,19 +32,21 @@ class ActOut(BaseModel):
     after: dict[str, Any] | None
 
     @classmethod
-    def of(cls, row: AuditAct) -> Self:
+    def of(cls, row: AuditEvent) -> Self:
         """Return the act as it is sent."""
         told = {name: getattr(row, name) for name in cls.model_fields if name != "at"}
         return cls(at=row.created_at, **told)
 
 
-class ActPage(BaseModel):
+class AuditEventPage(BaseModel):
     """A page of acts."""
 
-    items: list[ActOut]
+    items: list[AuditEventOut]
     next_cursor: str | None
 
     @classmethod
-    def of(cls, page: Page[AuditAct]) -> Self:
+    def of(cls, page: Page[AuditEvent]) -> Self:
         """Return the page as it is sent."""
-        return cls(items=[ActOut.of(row) for row in page.items], next_cursor=page.next_cursor)
+        return cls(
+            items=[AuditEventOut.of(row) for row in page.items], next_cursor=page.next_cursor
+        )

@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
 from gateway.audit import store
-from gateway.audit.store import ActFilter
+from gateway.audit.store import AuditFilter
 from gateway.errors import GatewayError
-from gateway.storage.audit_tables import KEPT_DAYS, AuditAct
+from gateway.storage.audit_events import AuditTarget, record_event
+from gateway.storage.audit_tables import MIN_RETENTION_DAYS, AuditEvent
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
-from gateway.storage.trail import Subject, record_act
 from protos.errors import ErrorCode
 
-_AT_A_TIME = 500
+_EXPORT_BATCH_ROWS = 500
 """Rows that an export has in memory."""
-_AT_ONCE = 2000
+_PRUNE_BATCH_ROWS = 2000
 """Rows that one transaction deletes: other writers of a SQLite file wait for it."""
 
 
@@ -27,12 +27,12 @@ class AuditLog:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def page(self, which: ActFilter, request: PageRequest) -> Page[AuditAct]:
+    async def page(self, which: AuditFilter, request: PageRequest) -> Page[AuditEvent]:
         """Return a page of acts, newest first; raise INVALID_REQUEST for a foreign cursor."""
         async with self._db.read() as session:
-            return await store.act_page(session, which, request)
+            return await store.event_page(session, which, request)
 
-    async def everything(self, which: ActFilter) -> AsyncIterator[Sequence[AuditAct]]:
+    async def everything(self, which: AuditFilter) -> AsyncIterator[Sequence[AuditEvent]]:
         """Yield all acts, newest first, some hundred at a time.
 
         Each lot is a look of its own, so a slow reader holds no transaction open; what is written
@@ -40,7 +40,7 @@ class AuditLog:
         """
         cursor: str | None = None
         while True:
-            page = await self.page(which, PageRequest(limit=_AT_A_TIME, cursor=cursor))
+            page = await self.page(which, PageRequest(limit=_EXPORT_BATCH_ROWS, cursor=cursor))
             yield page.items
             cursor = page.next_cursor
             if cursor is None:
@@ -52,26 +52,28 @@ class AuditLog:
         Raises:
             GatewayError: VALIDATION_FAILED where some of them are to be kept still.
         """
-        newest = now() - timedelta(days=KEPT_DAYS)
+        newest = now() - timedelta(days=MIN_RETENTION_DAYS)
         if before > newest:
-            message = f"before: expected a time more than {KEPT_DAYS} days ago, got {before}"
+            message = (
+                f"before: expected a time more than {MIN_RETENTION_DAYS} days ago, got {before}"
+            )
             raise GatewayError(ErrorCode.VALIDATION_FAILED, f"{message}: younger acts stay")
         deleted = await self._prune_some(before, told=False)
         gone = deleted
-        while deleted == _AT_ONCE:
+        while deleted == _PRUNE_BATCH_ROWS:
             deleted = await self._prune_some(before, told=True)
             gone += deleted
         return gone
 
     async def _prune_some(self, before: datetime, *, told: bool) -> int:
-        async with self._db.write(feeds=False) as session:
-            deleted = await store.forget_before(session, before, limit=_AT_ONCE)
+        async with self._db.write(notify=False) as session:
+            deleted = await store.delete_before(session, before, limit=_PRUNE_BATCH_ROWS)
             if deleted and not told:
-                await record_act(
+                await record_event(
                     session,
                     action="audit_log.prune",
-                    subject_kind=Subject.AUDIT_LOG,
-                    subject_id="audit_log",
+                    target_kind=AuditTarget.AUDIT_LOG,
+                    target_id="audit_log",
                     after={"before": before},
                 )
         return deleted

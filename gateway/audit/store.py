@@ -9,12 +9,12 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.storage.audit_tables import AuditAct
+from gateway.storage.audit_tables import AuditEvent
 from gateway.storage.paging import Page, PageRequest, fetch_page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ActFilter:
+class AuditFilter:
     """Which acts; None does not ask."""
 
     owner_id: str | None = None
@@ -28,31 +28,33 @@ class ActFilter:
     """Not included."""
 
 
-async def act_page(session: AsyncSession, which: ActFilter, request: PageRequest) -> Page[AuditAct]:
+async def event_page(
+    session: AsyncSession, which: AuditFilter, request: PageRequest
+) -> Page[AuditEvent]:
     """Return a page of acts, newest first; raise INVALID_REQUEST for a foreign cursor."""
-    statement = select(AuditAct).where(*_conditions(which))
-    return await fetch_page(session, statement, AuditAct, request)
+    statement = select(AuditEvent).where(*_conditions(which))
+    return await fetch_page(session, statement, AuditEvent, request)
 
 
-async def forget_before(session: AsyncSession, before: datetime, *, limit: int) -> int:
+async def delete_before(session: AsyncSession, before: datetime, *, limit: int) -> int:
     """Delete up to `limit` acts older than `before`; return how many there were."""
-    old = select(AuditAct.id).where(AuditAct.created_at < before).limit(limit)
+    old = select(AuditEvent.id).where(AuditEvent.created_at < before).limit(limit)
     found = list((await session.execute(old)).scalars())
     if found:
-        await session.execute(delete(AuditAct).where(AuditAct.id.in_(found)))
+        await session.execute(delete(AuditEvent).where(AuditEvent.id.in_(found)))
     return len(found)
 
 
-def _conditions(which: ActFilter) -> Iterator[ColumnElement[bool]]:
+def _conditions(which: AuditFilter) -> Iterator[ColumnElement[bool]]:
     asked = (
-        (AuditAct.owner_id, which.owner_id),
-        (AuditAct.action, which.action),
-        (AuditAct.subject_kind, which.subject_kind),
-        (AuditAct.subject_id, which.subject_id),
-        (AuditAct.actor_id, which.actor_id),
+        (AuditEvent.owner_id, which.owner_id),
+        (AuditEvent.action, which.action),
+        (AuditEvent.subject_kind, which.subject_kind),
+        (AuditEvent.subject_id, which.subject_id),
+        (AuditEvent.actor_id, which.actor_id),
     )
     yield from (column == value for column, value in asked if value is not None)
     if which.since is not None:
-        yield AuditAct.created_at >= which.since
+        yield AuditEvent.created_at >= which.since
     if which.before is not None:
-        yield AuditAct.created_at < which.before
+        yield AuditEvent.created_at < which.before

@@ -8,15 +8,15 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from gateway.auth.entrance import Entrance
+from gateway.auth.authentication import Authentication
 from gateway.auth.identity import Identity, Scope, check_administers
-from gateway.auth.proxies import Proxies
-from gateway.auth.schemes import BEARER_KEY, HEADER_KEY, SESSION
+from gateway.auth.proxies import TrustedProxies
+from gateway.auth.security_schemes import BEARER_KEY, HEADER_KEY, SESSION
 from gateway.auth.sessions import COOKIE
 from gateway.errors import GatewayError
-from gateway.limits.poll import Poll
-from gateway.limits.room import LimitRoom
-from gateway.storage.trail import ACTOR, Actor
+from gateway.limits.rate_limiter import PollLimit
+from gateway.limits.request_limits import RequestLimits
+from gateway.storage.audit_events import ACTOR, Actor
 from protos.errors import ErrorCode
 
 _HEADER = APIKeyHeader(
@@ -35,7 +35,7 @@ _SESSION = APIKeyCookie(
     ),
 )
 Session = Annotated[str | None, Security(_SESSION)]
-"""Documents that a session lets in; its token is read by the entrance, under both cookie names."""
+"""Adds the session to the OpenAPI document; `Authentication` reads the cookie itself."""
 
 
 async def _presented_key(
@@ -51,7 +51,7 @@ Key = Annotated[str | None, Depends(_presented_key)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Browsing:
+class SessionRequest:
     """A request of a console session."""
 
     identity: Identity
@@ -62,36 +62,38 @@ class Poller(NamedTuple):
     """Who looks at runs, and what limits the look."""
 
     identity: Identity
-    poll: Poll
+    poll: PollLimit
 
 
 class Access:
     """Dependencies for routes: `actor: Identity = Depends(access.manager)`."""
 
-    def __init__(self, entrance: Entrance, limits: LimitRoom, proxies: Proxies) -> None:
-        self._entrance = entrance
+    def __init__(
+        self, authentication: Authentication, limits: RequestLimits, proxies: TrustedProxies
+    ) -> None:
+        self._authentication = authentication
         self._limits = limits
         self._proxies = proxies
 
     async def caller(self, request: Request, key: Key) -> Identity:
-        """Return the holder of any active key, or of a session; see `Entrance.admit`.
+        """Return the holder of any active key, or of a session; see `Authentication.authenticate`.
 
         Raises:
             GatewayError: as that does; TOO_MANY_FAILURES where the address has failed too often.
         """
         actor = self.actor_of(request)
         address = actor.address or ""
-        attempt = self._entrance.admit(request.method, _headers(request), key, address)
-        identity = await self._limits.failures.watch(address, attempt)
-        ACTOR.set(_known(actor, identity))
+        attempt = self._authentication.authenticate(request.method, _headers(request), key, address)
+        identity = await self._limits.failed_auth.guard(address, attempt)
+        ACTOR.set(_with_identity(actor, identity))
         return identity
 
     async def poller(self, request: Request, key: Key) -> Poller:
         """Return who looks at runs, counted apart from calls; raise RATE_LIMITED as well."""
         identity = await self.caller(request, key)
-        poll = Poll(self._limits.gates, identity.subject, identity.limits)
+        poll = PollLimit(self._limits.rate_limiter, identity.limit_key, identity.limits)
         poll.headers = request.scope["state"]["headers"]
-        await poll.begin()
+        await poll.count_key()
         return Poller(identity, poll)
 
     async def manager(self, request: Request, key: Key) -> Identity:
@@ -108,16 +110,16 @@ class Access:
         check_administers(identity)
         return identity
 
-    async def browser(self, request: Request, _: Session) -> Browsing:
-        """Return the session behind a request; see `Entrance.admit_browser`."""
+    async def session(self, request: Request, _: Session) -> SessionRequest:
+        """Return the session behind a request; see `Authentication.authenticate_session`."""
         headers = _headers(request)
-        identity, token = await self._entrance.admit_browser(request.method, headers)
-        ACTOR.set(_known(self.actor_of(request), identity))
-        return Browsing(identity=identity, token=token)
+        identity, token = await self._authentication.authenticate_session(request.method, headers)
+        ACTOR.set(_with_identity(self.actor_of(request), identity))
+        return SessionRequest(identity=identity, token=token)
 
-    async def own_page(self, request: Request) -> None:
+    async def same_origin(self, request: Request) -> None:
         """Raise CSRF_FAILED where a browser sends this for another site's page."""
-        self._entrance.check_own_page(_headers(request))
+        self._authentication.check_same_origin(_headers(request))
 
     def actor_of(self, request: Request) -> Actor:
         """Return who acts, as the trail of acts names whoever has not proved to be anybody."""
@@ -133,7 +135,7 @@ def _headers(request: Request) -> dict[bytes, bytes]:
     return dict(request.scope["headers"])
 
 
-def _known(actor: Actor, identity: Identity) -> Actor:
+def _with_identity(actor: Actor, identity: Identity) -> Actor:
     return replace(
         actor,
         profile_id=identity.profile_id,

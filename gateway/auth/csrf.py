@@ -17,7 +17,7 @@ from protos.errors import ErrorCode
 
 HEADER = b"x-csrf-token"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_OURS = frozenset({b"same-origin", b"none"})
+_SAME_SITE = frozenset({b"same-origin", b"none"})
 _DIGEST = 32
 
 
@@ -27,7 +27,7 @@ def csrf_token(session_token: str) -> str:
     return blake2b(key=key, digest_size=_DIGEST, person=b"csrf").hexdigest()
 
 
-def check_request(
+def check_csrf(
     method: str, headers: Mapping[bytes, bytes], token: str, origins: Collection[str]
 ) -> None:
     """Return where the request changes nothing, or proves to be ours; else raise CSRF_FAILED.
@@ -37,7 +37,7 @@ def check_request(
     """
     if method in _SAFE:
         return
-    check_origin(headers, origins)
+    check_same_origin(headers, origins)
     given = headers.get(HEADER, b"")
     if not hmac.compare_digest(given, csrf_token(token).encode()):
         got = "another one" if given else "none"
@@ -45,18 +45,18 @@ def check_request(
         raise GatewayError(ErrorCode.CSRF_FAILED, message)
 
 
-def check_origin(headers: Mapping[bytes, bytes], origins: Collection[str]) -> None:
+def check_same_origin(headers: Mapping[bytes, bytes], origins: Collection[str]) -> None:
     """Raise CSRF_FAILED where the browser says that another site's page sends this request."""
     site = headers.get(b"sec-fetch-site")
-    if site is not None and site not in _OURS:
-        raise _foreign("Sec-Fetch-Site", site)
+    if site is not None and site not in _SAME_SITE:
+        raise _cross_site_error("Sec-Fetch-Site", site)
     origin = headers.get(b"origin")
     if origin is None:
         return
     text = origin.decode("latin-1").lower()
     host = headers.get(b"host", b"").decode("latin-1").lower()
     if text not in origins and (not host or _host_of(text) != host):
-        raise _foreign("Origin", origin)
+        raise _cross_site_error("Origin", origin)
 
 
 def _host_of(origin: str) -> str | None:
@@ -66,7 +66,7 @@ def _host_of(origin: str) -> str | None:
         return None
 
 
-def _foreign(name: str, got: bytes) -> GatewayError:
+def _cross_site_error(name: str, got: bytes) -> GatewayError:
     shown = got[:200].decode("latin-1")
     message = (
         f"{name}: expected a page of this gateway, got '{shown}': where a proxy stands between, "

@@ -48,7 +48,7 @@ class Identity:
     """The key's own limits; None: it has none."""
 
     @property
-    def subject(self) -> str:
+    def limit_key(self) -> str:
         """Whose limits count a call: the key's, or without one the profile's."""
         return self.key_id or self.profile_id
 

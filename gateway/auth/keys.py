@@ -12,22 +12,22 @@ from hashlib import blake2b
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
-_START = "sk-"
-_RANDOM = 40
-_CHECKSUM = 6
-_HIDDEN = "********"
-_DIGEST = 32
+_PREFIX = "sk-"
+_RANDOM_LENGTH = 40
+_CHECKSUM_LENGTH = 6
+_MASK = "********"
+_DIGEST_BYTES = 32
 
-LENGTH = len(_START) + _RANDOM + _CHECKSUM
-PREFIX = 8
+KEY_LENGTH = len(_PREFIX) + _RANDOM_LENGTH + _CHECKSUM_LENGTH
+PREFIX_LENGTH = 8
 """Characters at the start of a key that its mask shows."""
-SUFFIX = 5
+SUFFIX_LENGTH = 5
 """Characters at the end of a key that its mask shows."""
 
 
-def mint() -> str:
+def generate_key() -> str:
     """Return a new key with 238 random bits."""
-    body = _START + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
+    body = _PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))
     return body + checksum(body)
 
 
@@ -40,25 +40,28 @@ def checksum(body: str) -> str:
 
 def is_well_formed(key: str) -> bool:
     """Whether `key` could be one of ours, so that asking the database is worth it."""
-    if len(key) != LENGTH or not key.startswith(_START) or not key.isascii():
+    if len(key) != KEY_LENGTH or not key.startswith(_PREFIX) or not key.isascii():
         return False
-    return key[-_CHECKSUM:] == checksum(key[:-_CHECKSUM]) and key[len(_START) :].isalnum()
+    return (
+        key[-_CHECKSUM_LENGTH:] == checksum(key[:-_CHECKSUM_LENGTH])
+        and key[len(_PREFIX) :].isalnum()
+    )
 
 
-def faults(key: str) -> list[str]:
+def format_errors(key: str) -> list[str]:
     """Return what keeps `key` from being well formed, in words that show nothing of it.
 
     A checksum says that a character is wrong, never which.
     """
-    if _HIDDEN in key:
+    if _MASK in key:
         return ["it is the mask of a key, as lists show it: the key itself was shown only once"]
     found = []
-    if not key.startswith(_START):
-        found.append(f"prefix: expected {_START} at the start")
-    if len(key) != LENGTH:
-        found.append(f"length: expected {LENGTH} characters, got {len(key)}")
+    if not key.startswith(_PREFIX):
+        found.append(f"prefix: expected {_PREFIX} at the start")
+    if len(key) != KEY_LENGTH:
+        found.append(f"length: expected {KEY_LENGTH} characters, got {len(key)}")
     places = [place for place, letter in enumerate(key, 1) if letter not in _ALPHABET]
-    strange = [place for place in places if place > len(_START) or not key.startswith(_START)]
+    strange = [place for place in places if place > len(_PREFIX) or not key.startswith(_PREFIX)]
     if strange:
         more = f" and {len(strange) - 1} more" if strange[1:] else ""
         found.append(f"alphabet: expected 0-9, A-Z and a-z, got others at {strange[0]}{more}")
@@ -69,7 +72,7 @@ def faults(key: str) -> list[str]:
 
 def mask(prefix: str, suffix: str) -> str:
     """Return what may be shown of a key, such as `sk-EuT64********vsQa1`."""
-    return prefix + _HIDDEN + suffix
+    return prefix + _MASK + suffix
 
 
 class KeyHasher:
@@ -77,7 +80,7 @@ class KeyHasher:
 
     def __init__(self, pepper: bytes) -> None:
         key = pepper if len(pepper) <= blake2b.MAX_KEY_SIZE else blake2b(pepper).digest()
-        self._keyed = blake2b(key=key, digest_size=_DIGEST)
+        self._keyed = blake2b(key=key, digest_size=_DIGEST_BYTES)
 
     def digest(self, key: str) -> bytes:
         """Return the 32 bytes that stand for `key`; UnicodeEncodeError for a lone surrogate."""

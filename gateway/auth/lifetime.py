@@ -9,7 +9,7 @@ from gateway.errors import GatewayError
 from gateway.storage.tables import ApiKey
 from protos.errors import ErrorCode
 
-LONGEST = timedelta(days=3650)
+MAX_LIFETIME = timedelta(days=3650)
 """From now to the farthest expiry; a key that is to live longer has none."""
 
 
@@ -43,10 +43,10 @@ def state_at(key: ApiKey, moment: datetime) -> KeyState:
 
 def check_expiry(expires_at: datetime | None, moment: datetime) -> None:
     """Raise VALIDATION_FAILED where a key made or changed at `moment` cannot end then."""
-    if expires_at is None or moment < expires_at <= moment + LONGEST:
+    if expires_at is None or moment < expires_at <= moment + MAX_LIFETIME:
         return
     message = (
-        f"expires_at: expected a time within the next {LONGEST.days} days, got "
+        f"expires_at: expected a time within the next {MAX_LIFETIME.days} days, got "
         f"{expires_at.isoformat()}; to end a key at once, deactivate or delete it"
     )
     raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
@@ -56,4 +56,4 @@ def renewed_expiry(key: ApiKey, moment: datetime) -> datetime | None:
     """Return when a key that takes its place at `moment` ends: it is given as long a life."""
     if key.expires_at is None:
         return None
-    return moment + min(key.expires_at - key.created_at, LONGEST)
+    return moment + min(key.expires_at - key.created_at, MAX_LIFETIME)

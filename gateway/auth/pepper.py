@@ -6,10 +6,10 @@ import os
 import secrets
 from pathlib import Path
 
-from gateway.storage.errors import StorageError
+from gateway.errors import StorageError
 
-_SHORTEST = 16
-_MADE = 32
+_MIN_BYTES = 16
+_GENERATED_BYTES = 32
 
 
 def load_pepper(given: str | None, state: Path) -> bytes:
@@ -22,23 +22,23 @@ def load_pepper(given: str | None, state: Path) -> bytes:
         StorageError: the pepper is too short, or its file cannot be read or written.
     """
     if given is not None:
-        return _checked(given.encode(), "SLIPSTREAM_KEY_PEPPER")
+        return _check_length(given.encode(), "SLIPSTREAM_KEY_PEPPER")
     path = state / "pepper"
     try:
         if not path.exists():
-            _make(path)
-        return _checked(path.read_bytes(), str(path))
+            _create_file(path)
+        return _check_length(path.read_bytes(), str(path))
     except OSError as error:
         raise StorageError(f"the pepper {path} cannot be used: {error.strerror}") from error
 
 
-def _make(path: Path) -> None:
+def _create_file(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".pepper-{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(_MADE).encode())
+            file.write(secrets.token_hex(_GENERATED_BYTES).encode())
             file.flush()
             os.fsync(file.fileno())
         os.link(draft, path)  # fails where another process was first: its pepper stands
@@ -48,8 +48,8 @@ def _make(path: Path) -> None:
         draft.unlink()
 
 
-def _checked(pepper: bytes, source: str) -> bytes:
-    if len(pepper) < _SHORTEST:
-        message = f"{source}: expected at least {_SHORTEST} bytes, got {len(pepper)}"
+def _check_length(pepper: bytes, source: str) -> bytes:
+    if len(pepper) < _MIN_BYTES:
+        message = f"{source}: expected at least {_MIN_BYTES} bytes, got {len(pepper)}"
         raise StorageError(message)
     return pepper

@@ -12,7 +12,7 @@ from gateway.storage.tables import Profile
 _EMAIL = "admin@localhost"
 
 
-async def administrator(db: Database) -> Profile:
+async def ensure_owner(db: Database) -> Profile:
     """Return the first owner, made on the first call; one made here has no password."""
     async with db.read() as session:
         found = await store.profile_with_role(session, Role.OWNER)
@@ -23,5 +23,5 @@ async def administrator(db: Database) -> Profile:
         async with db.write() as session:
             session.add(profile)
     except IntegrityError:  # another process was first
-        return await administrator(db)
+        return await ensure_owner(db)
     return profile

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _FORWARDED_FOR = b"x-forwarded-for"
-_MOST_HOPS = 16
+_MAX_HOPS = 16
 """That are followed: what stands before them is not looked at."""
 
 Network = IPv4Network | IPv6Network
 
 
-class Proxies:
+class TrustedProxies:
     """The reverse proxies that are believed. The only place that decides whom a request is of."""
 
     def __init__(self, trusted: Sequence[Network]) -> None:
@@ -33,8 +33,8 @@ class Proxies:
         if known is None:
             return peer
         lines = [value for name, value in headers if name == _FORWARDED_FOR]
-        for word in reversed(b",".join(lines).rsplit(b",", _MOST_HOPS)):
-            named = _address(word.decode("latin-1").strip())
+        for word in reversed(b",".join(lines).rsplit(b",", _MAX_HOPS)):
+            named = _parse_address(word.decode("latin-1").strip())
             if named is None:
                 break
             known = named
@@ -44,14 +44,14 @@ class Proxies:
 
     def _proxy(self, peer: str) -> IPv4Address | IPv6Address | None:
         """Return the address of a peer that is trusted."""
-        address = _address(peer) if self._trusted else None
+        address = _parse_address(peer) if self._trusted else None
         return address if address is not None and self._trusts(address) else None
 
     def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._trusted)
 
 
-def _address(text: str) -> IPv4Address | IPv6Address | None:
+def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """Return `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80`; None: none of them.
 
     An IPv4 address that is written as one of IPv6 is what it stands for.

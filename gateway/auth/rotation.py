@@ -14,22 +14,22 @@ from gateway.errors import GatewayError
 from gateway.storage.tables import ApiKey
 from protos.errors import ErrorCode
 
-LONGEST_GRACE = 7 * 86_400
+MAX_GRACE_SECONDS = 7 * 86_400
 """Seconds."""
-USUAL_GRACE = 86_400
+DEFAULT_GRACE_SECONDS = 86_400
 """Seconds."""
 
-_INHERITED = ("profile_id", "name", "environment", "scope", "deployments", "limits")
+_INHERITED_COLUMNS = ("profile_id", "name", "environment", "scope", "deployments", "limits")
 
 
 # Any: the columns have several types
-def inherited(key: ApiKey, moment: datetime) -> dict[str, Any]:
+def inherited_columns(key: ApiKey, moment: datetime) -> dict[str, Any]:
     """Return the columns of a key that takes the place of `key` at `moment`."""
-    columns = {name: getattr(key, name) for name in _INHERITED}
+    columns = {name: getattr(key, name) for name in _INHERITED_COLUMNS}
     return {**columns, "expires_at": renewed_expiry(key, moment), "replaces": key.id}
 
 
-async def line_of(
+async def rotation_chain(
     session: AsyncSession, key: ApiKey, moment: datetime, *, force: bool
 ) -> list[ApiKey]:
     """Return the keys that are to be replaced: `key`, and those that took its place before.

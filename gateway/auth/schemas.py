@@ -8,15 +8,15 @@ from typing import Annotated, Any, Self, cast
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.auth.advice import WarningCode
 from gateway.auth.identity import Scope
+from gateway.auth.key_view import IssuedKey, KeyView
+from gateway.auth.key_warnings import WarningCode
 from gateway.auth.keys import mask
-from gateway.auth.known import IssuedKey, KnownKey
 from gateway.auth.lifetime import KeyState
-from gateway.auth.rotation import LONGEST_GRACE, USUAL_GRACE
+from gateway.auth.rotation import DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS
 from gateway.auth.service import KeyChange
-from gateway.limits.schemas import LimitsBody
-from gateway.storage.names import Name
+from gateway.limits.call_limits import LimitsBody
+from gateway.storage.names import DisplayName
 from gateway.storage.paging import Page
 
 _RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
@@ -63,7 +63,7 @@ class LabelsIn(BaseModel):
 class NewKey(LabelsIn):
     """A key to make."""
 
-    name: Name
+    name: DisplayName
     """What to call it in lists."""
     scope: Scope = Scope.TRIGGER
     deployments: DeploymentIds | None = None
@@ -79,7 +79,7 @@ class NewKey(LabelsIn):
 class NewDeploymentKey(LabelsIn):
     """A key to make for one deployment."""
 
-    name: Name | None = None
+    name: DisplayName | None = None
     """What to call it in lists; left out: "Key for " and the deployment's name."""
 
 
@@ -90,7 +90,7 @@ class KeyPatch(BaseModel):
         extra="forbid", use_attribute_docstrings=True, json_schema_extra=without_defaults
     )
 
-    name: Name = ""
+    name: DisplayName = ""
     environment: Environment | None = None
     expires_at: Expiry | None = None
     """null: never."""
@@ -110,7 +110,7 @@ class RotationIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    grace_seconds: int = Field(default=USUAL_GRACE, ge=0, le=LONGEST_GRACE)
+    grace_seconds: int = Field(default=DEFAULT_GRACE_SECONDS, ge=0, le=MAX_GRACE_SECONDS)
     """How long the old key works beside the new one."""
     force: bool = False
     """Rotate although the last rotation is not over; the key that it made is replaced as well."""
@@ -161,7 +161,7 @@ class KeyOut(BaseModel):
     limits: LimitsBody
 
     @classmethod
-    def of(cls, key: KnownKey) -> Self:
+    def of(cls, key: KeyView) -> Self:
         """Return what may be shown of `key`."""
         return cls.model_validate(_shown(key))
 
@@ -184,12 +184,12 @@ class KeyPage(BaseModel):
     next_cursor: str | None
 
     @classmethod
-    def of(cls, page: Page[KnownKey]) -> Self:
+    def of(cls, page: Page[KeyView]) -> Self:
         """Return the page as it is sent."""
         return cls(items=[KeyOut.of(key) for key in page.items], next_cursor=page.next_cursor)
 
 
-def _shown(key: KnownKey) -> dict[str, object]:
+def _shown(key: KeyView) -> dict[str, object]:
     row = key.row
     columns = {name: getattr(row, name) for name in KeyOut.model_fields if hasattr(row, name)}
     since = None if row.rotated_at is None else row.uses_since_rotation

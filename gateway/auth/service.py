@@ -9,19 +9,19 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth import keys, rotation, store
-from gateway.auth.acts import record_key
+from gateway.auth.audit_events import record_key
 from gateway.auth.identity import Scope
-from gateway.auth.known import IssuedKey, KnownKey, look_at
+from gateway.auth.key_view import IssuedKey, KeyView, load_views
 from gateway.auth.lifetime import KeyState, check_expiry, state_at
 from gateway.errors import GatewayError
 from gateway.ids import new_id
-from gateway.limits.call_limits import patched
-from gateway.storage.changes import Kind, record_change
+from gateway.limits.call_limits import apply_limits_patch
+from gateway.storage.audit_events import AuditFields, row_snapshot
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import ApiKey
-from gateway.storage.trail import Picture, picture
 from protos.errors import ErrorCode
 
 _VERBS = {KeyState.ACTIVE: "activate", KeyState.DEACTIVATED: "deactivate"}
@@ -107,20 +107,20 @@ class ApiKeyService:
             limits=limits,
         )
 
-    async def page(self, profile_id: str, request: PageRequest) -> Page[KnownKey]:
+    async def page(self, profile_id: str, request: PageRequest) -> Page[KeyView]:
         """Return a page of the profile's keys, newest first."""
         async with self._db.read() as session:
             page = await store.key_page(session, profile_id, request)
             items = await self._look_at(session, profile_id, page.items)
         return Page(items=items, next_cursor=page.next_cursor)
 
-    async def get(self, profile_id: str, key_id: str) -> KnownKey:
+    async def get(self, profile_id: str, key_id: str) -> KeyView:
         """Return one key, or raise NOT_FOUND."""
         async with self._db.read() as session:
             key = await store.find_key(session, profile_id, key_id)
             return await self._known(session, key)
 
-    async def change(self, profile_id: str, key_id: str, **change: Unpack[KeyChange]) -> KnownKey:
+    async def change(self, profile_id: str, key_id: str, **change: Unpack[KeyChange]) -> KeyView:
         """Change a key at once: what is left out stays.
 
         Raises:
@@ -128,7 +128,7 @@ class ApiKeyService:
         """
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
-            before = picture(key)
+            before = row_snapshot(key)
             if "expires_at" in change:
                 check_expiry(change["expires_at"], now())
             if "scope" in change or "deployments" in change:
@@ -137,7 +137,7 @@ class ApiKeyService:
                 await _check_deployments(session, profile_id, scope, deployments)
                 change["deployments"] = deployments and sorted(set(deployments))
             if "limits" in change:
-                key.limits = patched(key.limits, change.pop("limits"))
+                key.limits = apply_limits_patch(key.limits, change.pop("limits"))
             for name, value in change.items():
                 setattr(key, name, value)
             return await self._changed(session, "update", key, before)
@@ -147,7 +147,7 @@ class ApiKeyService:
         profile_id: str,
         key_id: str,
         *,
-        grace_seconds: int = rotation.USUAL_GRACE,
+        grace_seconds: int = rotation.DEFAULT_GRACE_SECONDS,
         force: bool = False,
     ) -> IssuedKey:
         """Make a key with the same attributes; the old one works on for `grace_seconds`.
@@ -161,15 +161,15 @@ class ApiKeyService:
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
             moment = now()
-            line = await rotation.line_of(session, key, moment, force=force)
-            before = [picture(old) for old in line]
-            issued = await self._mint(session, **rotation.inherited(key, moment))
+            line = await rotation.rotation_chain(session, key, moment, force=force)
+            before = [row_snapshot(old) for old in line]
+            issued = await self._mint(session, **rotation.inherited_columns(key, moment))
             rotation.retire(line, issued.row, moment, timedelta(seconds=grace_seconds))
             for old, was in zip(line, before, strict=True):
                 await self._changed(session, "rotate", old, was)
         return issued
 
-    async def end_grace(self, profile_id: str, key_id: str) -> KnownKey:
+    async def end_grace(self, profile_id: str, key_id: str) -> KeyView:
         """Have a key that was rotated answer 401 from now on; a second time changes nothing.
 
         Raises:
@@ -177,16 +177,16 @@ class ApiKeyService:
         """
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
-            before = picture(key)
+            before = row_snapshot(key)
             if rotation.end_grace(key, now()):
                 return await self._changed(session, "end_grace", key, before)
             return await self._known(session, key)
 
-    async def deactivate(self, profile_id: str, key_id: str) -> KnownKey:
+    async def deactivate(self, profile_id: str, key_id: str) -> KeyView:
         """Make the key answer 401 until it is activated again; a second time changes nothing."""
         return await self._set_state(profile_id, key_id, KeyState.DEACTIVATED)
 
-    async def activate(self, profile_id: str, key_id: str) -> KnownKey:
+    async def activate(self, profile_id: str, key_id: str) -> KeyView:
         """Undo `deactivate`."""
         return await self._set_state(profile_id, key_id, KeyState.ACTIVE)
 
@@ -195,26 +195,26 @@ class ApiKeyService:
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
             await session.delete(key)
-            await record_key(session, "delete", key, before=picture(key))
-            await record_change(session, Kind.API_KEY, key.id)
+            await record_key(session, "delete", key, before=row_snapshot(key))
+            await record_change(session, ChangeKind.API_KEY, key.id)
 
-    async def _set_state(self, profile_id: str, key_id: str, state: KeyState) -> KnownKey:
+    async def _set_state(self, profile_id: str, key_id: str, state: KeyState) -> KeyView:
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
             if key.state == state:
                 return await self._known(session, key)
-            before = picture(key)
+            before = row_snapshot(key)
             key.state = state
             return await self._changed(session, _VERBS[state], key, before)
 
     # Any: the columns have several types
     async def _mint(self, session: AsyncSession, **columns: Any) -> IssuedKey:
-        plain = keys.mint()
+        plain = keys.generate_key()
         row = ApiKey(
             id=new_id(),
             hash=self._hasher.digest(plain).hex(),
-            display_prefix=plain[: keys.PREFIX],
-            display_suffix=plain[-keys.SUFFIX :],
+            display_prefix=plain[: keys.PREFIX_LENGTH],
+            display_suffix=plain[-keys.SUFFIX_LENGTH :],
             **columns,
         )
         session.add(row)
@@ -222,25 +222,27 @@ class ApiKeyService:
         return IssuedKey(row=row, state=known.state, warnings=known.warnings, plain=plain)
 
     async def _changed(
-        self, session: AsyncSession, verb: str, key: ApiKey, before: Picture | None
-    ) -> KnownKey:
+        self, session: AsyncSession, verb: str, key: ApiKey, before: AuditFields | None
+    ) -> KeyView:
         await session.flush()
         known = await self._known(session, key)
-        await record_key(session, verb, key, before=before, after=picture(key))
-        await record_change(session, Kind.API_KEY, key.id)
+        await record_key(session, verb, key, before=before, after=row_snapshot(key))
+        await record_change(session, ChangeKind.API_KEY, key.id)
         return known
 
-    async def _known(self, session: AsyncSession, key: ApiKey) -> KnownKey:
+    async def _known(self, session: AsyncSession, key: ApiKey) -> KeyView:
         (known,) = await self._look_at(session, key.profile_id, [key])
         return known
 
     async def _look_at(
         self, session: AsyncSession, profile_id: str, rows: Sequence[ApiKey]
-    ) -> list[KnownKey]:
-        return await look_at(session, profile_id, rows, old_after=self._old_after)
+    ) -> list[KeyView]:
+        return await load_views(session, profile_id, rows, old_after=self._old_after)
 
 
-async def covered(session: AsyncSession, profile_id: str, deployment_id: str) -> bool:
+async def has_active_trigger_key(
+    session: AsyncSession, profile_id: str, deployment_id: str
+) -> bool:
     """Whether a key made for callers opens the deployment, and goes on to.
 
     Keys that are deactivated, expired or rotated do not count, and `manage` keys do not.
@@ -253,14 +255,14 @@ async def covered(session: AsyncSession, profile_id: str, deployment_id: str) ->
     )
 
 
-async def retire_keys_of(session: AsyncSession, profile_id: str, deployment_id: str) -> None:
+async def deactivate_keys_of(session: AsyncSession, profile_id: str, deployment_id: str) -> None:
     """Deactivate, in the caller's transaction, the keys that only this deployment used."""
     for key in await store.trigger_keys(session, profile_id):
         if key.deployments == [deployment_id]:
-            before = picture(key)
+            before = row_snapshot(key)
             key.state = KeyState.DEACTIVATED
-            await record_key(session, "deactivate", key, before=before, after=picture(key))
-            await record_change(session, Kind.API_KEY, key.id)
+            await record_key(session, "deactivate", key, before=before, after=row_snapshot(key))
+            await record_change(session, ChangeKind.API_KEY, key.id)
 
 
 async def _check_deployments(

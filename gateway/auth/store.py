@@ -17,7 +17,7 @@ from gateway.storage.tables import ApiKey, Deployment, Profile, UtcTime
 
 
 @dataclass(slots=True, kw_only=True)
-class Uses:
+class KeyUsage:
     """What is to be added to a key's row."""
 
     total: int = 0
@@ -104,7 +104,7 @@ async def predecessor(session: AsyncSession, key: ApiKey) -> ApiKey | None:
     return None if key.replaces is None else await session.get(ApiKey, key.replaces)
 
 
-async def add_uses(session: AsyncSession, uses: Mapping[str, Uses]) -> None:
+async def add_usage(session: AsyncSession, uses: Mapping[str, KeyUsage]) -> None:
     """Add, in one statement, what was counted of keys, by their ids; deleted ones are left out."""
     # Locked in the order of their ids: two processes that write at once do not wait for each other.
     locked = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.deployments.settings import DeploymentType, ExecutionMode
 
 
 class Preset(StrEnum):
@@ -20,7 +20,7 @@ class Preset(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Suited:
+class PresetSettings:
     """The type and the mode for a situation."""
 
     situation: str
@@ -30,28 +30,28 @@ class Suited:
     """Other modes that suit it as well."""
 
 
-PRESETS: Mapping[Preset, Suited] = {
-    Preset.INLINE: Suited(
+PRESETS: Mapping[Preset, PresetSettings] = {
+    Preset.INLINE: PresetSettings(
         situation="Short flow, need result inline",
         deployment_type=DeploymentType.API,
         execution_mode=ExecutionMode.SYNC,
     ),
-    Preset.BACKGROUND: Suited(
+    Preset.BACKGROUND: PresetSettings(
         situation="Long-running flow, fire-and-forget",
         deployment_type=DeploymentType.API,
         execution_mode=ExecutionMode.ASYNC,
     ),
-    Preset.PREDICTION: Suited(
+    Preset.PREDICTION: PresetSettings(
         situation="ML model, need lowest latency",
         deployment_type=DeploymentType.API,
         execution_mode=ExecutionMode.FAST,
     ),
-    Preset.PRODUCTION: Suited(
+    Preset.PRODUCTION: PresetSettings(
         situation="Always-on production server",
         deployment_type=DeploymentType.SERVER,
         execution_mode=ExecutionMode.SYNC,
     ),
-    Preset.DEVELOPMENT: Suited(
+    Preset.DEVELOPMENT: PresetSettings(
         situation="Development / PoC",
         deployment_type=DeploymentType.API,
         execution_mode=ExecutionMode.SYNC,

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
 from gateway.auth.schemas import IssuedKeyOut, NewDeploymentKey
-from gateway.deployments.modes import RunsThen
 from gateway.deployments.schemas import (
     ChangedDeploymentOut,
     DeploymentIn,
@@ -18,6 +17,7 @@ from gateway.deployments.schemas import (
     PresetList,
 )
 from gateway.deployments.service import DeploymentService, RunsOf
+from gateway.deployments.settings import RunsOnDelete
 from gateway.storage.paging import PageRequest
 
 
@@ -30,10 +30,10 @@ def build_router(service: DeploymentService, access: Access, runs_of: RunsOf) ->
         body: DeploymentIn, actor: Identity = Depends(access.manager)
     ) -> NewDeploymentOut:
         """Deploy a flow. Where no key covers the deployment, one is made and shown, once."""
-        deployed = await service.create(
+        view = await service.create(
             actor.profile_id, body.flow_id, body.settings(), key_id=actor.key_id
         )
-        return NewDeploymentOut.of(deployed)
+        return NewDeploymentOut.of(view)
 
     @router.get("/")
     async def list_deployments(
@@ -59,8 +59,8 @@ def build_router(service: DeploymentService, access: Access, runs_of: RunsOf) ->
         deployment_id: str, body: DeploymentPatch, actor: Identity = Depends(access.manager)
     ) -> ChangedDeploymentOut:
         """Change settings; the version stays. The secret of a new webhook is shown, once."""
-        deployed = await service.change(actor.profile_id, deployment_id, **body.change())
-        return ChangedDeploymentOut.of(deployed)
+        view = await service.change(actor.profile_id, deployment_id, **body.change())
+        return ChangedDeploymentOut.of(view)
 
     @router.post("/{deployment_id}/pause/")
     async def pause(deployment_id: str, actor: Identity = Depends(access.manager)) -> DeploymentOut:
@@ -94,7 +94,7 @@ def build_router(service: DeploymentService, access: Access, runs_of: RunsOf) ->
     @router.delete("/{deployment_id}/", status_code=204)
     async def delete(
         deployment_id: str,
-        runs: RunsThen = RunsThen.FINISH,
+        runs: RunsOnDelete = RunsOnDelete.FINISH,
         actor: Identity = Depends(access.manager),
     ) -> None:
         """Delete a deployment; its URL answers 410 from then on.

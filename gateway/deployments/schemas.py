@@ -10,9 +10,11 @@ from typing import Annotated, Any, Self, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
 
 from gateway.auth.schemas import IssuedKeyOut, without_defaults
-from gateway.deployments.deployed import Deployed
-from gateway.deployments.modes import (
+from gateway.deployments.deployment_view import DeploymentView
+from gateway.deployments.presets import PRESETS, Preset
+from gateway.deployments.settings import (
     DeploymentSettings,
+    DeploymentStatus,
     DeploymentType,
     ExecutionMode,
     NotificationMethod,
@@ -20,11 +22,9 @@ from gateway.deployments.modes import (
     RecordRuns,
     ResponseFormat,
     SettingsChange,
-    Status,
 )
-from gateway.deployments.presets import PRESETS, Preset
-from gateway.limits.schemas import LimitsBody
-from gateway.storage.names import Name
+from gateway.limits.call_limits import LimitsBody
+from gateway.storage.names import DisplayName
 from gateway.storage.paging import Page
 from gateway.webhooks.events import WebhookEvent
 
@@ -90,7 +90,7 @@ class DeploymentIn(SettingsIn):
     """A flow to deploy, and how it shall answer."""
 
     flow_id: str
-    name: Name | None = None
+    name: DisplayName | None = None
     """Left out: the flow's name and " Deployment"."""
     preset: Preset | None = None
     """Gives mode and type where they are left out: see `/node/deployments/presets/`."""
@@ -118,7 +118,7 @@ class DeploymentPatch(SettingsIn):
 
     model_config = ConfigDict(json_schema_extra=without_defaults)
 
-    name: Name = ""
+    name: DisplayName = ""
 
     def change(self) -> SettingsChange:
         """Return the members that were sent."""
@@ -189,16 +189,16 @@ class DeploymentOut(BaseModel):
     cancel_on_disconnect: bool
     limits: LimitsBody
     cors_origins: list[str] | None
-    status: Status
+    status: DeploymentStatus
     trigger_path: str
     models: list[PinnedModel]
     created_at: datetime
     updated_at: datetime
 
     @classmethod
-    def of(cls, deployed: Deployed) -> Self:
+    def of(cls, view: DeploymentView) -> Self:
         """Return the deployment as it is sent."""
-        return cls.model_validate(_shown(deployed))
+        return cls.model_validate(_shown(view))
 
 
 class ChangedDeploymentOut(DeploymentOut):
@@ -208,9 +208,9 @@ class ChangedDeploymentOut(DeploymentOut):
     """Shown this once: what signs the events."""
 
     @classmethod
-    def of(cls, deployed: Deployed) -> Self:
+    def of(cls, view: DeploymentView) -> Self:
         """Return the deployment as it is sent, once with its secret."""
-        return cls.model_validate({**_shown(deployed), "webhook_secret": deployed.webhook_secret})
+        return cls.model_validate({**_shown(view), "webhook_secret": view.webhook_secret})
 
 
 class NewDeploymentOut(DeploymentOut):
@@ -221,14 +221,14 @@ class NewDeploymentOut(DeploymentOut):
     """Shown this once: what signs the events."""
 
     @classmethod
-    def of(cls, deployed: Deployed) -> Self:
+    def of(cls, view: DeploymentView) -> Self:
         """Return the deployment as it is sent, once with its key and its webhook's secret."""
-        key = deployed.key
+        key = view.key
         once = {
             "api_key": IssuedKeyOut.of_issued(key) if key else None,
-            "webhook_secret": deployed.webhook_secret,
+            "webhook_secret": view.webhook_secret,
         }
-        return cls.model_validate({**_shown(deployed), **once})
+        return cls.model_validate({**_shown(view), **once})
 
 
 class DeploymentPage(BaseModel):
@@ -238,14 +238,14 @@ class DeploymentPage(BaseModel):
     next_cursor: str | None
 
     @classmethod
-    def of(cls, page: Page[Deployed]) -> Self:
+    def of(cls, page: Page[DeploymentView]) -> Self:
         """Return the page as it is sent."""
-        items = [DeploymentOut.of(deployed) for deployed in page.items]
+        items = [DeploymentOut.of(view) for view in page.items]
         return cls(items=items, next_cursor=page.next_cursor)
 
 
-def _shown(deployed: Deployed) -> dict[str, object]:
-    row = deployed.row
+def _shown(view: DeploymentView) -> dict[str, object]:
+    row = view.row
     columns = {
         name: getattr(row, name) for name in DeploymentOut.model_fields if hasattr(row, name)
     }
@@ -253,9 +253,9 @@ def _shown(deployed: Deployed) -> dict[str, object]:
         **columns,
         "version": row.live_version,
         "trigger_path": f"/node/deployment-trigger/{row.id}/",
-        "newest_version": deployed.newest_version,
-        "draft_differs": deployed.draft_differs,
-        "models": pinned_models(deployed.models),
+        "newest_version": view.newest_version,
+        "draft_differs": view.draft_differs,
+        "models": pinned_models(view.models),
         "limits": LimitsBody.of(row.limits),
     }
 

@@ -9,37 +9,37 @@ from typing import Any, Protocol, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.auth.known import IssuedKey
-from gateway.auth.service import ApiKeyService, covered, retire_keys_of
+from gateway.auth.key_view import IssuedKey
+from gateway.auth.service import ApiKeyService, deactivate_keys_of, has_active_trigger_key
 from gateway.deployments import store
-from gateway.deployments.acts import record_deployment
-from gateway.deployments.deployed import Deployed, look_at, look_at_one
-from gateway.deployments.live import go_live
-from gateway.deployments.modes import (
+from gateway.deployments.audit_events import record_deployment
+from gateway.deployments.deployment_view import DeploymentView, load_view, load_views
+from gateway.deployments.live_deployment import build_live_deployment
+from gateway.deployments.settings import (
     DeploymentSettings,
+    DeploymentStatus,
     NotificationMethod,
-    RunsThen,
+    RunsOnDelete,
     SettingsChange,
-    Status,
 )
-from gateway.deployments.snapshots import Snapshots
+from gateway.deployments.snapshots import Snapshotter
 from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
 from gateway.ids import new_id
-from gateway.limits.call_limits import patched
-from gateway.storage.changes import Kind, record_change
+from gateway.limits.call_limits import apply_limits_patch
+from gateway.storage.audit_events import row_snapshot
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Deployment, DeploymentVersion, Flow
-from gateway.storage.trail import picture
-from gateway.webhooks.callbacks import Callbacks
+from gateway.webhooks.endpoints import EndpointLifecycle
 from protos.errors import ErrorCode
 
 
 class RunsOf(Protocol):
     """Ends the runs of a deployment."""
 
-    async def end_of(self, deployment_id: str, *, running: bool) -> None:
+    async def end_runs_of_deployment(self, deployment_id: str, *, running: bool) -> None:
         """Cancel those that are queued; with `running`, have the others stopped, too."""
 
 
@@ -50,10 +50,14 @@ class DeploymentService:
     """
 
     def __init__(
-        self, db: Database, keys: ApiKeyService, snapshots: Snapshots, callbacks: Callbacks
+        self,
+        db: Database,
+        keys: ApiKeyService,
+        snapshots: Snapshotter,
+        webhook_endpoints: EndpointLifecycle,
     ) -> None:
         self._db = db
-        self._callbacks = callbacks
+        self._webhook_endpoints = webhook_endpoints
         self._keys = keys
         self._snapshots = snapshots
 
@@ -64,7 +68,7 @@ class DeploymentService:
         settings: DeploymentSettings | None = None,
         *,
         key_id: str | None = None,
-    ) -> Deployed:
+    ) -> DeploymentView:
         """Deploy a flow, and make a key where no active one covers the deployment.
 
         `key_id` is the key that asks for it, where one does.
@@ -78,67 +82,67 @@ class DeploymentService:
         row = _row(snapshot.flow, settings or DeploymentSettings())
         version = snapshot.version(row.id, 1, key_id=key_id)
         _check(row, version)
-        await self._callbacks.check(row.callback_url)
+        await self._webhook_endpoints.check_url(row.callback_url)
         async with self._db.write() as session:
             # Locked, so that the flow is not deleted in between.
             await find_flow(session, profile_id, row.flow_id, lock=True)
             session.add(row)
             await session.flush()
             session.add(version)
-            deployed = await look_at_one(session, row)
-            await record_deployment(session, "create", row, after=picture(row))
+            view = await load_view(session, row)
+            await record_deployment(session, "create", row, after=row_snapshot(row))
             key = await self._first_key(session, row)
-            secret = await self._callbacks.follow(session, row)
-            await record_change(session, Kind.DEPLOYMENT, row.id)
-        return replace(deployed, key=key, webhook_secret=secret)
+            secret = await self._webhook_endpoints.sync(session, row)
+            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
+        return replace(view, key=key, webhook_secret=secret)
 
     async def page(
         self, profile_id: str, request: PageRequest, *, flow_id: str | None = None
-    ) -> Page[Deployed]:
+    ) -> Page[DeploymentView]:
         """Return a page of the profile's deployments, newest first; of one flow, or of all."""
         async with self._db.read() as session:
             page = await store.deployment_page(session, profile_id, request, flow_id)
-            items = await look_at(session, page.items)
+            items = await load_views(session, page.items)
         return Page(items=items, next_cursor=page.next_cursor)
 
-    async def get(self, profile_id: str, deployment_id: str) -> Deployed:
+    async def get(self, profile_id: str, deployment_id: str) -> DeploymentView:
         """Return one deployment; raise NOT_FOUND, or GONE for a deleted one."""
         async with self._db.read() as session:
             row = await store.find_deployment(session, profile_id, deployment_id)
-            return await look_at_one(session, row)
+            return await load_view(session, row)
 
     async def change(
         self, profile_id: str, deployment_id: str, **change: Unpack[SettingsChange]
-    ) -> Deployed:
+    ) -> DeploymentView:
         """Change settings at once, without a new version.
 
         Raises:
             GatewayError: NOT_FOUND, GONE, VALIDATION_FAILED; INVALID_FLOW where the mode becomes
                 fast and the live version needs the engine; BLOCKED_TARGET for the callback URL.
         """
-        await self._callbacks.check(change.get("callback_url"))
+        await self._webhook_endpoints.check_url(change.get("callback_url"))
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.live_version(session, row)
-            before = picture(row)
+            before = row_snapshot(row)
             if "limits" in change:
-                row.limits = patched(row.limits, change.pop("limits"))
+                row.limits = apply_limits_patch(row.limits, change.pop("limits"))
             for name, value in change.items():
                 setattr(row, name, value)
             _check(row, version)
-            deployed = await look_at_one(session, row)
-            secret = await self._callbacks.follow(session, row)
-            await record_deployment(session, "update", row, before=before, after=picture(row))
-            await record_change(session, Kind.DEPLOYMENT, row.id)
-        return replace(deployed, webhook_secret=secret)
+            view = await load_view(session, row)
+            secret = await self._webhook_endpoints.sync(session, row)
+            await record_deployment(session, "update", row, before=before, after=row_snapshot(row))
+            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
+        return replace(view, webhook_secret=secret)
 
-    async def pause(self, profile_id: str, deployment_id: str) -> Deployed:
+    async def pause(self, profile_id: str, deployment_id: str) -> DeploymentView:
         """Turn calls away until `resume`; runs that were accepted go on, URL and keys stay."""
-        return await self._set_status(profile_id, deployment_id, Status.PAUSED)
+        return await self._set_status(profile_id, deployment_id, DeploymentStatus.PAUSED)
 
-    async def resume(self, profile_id: str, deployment_id: str) -> Deployed:
+    async def resume(self, profile_id: str, deployment_id: str) -> DeploymentView:
         """Undo `pause`."""
-        return await self._set_status(profile_id, deployment_id, Status.ACTIVE)
+        return await self._set_status(profile_id, deployment_id, DeploymentStatus.ACTIVE)
 
     async def delete(
         self,
@@ -146,7 +150,7 @@ class DeploymentService:
         deployment_id: str,
         runs: RunsOf,
         *,
-        then: RunsThen = RunsThen.FINISH,
+        then: RunsOnDelete = RunsOnDelete.FINISH,
     ) -> None:
         """Leave a tombstone, and deactivate the keys that were for this deployment only.
 
@@ -160,13 +164,13 @@ class DeploymentService:
         """
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
-            before = picture(row)
-            row.status = Status.DELETED
+            before = row_snapshot(row)
+            row.status = DeploymentStatus.DELETED
             await record_deployment(session, "delete", row, before=before)
-            await retire_keys_of(session, profile_id, row.id)
-            await self._callbacks.forget(session, row.id)
-            await record_change(session, Kind.DEPLOYMENT, row.id)
-        await runs.end_of(row.id, running=then is RunsThen.CANCEL)
+            await deactivate_keys_of(session, profile_id, row.id)
+            await self._webhook_endpoints.delete(session, row.id)
+            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
+        await runs.end_runs_of_deployment(row.id, running=then is RunsOnDelete.CANCEL)
 
     async def generate_key(
         self,
@@ -193,20 +197,22 @@ class DeploymentService:
                 expires_at=expires_at,
             )
 
-    async def _set_status(self, profile_id: str, deployment_id: str, status: Status) -> Deployed:
+    async def _set_status(
+        self, profile_id: str, deployment_id: str, status: DeploymentStatus
+    ) -> DeploymentView:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
-            before = picture(row)
+            before = row_snapshot(row)
             changed, row.status = row.status != status, status
-            deployed = await look_at_one(session, row)
+            view = await load_view(session, row)
             if changed:
-                verb = "pause" if status is Status.PAUSED else "resume"
-                await record_deployment(session, verb, row, before=before, after=picture(row))
-                await record_change(session, Kind.DEPLOYMENT, row.id)
-        return deployed
+                verb = "pause" if status is DeploymentStatus.PAUSED else "resume"
+                await record_deployment(session, verb, row, before=before, after=row_snapshot(row))
+                await record_change(session, ChangeKind.DEPLOYMENT, row.id)
+        return view
 
     async def _first_key(self, session: AsyncSession, row: Deployment) -> IssuedKey | None:
-        if await covered(session, row.profile_id, row.id):
+        if await has_active_trigger_key(session, row.profile_id, row.id):
             return None
         return await self._keys.issue(session, row.profile_id, name=_key_name(row))
 
@@ -226,7 +232,7 @@ def _row(flow: Flow, settings: DeploymentSettings) -> Deployment:
         profile_id=flow.profile_id,
         flow_id=flow.id,
         live_version=1,
-        status=Status.ACTIVE,
+        status=DeploymentStatus.ACTIVE,
         **values,
     )
 
@@ -236,4 +242,4 @@ def _check(row: Deployment, version: DeploymentVersion) -> None:
     if row.notification_method == NotificationMethod.WEBHOOK and not row.callback_url:
         message = "callback_url: expected the URL to notify, as notification_method is webhook"
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
-    go_live(row, version)
+    build_live_deployment(row, version)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from gateway.deployments.input_schema import input_schema
 from gateway.errors import GatewayError
 from gateway.flows.plan import compile_plan
@@ -20,18 +22,18 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class VersionNote:
     """What a person says about a version."""
 
     name: str | None = None
     description: str | None = None
 
 
-_NO_NOTE = Note()
+_NO_NOTE = VersionNote()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class FlowSnapshot:
     """A draft as it was when it was read."""
 
     flow: Flow
@@ -39,7 +41,7 @@ class Snapshot:
     """Node id → pinned model version, as `DeploymentVersion.models`."""
 
     def version(
-        self, deployment_id: str, number: int, *, key_id: str | None, note: Note = _NO_NOTE
+        self, deployment_id: str, number: int, *, key_id: str | None, note: VersionNote = _NO_NOTE
     ) -> DeploymentVersion:
         """Return the row that keeps it."""
         return DeploymentVersion(
@@ -56,14 +58,14 @@ class Snapshot:
         )
 
 
-class Snapshots:
+class Snapshotter:
     """Takes them, and knows whether what one needs is still there."""
 
     def __init__(self, db: Database, models: ModelService) -> None:
         self._db = db
         self._models = models
 
-    async def take(self, profile_id: str, flow_id: str) -> Snapshot:
+    async def take(self, profile_id: str, flow_id: str) -> FlowSnapshot:
         """Return the flow's draft with its models pinned.
 
         Raises:
@@ -74,7 +76,7 @@ class Snapshots:
             flow = await find_flow(session, profile_id, flow_id)
         spec = parse_flow(flow.definition)
         compile_plan(spec)
-        return Snapshot(flow=flow, models=await self._pins(spec))
+        return FlowSnapshot(flow=flow, models=await self._pins(spec))
 
     async def check(self, version: DeploymentVersion) -> None:
         """Raise INVALID_FLOW where the version would not run any more.
@@ -104,3 +106,25 @@ class Snapshots:
                 raise GatewayError(ErrorCode.INVALID_FLOW, message) from error
             pins[node_id] = pin.to_json()
         return pins
+
+
+async def check_version_input(
+    db: Database, deployment_id: str, version: int, input_data: bytes
+) -> None:
+    """Check that a version accepts `input_data`, which is JSON.
+
+    Raises:
+        GatewayError: INVALID_INPUT with all errors, each with its pointer; GONE if the version was
+            deleted; INVALID_FLOW if it no longer compiles.
+    """
+    async with db.read() as session:
+        row = await session.get(DeploymentVersion, (deployment_id, version))
+    if row is None:
+        message = f"version {version} of deployment '{deployment_id}' was deleted"
+        raise GatewayError(ErrorCode.GONE, message)
+    plan = compile_plan(parse_flow(row.definition))
+    try:
+        plan.check_input(orjson.loads(input_data))
+    except GatewayError as error:
+        message = f"version {version} does not accept this run's input: {error.message}"
+        raise GatewayError(error.code, message, errors=error.errors) from error

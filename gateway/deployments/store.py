@@ -8,7 +8,7 @@ from sqlalchemy import false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
-from gateway.deployments.modes import Status
+from gateway.deployments.settings import DeploymentStatus
 from gateway.errors import GatewayError
 from gateway.ids import is_id
 from gateway.storage.ownership import find_owned
@@ -16,7 +16,7 @@ from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.tables import Deployment, DeploymentVersion
 from protos.errors import ErrorCode
 
-NUMBER = re.compile(r"[0-9]{1,9}")
+VERSION_NUMBER = re.compile(r"[0-9]{1,9}")
 """A version in a cursor or a parameter."""
 
 
@@ -25,8 +25,8 @@ async def find_deployment(
 ) -> Deployment:
     """Return the profile's deployment; raise NOT_FOUND, or GONE for a deleted one."""
     deployment = await find_owned(session, Deployment, profile_id, deployment_id, lock=lock)
-    if deployment.status == Status.DELETED:
-        raise gone(deployment.id)
+    if deployment.status == DeploymentStatus.DELETED:
+        raise deployment_gone(deployment.id)
     return deployment
 
 
@@ -35,7 +35,7 @@ async def deployment_page(
 ) -> Page[Deployment]:
     """Return a page of the profile's deployments in use, of one flow or of all."""
     statement = select(Deployment).where(
-        Deployment.profile_id == profile_id, Deployment.status != Status.DELETED
+        Deployment.profile_id == profile_id, Deployment.status != DeploymentStatus.DELETED
     )
     if flow_id is not None:
         known = Deployment.flow_id == flow_id.lower() if is_id(flow_id) else false()
@@ -49,27 +49,27 @@ async def live_version(session: AsyncSession, deployment: Deployment) -> Deploym
     return await session.get_one(DeploymentVersion, key)
 
 
-async def take_turn(session: AsyncSession, deployment_id: str) -> int:
+async def begin_rollout(session: AsyncSession, deployment_id: str) -> int:
     """Note that another redeploy or promotion begins, and return its number."""
-    turn = (
+    sequence = (
         update(Deployment)
         .where(Deployment.id == deployment_id)
-        .values(turns=Deployment.turns + 1, updated_at=Deployment.updated_at)
-        .returning(Deployment.turns)
+        .values(rollout_seq=Deployment.rollout_seq + 1, updated_at=Deployment.updated_at)
+        .returning(Deployment.rollout_seq)
         .execution_options(synchronize_session=False)
     )
-    return (await session.execute(turn)).scalar_one()
+    return (await session.execute(sequence)).scalar_one()
 
 
-def settle(deployment: Deployment, turn: int) -> None:
+def claim_rollout(deployment: Deployment, sequence: int) -> None:
     """Note that a turn is what becomes live; raise CONFLICT where a later one is so already."""
-    if deployment.live_turn > turn:
+    if deployment.live_rollout_seq > sequence:
         message = (
             f"deployment '{deployment.name}': a redeploy or promotion that began after this one is "
             f"live already, as version {deployment.live_version}: nothing was changed"
         )
         raise GatewayError(ErrorCode.CONFLICT, message)
-    deployment.live_turn = turn
+    deployment.live_rollout_seq = sequence
 
 
 async def find_version(
@@ -102,7 +102,7 @@ async def version_page(
     """
     statement = select(DeploymentVersion).where(DeploymentVersion.deployment_id == deployment.id)
     if request.cursor is not None:
-        if not NUMBER.fullmatch(request.cursor):
+        if not VERSION_NUMBER.fullmatch(request.cursor):
             message = "cursor: expected a next_cursor of this list, got something else"
             raise GatewayError(ErrorCode.INVALID_REQUEST, f"{message}: leave it out")
         statement = statement.where(DeploymentVersion.version < int(request.cursor))
@@ -114,6 +114,6 @@ async def version_page(
     return Page(items=items, next_cursor=str(items[-1].version) if more else None)
 
 
-def gone(deployment_id: str) -> GatewayError:
+def deployment_gone(deployment_id: str) -> GatewayError:
     """Return the error for a tombstone."""
     return GatewayError(ErrorCode.GONE, f"deployment '{deployment_id}' was deleted")

@@ -9,8 +9,13 @@ from fastapi import APIRouter, Depends, Path
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
 from gateway.deployments.schemas import DeploymentOut
-from gateway.deployments.snapshots import Note
-from gateway.deployments.version_schemas import DifferenceOut, NoteIn, VersionOut, VersionPage
+from gateway.deployments.snapshots import VersionNote
+from gateway.deployments.version_schemas import (
+    DifferenceOut,
+    VersionNoteIn,
+    VersionOut,
+    VersionPage,
+)
 from gateway.deployments.versions import DRAFT, LIVE, VersionService
 from gateway.storage.paging import PageRequest
 
@@ -23,16 +28,18 @@ def build_router(service: VersionService, access: Access) -> APIRouter:
 
     @router.post("/redeploy/")
     async def redeploy(
-        deployment_id: str, body: NoteIn | None = None, actor: Identity = Depends(access.manager)
+        deployment_id: str,
+        body: VersionNoteIn | None = None,
+        actor: Identity = Depends(access.manager),
     ) -> DeploymentOut:
         """Push the flow's present draft to the same URL, as a new version."""
-        deployed = await service.redeploy(
+        view = await service.redeploy(
             actor.profile_id,
             deployment_id,
             key_id=actor.key_id,
-            note=Note() if body is None else body.note(),
+            note=VersionNote() if body is None else body.note(),
         )
-        return DeploymentOut.of(deployed)
+        return DeploymentOut.of(view)
 
     @router.get("/diff/")
     async def diff(
@@ -64,7 +71,7 @@ def build_router(service: VersionService, access: Access) -> APIRouter:
     async def describe(
         deployment_id: str,
         number: Number,
-        body: NoteIn,
+        body: VersionNoteIn,
         actor: Identity = Depends(access.manager),
     ) -> VersionOut:
         """Name or describe a version; its snapshot never changes."""

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.deployments.diff import Difference
 from gateway.deployments.schemas import PinnedModel, pinned_models
-from gateway.deployments.snapshots import Note
-from gateway.deployments.versions import NoteChange, Version
-from gateway.storage.names import Name
+from gateway.deployments.snapshots import VersionNote
+from gateway.deployments.versions import NoteChange, VersionView
+from gateway.storage.names import DisplayName
 from gateway.storage.paging import Page
 
 Description = Annotated[
@@ -22,17 +22,17 @@ Description = Annotated[
 Json = dict[str, Any]
 
 
-class NoteIn(BaseModel):
+class VersionNoteIn(BaseModel):
     """What to say about a version; members left out stay as they are."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Name | None = None
+    name: DisplayName | None = None
     description: Description | None = None
 
-    def note(self) -> Note:
+    def note(self) -> VersionNote:
         """Return what to say about a new version."""
-        return Note(name=self.name, description=self.description)
+        return VersionNote(name=self.name, description=self.description)
 
     def change(self) -> NoteChange:
         """Return the members that were sent."""
@@ -56,7 +56,7 @@ class VersionSummary(BaseModel):
     created_at: datetime
 
     @classmethod
-    def of(cls, version: Version) -> Self:
+    def of(cls, version: VersionView) -> Self:
         """Return the version as it is sent."""
         return cls.model_validate(_shown(cls, version))
 
@@ -70,7 +70,7 @@ class VersionOut(VersionSummary):
     """The JSON Schema of `input_data`."""
 
     @classmethod
-    def of(cls, version: Version) -> Self:
+    def of(cls, version: VersionView) -> Self:
         """Return the version as it is sent."""
         graph = version.row.definition
         values = {"nodes": graph["nodes"], "edges": graph.get("edges", [])}
@@ -84,7 +84,7 @@ class VersionPage(BaseModel):
     next_cursor: str | None
 
     @classmethod
-    def of(cls, page: Page[Version]) -> Self:
+    def of(cls, page: Page[VersionView]) -> Self:
         """Return the page as it is sent."""
         items = [VersionSummary.of(version) for version in page.items]
         return cls(items=items, next_cursor=page.next_cursor)
@@ -200,7 +200,7 @@ class DifferenceOut(BaseModel):
         )
 
 
-def _shown(schema: type[VersionSummary], version: Version) -> Json:
+def _shown(schema: type[VersionSummary], version: VersionView) -> Json:
     row = version.row
     columns = {name: getattr(row, name) for name in schema.model_fields if hasattr(type(row), name)}
     return {**columns, "live": version.live, "models": pinned_models(row.models)}

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
 from gateway.deployments import store
-from gateway.deployments.acts import live as seen
-from gateway.deployments.acts import noted, record_deployment, record_note
-from gateway.deployments.deployed import Deployed, look_at_one
+from gateway.deployments.audit_events import live as seen
+from gateway.deployments.audit_events import record_deployment, record_version_note, version_note
+from gateway.deployments.deployment_view import DeploymentView, load_view
 from gateway.deployments.diff import Difference, Side, compare
-from gateway.deployments.handover import Handover
-from gateway.deployments.live import go_live
-from gateway.deployments.snapshots import Note, Snapshots
+from gateway.deployments.live_deployment import build_live_deployment
+from gateway.deployments.rollout import Rollout
+from gateway.deployments.snapshots import Snapshotter, VersionNote
 from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
-from gateway.storage.changes import Kind, record_change
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Deployment, DeploymentVersion
@@ -24,7 +24,7 @@ from protos.errors import ErrorCode
 LIVE = "live"
 DRAFT = "draft"
 
-_NO_NOTE = Note()
+_NO_NOTE = VersionNote()
 
 
 class NoteChange(TypedDict, total=False):
@@ -35,7 +35,7 @@ class NoteChange(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+class VersionView:
     """A snapshot, and whether it is the one that answers."""
 
     row: DeploymentVersion
@@ -45,10 +45,10 @@ class Version:
 class VersionService:
     """What a deployment has run, runs, and can run again."""
 
-    def __init__(self, db: Database, snapshots: Snapshots, handover: Handover) -> None:
+    def __init__(self, db: Database, snapshots: Snapshotter, rollout: Rollout) -> None:
         self._db = db
         self._snapshots = snapshots
-        self._handover = handover
+        self._rollout = rollout
 
     async def redeploy(
         self,
@@ -56,88 +56,90 @@ class VersionService:
         deployment_id: str,
         *,
         key_id: str | None = None,
-        note: Note = _NO_NOTE,
-    ) -> Deployed:
+        note: VersionNote = _NO_NOTE,
+    ) -> DeploymentView:
         """Make the flow's present draft the live version; URL, keys and settings stay.
 
         In mode fast the inference server that it asks is let run first, as `promote` does, too.
 
         Raises:
             GatewayError: NOT_FOUND, GONE, INVALID_FLOW; CONFLICT where a redeploy or promotion that
-                began later is live by now; what `Handover` raises; nothing changes.
+                began later is live by now; what `Rollout` raises; nothing changes.
         """
-        before, live, turn = await self._begin(profile_id, deployment_id)
+        before, live, sequence = await self._begin(profile_id, deployment_id)
         snapshot = await self._snapshots.take(profile_id, before.flow_id)
         candidate = snapshot.version(before.id, before.live_version + 1, key_id=key_id, note=note)
-        go_live(before, candidate)
-        await self._handover.prepare(before, live, candidate)
+        build_live_deployment(before, candidate)
+        await self._rollout.prepare(before, live, candidate)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
-            store.settle(row, turn)
+            store.claim_rollout(row, sequence)
             was = await store.live_version(session, row)
             row.live_version = await store.newest_version(session, row) + 1
             version = snapshot.version(row.id, row.live_version, key_id=key_id, note=note)
-            go_live(row, version)
+            build_live_deployment(row, version)
             session.add(version)
-            deployed = await look_at_one(session, row)
+            view = await load_view(session, row)
             old, new = seen(was), seen(version)
             await record_deployment(session, "redeploy", row, before=old, after=new)
-            await record_change(session, Kind.DEPLOYMENT, row.id)
-        return deployed
+            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
+        return view
 
-    async def promote(self, profile_id: str, deployment_id: str, number: int) -> Deployed:
+    async def promote(self, profile_id: str, deployment_id: str, number: int) -> DeploymentView:
         """Make another version the live one; nothing is copied, and no number is spent.
 
         Raises:
             GatewayError: NOT_FOUND, GONE; INVALID_FLOW where it does not run any more, as when a
                 model of it has left the store, or the mode is fast by now and it needs the
-                engine; CONFLICT as for `redeploy`; what `Handover` raises.
+                engine; CONFLICT as for `redeploy`; what `Rollout` raises.
         """
-        before, live, turn = await self._begin(profile_id, deployment_id)
+        before, live, sequence = await self._begin(profile_id, deployment_id)
         _, version = await self._find(profile_id, deployment_id, number)
         await self._snapshots.check(version)
-        go_live(before, version)
-        await self._handover.prepare(before, live, version)
+        build_live_deployment(before, version)
+        await self._rollout.prepare(before, live, version)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
-            go_live(row, version)
-            store.settle(row, turn)
+            build_live_deployment(row, version)
+            store.claim_rollout(row, sequence)
             was = await store.live_version(session, row)
             changed, row.live_version = row.live_version != number, number
-            deployed = await look_at_one(session, row)
+            view = await load_view(session, row)
             if changed:
                 old, new = seen(was), seen(version)
                 await record_deployment(session, "promote", row, before=old, after=new)
-                await record_change(session, Kind.DEPLOYMENT, row.id)
-        return deployed
+                await record_change(session, ChangeKind.DEPLOYMENT, row.id)
+        return view
 
     async def page(
         self, profile_id: str, deployment_id: str, request: PageRequest
-    ) -> Page[Version]:
+    ) -> Page[VersionView]:
         """Return a page of the versions, newest first, without their graphs."""
         async with self._db.read() as session:
             row = await store.find_deployment(session, profile_id, deployment_id)
             page = await store.version_page(session, row, request)
-        items = [Version(row=item, live=item.version == row.live_version) for item in page.items]
+        items = [
+            VersionView(row=item, live=item.version == row.live_version) for item in page.items
+        ]
         return Page(items=items, next_cursor=page.next_cursor)
 
-    async def get(self, profile_id: str, deployment_id: str, number: int) -> Version:
+    async def get(self, profile_id: str, deployment_id: str, number: int) -> VersionView:
         """Return one version; raise NOT_FOUND or GONE."""
         deployment, version = await self._find(profile_id, deployment_id, number)
-        return Version(row=version, live=number == deployment.live_version)
+        return VersionView(row=version, live=number == deployment.live_version)
 
     async def describe(
         self, profile_id: str, deployment_id: str, number: int, **change: Unpack[NoteChange]
-    ) -> Version:
+    ) -> VersionView:
         """Change what is said about a version: all of it that ever changes."""
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.find_version(session, row, number)
-            before = noted(version)
+            before = version_note(version)
             for name, value in change.items():
                 setattr(version, name, value)
-            await record_note(session, row, version, before=before)
-        return Version(row=version, live=number == row.live_version)
+            await record_version_note(session, row, version, before=before)
+        return VersionView(row=version, live=number == row.live_version)
 
     async def diff(
         self, profile_id: str, deployment_id: str, before: str = LIVE, after: str = DRAFT
@@ -169,7 +171,7 @@ class VersionService:
             return await self._undeployable(deployment, error.message)
         version = snapshot.version(deployment.id, deployment.live_version + 1, key_id=None)
         try:
-            go_live(deployment, version)
+            build_live_deployment(deployment, version)
         except GatewayError as error:
             return _side_of(DRAFT, version, problem=error.message)
         return _side_of(DRAFT, version)
@@ -184,12 +186,12 @@ class VersionService:
     ) -> tuple[Deployment, DeploymentVersion, int]:
         """Return the deployment, its live version, and whose turn it is with another one.
 
-        Of two at once, the one that began later is what its users want: `store.settle`.
+        Of two at once, the one that began later is what its users want: `store.claim_rollout`.
         """
-        async with self._db.write(feeds=False) as session:
+        async with self._db.write(notify=False) as session:
             row = await store.find_deployment(session, profile_id, deployment_id)
             version = await store.live_version(session, row)
-            return row, version, await store.take_turn(session, row.id)
+            return row, version, await store.begin_rollout(session, row.id)
 
     async def _find(
         self, profile_id: str, deployment_id: str, number: int | None = None
@@ -206,7 +208,7 @@ def _side_of(label: str, version: DeploymentVersion, problem: str | None = None)
 
 
 def _number(side: str, text: str) -> int:
-    if store.NUMBER.fullmatch(text):
+    if store.VERSION_NUMBER.fullmatch(text):
         return int(text)
     message = f"{side}: expected a version's number, '{LIVE}' or '{DRAFT}', got '{text[:40]}'"
     raise GatewayError(ErrorCode.VALIDATION_FAILED, message)

@@ -1,4 +1,4 @@
-"""Hands runs to whoever executes them: this process, or a worker by way of the broker."""
+"""Hands runs to an executor: in this process, or through the broker to a worker."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from gateway.broker.broker import Broker
 from gateway.broker.publisher import Publisher
 from gateway.broker.queues import Queue
 from gateway.broker.wake_file import WakeFile
-from gateway.deployments.modes import DeploymentType, ExecutionMode
-from gateway.execution.pool import Pool
-from gateway.runs.run import Created
+from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.execution.pool import RunPool
+from gateway.runs.run import CreatedRun
 
 
-class Launcher:
-    """Never blocks and never fails: a run that is not taken is found by the sweep."""
+class RunLauncher:
+    """Never blocks and never raises: the sweep finds runs that did not reach an executor."""
 
-    def __init__(self, pool: Pool, broker: Broker, *, wake_file: WakeFile) -> None:
+    def __init__(self, pool: RunPool, broker: Broker, *, wake_file: WakeFile) -> None:
         self.publisher = Publisher(broker, self._published, wake_file=wake_file)
         self._pool = pool
-        self._handed_over: list[str] = []
+        self._launched: list[str] = []
 
-    def owner_at_birth(self, deployment_type: DeploymentType, mode: ExecutionMode) -> str | None:
-        """Return who shall hold a run that is about to be created; None: it is queued first.
+    def initial_owner(self, deployment_type: DeploymentType, mode: ExecutionMode) -> str | None:
+        """Return the lease owner to create a run with; None: create it queued.
 
-        Where there is room in this process, that saves the claim of a run that somebody waits for.
+        If this process has room, a sync run is created and claimed in one statement.
         """
         here = deployment_type is DeploymentType.SERVER and mode is ExecutionMode.SYNC
         return self._pool.owner if here and self._pool.has_room(mode) else None
 
-    def launch_created(self, created: Created) -> None:
-        """Have a run executed that was created just now."""
+    def launch_created(self, created: CreatedRun) -> None:
+        """Hand over a run that was just created."""
         run = created.run
         if created.claim is not None:
             self._pool.begin(created.claim)
@@ -38,18 +38,18 @@ class Launcher:
             self.launch(run.id, run.type, run.mode)
 
     def launch(self, run_id: str, deployment_type: DeploymentType, mode: ExecutionMode) -> None:
-        """Have a queued run executed soon."""
+        """Hand over a queued run."""
         if deployment_type is DeploymentType.SERVER:
             self._pool.submit(run_id, mode)
-            self._handed_over.append(run_id)
+            self._launched.append(run_id)
         else:
             queue = Queue.SYNC if mode is ExecutionMode.SYNC else Queue.ASYNC
             self.publisher.publish(run_id, queue)
 
-    def handed_over(self) -> list[str]:
-        """Return the runs that have been handed over since the last call."""
-        ids, self._handed_over = self._handed_over, []
+    def take_launched(self) -> list[str]:
+        """Return the runs handed over since the last call."""
+        ids, self._launched = self._launched, []
         return ids
 
     def _published(self, run_ids: Sequence[str]) -> None:
-        self._handed_over.extend(run_ids)
+        self._launched.extend(run_ids)

@@ -1,4 +1,4 @@
-"""Runs in the gateway's own process: so many at once, the rest wait in line."""
+"""Executes runs in the gateway's own process, a limited number at a time."""
 
 from __future__ import annotations
 
@@ -6,66 +6,66 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from gateway.deployments.modes import ExecutionMode
-from gateway.execution.executor import Executor
+from gateway.deployments.settings import ExecutionMode
+from gateway.execution.executor import RunExecutor
 from gateway.runs.run import Claim
 
-_MOST_WAITING = 10_000
-"""Runs in line; what is more stays with its row, and the sweep brings it again."""
+_MAX_WAITING = 10_000
+"""Queue length. The sweep submits runs beyond it again later."""
 
 
-class Pool:
-    """Two lanes, so that runs nobody waits for do not hold up those that somebody waits for."""
+class RunPool:
+    """One queue per mode, so that async runs do not delay sync runs, for which a caller waits."""
 
-    def __init__(self, executor: Executor, *, size: int) -> None:
+    def __init__(self, executor: RunExecutor, *, size: int) -> None:
         self._lanes = {
-            mode: _Lane(executor, size) for mode in (ExecutionMode.SYNC, ExecutionMode.ASYNC)
+            mode: _PoolQueue(executor, size) for mode in (ExecutionMode.SYNC, ExecutionMode.ASYNC)
         }
         self.owner = executor.owner
 
     def has_room(self, mode: ExecutionMode) -> bool:
-        """Whether a run of that mode would begin at once."""
+        """Whether a run of that mode would start at once."""
         return self._lanes[mode].has_room
 
     def begin(self, claim: Claim) -> None:
-        """Execute a run that is this process's already."""
+        """Execute a run that this process has claimed."""
         self._lanes[claim.mode].begin(claim)
 
     def submit(self, run_id: str, mode: ExecutionMode) -> None:
-        """Have a queued run executed, at once or when its turn comes."""
+        """Execute a queued run as soon as there is room."""
         self._lanes[mode].submit(run_id)
 
     @property
     def waiting(self) -> int:
-        """How many runs are in line."""
-        return sum(len(lane.line) for lane in self._lanes.values())
+        """How many runs are queued here."""
+        return sum(len(lane.waiting) for lane in self._lanes.values())
 
     async def drain(self, seconds: float) -> None:
-        """Begin nothing more, and give what runs `seconds` to end."""
+        """Start no more runs, and wait up to `seconds` for the running ones."""
         tasks = [task for lane in self._lanes.values() for task in lane.stop()]
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
 
 
-class _Lane:
-    def __init__(self, executor: Executor, size: int) -> None:
+class _PoolQueue:
+    def __init__(self, executor: RunExecutor, size: int) -> None:
         self._executor = executor
         self._size = size
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
-        self.line: dict[str, None] = {}
-        """In order; a run that the sweep brings again stays where it is."""
+        self.waiting: dict[str, None] = {}
+        """Run ids in order; a run that the sweep submits again keeps its place."""
 
     @property
     def has_room(self) -> bool:
-        return not self.line and len(self._tasks) < self._size and not self._stopping
+        return not self.waiting and len(self._tasks) < self._size and not self._stopping
 
     def begin(self, claim: Claim) -> None:
         self._start(self._executor.execute(claim))
 
     def submit(self, run_id: str) -> None:
-        if len(self.line) < _MOST_WAITING:
-            self.line[run_id] = None
+        if len(self.waiting) < _MAX_WAITING:
+            self.waiting[run_id] = None
             self._go_on()
 
     def stop(self) -> set[asyncio.Task[None]]:
@@ -73,9 +73,9 @@ class _Lane:
         return set(self._tasks)
 
     def _go_on(self) -> None:
-        while self.line and len(self._tasks) < self._size and not self._stopping:
-            run_id = next(iter(self.line))
-            del self.line[run_id]
+        while self.waiting and len(self._tasks) < self._size and not self._stopping:
+            run_id = next(iter(self.waiting))
+            del self.waiting[run_id]
             self._start(self._executor.run(run_id))
 
     # Any: what asyncio's own coroutines send and take
@@ -88,5 +88,9 @@ class _Lane:
         self._tasks.discard(task)
         self._go_on()
         if not task.cancelled() and task.exception() is not None:
-            about = {"message": "a run broke", "exception": task.exception(), "task": task}
-            task.get_loop().call_exception_handler(about)
+            context = {
+                "message": "a run raised an unexpected error",
+                "exception": task.exception(),
+                "task": task,
+            }
+            task.get_loop().call_exception_handler(context)

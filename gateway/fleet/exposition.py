@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gateway.fleet.states import Desired, State
-from gateway.upstream.servers import Servers, ServerStatus
+from gateway.upstream.servers import InferenceServers, ServerStatus
 
 _LABELS = ("model", "version")
 _STATES = (*State, Desired.ASLEEP)
@@ -18,7 +18,7 @@ _STATES = (*State, Desired.ASLEEP)
 class FleetCollector(Collector):
     """State, boot time and restarts of every inference server, as the gateway knows them."""
 
-    def __init__(self, servers: Servers) -> None:
+    def __init__(self, servers: InferenceServers) -> None:
         self._servers = servers
 
     def collect(self) -> Iterator[Metric]:
@@ -49,7 +49,7 @@ class FleetCollector(Collector):
         yield from (states, boots, restarts)
 
 
-def scrape_targets(servers: Servers) -> list[dict[str, object]]:
+def scrape_targets(servers: InferenceServers) -> list[dict[str, object]]:
     """Return the inference servers' /metrics as Prometheus' HTTP service discovery reads them."""
     return [
         _target(status, status.metrics_address)

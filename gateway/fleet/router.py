@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity, check_administers
-from gateway.fleet.schemas import ServerOut, ServerPage, ServerSettingsIn, Wish
+from gateway.fleet.schemas import ServerIn, ServerOut, ServerPage, ServerSettingsIn
 from gateway.fleet.service import FleetService
 from gateway.storage.paging import PageRequest
 
@@ -25,7 +25,7 @@ def build_router(service: FleetService, access: Access) -> APIRouter:
     store = service.store
 
     @router.post("/", status_code=201)
-    async def serve(body: Wish, actor: Identity = Depends(access.manager)) -> ServerOut:
+    async def serve(body: ServerIn, actor: Identity = Depends(access.manager)) -> ServerOut:
         """Let an inference server run. One that runs already is answered as it is.
 
         Settings of a server are for admins and owners.

@@ -31,7 +31,7 @@ class ServerSettingsIn(BaseModel):
         return {"idle_timeout_seconds": self.idle_timeout_seconds}
 
 
-class Wish(ServerSettingsIn):
+class ServerIn(ServerSettingsIn):
     """An inference server to run: for a flow, or for a model version.
 
     Of one that is there already, only the settings that are given change.

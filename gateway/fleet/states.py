@@ -42,7 +42,7 @@ class Phase(StrEnum):
     WARMING = "warming"
 
 
-MOVES: Mapping[State, frozenset[State]] = {
+TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.STOPPED: frozenset({State.BOOTING, State.FAILED}),
     State.BOOTING: frozenset({State.READY, State.FAILED, State.DRAINING, State.STOPPED}),
     State.READY: frozenset({State.BOOTING, State.DRAINING, State.STOPPED, State.FAILED}),
@@ -52,8 +52,8 @@ MOVES: Mapping[State, frozenset[State]] = {
 """State → what may follow it. Ready → booting is a crash that is being mended."""
 
 
-def move(old: State, new: State) -> State:
+def check_transition(old: State, new: State) -> State:
     """Return `new` where it may follow `old` (or is `old`), else raise ValueError."""
-    if new is not old and new not in MOVES[old]:
+    if new is not old and new not in TRANSITIONS[old]:
         raise ValueError(f"an inference server that is {old} cannot become {new}")
     return new

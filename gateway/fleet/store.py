@@ -10,10 +10,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
-from gateway.fleet.acts import record_server, wish
-from gateway.fleet.states import Desired, Phase, State, move
+from gateway.fleet.audit_events import desired_fields, record_server
+from gateway.fleet.states import Desired, Phase, State, check_transition
 from gateway.ids import is_id
-from gateway.storage.changes import Kind, record_change
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest, fetch_page
@@ -27,7 +27,7 @@ _NOWHERE = dict.fromkeys(("pid", "address", "tcp_address", "metrics_address"))
 """What is known of a server without a process."""
 
 
-class Observed(TypedDict, total=False):
+class Observation(TypedDict, total=False):
     """What was seen of a server; what is left out stays as it was."""
 
     state: State
@@ -109,10 +109,12 @@ class FleetStore:
         """Change the settings of a server."""
         async with self._db.write() as session:
             server = await _find(session, server_id, lock=True)
-            before = wish(server)
+            before = desired_fields(server)
             if _assign(server, settings):
-                await record_server(session, "update", server, before=before, after=wish(server))
-                await record_change(session, Kind.INFERENCE_SERVER, server.id)
+                await record_server(
+                    session, "update", server, before=before, after=desired_fields(server)
+                )
+                await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
         return server
 
     async def start(self, server_id: str) -> InferenceServer:
@@ -131,7 +133,7 @@ class FleetStore:
                 return False
             server.desired = Desired.RUNNING
             server.generation += 1
-            await record_change(session, Kind.INFERENCE_SERVER, server.id)
+            await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
         return True
 
     async def fall_asleep(self, server_id: str, generation: int) -> bool:
@@ -148,7 +150,7 @@ class FleetStore:
             if server.desired == Desired.RUNNING and server.generation == generation:
                 changed |= _assign(server, {"desired": Desired.ASLEEP})
             if changed:
-                await record_change(session, Kind.INFERENCE_SERVER, server.id)
+                await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
         return True
 
     async def delete(self, server_id: str) -> None:
@@ -156,10 +158,10 @@ class FleetStore:
         async with self._db.write() as session:
             server = await _find(session, server_id, lock=True)
             await session.delete(server)
-            await record_server(session, "delete", server, before=wish(server))
-            await record_change(session, Kind.INFERENCE_SERVER, server.id)
+            await record_server(session, "delete", server, before=desired_fields(server))
+            await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
 
-    async def observe(self, server_id: str, **seen: Unpack[Observed]) -> bool:
+    async def observe(self, server_id: str, **seen: Unpack[Observation]) -> bool:
         """Write down what was seen of a server; return False where its row is gone.
 
         Becoming booting, or being spawned again, sets `started_at` and clears what belonged to the
@@ -173,7 +175,7 @@ class FleetStore:
             if server is None:
                 return False
             if _note(server, seen) - _QUIET:
-                await record_change(session, Kind.INFERENCE_SERVER, server.id)
+                await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
         return True
 
     async def forget_processes(self) -> None:
@@ -187,12 +189,14 @@ class FleetStore:
             server = await _find(session, server_id, lock=True)
             again = desired is Desired.RUNNING and server.state == State.FAILED
             if server.desired != desired or again:
-                before = wish(server)
+                before = desired_fields(server)
                 server.desired = desired
                 server.generation += desired is Desired.RUNNING
                 verb = "start" if desired is Desired.RUNNING else "stop"
-                await record_server(session, verb, server, before=before, after=wish(server))
-                await record_change(session, Kind.INFERENCE_SERVER, server.id)
+                await record_server(
+                    session, verb, server, before=before, after=desired_fields(server)
+                )
+                await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
         return server
 
 
@@ -218,9 +222,9 @@ async def _want(
         server = InferenceServer(model=model, version=version, flow_id=flow_id, **settings)
         session.add(server)
         await session.flush()
-        await record_server(session, "create", server, after=wish(server))
+        await record_server(session, "create", server, after=desired_fields(server))
     else:
-        before = wish(server)
+        before = desired_fields(server)
         changed = _assign(server, settings)
         if server.desired != Desired.RUNNING or server.state == State.FAILED:
             server.desired = Desired.RUNNING
@@ -228,8 +232,8 @@ async def _want(
         elif not changed:
             return server
         verb = "start" if server.generation != before["generation"] else "update"
-        await record_server(session, verb, server, before=before, after=wish(server))
-    await record_change(session, Kind.INFERENCE_SERVER, server.id)
+        await record_server(session, verb, server, before=before, after=desired_fields(server))
+    await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
     return server
 
 
@@ -240,7 +244,7 @@ async def _with_model(session: AsyncSession, model: str, version: int) -> Infere
     return (await session.execute(statement.with_for_update())).scalar_one_or_none()
 
 
-def _note(server: InferenceServer, seen: Observed) -> set[str]:
+def _note(server: InferenceServer, seen: Observation) -> set[str]:
     """Write what was seen of a server into its row; return the columns that have changed."""
     return _assign(server, {**_consequences(server, seen), **seen})
 
@@ -253,10 +257,10 @@ def _assign(server: InferenceServer, values: Mapping[str, object]) -> set[str]:
     return changed
 
 
-def _consequences(server: InferenceServer, seen: Observed) -> dict[str, object]:
+def _consequences(server: InferenceServer, seen: Observation) -> dict[str, object]:
     """Return what a change of state says about the other columns."""
     old = State(server.state)
-    new = move(old, seen.get("state", old))
+    new = check_transition(old, seen.get("state", old))
     spawned = new is State.BOOTING and seen.get("phase") is Phase.SPAWNING
     if new is old and not spawned:
         return {}

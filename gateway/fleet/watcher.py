@@ -8,9 +8,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.fleet.states import Desired
 from gateway.fleet.store import FleetStore
-from gateway.storage.changes import ChangeFeed, Kind
+from gateway.storage.changes import ChangeFeed, ChangeKind
 from gateway.storage.tables import InferenceServer
-from gateway.upstream.servers import Servers, ServerStatus
+from gateway.upstream.servers import InferenceServers, ServerStatus
 from telemetry.logs import logger, reason_of
 
 _AGAIN_SECONDS = 0.5
@@ -21,7 +21,7 @@ log = logger("gateway.fleet")
 class FleetWatcher:
     """Reads the fleet once and after each change, and applies it to the servers."""
 
-    def __init__(self, store: FleetStore, feed: ChangeFeed, servers: Servers) -> None:
+    def __init__(self, store: FleetStore, feed: ChangeFeed, servers: InferenceServers) -> None:
         self._store = store
         self._servers = servers
         self._changed = asyncio.Event()
@@ -29,7 +29,7 @@ class FleetWatcher:
         self._stopping = False
         self.looked = asyncio.Event()
         """Set once the fleet is known."""
-        feed.subscribe(Kind.INFERENCE_SERVER, lambda _: self._changed.set())
+        feed.subscribe(ChangeKind.INFERENCE_SERVER, lambda _: self._changed.set())
 
     def start(self) -> None:
         """Begin to watch."""

@@ -1,4 +1,4 @@
-"""Flows: checked, saved, listed, deleted."""
+"""Creates, reads, updates and deletes flows."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from gateway.flows import store
 from gateway.flows.plan import check_draft
 from gateway.flows.spec import parse_flow
 from gateway.ids import new_id
-from gateway.storage.changes import Kind, record_change
+from gateway.storage.audit_events import AuditFields, AuditTarget, record_event
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.masking import digest
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Flow
-from gateway.storage.trail import Picture, Subject, record_act
 from protos.errors import ErrorCode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What a person writes down about a flow. Nodes and edges may carry more than is read here."""
+    """The editable content of a flow. Nodes and edges may have additional members."""
 
     name: str
     nodes: Sequence[Mapping[str, Any]]
@@ -32,18 +32,18 @@ class Draft:
 
     @property
     def definition(self) -> dict[str, Any]:
-        """The graph, as it is stored and snapshotted."""
+        """The graph as it is stored."""
         return {"nodes": list(self.nodes), "edges": list(self.edges)}
 
 
 class FlowService:
-    """The flows of a profile. Deployments keep running their snapshots when a flow changes."""
+    """The flows of a profile. Deployments keep their versions when a flow changes."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def create(self, profile_id: str, draft: Draft) -> Flow:
-        """Save a new flow; raise INVALID_FLOW where its graph cannot be used."""
+        """Save a new flow; raise INVALID_FLOW if its graph is invalid."""
         check_draft(draft.definition)
         async with self._db.write() as session:
             flow = Flow(
@@ -54,7 +54,7 @@ class FlowService:
             )
             session.add(flow)
             await _record(session, "create", flow, after=_seen(flow))
-            await record_change(session, Kind.FLOW, flow.id)
+            await record_change(session, ChangeKind.FLOW, flow.id)
         return flow
 
     async def page(self, profile_id: str, request: PageRequest) -> Page[Flow]:
@@ -68,7 +68,7 @@ class FlowService:
             return await store.find_flow(session, profile_id, flow_id)
 
     async def models_of(self, profile_id: str, flow_id: str) -> Sequence[tuple[str, str]]:
-        """Return (model, version as written) of each node that asks a model."""
+        """Return (model, version as written) of each inference node."""
         flow = await self.get(profile_id, flow_id)
         inferences = parse_flow(flow.definition).inferences().values()
         return [(inference.model, inference.version) for inference in inferences]
@@ -82,7 +82,7 @@ class FlowService:
         nodes: Sequence[Mapping[str, Any]] | None = None,
         edges: Sequence[Mapping[str, Any]] | None = None,
     ) -> Flow:
-        """Change what is given; raise NOT_FOUND, or INVALID_FLOW and change nothing."""
+        """Change the given members; raise NOT_FOUND or INVALID_FLOW."""
         async with self._db.write() as session:
             flow = await store.find_flow(session, profile_id, flow_id, lock=True)
             draft = Draft(
@@ -94,24 +94,24 @@ class FlowService:
             before = _seen(flow)
             flow.name, flow.definition = draft.name, draft.definition
             await _record(session, "update", flow, before=before, after=_seen(flow))
-            await record_change(session, Kind.FLOW, flow.id)
+            await record_change(session, ChangeKind.FLOW, flow.id)
         return flow
 
     async def delete(self, profile_id: str, flow_id: str) -> None:
-        """Delete a flow; raise CONFLICT while deployments of it are in use."""
+        """Delete a flow; raise CONFLICT while it has deployments."""
         async with self._db.write() as session:
             flow = await store.find_flow(session, profile_id, flow_id, lock=True)
             used = await store.deployments_of(session, flow.id)
             if used:
-                message = f"{used} deployments of this flow are in use: delete them first"
+                message = f"the flow has {used} deployments: delete them first"
                 raise GatewayError(ErrorCode.CONFLICT, message)
             await session.delete(flow)
             await _record(session, "delete", flow, before=_seen(flow))
-            await record_change(session, Kind.FLOW, flow.id)
+            await record_change(session, ChangeKind.FLOW, flow.id)
 
 
 def _seen(flow: Flow) -> dict[str, Any]:
-    """Return what the trail tells of a flow: its graph may be large, and may hold secrets."""
+    """Return the audited fields; the graph as a digest, as it may be large and hold secrets."""
     nodes, edges = flow.definition["nodes"], flow.definition["edges"]
     graph = {"nodes": len(nodes), "edges": len(edges), **digest(flow.definition)}
     return {"name": flow.name, "definition": graph}
@@ -122,15 +122,15 @@ async def _record(
     verb: str,
     flow: Flow,
     *,
-    before: Picture | None = None,
-    after: Picture | None = None,
+    before: AuditFields | None = None,
+    after: AuditFields | None = None,
 ) -> None:
-    await record_act(
+    await record_event(
         session,
         action=f"flow.{verb}",
-        subject_kind=Subject.FLOW,
-        subject_id=flow.id,
-        subject_name=flow.name,
+        target_kind=AuditTarget.FLOW,
+        target_id=flow.id,
+        target_name=flow.name,
         before=before,
         after=after,
         owner_id=flow.profile_id,

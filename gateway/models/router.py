@@ -10,7 +10,7 @@ from gateway.auth.access import Access
 from gateway.errors import GatewayError
 from gateway.models.schemas import LabelIn, ModelOut, ModelPage
 from gateway.models.service import ModelService
-from gateway.models.uploads import received
+from gateway.models.uploads import receive_upload
 from gateway.storage.paging import PageRequest
 from model_store.errors import StoreError
 from model_store.manifest import Manifest
@@ -57,7 +57,7 @@ def build_router(service: ModelService, access: Access) -> APIRouter:
         `name` and `version` stand in the query or in the form. Without a version it becomes the
         next one.
         """
-        async with received(request) as upload:
+        async with receive_upload(request) as upload:
             model = name or upload.fields.get("name")
             if not model:
                 message = "name: expected the model's name in the query or the form, got none"

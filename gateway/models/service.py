@@ -11,13 +11,13 @@ from typing import TypeVar
 from gateway.errors import GatewayError
 from gateway.models import store as rows
 from gateway.models.pins import Pin
-from gateway.storage.changes import Kind, record_change
+from gateway.storage.audit_events import AuditFields, AuditTarget, record_event
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
-from gateway.storage.trail import Picture, Subject, record_act
 from model_store.errors import StoreError
 from model_store.manifest import Manifest
-from model_store.store import Store
+from model_store.store import ModelStore
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 
@@ -37,7 +37,7 @@ class ModelEntry:
 class ModelService:
     """Models belong to the installation: every manager sees all of them."""
 
-    def __init__(self, db: Database, store: Store, verifier: Verifier) -> None:
+    def __init__(self, db: Database, store: ModelStore, verifier: Verifier) -> None:
         self._db = db
         self._store = store
         self._verifier = verifier
@@ -80,7 +80,7 @@ class ModelService:
             GatewayError: INVALID_MODEL, INVALID_REQUEST or CONFLICT; nothing is left behind.
         """
         manifest = await _in_thread(
-            lambda: self._store.publish(source, name, version=version, verify=self._verifier)
+            lambda: self._store.publish(source, name, version=version, verifier=self._verifier)
         )
         published = {"version": manifest.version, "sha256": manifest.sha256}
         await self._tell(name, "publish", after=published)
@@ -116,7 +116,7 @@ class ModelService:
             name=name, versions=self._store.versions(name), labels=self._store.labels(name)
         )
 
-    async def _labelled(self, name: str, label: str) -> Picture:
+    async def _labelled(self, name: str, label: str) -> AuditFields:
         labels = await _in_thread(lambda: self._store.labels(name))
         return _meaning(label, labels.get(label))
 
@@ -125,24 +125,24 @@ class ModelService:
         name: str,
         verb: str,
         *,
-        before: Picture | None = None,
-        after: Picture | None = None,
+        before: AuditFields | None = None,
+        after: AuditFields | None = None,
     ) -> None:
         """Write down what the store, which is files and not of the transaction, has just done."""
         async with self._db.write() as session:
-            await record_act(
+            await record_event(
                 session,
                 action=f"model.{verb}",
-                subject_kind=Subject.MODEL,
-                subject_id=name,
-                subject_name=name,
+                target_kind=AuditTarget.MODEL,
+                target_id=name,
+                target_name=name,
                 before=before,
                 after=after,
             )
-            await record_change(session, Kind.MODEL, name)
+            await record_change(session, ChangeKind.MODEL, name)
 
 
-def _meaning(label: str, version: int | None) -> Picture:
+def _meaning(label: str, version: int | None) -> AuditFields:
     """Return what the trail tells of a label. Not by its name: one called `token` is no secret."""
     return {"label": f"{label}: {version or 'nothing'}"}
 

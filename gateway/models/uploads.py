@@ -33,7 +33,7 @@ class Upload:
 
 
 @asynccontextmanager
-async def received(request: Request) -> AsyncIterator[Upload]:
+async def receive_upload(request: Request) -> AsyncIterator[Upload]:
     """Write the request's body to a folder with a model.onnx.
 
     Raises:

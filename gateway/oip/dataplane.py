@@ -11,18 +11,18 @@ from gateway.metrics import GatewayMetrics
 from gateway.oip.repository import repository_index
 from gateway.readiness import Readiness
 from gateway.upstream.predictor import ID_BYTES
-from gateway.upstream.reply import Reply
-from gateway.upstream.servers import Servers
+from gateway.upstream.reply import InferenceReply
+from gateway.upstream.servers import InferenceServers
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.forms import Raw, RequestForm
+from protos.message_templates import InferRequestTemplate, RawBytes
 from protos.parameters import (
     INFER_SECONDS,
     QUEUE_SECONDS,
     TIMEOUT,
-    least,
-    microseconds,
-    timeout_of,
+    min_timeout,
+    timeout_microseconds,
+    timeout_seconds,
 )
 
 _MOST_DIGITS = 18
@@ -37,7 +37,7 @@ class DataPlane:
 
     def __init__(
         self,
-        servers: Servers,
+        servers: InferenceServers,
         readiness: Readiness,
         metrics: GatewayMetrics,
         *,
@@ -66,7 +66,7 @@ class DataPlane:
         """Return what the model takes and gives, with the versions that are ready.
 
         Raises:
-            GatewayError: as `Servers.predictor`, and what the inference server says.
+            GatewayError: as `InferenceServers.predictor`, and what the inference server says.
         """
         number = self._version(name, version_text)
         predictor = self._servers.predictor(name, number)
@@ -96,8 +96,8 @@ class DataPlane:
             version_text: of the model, or empty for all that are ready.
 
         Raises:
-            GatewayError: as `Servers.present`, and what the inference server says: NOT_IMPLEMENTED
-                where it counts nothing.
+            GatewayError: as `InferenceServers.present`, and what the inference server says:
+                NOT_IMPLEMENTED where it counts nothing.
         """
         counting = [
             (model, number, self._servers.present(model, number))
@@ -132,7 +132,7 @@ class DataPlane:
             remaining: seconds that the caller will wait, if it said so.
 
         Raises:
-            GatewayError: as `Servers.predictor`, and what the inference server says.
+            GatewayError: as `InferenceServers.predictor`, and what the inference server says.
         """
         name = request.model_name
         number = self._version(name, request.model_version)
@@ -144,8 +144,8 @@ class DataPlane:
         return response
 
     async def infer_apart(
-        self, head: pb.ModelInferRequest, raws: Sequence[Raw], remaining: float | None = None
-    ) -> Reply:
+        self, head: pb.ModelInferRequest, raws: Sequence[RawBytes], remaining: float | None = None
+    ) -> InferenceReply:
         """Return the answer to a request whose tensors need no place in protobuf's object.
 
         Args:
@@ -161,8 +161,8 @@ class DataPlane:
         predictor = self._servers.predictor(name, number)
         timeout = self._timeout(head, remaining)
         head.model_version = str(number)
-        head.parameters[TIMEOUT].int64_param = microseconds(timeout)
-        form = RequestForm(head, ID_BYTES, [len(raw) for raw in raws])
+        head.parameters[TIMEOUT].int64_param = timeout_microseconds(timeout)
+        form = InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
         reply = await predictor.ask(form, raws or (b"",), timeout)
         queue, infer = reply.seconds()
         self._metrics.queue.observe(queue)
@@ -190,7 +190,7 @@ class DataPlane:
         return int(text)
 
     def _timeout(self, request: pb.ModelInferRequest, remaining: float | None) -> float:
-        asked = least(timeout_of(request), remaining)
+        asked = min_timeout(timeout_seconds(request), remaining)
         return self._timeout_seconds if asked is None else min(self._timeout_seconds, asked)
 
 

@@ -16,15 +16,15 @@ from gateway.errors import GatewayError
 from gateway.web.json_depth import check_depth
 from protos import large_json
 from protos import open_inference_pb2 as pb
-from protos.datatypes import Datatype, datatype_named
+from protos.datatypes import Datatype, get_datatype
 from protos.errors import ErrorCode, TensorError
-from protos.forms import Raw
 from protos.json_tensors import from_json
+from protos.message_templates import RawBytes
 from protos.tensors import element_count, encode_raw
 
 HEADER_LENGTH = b"inference-header-content-length"
-_MOST_DIGITS = 18
-_NOT_OFFERED = ("classification", "shared_memory_region")
+_MAX_DIGITS = 18
+_UNSUPPORTED_PARAMETERS = ("classification", "shared_memory_region")
 _RESERVED = frozenset({"binary_data_output", "binary_data", "binary_data_size"})
 
 # Any: JSON as it came
@@ -32,19 +32,19 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpInfer:
+class ParsedInferRequest:
     """A request, and in which form its outputs are wanted."""
 
     request: pb.ModelInferRequest
     """Without contents."""
-    raws: list[Raw]
+    raws: list[RawBytes]
     """The elements of its inputs; binary ones are views of the body."""
     binary_default: bool
     binary: Mapping[str, bool]
     """By output, where it was said."""
 
 
-def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> HttpInfer:
+def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> ParsedInferRequest:
     """Return what the body asks for; the model's name and version are the URL's.
 
     Raises:
@@ -56,7 +56,7 @@ def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> HttpInfer:
     request = pb.ModelInferRequest(id=_text(document.get("id", ""), "id"))
     parameters = _object(document.get("parameters"), "parameters")
     _add_parameters(request.parameters, parameters)
-    raws: list[Raw] = []
+    raws: list[RawBytes] = []
     inputs = document.get("inputs")
     if type(inputs) is not list:
         raise _invalid("inputs: expected an array of tensors")
@@ -64,7 +64,7 @@ def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> HttpInfer:
         rest = _add_input(request, raws, _object(tensor, f"inputs[{index}]"), rest)
     if len(rest):
         raise _invalid(f"{len(rest)} bytes are left over after the last binary input")
-    return HttpInfer(
+    return ParsedInferRequest(
         request=request,
         raws=raws,
         binary_default=_flag(parameters, "binary_data_output"),
@@ -90,7 +90,7 @@ def _split(body: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, memoryvi
     length = headers.get(HEADER_LENGTH)
     if length is None:
         return body, memoryview(b"")
-    if not length.isdigit() or len(length) > _MOST_DIGITS or int(length) > len(body):
+    if not length.isdigit() or len(length) > _MAX_DIGITS or int(length) > len(body):
         shown = length.decode("latin-1")[:40]
         raise _invalid(f"Inference-Header-Content-Length: expected 0 to {len(body)}, got '{shown}'")
     return body[: int(length)], memoryview(body)[int(length) :]
@@ -108,11 +108,11 @@ def _document(head: bytes) -> Json:
 
 
 def _add_input(
-    request: pb.ModelInferRequest, raws: list[Raw], tensor: Json, rest: memoryview
+    request: pb.ModelInferRequest, raws: list[RawBytes], tensor: Json, rest: memoryview
 ) -> memoryview:
     """Add one input; return what is left of the binary part."""
     name = _text(tensor.get("name"), "an input's name")
-    datatype = datatype_named(_text(tensor.get("datatype"), f"'{name}' datatype"), tensor=name)
+    datatype = get_datatype(_text(tensor.get("datatype"), f"'{name}' datatype"), tensor=name)
     shape = tensor.get("shape")
     if type(shape) is not list or not all(type(size) is int for size in shape):
         raise TensorError(f"tensor '{name}': shape: expected an array of whole numbers")
@@ -161,7 +161,7 @@ def _add_outputs(request: pb.ModelInferRequest, outputs: object) -> dict[str, bo
 
 def _add_parameters(target: Any, parameters: Json) -> None:  # Any: protobuf's map container
     for name, value in parameters.items():
-        if name in _NOT_OFFERED:
+        if name in _UNSUPPORTED_PARAMETERS:
             message = f"parameter '{name}' is not offered by this server"
             raise GatewayError(ErrorCode.NOT_IMPLEMENTED, message)
         if name in _RESERVED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.upstream.servers import Servers, ServerStatus
+from gateway.upstream.servers import InferenceServers, ServerStatus
 from protos import open_inference_pb2 as pb
 
 _READY = "READY"
@@ -17,7 +17,7 @@ _STATES: Mapping[str, str] = {
 }
 
 
-def repository_index(servers: Servers, *, only_ready: bool) -> pb.RepositoryIndexResponse:
+def repository_index(servers: InferenceServers, *, only_ready: bool) -> pb.RepositoryIndexResponse:
     """Return each model version that a server is known for, with its state."""
     response = pb.RepositoryIndexResponse()
     for status in servers.statuses():

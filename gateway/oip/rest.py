@@ -10,10 +10,10 @@ from time import perf_counter
 import orjson
 
 from gateway.auth.headers import presented_key
-from gateway.auth.proxies import Proxies
+from gateway.auth.proxies import TrustedProxies
 from gateway.errors import GatewayError
 from gateway.ids import new_id
-from gateway.limits.gate import Gate
+from gateway.limits.rate_limit import RateLimit
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
@@ -21,9 +21,9 @@ from gateway.oip.http_request import parse_index, parse_infer
 from gateway.oip.http_response import render_infer
 from gateway.oip.json_form import as_json
 from gateway.web.asgi import DisconnectedError, Receive, Scope, Send, read_body, send_answer
-from gateway.web.faults import as_gateway_error
 from gateway.web.problems import Answer, Headers, v2_error
 from gateway.web.requests import request_id_of
+from gateway.web.unexpected_errors import as_gateway_error
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 
@@ -33,23 +33,23 @@ _MODEL = re.compile(
     r"(?:/(?P<verb>infer|ready|config|stats))?/?"
 )
 _INDEX = re.compile(r"/v2/repository(?:/(?P<repository>[^/]+))?/index/?")
-_PLAIN = {"/v2": "server", "/v2/models": "models", "/v2/health/live": "live"}
-_PLAIN |= {"/v2/health/ready": "ready", "/v2/models/stats": "stats"}
+_SERVER_PATHS = {"/v2": "server", "/v2/models": "models", "/v2/health/live": "live"}
+_SERVER_PATHS |= {"/v2/health/ready": "ready", "/v2/models/stats": "stats"}
 _POSTS = frozenset({"infer", "index"})
-_OPEN = frozenset({"live", "ready"})
+_PUBLIC = frozenset({"live", "ready"})
 """Probes need no key, except for those of models: they would tell which there are."""
 _MODE = "v2"
-_SHIELD = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+_SECURITY_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 
-class RestEdge:
+class V2App:
     """Answers everything under `/v2`."""
 
     def __init__(
         self,
         plane: DataPlane,
         access: ModelAccess,
-        proxies: Proxies,
+        proxies: TrustedProxies,
         metrics: GatewayMetrics,
         *,
         max_body_bytes: int,
@@ -65,7 +65,7 @@ class RestEdge:
         began = perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = request_id_of(headers, new_id())
-        own: Headers = [(b"x-request-id", request_id), *_SHIELD]
+        own: Headers = [(b"x-request-id", request_id), *_SECURITY_HEADERS]
         try:
             answer = await self._answer(scope, headers, receive, own)
         except DisconnectedError:
@@ -89,7 +89,7 @@ class RestEdge:
         if method not in allowed:
             message = f"{path}: expected {' or '.join(allowed)}, got {method}"
             raise GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message, allowed=allowed)
-        if verb not in _OPEN or found is not None:
+        if verb not in _PUBLIC or found is not None:
             origin = partial(self._origin, scope)
             identity = await self._access.check(presented_key(headers), origin)
         if found is None:
@@ -99,7 +99,7 @@ class RestEdge:
         name, version = found["name"], found["version"] or ""
         if verb == "infer":
             work = partial(self._infer, name, version, headers, receive)
-            return await self._limited(self._access.gate(identity), own, work)
+            return await self._limited(self._access.rate_limit(identity), own, work)
         return await self._about_model(verb, name, version)
 
     def _origin(self, scope: Scope) -> str:
@@ -108,16 +108,16 @@ class RestEdge:
 
     @staticmethod
     async def _limited(
-        gate: Gate | None, own: Headers, work: Callable[[], Awaitable[Answer]]
+        rate_limit: RateLimit | None, own: Headers, work: Callable[[], Awaitable[Answer]]
     ) -> Answer:
         """Return what `work` does, if the gate lets it in."""
-        if gate is None:
+        if rate_limit is None:
             return await work()
         try:
-            async with gate.passage():
+            async with rate_limit.hold():
                 return await work()
         finally:
-            own += gate.headers()
+            own += rate_limit.headers()
 
     async def _about_model(self, verb: str, name: str, version: str) -> Answer:
         match verb:
@@ -171,7 +171,7 @@ class RestEdge:
 
 def _route(path: str) -> tuple[str, re.Match[str] | None]:
     """Return what is asked for and, unless it is about the server, of what."""
-    if plain := _PLAIN.get(path.rstrip("/")):
+    if plain := _SERVER_PATHS.get(path.rstrip("/")):
         return plain, None
     if found := _MODEL.fullmatch(path):
         return found["verb"] or "model", found

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from gateway.auth.proxies import Proxies
+from gateway.auth.proxies import TrustedProxies
 from gateway.certificate import Certificate
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import DataPlane
-from gateway.oip.front_door import FrontDoor
-from gateway.oip.listener import open_front_door
-from gateway.oip.rest import RestEdge
+from gateway.oip.grpc_server import InferenceService
+from gateway.oip.listener import start_grpc_server
+from gateway.oip.rest import V2App
 from gateway.readiness import Readiness
 from gateway.settings import Settings
-from gateway.upstream.servers import Servers
-from transport import Server
+from gateway.upstream.servers import InferenceServers
+from transport import GrpcServer
 
 
 class OipRoom:
@@ -22,23 +22,21 @@ class OipRoom:
     def __init__(
         self,
         settings: Settings,
-        servers: Servers,
+        servers: InferenceServers,
         readiness: Readiness,
         access: ModelAccess,
         metrics: GatewayMetrics,
         *,
-        proxies: Proxies,
+        proxies: TrustedProxies,
     ) -> None:
         plane = DataPlane(
             servers, readiness, metrics, timeout_seconds=settings.infer_timeout_seconds
         )
-        self.rest = RestEdge(
-            plane, access, proxies, metrics, max_body_bytes=settings.max_body_bytes
-        )
-        self._front_door = FrontDoor(plane, access, proxies, metrics)
+        self.rest = V2App(plane, access, proxies, metrics, max_body_bytes=settings.max_body_bytes)
+        self._front_door = InferenceService(plane, access, proxies, metrics)
         self._readiness = readiness
         self._settings = settings
-        self._server: Server | None = None
+        self._server: GrpcServer | None = None
 
     async def open(self, certificate: Certificate | None) -> None:
         """Open the front door, with TLS where there is a certificate.
@@ -47,7 +45,9 @@ class OipRoom:
             OSError: its port is taken.
         """
         tls = certificate.grpc if certificate else None
-        self._server = await open_front_door(self._front_door, self._readiness, self._settings, tls)
+        self._server = await start_grpc_server(
+            self._front_door, self._readiness, self._settings, tls
+        )
 
     async def close(self, drain_seconds: float) -> None:
         """Close the front door when the calls in flight have ended, within limits."""

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
-from gateway.auth.schemes import KEY_SECURITY
+from gateway.auth.security_schemes import KEY_SECURITY
 from gateway.oip.schemas import (
     IndexedModel,
     IndexRequest,
@@ -24,7 +24,7 @@ from gateway.oip.schemas import (
     V2Error,
     schema_of,
 )
-from gateway.web.documented import EXECUTES
+from gateway.web.openapi import EXECUTES_FLOWS
 from protos import open_inference_pb2 as pb
 
 # Any, here and below: OpenAPI's own form
@@ -34,7 +34,7 @@ Endpoint = Callable[..., Any]
 
 _BYTES: Json = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _KEYS: Json = {"security": KEY_SECURITY}
-_WORKS: Json = {**_KEYS, **EXECUTES}
+_WORKS: Json = {**_KEYS, **EXECUTES_FLOWS}
 _CALL: Json = {**_WORKS, "requestBody": {"content": _BYTES}}
 _RESULT = "JSON; where outputs are wanted binary, JSON and then their bytes."
 _EXAMPLE = {

@@ -10,28 +10,28 @@ from starlette.responses import StreamingResponse
 
 from gateway.auth.access import Access, Poller
 from gateway.auth.identity import Identity
-from gateway.deployments.modes import ResponseFormat
-from gateway.runs.bodies import (
+from gateway.deployments.settings import ResponseFormat
+from gateway.runs.event_stream import read_last_event_id
+from gateway.runs.queries import RunFilter
+from gateway.runs.responses import (
     accepted_body,
-    etag_of,
-    location_of,
     poll_body,
     retry_after,
-    server_timing_of,
+    run_etag,
+    run_location,
+    server_timing,
 )
-from gateway.runs.listing import RunFilter
 from gateway.runs.run import Run, RunStatus
 from gateway.runs.schemas import AcceptedOut, EnvelopeOut, RetriedVersion, RunOut, RunPage
 from gateway.runs.service import RunService
-from gateway.runs.stream import read_last_event_id
 from gateway.storage.clock import now
 from gateway.storage.paging import PageRequest
 from gateway.web.preferences import read_preferences
 
-MOST_WAIT_SECONDS = 60
-"""That a poll may take: proxies on the way lose patience at about that time."""
+MAX_WAIT_SECONDS = 60
+"""Upper limit of a long poll: common proxies time out after about 60 s."""
 
-Seconds = Annotated[int | None, Query(ge=0, le=MOST_WAIT_SECONDS)]
+Seconds = Annotated[int | None, Query(ge=0, le=MAX_WAIT_SECONDS)]
 
 # Any: OpenAPI's own form
 _EVENT: dict[str, Any] = {
@@ -48,15 +48,15 @@ _STREAM: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {"itemSchema": _EVENT}},
         "description": "Events until the run has ended.",
     },
-    204: {"description": "There is nothing after the event that the client has."},
+    204: {"description": "There are no events after the client's last one."},
 }
 _UNCHANGED: dict[int | str, dict[str, Any]] = {
     304: {"description": "The run is as `If-None-Match` says."}
 }
 
 
-class _Filters:
-    """Which runs; a FastAPI dependency."""
+class _RunFilterParams:
+    """The query parameters of a list of runs; a FastAPI dependency."""
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
         self,
@@ -68,7 +68,7 @@ class _Filters:
         before: Annotated[AwareDatetime | None, Query(alias="to")] = None,
         idempotency_key: str | None = None,
     ) -> None:
-        self.which = RunFilter(
+        self.run_filter = RunFilter(
             profile_id="",
             deployment_id=deployment,
             status=status,
@@ -81,17 +81,17 @@ class _Filters:
 
 
 def build_router(service: RunService, access: Access) -> APIRouter:
-    """Return the routes for runs; any key may use them for the deployments that it covers."""
+    """Return the routes for runs; any key may use them for the deployments it covers."""
     router = APIRouter(prefix="/node/flow-runs", tags=["Flow runs"])
 
     @router.get("/")
     async def list_runs(
-        filters: _Filters = Depends(),
+        filters: _RunFilterParams = Depends(),
         page: PageRequest = Depends(),
         poller: Poller = Depends(access.poller),
     ) -> RunPage:
-        """List runs, newest first. `from` and `to` are times of creation; `to` is not included."""
-        return RunPage.of(await service.page(poller.identity, filters.which, page))
+        """List runs, newest first. `from` and `to` are creation times; `to` is exclusive."""
+        return RunPage.of(await service.page(poller.identity, filters.run_filter, page))
 
     @router.get("/{run_id}/", response_model=RunOut | EnvelopeOut, responses=_UNCHANGED)
     async def show(  # noqa: PLR0917 - as above
@@ -103,9 +103,9 @@ def build_router(service: RunService, access: Access) -> APIRouter:
         if_none_match: Annotated[str | None, Header()] = None,
         poller: Poller = Depends(access.poller),
     ) -> Response:
-        """Show a run; with `wait` (or `Prefer: wait`) when it has ended, or after those seconds."""
+        """Show a run; with `wait` or `Prefer: wait`, once it has ended or after these seconds."""
         preferred = read_preferences(prefer)
-        granted = None if preferred.wait is None else min(preferred.wait, MOST_WAIT_SECONDS)
+        granted = None if preferred.wait is None else min(preferred.wait, MAX_WAIT_SECONDS)
         seconds = wait if wait is not None else granted or 0
         run = await service.poll(poller.identity, run_id, seconds, poll=poller.poll)
         form = response_format or await service.format_of(run)
@@ -119,7 +119,7 @@ def build_router(service: RunService, access: Access) -> APIRouter:
 
     @router.post("/{run_id}/cancel/", status_code=202, response_model=RunOut | EnvelopeOut)
     async def cancel(run_id: str, actor: Identity = Depends(access.caller)) -> Response:
-        """Stop a run. One that is running is `cancelling` until it has really stopped."""
+        """Cancel a run. A running one is `cancelling` until it has stopped."""
         run = await service.cancel(actor, run_id)
         form = await service.format_of(run)
         return _accepted(run, poll_body(run, form))
@@ -130,7 +130,7 @@ def build_router(service: RunService, access: Access) -> APIRouter:
         version: RetriedVersion = RetriedVersion.SAME,
         actor: Identity = Depends(access.caller),
     ) -> Response:
-        """Run a failed run's input once more, in the background, as a new run."""
+        """Run the input of a failed run again, in the background, as a new run."""
         latest = version is RetriedVersion.LATEST
         run = await service.retry(actor, run_id, latest=latest)
         return _accepted(run, accepted_body(run, await service.format_of(run)))
@@ -141,11 +141,11 @@ def build_router(service: RunService, access: Access) -> APIRouter:
         last_event_id: Annotated[str | None, Header()] = None,
         poller: Poller = Depends(access.poller),
     ) -> Response:
-        """Follow a run as server-sent events, from `Last-Event-ID` on where that is given."""
+        """Follow a run as server-sent events, after `Last-Event-ID` if given."""
         after = read_last_event_id(last_event_id)
         run = await service.poll(poller.identity, run_id, 0, poll=poller.poll)
         if after is None:
-            return Response(status_code=204)  # what makes a browser's EventSource stop
+            return Response(status_code=204)  # makes a browser's EventSource stop
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         stream = service.follow(run, after)
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
@@ -155,20 +155,20 @@ def build_router(service: RunService, access: Access) -> APIRouter:
 
 def _headers(run: Run, form: ResponseFormat) -> dict[str, str]:
     headers = {
-        "etag": etag_of(run, form),
+        "etag": run_etag(run, form),
         "cache-control": "private, no-cache",
         "vary": "Prefer",
     }
     if not run.ended:
         waited = (now() - run.created_at).total_seconds()
         headers["retry-after"] = str(retry_after(waited))
-    elif timing := server_timing_of(run):
+    elif timing := server_timing(run):
         headers["server-timing"] = timing.decode()
     return headers
 
 
 def _accepted(run: Run, body: bytes) -> Response:
-    headers = {"location": location_of(run.id), "retry-after": "1"}
+    headers = {"location": run_location(run.id), "retry-after": "1"}
     return Response(body, 202, headers, "application/json")
 
 

@@ -1,4 +1,4 @@
-"""Between rows and runs."""
+"""Converts between database rows and runs."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.runs.run import (
     MAX_MESSAGE_CHARACTERS,
     MAX_NODE_OUTPUTS_BYTES,
     MAX_OUTPUT_BYTES,
-    Beats,
     Claim,
-    Ending,
     FailureCode,
     FinishedRun,
+    LeaseStatus,
     NewRun,
-    Queued,
+    QueuedRun,
     Run,
     RunError,
+    RunResult,
     RunStatus,
 )
 from gateway.storage.run_tables import RunEvent, RunPayload, RunRow
@@ -33,12 +33,14 @@ EVENTS = cast("sa.Table", RunEvent.__table__)
 
 _MAX_NODE_ID = 200
 
-# Any, here and below: a row's columns, as the driver gives them; or what it takes
-Values = dict[str, Any]
+# Any, here and below: column values
+RowValues = dict[str, Any]
 
 
-def run_of(row: Any, *, output_data: bytes | None = None, node_outputs: bytes | None = None) -> Run:
-    """Return the run that a row of RunRow is."""
+def run_from_row(
+    row: Any, *, output_data: bytes | None = None, node_outputs: bytes | None = None
+) -> Run:
+    """Convert a row of `runs`."""
     error = None
     if row.error_code is not None:
         error = RunError(
@@ -73,13 +75,13 @@ def run_of(row: Any, *, output_data: bytes | None = None, node_outputs: bytes | 
     )
 
 
-def full_run_of(row: Any) -> Run:
-    """Return the run that a row of runs and their payloads is."""
-    return run_of(row, output_data=row.output, node_outputs=row.node_outputs)
+def run_with_output(row: Any) -> Run:
+    """Convert a row of `runs` joined with `run_payloads`."""
+    return run_from_row(row, output_data=row.output, node_outputs=row.node_outputs)
 
 
-def claim_of(row: Any, input_data: bytes | None) -> Claim:
-    """Return the claim that a row just claimed stands for."""
+def claim_from_row(row: Any, input_data: bytes | None) -> Claim:
+    """Return the claim of a row that was just claimed."""
     return Claim(
         run_id=row.id,
         attempt=row.attempt,
@@ -96,30 +98,30 @@ def claim_of(row: Any, input_data: bytes | None) -> Claim:
     )
 
 
-def held_values(held: Sequence[tuple[str, int]]) -> Values:
-    """Return the parameters of statements about what a process holds, as (id, attempt)."""
+def held_params(held: Sequence[tuple[str, int]]) -> RowValues:
+    """Return the parameters of statements about held runs, given as (id, attempt)."""
     return {
         "run_ids": [run_id for run_id, _ in held],
         "held": [f"{run_id} {attempt}" for run_id, attempt in held],
     }
 
 
-def beats_of(held: Sequence[tuple[str, int]], found: Sequence[Any]) -> Beats:
-    """Return what the rows that were found say of what a process holds."""
+def lease_status(held: Sequence[tuple[str, int]], found: Sequence[Any]) -> LeaseStatus:
+    """Return which of the held runs are lost or cancelled, from the rows that were found."""
     kept = {row.id for row in found}
-    return Beats(
+    return LeaseStatus(
         lost=frozenset(run_id for run_id, _ in held if run_id not in kept),
         cancelled=frozenset(row.id for row in found if row.cancel_requested),
     )
 
 
-def queued_of(row: Any) -> Queued:
-    """Return what has to be known of a row to hand its run over."""
-    return Queued(run_id=row.id, type=DeploymentType(row.type), mode=ExecutionMode(row.mode))
+def queued_run(row: Any) -> QueuedRun:
+    """Return what is needed to hand a run over."""
+    return QueuedRun(run_id=row.id, type=DeploymentType(row.type), mode=ExecutionMode(row.mode))
 
 
-def new_values(new: NewRun) -> Values:
-    """Return the columns of a run that begins, but for its state and its times."""
+def new_values(new: NewRun) -> RowValues:
+    """Return the columns of a new run, except its state and times."""
     idempotency = new.idempotency
     return {
         "id": new.id,
@@ -141,9 +143,9 @@ def new_values(new: NewRun) -> Values:
     }
 
 
-def finished_values(finished: FinishedRun) -> Values:
-    """Return the columns of a run that is written down when it is over."""
-    new, ending = finished.new, capped(finished.ending)
+def finished_values(finished: FinishedRun) -> RowValues:
+    """Return the columns of a run that is recorded after it ended."""
+    new, ending = finished.new, enforce_size_limits(finished.ending)
     took = ending.duration_seconds or 0.0
     return {
         **new_values(new),
@@ -158,9 +160,9 @@ def finished_values(finished: FinishedRun) -> Values:
 
 
 def finished_run(finished: FinishedRun) -> Run:
-    """Return the run that is written down when it is over."""
-    new, ending = finished.new, capped(finished.ending)
-    run = begun(new, now=finished.started_at, started=True)
+    """Return the run that is recorded after it ended."""
+    new, ending = finished.new, enforce_size_limits(finished.ending)
+    run = new_run(new, now=finished.started_at, started=True)
     return replace(
         run,
         status=ending.status,
@@ -172,9 +174,9 @@ def finished_run(finished: FinishedRun) -> Run:
     )
 
 
-def finished_payload(finished: FinishedRun) -> Values:
-    """Return the columns of its payload."""
-    ending = capped(finished.ending)
+def finished_payload(finished: FinishedRun) -> RowValues:
+    """Return the columns of the payload of such a run."""
+    ending = enforce_size_limits(finished.ending)
     return {
         "run_id": finished.new.id,
         "input": finished.new.input_data,
@@ -183,34 +185,34 @@ def finished_payload(finished: FinishedRun) -> Values:
     }
 
 
-def error_values(error: RunError | None) -> Values:
-    """Return the columns of an error, or of none."""
+def error_values(error: RunError | None) -> RowValues:
+    """Return the error columns."""
     if error is None:
         return {"error_code": None, "error_message": None, "error_node": None}
     node = error.node_id
     return {
         "error_code": error.code,
-        # PostgreSQL's texts cannot hold a NUL, which a node's message may well do.
+        # PostgreSQL cannot store NUL characters, which a node's message may contain.
         "error_message": error.message.replace("\0", "\ufffd")[:MAX_MESSAGE_CHARACTERS],
         "error_node": None if node is None else node[:_MAX_NODE_ID],
     }
 
 
-def capped(ending: Ending) -> Ending:
-    """Return the ending as it may be kept: what is too large is left out, or has failed."""
+def enforce_size_limits(ending: RunResult) -> RunResult:
+    """Drop node outputs that are too large; fail a run whose output is too large."""
     output, nodes = ending.output_data, ending.node_outputs
     if nodes is not None and len(nodes) > MAX_NODE_OUTPUTS_BYTES:
         nodes = None
     if output is not None and len(output) > MAX_OUTPUT_BYTES:
         message = f"output_data: expected at most {MAX_OUTPUT_BYTES} bytes, got {len(output)}"
-        return Ending(
+        return RunResult(
             status=RunStatus.FAILED,
             node_outputs=nodes,
             error=RunError(code=FailureCode.FLOW_FAILED, message=message),
             duration_seconds=ending.duration_seconds,
             boot_seconds=ending.boot_seconds,
         )
-    return Ending(
+    return RunResult(
         status=ending.status,
         output_data=output,
         node_outputs=nodes,
@@ -220,8 +222,8 @@ def capped(ending: Ending) -> Ending:
     )
 
 
-def begun(new: NewRun, *, now: datetime, started: bool) -> Run:
-    """Return a run just written down, with this process's own idea of the time."""
+def new_run(new: NewRun, *, now: datetime, started: bool) -> Run:
+    """Return a run just created, with times of this process's clock."""
     waits = (
         None if new.queue_timeout_seconds is None else timedelta(seconds=new.queue_timeout_seconds)
     )
@@ -252,8 +254,8 @@ def begun(new: NewRun, *, now: datetime, started: bool) -> Run:
     )
 
 
-def claim_at_birth(new: NewRun, *, now: datetime) -> Claim:
-    """Return the claim on a run that was begun by who writes it down."""
+def initial_claim(new: NewRun, *, now: datetime) -> Claim:
+    """Return the claim of a run that was created and claimed at once."""
     return Claim(
         run_id=new.id,
         attempt=1,
@@ -270,6 +272,6 @@ def claim_at_birth(new: NewRun, *, now: datetime) -> Claim:
     )
 
 
-def payload_of(new: NewRun) -> Values:
-    """Return the columns of the payload of a run that begins."""
+def payload_values(new: NewRun) -> RowValues:
+    """Return the columns of the payload of a new run."""
     return {"run_id": new.id, "input": new.input_data}

@@ -1,6 +1,6 @@
-"""Every statement about runs that are known by their id, made once, and so compiled once.
+"""SQL statements about runs known by id, built once so that SQLAlchemy compiles them once.
 
-Times are the database's (`after`).
+Times are the database's (`seconds_from_now`).
 """
 
 from __future__ import annotations
@@ -9,45 +9,43 @@ import sqlalchemy as sa
 
 from gateway.runs.rows import EVENTS, PAYLOADS, RUNS
 from gateway.runs.run import FailureCode, RunStatus
-from gateway.storage.among import among
-from gateway.storage.literals import literal
-from gateway.storage.moments import after
+from gateway.storage.sql import in_list, seconds_from_now, sql_literal
 
 
 def is_in(status: RunStatus) -> sa.ColumnElement[bool]:
-    """Return the condition that a run is in `status`, written out as the partial indexes have it.
+    """Return the condition that a run is in `status`, as a literal.
 
-    They serve no query where the state is a parameter.
+    Partial indexes are used only if the query repeats their condition without a parameter.
     """
-    return RUNS.c.status == literal(status)
+    return RUNS.c.status == sql_literal(status)
 
 
 def is_now(status: RunStatus) -> sa.ColumnElement[bool]:
-    """Return the same condition for a run that is known by its id, so that this one is used.
+    """Return the same condition in a form that no index matches, for runs known by id.
 
-    A plan made while an index of unfinished runs was empty would walk through it later, when ten
-    thousand are queued.
+    Otherwise a plan cached while the partial index was empty would scan that index later, when ten
+    thousand runs are queued.
     """
-    return RUNS.c.status.concat(literal("")) == literal(status)
+    return RUNS.c.status.concat(sql_literal("")) == sql_literal(status)
 
 
 _QUEUED, _RUNNING = is_now(RunStatus.QUEUED), is_now(RunStatus.RUNNING)
 _THIS = RUNS.c.id == sa.bindparam("run_id")
-_LEASE_END = after(sa.bindparam("lease_seconds", type_=sa.Float()))
+_LEASE_END = seconds_from_now(sa.bindparam("lease_seconds", type_=sa.Float()))
 _NO_LEASE = {"lease_owner": sa.null(), "lease_until": sa.null()}
 
 INSERT = sa.insert(RUNS).values(
-    created_at=after(),
-    due_at=after(sa.bindparam("due_seconds", type_=sa.Float())),
-    queue_until=after(sa.bindparam("queue_seconds", type_=sa.Float())),
+    created_at=seconds_from_now(),
+    due_at=seconds_from_now(sa.bindparam("due_seconds", type_=sa.Float())),
+    queue_until=seconds_from_now(sa.bindparam("queue_seconds", type_=sa.Float())),
     lease_until=_LEASE_END,
-    started_at=after(sa.bindparam("start_seconds", type_=sa.Float())),
+    started_at=seconds_from_now(sa.bindparam("start_seconds", type_=sa.Float())),
 )
-"""A new run, queued or running; the seconds that it has no use for are None."""
+"""A new run, queued or running; inapplicable seconds are None."""
 
 INSERT_PAYLOAD = sa.insert(PAYLOADS)
 
-KEYED = (
+FIND_BY_KEY = (
     sa.select(RUNS)
     .where(
         RUNS.c.profile_id == sa.bindparam("profile_id"),
@@ -56,10 +54,12 @@ KEYED = (
         RUNS.c.fingerprint.is_not(None),
     )
     .add_columns(
-        (RUNS.c.created_at < after(sa.bindparam("kept_seconds", type_=sa.Float()))).label("old")
+        (
+            RUNS.c.created_at < seconds_from_now(sa.bindparam("kept_seconds", type_=sa.Float()))
+        ).label("old")
     )
 )
-"""The run that an idempotency key stands for, and whether it has done so for long enough."""
+"""The run of an idempotency key, and whether the key's retention has passed."""
 
 RELEASE_KEY = sa.update(RUNS).where(_THIS).values(fingerprint=sa.null())
 
@@ -69,39 +69,39 @@ CLAIM = (
         _THIS,
         _QUEUED,
         RUNS.c.attempt < RUNS.c.max_attempts,
-        sa.or_(RUNS.c.queue_until.is_(None), RUNS.c.queue_until > after()),
+        sa.or_(RUNS.c.queue_until.is_(None), RUNS.c.queue_until > seconds_from_now()),
     )
     .values(
-        status=literal(RunStatus.RUNNING),
+        status=sql_literal(RunStatus.RUNNING),
         attempt=RUNS.c.attempt + 1,
         lease_owner=sa.bindparam("owner"),
         lease_until=_LEASE_END,
-        started_at=after(),
+        started_at=seconds_from_now(),
     )
     .returning(RUNS)
 )
 INPUT = sa.select(PAYLOADS.c.input).where(PAYLOADS.c.run_id == sa.bindparam("run_id"))
 
-_ATTEMPT = RUNS.c.id.concat(literal(" ")).concat(sa.cast(RUNS.c.attempt, sa.String()))
-_HELD = sa.and_(among(RUNS.c.id, "run_ids"), _RUNNING, among(_ATTEMPT, "held"))
-"""What a process holds, (run, attempt) by (run, attempt)."""
+_ATTEMPT = RUNS.c.id.concat(sql_literal(" ")).concat(sa.cast(RUNS.c.attempt, sa.String()))
+_HELD = sa.and_(in_list(RUNS.c.id, "run_ids"), _RUNNING, in_list(_ATTEMPT, "held"))
+"""The runs that a process holds, by (run id, attempt): the attempt is the fencing token."""
 
-BEAT = (
+RENEW_LEASES = (
     sa.update(RUNS)
     .where(_HELD)
     .values(lease_until=_LEASE_END)
     .returning(RUNS.c.id, RUNS.c.cancel_requested)
 )
-"""Another lease for all that a process holds."""
+"""Renews all leases of a process."""
 
-GLANCE = sa.select(RUNS.c.id, RUNS.c.cancel_requested).where(_HELD)
+HELD_STATUS = sa.select(RUNS.c.id, RUNS.c.cancel_requested).where(_HELD)
 
 FINISH = (
     sa.update(RUNS)
     .where(_THIS, RUNS.c.attempt == sa.bindparam("held_attempt"), _RUNNING)
     .values(
         status=sa.bindparam("ended_as"),
-        finished_at=after(),
+        finished_at=seconds_from_now(),
         duration_seconds=sa.bindparam("took_seconds"),
         boot_seconds=sa.bindparam("booted_seconds"),
         error_code=sa.bindparam("failed_with"),
@@ -118,35 +118,35 @@ SET_OUTPUT = (
 )
 
 LOCK = sa.select(RUNS).where(_THIS).with_for_update()
-"""A run as it is, and as it stays until the transaction ends."""
+"""Locks a run until the end of the transaction."""
 
 CANCEL = (
     sa.update(RUNS)
     .where(_THIS, RUNS.c.finished_at.is_(None))
     .values(
         cancel_requested=sa.true(),
-        status=sa.case((_QUEUED, literal(RunStatus.CANCELLED)), else_=RUNS.c.status),
-        finished_at=sa.case((_QUEUED, after())),
-        error_code=sa.case((_QUEUED, literal(FailureCode.CANCELLED))),
-        error_message=sa.case((_QUEUED, literal("the run was cancelled before it had begun"))),
+        status=sa.case((_QUEUED, sql_literal(RunStatus.CANCELLED)), else_=RUNS.c.status),
+        finished_at=sa.case((_QUEUED, seconds_from_now())),
+        error_code=sa.case((_QUEUED, sql_literal(FailureCode.CANCELLED))),
+        error_message=sa.case((_QUEUED, sql_literal("the run was cancelled before it started"))),
     )
     .returning(RUNS)
 )
-"""A queued run ends; a running one is asked to."""
+"""Ends a queued run; requests the cancellation of a running one."""
 
 TIME_OUT = (
     sa.update(RUNS)
     .where(_THIS, RUNS.c.finished_at.is_(None))
     .values(
-        status=literal(RunStatus.FAILED),
-        error_code=literal(FailureCode.TIMEOUT),
+        status=sql_literal(RunStatus.FAILED),
+        error_code=sql_literal(FailureCode.TIMEOUT),
         error_message=sa.bindparam("failed_because"),
-        finished_at=after(),
+        finished_at=seconds_from_now(),
         **_NO_LEASE,
     )
     .returning(RUNS)
 )
-"""An end from outside: whoever holds the run loses it, and stops."""
+"""Ends a run for its caller: the executor loses its lease and stops."""
 
 WITHDRAW = sa.delete(RUNS).where(_THIS, _QUEUED, RUNS.c.attempt == 0).returning(RUNS.c.id)
 WITHDRAW_PAYLOAD = sa.delete(PAYLOADS).where(PAYLOADS.c.run_id == sa.bindparam("run_id"))
@@ -157,7 +157,7 @@ COUNT_EVENTS = (
     .values(event_count=RUNS.c.event_count + sa.bindparam("more_events", type_=sa.Integer()))
     .returning(RUNS.c.event_count)
 )
-"""Numbers for the next events; none for a process that does not hold the run any more."""
+"""Allocates numbers for events; returns no row if the lease is lost."""
 
 INSERT_EVENTS = sa.insert(EVENTS)
 EVENTS_AFTER = (
@@ -170,7 +170,7 @@ _WITH_OUTPUT = sa.select(RUNS, PAYLOADS.c.output, PAYLOADS.c.node_outputs).selec
     RUNS.outerjoin(PAYLOADS, PAYLOADS.c.run_id == RUNS.c.id)
 )
 GET = _WITH_OUTPUT.where(_THIS)
-ENDED = _WITH_OUTPUT.where(among(RUNS.c.id, "run_ids"), RUNS.c.finished_at.is_not(None))
+ENDED = _WITH_OUTPUT.where(in_list(RUNS.c.id, "run_ids"), RUNS.c.finished_at.is_not(None))
 MARKS = sa.select(
     RUNS.c.id, RUNS.c.status, RUNS.c.cancel_requested, RUNS.c.attempt, RUNS.c.event_count
-).where(among(RUNS.c.id, "run_ids"))
+).where(in_list(RUNS.c.id, "run_ids"))

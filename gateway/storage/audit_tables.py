@@ -1,7 +1,7 @@
 """The table of acts. Nothing points to it and it points to nothing: an act outlives its actor.
 
 Triggers of the database, made by migration 0005, refuse every change of a row, and the deletion of
-one that is younger than `KEPT_DAYS`.
+one that is younger than `MIN_RETENTION_DAYS`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.storage.tables import Id, Json, Listed, Name
 
-KEPT_DAYS = 90
+MIN_RETENTION_DAYS = 90
 """How long the database itself refuses to let an act go. The triggers say the same number."""
 
 
-class AuditAct(Listed):
+class AuditEvent(Listed):
     """One act: who did what to which thing. `created_at` is when."""
 
     __tablename__ = "audit_acts"

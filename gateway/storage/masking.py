@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
-HIDDEN = "********"
+MASK = "********"
 
 _SECRET = re.compile(
     r"secret|passw|passphrase|token|authorization|cookie|credential|pepper|api[-_ ]?key"
@@ -22,22 +22,22 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 """Names whose values are secrets. `key_id` is none, and `API-Key` is one."""
-_OURS = re.compile(r"\b(?:sk-|whsec_)[0-9A-Za-z+/=_-]{8,}")
+_OWN_SECRETS = re.compile(r"\b(?:sk-|whsec_)[0-9A-Za-z+/=_-]{8,}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
-_LONGEST_TEXT = 2000
-_LARGEST = 4000
-_CUT = "…"
+_MAX_TEXT_LENGTH = 2000
+_MAX_JSON_LENGTH = 4000
+_ELLIPSIS = "…"
 
 
 # Any, throughout: JSON, and times
-def masked(values: Mapping[str, Any]) -> dict[str, Any]:
+def mask_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return `values` fit for being kept: JSON without secrets, at most some kilobytes a field."""
-    return {name: _bounded(_mask(value, name)) for name, value in values.items()}
+    return {name: _truncate(_mask(value, name)) for name, value in values.items()}
 
 
-def masked_text(text: str) -> str:
+def mask_text(text: str) -> str:
     """Return `text` without what looks like a secret in it."""
-    return _OURS.sub(HIDDEN, _URL.sub(_bare_url, text))
+    return _OWN_SECRETS.sub(MASK, _URL.sub(_mask_url, text))
 
 
 def digest(value: Any) -> dict[str, Any]:
@@ -48,39 +48,39 @@ def digest(value: Any) -> dict[str, Any]:
 
 def _mask(value: Any, name: str) -> Any:
     if _SECRET.search(name) and not (value is None or isinstance(value, bool)):
-        return HIDDEN
+        return MASK
     if isinstance(value, Mapping):
-        return {masked_text(str(key)): _mask(item, str(key)) for key, item in value.items()}
+        return {mask_text(str(key)): _mask(item, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_mask(item, "") for item in value]
     if isinstance(value, datetime):
         return value.isoformat()
-    return masked_text(value) if isinstance(value, str) else value
+    return mask_text(value) if isinstance(value, str) else value
 
 
-def _bounded(value: Any) -> Any:
+def _truncate(value: Any) -> Any:
     if isinstance(value, str):
-        return value if len(value) <= _LONGEST_TEXT else value[:_LONGEST_TEXT] + _CUT
-    if isinstance(value, list | dict) and len(json.dumps(value)) > _LARGEST:
+        return value if len(value) <= _MAX_TEXT_LENGTH else value[:_MAX_TEXT_LENGTH] + _ELLIPSIS
+    if isinstance(value, list | dict) and len(json.dumps(value)) > _MAX_JSON_LENGTH:
         return digest(value)
     return value
 
 
-def _bare_url(found: re.Match[str]) -> str:
+def _mask_url(found: re.Match[str]) -> str:
     """Return a URL without user, password, values of the query, and fragment."""
     try:
         parts = urlsplit(found[0])
     except ValueError:
-        return HIDDEN
+        return MASK
     _, at, host = parts.netloc.rpartition("@")
-    query = "&".join(map(_bare_parameter, parts.query.split("&"))) if parts.query else ""
+    query = "&".join(map(_mask_parameter, parts.query.split("&"))) if parts.query else ""
     return parts._replace(
-        netloc=f"{HIDDEN}@{host}" if at else host,
+        netloc=f"{MASK}@{host}" if at else host,
         query=query,
-        fragment=HIDDEN if parts.fragment else "",
+        fragment=MASK if parts.fragment else "",
     ).geturl()
 
 
-def _bare_parameter(text: str) -> str:
+def _mask_parameter(text: str) -> str:
     name, equals, _ = text.partition("=")
-    return f"{name}={HIDDEN}" if equals else HIDDEN
+    return f"{name}={MASK}" if equals else MASK

@@ -15,8 +15,13 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.storage.database import create_engine, parse_url, sqlite_file, writing
-from gateway.storage.errors import StorageError
+from gateway.errors import StorageError
+from gateway.storage.database import (
+    create_engine,
+    parse_url,
+    sqlite_file,
+    with_immediate_transactions,
+)
 from telemetry.logs import reason_of
 
 _SCRIPTS = Path(__file__).parent / "migrations"
@@ -34,7 +39,10 @@ async def migrate(url: str) -> None:
     shown = parsed.render_as_string(hide_password=True)
     engine = create_engine(parsed)
     try:
-        async with _alone(sqlite_file(parsed)), writing(engine).connect() as connection:
+        async with (
+            _alone(sqlite_file(parsed)),
+            with_immediate_transactions(engine).connect() as connection,
+        ):
             if parsed.get_backend_name() == "postgresql":
                 lock = text("SELECT pg_advisory_xact_lock(:key)")
                 await connection.execute(lock, {"key": _ADVISORY_LOCK})

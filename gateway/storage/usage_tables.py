@@ -34,7 +34,7 @@ class UsageRow(Table):
     run_errors: Mapped[int] = mapped_column(BigInteger)
     """Runs that ended without a result."""
     detail: Mapped[bytes] = mapped_column(LargeBinary)
-    """Errors by code, and durations by stage, as `gateway/usage/tally.py` packs them."""
+    """Errors by code, and durations by stage, as `gateway/usage/counts.py` packs them."""
 
 
 class UsageMinute(UsageRow):

@@ -8,13 +8,12 @@ from typing import Any
 
 import orjson
 
-from gateway.deployments.modes import ResponseFormat
+from gateway.deployments.settings import ResponseFormat
+from gateway.fast_path.call import Done, Pending, Result, Trigger
+from gateway.fast_path.dispatch import Dispatcher
 from gateway.ids import new_run_id
 from gateway.runs.idempotency import HEADER
-from gateway.trigger.call import Done, Pending, Result, Trigger
-from gateway.trigger.dispatch import Dispatcher
-from gateway.web.faults import as_gateway_error
-from gateway.web.problems import RETRYABLE
+from gateway.web.unexpected_errors import as_gateway_error
 
 _AT_ONCE = 64
 """Items of one batch in flight: others' calls are to have their turn, too."""
@@ -103,7 +102,7 @@ class _Batch:
             "index": index,
             "status": "failed",
             "error": {"code": error.code, "message": error.message},
-            "retryable": error.code in RETRYABLE,
+            "retryable": error.code.retryable,
             **error.details,
         }
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from gateway.deployments.directory import Directory
-from gateway.runs.origins import RunOrigins
-from gateway.trigger.address import PREFIX
+from gateway.deployments.deployment_cache import DeploymentCache
+from gateway.fast_path.url import PREFIX
+from gateway.runs.queries import RunDeployments
 from gateway.web.asgi import App, Message, Receive, Scope, Send, send_answer
 from gateway.web.cors import cors_headers, preflight
 
@@ -15,16 +15,16 @@ _RUN = re.compile(r"/node/flow-runs/(?P<run>[^/]+)(?:/(?P<verb>events|cancel|ret
 _TRIGGER = re.compile(rf"{PREFIX}(?P<deployment>[^/]+)(?:/batch)?/?")
 
 
-class CrossOrigin:
+class CrossOriginMiddleware:
     """Before `app`: answers preflights of deployments and their runs, and lets pages see answers.
 
     What a deployment does not let in, and everything else, passes as if this were not here: no
     header tells a browser that it may show anything.
     """
 
-    def __init__(self, app: App, directory: Directory, runs: RunOrigins) -> None:
+    def __init__(self, app: App, deployment_cache: DeploymentCache, runs: RunDeployments) -> None:
         self._app = app
-        self._directory = directory
+        self._deployment_cache = deployment_cache
         self._runs = runs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,9 +49,9 @@ class CrossOrigin:
 
     async def _origins(self, path: str) -> Collection[bytes] | None:
         if called := _TRIGGER.fullmatch(path):
-            return await self._directory.origins(called["deployment"])
+            return await self._deployment_cache.origins(called["deployment"])
         if seen := _RUN.fullmatch(path):
             deployment_id = await self._runs.deployment_of(seen["run"])
             if deployment_id is not None:
-                return await self._directory.origins(deployment_id)
+                return await self._deployment_cache.origins(deployment_id)
         return None

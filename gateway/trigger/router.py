@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.auth.schemes import ANY_SECURITY
-from gateway.deployments.modes import ResponseFormat
+from gateway.auth.security_schemes import ANY_SECURITY
+from gateway.deployments.settings import ResponseFormat
 from gateway.errors import GatewayError
+from gateway.fast_path.body import MAX_BATCH_ITEMS
 from gateway.runs.schemas import AcceptedOut, EnvelopeOut
-from gateway.trigger.body import MOST_ITEMS
-from gateway.web.documented import EXECUTES
+from gateway.web.openapi import EXECUTES_FLOWS
 from protos.errors import ErrorCode
 
 _ROW = [[5.1, 3.5, 1.4, 0.2]]
@@ -30,7 +30,7 @@ class BatchIn(BaseModel):
 
     # Any: as above
     input_data: list[dict[str, Any]] = Field(
-        min_length=1, max_length=MOST_ITEMS, examples=[[{"x": _ROW}, {"x": _ROW}]]
+        min_length=1, max_length=MAX_BATCH_ITEMS, examples=[[{"x": _ROW}, {"x": _ROW}]]
     )
 
 
@@ -129,4 +129,4 @@ IdempotencyKey = Annotated[
     str | None,
     Header(description="The same key with the same body means the same run, for 24 hours."),
 ]
-_CALL: dict[str, Any] = {"security": ANY_SECURITY, **EXECUTES}
+_CALL: dict[str, Any] = {"security": ANY_SECURITY, **EXECUTES_FLOWS}

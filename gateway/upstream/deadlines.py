@@ -10,7 +10,7 @@ _GRAIN_SECONDS = 0.002
 """The least time between two looks: a deadline is kept to so much."""
 
 
-class Deadlines:
+class DeadlineTimer:
     """Calls by number, and when their time is up. Belongs to the event loop."""
 
     def __init__(self, on_expiry: Callable[[bytes, float], None]) -> None:

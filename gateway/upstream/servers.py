@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gateway.errors import GatewayError
-from gateway.upstream.credentials import Credentials
-from gateway.upstream.link import Link
+from gateway.upstream.connector import ServerConnector
+from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.predictor import Predictor
 from protos.errors import ErrorCode
 
@@ -53,7 +53,7 @@ class ServerStatus:
         return tuple(filter(None, (self.address, self.tcp_address)))
 
 
-class Servers:
+class InferenceServers:
     """Statuses, and a Link for each server that has an address. For one event loop."""
 
     def __init__(
@@ -61,21 +61,21 @@ class Servers:
         *,
         max_message_bytes: int,
         drain_seconds: float,
-        on_wanted: Callable[[str, int], None] | None = None,
-        credentials: Credentials | None = None,
+        on_wake: Callable[[str, int], None] | None = None,
+        credentials: UpstreamCredentials | None = None,
     ) -> None:
         """Know of no server yet.
 
-        `credentials` are for servers on other machines. `on_wanted` is called with the model
+        `credentials` are for servers on other machines. `on_wake` is called with the model
         version of a server that is asleep and has got a call, once each time that it sleeps, on the
         loop, in the middle of the call: it must not block.
         """
         self._max_message_bytes = max_message_bytes
         self._drain_seconds = drain_seconds
-        self._on_wanted = on_wanted
+        self._on_wanted = on_wake
         self._credentials = credentials
         self._statuses: dict[str, dict[int, ServerStatus]] = {}
-        self._links: dict[tuple[str, int], Link] = {}
+        self._links: dict[tuple[str, int], ServerConnector] = {}
         self._predictors: dict[tuple[str, int], Predictor] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._called: dict[tuple[str, int], int] = {}
@@ -169,7 +169,7 @@ class Servers:
             for version in sorted(versions)
         ]
 
-    def _connect(self, model: str, version: int, addresses: tuple[str, ...]) -> Link:
+    def _connect(self, model: str, version: int, addresses: tuple[str, ...]) -> ServerConnector:
         key = (model, version)
 
         def changed() -> None:
@@ -180,7 +180,7 @@ class Servers:
             else:
                 self._predictors[key] = link.predictor
 
-        link = Link(
+        link = ServerConnector(
             model,
             version,
             *addresses,

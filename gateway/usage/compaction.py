@@ -10,21 +10,20 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.storage.among import Among, Texts
 from gateway.storage.clock import now
-from gateway.storage.locks import lock_name
-from gateway.usage.cell import Name
+from gateway.storage.sql import InList, TextList, advisory_lock
+from gateway.usage.counts import Counts
+from gateway.usage.minute_bucket import BucketKey
 from gateway.usage.store import (
     DAYS,
     MINUTES,
     UsageStore,
-    counts_of,
-    delete_these,
+    count_columns,
+    delete_by_primary_key,
+    key_columns,
     midnight,
-    named,
-    these,
+    primary_key_params,
 )
-from gateway.usage.tally import Tally
 
 _AT_ONCE = 100
 """Rows of one transaction: a hundredth of a second of this process's time."""
@@ -61,12 +60,14 @@ class Compaction:
         async with self._db.read() as session:
             if (await session.execute(oldest.limit(1))).first() is None:
                 return 0
-        async with self._db.write(feeds=False) as session:
-            await lock_name(session, _LOCK)
+        async with self._db.write(notify=False) as session:
+            await advisory_lock(session, _LOCK)
             rows = (await session.execute(oldest.with_for_update())).all()
             if rows:
                 await self._add(session, rows)
-                await session.execute(delete_these(MINUTES), these(MINUTES, rows))
+                await session.execute(
+                    delete_by_primary_key(MINUTES), primary_key_params(MINUTES, rows)
+                )
         return len(rows)
 
     async def prune(self, before: datetime, *, most: int = _AT_ONCE) -> int:
@@ -76,39 +77,39 @@ class Compaction:
             found = await session.execute(oldest.order_by(*DAYS.primary_key).limit(most))
             rows = found.all()
         if rows:
-            async with self._db.write(feeds=False) as session:
-                await session.execute(delete_these(DAYS), these(DAYS, rows))
+            async with self._db.write(notify=False) as session:
+                await session.execute(delete_by_primary_key(DAYS), primary_key_params(DAYS, rows))
         return len(rows)
 
     # Any: rows of minutes
     async def _add(self, session: AsyncSession, rows: Sequence[Any]) -> None:
-        days: dict[tuple[datetime, Name], Tally] = {}
-        owners: dict[Name, str] = {}
+        days: dict[tuple[datetime, BucketKey], Counts] = {}
+        owners: dict[BucketKey, str] = {}
         for row in rows:
             name = _name(row)
             owners[name] = row.profile_id
-            day = days.setdefault((midnight(row.began_at), name), Tally())
-            day.add(Tally.unpack(row.calls, row.runs, row.detail))
-        wanted = sa.literal(sorted({name[0] for name in owners}), Texts())
+            day = days.setdefault((midnight(row.began_at), name), Counts())
+            day.add(Counts.unpack(row.calls, row.runs, row.detail))
+        wanted = sa.literal(sorted({name[0] for name in owners}), TextList())
         first, last = min(began_at for began_at, _ in days), max(began_at for began_at, _ in days)
         there = sa.select(DAYS).where(
             DAYS.c.began_at >= first,
             DAYS.c.began_at <= last,
-            Among(DAYS.c.deployment_id, wanted),
+            InList(DAYS.c.deployment_id, wanted),
         )
         for row in await session.execute(there):
             found = days.get((row.began_at, _name(row)))
             if found is not None:
-                found.add(Tally.unpack(row.calls, row.runs, row.detail))
+                found.add(Counts.unpack(row.calls, row.runs, row.detail))
         await self._store.put_days(
             session,
             [
-                {**named(began_at, name, owners[name]), **counts_of(tally)}
-                for (began_at, name), tally in days.items()
+                {**key_columns(began_at, name, owners[name]), **count_columns(counts)}
+                for (began_at, name), counts in days.items()
             ],
         )
 
 
 # Any: a row of minutes or days
-def _name(row: Any) -> Name:
+def _name(row: Any) -> BucketKey:
     return row.deployment_id, row.version, row.key_id

@@ -10,12 +10,11 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.storage.among import Among, Texts
 from gateway.storage.database import Database
-from gateway.storage.inserts import insert_into
+from gateway.storage.sql import InList, TextList, dialect_insert
 from gateway.storage.usage_tables import UsageDay, UsageMinute
-from gateway.usage.cell import Name, Snapshot
-from gateway.usage.tally import Tally
+from gateway.usage.counts import Counts
+from gateway.usage.minute_bucket import BucketKey, BucketSnapshot
 
 MINUTES = cast("sa.Table", UsageMinute.__table__)
 DAYS = cast("sa.Table", UsageDay.__table__)
@@ -29,7 +28,7 @@ Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class UsageFilter:
     """Which rows; what is None does not narrow."""
 
     profile_id: str
@@ -43,13 +42,13 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class UsagePeriod:
     """What was counted of one deployment, version and key in a minute or a day."""
 
     began_at: datetime
     length: timedelta
-    name: Name
-    tally: Tally
+    name: BucketKey
+    counts: Counts
 
 
 class UsageStore:
@@ -60,9 +59,9 @@ class UsageStore:
         self._put_minute = _put(db, MINUTES)
         self._put_day = _put(db, DAYS)
 
-    async def write_calls(self, snapshots: Sequence[Snapshot]) -> None:
+    async def write_calls(self, snapshots: Sequence[BucketSnapshot]) -> None:
         """Write what a process has counted: one transaction, and no harm when it is repeated."""
-        async with self.db.write(feeds=False) as session:
+        async with self.db.write(notify=False) as session:
             await session.execute(self._put_minute, [_minute_of(each) for each in snapshots])
 
     async def put_minutes(self, session: AsyncSession, values: Sequence[Values]) -> None:
@@ -75,7 +74,7 @@ class UsageStore:
         if values:
             await session.execute(self._put_day, values)
 
-    async def spans(self, which: Selection) -> AsyncGenerator[Span]:
+    async def spans(self, which: UsageFilter) -> AsyncGenerator[UsagePeriod]:
         """Yield minutes and days in no order, from one consistent state."""
         found = sa.union_all(
             _selected(MINUTES, which, MINUTE),
@@ -84,11 +83,11 @@ class UsageStore:
         async with self.db.read() as session:
             rows = await session.stream(found.execution_options(yield_per=_AT_A_TIME))
             async for row in rows:
-                yield Span(
+                yield UsagePeriod(
                     row.began_at,
                     DAY if row.whole_day else MINUTE,
                     (row.deployment_id, row.version, row.key_id),
-                    Tally.unpack(row.calls, row.runs, row.detail),
+                    Counts.unpack(row.calls, row.runs, row.detail),
                 )
 
 
@@ -97,18 +96,18 @@ def midnight(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def counts_of(tally: Tally) -> Values:
+def count_columns(counts: Counts) -> Values:
     """Return the columns of a tally."""
     return {
-        "calls": tally.calls,
-        "errors": sum(tally.errors.values()),
-        "runs": tally.runs,
-        "run_errors": sum(tally.run_errors.values()),
-        "detail": tally.pack(),
+        "calls": counts.calls,
+        "errors": sum(counts.errors.values()),
+        "runs": counts.runs,
+        "run_errors": sum(counts.run_errors.values()),
+        "detail": counts.pack(),
     }
 
 
-def named(began_at: datetime, name: Name, profile_id: str) -> Values:
+def key_columns(began_at: datetime, name: BucketKey, profile_id: str) -> Values:
     """Return the columns that say what a row is about."""
     deployment_id, version, key_id = name
     return {
@@ -120,13 +119,13 @@ def named(began_at: datetime, name: Name, profile_id: str) -> Values:
     }
 
 
-def these(table: sa.Table, rows: Iterable[Any]) -> list[Values]:
-    """Return the primary keys of rows as parameters of `delete_these`."""
+def primary_key_params(table: sa.Table, rows: Iterable[Any]) -> list[Values]:
+    """Return the primary keys of rows as parameters of `delete_by_primary_key`."""
     keys = [column.name for column in table.primary_key]
     return [{f"this_{key}": getattr(row, key) for key in keys} for row in rows]
 
 
-def delete_these(table: sa.Table) -> sa.Delete:
+def delete_by_primary_key(table: sa.Table) -> sa.Delete:
     """Return the statement that deletes one row by its primary key."""
     return sa.delete(table).where(
         *(
@@ -137,7 +136,7 @@ def delete_these(table: sa.Table) -> sa.Delete:
 
 
 def _put(db: Database, table: sa.Table) -> sa.Executable:
-    insert = insert_into(table, db.dialect)
+    insert = dialect_insert(table, db.dialect)
     keys = [column.name for column in table.primary_key]
     changed = ("calls", "errors", "runs", "run_errors", "detail")
     return insert.on_conflict_do_update(
@@ -145,11 +144,11 @@ def _put(db: Database, table: sa.Table) -> sa.Executable:
     )
 
 
-def _minute_of(snapshot: Snapshot) -> Values:
-    cell = snapshot.cell
+def _minute_of(snapshot: BucketSnapshot) -> Values:
+    bucket = snapshot.bucket
     return {
-        **named(datetime.fromtimestamp(cell.minute, UTC), cell.name, cell.profile_id),
-        "source": cell.source,
+        **key_columns(datetime.fromtimestamp(bucket.minute, UTC), bucket.name, bucket.profile_id),
+        "source": bucket.source,
         "calls": snapshot.calls,
         "errors": snapshot.errors,
         "runs": 0,
@@ -159,7 +158,7 @@ def _minute_of(snapshot: Snapshot) -> Values:
 
 
 # Any: the columns
-def _selected(table: sa.Table, which: Selection, length: timedelta) -> sa.Select[Any]:
+def _selected(table: sa.Table, which: UsageFilter, length: timedelta) -> sa.Select[Any]:
     columns = table.c
     since = midnight(which.since) if length == DAY else which.since
     query = sa.select(
@@ -177,8 +176,8 @@ def _selected(table: sa.Table, which: Selection, length: timedelta) -> sa.Select
         columns.began_at < which.until,
     )
     if which.deployments is not None:
-        allowed = sa.literal(sorted(which.deployments), Texts())
-        query = query.where(Among(columns.deployment_id, allowed))
+        allowed = sa.literal(sorted(which.deployments), TextList())
+        query = query.where(InList(columns.deployment_id, allowed))
     if which.deployment_id is not None:
         query = query.where(columns.deployment_id == which.deployment_id)
     if which.key_id is not None:

@@ -7,7 +7,7 @@ import re
 from gateway.errors import GatewayError
 from protos.errors import ErrorCode
 
-MOST_LEVELS = 64
+MAX_DEPTH = 64
 
 _MARKS = b'[]{}"'
 _OTHERS = bytes(byte for byte in range(256) if byte not in _MARKS)
@@ -21,8 +21,8 @@ def check_depth(body: bytes) -> None:
 
     What is no JSON may pass. A body with few of them costs a hundred nanoseconds.
     """
-    if body.count(b"[") + body.count(b"{") > MOST_LEVELS and _is_deep(body):
-        message = f"the body: expected at most {MOST_LEVELS} levels of arrays and objects, got more"
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deep(body):
+        message = f"the body: expected at most {MAX_DEPTH} levels of arrays and objects, got more"
         raise GatewayError(ErrorCode.INVALID_JSON, message)
 
 
@@ -32,9 +32,9 @@ def _is_deep(body: bytes) -> bool:
     marks = body.translate(_AS_ARRAYS, _OTHERS).replace(b'""', b"")
     if b'"' in marks:
         marks = _PLAIN_STRING.sub(b"", marks)
-    if b"[" * (MOST_LEVELS + 1) in marks:
+    if b"[" * (MAX_DEPTH + 1) in marks:
         return True
-    for _ in range(MOST_LEVELS):  # each time, the innermost level goes
+    for _ in range(MAX_DEPTH):  # each time, the innermost level goes
         rest = marks.replace(b"[]", b"")
         if len(rest) == len(marks):
             return False

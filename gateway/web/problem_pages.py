@@ -12,9 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import HTMLResponse
 
 from gateway.errors import GatewayError
-from gateway.web.advice import ADVICE
-from gateway.web.problems import HTTP_STATUS, RETRYABLE, problem_name, problem_title
-from gateway.web.shielding import policy_of_page
+from gateway.web.problems import problem_name, problem_title
+from gateway.web.security_headers import content_security_policy
 from protos.errors import ErrorCode
 
 _HTML, _JSON = "text/html", "application/json"
@@ -57,15 +56,15 @@ def problem_type(code: ErrorCode) -> ProblemTypeOut:
     return ProblemTypeOut(
         code=code.value,
         title=problem_title(code),
-        status=HTTP_STATUS[code],
-        retryable=code in RETRYABLE,
-        meaning=code.meaning,
-        advice=ADVICE[code],
+        status=code.http_status,
+        retryable=code.retryable,
+        meaning=code.spec.meaning,
+        advice=code.spec.advice,
     )
 
 
 PROBLEM_TYPES: Mapping[str, ProblemTypeOut] = {
-    problem_name(code): problem_type(code) for code in HTTP_STATUS
+    problem_name(code): problem_type(code) for code in ErrorCode
 }
 _Name = Annotated[
     str,
@@ -110,5 +109,5 @@ def _page(found: ProblemTypeOut) -> Response:
     }
     again = "Trying again may help." if found.retryable else "Trying again does not help."
     html = _PAGE.format(**members, again=again)
-    headers = {"content-security-policy": policy_of_page(html), "vary": "Accept"}
+    headers = {"content-security-policy": content_security_policy(html), "vary": "Accept"}
     return HTMLResponse(html, headers=headers)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from gateway.errors import GatewayError
-from gateway.ids import sought
+from gateway.ids import normalize_id
 from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery
 from gateway.webhooks.states import DeliveryStatus
@@ -31,14 +31,14 @@ class DeliveryFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class DeliveryDetail:
     """A delivery with its attempts, the first one first."""
 
     delivery: WebhookDelivery
     attempts: Sequence[WebhookAttempt]
 
 
-async def delivery_page(
+async def list_deliveries(
     session: AsyncSession, profile_id: str, which: DeliveryFilter, request: PageRequest
 ) -> Page[WebhookDelivery]:
     """Return a page of the profile's deliveries, newest first, without their payloads.
@@ -59,7 +59,7 @@ async def find_delivery(session: AsyncSession, profile_id: str, message_id: str)
     return row
 
 
-async def with_attempts(session: AsyncSession, delivery: WebhookDelivery) -> Shown:
+async def with_attempts(session: AsyncSession, delivery: WebhookDelivery) -> DeliveryDetail:
     """Return a delivery and all that was tried."""
     statement = (
         select(WebhookAttempt)
@@ -67,15 +67,15 @@ async def with_attempts(session: AsyncSession, delivery: WebhookDelivery) -> Sho
         .order_by(WebhookAttempt.number)
     )
     attempts = (await session.execute(statement)).scalars().all()
-    return Shown(delivery=delivery, attempts=attempts)
+    return DeliveryDetail(delivery=delivery, attempts=attempts)
 
 
 def _like(profile_id: str, which: DeliveryFilter) -> Select[WebhookDelivery]:
     query = select(WebhookDelivery).where(WebhookDelivery.profile_id == profile_id)
     if which.deployment_id is not None:
-        query = query.where(WebhookDelivery.deployment_id == sought(which.deployment_id))
+        query = query.where(WebhookDelivery.deployment_id == normalize_id(which.deployment_id))
     if which.run_id is not None:
-        query = query.where(WebhookDelivery.run_id == sought(which.run_id))
+        query = query.where(WebhookDelivery.run_id == normalize_id(which.run_id))
     if which.status is not None:
         query = query.where(WebhookDelivery.status == which.status)
     if which.event is not None:

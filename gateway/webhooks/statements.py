@@ -1,7 +1,7 @@
 """Every statement about endpoints and deliveries that is asked often, made once.
 
-Times are the database's (`after`). Statements that a partial index serves show its condition as it
-is written there.
+Times come from the database's clock (`seconds_from_now`). Statements that a partial index serves
+spell out its condition as the index does.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from typing import cast
 
 import sqlalchemy as sa
 
-from gateway.storage.among import among
-from gateway.storage.literals import literal
-from gateway.storage.moments import after
+from gateway.storage.sql import in_list, seconds_from_now, sql_literal
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from gateway.webhooks.events import ENDINGS
@@ -30,13 +28,15 @@ def seconds(name: str) -> sa.BindParameter[float]:
     return sa.bindparam(name, type_=sa.Float())
 
 
-PENDING = DELIVERIES.c.status == literal(DeliveryStatus.PENDING)
+PENDING = DELIVERIES.c.status == sql_literal(DeliveryStatus.PENDING)
 """As the partial indexes have it."""
-_UNSENT = DELIVERIES.c.status.in_([literal(DeliveryStatus.PENDING), literal(DeliveryStatus.HELD)])
-_IS_DUE = DELIVERIES.c.due_at <= after()
+_UNSENT = DELIVERIES.c.status.in_(
+    [sql_literal(DeliveryStatus.PENDING), sql_literal(DeliveryStatus.HELD)]
+)
+_IS_DUE = DELIVERIES.c.due_at <= seconds_from_now()
 _NOTIFIES = sa.and_(
-    _DEPLOYMENTS.c.notification_method == literal("webhook"),
-    _DEPLOYMENTS.c.status != literal("deleted"),
+    _DEPLOYMENTS.c.notification_method == sql_literal("webhook"),
+    _DEPLOYMENTS.c.status != sql_literal("deleted"),
 )
 _WITH_DEPLOYMENT = ENDPOINTS.join(_DEPLOYMENTS, _DEPLOYMENTS.c.id == ENDPOINTS.c.deployment_id)
 _THIS_ENDPOINT = ENDPOINTS.c.id == sa.bindparam("of_endpoint")
@@ -51,7 +51,7 @@ SUBSCRIBED = (
         _DEPLOYMENTS.c.include_node_outputs,
     )
     .select_from(_WITH_DEPLOYMENT)
-    .where(among(_DEPLOYMENTS.c.id, "deployment_ids"), _NOTIFIES)
+    .where(in_list(_DEPLOYMENTS.c.id, "deployment_ids"), _NOTIFIES)
 )
 """The endpoints of some deployments, with what they want to hear."""
 
@@ -67,9 +67,9 @@ _READY = (
     sa.select(ENDPOINTS.c.id, ENDPOINTS.c.failures, _OLDEST.label("oldest"))
     .select_from(_WITH_DEPLOYMENT)
     .where(
-        ENDPOINTS.c.state == literal(EndpointState.ENABLED),
-        sa.or_(ENDPOINTS.c.paused_until.is_(None), ENDPOINTS.c.paused_until <= after()),
-        sa.not_(among(ENDPOINTS.c.id, "busy")),
+        ENDPOINTS.c.state == sql_literal(EndpointState.ENABLED),
+        sa.or_(ENDPOINTS.c.paused_until.is_(None), ENDPOINTS.c.paused_until <= seconds_from_now()),
+        sa.not_(in_list(ENDPOINTS.c.id, "busy")),
         _NOTIFIES,
     )
     .subquery()
@@ -93,13 +93,13 @@ DUE = (
 CLAIM = (
     sa.update(DELIVERIES)
     .where(
-        among(DELIVERIES.c.id, "ids"),
-        DELIVERIES.c.status.concat(literal("")) == literal(DeliveryStatus.PENDING),
+        in_list(DELIVERIES.c.id, "ids"),
+        DELIVERIES.c.status.concat(sql_literal("")) == sql_literal(DeliveryStatus.PENDING),
     )
     .values(
-        due_at=after(seconds("lease_seconds")),
+        due_at=seconds_from_now(seconds("lease_seconds")),
         attempts=DELIVERIES.c.attempts + 1,
-        last_attempt_at=after(),
+        last_attempt_at=seconds_from_now(),
     )
     .returning(DELIVERIES)
 )
@@ -111,33 +111,35 @@ ADDRESSES = (
         ENDPOINTS.c.secret,
         ENDPOINTS.c.previous_secret,
         ENDPOINTS.c.failures,
-        (ENDPOINTS.c.overlap_until > after()).label("overlaps"),
+        (ENDPOINTS.c.overlap_until > seconds_from_now()).label("overlaps"),
         _DEPLOYMENTS.c.callback_url,
     )
     .select_from(_WITH_DEPLOYMENT)
-    .where(among(ENDPOINTS.c.id, "endpoint_ids"))
+    .where(in_list(ENDPOINTS.c.id, "endpoint_ids"))
 )
 
 HOLD_OTHERS = (
-    sa.update(ENDPOINTS).where(_THIS_ENDPOINT).values(paused_until=after(seconds("lease_seconds")))
+    sa.update(ENDPOINTS)
+    .where(_THIS_ENDPOINT)
+    .values(paused_until=seconds_from_now(seconds("lease_seconds")))
 )
 """While one attempt finds out whether the receiver is back."""
 
 ENDED_RUNS = sa.select(DELIVERIES.c.run_id).where(
-    among(DELIVERIES.c.run_id, "run_ids"),
+    in_list(DELIVERIES.c.run_id, "run_ids"),
     DELIVERIES.c.run_id.is_not(None),
-    DELIVERIES.c.event.in_([literal(event) for event in ENDINGS]),
-    DELIVERIES.c.status == literal(DeliveryStatus.DELIVERED),
+    DELIVERIES.c.event.in_([sql_literal(event) for event in ENDINGS]),
+    DELIVERIES.c.status == sql_literal(DeliveryStatus.DELIVERED),
 )
 SUPERSEDE = (
     sa.update(DELIVERIES)
-    .where(among(DELIVERIES.c.id, "ids"))
-    .values(status=literal(DeliveryStatus.SUPERSEDED), due_at=sa.null())
+    .where(in_list(DELIVERIES.c.id, "ids"))
+    .values(status=sql_literal(DeliveryStatus.SUPERSEDED), due_at=sa.null())
 )
 
-_HELD = DELIVERIES.c.status == literal(DeliveryStatus.HELD)
+_HELD = DELIVERIES.c.status == sql_literal(DeliveryStatus.HELD)
 _NEW_STATUS = sa.bindparam("new_status", type_=sa.String())
-_NOT_DELIVERED = sa.not_(_NEW_STATUS.in_([literal(DeliveryStatus.DELIVERED)]))
+_NOT_DELIVERED = sa.not_(_NEW_STATUS.in_([sql_literal(DeliveryStatus.DELIVERED)]))
 SETTLE = (
     sa.update(DELIVERIES)
     .where(
@@ -150,13 +152,15 @@ SETTLE = (
         status=sa.case(
             (
                 sa.and_(_HELD, _NOT_DELIVERED),
-                literal(DeliveryStatus.HELD),
+                sql_literal(DeliveryStatus.HELD),
             ),
             else_=_NEW_STATUS,
         ),
-        due_at=sa.case((_HELD, sa.null()), else_=after(seconds("pause_seconds"))),
+        due_at=sa.case((_HELD, sa.null()), else_=seconds_from_now(seconds("pause_seconds"))),
         failures=DELIVERIES.c.failures + sa.bindparam("more_failures", type_=sa.Integer()),
-        delivered_at=sa.func.coalesce(after(seconds("since_delivered")), DELIVERIES.c.delivered_at),
+        delivered_at=sa.func.coalesce(
+            seconds_from_now(seconds("since_delivered")), DELIVERIES.c.delivered_at
+        ),
         last_status_code=sa.bindparam("code"),
         last_error=sa.bindparam("trouble"),
     )
@@ -174,50 +178,52 @@ FAILED = (
     .where(_THIS_ENDPOINT)
     .values(
         failures=ENDPOINTS.c.failures + sa.bindparam("more_failures", type_=sa.Integer()),
-        failing_since=sa.func.coalesce(ENDPOINTS.c.failing_since, after()),
+        failing_since=sa.func.coalesce(ENDPOINTS.c.failing_since, seconds_from_now()),
     )
     .returning(
         ENDPOINTS.c.failures,
-        (ENDPOINTS.c.failing_since <= after(seconds("long_ago"))).label("for_long"),
+        (ENDPOINTS.c.failing_since <= seconds_from_now(seconds("long_ago"))).label("for_long"),
     )
 )
 PAUSE = (
-    sa.update(ENDPOINTS).where(_THIS_ENDPOINT).values(paused_until=after(seconds("pause_seconds")))
+    sa.update(ENDPOINTS)
+    .where(_THIS_ENDPOINT)
+    .values(paused_until=seconds_from_now(seconds("pause_seconds")))
 )
 FAILED_TODAY = (
     sa.select(sa.func.count())
     .select_from(ATTEMPTS)
     .where(
         ATTEMPTS.c.endpoint_id == sa.bindparam("of_endpoint"),
-        ATTEMPTS.c.started_at > after(-_DAY_SECONDS),
-        ATTEMPTS.c.result != literal(AttemptResult.DELIVERED),
+        ATTEMPTS.c.started_at > seconds_from_now(-_DAY_SECONDS),
+        ATTEMPTS.c.result != sql_literal(AttemptResult.DELIVERED),
     )
 )
 
 DISABLE = (
     sa.update(ENDPOINTS)
-    .where(_THIS_ENDPOINT, ENDPOINTS.c.state == literal(EndpointState.ENABLED))
+    .where(_THIS_ENDPOINT, ENDPOINTS.c.state == sql_literal(EndpointState.ENABLED))
     .values(
-        state=literal(EndpointState.DISABLED),
+        state=sql_literal(EndpointState.DISABLED),
         disabled_reason=sa.bindparam("why"),
-        disabled_at=after(),
+        disabled_at=seconds_from_now(),
     )
     .returning(ENDPOINTS.c.deployment_id, ENDPOINTS.c.profile_id)
 )
 HOLD = (
     sa.update(DELIVERIES)
     .where(DELIVERIES.c.endpoint_id == sa.bindparam("of_endpoint"), PENDING)
-    .values(status=literal(DeliveryStatus.HELD), due_at=sa.null())
+    .values(status=sql_literal(DeliveryStatus.HELD), due_at=sa.null())
 )
 """What waits for a disabled endpoint; what is being sent just now counts if it gets through."""
 
 CANCEL = (
     sa.update(DELIVERIES)
     .where(DELIVERIES.c.endpoint_id == sa.bindparam("of_endpoint"), _UNSENT)
-    .values(status=literal(DeliveryStatus.CANCELLED), due_at=sa.null())
+    .values(status=sql_literal(DeliveryStatus.CANCELLED), due_at=sa.null())
 )
 
 OLDEST_PENDING = sa.select(sa.func.min(DELIVERIES.c.created_at)).where(PENDING)
 
-DELETE_ATTEMPTS = sa.delete(ATTEMPTS).where(among(ATTEMPTS.c.delivery_id, "ids"))
-DELETE_DELIVERIES = sa.delete(DELIVERIES).where(among(DELIVERIES.c.id, "ids"))
+DELETE_ATTEMPTS = sa.delete(ATTEMPTS).where(in_list(ATTEMPTS.c.delivery_id, "ids"))
+DELETE_DELIVERIES = sa.delete(DELIVERIES).where(in_list(DELIVERIES.c.id, "ids"))

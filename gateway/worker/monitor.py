@@ -13,7 +13,7 @@ from gateway.broker.heartbeat_file import HeartbeatFile, WorkerHeartbeat
 from gateway.broker.probe import queue_depths
 from gateway.worker.plan import QueueWorkerPlan
 from telemetry.logs import logger
-from telemetry.parent import Report
+from telemetry.parent_process import StatusPipe
 
 _HEARTBEAT_SECONDS = 1.0
 _CHECK_SECONDS = 5.0
@@ -35,7 +35,11 @@ class QueueMonitor:
     """
 
     def __init__(
-        self, plan: QueueWorkerPlan, broker: Broker, report: Report, heartbeat_file: HeartbeatFile
+        self,
+        plan: QueueWorkerPlan,
+        broker: Broker,
+        report: StatusPipe,
+        heartbeat_file: HeartbeatFile,
     ) -> None:
         self._plan = plan
         self._broker = broker
@@ -57,12 +61,12 @@ class QueueMonitor:
                 checked_at = time.monotonic()
                 self._check()
         log.error("queue_worker_stalled", name=self._plan.name, meaning="runs wait, it takes none")
-        self._report.say("stalled")
+        self._report.send("stalled")
         self._end_when_idle()
 
     def _send_heartbeat(self, *, ready: bool) -> None:
         busy = _busy()
-        self._report.say("heartbeat", busy=busy, total=_total())
+        self._report.send("heartbeat", busy=busy, total=_total())
         self._heartbeat_file.write(
             WorkerHeartbeat(
                 pid=os.getpid(), ready=ready, concurrency=self._plan.concurrency, busy=busy

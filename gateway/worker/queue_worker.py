@@ -26,13 +26,13 @@ from gateway.broker.celery_app import build_app
 from gateway.broker.heartbeat_file import HeartbeatFile
 from gateway.broker.queues import TASK, Queue
 from gateway.settings import Settings
-from gateway.upstream.credentials import Credentials
+from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.monitor import QueueMonitor
 from gateway.worker.plan import QueueWorkerPlan, parse_queues
 from gateway.worker.run_loop import BuildExecutor, RunExecutor, RunLoopThread
 from telemetry import logs
 from telemetry.options import option, read, whole_number
-from telemetry.parent import Report, end_with_parent
+from telemetry.parent_process import StatusPipe, exit_with_parent
 from transport import TlsError
 
 _CONSUMER = "gateway.worker.consumer:ReconnectingConsumer"
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str], build: Callable[[Settings], RunExecutor]) -> 
         description=__doc__,
     )
     plan = QueueWorkerPlan(name=given.name, queues=given.queues, concurrency=given.concurrency)
-    report = Report(given.status_fd)
+    report = StatusPipe(given.status_fd)
     settings = Settings()
     logs.configure(settings.log_level, process="worker")
     for name in _VERBOSE_LOGGERS:
@@ -84,9 +84,11 @@ def main(arguments: Sequence[str], build: Callable[[Settings], RunExecutor]) -> 
         broker = parse_broker_url(
             settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
         )
-        Credentials.of(settings)  # each child opens its own; errors in them are reported once
+        UpstreamCredentials.of(
+            settings
+        )  # each child opens its own; errors in them are reported once
     except (BrokerError, OSError, TlsError) as error:
-        report.say("failed", message=str(error))
+        report.send("failed", message=str(error))
         sys.stderr.write(f"worker: {error}\n")
         return _UNUSABLE
     log.info(
@@ -106,7 +108,7 @@ def main(arguments: Sequence[str], build: Callable[[Settings], RunExecutor]) -> 
         grace_seconds=settings.drain_seconds,
         scratch=scratch,
     )
-    end_with_parent(given.lifeline_fd)
+    exit_with_parent(given.lifeline_fd)
     return worker.run()
 
 
@@ -119,7 +121,7 @@ class QueueWorker:
         broker: Broker,
         build: BuildExecutor,
         *,
-        report: Report,
+        report: StatusPipe,
         parent_fds: Sequence[int],
         heartbeat_file: HeartbeatFile,
         grace_seconds: float,
@@ -198,7 +200,7 @@ class QueueWorker:
     def _on_ready(self, **_: Any) -> None:  # Any: what Celery's signals carry
         """Celery takes messages: for the first time, or after a reconnect."""
         signal.signal(signal.SIGTERM, self._drain)  # as Celery's, without its line on stdout
-        self._report.say("ready")
+        self._report.send("ready")
         if not self._monitored:
             self._monitored = True
             QueueMonitor(self._plan, self._broker, self._report, self._heartbeat_file).start()
@@ -216,7 +218,7 @@ class QueueWorker:
         read_fd, write_fd = self._children_lifeline
         for fd in (write_fd, self._abort[1], *self._parent_fds):
             os.close(fd)
-        end_with_parent(read_fd)
+        exit_with_parent(read_fd)
         run_loop = self._run_loop = RunLoopThread(self._build)
         threading.Thread(target=self._await_abort, args=(run_loop,), daemon=True).start()
 

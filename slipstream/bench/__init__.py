@@ -1,1 +1,1 @@
-"""Load on one URL: a generator in a process of its own, what it measured, and how that is shown."""
+"""The load generator: a process of its own, its results, and how they are shown."""

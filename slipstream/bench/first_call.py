@@ -1,4 +1,4 @@
-"""The call before the load: whether it works at all, and what to do where it does not."""
+"""The call before the load: does it work at all, and what to do if not."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections.abc import Mapping
 
 import orjson
 
-from slipstream.bench.tally import code_of
-from slipstream.bench.target import Target
+from slipstream.bench.samples import error_code
+from slipstream.bench.target import BenchTarget
 from slipstream.failures import RefusedError
 from slipstream.readiness import gateway_connection
 
-_PATIENCE_SECONDS = 60.0
+_TIMEOUT_SECONDS = 60.0
 _SUCCESS = 2
 
 _HINTS: Mapping[int, str] = {
-    400: "the body is what --data says, as in `curl -d`",
+    400: "check --data: it is sent as the body, as in `curl -d`",
     401: "give a key with --key or SLIPSTREAM_API_KEY; `slipstream keys create` makes one",
     403: "give another key with --key or SLIPSTREAM_API_KEY",
-    404: "`slipstream deployments list` and `slipstream models list` say what there is",
-    405: "bench sends POST: give the URL of a trigger or of /v2/models/NAME/infer",
+    404: "see `slipstream deployments list` and `slipstream models list`",
+    405: "bench sends POST: give the URL of a deployment or of /v2/models/NAME/infer",
     409: "`slipstream models serve NAME` starts an inference server",
-    422: "the body is what --data says, as in `curl -d`",
-    503: "try again when it is ready; `slipstream doctor` says what is wrong",
+    422: "check --data: it is sent as the body, as in `curl -d`",
+    503: "try again when it is ready; `slipstream doctor` diagnoses the installation",
 }
 
 
-def check(target: Target) -> None:
+def check(target: BenchTarget) -> None:
     """Make one call.
 
     Raises:
-        RefusedError: it was not answered with a 2xx status.
+        RefusedError: the response is not 2xx, or there is none.
     """
     connection = _connection(target)
     try:
@@ -47,35 +47,35 @@ def check(target: Target) -> None:
         raise _refused(answer.status, body)
 
 
-def _connection(target: Target) -> http.client.HTTPConnection:
+def _connection(target: BenchTarget) -> http.client.HTTPConnection:
     if target.tls and target.certificate is None:
-        return http.client.HTTPSConnection(target.host, target.port, timeout=_PATIENCE_SECONDS)
+        return http.client.HTTPSConnection(target.host, target.port, timeout=_TIMEOUT_SECONDS)
     return gateway_connection(
-        target.host, target.port, target.certificate, timeout=_PATIENCE_SECONDS
+        target.host, target.port, target.certificate, timeout=_TIMEOUT_SECONDS
     )
 
 
-def _no_answer(target: Target, error: Exception) -> RefusedError:
+def _no_answer(target: BenchTarget, error: Exception) -> RefusedError:
     where = f"{target.host}:{target.port}"
     if isinstance(error, TimeoutError):
-        message = f"{where} did not answer the first call within {_PATIENCE_SECONDS:.0f} s"
+        message = f"{where} did not answer the first call within {_TIMEOUT_SECONDS:.0f} s"
         return RefusedError("no_answer", message)
     if isinstance(error, ConnectionRefusedError | socket.gaierror):
         message = f"{where} cannot be reached ({error.strerror}): start it with `slipstream up`"
-        return RefusedError("unreachable", f"{message}, or give the URL of one that runs")
-    return RefusedError("no_answer", f"the first call to {where} broke: {error!r}")
+        return RefusedError("unreachable", f"{message}, or give another URL")
+    return RefusedError("no_answer", f"the first call to {where} failed: {error!r}")
 
 
 def _refused(status: int, body: bytes) -> RefusedError:
-    code = code_of(body) or f"http_{status}"
-    said = f"{status} {code}" if code_of(body) else f"{status}"
-    message = f"the first call was answered with {said}: {_message(body)}"
+    code = error_code(body) or f"http_{status}"
+    shown = f"{status} {code}" if error_code(body) else f"{status}"
+    message = f"the first call failed with {shown}: {_message(body)}"
     hint = _HINTS.get(status)
     return RefusedError(code, f"{message}; {hint}" if hint else message)
 
 
 def _message(body: bytes) -> str:
-    """Return what an error's body says to people: a problem's `message`, or `error` of /v2."""
+    """Return the text in an error body: a problem's `message`, or `error` under /v2."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -84,4 +84,4 @@ def _message(body: bytes) -> str:
         for name in ("message", "error"):
             if isinstance(document.get(name), str):
                 return str(document[name])
-    return body[:200].decode(errors="replace").strip() or "it has no body"
+    return body[:200].decode(errors="replace").strip() or "the response has no body"

@@ -1,7 +1,7 @@
-"""The process that makes the load: plan on stdin, progress and result on stdout, a line each.
+"""The load generator's process: a plan on stdin; progress and the result on stdout, a line each.
 
-A process of its own, because drawing the progress takes milliseconds that would be measured, too.
-It imports little, and hardly looks for garbage. When its stdin ends, so does the load.
+It is a process of its own because drawing progress takes milliseconds that would be measured too.
+It imports little and rarely collects garbage. It stops when its stdin is closed.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ import sys
 import orjson
 import uvloop
 
-from slipstream.bench.load import Load
-from slipstream.bench.plan import Plan
+from slipstream.bench.load import create_load
+from slipstream.bench.plan import LoadPlan
 
-_THRESHOLD = 50_000
-"""New objects between two looks for cycles: seldom enough not to be seen in the latencies."""
+_GC_THRESHOLD = 50_000
+"""New objects between two collections: rare enough not to show in the latencies."""
 
 
 def main() -> None:
     """Carry out one plan."""
-    plan = Plan.from_line(sys.stdin.buffer.readline())
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    plan = LoadPlan.from_line(sys.stdin.buffer.readline())
+    _, max_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))
     gc.freeze()
-    gc.set_threshold(_THRESHOLD)
+    gc.set_threshold(_GC_THRESHOLD)
     try:
         uvloop.run(_run(plan))
     except BrokenPipeError:
-        sys.exit(1)  # nobody is there to hear of it
+        sys.exit(1)  # the parent process has ended
 
 
-async def _run(plan: Plan) -> None:
+async def _run(plan: LoadPlan) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_reader(sys.stdin.fileno(), stop.set)
-    result = await Load(plan).run(stop, lambda progress: _say(progress=progress))
+    result = await create_load(plan).run(stop, lambda progress: _write(progress=progress))
     loop.remove_reader(sys.stdin.fileno())
-    _say(result=result)
+    _write(result=result)
 
 
-def _say(**message: object) -> None:
+def _write(**message: object) -> None:
     sys.stdout.buffer.write(orjson.dumps(message) + b"\n")
     sys.stdout.buffer.flush()
 

@@ -1,4 +1,4 @@
-"""Latencies by how long they took: fine where most of them are, coarse in the tail."""
+"""Latency histograms: fine buckets for most calls, coarse ones for the tail."""
 
 from __future__ import annotations
 
@@ -25,53 +25,52 @@ _FINE = (
 )
 """Bounds within a decade, the finest first."""
 _COARSE = _FINE[-1]
-_MOST_FINE = 16
-"""Buckets of the bulk, unless it spans many decades."""
-_LEAST_SECONDS = 1e-9
+_MAX_FINE_BUCKETS = 16
+"""Fine buckets, unless the calls span many decades."""
+_MIN_SECONDS = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bucket:
-    """The calls that took at least `from_seconds` and less than `below_seconds`."""
+class HistogramBucket:
+    """Calls that took at least `from_seconds` and less than `below_seconds`."""
 
     from_seconds: float
     below_seconds: float
     count: int
 
 
-def histogram(ordered: Sequence[float], bulk: float) -> tuple[Bucket, ...]:
-    """Return the buckets of latencies, which are in ascending order.
+def histogram(ordered: Sequence[float], bulk: float) -> tuple[HistogramBucket, ...]:
+    """Return contiguous buckets that hold every latency; the latencies are in ascending order.
 
-    They touch each other, and together hold every latency: up to `bulk` seconds in as fine steps as
-    can be read, in coarse ones from there to the maximum.
+    Up to `bulk` seconds the steps are as fine as can be read, from there to the maximum coarse.
     """
     if not ordered:
         return ()
-    least = max(ordered[0], _LEAST_SECONDS)
-    bounds = _fine_bounds(least, max(bulk, least))
+    low = max(ordered[0], _MIN_SECONDS)
+    bounds = _fine_bounds(low, max(bulk, low))
     if ordered[-1] >= bounds[-1]:
         bounds += [at for at in _bounds(_COARSE, bounds[-1], ordered[-1]) if at > bounds[-1]]
     bounds[0] = min(bounds[0], ordered[0])
     below = [bisect_left(ordered, bound) for bound in bounds]
     return tuple(
-        Bucket(from_seconds=bounds[at], below_seconds=bounds[at + 1], count=after - before)
+        HistogramBucket(from_seconds=bounds[at], below_seconds=bounds[at + 1], count=after - before)
         for at, (before, after) in enumerate(pairwise(below))
     )
 
 
 def _fine_bounds(low: float, high: float) -> list[float]:
-    """Return the finest bounds that do not make too many buckets."""
+    """Return the finest bounds that give at most _MAX_FINE_BUCKETS buckets."""
     bounds: list[float] = []
     for series in _FINE:
         bounds = _bounds(series, low, high)
-        if len(bounds) <= _MOST_FINE + 1:
+        if len(bounds) <= _MAX_FINE_BUCKETS + 1:
             break
     return bounds
 
 
 def _bounds(series: Sequence[float], low: float, high: float) -> list[float]:
     """Return ascending bounds, the first at most `low`, the last above `high`."""
-    # One decade more on either side than the logarithms say: they may be off by a rounding.
+    # One decade more on either side: the logarithms may be off by a rounding.
     decades = range(math.floor(math.log10(low)) - 1, math.floor(math.log10(high)) + 3)
     values = [round(step * 10.0**decade, 2 - decade) for decade in decades for step in series]
     return values[bisect_right(values, low) - 1 : bisect_right(values, high) + 1]

@@ -1,41 +1,48 @@
-"""What the generator is told to do, as it goes through a pipe."""
+"""What the load generator is asked to do, as sent to its process."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
 import orjson
 
-from slipstream.bench.target import Target
+from slipstream.bench.target import BenchTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """One load on one target."""
+class LoadPlan:
+    """One load on one address. Times are in seconds."""
 
     host: str
     port: int
     tls: bool
-    request: bytes
-    """The whole HTTP request."""
+    requests: tuple[bytes, ...]
+    """Whole HTTP requests, sent in turn."""
     connections: int
-    """Callers; each has one call in flight."""
+    """Kept open; each has at most one call in flight. With a `rate`: at most so many."""
     seconds: float
     """How long to measure."""
     warmup: float
-    """Seconds of the same load before that, which are not counted."""
+    """The same load before that, not counted."""
+    rate: float | None = None
+    """Calls per second, arriving at random (Poisson) whether or not earlier ones are answered.
+    None is a closed loop: each connection calls again as soon as it has its answer."""
+    deadline: float = 60.0
+    """With a `rate`: a later answer does not count as good, and a call that could not be sent
+    within it is dropped."""
     certificate: str | None = None
-    """File with that of the server, where it is known by that."""
+    """File with the server's certificate, where the client pins it."""
 
     @classmethod
-    def of(cls, target: Target, *, connections: int, seconds: float, warmup: float) -> Self:
-        """Return the plan to call `target`."""
+    def of(cls, target: BenchTarget, *, connections: int, seconds: float, warmup: float) -> Self:
+        """Return a closed loop on `target`."""
         return cls(
             host=target.host,
             port=target.port,
             tls=target.tls,
-            request=target.request(),
+            requests=(target.request(),),
             connections=connections,
             seconds=seconds,
             warmup=warmup,
@@ -44,12 +51,13 @@ class Plan:
 
     def to_line(self) -> bytes:
         """Return the plan as one line of JSON."""
-        # A body may hold any bytes; latin-1 gives each its character.
-        values = {**asdict(self), "request": self.request.decode("latin-1")}
-        return orjson.dumps(values) + b"\n"
+        # A body may hold any bytes; latin-1 maps each to one character.
+        requests: Sequence[str] = [request.decode("latin-1") for request in self.requests]
+        return orjson.dumps({**asdict(self), "requests": requests}) + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:
         """Return the plan that `to_line` wrote."""
         values = orjson.loads(line)
-        return cls(**{**values, "request": values["request"].encode("latin-1")})
+        requests = tuple(request.encode("latin-1") for request in values["requests"])
+        return cls(**{**values, "requests": requests})

@@ -1,4 +1,4 @@
-"""What is called: a URL, a body and a key."""
+"""The call that is measured: a URL, a body and a key."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ _PORTS = {"http": 80, "https": 443}
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-class TargetError(ValueError):
-    """A URL, a body or a key cannot be used; the message says what was expected and what came."""
+class BenchTargetError(ValueError):
+    """The URL, the body or the key is unusable; the message says what was expected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """One call, as it is made again and again.
+class BenchTarget:
+    """The call that is repeated.
 
     Raises:
-        TargetError: the URL or the key cannot be sent.
+        BenchTargetError: the URL or the key is malformed.
     """
 
     url: str
     body: bytes
     """JSON."""
     key: str | None
-    """None sends none, which is enough where /v2 is open to everybody."""
+    """None sends no key, which is enough where /v2 is public."""
     certificate: Path | None = None
-    """That of a gateway on this machine, by which it is known; None: by whom the system trusts."""
+    """Certificate to pin, of a gateway on this machine; None uses the system's CA bundle."""
 
     def __post_init__(self) -> None:
         _check_url(self.url)
         if self.key is not None and not (self.key.isascii() and self.key.isprintable()):
-            raise TargetError("the key: expected sk- and letters and digits, got other characters")
+            raise BenchTargetError(
+                "the key: expected sk- followed by letters and digits, got other characters"
+            )
 
     @property
     def tls(self) -> bool:
@@ -49,12 +51,12 @@ class Target:
 
     @property
     def port(self) -> int:
-        """The port, also where the URL leaves it out."""
+        """The port, with the scheme's default."""
         return self._parts.port or _PORTS[self._parts.scheme]
 
     @property
     def is_local(self) -> bool:
-        """Whether what is called runs on this machine."""
+        """Whether the URL is on this machine."""
         return self.host in _LOOPBACK
 
     @property
@@ -65,13 +67,13 @@ class Target:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What is sent beside Host and Content-Length."""
+        """Headers other than Host and Content-Length."""
         headers = {"Content-Type": "application/json", "User-Agent": "slipstream-bench"}
         return headers if self.key is None else {**headers, "X-API-Key": self.key}
 
     def request(self) -> bytes:
-        """Return the whole HTTP/1.1 request; the connection is kept."""
-        lines = [f"POST {self.path} HTTP/1.1", f"Host: {self._authority}"]
+        """Return the whole HTTP/1.1 request, for a keep-alive connection."""
+        lines = [f"POST {self.path} HTTP/1.1", f"Host: {self._parts.netloc}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         lines += [f"Content-Length: {len(self.body)}", "", ""]
         return "\r\n".join(lines).encode() + self.body
@@ -80,28 +82,24 @@ class Target:
     def _parts(self) -> SplitResult:
         return urlsplit(self.url)
 
-    @property
-    def _authority(self) -> str:
-        return self._parts.netloc
-
 
 def is_url(text: str) -> bool:
-    """Whether `text` is meant as a URL and not as a deployment."""
+    """Whether `text` is a URL rather than a deployment."""
     return "://" in text
 
 
-def url_target(url: str, body: bytes | None, key: str | None) -> Target:
-    """Return the call of a URL; raise TargetError where there is no body for it."""
+def url_target(url: str, body: bytes | None, key: str | None) -> BenchTarget:
+    """Return the call of a URL; raise BenchTargetError without a body."""
     if body is None:
-        raise TargetError("a URL takes a body: give it with --data JSON or --data @FILE")
-    return Target(url=url, body=body, key=key)
+        raise BenchTargetError("a URL needs a body: give it with --data JSON or --data @FILE")
+    return BenchTarget(url=url, body=body, key=key)
 
 
 def read_body(data: str) -> bytes:
-    """Return the body that `--data` means: JSON, or `@` and the path of a file with it.
+    """Return the body given with `--data`: JSON, or `@` and the path of a file with it.
 
     Raises:
-        TargetError: there is no such file, or it is not JSON.
+        BenchTargetError: the file cannot be read, or the body is not JSON.
     """
     where, content = "--data", data.encode()
     if data.startswith("@"):
@@ -109,21 +107,21 @@ def read_body(data: str) -> bytes:
         try:
             content = Path(data[1:]).read_bytes()
         except OSError as error:
-            raise TargetError(f"{where} cannot be read: {error.strerror}") from None
+            raise BenchTargetError(f"{where} cannot be read: {error.strerror}") from None
     try:
         orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise TargetError(f"{where}: expected JSON, got {content[:40]!r} ({error})") from None
+        raise BenchTargetError(f"{where}: expected JSON, got {content[:40]!r} ({error})") from None
     return content
 
 
 def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
-        port_fits = parts.port != 0
+        port_is_valid = parts.port != 0
     except ValueError as error:
-        raise TargetError(f"the URL '{url}': {error}") from None
-    whole = parts.scheme in _PORTS and parts.hostname and port_fits and not parts.username
-    if not whole or not url.isascii() or not url.isprintable() or " " in url:
+        raise BenchTargetError(f"the URL '{url}': {error}") from None
+    valid = parts.scheme in _PORTS and parts.hostname and port_is_valid and not parts.username
+    if not valid or not url.isascii() or not url.isprintable() or " " in url:
         example = "http://127.0.0.1:8080/v2/models/iris/infer"
-        raise TargetError(f"the URL: expected one such as {example}, got '{url}'")
+        raise BenchTargetError(f"the URL: expected one such as {example}, got '{url}'")

@@ -11,13 +11,13 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from gateway.audit.export import Format
+from gateway.audit.export import ExportFormat
 from gateway.audit.export import export as exported
-from gateway.audit.schemas import ActOut, ActPage
-from gateway.audit.store import ActFilter
-from gateway.storage.audit_tables import KEPT_DAYS
+from gateway.audit.schemas import AuditEventOut, AuditEventPage
+from gateway.audit.store import AuditFilter
+from gateway.storage.audit_events import AuditTarget
+from gateway.storage.audit_tables import MIN_RETENTION_DAYS
 from gateway.storage.paging import PageRequest
-from gateway.storage.trail import Subject
 from slipstream import options
 from slipstream.session import open_session
 from slipstream.terminal import table
@@ -25,7 +25,9 @@ from slipstream.terminal import table
 commands = typer.Typer(no_args_is_help=True)
 
 Action = Annotated[str | None, typer.Option(help="Only these, such as `deployment.create`.")]
-Kind = Annotated[Subject | None, typer.Option("--kind", help="Only acts on things of this kind.")]
+Kind = Annotated[
+    AuditTarget | None, typer.Option("--kind", help="Only acts on things of this kind.")
+]
 Of = Annotated[str | None, typer.Option("--id", help="Only acts on this thing.", metavar="ID")]
 By = Annotated[str | None, typer.Option("--actor", help="Only acts of this user.", metavar="ID")]
 
@@ -57,7 +59,7 @@ def list_acts(
     which = _filter(action, kind, subject_id, actor, since, before)
     with open_session(state, as_json=as_json) as session:
         request = PageRequest(limit=limit, cursor=cursor)
-        page = ActPage.of(session.run(session.services.audit.page(which, request)))
+        page = AuditEventPage.of(session.run(session.services.audit.page(which, request)))
         columns = ("at", "action", "what", "who", "from", "changed")
         rows = [_row(act) for act in page.items]
         session.terminal.show(page, table(columns, rows, empty="There are no such acts."))
@@ -67,9 +69,9 @@ def list_acts(
 @commands.command("export")
 def export(
     *,
-    form: Annotated[Format, typer.Option("--format", help="For spreadsheets, or programs.")] = (
-        Format.JSONL
-    ),
+    form: Annotated[
+        ExportFormat, typer.Option("--format", help="For spreadsheets, or programs.")
+    ] = (ExportFormat.JSONL),
     output: Annotated[
         Path | None, typer.Option(help="File to write. Default: stdout.", metavar="FILE")
     ] = None,
@@ -98,7 +100,7 @@ def prune(
         datetime,
         typer.Option(
             "--before",
-            help=f"At least {KEPT_DAYS} days ago; export first.",
+            help=f"At least {MIN_RETENTION_DAYS} days ago; export first.",
             callback=options.local_time,
         ),
     ],
@@ -116,13 +118,13 @@ def prune(
 
 def _filter(  # noqa: PLR0917 - in the order of the options
     action: str | None,
-    kind: Subject | None,
+    kind: AuditTarget | None,
     subject_id: str | None,
     actor: str | None,
     since: datetime | None,
     before: datetime | None,
-) -> ActFilter:
-    return ActFilter(
+) -> AuditFilter:
+    return AuditFilter(
         action=action,
         subject_kind=kind,
         subject_id=subject_id,
@@ -132,7 +134,7 @@ def _filter(  # noqa: PLR0917 - in the order of the options
     )
 
 
-def _row(act: ActOut) -> tuple[object, ...]:
+def _row(act: AuditEventOut) -> tuple[object, ...]:
     who = act.actor_name or act.actor_id or "nobody known"
     place = act.address or (f"command line, {act.system_user}" if act.system_user else None)
     changed = sorted({**(act.before or {}), **(act.after or {})})

@@ -1,4 +1,4 @@
-"""`slipstream bench`: load on a deployment or a URL, and what it gave."""
+"""`slipstream bench`: load on a deployment or a URL."""
 
 from __future__ import annotations
 
@@ -12,28 +12,32 @@ import typer
 
 from slipstream import options
 from slipstream.bench.first_call import check
-from slipstream.bench.measurement import Series
-from slipstream.bench.plan import Plan
-from slipstream.bench.progress import ProgressView
-from slipstream.bench.result import Result
-from slipstream.bench.target import Target, TargetError, is_url, read_body, url_target
-from slipstream.bench.view import report
-from slipstream.commands.bench_deployment import deployment_target
+from slipstream.bench.plan import LoadPlan
+from slipstream.bench.result import LoadResult
+from slipstream.bench.runner import LoadRunner
+from slipstream.bench.target import (
+    BenchTarget,
+    BenchTargetError,
+    is_url,
+    read_body,
+    url_target,
+)
+from slipstream.bench.view import ProgressView, report
+from slipstream.commands.bench_target import deployment_target
 from slipstream.failures import ExitStatus, RefusedError, exit_on_error
 from slipstream.session import open_session
 from slipstream.terminal import Terminal
 
-_MOST_CONNECTIONS = 10_000
+_MAX_CONNECTIONS = 10_000
 _HELP = (
-    "Each connection has one call in flight (a closed loop, keep-alive). The first call is made "
-    "alone and has to succeed. Then, for each number of connections: a warm-up that is not "
-    "counted, and the measuring.",
+    "Each connection is kept alive and has one call in flight (a closed loop). The first call is "
+    "made alone and must succeed. Each number of connections then gets a warm-up, which is not "
+    "counted, and a measurement.",
     "A deployment is looked up in the state folder and called where `slipstream up` listens, with "
-    "the test_data of its flow and, without --key, a key that is made for it and deleted "
-    "afterwards. A URL takes --data, and --key unless it is open.",
-    "Ctrl-C ends it and shows what was measured. [bold]Exit status[/]: 0 when every call was "
-    "answered with a 2xx status; 1 when any failed, the first one or one under load; 2 and 3 as "
-    "everywhere.",
+    "its flow's test_data and, without --key, a temporary API key that is deleted afterwards. A "
+    "URL needs --data, and --key unless it is public.",
+    "Ctrl-C stops and shows what was measured so far. [bold]Exit status[/]: 0 if every call got a "
+    "2xx response; 1 if any call failed; 2 and 3 as for every command.",
     "[dim]slipstream bench 'Iris classifier'[/]",
     "[dim]slipstream bench 0b9c… --concurrency 1,8 --seconds 10 --data @body.json[/]",
     "[dim]slipstream bench http://127.0.0.1:8080/v2/models/iris/infer --key sk-… --data @x.json[/]",
@@ -55,7 +59,7 @@ def bench(
     data: Annotated[
         str | None,
         typer.Option(
-            help="The body, as in `curl -d`. Default: the flow's test_data.",
+            help="Request body, as in `curl -d`. Default: the flow's test_data.",
             metavar="JSON|@FILE",
         ),
     ] = None,
@@ -63,57 +67,67 @@ def bench(
         str | None, typer.Option(envvar="SLIPSTREAM_API_KEY", help="API key.", metavar="KEY")
     ] = None,
     concurrency: Annotated[
-        str, typer.Option(help="Connections; each number is measured.", metavar="N,N,…")
+        str, typer.Option(help="Numbers of connections to measure.", metavar="N,N,…")
     ] = "1,16,64",
-    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="How long to measure.")] = 5,
-    warmup: Annotated[float, typer.Option(min=0, max=3600, help="Seconds before that.")] = 1,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Length of each measurement.")
+    ] = 5,
+    warmup: Annotated[
+        float, typer.Option(min=0, max=3600, help="Length of each warm-up, in seconds.")
+    ] = 1,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Measure, and answer with what was measured."""
+    """Measure, and show the results."""
     numbers = _numbers(concurrency)
     terminal = Terminal(as_json=as_json)
-    series = Series()
+    runner = LoadRunner()
     with exit_on_error(as_json=as_json):
         with _target(what, data, key, state, as_json=as_json) as target:
             with terminal.progress(f"Calling {target.url} once"):
                 check(target)
             plans = [
-                Plan.of(target, connections=number, seconds=seconds, warmup=warmup)
+                LoadPlan.of(target, connections=number, seconds=seconds, warmup=warmup)
                 for number in numbers
             ]
-            results = _measured(series, plans, terminal)
+            results = _measure(runner, plans, terminal)
         if not results:
-            raise RefusedError("interrupted", "stopped before anything was measured")
+            raise RefusedError("interrupted", "interrupted before anything was measured")
     document = {
         "url": target.url,
         "warmup_seconds": warmup,
-        "interrupted": series.interrupted,
-        "results": [asdict(result) for result in results],
+        "interrupted": runner.interrupted,
+        "results": [_document(result) for result in results],
     }
     terminal.show(document, *report(results, local=target.is_local))
-    if series.interrupted:
-        terminal.note("Stopped: what is shown was measured until then.")
+    if runner.interrupted:
+        terminal.note("Interrupted: these are the figures so far.")
     if any(result.failed for result in results):
         raise typer.Exit(ExitStatus.REFUSED)
 
 
-def _measured(series: Series, plans: Sequence[Plan], terminal: Terminal) -> list[Result]:
+def _measure(runner: LoadRunner, plans: Sequence[LoadPlan], terminal: Terminal) -> list[LoadResult]:
     with ProgressView(terminal.stderr) as view:
-        return list(series.run(_announced(plans, view), view.update))
+        return list(runner.run(_announce(plans, view), view.update))
 
 
-def _announced(plans: Sequence[Plan], view: ProgressView) -> Iterator[Plan]:
+def _announce(plans: Sequence[LoadPlan], view: ProgressView) -> Iterator[LoadPlan]:
     for plan in plans:
         view.begin(plan)
         yield plan
 
 
+def _document(result: LoadResult) -> dict[str, object]:
+    document = asdict(result)
+    del document["arrivals"]  # of other kinds of load
+    return document
+
+
 @contextmanager
 def _target(
     what: str, data: str | None, key: str | None, state: Path, *, as_json: bool
-) -> Iterator[Target]:
-    """Yield what to call; a key that is made for it is deleted afterwards."""
+) -> Iterator[BenchTarget]:
+    """Yield the call to measure; a temporary key is deleted afterwards."""
     try:
         body = None if data is None else read_body(data)
         if is_url(what):
@@ -124,7 +138,7 @@ def _target(
             deployment_target(session, what, state, body=body, key=key) as target,
         ):
             yield target
-    except TargetError as error:
+    except BenchTargetError as error:
         raise typer.BadParameter(str(error)) from None
 
 
@@ -132,7 +146,7 @@ def _numbers(concurrency: str) -> list[int]:
     parts = concurrency.split(",")
     if all(part.strip().isdecimal() for part in parts):
         numbers = [int(part) for part in parts]
-        if all(1 <= number <= _MOST_CONNECTIONS for number in numbers):
+        if all(1 <= number <= _MAX_CONNECTIONS for number in numbers):
             return list(dict.fromkeys(numbers))
-    expected = f"expected numbers from 1 to {_MOST_CONNECTIONS} such as 1,16,64"
+    expected = f"expected numbers from 1 to {_MAX_CONNECTIONS}, such as 1,16,64"
     raise typer.BadParameter(f"--concurrency: {expected}, got '{concurrency}'")

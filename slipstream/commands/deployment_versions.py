@@ -7,7 +7,12 @@ from typing import Annotated
 import typer
 
 from gateway.deployments.schemas import DeploymentOut
-from gateway.deployments.version_schemas import DifferenceOut, NoteIn, VersionOut, VersionPage
+from gateway.deployments.version_schemas import (
+    DifferenceOut,
+    VersionNoteIn,
+    VersionOut,
+    VersionPage,
+)
 from gateway.deployments.versions import DRAFT, LIVE
 from slipstream import options
 from slipstream.commands.deployment_views import (
@@ -52,7 +57,7 @@ def redeploy(
     [dim]slipstream deployments redeploy 0b9c… --description "better features"[/]
     """
     with open_session(state, as_json=as_json) as session:
-        note = validated(NoteIn, name=name, description=description).note()
+        note = validated(VersionNoteIn, name=name, description=description).note()
         service = session.services.versions
         with session.terminal.progress("Taking the draft over"):
             deployed = session.run(service.redeploy(session.profile_id, deployment_id, note=note))
@@ -89,7 +94,7 @@ def describe(
     with open_session(state, as_json=as_json) as session:
         given = {"name": name, "description": description}
         note = validated(
-            NoteIn, **{field: text for field, text in given.items() if text is not None}
+            VersionNoteIn, **{field: text for field, text in given.items() if text is not None}
         )
         work = session.services.versions.describe(
             session.profile_id, deployment_id, number, **note.change()

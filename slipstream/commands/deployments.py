@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode, ResponseFormat, RunsThen
 from gateway.deployments.presets import Preset
 from gateway.deployments.schemas import (
     ChangedDeploymentOut,
@@ -17,7 +16,8 @@ from gateway.deployments.schemas import (
     NewDeploymentOut,
     PresetList,
 )
-from gateway.runs.orphans import Orphans
+from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat, RunsOnDelete
+from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.store import RunStore
 from slipstream import options
 from slipstream.commands.deployment_versions import DeploymentId, add_to, show_version
@@ -257,8 +257,8 @@ def delete(
     deployment_id: DeploymentId,
     *,
     runs: Annotated[
-        RunsThen, typer.Option(help="What becomes of runs that have begun.")
-    ] = RunsThen.FINISH,
+        RunsOnDelete, typer.Option(help="What becomes of runs that have begun.")
+    ] = RunsOnDelete.FINISH,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -268,9 +268,9 @@ def delete(
     """
     with open_session(state, as_json=as_json) as session:
         db = session.workspace.db
-        orphans = Orphans(db, RunStore(db))
+        cleanup = DeletedOwnerCleanup(db, RunStore(db))
         deployments = session.services.deployments
-        session.run(deployments.delete(session.profile_id, deployment_id, orphans, then=runs))
+        session.run(deployments.delete(session.profile_id, deployment_id, cleanup, then=runs))
         document = {"id": deployment_id, "deleted": True}
         session.terminal.show(document, f"Deployment {deployment_id} is deleted.")
 

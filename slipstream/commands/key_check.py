@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.auth.keys import PREFIX, SUFFIX, faults, mask
+from gateway.auth.keys import PREFIX_LENGTH, SUFFIX_LENGTH, format_errors, mask
 from slipstream import options
 from slipstream.failures import RefusedError, exit_on_error
 from slipstream.terminal import Terminal
@@ -31,10 +31,10 @@ def check(
     """
     with exit_on_error(as_json=as_json):
         text = _read(key)
-        found = faults(text)
+        found = format_errors(text)
         if found:
             raise RefusedError("key_malformed", "; ".join(found))
-        masked = mask(text[:PREFIX], text[-SUFFIX:])
+        masked = mask(text[:PREFIX_LENGTH], text[-SUFFIX_LENGTH:])
         document = {"well_formed": True, "masked": masked}
         terminal = Terminal(as_json=as_json)
         terminal.show(document, f"{masked} is well formed: its checksum fits.")

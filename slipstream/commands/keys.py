@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.auth.identity import Scope
-from gateway.auth.rotation import LONGEST_GRACE, USUAL_GRACE
+from gateway.auth.rotation import DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS
 from gateway.auth.schemas import IssuedKeyOut, KeyOut, KeyPage, KeyPatch, NewKey, RotationIn
 from gateway.storage.clock import now
 from slipstream import options
@@ -161,8 +161,8 @@ def rotate(
     key_id: KeyId,
     *,
     grace_seconds: Annotated[
-        int, typer.Option(min=0, max=LONGEST_GRACE, help="How long the old key works on.")
-    ] = USUAL_GRACE,
+        int, typer.Option(min=0, max=MAX_GRACE_SECONDS, help="How long the old key works on.")
+    ] = DEFAULT_GRACE_SECONDS,
     force: Annotated[
         bool, typer.Option("--force", help="Even where the last rotation is not over.")
     ] = False,

@@ -10,9 +10,9 @@ import orjson
 from rich.console import RenderableType
 from rich.text import Text
 
-from gateway.deployments.modes import ResponseFormat
-from gateway.runs.bodies import poll_body
-from gateway.runs.run import Run, RunEventData, RunStatus
+from gateway.deployments.settings import ResponseFormat
+from gateway.runs.responses import poll_body
+from gateway.runs.run import NodeEvent, Run, RunStatus
 from slipstream.terminal import facts, table
 
 COLUMNS = ("id", "status", "deployment", "version", "mode", "took", "created", "")
@@ -100,7 +100,7 @@ def tail_line(run: Run) -> Text:
     )
 
 
-def node_document(run: Run, event: RunEventData) -> dict[str, Any]:
+def node_document(run: Run, event: NodeEvent) -> dict[str, Any]:
     """Return a node that has ended while its run goes on, as server-sent events show it."""
     node = orjson.loads(event.data)
     return {
@@ -111,7 +111,7 @@ def node_document(run: Run, event: RunEventData) -> dict[str, Any]:
     }
 
 
-def node_line(run: Run, event: RunEventData) -> Text:
+def node_line(run: Run, event: NodeEvent) -> Text:
     """Return the line that says that a node has ended."""
     node = orjson.loads(event.data)
     return Text.assemble(

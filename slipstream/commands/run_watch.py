@@ -9,8 +9,8 @@ from typing import Protocol
 
 from rich.status import Status
 
-from gateway.runs.listing import RunFilter
-from gateway.runs.run import Run, RunEventData
+from gateway.runs.queries import RunFilter
+from gateway.runs.run import NodeEvent, Run
 from gateway.storage.paging import PageRequest
 from slipstream.commands.run_views import progress
 from slipstream.failures import RefusedError
@@ -56,7 +56,7 @@ class Teller(Protocol):
     def state(self, run: Run) -> None:
         """A run is new, or its state has changed."""
 
-    def node(self, run: Run, event: RunEventData) -> None:
+    def node(self, run: Run, event: NodeEvent) -> None:
         """A node of a run has ended, and the run goes on."""
 
 

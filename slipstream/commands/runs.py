@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.runs.listing import RunFilter
-from gateway.runs.run import Run, RunEventData, RunStatus
+from gateway.runs.queries import RunFilter
+from gateway.runs.run import NodeEvent, Run, RunStatus
 from gateway.runs.schemas import RunPage, RunSummary
 from gateway.storage.clock import now
 from gateway.storage.paging import PageRequest
@@ -179,7 +179,7 @@ class _Lines:
         """See Teller."""
         self._terminal.show(RunSummary.of(run), tail_line(run))
 
-    def node(self, run: Run, event: RunEventData) -> None:
+    def node(self, run: Run, event: NodeEvent) -> None:
         """See Teller."""
         self._terminal.show(node_document(run, event), node_line(run, event))
 

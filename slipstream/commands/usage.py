@@ -12,7 +12,7 @@ import typer
 from gateway.errors import GatewayError
 from gateway.storage.clock import now
 from gateway.usage.schemas import UsageOut
-from gateway.usage.service import By, UsageQuery
+from gateway.usage.service import GroupBy, UsageQuery
 from protos.errors import ErrorCode
 from slipstream import options
 from slipstream.commands.usage_views import step_of, usage_table
@@ -40,7 +40,7 @@ def usage(
         str | None, typer.Option(help="Only this deployment.", metavar="ID")
     ] = None,
     key: Annotated[str | None, typer.Option(help="Only this API key.", metavar="ID")] = None,
-    by: Annotated[By, typer.Option(help="What is told apart.")] = By.DEPLOYMENT,
+    by: Annotated[GroupBy, typer.Option(help="What is told apart.")] = GroupBy.DEPLOYMENT,
     last: Annotated[
         str, typer.Option(help="How far back: minutes, hours or days.", metavar="15m|24h|7d")
     ] = "24h",
@@ -58,9 +58,9 @@ def usage(
             key_id=key,
         )
         service, profile_id = session.services.usage, session.profile_id
-        whole = session.run(service.of_profile(profile_id, query))
+        whole = session.run(service.for_profile(profile_id, query))
         steps = replace(query, step=step_of(whole.until - whole.since))
-        series = session.run(service.of_profile(profile_id, steps))
+        series = session.run(service.for_profile(profile_id, steps))
         session.terminal.show(UsageOut.of(whole), usage_table(whole, series))
 
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from rich.console import RenderableType
 
-from gateway.usage.buckets import percentile
-from gateway.usage.service import By, Item, Step, Subject, Usage
-from gateway.usage.tally import RUN, TOTAL, Tally
+from gateway.usage.counts import RUN, TOTAL, Counts
+from gateway.usage.histogram import percentile
+from gateway.usage.service import GroupBy, Step, UsageEntry, UsageGroup, UsageReport
 from slipstream.commands.run_views import took
 from slipstream.terminal import table
 
@@ -18,28 +18,28 @@ _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 24
 """Bars of a sparkline."""
 _SHARES = (0.5, 0.95, 0.99)
-_HEADS: Mapping[By, tuple[str, ...]] = {
-    By.DEPLOYMENT: ("deployment", "id"),
-    By.VERSION: ("deployment", "id", "version"),
-    By.KEY: ("API key", "id"),
-    By.CODE: ("code",),
+_HEADS: Mapping[GroupBy, tuple[str, ...]] = {
+    GroupBy.DEPLOYMENT: ("deployment", "id"),
+    GroupBy.VERSION: ("deployment", "id", "version"),
+    GroupBy.KEY: ("API key", "id"),
+    GroupBy.CODE: ("code",),
 }
 _COUNTS = ("calls", "errors", "runs", "failed")
 _TIMES = ("p50", "p95", "p99", "run p95")
 
 
-def usage_table(whole: Usage, series: Usage) -> RenderableType:
+def usage_table(whole: UsageReport, series: UsageReport) -> RenderableType:
     """Return usage as a table, with a sparkline for each row from the same usage by steps."""
     by = whole.query.by
-    steps = defaultdict[Subject, list[Item]](list)
+    steps = defaultdict[UsageGroup, list[UsageEntry]](list)
     for item in series.items:
         steps[item.subject].append(item)
-    times = () if by is By.CODE else _TIMES
+    times = () if by is GroupBy.CODE else _TIMES
     rows = [
         (
             *_about(item.subject, by, whole.names),
-            *_counts(item.tally),
-            *(_times(item.tally) if times else ()),
+            *_counts(item.counts),
+            *(_times(item.counts) if times else ()),
             sparkline(_volumes(steps.get(item.subject, ()), series)),
         )
         for item in whole.items
@@ -63,27 +63,27 @@ def sparkline(volumes: Sequence[int]) -> str:
     )
 
 
-def _volumes(items: Sequence[Item], series: Usage) -> list[int]:
+def _volumes(items: Sequence[UsageEntry], series: UsageReport) -> list[int]:
     """Return calls, or where there were none runs, in each part of the time."""
-    called = any(item.tally.calls for item in items)
+    called = any(item.counts.calls for item in items)
     length = series.until - series.since
     volumes = [0] * _WIDTH
     for item in items:
         part = int((item.since - series.since) / length * _WIDTH)
-        volume = item.tally.calls if called else item.tally.runs
+        volume = item.counts.calls if called else item.counts.runs
         volumes[min(max(part, 0), _WIDTH - 1)] += volume
     return volumes
 
 
-def _about(subject: Subject, by: By, names: Mapping[str, str]) -> tuple[object, ...]:
+def _about(subject: UsageGroup, by: GroupBy, names: Mapping[str, str]) -> tuple[object, ...]:
     match by:
-        case By.DEPLOYMENT:
+        case GroupBy.DEPLOYMENT:
             return _called(subject.deployment_id, names)
-        case By.VERSION:
+        case GroupBy.VERSION:
             return (*_called(subject.deployment_id, names), subject.version)
-        case By.KEY:
+        case GroupBy.KEY:
             return _called(subject.key_id, names)
-        case By.CODE:
+        case GroupBy.CODE:
             return (subject.code,)
 
 
@@ -91,11 +91,11 @@ def _called(found: str | None, names: Mapping[str, str]) -> tuple[object, ...]:
     return names.get(found or "", ""), found
 
 
-def _counts(tally: Tally) -> tuple[object, ...]:
-    errors, failed = sum(tally.errors.values()), sum(tally.run_errors.values())
-    return tally.calls, errors, tally.runs, failed
+def _counts(counts: Counts) -> tuple[object, ...]:
+    errors, failed = sum(counts.errors.values()), sum(counts.run_errors.values())
+    return counts.calls, errors, counts.runs, failed
 
 
-def _times(tally: Tally) -> tuple[object, ...]:
-    calls, runs = tally.seconds.get(TOTAL, {}), tally.seconds.get(RUN, {})
+def _times(counts: Counts) -> tuple[object, ...]:
+    calls, runs = counts.seconds.get(TOTAL, {}), counts.seconds.get(RUN, {})
     return (*(took(percentile(calls, share)) for share in _SHARES), took(percentile(runs, 0.95)))

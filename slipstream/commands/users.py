@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from gateway.accounts.passwords import generate
+from gateway.accounts.passwords import generate_password
 from gateway.accounts.schemas import UserOut, UserPage
 from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role
-from gateway.runs.orphans import Orphans
+from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.store import RunStore
 from slipstream import options
 from slipstream.failures import RefusedError
@@ -144,8 +144,8 @@ def delete(
     with open_session(state, as_json=as_json) as session:
         found = session.run(session.services.users.find(user))
         db = session.workspace.db
-        orphans = Orphans(db, RunStore(db))
-        session.run(session.services.users.delete(found.id, orphans, by=None))
+        cleanup = DeletedOwnerCleanup(db, RunStore(db))
+        session.run(session.services.users.delete(found.id, cleanup, by=None))
         document = {"id": found.id, "deleted": True}
         session.terminal.show(document, f"{found.email} is deleted.")
 
@@ -167,7 +167,7 @@ def _show(session: CommandSession, user: UserOut, password: str | None) -> None:
 def _password(*, generated: bool) -> str:
     """Return a password: ours, or one that is typed twice, or the first line of a pipe."""
     if generated:
-        return generate()
+        return generate_password()
     if sys.stdin.isatty():
         typed: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
         return typed

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from gateway.broker.wake_file import WakeFile
 from gateway.settings import Settings
-from gateway.upstream.credentials import Credentials
+from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.plan import QueueWorkerPlan
 from slipstream.failures import UnusableError, exit_on_error
 from slipstream.settings import PREFIX, WorkerOptions, worker_environment
@@ -87,6 +87,6 @@ async def _run(manager: WorkerManager, signals: StopSignals, settings: Settings)
 def _check_credentials(settings: Settings) -> None:
     """Report once what every child would report."""
     try:
-        Credentials.of(settings)
+        UpstreamCredentials.of(settings)
     except TlsError as error:
         raise UnusableError(str(error)) from None

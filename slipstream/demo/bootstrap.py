@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import Any
 
-from gateway.deployments.modes import DeploymentSettings, ExecutionMode
+from gateway.deployments.settings import DeploymentSettings, ExecutionMode
 from gateway.errors import GatewayError
 from gateway.flows.schemas import FlowIn
 from gateway.storage.paging import PageRequest

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipstream.readiness import gateway_connection
-from transport.certificate_facts import CertificateFacts
-from transport.certificates import KeyPair
+from transport.certificates import CertificateInfo, KeyPair
 
 _TIMEOUT_SECONDS = 60.0
 _POLL_SECONDS = 0.05
@@ -80,7 +79,7 @@ class DemoCall:
 
     def _with_tls(self, pair: KeyPair) -> list[str]:
         """Return what curl needs to reach us by a name that is in the certificate."""
-        facts = CertificateFacts.of(pair)
+        facts = CertificateInfo.from_files(pair)
         words = ["--cacert", str(pair.certificate)] if facts.self_signed else []
         names = [name for name in facts.names if not name.startswith("*.")]
         name = self.host if self.host in names or not names else names[0]

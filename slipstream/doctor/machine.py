@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from gateway.settings import Settings
-from inference_server.runtime import locale, threads
+from inference_server.runtime.host import STRING_NORMALIZER_LOCALE, has_locale, plan_threads
 from slipstream.doctor.broker import check_broker
 from slipstream.doctor.finding import Finding, good, warning, wrong
 from slipstream.readiness import fetch_readiness
@@ -33,7 +33,7 @@ _LIBRARIES = (
 def check_machine(settings: Settings) -> Iterator[Finding]:
     """Look at what the machine and the installation offer."""
     yield _versions()
-    yield good("threads", f"{threads.plan()}; inference servers share them")
+    yield good("threads", f"{plan_threads()}; inference servers share them")
     yield _locale()
     yield from check_broker(settings)
     yield from _ports(settings)
@@ -58,12 +58,12 @@ def _versions() -> Finding:
 
 
 def _locale() -> Finding:
-    if locale.installed():
-        return good("locale", f"{locale.STRING_NORMALIZER} is there")
+    if has_locale():
+        return good("locale", f"{STRING_NORMALIZER_LOCALE} is there")
     return warning(
         "locale",
-        f"{locale.STRING_NORMALIZER} is missing: models that normalise strings do not load",
-        f"apt-get install locales && localedef -i en_US -f UTF-8 {locale.STRING_NORMALIZER}",
+        f"{STRING_NORMALIZER_LOCALE} is missing: models that normalise strings do not load",
+        f"apt-get install locales && localedef -i en_US -f UTF-8 {STRING_NORMALIZER_LOCALE}",
     )
 
 

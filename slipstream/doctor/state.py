@@ -9,15 +9,15 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.errors import StorageError
 from gateway.fleet.states import State
 from gateway.fleet.store import FleetStore
 from gateway.settings import Settings
 from gateway.storage.database import Database
-from gateway.storage.errors import StorageError
 from gateway.storage.migrate import migrate
 from gateway.storage.tables import InferenceServer
 from model_store.errors import StoreError
-from model_store.store import Store
+from model_store.store import ModelStore
 from slipstream.doctor.finding import Finding, good, wrong
 from telemetry.logs import reason_of
 
@@ -33,7 +33,7 @@ def check_state(settings: Settings) -> Iterator[Finding]:
     yield from _database(settings)
     if settings.models.exists():
         yield _writable("model store", settings.models)
-        yield from _models(Store(settings.models))
+        yield from _models(ModelStore(settings.models))
 
 
 def _writable(subject: str, folder: Path) -> Finding:
@@ -74,7 +74,7 @@ async def _servers(settings: Settings) -> list[InferenceServer]:
         await db.close()
 
 
-def _models(store: Store) -> Iterator[Finding]:
+def _models(store: ModelStore) -> Iterator[Finding]:
     intact = 0
     for name in store.names():
         for version in store.versions(name):
@@ -89,9 +89,9 @@ def _models(store: Store) -> Iterator[Finding]:
     yield good("model store", f"intact versions: {intact}")
 
 
-def _problems(store: Store, name: str, version: int) -> list[str]:
+def _problems(store: ModelStore, name: str, version: int) -> list[str]:
     try:
-        return store.check(name, version)
+        return store.find_changes(name, version)
     except StoreError as error:
         return [error.message]
     except OSError as error:

@@ -1,1 +1,1 @@
-"""A receiver of webhooks on this machine: it verifies what comes, and tells of it."""
+"""A webhook receiver on this machine that verifies deliveries and shows them."""

@@ -1,9 +1,10 @@
-"""The receiver as an ASGI application."""
+"""The webhook receiver: an ASGI application, and the server that runs it on loopback."""
 
 from __future__ import annotations
 
-import asyncio
 import random
+import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,93 +13,99 @@ from typing import Any
 
 import httpx
 import orjson
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from gateway.storage.clock import now
-from gateway.webhooks.diagnosis import diagnose
-from gateway.webhooks.findings import Diagnosis
-from gateway.webhooks.verdict_schemas import FindingOut, letter_of
-from slipstream.listener.ledger import Arrival, Ledger, Summary
+from gateway.webhooks.verification import VerdictOut, verify_request
+from slipstream.failures import UnusableError
+from slipstream.listener.deliveries import DeliveryLog, ListenerSummary, ReceivedDelivery
 
-_MOST_BYTES = 4 * 1024 * 1024
-"""Of a body: no event has more than 256 KiB."""
-_LONGEST = 100
-"""Characters of what is shown from strangers."""
-_FORWARD_SECONDS = 14.0
-"""Within the sender's 15."""
+HOST = "127.0.0.1"
+"""Reachable from this machine only, since it accepts requests from anyone."""
+
+_MAX_BODY_BYTES = 4 * 1024 * 1024
+"""Events have at most 256 KiB."""
+_MAX_TEXT_LENGTH = 100
+"""Longer header and body values are not shown: they may come from anyone."""
+_FORWARD_TIMEOUT_SECONDS = 14.0
+"""Below the sender's timeout of 15 s."""
 _NOT_FORWARDED = frozenset({"host", "connection", "content-length", "transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What the receiver shall do."""
+class ListenerOptions:
+    """How deliveries are verified and answered."""
 
     secret: str | None
-    """None verifies nothing."""
+    """None skips verification."""
     forward_to: str | None = None
-    """URL that gets what is good; its answer is ours."""
+    """URL that gets verified deliveries; its response is returned."""
     fail: float = 0.0
-    """Share of good requests that are answered 503."""
+    """Share of verified deliveries that are answered 503."""
 
 
-class Receiver:
-    """Takes whatever is posted, to any path."""
+class WebhookReceiver:
+    """Accepts POST requests to any path."""
 
-    def __init__(self, wishes: Wishes, tell: Callable[[Arrival], None]) -> None:
-        self._wishes = wishes
-        self._tell = tell
-        self._ledger = Ledger()
-        self._http = httpx.AsyncClient(timeout=_FORWARD_SECONDS, trust_env=False)
+    def __init__(
+        self, options: ListenerOptions, on_delivery: Callable[[ReceivedDelivery], None]
+    ) -> None:
+        self._options = options
+        self._on_delivery = on_delivery
+        self._log = DeliveryLog()
+        self._http = httpx.AsyncClient(timeout=_FORWARD_TIMEOUT_SECONDS, trust_env=False)
 
     def application(self) -> Starlette:
-        """Return it as ASGI."""
+        """Return the ASGI application."""
         return Starlette(
-            routes=[Route("/{path:path}", self._take, methods=["POST"])], lifespan=self._lifespan
+            routes=[Route("/{path:path}", self._receive, methods=["POST"])], lifespan=self._lifespan
         )
 
-    def summary(self) -> Summary:
-        """Return the sum of all that came."""
-        return self._ledger.summary()
+    def summary(self) -> ListenerSummary:
+        """Return the totals so far."""
+        return self._log.summary()
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         async with self._http:
             yield
 
-    async def _take(self, request: Request) -> Response:
+    async def _receive(self, request: Request) -> Response:
         at = now()
-        body = await _body(request)
+        body = await _read_body(request)
         if body is None:
-            return PlainTextResponse("more than 4 MiB\n", 413)
-        diagnosis = await self._judge(request, body, at)
-        bad = diagnosis is not None and not diagnosis.good
+            return PlainTextResponse("body larger than 4 MiB\n", 413)
+        verdict = self._verify(request, body, at)
+        invalid = verdict is not None and not verdict.good
         message_id = request.headers.get("webhook-id")
-        # What nobody has signed must not make an event look like one that was had.
-        times, taken = self._ledger.seen(message_id) if message_id and not bad else (1, False)
-        on_purpose = not bad and random.random() < self._wishes.fail  # noqa: S311
-        status, note = 401, "the signature is not good"
+        # An unsigned request must not make a genuine event look like a duplicate.
+        times, accepted = 1, False
+        if message_id and not invalid:
+            times, accepted = self._log.register(message_id)
+        on_purpose = not invalid and random.random() < self._options.fail  # noqa: S311
+        status, note = 401, "invalid signature"
         if on_purpose:
             status, note = 503, "on purpose: --fail"
-        elif not bad:
-            status, note = await self._answer(request, body)
-        arrival = _arrival(request, body, at, diagnosis, status)
-        arrival.times, arrival.duplicate, arrival.note = times, taken, note or None
-        self._ledger.note(arrival, on_purpose=on_purpose)
-        self._tell(arrival)
-        return PlainTextResponse(f"{note or 'thanks'}\n", status)
+        elif not invalid:
+            status, note = await self._respond(request, body)
+        delivery = _delivery(request, body, at, verdict, status)
+        delivery.times, delivery.duplicate, delivery.note = times, accepted, note or None
+        self._log.add(delivery, on_purpose=on_purpose)
+        self._on_delivery(delivery)
+        return PlainTextResponse(f"{note or 'accepted'}\n", status)
 
-    async def _judge(self, request: Request, body: bytes, at: datetime) -> Diagnosis | None:
-        secret = self._wishes.secret
+    def _verify(self, request: Request, body: bytes, at: datetime) -> VerdictOut | None:
+        secret = self._options.secret
         if secret is None:
             return None
-        letter = letter_of(request.headers, body)
-        return await asyncio.to_thread(diagnose, letter, secret, at=at.timestamp())
+        return verify_request(request.headers, body, secret, at=at.timestamp())
 
-    async def _answer(self, request: Request, body: bytes) -> tuple[int, str]:
-        url = self._wishes.forward_to
+    async def _respond(self, request: Request, body: bytes) -> tuple[int, str]:
+        url = self._options.forward_to
         if url is None:
             return 200, ""
         headers = [pair for pair in request.headers.items() if pair[0] not in _NOT_FORWARDED]
@@ -109,22 +116,21 @@ class Receiver:
         return answer.status_code, f"from {url}"
 
 
-def _arrival(
-    request: Request, body: bytes, at: datetime, diagnosis: Diagnosis | None, status: int
-) -> Arrival:
+def _delivery(
+    request: Request, body: bytes, at: datetime, verdict: VerdictOut | None, status: int
+) -> ReceivedDelivery:
     event = _event(body)
     data = event.get("data")
     run_id = data.get("flow_run_id") if isinstance(data, dict) else None
     headers = request.headers
-    findings = diagnosis.findings if diagnosis else ()
-    return Arrival(
+    return ReceivedDelivery(
         at=at.isoformat(timespec="milliseconds"),
         id=_text(headers.get("webhook-id")),
         event=_text(event.get("type")) or _text(headers.get("x-webhook-event")),
         flow_run_id=_text(run_id),
         attempt=_text(headers.get("x-webhook-attempt")),
-        verified=diagnosis.good if diagnosis else None,
-        findings=[FindingOut.model_validate(finding) for finding in findings],
+        verified=verdict.good if verdict else None,
+        findings=verdict.findings if verdict else [],
         times=1,
         duplicate=False,
         after_seconds=_seconds_since(event.get("timestamp"), at),
@@ -132,7 +138,7 @@ def _arrival(
     )
 
 
-# Any, here and below: JSON that anybody may have sent
+# Any, here and below: untrusted JSON
 def _event(body: bytes) -> dict[str, Any]:
     try:
         event = orjson.loads(body)
@@ -142,23 +148,54 @@ def _event(body: bytes) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    """Return what may be put on a terminal."""
-    shown = isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST
-    return value if shown else None
+    """Return the value if it is safe to print on a terminal."""
+    printable = isinstance(value, str) and value.isprintable() and len(value) <= _MAX_TEXT_LENGTH
+    return value if printable else None
 
 
-def _seconds_since(moment: Any, at: datetime) -> float | None:
+def _seconds_since(timestamp: Any, at: datetime) -> float | None:
     try:
-        return round((at - datetime.fromisoformat(moment)).total_seconds(), 3)
+        return round((at - datetime.fromisoformat(timestamp)).total_seconds(), 3)
     except (TypeError, ValueError):
         return None
 
 
-async def _body(request: Request) -> bytes | None:
-    """Return the body; None where it is too long."""
+async def _read_body(request: Request) -> bytes | None:
+    """Return the body, or None if it is too large."""
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > _MOST_BYTES:
+        if len(body) > _MAX_BODY_BYTES:
             return None
     return bytes(body)
+
+
+def listen(port: int) -> socket.socket:
+    """Return a socket that listens on loopback; port 0 picks a free one.
+
+    Raises:
+        UnusableError: the port is in use, or not permitted.
+    """
+    try:
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        message = f"cannot listen on port {port}: {reason}; choose another with --port"
+        raise UnusableError(message) from None
+
+
+def serve(receiver: WebhookReceiver, listening: socket.socket) -> None:
+    """Serve until KeyboardInterrupt; SIGTERM raises it too."""
+    config = uvicorn.Config(
+        receiver.application(),
+        lifespan="on",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        log_level="critical",
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    # uvicorn re-raises the signal that stopped it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    uvicorn.Server(config).run(sockets=[listening])

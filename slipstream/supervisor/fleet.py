@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.fleet.states import Phase, State
 from gateway.fleet.store import FleetStore
 from gateway.settings import Settings
-from gateway.storage.changes import ChangeFeed, Kind
+from gateway.storage.changes import ChangeFeed, ChangeKind
 from gateway.storage.tables import InferenceServer
-from inference_server.runtime.threads import plan
+from inference_server.runtime.host import plan_threads
 from slipstream.settings import inference_options
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.memory import memory_of
@@ -62,7 +62,7 @@ class Fleet:
         self._measure_now = asyncio.Event()
         self._draining = False
         self._followed = asyncio.Event()
-        feed.subscribe(Kind.INFERENCE_SERVER, lambda _: self._desired_changed.set())
+        feed.subscribe(ChangeKind.INFERENCE_SERVER, lambda _: self._desired_changed.set())
 
     async def run(self) -> None:
         """Look after the inference servers until cancelled."""
@@ -173,7 +173,7 @@ class Fleet:
         # A new name each time: a server that drains removes its own socket, not its successor's.
         socket = self._socket_of[key] = self._sockets / f"{key[:8]}-{next(self._numbers)}.sock"
         options = inference_options(
-            threads=plan(servers=len(self._desired)).intra_op,
+            threads=plan_threads(servers=len(self._desired)).intra_op,
             max_message_bytes=self._settings.max_body_bytes,
             grace_seconds=self._settings.drain_seconds,
             log_level=self._settings.log_level,

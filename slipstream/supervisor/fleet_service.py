@@ -6,8 +6,7 @@ import asyncio
 
 from gateway.storage.changes import ChangeFeed
 from inference_server import settings
-from inference_server.exposure import Exposure
-from inference_server.tokens import TokenError
+from inference_server.tcp_security import TcpSecurity, TokenFileError
 from slipstream.demo.bootstrap import first_start
 from slipstream.failures import UnusableError
 from slipstream.settings import log_level
@@ -108,7 +107,7 @@ def _check_servers() -> None:
     """Report once what every inference server would report about its ports and certificates."""
     needed = ["--store", ".", "--model", "any", "--version", "1", "--socket", "any"]
     try:
-        Exposure.of(settings.check(needed))
-    except (OptionsError, TlsError, TokenError) as error:
+        TcpSecurity.from_settings(settings.check(needed))
+    except (OptionsError, TlsError, TokenFileError) as error:
         message = f"inference servers, set by the SLIPSTREAM_INFERENCE_… variables: {error}"
         raise UnusableError(message) from None

@@ -94,11 +94,11 @@ def launch(options: UpOptions) -> Launch:
 
 def _check_certificate(options: UpOptions) -> None:
     """Say once, and in one line, what each gateway would say."""
-    from transport.certificates import TlsError, pair_of, server_context  # noqa: PLC0415
+    from transport.certificates import TlsError, key_pair_from, server_context  # noqa: PLC0415
 
     called = ("--tls-cert", "--tls-key")
     try:
-        pair = pair_of(options.tls_certificate, options.tls_key, called=called)
+        pair = key_pair_from(options.tls_certificate, options.tls_key, option_names=called)
         assert pair is not None
         server_context(pair, protocols=())
     except TlsError as error:

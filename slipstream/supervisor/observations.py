@@ -9,7 +9,7 @@ from typing import Unpack
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.fleet.store import FleetStore, Observed
+from gateway.fleet.store import FleetStore, Observation
 from telemetry.logs import logger
 
 _RETRY_SECONDS = 0.5
@@ -25,7 +25,7 @@ class ObservationQueue:
         self._store = store
         self._queue: asyncio.Queue[tuple[str, Callable[[], Awaitable[bool]]]] = asyncio.Queue()
 
-    def add(self, server_id: str, **seen: Unpack[Observed]) -> None:
+    def add(self, server_id: str, **seen: Unpack[Observation]) -> None:
         """Note what was seen of a server."""
         self._queue.put_nowait((server_id, lambda: self._store.observe(server_id, **seen)))
 

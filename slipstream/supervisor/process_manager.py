@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from inference_server.exits import ExitStatus
+from inference_server.spawn import ServerExitStatus
 from slipstream.supervisor.process import ChildProcess, describe_exit
 from slipstream.supervisor.reconcile import (
     Action,
@@ -187,7 +187,7 @@ class ProcessManager:
         status = await asyncio.to_thread(child.wait)
         del self._children[key], self._monitors[key]
         requested = self._states[key].stopping or self._closed
-        if self._on_idle_exit and status == ExitStatus.IDLE and not requested:
+        if self._on_idle_exit and status == ServerExitStatus.IDLE and not requested:
             self._on_idle(key, self._on_idle_exit)
         else:
             self._on_exit(key, describe_exit(status), ran_for=time.monotonic() - child.started_at)

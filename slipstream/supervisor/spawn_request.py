@@ -1,4 +1,4 @@
-"""How another process is asked for an inference server; `inference_server.asked` is its end."""
+"""How another process is asked for an inference server; `inference_server.spawn` is its end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def send_spawn_request(
     Raises:
         OSError: nobody can take the request.
     """
-    request = json.dumps({"arguments": list(arguments), "asked_at": requested_at}).encode()
+    request = json.dumps({"arguments": list(arguments), "requested_at": requested_at}).encode()
     socket.send_fds(control, [request], [status_fd, lifeline_fd])
 
 

@@ -17,15 +17,15 @@ from random import Random
 
 from rich.console import Console
 
-from tests.chaos.aftermath import look, settle
 from tests.chaos.audit import Audit
+from tests.chaos.call_log import CallLog
 from tests.chaos.callers import Callers
-from tests.chaos.ground import Ground
-from tests.chaos.ledger import Ledger
+from tests.chaos.checks import LEASE_SECONDS, MOST_OVERDUE_SECONDS, checks
+from tests.chaos.environment import ChaosEnvironment
+from tests.chaos.fault_injector import FaultInjector
+from tests.chaos.final_state import look, settle
 from tests.chaos.report import report
-from tests.chaos.striker import Striker
 from tests.chaos.targets import deploy
-from tests.chaos.verdict import LEASE_SECONDS, MOST_OVERDUE_SECONDS, checks
 from tests.system.installation import Installation
 
 CALLERS_EACH = 4
@@ -44,43 +44,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     tell(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="slipstream-chaos-") as folder:
-        ground = Ground(Path(folder))
+        environment = ChaosEnvironment(Path(folder))
         try:
-            return asyncio.run(_play(ground, options, console, tell))
+            return asyncio.run(_play(environment, options, console, tell))
         finally:
-            ground.stop()
+            environment.stop()
 
 
-async def _play(ground: Ground, options: argparse.Namespace, console: Console, tell: Tell) -> int:
-    installation = Installation(ground.up)
-    targets = deploy(installation, ground.counter.url)
-    audit, ledger = Audit(ground.database_url), Ledger()
+async def _play(
+    environment: ChaosEnvironment, options: argparse.Namespace, console: Console, tell: Tell
+) -> int:
+    installation = Installation(environment.up)
+    targets = deploy(installation, environment.counter.url)
+    audit, call_log = Audit(environment.database_url), CallLog()
     await audit.install()
     audit.watch()
-    callers = Callers(ground.url, installation.key, ledger, Random(options.seed))
-    striker = Striker(ground, Random(options.seed), tell)
+    callers = Callers(environment.url, installation.key, call_log, Random(options.seed))
+    fault_injector = FaultInjector(environment, Random(options.seed), tell)
     kinds = {"sync": callers.sync, "async": callers.accepted, "fast": callers.fast}
     calling = [
         asyncio.create_task(kinds[mode](f"{mode} {kind}", deployment))
         for (mode, kind), deployment in targets.items()
         for _ in range(CALLERS_EACH)
     ]
-    await striker.run(options.minutes * 60)
+    await fault_injector.run(options.minutes * 60)
     tell("no more strikes; callers finish")
     await asyncio.sleep(2)
     callers.stopping.set()
     await asyncio.gather(*calling)
     # What was cut off in the last moment gets its lease, and the time to be made again.
     await settle(audit, 2 * (LEASE_SECONDS + MOST_OVERDUE_SECONDS), tell)
-    after = await look(ground, installation.key, callers, audit, ledger)
+    after = await look(environment, installation.key, callers, audit, call_log)
     await audit.stop()
     await callers.close()
-    found = checks(ledger, after)
+    found = checks(call_log, after)
     report(
         console,
-        hits=striker.hits,
-        revivals=striker.revivals,
-        ledger=ledger,
+        hits=fault_injector.hits,
+        revivals=fault_injector.revivals,
+        call_log=call_log,
         after=after,
         found=found,
     )

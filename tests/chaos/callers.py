@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.chaos.ledger import TERMINAL, Call, Json, Ledger
+from tests.chaos.call_log import TERMINAL, Call, CallLog, Json
 
 _PATIENCE = 90.0
 _PAUSE_SECONDS = 0.1
@@ -19,9 +19,9 @@ _RETRIED = frozenset({429, 503})
 class Callers:
     """Makes calls until told to stop; the ledger has what became of them."""
 
-    def __init__(self, url: str, key: str, ledger: Ledger, random: Random) -> None:
+    def __init__(self, url: str, key: str, call_log: CallLog, random: Random) -> None:
         self.stopping = asyncio.Event()
-        self._ledger = ledger
+        self._ledger = call_log
         self._random = random
         self._http = httpx.AsyncClient(
             base_url=url,

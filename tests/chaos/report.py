@@ -8,8 +8,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tests.chaos.ledger import Ledger
-from tests.chaos.verdict import Aftermath, Check, endings, repeated
+from tests.chaos.call_log import CallLog
+from tests.chaos.checks import Check, FinalState, final_statuses, repeated
 
 _SHOWN = 3
 
@@ -19,8 +19,8 @@ def report(
     *,
     hits: Mapping[str, int],
     revivals: int,
-    ledger: Ledger,
-    after: Aftermath,
+    call_log: CallLog,
+    after: FinalState,
     found: Sequence[Check],
 ) -> None:
     """Print everything."""
@@ -29,9 +29,11 @@ def report(
             "",
             _pairs("struck", {**hits, "`up` started again": revivals}),
             "",
-            _answers(ledger),
+            _answers(call_log),
             "",
-            _pairs("runs", {**endings(after), "took more than one attempt": repeated(after)}),
+            _pairs(
+                "runs", {**final_statuses(after), "took more than one attempt": repeated(after)}
+            ),
             Text(f"longest past its lease: {after.most_overdue:.1f} s"),
             "",
             _checks(found),
@@ -47,9 +49,9 @@ def _pairs(title: str, counts: Mapping[str, int]) -> RenderableType:
     return table
 
 
-def _answers(ledger: Ledger) -> RenderableType:
+def _answers(call_log: CallLog) -> RenderableType:
     table = _table("callers", "answer", "times")
-    for (pair, answer), count in sorted(ledger.answers.items()):
+    for (pair, answer), count in sorted(call_log.answers.items()):
         table.add_row(pair, answer, f"{count:,}")
     return table
 

@@ -20,7 +20,7 @@ from gateway.broker.sender import RunSender
 REDIS = "redis://127.0.0.1:6379/9"
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
 URLS: dict[str, str | None] = {"folder": None, "redis": REDIS, "amqp": RABBITMQ}
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def send(to: Broker, queue: Queue, *run_ids: str) -> None:
             sender.send(run_id, queue)
 
 
-def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+def until(condition: Callable[[], object], what: str, patience: float = TIMEOUT_SECONDS) -> None:
     """Wait for something that other processes do."""
     deadline = time.monotonic() + patience
     while not condition():

@@ -14,12 +14,12 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.migrate import migrate
 from gateway.storage.tables import Profile
-from model_store.store import Store
+from model_store.store import ModelStore
 from model_store.verification import Verifier
 from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase, empty
-from tests.gateway.house import House
-from tests.gateway.office import Office
+from tests.gateway.in_process_gateway import InProcessGateway
+from tests.gateway.served_gateway import ServedGateway
 
 
 @pytest.fixture(scope="session")
@@ -78,41 +78,43 @@ def verifier() -> Verifier:
 
 
 @pytest.fixture(scope="session")
-def shelf(tmp_path_factory: pytest.TempPathFactory, verifier: Verifier) -> Path:
+def model_store_dir(tmp_path_factory: pytest.TempPathFactory, verifier: Verifier) -> Path:
     """A model store to copy: `mlp` 1 and 2, `scaled` (optional input), `joined` (of sequences)."""
     folder = tmp_path_factory.mktemp("shelf")
-    store = Store(folder / "store")
+    store = ModelStore(folder / "store")
     mlp = onnx_models.mlp(folder / "mlp.onnx")
     for _ in range(2):
-        store.publish(mlp, "mlp", verify=verifier)
+        store.publish(mlp, "mlp", verifier=verifier)
     store.set_label("mlp", "stable", 1)
     scaled = onnx_models.optional_input(folder / "scaled.onnx")
-    store.publish(scaled, "scaled", verify=verifier)
+    store.publish(scaled, "scaled", verifier=verifier)
     joined = onnx_models.sequence_input(folder / "joined.onnx")
-    store.publish(joined, "joined", verify=verifier)
+    store.publish(joined, "joined", verifier=verifier)
     return folder / "store"
 
 
 @pytest.fixture
-def settings(url: str, shelf: Path, tmp_path: Path) -> Settings:
+def settings(url: str, model_store_dir: Path, tmp_path: Path) -> Settings:
     """Settings of an installation of the test's own, with models in its store."""
-    shutil.copytree(shelf, tmp_path / "state" / "models")
+    shutil.copytree(model_store_dir, tmp_path / "state" / "models")
     # all of a test's strangers have one address
     return Settings(state=tmp_path / "state", database_url=url, failed_auth_per_minute=0)
 
 
 @pytest.fixture
-async def office(database: Database, settings: Settings) -> AsyncIterator[Office]:
+async def in_process_gateway(
+    database: Database, settings: Settings
+) -> AsyncIterator[InProcessGateway]:
     """Every feature, wired as a gateway wires it, behind HTTP; the database is empty."""
-    opened = Office(settings)
+    opened = InProcessGateway(settings)
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-async def house(database: Database, settings: Settings) -> AsyncIterator[House]:
+async def served_gateway(database: Database, settings: Settings) -> AsyncIterator[ServedGateway]:
     """The same behind a socket, with triggers; the database is empty."""
-    opened = House(settings)
+    opened = ServedGateway(settings)
     await opened.open()
     yield opened
     await opened.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.gateway.office import flow_json
+from tests.gateway.in_process_gateway import flow_json
 
 Things = Mapping[str, Any]
 """Name of a parameter or a field → what to send: Any, ids and numbers."""

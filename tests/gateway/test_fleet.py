@@ -8,11 +8,11 @@ import itertools
 import pytest
 from sqlalchemy import select
 
-from gateway.fleet.states import MOVES, Phase, State, move
+from gateway.fleet.states import TRANSITIONS, Phase, State, check_transition
 from gateway.fleet.store import FleetStore
 from gateway.storage.database import Database
 from gateway.storage.tables import ChangeCounter
-from tests.gateway.office import Office, flow_json
+from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 
 SERVERS = "/node/inference-servers/"
 
@@ -24,9 +24,9 @@ async def revision(database: Database) -> int:
 
 
 async def test_a_model_version_has_one_server_however_often_it_is_asked_for(
-    office: Office,
+    in_process_gateway: InProcessGateway,
 ) -> None:
-    user = await office.user()
+    user = await in_process_gateway.user()
     first = (await user.post(SERVERS, json={"model": "mlp"})).json()
     assert (first["model"], first["version"], first["desired"]) == ("mlp", 2, "running")
     assert (first["state"], first["phase"], first["pid"]) == ("stopped", None, None)
@@ -38,8 +38,10 @@ async def test_a_model_version_has_one_server_however_often_it_is_asked_for(
     assert [item["id"] for item in listed] == [other["id"], first["id"]]
 
 
-async def test_a_flow_asks_for_the_server_of_its_model(office: Office) -> None:
-    user = await office.user()
+async def test_a_flow_asks_for_the_server_of_its_model(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     flow = (await user.post("/node/flows/", json=flow_json(version="stable"))).json()
     made = (await user.post(SERVERS, json={"flow_id": flow["id"]})).json()
     assert (made["model"], made["version"], made["flow_id"]) == ("mlp", 1, flow["id"])
@@ -57,14 +59,16 @@ BAD_WISHES: list[tuple[dict[str, object], int]] = [
 ]
 
 
-async def test_wishes_that_cannot_be_met_are_refused(office: Office) -> None:
-    user = await office.user()
+async def test_wishes_that_cannot_be_met_are_refused(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     for body, status in BAD_WISHES:
         assert (await user.post(SERVERS, json=body)).status_code == status, body
 
 
-async def test_a_flow_of_two_models_does_not_say_which(office: Office) -> None:
-    user = await office.user()
+async def test_a_flow_of_two_models_does_not_say_which(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     flow = flow_json()
     flow["nodes"].append({"id": "more", "type": "inference", "config": {"model": "scaled"}})
     saved = (await user.post("/node/flows/", json=flow)).json()
@@ -73,22 +77,24 @@ async def test_a_flow_of_two_models_does_not_say_which(office: Office) -> None:
     assert "mlp 2, scaled 1" in refused.json()["message"]
 
 
-async def test_stop_start_and_delete(office: Office) -> None:
-    user = await office.user()
+async def test_stop_start_and_delete(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = (await user.post(SERVERS, json={"model": "mlp"})).json()
     url = f"{SERVERS}{made['id']}/"
     assert (await user.post(f"{url}stop/")).json()["desired"] == "stopped"
-    assert await office.services.fleet.store.wanted() == []
+    assert await in_process_gateway.services.fleet.store.wanted() == []
     assert (await user.post(f"{url}start/")).json()["desired"] == "running"
-    assert [row.id for row in await office.services.fleet.store.wanted()] == [made["id"]]
+    assert [row.id for row in await in_process_gateway.services.fleet.store.wanted()] == [
+        made["id"]
+    ]
     assert (await user.delete(url)).status_code == 204
     assert (await user.get(url)).status_code == 404
     assert (await user.post(f"{url}start/")).status_code == 404
 
 
-async def test_what_the_supervisor_sees_is_shown(office: Office) -> None:
-    user = await office.user()
-    store = office.services.fleet.store
+async def test_what_the_supervisor_sees_is_shown(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
+    store = in_process_gateway.services.fleet.store
     made = (await user.post(SERVERS, json={"model": "mlp"})).json()
     url = f"{SERVERS}{made['id']}/"
     await store.observe(made["id"], state=State.BOOTING, phase=Phase.SPAWNING, pid=7)
@@ -171,8 +177,8 @@ async def test_many_who_ask_at_once_get_the_same_server(database: Database, url:
 
 @pytest.mark.parametrize(("old", "new"), [*itertools.product(State, State)])
 def test_states_move_only_as_the_table_says(old: State, new: State) -> None:
-    if new is old or new in MOVES[old]:
-        assert move(old, new) is new
+    if new is old or new in TRANSITIONS[old]:
+        assert check_transition(old, new) is new
     else:
         with pytest.raises(ValueError, match="cannot become"):
-            move(old, new)
+            check_transition(old, new)

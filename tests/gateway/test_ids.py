@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from gateway.ids import first_run_id, is_id, minted_at, new_id, new_run_id
+from gateway.ids import is_id, min_run_id, new_id, new_run_id, run_id_time
 from gateway.storage.clock import now
 
 
@@ -17,21 +17,21 @@ def test_an_id_of_a_run_is_a_uuid_that_tells_when_it_was_made() -> None:
         assert is_id(run_id)
         assert str(UUID(run_id)) == run_id
         assert UUID(run_id).variant == "specified in RFC 4122"
-        made = minted_at(run_id)
+        made = run_id_time(run_id)
         assert made is not None
         assert before <= made <= now()
 
 
 def test_ids_made_before_a_time_are_less_than_the_first_of_it() -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
-    assert first_run_id(moment) == "019b7ca9-8f2e-7000-8000-000000000000"
-    assert minted_at(first_run_id(moment)) == moment
-    assert first_run_id(moment) < first_run_id(moment + timedelta(milliseconds=1))
-    assert first_run_id(now() - timedelta(seconds=1)) < new_run_id()
-    assert new_run_id() < first_run_id(now() + timedelta(seconds=1))
+    assert min_run_id(moment) == "019b7ca9-8f2e-7000-8000-000000000000"
+    assert run_id_time(min_run_id(moment)) == moment
+    assert min_run_id(moment) < min_run_id(moment + timedelta(milliseconds=1))
+    assert min_run_id(now() - timedelta(seconds=1)) < new_run_id()
+    assert new_run_id() < min_run_id(now() + timedelta(seconds=1))
 
 
 def test_other_ids_do_not_tell_their_age() -> None:
-    assert minted_at(new_id()) is None
-    assert minted_at("nonsense") is None
-    assert minted_at("ffffffff-ffff-7fff-bfff-ffffffffffff") is None, "after the year 9999"
+    assert run_id_time(new_id()) is None
+    assert run_id_time("nonsense") is None
+    assert run_id_time("ffffffff-ffff-7fff-bfff-ffffffffffff") is None, "after the year 9999"

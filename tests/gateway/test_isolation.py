@@ -13,13 +13,13 @@ import httpx
 import pytest
 
 from gateway.auth.identity import Role, Scope
-from gateway.auth.keys import mint
+from gateway.auth.keys import generate_key
 from gateway.storage.tables import Profile
 from tests.gateway.databases import rows_with
-from tests.gateway.house import House
-from tests.gateway.office import flow_json
+from tests.gateway.in_process_gateway import flow_json
 from tests.gateway.routes import Route, Things, drawn, routes_of
 from tests.gateway.runs.builders import failed, new_run
+from tests.gateway.served_gateway import ServedGateway
 
 SECRET = "known-to-ada-only"
 
@@ -78,22 +78,22 @@ SHARED_NAMES = {
 
 
 @pytest.fixture
-async def ada(house: House) -> Profile:
+async def ada(served_gateway: ServedGateway) -> Profile:
     """Who has things."""
-    return await house.user("ada@example.com", Role.OWNER)
+    return await served_gateway.user("ada@example.com", Role.OWNER)
 
 
 @pytest.fixture
-async def things(house: House, ada: Profile) -> dict[str, Any]:
+async def things(served_gateway: ServedGateway, ada: Profile) -> dict[str, Any]:
     """Name of a parameter → the id of Ada's."""
-    client = await house.key_client(ada, Scope.MANAGE)
+    client = await served_gateway.key_client(ada, Scope.MANAGE)
     draft = {**flow_json(), "name": SECRET}
     flow = (await client.post("/node/flows/", json=draft)).json()
     webhook = {"notification_method": "webhook", "callback_url": "https://8.8.8.8/"}
     body = {"flow_id": flow["id"], "name": SECRET, **webhook}
     deployment = (await client.post("/node/deployments/", json=body)).json()
-    session = (await (await house.browser(ada)).get("/node/session/")).json()
-    server = await house.services.fleet.serve_model("mlp", "1")
+    session = (await (await served_gateway.browser(ada)).get("/node/session/")).json()
+    server = await served_gateway.services.fleet.serve_model("mlp", "1")
     run = new_run(
         profile_id=ada.id,
         deployment_id=deployment["id"],
@@ -101,7 +101,7 @@ async def things(house: House, ada: Profile) -> dict[str, Any]:
         key_id=deployment["api_key"]["id"],
         input_data=b'{"x": "%b"}' % SECRET.encode(),
     )
-    store = house.container.engine.store
+    store = served_gateway.container.execution.store
     await store.create(run)
     await store.claim(run.id, "worker")
     await store.finish(run.id, 1, failed(message=SECRET))
@@ -127,16 +127,16 @@ async def things(house: House, ada: Profile) -> dict[str, Any]:
     }
 
 
-def owned(house: House) -> Iterator[Route]:
+def owned(served_gateway: ServedGateway) -> Iterator[Route]:
     """Yield the routes of things that belong to a profile."""
-    for route in routes_of(house.openapi()):
+    for route in routes_of(served_gateway.openapi()):
         if route.path.startswith(OWNED) and str(route) not in PUBLIC:
             yield route
 
 
-def shared(house: House) -> Iterator[Route]:
+def shared(served_gateway: ServedGateway) -> Iterator[Route]:
     """Yield the routes of what belongs to the installation, and is not for everybody."""
-    for route in routes_of(house.openapi()):
+    for route in routes_of(served_gateway.openapi()):
         if route.path.startswith(INSTALLATION) and str(route) not in PUBLIC:
             yield route
 
@@ -153,24 +153,32 @@ def said(answer: httpx.Response) -> tuple[int, str | None]:
     return answer.status_code, code
 
 
-async def test_every_route_is_dealt_with_here(house: House, things: Things) -> None:
+async def test_every_route_is_dealt_with_here(
+    served_gateway: ServedGateway, things: Things
+) -> None:
     known = {*things, *SHARED_NAMES}
-    for route in routes_of(house.openapi()):
+    for route in routes_of(served_gateway.openapi()):
         prefixes = [prefix for prefix in (*OWNED, *INSTALLATION) if route.path.startswith(prefix)]
         message = f"{route}: say in this file whose it is, and make the things that it is about"
         assert len(prefixes) == 1 or str(route) in PUBLIC, message
         assert set(route.parameters) <= known, message
 
 
-async def test_no_route_but_the_public_ones_lets_anybody_in(house: House) -> None:
+async def test_no_route_but_the_public_ones_lets_anybody_in(served_gateway: ServedGateway) -> None:
     made_up = {"cookie": f"slipstream_session={'x' * 43}"}
     strangers = [
-        (house.client(), {"api_key_missing", "session_invalid"}),
-        (house.client(**{"x-api-key": mint()}), {"api_key_invalid", "session_invalid"}),
-        (house.client(authorization="Bearer sk-no"), {"api_key_invalid", "session_invalid"}),
-        (house.client(**made_up), {"session_invalid"}),
+        (served_gateway.client(), {"api_key_missing", "session_invalid"}),
+        (
+            served_gateway.client(**{"x-api-key": generate_key()}),
+            {"api_key_invalid", "session_invalid"},
+        ),
+        (
+            served_gateway.client(authorization="Bearer sk-no"),
+            {"api_key_invalid", "session_invalid"},
+        ),
+        (served_gateway.client(**made_up), {"session_invalid"}),
     ]
-    for route in routes_of(house.openapi()):
+    for route in routes_of(served_gateway.openapi()):
         names = {name: str(uuid4()) for name in route.parameters}
         for client, codes in strangers:
             answer = await route.ask(client, names)
@@ -190,12 +198,12 @@ async def test_no_route_but_the_public_ones_lets_anybody_in(house: House) -> Non
 
 
 async def test_another_users_things_are_as_if_they_were_not(
-    house: House, things: dict[str, Any]
+    served_gateway: ServedGateway, things: dict[str, Any]
 ) -> None:
-    callers = await house.everybody_else()
-    before = await rows_with(house.db, ids_in(things))
+    callers = await served_gateway.other_callers()
+    before = await rows_with(served_gateway.db, ids_in(things))
     asked = 0
-    for route in owned(house):
+    for route in owned(served_gateway):
         if not route.parameters:
             continue
         for caller in callers:
@@ -211,15 +219,15 @@ async def test_another_users_things_are_as_if_they_were_not(
             assert said(await route.ask(caller.client, nothing)) == said(answer), about
             asked += 1
     assert asked >= 24 * len(callers)
-    assert await rows_with(house.db, ids_in(things)) == before
+    assert await rows_with(served_gateway.db, ids_in(things)) == before
 
 
 async def test_no_list_and_no_new_thing_has_anything_of_another_user(
-    house: House, things: dict[str, Any]
+    served_gateway: ServedGateway, things: dict[str, Any]
 ) -> None:
-    callers = await house.everybody_else()
-    before = await rows_with(house.db, ids_in(things))
-    for route in owned(house):
+    callers = await served_gateway.other_callers()
+    before = await rows_with(served_gateway.db, ids_in(things))
+    for route in owned(served_gateway):
         if route.parameters or str(route) == "DELETE /node/session/":
             continue
         for caller in callers:
@@ -231,16 +239,18 @@ async def test_no_list_and_no_new_thing_has_anything_of_another_user(
                 assert not [found for found in ids_in(things) if found in answer.text], about
             if route.method == "POST" and route.path not in NEEDS_NOTHING:
                 assert answer.is_client_error, f"{about}: {answer.text}"
-    assert await rows_with(house.db, ids_in(things)) == before
+    assert await rows_with(served_gateway.db, ids_in(things)) == before
 
 
-async def test_what_is_shared_is_open_by_role(house: House, things: dict[str, Any]) -> None:
-    callers = await house.everybody_else()
+async def test_what_is_shared_is_open_by_role(
+    served_gateway: ServedGateway, things: dict[str, Any]
+) -> None:
+    callers = await served_gateway.other_callers()
     # nothing is there to be harmed, so that every caller finds the same
     names = {**drawn(things, "mine"), **SHARED_NAMES, "name": "nowhere", "model": "nowhere"}
     names |= {name: str(uuid4()) for name in ("server_id", "user_id", "flow_id")}
     seen = set()
-    for route in shared(house):
+    for route in shared(served_gateway):
         seen.add(str(route))
         for caller in callers:
             about = f"{caller}: {route}"
@@ -260,11 +270,11 @@ async def test_what_is_shared_is_open_by_role(house: House, things: dict[str, An
 
 
 async def test_the_owner_of_things_sees_them_by_key_and_by_session(
-    house: House, ada: Profile, things: dict[str, Any]
+    served_gateway: ServedGateway, ada: Profile, things: dict[str, Any]
 ) -> None:
     for credential in ("manage key", "session"):
-        caller = await house.caller(ada, credential)
-        for route in owned(house):
+        caller = await served_gateway.caller(ada, credential)
+        for route in owned(served_gateway):
             if route.path == "/node/session/" and credential != "session":
                 continue
             if route.method == "GET":
@@ -276,9 +286,9 @@ async def test_the_owner_of_things_sees_them_by_key_and_by_session(
 
 
 async def test_a_session_changes_nothing_without_its_csrf_token(
-    house: House, ada: Profile, things: dict[str, Any]
+    served_gateway: ServedGateway, ada: Profile, things: dict[str, Any]
 ) -> None:
-    browser = await house.browser(ada)
+    browser = await served_gateway.browser(ada)
     token = browser.headers.pop("x-csrf-token")
     forged = [
         {},
@@ -288,9 +298,9 @@ async def test_a_session_changes_nothing_without_its_csrf_token(
         {"x-csrf-token": token, "sec-fetch-site": "cross-site"},
         {"x-csrf-token": token, "sec-fetch-site": "same-site"},
     ]
-    before = await rows_with(house.db, ids_in(things))
+    before = await rows_with(served_gateway.db, ids_in(things))
     asked = 0
-    for route in routes_of(house.openapi()):
+    for route in routes_of(served_gateway.openapi()):
         if route.method == "GET" or str(route) in PUBLIC or route.path.startswith("/v2"):
             continue
         for headers in forged:
@@ -301,14 +311,14 @@ async def test_a_session_changes_nothing_without_its_csrf_token(
                 del browser.headers[name]
         asked += 1
     assert asked > 30
-    assert await rows_with(house.db, ids_in(things)) == before
+    assert await rows_with(served_gateway.db, ids_in(things)) == before
 
 
 async def test_a_key_in_plain_and_a_sessions_token_are_nowhere_in_the_database(
-    house: House, ada: Profile
+    served_gateway: ServedGateway, ada: Profile
 ) -> None:
-    browser = await house.browser(ada)
+    browser = await served_gateway.browser(ada)
     made = (await browser.post("/node/api-keys/", json={"name": "phone"})).json()
     token = browser.cookies["slipstream_session"]
     words = {made["key"], token, browser.headers["x-csrf-token"]}
-    assert not any((await rows_with(house.db, words)).values())
+    assert not any((await rows_with(served_gateway.db, words)).values())

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests import onnx_models
-from tests.gateway.office import Office, flow_json
+from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 
 MODELS = "/node/models/"
 RAW = {"content-type": "application/octet-stream"}
@@ -20,8 +20,10 @@ def file(tmp_path: Path) -> bytes:
     return onnx_models.identity(tmp_path / "identity.onnx").read_bytes()
 
 
-async def test_a_file_becomes_the_next_version(office: Office, file: bytes) -> None:
-    user = await office.user()
+async def test_a_file_becomes_the_next_version(
+    in_process_gateway: InProcessGateway, file: bytes
+) -> None:
+    user = await in_process_gateway.user()
     for version in (1, 2):
         answer = await user.post(MODELS, params={"name": "same"}, content=file, headers=RAW)
         assert answer.status_code == 201
@@ -43,15 +45,15 @@ def with_weights(tmp_path: Path) -> dict[str, bytes]:
 
 
 async def test_a_form_brings_external_data_along(
-    office: Office, with_weights: dict[str, bytes]
+    in_process_gateway: InProcessGateway, with_weights: dict[str, bytes]
 ) -> None:
-    user = await office.user()
+    user = await in_process_gateway.user()
     names = {"file": "heavy.onnx", "data": "weights/w.bin"}
     parts = [(field, (names[field], content)) for field, content in with_weights.items()]
     answer = await user.post(MODELS, data={"name": "heavy", "version": "7"}, files=parts)
     assert (answer.status_code, answer.json()["version"]) == (201, 7)
     assert [file["path"] for file in answer.json()["files"]] == ["model.onnx", "weights/w.bin"]
-    assert office.services.store.check("heavy", 7) == []
+    assert in_process_gateway.services.store.find_changes("heavy", 7) == []
 
 
 BAD_UPLOADS: list[tuple[dict[str, str], dict[str, str], bytes, int]] = [
@@ -68,9 +70,9 @@ BAD_UPLOADS: list[tuple[dict[str, str], dict[str, str], bytes, int]] = [
 
 
 async def test_uploads_that_cannot_be_served_leave_nothing(
-    office: Office,
+    in_process_gateway: InProcessGateway,
 ) -> None:
-    user = await office.user()
+    user = await in_process_gateway.user()
     before = (await user.get(MODELS)).json()
     for params, headers, content, status in BAD_UPLOADS:
         answer = await user.post(MODELS, params=params, content=content, headers=headers)
@@ -78,23 +80,25 @@ async def test_uploads_that_cannot_be_served_leave_nothing(
     assert (await user.get(MODELS)).json() == before
 
 
-async def test_external_data_stays_in_its_folder(office: Office, file: bytes) -> None:
-    user = await office.user()
+async def test_external_data_stays_in_its_folder(
+    in_process_gateway: InProcessGateway, file: bytes
+) -> None:
+    user = await in_process_gateway.user()
     for name in ("../../escape", "/etc/x", "model.onnx", "manifest.json", ".hidden"):
         parts = [("file", ("m.onnx", file)), ("data", (name, b"x"))]
         answer = await user.post(MODELS, data={"name": "x"}, files=parts)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_model"), name
 
 
-async def test_a_form_without_a_file_says_so(office: Office) -> None:
-    user = await office.user()
+async def test_a_form_without_a_file_says_so(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     answer = await user.post(MODELS, data={"name": "x"}, files={"other": b"x"})
     assert answer.status_code == 400
     assert "field `file`" in answer.json()["message"]
 
 
-async def test_labels_move_and_go(office: Office) -> None:
-    user = await office.user()
+async def test_labels_move_and_go(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     url = f"{MODELS}mlp/labels/stable/"
     assert (await user.put(url, json={"version": 2})).json()["labels"] == {"stable": 2}
     assert (await user.put(url, json={"version": 9})).status_code == 404
@@ -103,8 +107,8 @@ async def test_labels_move_and_go(office: Office) -> None:
     assert (await user.delete(url)).status_code == 404
 
 
-async def test_models_are_listed_in_pages_by_name(office: Office) -> None:
-    user = await office.user()
+async def test_models_are_listed_in_pages_by_name(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     names, cursor = [], None
     for _ in range(3):
         params = {"limit": 1} | ({"cursor": cursor} if cursor else {})
@@ -119,8 +123,8 @@ async def _remove(user: httpx.AsyncClient, version: int) -> tuple[int, str]:
     return answer.status_code, answer.json()["message"] if answer.content else ""
 
 
-async def test_a_version_in_use_is_not_removed(office: Office) -> None:
-    user = await office.user()
+async def test_a_version_in_use_is_not_removed(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     flow = (await user.post("/node/flows/", json=flow_json(version="2"))).json()
     body = {"flow_id": flow["id"], "name": "shop window"}
     deployment = (await user.post("/node/deployments/", json=body)).json()
@@ -136,7 +140,7 @@ async def test_a_version_in_use_is_not_removed(office: Office) -> None:
     assert (await _remove(user, 1))[0] == 409, "it carries a label"
 
 
-async def test_what_is_not_in_the_store_is_not_found(office: Office) -> None:
-    user = await office.user()
+async def test_what_is_not_in_the_store_is_not_found(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     for path in ("nothing/", "mlp/versions/9/", "mlp/versions/nightly/"):
         assert (await user.get(MODELS + path)).status_code == 404, path

@@ -12,9 +12,9 @@ from fastapi.routing import APIRoute
 
 from gateway.auth.identity import Role, Scope
 from gateway.web.naming import operation_id
-from tests.gateway.house import House
-from tests.gateway.office import Office
+from tests.gateway.in_process_gateway import InProcessGateway
 from tests.gateway.routes import Route, routes_of
+from tests.gateway.served_gateway import ServedGateway
 
 
 # Any: OpenAPI's own form
@@ -25,8 +25,10 @@ def answers_of(route: Route) -> Iterator[tuple[int, dict[str, Any]]]:
         yield int(status), route.document["components"]["responses"][shared] if shared else answer
 
 
-def test_every_error_is_a_problem_and_those_of_v2_are_v2s(office: Office) -> None:
-    for route in routes_of(office.openapi()):
+def test_every_error_is_a_problem_and_those_of_v2_are_v2s(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    for route in routes_of(in_process_gateway.openapi()):
         v2 = route.path.startswith("/v2")
         form = ("application/json", "V2Error") if v2 else ("application/problem+json", "Problem")
         for status, answer in answers_of(route):
@@ -37,19 +39,23 @@ def test_every_error_is_a_problem_and_those_of_v2_are_v2s(office: Office) -> Non
                 assert answer["content"] == {media: reference}, (str(route), status)
 
 
-def test_whatever_needs_a_credential_says_how_it_is_refused(office: Office) -> None:
-    for route in routes_of(office.openapi()):
+def test_whatever_needs_a_credential_says_how_it_is_refused(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    for route in routes_of(in_process_gateway.openapi()):
         if route.operation.get("security"):
             statuses = {status for status, _ in answers_of(route)}
             assert {401, 403, 429, 503} <= statuses, str(route)
 
 
-def test_nothing_is_left_of_fastapis_own_error(office: Office) -> None:
-    assert "HTTPValidationError" not in str(office.openapi())
+def test_nothing_is_left_of_fastapis_own_error(in_process_gateway: InProcessGateway) -> None:
+    assert "HTTPValidationError" not in str(in_process_gateway.openapi())
 
 
-def test_every_operation_has_a_name_of_its_own_and_a_sentence(office: Office) -> None:
-    routes = routes_of(office.openapi())
+def test_every_operation_has_a_name_of_its_own_and_a_sentence(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    routes = routes_of(in_process_gateway.openapi())
     names = [route.operation["operationId"] for route in routes]
     assert len(set(names)) == len(names)
     for route, name in zip(routes, names, strict=True):
@@ -57,14 +63,16 @@ def test_every_operation_has_a_name_of_its_own_and_a_sentence(office: Office) ->
         assert " " in route.operation["summary"], str(route)
 
 
-def test_every_group_of_routes_is_described(office: Office) -> None:
-    document = office.openapi()
+def test_every_group_of_routes_is_described(in_process_gateway: InProcessGateway) -> None:
+    document = in_process_gateway.openapi()
     described = {tag["name"] for tag in document["tags"] if tag["description"]}
     assert {tag for route in routes_of(document) for tag in route.operation["tags"]} <= described
 
 
-def test_names_of_schemes_and_schemas_are_names_for_openapi(office: Office) -> None:
-    for kind, components in office.openapi()["components"].items():
+def test_names_of_schemes_and_schemas_are_names_for_openapi(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    for kind, components in in_process_gateway.openapi()["components"].items():
         for name in components:
             assert re.fullmatch(r"[a-zA-Z0-9._-]+", name), (kind, name)
             assert "__" not in name, f"two schemas share the name {name}"
@@ -104,29 +112,29 @@ def test_operation_ids_read_like_functions(method: str, path: str, name: str) ->
     ],
 )
 async def test_a_wrong_method_is_answered_405_with_all_that_are_right(
-    house: House, path: str, methods: set[str]
+    served_gateway: ServedGateway, path: str, methods: set[str]
 ) -> None:
-    answer = await house.client().request("TRACE", path)
+    answer = await served_gateway.client().request("TRACE", path)
     assert answer.status_code == 405
     assert set(answer.headers["allow"].split(", ")) == methods
 
 
-async def test_head_answers_as_get_without_a_body(house: House) -> None:
-    user = await house.user("ada@example.com", Role.OWNER)
-    client = await house.key_client(user, Scope.MANAGE)
+async def test_head_answers_as_get_without_a_body(served_gateway: ServedGateway) -> None:
+    user = await served_gateway.user("ada@example.com", Role.OWNER)
+    client = await served_gateway.key_client(user, Scope.MANAGE)
     full, head = await client.get("/node/flows/"), await client.head("/node/flows/")
     assert head.status_code == full.status_code == 200
     assert head.headers["content-type"] == full.headers["content-type"]
     assert head.content == b""
-    assert (await house.client().head("/node/flows/")).status_code == 401
+    assert (await served_gateway.client().head("/node/flows/")).status_code == 401
 
 
 @pytest.mark.parametrize("media", ["text/plain", "application/x-www-form-urlencoded", None])
 async def test_a_body_that_does_not_say_it_is_json_is_answered_415(
-    house: House, media: str | None
+    served_gateway: ServedGateway, media: str | None
 ) -> None:
-    user = await house.user("ada@example.com", Role.OWNER)
-    client = await house.key_client(user, Scope.MANAGE)
+    user = await served_gateway.user("ada@example.com", Role.OWNER)
+    client = await served_gateway.key_client(user, Scope.MANAGE)
     headers = {"content-type": media} if media else {}
     answer = await client.post("/node/api-keys/", content=b'{"name": "mine"}', headers=headers)
     assert answer.status_code == 415
@@ -134,9 +142,11 @@ async def test_a_body_that_does_not_say_it_is_json_is_answered_415(
 
 
 @pytest.mark.parametrize("version", ["¹", "٣", "-1", "9" * 19, "\x00"])
-async def test_a_version_that_is_no_number_is_refused(house: House, version: str) -> None:
-    user = await house.user("ada@example.com", Role.OWNER)
-    client = await house.key_client(user, Scope.MANAGE)
+async def test_a_version_that_is_no_number_is_refused(
+    served_gateway: ServedGateway, version: str
+) -> None:
+    user = await served_gateway.user("ada@example.com", Role.OWNER)
+    client = await served_gateway.key_client(user, Scope.MANAGE)
     path = f"/v2/models/iris/versions/{quote(version)}"
     assert (await client.get(path)).status_code == 400
     ready = await client.get(f"{path}/ready")

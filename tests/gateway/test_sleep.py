@@ -12,7 +12,7 @@ from gateway.fleet.waker import Waker
 from gateway.storage.database import Database
 from gateway.storage.tables import InferenceServer
 from tests.gateway.databases import without_counter
-from tests.gateway.office import Office, flow_json
+from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 from tests.gateway.test_fleet import SERVERS, revision
 
 
@@ -129,8 +129,10 @@ async def test_while_the_database_is_away_waking_waits_for_it(database: Database
     await waker.stop()
 
 
-async def test_the_idle_time_out_is_set_changed_and_taken_away(office: Office) -> None:
-    user = await office.user()
+async def test_the_idle_time_out_is_set_changed_and_taken_away(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     first = (await user.post(SERVERS, json={"model": "mlp"})).json()
     assert first["idle_timeout_seconds"] is None
     url = f"{SERVERS}{first['id']}/"
@@ -156,8 +158,10 @@ async def test_the_idle_time_out_is_set_changed_and_taken_away(office: Office) -
 
 
 @pytest.mark.parametrize("value", [0, -1, 0.5, "soon", 10**12, []])
-async def test_what_is_no_idle_time_out_is_refused(office: Office, value: object) -> None:
-    user = await office.user()
+async def test_what_is_no_idle_time_out_is_refused(
+    in_process_gateway: InProcessGateway, value: object
+) -> None:
+    user = await in_process_gateway.user()
     made = (await user.post(SERVERS, json={"model": "mlp"})).json()
     for answer in (
         await user.post(SERVERS, json={"model": "mlp", "idle_timeout_seconds": value}),
@@ -168,9 +172,9 @@ async def test_what_is_no_idle_time_out_is_refused(office: Office, value: object
 
 
 async def test_only_settings_can_be_changed_and_only_of_a_server_that_there_is(
-    office: Office,
+    in_process_gateway: InProcessGateway,
 ) -> None:
-    user = await office.user()
+    user = await in_process_gateway.user()
     made = (await user.post(SERVERS, json={"model": "mlp"})).json()
     wrong = await user.patch(f"{SERVERS}{made['id']}/", json={"model": "scaled"})
     assert wrong.status_code == 422
@@ -178,9 +182,11 @@ async def test_only_settings_can_be_changed_and_only_of_a_server_that_there_is(
     assert missing.status_code == 404
 
 
-async def test_a_version_whose_server_sleeps_is_in_use(office: Office) -> None:
-    user = await office.user()
-    store = office.services.fleet.store
+async def test_a_version_whose_server_sleeps_is_in_use(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
+    store = in_process_gateway.services.fleet.store
     row = await store.want("mlp", 2)
     await store.fall_asleep(row.id, row.generation)
     refused = await user.delete("/node/models/mlp/versions/2/")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model_store.store import Store
+from model_store.store import ModelStore
 from model_store.verification import Verifier
 from tests import onnx_models
 
@@ -15,9 +15,9 @@ COMMAND = (sys.executable, "-m", "inference_server.runtime.verify")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> ModelStore:
     """An empty store in `tmp_path`/store."""
-    return Store(tmp_path / "store")
+    return ModelStore(tmp_path / "store")
 
 
 @pytest.fixture

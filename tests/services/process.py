@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-PATIENCE = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 class Service:
@@ -48,7 +48,7 @@ class Service:
                 stderr=subprocess.STDOUT,
             )
         weakref.finalize(self, self._process.kill)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not self._answers():
             assert self._process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()
@@ -58,7 +58,7 @@ class Service:
         """Send a signal, and wait for the end."""
         assert self._process is not None
         self._process.send_signal(number)
-        self._process.wait(PATIENCE)
+        self._process.wait(TIMEOUT_SECONDS)
 
     def restart(self, number: int = signal.SIGKILL) -> None:
         """End it by a signal, and start it again."""

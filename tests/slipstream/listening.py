@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from tests.slipstream.running import PATIENCE, environment
+from tests.slipstream.running import TIMEOUT_SECONDS, environment
 
 # Any, here and below: JSON
 Json = dict[str, Any]
@@ -44,7 +44,7 @@ class Listener:
     def next(self, wanted: Callable[[Json], bool] = lambda _: True) -> Json:
         """Return the next thing that it tells, and is wanted."""
         while True:
-            told = self._lines.get(timeout=PATIENCE)
+            told = self._lines.get(timeout=TIMEOUT_SECONDS)
             assert told is not None, f"it has ended: {self._errors()}"
             if wanted(told):
                 return told
@@ -52,7 +52,7 @@ class Listener:
     def close(self, number: int = signal.SIGINT) -> Json:
         """End it as Ctrl-C does; return the sum that it tells."""
         self._process.send_signal(number)
-        status = self._process.wait(PATIENCE)
+        status = self._process.wait(TIMEOUT_SECONDS)
         self._reader.join()
         assert self._process.stdout is not None
         self._process.stdout.close()

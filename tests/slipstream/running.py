@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 def free_port() -> int:
@@ -76,7 +76,7 @@ class Up:
 
     def until(self, text: str) -> str:
         """Return the next line of stdout that contains `text`."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             try:
                 line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -118,8 +118,8 @@ class Up:
 
     def ended(self) -> int:
         """Wait for the end, see that no child is left, and return the exit status."""
-        status = self.process.wait(PATIENCE)
-        psutil.wait_procs(self._seen, timeout=PATIENCE)
+        status = self.process.wait(TIMEOUT_SECONDS)
+        psutil.wait_procs(self._seen, timeout=TIMEOUT_SECONDS)
         assert not [child for child in self._seen if child.is_running()]
         self._reader.join()
         assert self.process.stdout is not None

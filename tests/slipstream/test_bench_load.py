@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
-from slipstream.bench.load import Load
-from slipstream.bench.plan import Plan
-from slipstream.bench.result import Progress, Result
-from slipstream.bench.target import Target
+from slipstream.bench.load import create_load
+from slipstream.bench.plan import LoadPlan
+from slipstream.bench.result import LoadProgress, LoadResult
+from slipstream.bench.target import BenchTarget
 from tests.slipstream.running import free_port
 
 Answer = Callable[[asyncio.StreamWriter, int], Awaitable[None]]
@@ -20,12 +21,14 @@ BODY = b'{"x": 1}'
 GOOD = b"HTTP/1.1 200 OK\r\nServer-Timing: infer;dur=0.25\r\nContent-Length: 2\r\n\r\n{}"
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"
+REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n" + BODY
+THROTTLED = b"HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n"
 PROBLEM = b'HTTP/1.1 503 No\r\nContent-Length: 21\r\n\r\n{"code":"overloaded"}'
 
 
 async def measured(
-    answer: Answer, until: Callable[[Progress], bool], *, connections: int = 2
-) -> Result:
+    answer: Answer, until: Callable[[LoadProgress], bool], *, connections: int = 2
+) -> LoadResult:
     """Load a server that answers with `answer`, until it went so far."""
     calls = 0
 
@@ -46,26 +49,28 @@ async def measured(
         return await load(port, until, connections=connections)
 
 
-async def load(port: int, until: Callable[[Progress], bool], *, connections: int = 2) -> Result:
-    target = Target(url=f"http://127.0.0.1:{port}/", body=BODY, key=None)
+async def load(
+    port: int, until: Callable[[LoadProgress], bool], *, connections: int = 2
+) -> LoadResult:
+    target = BenchTarget(url=f"http://127.0.0.1:{port}/", body=BODY, key=None)
     stop = asyncio.Event()
-    plan = Plan.of(target, connections=connections, seconds=60, warmup=0)
+    plan = LoadPlan.of(target, connections=connections, seconds=60, warmup=0)
 
-    def watch(progress: Progress) -> None:
+    def watch(progress: LoadProgress) -> None:
         if until(progress):
             stop.set()
 
-    result = await Load(Plan.from_line(plan.to_line())).run(stop, watch)
+    result = await create_load(LoadPlan.from_line(plan.to_line())).run(stop, watch)
     assert result is not None
     assert result.connections == connections
     return result
 
 
-def some_answered(progress: Progress) -> bool:
+def some_answered(progress: LoadProgress) -> bool:
     return progress.answered > 10
 
 
-def some_of_both(progress: Progress) -> bool:
+def some_of_both(progress: LoadProgress) -> bool:
     return progress.answered > 2 and progress.failed > 2
 
 
@@ -140,12 +145,54 @@ async def test_calls_that_are_never_answered_are_seen_to_wait() -> None:
 
 
 async def test_a_load_that_is_stopped_before_it_measures_has_no_result() -> None:
-    target = Target(url=f"http://127.0.0.1:{free_port()}/", body=BODY, key=None)
-    plan = Plan.of(target, connections=1, seconds=60, warmup=60)
+    target = BenchTarget(url=f"http://127.0.0.1:{free_port()}/", body=BODY, key=None)
+    plan = LoadPlan.of(target, connections=1, seconds=60, warmup=60)
     stop = asyncio.Event()
 
-    def watch(progress: Progress) -> None:
+    def watch(progress: LoadProgress) -> None:
         assert progress.warming_up
         stop.set()
 
-    assert await Load(plan).run(stop, watch) is None
+    assert await create_load(plan).run(stop, watch) is None
+
+
+async def test_calls_at_a_rate_arrive_whether_or_not_earlier_ones_are_answered() -> None:
+    calls = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(BODY):
+                calls += 1
+                if calls % 4 == 0:
+                    writer.write(THROTTLED)
+                else:
+                    # slower than the deadline every second time
+                    await asyncio.sleep(0.3 if calls % 2 else 0.0)
+                    writer.write(GOOD)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        plan = LoadPlan(
+            host="127.0.0.1",
+            port=port,
+            tls=False,
+            requests=(REQUEST,),
+            connections=100,
+            seconds=1.0,
+            warmup=0.2,
+            rate=100.0,
+            deadline=0.2,
+        )
+        result = await create_load(plan).run(asyncio.Event(), lambda _: None)
+    assert result is not None
+    arrivals = result.arrivals
+    assert arrivals is not None
+    assert 60 < arrivals.offered < 150
+    assert result.answered + result.failed == pytest.approx(arrivals.offered, abs=40)
+    assert result.answered > arrivals.late > 0
+    assert 0 < arrivals.good_per_second < result.answered
+    assert arrivals.without_retry_after == result.failed > 0
+    assert [failure.status for failure in result.failures] == [429]

@@ -10,23 +10,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipstream.bench.histogram import histogram
-from slipstream.bench.result import median_of_some, percentile, summary
-from slipstream.bench.tally import Tally, code_of
+from slipstream.bench.result import approximate_median, percentile, summarize
+from slipstream.bench.samples import Samples, error_code
 from slipstream.bench.view import duration, report
 
 LATENCIES = st.lists(st.floats(min_value=1e-7, max_value=1e4), min_size=1, max_size=300)
 
 
-def tally(*latencies: float, server_timing: bytes = b"") -> Tally:
-    filled = Tally()
+def samples(*latencies: float, server_timing: bytes = b"") -> Samples:
+    filled = Samples()
     for seconds in latencies:
-        filled.answered(seconds, server_timing)
+        filled.add_success(seconds, server_timing)
     return filled
 
 
-def text(*tallies: Tally, waits: tuple[float, ...] = (), cpu: float = 0.1) -> str:
+def text(*loads: Samples, waits: tuple[float, ...] = (), cpu: float = 0.1) -> str:
     results = [
-        summary(one, connections=4, seconds=2.0, waits=waits, cpu_seconds=cpu) for one in tallies
+        summarize(
+            one,
+            connections=4,
+            seconds=2.0,
+            per_second=len(one.latencies) / 2.0,
+            waits=waits,
+            cpu_seconds=cpu,
+        )
+        for one in loads
     ]
     return "\n".join(str(part) for part in report(results, local=True))
 
@@ -68,16 +76,17 @@ def test_a_percentile_is_a_latency_that_so_many_do_not_exceed(
 
 @given(LATENCIES)
 def test_the_median_so_far_is_one_of_the_latencies(values: list[float]) -> None:
-    assert median_of_some(values) == percentile(sorted(values), 50)
-    assert median_of_some([]) is None
+    assert approximate_median(values) == percentile(sorted(values), 50)
+    assert approximate_median([]) is None
 
 
 def test_the_overhead_is_what_the_model_did_not_take() -> None:
     timing = b"auth;dur=0.010, queue;dur=0.250, infer;dur=0.500, total;dur=1.000"
-    result = summary(
-        tally(0.002, 0.002, 0.004, server_timing=timing),
+    result = summarize(
+        samples(0.002, 0.002, 0.004, server_timing=timing),
         connections=1,
         seconds=2.0,
+        per_second=1.5,
         waits=(),
         cpu_seconds=1.0,
     )
@@ -91,10 +100,11 @@ def test_the_overhead_is_what_the_model_did_not_take() -> None:
 
 
 def test_an_answer_that_does_not_say_what_the_model_took_has_no_overhead() -> None:
-    result = summary(
-        tally(0.002, server_timing=b"total;dur=1.000"),
+    result = summarize(
+        samples(0.002, server_timing=b"total;dur=1.000"),
         connections=1,
         seconds=1.0,
+        per_second=1.0,
         waits=(),
         cpu_seconds=0.0,
     )
@@ -103,11 +113,11 @@ def test_an_answer_that_does_not_say_what_the_model_took_has_no_overhead() -> No
 
 
 def test_failures_are_counted_by_status_and_code_and_the_load_without_answers_is_shown() -> None:
-    failed = Tally()
-    failed.refused(503, b'{"code": "overloaded"}')
-    failed.refused(503, b'{"code": "overloaded"}')
-    failed.refused(404, b'{"error": "no such model"}')
-    failed.broken("connection_lost")
+    failed = Samples()
+    failed.add_error(503, b'{"code": "overloaded"}')
+    failed.add_error(503, b'{"code": "overloaded"}')
+    failed.add_error(404, b'{"error": "no such model"}')
+    failed.add_connection_failure("connection_lost")
     shown = text(failed)
     assert "4 connections: 2 failed: 503 overloaded" in shown
     assert "1 failed: 404\n" in shown
@@ -115,15 +125,15 @@ def test_failures_are_counted_by_status_and_code_and_the_load_without_answers_is
 
 
 def test_a_busy_generator_and_a_call_that_hangs_are_said() -> None:
-    assert "busy" not in text(tally(0.1))
-    assert "busy for 95%" in text(tally(0.1), cpu=1.9)
-    assert "had no answer" not in text(tally(0.1), waits=(0.09,))
-    assert "the oldest for 1.50 s" in text(tally(0.1), waits=(0.09, 1.5))
+    assert "busy" not in text(samples(0.1))
+    assert "busy for 95%" in text(samples(0.1), cpu=1.9)
+    assert "had no answer" not in text(samples(0.1), waits=(0.09,))
+    assert "the oldest after 1.50 s" in text(samples(0.1), waits=(0.09, 1.5))
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"code": 7}', b'{"error": "x"}'])
 def test_a_body_without_a_code_has_none(body: bytes) -> None:
-    assert code_of(body) is None
+    assert error_code(body) is None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway.auth.keys import mint
+from gateway.auth.keys import generate_key
 from slipstream.cli import build
 from tests.slipstream.cli import Cli
 
@@ -64,7 +64,7 @@ def test_the_list_has_what_tells_keys_apart(cli: Cli) -> None:
 
 @pytest.mark.parametrize("words", [[], ["-"]])
 def test_a_key_is_checked_from_stdin(words: list[str]) -> None:
-    key = mint()
+    key = generate_key()
     result = check(*words, given=f"{key}\n")
     assert result.exit_code == 0
     assert result.stdout == f"{key[:8]}********{key[-5:]} is well formed: its checksum fits.\n"
@@ -74,7 +74,7 @@ def test_a_key_is_checked_from_stdin(words: list[str]) -> None:
 
 
 def test_a_key_on_the_command_line_is_checked_with_a_word_about_history() -> None:
-    key = mint()
+    key = generate_key()
     result = check(key)
     assert result.exit_code == 0
     assert "history" in result.stderr
@@ -94,7 +94,7 @@ def test_a_key_on_the_command_line_is_checked_with_a_word_about_history() -> Non
 )
 def test_what_is_wrong_with_a_key_is_said(spoil: object, said: str) -> None:
     assert callable(spoil)
-    key = mint()
+    key = generate_key()
     result = check(given=spoil(key))
     assert result.exit_code == 1
     assert said in result.stderr

@@ -14,24 +14,24 @@ from typing import TypeVar
 
 import pytest
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode
-from gateway.runs.run import Ending, NewRun, RunError, RunStatus
+from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.runs.run import NewRun, RunError, RunResult, RunStatus
 from gateway.runs.store import RunStore
 from slipstream.workspace import Workspace, open_workspace, read_settings
 from tests.slipstream.cli import Cli
-from tests.slipstream.running import PATIENCE, environment
+from tests.slipstream.running import TIMEOUT_SECONDS, environment
 from tests.system.flow_documents import computing
 
 T = TypeVar("T")
 
-COMPLETED = Ending(
+COMPLETED = RunResult(
     status=RunStatus.COMPLETED,
     output_data=b'{"y":2}',
     node_outputs=b'{"compute":{"name":"compute","type":"transform","status":"completed",'
     b'"output":{"y":2},"duration_seconds":0.0015}}',
     duration_seconds=1.5,
 )
-FAILED = Ending(
+FAILED = RunResult(
     status=RunStatus.FAILED,
     error=RunError(code="flow_failed", message="division by zero", node_id="compute"),
     duration_seconds=0.25,
@@ -68,7 +68,7 @@ class Desk:
 
         return self._do(work)
 
-    def end(self, run_id: str, ending: Ending) -> str:
+    def end(self, run_id: str, ending: RunResult) -> str:
         """Do as a worker that has executed the run; return its id."""
 
         return self.finish(run_id, self.take(run_id), ending)
@@ -91,7 +91,7 @@ class Desk:
 
         self._do(work)
 
-    def finish(self, run_id: str, attempt: int, ending: Ending) -> str:
+    def finish(self, run_id: str, attempt: int, ending: RunResult) -> str:
         """Do as a worker that is through; return the run's id."""
 
         async def work(_: Workspace, store: RunStore) -> str:
@@ -226,7 +226,7 @@ def test_tail_tells_of_new_runs_and_of_how_they_end(desk: Desk) -> None:
         desk.finish(run_id, attempt, FAILED)
         second = json.loads(tail.stdout.readline())
         tail.send_signal(signal.SIGINT)
-        rest, errors = tail.communicate(timeout=PATIENCE)
+        rest, errors = tail.communicate(timeout=TIMEOUT_SECONDS)
     assert first["flow_run_id"] == second["flow_run_id"] == run_id != before
     assert (first["status"], second["status"]) == ("queued", "failed")
     assert (node["flow_run_id"], node["node_id"]) == (run_id, "input")

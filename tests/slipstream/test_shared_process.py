@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from inference_server.exits import ExitStatus
+from inference_server.spawn import ServerExitStatus
 from slipstream.supervisor.memory import memory_of
 from slipstream.supervisor.process import Lifeline
 from slipstream.supervisor.shared_process import SharedProcess, SharedProcessPool
@@ -88,7 +88,7 @@ async def test_a_server_that_nobody_calls_leaves_the_others_alone(store: Path) -
             said += (heard := await asyncio.to_thread(os.read, idle.status_fd, 4096))
             assert heard, said
         assert running.answers("idle")
-        assert await asyncio.to_thread(idle.wait) == ExitStatus.IDLE
+        assert await asyncio.to_thread(idle.wait) == ServerExitStatus.IDLE
         os.close(idle.status_fd)
         assert running.answers("a")
 

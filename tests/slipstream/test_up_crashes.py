@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from slipstream.cli import build
 from tests import onnx_models
-from tests.slipstream.running import PATIENCE, Up
+from tests.slipstream.running import TIMEOUT_SECONDS, Up
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Running:
             f"{self.up.url}/node/deployment-trigger/{self.deployment_id}/",
             headers={"X-API-Key": self.key},
             json={"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}},
-            timeout=PATIENCE,
+            timeout=TIMEOUT_SECONDS,
         )
 
     def until_served(self) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while (response := self.trigger()).status_code != 200:
             assert response.status_code == 503, response.text
             assert "retry-after" in response.headers

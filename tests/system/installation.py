@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from slipstream.cli import build
 from tests.slipstream.running import Up, environment
 
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 
 # Any, here and below: JSON
 Json = dict[str, Any]
@@ -46,7 +46,9 @@ class Installation:
     def __init__(self, up: Up) -> None:
         self.up = up
         self.key = self._new_key()
-        self.http = httpx.Client(base_url=up.url, headers={"X-API-Key": self.key}, timeout=PATIENCE)
+        self.http = httpx.Client(
+            base_url=up.url, headers={"X-API-Key": self.key}, timeout=TIMEOUT_SECONDS
+        )
 
     def _new_key(self) -> str:
         """Run the command in this process: one of its own takes seconds to import everything."""
@@ -97,7 +99,7 @@ class Installation:
 
     def until_ready(self, server_id: str) -> Json:
         """Return an inference server when it is ready."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             server: Json = self.http.get(f"/node/inference-servers/{server_id}/").json()
             ready = self.http.get(f"/v2/models/{server['model']}/ready")

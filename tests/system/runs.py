@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from tests.system.installation import PATIENCE, Installation, Json
+from tests.system.installation import TIMEOUT_SECONDS, Installation, Json
 
 T = TypeVar("T")
 
@@ -152,7 +152,7 @@ class Runs:
 
 def eventually(look: Callable[[], T], good: Callable[[T], bool]) -> T:
     """Return what `look` gives as soon as it is good."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not good(found := look()):
         assert time.monotonic() < deadline, found
         time.sleep(0.05)  # as often as a key may ask, in all

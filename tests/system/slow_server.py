@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests import onnx_models
 from tests.slipstream.running import Up
-from tests.system.installation import PATIENCE, Installation, chain
+from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 
 RUN_SECONDS = 0.3
 MODEL = "slow"
@@ -83,7 +83,7 @@ class SlowServer:
 
     def until_waiting(self, *, least: int = 0, most: int = 2**31) -> None:
         """Return when so many calls wait for their run."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not least <= self.counted().waiting <= most:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -96,7 +96,7 @@ class SlowServer:
             self.until_waiting(least=calls - 2)
             yield
             for client in clients:
-                client.settimeout(PATIENCE)
+                client.settimeout(TIMEOUT_SECONDS)
                 assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
         self.until_waiting(most=0)
 

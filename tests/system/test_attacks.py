@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from gateway.auth import keys
-from tests.slipstream.running import PATIENCE
+from tests.slipstream.running import TIMEOUT_SECONDS
 from tests.system.flow_documents import echo
 from tests.system.installation import Installation, chain
 
@@ -95,7 +95,7 @@ def raw(installation: Installation, *lines: str) -> bytes:
     """Send a head as it is, without a body; return everything that comes."""
     text = "\r\n".join([*lines, "Connection: close", "", ""])
     with closing(socket.create_connection(("127.0.0.1", installation.up.port))) as connection:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIMEOUT_SECONDS)
         connection.sendall(text.encode("latin-1"))
         said = b""
         while part := connection.recv(65_536):
@@ -187,7 +187,7 @@ def test_what_is_not_there_and_what_is_anothers_look_alike(
     """An unknown key learns nothing of ids; one that may call learns nothing of others' either."""
     nobody = "00000000-0000-4000-8000-000000000000"
     for path in (f"/node/deployment-trigger/{iris}/", f"/node/deployment-trigger/{nobody}/"):
-        unknown = {"X-API-Key": keys.mint()}
+        unknown = {"X-API-Key": keys.generate_key()}
         assert installation.http.post(path, json={}, headers=unknown).status_code == 401
     who = {"email": "curious@example.com", "password": "the password of nobody at all"}
     assert installation.post("/node/users/", who)["role"] == "member"

@@ -19,7 +19,7 @@ from tests.authority import Authority
 from tests.services.nginx import Nginx
 from tests.slipstream.running import Up
 from tests.system.flow_documents import echo
-from tests.system.installation import PATIENCE, Installation, chain
+from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 
 PROXY, GUESSER, NEIGHBOUR, OUTSIDER = "127.0.0.9", "127.0.0.2", "127.0.0.3", "127.0.0.4"
 FAILURES = 5
@@ -42,7 +42,9 @@ class Behind:
         transport = httpx.HTTPTransport(verify=context, local_address=address)
         url = f"https://localhost:{self.nginx.port}"
         headers = {"X-API-Key": key} if key else {}
-        return httpx.Client(base_url=url, headers=headers, transport=transport, timeout=PATIENCE)
+        return httpx.Client(
+            base_url=url, headers=headers, transport=transport, timeout=TIMEOUT_SECONDS
+        )
 
     def channel(self) -> grpc.Channel:
         """Return a channel to the front door, through the proxy."""
@@ -76,7 +78,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
 
 def guess(client: httpx.Client, *said: str) -> int:
     """Present a key that is none, and claim to be somebody; return the answer's status."""
-    headers = [("X-API-Key", keys.mint()), *(("X-Forwarded-For", line) for line in said)]
+    headers = [("X-API-Key", keys.generate_key()), *(("X-Forwarded-For", line) for line in said)]
     return client.get("/node/flows/", headers=headers).status_code
 
 
@@ -99,14 +101,14 @@ def ask(channel: grpc.Channel, **metadata: str) -> grpc.StatusCode:
     )
     try:
         pairs = [(name.replace("_", "-"), value) for name, value in metadata.items()]
-        method(b"", metadata=(*pairs,), timeout=PATIENCE)
+        method(b"", metadata=(*pairs,), timeout=TIMEOUT_SECONDS)
     except grpc.RpcError as error:
         return error.code()
     return grpc.StatusCode.OK
 
 
 def test_at_the_front_door_it_is_the_same(behind: Behind) -> None:
-    bad = keys.mint()
+    bad = keys.generate_key()
     wrong, late = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.RESOURCE_EXHAUSTED
     with behind.channel() as channel:
         assert ask(channel, x_api_key=behind.installation.key) is grpc.StatusCode.OK
@@ -135,7 +137,7 @@ def test_a_key_has_the_clients_address(behind: Behind, door: str) -> None:
             assert http.get("/v2").is_success
         else:
             assert ask(channel, x_api_key=made["key"]) is grpc.StatusCode.OK
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     shown = made
     while shown["last_used_at"] is None:
         assert time.monotonic() < deadline

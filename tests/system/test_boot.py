@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tests import onnx_models
-from tests.system.installation import PATIENCE, Installation, chain
+from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 
 
 def test_a_slow_model_says_how_far_it_is_and_disturbs_nobody(
@@ -17,7 +17,7 @@ def test_a_slow_model_says_how_far_it_is_and_disturbs_nobody(
     quick = installation.deploy(chain("iris"))
     installation.serve("slow", wait=False)
     phases: set[str] = set()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     body = {"input_data": {"x": [1.0, 2.0, 3.0]}}
     while True:
         answer = installation.trigger(slow, json=body)
@@ -51,7 +51,7 @@ def test_a_model_that_cannot_be_served_fails_with_its_reason(
 ) -> None:
     installation.add_model("sequence", onnx_models.sequence_input(tmp_path / "sequence.onnx"))
     server = installation.serve("sequence", wait=False)
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while server["state"] != "failed":
         assert time.monotonic() < deadline, server
         time.sleep(0.05)

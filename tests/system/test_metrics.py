@@ -12,7 +12,7 @@ import tritonclient.grpc as triton_grpc
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.utils import InferenceServerException
 
-from tests.system.installation import PATIENCE, Installation, chain
+from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 
 
 def sample(text: str, name: str, **labels: str) -> float:
@@ -35,7 +35,7 @@ def test_counts_are_those_of_all_processes(installation: Installation) -> None:
         ).is_success
     assert httpx.post(url, headers=headers, content=b"{").status_code == 400
     labels = {"deployment": deployment, "mode": "fast"}
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         text = installation.http.get("/metrics").text
         if sample(text, "gateway_requests_total", code="200", **labels) == 20:
@@ -68,7 +68,7 @@ def test_calls_at_the_front_door_are_counted_too(installation: Installation) -> 
     for code in ("200", "400"):
         name = "gateway_requests_total"
         expected = sample(before, name, code=code, **labels) + 1
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while sample(installation.http.get("/metrics").text, name, code=code, **labels) != expected:
             assert time.monotonic() < deadline
             time.sleep(0.1)

@@ -17,7 +17,7 @@ from tritonclient.utils import InferenceServerException
 from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase
 from tests.slipstream.running import Up
-from tests.system.installation import PATIENCE, Installation, Json, chain
+from tests.system.installation import TIMEOUT_SECONDS, Installation, Json, chain
 from tests.system.test_metrics import sample
 
 SERVERS = "/node/inference-servers/"
@@ -49,7 +49,7 @@ class Sleeper:
 
     def until(self, true: Callable[[Json], bool]) -> Json:
         """Return its row as soon as something is true of it."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not true(server := self.server):
             assert time.monotonic() < deadline, server
             time.sleep(0.05)
@@ -81,7 +81,7 @@ class Sleeper:
 
 def until_it_answers(call: Callable[[], httpx.Response]) -> httpx.Response:
     """Do as a client should: come again after as long as one is told."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while (answer := call()).status_code == 503:
         assert time.monotonic() < deadline, answer.text
         time.sleep(int(answer.headers["retry-after"]))
@@ -151,7 +151,7 @@ def test_a_call_at_the_front_door_wakes_it(installation: Installation, sleeper: 
     tensor = triton_grpc.InferInput("x", [1, 4], "FP32")
     tensor.set_data_from_numpy(np.ones((1, 4), np.float32))
     headers = {"x-api-key": installation.key}
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     with triton_grpc.InferenceServerClient(f"127.0.0.1:{installation.up.grpc_port}") as client:
         with pytest.raises(InferenceServerException, match="booting") as caught:
             client.infer(sleeper.name, [tensor], headers=headers)

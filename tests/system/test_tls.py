@@ -214,7 +214,10 @@ def test_the_end_does_not_wait_for_idle_clients(tmp_path: Path, authority: Autho
     curl = up.until("curl")
     assert f"--resolve api.example:{up.port}:127.0.0.1" in curl
     assert f"https://api.example:{up.port}/node/" in curl
-    eventually(lambda: up.errors, lambda log: f"others can read the private key {pair.key}" in log)
+    eventually(
+        lambda: up.errors,
+        lambda log: f"other users have access to the private key {pair.key}" in log,
+    )
     context = ssl.create_default_context(cafile=str(authority.ca))
     with (
         socket.create_connection(("127.0.0.1", up.port), timeout=10) as raw,

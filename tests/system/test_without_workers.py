@@ -9,7 +9,7 @@ import psutil
 
 from tests.system.backends import Backend
 from tests.system.flow_documents import computing, waiting
-from tests.system.installation import PATIENCE, Json
+from tests.system.installation import TIMEOUT_SECONDS, Json
 from tests.system.runs import MANY_SECONDS, TERMINAL, Runs, eventually
 
 
@@ -71,7 +71,7 @@ def test_async_of_type_server_survives_the_end_of_every_gateway(
     accepted = [runs.accept(safe, {"x": x}) for x in range(5)]
     before = backend.gateways()
     _kill(before)
-    psutil.wait_procs(before, timeout=PATIENCE)
+    psutil.wait_procs(before, timeout=TIMEOUT_SECONDS)
     made_again = [_ended(runs, run_id) for run_id in accepted]
     assert [run["output_data"] for run in made_again] == [{"x": x} for x in range(5)]
     # What must not be made again is said to be lost, and never stays `running`.

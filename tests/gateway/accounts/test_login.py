@@ -8,22 +8,26 @@ import time
 import httpx
 import pytest
 
-from gateway.accounts.throttle import MOST_FOR_EMAIL, MOST_FROM_ADDRESS, Throttle
+from gateway.accounts.login_throttle import (
+    MAX_FAILURES_PER_ADDRESS,
+    MAX_FAILURES_PER_EMAIL,
+    LoginThrottle,
+)
 from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile
-from tests.gateway.house import PASSWORD, House
-from tests.gateway.office import Office
+from tests.gateway.in_process_gateway import InProcessGateway
+from tests.gateway.served_gateway import PASSWORD, ServedGateway
 
 SESSION = "/node/session/"
 
 
 @pytest.fixture
-async def ada(house: House) -> Profile:
-    return await house.user("ada@example.com", Role.ADMIN)
+async def ada(served_gateway: ServedGateway) -> Profile:
+    return await served_gateway.user("ada@example.com", Role.ADMIN)
 
 
 async def log_in(
@@ -33,9 +37,9 @@ async def log_in(
 
 
 async def test_a_password_opens_a_session_that_no_script_and_no_other_site_gets(
-    house: House, ada: Profile
+    served_gateway: ServedGateway, ada: Profile
 ) -> None:
-    browser = house.client()
+    browser = served_gateway.client()
     answer = await log_in(browser, " Ada@Example.com ")
     assert answer.status_code == 200, answer.text
     name, *attributes = answer.headers["set-cookie"].split("; ")
@@ -57,31 +61,35 @@ async def test_by_tls_or_behind_a_proxy_the_cookie_is_for_this_host_and_tls_only
     database: Database, settings: Settings
 ) -> None:
     for given, url in ((settings, "https://office"), (_secure(settings), "http://office")):
-        office = Office(given)
+        in_process_gateway = InProcessGateway(given)
         if url.startswith("https"):
-            await office.services.users.create("ada@example.com", Role.MEMBER, PASSWORD, by=None)
-        browser = office.client({})
+            await in_process_gateway.services.users.create(
+                "ada@example.com", Role.MEMBER, PASSWORD, by=None
+            )
+        browser = in_process_gateway.client({})
         browser.base_url = httpx.URL(url)
         cookie = (await log_in(browser)).headers["set-cookie"]
         assert cookie.startswith("__Host-slipstream_session=")
         assert {"Secure", "HttpOnly", "Path=/"} <= set(cookie.split("; "))
         assert "domain" not in cookie.lower()
         token = cookie.partition(";")[0]
-        shown = await office.client({"cookie": f"theme=dark; {token}; x"}).get(SESSION)
+        shown = await in_process_gateway.client({"cookie": f"theme=dark; {token}; x"}).get(SESSION)
         assert shown.status_code == 200
-        await office.close()
+        await in_process_gateway.close()
 
 
 def _secure(settings: Settings) -> Settings:
     return settings.model_copy(update={"secure_cookies": True})
 
 
-async def test_whatever_is_wrong_the_answer_is_the_same(house: House, ada: Profile) -> None:
-    users = house.services.users
-    asleep = await house.user("asleep@example.com")
+async def test_whatever_is_wrong_the_answer_is_the_same(
+    served_gateway: ServedGateway, ada: Profile
+) -> None:
+    users = served_gateway.services.users
+    asleep = await served_gateway.user("asleep@example.com")
     await users.change(asleep.id, UserChange(state=UserState.DEACTIVATED), by=None)
     await users.create("new@example.com", Role.MEMBER, None, by=None)
-    client = house.client()
+    client = served_gateway.client()
     answers = [
         await log_in(client, password="not the password"),
         await log_in(client, "nobody@example.com"),
@@ -99,21 +107,27 @@ async def test_whatever_is_wrong_the_answer_is_the_same(house: House, ada: Profi
 
 
 async def test_it_takes_as_long_to_refuse_a_user_who_is_not_there(
-    house: House, ada: Profile
+    served_gateway: ServedGateway, ada: Profile
 ) -> None:
     async def fastest(email: str) -> float:
         seconds = []
         for _ in range(3):
             began = time.perf_counter()
-            assert (await log_in(house.client(), email, "not the password")).status_code == 401
+            assert (
+                await log_in(served_gateway.client(), email, "not the password")
+            ).status_code == 401
             seconds.append(time.perf_counter() - began)
         return min(seconds)
 
     assert await fastest("nobody@example.com") > 0.5 * await fastest("ada@example.com")
 
 
-async def test_the_loop_goes_on_while_passwords_are_checked(house: House, ada: Profile) -> None:
-    guesses = asyncio.gather(*(log_in(house.client(), password=f"guess {n}") for n in range(6)))
+async def test_the_loop_goes_on_while_passwords_are_checked(
+    served_gateway: ServedGateway, ada: Profile
+) -> None:
+    guesses = asyncio.gather(
+        *(log_in(served_gateway.client(), password=f"guess {n}") for n in range(6))
+    )
     ticks = 0
     while not guesses.done():
         await asyncio.sleep(0.005)
@@ -123,11 +137,11 @@ async def test_the_loop_goes_on_while_passwords_are_checked(house: House, ada: P
 
 
 async def test_after_some_failures_even_the_right_password_has_to_wait(
-    house: House, ada: Profile
+    served_gateway: ServedGateway, ada: Profile
 ) -> None:
-    await house.user("bob@example.com")
-    client = house.client()
-    for _ in range(MOST_FOR_EMAIL):
+    await served_gateway.user("bob@example.com")
+    client = served_gateway.client()
+    for _ in range(MAX_FAILURES_PER_EMAIL):
         assert (await log_in(client, password="wrong")).status_code == 401
     refused = await log_in(client, "ADA@example.com")
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_failures")
@@ -135,30 +149,37 @@ async def test_after_some_failures_even_the_right_password_has_to_wait(
     assert (await log_in(client, "bob@example.com")).status_code == 200
 
 
-async def test_a_login_that_succeeds_begins_the_count_again(house: House, ada: Profile) -> None:
-    client = house.client()
+async def test_a_login_that_succeeds_begins_the_count_again(
+    served_gateway: ServedGateway, ada: Profile
+) -> None:
+    client = served_gateway.client()
     for _ in range(3):
-        for _ in range(MOST_FOR_EMAIL - 1):
-            await house.container.accounts.login._throttle.begin(ada.email, "10.0.0.1")
+        for _ in range(MAX_FAILURES_PER_EMAIL - 1):
+            await served_gateway.container.accounts.login._throttle.begin(ada.email, "10.0.0.1")
         assert (await log_in(client)).status_code == 200
 
 
 async def test_many_guesses_at_once_are_no_more_than_one_after_the_other(
-    house: House, ada: Profile
+    served_gateway: ServedGateway, ada: Profile
 ) -> None:
-    guesses = (log_in(house.client(), password=f"guess {n}") for n in range(3 * MOST_FOR_EMAIL))
+    guesses = (
+        log_in(served_gateway.client(), password=f"guess {n}")
+        for n in range(3 * MAX_FAILURES_PER_EMAIL)
+    )
     statuses = [answer.status_code for answer in await asyncio.gather(*guesses)]
     assert sorted(set(statuses)) == [401, 429]
-    assert statuses.count(401) == MOST_FOR_EMAIL
+    assert statuses.count(401) == MAX_FAILURES_PER_EMAIL
 
 
 @pytest.fixture
-def throttle(office: Office) -> Throttle:
-    return Throttle(office.db, office.services.hasher)
+def throttle(in_process_gateway: InProcessGateway) -> LoginThrottle:
+    return LoginThrottle(in_process_gateway.db, in_process_gateway.services.hasher)
 
 
-async def test_an_address_that_guesses_at_many_users_is_stopped_too(throttle: Throttle) -> None:
-    for number in range(MOST_FROM_ADDRESS):
+async def test_an_address_that_guesses_at_many_users_is_stopped_too(
+    throttle: LoginThrottle,
+) -> None:
+    for number in range(MAX_FAILURES_PER_ADDRESS):
         await throttle.begin(f"user{number}@example.com", "192.0.2.1")
     for address in ("192.0.2.1", "::ffff:192.0.2.1"):
         with pytest.raises(GatewayError, match="too many log-ins"):
@@ -166,8 +187,10 @@ async def test_an_address_that_guesses_at_many_users_is_stopped_too(throttle: Th
     await throttle.begin("another@example.com", "192.0.2.2")
 
 
-async def test_all_addresses_of_a_network_of_version_6_count_as_one(throttle: Throttle) -> None:
-    for number in range(MOST_FROM_ADDRESS):
+async def test_all_addresses_of_a_network_of_version_6_count_as_one(
+    throttle: LoginThrottle,
+) -> None:
+    for number in range(MAX_FAILURES_PER_ADDRESS):
         await throttle.begin(f"user{number}@example.com", f"2001:db8::{number:x}:1")
     with pytest.raises(GatewayError, match="too many log-ins"):
         await throttle.begin("another@example.com", "2001:db8::ffff:1")
@@ -175,12 +198,12 @@ async def test_all_addresses_of_a_network_of_version_6_count_as_one(throttle: Th
 
 
 async def test_what_was_typed_into_the_wrong_field_is_kept_nowhere(
-    house: House, ada: Profile
+    served_gateway: ServedGateway, ada: Profile
 ) -> None:
-    client = house.client()
-    for _ in range(MOST_FOR_EMAIL):
+    client = served_gateway.client()
+    for _ in range(MAX_FAILURES_PER_EMAIL):
         await log_in(client, "my secret typed into the wrong field", "x")
-    async with house.db.read() as session:
+    async with served_gateway.db.read() as session:
         connection = await session.connection()
         for table in ("login_failures", "audit_acts"):
             kept = repr((await connection.exec_driver_sql(f"SELECT * FROM {table}")).all())
@@ -188,7 +211,9 @@ async def test_what_was_typed_into_the_wrong_field_is_kept_nowhere(
             assert "127.0.0.1" not in kept, "of nobody's failures the address is not kept either"
 
 
-async def test_another_sites_page_logs_nobody_in(house: House, ada: Profile) -> None:
+async def test_another_sites_page_logs_nobody_in(
+    served_gateway: ServedGateway, ada: Profile
+) -> None:
     body = {"email": ada.email, "password": PASSWORD}
     for headers in (
         {"origin": "https://evil.example"},
@@ -196,42 +221,48 @@ async def test_another_sites_page_logs_nobody_in(house: House, ada: Profile) -> 
         {"origin": "null"},
         {"sec-fetch-site": "cross-site"},
     ):
-        answer = await house.client(**headers).post(SESSION, json=body)
+        answer = await served_gateway.client(**headers).post(SESSION, json=body)
         assert (answer.status_code, answer.json()["code"]) == (403, "csrf_failed"), headers
-    ours = {"origin": house.url, "sec-fetch-site": "same-origin"}
-    assert (await house.client(**ours).post(SESSION, json=body)).status_code == 200
+    ours = {"origin": served_gateway.url, "sec-fetch-site": "same-origin"}
+    assert (await served_gateway.client(**ours).post(SESSION, json=body)).status_code == 200
 
 
 async def test_an_origin_that_the_operator_names_counts_as_ours(
     database: Database, settings: Settings
 ) -> None:
     named = settings.model_copy(update={"console_origins": ("https://Console.example/",)})
-    office = Office(named)
-    await office.services.users.create("ada@example.com", Role.MEMBER, PASSWORD, by=None)
+    in_process_gateway = InProcessGateway(named)
+    await in_process_gateway.services.users.create(
+        "ada@example.com", Role.MEMBER, PASSWORD, by=None
+    )
     for origin, status in (("https://console.example", 200), ("https://other.example", 403)):
-        assert (await log_in(office.client({"origin": origin}))).status_code == status
-    await office.close()
+        assert (await log_in(in_process_gateway.client({"origin": origin}))).status_code == status
+    await in_process_gateway.close()
 
 
-async def test_logging_in_again_ends_the_session_before(house: House, ada: Profile) -> None:
-    browser, other = house.client(), house.client()
+async def test_logging_in_again_ends_the_session_before(
+    served_gateway: ServedGateway, ada: Profile
+) -> None:
+    browser, other = served_gateway.client(), served_gateway.client()
     await log_in(browser)
     old = browser.cookies["slipstream_session"]
     await log_in(other)
     await log_in(browser)
     assert browser.cookies["slipstream_session"] != old
-    refused = await house.client(cookie=f"slipstream_session={old}").get(SESSION)
+    refused = await served_gateway.client(cookie=f"slipstream_session={old}").get(SESSION)
     assert (refused.status_code, refused.json()["code"]) == (401, "session_invalid")
     assert (await other.get(SESSION)).status_code == 200, "another browser's is left alone"
 
 
-async def test_what_is_wrong_with_a_login_is_said_without_the_password(house: House) -> None:
+async def test_what_is_wrong_with_a_login_is_said_without_the_password(
+    served_gateway: ServedGateway,
+) -> None:
     for body in (
         {"email": "a@b.c", "password": ["hidden-word"]},
         {"password": "hidden-word"},
         {"email": "a@b.c", "password": "x", "passwort": "hidden-word"},
         ["hidden-word"],
     ):
-        answer = await house.client().post(SESSION, json=body)
+        answer = await served_gateway.client().post(SESSION, json=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
         assert "hidden-word" not in answer.text

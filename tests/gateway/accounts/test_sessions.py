@@ -18,43 +18,51 @@ from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile
 from tests.gateway.databases import statements
-from tests.gateway.house import PASSWORD, House
-from tests.gateway.office import Office, flow_json
+from tests.gateway.in_process_gateway import InProcessGateway, flow_json
+from tests.gateway.served_gateway import PASSWORD, ServedGateway
 
 SESSION, SESSIONS = "/node/session/", "/node/sessions/"
 NEW_PASSWORD = "noch mehr pferde heften"
 
 
 @pytest.fixture
-async def ada(house: House) -> Profile:
-    return await house.user("ada@example.com", Role.OWNER)
+async def ada(served_gateway: ServedGateway) -> Profile:
+    return await served_gateway.user("ada@example.com", Role.OWNER)
 
 
 Serve = Callable[[timedelta, timedelta], SessionService]
 
 
 @pytest.fixture
-def serve(office: Office) -> Serve:
+def serve(in_process_gateway: InProcessGateway) -> Serve:
     """Return a service of sessions, as a process of its own has one."""
 
     def made(idle: timedelta, lifetime: timedelta) -> SessionService:
-        feed = ChangeFeed(office.db)
-        return SessionService(office.db, office.services.hasher, feed, idle=idle, lifetime=lifetime)
+        feed = ChangeFeed(in_process_gateway.db)
+        return SessionService(
+            in_process_gateway.db,
+            in_process_gateway.services.hasher,
+            feed,
+            idle=idle,
+            lifetime=lifetime,
+        )
 
     return made
 
 
-async def opened(office: Office, sessions: SessionService, profile: Profile) -> str:
-    async with office.db.write() as session:
+async def opened(
+    in_process_gateway: InProcessGateway, sessions: SessionService, profile: Profile
+) -> str:
+    async with in_process_gateway.db.write() as session:
         made = await sessions.open(session, profile.id, address=None, user_agent="x" * 1000)
     return made.token
 
 
 async def test_a_session_that_nobody_uses_ends(
-    office: Office, profile: Profile, serve: Serve
+    in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
 ) -> None:
     sessions = serve(timedelta(seconds=2), timedelta(days=1))
-    token = await opened(office, sessions, profile)
+    token = await opened(in_process_gateway, sessions, profile)
     for _ in range(4):
         await asyncio.sleep(0.6)
         assert (await sessions.identify(token)).profile_id == profile.id
@@ -64,10 +72,10 @@ async def test_a_session_that_nobody_uses_ends(
 
 
 async def test_a_session_that_is_used_in_another_process_is_not_left_alone(
-    office: Office, profile: Profile, serve: Serve
+    in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
 ) -> None:
     here, there = (serve(timedelta(seconds=3), timedelta(days=1)) for _ in range(2))
-    token = await opened(office, here, profile)
+    token = await opened(in_process_gateway, here, profile)
     await here.identify(token)
     for _ in range(4):
         await asyncio.sleep(0.9)
@@ -76,10 +84,10 @@ async def test_a_session_that_is_used_in_another_process_is_not_left_alone(
 
 
 async def test_a_session_ends_at_last_however_much_it_is_used(
-    office: Office, profile: Profile, serve: Serve
+    in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
 ) -> None:
     sessions = serve(timedelta(days=1), timedelta(seconds=2))
-    token = await opened(office, sessions, profile)
+    token = await opened(in_process_gateway, sessions, profile)
     assert (await sessions.identify(token)).session_id
     await asyncio.sleep(2.1)
     with pytest.raises(GatewayError, match="has ended"):
@@ -87,39 +95,41 @@ async def test_a_session_ends_at_last_however_much_it_is_used(
 
 
 async def test_sessions_that_are_over_are_deleted_at_the_next_login(
-    office: Office, profile: Profile, serve: Serve
+    in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
 ) -> None:
     sessions = serve(timedelta(seconds=0.1), timedelta(days=1))
-    await opened(office, sessions, profile)
+    await opened(in_process_gateway, sessions, profile)
     await asyncio.sleep(0.2)
-    await opened(office, sessions, profile)
-    async with office.db.read() as session:
+    await opened(in_process_gateway, sessions, profile)
+    async with in_process_gateway.db.read() as session:
         rows = await (await session.connection()).exec_driver_sql("SELECT * FROM console_sessions")
         assert len(rows.all()) == 1
 
 
 async def test_requests_of_a_session_write_nothing_and_hardly_read(
-    house: House, ada: Profile
+    served_gateway: ServedGateway, ada: Profile
 ) -> None:
-    browser = await house.browser(ada)
-    with statements(house.db) as asked:
+    browser = await served_gateway.browser(ada)
+    with statements(served_gateway.db) as asked:
         for _ in range(20):
             assert (await browser.get("/node/deployments/presets/")).status_code == 200
     assert [statement for statement in asked if "console_sessions" in statement] == []
 
 
-async def test_what_is_no_token_never_reaches_the_database(house: House) -> None:
-    with statements(house.db) as asked:
+async def test_what_is_no_token_never_reaches_the_database(served_gateway: ServedGateway) -> None:
+    with statements(served_gateway.db) as asked:
         for token in ("", "short", "\u00fc" * 43, "x" * 10_000):
             with pytest.raises(GatewayError, match="has ended"):
-                await house.container.accounts.sessions.identify(token)
+                await served_gateway.container.accounts.sessions.identify(token)
     assert asked == []
 
 
-async def test_sessions_are_listed_and_ended_by_their_user(house: House, ada: Profile) -> None:
-    phone = house.client(**{"user-agent": "Phone/1"})
+async def test_sessions_are_listed_and_ended_by_their_user(
+    served_gateway: ServedGateway, ada: Profile
+) -> None:
+    phone = served_gateway.client(**{"user-agent": "Phone/1"})
     await phone.post(SESSION, json={"email": ada.email, "password": PASSWORD})
-    laptop = await house.browser(ada)
+    laptop = await served_gateway.browser(ada)
     listed = (await laptop.get(SESSIONS)).json()["items"]
     assert [(one["user_agent"], one["current"]) for one in listed] == [
         (None, True),
@@ -134,9 +144,9 @@ async def test_sessions_are_listed_and_ended_by_their_user(house: House, ada: Pr
 
 
 async def test_logging_out_ends_the_session_and_takes_the_cookie_away(
-    house: House, ada: Profile
+    served_gateway: ServedGateway, ada: Profile
 ) -> None:
-    browser = await house.browser(ada)
+    browser = await served_gateway.browser(ada)
     token = browser.cookies["slipstream_session"]
     answer = await browser.delete(SESSION)
     assert answer.status_code == 204
@@ -146,14 +156,14 @@ async def test_logging_out_ends_the_session_and_takes_the_cookie_away(
         "__Host-slipstream_session",
     ]
     assert all("Max-Age=0" in cookie for cookie in cleared)
-    again = house.client(cookie=f"slipstream_session={token}")
+    again = served_gateway.client(cookie=f"slipstream_session={token}")
     assert (await again.get(SESSION)).status_code == 401
 
 
 async def test_a_new_password_needs_the_old_one_and_ends_all_other_sessions(
-    house: House, ada: Profile
+    served_gateway: ServedGateway, ada: Profile
 ) -> None:
-    here, elsewhere = await house.browser(ada), await house.browser(ada)
+    here, elsewhere = await served_gateway.browser(ada), await served_gateway.browser(ada)
     path = f"{SESSION}password/"
     wrong = await here.post(path, json={"old_password": "x", "new_password": NEW_PASSWORD})
     assert (wrong.status_code, wrong.json()["code"]) == (401, "login_failed")
@@ -161,18 +171,18 @@ async def test_a_new_password_needs_the_old_one_and_ends_all_other_sessions(
     assert (weak.status_code, weak.json()["code"]) == (422, "validation_failed")
     good = await here.post(path, json={"old_password": PASSWORD, "new_password": NEW_PASSWORD})
     assert good.status_code == 204
-    await house.container.feed.poll()
+    await served_gateway.container.feed.poll()
     assert (await here.get(SESSION)).status_code == 200
     assert (await elsewhere.get(SESSION)).status_code == 401
     for password, status in ((PASSWORD, 401), (NEW_PASSWORD, 200)):
         body = {"email": ada.email, "password": password}
-        assert (await house.client().post(SESSION, json=body)).status_code == status
+        assert (await served_gateway.client().post(SESSION, json=body)).status_code == status
 
 
-async def test_a_key_counts_before_a_cookie(house: House, ada: Profile) -> None:
-    bob = await house.user("bob@example.com")
-    browser = await house.browser(ada)
-    key = (await house.key_client(bob, Scope.MANAGE)).headers["x-api-key"]
+async def test_a_key_counts_before_a_cookie(served_gateway: ServedGateway, ada: Profile) -> None:
+    bob = await served_gateway.user("bob@example.com")
+    browser = await served_gateway.browser(ada)
+    key = (await served_gateway.key_client(bob, Scope.MANAGE)).headers["x-api-key"]
     del browser.headers["x-csrf-token"]
     made = await browser.post("/node/flows/", json=flow_json(), headers={"x-api-key": key})
     assert made.status_code == 201, "a key needs no CSRF token"
@@ -180,9 +190,9 @@ async def test_a_key_counts_before_a_cookie(house: House, ada: Profile) -> None:
 
 
 async def test_a_session_calls_a_deployment_and_the_run_has_no_key(
-    house: House, ada: Profile
+    served_gateway: ServedGateway, ada: Profile
 ) -> None:
-    browser = await house.browser(ada)
+    browser = await served_gateway.browser(ada)
     flow = (await browser.post("/node/flows/", json=flow_json())).json()
     body = {"flow_id": flow["id"], "execution_mode": "async"}
     deployment = (await browser.post("/node/deployments/", json=body)).json()["id"]
@@ -197,9 +207,9 @@ async def test_a_session_calls_a_deployment_and_the_run_has_no_key(
 
 
 @pytest.fixture
-async def two_houses(database: Database, settings: Settings) -> AsyncIterator[list[House]]:
+async def two_houses(database: Database, settings: Settings) -> AsyncIterator[list[ServedGateway]]:
     """Two gateways on one database that hear of each other's writes."""
-    houses = [House(settings) for _ in range(2)]
+    houses = [ServedGateway(settings) for _ in range(2)]
     for each in houses:
         await each.open(follows=True)
     yield houses
@@ -216,7 +226,7 @@ async def _until(client: httpx.AsyncClient, path: str, status: int) -> None:
     raise AssertionError(answer.text)
 
 
-async def test_what_is_ended_in_one_process_ends_in_all(two_houses: list[House]) -> None:
+async def test_what_is_ended_in_one_process_ends_in_all(two_houses: list[ServedGateway]) -> None:
     here, there = two_houses
     ada = await here.user("ada@example.com", Role.OWNER)
     bob = await here.user("bob@example.com")

@@ -8,24 +8,26 @@ import pytest
 
 from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role, Scope
-from gateway.auth.profiles import administrator
+from gateway.auth.profiles import ensure_owner
 from gateway.errors import GatewayError
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile
 from protos.errors import ErrorCode
-from tests.gateway.house import PASSWORD, House
-from tests.gateway.office import flow_json
+from tests.gateway.in_process_gateway import flow_json
+from tests.gateway.served_gateway import PASSWORD, ServedGateway
 
 USERS = "/node/users/"
 
 
 @pytest.fixture
-async def owner(house: House) -> Profile:
-    return await house.user("owner@example.com", Role.OWNER)
+async def owner(served_gateway: ServedGateway) -> Profile:
+    return await served_gateway.user("owner@example.com", Role.OWNER)
 
 
-async def test_a_user_is_made_listed_changed_and_deleted(house: House, owner: Profile) -> None:
-    asks = await house.key_client(owner, Scope.MANAGE)
+async def test_a_user_is_made_listed_changed_and_deleted(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
+    asks = await served_gateway.key_client(owner, Scope.MANAGE)
     made = await asks.post(USERS, json={"email": "Ada@Example.com", "password": PASSWORD})
     assert made.status_code == 201, made.text
     user = made.json()
@@ -45,8 +47,10 @@ async def test_a_user_is_made_listed_changed_and_deleted(house: House, owner: Pr
     assert (await asks.get(path)).status_code == 404
 
 
-async def test_an_address_belongs_to_one_user(house: House, owner: Profile) -> None:
-    asks = await house.key_client(owner, Scope.MANAGE)
+async def test_an_address_belongs_to_one_user(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
+    asks = await served_gateway.key_client(owner, Scope.MANAGE)
     ada = (await asks.post(USERS, json={"email": "ada@example.com"})).json()
     again = await asks.post(USERS, json={"email": " ADA@example.com"})
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
@@ -71,9 +75,9 @@ BAD_PASSWORDS = [
 
 
 async def test_passwords_that_are_short_common_or_the_address_are_refused_and_not_repeated(
-    house: House, owner: Profile
+    served_gateway: ServedGateway, owner: Profile
 ) -> None:
-    asks = await house.key_client(owner, Scope.MANAGE)
+    asks = await served_gateway.key_client(owner, Scope.MANAGE)
     for password in BAD_PASSWORDS:
         body = {"email": "newcomer@example.com", "password": password}
         refused = await asks.post(USERS, json=body)
@@ -84,18 +88,24 @@ async def test_passwords_that_are_short_common_or_the_address_are_refused_and_no
     assert "hidden-word" not in broken.text
 
 
-async def test_any_long_password_is_taken_however_it_is_typed(house: House, owner: Profile) -> None:
+async def test_any_long_password_is_taken_however_it_is_typed(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
     for number, password in enumerate(
         ("alles klein geschrieben", "\u212bngstr\u00f6m \u96ea\u96ea\u96ea und mehr")
     ):
         email = f"user{number}@example.com"
-        await house.services.users.create(email, Role.MEMBER, password, by=None)
+        await served_gateway.services.users.create(email, Role.MEMBER, password, by=None)
         typed = {"email": email, "password": password.replace("\u212b", "\u00c5")}
-        assert (await house.client().post("/node/session/", json=typed)).status_code == 200
+        assert (await served_gateway.client().post("/node/session/", json=typed)).status_code == 200
 
 
-async def test_only_an_owner_touches_an_owner(house: House, owner: Profile) -> None:
-    admin = await house.caller(await house.user("admin@example.com", Role.ADMIN), "session")
+async def test_only_an_owner_touches_an_owner(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
+    admin = await served_gateway.caller(
+        await served_gateway.user("admin@example.com", Role.ADMIN), "session"
+    )
     asks, path = admin.client, f"{USERS}{owner.id}/"
     other = (await asks.post(USERS, json={"email": "b@example.com", "role": "admin"})).json()
     for answer in (
@@ -109,30 +119,32 @@ async def test_only_an_owner_touches_an_owner(house: House, owner: Profile) -> N
     ):
         assert (answer.status_code, answer.json()["code"]) == (403, "role_forbidden")
     assert (await asks.patch(f"{USERS}{other['id']}/", json={"role": "member"})).is_success
-    boss = await house.key_client(owner, Scope.MANAGE)
+    boss = await served_gateway.key_client(owner, Scope.MANAGE)
     raised = await boss.patch(f"{USERS}{other['id']}/", json={"role": "owner"})
     assert raised.json()["role"] == "owner"
 
 
-async def test_nobody_raises_their_own_role(house: House, owner: Profile) -> None:
+async def test_nobody_raises_their_own_role(served_gateway: ServedGateway, owner: Profile) -> None:
     for role in (Role.MEMBER, Role.ADMIN):
-        user = await house.user(f"climbing.{role}@example.com", role)
+        user = await served_gateway.user(f"climbing.{role}@example.com", role)
         for credential in ("session", "manage key"):
-            asks = (await house.caller(user, credential)).client
+            asks = (await served_gateway.caller(user, credential)).client
             for raised in (Role.ADMIN, Role.OWNER):
                 answer = await asks.patch(f"{USERS}{user.id}/", json={"role": raised})
                 assert answer.status_code == 403 or raised == role, answer.text
             helper = {"email": f"helper.{role}@example.com", "role": "owner"}
             assert (await asks.post(USERS, json=helper)).status_code == 403
-        shown = await (await house.key_client(owner, Scope.MANAGE)).get(f"{USERS}{user.id}/")
+        shown = await (await served_gateway.key_client(owner, Scope.MANAGE)).get(
+            f"{USERS}{user.id}/"
+        )
         assert shown.json()["role"] == role
 
 
 async def test_nobody_locks_themselves_out_or_goes_round_the_old_password(
-    house: House, owner: Profile
+    served_gateway: ServedGateway, owner: Profile
 ) -> None:
-    await house.user("second@example.com", Role.OWNER)
-    asks, path = await house.key_client(owner, Scope.MANAGE), f"{USERS}{owner.id}/"
+    await served_gateway.user("second@example.com", Role.OWNER)
+    asks, path = await served_gateway.key_client(owner, Scope.MANAGE), f"{USERS}{owner.id}/"
     for answer in (
         await asks.patch(path, json={"password": PASSWORD}),
         await asks.patch(path, json={"role": "member"}),
@@ -144,22 +156,24 @@ async def test_nobody_locks_themselves_out_or_goes_round_the_old_password(
 
 
 async def test_the_last_active_owner_stays_even_if_the_operator_says_otherwise(
-    house: House, owner: Profile
+    served_gateway: ServedGateway, owner: Profile
 ) -> None:
-    users, orphans = house.services.users, house.container.engine.orphans
-    second = await house.user("second@example.com", Role.OWNER)
+    users, cleanup = served_gateway.services.users, served_gateway.container.execution.cleanup
+    second = await served_gateway.user("second@example.com", Role.OWNER)
     await users.change(second.id, UserChange(state=UserState.DEACTIVATED), by=None)
     for change in (UserChange(role=Role.ADMIN), UserChange(state=UserState.DEACTIVATED)):
         with pytest.raises(GatewayError, match="only active owner"):
             await users.change(owner.id, change, by=None)
     with pytest.raises(GatewayError, match="only active owner"):
-        await users.delete(owner.id, orphans, by=None)
-    await users.delete(second.id, orphans, by=None)
+        await users.delete(owner.id, cleanup, by=None)
+    await users.delete(second.id, cleanup, by=None)
 
 
-async def test_of_two_owners_who_demote_each_other_one_stays(house: House, owner: Profile) -> None:
-    second = await house.user("second@example.com", Role.OWNER)
-    users, change = house.services.users, UserChange(role=Role.MEMBER)
+async def test_of_two_owners_who_demote_each_other_one_stays(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
+    second = await served_gateway.user("second@example.com", Role.OWNER)
+    users, change = served_gateway.services.users, UserChange(role=Role.MEMBER)
     outcomes = await asyncio.gather(
         *(users.change(one.id, change, by=None) for one in (owner, second)),
         return_exceptions=True,
@@ -168,28 +182,38 @@ async def test_of_two_owners_who_demote_each_other_one_stays(house: House, owner
     assert [error.code for error in refused] == [ErrorCode.CONFLICT]
 
 
-async def test_a_new_role_is_in_force_at_once(house: House, owner: Profile) -> None:
-    ada = await house.user("ada@example.com")
-    key, browser = await house.key_client(ada, Scope.MANAGE), await house.browser(ada)
+async def test_a_new_role_is_in_force_at_once(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
+    ada = await served_gateway.user("ada@example.com")
+    key, browser = (
+        await served_gateway.key_client(ada, Scope.MANAGE),
+        await served_gateway.browser(ada),
+    )
     for client in (key, browser):
         assert (await client.get(USERS)).json()["code"] == "role_forbidden"
-    await house.services.users.change(ada.id, UserChange(role=Role.ADMIN), by=None)
-    await house.container.feed.poll()
+    await served_gateway.services.users.change(ada.id, UserChange(role=Role.ADMIN), by=None)
+    await served_gateway.container.feed.poll()
     for client in (key, browser):
         assert (await client.get(USERS)).status_code == 200
 
 
-async def test_with_a_user_goes_all_that_was_theirs(house: House, owner: Profile) -> None:
-    ada = await house.user("ada@example.com")
-    key, browser = await house.key_client(ada, Scope.MANAGE), await house.browser(ada)
+async def test_with_a_user_goes_all_that_was_theirs(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
+    ada = await served_gateway.user("ada@example.com")
+    key, browser = (
+        await served_gateway.key_client(ada, Scope.MANAGE),
+        await served_gateway.browser(ada),
+    )
     flow = (await key.post("/node/flows/", json=flow_json())).json()
     await key.post("/node/deployments/", json={"flow_id": flow["id"]})
-    boss = await house.key_client(owner, Scope.MANAGE)
+    boss = await served_gateway.key_client(owner, Scope.MANAGE)
     assert (await boss.delete(f"{USERS}{ada.id}/")).status_code == 204
-    await house.container.feed.poll()
+    await served_gateway.container.feed.poll()
     assert (await key.get("/node/flows/")).json()["code"] == "api_key_invalid"
     assert (await browser.get("/node/session/")).json()["code"] == "session_invalid"
-    async with house.db.read() as session:
+    async with served_gateway.db.read() as session:
         connection = await session.connection()
         for table in ("flows", "deployments", "deployment_versions", "console_sessions"):
             rows = await connection.exec_driver_sql(f"SELECT * FROM {table}")
@@ -197,5 +221,5 @@ async def test_with_a_user_goes_all_that_was_theirs(house: House, owner: Profile
 
 
 async def test_the_first_user_is_an_owner_without_a_password(database: Database) -> None:
-    first = await administrator(database)
+    first = await ensure_owner(database)
     assert (first.email, first.role, first.password_hash) == ("admin@localhost", "owner", None)

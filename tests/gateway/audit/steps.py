@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.gateway.office import flow_json
+from tests.gateway.in_process_gateway import flow_json
 
 _CALL = "calls a deployment: its runs are the record of that"
 _RUN = "takes a run, which takes a call: tests/gateway/runs/test_acts.py has them"
 _SEND = "sends an event, and changes nothing: the delivery with its attempts is the record of that"
 _LOOK = "changes nothing: a call of the Open Inference Protocol, or a question in a body"
 _VERIFY = "changes nothing: a question whose body holds a secret, which is kept nowhere"
-_SESSION = "is about console sessions: tests/gateway/accounts/test_acts.py has them"
+_SESSION = "is about console sessions: tests/gateway/accounts/test_audit_events.py has them"
 
 EXEMPT: Mapping[str, str] = {
     "POST /node/deployment-trigger/{deployment_id}/": _CALL,

@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.audit.export import COLUMNS, Format, export
+from gateway.audit.export import COLUMNS, ExportFormat, export
 from gateway.audit.service import AuditLog
-from gateway.audit.store import ActFilter
+from gateway.audit.store import AuditFilter
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from tests.gateway.audit.acts import write_acts
-from tests.gateway.office import Office, deploy, flow_json
+from tests.gateway.audit.audit_log_entries import write_acts
+from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
 
 AUDIT = "/node/audit/"
 EXPORT = "/node/audit/export/"
@@ -34,8 +34,10 @@ async def listed(user: httpx.AsyncClient, **filters: Any) -> list[dict[str, Any]
     return items
 
 
-async def test_everybody_sees_the_acts_on_their_own_things_alone(office: Office) -> None:
-    ada, bob = await office.user(), await office.user("bob@example.com")
+async def test_everybody_sees_the_acts_on_their_own_things_alone(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    ada, bob = await in_process_gateway.user(), await in_process_gateway.user("bob@example.com")
     await deploy(ada, flow_json())
     await bob.post("/node/api-keys/", json={"name": "bob's"})
     assert {act["actor_name"] for act in await listed(ada)} == {"ada@example.com", None}
@@ -45,8 +47,8 @@ async def test_everybody_sees_the_acts_on_their_own_things_alone(office: Office)
     assert hers not in (await bob.get(EXPORT)).text
 
 
-async def test_every_filter_narrows_the_list(office: Office) -> None:
-    user = await office.user()
+async def test_every_filter_narrows_the_list(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     await asyncio.sleep(0.01)
     middle = now().isoformat()
@@ -72,15 +74,15 @@ async def test_every_filter_narrows_the_list(office: Office) -> None:
     "filters", [{"subject_kind": "cat"}, {"from": "yesterday"}, {"action": "a\x00"}, {"limit": "0"}]
 )
 async def test_filters_that_make_no_sense_are_refused(
-    office: Office, filters: dict[str, str]
+    in_process_gateway: InProcessGateway, filters: dict[str, str]
 ) -> None:
-    user = await office.user()
+    user = await in_process_gateway.user()
     answer = await user.get(AUDIT, params=filters)
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
 
 
-async def test_pages_hold_every_act_once(office: Office) -> None:
-    user = await office.user()
+async def test_pages_hold_every_act_once(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     for number in range(5):
         await user.post("/node/api-keys/", json={"name": f"{number}"})
     names: list[str] = []
@@ -93,16 +95,16 @@ async def test_pages_hold_every_act_once(office: Office) -> None:
     assert names == ["4", "3", "2", "1", "0", "manager"]
 
 
-async def test_a_trigger_key_reads_no_audit_log(office: Office) -> None:
-    user = await office.user()
+async def test_a_trigger_key_reads_no_audit_log(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = (await user.post("/node/api-keys/", json={"name": "phone"})).json()
-    phone = office.client({"x-api-key": made["key"]})
+    phone = in_process_gateway.client({"x-api-key": made["key"]})
     for path in (AUDIT, EXPORT):
         assert (await phone.get(path)).status_code == 403
 
 
-async def test_json_lines_are_the_list(office: Office) -> None:
-    user = await office.user()
+async def test_json_lines_are_the_list(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     await deploy(user, flow_json())
     answer = await user.get(EXPORT)
     assert answer.headers["content-type"] == "application/jsonl"
@@ -113,8 +115,8 @@ async def test_json_lines_are_the_list(office: Office) -> None:
     assert len(filtered.text.splitlines()) == 1
 
 
-async def test_csv_is_the_list_too(office: Office) -> None:
-    user = await office.user()
+async def test_csv_is_the_list_too(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     await deploy(user, {**flow_json(), "name": 'a "quoted", name'})
     answer = await user.get(EXPORT, params={"format": "csv"})
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
@@ -129,8 +131,8 @@ async def test_csv_is_the_list_too(office: Office) -> None:
                 assert row[name] == ("" if value is None else value)
 
 
-async def test_no_cell_is_a_formula(office: Office) -> None:
-    user = await office.user()
+async def test_no_cell_is_a_formula(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     for name in FORMULAS:
         await user.post("/node/api-keys/", json={"name": name})
     answer = await user.get(EXPORT, params={"format": "csv"})
@@ -139,8 +141,8 @@ async def test_no_cell_is_a_formula(office: Office) -> None:
     assert shown == [*(f"'{name}" for name in reversed(FORMULAS)), "manager"]
 
 
-async def test_an_empty_log_is_a_header_or_nothing(office: Office) -> None:
-    user = await office.user()
+async def test_an_empty_log_is_a_header_or_nothing(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     early = {"to": (now() - timedelta(days=1)).isoformat()}
     csv_text = (await user.get(EXPORT, params={"format": "csv", **early})).text
     assert csv_text == ",".join(COLUMNS) + "\r\n"
@@ -150,11 +152,11 @@ async def test_an_empty_log_is_a_header_or_nothing(office: Office) -> None:
 async def test_an_export_takes_little_memory_however_long_it_is(database: Database) -> None:
     for _ in range(20):
         await write_acts(database, 1000, weight=1500)
-    for form in Format:
+    for form in ExportFormat:
         count = size = 0
         tracemalloc.start()
         try:
-            async for part in export(AuditLog(database).everything(ActFilter()), form):
+            async for part in export(AuditLog(database).everything(AuditFilter()), form):
                 size += len(part)
                 count += part.count(b"flow.update")
             peak = tracemalloc.get_traced_memory()[1]

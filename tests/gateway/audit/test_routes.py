@@ -10,13 +10,15 @@ from typing import Any
 import httpx
 
 from tests import onnx_models
-from tests.gateway.audit.acts import acts_in
+from tests.gateway.audit.audit_log_entries import acts_in
 from tests.gateway.audit.steps import EXEMPT, steps
-from tests.gateway.office import Office, deploy, flow_json
+from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
 
 
-def test_that_every_changing_route_is_tried_or_says_why_not(office: Office) -> None:
-    paths = office.openapi()["paths"]
+def test_that_every_changing_route_is_tried_or_says_why_not(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    paths = in_process_gateway.openapi()["paths"]
     changing = {
         f"{method.upper()} {path}"
         for path, item in paths.items()
@@ -27,12 +29,12 @@ def test_that_every_changing_route_is_tried_or_says_why_not(office: Office) -> N
 
 
 async def test_every_changing_route_leaves_its_act_and_no_other(
-    office: Office, tmp_path: Path
+    in_process_gateway: InProcessGateway, tmp_path: Path
 ) -> None:
-    user = await office.user()
+    user = await in_process_gateway.user()
     profile = user.headers["x-test-profile"]
     names: dict[str, Any] = {"number": 1, "name": "fresh", "label": "stable", "version": 1}
-    before = await acts_in(office.db)
+    before = await acts_in(in_process_gateway.db)
     for number, (route, step) in enumerate(
         steps(onnx_models.mlp(tmp_path / "mlp.onnx").read_bytes()).items()
     ):
@@ -46,7 +48,7 @@ async def test_every_changing_route_leaves_its_act_and_no_other(
         assert answer.is_success, (route, answer.text)
         if step.named:
             names[step.named] = answer.json()["id"]
-        now = await acts_in(office.db)
+        now = await acts_in(in_process_gateway.db)
         known = {act.id for act in before}
         left = [act for act in now if act.id not in known]
         before = now
@@ -59,33 +61,33 @@ async def test_every_changing_route_leaves_its_act_and_no_other(
         assert act.before or act.after
 
 
-async def test_a_change_to_the_same_leaves_no_act(office: Office) -> None:
-    user = await office.user()
+async def test_a_change_to_the_same_leaves_no_act(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     path = f"/node/deployments/{made['id']}/"
     await user.patch(path, json={"timeout_seconds": 7})
     await user.post(f"{path}pause/")
-    acts = len(await acts_in(office.db))
+    acts = len(await acts_in(in_process_gateway.db))
     await user.patch(path, json={"timeout_seconds": 7})
     await user.post(f"{path}pause/")
     await user.post(f"{path}versions/1/promote/")
-    assert len(await acts_in(office.db)) == acts
+    assert len(await acts_in(in_process_gateway.db)) == acts
 
 
-async def test_only_the_fields_that_changed_are_told(office: Office) -> None:
-    user = await office.user()
+async def test_only_the_fields_that_changed_are_told(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     await user.patch(f"/node/deployments/{made['id']}/", json={"timeout_seconds": 7, "name": "Z"})
-    act = (await acts_in(office.db))[-1]
+    act = (await acts_in(in_process_gateway.db))[-1]
     assert act.before == {"timeout_seconds": made["timeout_seconds"], "name": made["name"]}
     assert act.after == {"timeout_seconds": 7, "name": "Z"}
     assert act.subject_name == "Z"
 
 
-async def test_what_was_refused_leaves_no_act(office: Office) -> None:
-    user = await office.user()
+async def test_what_was_refused_leaves_no_act(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
-    acts = len(await acts_in(office.db))
+    acts = len(await acts_in(in_process_gateway.db))
     refused = [
         await user.delete(f"/node/flows/{made['flow_id']}/"),
         await user.patch(
@@ -95,25 +97,29 @@ async def test_what_was_refused_leaves_no_act(office: Office) -> None:
         await user.post("/node/api-keys/", json={"name": "x", "deployments": ["nowhere"]}),
     ]
     assert [answer.status_code for answer in refused] == [409, 422, 409, 422]
-    assert len(await acts_in(office.db)) == acts
+    assert len(await acts_in(in_process_gateway.db)) == acts
 
 
-async def test_a_deleted_deployment_takes_its_keys_along_and_both_are_told(office: Office) -> None:
-    user = await office.user()
+async def test_a_deleted_deployment_takes_its_keys_along_and_both_are_told(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
     await user.post("/node/api-keys/", json={"name": "covers all"})
     made = await deploy(user, flow_json())
     scoped = {"name": "only here", "deployments": [made["id"]]}
     key = (await user.post("/node/api-keys/", json=scoped)).json()
     await user.delete(f"/node/deployments/{made['id']}/", headers={"x-request-id": "one"})
-    told = [act for act in await acts_in(office.db) if act.request_id == "one"]
+    told = [act for act in await acts_in(in_process_gateway.db) if act.request_id == "one"]
     assert {(act.action, act.subject_id) for act in told} == {
         ("deployment.delete", made["id"]),
         ("api_key.deactivate", key["id"]),
     }
 
 
-async def test_requests_at_the_same_time_are_not_taken_for_each_other(office: Office) -> None:
-    users = [await office.user(), await office.user("bob@example.com")]
+async def test_requests_at_the_same_time_are_not_taken_for_each_other(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    users = [await in_process_gateway.user(), await in_process_gateway.user("bob@example.com")]
     bodies = [(user, f"{user.headers['x-test-profile']} {n}") for n in range(10) for user in users]
 
     async def make(user: httpx.AsyncClient, name: str) -> None:
@@ -121,7 +127,7 @@ async def test_requests_at_the_same_time_are_not_taken_for_each_other(office: Of
         assert answer.status_code == 201
 
     await asyncio.gather(*(make(user, name) for user, name in bodies))
-    told = [act for act in await acts_in(office.db) if act.subject_name != "manager"]
+    told = [act for act in await acts_in(in_process_gateway.db) if act.subject_name != "manager"]
     assert len(told) == len(bodies)
     for act in told:
         assert str(act.subject_name).startswith(str(act.actor_id))

@@ -19,7 +19,7 @@ from gateway.broker.wake_file import WakeFile
 from tests.gateway import brokers
 from tests.gateway.brokers import Cable
 
-PATIENCE = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 class Published:
@@ -35,7 +35,7 @@ class Published:
         self._news.set()
 
     async def until(self, condition: Callable[[list[str]], bool]) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not condition(self.ids):
                 self._news.clear()
                 await self._news.wait()
@@ -55,7 +55,7 @@ async def publishing(
 
 
 async def patiently(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110 - a thread does it, which sets no event
             await asyncio.sleep(0.01)
 

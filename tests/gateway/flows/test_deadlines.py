@@ -10,12 +10,12 @@ import pytest
 
 from gateway.flows.ports import InferenceCall
 from protos.errors import ErrorCode
-from tests.gateway.flows.sketch import ONE_MODEL, run, statuses
-from tests.gateway.flows.world import World, failing, never
+from tests.gateway.flows.fake_ports import FakePorts, failing, hang
+from tests.gateway.flows.flow_builder import ONE_MODEL, run, statuses
 
 
-async def test_the_deadline_cancels_what_runs() -> None:
-    world = World(never)
+async def test_the_deadline_cancels_running_nodes() -> None:
+    world = FakePorts(hang)
     outcome = await run(ONE_MODEL, world=world, seconds=0.05)
     assert outcome.status == "failed"
     assert outcome.error is not None
@@ -24,15 +24,15 @@ async def test_the_deadline_cancels_what_runs() -> None:
     assert world.cancelled == 1
 
 
-async def test_the_ports_learn_the_deadline() -> None:
-    world = World()
+async def test_the_deadline_is_passed_to_the_ports() -> None:
+    world = FakePorts()
     before = monotonic()
     await run(ONE_MODEL, world=world, seconds=20)
     assert before + 20 <= world.deadlines[0] <= monotonic() + 20
 
 
 async def test_nothing_starts_after_the_deadline() -> None:
-    world = World()
+    world = FakePorts()
     outcome = await run(ONE_MODEL, world=world, seconds=-1)
     assert outcome.error is not None
     assert outcome.error.code == "timeout"
@@ -40,12 +40,12 @@ async def test_nothing_starts_after_the_deadline() -> None:
     assert world.inferences == []
 
 
-async def test_a_call_refused_for_the_deadline_is_a_timeout() -> None:
+async def test_a_call_that_fails_at_the_deadline_is_a_timeout() -> None:
     async def model(_call: InferenceCall) -> dict[str, Any]:
         await asyncio.sleep(0.05)
         return await failing(ErrorCode.DEADLINE_EXCEEDED, "too late")(_call)
 
-    outcome = await run(ONE_MODEL, world=World(model), seconds=0.06)
+    outcome = await run(ONE_MODEL, world=FakePorts(model), seconds=0.06)
     assert outcome.error is not None
     assert outcome.error.code == "timeout"
 
@@ -55,9 +55,9 @@ async def test_a_cancelled_run_stops_at_once() -> None:
 
     async def model(call: InferenceCall) -> dict[str, Any]:
         cancelled.set()
-        return await never(call)  # type: ignore[no-any-return]
+        return await hang(call)  # type: ignore[no-any-return]
 
-    world = World(model)
+    world = FakePorts(model)
     outcome = await run(ONE_MODEL, world=world, cancelled=cancelled)
     assert outcome.status == "cancelled"
     assert outcome.error is not None
@@ -66,14 +66,14 @@ async def test_a_cancelled_run_stops_at_once() -> None:
     assert world.cancelled == 1
 
 
-async def test_a_caller_that_goes_away_leaves_nothing_running() -> None:
+async def test_cancelling_the_caller_leaves_no_task_running() -> None:
     asked = asyncio.Event()
 
     async def model(call: InferenceCall) -> dict[str, Any]:
         asked.set()
-        return await never(call)  # type: ignore[no-any-return]
+        return await hang(call)  # type: ignore[no-any-return]
 
-    world = World(model)
+    world = FakePorts(model)
     before = asyncio.all_tasks()
     task = asyncio.create_task(run(ONE_MODEL, world=world))
     await asked.wait()

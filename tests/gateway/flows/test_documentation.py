@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.flows.kinds.registry import KINDS
-from gateway.flows.ports import HttpCall, HttpReply, InferenceCall
+from gateway.flows.node_types.registry import HANDLERS
+from gateway.flows.ports import InferenceCall
+from gateway.outbound.http import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
-from tests.gateway.flows.installed import install_nodes
-from tests.gateway.flows.sketch import Json, completed
-from tests.gateway.flows.world import World, reply
+from tests.gateway.flows.fake_ports import FakePorts, reply
+from tests.gateway.flows.flow_builder import Json, completed
+from tests.gateway.flows.installed_package import install_nodes
 
 PAGE = (Path(__file__).parents[3] / "docs" / "flows.md").read_text()
 
@@ -45,7 +46,7 @@ async def model(call: InferenceCall) -> dict[str, Any]:
     return {"label": [0 for _ in call.inputs["x"]]}
 
 
-async def service(call: HttpCall) -> HttpReply:
+async def service(call: OutboundRequest) -> OutboundResponse:
     """Know one user."""
     if call.url == "https://users.example.com/v1/users/7?fields=name":
         assert call.headers == {"authorization": "Bearer t"}
@@ -55,10 +56,10 @@ async def service(call: HttpCall) -> HttpReply:
     raise GatewayError(ErrorCode.INTERNAL, "nobody answers")
 
 
-def test_every_kind_has_an_example() -> None:
-    assert {heading for heading, _, _ in EXAMPLES} >= set(KINDS)
+def test_every_node_type_has_an_example() -> None:
+    assert {heading for heading, _, _ in EXAMPLES} >= set(HANDLERS)
     for heading, flow, _ in EXAMPLES:
-        if heading in KINDS:
+        if heading in HANDLERS:
             assert heading in {node["type"] for node in flow["nodes"]}
 
 
@@ -71,5 +72,5 @@ async def test_examples_answer_as_documented(
     flow: Json, call: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_nodes(tmp_path, monkeypatch)
-    answer = await completed(flow, call["input_data"], world=World(model, service))
+    answer = await completed(flow, call["input_data"], world=FakePorts(model, service))
     assert answer == call["output_data"]

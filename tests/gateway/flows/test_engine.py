@@ -6,25 +6,25 @@ import asyncio
 from itertools import pairwise
 from typing import Any
 
-from gateway.flows.outcome import NodeOutput
 from gateway.flows.ports import InferenceCall
-from tests.gateway.flows.sketch import (
+from gateway.flows.result import NodeResult
+from tests.gateway.flows.fake_ports import FakePorts
+from tests.gateway.flows.flow_builder import (
     INPUT,
     OUTPUT,
     Json,
+    build_flow,
+    compiled,
     completed,
     node,
-    planned,
     run,
-    sketch,
     statuses,
     transform,
 )
-from tests.gateway.flows.world import World
 
 
-async def test_values_go_from_node_to_node() -> None:
-    flow = sketch(
+async def test_values_are_passed_from_node_to_node() -> None:
+    flow = build_flow(
         "input>twice twice>output",
         INPUT,
         transform("twice", y="input.x * 2", same="input.x"),
@@ -33,8 +33,8 @@ async def test_values_go_from_node_to_node() -> None:
     assert await completed(flow, {"x": 21}) == {"y": 42, "x": 21}
 
 
-async def test_every_node_is_accounted_for() -> None:
-    flow = sketch(
+async def test_every_node_has_a_result() -> None:
+    flow = build_flow(
         "input>twice twice>output",
         INPUT,
         node("twice", "transform", fields={"y": "input.x * 2"}, name="Twice"),
@@ -56,10 +56,10 @@ async def test_every_node_is_accounted_for() -> None:
 
 
 async def test_a_flow_without_an_input_or_an_output_runs_too() -> None:
-    assert await completed(sketch("a>b", transform("a", x="1"), transform("b", y="a.x"))) == {}
+    assert await completed(build_flow("a>b", transform("a", x="1"), transform("b", y="a.x"))) == {}
 
 
-async def test_branches_run_side_by_side() -> None:
+async def test_independent_nodes_run_concurrently() -> None:
     ids = [f"m{number}" for number in range(5)]
     meeting = asyncio.Barrier(len(ids))  # nobody passes until all are there
 
@@ -67,17 +67,17 @@ async def test_branches_run_side_by_side() -> None:
         await meeting.wait()
         return {"at": call.node_id}
 
-    flow = sketch(
+    flow = build_flow(
         " ".join(f"input>{one} {one}>output" for one in ids),
         INPUT,
         *(node(one, "inference", model="m") for one in ids),
         OUTPUT,
     )
-    assert await completed(flow, world=World(model)) == {one: {"at": one} for one in ids}
+    assert await completed(flow, world=FakePorts(model)) == {one: {"at": one} for one in ids}
 
 
-async def test_several_outputs_are_one() -> None:
-    flow = sketch(
+async def test_several_api_outputs_are_merged() -> None:
+    flow = build_flow(
         "input>a input>b",
         INPUT,
         node("a", "api_output", fields={"x": "1", "y": "1"}),
@@ -87,7 +87,7 @@ async def test_several_outputs_are_one() -> None:
 
 
 def _forked(**branch: Any) -> Json:
-    return sketch(
+    return build_flow(
         "input>choose choose>high:true choose>low:false high>output low>output",
         INPUT,
         node("choose", "branch", condition="input.x > 10", **branch),
@@ -97,7 +97,7 @@ def _forked(**branch: Any) -> Json:
     )
 
 
-async def test_a_branch_goes_one_way_and_the_join_runs_with_what_there_is() -> None:
+async def test_only_the_chosen_case_runs_and_the_join_runs_after_it() -> None:
     outcome = await run(_forked(), {"x": 11})
     assert outcome.output_data == {"high": "high", "low": None}
     assert statuses(outcome) == {
@@ -111,10 +111,10 @@ async def test_a_branch_goes_one_way_and_the_join_runs_with_what_there_is() -> N
     assert await completed(_forked(), {"x": 10}) == {"high": None, "low": "low"}
 
 
-async def test_all_after_a_way_not_taken_is_skipped() -> None:
+async def test_nodes_after_an_untaken_edge_are_skipped() -> None:
     chain = [f"n{number}" for number in range(500)]
     edges = " ".join(f"{a}>{b}" for a, b in pairwise(chain))
-    flow = sketch(
+    flow = build_flow(
         f"input>choose choose>n0:true {edges} n499>output",
         INPUT,
         node("choose", "branch", condition="false"),
@@ -130,7 +130,7 @@ async def test_all_after_a_way_not_taken_is_skipped() -> None:
 
 
 async def test_an_edge_without_a_case_is_always_taken() -> None:
-    flow = sketch(
+    flow = build_flow(
         "input>choose choose>a:true choose>b",
         INPUT,
         node("choose", "branch", condition="false"),
@@ -141,10 +141,10 @@ async def test_an_edge_without_a_case_is_always_taken() -> None:
     assert statuses(await run(flow))["b"] == "completed"
 
 
-async def test_a_long_flow_lets_others_go_on() -> None:
+async def test_a_long_flow_yields_to_the_event_loop() -> None:
     chain = [f"n{number}" for number in range(900)]
     edges = " ".join(f"{a}>{b}" for a, b in pairwise(["input", *chain]))
-    flow = planned(sketch(edges, INPUT, *(transform(one, x="size(input.x)") for one in chain)))
+    flow = compiled(build_flow(edges, INPUT, *(transform(one, x="size(input.x)") for one in chain)))
     turns = 0
 
     async def others() -> None:
@@ -160,7 +160,7 @@ async def test_a_long_flow_lets_others_go_on() -> None:
 
 
 async def test_each_node_is_reported_when_it_ends() -> None:
-    heard: list[NodeOutput] = []
+    heard: list[NodeResult] = []
     outcome = await run(_forked(), {"x": 11}, report=heard.append)
     order = [output.id for output in heard]
     assert order.index("input") < order.index("choose") < order.index("high")

@@ -11,11 +11,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.flows.outcome import NodeOutput, Outcome
 from gateway.flows.ports import InferenceCall
+from gateway.flows.result import FlowResult, NodeResult
 from protos.errors import ErrorCode
-from tests.gateway.flows.sketch import INPUT, Json, node, planned, run, sketch, transform
-from tests.gateway.flows.world import World, failing
+from tests.gateway.flows.fake_ports import FakePorts, failing
+from tests.gateway.flows.flow_builder import INPUT, Json, build_flow, compiled, node, run, transform
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Shape:
             _node(at, kind, going_on=at in self.going_on) for at, kind in enumerate(self.kinds)
         ]
         edges = " ".join(f"n{a}>n{b}{f':{case}' if case else ''}" for a, b, case in self.edges)
-        return sketch(edges, *nodes)
+        return build_flow(edges, *nodes)
 
 
 def _node(at: int, kind: str, *, going_on: bool) -> Json:
@@ -68,7 +68,7 @@ def shapes(draw: st.DrawFn) -> Shape:
     return Shape(kinds, edges, draw(some), draw(some), draw(st.integers()))
 
 
-def _world(shape: Shape, *, stop: asyncio.Event | None = None, after: int = 0) -> World:
+def _world(shape: Shape, *, stop: asyncio.Event | None = None, after: int = 0) -> FakePorts:
     chance = random.Random(shape.seed)
     asked = 0
 
@@ -83,10 +83,10 @@ def _world(shape: Shape, *, stop: asyncio.Event | None = None, after: int = 0) -
             await failing(ErrorCode.INFERENCE_FAILED, "broken")(call)
         return dict(call.inputs)
 
-    return World(model)
+    return FakePorts(model)
 
 
-def _check(shape: Shape, outcome: Outcome, heard: list[NodeOutput], world: World) -> None:
+def _check(shape: Shape, outcome: FlowResult, heard: list[NodeResult], world: FakePorts) -> None:
     ends = [output.id for output in heard]
     assert Counter(ends) == Counter(f"n{at}" for at in range(len(shape.kinds)))
     assert max(Counter(call.node_id for call in world.inferences).values(), default=1) == 1
@@ -114,8 +114,8 @@ def _expected(shape: Shape, x: int) -> dict[str, str]:
 
 @settings(max_examples=200, deadline=None)
 @given(shape=shapes(), x=st.integers(0, 12))
-def test_each_node_ends_once_after_those_before_it(shape: Shape, x: int) -> None:
-    heard: list[NodeOutput] = []
+def test_each_node_ends_once_after_its_predecessors(shape: Shape, x: int) -> None:
+    heard: list[NodeResult] = []
     world = _world(shape)
     outcome = asyncio.run(run(shape.flow(), {"x": x}, world=world, report=heard.append))
     _check(shape, outcome, heard, world)
@@ -134,10 +134,10 @@ def test_each_node_ends_once_after_those_before_it(shape: Shape, x: int) -> None
 def test_a_run_can_be_cancelled_at_any_time(shape: Shape, after: int) -> None:
     async def cancelled_run() -> None:
         stop = asyncio.Event()
-        heard: list[NodeOutput] = []
+        heard: list[NodeResult] = []
         world = _world(shape, stop=stop, after=after)
         outcome = await run(
-            planned(shape.flow()), {"x": 1}, world=world, cancelled=stop, report=heard.append
+            compiled(shape.flow()), {"x": 1}, world=world, cancelled=stop, report=heard.append
         )
         _check(shape, outcome, heard, world)
         assert outcome.status in {"completed", "failed", "cancelled"}

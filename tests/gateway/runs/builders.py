@@ -9,16 +9,16 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode
-from gateway.ids import first_run_id, new_run_id
+from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.ids import min_run_id, new_run_id
 from gateway.runs.run import (
     Claim,
-    Ending,
     FailureCode,
     FinishedRun,
     Idempotency,
     NewRun,
     RunError,
+    RunResult,
     RunStatus,
 )
 from gateway.runs.store import RunStore
@@ -28,7 +28,7 @@ PROFILE = "11111111-1111-4111-8111-111111111111"
 DEPLOYMENT = "22222222-2222-4222-8222-222222222222"
 FLOW = "33333333-3333-4333-8333-333333333333"
 
-COMPLETED = Ending(
+COMPLETED = RunResult(
     status=RunStatus.COMPLETED,
     output_data=b'{"label":1}',
     node_outputs=b'{"input":{"name":"Input"},"model":{"name":"Model"}}',
@@ -54,10 +54,10 @@ def new_run(**changes: Any) -> NewRun:
     )
 
 
-def failed(code: str = FailureCode.FLOW_FAILED, message: str = "no", **error: Any) -> Ending:
+def failed(code: str = FailureCode.FLOW_FAILED, message: str = "no", **error: Any) -> RunResult:
     """Return the ending of a run that failed: Any, further fields of RunError."""
     why = RunError(code=code, message=message, **error)
-    return Ending(status=RunStatus.FAILED, error=why, duration_seconds=0.1)
+    return RunResult(status=RunStatus.FAILED, error=why, duration_seconds=0.1)
 
 
 def keyed(key: str = "k", fingerprint: str = "f" * 64) -> Idempotency:
@@ -66,7 +66,7 @@ def keyed(key: str = "k", fingerprint: str = "f" * 64) -> Idempotency:
 
 
 def finished(
-    age: timedelta = timedelta(), ending: Ending = COMPLETED, **changes: Any
+    age: timedelta = timedelta(), ending: RunResult = COMPLETED, **changes: Any
 ) -> FinishedRun:
     """Return a fast call that was over some time ago: Any, the fields of NewRun."""
     began = now() - age
@@ -76,7 +76,7 @@ def finished(
 
 def run_id_of(moment: datetime) -> str:
     """Return an id that a run made at `moment` could have."""
-    first = UUID(first_run_id(moment)).int
+    first = UUID(min_run_id(moment)).int
     return str(UUID(int=first | (uuid4().int & (2**62 - 1))))
 
 

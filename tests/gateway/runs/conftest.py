@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.runs.store import RunStore
-from gateway.runs.waiter import Waiter
+from gateway.runs.waiter import RunWaiter
 from gateway.settings import Settings
 from gateway.storage.database import Database
-from gateway.storage.notices import Notices
-from tests.gateway.runs.desk import Desk
+from tests.gateway.runs.builders import until
+from tests.gateway.runs.runs_api import RunsApi
 
 
 @pytest.fixture
@@ -21,27 +21,24 @@ def store(database: Database) -> RunStore:
 
 
 @pytest.fixture
-async def notices(database: Database) -> AsyncIterator[Notices]:
-    """Notices, to be started by whoever has subscribed to them."""
-    made = Notices(database)
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def waiter(database: Database, notices: Notices) -> AsyncIterator[Waiter]:
-    """Who waits for the runs of a process of its own: its store is not `store`."""
-    made = Waiter(database, RunStore(database, notices))
+async def waiter(database: Database, url: str) -> AsyncIterator[RunWaiter]:
+    """The waiter of another process: it shares neither connections nor memory with `store`."""
+    other = Database(url)
+    made = RunWaiter(other, RunStore(other))
     made.start()
-    notices.start()
+    for db in (database, other):
+        db.commits.start()
+    if not other.commits.must_poll:
+        await until(lambda: database.commits.connected and other.commits.connected)
     yield made
     await made.stop()
+    await other.close()
 
 
 @pytest.fixture
-async def desk(database: Database, settings: Settings) -> AsyncIterator[Desk]:
+async def api(database: Database, settings: Settings) -> AsyncIterator[RunsApi]:
     """The routes of runs behind HTTP."""
-    opened = Desk(settings)
+    opened = RunsApi(settings)
     await opened.open()
     yield opened
     await opened.close()

@@ -10,14 +10,14 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.errors import GatewayError
 from gateway.runs.run import (
     MAX_INPUT_BYTES,
     MAX_NODE_OUTPUTS_BYTES,
     MAX_OUTPUT_BYTES,
-    Ending,
     FailureCode,
+    RunResult,
     RunStatus,
 )
 from gateway.runs.store import RunStore
@@ -45,7 +45,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))
 """
 
 
-async def test_a_run_waits_until_it_is_claimed(store: RunStore) -> None:
+async def test_a_run_is_queued_until_it_is_claimed(store: RunStore) -> None:
     new = new_run(mode=ExecutionMode.SYNC, type=DeploymentType.API, version=7)
     created = await store.create(new)
     assert (created.existing, created.claim, created.run.status) == (False, None, "queued")
@@ -60,7 +60,7 @@ async def test_a_run_waits_until_it_is_claimed(store: RunStore) -> None:
     assert await store.claim(new.id, "worker 2") is None
 
 
-async def test_of_many_that_claim_at_once_one_gets_each_run(
+async def test_concurrent_claims_have_one_winner_per_run(
     database: Database, store: RunStore, url: str
 ) -> None:
     other = Database(url)
@@ -74,7 +74,7 @@ async def test_of_many_that_claim_at_once_one_gets_each_run(
     assert Counter(claim.run_id for claim in claims if claim) == Counter(new.id for new in runs)
 
 
-async def test_of_many_processes_one_gets_each_run(store: RunStore, url: str) -> None:
+async def test_claims_of_many_processes_have_one_winner_per_run(store: RunStore, url: str) -> None:
     ids = [new.id for new in [new_run() for _ in range(30)]]
     for run_id in ids:
         await store.create(new_run(id=run_id))
@@ -94,7 +94,7 @@ async def test_of_many_processes_one_gets_each_run(store: RunStore, url: str) ->
     assert sorted(got) == sorted(ids)
 
 
-async def test_a_run_can_be_begun_by_who_writes_it_down(store: RunStore) -> None:
+async def test_a_run_can_be_created_and_claimed_at_once(store: RunStore) -> None:
     new = new_run(type=DeploymentType.SERVER)
     created = await store.create(new, owner="gateway 1")
     assert created.claim is not None
@@ -110,7 +110,7 @@ async def test_a_run_can_be_begun_by_who_writes_it_down(store: RunStore) -> None
     assert run.finished_at >= run.started_at
 
 
-async def test_what_has_ended_stays_as_it_ended(store: RunStore) -> None:
+async def test_a_final_state_never_changes(store: RunStore) -> None:
     claim = await claimed(store)
     first = await store.finish(claim.run_id, claim.attempt, failed(message="a \0 b", node_id="n"))
     assert first is not None
@@ -123,7 +123,7 @@ async def test_what_has_ended_stays_as_it_ended(store: RunStore) -> None:
     assert await store.get(claim.run_id) == first
 
 
-async def test_a_process_that_was_given_up_writes_nothing_any_more(store: RunStore) -> None:
+async def test_a_process_that_lost_its_lease_writes_nothing(store: RunStore) -> None:
     slow = await claimed(store, "slow", lease=-1, retry_safe=True)
     assert [queued.run_id for queued in (await store.reap()).requeued] == [slow.run_id]
     assert await store.finish(slow.run_id, slow.attempt, COMPLETED) is None
@@ -132,25 +132,29 @@ async def test_a_process_that_was_given_up_writes_nothing_any_more(store: RunSto
     assert quick.attempt == 2
     assert await store.finish(slow.run_id, slow.attempt, COMPLETED) is None
     assert not await store.report(slow.run_id, slow.attempt, {"model": b"{}"})
-    assert (await store.beat([(slow.run_id, slow.attempt)])).lost == {slow.run_id}
+    assert (await store.renew_leases([(slow.run_id, slow.attempt)])).lost == {slow.run_id}
     assert await store.finish(quick.run_id, quick.attempt, failed()) is not None
     run = await store.get(slow.run_id)
     assert run is not None
     assert (run.status, run.attempt, run.output_data) == (RunStatus.FAILED, 2, None)
 
 
-async def test_one_beat_keeps_all_runs_of_a_process(database: Database, store: RunStore) -> None:
+async def test_one_statement_renews_all_leases_of_a_process(
+    database: Database, store: RunStore
+) -> None:
     held = [await claimed(store, lease=1.5) for _ in range(3)]
     lost = await claimed(store, lease=-1)
     await store.reap()
     await store.request_cancel(held[0].run_id)
     with statements(database) as asked:
-        beats = await store.beat([(claim.run_id, claim.attempt) for claim in [*held, lost]], 600)
+        status = await store.renew_leases(
+            [(claim.run_id, claim.attempt) for claim in [*held, lost]], 600
+        )
     assert len([text for text in asked if not text.startswith("BEGIN")]) == 1
-    assert beats.lost == {lost.run_id}
-    assert beats.cancelled == {held[0].run_id}
+    assert status.lost == {lost.run_id}
+    assert status.cancelled == {held[0].run_id}
     assert (await store.reap(grace=-300)).lost == (), "leases reach further than 300 s from now"
-    assert await store.beat([]) is not None
+    assert await store.renew_leases([]) is not None
 
 
 async def test_a_queued_run_is_cancelled_at_once_and_a_running_one_when_it_stops(
@@ -169,16 +173,16 @@ async def test_a_queued_run_is_cancelled_at_once_and_a_running_one_when_it_stops
     assert asked is not None
     assert (asked.status, asked.shown_status, asked.ended) == ("running", "cancelling", False)
     assert await store.request_cancel(claim.run_id) == asked
-    heard = await store.glance([(claim.run_id, claim.attempt), (waiting.id, 0)])
+    heard = await store.poll_cancelled([(claim.run_id, claim.attempt), (waiting.id, 0)])
     assert (heard.cancelled, heard.lost) == ({claim.run_id}, {waiting.id})
-    ending = Ending(status=RunStatus.CANCELLED, duration_seconds=1.0)
+    ending = RunResult(status=RunStatus.CANCELLED, duration_seconds=1.0)
     stopped = await store.finish(claim.run_id, claim.attempt, ending)
     assert stopped is not None
     assert stopped.shown_status == "cancelled"
     assert await store.request_cancel("nobody") is None
 
 
-async def test_a_run_is_taken_back_only_where_nobody_has_begun(store: RunStore) -> None:
+async def test_a_run_can_be_withdrawn_only_before_it_starts(store: RunStore) -> None:
     waiting, begun = new_run(), await claimed(store, lease=-1, retry_safe=True)
     await store.create(waiting)
     assert await store.withdraw(waiting.id)
@@ -189,7 +193,7 @@ async def test_a_run_is_taken_back_only_where_nobody_has_begun(store: RunStore) 
     assert not await store.withdraw(begun.run_id), "queued again, but it had begun"
 
 
-async def test_a_claim_and_a_withdrawal_at_once_have_one_winner(
+async def test_a_concurrent_claim_and_withdrawal_have_one_winner(
     database: Database, store: RunStore, url: str
 ) -> None:
     other = Database(url)
@@ -203,7 +207,7 @@ async def test_a_claim_and_a_withdrawal_at_once_have_one_winner(
     await other.close()
 
 
-async def test_what_is_too_large_is_refused_or_left_out(store: RunStore) -> None:
+async def test_oversized_data_is_refused_or_dropped(store: RunStore) -> None:
     with pytest.raises(GatewayError, match=str(MAX_INPUT_BYTES)) as refused:
         await store.create(new_run(input_data=b"x" * (MAX_INPUT_BYTES + 1)))
     assert refused.value.code is ErrorCode.PAYLOAD_TOO_LARGE
@@ -223,9 +227,7 @@ async def test_what_is_too_large_is_refused_or_left_out(store: RunStore) -> None
     assert said in run.error.message
 
 
-async def test_many_creations_at_once_share_transactions(
-    database: Database, store: RunStore
-) -> None:
+async def test_concurrent_creations_share_transactions(database: Database, store: RunStore) -> None:
     runs = [new_run() for _ in range(50)]
     with statements(database) as asked:
         await asyncio.gather(*(store.create(new) for new in runs))

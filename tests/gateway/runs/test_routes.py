@@ -10,18 +10,18 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode
-from gateway.runs.run import Ending, RunStatus
+from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.runs.run import RunResult, RunStatus
 from gateway.storage.clock import now
-from tests.gateway.office import flow_json
+from tests.gateway.in_process_gateway import flow_json
 from tests.gateway.runs.builders import COMPLETED, failed, finished, keyed, run_id_of, until
-from tests.gateway.runs.desk import RUNS, Desk
+from tests.gateway.runs.runs_api import RUNS, RunsApi
 
 
-async def end(desk: Desk, run_id: str, ending: Ending = COMPLETED) -> None:
+async def end(api: RunsApi, run_id: str, ending: RunResult = COMPLETED) -> None:
     """Claim a run and let it end."""
-    assert await desk.store.claim(run_id, "w") is not None
-    assert await desk.store.finish(run_id, 1, ending) is not None
+    assert await api.store.claim(run_id, "w") is not None
+    assert await api.store.finish(run_id, 1, ending) is not None
 
 
 def code(answer: httpx.Response) -> tuple[int, str]:
@@ -29,13 +29,13 @@ def code(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
-async def test_a_run_is_shown_in_every_state(desk: Desk) -> None:
-    user = await desk.user()
+async def test_a_run_is_shown_in_every_state(api: RunsApi) -> None:
+    user = await api.user()
     run = await user.run(await user.deployment())
     waiting = await user.client.get(f"{RUNS}{run.id}/")
     assert (waiting.status_code, waiting.json()["status"]) == (200, "queued")
     assert waiting.headers["retry-after"] == "1"
-    await end(desk, run.id)
+    await end(api, run.id)
     done = await user.client.get(f"{RUNS}{run.id}")
     assert done.json()["output_data"] == {"label": 1}
     assert done.json()["data"]["node_outputs"]["model"] == {"name": "Model"}
@@ -45,8 +45,8 @@ async def test_a_run_is_shown_in_every_state(desk: Desk) -> None:
     assert short.json()["node_outputs"] == {}
 
 
-async def test_the_form_is_the_deployments_or_the_callers(desk: Desk) -> None:
-    user = await desk.user()
+async def test_the_response_format_is_the_deployments_or_the_callers(api: RunsApi) -> None:
+    user = await api.user()
     deployment = await user.deployment(response_format="envelope")
     run = await user.run(deployment)
     enveloped = (await user.client.get(f"{RUNS}{run.id}/")).json()
@@ -58,8 +58,8 @@ async def test_the_form_is_the_deployments_or_the_callers(desk: Desk) -> None:
     assert shown.status_code == 200, "a deployment is gone, its runs are not"
 
 
-async def test_what_has_not_changed_is_not_sent_again(desk: Desk) -> None:
-    user = await desk.user()
+async def test_an_unchanged_run_is_answered_304(api: RunsApi) -> None:
+    user = await api.user()
     run = await user.run(await user.deployment())
     path = f"{RUNS}{run.id}/"
     tag = (await user.client.get(path)).headers["etag"]
@@ -67,7 +67,7 @@ async def test_what_has_not_changed_is_not_sent_again(desk: Desk) -> None:
         same = await user.client.get(path, headers={"if-none-match": given})
         assert (same.status_code, same.content) == (304, b"")
         assert (same.headers["etag"], same.headers["retry-after"]) == (tag, "1")
-    await end(desk, run.id)
+    await end(api, run.id)
     changed = await user.client.get(path, headers={"if-none-match": tag})
     assert changed.status_code == 200
     assert changed.headers["etag"] != tag
@@ -82,40 +82,40 @@ async def test_what_has_not_changed_is_not_sent_again(desk: Desk) -> None:
     ],
 )
 async def test_a_long_poll_is_answered_when_the_run_ends(
-    desk: Desk, query: str, headers: dict[str, str], applied: str | None
+    api: RunsApi, query: str, headers: dict[str, str], applied: str | None
 ) -> None:
-    user = await desk.user()
+    user = await api.user()
     run = await user.run(await user.deployment())
     asking = user.client.get(f"{RUNS}{run.id}/{query}", headers=headers)
     polling = asyncio.create_task(asking)
-    await until(lambda: bool(desk.waiter._watches))
-    await end(desk, run.id)
+    await until(lambda: bool(api.waiter._watches))
+    await end(api, run.id)
     answer = await polling
     assert answer.json()["status"] == "completed"
     assert answer.headers.get("preference-applied") == applied
     assert "Prefer" in answer.headers["vary"]
 
 
-async def test_a_long_poll_ends_with_its_time_or_with_the_process(desk: Desk) -> None:
-    user = await desk.user()
+async def test_a_long_poll_ends_at_its_timeout_or_on_drain(api: RunsApi) -> None:
+    user = await api.user()
     run = await user.run(await user.deployment())
     path = f"{RUNS}{run.id}/"
     assert (await user.client.get(f"{path}?wait=0")).json()["status"] == "queued"
     assert (await user.client.get(f"{path}?wait=61")).status_code == 422
     polling = asyncio.create_task(user.client.get(f"{path}?wait=60"))
-    await until(lambda: bool(desk.waiter._watches))
-    desk.service.drain()
+    await until(lambda: bool(api.waiter._watches))
+    api.service.drain()
     answer = await polling
     assert (answer.status_code, answer.json()["status"]) == (200, "queued")
     again = await user.client.get(f"{path}?wait=60")
     assert again.json()["status"] == "queued"
 
 
-async def test_a_run_is_for_keys_of_its_owner_that_cover_its_deployment(desk: Desk) -> None:
-    ada, bob = await desk.user(), await desk.user("bob@example.com")
+async def test_a_run_is_visible_only_to_keys_that_cover_its_deployment(api: RunsApi) -> None:
+    ada, bob = await api.user(), await api.user("bob@example.com")
     deployment, other = await ada.deployment(), await ada.deployment()
     run = await ada.run(deployment)
-    await end(desk, run.id, failed())
+    await end(api, run.id, failed())
     covering, elsewhere = await ada.key_for(deployment), await ada.key_for(other)
     routes = [
         ("GET", f"{RUNS}{run.id}/", 200),
@@ -127,7 +127,7 @@ async def test_a_run_is_for_keys_of_its_owner_that_cover_its_deployment(desk: De
         assert code(await bob.client.request(method, path)) == (404, "not_found")
         assert code(await elsewhere.request(method, path)) == (403, "api_key_forbidden")
         assert (await covering.request(method, path)).status_code == status
-        nobody = await desk.client("").request(method, path)
+        nobody = await api.client("").request(method, path)
         assert nobody.status_code == 401
     assert (await bob.client.get(RUNS)).json() == {"items": [], "next_cursor": None}
     assert (await elsewhere.get(RUNS)).json()["items"] == []
@@ -136,10 +136,10 @@ async def test_a_run_is_for_keys_of_its_owner_that_cover_its_deployment(desk: De
     assert code(refused) == (403, "api_key_forbidden")
 
 
-async def test_a_run_that_was_deleted_is_gone_and_one_that_never_was_is_not_found(
-    desk: Desk,
+async def test_a_deleted_run_is_410_and_an_unknown_one_404(
+    api: RunsApi,
 ) -> None:
-    user = await desk.user()
+    user = await api.user()
     old = run_id_of(now() - timedelta(days=31))
     gone = await user.client.get(f"{RUNS}{old}/")
     assert code(gone) == (410, "gone")
@@ -148,12 +148,12 @@ async def test_a_run_that_was_deleted_is_gone_and_one_that_never_was_is_not_foun
         assert code(await user.client.get(f"{RUNS}{run_id}/")) == (404, "not_found")
 
 
-async def test_runs_are_listed_in_pages_with_filters(desk: Desk) -> None:
-    user = await desk.user()
+async def test_runs_are_listed_in_pages_with_filters(api: RunsApi) -> None:
+    user = await api.user()
     deployment, other = await user.deployment(), await user.deployment()
     runs = [await user.run(deployment, version=n + 1) for n in range(3)]
     another = await user.run(other, idempotency=keyed("abc"))
-    await end(desk, runs[0].id, failed(message="why", node_id="m"))
+    await end(api, runs[0].id, failed(message="why", node_id="m"))
     first = (await user.client.get(f"{RUNS}?limit=3")).json()
     second = (await user.client.get(f"{RUNS}?limit=3&cursor={first['next_cursor']}")).json()
     ids = [item["flow_run_id"] for item in first["items"] + second["items"]]
@@ -180,27 +180,27 @@ async def test_runs_are_listed_in_pages_with_filters(desk: Desk) -> None:
     assert code(await user.client.get(f"{RUNS}?cursor=x")) == (400, "invalid_request")
 
 
-async def test_a_run_is_cancelled_once_and_for_all(desk: Desk) -> None:
-    user = await desk.user()
+async def test_cancelling_twice_changes_nothing(api: RunsApi) -> None:
+    user = await api.user()
     deployment = await user.deployment()
     waiting, going, done = [await user.run(deployment) for _ in range(3)]
     for _ in range(2):
         answer = await user.client.post(f"{RUNS}{waiting.id}/cancel/")
         assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
         assert answer.headers["location"] == f"{RUNS}{waiting.id}/"
-    await desk.store.claim(going.id, "w")
+    await api.store.claim(going.id, "w")
     for _ in range(2):
         answer = await user.client.post(f"{RUNS}{going.id}/cancel/")
         assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
     assert (await user.client.get(f"{RUNS}{going.id}/")).json()["status"] == "cancelling"
-    await end(desk, done.id)
+    await end(api, done.id)
     refused = await user.client.post(f"{RUNS}{done.id}/cancel/")
     assert code(refused) == (409, "run_finished")
     assert refused.json()["flow_run_id"] == done.id
 
 
-async def test_a_failed_run_is_repeated_as_a_new_one(desk: Desk) -> None:
-    user = await desk.user()
+async def test_a_retry_creates_a_new_run(api: RunsApi) -> None:
+    user = await api.user()
     deployment = await user.deployment(deployment_type="server")
     first = await user.run(
         deployment,
@@ -210,28 +210,28 @@ async def test_a_failed_run_is_repeated_as_a_new_one(desk: Desk) -> None:
         queue_timeout_seconds=60.0,
         mode=ExecutionMode.SYNC,
     )
-    await end(desk, first.id, failed())
+    await end(api, first.id, failed())
     await user.client.post(f"/node/deployments/{deployment}/redeploy/")
     for version, expected in (("", 1), ("?version=same", 1), ("?version=latest", 2)):
         answer = await user.client.post(f"{RUNS}{first.id}/retry/{version}")
         assert (answer.status_code, answer.json()["status"]) == (202, "queued")
         made = answer.json()["flow_run_id"]
         assert answer.headers["location"] == f"{RUNS}{made}/"
-        again = await desk.store.get(made)
+        again = await api.store.get(made)
         assert again is not None
         assert (again.version, again.retry_of, again.retry_safe) == (expected, first.id, True)
         assert (again.mode, again.type) == (ExecutionMode.ASYNC, DeploymentType.SERVER)
         assert again.queue_until is not None
-        assert await desk.store.input_of(made) == b'{"x":[7]}'
-        assert desk.launcher.launched[-1] == (made, DeploymentType.SERVER, ExecutionMode.ASYNC)
+        assert await api.store.input_of(made) == b'{"x":[7]}'
+        assert api.launcher.launched[-1] == (made, DeploymentType.SERVER, ExecutionMode.ASYNC)
     assert (await user.client.post(f"{RUNS}{first.id}/retry/?version=3")).status_code == 422
 
 
-async def test_what_the_version_does_not_take_is_not_repeated(desk: Desk) -> None:
-    user = await desk.user()
+async def test_a_retry_validates_the_input(api: RunsApi) -> None:
+    user = await api.user()
     deployment = await user.deployment()
     bad = await user.run(deployment, input_data=b'{"x":[7]}')
-    await end(desk, bad.id, failed())
+    await end(api, bad.id, failed())
     flow_id = (await user.client.get(f"/node/deployments/{deployment}/")).json()["flow_id"]
     flow = flow_json()
     flow["nodes"][0]["config"] = {"schema": {"type": "object", "required": ["y"]}}
@@ -239,35 +239,35 @@ async def test_what_the_version_does_not_take_is_not_repeated(desk: Desk) -> Non
     await user.client.post(f"/node/deployments/{deployment}/redeploy/")
     refused = await user.client.post(f"{RUNS}{bad.id}/retry/?version=latest")
     assert code(refused) == (422, "invalid_input")
-    assert "version 2 does not take this run's input" in refused.json()["message"]
+    assert "version 2 does not accept this run's input" in refused.json()["message"]
     assert "'y'" in refused.json()["errors"][0]["detail"]
-    assert desk.launcher.launched == []
+    assert api.launcher.launched == []
     assert (await user.client.post(f"{RUNS}{bad.id}/retry/")).status_code == 202
 
 
-async def test_only_what_failed_can_be_repeated(desk: Desk) -> None:
-    user = await desk.user()
+async def test_only_a_failed_run_can_be_retried(api: RunsApi) -> None:
+    user = await api.user()
     deployment = await user.deployment()
     waiting, done = await user.run(deployment), await user.run(deployment)
-    await end(desk, done.id)
+    await end(api, done.id)
     fast = finished(ending=failed(), profile_id=user.profile_id, deployment_id=deployment)
-    await desk.store.record_finished([fast])
+    await api.store.record_finished([fast])
     for run_id in (waiting.id, done.id, fast.new.id):
         refused = await user.client.post(f"{RUNS}{run_id}/retry/")
         assert code(refused) == (409, "conflict")
     bad = await user.run(deployment)
-    await end(desk, bad.id, failed())
+    await end(api, bad.id, failed())
     await user.client.delete(f"/node/deployments/{deployment}/")
     assert code(await user.client.post(f"{RUNS}{bad.id}/retry/")) == (410, "gone")
-    assert desk.launcher.launched == []
+    assert api.launcher.launched == []
 
 
-async def test_events_are_streamed_and_go_on_where_they_ended(desk: Desk) -> None:
-    user = await desk.user()
+async def test_an_event_stream_resumes_after_the_last_event_id(api: RunsApi) -> None:
+    user = await api.user()
     run = await user.run(await user.deployment())
-    await desk.store.claim(run.id, "w")
-    await desk.store.report(run.id, 1, {"input": b"{}"})
-    await desk.store.finish(run.id, 1, COMPLETED)
+    await api.store.claim(run.id, "w")
+    await api.store.report(run.id, 1, {"input": b"{}"})
+    await api.store.finish(run.id, 1, COMPLETED)
     path = f"{RUNS}{run.id}/events/"
 
     async def events(**headers: str) -> list[str]:
@@ -285,12 +285,12 @@ async def test_events_are_streamed_and_go_on_where_they_ended(desk: Desk) -> Non
     assert code(wrong) == (400, "invalid_request")
 
 
-async def test_a_stream_goes_on_until_the_run_ends(desk: Desk) -> None:
-    user = await desk.user()
+async def test_a_stream_lasts_until_the_run_ends(api: RunsApi) -> None:
+    user = await api.user()
     run = await user.run(await user.deployment())
     streaming = asyncio.create_task(user.client.get(f"{RUNS}{run.id}/events/"))
-    await until(lambda: bool(desk.waiter._watches))
-    await end(desk, run.id, Ending(status=RunStatus.COMPLETED, output_data=b"{}"))
+    await until(lambda: bool(api.waiter._watches))
+    await end(api, run.id, RunResult(status=RunStatus.COMPLETED, output_data=b"{}"))
     told: list[Any] = [
         line.removeprefix("event: ")
         for line in (await streaming).text.splitlines()

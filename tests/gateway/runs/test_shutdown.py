@@ -8,23 +8,23 @@ import socket
 import httpx
 import uvicorn
 
-from gateway.__main__ import GatewayServer, Report
-from gateway.boot import Front
-from gateway.web.protocol import Connection
+from gateway.__main__ import GatewayServer, StatusPipe
+from gateway.boot import BootApp
+from gateway.fast_path.connection import HttpConnection
 from tests.gateway.runs.builders import until
-from tests.gateway.runs.desk import RUNS, Desk
+from tests.gateway.runs.runs_api import RUNS, RunsApi
 
 
-async def test_those_who_only_wait_do_not_keep_a_gateway_from_ending(desk: Desk) -> None:
-    user = await desk.user()
+async def test_long_polls_do_not_delay_a_gateways_shutdown(api: RunsApi) -> None:
+    user = await api.user()
     run = await user.run(await user.deployment())
-    front = Front()
-    front.app = desk.app
-    front.on_drain = desk.service.drain
+    boot_app = BootApp()
+    boot_app.app = api.app
+    boot_app.on_drain = api.service.drain
     config = uvicorn.Config(
-        front, http=Connection, ws="none", lifespan="on", log_config=None, access_log=False
+        boot_app, http=HttpConnection, ws="none", lifespan="on", log_config=None, access_log=False
     )
-    server = GatewayServer(config, front, Report(None))
+    server = GatewayServer(config, boot_app, StatusPipe(None))
     listening = socket.create_server(("127.0.0.1", 0))
     ended = asyncio.create_task(server.serve([listening]))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -34,7 +34,7 @@ async def test_those_who_only_wait_do_not_keep_a_gateway_from_ending(desk: Desk)
         async with client.stream("GET", f"{RUNS}{run.id}/events/") as stream:
             lines = stream.aiter_lines()
             assert await anext(lines) == "retry: 1000"
-            await until(lambda: len(desk.waiter._all()) > 1)
+            await until(lambda: len(api.waiter._all()) > 1)
             server.should_exit = True
             told = [line async for line in lines if line.startswith("event")]
         answer = await polling

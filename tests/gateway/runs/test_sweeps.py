@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.deployments.modes import DeploymentType, ExecutionMode
+from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.runs.run import FailureCode, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.database import Database
@@ -18,36 +18,40 @@ async def make_due(store: RunStore, run_id: str) -> None:
     await store.mark_published([run_id], again_after=-1)
 
 
-async def test_a_run_that_nobody_claims_is_handed_over_again(store: RunStore) -> None:
+async def test_an_unclaimed_run_is_published_again(store: RunStore) -> None:
     fresh, older, oldest, server = (new_run() for _ in range(4))
     for new in (fresh, older, oldest):
         await store.create(new)
     await store.create(new_run(id=server.id, type=DeploymentType.SERVER))
-    assert await store.unpublished(DeploymentType.API) == [], "whoever creates it hands it over"
+    assert await store.due_for_publishing(DeploymentType.API) == [], (
+        "whoever creates it hands it over"
+    )
     await store.mark_published([oldest.id, server.id], again_after=-10)
     await make_due(store, older.id)
-    due = await store.unpublished(DeploymentType.API)
+    due = await store.due_for_publishing(DeploymentType.API)
     assert [queued.run_id for queued in due] == [oldest.id, older.id]
     assert (due[0].type, due[0].mode) == (DeploymentType.API, ExecutionMode.ASYNC)
-    assert [q.run_id for q in await store.unpublished(DeploymentType.SERVER)] == [server.id]
-    assert [q.run_id for q in await store.unpublished(DeploymentType.API, limit=1)] == [oldest.id]
-    late = await store.unpublished(DeploymentType.API, older_than=5)
+    assert [q.run_id for q in await store.due_for_publishing(DeploymentType.SERVER)] == [server.id]
+    assert [q.run_id for q in await store.due_for_publishing(DeploymentType.API, limit=1)] == [
+        oldest.id
+    ]
+    late = await store.due_for_publishing(DeploymentType.API, older_than=5)
     assert [queued.run_id for queued in late] == [oldest.id]
     await store.mark_published([oldest.id, older.id])
-    assert await store.unpublished(DeploymentType.API) == []
+    assert await store.due_for_publishing(DeploymentType.API) == []
 
 
-async def test_what_is_claimed_is_not_handed_over_any_more(store: RunStore) -> None:
+async def test_a_claimed_run_is_not_published_again(store: RunStore) -> None:
     new = new_run()
     await store.create(new)
     await make_due(store, new.id)
     assert await store.claim(new.id, "w") is not None
-    assert await store.unpublished(DeploymentType.API) == []
+    assert await store.due_for_publishing(DeploymentType.API) == []
     await make_due(store, new.id)
-    assert await store.unpublished(DeploymentType.API) == []
+    assert await store.due_for_publishing(DeploymentType.API) == []
 
 
-async def test_a_lost_run_begins_again_only_where_that_is_safe(store: RunStore) -> None:
+async def test_a_lost_run_is_requeued_only_if_retry_safe(store: RunStore) -> None:
     safe = await claimed(store, lease=-1, retry_safe=True)
     unsafe = await claimed(store, lease=-1)
     alive = await claimed(store, lease=30, retry_safe=True)
@@ -64,11 +68,11 @@ async def test_a_lost_run_begins_again_only_where_that_is_safe(store: RunStore) 
     untouched = await store.get(alive.run_id)
     assert untouched is not None
     assert untouched.status is RunStatus.RUNNING
-    assert [q.run_id for q in await store.unpublished(DeploymentType.API)] == [safe.run_id]
+    assert [q.run_id for q in await store.due_for_publishing(DeploymentType.API)] == [safe.run_id]
     assert await store.reap() == type(reaped)(requeued=(), lost=())
 
 
-async def test_a_run_that_is_lost_again_and_again_is_given_up(store: RunStore) -> None:
+async def test_the_attempts_of_a_lost_run_are_limited(store: RunStore) -> None:
     claim = await claimed(store, lease=-1, retry_safe=True, max_attempts=3)
     for attempt in (2, 3):
         assert len((await store.reap()).requeued) == 1
@@ -78,7 +82,7 @@ async def test_a_run_that_is_lost_again_and_again_is_given_up(store: RunStore) -
     assert (await store.reap()).lost == (claim.run_id,)
 
 
-async def test_a_lost_run_that_was_to_be_cancelled_is(store: RunStore) -> None:
+async def test_a_lost_run_with_requested_cancellation_is_cancelled(store: RunStore) -> None:
     claim = await claimed(store, lease=-1, retry_safe=True)
     await store.request_cancel(claim.run_id)
     assert (await store.reap()).lost == (claim.run_id,)
@@ -88,14 +92,14 @@ async def test_a_lost_run_that_was_to_be_cancelled_is(store: RunStore) -> None:
     assert (run.status, run.error.code) == (RunStatus.CANCELLED, FailureCode.CANCELLED)
 
 
-async def test_grace_is_what_leases_get_beyond_their_end(store: RunStore) -> None:
+async def test_a_lease_is_reaped_only_after_the_grace_period(store: RunStore) -> None:
     claim = await claimed(store, lease=-5)
     assert (await store.reap(grace=60)).lost == ()
     assert (await store.reap(grace=1)).lost == (claim.run_id,)
 
 
 @pytest.mark.parametrize("safe", [True, False])
-async def test_reaper_and_finisher_at_once_have_one_winner(
+async def test_a_concurrent_reap_and_finish_have_one_winner(
     store: RunStore, url: str, *, safe: bool
 ) -> None:
     other = Database(url)
@@ -113,7 +117,7 @@ async def test_reaper_and_finisher_at_once_have_one_winner(
     await other.close()
 
 
-async def test_many_reapers_at_once_do_each_run_once(store: RunStore, url: str) -> None:
+async def test_concurrent_reapers_reap_each_run_once(store: RunStore, url: str) -> None:
     other = Database(url)
     stores = [store, RunStore(other)]
     ids = {(await claimed(store, lease=-1, retry_safe=True)).run_id for _ in range(20)}
@@ -124,7 +128,7 @@ async def test_many_reapers_at_once_do_each_run_once(store: RunStore, url: str) 
     assert set(requeued) == ids
 
 
-async def test_a_run_waits_no_longer_than_it_may(store: RunStore) -> None:
+async def test_a_run_past_its_queue_timeout_fails(store: RunStore) -> None:
     patient, late = new_run(queue_timeout_seconds=60.0), new_run(queue_timeout_seconds=-1.0)
     endless = new_run()
     for new in (patient, late, endless):
@@ -140,7 +144,7 @@ async def test_a_run_waits_no_longer_than_it_may(store: RunStore) -> None:
     assert await store.claim(endless.id, "w") is not None
 
 
-async def test_a_run_that_had_begun_in_time_may_begin_again_later(store: RunStore) -> None:
+async def test_a_requeued_run_has_no_queue_timeout(store: RunStore) -> None:
     claim = await claimed(store, lease=-1, retry_safe=True, queue_timeout_seconds=0.2)
     await store.reap()
     await asyncio.sleep(0.25)

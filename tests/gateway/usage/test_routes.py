@@ -11,7 +11,7 @@ import pytest
 from gateway.storage.clock import now
 from gateway.usage.meter import UsageMeter
 from gateway.usage.store import UsageStore
-from tests.gateway.office import Office, deploy, flow_json
+from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
 from tests.gateway.usage.calls import LAPTOP, PHONE, Called, call
 
 USAGE = "/node/usage/"
@@ -20,8 +20,8 @@ USAGE = "/node/usage/"
 class Shop:
     """A user with two deployments, and calls of them."""
 
-    def __init__(self, office: Office, user: httpx.AsyncClient) -> None:
-        self.office = office
+    def __init__(self, in_process_gateway: InProcessGateway, user: httpx.AsyncClient) -> None:
+        self.in_process_gateway = in_process_gateway
         self.user = user
         self.profile_id = user.headers["x-test-profile"]
         self.iris = self.wine = ""
@@ -37,10 +37,12 @@ class Shop:
         meter, version = UsageMeter(), calls.pop("version", 1)
         called = Called(id=deployment, version=version, profile_id=self.profile_id)
         call(meter, called, **calls)
-        cells = list(meter.unwritten())
-        for cell in cells:
-            cell.minute -= int(ago.total_seconds()) // 60 * 60
-        await UsageStore(self.office.db).write_calls([cell.snapshot() for cell in cells])
+        minute_buckets = list(meter.unwritten())
+        for bucket in minute_buckets:
+            bucket.minute -= int(ago.total_seconds()) // 60 * 60
+        await UsageStore(self.in_process_gateway.db).write_calls(
+            [bucket.snapshot() for bucket in minute_buckets]
+        )
 
     async def ask(self, **parameters: str) -> list[dict[str, Any]]:
         """Return items. Any: JSON."""
@@ -51,9 +53,9 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(office: Office) -> Shop:
+async def shop(in_process_gateway: InProcessGateway) -> Shop:
     """Ada's."""
-    opened = Shop(office, await office.user())
+    opened = Shop(in_process_gateway, await in_process_gateway.user())
     await opened.open()
     return opened
 
@@ -170,20 +172,24 @@ async def test_too_many_items_are_refused(shop: Shop, monkeypatch: pytest.Monkey
     assert "at most 2 items" in answer.json()["message"]
 
 
-async def test_nobody_sees_anybody_elses_numbers(shop: Shop, office: Office) -> None:
+async def test_nobody_sees_anybody_elses_numbers(
+    shop: Shop, in_process_gateway: InProcessGateway
+) -> None:
     await shop.count(shop.iris)
-    bob = await office.user("bob@example.com")
+    bob = await in_process_gateway.user("bob@example.com")
     for path in (USAGE, f"{USAGE}?deployment={shop.iris}", f"{USAGE}?by=key"):
         assert (await bob.get(path)).json()["items"] == []
     assert (await bob.get(f"/node/deployments/{shop.iris}/usage/")).status_code == 404
 
 
-async def test_a_key_sees_only_the_deployments_that_it_covers(shop: Shop, office: Office) -> None:
+async def test_a_key_sees_only_the_deployments_that_it_covers(
+    shop: Shop, in_process_gateway: InProcessGateway
+) -> None:
     await shop.count(shop.iris)
     await shop.count(shop.wine, times=2)
     asked = {"name": "some", "deployments": [shop.wine]}
     made = (await shop.user.post("/node/api-keys/", json=asked)).json()
-    some = office.client({"x-api-key": made["key"]})
+    some = in_process_gateway.client({"x-api-key": made["key"]})
     items = (await some.get(USAGE)).json()["items"]
     assert [(item["deployment_id"], item["calls"]) for item in items] == [(shop.wine, 2)]
     assert (await some.get(f"/node/deployments/{shop.wine}/usage/")).status_code == 200
@@ -191,11 +197,11 @@ async def test_a_key_sees_only_the_deployments_that_it_covers(shop: Shop, office
 
 
 async def test_a_key_that_may_only_trigger_does_not_learn_what_keys_are_called(
-    shop: Shop, office: Office
+    shop: Shop, in_process_gateway: InProcessGateway
 ) -> None:
     made = (await shop.user.post("/node/api-keys/", json={"name": "phone"})).json()
     await shop.count(shop.iris, key=made["id"])
-    phone = office.client({"x-api-key": made["key"]})
+    phone = in_process_gateway.client({"x-api-key": made["key"]})
     for user, name in ((shop.user, "phone"), (phone, None)):
         (item,) = (await user.get(USAGE, params={"by": "key"})).json()["items"]
         assert (item["api_key_id"], item["api_key_name"]) == (made["id"], name)
@@ -203,9 +209,11 @@ async def test_a_key_that_may_only_trigger_does_not_learn_what_keys_are_called(
     assert item["deployment_name"] == "iris"
 
 
-async def test_without_a_key_there_is_no_usage(shop: Shop, office: Office) -> None:
+async def test_without_a_key_there_is_no_usage(
+    shop: Shop, in_process_gateway: InProcessGateway
+) -> None:
     for path in (USAGE, f"/node/deployments/{shop.iris}/usage/"):
-        assert (await office.client({}).get(path)).status_code == 401
+        assert (await in_process_gateway.client({}).get(path)).status_code == 401
 
 
 async def test_a_deployment_has_its_last_day_hour_by_hour(shop: Shop) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
-from gateway.web.json_depth import MOST_LEVELS, check_depth
+from gateway.web.json_depth import MAX_DEPTH, check_depth
 
 TRICKY = st.sampled_from(["", "]", "[" * 80, '"', "\\", '\\"]', "[{", '"]', "é[", "\\\\"])
 
@@ -32,7 +32,7 @@ def accepted(body: bytes) -> bool:
 def test_exactly_what_is_too_deep_is_refused(levels: int, texts: list[str], width: int) -> None:
     beside = [[text] for text in texts] + [[0]] * width
     document = {"a": nested(levels, "x"), "b": beside, "".join(texts): "".join(texts)}
-    assert accepted(orjson.dumps(document)) == (1 + levels <= MOST_LEVELS)
+    assert accepted(orjson.dumps(document)) == (1 + levels <= MAX_DEPTH)
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 5000, b"[" * 65 + b"]" * 65])

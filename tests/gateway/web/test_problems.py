@@ -13,7 +13,7 @@ from gateway.web.problem_pages import PROBLEM_TYPES, ProblemTypeOut
 from gateway.web.problems import problem
 from protos.errors import ErrorCode
 from tests.architecture.repository import ROOT
-from tests.gateway.house import House
+from tests.gateway.served_gateway import ServedGateway
 
 CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
 OUT_OF_CAPACITY = {ErrorCode.TOO_MANY_CONNECTIONS, ErrorCode.QUEUE_TIMEOUT, ErrorCode.NO_WORKER}
@@ -28,16 +28,17 @@ def body_of(error: GatewayError) -> dict[str, Any]:
     return body
 
 
-def row_of(kind: ProblemTypeOut) -> str:
+def row_of(code: ErrorCode, kind: ProblemTypeOut) -> str:
     """Return the row of docs/errors.md."""
-    again = "yes" if kind.retryable else "no"
-    return f"| `{kind.code}` | {kind.status} | {again} | {kind.meaning} | {kind.advice} |"
+    retry = "yes" if kind.retryable else "no"
+    statuses = f"{kind.status} | {code.v2_status} | `{code.grpc_status}`"
+    return f"| `{kind.code}` | {statuses} | {retry} | {kind.meaning} | {kind.advice} |"
 
 
 def test_the_documentation_has_the_same_table() -> None:
     text = (ROOT / "docs" / "errors.md").read_text()
     rows = re.findall(r"^\| `.*$", text, re.MULTILINE)
-    assert rows == [row_of(kind) for kind in PROBLEM_TYPES.values()]
+    assert rows == [row_of(ErrorCode(kind.code), kind) for kind in PROBLEM_TYPES.values()]
 
 
 @pytest.mark.parametrize("code", ErrorCode)
@@ -55,10 +56,12 @@ def test_a_problem_about_a_run_says_where_the_run_is() -> None:
 
 
 @pytest.mark.parametrize("accept", PROGRAMS)
-async def test_a_problems_page_is_json_for_programs(house: House, accept: str) -> None:
+async def test_a_problems_page_is_json_for_programs(
+    served_gateway: ServedGateway, accept: str
+) -> None:
     for code in ErrorCode:
         told = body_of(GatewayError(code, "why"))
-        answer = await house.client().get(told["docs_url"], headers={"accept": accept})
+        answer = await served_gateway.client().get(told["docs_url"], headers={"accept": accept})
         assert (answer.status_code, answer.headers["vary"]) == (200, "Accept")
         shown = answer.json()
         assert shown.keys() == {"code", "title", "status", "retryable", "meaning", "advice"}
@@ -66,17 +69,19 @@ async def test_a_problems_page_is_json_for_programs(house: House, accept: str) -
             assert shown[name] == told[name]
 
 
-async def test_a_problems_page_is_html_for_browsers(house: House) -> None:
-    answer = await house.client().get("/problems/invalid-input", headers=BROWSER)
+async def test_a_problems_page_is_html_for_browsers(served_gateway: ServedGateway) -> None:
+    answer = await served_gateway.client().get("/problems/invalid-input", headers=BROWSER)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["vary"] == "Accept"
     assert "<h1>Invalid input</h1>" in answer.text
-    assert "<code>input_data</code> does not fit" in answer.text
+    assert "<code>input_data</code> does not match" in answer.text
     assert "Trying again does not help." in answer.text
 
 
-async def test_a_problems_page_runs_nothing_and_is_framed_by_nobody(house: House) -> None:
-    answer = await house.client().get("/problems/conflict", headers=BROWSER)
+async def test_a_problems_page_runs_nothing_and_is_framed_by_nobody(
+    served_gateway: ServedGateway,
+) -> None:
+    answer = await served_gateway.client().get("/problems/conflict", headers=BROWSER)
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
@@ -87,9 +92,9 @@ async def test_a_problems_page_runs_nothing_and_is_framed_by_nobody(house: House
 @pytest.mark.parametrize("name", ["nothing", "not_found", "NOT-FOUND", "<script>"])
 @pytest.mark.parametrize("headers", [{}, BROWSER], ids=["program", "browser"])
 async def test_what_is_no_problem_is_the_usual_404(
-    house: House, name: str, headers: dict[str, str]
+    served_gateway: ServedGateway, name: str, headers: dict[str, str]
 ) -> None:
-    answer = await house.client().get(f"/problems/{name}", headers=headers)
+    answer = await served_gateway.client().get(f"/problems/{name}", headers=headers)
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["docs_url"] == "/problems/not-found"

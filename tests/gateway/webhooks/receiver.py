@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from standardwebhooks.webhooks import Webhook
 
-PATIENCE = 20.0
+TIMEOUT_SECONDS = 20.0
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ class Receiver:
 
 async def eventually(look: Callable[[], T], good: Callable[[T], object] = bool) -> T:
     """Return what `look` gives as soon as it is good."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not good(found := look()):
         assert time.monotonic() < deadline, str(found)[:500]
         await asyncio.sleep(0.02)

@@ -13,7 +13,7 @@ import psutil
 
 from gateway.broker.broker import Broker, BrokerKind
 from gateway.broker.queues import Queue
-from tests.gateway.brokers import PATIENCE, send, until
+from tests.gateway.brokers import TIMEOUT_SECONDS, send, until
 from tests.slipstream.running import environment
 
 
@@ -100,8 +100,8 @@ class Worker:
 
     def ended(self) -> int:
         """Wait for the end, see that nothing is left, and return the exit status."""
-        status = self.process.wait(PATIENCE)
-        _, alive = psutil.wait_procs(self._seen, timeout=PATIENCE)
+        status = self.process.wait(TIMEOUT_SECONDS)
+        _, alive = psutil.wait_procs(self._seen, timeout=TIMEOUT_SECONDS)
         assert not alive, self.log()
         self._reader.join()
         return status

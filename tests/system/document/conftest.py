@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import httpx
 import pytest
 
-from gateway.auth.keys import mint
+from gateway.auth.keys import generate_key
 from tests import onnx_models
 from tests.slipstream.running import Up
 from tests.system.document.callers import OWNER, Caller, log_in, spare_sessions
@@ -90,7 +90,7 @@ def callers(
         sessions = spare_sessions(url, "browser@example.com")
         known = (
             Caller("nobody", of_owner, {}),
-            Caller("wrong key", of_owner, {"x-api-key": mint()}),
+            Caller("wrong key", of_owner, {"x-api-key": generate_key()}),
             Caller("trigger key", of_owner, {"x-api-key": issued.json()["key"]}),
             Caller(OWNER, of_owner, owner),
             Caller("manage key of a member", of_member, member),

@@ -1,0 +1,67 @@
+"""What the trail tells of users, and of those who fail to be one."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.storage.audit_events import AuditFields, AuditTarget, record_event
+from gateway.storage.tables import ApiKey, Deployment, Flow, Profile
+
+
+async def record_user(
+    session: AsyncSession,
+    verb: str,
+    row: Profile,
+    *,
+    before: AuditFields | None = None,
+    after: AuditFields | None = None,
+) -> None:
+    """Record, in the caller's transaction, an act on a user, such as `update`."""
+    await record_event(
+        session,
+        action=f"user.{verb}",
+        target_kind=AuditTarget.USER,
+        target_id=row.id,
+        target_name=row.email,
+        before=before,
+        after=after,
+    )
+
+
+async def record_deleted_with_user(
+    session: AsyncSession, kind: AuditTarget, thing: ApiKey | Deployment | Flow
+) -> None:
+    """Record, in the caller's transaction, that something went with its user."""
+    await record_event(
+        session,
+        action=f"{kind}.delete",
+        target_kind=kind,
+        target_id=thing.id,
+        target_name=thing.name,
+        before={"name": thing.name},
+        owner_id=thing.profile_id,
+    )
+
+
+async def record_failures_for_user(session: AsyncSession, user: Profile, failures: int) -> None:
+    """Record that a wrong password was given for a user, so many times by now."""
+    await record_event(
+        session,
+        action="user.fail_login",
+        target_kind=AuditTarget.USER,
+        target_id=user.id,
+        target_name=user.email,
+        after={"failures": failures},
+        owner_id=user.id,
+    )
+
+
+async def record_failures_from(session: AsyncSession, address: str, failures: int) -> None:
+    """Record that so many log-ins from an address have failed, whoever they were for."""
+    await record_event(
+        session,
+        action="address.fail_login",
+        target_kind=AuditTarget.ADDRESS,
+        target_id=address,
+        after={"failures": failures},
+    )

@@ -1,0 +1,130 @@
+"""From the key that a request carries to who sent it, without the database on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import time
+
+from gateway.auth import store
+from gateway.auth.identity import Identity, Role, Scope
+from gateway.auth.key_usage import CachedKey, KeyUsageRecorder
+from gateway.auth.keys import KEY_LENGTH, KeyHasher, is_well_formed
+from gateway.auth.lifetime import KeyState, ends_at, state_at
+from gateway.errors import GatewayError
+from gateway.limits.call_limits import CallLimits
+from gateway.storage.cache import Cache
+from gateway.storage.changes import ChangeFeed, ChangeKind
+from gateway.storage.clock import now
+from gateway.storage.database import Database
+from gateway.storage.tables import ApiKey
+from protos.errors import ErrorCode
+
+
+class KeyAuthenticator:
+    """Identities by key hash, in memory; changes to keys arrive through the feed.
+
+    Each resolved key counts as one use: after `cached_identity` has returned an identity, do not
+    call `authenticate` as well.
+    """
+
+    def __init__(self, db: Database, hasher: KeyHasher, feed: ChangeFeed) -> None:
+        self._db = db
+        self._digest = hasher.digest
+        self._credentials: Cache[bytes, CachedKey] = Cache(self._load)
+        self.usage = KeyUsageRecorder(db)
+        """Writes what is counted here; whoever made this starts and closes it."""
+        feed.subscribe(ChangeKind.API_KEY, self._changed)
+        feed.subscribe(ChangeKind.PROFILE, self._profile_changed)
+
+    def cached_identity(self, key: str | None, origin: Callable[[], str]) -> Identity | None:
+        """Return who holds the key if that is known here; None says: ask `authenticate`.
+
+        `origin` tells the address that the request comes from, and is asked now and then.
+        """
+        if key is None or len(key) != KEY_LENGTH or not key.isascii():
+            return None
+        credential = self._credentials.get(self._digest(key))
+        if credential is None or credential.ends_at <= time():
+            return None
+        if credential.uses:  # and so it is in the ledger
+            credential.uses += 1
+        else:
+            self.usage.count(credential, origin())
+        return credential.identity
+
+    async def authenticate(self, key: str | None, address: str) -> Identity:
+        """Return who holds the key, asking the database where it is not known here.
+
+        The request comes from `address`; empty: by a Unix socket.
+
+        Raises:
+            GatewayError: API_KEY_MISSING, API_KEY_INVALID, API_KEY_DEACTIVATED or API_KEY_EXPIRED.
+        """
+        if key is None:
+            message = "this call needs an API key: send it in the header X-API-Key"
+            raise GatewayError(ErrorCode.API_KEY_MISSING, message)
+        if not is_well_formed(key):
+            message = (
+                "this is no API key: expected sk- and 46 letters and digits, copied in full"
+                " (a masked key does not work)"
+            )
+            raise GatewayError(ErrorCode.API_KEY_INVALID, message)
+        digest = self._digest(key)
+        credential = await self._credentials.find(digest)
+        if credential.ends_at <= time():
+            self._credentials.discard(digest)  # the database says why, and that is remembered
+            credential = await self._credentials.find(digest)
+        self.usage.count(credential, address)
+        return credential.identity
+
+    async def _load(self, digest: bytes) -> CachedKey:
+        async with self._db.read() as session:
+            row = await store.key_with_hash(session, digest)
+            profile = await store.holder_of(session, row) if row else None
+        if row is None or profile is None:
+            message = "the API key is unknown, or was deleted: create another one"
+            raise GatewayError(ErrorCode.API_KEY_INVALID, message)
+        match state_at(row, now()):
+            case KeyState.DEACTIVATED:
+                message = f"the API key '{row.name}' is deactivated"
+                message += ": activate it, or use another one"
+                raise GatewayError(ErrorCode.API_KEY_DEACTIVATED, message)
+            case KeyState.EXPIRED:
+                raise _expired(row)
+        if profile.state != "active":
+            message = f"the user of the API key '{row.name}' is deactivated: ask an administrator"
+            raise GatewayError(ErrorCode.API_KEY_DEACTIVATED, message)
+        identity = Identity(
+            key_id=row.id,
+            profile_id=row.profile_id,
+            scope=Scope(row.scope),
+            deployments=None if row.deployments is None else frozenset(row.deployments),
+            role=Role(profile.role),
+            limits=CallLimits.of(row.limits),
+        )
+        return CachedKey(
+            identity, key_id=row.id, ends_at=ends_at(row), rotated=row.rotated_at is not None
+        )
+
+    def _changed(self, key_id: str | None) -> None:
+        gone = None if key_id is None else lambda credential: credential.key_id == key_id
+        self._credentials.forget(gone)
+
+    def _profile_changed(self, profile_id: str | None) -> None:
+        gone = None if profile_id is None else lambda one: one.identity.profile_id == profile_id
+        self._credentials.forget(gone)
+
+
+def _expired(row: ApiKey) -> GatewayError:
+    if row.grace_ends_at is not None and row.grace_ends_at == ends_at(row):
+        message = (
+            f"the API key '{row.name}' was rotated, and its grace ended at "
+            f"{row.grace_ends_at.isoformat()}: use the key that took its place"
+        )
+    else:
+        assert row.expires_at is not None
+        message = (
+            f"the API key '{row.name}' expired at {row.expires_at.isoformat()}: use another one, "
+            "or give it a later expires_at"
+        )
+    return GatewayError(ErrorCode.API_KEY_EXPIRED, message)

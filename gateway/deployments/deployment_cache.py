@@ -1,0 +1,120 @@
+"""Live deployments in memory: one look-up on the way of a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.deployments.live_deployment import LiveDeployment, build_live_deployment
+from gateway.deployments.settings import DeploymentStatus
+from gateway.deployments.store import deployment_gone, find_version, live_version
+from gateway.errors import GatewayError
+from gateway.ids import is_id
+from gateway.storage.cache import Cache
+from gateway.storage.changes import ChangeFeed, ChangeKind
+from gateway.storage.database import Database
+from gateway.storage.tables import Deployment
+from protos.errors import ErrorCode
+
+_MAX_VERSIONS = 1_000
+"""Kept besides the live ones, of which ten times as many are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _InactiveDeployment:
+    """A deployment that takes no calls: its type alone keeps it off the short way."""
+
+    id: str
+    profile_id: str
+    name: str
+    status: DeploymentStatus
+
+    def refusal(self) -> GatewayError:
+        """Return what its owner is told."""
+        if self.status is DeploymentStatus.DELETED:
+            return deployment_gone(self.id)
+        message = f"deployment '{self.name}' is paused: resume it, and it answers again"
+        return GatewayError(ErrorCode.DEPLOYMENT_PAUSED, message)
+
+
+class DeploymentCache:
+    """Deployments by id; changes arrive through the feed."""
+
+    def __init__(self, db: Database, feed: ChangeFeed) -> None:
+        self._db = db
+        self._entries: Cache[str, LiveDeployment | _InactiveDeployment] = Cache(self._load)
+        self._versions: Cache[tuple[str, int], LiveDeployment] = Cache(
+            self._load_version, size=_MAX_VERSIONS
+        )
+        feed.subscribe(ChangeKind.DEPLOYMENT, self._changed)
+
+    def get(self, deployment_id: str) -> LiveDeployment | None:
+        """Return the deployment if it is known here, whoever's it is; None says: ask `find`."""
+        entry = self._entries.get(deployment_id)
+        return entry if type(entry) is LiveDeployment else None
+
+    async def find(
+        self, deployment_id: str, profile_id: str, version: int | None = None
+    ) -> LiveDeployment:
+        """Return the profile's deployment, asking the database where it is not known here.
+
+        Settings are the deployment's; with `version` the snapshot is that one, not the live one.
+
+        Raises:
+            GatewayError: NOT_FOUND where there is none, or another profile's, or no such version;
+                GONE for the owner of a deleted one; DEPLOYMENT_PAUSED; INVALID_FLOW where the mode
+                is fast and `version` needs the engine.
+        """
+        if not is_id(deployment_id):
+            raise _not_found(deployment_id)
+        entry = await self._entries.find(deployment_id.lower())
+        if entry.profile_id != profile_id:
+            raise _not_found(deployment_id)
+        if isinstance(entry, _InactiveDeployment):
+            raise entry.refusal()
+        if version is None or version == entry.version:
+            return entry
+        return await self._versions.find((entry.id, version))
+
+    async def origins(self, deployment_id: str) -> frozenset[bytes] | None:
+        """Return whose pages may call the deployment, whoever's it is; None: nobody's."""
+        if not is_id(deployment_id):
+            return None
+        try:
+            entry = await self._entries.find(deployment_id.lower())
+        except GatewayError:
+            return None
+        return entry.cors_origins if isinstance(entry, LiveDeployment) else None
+
+    async def _load(self, deployment_id: str) -> LiveDeployment | _InactiveDeployment:
+        async with self._db.read() as session:
+            deployment = await session.get(Deployment, deployment_id)
+            if deployment is None:
+                raise _not_found(deployment_id)
+            if deployment.status != DeploymentStatus.ACTIVE:
+                return _InactiveDeployment(
+                    id=deployment.id,
+                    profile_id=deployment.profile_id,
+                    name=deployment.name,
+                    status=DeploymentStatus(deployment.status),
+                )
+            return build_live_deployment(deployment, await live_version(session, deployment))
+
+    async def _load_version(self, key: tuple[str, int]) -> LiveDeployment:
+        deployment_id, number = key
+        async with self._db.read() as session:
+            deployment = await session.get(Deployment, deployment_id)
+            if deployment is None:
+                raise _not_found(deployment_id)
+            return build_live_deployment(
+                deployment, await find_version(session, deployment, number)
+            )
+
+    def _changed(self, deployment_id: str | None) -> None:
+        changed_id = deployment_id
+        which = None if changed_id is None else lambda entry: entry.id == changed_id
+        self._entries.forget(which)
+        self._versions.forget(which)
+
+
+def _not_found(deployment_id: str) -> GatewayError:
+    return GatewayError(ErrorCode.NOT_FOUND, f"there is no deployment '{deployment_id}'")

@@ -1,0 +1,93 @@
+"""Before another version of a fast deployment becomes live: its inference server runs already."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from gateway.deployments.settings import ExecutionMode
+from gateway.errors import GatewayError
+from gateway.fleet.states import State
+from gateway.fleet.store import FleetStore
+from gateway.storage.tables import Deployment, DeploymentVersion, InferenceServer
+from protos.errors import ErrorCode
+
+_PATIENCE_SECONDS = 30.0
+"""Longer than most models load; clients and proxies give up later than that."""
+_SETTLE_SECONDS = 0.5
+"""Until every gateway has heard of a server and connected to it: the feed takes up to 0.3 s."""
+_LOOK_SECONDS = 0.05
+
+
+class Rollout:
+    """Lets inference servers run, and waits for them where somebody would notice.
+
+    Where the version that is live answers calls now, the next one takes over only when its own
+    server is ready: nobody meets a booting one, and a model that cannot be loaded changes nothing.
+    """
+
+    def __init__(
+        self,
+        fleet: FleetStore,
+        *,
+        patience: float = _PATIENCE_SECONDS,
+        settle: float = _SETTLE_SECONDS,
+    ) -> None:
+        self._fleet = fleet
+        self._patience = patience
+        self._settle = settle
+
+    async def prepare(
+        self, deployment: Deployment, live: DeploymentVersion, following: DeploymentVersion
+    ) -> None:
+        """Return when `following` may become live in place of `live`; modes but fast do not wait.
+
+        Raises:
+            GatewayError: INFERENCE_SERVER_BOOTING where it takes too long: it goes on booting;
+                INFERENCE_SERVER_FAILED, with the reason.
+        """
+        if deployment.execution_mode != ExecutionMode.FAST:
+            return
+        wanted = [
+            await self._fleet.want(model, version, flow_id=deployment.flow_id)
+            for model, version in sorted(_models_of(following))
+        ]
+        waiting = [server for server in wanted if server.state != State.READY]
+        if not waiting or not await self._answers(_models_of(live)):
+            return
+        deadline = time.monotonic() + self._patience
+        for server in waiting:
+            await self._until_ready(server, deadline)
+        await asyncio.sleep(self._settle)
+
+    async def _answers(self, models: set[tuple[str, int]]) -> bool:
+        ready = {
+            (server.model, server.version)
+            for server in await self._fleet.wanted()
+            if server.state == State.READY
+        }
+        return bool(models & ready)
+
+    async def _until_ready(self, server: InferenceServer, deadline: float) -> None:
+        title = f"the inference server for '{server.model}' {server.version}"
+        while True:
+            seen = await self._fleet.get(server.id)
+            if seen.state == State.READY:
+                return
+            # One that had failed before says so until its new process has begun.
+            stale = server.state == State.FAILED and seen.started_at == server.started_at
+            if seen.state == State.FAILED and not stale:
+                message = f"{title} cannot load its model ({seen.reason}): nothing was changed"
+                raise GatewayError(ErrorCode.INFERENCE_SERVER_FAILED, message)
+            if time.monotonic() > deadline:
+                message = f"{title} is still {seen.phase or seen.state}: nothing was changed"
+                raise GatewayError(
+                    ErrorCode.INFERENCE_SERVER_BOOTING,
+                    f"{message}, do the same again when it is ready",
+                    retry_after=self._patience,
+                )
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _models_of(version: DeploymentVersion) -> set[tuple[str, int]]:
+    return {(pin["model"], pin["version"]) for pin in version.models.values()}

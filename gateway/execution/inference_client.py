@@ -1,0 +1,120 @@
+"""Calls the models of a flow, as the flow engine's inference port: JSON values in and out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from time import monotonic
+from typing import Any
+
+import orjson
+
+from gateway.deployments.fast_plan import FastInput, FastOutput, FastPlan
+from gateway.errors import GatewayError
+from gateway.fast_path.tensors import TensorCodec
+from gateway.flows.ports import InferenceCall
+from gateway.models.pins import Pin
+from gateway.upstream.predictor import Predictor
+from gateway.upstream.reply import InferenceReply
+from gateway.upstream.servers import InferenceServers
+from protos.errors import ErrorCode
+
+_RETRY_SECONDS = 0.02
+_TRANSIENT = frozenset({ErrorCode.INFERENCE_SERVER_BOOTING, ErrorCode.INFERENCE_SERVER_UNAVAILABLE})
+"""Transient errors: the server boots, or its connection is being re-established."""
+
+
+class PinnedModels:
+    """The model versions pinned by a deployment version, by the nodes that call them."""
+
+    def __init__(self, pins: Mapping[str, Pin]) -> None:
+        self._calls = {
+            node_id: TensorCodec(pass_through_plan(pin)) for node_id, pin in pins.items()
+        }
+
+    @property
+    def versions(self) -> Iterable[tuple[str, int]]:
+        """The model versions whose inference servers are needed."""
+        return {(call.plan.model, call.plan.version) for call in self._calls.values()}
+
+    def client(self, servers: InferenceServers, *, boot_wait_seconds: float) -> InferenceClient:
+        """Return the engine's port to these models.
+
+        Args:
+            servers: the inference servers.
+            boot_wait_seconds: seconds to wait for one that boots.
+        """
+        return InferenceClient(self._calls, servers, boot_wait_seconds)
+
+
+class InferenceClient:
+    """The engine's InferencePort. Models have no side effects, so lost calls are retried."""
+
+    def __init__(
+        self, calls: Mapping[str, TensorCodec], servers: InferenceServers, boot_wait_seconds: float
+    ) -> None:
+        self._calls = calls
+        self._servers = servers
+        self._boot_wait_seconds = boot_wait_seconds
+        self.boot_seconds: float | None = None
+        """The longest time a node has waited for a booting server; None: no node had to wait."""
+
+    async def infer(self, call: InferenceCall, deadline: float) -> dict[str, Any]:
+        """Return the model's outputs by name, as JSON values.
+
+        Args:
+            call: the model as named by its node, and the inputs.
+            deadline: `time.monotonic()`.
+
+        Raises:
+            GatewayError: INVALID_INPUT or INVALID_TENSOR; NO_ACTIVE_INFERENCE; errors of the
+                inference server; DEADLINE_EXCEEDED.
+        """
+        model = self._calls[call.node_id]
+        inputs = _select_inputs(model.plan, call)
+        started_at = monotonic()
+        wait_until = min(deadline, started_at + self._boot_wait_seconds)
+        while True:
+            try:
+                return await self._infer(model, inputs, deadline)
+            except GatewayError as error:
+                if error.code not in _TRANSIENT or monotonic() >= wait_until:
+                    raise
+            await asyncio.sleep(_RETRY_SECONDS)
+            self.boot_seconds = max(self.boot_seconds or 0.0, monotonic() - started_at)
+
+    async def _infer(
+        self, model: TensorCodec, inputs: dict[str, Any], deadline: float
+    ) -> dict[str, Any]:
+        timeout = deadline - monotonic()
+        if timeout <= 0:
+            message = f"no time is left to call {model.plan.model} version {model.plan.version}"
+            raise GatewayError(ErrorCode.DEADLINE_EXCEEDED, message)
+        form, raws = model.request(inputs, timeout)
+        predictor: Predictor = self._servers.predictor(model.plan.model, model.plan.version)
+        reply: InferenceReply = await predictor.ask(form, raws, timeout)
+        outputs: dict[str, Any] = orjson.loads(model.output_data(reply))
+        return outputs
+
+
+def pass_through_plan(pin: Pin) -> FastPlan:
+    """Return the plan that maps all inputs and outputs of a model by name."""
+    return FastPlan(
+        model=pin.model,
+        version=pin.version,
+        inputs=tuple(FastInput(name=it.name, path=(it.name,), spec=it) for it in pin.inputs),
+        outputs=tuple(FastOutput(field=it.name, name=it.name, spec=it) for it in pin.outputs),
+    )
+
+
+def _select_inputs(plan: FastPlan, call: InferenceCall) -> dict[str, Any]:
+    """Return the inputs to send; unless `exact`, only those that the model has."""
+    known = {source.name for source in plan.inputs}
+    if not call.exact:
+        return {name: value for name, value in call.inputs.items() if name in known}
+    for name in call.inputs:
+        if name not in known:
+            listed = ", ".join(f"'{one.name}'" for one in plan.inputs)
+            message = f"{plan.model} has no input '{name}', only {listed}"
+            raise GatewayError(ErrorCode.INVALID_INPUT, message)
+    return dict(call.inputs)

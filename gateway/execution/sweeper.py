@@ -1,0 +1,163 @@
+"""The periodic sweep over the rows of runs, and the metrics that it maintains."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from time import monotonic
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.deployments.settings import DeploymentType
+from gateway.execution.launcher import RunLauncher
+from gateway.runs.cleanup import DeletedOwnerCleanup, Retention
+from gateway.runs.run import RunStatus
+from gateway.runs.store import RunStore
+from telemetry.instruments import Registry
+from telemetry.logs import logger, reason_of
+
+_TICK_SECONDS = 0.5
+_PUBLISH_SECONDS = 1.0
+_COUNT_SECONDS = 5.0
+_REAP_SECONDS = 10.0
+_PRUNE_SECONDS = 60.0
+_GRACE_SECONDS = 1.0
+"""Reap only leases that ended at least that long ago."""
+_LONG_GRACE_SECONDS = 10.0
+"""The same after a database failure, so that live processes can renew their leases first."""
+
+log = logger("gateway.execution.sweeper")
+
+
+class RunMetrics(Collector):
+    """Unfinished runs by state, as last counted by the sweep, and reaped runs.
+
+    The counts are those of the database, so they must not be added up over processes. Reaped runs
+    are counted per process, in its `registry`.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._reaped = registry.counter(
+            "run_lease_reaped_total",
+            "Runs whose lease ended because their process is gone: requeued, or failed.",
+            ("outcome",),
+        )
+        self._counts: Mapping[RunStatus, int] = {}
+
+    def set_counts(self, counts: Mapping[RunStatus, int]) -> None:
+        """Set the result of `RunStore.counts`."""
+        self._counts = counts
+
+    def add_reaped(self, *, requeued: int, lost: int) -> None:
+        """Count the result of a `RunStore.reap`."""
+        self._reaped.child("requeued").add(requeued)
+        self._reaped.child("lost").add(lost)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the number of unfinished runs by state."""
+        states = GaugeMetricFamily("runs_in_state", "Unfinished runs by state.", labels=("state",))
+        for status, count in self._counts.items():
+            states.add_metric((status,), count)
+        yield states
+
+
+class RunSweeper:
+    """Runs in every gateway process. Each step is idempotent, so several may sweep at once."""
+
+    def __init__(
+        self,
+        store: RunStore,
+        launcher: RunLauncher,
+        retention: Retention,
+        cleanup: DeletedOwnerCleanup,
+        metrics: RunMetrics,
+    ) -> None:
+        self._store = store
+        self._launcher = launcher
+        self._retention = retention
+        self._cleanup = cleanup
+        self._metrics = metrics
+        self._last_failure = monotonic()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start sweeping."""
+        self._task = asyncio.create_task(self._sweep(), name="sweep")
+
+    async def stop(self) -> None:
+        """Stop sweeping."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _sweep(self) -> None:
+        tasks = [
+            _PeriodicTask(self._mark_published, _TICK_SECONDS),
+            _PeriodicTask(self._publish_due, _PUBLISH_SECONDS),
+            _PeriodicTask(self._count, _COUNT_SECONDS),
+            _PeriodicTask(self._reap, _REAP_SECONDS),
+            _PeriodicTask(self._prune, _PRUNE_SECONDS),
+        ]
+        while True:
+            for task in tasks:
+                if not await task.run_if_due():
+                    self._last_failure = monotonic()
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def _mark_published(self) -> None:
+        launched = self._launcher.take_launched()
+        if launched:
+            await self._store.mark_published(launched)
+
+    async def _publish_due(self) -> None:
+        """Hand over runs that no executor has claimed: the broker may have lost them."""
+        for deployment_type in DeploymentType:
+            for run in await self._store.due_for_publishing(deployment_type):
+                self._launcher.launch(run.run_id, run.type, run.mode)
+
+    async def _reap(self) -> None:
+        """Requeue or fail runs whose process is gone, and fail those past their queue timeout."""
+        # While the database was away, no process could renew its leases.
+        stable = monotonic() - self._last_failure > _LONG_GRACE_SECONDS
+        reaped = await self._store.reap(grace=_GRACE_SECONDS if stable else _LONG_GRACE_SECONDS)
+        expired = await self._store.expire_queued()
+        for run in reaped.requeued:
+            self._launcher.launch(run.run_id, run.type, run.mode)
+        self._metrics.add_reaped(requeued=len(reaped.requeued), lost=len(reaped.lost))
+        if reaped.requeued or reaped.lost or expired:
+            log.warning(
+                "runs_reaped",
+                requeued=len(reaped.requeued),
+                lost=len(reaped.lost),
+                expired=len(expired),
+            )
+
+    async def _count(self) -> None:
+        self._metrics.set_counts(await self._store.counts())
+
+    async def _prune(self) -> None:
+        await self._retention.sweep()
+        await self._cleanup.sweep()
+
+
+class _PeriodicTask:
+    """One step of the sweep and its schedule. It is retried after the database was away."""
+
+    def __init__(self, step: Callable[[], Awaitable[None]], seconds: float) -> None:
+        self._step = step
+        self._seconds = seconds
+        self._due = monotonic()
+
+    async def run_if_due(self) -> bool:
+        """Run the step if it is due; return False if the database failed."""
+        if monotonic() < self._due:
+            return True
+        self._due = monotonic() + self._seconds
+        try:
+            await self._step()
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("sweep_failed", reason=reason_of(error))
+            return False
+        return True

@@ -1,0 +1,93 @@
+"""The body of a trigger: `{"input_data": {…}}`; nothing at all means `{}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.errors import GatewayError
+from gateway.web.json_depth import check_depth
+from protos import large_json
+from protos.errors import ErrorCode
+from protos.large_json import NumberArray
+
+# Any: a JSON object, whose values the flow's own schema describes; large arrays are NumberArrays
+InputData = dict[str, Any]
+
+_JSON = (b"application/json", b"text/json")
+MAX_BATCH_ITEMS = 1_000
+"""Of one batch."""
+
+
+def parse_body(body: bytes, headers: Mapping[bytes, bytes], *, plain: bool = False) -> InputData:
+    """Return `input_data`; `plain` with lists where large arrays would be NumberArrays.
+
+    Raises:
+        GatewayError: UNSUPPORTED_MEDIA_TYPE, INVALID_JSON or INVALID_REQUEST.
+    """
+    if not body:
+        return {}
+    input_data = _member(body, headers, plain=plain)
+    if input_data is _NOTHING:
+        return {}
+    if type(input_data) is not dict:
+        message = f"input_data: expected an object, got {_kind(input_data)}"
+        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+    return input_data
+
+
+def parse_batch(body: bytes, headers: Mapping[bytes, bytes]) -> list[Any]:
+    """Return the items of a batch, each the `input_data` of a call; raises as `parse_body`."""
+    items = _member(body, headers, plain=True) if body else _NOTHING
+    if type(items) is not list:
+        message = f"input_data: expected an array of objects, got {_kind(items)}"
+        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+    if not 0 < len(items) <= MAX_BATCH_ITEMS:
+        message = f"input_data: expected 1 to {MAX_BATCH_ITEMS} items, got {len(items)}"
+        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+    return items
+
+
+_NOTHING = object()
+
+
+def _member(body: bytes, headers: Mapping[bytes, bytes], *, plain: bool) -> object:
+    content_type = headers.get(b"content-type")
+    if content_type is not None and not content_type.startswith(_JSON):
+        _check_media_type(content_type)
+    check_depth(body)
+    try:
+        large = len(body) >= large_json.LARGE_BYTES and not plain
+        document = large_json.loads(body) if large else orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        message = f"the body is not JSON: {error}"
+        raise GatewayError(ErrorCode.INVALID_JSON, message) from None
+    if type(document) is not dict:
+        message = 'the body: expected an object such as {"input_data": {}}, got ' + _kind(document)
+        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+    return document.get("input_data", _NOTHING)
+
+
+_KINDS: Mapping[type, str] = {
+    dict: "an object",
+    list: "an array",
+    NumberArray: "an array",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+}
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is _NOTHING else _KINDS.get(type(value), "null")
+
+
+def _check_media_type(content_type: bytes) -> None:
+    media = content_type.partition(b";")[0].strip().lower()
+    if media not in _JSON and not media.endswith(b"+json"):
+        shown = media.decode("latin-1")[:80]
+        message = f"Content-Type: expected application/json, got '{shown}'"
+        raise GatewayError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)

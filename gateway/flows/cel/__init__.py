@@ -1,0 +1,1 @@
+"""Expressions: CEL parsing, cost limits, compilation and evaluation. Pure."""

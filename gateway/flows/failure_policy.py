@@ -1,0 +1,76 @@
+"""What happens if a node fails: how often it is retried, and whether the flow continues. Pure."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.flows.config_reader import ConfigReader
+from gateway.flows.json_output import to_plain_json
+from gateway.flows.node_types.handler import NodeError
+from gateway.flows.validation import ValidationErrors
+
+_MAX_DELAY = 300.0
+_MAX_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often a node is tried if its failure is retryable."""
+
+    attempts: int = 1
+    """In total, including the first one."""
+    delay_seconds: float = 1.0
+    """Before the second attempt."""
+    backoff: float = 2.0
+    """Factor between consecutive delays."""
+
+    def delay(self, attempt: int) -> float:
+        """Return the seconds to wait after the failed `attempt`, counted from 1."""
+        return min(self.delay_seconds * self.backoff ** (attempt - 1), _MAX_DELAY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorPolicy:
+    """What happens after the last attempt of a node has failed."""
+
+    continues: bool = False
+    """False: the run fails."""
+    output: Any = None
+    """Replaces the node's output if the flow continues. Any: JSON."""
+
+
+def read_retry(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) -> RetryPolicy:
+    """Read the node's `retry`."""
+    members = ConfigReader(raw, pointer, errors).object("retry")
+    if not members:
+        return RetryPolicy()
+    reader = ConfigReader(members, f"{pointer}/retry", errors)
+    reader.allow_only({"attempts", "delay_seconds", "backoff"})
+    return RetryPolicy(
+        attempts=reader.count("attempts", 3, minimum=1, maximum=_MAX_ATTEMPTS),
+        delay_seconds=reader.number("delay_seconds", 1.0, minimum=0, maximum=_MAX_DELAY),
+        backoff=reader.number("backoff", 2.0, minimum=1, maximum=10),
+    )
+
+
+def read_on_error(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) -> ErrorPolicy:
+    """Read the node's `on_error`."""
+    value = raw.get("on_error", "fail")
+    if value == "fail":
+        return ErrorPolicy()
+    if value == "continue":
+        return ErrorPolicy(continues=True)
+    if isinstance(value, dict) and set(value) == {"fallback"}:
+        try:
+            output, _, _ = to_plain_json(value["fallback"])
+        except NodeError as error:
+            errors.add(f"{pointer}/on_error/fallback", error.message)
+        else:
+            return ErrorPolicy(continues=True, output=output)
+        return ErrorPolicy()
+    expected = 'expected "fail", "continue" or {"fallback": value}'
+    errors.add(f"{pointer}/on_error", f"{expected}, got {reprlib.repr(value)}")
+    return ErrorPolicy()

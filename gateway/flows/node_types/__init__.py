@@ -1,0 +1,1 @@
+"""The node types: one module each, and one line in `registry.py`. Pure."""

@@ -1,0 +1,58 @@
+"""api_input: provides the call's `input_data`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.flows.compile_context import CompileContext
+from gateway.flows.config_reader import ConfigReader
+from gateway.flows.input_validator import InputValidator
+from gateway.flows.node_types.handler import NodeHandler, NodeStep
+from gateway.flows.validation import InvalidSchemaError
+
+_ADDITIONAL = ("ignore", "reject")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiInput:
+    """The configuration. Any: JSON."""
+
+    schema: Mapping[str, Any] | None
+    """JSON Schema (2020-12) of `input_data`."""
+    test_data: Mapping[str, Any] | None
+    """An example of `input_data`."""
+    additional_inputs: str = "ignore"
+    """`ignore` drops inputs that the schema's `properties` do not name; `reject` refuses them."""
+
+    def validator(self) -> InputValidator:
+        """Return the validator for calls.
+
+        Raises:
+            InvalidSchemaError: not a JSON Schema, or one with an unsupported keyword.
+        """
+        return InputValidator(self.schema, reject=self.additional_inputs == "reject")
+
+
+def _read(reader: ConfigReader) -> ApiInput:
+    config = ApiInput(
+        schema=reader.object("schema"),
+        test_data=reader.object("test_data"),
+        additional_inputs=reader.choice("additional_inputs", _ADDITIONAL, "ignore"),
+    )
+    if config.additional_inputs == "reject" and not (config.schema or {}).get("properties"):
+        reader.add_error("additional_inputs", "reject needs a schema with properties")
+    return config
+
+
+def _compile(config: ApiInput, context: CompileContext) -> NodeStep:
+    try:
+        config.validator()
+    except InvalidSchemaError as error:
+        pointer = f"schema{error.pointer}"
+        context.add_error(pointer, error.detail)
+    return NodeStep(compute=lambda run: run.input_data)
+
+
+HANDLER = NodeHandler(type="api_input", read=_read, compile=_compile)

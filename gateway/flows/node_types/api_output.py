@@ -1,0 +1,42 @@
+"""api_output: builds the call's `output_data`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.flows.compile_context import CompileContext
+from gateway.flows.config_reader import ConfigReader
+from gateway.flows.node_types.handler import NodeHandler, NodeStep, RunContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiOutput:
+    """The configuration."""
+
+    fields: Mapping[str, str] | None
+    """Field of `output_data` → expression; None: all outputs of the preceding nodes."""
+
+
+def _read(reader: ConfigReader) -> ApiOutput:
+    return ApiOutput(fields=reader.expressions("fields"))
+
+
+def _compile(config: ApiOutput, context: CompileContext) -> NodeStep:
+    if config.fields is not None:
+        fields = context.fields("fields", config.fields)
+        return NodeStep(compute=lambda run: fields.evaluate(run.values))
+    before = context.before
+    return NodeStep(compute=lambda run: _outputs_before(before, run))
+
+
+def _outputs_before(before: Sequence[str], run: RunContext) -> dict[str, Any]:
+    """Return the outputs of the preceding nodes: of a single one its members, otherwise by id."""
+    if len(before) != 1:
+        return {node_id: run.values[node_id] for node_id in before}
+    value = run.values[before[0]]
+    return value if type(value) is dict else {"result": value}
+
+
+HANDLER = NodeHandler(type="api_output", read=_read, compile=_compile)

@@ -1,0 +1,89 @@
+"""branch: chooses which outgoing edges are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.flows.cel.values import Expression
+from gateway.flows.compile_context import CompileContext
+from gateway.flows.config_reader import ConfigReader
+from gateway.flows.node_types.handler import NodeError, NodeHandler, NodeStep, RunContext
+
+_MAX_CASES = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One case."""
+
+    name: str
+    when: str
+    """A boolean expression."""
+    field: str
+    """Where `when` is in the configuration, such as `cases/0/when`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """The configuration: the first case whose expression is true is chosen."""
+
+    cases: Sequence[Case]
+    default: str | None
+    """Chosen if no case is true; None: no case is chosen then."""
+
+
+def _read(reader: ConfigReader) -> Branch:
+    reader.allow_only({"condition", "cases", "default"})
+    if "condition" in reader.members:
+        for field in sorted({"cases", "default"} & set(reader.members)):
+            reader.add_error(field, "expected either condition, or cases and default")
+        when = reader.text("condition", "an expression that is true or false")
+        return Branch(cases=[Case(name="true", when=when, field="condition")], default="false")
+    readers = reader.objects("cases")
+    cases = [_case(one, at) for at, one in enumerate(readers or ())]
+    if readers is not None and not 1 <= len(cases) <= _MAX_CASES:
+        reader.add_error("cases", f"expected 1 to {_MAX_CASES} cases, or a condition")
+    default = reader.text("default", "a name") if "default" in reader.members else None
+    names = [case.name for case in cases]
+    for at, name in enumerate(names):
+        if name in names[:at] or name == default:
+            reader.add_error(f"cases/{at}/name", f"duplicate case '{name}'")
+    return Branch(cases=cases, default=default)
+
+
+def _case(reader: ConfigReader, at: int) -> Case:
+    reader.allow_only({"name", "when"})
+    return Case(
+        name=reader.text("name", "a name"),
+        when=reader.text("when", "an expression that is true or false"),
+        field=f"cases/{at}/when",
+    )
+
+
+def _compile(config: Branch, context: CompileContext) -> NodeStep:
+    cases = [(case.name, context.expression(case.field, case.when)) for case in config.cases]
+    return NodeStep(compute=lambda run: {"case": _choose_case(cases, config.default, run)})
+
+
+def _choose_case(
+    cases: Sequence[tuple[str, Expression]], default: str | None, run: RunContext
+) -> str | None:
+    for name, when in cases:
+        value: Any = when.evaluate(run.values)
+        if value is True:
+            return name
+        if value is not False:
+            kind = "null" if value is None else type(value).__name__
+            message = f"'{when.source}': expected true or false, got {kind}"
+            raise NodeError("expression_failed", message)
+    return default
+
+
+def _cases(config: Branch) -> list[str]:
+    names = [case.name for case in config.cases]
+    return names if config.default is None else [*names, config.default]
+
+
+HANDLER = NodeHandler(type="branch", read=_read, compile=_compile, cases=_cases)

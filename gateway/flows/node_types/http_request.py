@@ -1,0 +1,213 @@
+"""http_request: calls an HTTP service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+
+from gateway.flows.cel.expression import ExpressionMap
+from gateway.flows.cel.template import Template
+from gateway.flows.cel.values import Expression, NodeValues
+from gateway.flows.compile_context import CompileContext
+from gateway.flows.config_reader import ConfigReader
+from gateway.flows.node_types.handler import NodeError, NodeHandler, NodeStep, RunContext
+from gateway.outbound.http import OutboundRequest, OutboundResponse
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+_RESPONSES = ("auto", "json", "text", "none")
+_RETRYABLE = frozenset({408, 425, 429, 502, 503, 504})
+_MEBIBYTE = 1024 * 1024
+_SHOWN = 200
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_RESERVED = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+_STATUS = re.compile(r"[1-5](xx|[0-9][0-9])")
+_MAX_RETRY_AFTER = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """The configuration: what to send, and how to read the response."""
+
+    method: str
+    url: str
+    """Template; inserted values are percent-encoded."""
+    query: Mapping[str, str]
+    """Name → expression, appended to the URL; null is omitted, a list repeats the name."""
+    headers: Mapping[str, str]
+    """Name → template."""
+    json: str | Mapping[str, str] | None
+    """An expression, or field → expression, sent as JSON."""
+    text: str | None
+    """Template, sent as text."""
+    response: str
+    """`auto` (by content type), `json`, `text`, or `none`, which ignores the body."""
+    expect: Sequence[str]
+    """Statuses that count as success, such as `2xx` or `404`."""
+    timeout_seconds: float
+    max_bytes: int
+
+
+def _read(reader: ConfigReader) -> HttpRequest:
+    reader.allow_only({*HttpRequest.__slots__})
+    headers = reader.texts("headers", "a string")
+    for name in headers:
+        if not _HEADER.fullmatch(name) or name.lower() in _RESERVED:
+            reader.add_error(
+                f"headers/{name}", "expected a valid header name that is not set by the client"
+            )
+    if "json" in reader.members and "text" in reader.members:
+        reader.add_error("text", "expected either json or text")
+    json = reader.members.get("json")
+    return HttpRequest(
+        method=reader.choice("method", _METHODS, "GET"),
+        url=reader.text("url", "a URL, such as 'https://example.com/{{ input.id }}'"),
+        query=reader.expressions("query") or {},
+        headers=headers,
+        json=reader.text("json", "an expression")
+        if isinstance(json, str)
+        else reader.expressions("json"),
+        text=reader.text("text", "text") if "text" in reader.members else None,
+        response=reader.choice("response", _RESPONSES, "auto"),
+        expect=_expect(reader),
+        timeout_seconds=reader.number("timeout_seconds", 30.0, minimum=0.001, maximum=3600),
+        max_bytes=reader.count("max_bytes", _MEBIBYTE, minimum=1, maximum=64 * _MEBIBYTE),
+    )
+
+
+def _expect(reader: ConfigReader) -> Sequence[str]:
+    values = reader.members.get("expect", ["2xx"])
+    found = [str(one) for one in values] if isinstance(values, list) else []
+    if not found or not all(_STATUS.fullmatch(one) for one in found):
+        reader.add_error("expect", 'expected a list of statuses, such as ["2xx", 404]')
+    return found
+
+
+class _Request:
+    """The request of one node, compiled."""
+
+    def __init__(self, config: HttpRequest, context: CompileContext) -> None:
+        self._config = config
+        self._url = context.template("url", config.url)
+        self._query = context.fields("query", config.query)
+        self._headers = {
+            name: context.template(f"headers/{name}", text) for name, text in config.headers.items()
+        }
+        self._json: Expression | ExpressionMap | None = None
+        if isinstance(config.json, str):
+            self._json = context.expression("json", config.json)
+        elif config.json is not None:
+            self._json = context.fields("json", config.json)
+        self._text: Template | None = None
+        if config.text is not None:
+            self._text = context.template("text", config.text)
+
+    async def perform(self, run: RunContext) -> dict[str, Any]:
+        """Send the request; return status, headers and body of the response."""
+        call = self._call(run.values)
+        deadline = min(run.deadline, monotonic() + self._config.timeout_seconds)
+        reply = await run.ports.http.send(call, deadline)
+        self._check_status(reply)
+        return {
+            "status": reply.status,
+            "headers": dict(reply.headers),
+            "body": _body(reply, self._config.response),
+        }
+
+    def _call(self, values: NodeValues) -> OutboundRequest:
+        headers = {name: _header(name, text.render(values)) for name, text in self._headers.items()}
+        body: bytes | None = None
+        content_type = None
+        if self._json is not None:
+            body, content_type = _json_body(self._json.evaluate(values)), "application/json"
+        elif self._text is not None:
+            body, content_type = self._text.render(values).encode(), "text/plain; charset=utf-8"
+        if content_type and not any(name.lower() == "content-type" for name in headers):
+            headers["content-type"] = content_type
+        return OutboundRequest(
+            method=self._config.method,
+            url=self._full_url(values),
+            headers=headers,
+            body=body,
+            max_bytes=self._config.max_bytes,
+        )
+
+    def _full_url(self, values: NodeValues) -> str:
+        # Values are quoted completely, so that a caller cannot change the host or path.
+        url = self._url.render(values, lambda value: quote(value, safe=""))
+        pairs = [
+            pair
+            for name, value in self._query.evaluate(values).items()
+            for pair in _query_pairs(name, value)
+        ]
+        if not pairs:
+            return url
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(pairs)}"
+
+    def _check_status(self, reply: OutboundResponse) -> None:
+        status = str(reply.status)
+        if status in self._config.expect or f"{status[0]}xx" in self._config.expect:
+            return
+        shown = reply.body[:_SHOWN].decode(errors="replace")
+        expected = ", ".join(self._config.expect)
+        raise NodeError(
+            "http_status",
+            f"the service answered {status}, expected {expected}: {shown}",
+            retryable=reply.status in _RETRYABLE,
+            retry_after=_retry_after(reply),
+        )
+
+
+def _json_body(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError as error:
+        raise NodeError("invalid_value", f"json: {error}") from None
+
+
+def _header(name: str, value: str) -> str:
+    if not value.isprintable():
+        raise NodeError(
+            "invalid_value", f"headers: the value of '{name}' contains a control character"
+        )
+    return value
+
+
+def _query_pairs(name: str, value: Any) -> list[tuple[str, str]]:
+    values = value if isinstance(value, list) else [value]
+    return [
+        (name, one if isinstance(one, str) else orjson.dumps(one).decode())
+        for one in values
+        if one is not None
+    ]
+
+
+def _body(reply: OutboundResponse, response: str) -> Any:
+    if response == "none" or not reply.body:
+        return None
+    media = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    json = response == "json" or media == "application/json" or media.endswith("+json")
+    if response == "text" or not json:
+        return reply.body.decode(errors="replace")
+    try:
+        return orjson.loads(reply.body)
+    except orjson.JSONDecodeError as error:
+        message = f"the response body is not valid JSON: {error}"
+        raise NodeError("invalid_reply", message) from None
+
+
+def _retry_after(reply: OutboundResponse) -> float | None:
+    text = reply.headers.get("retry-after", "")
+    return min(float(text), _MAX_RETRY_AFTER) if text.isdecimal() else None
+
+
+def _compile(config: HttpRequest, context: CompileContext) -> NodeStep:
+    return NodeStep(perform=_Request(config, context).perform)
+
+
+HANDLER = NodeHandler(type="http_request", read=_read, compile=_compile)

@@ -1,0 +1,37 @@
+"""What the trail tells of runs: that somebody who manages has stopped or repeated one."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.runs.run import NewRun, Run
+from gateway.storage.audit_events import AuditTarget, record_event
+
+
+async def record_run_cancelled(session: AsyncSession, before: Run, after: Run) -> None:
+    """Record, in the caller's transaction, that a run was cancelled, or is to be."""
+    await record_event(
+        session,
+        action="run.cancel",
+        target_kind=AuditTarget.RUN,
+        target_id=after.id,
+        before={"status": before.shown_status},
+        after={"status": after.shown_status},
+        owner_id=after.profile_id,
+    )
+
+
+async def record_run_retried(session: AsyncSession, new: NewRun) -> None:
+    """Record, in the caller's transaction, that a run was repeated, by `new`."""
+    await record_event(
+        session,
+        action="run.retry",
+        target_kind=AuditTarget.RUN,
+        target_id=new.id,
+        after={
+            "retry_of": new.retry_of,
+            "deployment_id": new.deployment_id,
+            "version": new.version,
+        },
+        owner_id=new.profile_id,
+    )

@@ -1,0 +1,140 @@
+"""The trail of acts: who did what to which thing, written in the transaction that did it.
+
+Who it is that acts is known at the edge and wanted at the bottom, so it travels beside the call: an
+edge sets `ACTOR` once it knows who asks, and every task that serves the request sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import inspect
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.storage.audit_tables import AuditEvent
+from gateway.storage.masking import mask_secrets, mask_text
+from gateway.storage.tables import Profile, Table
+
+_EXCLUDED_COLUMNS = frozenset(
+    {
+        *("id", "profile_id", "created_at", "updated_at"),
+        *("last_used_at", "last_address", "total_uses", "uses_since_rotation"),
+        *("rollout_seq", "live_rollout_seq"),
+    }
+)
+"""Columns that say nothing about an act, or that its row says elsewhere."""
+_MAX_NAME_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who acts, and from where."""
+
+    profile_id: str | None
+    """None: the installation itself, or somebody who has not proved to be a profile."""
+    key_id: str | None = None
+    """The API key that was used, where one was."""
+    session_id: str | None = None
+    """The console session, where it was one."""
+    address: str | None = None
+    """The client's IP address; None for the command line."""
+    system_user: str | None = None
+    """The operating system's user, where it is the command line."""
+    request_id: str | None = None
+    """As the answer's `X-Request-Id` says it."""
+
+
+SYSTEM = Actor(profile_id=None)
+
+ACTOR: ContextVar[Actor] = ContextVar("ACTOR", default=SYSTEM)
+"""Who acts in the present task."""
+
+
+class AuditTarget(StrEnum):
+    """What an act is done to."""
+
+    ADDRESS = "address"
+    """Where requests come from."""
+    API_KEY = "api_key"
+    AUDIT_LOG = "audit_log"
+    DEPLOYMENT = "deployment"
+    DEPLOYMENT_VERSION = "deployment_version"
+    FLOW = "flow"
+    INFERENCE_SERVER = "inference_server"
+    MODEL = "model"
+    RUN = "run"
+    SESSION = "session"
+    USER = "user"
+    WEBHOOK = "webhook"
+
+
+# Any: JSON, and times
+AuditFields = Mapping[str, Any]
+"""A thing's fields, by name, secrets and all: `record_event` masks them."""
+
+
+async def record_event(
+    session: AsyncSession,
+    *,
+    action: str,
+    target_kind: AuditTarget,
+    target_id: str,
+    target_name: str | None = None,
+    before: AuditFields | None = None,
+    after: AuditFields | None = None,
+    owner_id: str | None = None,
+) -> None:
+    """Record, in the session's transaction, what `ACTOR` does; before `record_change`.
+
+    Where both pictures are given, the fields that differ are kept, and where none does nothing is
+    recorded, for nothing was done. `before` alone is a deletion, `after` alone a creation.
+    `owner_id` is the profile that the thing belongs to, where that is not who acts.
+    """
+    old, new = _changed_fields(before, after)
+    if before is not None and after is not None and not (old or new):
+        return
+    actor = ACTOR.get()
+    session.add(
+        AuditEvent(
+            action=action,
+            subject_kind=target_kind,
+            subject_id=target_id,
+            subject_name=target_name and mask_text(target_name)[:_MAX_NAME_LENGTH],
+            owner_id=owner_id or actor.profile_id,
+            actor_id=actor.profile_id,
+            actor_name=await _email_of(session, actor.profile_id),
+            key_id=actor.key_id,
+            session_id=actor.session_id,
+            address=actor.address,
+            system_user=actor.system_user,
+            request_id=actor.request_id,
+            before=old and mask_secrets(old),
+            after=new and mask_secrets(new),
+        )
+    )
+
+
+def row_snapshot(row: Table) -> dict[str, Any]:
+    """Return the columns of a row that the trail may tell of; a new row is flushed first."""
+    names = (column.key for column in inspect(type(row)).column_attrs)
+    return {name: getattr(row, name) for name in names if name not in _EXCLUDED_COLUMNS}
+
+
+def _changed_fields(
+    before: AuditFields | None, after: AuditFields | None
+) -> tuple[AuditFields | None, ...]:
+    """Return both, each with only those fields in which they differ."""
+    if before is None or after is None:
+        return before, after
+    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    old = {name: before.get(name) for name in changed}
+    return old, {name: after.get(name) for name in changed}
+
+
+async def _email_of(session: AsyncSession, profile_id: str | None) -> str | None:
+    profile = None if profile_id is None else await session.get(Profile, profile_id)
+    return None if profile is None else profile.email

@@ -1,0 +1,143 @@
+"""SQL that SQLite and PostgreSQL write differently, as expressions that work on both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Self
+
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    ColumnClause,
+    Dialect,
+    Float,
+    String,
+    Text,
+    TypeDecorator,
+    bindparam,
+    literal,
+    literal_column,
+    text,
+)
+from sqlalchemy import Table as SqlTable
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.operators import OperatorType
+from sqlalchemy.types import TypeEngine
+
+from gateway.storage.tables import Table, UtcTime
+
+_ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+
+
+def sql_literal(value: str) -> ColumnClause[str]:
+    """Return one of our own constants as SQL text, not as a parameter.
+
+    A partial index serves a query only if the query spells out the index's condition.
+    """
+    return literal_column(f"'{value}'", String())
+
+
+def dialect_insert(
+    table: SqlTable | type[Table], dialect: str
+) -> postgresql.Insert | sqlite.Insert:
+    """Return the dialect's INSERT, which has ON CONFLICT."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+async def advisory_lock(session: AsyncSession, name: str) -> None:
+    """Make other transactions that lock `name` wait until this one has ended.
+
+    For a `write` session: on SQLite a write transaction already excludes all others.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        digest = blake2b(name.encode(), digest_size=8).digest()
+        await session.execute(_ADVISORY_LOCK, {"key": int.from_bytes(digest, "big", signed=True)})
+
+
+class SecondsFromNow(FunctionElement[datetime]):
+    """The database's clock plus some seconds; NULL where the seconds are NULL."""
+
+    inherit_cache = True
+    type = UtcTime()
+
+
+def seconds_from_now(seconds: float | ColumnElement[float] = 0.0) -> SecondsFromNow:
+    """Return the time `seconds` from now by the database's own clock.
+
+    Leases are compared with it, so that the clocks of the machines do not matter.
+    """
+    given = seconds if isinstance(seconds, ColumnElement) else literal(float(seconds), Float)
+    return SecondsFromNow(given)
+
+
+class TextList(TypeDecorator[Sequence[str]]):
+    """Several texts as one parameter: an array on PostgreSQL, JSON on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    # Any: the dialect's own type
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the dialect's type."""
+        kind: TypeEngine[Any] = ARRAY(String) if dialect.name == "postgresql" else Text()
+        return dialect.type_descriptor(kind)
+
+    # Any: a list or a text
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
+        """Return `value` as the dialect takes it."""
+        texts = list(value or ())
+        return texts if dialect.name == "postgresql" else json.dumps(texts)
+
+
+class InList(FunctionElement[bool]):
+    """`column IN (list)`, where the list is one parameter."""
+
+    inherit_cache = True
+    type = Boolean()
+
+    def self_group(self, against: OperatorType | None = None) -> Self:  # noqa: ARG002 - as theirs
+        """Return the element without `= 1`, for which SQLite would not use an index."""
+        return self
+
+
+def in_list(column: ColumnElement[str], parameter: str) -> InList:
+    """Return the condition that `column` is one of the texts bound as `parameter`.
+
+    One parameter gives one statement text for lists of all lengths, so it is prepared once.
+    """
+    return InList(column, bindparam(parameter, type_=TextList()))
+
+
+# Any, below: the options of SQLAlchemy's compilers, passed on
+@compiles(SecondsFromNow, "sqlite")
+def _seconds_on_sqlite(element: SecondsFromNow, compiler: SQLCompiler, **options: Any) -> str:
+    # Times are compared as text, so this has six decimals, as SQLAlchemy writes them.
+    seconds = compiler.process(element.clauses, **options)
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds') || '000')"
+
+
+@compiles(SecondsFromNow, "postgresql")
+def _seconds_on_postgresql(element: SecondsFromNow, compiler: SQLCompiler, **options: Any) -> str:
+    # Not clock_timestamp(): it changes within a statement, so no index serves a comparison with it.
+    seconds = compiler.process(element.clauses, **options)
+    return f"(statement_timestamp() + {seconds} * interval '1 second')"
+
+
+@compiles(InList, "sqlite")
+def _in_list_on_sqlite(element: InList, compiler: SQLCompiler, **options: Any) -> str:
+    column, texts = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({column} IN (SELECT value FROM json_each({texts})))"  # noqa: S608 - compiled
+
+
+@compiles(InList, "postgresql")
+def _in_list_on_postgresql(element: InList, compiler: SQLCompiler, **options: Any) -> str:
+    column, texts = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({column} = ANY ({texts}))"

@@ -1,0 +1,184 @@
+"""What every route has in common, added to the OpenAPI document in one place.
+
+Routes say what is their own: parameters, bodies, and answers where all went well. How they fail
+follows from what they take, and is written down here for all of them, new ones included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.routing import compile_path
+
+from protos.errors import ErrorCode
+
+EXECUTES_FLOWS: Mapping[str, Any] = {"x-executes": True}
+"""`openapi_extra` of a route that runs flows or models: it may also fail for what they do."""
+
+_V2 = "/v2"
+_ALWAYS = frozenset({408, 414, 431, 500, 503, 504})
+_WITH_CREDENTIALS = frozenset({401, 403, 429})
+_WITH_INPUT = frozenset({400, 404, 422})
+_WITH_BODY = frozenset({413, 415})
+_WITH_EFFECTS = frozenset({409})
+_EXECUTING = frozenset({501, 502})
+_V2_STATUSES = {code.v2_status for code in ErrorCode} - {409, 410, 422}
+_GET = "get"
+
+# Any, here and below: OpenAPI's own form
+Json = dict[str, Any]
+
+_PROBLEM: Json = {
+    "type": "object",
+    "title": "Problem",
+    "description": "Why a request was refused or failed (RFC 9457).",
+    "required": [
+        *("type", "title", "status", "detail", "code", "message", "request_id", "retryable"),
+        "docs_url",
+    ],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference", "examples": ["/problems/not-found"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "description": "The answer's HTTP status."},
+        "detail": {"type": "string", "description": "The same as `message`."},
+        "code": {
+            "type": "string",
+            "enum": [code.value for code in ErrorCode],
+            "description": "The stable name: programs decide by this one.",
+        },
+        "message": {"type": "string", "description": "What was expected, what came, what to do."},
+        "request_id": {"type": "string", "description": "As in `X-Request-ID` and in the log."},
+        "retryable": {"type": "boolean", "description": "Whether the same call may yet succeed."},
+        "docs_url": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "What the code means, and what to do next.",
+            "examples": ["/problems/not-found"],
+        },
+        "instance": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "The run that it is about, where there is one.",
+        },
+        "errors": {
+            "type": "array",
+            "description": "Of what was invalid: one for each field.",
+            "items": {
+                "type": "object",
+                "required": ["detail", "pointer"],
+                "properties": {
+                    "detail": {"type": "string"},
+                    "pointer": {"type": "string", "description": "Where, as `#/field/0`."},
+                },
+            },
+        },
+    },
+}
+_V2_ERROR: Json = {
+    "type": "object",
+    "title": "V2Error",
+    "description": "Why a call of the Open Inference Protocol failed.",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}},
+}
+_RETRY_AFTER: Json = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+_SCHEME: Json = {"description": "What to authenticate with.", "schema": {"type": "string"}}
+_HEADERS: Mapping[int, Json] = {
+    401: {"WWW-Authenticate": _SCHEME},
+    429: {"Retry-After": _RETRY_AFTER},
+    503: {"Retry-After": _RETRY_AFTER},
+}
+
+
+class DocumentedFastAPI(FastAPI):
+    """FastAPI with a document that is complete."""
+
+    def openapi(self) -> Json:
+        """Return the OpenAPI document."""
+        if self.openapi_schema is None:
+            complete_document(super().openapi())
+        assert self.openapi_schema is not None  # FastAPI's own keeps it
+        return self.openapi_schema
+
+    def methods_of(self, path: str) -> list[str]:
+        """Return which methods the routes at a path take; nothing where the document has none.
+
+        Starlette would name those of the first route only.
+        """
+        for template, item in self.openapi()["paths"].items():
+            if compile_path(template)[0].match(path):
+                found = {method.upper() for method in item}
+                return sorted(found | {"HEAD"} if "GET" in found else found)
+        return []
+
+
+def complete_document(document: Json) -> None:
+    """Add how each route fails, and shorten summaries to a sentence; in place."""
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for replaced in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(replaced, None)
+    schemas["Problem"] = _PROBLEM
+    schemas["V2Error"] = _V2_ERROR
+    answers = components.setdefault("responses", {})
+    for path, item in document["paths"].items():
+        v2 = path.startswith(_V2)
+        for method, operation in item.items():
+            _summarise(operation)
+            responses = operation["responses"]
+            responses.pop("422", None)  # FastAPI's own
+            for status in sorted(_failures(path, method, operation)):
+                if not v2 or status in _V2_STATUSES:
+                    name = f"{'V2' if v2 else ''}{_phrase(status).title().replace(' ', '')}"
+                    answers.setdefault(name, _answer(status, v2=v2))
+                    responses.setdefault(str(status), {"$ref": f"#/components/responses/{name}"})
+            operation["responses"] = dict(sorted(responses.items()))
+
+
+def _failures(path: str, method: str, operation: Json) -> Iterator[int]:
+    """Yield the statuses that an operation may answer when it fails."""
+    yield from _ALWAYS
+    body = "requestBody" in operation
+    if operation.get("security") or body:
+        yield from _WITH_CREDENTIALS
+    if operation.get("parameters") or body:
+        yield from _WITH_INPUT
+    if body:
+        yield from _WITH_BODY
+    if method != _GET:
+        yield from _WITH_EFFECTS
+    if "{deployment_id}" in path:
+        yield 410
+    if operation.pop("x-executes", False):
+        yield from _EXECUTING
+
+
+def _answer(status: int, *, v2: bool) -> Json:
+    codes = ", ".join(
+        f"`{code}`" for code in ErrorCode if status == (code.v2_status if v2 else code.http_status)
+    )
+    media, schema = (
+        ("application/json", "V2Error") if v2 else ("application/problem+json", "Problem")
+    )
+    answer: Json = {
+        "description": f"{_phrase(status)}: {codes}." if codes else f"{_phrase(status)}.",
+        "content": {media: {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
+    }
+    if status in _HEADERS:
+        answer["headers"] = _HEADERS[status]
+    return answer
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase.replace("-", " ")
+
+
+def _summarise(operation: Json) -> None:
+    """Let the summary be the description's first sentence, not the name of a function."""
+    description = operation.get("description")
+    if description:
+        first = description.partition("\n\n")[0].replace("\n", " ")
+        operation["summary"] = first.partition(". ")[0].rstrip(".")

@@ -1,0 +1,137 @@
+"""Dynamic batching: which calls share a run, and how its outputs are divided. No I/O, no clock.
+
+No call waits for a batch to fill. Calls that arrived while the event loop or a run was busy form
+the next batch; a call that is alone runs alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from time import perf_counter
+
+import numpy as np
+
+from inference_server.data_plane.calls import Feeds, InferenceCall
+from inference_server.errors import InferenceError
+from inference_server.runtime.session import OnnxSession
+
+
+class BatchResult:
+    """The outputs of one run, of one call or of several, and its timing.
+
+    The last three attributes are set with the first response that is encoded from it.
+    """
+
+    __slots__ = (
+        "arrays",
+        "infer_seconds",
+        "raw_outputs",
+        "row_bytes",
+        "shapes",
+        "shared",
+        "started_at",
+    )
+
+    def __init__(
+        self, arrays: list[np.ndarray], started_at: float, infer_seconds: float, *, shared: bool
+    ) -> None:
+        self.arrays = arrays
+        self.started_at = started_at
+        """The `perf_counter()` before the run."""
+        self.infer_seconds = infer_seconds
+        """Time in ONNX Runtime, for all the calls together."""
+        self.shared = shared
+        """Whether each call has only some rows of the arrays."""
+        self.shapes: tuple[tuple[int, ...], ...] | None = None
+        """The shapes of the arrays."""
+        self.raw_outputs: list[bytes] | None = None
+        """The bytes of the arrays."""
+        self.row_bytes: list[int] = []
+        """The bytes of one row of each, where the run is shared."""
+
+
+Outcome = BatchResult | InferenceError
+"""What became of one call."""
+
+
+class BatchQueue:
+    """Waiting calls, grouped by batch key; the groups in order of their first arrival."""
+
+    def __init__(self) -> None:
+        self._groups: dict[Hashable, list[InferenceCall]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def add(self, call: InferenceCall) -> None:
+        """Append `call` to the group of its key."""
+        call.queued = True
+        key = call.profile.batch_key
+        if key is None:
+            key = call  # a group of its own
+        group = self._groups.get(key)
+        if group is None:
+            self._groups[key] = [call]
+        else:
+            group.append(call)
+
+    def take(self, max_rows: int) -> list[InferenceCall]:
+        """Remove and return the calls of the next run: one, or more if within `max_rows` rows.
+
+        The rest of a group goes behind the other groups, so that one key cannot starve others.
+        """
+        key = next(iter(self._groups))
+        calls = self._groups.pop(key)
+        if len(calls) > 1:
+            rows = 0
+            for index, call in enumerate(calls):
+                rows += call.profile.rows
+                if rows > max_rows and index:
+                    self._groups[key] = calls[index:]
+                    return calls[:index]
+        return calls
+
+
+def batch_key(feeds: Feeds, outputs: Sequence[str]) -> tuple[Hashable, int] | None:
+    """Return the key of calls that can run together, and the rows of this one.
+
+    None if the inputs differ in their first dimension: the call then runs alone.
+    """
+    rows = -1
+    parts: list[Hashable] = [tuple(outputs)]
+    for name, array in feeds.items():
+        if not array.ndim or rows not in (-1, array.shape[0]):
+            return None
+        rows = array.shape[0]
+        parts.append((name, array.shape[1:]))
+    return (tuple(parts), rows) if rows > 0 else None
+
+
+def run_batch(session: OnnxSession, calls: Sequence[InferenceCall]) -> Sequence[Outcome]:
+    """Run `calls` together and return the outcome of each.
+
+    If the run fails, each call is run once more by itself, so that only the faulty one fails. The
+    same if the outputs do not have one row for each row of input: they cannot be divided then.
+    """
+    first = calls[0]
+    profile = first.profile
+    if len(calls) == 1:
+        started_at = perf_counter()
+        try:
+            arrays = session.run(profile.feeds(first), profile.outputs)
+        except InferenceError as error:
+            return (error,)
+        return (BatchResult(arrays, started_at, perf_counter() - started_at, shared=False),)
+    started_at = perf_counter()
+    try:
+        arrays = session.run(profile.batched_feeds(calls), profile.outputs)
+    except InferenceError:
+        return [run_batch(session, (call,))[0] for call in calls]
+    result = BatchResult(arrays, started_at, perf_counter() - started_at, shared=True)
+    rows = 0
+    for call in calls:
+        call.first_row = rows
+        rows += call.profile.rows
+    if any(array is None or not array.ndim or array.shape[0] != rows for array in arrays):
+        return [run_batch(session, (call,))[0] for call in calls]
+    return [result] * len(calls)

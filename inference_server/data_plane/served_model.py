@@ -1,0 +1,206 @@
+"""Accepts the requests of one model version: recognised by a template, or parsed and checked."""
+
+from __future__ import annotations
+
+from google.protobuf.message import DecodeError
+
+from inference_server.data_plane.batching import batch_key
+from inference_server.data_plane.calls import (
+    InferenceCall,
+    RequestProfile,
+    Responder,
+    TemplateProfile,
+)
+from inference_server.data_plane.executor import BatchExecutor
+from inference_server.data_plane.inputs import InputReader
+from inference_server.data_plane.responses import ResponseEncoder
+from inference_server.errors import InferenceError, as_inference_error
+from inference_server.lifecycle import Lifecycle, LifecycleState
+from inference_server.metrics import ModelMetrics
+from protos import open_inference_pb2 as pb
+from protos.errors import ErrorCode
+from protos.message_templates import InferRequestTemplate, TemplateCache
+from protos.parameters import CANCEL, min_timeout, timeout_seconds
+
+
+class ServedModel:
+    """The model version of this server. For one event loop; all methods are called there."""
+
+    def __init__(
+        self, name: str, version: int, lifecycle: Lifecycle, metrics: ModelMetrics
+    ) -> None:
+        self._name = name
+        self._version = str(version)
+        self._lifecycle = lifecycle
+        self._metrics = metrics
+        # Set by `load`; no request gets so far before the lifecycle is ready.
+        self._reader: InputReader
+        self._encoder: ResponseEncoder
+        self._executor: BatchExecutor | None = None
+        self._profiles: TemplateCache[TemplateProfile] = TemplateCache()
+
+    def load(self, reader: InputReader, encoder: ResponseEncoder, executor: BatchExecutor) -> None:
+        """Set what reads, runs and answers requests, before the lifecycle becomes ready."""
+        self._reader = reader
+        self._encoder = encoder
+        self._executor = executor
+
+    def close(self) -> None:
+        """End the threads; no request may follow."""
+        if self._executor is not None:
+            self._executor.close()
+
+    @property
+    def answered(self) -> int:
+        """How many inference calls were answered so far, with or without an error."""
+        return self._metrics.succeeded + self._metrics.failed
+
+    @property
+    def busy(self) -> bool:
+        """Whether inference calls wait or run."""
+        return self._executor is not None and self._executor.busy
+
+    @property
+    def ready(self) -> bool:
+        """Whether inference calls are accepted."""
+        return self._lifecycle.state is LifecycleState.READY
+
+    def has_name(self, name: str, version: str) -> bool:
+        """Whether a request for this name and version ("": any) means the model of this server."""
+        return name == self._name and version in ("", self._version)
+
+    def check_name(self, name: str, version: str) -> None:
+        """Raise NOT_FOUND unless `has_name`."""
+        if not self.has_name(name, version):
+            wanted = f"model {name!r}" + (f" version {version!r}" if version else "")
+            message = f"{wanted} is unknown: this server has {self._lifecycle.title}"
+            raise InferenceError(ErrorCode.NOT_FOUND, message)
+
+    def submit(
+        self, message: bytes, responder: Responder, arrived_at: float, timeout: float | None = None
+    ) -> InferenceCall | None:
+        """Accept an encoded request; it runs with the next `flush`.
+
+        Return None if it is no inference, or was refused, which `responder` has then been told:
+        INVALID_REQUEST for what is not a request, NOT_FOUND for another model, INVALID_TENSOR for
+        inputs that do not fit, NOT_IMPLEMENTED for unsupported features, OVERLOADED for a full
+        queue or too short a deadline, and the lifecycle's errors. An accepted call may still fail
+        with DEADLINE_EXCEEDED or INFERENCE_FAILED.
+
+        Args:
+            message: a ModelInferRequest.
+            responder: gets the outcome.
+            arrived_at: the `perf_counter()` at which the message was read.
+            timeout: seconds the response may take; the request can shorten it.
+        """
+        profile = self._profiles.find(message)
+        if profile is None:
+            return self._submit_parsed(message, responder, arrived_at, timeout)
+        call = InferenceCall(
+            responder,
+            profile,
+            message[profile.id_start : profile.id_end],
+            arrived_at=arrived_at,
+            timeout=min_timeout(timeout, profile.timeout),
+            message=message,
+        )
+        try:
+            if not self.ready:
+                self._lifecycle.check_ready()
+            assert self._executor is not None, "profiles are learned from accepted calls"
+            self._executor.submit(call)
+        except InferenceError as error:
+            self._refuse(responder, call.id_text, error)
+            return None
+        return call
+
+    def flush(self) -> None:
+        """Run what was submitted now: nothing else is about to arrive."""
+        if self._executor is not None:
+            self._executor.flush()
+
+    def flush_soon(self) -> None:
+        """Run what was submitted in the next turn of the loop, with what else arrives in this."""
+        if self._executor is not None:
+            self._executor.flush_soon()
+
+    def cancel(self, call: InferenceCall) -> None:
+        """Drop `call`: its client does not wait for the response any longer."""
+        assert self._executor is not None, "calls are accepted by an executor"
+        self._executor.cancel(call)
+        self._metrics.record_error(ErrorCode.CANCELLED)
+
+    def _submit_parsed(
+        self, message: bytes, responder: Responder, arrived_at: float, timeout: float | None
+    ) -> InferenceCall | None:
+        """Accept a request of a kind not seen before, and learn its template."""
+        call_id = ""
+        try:
+            request = _parse_request(message)
+            call_id = request.id
+            if CANCEL in request.parameters:
+                responder.cancel_by_id(call_id)
+                return None
+            self.check_name(request.model_name, request.model_version)
+            self._lifecycle.check_ready()
+            call = self._read(request, responder, arrived_at, timeout)
+            assert self._executor is not None, "ready only after `load`"
+            self._executor.submit(call)
+        except Exception as error:  # noqa: BLE001 - becomes the call's error
+            self._refuse(responder, call_id, as_inference_error(error))
+            return None
+        self._learn_template(message, request, call)
+        return call
+
+    def _read(
+        self,
+        request: pb.ModelInferRequest,
+        responder: Responder,
+        arrived_at: float,
+        timeout: float | None,
+    ) -> InferenceCall:
+        feeds = self._reader.read(request)
+        outputs = self._encoder.requested_outputs(request)
+        can_batch = self._executor is not None and self._executor.can_batch
+        key, rows = (can_batch and batch_key(feeds, outputs)) or (None, 1)
+        profile = RequestProfile(
+            outputs=outputs,
+            input_bytes=sum([array.nbytes for array in feeds.values()]),
+            batch_key=key,
+            rows=rows,
+            timeout=timeout_seconds(request),
+            typed=not request.raw_input_contents and bool(feeds),
+            fixed_size_outputs=self._encoder.have_fixed_size(outputs),
+        )
+        return InferenceCall(
+            responder,
+            profile,
+            request.id.encode(),
+            arrived_at=arrived_at,
+            timeout=min_timeout(timeout, profile.timeout),
+            feeds=feeds,
+        )
+
+    def _learn_template(
+        self, message: bytes, request: pb.ModelInferRequest, call: InferenceCall
+    ) -> None:
+        """Remember the kind of `request`, if others of it need no check but their length."""
+        assert call.feeds is not None, "it was parsed"
+        if not self._reader.accepts_any_bytes(call.feeds):
+            return
+        template = InferRequestTemplate.from_message(request)
+        if template and template.render(template.slot_values(request)) == message:
+            profile = TemplateProfile(template, call.profile, call.feeds)
+            self._profiles.add(template, profile)
+
+    def _refuse(self, responder: Responder, call_id: str, error: InferenceError) -> None:
+        self._metrics.record_error(error.code)
+        responder.send_error(None, call_id, error)
+
+
+def _parse_request(message: bytes) -> pb.ModelInferRequest:
+    try:
+        return pb.ModelInferRequest.FromString(message)
+    except DecodeError:
+        text = f"the {len(message)} bytes of the request are not a ModelInferRequest"
+        raise InferenceError(ErrorCode.INVALID_REQUEST, text) from None

@@ -1,0 +1,95 @@
+"""Turns a deployment into the target of `slipstream bench`: URL, body and API key."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from gateway.deployments.deployment_view import DeploymentView
+from gateway.errors import GatewayError
+from gateway.flows.node_types.api_input import ApiInput
+from gateway.flows.spec import NodeType, parse_flow
+from gateway.ids import is_id
+from protos.errors import ErrorCode
+from slipstream.bench.target import BenchTarget
+from slipstream.session import CommandSession
+from slipstream.settings import ServeOptions
+from slipstream.supervisor.state_folder import running_supervisor
+from slipstream.workspace import read_settings
+
+_KEY_NAME = "slipstream bench"
+
+
+@contextmanager
+def deployment_target(
+    session: CommandSession, which: str, state: Path, *, body: bytes | None, key: str | None
+) -> Iterator[BenchTarget]:
+    """Yield the call to measure; without `key`, a temporary key for this deployment is created.
+
+    Raises:
+        GatewayError: no deployment or several match, or the flow has no test data.
+    """
+    deployed = _find(session, which)
+    gateway = _gateway(state)
+    url = f"{gateway.url}/node/deployment-trigger/{deployed.row.id}/"
+    certificate = gateway.tls_certificate
+    body = body or _test_body(session, deployed)
+    if key is not None:
+        yield BenchTarget(url=url, body=body, key=key, certificate=certificate)
+        return
+    issued = session.run(
+        session.services.keys.create(
+            session.profile_id, name=_KEY_NAME, deployments=[deployed.row.id]
+        )
+    )
+    # SIGTERM unwinds as Ctrl-C does, so that the key is always deleted.
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield BenchTarget(url=url, body=body, key=issued.plain, certificate=certificate)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        session.run(session.services.keys.delete(session.profile_id, issued.row.id))
+
+
+def _find(session: CommandSession, which: str) -> DeploymentView:
+    deployments = session.services.deployments
+    if is_id(which):
+        return session.run(deployments.get(session.profile_id, which))
+    page = session.fetch_all(lambda at: deployments.page(session.profile_id, at))
+    found = [deployed for deployed in page.items if deployed.row.name == which]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(deployed.row.id for deployed in found)
+        message = f"{len(found)} deployments are named '{which}'; give an id instead: {ids}"
+        raise GatewayError(ErrorCode.CONFLICT, message)
+    names = ", ".join(sorted({f"'{deployed.row.name}'" for deployed in page.items})) or "none"
+    message = f"no deployment '{which}' in this state folder; deployments: {names}"
+    raise GatewayError(ErrorCode.NOT_FOUND, message)
+
+
+def _test_body(session: CommandSession, deployed: DeploymentView) -> bytes:
+    flow = session.run(session.services.flows.get(session.profile_id, deployed.row.flow_id))
+    for node in parse_flow(flow.definition).of_type(NodeType.API_INPUT):
+        if isinstance(node.config, ApiInput) and node.config.test_data is not None:
+            return orjson.dumps({"input_data": node.config.test_data})
+    message = f"the api_input of flow '{flow.name}' has no test_data: give a body with --data"
+    raise GatewayError(ErrorCode.INVALID_FLOW, f'{message}, such as {{"input_data": {{…}}}}')
+
+
+def _gateway(state: Path) -> ServeOptions:
+    """Return the gateway's address: that of `up` on the folder, else that of the settings."""
+    running = running_supervisor(state.absolute()) or read_settings(state=state.absolute())
+    certificate = running.tls_certificate
+    return ServeOptions(
+        host=running.host,
+        port=running.port,
+        grpc_port=running.grpc_port,
+        state=state,
+        tls_certificate=Path(certificate) if certificate else None,
+        tls_key=None,
+    )

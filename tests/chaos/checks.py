@@ -1,0 +1,140 @@
+"""What was promised, held against what is there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.chaos.audit import Row
+from tests.chaos.call_log import TERMINAL, Call, CallLog, Json
+
+LEASE_SECONDS = 30.0
+MOST_OVERDUE_SECONDS = 20.0
+
+INFRASTRUCTURE = frozenset(
+    {"worker_lost", "queue_timeout", "inference_unavailable", "cancelled_by_shutdown"}
+)
+"""Endings after which the same key makes a new run, as B5 has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One promise."""
+
+    promise: str
+    broken: Sequence[str]
+    """Each case in which it was not kept; empty is good."""
+    of: int
+    """How many cases there were."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether it was kept, and there was something to keep."""
+        return self.of > 0 and not self.broken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinalState:
+    """What was found when all had come to rest."""
+
+    rows: dict[str, Row]
+    """Every run, as the table has it."""
+    by_key: dict[str, list[Json]]
+    """The runs of each key whose caller was cut off, as REST lists them."""
+    replays: dict[str, Json]
+    """By key, what the same call was answered with in the end."""
+    shown: dict[str, Json]
+    """By run, what a poll shows now, of runs whose end somebody has seen."""
+    twice: Sequence[str]
+    most_overdue: float
+    counted: dict[str, int]
+    """By path, how often flows have told the counter."""
+
+
+def checks(call_log: CallLog, after: FinalState) -> list[Check]:
+    """Return every promise and whether it was kept."""
+    told = call_log.told()
+    return [
+        Check(
+            promise="no accepted run is lost",
+            broken=[*call_log.lost, *(run_id for run_id in told if run_id not in after.rows)],
+            of=len(told),
+        ),
+        Check(
+            promise="every accepted run ends",
+            broken=[run_id for run_id, row in after.rows.items() if row.status not in TERMINAL],
+            of=len(after.rows),
+        ),
+        Check(promise="no run ends twice", broken=after.twice, of=len(after.rows)),
+        Check(
+            promise="a terminal state that somebody saw is final",
+            broken=[*_changed(call_log, after)],
+            of=sum(call.final is not None for call in call_log.calls),
+        ),
+        Check(
+            promise=f"none is running {MOST_OVERDUE_SECONDS:g} s past its lease",
+            broken=[f"{after.most_overdue:.1f} s"] * (after.most_overdue > MOST_OVERDUE_SECONDS),
+            of=len(after.rows),
+        ),
+        Check(
+            promise="every answer is JSON, every error has its message",
+            broken=call_log.not_json,
+            of=sum(call_log.answers.values()),
+        ),
+        Check(
+            promise="after a dropped connection the same key brings the same run",
+            broken=[call.key for call in cut_off(call_log) if not _same_run(call, after)],
+            of=len(cut_off(call_log)),
+        ),
+        Check(
+            promise="what completed has really been done",
+            broken=[
+                call.key
+                for call in call_log.calls
+                if call.final
+                and call.final["status"] == "completed"
+                and not after.counted.get(f"/{call.key}")
+            ],
+            of=len(after.counted),
+        ),
+    ]
+
+
+def cut_off(call_log: CallLog) -> list[Call]:
+    """Return the calls whose connection broke at least once."""
+    return [call for call in call_log.calls if call.dropped]
+
+
+def final_statuses(after: FinalState) -> Counter[str]:
+    """Return how runs ended."""
+    return Counter(row.status for row in after.rows.values())
+
+
+def repeated(after: FinalState) -> int:
+    """Return how many runs took more than one attempt."""
+    return sum(row.attempt > 1 for row in after.rows.values())
+
+
+def _changed(call_log: CallLog, after: FinalState) -> list[str]:
+    changed = []
+    for call in call_log.calls:
+        if call.final is None:
+            continue
+        run_id = call.final["flow_run_id"]
+        now = after.shown.get(run_id, {})
+        if any(now.get(name) != call.final[name] for name in ("status", "output_data")):
+            changed.append(run_id)
+    return changed
+
+
+def _same_run(call: Call, after: FinalState) -> bool:
+    """Whether the key has one run that counts, and brings it; others gave way to it."""
+    listed = {run["flow_run_id"] for run in after.by_key.get(call.key, [])}
+    counting = {run_id for run_id in {*listed, *call.run_ids} if not _gave_way(run_id, after)}
+    return counting == {after.replays.get(call.key, {}).get("flow_run_id")}
+
+
+def _gave_way(run_id: str, after: FinalState) -> bool:
+    row = after.rows.get(run_id)
+    return row is not None and row.error_code in INFRASTRUCTURE

@@ -1,0 +1,107 @@
+"""Looking at what is left, over REST and in the table."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+import httpx
+
+from tests.chaos.audit import Audit
+from tests.chaos.call_log import Call, CallLog, Json
+from tests.chaos.callers import Callers
+from tests.chaos.checks import FinalState, cut_off
+from tests.chaos.environment import ChaosEnvironment
+
+Asked = TypeVar("Asked")
+Told = TypeVar("Told")
+
+_AT_ONCE = 16
+_TRIES = 20
+_READY_SECONDS = 60.0
+_REPLAYED_SECONDS = 60.0
+_PAUSE_SECONDS = 2.0
+
+
+async def look(
+    environment: ChaosEnvironment, key: str, callers: Callers, audit: Audit, call_log: CallLog
+) -> FinalState:
+    """Wait until the installation is ready, then take stock; cut-off calls are made once more."""
+    async with httpx.AsyncClient(
+        base_url=environment.url, headers={"X-API-Key": key}, timeout=60
+    ) as http:
+        await _ready(http)
+        broken = cut_off(call_log)
+        replays = await _each(
+            {call.key: call for call in broken},
+            lambda call: _replay(callers, call),
+        )
+        await settle(audit, _REPLAYED_SECONDS)
+        by_key = await _each(
+            {call.key: call.key for call in broken}, lambda key: _of_key(http, key)
+        )
+        seen = {call.final["flow_run_id"] for call in call_log.calls if call.final}
+        shown = await _each({run_id: run_id for run_id in seen}, lambda one: _show(http, one))
+    return FinalState(
+        rows=await audit.rows(),
+        by_key=by_key,
+        replays=replays,
+        shown=shown,
+        twice=await audit.twice(),
+        most_overdue=audit.most_overdue,
+        counted=environment.counter.all(),
+    )
+
+
+async def settle(audit: Audit, seconds: float, tell: Callable[[str], None] | None = None) -> None:
+    """Wait until every run has ended, or for so long."""
+    end = time.monotonic() + seconds
+    while (left := await audit.unfinished()) and time.monotonic() < end:
+        if tell:
+            tell(f"{left} runs have not ended yet")
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _ready(http: httpx.AsyncClient) -> None:
+    end = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < end:
+        try:
+            if (await http.get("/readyz")).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        await asyncio.sleep(0.2)
+
+
+async def _replay(callers: Callers, call: Call) -> Json:
+    answer = await callers.insist(call, tries=_TRIES)
+    document: Json = answer.json() if answer is not None else {}
+    return document
+
+
+async def _of_key(http: httpx.AsyncClient, key: str) -> list[Json]:
+    answer = await http.get("/node/flow-runs/", params={"idempotency_key": key})
+    items: list[Json] = answer.json().get("items", [])
+    return items
+
+
+async def _show(http: httpx.AsyncClient, run_id: str) -> Json:
+    answer = await http.get(f"/node/flow-runs/{run_id}/")
+    shown: Json = answer.json()
+    return shown
+
+
+async def _each(
+    asked: Mapping[str, Asked], ask: Callable[[Asked], Awaitable[Told]]
+) -> dict[str, Told]:
+    """Ask about each, a few at a time; return what was told by name."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(value: Asked) -> Told:
+        async with gate:
+            return await ask(value)
+
+    told = await asyncio.gather(*(one(value) for value in asked.values()))
+    return dict(zip(asked, told, strict=True))

@@ -1,0 +1,1 @@
+"""Deployments, their versions and the rollout of a new one."""

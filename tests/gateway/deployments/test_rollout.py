@@ -1,0 +1,188 @@
+"""From one version of a fast deployment to the next, while calls are being answered."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.deployments.rollout import Rollout
+from gateway.deployments.settings import DeploymentSettings, ExecutionMode
+from gateway.deployments.snapshots import Snapshotter
+from gateway.deployments.versions import VersionService
+from gateway.errors import GatewayError
+from gateway.fleet.states import Phase, State
+from gateway.flows.service import Draft
+from gateway.storage.tables import InferenceServer, Profile
+from protos.errors import ErrorCode
+from tests.gateway.in_process_gateway import InProcessGateway, flow_json
+
+
+class Site:
+    """A fast deployment of `mlp` 1, and a draft that asks for `mlp` 2."""
+
+    def __init__(self, in_process_gateway: InProcessGateway, profile: Profile) -> None:
+        self.services = in_process_gateway.services
+        self.fleet = in_process_gateway.services.fleet.store
+        self.snapshots = Snapshotter(in_process_gateway.db, in_process_gateway.services.models)
+        self.profile_id = profile.id
+        self.in_process_gateway = in_process_gateway
+        self.id = ""
+        self._flow_id = ""
+
+    async def open(self) -> None:
+        """Deploy the one, write the other."""
+        flows = self.services.flows
+        flow = await flows.create(self.profile_id, _draft("1"))
+        settings = DeploymentSettings(execution_mode=ExecutionMode.FAST)
+        deployed = await self.services.deployments.create(self.profile_id, flow.id, settings)
+        self.id = deployed.row.id
+        self._flow_id = flow.id
+        await self.draft("2")
+
+    async def draft(self, model_version: str) -> None:
+        """Let the flow ask for another version of its model."""
+        nodes = _draft(model_version).nodes
+        await self.services.flows.update(self.profile_id, self._flow_id, nodes=nodes)
+
+    async def serve(self, version: int, state: State = State.READY, **seen: Any) -> None:
+        """Let the server of a version be in a state, as the supervisor would write it down."""
+        server = await self.fleet.want("mlp", version)
+        await self.fleet.observe(server.id, state=State.BOOTING, phase=Phase.SPAWNING)
+        if state is not State.BOOTING:
+            await self.fleet.observe(server.id, state=state, **seen)
+
+    async def wanted(self, version: int, *, generation: int = 1) -> InferenceServer:
+        """Return the server of a version, as soon as somebody wants it, for the n-th time."""
+        while True:
+            for server in await self.fleet.wanted():
+                if (server.version, server.generation) == (version, generation):
+                    return server
+            await asyncio.sleep(0.01)
+
+    async def live(self) -> int:
+        """Return the number of the live version."""
+        return (await self.services.deployments.get(self.profile_id, self.id)).row.live_version
+
+    def versions(self, patience: float = 60.0) -> VersionService:
+        """Return the service, with a handover that waits so long."""
+        rollout = Rollout(self.fleet, patience=patience, settle=0)
+        return VersionService(self.in_process_gateway.db, self.snapshots, rollout)
+
+
+def _draft(version: str) -> Draft:
+    flow = flow_json(version=version)
+    return Draft(name=flow["name"], nodes=flow["nodes"], edges=flow["edges"])
+
+
+@pytest.fixture
+async def site(in_process_gateway: InProcessGateway, profile: Profile) -> Site:
+    """The deployment."""
+    opened = Site(in_process_gateway, profile)
+    await opened.open()
+    return opened
+
+
+async def test_the_new_version_goes_live_when_its_server_is_ready(site: Site) -> None:
+    await site.serve(1)
+    switching = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
+    server = await site.wanted(2)
+    await site.fleet.observe(server.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    assert not switching.done()
+    assert await site.live() == 1
+    await site.fleet.observe(server.id, state=State.READY)
+    assert (await switching).row.live_version == 2
+    assert await site.live() == 2
+
+
+async def test_a_model_that_cannot_be_loaded_changes_nothing(site: Site) -> None:
+    await site.serve(1)
+    switching = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
+    server = await site.wanted(2)
+    await site.fleet.observe(server.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    await site.fleet.observe(server.id, state=State.FAILED, reason="out of memory")
+    with pytest.raises(GatewayError, match="out of memory") as caught:
+        await switching
+    assert caught.value.code is ErrorCode.INFERENCE_SERVER_FAILED
+    assert await site.live() == 1
+
+
+async def test_the_later_of_two_concurrent_redeploys_wins(site: Site) -> None:
+    await site.serve(1)
+    first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
+    slow = await site.wanted(2)
+    await site.fleet.observe(slow.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    await site.draft("1")
+    second = await site.versions().redeploy(site.profile_id, site.id)
+    assert second.row.live_version == 2
+    await site.fleet.observe(slow.id, state=State.READY)
+    with pytest.raises(GatewayError, match="began after this one") as caught:
+        await first
+    assert caught.value.code is ErrorCode.CONFLICT
+    assert await site.live() == 2
+    third = await site.versions().redeploy(site.profile_id, site.id)
+    assert (third.row.live_version, third.newest_version) == (3, 3)
+
+
+async def test_a_failed_later_redeploy_does_not_block_an_earlier_one(site: Site) -> None:
+    await site.serve(1)
+    first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
+    slow = await site.wanted(2)
+    await site.fleet.observe(slow.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    with pytest.raises(GatewayError, match="nothing was changed"):
+        await site.versions(patience=0).redeploy(site.profile_id, site.id)
+    await site.fleet.observe(slow.id, state=State.READY)
+    assert (await first).row.live_version == 2
+
+
+async def test_a_later_promotion_wins_over_a_redeploy(site: Site) -> None:
+    await site.serve(1)
+    first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
+    slow = await site.wanted(2)
+    await site.fleet.observe(slow.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    await site.versions().promote(site.profile_id, site.id, 1)
+    await site.fleet.observe(slow.id, state=State.READY)
+    with pytest.raises(GatewayError, match="live already, as version 1"):
+        await first
+    assert await site.live() == 1
+
+
+async def test_a_server_that_failed_before_is_started_again(site: Site) -> None:
+    await site.serve(2, State.FAILED, reason="out of memory")
+    await site.serve(1)
+    switching = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
+    server = await site.wanted(2, generation=2)
+    await site.fleet.observe(server.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    await site.fleet.observe(server.id, state=State.READY)
+    assert (await switching).row.live_version == 2
+
+
+async def test_a_boot_timeout_changes_nothing_and_the_boot_continues(site: Site) -> None:
+    await site.serve(1)
+    with pytest.raises(GatewayError, match="nothing was changed") as caught:
+        await site.versions(patience=0).redeploy(site.profile_id, site.id)
+    assert caught.value.code is ErrorCode.INFERENCE_SERVER_BOOTING
+    assert await site.live() == 1
+    await site.serve(2)
+    deployed = await site.versions(patience=0).redeploy(site.profile_id, site.id)
+    assert deployed.row.live_version == 2
+
+
+async def test_there_is_no_wait_if_the_live_version_is_not_serving(site: Site) -> None:
+    await site.serve(1, State.BOOTING)
+    deployed = await site.versions().redeploy(site.profile_id, site.id)
+    assert deployed.row.live_version == 2
+    assert (await site.wanted(2)).desired == "running"
+
+
+async def test_a_promotion_waits_like_a_redeploy(site: Site) -> None:
+    await site.versions().redeploy(site.profile_id, site.id)
+    await site.serve(2)
+    with pytest.raises(GatewayError) as caught:
+        await site.versions(patience=0).promote(site.profile_id, site.id, 1)
+    assert caught.value.code is ErrorCode.INFERENCE_SERVER_BOOTING
+    assert await site.live() == 2
+    await site.serve(1)
+    deployed = await site.versions(patience=0).promote(site.profile_id, site.id, 1)
+    assert deployed.row.live_version == 1

@@ -1,0 +1,92 @@
+"""uvicorn with our connections, on a real socket in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvicorn
+import uvloop
+
+from gateway.fast_path.connection import HttpConnection
+from tests.gateway.fast_path.calls import Application, EchoRoute
+from tests.gateway.fast_path.client import Client
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run each test on the loop that we serve with, and on Python's own, whose sockets differ."""
+    return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+
+
+@dataclass
+class Served:
+    """A running server."""
+
+    port: int
+    route: EchoRoute
+    application: Application
+    server: uvicorn.Server
+    ended: asyncio.Task[None]
+    clients: list[Client] = field(default_factory=list)
+
+    async def client(self) -> Client:
+        """Connect to it."""
+        self.clients.append(await Client.to(self.port))
+        return self.clients[-1]
+
+
+Serve = Callable[..., Awaitable[Served]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Start a server; arguments are settings of uvicorn's."""
+    started: list[Served] = []
+
+    # Any: uvicorn's own settings
+    async def start(**settings: Any) -> Served:
+        listening = socket.create_server(("127.0.0.1", 0))
+        route = EchoRoute()
+        application = Application(route)
+        settings = {"http": HttpConnection, "timeout_keep_alive": 60, **settings}
+        config = uvicorn.Config(
+            application,
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            proxy_headers=False,
+            log_config=None,
+            server_header=False,
+            date_header=False,
+            **settings,
+        )
+        server = uvicorn.Server(config)
+        ended = asyncio.create_task(server.serve([listening]))
+        port = listening.getsockname()[1]
+        started.append(Served(port, route, application, server, ended))
+        return started[-1]
+
+    yield start
+    for served in started:
+        for client in served.clients:
+            client.abort()
+        for connection in served.server.server_state.connections:
+            connection.transport.abort()
+        served.server.should_exit = served.server.force_exit = True
+        await served.ended
+
+
+@pytest.fixture
+async def served(serve: Serve) -> Served:
+    """A server."""
+    return await serve()
+
+
+@pytest.fixture
+async def client(served: Served) -> Client:
+    """A connection to `served`."""
+    return await served.client()

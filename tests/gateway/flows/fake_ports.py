@@ -1,0 +1,97 @@
+"""A world for flows: models and HTTP services that answer as a test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from gateway.errors import GatewayError
+from gateway.flows.ports import InferenceCall, Ports
+from gateway.outbound.http import OutboundRequest, OutboundResponse
+from protos.errors import ErrorCode
+
+Model = Callable[[InferenceCall], Awaitable[dict[str, Any]]]
+Service = Callable[[OutboundRequest], Awaitable[OutboundResponse]]
+
+
+async def echo(call: InferenceCall) -> dict[str, Any]:
+    """Give every input back."""
+    return dict(call.inputs)
+
+
+async def hang(_call: object) -> Any:
+    """Take for ever."""
+    await asyncio.Event().wait()
+
+
+def failing(code: ErrorCode, message: str, *, times: int = 1_000_000) -> Model:
+    """Return a model that fails so many times, and then echoes."""
+    left = times
+
+    async def model(call: InferenceCall) -> dict[str, Any]:
+        nonlocal left
+        if left:
+            left -= 1
+            raise GatewayError(code, message)
+        return dict(call.inputs)
+
+    return model
+
+
+def reply(
+    body: Any = None, status: int = 200, content_type: str = "application/json", **headers: str
+) -> OutboundResponse:
+    """Return a reply; what is no bytes is written as JSON."""
+    written = body if isinstance(body, bytes) else orjson.dumps(body)
+    return OutboundResponse(
+        status=status, headers={"content-type": content_type, **headers}, body=written
+    )
+
+
+async def not_found(_call: OutboundRequest) -> OutboundResponse:
+    """Answer everything with 404."""
+    return reply({"error": "not found"}, 404)
+
+
+class FakePorts:
+    """Both ports in one; remembers what it was asked, and how many calls were going on at once."""
+
+    def __init__(self, model: Model = echo, service: Service = not_found) -> None:
+        self._model = model
+        self._service = service
+        self.inferences: list[InferenceCall] = []
+        self.requests: list[OutboundRequest] = []
+        self.deadlines: list[float] = []
+        self.cancelled = 0
+        self.busy = 0
+        self.busiest = 0
+
+    @property
+    def ports(self) -> Ports:
+        """The ports for the engine."""
+        return Ports(inference=self, http=self)
+
+    async def infer(self, call: InferenceCall, deadline: float) -> dict[str, Any]:
+        """Ask the model."""
+        self.inferences.append(call)
+        return await self._count(self._model(call), deadline)
+
+    async def send(self, call: OutboundRequest, deadline: float) -> OutboundResponse:
+        """Ask the service."""
+        self.requests.append(call)
+        return await self._count(self._service(call), deadline)
+
+    async def _count(self, answer: Awaitable[Any], deadline: float) -> Any:
+        self.deadlines.append(deadline)
+        self.busy += 1
+        self.busiest = max(self.busiest, self.busy)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.busy -= 1

@@ -1,0 +1,102 @@
+"""Flows in few words, and runs of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from gateway.errors import GatewayError
+from gateway.flows.engine import OnNodeEnd, execute
+from gateway.flows.plan import FlowPlan, compile_plan
+from gateway.flows.result import FlowResult
+from gateway.flows.spec import parse_flow
+from tests.gateway.flows.fake_ports import FakePorts
+
+Json = dict[str, Any]
+
+
+def node(node_id: str, node_type: str, **config: Any) -> Json:
+    """Return a node; `retry`, `on_error` and `name` are its own, all else is its configuration."""
+    own = {word: config.pop(word) for word in ("retry", "on_error", "name") if word in config}
+    return {"id": node_id, "type": node_type, "config": config, **own}
+
+
+def transform(node_id: str, **fields: str) -> Json:
+    """Return a transform."""
+    return node(node_id, "transform", fields=fields)
+
+
+def build_flow(edges: str, *nodes: Json) -> Json:
+    """Return a flow; `edges` is such as `input>a a>b a>c:case`."""
+    return {"nodes": list(nodes), "edges": [_edge(edge) for edge in edges.split()]}
+
+
+def _edge(edge: str) -> Json:
+    source, _, rest = edge.partition(">")
+    target, _, case = rest.partition(":")
+    return {"source": source, "target": target} | ({"case": case} if case else {})
+
+
+INPUT = node("input", "api_input")
+OUTPUT = node("output", "api_output")
+ONE_MODEL = build_flow(
+    "input>model model>output", INPUT, node("model", "inference", model="m"), OUTPUT
+)
+
+
+def compiled(flow: Json) -> FlowPlan:
+    """Return the flow's plan."""
+    return compile_plan(parse_flow(flow))
+
+
+def validation_errors(flow: Json) -> dict[str, str]:
+    """Return what is wrong with a flow: pointer → detail."""
+    with pytest.raises(GatewayError) as caught:
+        compiled(flow)
+    assert caught.value.code == "invalid_flow"
+    return {error["pointer"]: error["detail"] for error in caught.value.errors}
+
+
+async def run(
+    flow: Json | FlowPlan,
+    input_data: Mapping[str, Any] | None = None,
+    *,
+    world: FakePorts | None = None,
+    seconds: float = 30,
+    cancelled: asyncio.Event | None = None,
+    report: OnNodeEnd | None = None,
+    max_output_bytes: int = 256 * 1024,
+) -> FlowResult:
+    """Run a flow, and check that nothing of it is left behind."""
+    plan = flow if isinstance(flow, FlowPlan) else compiled(flow)
+    before = asyncio.all_tasks()
+    outcome = await execute(
+        plan,
+        plan.check_input(input_data or {}),
+        (world or FakePorts()).ports,
+        deadline=monotonic() + seconds,
+        cancelled=cancelled or asyncio.Event(),
+        report=report,
+        max_output_bytes=max_output_bytes,
+    )
+    assert asyncio.all_tasks() == before
+    return outcome
+
+
+async def completed(
+    flow: Json | FlowPlan, input_data: Mapping[str, Any] | None = None, **more: Any
+) -> Json:
+    """Run a flow that completes; return its output_data."""
+    outcome = await run(flow, input_data, **more)
+    assert outcome.error is None, outcome.error
+    assert outcome.output_data is not None
+    return outcome.output_data
+
+
+def statuses(outcome: FlowResult) -> dict[str, str]:
+    """Return how each node ended."""
+    return {node_id: output["status"] for node_id, output in outcome.node_outputs.items()}

@@ -1,0 +1,82 @@
+"""Transactions."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+
+from gateway.storage.clock import now
+from gateway.storage.database import Database
+from gateway.storage.tables import Flow, Profile
+
+
+def _profile(name: str) -> Profile:
+    return Profile(email=f"{name}@example.com", role="admin")
+
+
+async def _count(db: Database) -> int:
+    async with db.read() as session:
+        return (await session.execute(select(func.count()).select_from(Profile))).scalar_one()
+
+
+async def test_a_write_that_fails_leaves_nothing(database: Database) -> None:
+    async def write_and_fail() -> None:
+        async with database.write() as session:
+            session.add(_profile("ada"))
+            await session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await write_and_fail()
+    assert await _count(database) == 0
+
+
+async def test_many_writers_at_once_all_get_through(database: Database, url: str) -> None:
+    other = Database(url)
+
+    async def read_then_write(db: Database, number: int) -> None:
+        async with db.write() as session:
+            await session.execute(select(Profile))
+            session.add(_profile(str(number)))
+
+    await asyncio.gather(*(read_then_write((database, other)[n % 2], n) for n in range(40)))
+    await other.close()
+    assert await _count(database) == 40
+
+
+async def test_rows_stay_readable_after_their_session(database: Database) -> None:
+    before = now()
+    async with database.write() as session:
+        session.add(_profile("ada"))
+    async with database.read() as session:
+        row = (await session.execute(select(Profile))).scalar_one()
+    assert before <= row.created_at <= now()
+    assert row.created_at.tzinfo is not None
+
+
+async def test_a_row_of_nobody_is_refused(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        async with database.write() as session:
+            session.add(Flow(profile_id="nobody", name="f", definition={}))
+
+
+async def test_json_that_nothing_can_read_back_is_not_stored(
+    database: Database, profile: Profile
+) -> None:
+    with pytest.raises(Exception, match="JSON"):
+        async with database.write() as session:
+            session.add(Flow(profile_id=profile.id, name="f", definition={"x": float("nan")}))
+
+
+async def test_a_write_that_is_not_for_the_feed_leaves_it_alone(database: Database) -> None:
+    watch = database.commits.watch()
+    async with database.write(notify=False) as session:
+        session.add(_profile("ada"))
+    assert not await watch.wait(0)
+    async with database.write() as session:
+        session.add(_profile("bob"))
+    assert await watch.wait(0)
+    assert await _count(database) == 2

@@ -1,0 +1,283 @@
+"""What becomes of rows that earlier versions of Slipstream have written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import JSON, Connection, column, select, table, update
+
+from gateway.auth.key_authenticator import KeyAuthenticator
+from gateway.auth.keys import KeyHasher, generate_key
+from gateway.auth.pepper import load_pepper
+from gateway.auth.profiles import ensure_owner
+from gateway.deployments.deployment_cache import DeploymentCache
+from gateway.deployments.settings import NotificationMethod
+from gateway.services import Services
+from gateway.settings import Settings
+from gateway.storage.changes import ChangeFeed
+from gateway.storage.database import Database, create_engine, parse_url, with_immediate_transactions
+from gateway.storage.migrate import _SCRIPTS, migrate
+from gateway.storage.paging import PageRequest
+from gateway.storage.tables import Deployment, UtcTime
+from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
+from tests.gateway.databases import PostgresDatabase
+from tests.gateway.in_process_gateway import HERE, flow_json
+
+PROFILE, FLOW, DEPLOYMENT, KEY = (f"{at * 8}-0000-4000-8000-000000000000" for at in "1234")
+THEN = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
+SCHEMA = {"type": "object", "required": ["x"]}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def first_tables(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a database with the tables of the first version."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/old.db"
+        await _migrate_to(url, "0001")
+        yield url
+        return
+    database = PostgresDatabase()
+    await asyncio.to_thread(database.create)
+    try:
+        await _migrate_to(database.url, "0001")
+        yield database.url
+    finally:
+        await asyncio.to_thread(database.drop)
+
+
+async def _migrate_to(url: str, revision: str) -> None:
+    def upgrade(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(_SCRIPTS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    engine = with_immediate_transactions(create_engine(parse_url(url)))
+    async with engine.connect() as connection:
+        await connection.run_sync(upgrade)
+        await connection.commit()
+    await engine.dispose()
+
+
+# Any, here and below: what the columns of that time took
+async def _insert(db: Database, name: str, /, **values: Any) -> None:
+    columns = [column(field, _type(value)) for field, value in values.items()]
+    async with db.write() as session:
+        await session.execute(table(name, *columns).insert().values(values))
+
+
+def _type(value: object) -> Any:
+    if isinstance(value, datetime):
+        return UtcTime()
+    return JSON() if isinstance(value, dict | list) else None
+
+
+async def _write_first_key(db: Database, digest: bytes) -> None:
+    await _insert(
+        db,
+        "api_keys",
+        id=KEY,
+        profile_id=PROFILE,
+        name="Old key",
+        scope="trigger",
+        hash=digest.hex(),
+        display_prefix="sk-EuT64",
+        display_suffix="vsQa1",
+        state="active",
+        created_at=THEN,
+    )
+
+
+async def _write_first_rows(db: Database, flow: dict[str, Any]) -> None:
+    definition = {"nodes": flow["nodes"], "edges": flow["edges"]}
+    await _insert(
+        db, "profiles", id=PROFILE, email="ada@example.com", role="admin", created_at=THEN
+    )
+    await _insert(
+        db,
+        "flows",
+        id=FLOW,
+        profile_id=PROFILE,
+        name="Old",
+        definition=definition,
+        created_at=THEN,
+        updated_at=THEN,
+    )
+    await _insert(
+        db,
+        "deployments",
+        id=DEPLOYMENT,
+        profile_id=PROFILE,
+        flow_id=FLOW,
+        name="Old Deployment",
+        execution_mode="sync",
+        deployment_type="api",
+        timeout_seconds=7,
+        notification_method="none",
+        webhook_events=["run.failed"],
+        response_format="envelope",
+        live_version=2,
+        status="active",
+        created_at=THEN,
+        updated_at=THEN,
+    )
+    for version, graph in ((1, {"nodes": [flow["nodes"][1]], "edges": []}), (2, definition)):
+        await _insert(
+            db,
+            "deployment_versions",
+            deployment_id=DEPLOYMENT,
+            version=version,
+            definition=graph,
+            models={},
+            created_at=THEN,
+        )
+
+
+async def test_deployments_of_the_first_tables_go_on_as_they_were(
+    first_tables: str, tmp_path: Path
+) -> None:
+    flow = flow_json()
+    flow["nodes"][0]["config"]["schema"] = SCHEMA
+    db = Database(first_tables)
+    await _write_first_rows(db, flow)
+    await migrate(first_tables)
+    services = Services(Settings(state=tmp_path / "state", database_url=first_tables), db)
+
+    deployed = await services.deployments.get(PROFILE, DEPLOYMENT)
+    row = deployed.row
+    assert (row.timeout_seconds, row.response_format, row.live_version) == (7, "envelope", 2)
+    assert (row.queue_timeout_seconds, row.cold_start_wait_seconds) == (None, 20)
+    assert (row.on_timeout, row.record_runs, row.record_sample) == ("stop", "all", 0.1)
+    assert (row.include_node_outputs, row.retry_safe, row.require_idempotency_key) == (
+        True,
+        False,
+        False,
+    )
+    assert (deployed.newest_version, deployed.draft_differs) == (2, False)
+
+    page = await services.versions.page(PROFILE, DEPLOYMENT, PageRequest())
+    assert [(each.row.version, each.live) for each in page.items] == [(2, True), (1, False)]
+    assert [each.row.input_schema for each in page.items] == [SCHEMA, None]
+    assert {each.row.created_by for each in page.items} == {PROFILE}
+    assert {each.row.created_at for each in page.items} == {THEN}
+
+    live = await DeploymentCache(db, ChangeFeed(db)).find(DEPLOYMENT, PROFILE)
+    assert (live.version, live.timeout_seconds) == (2, 7)
+    await db.close()
+
+
+async def test_the_administrator_of_the_first_tables_becomes_an_owner(first_tables: str) -> None:
+    db = Database(first_tables)
+    await _write_first_rows(db, flow_json())
+    await migrate(first_tables)
+    found = await ensure_owner(db)
+    assert (found.id, found.role, found.state, found.password_hash) == (
+        PROFILE,
+        "owner",
+        "active",
+        None,
+    )
+    await db.close()
+
+
+async def test_keys_of_the_first_tables_open_what_they_did(
+    first_tables: str, tmp_path: Path
+) -> None:
+    plain = generate_key()
+    settings = Settings(state=tmp_path / "state", database_url=first_tables)
+    hasher = KeyHasher(load_pepper(None, settings.state))
+    db = Database(first_tables)
+    await _write_first_rows(db, flow_json())
+    await _write_first_key(db, hasher.digest(plain))
+    await migrate(first_tables)
+
+    authenticator = KeyAuthenticator(db, hasher, ChangeFeed(db))
+    assert (await authenticator.authenticate(plain, HERE)).key_id == KEY
+    await authenticator.usage.flush()
+    known = await Services(settings, db).keys.get(PROFILE, KEY)
+    assert (known.row.total_uses, known.row.uses_since_rotation) == (1, 0)
+    assert known.row.last_address == HERE
+    assert known.row.expires_at is known.row.environment is known.row.replaced_by is None
+    assert [warning.code for warning in known.warnings] == ["old"]
+    await db.close()
+
+
+async def test_a_deployment_keeps_the_order_of_its_rollouts(first_tables: str) -> None:
+    db = Database(first_tables)
+    await _write_first_rows(db, flow_json())
+    await _migrate_to(first_tables, "0014")
+    old = table("deployments", column("turns"), column("live_turn"))
+    async with db.write() as session:
+        await session.execute(old.update().values(turns=7, live_turn=5))
+    await migrate(first_tables)
+    async with db.read() as session:
+        row = await session.get_one(Deployment, DEPLOYMENT)
+    assert (row.rollout_seq, row.live_rollout_seq) == (7, 5)
+    await db.close()
+
+
+async def test_a_webhook_that_never_had_a_secret_is_off_until_somebody_turns_it_on(
+    first_tables: str, tmp_path: Path
+) -> None:
+    url = "https://8.8.8.8/hooks"
+    db = Database(first_tables)
+    await _write_first_rows(db, flow_json())
+    async with db.write() as session:
+        notifying = {"notification_method": "webhook", "callback_url": url}
+        await session.execute(update(Deployment).values(notifying))
+    await migrate(first_tables)
+    services = Services(Settings(state=tmp_path / "state", database_url=first_tables), db)
+    row = (await services.deployments.get(PROFILE, DEPLOYMENT)).row
+    assert (row.notification_method, row.callback_url) == ("none", url)
+    turned_on = await services.deployments.change(
+        PROFILE, DEPLOYMENT, notification_method=NotificationMethod.WEBHOOK
+    )
+    assert (turned_on.webhook_secret or "").startswith("whsec_")
+    await db.close()
+
+
+async def test_what_waits_for_the_webhook_of_a_user_who_was_deleted_is_given_up(
+    first_tables: str,
+) -> None:
+    db = Database(first_tables)
+    await _migrate_to(first_tables, "0012")
+    await _insert(
+        db,
+        "webhook_endpoints",
+        id=KEY,
+        created_at=THEN,
+        profile_id=PROFILE,
+        deployment_id=DEPLOYMENT,
+        secret=b"sealed",
+        state="enabled",
+        failures=0,
+    )
+    await _insert(
+        db,
+        "webhook_deliveries",
+        id=FLOW,
+        created_at=THEN,
+        message_id="msg_1",
+        profile_id=PROFILE,
+        endpoint_id=KEY,
+        deployment_id=DEPLOYMENT,
+        event="run.failed",
+        payload=b"{}",
+        status="pending",
+        due_at=THEN,
+        attempts=1,
+        failures=1,
+    )
+    await migrate(first_tables)
+    async with db.read() as session:
+        delivery = (await session.execute(select(WebhookDelivery))).scalar_one()
+        assert (delivery.status, delivery.due_at) == ("cancelled", None)
+        assert (await session.execute(select(WebhookEndpoint))).all() == []
+    await db.close()

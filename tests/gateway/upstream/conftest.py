@@ -1,0 +1,83 @@
+"""Servers to connect to, and connections that end with their test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest_asyncio
+
+from gateway.upstream.connector import ServerConnector
+from gateway.upstream.predictor import Predictor
+from tests.gateway.upstream.stock_server import StockServer
+from tests.inference_server.conftest import publish, served, shared, sockets
+
+__all__ = ["publish", "served", "shared", "sockets"]
+
+LIMIT = 1024 * 1024
+PATIENCE_SECONDS = 20.0
+
+
+class Watched:
+    """A Link, and an event for what it reports."""
+
+    def __init__(self, address: str, model: str = "mlp", version: int = 1) -> None:
+        self._changed = asyncio.Event()
+        self.link = ServerConnector(
+            model, version, address, max_message_bytes=LIMIT, on_change=self._changed.set
+        )
+
+    async def connected(self) -> Predictor:
+        """Return the connection as soon as there is one."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.link.predictor is None:
+                await self._next()
+            return self.link.predictor
+
+    async def lost(self) -> None:
+        """Return when the connection is gone."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.link.predictor is not None:
+                await self._next()
+
+    async def _next(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+
+Watch = Callable[..., Watched]
+
+
+@pytest_asyncio.fixture
+async def watch() -> AsyncIterator[Watch]:
+    """Return a function that connects to an address."""
+    watched: list[Watched] = []
+
+    def connect(address: str, model: str = "mlp") -> Watched:
+        watched.append(Watched(address, model))
+        return watched[-1]
+
+    yield connect
+    for each in watched:
+        await each.link.close(0)
+
+
+@pytest_asyncio.fixture
+async def stock(sockets: Path) -> AsyncIterator[StockServer]:
+    """A stranger's server."""
+    async with StockServer(sockets / "stock.sock") as server:
+        yield server
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Return when something has become true that nobody reports."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not true():  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0.005)
+
+
+async def soon(awaited: Awaitable[object]) -> None:
+    """Wait for something that must happen, but not for ever."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await awaited

@@ -1,0 +1,157 @@
+"""A Link connects as soon as it can, connects again, and lets go without dropping calls."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import grpc
+import pytest
+
+from gateway.errors import GatewayError
+from protos import open_inference_pb2 as pb
+from protos.errors import ErrorCode
+from tests.gateway.upstream.conftest import Watch, soon, until
+from tests.gateway.upstream.stock_server import Answer, Request, StockServer, echo
+
+REQUEST_SECONDS = 20.0
+
+
+def request(content: bytes = b"") -> pb.ModelInferRequest:
+    """Return a call."""
+    return pb.ModelInferRequest(model_name="mlp", raw_input_contents=[content])
+
+
+class Gate:
+    """Answers calls when it is opened."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+
+    async def answer(self, call: Request) -> Answer:
+        """Answer one call."""
+        await self._open.wait()
+        return await echo(call)
+
+    def open(self) -> None:
+        """Let the answers out."""
+        self._open.set()
+
+
+@pytest.mark.parametrize(
+    "ready",
+    [False, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN],
+    ids=str,
+)
+async def test_a_server_takes_calls_once_it_says_that_its_model_is_ready(
+    stock: StockServer, watch: Watch, ready: bool | grpc.StatusCode
+) -> None:
+    stock.ready = ready
+    watched = watch(stock.address)
+    await soon(stock.asked.wait())
+    stock.asked.clear()
+    await soon(stock.asked.wait())  # it asked again: so the first answer has been seen
+    assert watched.link.predictor is None
+    stock.ready = True
+    predictor = await watched.connected()
+    assert (await predictor.infer(request(b"a"), REQUEST_SECONDS)).raw_output_contents[0] == b"a"
+
+
+async def test_a_server_that_comes_later_is_found(sockets: Path, watch: Watch) -> None:
+    server = StockServer(sockets / "late.sock")
+    watched = watch(server.address)
+    await asyncio.sleep(0)
+    assert watched.link.predictor is None
+    async with server:
+        began = time.perf_counter()
+        await watched.connected()
+        assert time.perf_counter() - began < 2
+
+
+async def test_a_server_that_is_started_again_is_found_again(
+    stock: StockServer, watch: Watch
+) -> None:
+    watched = watch(stock.address)
+    first = await watched.connected()
+    await stock.stop()
+    await watched.lost()
+    await stock.start()
+    began = time.perf_counter()
+    second = await watched.connected()
+    assert time.perf_counter() - began < 2
+    assert second is not first
+    assert (await second.infer(request(b"a"), REQUEST_SECONDS)).raw_output_contents[0] == b"a"
+
+
+async def test_closing_lets_calls_in_flight_finish(stock: StockServer, watch: Watch) -> None:
+    gate = Gate()
+    stock.answer = gate.answer
+    watched = watch(stock.address)
+    predictor = await watched.connected()
+    calls = [
+        asyncio.create_task(predictor.infer(request(b"%d" % number), REQUEST_SECONDS))
+        for number in range(3)
+    ]
+    for _ in calls:
+        await soon(stock.received.get())
+    closing = asyncio.create_task(watched.link.close(REQUEST_SECONDS))
+    done, _ = await asyncio.wait([closing, *calls], timeout=0.1)
+    assert not done
+    gate.open()
+    answers = await asyncio.gather(*calls)
+    assert [answer.raw_output_contents[0] for answer in answers] == [b"0", b"1", b"2"]
+    await soon(closing)
+    assert watched.link.predictor is None
+
+
+async def test_closing_waits_no_longer_than_its_grace(stock: StockServer, watch: Watch) -> None:
+    stock.answer = Gate().answer
+    watched = watch(stock.address)
+    predictor = await watched.connected()
+    call = asyncio.create_task(predictor.infer(request(), REQUEST_SECONDS))
+    await soon(stock.received.get())
+    began = time.perf_counter()
+    await watched.link.close(0.1)
+    assert 0.1 <= time.perf_counter() - began < 1
+    with pytest.raises(GatewayError) as caught:
+        await call
+    assert caught.value.code is ErrorCode.INFERENCE_SERVER_UNAVAILABLE
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_an_idle_link_closes_at_once(sockets: Path, watch: Watch, there: bool) -> None:
+    async with StockServer(sockets / "idle.sock") as server:
+        watched = watch(server.address if there else f"unix:{sockets / 'nobody.sock'}")
+        if there:
+            await watched.connected()
+        began = time.perf_counter()
+        await watched.link.close(REQUEST_SECONDS)
+        assert time.perf_counter() - began < 0.5
+
+
+async def test_every_gain_and_loss_is_reported(stock: StockServer, watch: Watch) -> None:
+    watched = watch(stock.address)
+    await watched.connected()  # and `connected`, like `lost`, waits for nothing but reports
+    await stock.stop()
+    await watched.lost()
+    await stock.start()
+    await watched.connected()
+    await watched.link.close(0)
+    await until(lambda: watched.link.predictor is None)
+
+
+@pytest.mark.parametrize("ready", [True, False])
+async def test_closing_ends_whatever_the_server_does_at_that_moment(
+    sockets: Path, watch: Watch, ready: bool
+) -> None:
+    for turns in range(30):
+        server = StockServer(sockets / f"going-{turns}.sock")
+        await server.start()
+        server.ready = ready
+        watched = watch(server.address)
+        await soon(watched.connected() if ready else server.asked.wait())
+        await server.stop()
+        for _ in range(turns % 7):
+            await asyncio.sleep(0)
+        await soon(watched.link.close(0))

@@ -1,0 +1,126 @@
+"""When a gateway asks for calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from gateway.readiness import Readiness
+from gateway.upstream.servers import InferenceServers
+from tests.gateway.upstream.conftest import LIMIT, soon, until
+from tests.gateway.upstream.stock_server import StockServer
+from tests.gateway.upstream.test_servers import status
+
+
+@pytest_asyncio.fixture
+async def servers() -> AsyncIterator[InferenceServers]:
+    """An empty list of servers."""
+    made = InferenceServers(max_message_bytes=LIMIT, drain_seconds=0)
+    yield made
+    await soon(made.close())
+
+
+async def test_a_gateway_that_does_not_know_its_fleet_is_not_ready(
+    servers: InferenceServers,
+) -> None:
+    readiness = Readiness(servers)
+    assert readiness.reasons() == ["starting: the inference servers are not known yet"]
+    readiness.servers_known()
+    assert readiness.reasons() == []
+
+
+async def test_servers_that_nobody_wants_are_not_waited_for(servers: InferenceServers) -> None:
+    servers.apply([status(1, "stopped", wanted=False), status(2, "failed", wanted=False)])
+    readiness = Readiness(servers)
+    readiness.servers_known()
+    assert readiness.reasons() == []
+
+
+async def test_every_wanted_server_is_waited_for_with_its_phase(
+    servers: InferenceServers, stock: StockServer
+) -> None:
+    booting = status(2, "booting", phase="loading")
+    servers.apply([status(1, address=stock.address), booting])
+    readiness = Readiness(servers)
+    readiness.servers_known()
+    await until(lambda: servers.is_ready("iris", 1))
+    assert readiness.reasons() == ["inference server iris version 2: loading"]
+    servers.apply([status(1, address=stock.address), status(2, address=stock.address)])
+    await until(lambda: servers.is_ready("iris", 2))
+    assert readiness.reasons() == []
+
+
+async def test_a_process_that_is_up_but_not_connected_is_waited_for(
+    servers: InferenceServers, stock: StockServer
+) -> None:
+    stock.ready = False
+    servers.apply([status(1, address=stock.address)])
+    readiness = Readiness(servers)
+    readiness.servers_known()
+    await soon(stock.asked.wait())
+    (reason,) = readiness.reasons()
+    assert reason.startswith("inference server iris version 1: ")
+    stock.ready = True
+    await until(lambda: not readiness.reasons())
+
+
+async def test_a_failed_server_does_not_hold_up_the_others(
+    servers: InferenceServers, stock: StockServer
+) -> None:
+    servers.apply([status(1, address=stock.address), status(2, "failed", reason="no operator")])
+    readiness = Readiness(servers)
+    readiness.servers_known()
+    await until(lambda: servers.is_ready("iris", 1))
+    assert readiness.reasons() == []
+
+
+async def test_where_all_failed_the_gateway_says_why(servers: InferenceServers) -> None:
+    servers.apply([status(1, "failed", reason="no operator")])
+    readiness = Readiness(servers)
+    readiness.servers_known()
+    assert readiness.reasons() == ["inference server iris version 1: failed: no operator"]
+    servers.apply([])
+    assert readiness.reasons() == []
+
+
+async def test_one_that_was_ready_during_the_start_counts_though_it_is_lost_again(
+    servers: InferenceServers, stock: StockServer
+) -> None:
+    booting = status(2, "booting", phase="loading")
+    servers.apply([status(1, address=stock.address), booting])
+    readiness = Readiness(servers)
+    readiness.servers_known()
+    await until(lambda: servers.is_ready("iris", 1))
+    assert readiness.reasons() == ["inference server iris version 2: loading"]
+    await stock.stop()
+    await until(lambda: not servers.is_ready("iris", 1))
+    assert readiness.reasons() == ["inference server iris version 2: loading"]
+
+
+async def test_once_ready_a_model_that_is_lost_or_new_changes_nothing(
+    servers: InferenceServers, stock: StockServer
+) -> None:
+    servers.apply([status(1, address=stock.address)])
+    readiness = Readiness(servers)
+    readiness.servers_known()
+    await until(lambda: servers.is_ready("iris", 1))
+    assert readiness.reasons() == []
+    await stock.stop()
+    await until(lambda: not servers.is_ready("iris", 1))
+    assert readiness.reasons() == []
+    servers.apply([status(2, "booting", phase="spawning")])
+    assert readiness.reasons() == []
+    servers.apply([status(2, "failed", reason="no operator")])
+    assert readiness.reasons() == []
+
+
+async def test_one_gateways_start_is_over_for_itself_alone(servers: InferenceServers) -> None:
+    first = Readiness(servers)
+    first.servers_known()
+    assert first.reasons() == []
+    servers.apply([status(1, "booting", phase="loading")])
+    second = Readiness(servers)
+    second.servers_known()
+    assert second.reasons() == ["inference server iris version 1: loading"]
+    assert first.reasons() == []

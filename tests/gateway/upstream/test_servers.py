@@ -1,0 +1,276 @@
+"""Who serves what, and what a caller is told where nobody does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from gateway.errors import GatewayError
+from gateway.upstream.servers import InferenceServers, ServerStatus
+from gateway.web.problems import problem
+from protos import open_inference_pb2 as pb
+from protos.errors import ErrorCode
+from tests.gateway.upstream.conftest import LIMIT, soon, until
+from tests.gateway.upstream.stock_server import Answer, Request, StockServer, echo
+
+TIMEOUT = 20.0
+
+
+def status(
+    version: int = 1,
+    state: str = "ready",
+    *,
+    model: str = "iris",
+    wanted: bool = True,
+    asleep: bool = False,
+    generation: int = 1,
+    address: str | None = None,
+    phase: str | None = None,
+    reason: str | None = None,
+    seconds_ago: float | None = None,
+    boot_seconds: float | None = None,
+) -> ServerStatus:
+    """Return a status as the fleet would have it."""
+    started = None if seconds_ago is None else datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    return ServerStatus(
+        model=model,
+        version=version,
+        wanted=wanted and not asleep,
+        asleep=asleep,
+        generation=generation,
+        state=state,
+        address=address,
+        phase=phase,
+        reason=reason,
+        started_at=started,
+        boot_seconds=boot_seconds,
+    )
+
+
+@pytest_asyncio.fixture
+async def servers() -> AsyncIterator[InferenceServers]:
+    """An empty list of servers."""
+    made = InferenceServers(max_message_bytes=LIMIT, drain_seconds=TIMEOUT)
+    yield made
+    await soon(made.close())
+
+
+@pytest_asyncio.fixture
+async def other(sockets: Path) -> AsyncIterator[StockServer]:
+    """A second server."""
+    async with StockServer(sockets / "other.sock") as server:
+        yield server
+
+
+def absence(servers: InferenceServers, model: str = "iris", version: int = 1) -> GatewayError:
+    """Return what a caller is told."""
+    with pytest.raises(GatewayError) as caught:
+        servers.predictor(model, version)
+    return caught.value
+
+
+def retry_after(error: GatewayError) -> str | None:
+    """Return the header that the caller gets."""
+    _, headers, _ = problem(error, b"r")
+    found = dict(headers).get(b"retry-after")
+    return found.decode() if found else None
+
+
+async def called(servers: InferenceServers, version: int = 1) -> bytes:
+    """Return what comes back of a call."""
+    request = pb.ModelInferRequest(model_name="iris", raw_input_contents=[b"sent"])
+    answer = await servers.predictor("iris", version).infer(request, TIMEOUT)
+    return answer.raw_output_contents[0]
+
+
+async def test_a_model_that_nobody_wants_is_no_active_inference(servers: InferenceServers) -> None:
+    servers.apply([status(2, "stopped", wanted=False)])
+    for model, version, title in (
+        ("iris", 1, "iris version 1"),
+        ("iris", 2, "iris version 2"),
+        ("mlp", 0, "the model 'mlp'"),
+    ):
+        error = absence(servers, model, version)
+        assert error.code is ErrorCode.NO_ACTIVE_INFERENCE
+        assert error.message == (
+            f"no inference server is active for {title}: start one with "
+            f"`slipstream models serve {model}` or POST /node/inference-servers/"
+        )
+        assert retry_after(error) is None
+
+
+async def test_a_booting_server_says_in_which_phase_and_when_to_come_again(
+    servers: InferenceServers,
+) -> None:
+    servers.apply([status(3, "booting", phase="loading", seconds_ago=2.0, boot_seconds=6.5)])
+    error = absence(servers, version=3)
+    assert error.code is ErrorCode.INFERENCE_SERVER_BOOTING
+    assert error.message == (
+        "the inference server for iris version 3 is booting (phase loading, 2.0 s elapsed, "
+        "usually 6.5 s): retry after 4 s"
+    )
+    assert error.details["phase"] == "loading"
+    assert error.details["elapsed_seconds"] == pytest.approx(2.0, abs=0.2)
+    assert retry_after(error) == "5"  # whole seconds, rounded up
+
+
+@pytest.mark.parametrize(
+    ("seconds_ago", "boot_seconds", "expected"),
+    [
+        (None, None, "5"),  # nobody knows: the usual guess
+        (0.0, None, "5"),
+        (100.0, None, "100"),  # as long again
+        (9.0, 6.0, "1"),  # overdue
+        (-5.0, 6.0, "6"),  # the clock was set back
+    ],
+)
+async def test_the_wait_is_never_less_than_a_second(
+    servers: InferenceServers, seconds_ago: float | None, boot_seconds: float | None, expected: str
+) -> None:
+    servers.apply([status(1, "booting", seconds_ago=seconds_ago, boot_seconds=boot_seconds)])
+    error = absence(servers)
+    assert "phase spawning" in error.message
+    assert int(retry_after(error) or 0) in (int(expected), int(expected) + 1)
+
+
+async def test_a_failed_server_says_why(servers: InferenceServers) -> None:
+    servers.apply([status(1, "failed", reason="no such operator")])
+    error = absence(servers)
+    assert error.code is ErrorCode.INFERENCE_SERVER_FAILED
+    assert error.message == "the inference server for iris version 1 failed: no such operator"
+    assert retry_after(error) == "30"
+
+
+async def test_a_wanted_server_without_a_process_yet_is_booting(servers: InferenceServers) -> None:
+    servers.apply([status(1, "stopped")])
+    assert absence(servers).code is ErrorCode.INFERENCE_SERVER_BOOTING
+
+
+@pytest.mark.parametrize("state", ["ready", "draining"])
+async def test_a_server_that_is_not_connected_is_unavailable(
+    servers: InferenceServers, state: str
+) -> None:
+    servers.apply([status(1, state, address=None)])
+    error = absence(servers)
+    assert error.code is ErrorCode.INFERENCE_SERVER_UNAVAILABLE
+    assert error.message == "the inference server for iris version 1 is being connected"
+    assert retry_after(error) == "1"
+
+
+async def test_a_server_with_an_address_is_connected_and_answers(
+    servers: InferenceServers, stock: StockServer
+) -> None:
+    servers.apply([status(address=stock.address)])
+    await until(lambda: servers.is_ready("iris", 1))
+    assert await called(servers) == b"sent"
+
+
+async def test_a_server_that_is_lost_is_not_ready_until_it_is_back(
+    servers: InferenceServers, stock: StockServer
+) -> None:
+    servers.apply([status(address=stock.address)])
+    await until(lambda: servers.is_ready("iris", 1))
+    await stock.stop()
+    await until(lambda: not servers.is_ready("iris", 1))
+    assert absence(servers).code is ErrorCode.INFERENCE_SERVER_UNAVAILABLE
+    servers.apply([status(state="booting", phase="spawning", address=stock.address)])
+    assert absence(servers).code is ErrorCode.INFERENCE_SERVER_BOOTING
+    await stock.start()
+    await until(lambda: servers.is_ready("iris", 1))
+    assert await called(servers) == b"sent"
+
+
+async def test_the_same_fleet_again_changes_no_connection(
+    servers: InferenceServers, stock: StockServer
+) -> None:
+    servers.apply([status(address=stock.address)])
+    await until(lambda: servers.is_ready("iris", 1))
+    before = servers.predictor("iris", 1)
+    servers.apply([status(address=stock.address), status(2, "booting")])
+    assert servers.predictor("iris", 1) is before
+
+
+@pytest.mark.parametrize("after", ["stopped", "gone"])
+async def test_a_server_that_is_wanted_no_more_takes_no_calls_and_finishes_those_it_has(
+    servers: InferenceServers, stock: StockServer, after: str
+) -> None:
+    gate = asyncio.Event()
+
+    async def answer(call: Request) -> Answer:
+        await gate.wait()
+        return await echo(call)
+
+    stock.answer = answer
+    servers.apply([status(address=stock.address)])
+    await until(lambda: servers.is_ready("iris", 1))
+    call = asyncio.create_task(called(servers))
+    await soon(stock.received.get())
+    servers.apply([status(wanted=False, address=stock.address)] if after == "stopped" else [])
+    assert not servers.is_ready("iris", 1)
+    assert absence(servers).code is ErrorCode.NO_ACTIVE_INFERENCE
+    closing = asyncio.create_task(servers.close())
+    gate.set()
+    assert await call == b"sent"
+    await soon(closing)
+
+
+async def test_a_new_address_takes_over_while_the_old_one_drains(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> None:
+    gate = asyncio.Event()
+
+    async def old(call: Request) -> Answer:
+        await gate.wait()
+        answer = await echo(call)
+        answer.infer_response.raw_output_contents[:] = [b"old"]
+        return answer
+
+    stock.answer = old
+    servers.apply([status(address=stock.address)])
+    await until(lambda: servers.is_ready("iris", 1))
+    call = asyncio.create_task(called(servers))
+    await soon(stock.received.get())
+    servers.apply([status(address=other.address)])
+    await until(lambda: servers.is_ready("iris", 1))
+    assert await called(servers) == b"sent"
+    gate.set()
+    assert await call == b"old"
+    await soon(stock.left.wait())  # the old connection is given up …
+    assert servers.is_ready("iris", 1)  # … and the new one stays
+    assert await called(servers) == b"sent"
+
+
+async def test_calls_without_a_version_go_to_the_highest_that_is_ready(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> None:
+    assert servers.choose("iris") == 0
+    servers.apply([status(4, "stopped", wanted=False), status(3, "booting"), status(1)])
+    assert servers.choose("iris") == 3  # the error shall say what it waits for
+    servers.apply([status(4, "stopped", wanted=False)])
+    assert servers.choose("iris") == 4
+    servers.apply(
+        [
+            status(1, address=stock.address),
+            status(2, address=other.address),
+            status(3, "booting"),
+            status(9, model="mlp", address=stock.address),
+        ]
+    )
+    await until(lambda: servers.ready_versions("iris") == [1, 2])
+    assert servers.choose("iris") == 2
+    assert servers.is_ready("iris", None)
+    assert servers.is_ready("iris", 2)
+    assert not servers.is_ready("iris", 3)
+    assert not servers.is_ready("other", None)
+
+
+async def test_statuses_come_by_model_and_version(servers: InferenceServers) -> None:
+    servers.apply([status(10), status(2), status(1, model="a"), status(3, "failed", wanted=False)])
+    shown = [(each.model, each.version) for each in servers.statuses()]
+    assert shown == [("a", 1), ("iris", 2), ("iris", 3), ("iris", 10)]
+    assert servers.statuses()[0].title == "a version 1"

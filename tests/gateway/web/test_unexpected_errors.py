@@ -1,0 +1,49 @@
+"""What nobody foresaw, and what a request meets that came too early: JSON, whatever happens."""
+
+from __future__ import annotations
+
+from sqlalchemy import text, update
+
+from gateway.storage.database import Database
+from gateway.storage.tables import Flow
+from tests.gateway.in_process_gateway import InProcessGateway, flow_json
+
+
+async def test_a_database_that_fails_in_a_route_is_a_503_in_json(
+    in_process_gateway: InProcessGateway, database: Database
+) -> None:
+    ada = await in_process_gateway.user("ada@example.com")
+    async with database.write() as session:
+        await session.execute(text("ALTER TABLE flows RENAME TO away"))
+    try:
+        answer = await ada.get("/node/flows/")
+    finally:
+        async with database.write() as session:
+            await session.execute(text("ALTER TABLE away RENAME TO flows"))
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "database_unavailable"
+    assert answer.headers["retry-after"]
+
+
+async def test_a_bug_in_a_route_is_a_500_in_json_without_its_traceback(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    ada = await in_process_gateway.user("ada@example.com")
+    flow = (await ada.post("/node/flows/", json=flow_json())).json()
+    async with in_process_gateway.db.write() as session:  # no route writes such a row
+        await session.execute(update(Flow).values(definition=["not", "a", "flow"]))
+    answer = await ada.get(f"/node/flows/{flow['id']}/")
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "internal"
+    assert "list" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+async def test_a_trigger_that_came_before_there_was_an_edge_is_to_be_sent_again(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    ada = await in_process_gateway.user("ada@example.com")
+    answer = await ada.post("/node/deployment-trigger/any/", json={"input_data": {}})
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "gateway_starting"
+    assert answer.headers["retry-after"] == "1"
