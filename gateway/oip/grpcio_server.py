@@ -10,15 +10,15 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import grpc
 import grpc.aio
 
-from transport import Router, RpcError, StatusCode
+from transport import Router, RpcError, StatusCode, StreamCall, UnaryCall
 from transport.certificates import KeyPair, TlsError
-from transport.router import StreamHandlerFactory, UnaryHandler
+from transport.server_streams import StreamHandlerFactory, UnaryHandler
 from transport.status import Metadata
 from transport.write_queue import Buffer
 
@@ -88,7 +88,7 @@ class _RouterHandler(grpc.GenericRpcHandler):
         async def answer(request: bytes, context: Context) -> bytes:
             call = _Call(path, context)
             try:
-                result = handler(request, call)
+                result = handler(request, cast("UnaryCall", call))
                 response = await result if isinstance(result, Awaitable) else result
             except Exception as error:
                 await _abort(context, self._as_rpc_error(path, error))
@@ -116,7 +116,7 @@ class _RouterHandler(grpc.GenericRpcHandler):
 
 
 class _Call:
-    """A call as handlers see it (`transport.UnaryCall`)."""
+    """Stands in for `transport.UnaryCall`: the attributes that handlers use."""
 
     def __init__(self, path: str, context: Context) -> None:
         self.path = path
@@ -150,7 +150,7 @@ class _Call:
 
 
 class _StreamCall(_Call):
-    """A streaming call as handlers see it (`transport.StreamCall`)."""
+    """Stands in for `transport.StreamCall`."""
 
     def __init__(self, path: str, context: Context) -> None:
         super().__init__(path, context)
@@ -203,7 +203,7 @@ class _StreamCall(_Call):
 
     async def run(self, factory: StreamHandlerFactory, requests: AsyncIterator[bytes]) -> None:
         """Serve the call to its end; raise what ends it other than well."""
-        handler = factory(self)
+        handler = factory(cast("StreamCall", self))
 
         async def read() -> None:
             try:
