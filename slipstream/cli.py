@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
@@ -54,12 +55,24 @@ def build(*, called: str) -> typer.Typer:
     return application
 
 
-def _first_level(
-    *, show_version: bool = typer.Option(False, "--version", help="Print the version and exit.")
-) -> None:
-    if show_version:
-        typer.echo(version("slipstream"))
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"slipstream {version('slipstream')} (Python {platform.python_version()})")
         raise typer.Exit
+
+
+def _first_level(
+    *,
+    _version: bool = typer.Option(
+        False,
+        "--version",
+        "-V",
+        callback=_print_version,
+        is_eager=True,
+        help="Print the versions of Slipstream and Python, and exit.",
+    ),
+) -> None:
+    """Accept the options before a command."""
 
 
 def _not_called() -> None:

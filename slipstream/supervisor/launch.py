@@ -10,8 +10,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.worker.plan import QueueWorkerPlan
 from slipstream.failures import UnusableError
-from slipstream.settings import ServeOptions, log_level, process_environment
+from slipstream.settings import UpOptions, log_level, process_environment
 from slipstream.supervisor import ports
 from slipstream.supervisor.fork_server import ForkServer
 from slipstream.supervisor.process import ChildProcess, Lifeline
@@ -23,7 +24,7 @@ from slipstream.supervisor.state_folder import StateFolder
 class Launch:
     """What is held from the first moment to the last."""
 
-    options: ServeOptions
+    options: UpOptions
     signals: StopSignals
     folder: StateFolder
     lifeline: Lifeline
@@ -40,12 +41,9 @@ class Launch:
         """Start one more gateway on the same ports."""
         return _spawn_gateway(self.options, self.rest, self.lifeline)
 
-    async def spawn_worker(self, _name: str) -> ChildProcess:
-        """Start a worker."""
-        command = [sys.executable, "-m", "gateway.worker"]
-        command += ["--concurrency", str(self.options.worker_concurrency)]
-        if self.options.worker_idle_seconds is not None:
-            command += ["--idle-seconds", str(self.options.worker_idle_seconds)]
+    def spawn_queue_worker(self, plan: QueueWorkerPlan) -> ChildProcess:
+        """Start a queue worker."""
+        command = [sys.executable, "-m", "gateway.worker", *plan.arguments]
         return ChildProcess.spawn(
             command, lifeline=self.lifeline, environment=_environment(self.options)
         )
@@ -58,7 +56,7 @@ class Launch:
         self.folder.release()
 
 
-def launch(options: ServeOptions) -> Launch:
+def launch(options: UpOptions) -> Launch:
     """Start what answers first.
 
     Raises:
@@ -94,7 +92,7 @@ def launch(options: ServeOptions) -> Launch:
     )
 
 
-def _check_certificate(options: ServeOptions) -> None:
+def _check_certificate(options: UpOptions) -> None:
     """Say once, and in one line, what each gateway would say."""
     from transport.certificates import TlsError, key_pair_from, server_context  # noqa: PLC0415
 
@@ -111,7 +109,7 @@ def _names(workers: int) -> list[str]:
     return ["gateway"] if workers == 1 else [f"gateway {n}" for n in range(1, workers + 1)]
 
 
-def _spawn_gateway(options: ServeOptions, rest: socket.socket, lifeline: Lifeline) -> ChildProcess:
+def _spawn_gateway(options: UpOptions, rest: socket.socket, lifeline: Lifeline) -> ChildProcess:
     return ChildProcess.spawn(
         [
             *(sys.executable, "-m", "gateway", "--listen-fd", str(rest.fileno())),
@@ -123,5 +121,8 @@ def _spawn_gateway(options: ServeOptions, rest: socket.socket, lifeline: Lifelin
     )
 
 
-def _environment(options: ServeOptions) -> dict[str, str]:
-    return {**process_environment(options), "SLIPSTREAM_LOG_LEVEL": log_level()}
+def _environment(options: UpOptions) -> dict[str, str]:
+    return {
+        **process_environment(options, workers=options.workers),
+        "SLIPSTREAM_LOG_LEVEL": log_level(),
+    }
