@@ -7,8 +7,8 @@ from collections.abc import Coroutine, Sequence
 from time import perf_counter
 from typing import Any
 
-from gateway.auth.headers import presented_key
 from gateway.auth.identity import Identity
+from gateway.auth.request_credentials import presented_key
 from gateway.errors import GatewayError
 from gateway.fast_path.body import parse_batch
 from gateway.fast_path.call import BatchHandler, Pending, Result, Trigger
