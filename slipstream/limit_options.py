@@ -6,19 +6,12 @@ from typing import Annotated
 
 import typer
 
-from gateway.limits.schemas import LimitsBody
-
 PerMinute = Annotated[int | None, typer.Option(help="Calls in any minute; 0: the default.")]
 PerDay = Annotated[int | None, typer.Option(help="Calls in any day; 0: the default.")]
 ConcurrentRuns = Annotated[int | None, typer.Option(help="Runs at a time; 0: the default.")]
 PollsPerMinute = Annotated[
     int | None, typer.Option(help="Reads of runs in any minute; 0: the default.")
 ]
-
-
-def limits_text(limits: LimitsBody) -> list[str]:
-    """Return the limits that are set, for people."""
-    return [f"{name} {value}" for name, value in limits.model_dump().items() if value is not None]
 
 
 def limits_of(
