@@ -105,9 +105,7 @@ def test_a_model_is_served_until_nobody_calls_and_a_server_that_sleeps_is_shown_
     assert cli.refusal(*serve, "--idle-timeout", str(10**9)) == (1, "validation_failed")
 
 
-def test_a_damaged_model_does_not_verify_and_doctor_says_how_to_mend_it(
-    cli: Cli, model: str
-) -> None:
+def test_a_damaged_model_does_not_verify_and_doctor_suggests_a_fix(cli: Cli, model: str) -> None:
     cli.answer("models", "add", model, "--name", "mlp")
     (stored,) = cli.state.glob("models/mlp/1/*.onnx")
     stored.chmod(0o600)
