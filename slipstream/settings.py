@@ -23,6 +23,12 @@ WEBHOOK_SECRET_VARIABLE = "SLIPSTREAM_WEBHOOK_SECRET"  # noqa: S105 - the name o
 _port = whole_number(1, 65535)
 
 
+def _grpc_server(text: str) -> str:
+    if text not in {"native", "grpcio"}:
+        raise ValueError("expected native or grpcio")
+    return text
+
+
 def _default_concurrency() -> int:
     return min(2, os.cpu_count() or 1)
 
@@ -34,6 +40,12 @@ class ServeOptions:
     host: str = option(str, "address to listen on", default="127.0.0.1")
     port: int = option(_port, "port of REST", default="8080", metavar="PORT")
     grpc_port: int = option(_port, "port of gRPC", default="8081", metavar="PORT")
+    grpc_server: str = option(
+        _grpc_server,
+        "server of the gRPC port: native, or stock grpcio",
+        default="native",
+        metavar="NAME",
+    )
     state: Path = option(
         absolute_path, "folder with all persistent state", default=".slipstream", metavar="DIR"
     )
@@ -138,6 +150,7 @@ def process_environment(options: ServeOptions, *, workers: int = 1) -> dict[str,
         "SLIPSTREAM_HOST": options.host,
         "SLIPSTREAM_PORT": str(options.port),
         "SLIPSTREAM_GRPC_PORT": str(options.grpc_port),
+        "SLIPSTREAM_GRPC_SERVER": options.grpc_server,
         "SLIPSTREAM_STATE": str(options.state),
         "SLIPSTREAM_WORKERS": str(workers),
     }
