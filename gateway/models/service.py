@@ -80,7 +80,7 @@ class ModelService:
             GatewayError: INVALID_MODEL, INVALID_REQUEST or CONFLICT; nothing is left behind.
         """
         manifest = await _in_thread(
-            lambda: self._store.publish(source, name, version=version, verify=self._verifier)
+            lambda: self._store.publish(source, name, version=version, verifier=self._verifier)
         )
         published = {"version": manifest.version, "sha256": manifest.sha256}
         await self._tell(name, "publish", after=published)

@@ -41,7 +41,7 @@ from slipstream.commands.deployment_versions import (
     show_version,
 )
 from slipstream.commands.tables import Columns, model_fields, model_table
-from slipstream.limit_options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
+from slipstream.options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
 from slipstream.session import open_session, validated
 from slipstream.terminal import Terminal
 

@@ -18,7 +18,7 @@ from gateway.storage.clock import now
 from slipstream import options
 from slipstream.commands.tables import Columns, model_fields, model_table
 from slipstream.failures import RefusedError, exit_on_error
-from slipstream.limit_options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
+from slipstream.options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
 from slipstream.session import open_session, validated
 from slipstream.terminal import Terminal
 

@@ -106,7 +106,7 @@ def verify(
         store, verifier = session.services.store, session.services.verifier
         number = store.resolve(name, version)
         with session.terminal.progress(f"Checking {name} {number}"):
-            problems = store.check(name, number)
+            problems = store.find_changes(name, number)
             if problems:
                 message = f"model '{name}' version {number} is damaged: {'; '.join(problems)}"
                 raise GatewayError(ErrorCode.INVALID_MODEL, message)

@@ -21,9 +21,9 @@ from gateway.webhooks.schemas import (
 )
 from gateway.webhooks.states import AttemptResult, DeliveryStatus
 from slipstream import options
+from slipstream.administration import webhook_service
 from slipstream.commands.tables import Columns, elapsed, model_fields, model_table
 from slipstream.session import open_session
-from slipstream.webhook_admin import webhook_service
 
 EVENTS = (*WebhookEvent, TEST_EVENT)
 COLUMNS: Columns[DeliverySummary] = {

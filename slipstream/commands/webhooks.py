@@ -17,6 +17,7 @@ from gateway.webhooks.schemas import (
 )
 from gateway.webhooks.states import AttemptResult, DeliveryStatus, EndpointState
 from slipstream import options
+from slipstream.administration import webhook_service
 from slipstream.commands import webhook_deliveries
 from slipstream.commands.tables import Columns, model_fields, model_table
 from slipstream.commands.webhook_deliveries import delivery_views
@@ -24,7 +25,6 @@ from slipstream.commands.webhook_listen import listen_
 from slipstream.commands.webhook_verify import verify
 from slipstream.failures import ExitStatus
 from slipstream.session import open_session, validated
-from slipstream.webhook_admin import webhook_service
 
 commands = typer.Typer(no_args_is_help=True)
 

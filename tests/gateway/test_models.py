@@ -53,7 +53,7 @@ async def test_a_form_brings_external_data_along(
     answer = await user.post(MODELS, data={"name": "heavy", "version": "7"}, files=parts)
     assert (answer.status_code, answer.json()["version"]) == (201, 7)
     assert [file["path"] for file in answer.json()["files"]] == ["model.onnx", "weights/w.bin"]
-    assert in_process_gateway.services.store.check("heavy", 7) == []
+    assert in_process_gateway.services.store.find_changes("heavy", 7) == []
 
 
 BAD_UPLOADS: list[tuple[dict[str, str], dict[str, str], bytes, int]] = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import platform
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -270,3 +272,11 @@ def test_every_noun_has_help(noun: str) -> None:
     assert result.exit_code == 0
     if not noun:
         assert all(name in result.stdout for name in NOUNS)
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_printed_with_that_of_python(option: str) -> None:
+    result = CliRunner().invoke(build(called=option), [option])
+    assert result.exit_code == 0
+    expected = f"slipstream {version('slipstream')} (Python {platform.python_version()})"
+    assert result.stdout.strip() == expected

@@ -117,7 +117,9 @@ async def test_the_later_of_two_concurrent_redeploys_wins(site: Site) -> None:
     second = await site.versions().redeploy(site.profile_id, site.id)
     assert second.row.live_version == 2
     await site.fleet.observe(slow.id, state=State.READY)
-    with pytest.raises(GatewayError, match="began after this one") as caught:
+    with pytest.raises(
+        GatewayError, match="a later redeploy or promotion is already live"
+    ) as caught:
         await first
     assert caught.value.code is ErrorCode.CONFLICT
     assert await site.live() == 2
