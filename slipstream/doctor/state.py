@@ -69,7 +69,7 @@ async def _servers(settings: Settings) -> list[InferenceServer]:
     await migrate(settings.database)
     db = Database(settings.database)
     try:
-        return await FleetStore(db).wanted()
+        return await FleetStore(db).desired_running()
     finally:
         await db.close()
 

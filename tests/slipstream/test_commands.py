@@ -80,7 +80,7 @@ async def _let_sleep(state: Path) -> None:
     db = Database(Settings(state=state).database)
     store = FleetStore(db)
     for server in await store.wanted():
-        await store.fall_asleep(server.id, server.generation)
+        await store.mark_asleep(server.id, server.generation)
     await db.close()
 
 
