@@ -5,7 +5,6 @@ Listens first, then imports and builds the rest.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import ctypes
@@ -15,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ import uvloop
 
 from gateway.boot import BootApp
 from gateway.fast_path.connection import HttpConnection
+from telemetry.options import option, read, whole_number
 from telemetry.parent_process import StatusPipe, exit_with_parent
 
 if TYPE_CHECKING:
@@ -95,15 +96,24 @@ class GatewayServer(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _GatewayOptions:
+    listen_fd: int = option(
+        whole_number(0), "listening TCP socket", required=True, in_environment=False
+    )
+    lifeline_fd: int | None = option(
+        whole_number(0), "pipe that closes when the parent ends", in_environment=False
+    )
+    status_fd: int | None = option(whole_number(0), "pipe for status lines", in_environment=False)
+    tls_certificate: Path | None = option(Path, "PEM file: use TLS with it", in_environment=False)
+    tls_key: Path | None = option(Path, "PEM file with its private key", in_environment=False)
+
+
 def main() -> None:
     """Run until a signal comes, or the supervisor dies."""
-    parser = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
-    parser.add_argument("--listen-fd", type=int, required=True, help="a listening TCP socket")
-    parser.add_argument("--lifeline-fd", type=int, help="a pipe that ends when the parent dies")
-    parser.add_argument("--status-fd", type=int, help="a pipe for status lines")
-    parser.add_argument("--tls-certificate", type=Path, help="PEM file: speak TLS with it")
-    parser.add_argument("--tls-key", type=Path, help="PEM file with its private key")
-    options = parser.parse_args()
+    options = read(
+        _GatewayOptions, None, prefix="", program="python -m gateway", description=__doc__
+    )
     if options.lifeline_fd is not None:
         exit_with_parent(options.lifeline_fd)
     # uvicorn raises the signal again when it has drained: that must not kill what cleans up

@@ -1,6 +1,6 @@
 """The composition root: the only place that knows which class stands behind which role.
 
-A room of several classes wires itself: `AccountRoom`, `build_execution`, `RequestLimits`,
+A room of several classes wires itself: `AccountRoom`, `build_execution`,
 `OipRoom`, `WebhookDeliveryService`, `UsageWriter`.
 """
 
@@ -14,7 +14,7 @@ from gateway.auth.access import Access
 from gateway.auth.authentication import Authentication
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.proxies import TrustedProxies
-from gateway.broker.exposition import WorkerCollector
+from gateway.broker.worker_files import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.execution.build import build_execution
@@ -26,7 +26,7 @@ from gateway.fast_path.trigger_call import TriggerRoute
 from gateway.fleet.exposition import FleetCollector
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
-from gateway.limits.request_limits import RequestLimits
+from gateway.limits.request_limits import build_limits
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.room import OipRoom
@@ -75,7 +75,7 @@ class Container:
         self.accounts = AccountRoom(settings, self.db, self.feed, hasher, self.services.passwords)
         authenticator = KeyAuthenticator(self.db, hasher, self.feed)
         self.key_uses = authenticator.usage
-        self.limits = RequestLimits(settings, registry)
+        self.limits = build_limits(settings, registry)
         authentication = Authentication(
             authenticator, self.accounts.sessions, origins=settings.console_origins
         )

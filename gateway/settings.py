@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     """Port of REST."""
     grpc_port: int = Field(default=8081, ge=1, le=65535)
     """Port of the gRPC front door."""
+    grpc_server: Literal["native", "grpcio"] = "native"
+    """Server behind the gRPC port: `native`, which is faster and has limits of connections, or
+    stock `grpcio`."""
     workers: int = Field(default=1, ge=1, le=256)
     """Gateway processes, all listening on the same port. One a core is the useful maximum."""
     state: Path = Path(".slipstream")

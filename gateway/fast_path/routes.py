@@ -13,7 +13,7 @@ from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import ExecutionMode
 from gateway.fast_path.http_call import HttpCall, path_of
 from gateway.fast_path.url import PREFIX, TriggerUrl
-from gateway.limits.concurrency_limit import ConcurrencyLimit
+from gateway.limits.policy import ConcurrencyLimit
 from gateway.limits.rate_limit import RateLimit
 from gateway.limits.rate_limiter import RateLimiter
 from gateway.limits.request_limits import RequestLimits
@@ -30,7 +30,7 @@ class ResolvedRoute:
     identity: Identity
     deployment: LiveDeployment
     rate_limit: RateLimit | None
-    caps: tuple[ConcurrencyLimit, ...]
+    concurrency_limits: tuple[ConcurrencyLimit, ...]
     """How many runs may go on at once."""
     epoch: int
     """Of the gates: of another one, the gate counts no more."""
@@ -113,9 +113,11 @@ class RouteResolver:
 
     def _way_to(self, identity: Identity, deployment: LiveDeployment) -> ResolvedRoute:
         place = identity.limit_key, identity.limits, deployment.id, deployment.limits
-        caps: tuple[ConcurrencyLimit, ...] = ()
+        concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
         if deployment.mode is ExecutionMode.FAST:
             rate_limit = self._rate_limiter.for_call(*place)
         else:
-            rate_limit, caps = self._rate_limiter.for_run(*place)
-        return ResolvedRoute(identity, deployment, rate_limit, caps, self._rate_limiter.epoch)
+            rate_limit, concurrency_limits = self._rate_limiter.for_run(*place)
+        return ResolvedRoute(
+            identity, deployment, rate_limit, concurrency_limits, self._rate_limiter.epoch
+        )

@@ -205,7 +205,7 @@ class _Call:
                 began=self._began,
                 authenticated=self._authenticated,
                 rate_limit=way.rate_limit,
-                caps=way.caps,
+                concurrency_limits=way.concurrency_limits,
             )
             if address is not None and address.batch:
                 self._go_on(self._start_batch(trigger, parse_batch(body, headers)))

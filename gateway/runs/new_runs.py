@@ -13,8 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
-from gateway.limits.concurrency_limit import ConcurrencyLimit
-from gateway.limits.policy import quota_exceeded
+from gateway.limits.policy import ConcurrencyLimit, quota_exceeded
 from gateway.runs import rows
 from gateway.runs import statements as sql
 from gateway.runs.rows import RUNS

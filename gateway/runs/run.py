@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.ids import new_run_id
-from gateway.limits.concurrency_limit import ConcurrencyLimit
+from gateway.limits.policy import ConcurrencyLimit
 
 MAX_INPUT_BYTES = 16 * 1024 * 1024
 """Maximum size of `input_data`."""

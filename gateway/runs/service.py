@@ -13,8 +13,7 @@ from gateway.deployments.settings import DeploymentType, ExecutionMode, Response
 from gateway.deployments.snapshots import check_version_input
 from gateway.errors import GatewayError
 from gateway.ids import is_id, run_id_time
-from gateway.limits.poll import PollLimit
-from gateway.limits.rate_limiter import RateLimiter
+from gateway.limits.rate_limiter import PollLimit, RateLimiter
 from gateway.runs.event_stream import stream_run
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import NewRun, Run, RunStatus
@@ -163,7 +162,7 @@ class RunService:
             live = await self._deployments.find(run.deployment_id, run.profile_id)
         except GatewayError:
             return  # paused or deleted: it has no limits
-        await poll.at(live.id, live.limits)
+        await poll.count_deployment(live.id, live.limits)
 
     async def _input(self, run: Run) -> bytes:
         if run.status not in (RunStatus.FAILED, RunStatus.CANCELLED):

@@ -133,7 +133,7 @@ class _RunCall:
             queue_timeout_seconds=deployment.queue_timeout_seconds,
             retry_safe=deployment.retry_safe,
             idempotency=idempotency,
-            concurrency_limits=trigger.caps,
+            concurrency_limits=trigger.concurrency_limits,
         )
         owner = self._execution.launcher.initial_owner(new.type, mode)
         try:

@@ -15,7 +15,7 @@ from gateway.deployments.version_schemas import (
     VersionOut,
     VersionSummary,
 )
-from slipstream.limit_options import limits_text
+from slipstream.options import limits_text
 from slipstream.terminal import facts, table
 
 _ADDED, _REMOVED, _CHANGED, _BREAKING = "green", "red", "yellow", "bold red"

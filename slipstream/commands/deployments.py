@@ -29,7 +29,7 @@ from slipstream.commands.webhook_options import (
     secret_lines,
     webhook_of,
 )
-from slipstream.limit_options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
+from slipstream.options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
 from slipstream.session import open_session, validated
 from slipstream.terminal import Terminal, table
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from gateway.auth.identity import Scope
 from gateway.auth.lifetime import KeyState
 from gateway.auth.schemas import KeyOut
-from slipstream.limit_options import limits_text
+from slipstream.options import limits_text
 from slipstream.terminal import facts
 
 COLUMNS = (

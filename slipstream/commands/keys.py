@@ -14,7 +14,7 @@ from gateway.storage.clock import now
 from slipstream import options
 from slipstream.commands.key_check import check
 from slipstream.commands.key_views import COLUMNS, key_facts, key_row
-from slipstream.limit_options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
+from slipstream.options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
 from slipstream.session import open_session, validated
 from slipstream.terminal import table
 

@@ -12,9 +12,9 @@ from rich.status import Status
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import NodeEvent, Run
 from gateway.storage.paging import PageRequest
+from slipstream.administration import RunAdmin
 from slipstream.commands.run_views import progress
 from slipstream.failures import RefusedError
-from slipstream.run_admin import RunAdmin
 from slipstream.session import CommandSession
 
 _LOOK_SECONDS = 0.25

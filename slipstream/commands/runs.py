@@ -12,6 +12,7 @@ from gateway.runs.schemas import RunPage, RunSummary
 from gateway.storage.clock import now
 from gateway.storage.paging import PageRequest
 from slipstream import options
+from slipstream.administration import RunAdmin
 from slipstream.commands.run_views import (
     ending,
     node_document,
@@ -23,7 +24,6 @@ from slipstream.commands.run_views import (
 )
 from slipstream.commands.run_watch import follow, wait_for
 from slipstream.failures import ExitStatus
-from slipstream.run_admin import RunAdmin
 from slipstream.session import CommandSession, open_session
 
 commands = typer.Typer(no_args_is_help=True)

@@ -13,6 +13,7 @@ from gateway.webhooks.listing import DeliveryFilter
 from gateway.webhooks.schemas import DeliveryOut, DeliveryPage, ReplayedOut
 from gateway.webhooks.states import DeliveryStatus
 from slipstream import options
+from slipstream.administration import webhook_service
 from slipstream.commands.webhook_views import (
     DELIVERY_COLUMNS,
     delivery_line,
@@ -21,7 +22,6 @@ from slipstream.commands.webhook_views import (
 )
 from slipstream.session import open_session
 from slipstream.terminal import table
-from slipstream.webhook_admin import webhook_service
 
 EVENTS = (*WebhookEvent, TEST_EVENT)
 

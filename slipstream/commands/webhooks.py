@@ -16,6 +16,7 @@ from gateway.webhooks.schemas import (
 )
 from gateway.webhooks.states import AttemptResult, DeliveryStatus, EndpointState
 from slipstream import options
+from slipstream.administration import webhook_service
 from slipstream.commands import webhook_deliveries
 from slipstream.commands.webhook_listen import listen_
 from slipstream.commands.webhook_verify import verify
@@ -28,7 +29,6 @@ from slipstream.commands.webhook_views import (
 from slipstream.failures import ExitStatus
 from slipstream.session import open_session, validated
 from slipstream.terminal import table
-from slipstream.webhook_admin import webhook_service
 
 commands = typer.Typer(no_args_is_help=True)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import platform
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -79,7 +81,7 @@ def test_a_model_goes_from_file_to_served_and_back(cli: Cli, model: str) -> None
 async def _let_sleep(state: Path) -> None:
     db = Database(Settings(state=state).database)
     store = FleetStore(db)
-    for server in await store.wanted():
+    for server in await store.desired_running():
         await store.mark_asleep(server.id, server.generation)
     await db.close()
 
@@ -103,9 +105,7 @@ def test_a_model_is_served_until_nobody_calls_and_a_server_that_sleeps_is_shown_
     assert cli.refusal(*serve, "--idle-timeout", str(10**9)) == (1, "validation_failed")
 
 
-def test_a_damaged_model_does_not_verify_and_doctor_says_how_to_mend_it(
-    cli: Cli, model: str
-) -> None:
+def test_a_damaged_model_does_not_verify_and_doctor_suggests_a_fix(cli: Cli, model: str) -> None:
     cli.answer("models", "add", model, "--name", "mlp")
     (stored,) = cli.state.glob("models/mlp/1/*.onnx")
     stored.chmod(0o600)
@@ -272,3 +272,11 @@ def test_every_noun_has_help(noun: str) -> None:
     assert result.exit_code == 0
     if not noun:
         assert all(name in result.stdout for name in NOUNS)
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_printed_with_that_of_python(option: str) -> None:
+    result = CliRunner().invoke(build(called=option), [option])
+    assert result.exit_code == 0
+    expected = f"slipstream {version('slipstream')} (Python {platform.python_version()})"
+    assert result.stdout.strip() == expected

@@ -41,8 +41,12 @@ async def test_new_connections_get_the_new_certificate(
 
 
 async def test_an_unusable_new_pair_changes_nothing_and_is_reported_once(
-    authority: Authority, other_authority: Authority, listen: Listen
+    authority: Authority,
+    other_authority: Authority,
+    listen: Listen,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("transport.tls._CHECK_SECONDS", 0.05)
     pair = authority.issue("server")
     good = pair.key.read_bytes()
     tls = ServerTls(pair)
@@ -54,7 +58,7 @@ async def test_an_unusable_new_pair_changes_nothing_and_is_reported_once(
     async with asyncio.timeout(TIMEOUT_SECONDS):
         assert "belongs to another certificate" in await reported.get()
     assert await serial_of(address, authority) == before
-    await asyncio.sleep(2.5)  # longer than the interval of checks
+    await asyncio.sleep(0.3)  # several intervals of checks
     put(pair.key, good)
     async with asyncio.timeout(TIMEOUT_SECONDS):
         assert await reported.get() == ""

@@ -162,7 +162,7 @@ async def test_an_undeployable_draft_is_compared_with_its_problem(
     for draft, problem in (
         (flow_json("nothing"), "there is no model 'nothing'"),
         (flow_json(inputs={"x": "input.a + 1"}), "cannot be deployed as fast"),
-        (flow_json() | {"edges": []}, "nothing leads from"),
+        (flow_json() | {"edges": []}, "is not reachable from"),
     ):
         await user.put(f"/node/flows/{made['flow_id']}/", json=draft)
         found = await _diff(user, made)

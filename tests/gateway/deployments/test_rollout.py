@@ -48,7 +48,7 @@ class Site:
 
     async def serve(self, version: int, state: State = State.READY, **seen: Any) -> None:
         """Let the server of a version be in a state, as the supervisor would write it down."""
-        server = await self.fleet.want("mlp", version)
+        server = await self.fleet.ensure_running("mlp", version)
         await self.fleet.observe(server.id, state=State.BOOTING, phase=Phase.SPAWNING)
         if state is not State.BOOTING:
             await self.fleet.observe(server.id, state=state, **seen)
@@ -56,7 +56,7 @@ class Site:
     async def wanted(self, version: int, *, generation: int = 1) -> InferenceServer:
         """Return the server of a version, as soon as somebody wants it, for the n-th time."""
         while True:
-            for server in await self.fleet.wanted():
+            for server in await self.fleet.desired_running():
                 if (server.version, server.generation) == (version, generation):
                     return server
             await asyncio.sleep(0.01)
@@ -117,7 +117,9 @@ async def test_the_later_of_two_concurrent_redeploys_wins(site: Site) -> None:
     second = await site.versions().redeploy(site.profile_id, site.id)
     assert second.row.live_version == 2
     await site.fleet.observe(slow.id, state=State.READY)
-    with pytest.raises(GatewayError, match="began after this one") as caught:
+    with pytest.raises(
+        GatewayError, match="a later redeploy or promotion is already live"
+    ) as caught:
         await first
     assert caught.value.code is ErrorCode.CONFLICT
     assert await site.live() == 2

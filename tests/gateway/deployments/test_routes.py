@@ -253,7 +253,7 @@ async def test_a_deleted_deployment_is_410_for_its_owner_only(
     await in_process_gateway.feed.poll()
     with pytest.raises(GatewayError, match="was deleted"):
         await in_process_gateway.deployment_cache.find(made["id"], ada.headers["x-test-profile"])
-    with pytest.raises(GatewayError, match="there is no deployment"):
+    with pytest.raises(GatewayError, match="unknown deployment"):
         await in_process_gateway.deployment_cache.find(made["id"], bob.headers["x-test-profile"])
 
 

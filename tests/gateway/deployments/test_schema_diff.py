@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.deployments.input_schema import accepted_schema
-from gateway.deployments.schema_diff import diff_schemas
+from gateway.deployments.schema_diff import accepted_schema, diff_schemas
 
 # Any, throughout: JSON Schemas
 Json = dict[str, Any]

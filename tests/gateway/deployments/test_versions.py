@@ -138,7 +138,7 @@ async def test_an_unknown_version_is_404_with_the_existing_numbers(
     for ask, path in ((user.get, "3/"), (user.post, "3/promote/"), (user.get, "999999999/")):
         answer = await ask(url + path)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
-        assert "there is 1 to 2" in answer.json()["message"]
+        assert "expected 1 to 2" in answer.json()["message"]
     for path in ("0/", "-1/", "one/", "9999999999/"):
         assert (await user.get(url + path)).status_code == 422, path
 
@@ -172,7 +172,7 @@ async def test_a_version_with_a_removed_model_is_not_promoted(
     url = f"{DEPLOYMENTS}{made['id']}/versions/1/promote/"
     refused = await user.post(url)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
-    assert "not in the model store any more" in refused.json()["message"]
+    assert "no longer in the model store" in refused.json()["message"]
     other = onnx_models.identity(tmp_path / "other.onnx")
     await in_process_gateway.services.models.publish(other, "mlp", 2)
     refused = await user.post(url)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.errors import GatewayError
-from gateway.limits.concurrency_limit import ConcurrencyLimit
-from gateway.limits.policy import Policy
+from gateway.limits.policy import ConcurrencyLimit, Policy
 from gateway.runs.run import CreatedRun, Idempotency
 from gateway.runs.store import RunStore
 from protos.errors import ErrorCode

@@ -88,7 +88,7 @@ async def test_a_long_poll_is_answered_when_the_run_ends(
     run = await user.run(await user.deployment())
     asking = user.client.get(f"{RUNS}{run.id}/{query}", headers=headers)
     polling = asyncio.create_task(asking)
-    await until(lambda: bool(api.waiter._watches))
+    await until(lambda: bool(api.waiter._waits))
     await end(api, run.id)
     answer = await polling
     assert answer.json()["status"] == "completed"
@@ -103,7 +103,7 @@ async def test_a_long_poll_ends_at_its_timeout_or_on_drain(api: RunsApi) -> None
     assert (await user.client.get(f"{path}?wait=0")).json()["status"] == "queued"
     assert (await user.client.get(f"{path}?wait=61")).status_code == 422
     polling = asyncio.create_task(user.client.get(f"{path}?wait=60"))
-    await until(lambda: bool(api.waiter._watches))
+    await until(lambda: bool(api.waiter._waits))
     api.service.drain()
     answer = await polling
     assert (answer.status_code, answer.json()["status"]) == (200, "queued")
@@ -289,7 +289,7 @@ async def test_a_stream_lasts_until_the_run_ends(api: RunsApi) -> None:
     user = await api.user()
     run = await user.run(await user.deployment())
     streaming = asyncio.create_task(user.client.get(f"{RUNS}{run.id}/events/"))
-    await until(lambda: bool(api.waiter._watches))
+    await until(lambda: bool(api.waiter._waits))
     await end(api, run.id, RunResult(status=RunStatus.COMPLETED, output_data=b"{}"))
     told: list[Any] = [
         line.removeprefix("event: ")

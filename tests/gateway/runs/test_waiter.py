@@ -119,7 +119,7 @@ async def test_thousands_of_waits_share_one_query(
     for task in crowd:
         task.cancel()
     await asyncio.gather(*crowd, return_exceptions=True)
-    assert waiter._watches == {}
+    assert waiter._waits == {}
 
 
 async def test_a_change_is_reported_once(store: RunStore, waiter: RunWaiter) -> None:
