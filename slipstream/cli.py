@@ -21,7 +21,7 @@ NOUNS: Mapping[str, str] = {
     "usage": "Usage: calls, errors, runs and percentiles by deployment, version, key or code.",
     "audit": "Who did what, when and from where: list, export, prune.",
     "bench": "Load on a deployment or a URL: rate, percentiles, what the model takes.",
-    "doctor": "Find out what is wrong here, and how to mend it.",
+    "doctor": "Diagnose this installation and suggest fixes.",
     "gateway": "Run a gateway alone.",
     "worker": "Run a worker alone: flows of type api, on further machines.",
     "inference-server": "Run an inference server alone.",

@@ -21,10 +21,9 @@ from typing import Any
 from celery import Celery, signals
 from celery.worker import state
 
-from gateway.broker.broker import Broker, BrokerError, BrokerKind, parse_broker_url
+from gateway.broker.broker import TASK, Broker, BrokerError, BrokerKind, Queue, parse_broker_url
 from gateway.broker.celery_app import build_app
-from gateway.broker.heartbeat_file import HeartbeatFile
-from gateway.broker.queues import TASK, Queue
+from gateway.broker.worker_files import HeartbeatFile
 from gateway.settings import Settings
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.monitor import QueueMonitor

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from gateway.broker.wake_file import WakeFile
+from gateway.broker.worker_files import WakeFile
 from gateway.settings import Settings
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.plan import QueueWorkerPlan
