@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from gateway.limits.call_limits import LimitsBody
-
 State = Annotated[
     Path,
     typer.Option(
@@ -49,11 +47,6 @@ ConcurrentRuns = Annotated[int | None, typer.Option(help="Concurrent runs; 0 rem
 PollsPerMinute = Annotated[
     int | None, typer.Option(help="Reads of runs per minute; 0 removes the limit.")
 ]
-
-
-def limits_text(limits: LimitsBody) -> list[str]:
-    """Return the limits that are set, as text."""
-    return [f"{name} {value}" for name, value in limits.model_dump().items() if value is not None]
 
 
 def limits_of(

@@ -19,8 +19,8 @@ from gateway.storage.audit_events import AuditTarget
 from gateway.storage.audit_tables import MIN_RETENTION_DAYS
 from gateway.storage.paging import PageRequest
 from slipstream import options
+from slipstream.commands.tables import Columns, model_table
 from slipstream.session import open_session
-from slipstream.terminal import table
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -60,9 +60,8 @@ def list_acts(
     with open_session(state, as_json=as_json) as session:
         request = PageRequest(limit=limit, cursor=cursor)
         page = AuditEventPage.of(session.run(session.services.audit.page(which, request)))
-        columns = ("at", "action", "what", "who", "from", "changed")
-        rows = [_row(act) for act in page.items]
-        session.terminal.show(page, table(columns, rows, empty="There are no such acts."))
+        none = "No audit events match."
+        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
         session.terminal.note_next_page(page.next_cursor)
 
 
@@ -134,11 +133,26 @@ def _filter(  # noqa: PLR0917 - in the order of the options
     )
 
 
-def _row(act: AuditEventOut) -> tuple[object, ...]:
-    who = act.actor_name or act.actor_id or "nobody known"
-    place = act.address or (f"command line, {act.system_user}" if act.system_user else None)
-    changed = sorted({**(act.before or {}), **(act.after or {})})
-    return act.at, act.action, act.subject_name or act.subject_id, who, place, changed
+def _actor(event: AuditEventOut) -> str:
+    return event.actor_name or event.actor_id or "unknown"
+
+
+def _origin(event: AuditEventOut) -> str | None:
+    return event.address or (f"command line, {event.system_user}" if event.system_user else None)
+
+
+def _changed(event: AuditEventOut) -> list[str]:
+    return sorted({**(event.before or {}), **(event.after or {})})
+
+
+COLUMNS: Columns[AuditEventOut] = {
+    "at": "at",
+    "action": "action",
+    "what": lambda event: event.subject_name or event.subject_id,
+    "who": _actor,
+    "from": _origin,
+    "changed": _changed,
+}
 
 
 def _opened(output: Path | None) -> contextlib.AbstractContextManager[BinaryIO]:

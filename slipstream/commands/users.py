@@ -14,11 +14,20 @@ from gateway.auth.identity import Role
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.store import RunStore
 from slipstream import options
+from slipstream.commands.tables import Columns, model_table
 from slipstream.failures import RefusedError
 from slipstream.session import CommandSession, open_session
-from slipstream.terminal import table
 
 commands = typer.Typer(no_args_is_help=True)
+
+COLUMNS: Columns[UserOut] = {
+    "id": "id",
+    "e-mail": "email",
+    "role": "role",
+    "state": "state",
+    "password": lambda user: "set" if user.has_password else "none yet",
+    "last login": "last_login_at",
+}
 
 User = Annotated[str, typer.Argument(help="E-mail address or id of the user.", metavar="USER")]
 Generate = Annotated[
@@ -62,19 +71,8 @@ def list_users(
     """List the users, newest first."""
     with open_session(state, as_json=as_json) as session:
         page = UserPage.of(session.fetch_all(session.services.users.page))
-        columns = ("id", "e-mail", "role", "state", "password", "last login")
-        rows = [
-            (
-                user.id,
-                user.email,
-                user.role,
-                user.state,
-                "set" if user.has_password else "none yet",
-                user.last_login_at,
-            )
-            for user in page.items
-        ]
-        session.terminal.show(page, table(columns, rows, empty="There are no users."))
+        none = "There are no users."
+        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
 
 
 @commands.command("set-role")

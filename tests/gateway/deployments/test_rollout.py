@@ -48,7 +48,7 @@ class Site:
 
     async def serve(self, version: int, state: State = State.READY, **seen: Any) -> None:
         """Let the server of a version be in a state, as the supervisor would write it down."""
-        server = await self.fleet.want("mlp", version)
+        server = await self.fleet.ensure_running("mlp", version)
         await self.fleet.observe(server.id, state=State.BOOTING, phase=Phase.SPAWNING)
         if state is not State.BOOTING:
             await self.fleet.observe(server.id, state=state, **seen)
@@ -56,7 +56,7 @@ class Site:
     async def wanted(self, version: int, *, generation: int = 1) -> InferenceServer:
         """Return the server of a version, as soon as somebody wants it, for the n-th time."""
         while True:
-            for server in await self.fleet.wanted():
+            for server in await self.fleet.desired_running():
                 if (server.version, server.generation) == (version, generation):
                     return server
             await asyncio.sleep(0.01)

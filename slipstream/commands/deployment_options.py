@@ -1,4 +1,4 @@
-"""The options of deployments about who hears of their runs, and who hangs up."""
+"""Options of `slipstream deployments create` and `set`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,20 @@ from typing import Annotated
 
 import typer
 
+from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
 from gateway.webhooks.events import WebhookEvent
 
+Mode = Annotated[ExecutionMode | None, typer.Option(help="How calls are answered.")]
+Type = Annotated[
+    DeploymentType | None,
+    typer.Option("--type", help="Where the flow runs: on workers or in the gateway."),
+]
+Timeout = Annotated[int | None, typer.Option(help="Timeout of a run, in seconds.")]
+CorsOrigins = Annotated[
+    list[str] | None,
+    typer.Option(help="Origin whose pages may call it, or *; can be repeated."),
+]
+Format = Annotated[ResponseFormat | None, typer.Option(help="Format of responses.")]
 CallbackUrl = Annotated[
     str | None, typer.Option(help="URL that is told how runs fare; see `webhooks`.", metavar="URL")
 ]
