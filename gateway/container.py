@@ -136,7 +136,7 @@ class Container:
         """
         self.feed.start()
         self.watcher.start()
-        await self.watcher.looked.wait()
+        await self.watcher.loaded.wait()
         self.readiness.servers_known()
         await self.execution.start()
         self.webhook_delivery.start()

@@ -226,7 +226,7 @@ async def _wanted_servers(settings: Settings) -> list[InferenceServer]:
     await migrate(settings.database)
     db = Database(settings.database)
     try:
-        return await FleetStore(db).wanted()
+        return await FleetStore(db).desired_running()
     finally:
         await db.close()
 

@@ -49,7 +49,7 @@ class Rollout:
         if deployment.execution_mode != ExecutionMode.FAST:
             return
         wanted = [
-            await self._fleet.want(model, version, flow_id=deployment.flow_id)
+            await self._fleet.ensure_running(model, version, flow_id=deployment.flow_id)
             for model, version in sorted(_models_of(following))
         ]
         waiting = [server for server in wanted if server.state != State.READY]
@@ -63,7 +63,7 @@ class Rollout:
     async def _answers(self, models: set[tuple[str, int]]) -> bool:
         ready = {
             (server.model, server.version)
-            for server in await self._fleet.wanted()
+            for server in await self._fleet.desired_running()
             if server.state == State.READY
         }
         return bool(models & ready)

@@ -201,7 +201,7 @@ def unserve(
         number = version and session.services.store.resolve(name, version)
         stopped = [
             session.run(session.services.fleet.store.stop(server.id))
-            for server in session.run(session.services.fleet.store.served())
+            for server in session.run(session.services.fleet.store.running_or_asleep())
             if server.model == name and number in (None, server.version)
         ]
         if not stopped:

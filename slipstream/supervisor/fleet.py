@@ -188,7 +188,7 @@ class Fleet:
         while not self._draining:
             self._desired_changed.clear()
             try:
-                wanted = await self._store.wanted()
+                wanted = await self._store.desired_running()
             except (SQLAlchemyError, OSError):  # the change feed has logged it already
                 self._desired_changed.set()
                 await asyncio.sleep(_RETRY_SECONDS)

@@ -61,7 +61,7 @@ class FleetService:
         banner = ReadyBanner(self._launched.options, self._printer)
         try:
             async with open_workspace(self._settings) as workspace:
-                await workspace.services.fleet.store.forget_processes()
+                await workspace.services.fleet.store.mark_all_stopped()
                 banner.demo = await first_start(workspace, self._printer, demo=self._demo)
                 feed = ChangeFeed(workspace.db)
                 fleet = self._fleet = Fleet(

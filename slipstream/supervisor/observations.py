@@ -30,8 +30,8 @@ class ObservationQueue:
         self._queue.put_nowait((server_id, lambda: self._store.observe(server_id, **seen)))
 
     def add_asleep(self, server_id: str, generation: int) -> None:
-        """Queue that a server has ended because it was idle; see `FleetStore.fall_asleep`."""
-        self._queue.put_nowait((server_id, lambda: self._store.fall_asleep(server_id, generation)))
+        """Queue that a server has ended because it was idle; see `FleetStore.mark_asleep`."""
+        self._queue.put_nowait((server_id, lambda: self._store.mark_asleep(server_id, generation)))
 
     async def run(self) -> None:
         """Write what is queued, until cancelled."""

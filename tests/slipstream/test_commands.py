@@ -81,8 +81,8 @@ def test_a_model_is_added_served_unserved_and_removed(cli: Cli, model: str) -> N
 async def _let_sleep(state: Path) -> None:
     db = Database(Settings(state=state).database)
     store = FleetStore(db)
-    for server in await store.wanted():
-        await store.fall_asleep(server.id, server.generation)
+    for server in await store.desired_running():
+        await store.mark_asleep(server.id, server.generation)
     await db.close()
 
 
