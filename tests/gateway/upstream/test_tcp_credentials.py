@@ -12,7 +12,7 @@ import pytest_asyncio
 from gateway.settings import Settings
 from gateway.upstream.connector import ServerConnector
 from gateway.upstream.credentials import UpstreamCredentials
-from tests.authority import Authority, wait_until_closed, replace_file
+from tests.authority import Authority, replace_file, wait_until_closed
 from tests.gateway.upstream.conftest import LIMIT, soon
 from tests.inference_server.conftest import Serve
 from transport import TlsError
