@@ -14,7 +14,7 @@ from gateway.auth.access import Access
 from gateway.auth.authentication import Authentication
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.proxies import TrustedProxies
-from gateway.broker.exposition import WorkerCollector
+from gateway.broker.worker_files import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.execution.build import build_execution
@@ -136,7 +136,7 @@ class Container:
         """
         self.feed.start()
         self.watcher.start()
-        await self.watcher.looked.wait()
+        await self.watcher.loaded.wait()
         self.readiness.servers_known()
         await self.execution.start()
         self.webhook_delivery.start()

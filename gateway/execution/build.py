@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.broker.broker import parse_broker_url
-from gateway.broker.wake_file import WakeFile
+from gateway.broker.worker_files import WakeFile
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.executor import RunExecutor, lease_owner_name
 from gateway.execution.launcher import RunLauncher

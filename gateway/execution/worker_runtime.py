@@ -48,7 +48,7 @@ class WorkerRuntime:
         """Connect, and start the executor."""
         self._feed.start()
         self._watcher.start()
-        await self._watcher.looked.wait()
+        await self._watcher.loaded.wait()
         self._executor.start()
 
     async def run(self, run_id: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from inference_server.data_plane.busy_poll import ActiveStreams, ArrivalRate
-from inference_server.data_plane.calls import InferenceCall
+from inference_server.data_plane.calls import PendingCall
 from inference_server.data_plane.served_model import ServedModel
 from inference_server.errors import InferenceError
 from inference_server.lifecycle import Lifecycle
@@ -57,7 +57,7 @@ class InferenceStream:
         self._arrival_rate = arrival_rate
         self._active_streams = active_streams
         self._on_end = on_end
-        self._calls: set[InferenceCall] = set()
+        self._calls: set[PendingCall] = set()
         self._ending = False
         self._resume_task: asyncio.Task[None] | None = None
 
@@ -97,12 +97,12 @@ class InferenceStream:
         """End once everything is answered: the server is draining and refuses new calls."""
         self.half_closed()
 
-    def send_response(self, call: InferenceCall, message: bytes) -> None:
+    def send_response(self, call: PendingCall, message: bytes) -> None:
         """Send an encoded response."""
         self._calls.discard(call)
         self._send(message)
 
-    def send_error(self, call: InferenceCall | None, call_id: str, error: InferenceError) -> None:
+    def send_error(self, call: PendingCall | None, call_id: str, error: InferenceError) -> None:
         """Send an error as a message: the stream goes on."""
         if call is not None:
             self._calls.discard(call)
@@ -157,11 +157,11 @@ class UnaryInference:
             self.response.add_done_callback(self._cancel_with_response)
             model.flush_soon()
 
-    def send_response(self, _call: InferenceCall, message: bytes) -> None:
+    def send_response(self, _call: PendingCall, message: bytes) -> None:
         """Set the encoded response."""
         self.response.set_result(message)
 
-    def send_error(self, _call: InferenceCall | None, _call_id: str, error: InferenceError) -> None:
+    def send_error(self, _call: PendingCall | None, _call_id: str, error: InferenceError) -> None:
         """Fail the call."""
         self.response.set_exception(to_rpc_error(error))
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from inference_server.data_plane.batching import BatchResult
-from inference_server.data_plane.calls import InferenceCall
+from inference_server.data_plane.calls import PendingCall
 from inference_server.errors import InferenceError
 from inference_server.runtime.signature import Signature
 from protos import open_inference_pb2 as pb
@@ -71,7 +71,7 @@ class ResponseEncoder:
         """Whether a template can write these outputs: numbers, with a value after every run."""
         return bool(outputs) and self._fixed_size.issuperset(outputs)
 
-    def encode(self, call: InferenceCall, result: BatchResult) -> bytes:
+    def encode(self, call: PendingCall, result: BatchResult) -> bytes:
         """Return the response to a call that took part in the run of `result`.
 
         Raises:
@@ -122,7 +122,7 @@ class ResponseEncoder:
         return InferResponseTemplate(response, id_bytes, sizes, streamed=streamed)
 
     def _encode_with_protobuf(
-        self, call: InferenceCall, result: BatchResult, queue_seconds: float
+        self, call: PendingCall, result: BatchResult, queue_seconds: float
     ) -> bytes:
         profile = call.profile
         arrays = result.arrays

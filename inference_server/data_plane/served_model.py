@@ -6,7 +6,7 @@ from google.protobuf.message import DecodeError
 
 from inference_server.data_plane.batching import batch_key
 from inference_server.data_plane.calls import (
-    InferenceCall,
+    PendingCall,
     RequestProfile,
     Responder,
     TemplateProfile,
@@ -78,7 +78,7 @@ class ServedModel:
 
     def submit(
         self, message: bytes, responder: Responder, arrived_at: float, timeout: float | None = None
-    ) -> InferenceCall | None:
+    ) -> PendingCall | None:
         """Accept an encoded request; it runs with the next `flush`.
 
         Return None if it is no inference, or was refused, which `responder` has then been told:
@@ -96,7 +96,7 @@ class ServedModel:
         profile = self._profiles.find(message)
         if profile is None:
             return self._submit_parsed(message, responder, arrived_at, timeout)
-        call = InferenceCall(
+        call = PendingCall(
             responder,
             profile,
             message[profile.id_start : profile.id_end],
@@ -124,7 +124,7 @@ class ServedModel:
         if self._executor is not None:
             self._executor.flush_soon()
 
-    def cancel(self, call: InferenceCall) -> None:
+    def cancel(self, call: PendingCall) -> None:
         """Drop `call`: its client does not wait for the response any longer."""
         assert self._executor is not None, "calls are accepted by an executor"
         self._executor.cancel(call)
@@ -132,7 +132,7 @@ class ServedModel:
 
     def _submit_parsed(
         self, message: bytes, responder: Responder, arrived_at: float, timeout: float | None
-    ) -> InferenceCall | None:
+    ) -> PendingCall | None:
         """Accept a request of a kind not seen before, and learn its template."""
         call_id = ""
         try:
@@ -158,7 +158,7 @@ class ServedModel:
         responder: Responder,
         arrived_at: float,
         timeout: float | None,
-    ) -> InferenceCall:
+    ) -> PendingCall:
         feeds = self._reader.read(request)
         outputs = self._encoder.requested_outputs(request)
         can_batch = self._executor is not None and self._executor.can_batch
@@ -172,7 +172,7 @@ class ServedModel:
             typed=not request.raw_input_contents and bool(feeds),
             fixed_size_outputs=self._encoder.have_fixed_size(outputs),
         )
-        return InferenceCall(
+        return PendingCall(
             responder,
             profile,
             request.id.encode(),
@@ -182,7 +182,7 @@ class ServedModel:
         )
 
     def _learn_template(
-        self, message: bytes, request: pb.ModelInferRequest, call: InferenceCall
+        self, message: bytes, request: pb.ModelInferRequest, call: PendingCall
     ) -> None:
         """Remember the kind of `request`, if others of it need no check but their length."""
         assert call.feeds is not None, "it was parsed"

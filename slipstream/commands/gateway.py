@@ -1,21 +1,21 @@
-"""`slipstream gateway`: a gateway process, in place of this one."""
+"""`slipstream gateway`: replaces this process by a gateway."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 
 from slipstream.failures import exit_on_error
-from slipstream.settings import ServeOptions, add_options, process_environment
+from slipstream.settings import PREFIX, ServeOptions, process_environment
 from slipstream.supervisor import ports
+from telemetry.options import read
 
 _DESCRIPTION = """\
 Run a gateway alone.
 
-It starts no inference servers: it uses those that the database says are running.
-On another machine than theirs it reaches them by their TCP addresses, see docs/tls.md.
+It starts no inference servers: it uses those that run according to the database.
+On another machine it reaches them by their TCP addresses, see docs/tls.md.
 All other settings come from SLIPSTREAM_... variables.
 
     slipstream gateway --port 9080 --grpc-port 9081
@@ -24,21 +24,13 @@ All other settings come from SLIPSTREAM_... variables.
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Become a gateway that listens by itself."""
-    parser = argparse.ArgumentParser(
-        "slipstream gateway",
+    """Listen, and become a gateway."""
+    options = read(
+        ServeOptions,
+        arguments,
+        prefix=PREFIX,
+        program="slipstream gateway",
         description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_options(parser)
-    given = parser.parse_args(arguments)
-    options = ServeOptions(
-        host=given.host,
-        port=given.port,
-        grpc_port=given.grpc_port,
-        state=given.state.absolute(),
-        tls_certificate=given.tls_cert,
-        tls_key=given.tls_key,
     )
     with exit_on_error(as_json=False):
         listener = ports.listen(options.host, options.port)

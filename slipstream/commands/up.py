@@ -2,54 +2,49 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 
 from slipstream.failures import exit_on_error
-from slipstream.settings import ServeOptions, add_options, add_up_options
+from slipstream.settings import PREFIX, UpOptions
 from slipstream.supervisor.launch import launch
+from telemetry.options import read
 
 _DESCRIPTION = """\
 Run everything on this machine: gateway, worker and inference servers.
 
 REST listens at once and answers 503 until everything is ready. On the first start
-there is an administrator, a demo model with flow, deployment and API key, and a curl
-line to try it with. Ctrl-C or SIGTERM drains and stops; a second one stops at once.
+it creates an administrator and a demo: a model, a flow, a deployment, an API key, and prints
+a curl line to try them. Ctrl-C or SIGTERM drains and stops; a second one stops at once.
 
     slipstream up
     slipstream up --port 9080 --grpc-port 9081 --state /tmp/second --no-demo
     slipstream up --host 0.0.0.0 --tls-cert fullchain.pem --tls-key privkey.pem
 """
 _EPILOG = """\
-exit status: 0 after a stop that was asked for, 1 when something broke, 2 for a wrong command
-line, 3 where it cannot run: a port in use, a state folder, a database or a certificate that
-cannot be used
+exit status: 0 after a requested stop, 1 after an internal error, 2 for an invalid command line,
+3 if it cannot run here: a port in use, a state folder, a database or a certificate that cannot
+be used
 """
 
 
 def main(arguments: Sequence[str]) -> None:
     """Start, watch and drain the processes of one machine."""
     started_at = time.monotonic()
-    given = _parser().parse_args(arguments)
-    options = ServeOptions(
-        host=given.host,
-        port=given.port,
-        grpc_port=given.grpc_port,
-        state=given.state.absolute(),
-        workers=given.workers,
-        models_per_process=given.models_per_process,
-        worker_concurrency=given.worker_concurrency,
-        worker_idle_seconds=given.worker_idle_seconds,
-        tls_certificate=given.tls_cert,
-        tls_key=given.tls_key,
+    options = read(
+        UpOptions,
+        arguments,
+        prefix=PREFIX,
+        program="slipstream up",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
     )
-    with exit_on_error(as_json=given.json):
+    with exit_on_error(as_json=options.json):
         launched = launch(options)
-        # What takes longer to import comes after the gateways are on their way.
+        # Slow imports come after the gateways have been started.
         from slipstream.status_printer import StatusPrinter  # noqa: PLC0415
 
-        printer = StatusPrinter(as_json=given.json, started_at=started_at)
+        printer = StatusPrinter(as_json=options.json, started_at=started_at)
         printer.step(
             "slipstream", f"listens at {options.url} (REST) and on port {options.grpc_port} (gRPC)"
         )
@@ -57,16 +52,4 @@ def main(arguments: Sequence[str]) -> None:
 
         from slipstream.supervisor.supervisor import supervise  # noqa: PLC0415
 
-        supervise(launched, printer, demo=not given.no_demo)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "slipstream up",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_options(parser)
-    add_up_options(parser)
-    return parser
+        supervise(launched, printer, demo=not options.no_demo)

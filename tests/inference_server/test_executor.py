@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from inference_server.data_plane.batching import batch_key
-from inference_server.data_plane.calls import InferenceCall, RequestProfile
+from inference_server.data_plane.calls import PendingCall, RequestProfile
 from inference_server.data_plane.executor import BatchExecutor
 from inference_server.data_plane.responses import ResponseEncoder
 from inference_server.errors import InferenceError
@@ -47,13 +47,13 @@ class FutureResponder:
     def __init__(self) -> None:
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
-    def send_response(self, _call: InferenceCall, message: bytes) -> None:
+    def send_response(self, _call: PendingCall, message: bytes) -> None:
         """Decode a response."""
         response = pb.ModelInferResponse.FromString(message)
         seconds = [response.parameters[key].double_param for key in (QUEUE_SECONDS, INFER_SECONDS)]
         self.outcome.set_result(Answer(list(arrays(response).values()), *seconds))
 
-    def send_error(self, _call: InferenceCall | None, _id: str, error: InferenceError) -> None:
+    def send_error(self, _call: PendingCall | None, _id: str, error: InferenceError) -> None:
         """Keep an error."""
         self.outcome.set_result(error)
 
@@ -70,7 +70,7 @@ class ExecutorSetup:
     def __init__(
         self, session: OnnxSession, warmup: WarmupResult | None = None, *, calls: int = 64
     ) -> None:
-        self.calls: list[InferenceCall] = []
+        self.calls: list[PendingCall] = []
         self.warmup = warm_up(session) if warmup is None else warmup
         self.metrics = ModelMetrics(Registry(), "model", 1)
         encoder = ResponseEncoder("model", "1", session.signature, max_bytes=1 << 28)
@@ -96,7 +96,7 @@ class ExecutorSetup:
             rows=key[1] if key else 1,
             fixed_size_outputs=True,
         )
-        call = InferenceCall(
+        call = PendingCall(
             responder,
             profile,
             b"id",

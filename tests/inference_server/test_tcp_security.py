@@ -16,9 +16,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient import grpc as triton
 
 from inference_server import settings
-from inference_server.settings import SettingsError
 from protos import open_inference_pb2 as pb
-from tests.authority import Authority, put
+from telemetry.options import OptionsError
+from tests.authority import Authority, replace_file
 from tests.inference_server.conftest import Serve
 from tests.inference_server.process import InferenceProcess
 from tests.stub import InferenceStub
@@ -47,7 +47,7 @@ def mutual(authority: Authority) -> list[str]:
 @pytest.fixture
 def tokens(tmp_path: Path) -> Path:
     file = tmp_path / "tokens"
-    put(file, f"{TOKEN}\n".encode())
+    replace_file(file, f"{TOKEN}\n".encode())
     return file
 
 
@@ -57,7 +57,7 @@ def tokens(tmp_path: Path) -> Path:
 def test_a_reachable_port_requires_mutual_tls_or_a_token(
     option: str, address: str, half: Sequence[str]
 ) -> None:
-    with pytest.raises(SettingsError, match=r"other machines reach this.*--token-file"):
+    with pytest.raises(OptionsError, match=r"other machines reach this.*--token-file"):
         settings.check([*NEEDED, option, address, *half])
     settings.check([*NEEDED, option, address, *PAIR, "--tls-client-ca", "ca.pem"])
     settings.check([*NEEDED, option, address, *half, "--token-file", "tokens"])
@@ -77,7 +77,7 @@ def test_a_port_on_loopback_requires_neither(address: str) -> None:
     ],
 )
 def test_incomplete_tls_options_are_refused(half: Sequence[str], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(OptionsError, match=said):
         settings.check([*NEEDED, *half])
 
 
@@ -214,13 +214,13 @@ def test_tokens_rotate_without_a_restart(served: Serve, tokens: Path) -> None:
         except grpc.RpcError:
             return False
 
-    put(tokens, f"{OTHER}\n{TOKEN}\n".encode())
+    replace_file(tokens, f"{OTHER}\n{TOKEN}\n".encode())
     eventually(lambda: accepted(OTHER), bool)
     assert accepted(TOKEN)
-    put(tokens, b"short")
+    replace_file(tokens, b"short")
     eventually(server.log, lambda log: "tokens_reload_failed" in log)
     assert accepted(OTHER)
-    put(tokens, f"{OTHER}\n".encode())
+    replace_file(tokens, f"{OTHER}\n".encode())
     eventually(lambda: accepted(TOKEN), lambda yes: not yes)
     assert accepted(OTHER)
 
