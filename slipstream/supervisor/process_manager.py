@@ -208,5 +208,7 @@ class ProcessManager:
         before = self._states[key]
         after = self._states[key] = after_exit(before, ran_for=ran_for, now=now)
         requested = before.stopping or self._closed
-        self._listener.exited(key, requested=requested, reason=reason, retry_in=after.retry_at - now)
+        self._listener.exited(
+            key, requested=requested, reason=reason, retry_in=after.retry_at - now
+        )
         self._changed.set()
