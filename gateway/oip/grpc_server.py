@@ -115,7 +115,7 @@ class InferenceService:
             status = V2_STATUS[refusal.code]
             raise refusal from None
         finally:
-            self._metrics.meters(name, _MODE).answered(status, perf_counter() - began)
+            self._metrics.for_deployment(name, _MODE).answered(status, perf_counter() - began)
         return response
 
     @staticmethod

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.inference_stream import InferenceStream
-from gateway.upstream.predictor import Predictor
 from protos import open_inference_pb2 as pb
 from protos.methods import method_path
 from protos.parameters import CANCELLATION
@@ -25,7 +24,7 @@ log = logger("gateway.upstream")
 
 
 class ServerConnector:
-    """Keeps `predictor` set while the server takes calls for the model version.
+    """Keeps `stream` set while the server takes calls for the model version.
 
     Of its `addresses` each is tried in turn: a Unix socket is there only on the server's machine.
     """
@@ -42,7 +41,7 @@ class ServerConnector:
         self.model = model
         self.version = version
         self.addresses = addresses
-        self.predictor: Predictor | None = None
+        self.stream: InferenceStream | None = None
         self._on_change = on_change
         self._max_message_bytes = max_message_bytes
         self._credentials = credentials or UpstreamCredentials()
@@ -53,7 +52,7 @@ class ServerConnector:
     async def close(self, grace: float) -> None:
         """Give the connection up, `grace` seconds after the last call was taken at the latest."""
         deadline = asyncio.get_running_loop().time() + grace
-        while (predictor := self.predictor) is not None and predictor.in_flight:
+        while (predictor := self.stream) is not None and predictor.in_flight:
             if asyncio.get_running_loop().time() > deadline:
                 break
             await asyncio.sleep(_DRAIN_LOOK_SECONDS)
@@ -143,6 +142,6 @@ class ServerConnector:
             return ()
         return pb.ServerMetadataResponse.FromString(raw).extensions
 
-    def _set(self, predictor: Predictor | None) -> None:
-        self.predictor = predictor
+    def _set(self, predictor: InferenceStream | None) -> None:
+        self.stream = predictor
         self._on_change()
