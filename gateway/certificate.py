@@ -32,12 +32,12 @@ class Certificate:
 
     def _tell(self, reason: str) -> None:
         if reason:
-            log.error("tls_not_renewed", reason=reason)
+            log.error("tls_reload_failed", reason=reason)
         else:
-            log.info("tls_renewed")
+            log.info("tls_reloaded")
             self._warn()
 
     def _warn(self) -> None:
         with suppress(TlsError):  # they have changed again: the next look says so
             for reason in certificate_warnings(self._pair):
-                log.warning("tls_is_doubtful", reason=reason)
+                log.warning("tls_warning", reason=reason)

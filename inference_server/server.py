@@ -28,7 +28,7 @@ from inference_server.triton_extensions import TritonExtensions
 from telemetry.instruments import Registry
 from telemetry.logs import logger
 from telemetry.parent_process import StatusPipe
-from transport import ConnectionLimits, Router, TlsError
+from transport import GrpcLimits, Router, TlsError
 from transport.addresses import TLS_SCHEME
 
 _LONGEST_SOCKET_PATH = 103
@@ -65,7 +65,7 @@ class OnnxServer:
         router = Router()
         self._methods.add_to(router)
         add_introspection(router, self._lifecycle)
-        limits = ConnectionLimits(max_message_bytes=settings.max_message_bytes)
+        limits = GrpcLimits(max_message_bytes=settings.max_message_bytes)
         self._transport = transport.GrpcServer(router, limits=limits, on_error=self._blame)
         self._lifecycle.on_move(self._report)
 

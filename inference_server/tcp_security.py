@@ -53,7 +53,7 @@ class TcpSecurity:
             tokens=tokens,
         )
         for reason in certificate_warnings(pair):
-            made._log.warning("tls_is_doubtful", reason=reason)
+            made._log.warning("tls_warning", reason=reason)
         return made
 
     async def reload_on_change(self) -> None:
@@ -66,15 +66,15 @@ class TcpSecurity:
             await asyncio.sleep(_LOOK_SECONDS)
             try:
                 if await asyncio.to_thread(self.tokens.renew):
-                    self._log.info("tokens_renewed")
+                    self._log.info("tokens_reloaded")
             except TokenFileError as error:
-                self._log.error("tokens_not_renewed", reason=str(error))
+                self._log.error("tokens_reload_failed", reason=str(error))
 
     def _tell(self, reason: str) -> None:
         if reason:
-            self._log.error("tls_not_renewed", reason=reason)
+            self._log.error("tls_reload_failed", reason=reason)
         else:
-            self._log.info("tls_renewed")
+            self._log.info("tls_reloaded")
 
 
 def advertised_address(endpoint: TcpAddress, settings: Settings) -> TcpAddress:

@@ -34,7 +34,7 @@ _INFER_RESPONSE = 2
 RawBytes = bytes | memoryview
 
 
-class Template:
+class MessageTemplate:
     """Constant bytes, each followed by a slot of a fixed size."""
 
     __slots__ = ("_checks", "_pieces", "length", "slots")
@@ -73,7 +73,7 @@ class Template:
         return True
 
 
-class InferRequestTemplate(Template):
+class InferRequestTemplate(MessageTemplate):
     """A kind of ModelInferRequest; its slots are the id and each input's raw content."""
 
     __slots__ = ("id_end", "id_start", "sizes")
@@ -115,7 +115,7 @@ class InferRequestTemplate(Template):
         return self.slots[1:]
 
 
-class InferResponseTemplate(Template):
+class InferResponseTemplate(MessageTemplate):
     """A kind of answer; its slots are the id, two timings, and each output's raw content.
 
     An answer is a ModelInferResponse or, on a stream, a ModelStreamInferResponse.
@@ -210,7 +210,7 @@ class TemplateCache(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._by_length: dict[int, list[tuple[Template, T]]] = {}
+        self._by_length: dict[int, list[tuple[MessageTemplate, T]]] = {}
         self._count = 0
 
     def find(self, message: bytes) -> T | None:
@@ -220,7 +220,7 @@ class TemplateCache(Generic[T]):
                 return value
         return None
 
-    def add(self, template: Template, value: T) -> None:
+    def add(self, template: MessageTemplate, value: T) -> None:
         """Store a value; a full cache is cleared first."""
         if self._count >= _MAX_TEMPLATES:
             self._by_length.clear()

@@ -1,4 +1,4 @@
-"""The methods of `inference.GRPCInferenceService`: their paths, and what goes in and out."""
+"""The methods of `inference.GRPCInferenceService`: paths and message types."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SERVICE = "inference.GRPCInferenceService"
 
 @dataclass(frozen=True, slots=True)
 class RpcMethod:
-    """One method: what goes in, what comes out, and whether both are streams."""
+    """One method; `streaming`: request and response are streams."""
 
     request: type[Message]
     response: type[Message]
@@ -38,5 +38,5 @@ RPC_METHODS: Mapping[str, RpcMethod] = {
 
 
 def method_path(name: str) -> str:
-    """Return the full path of a method, as HTTP/2 has it."""
+    """Return the full path of a method, such as `/inference.GRPCInferenceService/ModelInfer`."""
     return f"/{SERVICE}/{name}"

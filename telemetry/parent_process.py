@@ -1,4 +1,4 @@
-"""The two pipes to the parent process: what we tell it, and whether it still lives."""
+"""The two pipes to the parent process: our status, and a lifeline that closes when it dies."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ _PARENT_DIED = 1
 
 
 class StatusPipe:
-    """Tells the parent, line by line as JSON, how far the process is."""
+    """Reports events to the parent process as JSON lines."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
 
     def send(self, event: str, **fields: object) -> None:
-        """Write one line; without a parent that listens, nothing."""
+        """Write one line; without a parent that listens, do nothing."""
         if self._descriptor is None:
             return
         line = orjson.dumps({"event": event, **fields}, option=orjson.OPT_APPEND_NEWLINE)
-        # A parent that has stopped reading must not stop us; that it died is the lifeline's to say.
+        # A parent that no longer reads must not stop us; if it has died, the lifeline ends us
         with contextlib.suppress(BrokenPipeError):
             os.write(self._descriptor, line)
 
 
 def exit_with_parent(lifeline: int) -> None:
-    """End this process at once when the pipe `lifeline` is closed at its other end.
+    """Exit this process at once when the other end of the pipe `lifeline` is closed.
 
     A thread, because it must work while the event loop is busy.
     """

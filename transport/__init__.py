@@ -18,10 +18,11 @@ from __future__ import annotations
 from transport.certificates import KeyPair, TlsError
 from transport.client import GrpcConnection, connect
 from transport.client_stream import ClientStream
-from transport.limits import ConnectionLimits
-from transport.router import Router, ServerCall, StreamCall, StreamHandler, UnaryCall
+from transport.limits import GrpcLimits
+from transport.router import Router
 from transport.server import GrpcServer
 from transport.server_connection import Guard
+from transport.server_streams import ServerStream, StreamCall, StreamHandler, UnaryCall
 from transport.status import OK, Metadata, RpcError, Status, StatusCode
 from transport.tls import ClientTls, ServerTls
 
@@ -29,15 +30,15 @@ __all__ = [
     "OK",
     "ClientStream",
     "ClientTls",
-    "ConnectionLimits",
     "GrpcConnection",
+    "GrpcLimits",
     "GrpcServer",
     "Guard",
     "KeyPair",
     "Metadata",
     "Router",
     "RpcError",
-    "ServerCall",
+    "ServerStream",
     "ServerTls",
     "Status",
     "StatusCode",

@@ -9,7 +9,7 @@ from transport.addresses import parse_address
 from transport.call_headers import options_block
 from transport.client_connection import Http2ClientConnection
 from transport.client_stream import ClientStream, OnEnd, OnMessage
-from transport.limits import ConnectionLimits
+from transport.limits import GrpcLimits
 from transport.status import RpcError, Status, StatusCode
 from transport.tls import ClientTls
 from transport.write_queue import Buffer
@@ -21,7 +21,7 @@ _NO_METADATA: tuple[tuple[str, str | bytes], ...] = ()
 async def connect(
     address: str,
     *,
-    limits: ConnectionLimits | None = None,
+    limits: GrpcLimits | None = None,
     timeout: float = _CONNECT_SECONDS,
     on_drain: Callable[[], None] | None = None,
     tls: ClientTls | None = None,
@@ -45,7 +45,7 @@ async def connect(
     loop = asyncio.get_running_loop()
 
     def build() -> Http2ClientConnection:
-        return Http2ClientConnection(limits or ConnectionLimits(), target.authority, on_drain)
+        return Http2ClientConnection(limits or GrpcLimits(), target.authority, on_drain)
 
     http2: Http2ClientConnection | None = None
     try:

@@ -13,7 +13,7 @@ from transport.client_stream import ClientStream
 from transport.header_compression import ZERO_TABLE_SIZE, HeaderDecoder
 from transport.http2 import MAX_STREAM_ID, Http2ErrorCode, PeerError, Setting, error_name
 from transport.http2_connection import Http2Connection
-from transport.limits import ConnectionLimits
+from transport.limits import GrpcLimits
 from transport.status import RpcError, StatusCode
 from transport.streams import BaseStream
 
@@ -22,7 +22,7 @@ class Http2ClientConnection(Http2Connection):
     """A connection to a server."""
 
     def __init__(
-        self, limits: ConnectionLimits, authority: str, on_drain: Callable[[], None] | None
+        self, limits: GrpcLimits, authority: str, on_drain: Callable[[], None] | None
     ) -> None:
         super().__init__(limits, is_server=False)
         self.ready: asyncio.Future[None] = self.loop.create_future()

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
-from transport.router import Router, StreamCall, UnaryCall
+from transport.router import Router
+from transport.server_streams import StreamCall, UnaryCall
 from transport.status import RpcError, StatusCode
 
 HEALTH = "grpc.health.v1.Health"

@@ -20,7 +20,7 @@ from transport.http2 import (
     Setting,
     error_name,
 )
-from transport.limits import ConnectionLimits, FloodGuard
+from transport.limits import FloodGuard, GrpcLimits
 from transport.messages import BufferBudget
 from transport.status import RpcError, StatusCode
 from transport.streams import BaseStream
@@ -49,7 +49,7 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
 
     write_queue: WriteQueue
 
-    def __init__(self, limits: ConnectionLimits, *, is_server: bool) -> None:
+    def __init__(self, limits: GrpcLimits, *, is_server: bool) -> None:
         self.limits = limits
         self.loop = asyncio.get_running_loop()
         self.streams: dict[int, BaseStream] = {}
@@ -300,7 +300,7 @@ def _window_exceeded() -> PeerError:
     return PeerError(Http2ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the window allows")
 
 
-def _handshake(limits: ConnectionLimits, *, is_server: bool) -> bytes:
+def _handshake(limits: GrpcLimits, *, is_server: bool) -> bytes:
     """Return our first bytes: a client's preface, our SETTINGS, and a wider connection window."""
     values: dict[int, int] = {
         Setting.INITIAL_WINDOW_SIZE: limits.stream_window,

@@ -11,7 +11,7 @@ _MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionLimits:
+class GrpcLimits:
     """Limits of one connection. The defaults suit both sides of a hop within one machine."""
 
     max_message_bytes: int = 64 * _MIB

@@ -10,7 +10,8 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 
-from transport.router import Router, StreamCall
+from transport.router import Router
+from transport.server_streams import StreamCall
 from transport.status import RpcError, StatusCode
 
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from transport.addresses import ServerAddress, parse_address
-from transport.limits import ConnectionLimits
+from transport.limits import GrpcLimits
 from transport.router import Router
 from transport.server_connection import Guard, Http2ServerConnection
 from transport.tls import ServerTls
@@ -38,14 +38,14 @@ class GrpcServer:
         self,
         router: Router,
         *,
-        limits: ConnectionLimits | None = None,
+        limits: GrpcLimits | None = None,
         max_connections: int = _MAX_CONNECTIONS,
         evict_idle: bool = False,
         on_error: OnError | None = None,
     ) -> None:
         self.router = router
         self.connections: set[Http2ServerConnection] = set()
-        self._limits = limits or ConnectionLimits()
+        self._limits = limits or GrpcLimits()
         self._max_connections = max_connections
         self._evict_idle = evict_idle
         self._on_error = on_error

@@ -18,9 +18,9 @@ from transport.call_headers import (
 from transport.header_compression import ZERO_TABLE_SIZE, HeaderDecoder
 from transport.http2 import MAX_STREAM_ID, Http2ErrorCode, PeerError
 from transport.http2_connection import Http2Connection
-from transport.limits import ConnectionLimits
+from transport.limits import GrpcLimits
 from transport.router import MethodHandler, Router
-from transport.server_streams import StreamingServerStream, UnaryServerStream
+from transport.server_streams import StreamCall, UnaryCall
 from transport.status import Metadata, RpcError, Status, StatusCode
 from transport.streams import BaseStream
 from transport.timers import Timers
@@ -51,7 +51,7 @@ class Http2ServerConnection(Http2Connection):
     def __init__(
         self,
         router: Router,
-        limits: ConnectionLimits,
+        limits: GrpcLimits,
         *,
         guard: Guard | None,
         on_open: Callable[[Http2ServerConnection], bool],
@@ -174,7 +174,7 @@ class Http2ServerConnection(Http2Connection):
             return
         self.write_queue.put(frames.goaway(self._last_stream_id, Http2ErrorCode.NO_ERROR))
         for stream in list(self.streams.values()):
-            if isinstance(stream, UnaryServerStream | StreamingServerStream):
+            if isinstance(stream, UnaryCall | StreamCall):
                 stream.cancel_handler()
                 stream.end_call(_SHUTTING_DOWN.status)
         self.close(_SHUTTING_DOWN)
@@ -212,11 +212,11 @@ class Http2ServerConnection(Http2Connection):
         self, stream_id: int, headers: RequestHeaders, method: MethodHandler
     ) -> BaseStream:
         if method.unary is not None:
-            unary = UnaryServerStream(self, stream_id, headers, method.unary)
+            unary = UnaryCall(self, stream_id, headers, method.unary)
             self.streams[stream_id] = unary
             return unary
         assert method.stream is not None
-        stream = StreamingServerStream(self, stream_id, headers)
+        stream = StreamCall(self, stream_id, headers)
         self.streams[stream_id] = stream
         stream.start(method.stream)
         return stream
@@ -272,7 +272,7 @@ class IdleConnectionReaper:
         incomplete = {
             stream_id: stream
             for stream_id, stream in self._connection.streams.items()
-            if isinstance(stream, UnaryServerStream) and not stream.remote_ended
+            if isinstance(stream, UnaryCall) and not stream.remote_ended
         }
         for stream_id in self._late_streams & incomplete.keys():
             incomplete[stream_id].end_call(_MESSAGE_TIMEOUT)

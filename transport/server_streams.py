@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from transport import frames
 from transport.call_headers import OK_BLOCK, RESPONSE_BLOCK, RequestHeaders, trailers_block
 from transport.http2 import Http2ErrorCode
-from transport.router import StreamHandler, StreamHandlerFactory, UnaryHandler
 from transport.status import OK, Metadata, RpcError, Status, StatusCode
 from transport.streams import BaseStream, ConnectionPort
 
 _HANDLER_ERROR = Status(StatusCode.INTERNAL, "the server failed to answer; see its log")
 _DEADLINE_EXCEEDED = Status(StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the answer")
+
+
+class StreamHandler(Protocol):
+    """Handles one streaming call. An exception that it raises ends the call."""
+
+    def messages(self, messages: list[bytes]) -> None:
+        """Handle all messages that arrived in one read, at least one."""
+        ...
+
+    def half_closed(self) -> None:
+        """Handle the end of the client's messages; it waits for answers and for `finish`."""
+        ...
+
+    def cancelled(self) -> None:
+        """Handle a call that ended early: the client left, or its deadline passed."""
+        ...
 
 
 class ServerConnectionPort(ConnectionPort, Protocol):
@@ -34,7 +49,11 @@ class ServerConnectionPort(ConnectionPort, Protocol):
 
 
 class ServerStream(BaseStream):
-    """One call: what unary and streaming calls have in common."""
+    """One call: what unary and streaming calls have in common.
+
+    Handlers use `path`, `metadata`, `peer`, `deadline`, `remaining` and `alive` (whether the client
+    still waits for an answer); everything else is for the connection.
+    """
 
     __slots__ = ("_deadline_timer", "deadline", "headers")
 
@@ -47,13 +66,14 @@ class ServerStream(BaseStream):
         self.headers = headers
         self.reader.decompress = headers.decompress
         self.deadline: float | None = None
+        """When the client stops waiting, on the clock of the event loop."""
         self._deadline_timer: asyncio.TimerHandle | None = None
         if headers.timeout is not None:
             self.deadline = asyncio.get_running_loop().time() + headers.timeout
 
     @property
     def path(self) -> str:
-        """The method."""
+        """The method, `/package.Service/Method`."""
         return self.headers.path
 
     @property
@@ -63,11 +83,11 @@ class ServerStream(BaseStream):
 
     @property
     def peer(self) -> str:
-        """The client's address."""
+        """The client: `unix:` or `ipv4:host:port`."""
         return self.connection.peer
 
     def remaining(self) -> float | None:
-        """Return the seconds until the deadline; None: there is none."""
+        """Return the seconds until the deadline, negative if it has passed; None: no deadline."""
         if self.deadline is None:
             return None
         return self.deadline - asyncio.get_running_loop().time()
@@ -146,8 +166,11 @@ class ServerStream(BaseStream):
             self._deadline_timer = None
 
 
-class UnaryServerStream(ServerStream):
-    """A call of one message and one answer."""
+class UnaryCall(ServerStream):
+    """A call of one message and one answer.
+
+    A handler may set `trailers`, which are sent behind a successful answer.
+    """
 
     __slots__ = ("_answer", "_handler", "_sent_headers", "trailers")
 
@@ -219,8 +242,13 @@ class UnaryServerStream(ServerStream):
         return super()._final_headers(block if self._sent_headers else RESPONSE_BLOCK + block)
 
 
-class StreamingServerStream(ServerStream):
-    """A call of any number of messages and answers."""
+class StreamCall(ServerStream):
+    """A call of any number of messages and answers.
+
+    Handlers use `send`, `finish`, `busy_poll`, `pause`, `resume`, `flushed` and `queued` (bytes
+    that wait for the client). `send` has no effect on a call that is over, because the client may
+    leave at any time.
+    """
 
     __slots__ = ("_half_closed", "_handler")
 
@@ -244,12 +272,15 @@ class StreamingServerStream(ServerStream):
     def finish(
         self, code: StatusCode = StatusCode.OK, message: str = "", trailers: Metadata = ()
     ) -> None:
-        """End the call, behind everything that was sent."""
+        """End the call, behind everything that was sent; the handler is not called again."""
         self._handler = None
         self.end_call(Status(code, message, trailers))
 
     def busy_poll(self, seconds: float) -> None:
-        """Poll the socket for up to `seconds` for the next message."""
+        """Poll for the next message for up to `seconds` instead of sleeping until it arrives.
+
+        Nothing else runs on the event loop meanwhile; see `transport.busy_poll`.
+        """
         self.connection.busy_poll(seconds)
 
     def on_readable(self) -> None:
@@ -283,3 +314,12 @@ class StreamingServerStream(ServerStream):
         else:
             self.cancel_handler()
             self.end_call(Status(StatusCode.INTERNAL, "the client ended within a message"))
+
+
+UnaryHandler = Callable[[bytes, UnaryCall], bytes | Awaitable[bytes]]
+"""Takes the message and returns the answer: as bytes, as a future, or as a coroutine.
+
+An answer returned as bytes costs no task. If the client leaves or its deadline passes, the task or
+future is cancelled. A handler raises RpcError to end the call with a status.
+"""
+StreamHandlerFactory = Callable[[StreamCall], StreamHandler]

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from transport import frames
 from transport.http2 import Http2ErrorCode
-from transport.limits import ConnectionLimits
+from transport.limits import GrpcLimits
 from transport.messages import BufferBudget, MessageReader
 from transport.status import RpcError, StatusCode
 from transport.write_queue import CLOSED_WINDOW, OutgoingStream, WriteQueue
@@ -17,7 +17,7 @@ class ConnectionPort(Protocol):
     """What a stream needs of its connection."""
 
     write_queue: WriteQueue
-    limits: ConnectionLimits
+    limits: GrpcLimits
     buffer_budget: BufferBudget
     readable: list[BaseStream]
     withheld: int

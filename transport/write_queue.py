@@ -27,7 +27,7 @@ _TINY_INCREMENT = 256
 _WINDOW_SLACK = 4096
 
 CLOSED_WINDOW = -(2**63)
-"""Window of a stream on which nothing may be sent any more."""
+"""Window of a stream whose sending half has ended."""
 UNOPENED_WINDOW = -(2**62)
 """Window of a stream that has not been opened yet."""
 

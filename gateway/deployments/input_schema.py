@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.flows.nodes import NodeType
+from gateway.flows.spec import NodeType
 
 # Any, throughout: JSON that `parse_flow` has checked
 Json = Mapping[str, Any]

@@ -54,8 +54,8 @@ async def begin_rollout(session: AsyncSession, deployment_id: str) -> int:
     sequence = (
         update(Deployment)
         .where(Deployment.id == deployment_id)
-        .values(turns=Deployment.turns + 1, updated_at=Deployment.updated_at)
-        .returning(Deployment.turns)
+        .values(rollout_seq=Deployment.rollout_seq + 1, updated_at=Deployment.updated_at)
+        .returning(Deployment.rollout_seq)
         .execution_options(synchronize_session=False)
     )
     return (await session.execute(sequence)).scalar_one()
@@ -63,13 +63,13 @@ async def begin_rollout(session: AsyncSession, deployment_id: str) -> int:
 
 def claim_rollout(deployment: Deployment, sequence: int) -> None:
     """Note that a turn is what becomes live; raise CONFLICT where a later one is so already."""
-    if deployment.live_turn > sequence:
+    if deployment.live_rollout_seq > sequence:
         message = (
             f"deployment '{deployment.name}': a redeploy or promotion that began after this one is "
             f"live already, as version {deployment.live_version}: nothing was changed"
         )
         raise GatewayError(ErrorCode.CONFLICT, message)
-    deployment.live_turn = sequence
+    deployment.live_rollout_seq = sequence
 
 
 async def find_version(

@@ -7,7 +7,6 @@ from gateway.broker.wake_file import WakeFile
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.executor import RunExecutor
 from gateway.execution.launcher import RunLauncher
-from gateway.execution.outbound import OutboundHttp
 from gateway.execution.pool import RunPool
 from gateway.execution.preloader import Preloader
 from gateway.execution.sweeper import RunSweeper
@@ -21,7 +20,6 @@ from gateway.runs.waiter import RunWaiter
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
-from gateway.storage.pg_notify import PgNotifier
 from gateway.upstream.servers import InferenceServers
 from gateway.webhooks.delivery_service import WebhookDeliveryService
 from gateway.webhooks.outbox import WebhookOutbox
@@ -42,11 +40,11 @@ class ExecutionServices:
         webhooks: WebhookDeliveryService,
     ) -> None:
         """Raise BrokerError where the broker's URL cannot be used."""
-        self._notices = PgNotifier(db)
+        self._commits = db.commits
         outbox = WebhookOutbox(
             feed, public_url=settings.public_url, on_written=webhooks.dispatcher.wake
         )
-        self.store = RunStore(db, self._notices, outbox=outbox)
+        self.store = RunStore(db, outbox=outbox)
         self.waiter = RunWaiter(db, self.store)
         self.cleanup = DeletedOwnerCleanup(db, self.store)
         self.compiled_flows = CompiledFlowCache(db)
@@ -59,7 +57,7 @@ class ExecutionServices:
             self.store,
             self.compiled_flows,
             servers,
-            OutboundHttp(self._http),
+            self._http,
             owner=lease_owner_name("gateway"),
             max_output_bytes=settings.max_body_bytes,
         )
@@ -78,7 +76,7 @@ class ExecutionServices:
 
     async def start(self) -> None:
         """Begin to hand runs over, to execute those of this process, and to sweep."""
-        self._notices.start()
+        self._commits.start()
         self.waiter.start()
         self.preloader.start()
         self._executor.start()
@@ -93,5 +91,4 @@ class ExecutionServices:
         await self._executor.close()
         await self.preloader.stop()
         await self.waiter.stop()
-        await self._notices.stop()
         await self._http.close()

@@ -38,7 +38,7 @@ class _HeldRun:
     """A run that this process executes."""
 
     attempt: int
-    began: float = field(default_factory=monotonic)
+    started_at: float = field(default_factory=monotonic)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -107,12 +107,12 @@ class RunExecutor:
             del self._held[claim.run_id]
 
     async def _ending(self, claim: Claim, held: _HeldRun) -> RunResult:
-        began = monotonic()
+        started_at = monotonic()
         try:
             compiled = await self._compiled_flows.find(claim.deployment_id, claim.version)
             input_data = compiled.plan.check_input(orjson.loads(claim.input_data))
         except GatewayError as error:
-            return failed_to_start(error, monotonic() - began)
+            return failed_to_start(error, monotonic() - started_at)
         models = compiled.models.client(
             self._servers, boot_wait_seconds=_PATIENCE_SECONDS[claim.mode]
         )
@@ -125,7 +125,7 @@ class RunExecutor:
                 compiled.plan,
                 input_data,
                 ports,
-                deadline=began + claim.timeout_seconds,
+                deadline=started_at + claim.timeout_seconds,
                 cancelled=held.cancelled,
                 report=progress.note,
                 max_output_bytes=self._max_output_bytes,
@@ -170,7 +170,9 @@ class RunExecutor:
     async def _poll_cancelled(self) -> None:
         """Hear of a cancellation, or of a lost run, sooner than by the next beat."""
         old = monotonic() - _GLANCE_SECONDS
-        held = [(run_id, each.attempt) for run_id, each in self._held.items() if each.began < old]
+        held = [
+            (run_id, each.attempt) for run_id, each in self._held.items() if each.started_at < old
+        ]
         if held:
             self._stop_runs(await self._store.poll_cancelled(held))
 

@@ -71,8 +71,8 @@ class InferenceClient:
         """
         model = self._calls[call.node_id]
         inputs = _inputs_of(model.plan, call)
-        began = monotonic()
-        patient_until = min(deadline, began + self._boot_wait_seconds)
+        started_at = monotonic()
+        patient_until = min(deadline, started_at + self._boot_wait_seconds)
         while True:
             try:
                 return await self._ask(model, inputs, deadline)
@@ -80,7 +80,7 @@ class InferenceClient:
                 if error.code not in _PASSING or monotonic() >= patient_until:
                     raise
             await asyncio.sleep(_LOOK_SECONDS)
-            self.boot_seconds = max(self.boot_seconds or 0.0, monotonic() - began)
+            self.boot_seconds = max(self.boot_seconds or 0.0, monotonic() - started_at)
 
     async def _ask(
         self, model: TensorCodec, inputs: dict[str, Any], deadline: float

@@ -7,7 +7,6 @@ import socket
 
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.executor import RunExecutor
-from gateway.execution.outbound import OutboundHttp
 from gateway.fleet.store import FleetStore
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
@@ -16,7 +15,6 @@ from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
-from gateway.storage.pg_notify import PgNotifier
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.servers import InferenceServers
 from gateway.webhooks.outbox import WebhookOutbox
@@ -37,19 +35,14 @@ class WorkerRuntime:
             credentials=UpstreamCredentials.of(settings),
         )
         self._watcher = FleetWatcher(fleet, self._feed, self._servers)
-        self._notices = PgNotifier(self._db)
         self._http = GuardedHttpClient(
             settings.webhook_allow, allow_http=settings.webhook_allow_http
         )
         self._executor = RunExecutor(
-            RunStore(
-                self._db,
-                self._notices,
-                outbox=WebhookOutbox(self._feed, public_url=settings.public_url),
-            ),
+            RunStore(self._db, outbox=WebhookOutbox(self._feed, public_url=settings.public_url)),
             CompiledFlowCache(self._db),
             self._servers,
-            OutboundHttp(self._http),
+            self._http,
             owner=lease_owner_name("worker"),
             max_output_bytes=settings.max_body_bytes,
         )
@@ -57,7 +50,6 @@ class WorkerRuntime:
     async def start(self) -> None:
         """Connect."""
         self._feed.start()
-        self._notices.start()
         self._watcher.start()
         await self._watcher.looked.wait()
         self._executor.start()
@@ -73,7 +65,6 @@ class WorkerRuntime:
         await self._servers.close()
         await self._waker.stop()
         await self._http.close()
-        await self._notices.stop()
         await self._feed.stop()
         await self._db.close()
 

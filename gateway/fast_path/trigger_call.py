@@ -17,7 +17,7 @@ from gateway.fast_path.routes import ResolvedRoute
 from gateway.fast_path.url import PREFIX, TriggerUrl, deployment_in
 from gateway.ids import new_run_id
 from gateway.web.cors import cors_headers
-from gateway.web.problems import HTTP_STATUS, Headers, problem
+from gateway.web.problems import Headers, problem
 from gateway.web.requests import request_id_of
 from gateway.web.unexpected_errors import as_gateway_error
 from protos.errors import ErrorCode
@@ -95,7 +95,7 @@ class TriggerCall(HttpCall, DeploymentCall):
         if self._task is not None:
             self._task.cancel()
         self.abandon()
-        self._finish(HTTP_STATUS[ErrorCode.CANCELLED], ErrorCode.CANCELLED)
+        self._finish(ErrorCode.CANCELLED.http_status, ErrorCode.CANCELLED)
 
     # authorisation
 

@@ -18,14 +18,13 @@ from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.callers import api_key_of, client_address
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
-from gateway.web.problems import V2_STATUS
 from gateway.web.unexpected_errors import as_gateway_error
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, RawBytes, TemplateCache
 from protos.methods import RPC_METHODS, method_path
-from protos.status import CODE_KEY, GRPC_STATUS, PUSHBACK_KEY, stream_failure
-from transport import Router, RpcError, ServerCall, StatusCode, StreamCall, UnaryCall
+from protos.status import CODE_KEY, PUSHBACK_KEY, stream_failure
+from transport import Router, RpcError, ServerStream, StatusCode, StreamCall, UnaryCall
 
 _MODE = "grpc"
 _WINDOW = 256
@@ -79,12 +78,12 @@ class InferenceService:
         router.unary(method_path("ModelInfer"), self._model_infer)
         router.stream(method_path("ModelStreamInfer"), lambda call: _InferStream(self, call))
 
-    async def admit(self, key: str | None, call: ServerCall) -> Identity | None:
+    async def admit(self, key: str | None, call: ServerStream) -> Identity | None:
         """Return whose `key` it is, if it may call; raise as `ModelAccess.check`."""
         return await self._access.check(key, partial(client_address, call, self._proxies))
 
     async def infer_for(
-        self, identity: Identity | None, raw: bytes, call: ServerCall
+        self, identity: Identity | None, raw: bytes, call: ServerStream
     ) -> pb.ModelInferResponse:
         """Answer one call within the limits of who makes it."""
         rate_limit = self._access.rate_limit(identity)
@@ -93,10 +92,10 @@ class InferenceService:
         async with rate_limit.hold():
             return await self.infer(raw, call)
 
-    async def infer(self, raw: bytes, call: ServerCall) -> pb.ModelInferResponse:
+    async def infer(self, raw: bytes, call: ServerStream) -> pb.ModelInferResponse:
         """Answer one call and count it, under the status that REST would have answered."""
         began = perf_counter()
-        name, status = "", V2_STATUS[ErrorCode.CANCELLED]
+        name, status = "", ErrorCode.CANCELLED.v2_status
         try:
             known = self._bulky.find(raw) if len(raw) >= _LARGE_BYTES else None
             request = parse_message(pb.ModelInferRequest, raw) if known is None else known.head()
@@ -112,7 +111,7 @@ class InferenceService:
             status = 200
         except Exception as error:
             refusal = to_gateway_error(error)
-            status = V2_STATUS[refusal.code]
+            status = refusal.code.v2_status
             raise refusal from None
         finally:
             self._metrics.for_deployment(name, _MODE).answered(status, perf_counter() - began)
@@ -289,7 +288,7 @@ def to_rpc_error(refusal: GatewayError) -> RpcError:
     trailers = [(CODE_KEY, refusal.code.value)]
     if refusal.retry_after is not None:
         trailers.append((PUSHBACK_KEY, str(round(refusal.retry_after * 1e3))))
-    status = StatusCode[GRPC_STATUS[refusal.code]]
+    status = StatusCode[refusal.code.grpc_status]
     return RpcError(status, refusal.message[:_MAX_MESSAGE_LENGTH], tuple(trailers))
 
 

@@ -10,7 +10,7 @@ from gateway.settings import Settings
 from gateway.web.connection_limits import max_connections_for
 from protos import open_inference_pb2 as pb
 from protos.methods import SERVICE
-from transport import ConnectionLimits, GrpcServer, Router, ServerTls
+from transport import GrpcLimits, GrpcServer, Router, ServerTls
 from transport.health import HEALTH, HealthService
 from transport.reflection import add_reflection
 
@@ -31,7 +31,7 @@ async def start_grpc_server(
     front_door.add_to(router)
     HealthService((SERVICE,), lambda: not readiness.reasons()).add_to(router)
     add_reflection(router, (SERVICE, HEALTH), (pb.DESCRIPTOR, health_pb2.DESCRIPTOR))
-    limits = ConnectionLimits(
+    limits = GrpcLimits(
         max_message_bytes=settings.max_body_bytes,
         handshake_seconds=settings.header_seconds,
         message_seconds=settings.body_seconds,

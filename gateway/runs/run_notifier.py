@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.runs.run import Run
-from gateway.storage.pg_notify import PgNotifier
+from gateway.storage.commit_signal import CommitSignal
 
 _CHANGED = "~"
-"""Before the id in a notice that the run has only changed: few wait for that."""
+"""Prefix of the id in a message: the run has changed and goes on."""
 _GONE = "-"
-"""Before the id in a notice that there is no such run any more."""
+"""Prefix of the id in a message: the run was withdrawn."""
 
 
 class RunNotifier:
@@ -19,8 +19,8 @@ class RunNotifier:
     Listeners must not raise or block.
     """
 
-    def __init__(self, notices: PgNotifier | None = None) -> None:
-        self.notices = notices
+    def __init__(self, commits: CommitSignal) -> None:
+        self._commits = commits
         self._on_end: list[Callable[[Run], None]] = []
         self._on_change: list[Callable[[str], None]] = []
         self._on_gone: list[Callable[[str], None]] = []
@@ -49,39 +49,33 @@ class RunNotifier:
         on_gap: Callable[[], None],
     ) -> None:
         """Call with ids what any process tells, and `on_gap` where some may have been missed."""
-        if self.notices is None:
-            return
 
-        def heard(word: str | None) -> None:
-            if word is None:
+        def on_message(message: str | None) -> None:
+            if message is None:
                 on_gap()
-            elif word.startswith(_CHANGED):
-                on_change(word.removeprefix(_CHANGED))
-            elif word.startswith(_GONE):
-                on_gone(word.removeprefix(_GONE))
+            elif message.startswith(_CHANGED):
+                on_change(message.removeprefix(_CHANGED))
+            elif message.startswith(_GONE):
+                on_gone(message.removeprefix(_GONE))
             else:
-                on_end(word)
+                on_end(message)
 
-        self.notices.subscribe(heard)
+        self._commits.subscribe(on_message)
 
     def ended(self, run: Run) -> None:
         """Tell that a run has ended."""
         for listener in self._on_end:
             listener(run)
-        self._tell(run.id)
+        self._commits.publish(run.id)
 
     def changed(self, run_id: str) -> None:
         """Tell that something about a run is new."""
         for listener in self._on_change:
             listener(run_id)
-        self._tell(_CHANGED + run_id)
+        self._commits.publish(_CHANGED + run_id)
 
     def gone(self, run_id: str) -> None:
         """Tell that a run was taken back."""
         for listener in self._on_gone:
             listener(run_id)
-        self._tell(_GONE + run_id)
-
-    def _tell(self, word: str) -> None:
-        if self.notices is not None:
-            self.notices.tell(word)
+        self._commits.publish(_GONE + run_id)

@@ -31,7 +31,6 @@ from gateway.runs.sweeps import SweepQueries
 from gateway.storage.batch_writer import BatchWriter
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from gateway.storage.pg_notify import PgNotifier
 from gateway.storage.sql import advisory_lock, dialect_insert
 
 LEASE_SECONDS = 30.0
@@ -45,10 +44,8 @@ class RunStore(SweepQueries, RunQueries):
     begins or ends in the same transaction.
     """
 
-    def __init__(
-        self, db: Database, notices: PgNotifier | None = None, *, outbox: Outbox | None = None
-    ) -> None:
-        super().__init__(db, RunNotifier(notices), outbox or NoOutbox())
+    def __init__(self, db: Database, *, outbox: Outbox | None = None) -> None:
+        super().__init__(db, RunNotifier(db.commits), outbox or NoOutbox())
         self._births = BatchWriter[RunInsert](self._write_births)
         self._record = dialect_insert(rows.RUNS, db.dialect).on_conflict_do_nothing()
         self._record_payload = dialect_insert(rows.PAYLOADS, db.dialect).on_conflict_do_nothing()

@@ -7,7 +7,6 @@ shows as a write to SQLite's file; and if neither comes, a look now and then fin
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -15,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.runs.run import Run, RunMark
 from gateway.runs.store import RunStore
-from gateway.storage.database import Database, FileStamp
+from gateway.storage.database import Database
 from telemetry.logs import logger, reason_of
 
 _FIRST_LOOK_SECONDS = 0.005
@@ -24,12 +23,10 @@ _GLANCE_SECONDS = 0.005
 _SLOW_GLANCE_SECONDS = 0.025
 _YOUNG_SECONDS = 2.0
 """Waits younger than that are worth a glance at the file's date every 5 ms: it takes 5 µs."""
-_COARSE_NANOSECONDS = 20_000_000
-"""A file's date ticks every few ms: a write in the same tick as the last look would not show."""
 _NET_SECONDS = 0.5
 """Between two looks for which there is no reason."""
 _BLIND_SECONDS = 0.05
-"""The same, while PostgreSQL's notices are lost."""
+"""The same, while PostgreSQL's messages are not received."""
 _REST = 4
 """Looks that find nothing are apart by that many times what one takes, at least."""
 _AGAIN_SECONDS = 0.2
@@ -56,16 +53,15 @@ class _Wait:
 
 
 class RunWaiter:
-    """All waits of a process. For one event loop; make it before `Notices.start`."""
+    """All waits of a process. For one event loop; make it before `Database.commits.start`."""
 
     def __init__(self, db: Database, store: RunStore) -> None:
-        self._db = db
+        self._signal = db.commits
         self._store = store
         self._watches: dict[str, set[_Wait]] = {}
         self._due: set[str] = set()
-        self._news = asyncio.Event()
+        self._commits = db.commits.watch()
         self._task: asyncio.Task[None] | None = None
-        self._footprint: FileStamp | None = None
         self._began = 0.0  # when the last wait did
         self._looked = 0.0
         self._counted = 0.0  # when it was last seen which of them are there at all
@@ -115,7 +111,7 @@ class RunWaiter:
         self._watches.setdefault(watch.run_id, set()).add(watch)
         self._began = loop.time()
         first_look = loop.call_later(_FIRST_LOOK_SECONDS, self._look_at, (watch.run_id,))
-        self._news.set()
+        self._commits.wake()
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -149,15 +145,14 @@ class RunWaiter:
         due = [run_id for run_id in run_ids if run_id in self._watches]
         if due:
             self._due.update(due)
-            self._news.set()
+            self._commits.wake()
 
     # looking
 
     async def _follow(self) -> None:
         while True:
             if not self._watches:
-                self._news.clear()
-                await self._news.wait()
+                await self._commits.wait(None)
                 self._looked = asyncio.get_running_loop().time()
             await self._until_due()
             due, self._due = self._due, set()
@@ -176,12 +171,11 @@ class RunWaiter:
         """Return when there is a reason to look, or nobody waits any more."""
         loop = asyncio.get_running_loop()
         while self._watches and not self._due:
-            self._news.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._pause()):
-                    await self._news.wait()
+            await self._commits.wait(self._pause())
             passed = loop.time()
-            if passed >= self._looked + self._net() or (passed >= self._rested and self._written()):
+            if passed >= self._looked + self._net() or (
+                passed >= self._rested and self._commits.changed()
+            ):
                 self._due.update(self._watches)
 
     async def _look(self, run_ids: list[str]) -> None:
@@ -215,29 +209,16 @@ class RunWaiter:
                 if mark != watch.seen:
                     watch.resolve(None)
 
-    def _written(self) -> bool:
-        """Whether any process may have written since this was asked last; SQLite's alone shows."""
-        footprint = self._db.file_stamp()
-        if footprint is None:
-            return False
-        fresh = time.time_ns() - footprint[0] < _COARSE_NANOSECONDS
-        changed = footprint != self._footprint
-        self._footprint = footprint
-        return changed or fresh
-
     def _pause(self) -> float:
         passed = asyncio.get_running_loop().time()
-        if self._db.dialect != "sqlite":
+        if not self._signal.must_poll:
             return max(0.001, self._looked + self._net() - passed)
         return _GLANCE_SECONDS if passed - self._began < _YOUNG_SECONDS else _SLOW_GLANCE_SECONDS
 
     def _net(self) -> float:
-        if self._db.dialect == "sqlite":
+        if self._signal.must_poll or self._signal.connected:
             return _NET_SECONDS
-        notices = self._store.notifier.notices
-        if notices is None or not notices.connected:
-            return _BLIND_SECONDS
-        return _NET_SECONDS
+        return _BLIND_SECONDS
 
     # the watches
 

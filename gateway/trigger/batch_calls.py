@@ -11,7 +11,7 @@ from gateway.deployments.settings import ResponseFormat
 from gateway.fast_path.deployment_call import DeploymentCall
 from gateway.ids import new_run_id
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
-from gateway.web.problems import RETRYABLE, Headers
+from gateway.web.problems import Headers
 from gateway.web.unexpected_errors import as_gateway_error
 
 _MAX_IN_FLIGHT = 64
@@ -143,7 +143,7 @@ class _Item(DeploymentCall):
         result = {
             "status": "failed",
             "error": {"code": known.code, "message": known.message},
-            "retryable": known.code in RETRYABLE,
+            "retryable": known.code.retryable,
             **known.details,
         }
         self._batch.set_result(self._index, result)

@@ -11,7 +11,7 @@ from protos import open_inference_pb2 as pb
 from protos.methods import method_path
 from protos.parameters import CANCELLATION
 from telemetry.logs import logger
-from transport import ConnectionLimits, GrpcConnection, Metadata, RpcError, StatusCode, connect
+from transport import GrpcConnection, GrpcLimits, Metadata, RpcError, StatusCode, connect
 
 _ASK_SECONDS = 0.05
 """Between two questions whether the model is ready; a tiny model boots in 0.2 s."""
@@ -68,7 +68,7 @@ class ServerConnector:
 
     async def _visit(self, address: str) -> bool:
         """Be connected as long as that lasts; return whether there was anybody."""
-        limits = ConnectionLimits(max_message_bytes=_ANSWER_BYTES)
+        limits = GrpcLimits(max_message_bytes=_ANSWER_BYTES)
         try:
             connection = await connect(address, limits=limits, tls=self._credentials.tls)
         except RpcError as error:  # no server yet, or no longer: ask again

@@ -49,7 +49,7 @@ class UpstreamCredentials:
                 on_reload=_tell,
             )
         for reason in certificate_warnings(pair) if pair else ():
-            log.warning("tls_is_doubtful", reason=reason)
+            log.warning("tls_warning", reason=reason)
         file = settings.upstream_token_file
         return cls(tls) if file is None else cls(tls, lambda: _first_token(file))
 
@@ -71,6 +71,6 @@ def _first_token(file: Path) -> str | None:
 
 def _tell(reason: str) -> None:
     if reason:
-        log.error("tls_not_renewed", reason=reason)
+        log.error("tls_reload_failed", reason=reason)
     else:
-        log.info("tls_renewed")
+        log.info("tls_reloaded")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 from gateway.storage.paging import Page
 from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery
@@ -14,6 +14,25 @@ from gateway.webhooks.events import WebhookEvent
 from gateway.webhooks.listing import DeliveryDetail
 from gateway.webhooks.service import EndpointDetail
 from gateway.webhooks.states import AttemptResult, DeliveryStatus, DisabledReason, EndpointState
+
+_Secret = Annotated[SecretStr, Field(max_length=512)]
+
+
+class VerifyIn(BaseModel):
+    """A request as a receiver got it, and the secret to verify it with."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    secret: _Secret
+    """Used for this answer only: never stored, never logged."""
+    previous_secret: _Secret | None = None
+    """The secret before a rotation, to recognise requests that were signed with it."""
+    headers: Annotated[dict[str, Annotated[str, Field(max_length=8192)]], Field(max_length=200)]
+    """All headers of the request, or only the three that start with `webhook-`."""
+    body: Annotated[str, Field(max_length=300_000)]
+    """The body as text; the signature covers its UTF-8."""
+    at: AwareDatetime | None = None
+    """The time to judge the timestamp at. Default: now."""
 
 
 class EndpointPatch(BaseModel):

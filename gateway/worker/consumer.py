@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.worker.consumer import ReconnectingConsumer as CeleryConsumer
+from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
 from telemetry.logs import logger, reason_of

@@ -11,7 +11,7 @@ from inference_server.data_plane.calls import InferenceCall
 from inference_server.data_plane.served_model import ServedModel
 from inference_server.errors import InferenceError
 from inference_server.lifecycle import Lifecycle
-from protos.status import CODE_KEY, GRPC_STATUS, stream_failure
+from protos.status import CODE_KEY, stream_failure
 from transport import StatusCode, StreamCall
 
 _MOST_QUEUED_BYTES = 8 * 1024 * 1024
@@ -133,7 +133,7 @@ class InferenceStream:
         try:
             self._lifecycle.check_ready()
         except InferenceError as error:
-            status = StatusCode[GRPC_STATUS[error.code]]
+            status = StatusCode[error.code.grpc_status]
             self._call.finish(status, error.message, ((CODE_KEY, error.code.value),))
         else:
             self._call.finish()

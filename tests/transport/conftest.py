@@ -9,7 +9,7 @@ import pytest
 
 from tests.authority import Authority, hung_up
 from tests.transport.services import HandlerLog, Listen, router
-from transport import ConnectionLimits, GrpcConnection, GrpcServer, ServerTls, connect
+from transport import GrpcConnection, GrpcLimits, GrpcServer, ServerTls, connect
 
 Start = Callable[..., Awaitable[str]]
 Dial = Callable[..., Awaitable[GrpcConnection]]
@@ -41,7 +41,7 @@ async def start(
     async def start_one(
         address: str = "", *, server: dict[str, Any] | None = None, **limits: Any
     ) -> str:
-        made = GrpcServer(router(handler_log), limits=ConnectionLimits(**limits), **(server or {}))
+        made = GrpcServer(router(handler_log), limits=GrpcLimits(**limits), **(server or {}))
         servers.append(made)
         return await made.listen(address or f"unix:{folder}/{len(servers)}")
 
@@ -56,7 +56,7 @@ async def dial() -> AsyncIterator[Dial]:
     made: list[GrpcConnection] = []
 
     async def dial_one(address: str, **limits: Any) -> GrpcConnection:
-        made.append(await connect(address, limits=ConnectionLimits(**limits)))
+        made.append(await connect(address, limits=GrpcLimits(**limits)))
         return made[-1]
 
     yield dial_one
@@ -80,7 +80,7 @@ async def listen(servers: list[GrpcServer], handler_log: HandlerLog) -> AsyncIte
     """Starts our server with TLS; returns its address."""
 
     async def listen_one(tls: ServerTls, **limits: float) -> str:
-        servers.append(GrpcServer(router(handler_log), limits=ConnectionLimits(**limits)))
+        servers.append(GrpcServer(router(handler_log), limits=GrpcLimits(**limits)))
         bound = await servers[-1].listen("127.0.0.1:0", tls=tls)
         return f"grpcs://{bound}"
 

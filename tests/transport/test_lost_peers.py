@@ -23,7 +23,7 @@ from tests.transport.services import (
     headers,
 )
 from tests.transport.test_calls import CallLog
-from transport import ConnectionLimits, GrpcConnection, RpcError, StatusCode, connect, frames, http2
+from transport import GrpcConnection, GrpcLimits, RpcError, StatusCode, connect, frames, http2
 
 PROCESS = """
 import asyncio, sys
@@ -105,7 +105,7 @@ async def scripted_server(
             served.set()
 
     server = await asyncio.start_unix_server(serve, f"{folder}/scripted")
-    connection = await connect(f"unix:{folder}/scripted", limits=ConnectionLimits(**limits))
+    connection = await connect(f"unix:{folder}/scripted", limits=GrpcLimits(**limits))
     try:
         yield connection
     finally:

@@ -159,7 +159,7 @@ async def test_a_client_without_a_valid_certificate_is_rejected(
         assert await echo_once(address, good) == b"hello"
 
 
-async def test_clients_that_never_finish_the_handshake_are_disconnected_and_delay_nobody(
+async def test_clients_that_never_finish_the_handshake_are_disconnected_and_delay_no_other(
     authority: Authority, listen: Listen
 ) -> None:
     address = await listen(ServerTls(authority.issue("server")), handshake_seconds=0.3)

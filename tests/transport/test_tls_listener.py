@@ -13,7 +13,7 @@ import uvloop
 
 from tests.authority import Authority, hung_up
 from tests.transport.services import ECHO, HandlerLog, data, headers, message, router
-from transport import ClientTls, ConnectionLimits, GrpcServer, ServerTls, connect, frames, http2
+from transport import ClientTls, GrpcLimits, GrpcServer, ServerTls, connect, frames, http2
 
 MIN_HANDSHAKES = 16
 LONG = 60.0
@@ -31,7 +31,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 async def server() -> AsyncIterator[GrpcServer]:
-    limits = ConnectionLimits(handshake_seconds=LONG)
+    limits = GrpcLimits(handshake_seconds=LONG)
     made = GrpcServer(router(HandlerLog()), limits=limits, max_connections=MIN_HANDSHAKES)
     yield made
     made.close()

@@ -1,4 +1,4 @@
-"""inference: asks a model."""
+"""inference: calls a model."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from gateway.flows.ports import InferenceCall
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inference:
-    """Which model to ask, and with what."""
+    """The configuration."""
 
     model: str
     version: str
     """`latest`, a number or a label."""
     inputs: Mapping[str, str] | None
-    """Tensor → expression; None: what the node before gave, by the same names."""
+    """Tensor → expression; None: the outputs of the preceding node, by the same names."""
 
 
 def _read(reader: ConfigReader) -> Inference:
@@ -55,14 +55,16 @@ def _compile(config: Inference, context: CompileContext) -> NodeStep:
 
 def _compile_pass_through(config: Inference, context: CompileContext) -> NodeStep:
     if len(context.before) != 1:
-        detail = f"{len(context.before)} nodes lead here: name the inputs, each with an expression"
+        detail = (
+            f"{len(context.before)} nodes precede this one: give inputs, each with an expression"
+        )
         context.add_error("inputs", detail)
     source = context.before[0] if context.before else ""
 
     async def perform(run: RunContext) -> dict[str, Any]:
         inputs = run.values[source]
         if type(inputs) is not dict:
-            message = f"expected '{source}' to give an object with the model's inputs"
+            message = f"expected the output of '{source}' to be an object with the model's inputs"
             raise NodeError("invalid_value", message)
         return await _infer(config, context.node_id, inputs, run, exact=False)
 

@@ -21,7 +21,7 @@ from tests.gateway.deployments.redeploys import (
 from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 
 
-async def test_the_directory_answers_from_memory_once_it_was_asked(
+async def test_a_deployment_is_cached_after_the_first_look_up(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -61,7 +61,7 @@ async def test_another_process_sees_a_change_and_a_deletion(
     await elsewhere.close()
 
 
-async def test_a_deployment_made_after_it_was_missed_is_found(
+async def test_a_deployment_created_after_a_miss_is_found(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -100,7 +100,7 @@ async def test_another_users_version_cannot_be_pinned(in_process_gateway: InProc
         await in_process_gateway.deployment_cache.find(made["id"], profile_of(bob), 1)
 
 
-async def test_a_pinned_version_hears_of_changes_made_elsewhere(
+async def test_a_pinned_version_sees_changes_of_other_processes(
     in_process_gateway: InProcessGateway, url: str
 ) -> None:
     user = await in_process_gateway.user()
@@ -124,7 +124,7 @@ async def test_a_pinned_version_hears_of_changes_made_elsewhere(
     await elsewhere.close()
 
 
-async def test_a_pinned_version_that_needs_the_engine_says_so_in_mode_fast(
+async def test_a_pinned_version_that_needs_the_engine_is_refused_in_fast_mode(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -137,7 +137,7 @@ async def test_a_pinned_version_that_needs_the_engine_says_so_in_mode_fast(
     assert caught.value.code is ErrorCode.INVALID_FLOW
 
 
-async def test_a_paused_deployment_takes_no_calls_and_comes_back_as_it_was(
+async def test_a_paused_deployment_refuses_calls_until_it_is_resumed(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()

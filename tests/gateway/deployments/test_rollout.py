@@ -84,7 +84,7 @@ async def site(in_process_gateway: InProcessGateway, profile: Profile) -> Site:
     return opened
 
 
-async def test_the_next_version_takes_over_when_its_server_is_ready(site: Site) -> None:
+async def test_the_new_version_goes_live_when_its_server_is_ready(site: Site) -> None:
     await site.serve(1)
     switching = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
     server = await site.wanted(2)
@@ -108,7 +108,7 @@ async def test_a_model_that_cannot_be_loaded_changes_nothing(site: Site) -> None
     assert await site.live() == 1
 
 
-async def test_of_two_at_once_the_one_that_began_later_wins(site: Site) -> None:
+async def test_the_later_of_two_concurrent_redeploys_wins(site: Site) -> None:
     await site.serve(1)
     first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
     slow = await site.wanted(2)
@@ -125,7 +125,7 @@ async def test_of_two_at_once_the_one_that_began_later_wins(site: Site) -> None:
     assert (third.row.live_version, third.newest_version) == (3, 3)
 
 
-async def test_one_that_began_later_and_failed_stands_in_nobodys_way(site: Site) -> None:
+async def test_a_failed_later_redeploy_does_not_block_an_earlier_one(site: Site) -> None:
     await site.serve(1)
     first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
     slow = await site.wanted(2)
@@ -136,7 +136,7 @@ async def test_one_that_began_later_and_failed_stands_in_nobodys_way(site: Site)
     assert (await first).row.live_version == 2
 
 
-async def test_a_promotion_that_began_later_wins_over_a_redeploy(site: Site) -> None:
+async def test_a_later_promotion_wins_over_a_redeploy(site: Site) -> None:
     await site.serve(1)
     first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
     slow = await site.wanted(2)
@@ -148,7 +148,7 @@ async def test_a_promotion_that_began_later_wins_over_a_redeploy(site: Site) -> 
     assert await site.live() == 1
 
 
-async def test_what_failed_before_is_tried_again(site: Site) -> None:
+async def test_a_server_that_failed_before_is_started_again(site: Site) -> None:
     await site.serve(2, State.FAILED, reason="out of memory")
     await site.serve(1)
     switching = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
@@ -158,7 +158,7 @@ async def test_what_failed_before_is_tried_again(site: Site) -> None:
     assert (await switching).row.live_version == 2
 
 
-async def test_a_boot_that_takes_too_long_goes_on_and_changes_nothing(site: Site) -> None:
+async def test_a_boot_timeout_changes_nothing_and_the_boot_continues(site: Site) -> None:
     await site.serve(1)
     with pytest.raises(GatewayError, match="nothing was changed") as caught:
         await site.versions(patience=0).redeploy(site.profile_id, site.id)
@@ -169,14 +169,14 @@ async def test_a_boot_that_takes_too_long_goes_on_and_changes_nothing(site: Site
     assert deployed.row.live_version == 2
 
 
-async def test_nobody_waits_where_nothing_answers_now(site: Site) -> None:
+async def test_there_is_no_wait_if_the_live_version_is_not_serving(site: Site) -> None:
     await site.serve(1, State.BOOTING)
     deployed = await site.versions().redeploy(site.profile_id, site.id)
     assert deployed.row.live_version == 2
     assert (await site.wanted(2)).desired == "running"
 
 
-async def test_a_promotion_hands_over_in_the_same_way(site: Site) -> None:
+async def test_a_promotion_waits_like_a_redeploy(site: Site) -> None:
     await site.versions().redeploy(site.profile_id, site.id)
     await site.serve(2)
     with pytest.raises(GatewayError) as caught:

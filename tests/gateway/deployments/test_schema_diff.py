@@ -75,14 +75,14 @@ BREAKING: list[tuple[Json | None, Json | None]] = [
 
 
 @pytest.mark.parametrize(("before", "after"), HARMLESS)
-def test_what_lets_more_through_breaks_nothing(before: Json | None, after: Json | None) -> None:
+def test_relaxing_changes_are_not_breaking(before: Json | None, after: Json | None) -> None:
     changes = found(before, after)
     assert changes
     assert not any(breaking for _, breaking in changes), changes
 
 
 @pytest.mark.parametrize(("before", "after"), BREAKING)
-def test_what_lets_less_through_is_breaking(before: Json | None, after: Json | None) -> None:
+def test_restricting_changes_are_breaking(before: Json | None, after: Json | None) -> None:
     changes = found(before, after)
     assert any(breaking for _, breaking in changes), changes
 
@@ -91,11 +91,11 @@ def test_what_lets_less_through_is_breaking(before: Json | None, after: Json | N
     ("before", "after"),
     [(None, None), ({}, None), (None, {"type": "object"}), ({"title": "x"}, {"title": "x"})],
 )
-def test_what_means_the_same_is_no_change(before: Json | None, after: Json | None) -> None:
+def test_equivalent_schemas_have_no_changes(before: Json | None, after: Json | None) -> None:
     assert found(before, after) == []
 
 
-def test_a_change_is_found_where_it_is() -> None:
+def test_a_change_has_the_pointer_of_its_keyword() -> None:
     before = {"properties": {"a/b": {"properties": {"~": {"items": {"type": "number"}}}}}}
     after = {"properties": {"a/b": {"properties": {"~": {"items": {"type": "string"}}}}}}
     (change,) = diff_schemas(before, after)
@@ -119,7 +119,7 @@ def test_a_change_is_found_where_it_is() -> None:
         {"items": 1},
     ],
 )
-def test_what_is_no_schema_is_compared_all_the_same(strange: Json) -> None:
+def test_malformed_schemas_are_compared(strange: Json) -> None:
     sound = {
         "required": ["x"],
         "type": ["object"],
@@ -139,7 +139,7 @@ def flow(schema: Json | None, **config: str) -> Json:
     return {"nodes": [{"id": "input", "type": "api_input", "config": {"schema": schema, **config}}]}
 
 
-def test_other_inputs_are_left_out_or_refused_before_the_schema_sees_them() -> None:
+def test_additional_inputs_are_part_of_the_effective_schema() -> None:
     named: Json = {"properties": {"x": {}}}
     closed = {**named, "additionalProperties": False}
     typed = {**named, "additionalProperties": {"type": "number"}}

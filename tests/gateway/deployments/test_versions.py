@@ -28,7 +28,7 @@ async def served(user: httpx.AsyncClient) -> set[tuple[str, int, str]]:
     return {(server["model"], server["version"], server["desired"]) for server in servers}
 
 
-async def test_versions_are_listed_with_what_was_said_and_who_made_them(
+async def test_versions_are_listed_with_description_and_creator(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -45,7 +45,7 @@ async def test_versions_are_listed_with_what_was_said_and_who_made_them(
         assert "nodes" not in version
 
 
-async def test_versions_come_in_pages(in_process_gateway: InProcessGateway) -> None:
+async def test_versions_are_listed_in_pages(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     for _ in range(4):
@@ -66,7 +66,7 @@ async def test_versions_come_in_pages(in_process_gateway: InProcessGateway) -> N
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), strange
 
 
-async def test_a_version_shows_its_snapshot_whatever_became_of_the_draft(
+async def test_a_version_keeps_its_graph_when_the_draft_changes(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -129,7 +129,7 @@ async def test_settings_outlast_a_redeploy_and_a_promotion(
     assert promoted["trigger_path"] == made["trigger_path"]
 
 
-async def test_what_is_not_there_is_said_with_the_numbers_that_are(
+async def test_an_unknown_version_is_404_with_the_existing_numbers(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -161,7 +161,7 @@ async def test_a_version_that_needs_the_engine_is_not_promoted_to_fast(
     assert (shown["version"], shown["newest_version"]) == (2, 2)
 
 
-async def test_a_version_whose_model_has_gone_is_not_promoted(
+async def test_a_version_with_a_removed_model_is_not_promoted(
     in_process_gateway: InProcessGateway, tmp_path: Any
 ) -> None:
     user = await in_process_gateway.user()
@@ -180,7 +180,7 @@ async def test_a_version_whose_model_has_gone_is_not_promoted(
     assert "another file" in refused.json()["message"]
 
 
-async def test_the_inference_server_of_what_becomes_live_is_let_run(
+async def test_the_inference_server_of_the_new_version_is_started(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -195,7 +195,7 @@ async def test_the_inference_server_of_what_becomes_live_is_let_run(
     assert await served(user) == {("mlp", 1, "running"), ("mlp", 2, "stopped")}
 
 
-async def test_a_flow_for_the_engine_starts_no_inference_server_by_itself(
+async def test_a_flow_for_the_engine_starts_no_inference_server(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -204,7 +204,7 @@ async def test_a_flow_for_the_engine_starts_no_inference_server_by_itself(
     assert await served(user) == set()
 
 
-async def test_a_tombstone_answers_gone_on_every_route(
+async def test_a_deleted_deployment_is_410_on_every_route(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -230,7 +230,7 @@ async def test_a_tombstone_answers_gone_on_every_route(
         await in_process_gateway.deployment_cache.find(made["id"], profile_of(user), 1)
 
 
-async def test_redeploying_and_promoting_at_once_leaves_whole_versions(
+async def test_concurrent_redeploys_and_promotions_keep_versions_consistent(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -248,7 +248,7 @@ async def test_redeploying_and_promoting_at_once_leaves_whole_versions(
     assert len([version for version in listed if version["live"]]) == 1
 
 
-async def test_a_version_that_does_not_run_any_more_is_not_promoted(
+async def test_a_version_that_no_longer_compiles_is_not_promoted(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()

@@ -34,7 +34,7 @@ async def told(store: RunStore, claim: Claim, count: int) -> list[NodeEvent]:
     return found
 
 
-async def test_nodes_are_told_in_batches_and_numbered(store: RunStore) -> None:
+async def test_nodes_are_reported_in_numbered_batches(store: RunStore) -> None:
     claim = await claimed(store)
     progress = progress_of(store, claim)
     for node_id in "abc":
@@ -47,9 +47,7 @@ async def test_nodes_are_told_in_batches_and_numbered(store: RunStore) -> None:
     await progress.stop()
 
 
-async def test_a_short_run_asks_nothing_of_the_database(
-    database: Database, store: RunStore
-) -> None:
+async def test_a_short_run_costs_no_query(database: Database, store: RunStore) -> None:
     claim = await claimed(store)
     with statements(database) as asked:
         progress = progress_of(store, claim)
@@ -59,9 +57,7 @@ async def test_a_short_run_asks_nothing_of_the_database(
     assert asked == []
 
 
-async def test_a_run_that_is_another_s_by_now_is_told_of_no_more(
-    database: Database, store: RunStore
-) -> None:
+async def test_reporting_stops_after_the_lease_is_lost(database: Database, store: RunStore) -> None:
     claim = await claimed(store)
     await store.finish(claim.run_id, claim.attempt, COMPLETED)
     progress = progress_of(store, claim)
@@ -75,7 +71,7 @@ async def test_a_run_that_is_another_s_by_now_is_told_of_no_more(
     assert await store.events(claim.run_id) == []
 
 
-async def test_outputs_are_left_out_where_they_are_too_large_all_together(store: RunStore) -> None:
+async def test_outputs_beyond_the_shared_limit_are_omitted(store: RunStore) -> None:
     claim = await claimed(store)
     progress = progress_of(store, claim)
     progress.note(ended("a", "x" * (MAX_NODE_OUTPUTS_BYTES - 1000)))
@@ -88,7 +84,7 @@ async def test_outputs_are_left_out_where_they_are_too_large_all_together(store:
     assert found[2]["output"] == "small"
 
 
-async def test_a_batch_that_is_not_written_stops_nothing() -> None:
+async def test_a_failed_write_does_not_stop_reporting() -> None:
     tries: list[list[str]] = []
 
     async def refuse(nodes: Mapping[str, bytes]) -> bool:

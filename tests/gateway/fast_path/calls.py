@@ -10,7 +10,6 @@ from gateway.errors import GatewayError
 from gateway.fast_path.http_call import Connection, HttpCall, RequestHead
 from gateway.web.asgi import Receive, Scope, Send
 from gateway.web.connection_limits import ConnectionLimits
-from gateway.web.problems import HTTP_STATUS
 
 LIMIT = 100_000
 """Bytes of the largest body that the route takes."""
@@ -60,7 +59,7 @@ class Call(HttpCall):
         """See HttpCall."""
         self.errors.append(error)
         self._fail_in("error")
-        self.answer(HTTP_STATUS[error.code], error.code.encode())
+        self.answer(error.code.http_status, error.code.encode())
 
     def on_disconnect(self) -> None:
         """See HttpCall."""

@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.flows.ports import HttpCall, HttpReply, InferenceCall, Ports
+from gateway.flows.ports import InferenceCall, Ports
+from gateway.outbound.http import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
 
 Model = Callable[[InferenceCall], Awaitable[dict[str, Any]]]
-Service = Callable[[HttpCall], Awaitable[HttpReply]]
+Service = Callable[[OutboundRequest], Awaitable[OutboundResponse]]
 
 
 async def echo(call: InferenceCall) -> dict[str, Any]:
@@ -42,13 +43,15 @@ def failing(code: ErrorCode, message: str, *, times: int = 1_000_000) -> Model:
 
 def reply(
     body: Any = None, status: int = 200, content_type: str = "application/json", **headers: str
-) -> HttpReply:
+) -> OutboundResponse:
     """Return a reply; what is no bytes is written as JSON."""
     written = body if isinstance(body, bytes) else orjson.dumps(body)
-    return HttpReply(status=status, headers={"content-type": content_type, **headers}, body=written)
+    return OutboundResponse(
+        status=status, headers={"content-type": content_type, **headers}, body=written
+    )
 
 
-async def not_found(_call: HttpCall) -> HttpReply:
+async def not_found(_call: OutboundRequest) -> OutboundResponse:
     """Answer everything with 404."""
     return reply({"error": "not found"}, 404)
 
@@ -60,7 +63,7 @@ class FakePorts:
         self._model = model
         self._service = service
         self.inferences: list[InferenceCall] = []
-        self.requests: list[HttpCall] = []
+        self.requests: list[OutboundRequest] = []
         self.deadlines: list[float] = []
         self.cancelled = 0
         self.busy = 0
@@ -76,7 +79,7 @@ class FakePorts:
         self.inferences.append(call)
         return await self._count(self._model(call), deadline)
 
-    async def send(self, call: HttpCall, deadline: float) -> HttpReply:
+    async def send(self, call: OutboundRequest, deadline: float) -> OutboundResponse:
         """Ask the service."""
         self.requests.append(call)
         return await self._count(self._service(call), deadline)

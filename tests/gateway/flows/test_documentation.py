@@ -11,7 +11,8 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.flows.node_types.registry import HANDLERS
-from gateway.flows.ports import HttpCall, HttpReply, InferenceCall
+from gateway.flows.ports import InferenceCall
+from gateway.outbound.http import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
 from tests.gateway.flows.fake_ports import FakePorts, reply
 from tests.gateway.flows.flow_builder import Json, completed
@@ -45,7 +46,7 @@ async def model(call: InferenceCall) -> dict[str, Any]:
     return {"label": [0 for _ in call.inputs["x"]]}
 
 
-async def service(call: HttpCall) -> HttpReply:
+async def service(call: OutboundRequest) -> OutboundResponse:
     """Know one user."""
     if call.url == "https://users.example.com/v1/users/7?fields=name":
         assert call.headers == {"authorization": "Bearer t"}
@@ -55,7 +56,7 @@ async def service(call: HttpCall) -> HttpReply:
     raise GatewayError(ErrorCode.INTERNAL, "nobody answers")
 
 
-def test_every_kind_has_an_example() -> None:
+def test_every_node_type_has_an_example() -> None:
     assert {heading for heading, _, _ in EXAMPLES} >= set(HANDLERS)
     for heading, flow, _ in EXAMPLES:
         if heading in HANDLERS:

@@ -114,7 +114,7 @@ def _expected(shape: Shape, x: int) -> dict[str, str]:
 
 @settings(max_examples=200, deadline=None)
 @given(shape=shapes(), x=st.integers(0, 12))
-def test_each_node_ends_once_after_those_before_it(shape: Shape, x: int) -> None:
+def test_each_node_ends_once_after_its_predecessors(shape: Shape, x: int) -> None:
     heard: list[NodeResult] = []
     world = _world(shape)
     outcome = asyncio.run(run(shape.flow(), {"x": x}, world=world, report=heard.append))

@@ -24,7 +24,7 @@ async def failed_run(user: RunsApiUser, deployment: str) -> str:
     return new.id
 
 
-async def test_who_manages_cancels_and_that_is_told_once(api: RunsApi) -> None:
+async def test_a_cancellation_with_a_manage_key_is_audited_once(api: RunsApi) -> None:
     user = await api.user()
     deployment = await user.deployment()
     waiting, running = await user.run(deployment), await user.run(deployment)
@@ -42,14 +42,14 @@ async def test_who_manages_cancels_and_that_is_told_once(api: RunsApi) -> None:
     assert act.request_id
 
 
-async def test_of_many_who_cancel_at_once_one_has_done_it(api: RunsApi) -> None:
+async def test_concurrent_cancellations_are_audited_once(api: RunsApi) -> None:
     user = await api.user()
     run = await user.run(await user.deployment())
     await asyncio.gather(*(user.client.post(f"{RUNS}{run.id}/cancel/") for _ in range(5)))
     assert len(await acts_on_runs(api)) == 1
 
 
-async def test_a_repeated_run_is_told_with_the_one_before(api: RunsApi) -> None:
+async def test_a_retry_is_audited_with_the_original_run(api: RunsApi) -> None:
     user = await api.user()
     deployment = await user.deployment()
     old = await failed_run(user, deployment)
@@ -60,7 +60,7 @@ async def test_a_repeated_run_is_told_with_the_one_before(api: RunsApi) -> None:
     assert act.after == {"retry_of": old, "deployment_id": deployment, "version": 1}
 
 
-async def test_what_a_key_that_only_triggers_does_is_a_part_of_its_calls(api: RunsApi) -> None:
+async def test_actions_of_a_trigger_key_are_not_audited(api: RunsApi) -> None:
     user = await api.user()
     deployment = await user.deployment()
     program = await user.key_for(deployment)
@@ -70,7 +70,7 @@ async def test_what_a_key_that_only_triggers_does_is_a_part_of_its_calls(api: Ru
     assert await acts_on_runs(api) == []
 
 
-async def test_what_was_refused_is_no_act(api: RunsApi) -> None:
+async def test_refused_actions_are_not_audited(api: RunsApi) -> None:
     user = await api.user()
     old = await failed_run(user, await user.deployment())
     assert (await user.client.post(f"{RUNS}{old}/cancel/")).status_code == 409

@@ -32,12 +32,12 @@ async def begin(
         return refusal.code
 
 
-async def test_no_more_begin_than_may_go_on_at_once(store: RunStore) -> None:
+async def test_the_limit_is_never_exceeded(store: RunStore) -> None:
     begun = await asyncio.gather(*(begin(store, cap("deployment", 3)) for _ in range(10)))
     assert begun.count(ErrorCode.TOO_MANY_RUNS) == 7
 
 
-async def test_a_run_that_ends_makes_room(store: RunStore) -> None:
+async def test_an_ended_run_frees_its_place(store: RunStore) -> None:
     first = await begin(store, cap("key", 1))
     assert isinstance(first, CreatedRun)
     assert await begin(store, cap("key", 1)) is ErrorCode.TOO_MANY_RUNS
@@ -48,7 +48,7 @@ async def test_a_run_that_ends_makes_room(store: RunStore) -> None:
     assert isinstance(await begin(store, cap("key", 1)), CreatedRun)
 
 
-async def test_a_run_whose_process_is_gone_takes_no_place(store: RunStore) -> None:
+async def test_a_run_with_an_expired_lease_does_not_count(store: RunStore) -> None:
     first = await begin(store, cap("deployment", 1))
     assert isinstance(first, CreatedRun)
     await store.claim(first.run.id, "worker", lease_seconds=0.3)
@@ -57,14 +57,14 @@ async def test_a_run_whose_process_is_gone_takes_no_place(store: RunStore) -> No
     assert isinstance(await begin(store, cap("deployment", 1)), CreatedRun)
 
 
-async def test_others_runs_take_no_place(store: RunStore) -> None:
+async def test_runs_of_others_do_not_count(store: RunStore) -> None:
     await store.create(new_run(deployment_id=DEPLOYMENT))
     await store.create(new_run(key_id=KEY))
     assert isinstance(await begin(store, cap("key", 2), cap("deployment", 2)), CreatedRun)
     assert await begin(store, cap("key", 3), cap("deployment", 2)) is ErrorCode.TOO_MANY_RUNS
 
 
-async def test_a_repeated_call_finds_its_run_where_there_is_no_room(store: RunStore) -> None:
+async def test_a_repeated_call_finds_its_run_at_the_limit(store: RunStore) -> None:
     same = Idempotency(key="once", fingerprint="f" * 64)
     first = await begin(store, cap("key", 1), idempotency=same)
     again = await begin(store, cap("key", 1), idempotency=same)

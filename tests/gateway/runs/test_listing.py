@@ -40,7 +40,7 @@ async def listed(store: RunStore, **narrowed: Any) -> list[str]:
     return [run.id for run in page.items]
 
 
-async def test_pages_are_complete_and_stable_while_runs_come_and_end(store: RunStore) -> None:
+async def test_pages_are_complete_while_runs_are_created_and_end(store: RunStore) -> None:
     await store.record_finished([finished(timedelta(seconds=n)) for n in range(10)])
     first = await store.page(ALL, PageRequest(limit=4))
     for _ in range(3):
@@ -57,7 +57,7 @@ async def test_pages_are_complete_and_stable_while_runs_come_and_end(store: RunS
     assert all(run.output_data is None for run in runs)
 
 
-async def test_filters_narrow(store: RunStore) -> None:
+async def test_filters_select_runs(store: RunStore) -> None:
     waiting, other = new_run(version=2, key_id=OTHER), new_run(deployment_id=OTHER)
     keeping = new_run(idempotency=keyed("abc"))
     for new in (waiting, other, keeping, new_run(profile_id=OTHER)):
@@ -174,7 +174,9 @@ async def crowded(request: pytest.FixtureRequest, database: Database, store: Run
     return store
 
 
-async def test_finished_runs_are_in_nobodys_way(database: Database, crowded: RunStore) -> None:
+async def test_query_plans_do_not_visit_finished_runs(
+    database: Database, crowded: RunStore
+) -> None:
     for name, index, act in PLANS:
         plans = [await plan_of(database, *one) for one in await asked(database, act(crowded))]
         assert plans, name

@@ -8,7 +8,7 @@ from telemetry.instruments import Registry, render
 from tests.gateway.runs.builders import claimed, new_run
 
 
-async def test_runs_that_have_not_ended_are_shown_as_they_were_counted(store: RunStore) -> None:
+async def test_unfinished_runs_are_exported(store: RunStore) -> None:
     registry = Registry()
     metrics = RunMetrics(registry)
     assert b"runs_in_state{" not in render([metrics])

@@ -15,7 +15,7 @@ from tests.gateway.runs.builders import until
 from tests.gateway.runs.runs_api import RUNS, RunsApi
 
 
-async def test_those_who_only_wait_do_not_keep_a_gateway_from_ending(api: RunsApi) -> None:
+async def test_long_polls_do_not_delay_a_gateways_shutdown(api: RunsApi) -> None:
     user = await api.user()
     run = await user.run(await user.deployment())
     boot_app = BootApp()
