@@ -65,7 +65,7 @@ class Container:
             max_message_bytes=settings.max_body_bytes,
             drain_seconds=settings.drain_seconds,
             on_wake=self.waker.wake,
-            credentials=UpstreamCredentials.of(settings),
+            credentials=UpstreamCredentials.from_settings(settings),
         )
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)

@@ -161,16 +161,12 @@ class HttpConnection(TimedConnection):
     def _remember_head(self, data: bytes) -> None:
         """Remember the head of the request in `data` if it is the only one there, and complete."""
         head, route = self._fast_head, self._app.fast_route
-        if (
-            head is None
-            or route is None
-            or self._phase != IDLE
-            or self._messages != 1
-            or self._head_misses > _MAX_HEAD_MISSES
-        ):
+        if head is None or route is None or self._phase != IDLE or self._messages != 1:
+            return
+        self._repeated = None
+        if self._head_misses > _MAX_HEAD_MISSES:
             return
         self._head_misses += 1
-        self._repeated = None
         end = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
         whole = data[:end]
         folded = whole.lower()

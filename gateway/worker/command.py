@@ -45,7 +45,7 @@ def main(arguments: Sequence[str], build: ExecutorFactory) -> int:
         broker = parse_broker_url(
             settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
         )
-        UpstreamCredentials.of(
+        UpstreamCredentials.from_settings(
             settings
         )  # each child makes its own; what is wrong with them is said once
     except (BrokerError, OSError, TlsError) as error:

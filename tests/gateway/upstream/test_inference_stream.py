@@ -14,7 +14,7 @@ from gateway.errors import GatewayError
 from gateway.upstream.inference_stream import InferenceStream
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from tests.gateway.upstream.conftest import LIMIT, Watch, soon
+from tests.gateway.upstream.conftest import LIMIT, Watch, soon, until
 from tests.gateway.upstream.stock_server import Abort, Answer, Request, StockServer, echo, failure
 
 
@@ -144,6 +144,7 @@ async def test_a_server_that_reads_nothing_costs_bounded_memory(
     assert set(codes) == {ErrorCode.DEADLINE_EXCEEDED, ErrorCode.OVERLOADED}
     assert codes.count(ErrorCode.OVERLOADED) > 20
     stock.reading.set()
+    await until(lambda: stream._stream.queued <= 2 * LIMIT)
     await stream.infer(request(b"last"), 20)
     assert 2 < len(stock.requests) < 20
 
