@@ -7,6 +7,9 @@ PACKAGES := slipstream gateway inference_server model_store protos telemetry tra
 STAMPS := .venv/.stamps
 
 .DEFAULT_GOAL := help
+# Compiled code is kept between runs, whatever the environment says: rewriting the assertions of all tests takes seconds.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help setup setup-dev run test test-services test-fast coverage fuzz check check-static vocabulary census bench bench-scenarios chaos torture format lint types imports protos protos-check errors-doc errors-doc-check lock sbom demo-model clean
 
 help: ## List the targets

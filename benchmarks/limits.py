@@ -11,7 +11,7 @@ import statistics
 import time
 
 from gateway.limits.call_limits import CallLimits
-from gateway.limits.request_limits import RequestLimits
+from gateway.limits.request_limits import build_limits
 from gateway.settings import Settings
 from telemetry.instruments import Registry
 
@@ -36,7 +36,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--redis", metavar="URL", help="count in this Redis")
     url = parser.parse_args().redis
-    limits = RequestLimits(Settings(rate_limit_url=url), Registry())
+    limits = build_limits(Settings(rate_limit_url=url), Registry())
     for name, (key, deployment) in CASES.items():
         times, waits = [], 0
         for _ in range(ROUNDS):

@@ -23,7 +23,7 @@ class Certificate:
     def __init__(self, pair: KeyPair) -> None:
         self.rest = ServerTls(pair, protocols=_HTTP)
         self.grpc = ServerTls(pair, protocols=H2)
-        self._pair = pair
+        self.pair = pair
 
     async def reload_on_change(self) -> None:
         """Take over what changes in the files, until cancelled."""
@@ -39,5 +39,5 @@ class Certificate:
 
     def _warn(self) -> None:
         with suppress(TlsError):  # they have changed again: the next look says so
-            for reason in certificate_warnings(self._pair):
+            for reason in certificate_warnings(self.pair):
                 log.warning("tls_warning", reason=reason)

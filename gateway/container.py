@@ -1,6 +1,6 @@
 """The composition root: the only place that knows which class stands behind which role.
 
-A room of several classes wires itself: `AccountRoom`, `ExecutionServices`, `RequestLimits`,
+A room of several classes wires itself: `AccountRoom`, `build_execution`,
 `OipRoom`, `WebhookDeliveryService`, `UsageWriter`.
 """
 
@@ -14,11 +14,10 @@ from gateway.auth.access import Access
 from gateway.auth.authentication import Authentication
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.proxies import TrustedProxies
-from gateway.broker.exposition import WorkerCollector
+from gateway.broker.worker_files import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.deployment_cache import DeploymentCache
-from gateway.deployments.inputs import Inputs
-from gateway.execution.build import ExecutionServices
+from gateway.execution.build import build_execution
 from gateway.fast_path.accounting import Accounting
 from gateway.fast_path.deployment_call import CallServices
 from gateway.fast_path.recorder import RunRecorder
@@ -27,7 +26,7 @@ from gateway.fast_path.trigger_call import TriggerRoute
 from gateway.fleet.exposition import FleetCollector
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
-from gateway.limits.request_limits import RequestLimits
+from gateway.limits.request_limits import build_limits
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.room import OipRoom
@@ -76,7 +75,7 @@ class Container:
         self.accounts = AccountRoom(settings, self.db, self.feed, hasher, self.services.passwords)
         authenticator = KeyAuthenticator(self.db, hasher, self.feed)
         self.key_usage = authenticator.usage
-        self.limits = RequestLimits(settings, registry)
+        self.limits = build_limits(settings, registry)
         authentication = Authentication(
             authenticator, self.accounts.sessions, origins=settings.console_origins
         )
@@ -90,15 +89,15 @@ class Container:
         self.webhooks = WebhookService(
             self.db, self.services.secret_box, self.webhook_delivery.dispatcher
         )
-        self.engine = ExecutionServices(
+        self.execution = build_execution(
             settings, self.db, self.feed, self.servers, registry, webhooks=self.webhook_delivery
         )
         self.runs = RunService(
-            self.engine.store,
-            self.engine.waiter,
+            self.db,
+            self.execution.store,
+            self.execution.waiter,
             self.deployment_cache,
-            self.engine.launcher,
-            Inputs(self.db),
+            self.execution.launcher.launch,
             rate_limiter=self.limits.rate_limiter,
             retention_days=settings.run_retention_days,
         )
@@ -109,7 +108,7 @@ class Container:
             minute_hours=settings.usage_minute_hours,
             days=settings.usage_retention_days,
         )
-        self.recorder = RunRecorder(self.engine.store, self.metrics)
+        self.recorder = RunRecorder(self.execution.store, self.metrics)
         self.accounting = Accounting(self.metrics, self.usage.meter, self.key_usage, self.recorder)
         call_services = CallServices(
             resolver=RouteResolver(
@@ -117,7 +116,7 @@ class Container:
             ),
             servers=self.servers,
             accounting=self.accounting,
-            runs=RunCalls(self.engine),
+            runs=RunCalls(self.execution),
             batches=BatchCalls(),
         )
         self.trigger = TriggerRoute(call_services, max_body_bytes=settings.max_body_bytes)
@@ -135,9 +134,9 @@ class Container:
         """
         self.feed.start()
         self.watcher.start()
-        await self.watcher.looked.wait()
+        await self.watcher.loaded.wait()
         self.readiness.servers_known()
-        await self.engine.start()
+        await self.execution.start()
         self.webhook_delivery.start()
         self.recorder.start()
         self.usage.start()
@@ -152,7 +151,7 @@ class Container:
         self.accounting.drain()
         await self.recorder.close()
         await self.key_usage.close()
-        await self.engine.close(drain_seconds)
+        await self.execution.close(drain_seconds)
         await self.webhook_delivery.close(drain_seconds)
         await self.usage.close()
         await self.watcher.stop()
@@ -166,7 +165,7 @@ class Container:
 
     def reasons(self) -> Sequence[str]:
         """Return why calls should not come yet; nothing means ready."""
-        return [*self.readiness.reasons(), *self.engine.preloader.reasons()]
+        return [*self.readiness.reasons(), *self.execution.preloader.reasons()]
 
     def drain(self) -> None:
         """Let nobody wait any more who can ask again: the process is to end."""

@@ -46,7 +46,7 @@ class Services:
         self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
         self.passwords = PasswordService()
         self.flows = FlowService(db)
-        self.fleet = FleetService(FleetStore(db), self.models, self.flows)
+        self.fleet = FleetService(FleetStore(db), self.models.resolve, self.flows.models_of)
         http = GuardedHttpClient(settings.webhook_allow, allow_http=settings.webhook_allow_http)
         webhook_endpoints = EndpointLifecycle(
             self.secret_box, http

@@ -62,9 +62,9 @@ def decode_raw(
             f"{list(shape)}, got {len(raw)}"
         )
     if datatype.name == "BOOL":
-        flags = np.frombuffer(raw, np.uint8)
-        if flags.size and flags.max() > 1:
-            raise TensorError(f"tensor '{tensor}': a BOOL byte must be 0 or 1, got {flags.max()}")
+        highest = int(np.max(np.frombuffer(raw, np.uint8), initial=0))
+        if highest > 1:
+            raise TensorError(f"tensor '{tensor}': a BOOL byte must be 0 or 1, got {highest}")
     return np.frombuffer(raw, datatype.dtype).reshape(shape)
 
 

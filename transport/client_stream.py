@@ -8,7 +8,7 @@ from collections.abc import Callable
 from transport import frames
 from transport.call_headers import ResponseHeaders
 from transport.http2 import END_STREAM, Http2ErrorCode
-from transport.status import Metadata, RpcError, Status, StatusCode, status_of_reset
+from transport.status import RpcError, Status, StatusCode, status_of_reset
 from transport.streams import BaseStream, ConnectionPort
 from transport.write_queue import CLOSED_WINDOW, UNOPENED_WINDOW, Buffer
 
@@ -30,7 +30,6 @@ class ClientStream(BaseStream):
         "_response_started",
         "_timer",
         "block",
-        "initial_metadata",
         "status",
     )
 
@@ -39,8 +38,6 @@ class ClientStream(BaseStream):
     ) -> None:
         super().__init__(connection, 0, UNOPENED_WINDOW)
         self.block = block
-        self.initial_metadata: Metadata = ()
-        """The server's, once its response has started."""
         self.status: Status | None = None
         """How the call ended, once the server has said so."""
         self._on_message = on_message
@@ -93,7 +90,6 @@ class ClientStream(BaseStream):
             self.abort(Http2ErrorCode.PROTOCOL_ERROR, "the server sent response headers twice")
         else:
             self._response_started = True
-            self.initial_metadata = headers.metadata
             self.reader.decompress = headers.decompress
 
     def on_readable(self) -> None:

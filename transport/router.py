@@ -33,10 +33,6 @@ class Router:
         """Return the handler of a method; None: there is no such method."""
         return self._methods.get(path)
 
-    def paths(self) -> list[str]:
-        """Return the registered methods."""
-        return sorted(self._methods)
-
     def _add(self, path: str, handler: MethodHandler) -> None:
         if not path.startswith("/") or path.count("/") != 2:  # noqa: PLR2004
             raise ValueError(f"method path {path!r}: expected /package.Service/Method")

@@ -14,7 +14,7 @@ from gateway.auth.proxies import TrustedProxies
 from gateway.auth.security_schemes import BEARER_KEY, HEADER_KEY, SESSION
 from gateway.auth.sessions import COOKIE
 from gateway.errors import GatewayError
-from gateway.limits.poll import PollLimit
+from gateway.limits.rate_limiter import PollLimit
 from gateway.limits.request_limits import RequestLimits
 from gateway.storage.audit_events import ACTOR, Actor
 from protos.errors import ErrorCode
@@ -93,7 +93,7 @@ class Access:
         identity = await self.caller(request, key)
         poll = PollLimit(self._limits.rate_limiter, identity.limit_key, identity.limits)
         poll.headers = request.scope["state"]["headers"]
-        await poll.begin()
+        await poll.count_key()
         return Poller(identity, poll)
 
     async def manager(self, request: Request, key: Key) -> Identity:

@@ -1,12 +1,9 @@
-"""All that a worker's child process needs to execute runs. Made after the fork, on its own loop."""
+"""Builds what a worker's child process needs to execute runs, after the fork, on its own loop."""
 
 from __future__ import annotations
 
-import os
-import socket
-
 from gateway.execution.compiled_flow import CompiledFlowCache
-from gateway.execution.executor import RunExecutor
+from gateway.execution.executor import RunExecutor, lease_owner_name
 from gateway.fleet.store import FleetStore
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
@@ -21,7 +18,7 @@ from gateway.webhooks.outbox import WebhookOutbox
 
 
 class WorkerRuntime:
-    """Executes runs by their ids, with connections of its own to database and inference servers."""
+    """Executes runs by id, with its own connections to the database and inference servers."""
 
     def __init__(self, settings: Settings) -> None:
         self._db = Database(settings.database)
@@ -48,18 +45,18 @@ class WorkerRuntime:
         )
 
     async def start(self) -> None:
-        """Connect."""
+        """Connect, and start the executor."""
         self._feed.start()
         self._watcher.start()
-        await self._watcher.looked.wait()
+        await self._watcher.loaded.wait()
         self._executor.start()
 
     async def run(self, run_id: str) -> None:
-        """Execute one run to its end; see Executor.run."""
+        """Execute one run; see `RunExecutor.run`."""
         await self._executor.run(run_id)
 
     async def close(self) -> None:
-        """Give everything back."""
+        """Stop the executor and close all connections."""
         await self._executor.close()
         await self._watcher.stop()
         await self._servers.close()
@@ -67,8 +64,3 @@ class WorkerRuntime:
         await self._http.close()
         await self._feed.stop()
         await self._db.close()
-
-
-def lease_owner_name(kind: str) -> str:
-    """Return what this process is called where it holds a run, such as `worker-host-4711`."""
-    return f"{kind}-{socket.gethostname()}-{os.getpid()}"

@@ -17,7 +17,7 @@ from gateway.deployments.settings import ExecutionMode
 from gateway.fast_path.http_call import Connection, RequestHead, path_of
 from gateway.fast_path.tensors import TensorCodec
 from gateway.fast_path.url import PREFIX, TriggerUrl
-from gateway.limits.concurrency_limit import ConcurrencyLimit
+from gateway.limits.policy import ConcurrencyLimit
 from gateway.limits.rate_limit import RateLimit
 from gateway.limits.rate_limiter import RateLimiter
 from gateway.limits.request_limits import RequestLimits

@@ -94,6 +94,15 @@ def parse_flow(definition: Mapping[str, Any]) -> FlowSpec:
     return spec
 
 
+def input_config(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the unparsed configuration of a valid flow's `api_input`, or {} if it has none."""
+    for node in definition["nodes"]:
+        if node["type"] == NodeType.API_INPUT:
+            config: Mapping[str, Any] = node.get("config", {})
+            return config
+    return {}
+
+
 def _check_storable(definition: Mapping[str, Any]) -> None:
     """Refuse what Python's JSON parser accepts but a database or another parser would not."""
     if _deeper_than(definition, _MAX_DEPTH):

@@ -1,4 +1,4 @@
-"""Every count of a process, by policy and subject: here, or in Redis with all others."""
+"""Every counter of a process, by policy and subject."""
 
 from __future__ import annotations
 
@@ -6,70 +6,74 @@ import math
 import time
 from collections.abc import Callable
 
+from gateway.limits.gcra import ConcurrencyCounter, Gcra, Quota
 from gateway.limits.policy import Policy
-from gateway.limits.quota import Quota
 from gateway.limits.quota_lease import QuotaLease, RedisQuotaStore
-from gateway.limits.slots import Slots
-from gateway.limits.window import Window
 
-_MOST_KEPT = 50_000
-"""Counts; past it those are forgotten that nobody uses, and at worst the oldest."""
+_MAX_COUNTERS = 50_000
+"""Beyond it, idle counters are dropped first, then the oldest."""
 
 
 class CounterStore:
-    """Finds counts, or begins them.
+    """Finds or creates counters.
 
-    Without a `store` each process counts for itself: of a quota it has one share in `processes`,
+    Without a `store` each process counts on its own and gets one share in `processes` of a quota,
     so that all together let no more through than one would.
     """
 
     def __init__(
-        self, store: RedisQuotaStore | None, *, processes: int, most: int = _MOST_KEPT
+        self,
+        store: RedisQuotaStore | None,
+        *,
+        processes: int,
+        max_counters: int = _MAX_COUNTERS,
     ) -> None:
-        self.on_forgotten: Callable[[], None] = lambda: None
-        """Called when counts were forgotten: who keeps some has to ask for them again."""
+        self.on_dropped: Callable[[], None] = lambda: None
+        """Called after counters were dropped: references to them are stale."""
         self._store = store
         self._processes = processes
-        self._most = most
-        self._quotas: dict[tuple[str, str], Window | QuotaLease] = {}
-        self._slots: dict[tuple[str, str], Slots] = {}
+        self._max_counters = max_counters
+        self._quotas: dict[tuple[str, str], Gcra | QuotaLease] = {}
+        self._concurrency: dict[tuple[str, str], ConcurrencyCounter] = {}
 
     def quota(self, policy: Policy, subject: str) -> Quota:
-        """Return the count of what `subject` uses of `policy`; another quota changes it."""
-        place = policy.name, subject
-        found = self._quotas.get(place)
-        if found is None:
-            found = self._begin(policy, subject)
-            if len(self._quotas) >= self._most:
-                self._forget()
-            self._quotas[place] = found
-        elif found.policy.quota != policy.quota:
-            found.change(policy, share=self._share(policy))
-        return found
+        """Return the counter of a policy for `subject`; a changed quota takes effect."""
+        key = policy.name, subject
+        counter = self._quotas.get(key)
+        if counter is None:
+            counter = self._create(policy, subject)
+            if len(self._quotas) >= self._max_counters:
+                self._drop_quotas()
+            self._quotas[key] = counter
+        elif counter.policy.quota != policy.quota:
+            counter.change(policy, share=self._share(policy))
+        return counter
 
-    def slots(self, policy: Policy, subject: str) -> Slots:
-        """Return how many calls of `subject` are going on here."""
-        place, share = (policy.name, subject), self._share(policy)
-        found = self._slots.get(place)
-        if found is None:
-            if len(self._slots) >= self._most:
-                self._slots = {at: slots for at, slots in self._slots.items() if slots.busy}
-                self.on_forgotten()
-            found = self._slots[place] = Slots(policy, share=share)
-        found.change(policy, share=share)
-        return found
+    def concurrency(self, policy: Policy, subject: str) -> ConcurrencyCounter:
+        """Return the counter of the calls of `subject` in progress in this process."""
+        key, share = (policy.name, subject), self._share(policy)
+        counter = self._concurrency.get(key)
+        if counter is None:
+            if len(self._concurrency) >= self._max_counters:
+                self._concurrency = {
+                    at: each for at, each in self._concurrency.items() if not each.is_idle()
+                }
+                self.on_dropped()
+            counter = self._concurrency[key] = ConcurrencyCounter(policy, share=share)
+        counter.change(policy, share=share)
+        return counter
 
-    def _begin(self, policy: Policy, subject: str) -> Window | QuotaLease:
-        alone = Window(policy, share=self._share(policy))
-        return alone if self._store is None else QuotaLease(policy, subject, self._store, alone)
+    def _create(self, policy: Policy, subject: str) -> Gcra | QuotaLease:
+        local = Gcra(policy, share=self._share(policy))
+        return local if self._store is None else QuotaLease(policy, subject, self._store, local)
 
     def _share(self, policy: Policy) -> int:
         return math.ceil(policy.quota / self._processes)
 
-    def _forget(self) -> None:
+    def _drop_quotas(self) -> None:
         now = time.monotonic()
-        for place in [place for place, quota in self._quotas.items() if quota.idle(now)]:
-            del self._quotas[place]
-        for place in list(self._quotas)[: max(0, len(self._quotas) - self._most // 2)]:
-            del self._quotas[place]
-        self.on_forgotten()
+        for key in [key for key, counter in self._quotas.items() if counter.is_idle(now)]:
+            del self._quotas[key]
+        for key in list(self._quotas)[: max(0, len(self._quotas) - self._max_counters // 2)]:
+            del self._quotas[key]
+        self.on_dropped()

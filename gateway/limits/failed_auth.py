@@ -1,12 +1,12 @@
-"""Failed authentication, by the address that it comes from."""
+"""Failed authentication, limited by client address."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import TypeVar
 
 from gateway.errors import GatewayError
-from gateway.limits.client_subnet import client_subnet
 from gateway.limits.counter_store import CounterStore
 from gateway.limits.policy import MINUTE, Policy
 from gateway.limits.rate_limit import RateLimit
@@ -14,7 +14,7 @@ from protos.errors import ErrorCode
 from telemetry.instruments import Counter, MetricFamily
 
 POLICY = "failed-auth"
-_FAILED = frozenset(
+_COUNTED = frozenset(
     {
         ErrorCode.API_KEY_INVALID,
         ErrorCode.API_KEY_DEACTIVATED,
@@ -23,52 +23,70 @@ _FAILED = frozenset(
         ErrorCode.LOGIN_FAILED,
     }
 )
-"""Not that there is no key: who sends none does not guess one."""
+"""Without a missing key: a request without credentials guesses nothing."""
+_SUBNET_BITS = 64
+"""Prefix that a provider assigns to one IPv6 customer."""
 
 T = TypeVar("T")
 
 
 class FailedAuthLimit:
-    """Counts failures. Who has a good key is let in, whatever else came from the same address."""
+    """Counts failures by address. Valid credentials pass, whatever else the address has sent."""
 
     def __init__(
-        self, ledger: CounterStore, refusals: MetricFamily[Counter], *, per_minute: int | None
+        self,
+        counters: CounterStore,
+        rejections: MetricFamily[Counter],
+        *,
+        per_minute: int | None,
     ) -> None:
-        """Bear `per_minute` failures of an address; None: any number."""
-        self._ledger = ledger
-        self._refusals = refusals
+        """Allow `per_minute` failures per address; None is unlimited."""
+        self._counters = counters
+        self._rejections = rejections
         self._policy = None
         if per_minute:
             self._policy = Policy(name=POLICY, quota=per_minute, window=MINUTE)
 
     async def guard(self, address: str, attempt: Awaitable[T]) -> T:
-        """Return what `attempt` to authenticate does.
+        """Return the result of `attempt` to authenticate.
 
         Raises:
-            GatewayError: as `attempt`; TOO_MANY_FAILURES in its place where the address has had
-                its share of failures.
+            GatewayError: as `attempt`; TOO_MANY_FAILURES instead once the address is over quota.
         """
         try:
             return await attempt
         except GatewayError as error:
-            if self._policy is None or error.code not in _FAILED:
+            if self._policy is None or error.code not in _COUNTED:
                 raise
-            refusal = await self._counted(self._policy, client_subnet(address))
-            raise refusal or error from None
+            rejection = await self._count(self._policy, client_subnet(address))
+            raise rejection or error from None
 
-    async def _counted(self, policy: Policy, subject: str) -> GatewayError | None:
-        rate_limit = RateLimit([self._ledger.quota(policy, subject)], (), (), self._refusals)
+    async def _count(self, policy: Policy, subject: str) -> GatewayError | None:
+        rate_limit = RateLimit([self._counters.quota(policy, subject)], (), (), self._rejections)
         try:
             await rate_limit.acquire()
-        except GatewayError as refusal:
+        except GatewayError as rejection:
             message = (
-                f"more than {policy.quota} calls a minute from this address had no good API key; "
-                f"come again in {refusal.retry_after:.0f} s, or with a good one at once"
+                f"more than {policy.quota} requests per minute from this address had invalid "
+                f"credentials; retry in {rejection.retry_after:.0f} s, or at once with valid ones"
             )
             return GatewayError(
                 ErrorCode.TOO_MANY_FAILURES,
                 message,
-                retry_after=refusal.retry_after,
-                details=refusal.details,
+                retry_after=rejection.retry_after,
+                details=rejection.details,
             )
         return None
+
+
+def client_subnet(address: str) -> str:
+    """Return what failures are counted by: an IPv4 address, or the /64 network of IPv6."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((int(parsed), _SUBNET_BITS), strict=False))

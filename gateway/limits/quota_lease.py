@@ -1,9 +1,9 @@
-"""Quotas that several processes share, by way of Redis.
+"""Quotas that several processes share through Redis.
 
-A call does not wait for Redis: units are leased in lots, ahead of need, and used from memory. What
-is leased has been counted, so that all processes together never use more than the quota; each may
-hold a lot that it has no use for, a hundredth of the quota. A quota of less than two hundred has
-lots of one unit, and is exact: every call asks for its own.
+Calls do not wait for Redis: units are leased in lots, ahead of need, and used from memory. Leased
+units count as used, so all processes together never exceed the quota; in return each may hold a lot
+that it does not use, 1 % of the quota. A quota below 200 has lots of one unit and is exact: each
+call asks Redis.
 """
 
 from __future__ import annotations
@@ -11,218 +11,207 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import NamedTuple
 
-from limits.aio.storage import RedisStorage
-from limits.aio.storage.redis.redispy import RedispyBridge
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from gateway.limits.gcra import UNKNOWN, Gcra
 from gateway.limits.policy import Policy
-from gateway.limits.quota import ASK
-from gateway.limits.window import Window, seconds_until
 from telemetry.logs import logger, reason_of
 
-_LOTS = 100
-_ALONE_SECONDS = 1.0
-"""After Redis has failed, until it is asked again."""
-_PATIENCE_SECONDS = 0.5
+_LOTS_PER_QUOTA = 100
+_RETRY_SECONDS = 1.0
+"""Between two attempts to reach Redis after it failed."""
+_TIMEOUT_SECONDS = 0.5
+_MIN_WAIT_SECONDS = 0.01
+
+# The leaky bucket of gcra.py. Redis' own clock is used, so that the processes' need not agree.
+_LEASE = """
+local quota, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local wanted, needed = tonumber(ARGV[3]), tonumber(ARGV[4])
+local time = redis.call('TIME')
+local now, rate = time[1] + time[2] / 1e6, quota / window
+local bucket = redis.call('HMGET', KEYS[1], 'level', 'at')
+local level = math.max(0, (tonumber(bucket[1]) or 0) - (now - (tonumber(bucket[2]) or now)) * rate)
+local free = math.floor(quota - level + 1e-6)
+local taken = 0
+if free >= wanted then taken = wanted elseif free >= needed then taken = needed end
+if taken > 0 then
+  level = level + taken
+  redis.call('HSET', KEYS[1], 'level', string.format('%.6f', level),
+             'at', string.format('%.6f', now))
+  redis.call('PEXPIRE', KEYS[1], math.ceil(level / rate * 1000) + 1000)
+end
+return {taken, tostring(level)}
+"""
 
 log = logger("gateway.limits")
 
 
+class LeaseResult(NamedTuple):
+    """What Redis answered."""
+
+    taken: int
+    """Leased units; 0 if there were not enough."""
+    level: float
+    """Units that all processes have used or leased, as of now."""
+
+
 class RedisQuotaStore:
-    """Redis, by the `limits` library; and whether it answers."""
+    """Leases units from Redis, and knows whether it is reachable."""
 
     def __init__(self, url: str, *, prefix: str, clock: Callable[[], float]) -> None:
-        """Raise ValueError where the URL is none of Redis."""
-        self._storage = RedisStorage(
-            f"async+{url}",
-            implementation="redispy",
-            key_prefix=prefix,
-            socket_timeout=_PATIENCE_SECONDS,
-            socket_connect_timeout=_PATIENCE_SECONDS,
+        """Raise ValueError if the URL is not one of Redis."""
+        self._redis = Redis.from_url(
+            url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS
         )
+        self._lease = self._redis.register_script(_LEASE)
+        self._prefix = prefix
         self._clock = clock
-        self._alone_until = 0.0
-        self._lost = False
+        self._down_until = 0.0
+        self._is_down = False
 
-    def lost(self, now: float) -> bool:
-        """Whether each process counts for itself at the moment."""
-        return now < self._alone_until
+    def is_down(self, now: float) -> bool:
+        """Return whether each process counts on its own at the moment."""
+        return now < self._down_until
 
     async def lease(
-        self, policy: Policy, subject: str, amounts: tuple[int, ...]
-    ) -> tuple[int, tuple[int, float, int, float]] | None:
-        """Take the first of `amounts` that can be had.
-
-        Returns:
-            What was taken, 0 for nothing, and how the window is then: the units of the one before
-            and the seconds that they count, its own units and the seconds until it ends. None
-            where Redis is away.
-        """
+        self, policy: Policy, subject: str, *, wanted: int, needed: int
+    ) -> LeaseResult | None:
+        """Lease `wanted` units, or at least `needed`; None if Redis is unreachable."""
         assert policy.window is not None
-        key, window, storage = f"{policy.name}/{subject}", policy.window, self._storage
+        key = f"{self._prefix}/gcra/{policy.name}/{subject}"
         try:
-            taken = 0
-            for amount in amounts:
-                if await storage.acquire_sliding_window_entry(key, policy.quota, window, amount):
-                    taken = amount
-                    break
-            before, before_left, count, kept = await storage.get_sliding_window(key, window)
+            values = [policy.quota, policy.window, wanted, needed]
+            taken, level = await self._lease(keys=[key], args=values)
         except (RedisError, OSError) as error:
-            self._alone_until = self._clock() + _ALONE_SECONDS
-            if not self._lost:
-                log.warning("rate_limits_alone", reason=reason_of(error))
-            self._lost = True
+            self._down_until = self._clock() + _RETRY_SECONDS
+            if not self._is_down:
+                log.warning("rate_limit_redis_unreachable", reason=reason_of(error))
+            self._is_down = True
             return None
-        if self._lost:
-            self._lost = False
-            log.info("rate_limits_together")
-        return taken, (before, before_left, count, max(0.0, kept - window))
+        if self._is_down:
+            self._is_down = False
+            log.info("rate_limit_redis_reachable")
+        return LeaseResult(int(taken), float(level))
 
     async def close(self) -> None:
-        """Close its connections."""
-        connection = cast("RedispyBridge", self._storage.bridge).get_connection()
-        await cast("Redis", connection).aclose()
+        """Close the connections."""
+        await self._redis.aclose()
 
 
 class QuotaLease:
     """A quota of all processes together. See Quota.
 
-    Half a lot is kept back from the room: when it is asked for, another lot is fetched. While Redis
-    is away, this process counts for itself, in `alone`.
+    When less than half a lot is left, the next one is fetched in the background, so that no call of
+    a large quota waits. While Redis is unreachable, this process counts on its own, in `local`.
     """
 
-    __slots__ = (
-        "_alone",
-        "_asking",
-        "_closed_to",
-        "_closed_until",
-        "_granted",
-        "_leased",
-        "_lot",
-        "_refill",
-        "_store",
-        "_subject",
-        "_unleased",
-        "_used",
-        "_window",
-        "beyond",
-        "policy",
-        "renews",
-        "room",
-        "until",
-    )
-
-    def __init__(self, policy: Policy, subject: str, store: RedisQuotaStore, alone: Window) -> None:
-        self.policy = policy
-        self.room = self._granted = 0
-        self.until = 0.0  # the end of what is leased
-        self.beyond = policy.quota
-        self.renews = 0.0
+    def __init__(self, policy: Policy, subject: str, store: RedisQuotaStore, local: Gcra) -> None:
         self._subject = subject
         self._store = store
-        self._alone = alone
-        self._asking = asyncio.Lock()
-        self._refill: asyncio.Task[None] | None = None
+        self._local = local
+        self._lock = asyncio.Lock()
+        self._refill_task: asyncio.Task[None] | None = None
         self._leased = 0
-        self._closed_until = 0.0
-        self._closed_to = 0  # that many units and more are not to be had until then
-        self._unleased = policy.quota
-        self._used = 0.0
-        self._plan()
+        self._took_lease = False
+        self._expires_at = 0.0
+        self._level = 0.0  # of Redis' bucket, when it was last asked
+        self._asked_at = 0.0
+        self._exhausted_until = 0.0
+        self._exhausted_cost = 0
+        self._used_at = 0.0
+        self._set(policy)
 
     def change(self, policy: Policy, *, share: int) -> None:
-        """Have another quota from now on; what was used stays used."""
-        self._unleased = max(0, self._unleased + policy.quota - self.policy.quota)
-        self.policy = policy
-        self._alone.change(policy, share=share)
-        self._closed_until = 0.0
-        self._plan()
+        """Change the quota; what was used stays used."""
+        self._local.change(policy, share=share)
+        self._exhausted_until = 0.0
+        self._set(policy)
 
-    def wait(self, cost: int, now: float) -> float:
+    def try_take(self, cost: int, now: float) -> float:
         """See Quota."""
-        self._settle(now)
-        self._used = now
-        back = self._lot // 2
-        if cost <= self._leased and now < self.until:
-            if self._leased - back < cost:
-                back = 0
-                self._fetch()
-            self._grant(back)
-            return 0.0
-        self._grant(self._leased)
-        if now < self._closed_until and cost >= self._closed_to:
-            return self._closed_until - now
-        if not self._store.lost(now):
-            return ASK
-        wait = self._alone.wait(cost, now)
-        self.beyond, self.renews = self._alone.room, self._alone.renews
+        wait = self.seconds_until(cost, now)
+        if wait == 0.0:
+            self._took_lease = cost <= self._leased
+            if not self._took_lease:
+                return self._local.try_take(cost, now)
+            self._leased -= cost
+            if self._leased < self._lot // 2:
+                self._start_refill()
         return wait
 
-    def take(self, cost: int, now: float) -> None:
+    def give_back(self, cost: int) -> None:
         """See Quota."""
-        if cost <= self.room:
-            self.room -= cost
+        if self._took_lease:
+            self._leased += cost
         else:
-            self._alone.take(cost, now)
-            self.beyond = self._alone.room
+            self._local.give_back(cost)
 
-    async def ask(self, cost: int) -> None:
+    def seconds_until(self, cost: int, now: float) -> float:
         """See Quota."""
-        async with self._asking:
-            if self.wait(cost, time.monotonic()) == ASK:
-                await self._lease((self._lot, cost) if cost < self._lot else (cost,))
-
-    def idle(self, now: float) -> bool:
-        """See Quota."""
-        return now - self._used > 2 * self._window
-
-    def _plan(self) -> None:
-        window = self.policy.window
-        assert window is not None
-        self._window = window
-        self._lot = max(1, self.policy.quota // _LOTS)
-
-    def _settle(self, now: float) -> None:
-        """Count what was taken of the room that there was; of a window that is over, keep none."""
-        self._leased -= self._granted - self.room
-        self._granted = self.room
-        if now >= self.until:
+        self._used_at = now
+        if now >= self._expires_at:
+            # After a window Redis' bucket has leaked what was leased: others may use it by now.
             self._leased = 0
+        if cost <= self._leased:
+            return 0.0
+        if now < self._exhausted_until and cost >= self._exhausted_cost:
+            return self._exhausted_until - now
+        if self._store.is_down(now):
+            return self._local.seconds_until(cost, now)
+        return UNKNOWN
 
-    def _grant(self, back: int) -> None:
-        """Give room, but keep some back."""
-        self.room = self._granted = self._leased - back
-        self.beyond = self._unleased + back
+    def remaining(self, now: float) -> tuple[int, float]:
+        """See Quota."""
+        if not self._leased and self._store.is_down(now):
+            return self._local.remaining(now)
+        level = max(0.0, self._level - (now - self._asked_at) * self._rate)
+        left = int(self.policy.quota - level + 1e-6) + self._leased
+        return max(0, min(self.policy.quota, left)), level / self._rate
 
-    def _fetch(self) -> None:
-        if self._lot > 1 and self._refill is None:
-            self._refill = asyncio.create_task(self._lease((self._lot,)), name="quota lease")
-            self._refill.add_done_callback(self._refilled)
+    async def refill(self, cost: int) -> None:
+        """See Quota."""
+        async with self._lock:  # many calls that wait for the same units ask once
+            if self.seconds_until(cost, time.monotonic()) == UNKNOWN:
+                await self._lease(max(self._lot, cost), cost)
 
-    async def _lease(self, amounts: tuple[int, ...]) -> None:
-        found = await self._store.lease(self.policy, self._subject, amounts)
-        if found is None:
+    def is_idle(self, now: float) -> bool:
+        """See Quota."""
+        return now - self._used_at > self._window
+
+    def _set(self, policy: Policy) -> None:
+        assert policy.window is not None
+        self.policy = policy
+        self._window = policy.window
+        self._rate = policy.quota / policy.window
+        self._lot = max(1, policy.quota // _LOTS_PER_QUOTA)
+
+    def _start_refill(self) -> None:
+        if self._lot > 1 and self._refill_task is None:
+            self._refill_task = asyncio.create_task(
+                self._lease(self._lot, self._lot), name="quota lease"
+            )
+            self._refill_task.add_done_callback(self._on_refilled)
+
+    async def _lease(self, wanted: int, needed: int) -> None:
+        result = await self._store.lease(self.policy, self._subject, wanted=wanted, needed=needed)
+        if result is None:
             return
-        taken, (before, before_left, count, left) = found
-        now, window = time.monotonic(), self._window
-        self._settle(now)
-        if taken:
-            self._leased += taken
-            self.until = now + window
-        else:
-            self._closed_to = min(amounts)
-            room = self.policy.quota - self._closed_to
-            wait = seconds_until(room, before, before_left, count, left, window)
-            self._closed_until = now + max(wait, 0.01)
-        used = before * before_left / window + count
-        self._unleased = max(0, int(self.policy.quota - used))
-        self.renews = now + left
-        self._grant(min(self._leased, self._lot // 2))
+        now = time.monotonic()
+        self._level, self._asked_at = result.level, now
+        if result.taken:
+            self._leased = result.taken + (self._leased if now < self._expires_at else 0)
+            self._expires_at = now + self._window
+            return
+        # Remembered, so that a client that retries in a tight loop costs one request to Redis.
+        missing = result.level + needed - self.policy.quota
+        wait = missing / self._rate if needed <= self.policy.quota else self._window
+        self._exhausted_cost = needed
+        self._exhausted_until = now + max(wait, _MIN_WAIT_SECONDS)
 
-    def _refilled(self, task: asyncio.Task[None]) -> None:
-        self._refill = None
+    def _on_refilled(self, task: asyncio.Task[None]) -> None:
+        self._refill_task = None
         if not task.cancelled():
-            task.exception()
+            task.exception()  # marks it as retrieved; the next call that needs units asks again

@@ -1,4 +1,4 @@
-"""What a call has to pass: all the quotas that count it, or none."""
+"""All limits of a call: it passes every one of them, or is rejected and counted by none."""
 
 from __future__ import annotations
 
@@ -9,83 +9,86 @@ from time import monotonic
 from typing import cast
 
 from gateway.errors import GatewayError
+from gateway.limits.gcra import UNKNOWN, ConcurrencyCounter, Quota
 from gateway.limits.policy import Policy, policy_header, quota_exceeded
-from gateway.limits.quota import ASK, Quota
-from gateway.limits.slots import Slots
 from telemetry.instruments import Counter, MetricFamily
 
 Headers = list[tuple[bytes, bytes]]
 
-_REPEATED = 100
-"""Of what is left, a call in so many may pass before that is said anew."""
-_AGAIN_SECONDS = 1.0
-"""After which somebody may be through: nobody knows when a call will be."""
+_HEADER_REUSES = 100
+"""Headers are rendered again after one in so many of the remaining units was used."""
+_HEADER_SECONDS = 1.0
+_CONCURRENCY_RETRY_SECONDS = 1.0
+"""When a call in progress will end is unknown."""
 
 
 class RateLimit:
-    """One caller's way to one thing. For one event loop.
+    """The limits of the calls of one key to one deployment or model. For one event loop."""
 
-    Units are taken where every quota has some: a refused call is counted nowhere.
-    """
-
-    __slots__ = ("_lines", "_policies", "_quotas", "_refusals", "_repeats", "_slots", "_stale")
+    __slots__ = (
+        "_concurrency",
+        "_header_lines",
+        "_headers_expire_at",
+        "_headers_left",
+        "_policies",
+        "_quotas",
+        "_rejections",
+    )
 
     def __init__(
         self,
         quotas: Sequence[Quota],
-        slots: Sequence[Slots],
-        shown: Sequence[Policy],
-        refusals: MetricFamily[Counter],
+        concurrency: Sequence[ConcurrencyCounter],
+        other_policies: Sequence[Policy],
+        rejections: MetricFamily[Counter],
     ) -> None:
-        """Count by `quotas` and `slots`; `shown` are policies that somebody else looks after."""
+        """Enforce `quotas` and `concurrency`; `other_policies` only appear in the headers."""
         self._quotas = tuple(quotas)
-        self._slots = tuple(slots)
-        self._refusals = refusals
-        every = [*(quota.policy for quota in quotas), *(one.policy for one in slots), *shown]
-        self._policies = policy_header(every)
-        self._lines = b""
-        self._stale = 0.0
-        self._repeats = 0
+        self._concurrency = tuple(concurrency)
+        self._rejections = rejections
+        enforced = [*(each.policy for each in quotas), *(each.policy for each in concurrency)]
+        self._policies = policy_header([*enforced, *other_policies])
+        self._header_lines = b""
+        self._headers_expire_at = 0.0
+        self._headers_left = 0
 
     def try_acquire(self, cost: int = 1) -> bool:
-        """Let a call of `cost` units in; False: that is not known here, use `acquire`.
+        """Let a call of `cost` units through; `release` must follow.
 
-        Who is let in has to `release`.
+        Returns:
+            False if it takes a request to Redis to know: then await `acquire`.
 
         Raises:
-            GatewayError: RATE_LIMITED or TOO_MANY_RUNS, with what RFC 9457 has to say about it.
+            GatewayError: RATE_LIMITED or TOO_MANY_RUNS, with the details of RFC 9457.
         """
         now = monotonic()
+        for counter in self._concurrency:
+            if counter.available <= 0:
+                raise self._rejected(cost, now)
         for quota in self._quotas:
-            if quota.room < cost or quota.until <= now:
-                wait = quota.wait(cost, now)
-                if wait == ASK:
+            wait = quota.try_take(cost, now)
+            if wait:
+                # A rejected call uses nothing up.
+                for taken in self._quotas[: self._quotas.index(quota)]:
+                    taken.give_back(cost)
+                if wait == UNKNOWN:
                     return False
-                if wait:
-                    raise self._refused(cost, now)
-        for slots in self._slots:
-            if slots.room <= 0:
-                raise self._refused(cost, now)
-        for quota in self._quotas:
-            if quota.room >= cost:
-                quota.room -= cost
-            else:
-                quota.take(cost, now)
-        for slots in self._slots:
-            slots.room -= 1
+                raise self._rejected(cost, now)
+        for counter in self._concurrency:
+            counter.available -= 1
         return True
 
     async def acquire(self, cost: int = 1) -> None:
-        """Let a call in, after asking whoever keeps the counts; raises as `try_acquire`."""
+        """Let a call through, asking Redis where needed; raises as `try_acquire`."""
         while not self.try_acquire(cost):
             for quota in self._quotas:
-                if quota.wait(cost, monotonic()) == ASK:
-                    await quota.ask(cost)
-        self._repeats = 0  # it may have cost a lot, and a look more does not matter here
+                if quota.seconds_until(cost, monotonic()) == UNKNOWN:
+                    await quota.refill(cost)
+        self._headers_left = 0  # `cost` may be large
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
-        """Be let in, and leave at the end; raises as `try_acquire`."""
+        """Acquire, and release at the end; raises as `try_acquire`."""
         await self.acquire()
         try:
             yield
@@ -93,59 +96,59 @@ class RateLimit:
             self.release()
 
     def release(self) -> None:
-        """A call that was let in is answered."""
-        for slots in self._slots:
-            slots.room += 1
+        """End a call that was let through."""
+        for counter in self._concurrency:
+            counter.available += 1
 
-    def count_rejection(self, refusal: GatewayError) -> None:
-        """Count a refusal by one of the `shown` policies, which `quota_exceeded` has made."""
-        for name in cast("list[str]", refusal.details["violated-policies"]):
-            self._refusals.child(name).add()
+    def count_rejection(self, error: GatewayError) -> None:
+        """Count a rejection by one of `other_policies`, made by `quota_exceeded`."""
+        for name in cast("list[str]", error.details["violated-policies"]):
+            self._rejections.child(name).add()
 
     def header_lines(self) -> bytes:
         """Return `RateLimit-Policy` and `RateLimit` as lines of an HTTP/1.1 head.
 
-        Where much is left, some calls in a row hear the same: nobody misses a hundredth of it.
+        Rendering takes longer than a whole check, so lines are reused while they are off by less
+        than a hundredth of what is left, for at most a second. Rejections render them anew.
         """
-        self._repeats -= 1
-        if self._repeats < 0 or monotonic() >= self._stale:
-            self._renew(monotonic())
-        return self._lines
+        self._headers_left -= 1
+        if self._headers_left < 0 or monotonic() >= self._headers_expire_at:
+            self._render_headers(monotonic())
+        return self._header_lines
 
     def headers(self) -> Headers:
         """Return the same as headers."""
         lines = self.header_lines().split(b"\r\n")[:-1]
         return [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
 
-    def _renew(self, now: float) -> None:
-        """Find out what is left, when there is more, and how long that may be said."""
-        self._stale = now + 1.0
+    def _render_headers(self, now: float) -> None:
         items = []
-        lefts = []
+        remaining = []
         for quota in self._quotas:
-            quota.wait(0, now)
-            left, seconds = max(0, quota.room + quota.beyond), math.ceil(quota.renews - now)
-            self._stale = min(self._stale, quota.renews - seconds + 1)
-            items.append(b'"%b";r=%d;t=%d' % (quota.policy.name.encode(), left, max(1, seconds)))
-            lefts.append(left)
-        for slots in self._slots:
-            left = max(0, slots.room)
-            items.append(b'"%b";r=%d' % (slots.policy.name.encode(), left))
-            lefts.append(left)
-        self._repeats = min(lefts, default=0) // _REPEATED
-        self._lines = b"ratelimit-policy: %b\r\n" % self._policies
+            left, seconds = quota.remaining(now)
+            items.append(b'"%b";r=%d;t=%d' % (quota.policy.name.encode(), left, math.ceil(seconds)))
+            remaining.append(left)
+        for counter in self._concurrency:
+            left = max(0, counter.available)
+            items.append(b'"%b";r=%d' % (counter.policy.name.encode(), left))
+            remaining.append(left)
+        self._headers_left = min(remaining, default=0) // _HEADER_REUSES
+        self._headers_expire_at = now + _HEADER_SECONDS
+        self._header_lines = b"ratelimit-policy: %b\r\n" % self._policies
         if items:
-            self._lines += b"ratelimit: %b\r\n" % b", ".join(items)
+            self._header_lines += b"ratelimit: %b\r\n" % b", ".join(items)
 
-    def _refused(self, cost: int, now: float) -> GatewayError:
-        self._repeats = 0
-        waits = [(quota.wait(cost, now), quota.policy) for quota in self._quotas]
-        violated = sorted([(wait, policy) for wait, policy in waits if wait > 0], key=_longest)
-        violated += [(_AGAIN_SECONDS, slots.policy) for slots in self._slots if slots.room <= 0]
+    def _rejected(self, cost: int, now: float) -> GatewayError:
+        self._headers_left = 0
+        waits = [(quota.seconds_until(cost, now), quota.policy) for quota in self._quotas]
+        violated = [(wait, policy) for wait, policy in waits if wait > 0]
+        violated.sort(key=lambda violation: -violation[0])
+        violated += [
+            (_CONCURRENCY_RETRY_SECONDS, counter.policy)
+            for counter in self._concurrency
+            if counter.available <= 0
+        ]
         for _, policy in violated:
-            self._refusals.child(policy.name).add()
-        return quota_exceeded([policy for _, policy in violated], max(wait for wait, _ in violated))
-
-
-def _longest(violation: tuple[float, Policy]) -> float:
-    return -violation[0]
+            self._rejections.child(policy.name).add()
+        longest = max(wait for wait, _ in violated)
+        return quota_exceeded([policy for _, policy in violated], longest)

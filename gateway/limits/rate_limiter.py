@@ -1,54 +1,51 @@
-"""Finds the gate of a call: one look-up, or none at all where nothing is limited."""
+"""Finds the limits of a call: one look-up, or none where nothing is limited."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from gateway.limits.call_limits import UNLIMITED, CallLimits, with_defaults
-from gateway.limits.concurrency_limit import ConcurrencyLimit
 from gateway.limits.counter_store import CounterStore
-from gateway.limits.policy import DAY, MINUTE, Policy
-from gateway.limits.quota import Quota
-from gateway.limits.rate_limit import RateLimit
-from gateway.limits.slots import Slots
+from gateway.limits.gcra import ConcurrencyCounter, Quota
+from gateway.limits.policy import DAY, MINUTE, ConcurrencyLimit, Policy
+from gateway.limits.rate_limit import Headers, RateLimit
 from telemetry.instruments import Counter, MetricFamily
 
-_MOST_KEPT = 10_000
+_MAX_ENTRIES = 10_000
+
+_LimitedSubjects = list[tuple[str, str, CallLimits]]
+"""Kind, id, and the limits in force."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """A gate, and the limits that it was built of."""
+class _CachedLimit:
+    """A rate limit, and what it was built from."""
 
     rate_limit: RateLimit | None
-    caps: tuple[ConcurrencyLimit, ...]
+    concurrency_limits: tuple[ConcurrencyLimit, ...]
     key_limits: CallLimits | None
     deployment_limits: CallLimits | None
 
 
-_Subjects = list[tuple[str, str, CallLimits]]
-"""Kind, id, and what is in force for it."""
-
-
 class RateLimiter:
-    """The gates of one process: of calls, of `/v2`, and of polls."""
+    """The limits of one process: of calls, of runs, of calls under `/v2`, and of polls."""
 
     def __init__(
         self,
-        ledger: CounterStore,
-        refusals: MetricFamily[Counter],
+        counters: CounterStore,
+        rejections: MetricFamily[Counter],
         *,
         key_defaults: CallLimits = UNLIMITED,
         deployment_defaults: CallLimits = UNLIMITED,
     ) -> None:
-        self._ledger = ledger
-        self._refusals = refusals
+        self._counters = counters
+        self._rejections = rejections
         self._key_defaults = key_defaults
         self._deployment_defaults = deployment_defaults
         self.epoch = 0
-        """Rises when counts were forgotten: a gate that was found before counts no more."""
-        self._entries: dict[tuple[str, str, str], _Entry] = {}
-        ledger.on_forgotten = self._forget
+        """Increases when counters were dropped: rate limits found before are stale."""
+        self._cache: dict[tuple[str, str, str], _CachedLimit] = {}
+        counters.on_dropped = self._clear
 
     def for_call(
         self,
@@ -57,11 +54,8 @@ class RateLimiter:
         deployment_id: str,
         deployment_limits: CallLimits | None,
     ) -> RateLimit | None:
-        """Return the gate of a deployment's fast calls; None: nothing limits them.
-
-        It counts, too, how many are going on.
-        """
-        return self._entry("fast", key_id, key_limits, deployment_id, deployment_limits).rate_limit
+        """Return the limit of fast calls, which includes those in progress; None: unlimited."""
+        return self._find("fast", key_id, key_limits, deployment_id, deployment_limits).rate_limit
 
     def for_run(
         self,
@@ -70,89 +64,113 @@ class RateLimiter:
         deployment_id: str,
         deployment_limits: CallLimits | None,
     ) -> tuple[RateLimit | None, tuple[ConcurrencyLimit, ...]]:
-        """Return the gate of a deployment's other calls, and how many runs may go on at once."""
-        entry = self._entry("run", key_id, key_limits, deployment_id, deployment_limits)
-        return entry.rate_limit, entry.caps
+        """Return the limit of sync and async calls, and the maxima of runs in progress."""
+        found = self._find("run", key_id, key_limits, deployment_id, deployment_limits)
+        return found.rate_limit, found.concurrency_limits
 
     def for_model_call(self, key_id: str, key_limits: CallLimits | None) -> RateLimit | None:
-        """Return the gate of calls of models by their name."""
-        return self._entry("fast", key_id, key_limits, "", None).rate_limit
+        """Return the limit of calls of models by name."""
+        return self._find("fast", key_id, key_limits, "", None).rate_limit
 
     def for_poll(self, key_id: str, key_limits: CallLimits | None) -> RateLimit | None:
-        """Return the gate of a key's looks at runs."""
-        return self._entry("poll", key_id, key_limits, "", None).rate_limit
+        """Return the limit of a key's reads of runs."""
+        return self._find("poll", key_id, key_limits, "", None).rate_limit
 
     def for_deployment_poll(self, deployment_id: str, limits: CallLimits) -> RateLimit | None:
-        """Return the gate of all looks at a deployment's runs."""
-        return self._entry("poll", "", None, deployment_id, limits).rate_limit
+        """Return the limit of all reads of a deployment's runs."""
+        return self._find("poll", "", None, deployment_id, limits).rate_limit
 
-    def _entry(
+    def _find(
         self,
-        what: str,
+        kind: str,
         key_id: str,
         key_limits: CallLimits | None,
         deployment_id: str,
         deployment_limits: CallLimits | None,
-    ) -> _Entry:
-        place = what, key_id, deployment_id
-        found = self._entries.get(place)
+    ) -> _CachedLimit:
+        cache_key = kind, key_id, deployment_id
+        found = self._cache.get(cache_key)
+        # Identity is enough: a changed key or deployment is read anew, with other limits.
         if (
             found is not None
             and found.key_limits is key_limits
             and found.deployment_limits is deployment_limits
         ):
             return found
-        if len(self._entries) >= _MOST_KEPT:
-            self._entries.clear()
-        subjects: _Subjects = []
+        if len(self._cache) >= _MAX_ENTRIES:
+            self._cache.clear()
+        subjects: _LimitedSubjects = []
         if key_id:
             subjects.append(("key", key_id, with_defaults(key_limits, self._key_defaults)))
         if deployment_id:
             limits = with_defaults(deployment_limits, self._deployment_defaults)
             subjects.append(("deployment", deployment_id, limits))
-        rate_limit, caps = self._polls(subjects) if what == "poll" else self._calls(what, subjects)
-        built = _Entry(rate_limit, caps, key_limits, deployment_limits)
-        self._entries[place] = built
-        return built
+        built = self._build_polls(subjects) if kind == "poll" else self._build(kind, subjects)
+        self._cache[cache_key] = _CachedLimit(*built, key_limits, deployment_limits)
+        return self._cache[cache_key]
 
-    def _calls(
-        self, what: str, subjects: _Subjects
+    def _build(
+        self, kind: str, subjects: _LimitedSubjects
     ) -> tuple[RateLimit | None, tuple[ConcurrencyLimit, ...]]:
         quotas: list[Quota] = []
-        slots: list[Slots] = []
-        caps: list[ConcurrencyLimit] = []
-        for kind, subject, limits in subjects:
+        in_progress: list[ConcurrencyCounter] = []
+        maxima: list[ConcurrencyLimit] = []
+        for subject_kind, subject, limits in subjects:
             for period, quota, window in (
                 ("minute", limits.calls_per_minute, MINUTE),
                 ("day", limits.calls_per_day, DAY),
             ):
                 if quota:
-                    policy = Policy(name=f"{kind}-{period}", quota=quota, window=window)
-                    quotas.append(self._ledger.quota(policy, subject))
+                    policy = Policy(name=f"{subject_kind}-{period}", quota=quota, window=window)
+                    quotas.append(self._counters.quota(policy, subject))
             if limits.concurrent_runs:
-                policy = Policy(name=f"{kind}-runs", quota=limits.concurrent_runs)
-                if what == "fast":
-                    slots.append(self._ledger.slots(policy, subject))
+                policy = Policy(name=f"{subject_kind}-runs", quota=limits.concurrent_runs)
+                if kind == "fast":
+                    in_progress.append(self._counters.concurrency(policy, subject))
                 else:
-                    caps.append(ConcurrencyLimit(policy=policy, kind=kind, id=subject))
-        return self._built(quotas, slots, tuple(caps)), tuple(caps)
+                    maxima.append(ConcurrencyLimit(policy=policy, kind=subject_kind, id=subject))
+        if not (quotas or in_progress or maxima):
+            return None, ()
+        policies = [each.policy for each in maxima]
+        return RateLimit(quotas, in_progress, policies, self._rejections), tuple(maxima)
 
-    def _polls(self, subjects: _Subjects) -> tuple[RateLimit | None, tuple[ConcurrencyLimit, ...]]:
+    def _build_polls(self, subjects: _LimitedSubjects) -> tuple[RateLimit | None, tuple[()]]:
         quotas = []
         for kind, subject, limits in subjects:
             if limits.polls_per_minute:
                 quota = limits.polls_per_minute
                 policy = Policy(name=f"{kind}-polls", quota=quota, window=MINUTE)
-                quotas.append(self._ledger.quota(policy, subject))
-        return self._built(quotas, [], ()), ()
+                quotas.append(self._counters.quota(policy, subject))
+        return RateLimit(quotas, (), (), self._rejections) if quotas else None, ()
 
-    def _built(
-        self, quotas: list[Quota], slots: list[Slots], caps: tuple[ConcurrencyLimit, ...]
-    ) -> RateLimit | None:
-        if not (quotas or slots or caps):
-            return None
-        return RateLimit(quotas, slots, [cap.policy for cap in caps], self._refusals)
-
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self.epoch += 1
-        self._entries.clear()
+        self._cache.clear()
+
+
+class PollLimit:
+    """The limits of one request that reads runs, and the headers that report them."""
+
+    def __init__(self, rate_limiter: RateLimiter, key_id: str, limits: CallLimits | None) -> None:
+        self.headers: Headers = []
+        """For the response, also if it is a rejection."""
+        self._rate_limiter = rate_limiter
+        self._key_id = key_id
+        self._limits = limits
+
+    async def count_key(self) -> None:
+        """Count the request for its key; raise RATE_LIMITED if it exceeds the quota."""
+        await self._acquire(self._rate_limiter.for_poll(self._key_id, self._limits))
+
+    async def count_deployment(self, deployment_id: str, limits: CallLimits | None) -> None:
+        """Count it for the run's deployment, too; raise as `count_key`."""
+        if limits is not None:
+            await self._acquire(self._rate_limiter.for_deployment_poll(deployment_id, limits))
+
+    async def _acquire(self, rate_limit: RateLimit | None) -> None:
+        if rate_limit is None:
+            return
+        try:
+            await rate_limit.acquire()
+        finally:
+            self.headers += rate_limit.headers()

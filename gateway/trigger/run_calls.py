@@ -10,14 +10,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.settings import ExecutionMode, OnTimeout
 from gateway.errors import GatewayError
-from gateway.execution.build import ExecutionServices
+from gateway.execution.build import Execution
 from gateway.execution.compiled_flow import CompiledFlow
 from gateway.fast_path.body import parse_body
 from gateway.fast_path.deployment_call import DeploymentCall
-from gateway.runs.failures import error_of_run
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.runs.idempotency import read_idempotency
-from gateway.runs.responses import accepted_body, finished_body, run_location, server_timing
+from gateway.runs.responses import (
+    accepted_body,
+    error_of_run,
+    finished_body,
+    run_location,
+    server_timing,
+)
 from gateway.runs.run import CreatedRun, Idempotency, NewRun, Run, RunStatus
 from gateway.web.preferences import HEADER as PREFER
 from gateway.web.preferences import Preferences, read_preferences
@@ -38,13 +43,13 @@ log = logger("gateway.trigger")
 class RunCalls:
     """Answers calls whose flow the engine runs."""
 
-    def __init__(self, engine: ExecutionServices) -> None:
-        self._engine = engine
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, call: DeploymentCall) -> _RunCall:
         """Have `call` answered. The run goes on whatever happens to its caller."""
-        running = _RunCall(self._engine, call)
+        running = _RunCall(self._execution, call)
         task = asyncio.create_task(running.answer())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -54,9 +59,9 @@ class RunCalls:
 class _RunCall:
     """One call, from its body to its response."""
 
-    def __init__(self, engine: ExecutionServices, call: DeploymentCall) -> None:
+    def __init__(self, execution: Execution, call: DeploymentCall) -> None:
         assert call.route is not None
-        self._engine = engine
+        self._execution = execution
         self._call = call
         self._route = call.route
         self._deployment = call.route.deployment
@@ -93,10 +98,10 @@ class _RunCall:
 
     async def _cancel_own_run(self) -> None:
         """Cancel the run whose caller has disconnected, unless this process is draining."""
-        if self._own_run is None or self._engine.waiter.draining:
+        if self._own_run is None or self._execution.waiter.draining:
             return
         try:
-            await self._engine.store.request_cancel(self._own_run)
+            await self._execution.store.request_cancel(self._own_run)
         except (SQLAlchemyError, OSError) as error:
             log.warning("run_not_cancelled", run_id=self._own_run, reason=reason_of(error))
 
@@ -110,7 +115,7 @@ class _RunCall:
         if created.existing:
             _check_strictness(created.run, preferences)
         else:
-            self._engine.launcher.launch_created(created)
+            self._execution.launcher.launch_created(created)
             cancels = self._deployment.cancel_on_disconnect and mode is ExecutionMode.SYNC
             self._own_run = created.run.id if cancels and idempotency is None else None
         run = await self._wait(created, wait_seconds)
@@ -118,9 +123,9 @@ class _RunCall:
 
     async def _create(self, mode: ExecutionMode, idempotency: Idempotency | None) -> CreatedRun:
         call, deployment, route = self._call, self._deployment, self._route
-        compiled = self._engine.compiled_flows.get(deployment.id, deployment.version)
+        compiled = self._execution.compiled_flows.get(deployment.id, deployment.version)
         if compiled is None:
-            compiled = await self._engine.compiled_flows.find(deployment.id, deployment.version)
+            compiled = await self._execution.compiled_flows.find(deployment.id, deployment.version)
         input_data = self._checked_input(compiled)
         new = NewRun(
             id=call.run_id,
@@ -136,11 +141,11 @@ class _RunCall:
             queue_timeout_seconds=deployment.queue_timeout_seconds,
             retry_safe=deployment.retry_safe,
             idempotency=idempotency,
-            caps=route.concurrency_limits,
+            concurrency_limits=route.concurrency_limits,
         )
-        owner = self._engine.launcher.initial_owner(new.type, mode)
+        owner = self._execution.launcher.initial_owner(new.type, mode)
         try:
-            return await self._engine.store.create(new, owner=owner)
+            return await self._execution.store.create(new, owner=owner)
         except GatewayError as error:
             if error.code is ErrorCode.TOO_MANY_RUNS and route.rate_limit is not None:
                 route.rate_limit.count_rejection(error)
@@ -170,12 +175,12 @@ class _RunCall:
     async def _until_ended(self, run_id: str, seconds: float) -> Run | None:
         if self._abandoned:
             raise asyncio.CancelledError
-        self._waiting = asyncio.create_task(self._engine.waiter.wait(run_id, seconds))
+        self._waiting = asyncio.create_task(self._execution.waiter.wait(run_id, seconds))
         return await self._waiting
 
     async def _withdraw_if_unclaimed(self, run_id: str) -> None:
         """Withdraw a run that no worker has claimed; raises NO_WORKER if it was so."""
-        if await self._engine.store.withdraw(run_id):
+        if await self._execution.store.withdraw(run_id):
             raise self._no_worker()
 
     def _no_worker(self) -> GatewayError:
@@ -188,8 +193,8 @@ class _RunCall:
 
     async def _timed_out(self, run_id: str, *, past_timeout: bool) -> Run:
         if past_timeout and self._deployment.on_timeout is OnTimeout.STOP:
-            await self._engine.store.time_out(run_id, self._call.timeout)
-        run = await self._engine.store.get(run_id)
+            await self._execution.store.time_out(run_id, self._call.timeout)
+        run = await self._execution.store.get(run_id)
         if run is None:  # another call with the same Idempotency-Key had it withdrawn
             raise self._no_worker()
         return run

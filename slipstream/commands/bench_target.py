@@ -91,4 +91,5 @@ def _gateway(state: Path) -> ServeOptions:
         grpc_port=running.grpc_port,
         state=state,
         tls_certificate=Path(certificate) if certificate else None,
+        tls_key=None,
     )

@@ -19,9 +19,10 @@ import requests
 from tritonclient import grpc as triton_grpc
 from tritonclient import http as triton_http
 
-from tests.authority import Authority, put
+from tests.authority import Authority, replace_file
 from tests.slipstream.running import Up
 from tests.slipstream.test_up_refusals import refused
+from tests.system.grpcio_gateway import grpcio_gateway
 from tests.system.runs import eventually
 from transport import KeyPair
 
@@ -120,6 +121,23 @@ def test_triton_clients_call_both_ports(running: Encrypted) -> None:
         assert client.infer("iris", [over_http], headers=key).get_response()["model_name"] == "iris"
 
 
+def test_stock_grpcio_speaks_tls_and_follows_the_files(running: Encrypted, tmp_path: Path) -> None:
+    files = Authority(tmp_path / "certificates")
+    pair = files.issue("server")
+    options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
+    batch = triton_grpc.InferInput("x", list(IRIS.shape), "FP32")
+    batch.set_data_from_numpy(IRIS)
+    key = {"x-api-key": running.key}
+    with grpcio_gateway(running.up, *options, ca=str(files.ca)) as port:
+        with triton_grpc.InferenceServerClient(
+            f"localhost:{port}", ssl=True, root_certificates=str(files.ca)
+        ) as client:
+            assert client.infer("iris", [batch], headers=key).get_response().model_name == "iris"
+        first = ssl.get_server_certificate(("localhost", port), timeout=10)
+        files.issue("server")
+        assert ssl.get_server_certificate(("localhost", port), timeout=10) != first
+
+
 def test_grpcio_with_a_client_certificate_nobody_asked_for_is_served(running: Encrypted) -> None:
     pair = running.authority.issue("client", "somebody")
     credentials = grpc.ssl_channel_credentials(
@@ -170,7 +188,7 @@ def test_certificates_change_under_load_and_no_call_fails(running: Encrypted) ->
 
 def test_a_bad_pair_changes_nothing_and_is_logged(running: Encrypted, authority: Authority) -> None:
     before = shown(running)
-    put(running.pair.key, authority.issue("other").key.read_bytes())
+    replace_file(running.pair.key, authority.issue("other").key.read_bytes())
     eventually(lambda: running.up.errors, lambda log: "belongs to another certificate" in log)
     assert shown(running) == before
     running.authority.issue("server")
@@ -183,14 +201,14 @@ def test_who_does_not_end_the_handshake_is_cut_off_and_holds_up_nobody(running: 
     began = time.monotonic()
     assert requests.get(f"{running.url}/livez", verify=running.ca, timeout=4).ok
     for each in silent[:20]:
-        assert hung_up(each)
+        assert is_closed(each)
     assert time.monotonic() - began < HEADER_SECONDS, "too many at once: the first give way"
     for each in silent[20:]:
-        assert hung_up(each)
+        assert is_closed(each)
     assert HEADER_SECONDS - 1 < time.monotonic() - began < HEADER_SECONDS + 10
 
 
-def hung_up(connection: socket.socket) -> bool:
+def is_closed(connection: socket.socket) -> bool:
     """Wait until the server ends a connection; say whether that was without a word."""
     connection.settimeout(20)
     with connection:

@@ -52,7 +52,7 @@ class EventSource:
         self._receiver = receiver
         self._secrets: dict[str, str] = {}
         self._targets: dict[str, WebhookTarget] = {}
-        self._runs: RunStore = self._office._container.engine.store
+        self._runs: RunStore = self._office._container.execution.store
 
     async def open(self, paths: Sequence[str]) -> list[WebhookTarget]:
         """Deploy a flow for each path, and let the receiver know their secrets."""

@@ -74,7 +74,7 @@ async def prepare(folder: Path, database_url: str) -> Settings:
     await migrate(database_url)
     store = ModelStore(folder / "state" / "models")
     verifier = Verifier([sys.executable, "-m", "inference_server.runtime.verify"])
-    store.publish(onnx_models.mlp(folder / "mlp.onnx"), "mlp", verify=verifier)
+    store.publish(onnx_models.mlp(folder / "mlp.onnx"), "mlp", verifier=verifier)
     return Settings(
         state=folder / "state",
         database_url=database_url,

@@ -1,4 +1,4 @@
-"""The directory that calls look into: live versions, those that a call pins, and news of both."""
+"""The deployment cache: live and pinned versions, and their invalidation."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_a_deployment_created_after_a_miss_is_found(
     user = await in_process_gateway.user()
     profile = user.headers["x-test-profile"]
     for unknown in ("nonsense", str(uuid4())):
-        with pytest.raises(GatewayError, match="there is no deployment"):
+        with pytest.raises(GatewayError, match="unknown deployment"):
             await in_process_gateway.deployment_cache.find(unknown, profile)
         assert in_process_gateway.deployment_cache.get(unknown) is None
     made = await deploy(user, flow_json())
@@ -88,7 +88,7 @@ async def test_a_call_can_pin_a_version(in_process_gateway: InProcessGateway) ->
     assert await deployment_cache.find(made["id"], profile, 1) is pinned
     assert deployment_cache.get(made["id"]) is live, "the live one is where it was"
     for number in (0, -1, 3, 2**70):
-        with pytest.raises(GatewayError, match="there is 1 to 2") as caught:
+        with pytest.raises(GatewayError, match="expected 1 to 2") as caught:
             await deployment_cache.find(made["id"], profile, number)
         assert caught.value.code is ErrorCode.NOT_FOUND
 
@@ -96,7 +96,7 @@ async def test_a_call_can_pin_a_version(in_process_gateway: InProcessGateway) ->
 async def test_another_users_version_cannot_be_pinned(in_process_gateway: InProcessGateway) -> None:
     ada, bob = await in_process_gateway.user(), await in_process_gateway.user("bob@example.com")
     made = await deploy_two_versions(ada)
-    with pytest.raises(GatewayError, match="there is no deployment"):
+    with pytest.raises(GatewayError, match="unknown deployment"):
         await in_process_gateway.deployment_cache.find(made["id"], profile_of(bob), 1)
 
 

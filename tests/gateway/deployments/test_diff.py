@@ -1,4 +1,4 @@
-"""What a redeploy would push, and what two versions do not have in common."""
+"""Differences between versions, and between live version and draft."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def graph(*nodes: Json, edges: tuple[str, ...] = ()) -> Json:
 
 
 def node(node_id: str, **config: Any) -> Json:
-    """Return a node that waits."""
+    """Return a wait node."""
     return {"id": node_id, "type": "wait", "config": config}
 
 
@@ -162,7 +162,7 @@ async def test_an_undeployable_draft_is_compared_with_its_problem(
     for draft, problem in (
         (flow_json("nothing"), "there is no model 'nothing'"),
         (flow_json(inputs={"x": "input.a + 1"}), "cannot be deployed as fast"),
-        (flow_json() | {"edges": []}, "nothing leads from"),
+        (flow_json() | {"edges": []}, "is not reachable from"),
     ):
         await user.put(f"/node/flows/{made['flow_id']}/", json=draft)
         found = await _diff(user, made)

@@ -1,4 +1,4 @@
-"""Versions of deployments: redeployed, listed, described, promoted."""
+"""Versions: redeploy, list, describe, promote."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SERVERS = "/node/inference-servers/"
 
 
 async def served(user: httpx.AsyncClient) -> set[tuple[str, int, str]]:
-    """Return model, version and what is wanted of every inference server."""
+    """Return model, version and wanted state of every inference server."""
     servers = (await user.get(SERVERS)).json()["items"]
     return {(server["model"], server["version"], server["desired"]) for server in servers}
 
@@ -138,7 +138,7 @@ async def test_an_unknown_version_is_404_with_the_existing_numbers(
     for ask, path in ((user.get, "3/"), (user.post, "3/promote/"), (user.get, "999999999/")):
         answer = await ask(url + path)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
-        assert "there is 1 to 2" in answer.json()["message"]
+        assert "expected 1 to 2" in answer.json()["message"]
     for path in ("0/", "-1/", "one/", "9999999999/"):
         assert (await user.get(url + path)).status_code == 422, path
 
@@ -172,7 +172,7 @@ async def test_a_version_with_a_removed_model_is_not_promoted(
     url = f"{DEPLOYMENTS}{made['id']}/versions/1/promote/"
     refused = await user.post(url)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
-    assert "not in the model store any more" in refused.json()["message"]
+    assert "no longer in the model store" in refused.json()["message"]
     other = onnx_models.identity(tmp_path / "other.onnx")
     await in_process_gateway.services.models.publish(other, "mlp", 2)
     refused = await user.post(url)
@@ -239,7 +239,7 @@ async def test_concurrent_redeploys_and_promotions_keep_versions_consistent(
     work = [redeploy(user, made) for _ in range(3)]
     work += [user.post(f"{url}versions/{number}/promote/") for number in (1, 2)]
     answers = await asyncio.gather(*work)
-    # One that was overtaken by a later one is refused, and has changed nothing.
+    # A redeploy overtaken by a later one is refused and changes nothing.
     said = {(answer.status_code, answer.json().get("code")) for answer in answers}
     assert {(200, None)} <= said <= {(200, None), (409, "conflict")}
     newest = 2 + len([answer for answer in answers[:3] if answer.is_success])

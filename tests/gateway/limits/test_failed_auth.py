@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.limits.client_subnet import client_subnet
+from gateway.limits.failed_auth import client_subnet
 from gateway.limits.request_limits import RequestLimits
 from protos.errors import ErrorCode
 from tests.gateway.limits.helpers import build_limits

@@ -1,4 +1,4 @@
-"""Several processes that count together, in a Redis of the tests' own."""
+"""Several processes that share quotas through Redis."""
 
 from __future__ import annotations
 
@@ -70,13 +70,15 @@ async def test_a_small_quota_is_exact_over_all_processes(processes: Processes) -
 async def test_a_large_quota_is_never_exceeded_and_hardly_wasted(processes: Processes) -> None:
     quota = CallLimits(calls_per_minute=2000)
     rate_limiter = [processes.rate_limit(quota) for _ in range(3)]
+    started = time.monotonic()
     passed = sum(
         await asyncio.gather(*(admitted_calls(rate_limit, 1500) for rate_limit in rate_limiter))
     )
-    assert 2000 - 3 * 2 * 20 <= passed <= 2000
+    refilled = 2000 / 60 * (time.monotonic() - started) + 1
+    assert 2000 - 3 * 2 * 20 <= passed <= 2000 + refilled
 
 
-async def test_most_calls_of_a_large_quota_wait_for_nobody(processes: Processes) -> None:
+async def test_most_calls_of_a_large_quota_do_not_wait_for_redis(processes: Processes) -> None:
     rate_limit = processes.rate_limit(CallLimits(calls_per_minute=100_000))
     await admitted_calls(rate_limit, 1)
     at_once = 0
@@ -90,7 +92,7 @@ async def test_most_calls_of_a_large_quota_wait_for_nobody(processes: Processes)
     assert at_once > 1900
 
 
-async def test_what_is_left_is_what_all_have_left(processes: Processes) -> None:
+async def test_the_remainder_is_that_of_all_processes(processes: Processes) -> None:
     quota = CallLimits(calls_per_minute=10)
     await admitted_calls(processes.rate_limit(quota), 6)
     other = processes.rate_limit(quota)
@@ -98,16 +100,16 @@ async def test_what_is_left_is_what_all_have_left(processes: Processes) -> None:
     assert dict(other.headers())[b"ratelimit"].startswith(b'"key-minute";r=3;t=')
 
 
-async def test_a_refusal_says_when_to_come_again_and_is_not_counted(processes: Processes) -> None:
+async def test_a_rejection_says_when_to_retry_and_is_not_counted(processes: Processes) -> None:
     rate_limit = processes.rate_limit(CallLimits(calls_per_minute=5))
     assert await admitted_calls(rate_limit, 50) == 5
-    refusal = await rejection_of(rate_limit)
-    assert refusal is not None
-    assert refusal.retry_after is not None
-    assert 60 <= refusal.retry_after <= 2 * 66
+    rejection = await rejection_of(rate_limit)
+    assert rejection is not None
+    assert rejection.retry_after is not None
+    assert 11 <= rejection.retry_after <= 14
 
 
-async def test_what_is_too_little_for_many_is_there_for_one(processes: Processes) -> None:
+async def test_units_too_few_for_a_batch_are_left_for_single_calls(processes: Processes) -> None:
     rate_limit = processes.rate_limit(CallLimits(calls_per_minute=10))
     await rate_limit.acquire(8)
     with pytest.raises(GatewayError):
@@ -117,15 +119,17 @@ async def test_what_is_too_little_for_many_is_there_for_one(processes: Processes
 
 async def test_the_last_units_of_a_large_quota_are_used(processes: Processes) -> None:
     rate_limit = processes.rate_limit(CallLimits(calls_per_minute=995))
-    assert await admitted_calls(rate_limit, 1200) == 995
+    started = time.monotonic()
+    passed = await admitted_calls(rate_limit, 1200)
+    assert 995 <= passed <= 995 + 995 / 60 * (time.monotonic() - started) + 1
 
 
-async def test_another_quota_counts_what_was_used(processes: Processes) -> None:
+async def test_a_changed_quota_keeps_what_was_used(processes: Processes) -> None:
     await admitted_calls(processes.rate_limit(CallLimits(calls_per_minute=5)), 5)
     assert await admitted_calls(processes.again(CallLimits(calls_per_minute=8)), 10) == 3
 
 
-async def test_without_redis_each_process_has_its_share_until_redis_is_back(
+async def test_each_process_has_its_share_while_redis_is_down(
     processes: Processes, redis: RedisServer
 ) -> None:
     rate_limit = processes.rate_limit(CallLimits(calls_per_minute=20))
@@ -143,7 +147,7 @@ async def test_without_redis_each_process_has_its_share_until_redis_is_back(
         await asyncio.sleep(0.1)
 
 
-async def test_a_redis_that_does_not_answer_costs_a_moment_and_no_call(
+async def test_a_redis_that_hangs_delays_calls_shortly_and_fails_none(
     processes: Processes, redis: RedisServer
 ) -> None:
     rate_limit = processes.rate_limit(CallLimits(calls_per_minute=20))

@@ -1,12 +1,11 @@
-"""How many runs may go on at once, on both databases."""
+"""Concurrency limits, on both databases."""
 
 from __future__ import annotations
 
 import asyncio
 
 from gateway.errors import GatewayError
-from gateway.limits.concurrency_limit import ConcurrencyLimit
-from gateway.limits.policy import Policy
+from gateway.limits.policy import ConcurrencyLimit, Policy
 from gateway.runs.run import CreatedRun, Idempotency
 from gateway.runs.store import RunStore
 from protos.errors import ErrorCode
@@ -22,13 +21,15 @@ def cap(kind: str, most: int) -> ConcurrencyLimit:
 
 
 async def begin(
-    store: RunStore, *caps: ConcurrencyLimit, **changes: object
+    store: RunStore, *concurrency_limits: ConcurrencyLimit, **changes: object
 ) -> CreatedRun | ErrorCode:
-    new = new_run(deployment_id=DEPLOYMENT, key_id=KEY, caps=caps, **changes)
+    new = new_run(
+        deployment_id=DEPLOYMENT, key_id=KEY, concurrency_limits=concurrency_limits, **changes
+    )
     try:
         return await store.create(new)
     except GatewayError as refusal:
-        assert refusal.details["violated-policies"] == [caps[-1].policy.name]  # noqa: PT017
+        assert refusal.details["violated-policies"] == [concurrency_limits[-1].policy.name]  # noqa: PT017
         return refusal.code
 
 

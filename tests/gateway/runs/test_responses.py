@@ -1,4 +1,4 @@
-"""What answers say of a run."""
+"""Bodies, headers and errors of runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import orjson
 import pytest
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
-from gateway.runs.failures import ERROR_CODES, error_of_run
 from gateway.runs.responses import (
+    ERROR_CODES,
     accepted_body,
+    error_of_run,
     finished_body,
     poll_body,
     retry_after,

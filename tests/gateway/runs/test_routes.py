@@ -1,4 +1,4 @@
-"""Runs over HTTP."""
+"""The REST API of runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.gateway.runs.runs_api import RUNS, RunsApi
 
 
 async def end(api: RunsApi, run_id: str, ending: RunResult = COMPLETED) -> None:
-    """Claim a run and let it end."""
+    """Claim and finish a run."""
     assert await api.store.claim(run_id, "w") is not None
     assert await api.store.finish(run_id, 1, ending) is not None
 
@@ -88,7 +88,7 @@ async def test_a_long_poll_is_answered_when_the_run_ends(
     run = await user.run(await user.deployment())
     asking = user.client.get(f"{RUNS}{run.id}/{query}", headers=headers)
     polling = asyncio.create_task(asking)
-    await until(lambda: bool(api.waiter._watches))
+    await until(lambda: bool(api.waiter._waits))
     await end(api, run.id)
     answer = await polling
     assert answer.json()["status"] == "completed"
@@ -103,7 +103,7 @@ async def test_a_long_poll_ends_at_its_timeout_or_on_drain(api: RunsApi) -> None
     assert (await user.client.get(f"{path}?wait=0")).json()["status"] == "queued"
     assert (await user.client.get(f"{path}?wait=61")).status_code == 422
     polling = asyncio.create_task(user.client.get(f"{path}?wait=60"))
-    await until(lambda: bool(api.waiter._watches))
+    await until(lambda: bool(api.waiter._waits))
     api.service.drain()
     answer = await polling
     assert (answer.status_code, answer.json()["status"]) == (200, "queued")
@@ -127,8 +127,8 @@ async def test_a_run_is_visible_only_to_keys_that_cover_its_deployment(api: Runs
         assert code(await bob.client.request(method, path)) == (404, "not_found")
         assert code(await elsewhere.request(method, path)) == (403, "api_key_forbidden")
         assert (await covering.request(method, path)).status_code == status
-        nobody = await api.client("").request(method, path)
-        assert nobody.status_code == 401
+        anonymous = await api.client("").request(method, path)
+        assert anonymous.status_code == 401
     assert (await bob.client.get(RUNS)).json() == {"items": [], "next_cursor": None}
     assert (await elsewhere.get(RUNS)).json()["items"] == []
     assert len((await covering.get(RUNS)).json()["items"]) == 2
@@ -239,7 +239,7 @@ async def test_a_retry_validates_the_input(api: RunsApi) -> None:
     await user.client.post(f"/node/deployments/{deployment}/redeploy/")
     refused = await user.client.post(f"{RUNS}{bad.id}/retry/?version=latest")
     assert code(refused) == (422, "invalid_input")
-    assert "version 2 does not take this run's input" in refused.json()["message"]
+    assert "version 2 does not accept this run's input" in refused.json()["message"]
     assert "'y'" in refused.json()["errors"][0]["detail"]
     assert api.launcher.launched == []
     assert (await user.client.post(f"{RUNS}{bad.id}/retry/")).status_code == 202
@@ -289,7 +289,7 @@ async def test_a_stream_lasts_until_the_run_ends(api: RunsApi) -> None:
     user = await api.user()
     run = await user.run(await user.deployment())
     streaming = asyncio.create_task(user.client.get(f"{RUNS}{run.id}/events/"))
-    await until(lambda: bool(api.waiter._watches))
+    await until(lambda: bool(api.waiter._waits))
     await end(api, run.id, RunResult(status=RunStatus.COMPLETED, output_data=b"{}"))
     told: list[Any] = [
         line.removeprefix("event: ")

@@ -23,7 +23,7 @@ from gateway.usage.store import UsageStore
 from telemetry.instruments import render
 from tests.gateway.databases import without
 from tests.gateway.runs.builders import COMPLETED, PROFILE, claimed, failed, finished, new_run
-from tests.gateway.runs.test_listing import asked, plan_of
+from tests.gateway.runs.test_queries import asked, plan_of
 from tests.gateway.usage.calls import everything, total
 
 

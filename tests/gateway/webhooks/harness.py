@@ -35,7 +35,7 @@ class WebhookHarness:
         self.receiver = receiver
         self.db: Database = in_process_gateway.db
         container = in_process_gateway._container
-        self.runs: RunStore = container.engine.store
+        self.runs: RunStore = container.execution.store
         self.webhook_delivery: WebhookDeliveryService = container.webhook_delivery
 
     async def deploy(self, path: str = "ok", **settings: Any) -> Json:

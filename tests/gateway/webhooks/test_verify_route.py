@@ -44,7 +44,7 @@ async def test_a_good_request_is_good(idle_harness: WebhookHarness) -> None:
     }
 
 
-async def test_what_is_wrong_is_named(idle_harness: WebhookHarness) -> None:
+async def test_invalid_options_are_named(idle_harness: WebhookHarness) -> None:
     found = await verdict(idle_harness, asked(new_secret(), body=BODY.replace(":", ": ")))
     (finding,) = found["findings"]
     assert (found["good"], finding["code"], finding["place"]) == (False, "body_changed", "body")
