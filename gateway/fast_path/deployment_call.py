@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
 
-from gateway.auth.key_usage import CachedKey
 from gateway.deployments.settings import NotificationMethod, ResponseFormat
 from gateway.errors import GatewayError
 from gateway.fast_path.accounting import Accounting
 from gateway.fast_path.body import parse_body
+from gateway.fast_path.call_record import DeploymentCallRecord
 from gateway.fast_path.replies import fast_body
 from gateway.fast_path.routes import ResolvedRoute, RouteResolver
-from gateway.metrics import CallRecord
 from gateway.upstream.inference_stream import InferenceStream, templated
 from gateway.upstream.servers import InferenceServers
 from gateway.web.problems import Headers
@@ -59,7 +58,7 @@ class CallServices:
     batches: BatchCaller
 
 
-class DeploymentCall(CallRecord):
+class DeploymentCall(DeploymentCallRecord):
     """A call, and afterwards its accounting record.
 
     A fast call is also what its inference server's stream holds on to (`Caller`). Attributes that
@@ -67,7 +66,6 @@ class DeploymentCall(CallRecord):
     """
 
     services: CallServices
-    run_id: str
     headers: Mapping[bytes, bytes]
     """The request's, by lower-case name."""
     response_format: ResponseFormat
@@ -78,18 +76,8 @@ class DeploymentCall(CallRecord):
     """`perf_counter()` when the key was found valid."""
     body = b""
     """Of a call that is not fast."""
-    route: ResolvedRoute | None = None
-    key: CachedKey | None = None
-    """Whose use is still to be counted."""
     parse_seconds = 0.0
     """What it took to make tensors, or the flow's input, of the body."""
-    is_request = False
-    """Whether it is a request of its own, and no item of a batch."""
-    is_run = False
-    """Whether it is to be recorded as a run: it got as far as an inference server."""
-    run_error: GatewayError | None = None
-    output_data: bytes | None = None
-    """Kept only where a webhook reports it."""
     _number = b""
     _stream: InferenceStream | None = None
     _running: RunningCall | None = None
@@ -106,11 +94,6 @@ class DeploymentCall(CallRecord):
 
     def fail(self, error: Exception) -> None:
         """Take an error in place of a result."""
-        raise NotImplementedError
-
-    @property
-    def client_address(self) -> str:
-        """Where the call comes from."""
         raise NotImplementedError
 
     def execute(self, route: ResolvedRoute, body: bytes) -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
 from gateway.errors import GatewayError
 from gateway.web.asgi import too_large
 from gateway.web.problems import Headers, problem
 from protos.errors import ErrorCode
-
-if TYPE_CHECKING:  # the HTTP port opens before these are imported
-    from gateway.fast_path.routes import Resolution
 
 _STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
@@ -44,7 +41,7 @@ class RequestHead:
         """By lower-case name; the last line of a name wins."""
         self.keep_alive = keep_alive
         self.expects_continue = expects_continue
-        self.resolution: Resolution | None = None
+        self.resolution: object = None
         """What the route has found out about this head, for the next request that repeats it."""
 
     @property

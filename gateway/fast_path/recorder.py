@@ -9,20 +9,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from time import perf_counter, time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import NotificationMethod, RecordRuns
 from gateway.errors import GatewayError
+from gateway.fast_path.call_record import DeploymentCallRecord
 from gateway.metrics import GatewayMetrics
 from gateway.runs.run import MAX_OUTPUT_BYTES, FinishedRun, NewRun, RunError, RunResult, RunStatus
 from gateway.runs.store import RunStore
 from telemetry.logs import logger, reason_of
-
-if TYPE_CHECKING:
-    from gateway.fast_path.deployment_call import DeploymentCall
 
 _MAX_WAITING = 2_000
 """Calls that may wait to be written; further ones are counted as dropped."""
@@ -67,7 +65,7 @@ class RunRecorder:
         self._clock_offset = time() - perf_counter()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def record(self, deployment: LiveDeployment, calls: Sequence[DeploymentCall]) -> None:
+    def record(self, deployment: LiveDeployment, calls: Sequence[DeploymentCallRecord]) -> None:
         """Record fast calls of a deployment that an inference server has answered or failed."""
         if deployment.notification_method is NotificationMethod.WEBHOOK:
             for call in calls:
@@ -102,7 +100,7 @@ class RunRecorder:
         for queue in (self._webhook_queue, self._queue):
             await queue.write_all()
 
-    def _record_for_webhook(self, deployment: LiveDeployment, call: DeploymentCall) -> None:
+    def _record_for_webhook(self, deployment: LiveDeployment, call: DeploymentCallRecord) -> None:
         queue = self._webhook_queue
         if len(queue.waiting) >= _MAX_WEBHOOK_WAITING or queue.output_bytes >= _MAX_OUTPUT_BYTES:
             self._dropped.add()
@@ -114,7 +112,7 @@ class RunRecorder:
             queue.put(self._recorded(deployment, call, output_data))
 
     def _recorded(
-        self, deployment: LiveDeployment, call: DeploymentCall, output_data: bytes | None
+        self, deployment: LiveDeployment, call: DeploymentCallRecord, output_data: bytes | None
     ) -> _RecordedCall:
         return _RecordedCall(
             deployment,

@@ -88,7 +88,7 @@ class RouteResolver:
         """
         known = head.resolution
         if (
-            known is not None
+            isinstance(known, Resolution)
             and known.keys_generation == self._cached_keys.generation
             and known.deployments_generation == self._cached_deployments.generation
             and known.route.limiter_epoch == self._rate_limiter.epoch
@@ -99,10 +99,10 @@ class RouteResolver:
         route = None if key is None else self._cached_route(key.identity, head.url)
         if key is None or route is None:
             return None
-        head.resolution = Resolution(
+        found = head.resolution = Resolution(
             key, route, self._cached_keys.generation, self._cached_deployments.generation
         )
-        return head.resolution
+        return found
 
     async def identify(self, connection: Connection, head: RequestHead) -> Identity:
         """Return who calls, with a key or from a console session.
