@@ -127,7 +127,7 @@ def test_a_gateway_elsewhere_reaches_inference_servers_by_a_token(
     for socket in (tmp_path / "state" / "run" / "sockets").iterdir():
         socket.unlink()
     untrusted = OtherGateway(tmp_path, **shared)
-    eventually(untrusted.log, lambda log: "inference_server_unreached" in log)
+    eventually(untrusted.log, lambda log: "inference_server_unreachable" in log)
     assert untrusted.status(up) == 503
     untrusted.stop()
     gateway = OtherGateway(tmp_path, **shared, SLIPSTREAM_UPSTREAM_TOKEN_FILE=str(tokens))
