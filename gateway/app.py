@@ -129,7 +129,7 @@ def _add_metrics(app: FastAPI, container: Container) -> None:
         container.fleet_metrics,
         container.worker_metrics,
         container.execution.metrics,
-        container.webhook_delivery.metrics,
+        container.webhook_dispatcher.metrics,
     ]
 
     @app.get(
