@@ -43,7 +43,7 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
 }
 
 Publish = Callable[[str], Path]
-Serve = Callable[..., InferenceProcess]
+StartServer = Callable[..., InferenceProcess]
 
 
 @pytest.fixture(scope="session")
@@ -62,14 +62,14 @@ def publish(tmp_path_factory: pytest.TempPathFactory) -> Publish:
 
 
 @pytest.fixture
-def sockets() -> Iterator[Path]:
+def socket_folder() -> Iterator[Path]:
     """A folder for Unix sockets: pytest's own are too long for them."""
     with TemporaryDirectory(prefix="ss-") as folder:
         yield Path(folder)
 
 
 @pytest.fixture(scope="session")
-def shared(publish: Publish) -> Iterator[Serve]:
+def shared_server(publish: Publish) -> Iterator[StartServer]:
     """Return a server of a model that all tests share: leave it as it was."""
     with ExitStack() as servers:
         folder = Path(servers.enter_context(TemporaryDirectory(prefix="ss-")))
@@ -83,7 +83,7 @@ def shared(publish: Publish) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def served(publish: Publish) -> Iterator[Serve]:
+def start_server(publish: Publish) -> Iterator[StartServer]:
     """Start a server for this test alone: `served("mlp", "--threads", "1", until="listening")`."""
     with ExitStack() as servers:
 
