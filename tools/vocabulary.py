@@ -56,6 +56,11 @@ WORDS = {
     r"(who|whoever) asks": "the client",
 }
 
+ALLOWED = {
+    ("slipstream/commands/doctor.py", "mend"),  # a field of the JSON document, kept for scripts
+    ("tests/slipstream/test_commands.py", "mend"),
+}
+
 _RULES = [
     (re.compile(rf"\b(?:{word})\b".replace(" ", r"[\s_]+"), re.IGNORECASE), usual)
     for word, usual in WORDS.items()
@@ -78,7 +83,9 @@ def findings(path: Path) -> Iterator[str]:
         spaced = line.replace("_", " ")
         for rule, usual in _RULES:
             for found in rule.finditer(spaced):
-                yield f"{path.relative_to(ROOT)}:{number}: {found[0]!r}: write {usual}"
+                name = str(path.relative_to(ROOT))
+                if (name, found[0].lower()) not in ALLOWED:
+                    yield f"{name}:{number}: {found[0]!r}: write {usual}"
 
 
 def _text(path: Path) -> str:

@@ -12,7 +12,7 @@ import orjson
 from gateway.deployments.fast_plan import FastInput, FastOutput, FastPlan
 from gateway.errors import GatewayError
 from gateway.fast_path.tensors import TensorCodec
-from gateway.flows.ports import InferenceCall
+from gateway.flows.ports import ModelCall
 from gateway.models.pins import Pin
 from gateway.upstream.predictor import Predictor
 from gateway.upstream.reply import InferenceReply
@@ -59,7 +59,7 @@ class InferenceClient:
         self.boot_seconds: float | None = None
         """The longest time a node has waited for a booting server; None: no node had to wait."""
 
-    async def infer(self, call: InferenceCall, deadline: float) -> dict[str, Any]:
+    async def infer(self, call: ModelCall, deadline: float) -> dict[str, Any]:
         """Return the model's outputs by name, as JSON values.
 
         Args:
@@ -107,7 +107,7 @@ def pass_through_plan(pin: Pin) -> FastPlan:
     )
 
 
-def _select_inputs(plan: FastPlan, call: InferenceCall) -> dict[str, Any]:
+def _select_inputs(plan: FastPlan, call: ModelCall) -> dict[str, Any]:
     """Return the inputs to send; unless `exact`, only those that the model has."""
     known = {source.name for source in plan.inputs}
     if not call.exact:

@@ -28,7 +28,7 @@ from gateway.settings import Settings
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.monitor import QueueMonitor
 from gateway.worker.plan import QueueWorkerPlan, parse_queues
-from gateway.worker.run_loop import BuildExecutor, RunExecutor, RunLoopThread
+from gateway.worker.run_loop import BuildExecutor, RunLoopThread, WorkerExecutor
 from telemetry import logs
 from telemetry.options import option, read, whole_number
 from telemetry.parent_process import StatusPipe, exit_with_parent
@@ -62,7 +62,7 @@ class _QueueWorkerOptions:
     )
 
 
-def main(arguments: Sequence[str], build: Callable[[Settings], RunExecutor]) -> int:
+def main(arguments: Sequence[str], build: Callable[[Settings], WorkerExecutor]) -> int:
     """Work until SIGTERM; return the exit status. `build` is called in each child."""
     given = read(
         _QueueWorkerOptions,

@@ -24,12 +24,14 @@ from slipstream.session import open_session
 
 commands = typer.Typer(no_args_is_help=True)
 
-Action = Annotated[str | None, typer.Option(help="Only these, such as `deployment.create`.")]
+Action = Annotated[str | None, typer.Option(help="Only this action, such as `deployment.create`.")]
 Kind = Annotated[
-    AuditTarget | None, typer.Option("--kind", help="Only acts on things of this kind.")
+    AuditTarget | None, typer.Option("--kind", help="Only events about this kind of resource.")
 ]
-Of = Annotated[str | None, typer.Option("--id", help="Only acts on this thing.", metavar="ID")]
-By = Annotated[str | None, typer.Option("--actor", help="Only acts of this user.", metavar="ID")]
+Of = Annotated[
+    str | None, typer.Option("--id", help="Only events about this resource.", metavar="ID")
+]
+By = Annotated[str | None, typer.Option("--actor", help="Only events by this user.", metavar="ID")]
 
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
@@ -51,7 +53,7 @@ def list_acts(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """List acts of all users, newest first, a page at a time.
+    """List audit events of all users, newest first, a page at a time.
 
     [dim]slipstream audit list --action api_key.delete --from 2026-01-31[/]
     [dim]slipstream audit list --id 0b9c… --json | jq .items[].after[/]
@@ -68,9 +70,9 @@ def list_acts(
 @commands.command("export")
 def export(
     *,
-    form: Annotated[
-        ExportFormat, typer.Option("--format", help="For spreadsheets, or programs.")
-    ] = (ExportFormat.JSONL),
+    form: Annotated[ExportFormat, typer.Option("--format", help="Output format.")] = (
+        ExportFormat.JSONL
+    ),
     output: Annotated[
         Path | None, typer.Option(help="File to write. Default: stdout.", metavar="FILE")
     ] = None,
@@ -82,7 +84,7 @@ def export(
     before: options.Before = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Write all acts, newest first, as CSV or JSON lines.
+    """Export all events, newest first, as CSV or JSON lines.
 
     [dim]slipstream audit export --format csv --output audit.csv[/]
     [dim]slipstream audit export --from 2026-01-01 | gzip > audit.jsonl.gz[/]
@@ -106,13 +108,13 @@ def prune(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Delete old acts for good, which itself is an act.
+    """Delete old events permanently; this is recorded as an event too.
 
     [dim]slipstream audit prune --before 2025-01-01[/]
     """
     with open_session(state, as_json=as_json) as session:
         deleted = session.run(session.services.audit.prune(before))
-        session.terminal.show({"deleted": deleted}, f"{deleted} acts are deleted.")
+        session.terminal.show({"deleted": deleted}, f"{deleted} events deleted.")
 
 
 def _filter(  # noqa: PLR0917 - in the order of the options

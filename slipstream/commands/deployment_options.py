@@ -21,7 +21,10 @@ CorsOrigins = Annotated[
 ]
 Format = Annotated[ResponseFormat | None, typer.Option(help="Format of responses.")]
 CallbackUrl = Annotated[
-    str | None, typer.Option(help="URL that is told how runs fare; see `webhooks`.", metavar="URL")
+    str | None,
+    typer.Option(
+        help="URL that receives webhook events about runs; see `webhooks`.", metavar="URL"
+    ),
 ]
 Events = Annotated[
     list[WebhookEvent] | None,
@@ -35,18 +38,18 @@ CancelOnDisconnect = Annotated[
     bool | None,
     typer.Option(
         "--cancel-on-disconnect/--no-cancel-on-disconnect",
-        help="Whether a sync run is cancelled when its caller hangs up.",
+        help="Whether a sync run is cancelled when its client disconnects.",
     ),
 ]
 
 
 def webhook_of(callback_url: str | None) -> dict[str, object]:
-    """Return what a callback URL implies: a webhook."""
+    """Return the settings that a callback URL implies."""
     if callback_url is None:
         return {}
     return {"callback_url": callback_url, "notification_method": "webhook"}
 
 
 def secret_lines(secret: str | None) -> list[str]:
-    """Return the line that shows a secret, where one was made."""
-    return [f"Webhook secret, shown only now: {secret}"] if secret else []
+    """Return a line with the webhook secret, if one was created."""
+    return [f"Webhook secret, shown only once: {secret}"] if secret else []

@@ -1,4 +1,4 @@
-"""`slipstream flows`: flows as JSON files."""
+"""`slipstream flows`: create, list, show."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def create(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Check a flow and save it.
+    """Validate a flow and save it.
 
     [dim]slipstream flows create flow.json[/]
     """
@@ -77,7 +77,7 @@ def show(
             model_fields(flow, hide=("nodes", "edges")),
             "",
             table(
-                ("node", "type", "goes to", "config"),
+                ("node", "type", "next", "config"),
                 [(*cells, config.decode()) for *cells, config in nodes],
                 empty="The flow has no nodes.",
             ),
@@ -88,7 +88,7 @@ def _document(content: bytes) -> dict[str, object]:
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise GatewayError(ErrorCode.INVALID_JSON, f"the file is no JSON: {error}") from None
+        raise GatewayError(ErrorCode.INVALID_JSON, f"the file is not valid JSON: {error}") from None
     if not isinstance(document, dict):
         message = "the file: expected a JSON object with `name`, `nodes` and `edges`"
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message)

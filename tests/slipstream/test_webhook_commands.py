@@ -60,7 +60,7 @@ def test_set_adds_and_removes_a_webhook(local: Cli, tmp_path: Path) -> None:
     assert local.refusal("webhooks", "show", made["id"]) == (1, "not_found")
     url = ("--callback-url", "http://127.0.0.1:1/")
     shown = local.run("deployments", "set", made["id"], *url)
-    assert "Webhook secret, shown only now: whsec_" in shown.stdout
+    assert "Webhook secret, shown only once: whsec_" in shown.stdout
     again = local.run("deployments", "set", made["id"], *url, "--event", "run.failed")
     assert "whsec_" not in again.stdout
     assert local.answer("webhooks", "show", made["id"])["events"] == ["run.failed"]

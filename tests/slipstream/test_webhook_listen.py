@@ -152,7 +152,7 @@ def test_the_listener_is_reachable_on_loopback_only(listener: Listener) -> None:
         found.address
         for card in psutil.net_if_addrs().values()
         for found in card
-        if found.serve_group is socket.AF_INET
+        if found.family is socket.AF_INET
     ]
     # one more of this machine's own, which is there without a network, too
     for address in {*addresses, "127.0.0.2"} - {"127.0.0.1"}:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.authority import Authority, put
+from tests.authority import Authority, replace_file
 from tests.gateway.databases import PostgresDatabase
 from tests.slipstream.running import Up, environment, free_port
 from tests.system.runs import eventually
@@ -115,7 +115,7 @@ def test_a_gateway_elsewhere_reaches_inference_servers_by_a_token(
 ) -> None:
     shared = {"SLIPSTREAM_DATABASE_URL": database.url, "SLIPSTREAM_KEY_PEPPER": "p" * 40}
     tokens = tmp_path / "tokens"
-    put(tokens, TOKEN.encode())
+    replace_file(tokens, TOKEN.encode())
     up = Up(
         tmp_path / "state",
         **shared,

@@ -1,4 +1,4 @@
-"""From one version of a fast deployment to the next, while calls are being answered."""
+"""Rollouts of fast deployments that serve calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 
 
 class Site:
-    """A fast deployment of `mlp` 1, and a draft that asks for `mlp` 2."""
+    """A fast deployment of `mlp` 1, and a draft with `mlp` 2."""
 
     def __init__(self, in_process_gateway: InProcessGateway, profile: Profile) -> None:
         self.services = in_process_gateway.services
@@ -32,7 +32,7 @@ class Site:
         self._flow_id = ""
 
     async def open(self) -> None:
-        """Deploy the one, write the other."""
+        """Create the deployment and the draft."""
         flows = self.services.flows
         flow = await flows.create(self.profile_id, _draft("1"))
         settings = DeploymentSettings(execution_mode=ExecutionMode.FAST)
@@ -42,19 +42,19 @@ class Site:
         await self.draft("2")
 
     async def draft(self, model_version: str) -> None:
-        """Let the flow ask for another version of its model."""
+        """Change the model version in the draft."""
         nodes = _draft(model_version).nodes
         await self.services.flows.update(self.profile_id, self._flow_id, nodes=nodes)
 
     async def serve(self, version: int, state: State = State.READY, **seen: Any) -> None:
-        """Let the server of a version be in a state, as the supervisor would write it down."""
+        """Set the state of a version's server, as the supervisor would."""
         server = await self.fleet.ensure_running("mlp", version)
         await self.fleet.observe(server.id, state=State.BOOTING, phase=Phase.SPAWNING)
         if state is not State.BOOTING:
             await self.fleet.observe(server.id, state=state, **seen)
 
     async def wanted(self, version: int, *, generation: int = 1) -> InferenceServer:
-        """Return the server of a version, as soon as somebody wants it, for the n-th time."""
+        """Return the server of a version once it is wanted for the n-th time."""
         while True:
             for server in await self.fleet.desired_running():
                 if (server.version, server.generation) == (version, generation):
@@ -66,7 +66,7 @@ class Site:
         return (await self.services.deployments.get(self.profile_id, self.id)).row.live_version
 
     def versions(self, patience: float = 60.0) -> VersionService:
-        """Return the service, with a handover that waits so long."""
+        """Return the service, with a rollout that waits up to `patience` seconds."""
         rollout = Rollout(self.fleet, patience=patience, settle=0)
         return VersionService(self.in_process_gateway.db, self.snapshots, rollout)
 
@@ -145,7 +145,7 @@ async def test_a_later_promotion_wins_over_a_redeploy(site: Site) -> None:
     await site.fleet.observe(slow.id, state=State.BOOTING, phase=Phase.SPAWNING)
     await site.versions().promote(site.profile_id, site.id, 1)
     await site.fleet.observe(slow.id, state=State.READY)
-    with pytest.raises(GatewayError, match="live already, as version 1"):
+    with pytest.raises(GatewayError, match="already live, as version 1"):
         await first
     assert await site.live() == 1
 

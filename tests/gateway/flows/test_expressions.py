@@ -1,4 +1,4 @@
-"""Expressions: paths, CEL, and what is refused."""
+"""Expressions: paths, CEL, and errors."""
 
 from __future__ import annotations
 

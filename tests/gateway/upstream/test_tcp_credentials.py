@@ -12,7 +12,7 @@ import pytest_asyncio
 from gateway.settings import Settings
 from gateway.upstream.connector import ServerConnector
 from gateway.upstream.credentials import UpstreamCredentials
-from tests.authority import Authority, hung_up, put
+from tests.authority import Authority, replace_file, wait_until_closed
 from tests.gateway.upstream.conftest import LIMIT, soon
 from tests.inference_server.conftest import StartServer
 from transport import TlsError
@@ -45,13 +45,13 @@ async def reach() -> AsyncIterator[Reach]:
     yield linked
     for link in links:
         await soon(link.close(0))
-    await hung_up()
+    await wait_until_closed()
 
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Path:
     file = tmp_path / "tokens"
-    put(file, TOKEN.encode())
+    replace_file(file, TOKEN.encode())
     return file
 
 
@@ -67,12 +67,12 @@ async def test_without_the_socket_it_is_tcp_with_the_newest_token(
 ) -> None:
     server = served("mlp", "--tcp", "127.0.0.1:0", "--token-file", str(tokens))
     shown = tmp_path / "shown"
-    put(shown, OLD.encode())
+    replace_file(shown, OLD.encode())
     credentials = UpstreamCredentials.of(Settings(upstream_token_file=shown))
     up = reach(f"unix:{tmp_path}/none.sock", server.tcp_address, credentials=credentials)
     await asyncio.sleep(0.5)
     assert not up.is_set()
-    put(shown, f"{TOKEN}\n{OLD}\n".encode())
+    replace_file(shown, f"{TOKEN}\n{OLD}\n".encode())
     await soon(up.wait())
 
 
