@@ -84,7 +84,7 @@ def shared_server(publish: Publish) -> Iterator[StartServer]:
 
 @pytest.fixture
 def start_server(publish: Publish) -> Iterator[StartServer]:
-    """Start a server for this test alone: `served("mlp", "--threads", "1", until="listening")`."""
+    """Start a server for this test alone: `start_server("mlp", "--threads", "1", until="listening")`."""
     with ExitStack() as servers:
 
         def serve(model: str, *arguments: str, until: str = "ready") -> InferenceProcess:

@@ -32,10 +32,10 @@ def slow(number: int) -> pb.ModelInferRequest:
 
 
 async def test_many_calls_at_once_each_get_their_own_answer(
-    shared: StartServer, watch: Watch
+    shared_server: StartServer, watch: Watch
 ) -> None:
     rows = np.random.default_rng(0).normal(size=(200, 4)).astype("f4")
-    stream = await watch(shared("mlp").address).connected()
+    stream = await watch(shared_server("mlp").address).connected()
     together = await stream.infer(infer_request("mlp", {"x": ("FP32", rows)}), TIMEOUT)
     answers = await asyncio.gather(
         *(
@@ -50,8 +50,8 @@ async def test_many_calls_at_once_each_get_their_own_answer(
     assert together.parameters[QUEUE_SECONDS].double_param >= 0
 
 
-async def test_the_servers_own_codes_come_through(shared: Serve, watch: Watch) -> None:
-    stream = await watch(shared("gather").address, "gather").connected()
+async def test_the_servers_own_codes_come_through(shared_server: StartServer, watch: Watch) -> None:
+    stream = await watch(shared_server("gather").address, "gather").connected()
     good = infer_request("gather", {"index": ("INT64", np.array([1]))})
     wrong = infer_request("gather", {"other": ("INT64", np.array([1]))}, call_id="mine")
     failing = infer_request("gather", {"index": ("INT64", np.array([99]))})
@@ -75,9 +75,9 @@ async def test_the_servers_own_codes_come_through(shared: Serve, watch: Watch) -
 
 
 async def test_a_killed_server_fails_all_its_calls_at_once_and_is_found_again(
-    served: StartServer, publish: Publish, watch: Watch
+    start_server: StartServer, publish: Publish, watch: Watch
 ) -> None:
-    server = served("mlp")
+    server = start_server("mlp")
     watched = watch(server.address)
     stream = await watched.connected()
     await stream.infer(quick(), TIMEOUT)
@@ -100,9 +100,9 @@ async def test_a_killed_server_fails_all_its_calls_at_once_and_is_found_again(
 
 
 async def test_a_server_that_is_told_to_stop_answers_the_calls_it_has(
-    served: StartServer, watch: Watch
+    start_server: StartServer, watch: Watch
 ) -> None:
-    server = served("slow_to_run", "--threads", "1", "--max-batch-size", "1")
+    server = start_server("slow_to_run", "--threads", "1", "--max-batch-size", "1")
     watched = watch(server.address, "slow_to_run")
     stream = await watched.connected()
     calls = [asyncio.create_task(stream.infer(slow(number), TIMEOUT)) for number in range(3)]
@@ -115,8 +115,8 @@ async def test_a_server_that_is_told_to_stop_answers_the_calls_it_has(
     assert server.ended() == 0
 
 
-async def test_a_server_that_boots_is_waited_for(served: StartServer, watch: Watch) -> None:
-    watched = watch(served("mlp", until="listening").address)
+async def test_a_server_that_boots_is_waited_for(start_server: StartServer, watch: Watch) -> None:
+    watched = watch(start_server("mlp", until="listening").address)
     assert watched.link.stream is None
     stream = await watched.connected()
     assert arrays(await stream.infer(quick(), TIMEOUT))["y"].shape == (1, 3)
