@@ -70,7 +70,7 @@ def socket_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def shared_server(publish: Publish) -> Iterator[StartServer]:
-    """Return a server of a model that all tests share: leave it as it was."""
+    """Return a server of a model that all tests share; tests must not change its state."""
     with ExitStack() as servers:
         folder = Path(servers.enter_context(TemporaryDirectory(prefix="ss-")))
 
@@ -84,7 +84,7 @@ def shared_server(publish: Publish) -> Iterator[StartServer]:
 
 @pytest.fixture
 def start_server(publish: Publish) -> Iterator[StartServer]:
-    """Start a server for this test alone: `start_server("mlp", "--threads", "1", until="listening")`."""
+    """Start a server for one test: `start_server("mlp", "--threads", "1", until="listening")`."""
     with ExitStack() as servers:
 
         def serve(model: str, *arguments: str, until: str = "ready") -> InferenceProcess:
