@@ -138,8 +138,8 @@ def test_stock_grpcio_speaks_tls_and_follows_the_files(running: Encrypted, tmp_p
         assert ssl.get_server_certificate(("localhost", port), timeout=10) != first
 
 
-def test_grpcio_with_a_client_certificate_nobody_asked_for_is_served(running: Encrypted) -> None:
-    pair = running.authority.issue("client", "somebody")
+def test_grpcio_with_an_unrequested_client_certificate_is_served(running: Encrypted) -> None:
+    pair = running.authority.issue("client", "unrequested")
     credentials = grpc.ssl_channel_credentials(
         Path(running.ca).read_bytes(), pair.key.read_bytes(), pair.certificate.read_bytes()
     )
@@ -195,7 +195,7 @@ def test_a_bad_pair_changes_nothing_and_is_logged(running: Encrypted, authority:
     eventually(lambda: shown(running), lambda after: after != before)
 
 
-def test_who_does_not_end_the_handshake_is_cut_off_and_holds_up_nobody(running: Encrypted) -> None:
+def test_an_unfinished_handshake_times_out_and_does_not_delay_others(running: Encrypted) -> None:
     most = MAX_CONNECTIONS // 8
     silent = [socket.create_connection(("127.0.0.1", running.up.port)) for _ in range(most + 20)]
     began = time.monotonic()
