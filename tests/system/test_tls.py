@@ -140,8 +140,8 @@ def test_the_grpcio_server_uses_tls_and_reloads_the_files(
         assert ssl.get_server_certificate(("localhost", port), timeout=10) != first
 
 
-def test_a_client_certificate_that_is_not_required_is_ignored(running: TlsInstallation) -> None:
-    pair = running.authority.issue("client", "client")
+def test_grpcio_with_an_unrequested_client_certificate_is_served(running: TlsInstallation) -> None:
+    pair = running.authority.issue("client", "unrequested")
     credentials = grpc.ssl_channel_credentials(
         Path(running.ca).read_bytes(), pair.key.read_bytes(), pair.certificate.read_bytes()
     )
@@ -201,7 +201,7 @@ def test_an_unusable_pair_changes_nothing_and_is_logged(
     eventually(lambda: served_certificate(running), lambda after: after != before)
 
 
-def test_unfinished_handshakes_are_closed_and_delay_no_other_client(
+def test_an_unfinished_handshake_times_out_and_does_not_delay_others(
     running: TlsInstallation,
 ) -> None:
     limit = MAX_CONNECTIONS // 8
