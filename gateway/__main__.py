@@ -33,31 +33,31 @@ if TYPE_CHECKING:
 
 _BACKLOG = 2048
 _GC_THRESHOLD = (50_000, 20, 50)
-"""A call makes a few hundred objects and no cycle: Python's own 700 would collect at every call."""
+"""A call creates hundreds of objects and no cycles: the default of 700 would collect every call."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """glibc's names, see mallopt(3)."""
 _LARGE_BLOCK, _MAX_SPARE = 32 * 2**20, 64 * 2**20
 _KEEP_ALIVE_SECONDS = 120
-"""Longer than any load balancer's, so that it is never us who closes first."""
+"""Longer than that of load balancers, so that they close idle connections, not we."""
 
 
 class GatewayServer(uvicorn.Server):
-    """uvicorn's server, where the first signal drains and the second ends."""
+    """uvicorn's server: the first signal drains, the second stops at once."""
 
     def __init__(self, config: uvicorn.Config, boot_app: BootApp, report: StatusPipe) -> None:
         super().__init__(config)
         self._boot_app = boot_app
         self._report = report
         self.supervised = False
-        """Ctrl-C then is the supervisor's business: it tells us what to do."""
+        """Whether a supervisor handles Ctrl-C and sends SIGTERM."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say so."""
+        """Listen, and report it."""
         if self._boot_app.certificate is None:
             await super().startup(sockets)
         else:
             await super().startup([])
-            # it stands where uvicorn has asyncio's, and does what uvicorn does with it
+            # in place of asyncio's server, with the methods that uvicorn calls
             self.servers = [
                 self._listen_with_tls(sock, self._boot_app.certificate)  # type: ignore[misc]
                 for sock in sockets or []
@@ -65,7 +65,7 @@ class GatewayServer(uvicorn.Server):
         self._report.send("listening")
 
     def _listen_with_tls(self, sock: socket.socket, certificate: Certificate) -> TlsListener:
-        from transport.tls_listener import TlsListener  # noqa: PLC0415 - only where it is needed
+        from transport.tls_listener import TlsListener  # noqa: PLC0415 - only with TLS
 
         sock.listen(_BACKLOG)
         return TlsListener(
@@ -81,13 +81,13 @@ class GatewayServer(uvicorn.Server):
         return HttpConnection(config=self.config, server_state=self.server_state, app_state=state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain: those who only wait are answered first, all others have their time."""
+        """Drain: answer waiting requests first, then let the others finish."""
         if self._boot_app.on_drain is not None:
             self._boot_app.on_drain()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal."""
+        """Handle a signal."""
         if self.supervised and sig == signal.SIGINT:
             return
         self._boot_app.draining = True
@@ -110,13 +110,13 @@ class _GatewayOptions:
 
 
 def main() -> None:
-    """Run until a signal comes, or the supervisor dies."""
+    """Run until a signal, or until the supervisor ends."""
     options = read(
         _GatewayOptions, None, prefix="", program="python -m gateway", description=__doc__
     )
     if options.lifeline_fd is not None:
         exit_with_parent(options.lifeline_fd)
-    # uvicorn raises the signal again when it has drained: that must not kill what cleans up
+    # uvicorn raises the signal again after draining: it must not interrupt the clean-up
     signal.signal(signal.SIGTERM, lambda *_: None)
     supervised = options.lifeline_fd is not None
     report = StatusPipe(options.status_fd)
@@ -127,8 +127,8 @@ def main() -> None:
 
 
 def _certificate(certificate: Path | None, key: Path | None, report: StatusPipe) -> Certificate:
-    """Return what the options mean; end the process where they mean nothing."""
-    from gateway.certificate import Certificate  # noqa: PLC0415 - only where it is needed
+    """Return the certificate of the options; exit if it cannot be used."""
+    from gateway.certificate import Certificate  # noqa: PLC0415 - only with TLS
     from transport.certificates import TlsError, key_pair_from  # noqa: PLC0415
 
     try:
@@ -157,7 +157,7 @@ async def _serve(listen_fd: int, boot_app: BootApp, report: StatusPipe, *, super
     server = GatewayServer(config, boot_app, report)
     server.supervised = supervised
     building = asyncio.create_task(_build(boot_app, server, report))
-    with _renewing(boot_app):
+    with _reloading_certificate(boot_app):
         await server.serve([socket.socket(fileno=listen_fd)])
     building.cancel()
     (outcome,) = await asyncio.gather(building, return_exceptions=True)
@@ -165,7 +165,7 @@ async def _serve(listen_fd: int, boot_app: BootApp, report: StatusPipe, *, super
 
 
 @contextlib.contextmanager
-def _renewing(boot_app: BootApp) -> Iterator[None]:
+def _reloading_certificate(boot_app: BootApp) -> Iterator[None]:
     if boot_app.certificate is None:
         yield
         return
@@ -175,7 +175,7 @@ def _renewing(boot_app: BootApp) -> Iterator[None]:
 
 
 async def _build(boot_app: BootApp, server: GatewayServer, report: StatusPipe) -> None:
-    """Build the gateway behind the listening port; end the process where that cannot be."""
+    """Build the gateway behind the listening port; stop the process if that fails."""
     try:
         assembly = await asyncio.to_thread(_import_assembly)
         await assembly.assemble(boot_app)
@@ -184,9 +184,9 @@ async def _build(boot_app: BootApp, server: GatewayServer, report: StatusPipe) -
         sys.stderr.write(f"gateway: {error}\n")
         server.should_exit = True
         raise
-    gc.freeze()  # what boot has made stays: no collection needs to look at it again
+    gc.freeze()  # objects of the boot stay: exclude them from collections
     gc.set_threshold(*_GC_THRESHOLD)
-    _keep_memory()
+    _keep_freed_memory()
     report.send("ready")
 
 
@@ -194,10 +194,10 @@ def _import_assembly() -> ModuleType:
     return importlib.import_module("gateway.assembly")
 
 
-def _keep_memory() -> None:
-    """Have what one large body needed kept for the next, up to 64 MiB, where the C library can.
+def _keep_freed_memory() -> None:
+    """Keep freed memory of large bodies, up to 64 MiB, if the C library can (glibc).
 
-    To get it from the kernel again, page by page, can take longer than to read the body.
+    Getting it from the kernel again, page by page, can take longer than reading the body.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -17,12 +17,12 @@ from gateway.auth.authentication import Authentication
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.proxies import TrustedProxies
 from gateway.auth.sessions import SessionService
-from gateway.broker.exposition import WorkerCollector
+from gateway.broker.worker_files import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.execution.build import build_execution
-from gateway.fast_path.dispatch import Dispatcher
-from gateway.fast_path.fast_calls import FastCalls
+from gateway.fast_path.accounting import Accounting
+from gateway.fast_path.deployment_call import CallServices
 from gateway.fast_path.recorder import RunRecorder
 from gateway.fast_path.routes import RouteResolver
 from gateway.fast_path.trigger_call import TriggerRoute
@@ -47,7 +47,7 @@ from gateway.trigger.run_calls import RunCalls
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.servers import InferenceServers
 from gateway.usage.writer import UsageWriter
-from gateway.webhooks.delivery_service import WebhookDeliveryService
+from gateway.webhooks.dispatcher import build_dispatcher
 from gateway.webhooks.service import WebhookService
 from telemetry.snapshots import SharedRegistry
 
@@ -70,7 +70,7 @@ class Container:
             max_message_bytes=settings.max_body_bytes,
             drain_seconds=settings.drain_seconds,
             on_wake=self.waker.wake,
-            credentials=UpstreamCredentials.of(settings),
+            credentials=UpstreamCredentials.from_settings(settings),
         )
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)
@@ -88,7 +88,7 @@ class Container:
         throttle = LoginThrottle(self.db, hasher)
         self.login = LoginService(self.db, self.services.passwords, self.sessions, throttle)
         authenticator = KeyAuthenticator(self.db, hasher, self.feed)
-        self.key_uses = authenticator.usage
+        self.key_usage = authenticator.usage
         self.limits = build_limits(settings, registry)
         authentication = Authentication(
             authenticator, self.sessions, origins=settings.console_origins
@@ -97,14 +97,12 @@ class Container:
         self.access = Access(authentication, self.limits, proxies)
 
         self.deployment_cache = DeploymentCache(self.db, self.feed)
-        self.webhook_delivery = WebhookDeliveryService(
+        self.webhook_dispatcher = build_dispatcher(
             settings, self.db, self.services.secret_box, registry=registry
         )
-        self.webhooks = WebhookService(
-            self.db, self.services.secret_box, self.webhook_delivery.dispatcher
-        )
+        self.webhooks = WebhookService(self.db, self.services.secret_box, self.webhook_dispatcher)
         self.execution = build_execution(
-            settings, self.db, self.feed, self.servers, registry, webhooks=self.webhook_delivery
+            settings, self.db, self.feed, self.servers, registry, webhooks=self.webhook_dispatcher
         )
         self.runs = RunService(
             self.db,
@@ -123,19 +121,17 @@ class Container:
             days=settings.usage_retention_days,
         )
         self.recorder = RunRecorder(self.execution.store, self.metrics)
-        dispatcher = Dispatcher(
-            FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.execution)
-        )
-        self.trigger = TriggerRoute(
-            RouteResolver(
+        self.accounting = Accounting(self.metrics, self.usage.meter, self.key_usage, self.recorder)
+        call_services = CallServices(
+            resolver=RouteResolver(
                 authenticator, authentication, self.deployment_cache, self.limits, proxies
             ),
-            dispatcher,
-            BatchCalls(dispatcher),
-            self.metrics,
-            self.usage.meter,
-            max_body_bytes=settings.max_body_bytes,
+            servers=self.servers,
+            accounting=self.accounting,
+            runs=RunCalls(self.execution),
+            batches=BatchCalls(),
         )
+        self.trigger = TriggerRoute(call_services, max_body_bytes=settings.max_body_bytes)
         model_access = ModelAccess(authenticator, self.limits, anonymous=settings.anonymous_v2)
         plane = DataPlane(
             self.servers,
@@ -158,13 +154,13 @@ class Container:
         """
         self.feed.start()
         self.watcher.start()
-        await self.watcher.looked.wait()
+        await self.watcher.loaded.wait()
         self.readiness.servers_known()
         await self.execution.start()
-        self.webhook_delivery.start()
+        self.webhook_dispatcher.start()
         self.recorder.start()
         self.usage.start()
-        self.key_uses.start()
+        self.key_usage.start()
         self._grpc_server = await start_grpc_server(
             self._grpc_service, self.readiness, self.settings, self._certificate
         )
@@ -175,10 +171,11 @@ class Container:
         drain_seconds = self.settings.drain_seconds
         if self._grpc_server is not None:
             await self._grpc_server.drain(drain_seconds)
+        self.accounting.drain()
         await self.recorder.close()
-        await self.key_uses.close()
+        await self.key_usage.close()
         await self.execution.close(drain_seconds)
-        await self.webhook_delivery.close(drain_seconds)
+        await self.webhook_dispatcher.close(drain_seconds)
         await self.usage.close()
         await self.watcher.stop()
         await self.servers.close()

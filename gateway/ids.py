@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
 
 _BYTES = 16
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _POOL_IDS = 256
 _VARIANT = "89ab"
 _TIME_ORDERED = 7
@@ -16,20 +19,26 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _RandomPool:
-    """Random digits, fetched in bulk, because a system call costs ten times as much as an id."""
+    """Random digits in bulk: a system call costs ten times an id."""
 
     def __init__(self) -> None:
-        self._digits = ""
-        self._next = 0
+        self._digits: list[str] = []
+        self.run_id_ends: list[str] = []
+        """What follows the time in a UUID of version 7."""
 
     def take(self) -> str:
         """Return 32 random hexadecimal digits."""
-        if self._next >= len(self._digits):
-            self._digits = os.urandom(_BYTES * _POOL_IDS).hex()
-            self._next = 0
-        start = self._next
-        self._next = start + 2 * _BYTES
-        return self._digits[start : self._next]
+        if not self._digits:
+            digits = os.urandom(_BYTES * _POOL_IDS).hex()
+            self._digits = [digits[at : at + 32] for at in range(0, len(digits), 32)]
+        return self._digits.pop()
+
+    def refill_run_id_ends(self) -> None:
+        """Make the ends of many run ids."""
+        for _ in range(_POOL_IDS):
+            h = self.take()
+            variant = _VARIANT[int(h[16], 16) & 3]
+            self.run_id_ends.append(f"-7{h[13:16]}-{variant}{h[17:20]}-{h[20:]}")
 
 
 _pool = _RandomPool()
@@ -48,9 +57,9 @@ def new_run_id() -> str:
 
     Consecutive runs are neighbours in every index, and a period is a range of ids.
     """
-    h = _pool.take()
-    variant = _VARIANT[int(h[16], 16) & 3]
-    return f"{_time_digits(time.time_ns() // 1_000_000)}-7{h[13:16]}-{variant}{h[17:20]}-{h[20:]}"
+    if not _pool.run_id_ends:
+        _pool.refill_run_id_ends()
+    return _time_digits(time.time_ns() // 1_000_000) + _pool.run_id_ends.pop()
 
 
 def min_run_id(moment: datetime) -> str:
@@ -86,3 +95,14 @@ def is_id(text: str) -> bool:
 def normalize_id(text: str) -> str:
     """Return the id in lower case; for anything else, a text that matches no row."""
     return text.lower() if is_id(text) else "none"
+
+
+def request_id_of(headers: Mapping[bytes, bytes], fallback: str) -> bytes:
+    """Return a request's id, for its response and log lines.
+
+    It is `X-Request-ID` where that is 1 to 128 visible characters, else `req_{fallback}`.
+    """
+    given = headers.get(b"x-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    return b"req_" + fallback.encode()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.broker.queues import Queue
+from gateway.broker.broker import Queue
 from gateway.worker.plan import parse_queues
 from telemetry.options import absolute_path, flag, option, seconds, whole_number
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 
 from gateway.accounts.schemas import UserIn, UserOut, UserPage, UserPatch
-from gateway.accounts.users import EndRuns, UserService
+from gateway.accounts.users import CancelRunsOfUser, UserService
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
 from gateway.auth.sessions import SessionService
@@ -13,7 +13,7 @@ from gateway.storage.paging import PageRequest
 
 
 def build_router(
-    service: UserService, sessions: SessionService, access: Access, end_runs: EndRuns
+    service: UserService, sessions: SessionService, access: Access, cancel_runs: CancelRunsOfUser
 ) -> APIRouter:
     """Return the routes for users; all need the role admin or owner."""
     router = APIRouter(
@@ -46,7 +46,7 @@ def build_router(
     @router.delete("/{user_id}/", status_code=204)
     async def delete(user_id: str, actor: Identity = Depends(access.administrator)) -> None:
         """Delete a user with their flows, deployments and keys; unfinished runs are cancelled."""
-        await service.delete(user_id, end_runs, by=actor)
+        await service.delete(user_id, cancel_runs, by=actor)
 
     @router.delete("/{user_id}/sessions/", status_code=204)
     async def end_sessions(user_id: str, actor: Identity = Depends(access.administrator)) -> None:

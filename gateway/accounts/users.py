@@ -48,7 +48,7 @@ class UserChange:
     """A new password, which ends the user's sessions."""
 
 
-EndRuns = Callable[[str], Awaitable[None]]
+CancelRunsOfUser = Callable[[str], Awaitable[None]]
 """Cancels a user's queued runs and stops the running ones."""
 DeleteWebhook = Callable[[AsyncSession, str], Awaitable[None]]
 """Deletes a deployment's secrets and cancels its deliveries, in the caller's transaction."""
@@ -144,7 +144,9 @@ class UserService:
             raise _email_taken(email) from None
         return row
 
-    async def delete(self, user_id: str, end_runs: EndRuns, *, by: Identity | None) -> None:
+    async def delete(
+        self, user_id: str, cancel_runs: CancelRunsOfUser, *, by: Identity | None
+    ) -> None:
         """Delete a user with their flows, deployments and keys.
 
         Unfinished runs are cancelled, and no more webhooks are sent. Rows of runs are deleted when
@@ -168,7 +170,7 @@ class UserService:
             for deployment_id in deployments:
                 await record_change(session, ChangeKind.DEPLOYMENT, deployment_id)
             await record_change(session, ChangeKind.PROFILE, row.id)
-        await end_runs(row.id)
+        await cancel_runs(row.id)
 
     async def _delete_owned(self, session: AsyncSession, row: Profile) -> list[str]:
         """Record what is deleted with a user, and delete the webhooks; return deployment ids."""

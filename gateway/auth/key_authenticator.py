@@ -30,27 +30,29 @@ class KeyAuthenticator:
     def __init__(self, db: Database, hasher: KeyHasher, feed: ChangeFeed) -> None:
         self._db = db
         self._digest = hasher.digest
-        self._credentials: Cache[bytes, CachedKey] = Cache(self._load)
+        self.keys: Cache[bytes, CachedKey] = Cache(self._load)
         self.usage = KeyUsageRecorder(db)
         """Records uses of keys. The creator of this object starts and closes it."""
         feed.subscribe(ChangeKind.API_KEY, self._changed)
         feed.subscribe(ChangeKind.PROFILE, self._profile_changed)
 
-    def cached_identity(self, key: str | None, origin: Callable[[], str]) -> Identity | None:
-        """Return the key's identity if it is in memory; if None, call `authenticate`.
-
-        `origin` returns the client's address; it is called once per recorded batch of uses.
-        """
+    def cached_key(self, key: str | None) -> CachedKey | None:
+        """Return what is known of a valid key, or None if it is not in memory; counts no use."""
         if key is None or len(key) != KEY_LENGTH or not key.isascii():
             return None
-        credential = self._credentials.get(self._digest(key))
-        if credential is None or credential.ends_at <= time():
+        cached = self.keys.get(self._digest(key))
+        return None if cached is None or cached.ends_at <= time() else cached
+
+    def cached_identity(self, key: str | None, origin: Callable[[], str]) -> Identity | None:
+        """Return who holds the key, or None if that is not in memory: call `authenticate` then.
+
+        `origin` returns the address that the request comes from; it is called now and then.
+        """
+        cached = self.cached_key(key)
+        if cached is None:
             return None
-        if credential.uses:  # so the recorder has it already
-            credential.uses += 1
-        else:
-            self.usage.count(credential, origin())
-        return credential.identity
+        self.usage.count(cached, "" if cached.uses else origin())
+        return cached.identity
 
     async def authenticate(self, key: str | None, address: str) -> Identity:
         """Return the key's identity, from memory or the database.
@@ -70,10 +72,10 @@ class KeyAuthenticator:
             )
             raise GatewayError(ErrorCode.API_KEY_INVALID, message)
         digest = self._digest(key)
-        credential = await self._credentials.find(digest)
+        credential = await self.keys.find(digest)
         if credential.ends_at <= time():
-            self._credentials.discard(digest)  # reload: the error, which is cached, says why
-            credential = await self._credentials.find(digest)
+            self.keys.discard(digest)  # the database says why, and that is remembered
+            credential = await self.keys.find(digest)
         self.usage.count(credential, address)
         return credential.identity
 
@@ -107,12 +109,12 @@ class KeyAuthenticator:
         )
 
     def _changed(self, key_id: str | None) -> None:
-        matches = None if key_id is None else lambda credential: credential.key_id == key_id
-        self._credentials.invalidate(matches)
+        gone = None if key_id is None else lambda credential: credential.key_id == key_id
+        self.keys.invalidate(gone)
 
     def _profile_changed(self, profile_id: str | None) -> None:
-        matches = None if profile_id is None else lambda key: key.identity.profile_id == profile_id
-        self._credentials.invalidate(matches)
+        gone = None if profile_id is None else lambda one: one.identity.profile_id == profile_id
+        self.keys.invalidate(gone)
 
 
 def _expired(row: ApiKey) -> GatewayError:

@@ -12,10 +12,9 @@ import orjson
 from gateway.deployments.fast_plan import FastInput, FastOutput, FastPlan
 from gateway.errors import GatewayError
 from gateway.fast_path.tensors import TensorCodec
-from gateway.flows.ports import InferenceCall
+from gateway.flows.ports import ModelCall
 from gateway.models.pins import Pin
-from gateway.upstream.predictor import Predictor
-from gateway.upstream.reply import InferenceReply
+from gateway.upstream.inference_stream import InferenceStream
 from gateway.upstream.servers import InferenceServers
 from protos.errors import ErrorCode
 
@@ -59,7 +58,7 @@ class InferenceClient:
         self.boot_seconds: float | None = None
         """The longest time a node has waited for a booting server; None: no node had to wait."""
 
-    async def infer(self, call: InferenceCall, deadline: float) -> dict[str, Any]:
+    async def infer(self, call: ModelCall, deadline: float) -> dict[str, Any]:
         """Return the model's outputs by name, as JSON values.
 
         Args:
@@ -90,10 +89,10 @@ class InferenceClient:
         if timeout <= 0:
             message = f"no time is left to call {model.plan.model} version {model.plan.version}"
             raise GatewayError(ErrorCode.DEADLINE_EXCEEDED, message)
-        form, raws = model.request(inputs, timeout)
-        predictor: Predictor = self._servers.predictor(model.plan.model, model.plan.version)
-        reply: InferenceReply = await predictor.ask(form, raws, timeout)
-        outputs: dict[str, Any] = orjson.loads(model.output_data(reply))
+        template, raws = model.encode(inputs, timeout)
+        stream: InferenceStream = self._servers.stream(model.plan.model, model.plan.version)
+        reply = await stream.request(template, raws, timeout)
+        outputs: dict[str, Any] = orjson.loads(model.decode(reply.message, reply.template))
         return outputs
 
 
@@ -107,7 +106,7 @@ def pass_through_plan(pin: Pin) -> FastPlan:
     )
 
 
-def _select_inputs(plan: FastPlan, call: InferenceCall) -> dict[str, Any]:
+def _select_inputs(plan: FastPlan, call: ModelCall) -> dict[str, Any]:
     """Return the inputs to send; unless `exact`, only those that the model has."""
     known = {source.name for source in plan.inputs}
     if not call.exact:

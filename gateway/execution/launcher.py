@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.broker.broker import Broker
+from gateway.broker.broker import Broker, Queue
 from gateway.broker.publisher import Publisher
-from gateway.broker.queues import Queue
-from gateway.broker.wake_file import WakeFile
+from gateway.broker.worker_files import WakeFile
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.execution.pool import RunPool
 from gateway.runs.run import CreatedRun

@@ -1,4 +1,4 @@
-"""Audit events of inference servers: changes of the desired state, not of the observed one."""
+"""Audit events of inference servers: what users request, not what processes do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def record_server(
     before: AuditFields | None = None,
     after: AuditFields | None = None,
 ) -> None:
-    """Record `inference_server.<verb>` in the caller's transaction."""
+    """Record an audit event such as `stop`, in the caller's transaction."""
     await record_event(
         session,
         action=f"inference_server.{verb}",
@@ -33,5 +33,5 @@ async def record_server(
 
 
 def desired_fields(server: InferenceServer) -> dict[str, Any]:
-    """Return a server's desired state. Any: the types of its columns."""
+    """Return the columns that users set. Any: the types of the columns."""
     return {name: getattr(server, name) for name in _DESIRED_COLUMNS}

@@ -57,7 +57,7 @@ async def execute(
             replaced by a marker. `output_data` is never truncated.
     """
     context = RunContext(values={}, input_data=input_data, ports=ports, deadline=deadline)
-    return await _Execution(plan, context, cancelled, report, max_output_bytes).run()
+    return await _FlowRun(plan, context, cancelled, report, max_output_bytes).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class _StepResult:
     attempts: int = 1
 
 
-class _Execution:
+class _FlowRun:
     def __init__(
         self,
         plan: FlowPlan,

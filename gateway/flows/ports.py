@@ -15,7 +15,7 @@ from gateway.outbound.http import OutboundRequest, OutboundResponse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InferenceCall:
+class ModelCall:
     """One call of a model."""
 
     node_id: str
@@ -33,7 +33,7 @@ class InferenceCall:
 class InferencePort(Protocol):
     """Calls models."""
 
-    async def infer(self, call: InferenceCall, deadline: float) -> dict[str, Any]:
+    async def infer(self, call: ModelCall, deadline: float) -> dict[str, Any]:
         """Return the outputs, tensor → JSON value, before `deadline` (`time.monotonic()`).
 
         Raises:

@@ -9,8 +9,7 @@ from importlib.metadata import version
 from gateway.errors import GatewayError
 from gateway.metrics import GatewayMetrics
 from gateway.readiness import Readiness
-from gateway.upstream.predictor import ID_BYTES
-from gateway.upstream.reply import InferenceReply
+from gateway.upstream.inference_stream import ID_BYTES, InferenceReply
 from gateway.upstream.servers import InferenceServers, ServerStatus
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
@@ -73,11 +72,11 @@ class DataPlane:
         """Return the model's inputs and outputs, and its ready versions.
 
         Raises:
-            GatewayError: as `InferenceServers.predictor`, and what the inference server says.
+            GatewayError: as `InferenceServers.stream`, and what the inference server says.
         """
         number = self._version(name, version_text)
-        predictor = self._servers.predictor(name, number)
-        response = await predictor.metadata(name, str(number))
+        stream = self._servers.stream(name, number)
+        response = await stream.metadata(name, str(number))
         del response.versions[:]
         response.versions.extend(map(str, self._servers.ready_versions(name)))
         return response
@@ -89,8 +88,8 @@ class DataPlane:
             GatewayError: as `metadata`; NOT_IMPLEMENTED if the inference server has none.
         """
         number = self._version(name, version_text)
-        predictor = self._servers.predictor(name, number)
-        response = await predictor.config(name, str(number))
+        stream = self._servers.stream(name, number)
+        response = await stream.config(name, str(number))
         specific = pb.ModelVersionPolicy.Specific(versions=self._servers.ready_versions(name))
         response.config.version_policy.CopyFrom(pb.ModelVersionPolicy(specific=specific))
         return response
@@ -103,15 +102,15 @@ class DataPlane:
             version_text: a version of it, or empty for all ready versions.
 
         Raises:
-            GatewayError: as `InferenceServers.present`, and what the inference server says:
+            GatewayError: as `InferenceServers.awake_stream`, and what the inference server says:
                 NOT_IMPLEMENTED where it counts nothing.
         """
         targets = [
-            (model, number, self._servers.present(model, number))
+            (model, number, self._servers.awake_stream(model, number))
             for model, number in self._statistics_targets(name, version_text)
         ]
         responses = await asyncio.gather(
-            *(predictor.statistics(model, str(number)) for model, number, predictor in targets)
+            *(stream.statistics(model, str(number)) for model, number, stream in targets)
         )
         merged = pb.ModelStatisticsResponse()
         for response in responses:
@@ -141,13 +140,13 @@ class DataPlane:
             remaining: seconds until the caller's deadline, if any.
 
         Raises:
-            GatewayError: as `InferenceServers.predictor`, and what the inference server says.
+            GatewayError: as `InferenceServers.stream`, and what the inference server says.
         """
         name = request.model_name
         number = self._version(name, request.model_version)
-        predictor = self._servers.predictor(name, number)
+        stream = self._servers.stream(name, number)
         request.model_version = str(number)
-        response = await predictor.infer(request, self._timeout(request, remaining))
+        response = await stream.infer(request, self._timeout(request, remaining))
         self._metrics.queue.observe(response.parameters[QUEUE_SECONDS].double_param)
         self._metrics.infer.observe(response.parameters[INFER_SECONDS].double_param)
         return response
@@ -167,13 +166,13 @@ class DataPlane:
         """
         name = head.model_name
         number = self._version(name, head.model_version)
-        predictor = self._servers.predictor(name, number)
+        stream = self._servers.stream(name, number)
         timeout = self._timeout(head, remaining)
         head.model_version = str(number)
         head.parameters[TIMEOUT].int64_param = timeout_microseconds(timeout)
         form = InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
-        reply = await predictor.ask(form, raws or (b"",), timeout)
-        queue, infer = reply.seconds()
+        reply = await stream.request(form, raws or (b"",), timeout)
+        queue, infer = reply.timings()
         self._metrics.queue.observe(queue)
         self._metrics.infer.observe(infer)
         return reply

@@ -118,7 +118,7 @@ class InferenceService:
             status = gateway_error.code.v2_status
             raise gateway_error from None
         finally:
-            self._metrics.meters(name, _MODE).answered(status, perf_counter() - began)
+            self._metrics.for_deployment(name, _MODE).answered(status, perf_counter() - began)
         return response
 
     @staticmethod

@@ -8,7 +8,7 @@ import orjson
 from google.protobuf.message import Message
 
 from gateway.oip.http_request import ParsedInferRequest
-from gateway.upstream.reply import InferenceReply
+from gateway.upstream.inference_stream import InferenceReply
 from gateway.web.problems import Answer, Headers
 from protos.datatypes import get_datatype
 from protos.json_tensors import to_json
@@ -21,10 +21,9 @@ def render_infer(reply: InferenceReply, request: ParsedInferRequest) -> Answer:
     """Return the response in the requested format.
 
     Raises:
-        GatewayError: as `InferenceReply.formed`.
         TensorError: an output does not match its datatype or shape.
     """
-    form, message = reply.formed()
+    form, message = reply.template, reply.message
     # Any: values of JSON
     document: dict[str, Any] = {"model_name": form.model, "model_version": form.version}
     if request.request.id:

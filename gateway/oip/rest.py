@@ -12,7 +12,7 @@ import orjson
 from gateway.auth.proxies import TrustedProxies
 from gateway.auth.request_credentials import presented_key
 from gateway.errors import GatewayError
-from gateway.ids import new_id
+from gateway.ids import new_id, request_id_of
 from gateway.limits.rate_limit import RateLimit
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
@@ -21,7 +21,6 @@ from gateway.oip.http_request import parse_index, parse_infer
 from gateway.oip.http_response import as_json, render_infer
 from gateway.web.asgi import DisconnectedError, Receive, Scope, Send, read_body, send_answer
 from gateway.web.problems import Answer, Headers, v2_error
-from gateway.web.requests import request_id_of
 from gateway.web.unexpected_errors import as_gateway_error
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
@@ -75,7 +74,7 @@ class V2App:
         found = _MODEL.fullmatch(scope["path"])
         if found and found["verb"] == "infer":
             name = found["name"] if self._plane.has_model(found["name"]) else ""
-            self._metrics.meters(name, _MODE).answered(answer[0], perf_counter() - began)
+            self._metrics.for_deployment(name, _MODE).answered(answer[0], perf_counter() - began)
 
     async def _answer(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, own: Headers

@@ -56,21 +56,21 @@ async def stream_run(
     Ends earlier if the process drains, or the run is deleted; clients then reconnect.
     """
     yield _START
-    shown = None
+    sent_status = None
     while True:
         for event in await store.events(run.id, after):
             yield _node(event.number, event.node_id, event.data)
             after = event.number
         if run.ended:
-            async for node in _untold(store, run, after):
+            async for node in _unreported(store, run, after):
                 yield node
             body = poll_body(run, ResponseFormat.FLAT)
             yield _event(run.shown_status, body, END_ID)
             return
         status = (run.shown_status, run.attempt)
-        if status != shown:
+        if status != sent_status:
             yield _event("status", _status(run))
-            shown = status
+            sent_status = status
         await waiter.change(run.id, run.mark, heartbeat, stop_on_drain=True)
         if waiter.draining:
             return
@@ -82,12 +82,12 @@ async def stream_run(
         run = found
 
 
-async def _untold(store: RunStore, run: Run, after: int) -> AsyncIterator[bytes]:
+async def _unreported(store: RunStore, run: Run, after: int) -> AsyncIterator[bytes]:
     """Yield the nodes of an ended run that were not reported while it was running."""
     nodes = orjson.loads(run.node_outputs or b"{}")
-    told = {event.node_id for event in await store.events(run.id)}
-    untold = [node_id for node_id in nodes if node_id not in told]
-    for number, node_id in enumerate(untold, run.event_count + 1):
+    reported = {event.node_id for event in await store.events(run.id)}
+    unreported = [node_id for node_id in nodes if node_id not in reported]
+    for number, node_id in enumerate(unreported, run.event_count + 1):
         if number > after:
             yield _node(number, node_id, orjson.dumps(nodes[node_id]))
 

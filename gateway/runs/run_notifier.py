@@ -8,7 +8,7 @@ from gateway.runs.run import Run
 from gateway.storage.commit_signal import CommitSignal
 
 _CHANGED = "~"
-"""Prefix of the id in a message: the run has changed and goes on."""
+"""Prefix of the id in a message: the run has changed and is unfinished."""
 _WITHDRAWN = "-"
 """Prefix of the id in a message: the run was withdrawn."""
 

@@ -34,7 +34,7 @@ _RETRY_SECONDS = 0.2
 log = logger("gateway.runs")
 
 
-class _Wait:
+class _PendingWait:
     """One wait."""
 
     __slots__ = ("done", "run_id", "seen", "stop_on_drain")
@@ -58,7 +58,7 @@ class RunWaiter:
     def __init__(self, db: Database, store: RunStore) -> None:
         self._signal = db.commits
         self._store = store
-        self._waits: dict[str, set[_Wait]] = {}
+        self._waits: dict[str, set[_PendingWait]] = {}
         self._due: set[str] = set()
         self._commits = db.commits.watch()
         self._task: asyncio.Task[None] | None = None
@@ -98,15 +98,15 @@ class RunWaiter:
         Returns None at once if the run is withdrawn, or, with `stop_on_drain`, if the process
         drains.
         """
-        return await self._wait(_Wait(run_id, None, stop_on_drain=stop_on_drain), seconds)
+        return await self._wait(_PendingWait(run_id, None, stop_on_drain=stop_on_drain), seconds)
 
     async def change(
         self, run_id: str, seen: RunMark, seconds: float, *, stop_on_drain: bool = False
     ) -> None:
         """Return when the run's mark differs from `seen`, or after `seconds`."""
-        await self._wait(_Wait(run_id, seen, stop_on_drain=stop_on_drain), seconds)
+        await self._wait(_PendingWait(run_id, seen, stop_on_drain=stop_on_drain), seconds)
 
-    async def _wait(self, wait: _Wait, seconds: float) -> Run | None:
+    async def _wait(self, wait: _PendingWait, seconds: float) -> Run | None:
         if wait.stop_on_drain and self.draining:
             return None
         loop = asyncio.get_running_loop()
@@ -228,14 +228,14 @@ class RunWaiter:
 
     # waits
 
-    def _all(self) -> list[_Wait]:
+    def _all(self) -> list[_PendingWait]:
         return [wait for waits in self._waits.values() for wait in waits]
 
-    def _followers(self, run_id: str) -> list[_Wait]:
+    def _followers(self, run_id: str) -> list[_PendingWait]:
         waits = self._waits.get(run_id, ())
         return [wait for wait in waits if wait.seen is not None and not wait.done.done()]
 
-    def _remove(self, wait: _Wait) -> None:
+    def _remove(self, wait: _PendingWait) -> None:
         waits = self._waits[wait.run_id]
         waits.discard(wait)
         if not waits:

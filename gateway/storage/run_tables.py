@@ -105,7 +105,7 @@ class RunRow(Listed):
     error_message: Mapped[str | None] = mapped_column(Text)
     error_node: Mapped[str | None] = mapped_column(Name)
     event_count: Mapped[int] = mapped_column(Integer, default=0)
-    """The number of the last RunEvent."""
+    """The number of the last RunEventRow."""
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     fingerprint: Mapped[str | None] = mapped_column(String(64))
     """Hash of the body, while the idempotency key is valid."""
@@ -122,7 +122,7 @@ class RunPayload(Table):
     node_outputs: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
-class RunEvent(Table):
+class RunEventRow(Table):
     """A finished node of a run that is still running."""
 
     __tablename__ = "run_events"

@@ -1,4 +1,4 @@
-"""What is counted about calls and runs, and how it is kept in a row. Pure."""
+"""Counts of calls and runs, and their form in a database row. Pure."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ import time
 from celery.worker import state
 
 from gateway.broker.broker import Broker
-from gateway.broker.heartbeat_file import HeartbeatFile, WorkerHeartbeat
-from gateway.broker.probe import queue_depths
+from gateway.broker.celery_app import queue_depths
+from gateway.broker.worker_files import HeartbeatFile, WorkerHeartbeat
 from gateway.worker.plan import QueueWorkerPlan
 from telemetry.logs import logger
 from telemetry.parent_process import StatusPipe

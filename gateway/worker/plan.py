@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from gateway.broker.queues import Queue
+from gateway.broker.broker import Queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

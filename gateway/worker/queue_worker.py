@@ -21,15 +21,14 @@ from typing import Any
 from celery import Celery, signals
 from celery.worker import state
 
-from gateway.broker.broker import Broker, BrokerError, BrokerKind, parse_broker_url
+from gateway.broker.broker import TASK, Broker, BrokerError, BrokerKind, Queue, parse_broker_url
 from gateway.broker.celery_app import build_app
-from gateway.broker.heartbeat_file import HeartbeatFile
-from gateway.broker.queues import TASK, Queue
+from gateway.broker.worker_files import HeartbeatFile
 from gateway.settings import Settings
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.monitor import QueueMonitor
 from gateway.worker.plan import QueueWorkerPlan, parse_queues
-from gateway.worker.run_loop import BuildExecutor, RunExecutor, RunLoopThread
+from gateway.worker.run_loop import BuildExecutor, RunLoopThread, WorkerExecutor
 from telemetry import logs
 from telemetry.options import option, read, whole_number
 from telemetry.parent_process import StatusPipe, exit_with_parent
@@ -63,7 +62,7 @@ class _QueueWorkerOptions:
     )
 
 
-def main(arguments: Sequence[str], build: Callable[[Settings], RunExecutor]) -> int:
+def main(arguments: Sequence[str], build: Callable[[Settings], WorkerExecutor]) -> int:
     """Work until SIGTERM; return the exit status. `build` is called in each child."""
     given = read(
         _QueueWorkerOptions,
@@ -84,7 +83,7 @@ def main(arguments: Sequence[str], build: Callable[[Settings], RunExecutor]) -> 
         broker = parse_broker_url(
             settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
         )
-        UpstreamCredentials.of(
+        UpstreamCredentials.from_settings(
             settings
         )  # each child opens its own; errors in them are reported once
     except (BrokerError, OSError, TlsError) as error:

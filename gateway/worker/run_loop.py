@@ -22,7 +22,7 @@ _CLOSE_SECONDS = 3.0
 log = logger("gateway.worker.run_loop")
 
 
-class RunExecutor(Protocol):
+class WorkerExecutor(Protocol):
     """Executes runs by their ids. Built, used and closed on one event loop."""
 
     async def start(self) -> None:
@@ -35,7 +35,7 @@ class RunExecutor(Protocol):
         """Hand back the current run, then close everything. Has a few seconds."""
 
 
-BuildExecutor = Callable[[], RunExecutor]
+BuildExecutor = Callable[[], WorkerExecutor]
 """Called after the fork, on the event loop that the executor lives on."""
 
 
@@ -44,7 +44,7 @@ class RunLoopThread:
 
     def __init__(self, build: BuildExecutor) -> None:
         self._build = build
-        self._executor: RunExecutor | None = None
+        self._executor: WorkerExecutor | None = None
         self._started = asyncio.Event()
         self._current: asyncio.Task[None] | None = None
         self._loop = uvloop.new_event_loop()

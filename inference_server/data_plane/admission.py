@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from inference_server.data_plane.calls import InferenceCall
+from inference_server.data_plane.calls import PendingCall
 from inference_server.errors import InferenceError
 from protos.errors import ErrorCode
 
@@ -34,7 +34,7 @@ class AdmissionControl:
         self._running: dict[int, tuple[float, int]] = {}
         """Batch number → when its run began, and its rows; of runs on threads."""
 
-    def admit(self, call: InferenceCall) -> bool:
+    def admit(self, call: PendingCall) -> bool:
         """Count `call` as waiting; return False if the queue is full.
 
         An empty queue takes a call of any size: the limit of the message is the limit then.
@@ -86,7 +86,7 @@ class AdmissionControl:
         average = self._row_seconds or measured
         self._row_seconds = average + _SMOOTHING * (measured - average)
 
-    def _check_deadline(self, call: InferenceCall, deadline: float) -> None:
+    def _check_deadline(self, call: PendingCall, deadline: float) -> None:
         remaining = deadline - call.arrived_at
         wait = self._estimated_wait()
         needed = (wait + call.profile.rows * self._row_seconds) * _SAFETY_FACTOR

@@ -11,9 +11,9 @@ from time import perf_counter
 
 import numpy as np
 
-from inference_server.data_plane.calls import Feeds, InferenceCall
+from inference_server.data_plane.calls import Feeds, PendingCall
 from inference_server.errors import InferenceError
-from inference_server.runtime.session import OnnxSession
+from inference_server.runtime.session import ModelSession
 
 
 class BatchResult:
@@ -58,12 +58,12 @@ class BatchQueue:
     """Waiting calls, grouped by batch key; the groups in order of their first arrival."""
 
     def __init__(self) -> None:
-        self._groups: dict[Hashable, list[InferenceCall]] = {}
+        self._groups: dict[Hashable, list[PendingCall]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._groups)
 
-    def add(self, call: InferenceCall) -> None:
+    def add(self, call: PendingCall) -> None:
         """Append `call` to the group of its key."""
         call.queued = True
         key = call.profile.batch_key
@@ -75,7 +75,7 @@ class BatchQueue:
         else:
             group.append(call)
 
-    def take(self, max_rows: int) -> list[InferenceCall]:
+    def take(self, max_rows: int) -> list[PendingCall]:
         """Remove and return the calls of the next run: one, or more if within `max_rows` rows.
 
         The rest of a group goes behind the other groups, so that one key cannot starve others.
@@ -107,7 +107,7 @@ def batch_key(feeds: Feeds, outputs: Sequence[str]) -> tuple[Hashable, int] | No
     return (tuple(parts), rows) if rows > 0 else None
 
 
-def run_batch(session: OnnxSession, calls: Sequence[InferenceCall]) -> Sequence[Outcome]:
+def run_batch(session: ModelSession, calls: Sequence[PendingCall]) -> Sequence[Outcome]:
     """Run `calls` together and return the outcome of each.
 
     If the run fails, each call is run once more by itself, so that only the faulty one fails. The

@@ -20,10 +20,10 @@ class Responder(Protocol):
     streamed: bool
     """Whether responses are sent as ModelStreamInferResponse."""
 
-    def send_response(self, call: InferenceCall, message: bytes) -> None:
+    def send_response(self, call: PendingCall, message: bytes) -> None:
         """Send the encoded response."""
 
-    def send_error(self, call: InferenceCall | None, call_id: str, error: InferenceError) -> None:
+    def send_error(self, call: PendingCall | None, call_id: str, error: InferenceError) -> None:
         """Send the error; `call` is None where the request was refused before it was queued."""
 
     def cancel_by_id(self, call_id: str) -> None:
@@ -69,12 +69,12 @@ class RequestProfile:
         self.fixed_size_outputs = fixed_size_outputs
         """Whether all outputs are numbers, so that the response may be written by a template."""
 
-    def feeds(self, call: InferenceCall) -> Feeds:
+    def feeds(self, call: PendingCall) -> Feeds:
         """Return the inputs of `call`."""
         assert call.feeds is not None, "only a templated call has no parsed inputs"
         return call.feeds
 
-    def batched_feeds(self, calls: Sequence[InferenceCall]) -> Feeds:
+    def batched_feeds(self, calls: Sequence[PendingCall]) -> Feeds:
         """Return the inputs of several calls with one batch key, concatenated by rows."""
         parts = [call.profile.feeds(call) for call in calls]
         return {name: np.concatenate([feeds[name] for feeds in parts]) for name in parts[0]}
@@ -109,7 +109,7 @@ class TemplateProfile(RequestProfile):
             for (name, array), (start, end) in zip(feeds.items(), template.inputs, strict=True)
         ]
 
-    def feeds(self, call: InferenceCall) -> Feeds:
+    def feeds(self, call: PendingCall) -> Feeds:
         """Return the inputs of `call`, as read-only views of its message."""
         message = call.message
         feeds = {}
@@ -117,7 +117,7 @@ class TemplateProfile(RequestProfile):
             feeds[name] = np.ndarray(shape, dtype, message, start)
         return feeds
 
-    def batched_feeds(self, calls: Sequence[InferenceCall]) -> Feeds:
+    def batched_feeds(self, calls: Sequence[PendingCall]) -> Feeds:
         """Return the inputs of several calls, concatenated by rows; one copy if all are alike."""
         messages = [call.message for call in calls if call.profile is self]
         if len(messages) < len(calls):
@@ -130,7 +130,7 @@ class TemplateProfile(RequestProfile):
         }
 
 
-class InferenceCall:
+class PendingCall:
     """A call that was accepted. The only object made for a call whose request is recognised."""
 
     __slots__ = (
@@ -180,7 +180,7 @@ class InferenceCall:
         """Where its rows begin in the outputs of a run that it shares."""
         self.queued = False
         self.cancelled = False
-        """Its client has gone: it need not run, and no response is sent."""
+        """Its client has left: it need not run, and no response is sent."""
 
     @property
     def id_text(self) -> str:

@@ -13,11 +13,11 @@ from typing import Generic, TypeVar
 
 from inference_server.data_plane.admission import AdmissionControl
 from inference_server.data_plane.batching import BatchQueue, BatchResult, Outcome, run_batch
-from inference_server.data_plane.calls import InferenceCall
+from inference_server.data_plane.calls import PendingCall
 from inference_server.data_plane.responses import ResponseEncoder
 from inference_server.errors import InferenceError, as_inference_error
 from inference_server.metrics import ModelMetrics
-from inference_server.runtime.session import OnnxSession
+from inference_server.runtime.session import ModelSession
 from inference_server.runtime.warmup import WarmupResult
 from protos.errors import ErrorCode
 
@@ -40,7 +40,7 @@ class BatchExecutor:
 
     def __init__(
         self,
-        session: OnnxSession,
+        session: ModelSession,
         warmup: WarmupResult,
         encoder: ResponseEncoder,
         metrics: ModelMetrics,
@@ -79,7 +79,7 @@ class BatchExecutor:
         """Whether calls wait or run."""
         return self._running > 0 or self._admission.waiting > 0
 
-    def submit(self, call: InferenceCall) -> None:
+    def submit(self, call: PendingCall) -> None:
         """Queue `call`.
 
         Raises:
@@ -97,7 +97,7 @@ class BatchExecutor:
         while queue and self._running < self._max_running:
             taken = queue.take(self._max_batch_rows)
             now = perf_counter()
-            calls: list[InferenceCall] = []
+            calls: list[PendingCall] = []
             released = rows = input_bytes = expired_rows = expired_bytes = 0
             for call in taken:
                 call.queued = False
@@ -128,7 +128,7 @@ class BatchExecutor:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush_scheduled_now)
 
-    def cancel(self, call: InferenceCall) -> None:
+    def cancel(self, call: PendingCall) -> None:
         """Do not run `call` if it still waits, and send no response."""
         call.cancelled = True
         if call.queued:
@@ -150,12 +150,12 @@ class BatchExecutor:
         self._flush_scheduled = False
         self.flush()
 
-    def _expire(self, call: InferenceCall, now: float) -> None:
+    def _expire(self, call: PendingCall, now: float) -> None:
         waited = now - call.arrived_at
         message = f"the deadline passed after {waited:.3f} s in the queue"
         self._send_error(call, InferenceError(ErrorCode.DEADLINE_EXCEEDED, message))
 
-    def _run_on_thread(self, calls: list[InferenceCall], rows: int, input_bytes: int) -> None:
+    def _run_on_thread(self, calls: list[PendingCall], rows: int, input_bytes: int) -> None:
         self._running += 1
         self._admission.run_started(id(calls), rows)
         self._worker_threads.run(
@@ -165,7 +165,7 @@ class BatchExecutor:
 
     def _on_thread_done(
         self,
-        calls: list[InferenceCall],
+        calls: list[PendingCall],
         rows: int,
         input_bytes: int,
         outcomes: Sequence[Outcome] | Exception,
@@ -180,7 +180,7 @@ class BatchExecutor:
 
     def _complete(
         self,
-        calls: list[InferenceCall],
+        calls: list[PendingCall],
         rows: int,
         input_bytes: int,
         outcomes: Sequence[Outcome],
@@ -204,13 +204,13 @@ class BatchExecutor:
                 self._send_error(call, outcome)
         self._metrics.record_successes(succeeded)
 
-    def _send_error(self, call: InferenceCall, error: InferenceError) -> None:
+    def _send_error(self, call: PendingCall, error: InferenceError) -> None:
         self._metrics.record_error(error.code)
         call.responder.send_error(call, call.id_text, error)
 
     def _record(
         self,
-        calls: Sequence[InferenceCall],
+        calls: Sequence[PendingCall],
         rows: int,
         input_bytes: int,
         outcomes: Sequence[Outcome],

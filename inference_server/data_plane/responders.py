@@ -1,6 +1,6 @@
 """The two gRPC methods that run inference: ModelStreamInfer and ModelInfer.
 
-Both take encoded requests, submit them to the served model, and send what comes back.
+Both take encoded requests, submit them to the served model, and send the outcomes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from inference_server.data_plane.busy_poll import ActiveStreams, ArrivalRate
-from inference_server.data_plane.calls import InferenceCall
+from inference_server.data_plane.calls import PendingCall
 from inference_server.data_plane.served_model import ServedModel
 from inference_server.errors import InferenceError
 from inference_server.lifecycle import Lifecycle
@@ -22,7 +22,7 @@ _MAX_QUEUED_BYTES = 8 * 1024 * 1024
 """Of responses that the client has not read: beyond it, no more of its requests are read."""
 
 
-class InferenceStream:
+class StreamResponder:
     """A ModelStreamInfer stream: many calls at once, answered in any order.
 
     All messages of one read are submitted before any runs, so that they can share a run. Waiting
@@ -39,7 +39,7 @@ class InferenceStream:
         *,
         arrival_rate: ArrivalRate,
         active_streams: ActiveStreams,
-        on_end: Callable[[InferenceStream], None],
+        on_end: Callable[[StreamResponder], None],
     ) -> None:
         """Serve the stream `call`.
 
@@ -57,7 +57,7 @@ class InferenceStream:
         self._arrival_rate = arrival_rate
         self._active_streams = active_streams
         self._on_end = on_end
-        self._calls: set[InferenceCall] = set()
+        self._calls: set[PendingCall] = set()
         self._ending = False
         self._resume_task: asyncio.Task[None] | None = None
 
@@ -85,7 +85,7 @@ class InferenceStream:
         self._end_if_done()
 
     def cancelled(self) -> None:
-        """Drop the calls: the client has gone."""
+        """Drop the calls: the client has left."""
         for call in self._calls:
             self._model.cancel(call)
         self._calls.clear()
@@ -97,12 +97,12 @@ class InferenceStream:
         """End once everything is answered: the server is draining and refuses new calls."""
         self.half_closed()
 
-    def send_response(self, call: InferenceCall, message: bytes) -> None:
+    def send_response(self, call: PendingCall, message: bytes) -> None:
         """Send an encoded response."""
         self._calls.discard(call)
         self._send(message)
 
-    def send_error(self, call: InferenceCall | None, call_id: str, error: InferenceError) -> None:
+    def send_error(self, call: PendingCall | None, call_id: str, error: InferenceError) -> None:
         """Send an error as a message: the stream goes on."""
         if call is not None:
             self._calls.discard(call)
@@ -143,7 +143,7 @@ class InferenceStream:
             self._call.finish()
 
 
-class UnaryInference:
+class UnaryResponder:
     """A ModelInfer call; `response` becomes the encoded response, or raises RpcError."""
 
     streamed = False
@@ -157,11 +157,11 @@ class UnaryInference:
             self.response.add_done_callback(self._cancel_with_response)
             model.flush_soon()
 
-    def send_response(self, _call: InferenceCall, message: bytes) -> None:
+    def send_response(self, _call: PendingCall, message: bytes) -> None:
         """Set the encoded response."""
         self.response.set_result(message)
 
-    def send_error(self, _call: InferenceCall | None, _call_id: str, error: InferenceError) -> None:
+    def send_error(self, _call: PendingCall | None, _call_id: str, error: InferenceError) -> None:
         """Fail the call."""
         self.response.set_exception(to_rpc_error(error))
 

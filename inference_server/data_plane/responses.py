@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from inference_server.data_plane.batching import BatchResult
-from inference_server.data_plane.calls import InferenceCall
+from inference_server.data_plane.calls import PendingCall
 from inference_server.errors import InferenceError
 from inference_server.runtime.signature import Signature
 from protos import open_inference_pb2 as pb
@@ -46,7 +46,7 @@ class ResponseEncoder:
         self._templates: dict[object, InferResponseTemplate] = {}
 
     def requested_outputs(self, request: pb.ModelInferRequest) -> tuple[str, ...]:
-        """Return the names of the outputs that `request` asks for, in its order; all by default.
+        """Return the names of the outputs that `request` lists, in its order; all by default.
 
         Raises:
             TensorError: an output is unknown or requested twice.
@@ -71,7 +71,7 @@ class ResponseEncoder:
         """Whether a template can write these outputs: numbers, with a value after every run."""
         return bool(outputs) and self._fixed_size.issuperset(outputs)
 
-    def encode(self, call: InferenceCall, result: BatchResult) -> bytes:
+    def encode(self, call: PendingCall, result: BatchResult) -> bytes:
         """Return the response to a call that took part in the run of `result`.
 
         Raises:
@@ -122,7 +122,7 @@ class ResponseEncoder:
         return InferResponseTemplate(response, id_bytes, sizes, streamed=streamed)
 
     def _encode_with_protobuf(
-        self, call: InferenceCall, result: BatchResult, queue_seconds: float
+        self, call: PendingCall, result: BatchResult, queue_seconds: float
     ) -> bytes:
         profile = call.profile
         arrays = result.arrays
@@ -147,7 +147,7 @@ class ResponseEncoder:
         *,
         typed: bool,
     ) -> None:
-        """Add the outputs to `response`: typed if asked for and possible, else raw.
+        """Add the outputs to `response`: typed if requested and possible, else raw.
 
         FP16 and BF16 have no typed form. A response with one of them is raw as a whole, because
         clients match raw contents with outputs by position.

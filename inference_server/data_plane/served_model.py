@@ -6,7 +6,7 @@ from google.protobuf.message import DecodeError
 
 from inference_server.data_plane.batching import batch_key
 from inference_server.data_plane.calls import (
-    InferenceCall,
+    PendingCall,
     RequestProfile,
     Responder,
     TemplateProfile,
@@ -78,14 +78,14 @@ class ServedModel:
 
     def submit(
         self, message: bytes, responder: Responder, arrived_at: float, timeout: float | None = None
-    ) -> InferenceCall | None:
+    ) -> PendingCall | None:
         """Accept an encoded request; it runs with the next `flush`.
 
-        Return None if it is no inference, or was refused, which `responder` has then been told:
-        INVALID_REQUEST for what is not a request, NOT_FOUND for another model, INVALID_TENSOR for
-        inputs that do not fit, NOT_IMPLEMENTED for unsupported features, OVERLOADED for a full
-        queue or too short a deadline, and the lifecycle's errors. An accepted call may still fail
-        with DEADLINE_EXCEEDED or INFERENCE_FAILED.
+        Return None for a cancellation, and if the request is refused: `responder` then gets
+        INVALID_REQUEST if it cannot be parsed, NOT_FOUND for another model, INVALID_TENSOR for
+        wrong inputs, NOT_IMPLEMENTED for unsupported features, OVERLOADED for a full queue or too
+        short a deadline, or an error of the lifecycle. An accepted call may still fail with
+        DEADLINE_EXCEEDED or INFERENCE_FAILED.
 
         Args:
             message: a ModelInferRequest.
@@ -96,7 +96,7 @@ class ServedModel:
         profile = self._profiles.find(message)
         if profile is None:
             return self._submit_parsed(message, responder, arrived_at, timeout)
-        call = InferenceCall(
+        call = PendingCall(
             responder,
             profile,
             message[profile.id_start : profile.id_end],
@@ -105,7 +105,7 @@ class ServedModel:
             message=message,
         )
         try:
-            if not self.ready:
+            if self._lifecycle.state is not LifecycleState.READY:
                 self._lifecycle.check_ready()
             assert self._executor is not None, "profiles are learned from accepted calls"
             self._executor.submit(call)
@@ -124,7 +124,7 @@ class ServedModel:
         if self._executor is not None:
             self._executor.flush_soon()
 
-    def cancel(self, call: InferenceCall) -> None:
+    def cancel(self, call: PendingCall) -> None:
         """Drop `call`: its client does not wait for the response any longer."""
         assert self._executor is not None, "calls are accepted by an executor"
         self._executor.cancel(call)
@@ -132,7 +132,7 @@ class ServedModel:
 
     def _submit_parsed(
         self, message: bytes, responder: Responder, arrived_at: float, timeout: float | None
-    ) -> InferenceCall | None:
+    ) -> PendingCall | None:
         """Accept a request of a kind not seen before, and learn its template."""
         call_id = ""
         try:
@@ -158,7 +158,7 @@ class ServedModel:
         responder: Responder,
         arrived_at: float,
         timeout: float | None,
-    ) -> InferenceCall:
+    ) -> PendingCall:
         feeds = self._reader.read(request)
         outputs = self._encoder.requested_outputs(request)
         can_batch = self._executor is not None and self._executor.can_batch
@@ -172,7 +172,7 @@ class ServedModel:
             typed=not request.raw_input_contents and bool(feeds),
             fixed_size_outputs=self._encoder.have_fixed_size(outputs),
         )
-        return InferenceCall(
+        return PendingCall(
             responder,
             profile,
             request.id.encode(),
@@ -182,7 +182,7 @@ class ServedModel:
         )
 
     def _learn_template(
-        self, message: bytes, request: pb.ModelInferRequest, call: InferenceCall
+        self, message: bytes, request: pb.ModelInferRequest, call: PendingCall
     ) -> None:
         """Remember the kind of `request`, if others of it need no check but their length."""
         assert call.feeds is not None, "it was parsed"

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gateway.webhooks.verification import secret_findings
 from slipstream import options
-from slipstream.commands.run_views import took
+from slipstream.commands.tables import elapsed
 from slipstream.commands.webhook_secret import SecretFile, given_secret
 from slipstream.failures import RefusedError, exit_on_error
 from slipstream.listener.deliveries import ListenerSummary, ReceivedDelivery
@@ -98,7 +98,7 @@ def _lines(delivery: ReceivedDelivery) -> list[Text]:
         f"{delivery.event or 'unknown event':<14}  ",
         f"{'run ' + delivery.flow_run_id if delivery.flow_run_id else '':<40}  ",
         f"attempt {delivery.attempt or '?'}  ",
-        (f"{took(after) if after is not None and after >= 0 else '?'} after it  ", "dim"),
+        (f"{elapsed(after) if after is not None and after >= 0 else '?'} after it  ", "dim"),
         (f"→ {delivery.status}", "red" if failed else ""),
         (f" {delivery.note}" if delivery.note and delivery.verified is not False else "", "dim"),
     )

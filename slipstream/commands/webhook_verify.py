@@ -26,29 +26,29 @@ def verify(
     *,
     body: Annotated[
         Path,
-        typer.Option(help="File with the body's bytes as they came; - is stdin.", allow_dash=True),
+        typer.Option(help="File with the exact bytes of the body; - is stdin.", allow_dash=True),
     ],
     secret_file: SecretFile = None,
     previous_secret_file: Annotated[
         Path | None,
-        typer.Option(help="File with the secret before a rotation, to recognise.", metavar="FILE"),
+        typer.Option(help="File with the secret before the last rotation.", metavar="FILE"),
     ] = None,
     headers: Annotated[
         Path | None,
         typer.Option(help="File with the headers: lines `name: value`, or JSON.", metavar="FILE"),
     ] = None,
     message_id: Annotated[
-        str | None, typer.Option("--id", help="webhook-id, in place of the file's.")
+        str | None, typer.Option("--id", help="webhook-id, overrides the file's.")
     ] = None,
     timestamp: Annotated[
-        str | None, typer.Option(help="webhook-timestamp, in place of the file's.")
+        str | None, typer.Option(help="webhook-timestamp, overrides the file's.")
     ] = None,
     signature: Annotated[
-        str | None, typer.Option(help="webhook-signature, in place of the file's.")
+        str | None, typer.Option(help="webhook-signature, overrides the file's.")
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option(help="Time to judge at: Unix seconds, or 2026-01-31T12:00:00Z. Default: now."),
+        typer.Option(help="Time of receipt: Unix seconds, or 2026-01-31T12:00:00Z. Default: now."),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -78,7 +78,7 @@ def verify(
             {**found, **given},
             _read(body),
             known,
-            at=_moment(at),
+            at=_parse_time(at),
             previous_secret=read_file(previous_secret_file) if previous_secret_file else None,
         )
         Terminal(as_json=as_json).show(verdict, *_views(verdict))
@@ -108,7 +108,7 @@ def _read(path: Path) -> bytes:
 
 
 def _read_headers(path: Path) -> Mapping[str, str]:
-    """Return headers by name, from JSON or from lines as HTTP, curl -v and browsers show them."""
+    """Return headers by name, from JSON or from lines as HTTP, curl -v and browsers print them."""
     text = _read(path).decode("utf-8", "replace")
     if text.lstrip().startswith("{"):
         try:
@@ -123,12 +123,16 @@ def _read_headers(path: Path) -> Mapping[str, str]:
     return {name.strip(): value.strip() for name, colon, value in pairs if colon and name.strip()}
 
 
-def _moment(text: str | None) -> float:
+def _parse_time(text: str | None) -> float:
     if text is None:
         return time.time()
     try:
-        moment = float(text) if text.replace(".", "", 1).isdigit() else None
-        at = datetime.fromisoformat(text) if moment is None else datetime.fromtimestamp(moment, UTC)
+        seconds = float(text) if text.replace(".", "", 1).isdigit() else None
+        at = (
+            datetime.fromisoformat(text)
+            if seconds is None
+            else datetime.fromtimestamp(seconds, UTC)
+        )
     except (ValueError, OverflowError, OSError):
         message = f"expected Unix seconds, or a time such as 2026-01-31T12:00:00Z, got '{text}'"
         raise typer.BadParameter(message, param_hint="--at") from None

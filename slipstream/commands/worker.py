@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from gateway.broker.wake_file import WakeFile
+from gateway.broker.worker_files import WakeFile
 from gateway.settings import Settings
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.plan import QueueWorkerPlan
@@ -87,6 +87,6 @@ async def _run(manager: WorkerManager, signals: StopSignals, settings: Settings)
 def _check_credentials(settings: Settings) -> None:
     """Report once what every child would report."""
     try:
-        UpstreamCredentials.of(settings)
+        UpstreamCredentials.from_settings(settings)
     except TlsError as error:
         raise UnusableError(str(error)) from None

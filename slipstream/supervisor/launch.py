@@ -1,6 +1,6 @@
-"""The first moments of `up`: claim the state folder, bind the ports, start what takes time.
+"""The first moments of `up`: lock the state folder, bind the ports, start the gateways.
 
-Imports nothing that takes time: the gateways have to answer within a second.
+Imports only what is quick to import: the gateways must answer within a second.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from slipstream.supervisor.state_folder import StateFolder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What is held from the first moment to the last."""
+    """What is opened first and closed last."""
 
     options: UpOptions
     signals: StopSignals
     folder: StateFolder
     lifeline: Lifeline
     rest: socket.socket
-    """Listens; the gateways accept from it, and connections queue while none of them does."""
-    front_door: socket.socket
-    """Keeps the gRPC port from strangers while no gateway has it."""
+    """Listening socket of REST. All gateways accept from it; connections queue until one does."""
+    grpc_reservation: socket.socket
+    """Reserves the gRPC port; see `ports.reserve`."""
     gateways: Mapping[str, ChildProcess]
     """The gateway processes by name."""
     fork_server: ForkServer | None
-    """Where inference servers come from, unless they share processes or the system has none."""
+    """Forks inference servers; None if they share processes or the system supports none."""
 
     async def spawn_gateway(self, _name: str) -> ChildProcess:
-        """Start one more gateway on the same ports."""
+        """Start a gateway on the same ports."""
         return _spawn_gateway(self.options, self.rest, self.lifeline)
 
     def spawn_queue_worker(self, plan: QueueWorkerPlan) -> ChildProcess:
@@ -49,19 +49,19 @@ class Launch:
         )
 
     def release(self) -> None:
-        """Give everything back. Children that still run end at once."""
+        """Close everything. Children that still run exit at once."""
         self.lifeline.close()
         self.rest.close()
-        self.front_door.close()
+        self.grpc_reservation.close()
         self.folder.release()
 
 
 def launch(options: UpOptions) -> Launch:
-    """Start what answers first.
+    """Bind the ports and start the gateways.
 
     Raises:
-        UnusableError: a certificate, the state folder or a port cannot be used; nothing has been
-            started then.
+        UnusableError: a certificate, the state folder or a port cannot be used; no process has
+            been started.
     """
     signals = StopSignals()
     signals.install()
@@ -75,7 +75,7 @@ def launch(options: UpOptions) -> Launch:
         tls_certificate=options.tls_certificate,
     )
     rest = ports.listen(options.host, options.port)
-    front_door = ports.reserve(options.host, options.grpc_port)
+    grpc_reservation = ports.reserve(options.host, options.grpc_port)
     lifeline = Lifeline()
     gateways = {name: _spawn_gateway(options, rest, lifeline) for name in _names(options.workers)}
     forks = ForkServer.SUPPORTED and options.models_per_process == 1
@@ -86,14 +86,14 @@ def launch(options: UpOptions) -> Launch:
         folder=folder,
         lifeline=lifeline,
         rest=rest,
-        front_door=front_door,
+        grpc_reservation=grpc_reservation,
         gateways=gateways,
         fork_server=fork_server,
     )
 
 
 def _check_certificate(options: UpOptions) -> None:
-    """Say once, and in one line, what each gateway would say."""
+    """Report once what every gateway would report."""
     from transport.certificates import TlsError, key_pair_from, server_context  # noqa: PLC0415
 
     called = ("--tls-cert", "--tls-key")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.broker.wake_file import WakeFile
+from gateway.broker.worker_files import WakeFile
 from slipstream.settings import log_level
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.fork_server_spawner import ForkServerSpawner
@@ -14,11 +14,11 @@ from slipstream.supervisor.launch import Launch
 from slipstream.supervisor.process_manager import ProcessManager
 from slipstream.supervisor.shared_process import SharedProcessPool
 from slipstream.supervisor.signals import run_until_stopped
-from slipstream.supervisor.spawner import Source
+from slipstream.supervisor.spawner import ServerSpawner
 from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS, WorkerManager
 
 if TYPE_CHECKING:  # takes a second or two to import, while the loop runs
-    from slipstream.supervisor.fleet_service import FleetService
+    from slipstream.supervisor.fleet_runner import FleetRunner
 
 _MARGIN_SECONDS = 2.0
 """What a process needs beyond its calls to notice the signal and to exit."""
@@ -43,7 +43,7 @@ class Supervisor:
         self._launched = launched
         self._printer = printer
         self._demo = demo
-        self._fleet_service: FleetService | None = None
+        self._fleet_runner: FleetRunner | None = None
 
     async def run(self) -> None:
         """Serve until the first signal, drain until done or until the second."""
@@ -54,17 +54,17 @@ class Supervisor:
         )
         self._gateways.set_desired(dict.fromkeys(launched.gateways, 1))
         self._workers = self._worker_manager()
-        self._source = self._server_source()
+        self._spawner = self._server_spawner()
         work = asyncio.gather(
             self._gateways.run(),
-            self._source.run(),
+            self._spawner.run(),
             self._workers.run(),
             self._gateway_monitor.ready(),
             self._serve(),
         )
         await run_until_stopped(work, launched.signals, drain=self._drain, kill=self._kill)
 
-    def _server_source(self) -> Source:
+    def _server_spawner(self) -> ServerSpawner:
         launched = self._launched
         servers_per_process = launched.options.models_per_process
         if servers_per_process == 1:
@@ -88,29 +88,29 @@ class Supervisor:
 
     async def _serve(self) -> None:
         kind = await asyncio.to_thread(_import)
-        self._fleet_service = kind(self._launched, self._printer, self._source, demo=self._demo)
-        await self._fleet_service.serve(self._gateway_monitor, self._workers)
+        self._fleet_runner = kind(self._launched, self._printer, self._spawner, demo=self._demo)
+        await self._fleet_runner.serve(self._gateway_monitor, self._workers)
 
     async def _drain(self) -> None:
         """Stop the processes that take calls before those that answer them."""
         self._printer.step("slipstream", "stopping", "dim")
-        # Before there is a fleet service, there are no calls to wait for.
-        calls = self._fleet_service.drain_seconds if self._fleet_service else 0.0
+        # Before there is a fleet runner, there are no calls to wait for.
+        calls = self._fleet_runner.drain_seconds if self._fleet_runner else 0.0
         await self._gateways.drain(calls + _MARGIN_SECONDS)
         await self._workers.drain(calls + HAND_BACK_SECONDS + _MARGIN_SECONDS)
-        if self._fleet_service:
-            await self._fleet_service.drain(calls + _MARGIN_SECONDS)
-        await self._source.drain(_MARGIN_SECONDS)
+        if self._fleet_runner:
+            await self._fleet_runner.drain(calls + _MARGIN_SECONDS)
+        await self._spawner.drain(_MARGIN_SECONDS)
 
     def _kill(self) -> None:
         self._gateways.kill()
         self._workers.kill()
-        self._source.kill()
-        if self._fleet_service:
-            self._fleet_service.kill()
+        self._spawner.kill()
+        if self._fleet_runner:
+            self._fleet_runner.kill()
 
 
-def _import() -> type[FleetService]:
-    from slipstream.supervisor.fleet_service import FleetService  # noqa: PLC0415
+def _import() -> type[FleetRunner]:
+    from slipstream.supervisor.fleet_runner import FleetRunner  # noqa: PLC0415
 
-    return FleetService
+    return FleetRunner

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Collection
 from itertools import count
 
-from gateway.broker.queues import Queue
-from gateway.broker.wake_file import WakeFile
+from gateway.broker.broker import Queue
+from gateway.broker.worker_files import WakeFile
 from gateway.worker.plan import QueueWorkerPlan, plan_queue_workers
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.process import ChildProcess

@@ -184,7 +184,7 @@ def test_a_model_that_crashes_its_verifier_is_refused(
 ) -> None:
     crashing = Verifier([sys.executable, "-c", "import os; os.abort()"])
     with pytest.raises(StoreError, match=r"crashed the runtime \(SIGABRT\)") as refusal:
-        store.publish(model, "unlucky", verify=crashing)
+        store.publish(model, "unlucky", verifier=crashing)
     assert refusal.value.code is ErrorCode.INVALID_MODEL
     assert leftovers(tmp_path) == []
 

@@ -52,7 +52,12 @@ def test_reading_an_empty_store_creates_nothing(store: ModelStore, tmp_path: Pat
     assert store.names() == []
     assert store.versions("mlp") == []
     assert store.labels("mlp") == {}
-    for ask in (store.folder, store.manifest, store.check, lambda name, _: store.resolve(name)):
+    for ask in (
+        store.folder,
+        store.manifest,
+        store.find_changes,
+        lambda name, _: store.resolve(name),
+    ):
         with pytest.raises(StoreError, match="there is no model 'mlp'") as refusal:
             ask("mlp", 1)
         assert refusal.value.code is ErrorCode.NOT_FOUND

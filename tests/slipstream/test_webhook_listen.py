@@ -1,4 +1,4 @@
-"""`slipstream webhooks listen` as a process: what it takes, what it refuses, what it tells."""
+"""`slipstream webhooks listen` as a process: accepting, refusing, forwarding, reporting."""
 
 from __future__ import annotations
 
@@ -43,28 +43,38 @@ def listener() -> Iterator[Listener]:
     made.close()
 
 
-def codes(told: dict[str, list[dict[str, str]]]) -> list[str]:
-    return [finding["code"] for finding in told["findings"]]
+def codes(delivery: dict[str, list[dict[str, str]]]) -> list[str]:
+    return [finding["code"] for finding in delivery["findings"]]
 
 
-def test_a_good_delivery_is_taken_and_told(listener: Listener) -> None:
+def test_a_valid_delivery_is_accepted_and_reported(listener: Listener) -> None:
     assert listener.listening["verifies"] is True
     assert listener.listening["settings"] == {
         "SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.1/32",
         "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1",
     }
     assert send(listener.url).status_code == 200
-    told = listener.next()
-    assert (told["kind"], told["id"], told["event"]) == ("delivery", "msg_1", "run.completed")
-    assert (told["flow_run_id"], told["attempt"], told["status"]) == ("7", "2", 200)
-    assert (told["verified"], told["duplicate"], told["findings"]) == (True, False, [])
-    assert told["after_seconds"] > 0
+    delivery = listener.next()
+    assert (delivery["kind"], delivery["id"], delivery["event"]) == (
+        "delivery",
+        "msg_1",
+        "run.completed",
+    )
+    assert (delivery["flow_run_id"], delivery["attempt"], delivery["status"]) == ("7", "2", 200)
+    assert (delivery["verified"], delivery["duplicate"], delivery["findings"]) == (True, False, [])
+    assert delivery["after_seconds"] > 0
 
 
-def test_what_another_secret_signs_is_refused_with_the_reason(listener: Listener) -> None:
+def test_deliveries_signed_with_another_secret_are_refused_with_the_reason(
+    listener: Listener,
+) -> None:
     assert send(listener.url, secret=new_secret()).status_code == 401
-    told = listener.next()
-    assert (told["verified"], told["status"], codes(told)) == (False, 401, ["signature_mismatch"])
+    delivery = listener.next()
+    assert (delivery["verified"], delivery["status"], codes(delivery)) == (
+        False,
+        401,
+        ["signature_mismatch"],
+    )
     assert send(listener.url, off=-1000).status_code == 401
     assert codes(listener.next()) == ["timestamp_too_old"]
     assert httpx.post(listener.url, content=b"").status_code == 401
@@ -77,7 +87,9 @@ def test_what_another_secret_signs_is_refused_with_the_reason(listener: Listener
     assert httpx.get(listener.url).status_code == 405
 
 
-def test_a_duplicate_is_told_and_a_forged_one_spoils_nothing(listener: Listener) -> None:
+def test_duplicates_are_reported_and_forged_deliveries_do_not_count_as_first(
+    listener: Listener,
+) -> None:
     send(listener.url, secret=new_secret())
     send(listener.url)
     send(listener.url)
@@ -87,14 +99,18 @@ def test_a_duplicate_is_told_and_a_forged_one_spoils_nothing(listener: Listener)
     assert (second["duplicate"], second["times"]) == (True, 2)
 
 
-def test_what_is_no_event_is_taken_where_it_is_signed(listener: Listener) -> None:
+def test_a_signed_body_that_is_not_an_event_is_accepted(listener: Listener) -> None:
     for body in (b"[1]", b"\x00", b'{"type":"\\u001b[31mred","data":7,"timestamp":"noon"}'):
         assert send(listener.url, body=body).status_code == 200
-        told = listener.next()
-        assert (told["event"], told["flow_run_id"], told["after_seconds"]) == (None, None, None)
+        delivery = listener.next()
+        assert (delivery["event"], delivery["flow_run_id"], delivery["after_seconds"]) == (
+            None,
+            None,
+            None,
+        )
 
 
-def test_a_share_of_the_deliveries_fails_and_the_sum_says_how_many() -> None:
+def test_a_share_of_the_deliveries_fails_and_the_summary_counts_them() -> None:
     listener = Listener("--fail", "0.3", secret=SECRET)
     counts = Counter(send(listener.url, f"msg_{n}").status_code for n in range(100))
     assert set(counts) == {200, 503}
@@ -119,7 +135,7 @@ def test_sigterm_ends_it_as_ctrl_c_does() -> None:
     assert listener.close(signal.SIGTERM)["deliveries"] == 1
 
 
-def test_without_a_secret_everything_is_taken_and_nothing_called_verified() -> None:
+def test_without_a_secret_deliveries_are_accepted_unverified() -> None:
     listener = Listener()
     assert listener.listening["verifies"] is False
     assert send(listener.url).status_code == 200
@@ -127,7 +143,7 @@ def test_without_a_secret_everything_is_taken_and_nothing_called_verified() -> N
     listener.close()
 
 
-def test_good_deliveries_are_passed_on_as_they_came(tmp_path: Path) -> None:
+def test_valid_deliveries_are_forwarded_unchanged(tmp_path: Path) -> None:
     receiver = Receiver(tmp_path)
     listener = Listener("--forward-to", receiver.url("status/418"), secret=SECRET)
     assert send(listener.url).status_code == 418
@@ -137,12 +153,12 @@ def test_good_deliveries_are_passed_on_as_they_came(tmp_path: Path) -> None:
     assert listener.next()["status"] == 418
     receiver.close()
     assert send(listener.url, "msg_2").status_code == 502
-    told = listener.next(lambda told: told["status"] == 502)
-    assert "does not answer" in told["note"]
+    delivery = listener.next(lambda delivery: delivery["status"] == 502)
+    assert "does not answer" in delivery["note"]
     listener.close()
 
 
-def test_nobody_but_this_machine_reaches_it(listener: Listener) -> None:
+def test_the_listener_is_reachable_on_loopback_only(listener: Listener) -> None:
     port = int(listener.url.rpartition(":")[2].strip("/"))
     addresses = [
         found.address
@@ -156,7 +172,7 @@ def test_nobody_but_this_machine_reaches_it(listener: Listener) -> None:
             assert probe.connect_ex((address, port)) == errno.ECONNREFUSED, address
 
 
-def test_a_port_that_is_taken_and_a_secret_that_is_none_are_refused(
+def test_a_port_in_use_and_an_invalid_secret_are_refused(
     listener: Listener, tmp_path: Path
 ) -> None:
     port = listener.url.rpartition(":")[2].strip("/")
@@ -171,5 +187,5 @@ def test_a_port_that_is_taken_and_a_secret_that_is_none_are_refused(
 
 
 def refusal(*words: str) -> tuple[int, str]:
-    """Return how the command ends that cannot begin; it takes no state folder."""
+    """Return exit status and code of a command that fails to start; it takes no state folder."""
     return Cli(Path(), stateless=True).refusal("webhooks", "listen", *words)

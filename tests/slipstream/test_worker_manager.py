@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gateway.broker.queues import Queue
-from gateway.broker.wake_file import WakeFile
+from gateway.broker.broker import Queue
+from gateway.broker.worker_files import WakeFile
 from gateway.worker.plan import QueueWorkerPlan
 from slipstream.commands.up import main
 from slipstream.supervisor.process import ChildProcess, Lifeline

@@ -112,7 +112,7 @@ def parse_ast(expression: str) -> ExpressionAst:
     if len(expression) > _MAX_CHARACTERS:
         detail = f"{len(expression)} characters, at most {_MAX_CHARACTERS} are allowed"
         raise ExpressionSyntaxError(f"the expression is too long: {detail}")
-    parser = _Parser(_tokenize(expression))
+    parser = _ExpressionParser(_tokenize(expression))
     root = parser.parse()
     reads = tuple(dict.fromkeys(_free_variables(root, frozenset())))
     return ExpressionAst(root=root, reads=reads, loops=parser.loops)
@@ -159,7 +159,7 @@ def _tokenize(expression: str) -> list[_Token]:
     return found
 
 
-class _Parser:
+class _ExpressionParser:
     def __init__(self, tokens: Sequence[_Token]) -> None:
         self._tokens = tokens
         self._at = 0

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.node_types.handler import NodeError, NodeHandler, NodeStep, RunContext
-from gateway.flows.ports import InferenceCall
+from gateway.flows.ports import ModelCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ def _compile_pass_through(config: Inference, context: CompileContext) -> NodeSte
 async def _infer(
     config: Inference, node_id: str, inputs: Mapping[str, Any], run: RunContext, *, exact: bool
 ) -> dict[str, Any]:
-    call = InferenceCall(
+    call = ModelCall(
         node_id=node_id, model=config.model, version=config.version, inputs=inputs, exact=exact
     )
     return await run.ports.inference.infer(call, run.deadline)

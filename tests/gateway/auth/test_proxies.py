@@ -204,7 +204,7 @@ async def test_a_key_shows_its_owner_where_it_was_last_used_from(
         client = behind.client(**{"x-api-key": issued.plain}, **said)
         answers = [await client.request(*request_at(door)) for _ in range(2)]
         assert 401 not in [answer.status_code for answer in answers]
-        await behind.container.key_uses.flush()
+        await behind.container.key_usage.flush()
         found = (await owner.get(f"/node/api-keys/{issued.row.id}/")).json()
         assert found["last_address"] == shown
         listed = (await owner.get("/node/api-keys/")).json()["items"]

@@ -1,4 +1,4 @@
-"""The directory that calls look into: live versions, those that a call pins, and news of both."""
+"""The deployment cache: live and pinned versions, and their invalidation."""
 
 from __future__ import annotations
 

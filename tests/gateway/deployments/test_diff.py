@@ -1,4 +1,4 @@
-"""What a redeploy would push, and what two versions do not have in common."""
+"""Differences between versions, and between live version and draft."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def graph(*nodes: Json, edges: tuple[str, ...] = ()) -> Json:
 
 
 def node(node_id: str, **config: Any) -> Json:
-    """Return a node that waits."""
+    """Return a wait node."""
     return {"id": node_id, "type": "wait", "config": config}
 
 

@@ -1,4 +1,4 @@
-"""A draft beside the version that is live: whether they differ."""
+"""Whether a draft differs from the live version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modes and types of deployments, one by one and as presets."""
+"""Modes, types and presets of deployments."""
 
 from __future__ import annotations
 

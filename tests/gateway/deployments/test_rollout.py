@@ -1,4 +1,4 @@
-"""From one version of a fast deployment to the next, while calls are being answered."""
+"""Rollouts of fast deployments that serve calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 
 
 class Site:
-    """A fast deployment of `mlp` 1, and a draft that asks for `mlp` 2."""
+    """A fast deployment of `mlp` 1, and a draft with `mlp` 2."""
 
     def __init__(self, in_process_gateway: InProcessGateway, profile: Profile) -> None:
         self.services = in_process_gateway.services
@@ -32,7 +32,7 @@ class Site:
         self._flow_id = ""
 
     async def open(self) -> None:
-        """Deploy the one, write the other."""
+        """Create the deployment and the draft."""
         flows = self.services.flows
         flow = await flows.create(self.profile_id, _draft("1"))
         settings = DeploymentSettings(execution_mode=ExecutionMode.FAST)
@@ -42,21 +42,21 @@ class Site:
         await self.draft("2")
 
     async def draft(self, model_version: str) -> None:
-        """Let the flow ask for another version of its model."""
+        """Change the model version in the draft."""
         nodes = _draft(model_version).nodes
         await self.services.flows.update(self.profile_id, self._flow_id, nodes=nodes)
 
     async def serve(self, version: int, state: State = State.READY, **seen: Any) -> None:
-        """Let the server of a version be in a state, as the supervisor would write it down."""
-        server = await self.fleet.want("mlp", version)
+        """Set the state of a version's server, as the supervisor would."""
+        server = await self.fleet.ensure_running("mlp", version)
         await self.fleet.observe(server.id, state=State.BOOTING, phase=Phase.SPAWNING)
         if state is not State.BOOTING:
             await self.fleet.observe(server.id, state=state, **seen)
 
     async def wanted(self, version: int, *, generation: int = 1) -> InferenceServer:
-        """Return the server of a version, as soon as somebody wants it, for the n-th time."""
+        """Return the server of a version once it is wanted for the n-th time."""
         while True:
-            for server in await self.fleet.wanted():
+            for server in await self.fleet.desired_running():
                 if (server.version, server.generation) == (version, generation):
                     return server
             await asyncio.sleep(0.01)
@@ -65,9 +65,9 @@ class Site:
         """Return the number of the live version."""
         return (await self.services.deployments.get(self.profile_id, self.id)).row.live_version
 
-    def versions(self, patience: float = 60.0) -> VersionService:
-        """Return the service, with a handover that waits so long."""
-        rollout = Rollout(self.fleet, patience=patience, settle=0)
+    def versions(self, ready_timeout: float = 60.0) -> VersionService:
+        """Return the service, with a rollout that waits up to `ready_timeout` seconds."""
+        rollout = Rollout(self.fleet, ready_timeout=ready_timeout, connect_seconds=0)
         return VersionService(self.in_process_gateway.db, self.snapshots, rollout)
 
 
@@ -133,7 +133,7 @@ async def test_a_failed_later_redeploy_does_not_block_an_earlier_one(site: Site)
     slow = await site.wanted(2)
     await site.fleet.observe(slow.id, state=State.BOOTING, phase=Phase.SPAWNING)
     with pytest.raises(GatewayError, match="nothing was changed"):
-        await site.versions(patience=0).redeploy(site.profile_id, site.id)
+        await site.versions(ready_timeout=0).redeploy(site.profile_id, site.id)
     await site.fleet.observe(slow.id, state=State.READY)
     assert (await first).row.live_version == 2
 
@@ -145,7 +145,7 @@ async def test_a_later_promotion_wins_over_a_redeploy(site: Site) -> None:
     await site.fleet.observe(slow.id, state=State.BOOTING, phase=Phase.SPAWNING)
     await site.versions().promote(site.profile_id, site.id, 1)
     await site.fleet.observe(slow.id, state=State.READY)
-    with pytest.raises(GatewayError, match="live already, as version 1"):
+    with pytest.raises(GatewayError, match="already live, as version 1"):
         await first
     assert await site.live() == 1
 
@@ -163,11 +163,11 @@ async def test_a_server_that_failed_before_is_started_again(site: Site) -> None:
 async def test_a_boot_timeout_changes_nothing_and_the_boot_continues(site: Site) -> None:
     await site.serve(1)
     with pytest.raises(GatewayError, match="nothing was changed") as caught:
-        await site.versions(patience=0).redeploy(site.profile_id, site.id)
+        await site.versions(ready_timeout=0).redeploy(site.profile_id, site.id)
     assert caught.value.code is ErrorCode.INFERENCE_SERVER_BOOTING
     assert await site.live() == 1
     await site.serve(2)
-    deployed = await site.versions(patience=0).redeploy(site.profile_id, site.id)
+    deployed = await site.versions(ready_timeout=0).redeploy(site.profile_id, site.id)
     assert deployed.row.live_version == 2
 
 
@@ -182,9 +182,9 @@ async def test_a_promotion_waits_like_a_redeploy(site: Site) -> None:
     await site.versions().redeploy(site.profile_id, site.id)
     await site.serve(2)
     with pytest.raises(GatewayError) as caught:
-        await site.versions(patience=0).promote(site.profile_id, site.id, 1)
+        await site.versions(ready_timeout=0).promote(site.profile_id, site.id, 1)
     assert caught.value.code is ErrorCode.INFERENCE_SERVER_BOOTING
     assert await site.live() == 2
     await site.serve(1)
-    deployed = await site.versions(patience=0).promote(site.profile_id, site.id, 1)
+    deployed = await site.versions(ready_timeout=0).promote(site.profile_id, site.id, 1)
     assert deployed.row.live_version == 1

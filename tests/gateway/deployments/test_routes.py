@@ -1,4 +1,4 @@
-"""Deployments over HTTP."""
+"""The REST API of deployments."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ UNFIT: list[tuple[dict[str, Any], str, str]] = [
     (flow_json(version="9"), "fast", "no version or label '9'"),
     (flow_json("joined"), "fast", "no tensor"),
     (flow_json(inputs={"x": "input.a + 1"}), "fast", "more than a path"),
-    (flow_json() | {"edges": []}, "fast", "nothing leads from 'input' to 'model'"),
-    (flow_json() | {"edges": []}, "async", "nothing leads from 'input' to 'model'"),
+    (flow_json() | {"edges": []}, "fast", "'model' is not reachable from 'input'"),
+    (flow_json() | {"edges": []}, "async", "'model' is not reachable from 'input'"),
 ]
 
 
@@ -223,7 +223,7 @@ async def test_invalid_settings_are_refused(
 
 async def test_a_callback_url_is_stored_unchanged(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
-    url = "https://example.com"  # pydantic would add a slash
+    url = "https://example.com"  # pydantic would append a slash
     made = await deploy(user, flow_json(), notification_method="webhook", callback_url=url)
     assert (made["notification_method"], made["callback_url"]) == ("webhook", url)
 
@@ -288,7 +288,7 @@ async def test_concurrent_redeploys_create_one_version_each(
     made = await deploy(user, flow_json())
     url = f"{DEPLOYMENTS}{made['id']}/"
     answers = await asyncio.gather(*(user.post(f"{url}redeploy/") for _ in range(4)))
-    # One that was overtaken by a later one is refused, and has changed nothing.
+    # A redeploy overtaken by a later one is refused and changes nothing.
     said = {(answer.status_code, answer.json().get("code")) for answer in answers}
     assert {(200, None)} <= said <= {(200, None), (409, "conflict")}
     versions = sorted(answer.json()["version"] for answer in answers if answer.is_success)

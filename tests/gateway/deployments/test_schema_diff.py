@@ -1,4 +1,4 @@
-"""What a new input schema asks of callers who kept to the old one."""
+"""Which input schema changes break callers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Json = dict[str, Any]
 
 
 def prop(before: object, after: object) -> tuple[Json, Json]:
-    """Return two schemas that differ in what they say of the property `x`."""
+    """Return two schemas that differ in the property `x`."""
     return {"properties": {"x": before}}, {"properties": {"x": after}}
 
 
 def found(before: Json | None, after: Json | None) -> list[tuple[str, bool]]:
-    """Return pointer and verdict of each change."""
+    """Return pointer and `breaking` of each change."""
     return [(change.pointer, change.breaking) for change in diff_schemas(before, after)]
 
 
@@ -134,7 +134,7 @@ def test_malformed_schemas_are_compared(strange: Json) -> None:
 
 
 def flow(schema: Json | None, **config: str) -> Json:
-    """Return a graph with this input."""
+    """Return a graph with this input schema."""
     return {"nodes": [{"id": "input", "type": "api_input", "config": {"schema": schema, **config}}]}
 
 

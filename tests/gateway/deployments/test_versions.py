@@ -1,4 +1,4 @@
-"""Versions of deployments: redeployed, listed, described, promoted."""
+"""Versions: redeploy, list, describe, promote."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SERVERS = "/node/inference-servers/"
 
 
 async def served(user: httpx.AsyncClient) -> set[tuple[str, int, str]]:
-    """Return model, version and what is wanted of every inference server."""
+    """Return model, version and wanted state of every inference server."""
     servers = (await user.get(SERVERS)).json()["items"]
     return {(server["model"], server["version"], server["desired"]) for server in servers}
 
@@ -239,7 +239,7 @@ async def test_concurrent_redeploys_and_promotions_keep_versions_consistent(
     work = [redeploy(user, made) for _ in range(3)]
     work += [user.post(f"{url}versions/{number}/promote/") for number in (1, 2)]
     answers = await asyncio.gather(*work)
-    # One that was overtaken by a later one is refused, and has changed nothing.
+    # A redeploy overtaken by a later one is refused and changes nothing.
     said = {(answer.status_code, answer.json().get("code")) for answer in answers}
     assert {(200, None)} <= said <= {(200, None), (409, "conflict")}
     newest = 2 + len([answer for answer in answers[:3] if answer.is_success])

@@ -1,4 +1,4 @@
-"""Runs as Prometheus sees them."""
+"""Prometheus metrics of runs."""
 
 from __future__ import annotations
 

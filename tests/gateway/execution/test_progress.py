@@ -1,4 +1,4 @@
-"""What is told of a run's nodes while it goes on."""
+"""Progress events of running runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def progress_of(store: RunStore, claim: Claim) -> ProgressReporter:
 
 
 async def told(store: RunStore, claim: Claim, count: int) -> list[NodeEvent]:
-    """Return what was told, as soon as that is so much."""
+    """Return the events once there are `count`."""
     async with asyncio.timeout(20):
         while len(found := await store.events(claim.run_id)) < count:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What callers may send."""
+"""Validation of `input_data`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def plan(schema: Any = None, **config: Any) -> FlowPlan:
 
 
 def complaints(checked: FlowPlan, input_data: dict[str, Any]) -> dict[str, str]:
-    """Return what is wrong with an input: pointer → detail."""
+    """Return the errors of an input: pointer → detail."""
     with pytest.raises(GatewayError) as caught:
         checked.check_input(input_data)
     assert caught.value.code == "invalid_input"
@@ -166,7 +166,7 @@ def test_a_recursive_schema_terminates() -> None:
 
 
 def doubling(times: int) -> dict[str, Any]:
-    """Return a schema that asks for 2^times checks of one value."""
+    """Return a schema that demands 2^times checks of one value."""
     defs: dict[str, Any] = {
         f"d{at}": {"allOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2} for at in range(times)
     }

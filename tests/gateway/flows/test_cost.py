@@ -1,4 +1,4 @@
-"""Expressions that would run away are refused before they do."""
+"""Cost limits and chunked evaluation of expressions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS = {"rows": [{"cells": [1, 2, 3], "name": f"row {n}"} for n in range(10_000)
 
 
 def allowed(source: str, data: Any) -> bool:
-    """Whether the expression would be evaluated."""
+    """Whether the cost limit allows the expression."""
     try:
         check_cost(estimate_cost(parse_ast(source), {"input": data}, chunk_size=CHUNK_SIZE))
     except CostLimitError:
@@ -127,7 +127,7 @@ def test_no_result_is_larger_than_its_estimated_cost(source: str) -> None:
     ],
 )
 def test_chunked_evaluation_gives_the_same_result(source: str) -> None:
-    """The same expression as a whole, by the library alone, and in pieces."""
+    """Evaluate an expression as a whole, and in chunks."""
     data = {"input": {"xs": list(range(1001)), "k": 7, "none": None}}
     expression = compile_expression(source)
     found = parse_ast(source)
@@ -146,10 +146,10 @@ def test_a_list_of_a_hundred_thousand_is_fast() -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("input.xs.map(x, x + 'a')", "types do not fit"),
-        ("[input.xs.map(x, x.y)]", "types do not fit"),
+        ("input.xs.map(x, x + 'a')", "operand types do not match"),
+        ("[input.xs.map(x, x.y)]", "operand types do not match"),
         ("[input.xs.map(x, x), input.nothing.map(x, x)]", "has no 'nothing'"),
-        ("[input.xs.map(x, x), input.k.map(x, x)]", "types do not fit"),
+        ("[input.xs.map(x, x), input.k.map(x, x)]", "operand types do not match"),
     ],
 )
 def test_chunked_evaluation_fails_with_the_same_error(source: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""How flows run: order, side by side, branches."""
+"""Execution of flows: order, concurrency, branches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from itertools import pairwise
 from typing import Any
 
-from gateway.flows.ports import InferenceCall
+from gateway.flows.ports import ModelCall
 from gateway.flows.result import NodeResult
 from tests.gateway.flows.fake_ports import FakePorts
 from tests.gateway.flows.flow_builder import (
@@ -61,9 +61,9 @@ async def test_a_flow_without_an_input_or_an_output_runs_too() -> None:
 
 async def test_independent_nodes_run_concurrently() -> None:
     ids = [f"m{number}" for number in range(5)]
-    meeting = asyncio.Barrier(len(ids))  # nobody passes until all are there
+    meeting = asyncio.Barrier(len(ids))  # all nodes must run at once
 
-    async def model(call: InferenceCall) -> dict[str, Any]:
+    async def model(call: ModelCall) -> dict[str, Any]:
         await meeting.wait()
         return {"at": call.node_id}
 

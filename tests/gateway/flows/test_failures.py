@@ -1,4 +1,4 @@
-"""Nodes that fail: the end of a run, or not; and what is tried again."""
+"""Failing nodes: error policies and retries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.flows.ports import InferenceCall
+from gateway.flows.ports import ModelCall
 from protos.errors import ErrorCode
 from tests.gateway.flows.fake_ports import FakePorts, failing, hang
 from tests.gateway.flows.flow_builder import (
@@ -24,7 +24,7 @@ from tests.gateway.flows.flow_builder import (
 
 
 async def test_a_failure_ends_the_run_and_cancels_running_nodes() -> None:
-    async def model(call: InferenceCall) -> dict[str, Any]:
+    async def model(call: ModelCall) -> dict[str, Any]:
         await (hang(call) if call.node_id == "slow" else asyncio.sleep(0.01))
         return {}
 
@@ -42,7 +42,7 @@ async def test_a_failure_ends_the_run_and_cancels_running_nodes() -> None:
     assert outcome.output_data is None
     assert outcome.error is not None
     assert (outcome.error.code, outcome.error.node_id) == ("flow_failed", "bad")
-    assert "fast has no 'nothing'" in outcome.error.message
+    assert "fast is empty: 'nothing' is required" in outcome.error.message
     assert statuses(outcome) == {
         "input": "completed",
         "slow": "cancelled",
@@ -130,7 +130,7 @@ async def test_no_retry_is_delayed_beyond_the_deadline() -> None:
 
 
 async def test_an_internal_error_propagates_and_leaves_no_task_running() -> None:
-    async def model(call: InferenceCall) -> dict[str, Any]:
+    async def model(call: ModelCall) -> dict[str, Any]:
         if call.node_id == "a":
             return await hang(call)  # type: ignore[no-any-return]
         raise KeyError("a bug")

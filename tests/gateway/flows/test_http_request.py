@@ -1,4 +1,4 @@
-"""http_request: what is sent, and what is made of the reply."""
+"""http_request: the request, and how the response is read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def sent(**config: Any) -> OutboundRequest:
 
 
 async def answered(answer: OutboundResponse, **config: Any) -> FlowResult:
-    """Run a flow whose request is answered like this."""
+    """Run a flow whose request gets this response."""
 
     async def service(_call: OutboundRequest) -> OutboundResponse:
         return answer

@@ -1,4 +1,4 @@
-"""Outputs of nodes: what JSON cannot say, and what is large."""
+"""Outputs of nodes: non-JSON values and large ones."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from gateway.flows.ports import InferenceCall
+from gateway.flows.ports import ModelCall
 from tests.gateway.flows.fake_ports import FakePorts
 from tests.gateway.flows.flow_builder import INPUT, ONE_MODEL, build_flow, node, run
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 async def test_nan_and_infinity_become_null_with_a_note(value: float) -> None:
-    async def model(_call: InferenceCall) -> dict[str, Any]:
+    async def model(_call: ModelCall) -> dict[str, Any]:
         return {"p": [0.5, value, None], "q": {"deep": [[value]]}}
 
     outcome = await run(ONE_MODEL, world=FakePorts(model))
@@ -25,7 +25,7 @@ async def test_nan_and_infinity_become_null_with_a_note(value: float) -> None:
 
 
 async def test_an_output_that_is_not_json_fails_the_node() -> None:
-    async def model(_call: InferenceCall) -> dict[str, Any]:
+    async def model(_call: ModelCall) -> dict[str, Any]:
         return {"p": {1, 2}}
 
     outcome = await run(ONE_MODEL, world=FakePorts(model))

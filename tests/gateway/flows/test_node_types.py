@@ -1,4 +1,4 @@
-"""Single kinds of nodes: what they do at run time."""
+"""Node types at run time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.flows.node_types.registry import HANDLERS
-from gateway.flows.ports import InferenceCall
+from gateway.flows.ports import ModelCall
 from tests.gateway.flows.fake_ports import FakePorts
 from tests.gateway.flows.flow_builder import (
     INPUT,
@@ -82,7 +82,7 @@ async def test_model_inputs_are_named_expressions() -> None:
     model = node("m", "inference", model="iris", version=3, inputs={"x": "input.flower.x"})
     await run(build_flow("input>m", INPUT, model), {"flower": {"x": [1.5]}, "y": 1}, world=world)
     assert world.inferences == [
-        InferenceCall(node_id="m", model="iris", version="3", inputs={"x": [1.5]}, exact=True)
+        ModelCall(node_id="m", model="iris", version="3", inputs={"x": [1.5]}, exact=True)
     ]
 
 
@@ -93,7 +93,7 @@ async def test_a_model_receives_the_whole_preceding_output() -> None:
     )
     await run(flow, {"n": 1}, world=world)
     assert world.inferences == [
-        InferenceCall(node_id="m", model="m", version="latest", inputs={"x": 1}, exact=False)
+        ModelCall(node_id="m", model="m", version="latest", inputs={"x": 1}, exact=False)
     ]
 
 

@@ -1,4 +1,4 @@
-"""What is found before a flow runs."""
+"""Compile-time errors of flows."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_unreachable_node_is_refused() -> None:
     found = validation_errors(flow)
     assert set(found) == {"#/nodes/2", "#/nodes/3"}
     assert found["#/nodes/2"].startswith("'lost' is not reachable from 'input'")
-    check_draft(flow)  # a draft may lie about in pieces
+    check_draft(flow)  # a draft may be disconnected
 
 
 def test_a_second_api_input_is_refused() -> None:
@@ -62,13 +62,13 @@ def test_expressions_read_only_earlier_nodes() -> None:
         "input>a input>b",
         INPUT,
         transform("a", x="input.x"),
-        transform("b", x="a.x", y="b.x", z="nobody.x", u="a.xs.map(v, v + nobody)"),
+        transform("b", x="a.x", y="b.x", z="missing.x", u="a.xs.map(v, v + missing)"),
     )
     found = validation_errors(flow)
     fields = "#/nodes/2/config/fields"
     assert "add an edge from 'a' to 'b'" in found[f"{fields}/x"]
     assert "'b' does not run before this" in found[f"{fields}/y"]
-    assert "unknown node 'nobody'" in found[f"{fields}/z"]
+    assert "unknown node 'missing'" in found[f"{fields}/z"]
     assert fields + "/u" in found
     with pytest.raises(GatewayError):
         check_draft(flow)
@@ -89,7 +89,7 @@ async def test_expressions_may_read_indirect_predecessors() -> None:
     ("bad", "pointer", "words"),
     [
         (transform("n", x="1 +"), "fields/x", "'1 +'"),
-        (transform("n", **{"a/b": "f(1)"}), "fields/a~1b", "no function 'f'"),
+        (transform("n", **{"a/b": "f(1)"}), "fields/a~1b", "unknown function 'f'"),
         (node("n", "transform"), "fields", "either fields or expression"),
         (node("n", "transform", fields={"x": "1"}, expression="1"), "fields", "either"),
         (node("n", "transform", fields={}), "fields", "at least one member"),

@@ -30,7 +30,7 @@ def flow(function: str, **inputs: str) -> Json:
 
 
 async def output(function: str, input_data: Json, **inputs: str) -> Any:
-    """Return what a function gives."""
+    """Return the output of a function."""
     outcome = await run(flow(function, **inputs), input_data)
     assert outcome.error is None, outcome.error
     return outcome.node_outputs["f"]["output"]

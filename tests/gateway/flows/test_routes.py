@@ -1,4 +1,4 @@
-"""Flows over HTTP."""
+"""The REST API of flows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flows as typed data, and what is refused."""
+"""Parsing of flows, and errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Flow = dict[str, Any]
 
 
 def refused(flow: Flow) -> list[dict[str, str]]:
-    """Return what is wrong with a draft."""
+    """Return the errors of a draft."""
     with pytest.raises(GatewayError) as caught:
         check_draft(flow)
     assert caught.value.code == "invalid_flow"
@@ -94,7 +94,7 @@ def _set(*path: Any, to: Any) -> Callable[[Flow], None]:
         (_set("nodes", 0, "config", "test_data", to=1), "#/nodes/0/config/test_data", "an object"),
         (_set("nodes", 1, "id", to="input"), "#/nodes/1/id", "duplicate node id"),
         (_set("edges", 0, to={"source": "input"}), "#/edges/0", "`target`"),
-        (_set("edges", 1, "target", to="nobody"), "#/edges/1/target", "unknown node 'nobody'"),
+        (_set("edges", 1, "target", to="missing"), "#/edges/1/target", "unknown node 'missing'"),
         (
             _set("edges", 1, to={"source": "input", "target": "model"}),
             "#/edges/1",

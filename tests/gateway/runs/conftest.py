@@ -1,4 +1,4 @@
-"""A store of runs, and who waits for them."""
+"""Fixtures: a run store and a waiter."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def waiter(database: Database, url: str) -> AsyncIterator[RunWaiter]:
 
 @pytest.fixture
 async def api(database: Database, settings: Settings) -> AsyncIterator[RunsApi]:
-    """The routes of runs behind HTTP."""
+    """The REST API of runs."""
     opened = RunsApi(settings)
     await opened.open()
     yield opened

@@ -1,4 +1,4 @@
-"""Who may execute a run, and who may write to it."""
+"""Claims, leases and fencing."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ async def test_a_queued_run_is_cancelled_at_once_and_a_running_one_when_it_stops
     stopped = await store.finish(claim.run_id, claim.attempt, ending)
     assert stopped is not None
     assert stopped.shown_status == "cancelled"
-    assert await store.request_cancel("nobody") is None
+    assert await store.request_cancel("unknown") is None
 
 
 async def test_a_run_can_be_withdrawn_only_before_it_starts(store: RunStore) -> None:

@@ -1,4 +1,4 @@
-"""Runs and versions of deployments that are deleted, and runs of users who are."""
+"""Runs and versions of deleted deployments and users."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ async def delete(user: RunsApiUser, deployment: str, **query: str) -> None:
 
 
 async def shown(user: RunsApiUser, run_id: str) -> dict[str, object]:
-    """Return a run as its owner sees it."""
+    """Return a run as shown to its owner."""
     found: dict[str, object] = (await user.client.get(f"/node/flow-runs/{run_id}/")).json()
     return found
 
 
 async def versions(db: Database, deployment: str) -> int:
-    """Return how many snapshots a deployment has."""
+    """Count the versions of a deployment."""
     counted = select(func.count()).where(DeploymentVersion.deployment_id == deployment)
     async with db.read() as session:
         return (await session.execute(counted)).scalar_one()
 
 
 async def put_back(db: Database, deployment: str) -> None:
-    """Let a deployment have been deleted some time ago."""
+    """Backdate the deletion of a deployment."""
     async with db.write() as session:
         changed = update(Deployment).where(Deployment.id == deployment)
         await session.execute(changed.values(updated_at=now() - LONG_AGO))
@@ -142,7 +142,7 @@ async def test_runs_of_a_deleted_user_are_cancelled(api: RunsApi) -> None:
         await api.store.claim(run.id, "w")
     await api.store.finish(ended.id, 1, COMPLETED)
     await api.services.users.delete(
-        user.profile_id, DeletedOwnerCleanup(api.db, api.store).end_runs_of_user, by=None
+        user.profile_id, DeletedOwnerCleanup(api.db, api.store).cancel_runs_of_user, by=None
     )
     assert [await status_of(api, run) for run in (waiting, running, ended, elsewhere)] == [
         "cancelled",
@@ -156,7 +156,7 @@ async def test_a_run_accepted_during_a_users_deletion_is_cancelled_later(api: Ru
     user = await api.user()
     deployment = await user.deployment()
     cleanup = DeletedOwnerCleanup(api.db, api.store)
-    await api.services.users.delete(user.profile_id, cleanup.end_runs_of_user, by=None)
+    await api.services.users.delete(user.profile_id, cleanup.cancel_runs_of_user, by=None)
     late = await user.run(deployment)
     await cleanup.sweep()
     assert await status_of(api, late) == "cancelled"
@@ -172,7 +172,7 @@ async def test_runs_of_a_deactivated_user_continue(api: RunsApi) -> None:
 
 
 async def status_of(api: RunsApi, new: NewRun) -> str:
-    """Return how a run is, whoever it belonged to."""
+    """Return the state of a run of any profile."""
     run = await api.store.get(new.id)
     assert run is not None
     return run.shown_status

@@ -1,4 +1,4 @@
-"""How many runs may go on at once, on both databases."""
+"""Concurrency limits, on both databases."""
 
 from __future__ import annotations
 

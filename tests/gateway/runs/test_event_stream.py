@@ -29,13 +29,13 @@ def parse(chunk: bytes) -> Event:
 
 
 async def rest(stream: AsyncIterator[bytes]) -> list[Event]:
-    """Return all further events."""
+    """Return all remaining events."""
     return [parse(chunk) async for chunk in stream]
 
 
 @pytest.fixture
 async def local(database: Database, store: RunStore) -> AsyncIterator[RunWaiter]:
-    """Who waits in the process of `store`."""
+    """The waiter of the process of `store`."""
     waiter = RunWaiter(database, store)
     waiter.start()
     yield waiter
@@ -45,7 +45,7 @@ async def local(database: Database, store: RunStore) -> AsyncIterator[RunWaiter]
 async def opened(
     store: RunStore, waiter: RunWaiter, run_id: str, after: int = 0
 ) -> AsyncIterator[bytes]:
-    """Return a run's stream, past its start."""
+    """Return a run's event stream after its preamble."""
     run = await store.get(run_id)
     assert run is not None
     stream = stream_run(store, waiter, run, after)

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`, line by line of the contract's table."""
+"""`Idempotency-Key`: every row of the documented table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHER = "99999999-9999-4999-8999-999999999999"
 
 
 async def end(store: RunStore, run_id: str, code: str | None = None) -> None:
-    """Let a run end, well or with an error."""
+    """Finish a run, with a result or an error."""
     claim = await store.claim(run_id, "w")
     assert claim is not None
     ending = COMPLETED if code is None else failed(code)
@@ -30,7 +30,7 @@ async def end(store: RunStore, run_id: str, code: str | None = None) -> None:
 
 
 async def age(database: Database, run_id: str, **age: float) -> None:
-    """Let a run have been created some time ago."""
+    """Backdate the creation of a run."""
     made = now() - timedelta(**age)
     async with database.write() as session:
         await session.execute(update(RunRow).where(RunRow.id == run_id).values(created_at=made))

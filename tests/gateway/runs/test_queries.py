@@ -1,4 +1,4 @@
-"""Runs in pages, and which index serves which query."""
+"""Lists of runs, and the query plans of all statements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from gateway.deployments.settings import DeploymentType
+from gateway.deployments.settings import DeploymentType, RunsOnDelete
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import RunStatus
@@ -86,23 +86,23 @@ async def test_filters_select_runs(store: RunStore) -> None:
     assert await listed(store, deployment_id="no id \x00") == []
 
 
-# What a hundred thousand finished runs cost is a question of which index answers. Plans tell it
+# The cost of a hundred thousand finished runs depends on the index that a query uses. Plans show it
 # without a clock.
 
 Act = Callable[[RunStore], Awaitable[object]]
-NOBODY = "00000000-0000-7000-8000-000000000000"
+UNKNOWN = "00000000-0000-7000-8000-000000000000"
 SQLITES = {"pk_runs": "sqlite_autoindex_runs_1", "pk_run_events": "sqlite_autoindex_run_events_1"}
-# Which index answers; of two that hold only a few rows, either will do.
+# The expected index; either of two with few rows is fine.
 PLANS: list[tuple[str, str, Act]] = [
-    ("claim", "pk_runs", lambda store: store.claim(NOBODY, "w")),
-    ("beat", "pk_runs", lambda store: store.renew_leases([(NOBODY, 1)])),
-    ("glance", "pk_runs", lambda store: store.poll_cancelled([(NOBODY, 1)])),
-    ("finish", "pk_runs", lambda store: store.finish(NOBODY, 1, COMPLETED)),
-    ("cancel", "pk_runs", lambda store: store.request_cancel(NOBODY)),
-    ("poll", "pk_runs", lambda store: store.get(NOBODY)),
-    ("wait", "pk_runs", lambda store: store.ended([NOBODY])),
-    ("follow", "pk_runs", lambda store: store.marks([NOBODY])),
-    ("events", "pk_run_events", lambda store: store.events(NOBODY)),
+    ("claim", "pk_runs", lambda store: store.claim(UNKNOWN, "w")),
+    ("beat", "pk_runs", lambda store: store.renew_leases([(UNKNOWN, 1)])),
+    ("glance", "pk_runs", lambda store: store.poll_cancelled([(UNKNOWN, 1)])),
+    ("finish", "pk_runs", lambda store: store.finish(UNKNOWN, 1, COMPLETED)),
+    ("cancel", "pk_runs", lambda store: store.request_cancel(UNKNOWN)),
+    ("poll", "pk_runs", lambda store: store.get(UNKNOWN)),
+    ("wait", "pk_runs", lambda store: store.ended([UNKNOWN])),
+    ("follow", "pk_runs", lambda store: store.marks([UNKNOWN])),
+    ("events", "pk_run_events", lambda store: store.events(UNKNOWN)),
     ("due", "ix_runs_due", lambda store: store.due_for_publishing(DeploymentType.API)),
     ("reap", "ix_runs_lease", lambda store: store.reap()),
     ("expire", "ix_runs_queue_until ix_runs_due", lambda store: store.expire_queued()),
@@ -110,14 +110,14 @@ PLANS: list[tuple[str, str, Act]] = [
     (
         "end of one",
         "ix_runs_deployment_status_page ix_runs_due",
-        lambda store: DeletedOwnerCleanup(store._db, store).end_runs_of_deployment(
-            NOBODY, running=True
+        lambda store: DeletedOwnerCleanup(store._db, store).cancel_runs(
+            UNKNOWN, RunsOnDelete.CANCEL
         ),
     ),
     (
         "end of a user's",
         "ix_runs_status_page ix_runs_due",
-        lambda store: DeletedOwnerCleanup(store._db, store).end_runs_of_user(NOBODY),
+        lambda store: DeletedOwnerCleanup(store._db, store).cancel_runs_of_user(UNKNOWN),
     ),
     ("orphans", "ix_runs_due", lambda store: DeletedOwnerCleanup(store._db, store).sweep()),
     ("list", "ix_runs_page", listed),
@@ -134,7 +134,7 @@ PLANS: list[tuple[str, str, Act]] = [
 
 
 async def asked(db: Database, act: Awaitable[object]) -> list[tuple[str, Any]]:
-    """Return statements and parameters (Any: the driver's form) of what `act` asks."""
+    """Return the statements and parameters (Any: the driver's format) executed by `act`."""
     found: list[tuple[str, Any]] = []
 
     def note(*call: Any) -> None:  # Any: connection, cursor, statement, parameters and more
@@ -150,7 +150,7 @@ async def asked(db: Database, act: Awaitable[object]) -> list[tuple[str, Any]]:
 
 
 async def plan_of(db: Database, statement: str, parameters: Any) -> str:
-    """Return how the database would go about a statement: Any, the driver's parameters."""
+    """Return the query plan of a statement: Any, the driver's parameters."""
     explain = "EXPLAIN QUERY PLAN " if db.dialect == "sqlite" else "EXPLAIN "
     async with db.read() as session:
         connection = await session.connection()
@@ -160,7 +160,7 @@ async def plan_of(db: Database, statement: str, parameters: Any) -> str:
 
 @pytest.fixture(params=["analysed", "as it is"])
 async def crowded(request: pytest.FixtureRequest, database: Database, store: RunStore) -> RunStore:
-    """A store with thousands of finished runs, with and without statistics about them."""
+    """A store with thousands of finished runs, with and without database statistics."""
     for part in range(6):
         age = timedelta(hours=part)
         ending = failed() if part == 0 else COMPLETED

@@ -1,4 +1,4 @@
-"""What answers say of a run."""
+"""Bodies, headers and errors of runs."""
 
 from __future__ import annotations
 

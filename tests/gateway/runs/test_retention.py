@@ -1,4 +1,4 @@
-"""Finished runs go after a while, and their place on the disk with them."""
+"""Retention of finished runs, and the release of disk space."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.runs.run import RunResult, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.clock import now
 from gateway.storage.database import Database, sqlite_file
-from gateway.storage.run_tables import RunEvent, RunPayload, RunRow
+from gateway.storage.run_tables import RunEventRow, RunPayload, RunRow
 from tests.gateway.databases import statements
 from tests.gateway.runs.builders import claimed, finished, new_run, run_id_of
 
@@ -23,12 +23,12 @@ OLD = timedelta(days=31)
 
 
 async def rows(database: Database) -> tuple[int, ...]:
-    """Return how many rows each table has."""
+    """Count the rows of each table."""
     async with database.read() as session:
         return tuple(
             [
                 (await session.execute(select(func.count()).select_from(table))).scalar_one()
-                for table in (RunRow, RunPayload, RunEvent)
+                for table in (RunRow, RunPayload, RunEventRow)
             ]
         )
 
@@ -64,7 +64,7 @@ async def test_events_and_payload_are_deleted_with_the_run(
     await store.report(claim.run_id, 1, {"a": b"{}", "b": b"{}"})
     await store.finish(claim.run_id, 1, RunResult(status=RunStatus.COMPLETED, output_data=b"{}"))
     assert await rows(database) == (1, 1, 2)
-    # created just now, whatever its id says: what is young stays
+    # created just now, whatever its id says: not expired
     assert await store.prune(now() - timedelta(days=30)) == 0
     assert await store.prune(now() + timedelta(days=1)) == 1
     assert await rows(database) == (0, 0, 0)
@@ -82,7 +82,7 @@ async def test_pruning_uses_small_transactions_oldest_first(
     assert set(left) == {one.new.id for one in runs[:6]}
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)  # to PostgreSQL's its autovacuum sees
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)  # PostgreSQL has autovacuum
 async def test_disk_space_is_released(tmp_path: Path, database: Database, store: RunStore) -> None:
     noise = RunResult(
         status=RunStatus.COMPLETED, output_data=b'"%b"' % os.urandom(20_000).hex().encode()
@@ -94,7 +94,7 @@ async def test_disk_space_is_released(tmp_path: Path, database: Database, store:
     before = sum(sizes(path))
     assert await Retention(database, store, days=30).sweep() == 200
     assert await database.reclaim_space() == 0
-    async with database.write() as session:  # a small write, and with it a checkpoint
+    async with database.write() as session:  # a small write, to cause a checkpoint
         session.add(RunPayload(run_id="x"))
     await database.reclaim_space()
     assert before > 8_000_000

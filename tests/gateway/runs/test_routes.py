@@ -1,4 +1,4 @@
-"""Runs over HTTP."""
+"""The REST API of runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.gateway.runs.runs_api import RUNS, RunsApi
 
 
 async def end(api: RunsApi, run_id: str, ending: RunResult = COMPLETED) -> None:
-    """Claim a run and let it end."""
+    """Claim and finish a run."""
     assert await api.store.claim(run_id, "w") is not None
     assert await api.store.finish(run_id, 1, ending) is not None
 
@@ -127,8 +127,8 @@ async def test_a_run_is_visible_only_to_keys_that_cover_its_deployment(api: Runs
         assert code(await bob.client.request(method, path)) == (404, "not_found")
         assert code(await elsewhere.request(method, path)) == (403, "api_key_forbidden")
         assert (await covering.request(method, path)).status_code == status
-        nobody = await api.client("").request(method, path)
-        assert nobody.status_code == 401
+        anonymous = await api.client("").request(method, path)
+        assert anonymous.status_code == 401
     assert (await bob.client.get(RUNS)).json() == {"items": [], "next_cursor": None}
     assert (await elsewhere.get(RUNS)).json()["items"] == []
     assert len((await covering.get(RUNS)).json()["items"]) == 2

@@ -1,4 +1,4 @@
-"""A gateway that ends, and those who wait at it."""
+"""Long polls and streams during a gateway's shutdown."""
 
 from __future__ import annotations
 

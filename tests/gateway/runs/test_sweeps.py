@@ -1,4 +1,4 @@
-"""What has to be done for runs now and then."""
+"""Periodic maintenance of runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.gateway.runs.builders import COMPLETED, claimed, new_run
 
 
 async def make_due(store: RunStore, run_id: str) -> None:
-    """Let a queued run be due at once."""
+    """Make a queued run due."""
     await store.mark_published([run_id], again_after=-1)
 
 
@@ -23,9 +23,7 @@ async def test_an_unclaimed_run_is_published_again(store: RunStore) -> None:
     for new in (fresh, older, oldest):
         await store.create(new)
     await store.create(new_run(id=server.id, type=DeploymentType.SERVER))
-    assert await store.due_for_publishing(DeploymentType.API) == [], (
-        "whoever creates it hands it over"
-    )
+    assert await store.due_for_publishing(DeploymentType.API) == [], "its creator hands it over"
     await store.mark_published([oldest.id, server.id], again_after=-10)
     await make_due(store, older.id)
     due = await store.due_for_publishing(DeploymentType.API)

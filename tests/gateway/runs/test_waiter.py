@@ -1,4 +1,4 @@
-"""Waiting for runs."""
+"""Waits for runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.gateway.runs.builders import COMPLETED, claimed, failed, new_run, unt
 async def test_a_run_that_ends_in_this_process_needs_no_query(
     database: Database, store: RunStore
 ) -> None:
-    waiter = RunWaiter(database, store)  # and never started: it does not look
+    waiter = RunWaiter(database, store)  # never started, so it does not query
     claim = await claimed(store)
     waiting = asyncio.create_task(waiter.wait(claim.run_id, 60))
     await asyncio.sleep(0)
@@ -73,7 +73,7 @@ async def test_a_wait_ends_if_another_process_withdraws_the_run(
 async def test_a_wait_ends_at_its_timeout(store: RunStore, waiter: RunWaiter) -> None:
     claim = await claimed(store)
     assert await waiter.wait(claim.run_id, 0.05) is None
-    assert await waiter.wait("nobody", 0.05) is None
+    assert await waiter.wait("unknown", 0.05) is None
 
 
 @pytest.mark.parametrize("how", ["cancel", "reap", "expire"])

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest_asyncio
 
 from gateway.upstream.connector import ServerConnector
-from gateway.upstream.predictor import Predictor
+from gateway.upstream.inference_stream import InferenceStream
 from tests.gateway.upstream.stock_server import StockServer
-from tests.inference_server.conftest import publish, served, shared, sockets
+from tests.inference_server.conftest import publish, shared_server, socket_folder, start_server
 
-__all__ = ["publish", "served", "shared", "sockets"]
+__all__ = ["publish", "shared_server", "socket_folder", "start_server"]
 
 LIMIT = 1024 * 1024
 PATIENCE_SECONDS = 20.0
@@ -28,17 +28,17 @@ class Watched:
             model, version, address, max_message_bytes=LIMIT, on_change=self._changed.set
         )
 
-    async def connected(self) -> Predictor:
+    async def connected(self) -> InferenceStream:
         """Return the connection as soon as there is one."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while self.link.predictor is None:
+            while self.link.stream is None:
                 await self._next()
-            return self.link.predictor
+            return self.link.stream
 
     async def lost(self) -> None:
         """Return when the connection is gone."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while self.link.predictor is not None:
+            while self.link.stream is not None:
                 await self._next()
 
     async def _next(self) -> None:
@@ -64,9 +64,9 @@ async def watch() -> AsyncIterator[Watch]:
 
 
 @pytest_asyncio.fixture
-async def stock(sockets: Path) -> AsyncIterator[StockServer]:
+async def stock(socket_folder: Path) -> AsyncIterator[StockServer]:
     """A stranger's server."""
-    async with StockServer(sockets / "stock.sock") as server:
+    async with StockServer(socket_folder / "stock.sock") as server:
         yield server
 
 

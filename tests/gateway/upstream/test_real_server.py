@@ -14,7 +14,7 @@ from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.parameters import INFER_SECONDS, QUEUE_SECONDS
 from tests.gateway.upstream.conftest import Watch, until
-from tests.inference_server.conftest import Publish, Serve
+from tests.inference_server.conftest import Publish, StartServer
 from tests.inference_server.process import InferenceProcess
 from tests.inference_server.requests import arrays, fp32, infer_request
 
@@ -31,13 +31,15 @@ def slow(number: int) -> pb.ModelInferRequest:
     return infer_request("slow_to_run", {"x": ("FP32", np.full(1, number, "f4"))})
 
 
-async def test_many_calls_at_once_each_get_their_own_answer(shared: Serve, watch: Watch) -> None:
+async def test_many_calls_at_once_each_get_their_own_answer(
+    shared_server: StartServer, watch: Watch
+) -> None:
     rows = np.random.default_rng(0).normal(size=(200, 4)).astype("f4")
-    predictor = await watch(shared("mlp").address).connected()
-    together = await predictor.infer(infer_request("mlp", {"x": ("FP32", rows)}), TIMEOUT)
+    stream = await watch(shared_server("mlp").address).connected()
+    together = await stream.infer(infer_request("mlp", {"x": ("FP32", rows)}), TIMEOUT)
     answers = await asyncio.gather(
         *(
-            predictor.infer(infer_request("mlp", {"x": fp32(row)}, call_id=f"id {number}"), TIMEOUT)
+            stream.infer(infer_request("mlp", {"x": fp32(row)}, call_id=f"id {number}"), TIMEOUT)
             for number, row in enumerate(rows)
         )
     )
@@ -48,14 +50,14 @@ async def test_many_calls_at_once_each_get_their_own_answer(shared: Serve, watch
     assert together.parameters[QUEUE_SECONDS].double_param >= 0
 
 
-async def test_the_servers_own_codes_come_through(shared: Serve, watch: Watch) -> None:
-    predictor = await watch(shared("gather").address, "gather").connected()
+async def test_the_servers_own_codes_come_through(shared_server: StartServer, watch: Watch) -> None:
+    stream = await watch(shared_server("gather").address, "gather").connected()
     good = infer_request("gather", {"index": ("INT64", np.array([1]))})
     wrong = infer_request("gather", {"other": ("INT64", np.array([1]))}, call_id="mine")
     failing = infer_request("gather", {"index": ("INT64", np.array([99]))})
     stranger = infer_request("iris", {"index": ("INT64", np.array([1]))})
     outcomes = await asyncio.gather(
-        *(predictor.infer(call, TIMEOUT) for call in (good, wrong, failing, stranger)),
+        *(stream.infer(call, TIMEOUT) for call in (good, wrong, failing, stranger)),
         return_exceptions=True,
     )
     assert isinstance(outcomes[0], pb.ModelInferResponse)
@@ -67,21 +69,21 @@ async def test_the_servers_own_codes_come_through(shared: Serve, watch: Watch) -
     ]
     assert "other" in errors[0].message
     with pytest.raises(GatewayError) as caught:
-        await predictor.metadata("gather", "9")
+        await stream.metadata("gather", "9")
     assert caught.value.code is ErrorCode.NOT_FOUND
-    assert (await predictor.metadata("gather", "1")).inputs[0].name == "index"
+    assert (await stream.metadata("gather", "1")).inputs[0].name == "index"
 
 
 async def test_a_killed_server_fails_all_its_calls_at_once_and_is_found_again(
-    served: Serve, publish: Publish, watch: Watch
+    start_server: StartServer, publish: Publish, watch: Watch
 ) -> None:
-    server = served("mlp")
+    server = start_server("mlp")
     watched = watch(server.address)
-    predictor = await watched.connected()
-    await predictor.infer(quick(), TIMEOUT)
+    stream = await watched.connected()
+    await stream.infer(quick(), TIMEOUT)
     server.process.send_signal(signal.SIGSTOP)  # from here on no call is answered
-    calls = [asyncio.create_task(predictor.infer(quick(), TIMEOUT)) for _ in range(20)]
-    await until(lambda: predictor.in_flight == len(calls))
+    calls = [asyncio.create_task(stream.infer(quick(), TIMEOUT)) for _ in range(20)]
+    await until(lambda: stream.in_flight == len(calls))
     server.process.kill()
     server.ended()
     began = time.perf_counter()
@@ -98,14 +100,14 @@ async def test_a_killed_server_fails_all_its_calls_at_once_and_is_found_again(
 
 
 async def test_a_server_that_is_told_to_stop_answers_the_calls_it_has(
-    served: Serve, watch: Watch
+    start_server: StartServer, watch: Watch
 ) -> None:
-    server = served("slow_to_run", "--threads", "1", "--max-batch-size", "1")
+    server = start_server("slow_to_run", "--threads", "1", "--max-batch-size", "1")
     watched = watch(server.address, "slow_to_run")
-    predictor = await watched.connected()
-    calls = [asyncio.create_task(predictor.infer(slow(number), TIMEOUT)) for number in range(3)]
-    await until(lambda: predictor.in_flight == len(calls))
-    await predictor.metadata("slow_to_run", "1")  # on the same connection: the calls are there, too
+    stream = await watched.connected()
+    calls = [asyncio.create_task(stream.infer(slow(number), TIMEOUT)) for number in range(3)]
+    await until(lambda: stream.in_flight == len(calls))
+    await stream.metadata("slow_to_run", "1")  # on the same connection: the calls are there, too
     server.terminate()
     answers = await asyncio.gather(*calls)
     assert [arrays(answer)["y"].tolist() for answer in answers] == [[0.0], [1.0], [2.0]]
@@ -113,8 +115,8 @@ async def test_a_server_that_is_told_to_stop_answers_the_calls_it_has(
     assert server.ended() == 0
 
 
-async def test_a_server_that_boots_is_waited_for(served: Serve, watch: Watch) -> None:
-    watched = watch(served("mlp", until="listening").address)
-    assert watched.link.predictor is None
-    predictor = await watched.connected()
-    assert arrays(await predictor.infer(quick(), TIMEOUT))["y"].shape == (1, 3)
+async def test_a_server_that_boots_is_waited_for(start_server: StartServer, watch: Watch) -> None:
+    watched = watch(start_server("mlp", until="listening").address)
+    assert watched.link.stream is None
+    stream = await watched.connected()
+    assert arrays(await stream.infer(quick(), TIMEOUT))["y"].shape == (1, 3)

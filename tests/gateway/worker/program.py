@@ -13,7 +13,7 @@ from typing import Any
 
 from celery import signals
 
-from gateway.broker.queues import Queue
+from gateway.broker.broker import Queue
 from gateway.settings import Settings
 from gateway.worker.queue_worker import main as queue_worker
 from slipstream.commands.worker import main as worker

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from gateway.broker.broker import Broker, BrokerKind
-from gateway.broker.queues import Queue
+from gateway.broker.broker import Broker, BrokerKind, Queue
 from tests.gateway.brokers import TIMEOUT_SECONDS, send, until
 from tests.slipstream.running import environment
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.broker.queues import Queue
+from gateway.broker.broker import Queue
 from gateway.worker.plan import QueueWorkerPlan, plan_queue_workers
 
 BOTH = (Queue.SYNC, Queue.ASYNC)

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from gateway.broker.broker import Broker
-from gateway.broker.heartbeat_file import read_heartbeats
-from gateway.broker.queues import Queue
+from gateway.broker.broker import Broker, Queue
+from gateway.broker.worker_files import read_heartbeats
 from tests.gateway import brokers
 from tests.gateway.brokers import Cable, until
 from tests.gateway.worker.conftest import Start

@@ -1,4 +1,4 @@
-"""Runs, as the administrator uses them from the command line: no gateway needs to be there."""
+"""Runs and webhooks for the administrator's commands; they work without a running gateway."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from gateway.runs.store import RunStore
 from gateway.runs.waiter import RunWaiter
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.paging import Page, PageRequest
+from gateway.webhooks.dispatcher import build_dispatcher
+from gateway.webhooks.service import WebhookService
 from slipstream.workspace import Workspace
 
 
@@ -46,18 +48,44 @@ class RunAdmin:
         return await self._service.find(self._actor, run_id)
 
     async def events(self, run: Run, after: int) -> list[NodeEvent]:
-        """Return the nodes that a run has told of since the event numbered `after`."""
+        """Return the events of a run after the one numbered `after`."""
         found = await self._store.events(run.id, after)
         return [event for event in found if event.number <= run.event_count]
 
     async def cancel(self, run_id: str) -> Run:
-        """Have a run stopped; raise NOT_FOUND, GONE or RUN_FINISHED."""
+        """Cancel a run; raise NOT_FOUND, GONE or RUN_FINISHED."""
         return await self._service.cancel(self._actor, run_id)
 
     async def retry(self, run_id: str, *, latest: bool) -> Run:
-        """Begin a new run with a failed one's input; see `RunService.retry` for what it raises."""
+        """Start a new run with the input of a failed one; see `RunService.retry`."""
         return await self._service.retry(self._actor, run_id, latest=latest)
 
 
 def _leave_queued(_run_id: str, _type: DeploymentType, _mode: ExecutionMode) -> None:
-    """Publish nothing: the sweep of a gateway hands queued runs over within seconds."""
+    """Publish nothing: a gateway's sweep finds queued runs within seconds."""
+
+
+def webhook_service(workspace: Workspace) -> WebhookService:
+    """Return the service; it sends test events itself and leaves the rest to the gateways."""
+    return WebhookService(workspace.db, workspace.services.secret_box, _LocalSender(workspace))
+
+
+class _LocalSender:
+    """Sends test events from this process. Gateways deliver the rest; they check twice a second."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def wake(self) -> None:
+        """Leave the delivery to the gateways."""
+
+    async def send_test(self, delivery_id: str) -> None:
+        """Send a test event now, once, with the settings of this process."""
+        workspace = self._workspace
+        webhook_dispatcher = build_dispatcher(
+            workspace.settings, workspace.db, workspace.services.secret_box
+        )
+        try:
+            await webhook_dispatcher.send_test(delivery_id)
+        finally:
+            await webhook_dispatcher.close()

@@ -1,4 +1,4 @@
-"""What the audit log says of runs that somebody has stopped or repeated."""
+"""Audit events of cancelled and retried runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.gateway.runs.runs_api import RUNS, RunsApi, RunsApiUser
 
 
 async def acts_on_runs(api: RunsApi) -> list[AuditEvent]:
-    """Return the acts on runs, oldest first."""
+    """Return the audit events of runs, oldest first."""
     return [act for act in await acts_in(api.db) if act.subject_kind == "run"]
 
 
 async def failed_run(user: RunsApiUser, deployment: str) -> str:
-    """Return the id of a run that has failed."""
+    """Return the id of a failed run."""
     new = await user.run(deployment)
     claim = await user.api.store.claim(new.id, "w")
     assert claim is not None

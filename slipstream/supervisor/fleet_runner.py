@@ -15,7 +15,7 @@ from slipstream.supervisor.fleet import Fleet
 from slipstream.supervisor.gateways import GatewayMonitor
 from slipstream.supervisor.launch import Launch
 from slipstream.supervisor.ready_banner import ReadyBanner
-from slipstream.supervisor.spawner import Spawner
+from slipstream.supervisor.spawner import ServerSpawner
 from slipstream.supervisor.worker_manager import WorkerManager
 from slipstream.workspace import broker_of, open_workspace, read_settings
 from telemetry import logs
@@ -23,11 +23,11 @@ from telemetry.options import OptionsError
 from transport import TlsError
 
 
-class FleetService:
+class FleetRunner:
     """Creates what a first start creates, then runs the inference servers of the database."""
 
     def __init__(
-        self, launched: Launch, printer: StatusPrinter, spawner: Spawner, *, demo: bool
+        self, launched: Launch, printer: StatusPrinter, spawner: ServerSpawner, *, demo: bool
     ) -> None:
         """Read the settings; raise UnusableError if they are invalid."""
         options = launched.options
@@ -61,7 +61,7 @@ class FleetService:
         banner = ReadyBanner(self._launched.options, self._printer)
         try:
             async with open_workspace(self._settings) as workspace:
-                await workspace.services.fleet.store.forget_processes()
+                await workspace.services.fleet.store.mark_all_stopped()
                 banner.demo = await first_start(workspace, self._printer, demo=self._demo)
                 feed = ChangeFeed(workspace.db)
                 fleet = self._fleet = Fleet(
