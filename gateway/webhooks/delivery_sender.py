@@ -10,7 +10,7 @@ from gateway.errors import GatewayError
 from gateway.outbound.http import GuardedHttpClient, OutboundRequest, OutboundResponse
 from gateway.storage.clock import now
 from gateway.webhooks.deliveries import ClaimedDelivery, DeliveryAttempt
-from gateway.webhooks.schedule import parse_retry_after
+from gateway.webhooks.retry_policy import parse_retry_after
 from gateway.webhooks.secret_box import SecretBox, SecretDecryptionError
 from gateway.webhooks.signature import (
     ID_HEADER,

@@ -11,9 +11,9 @@ import pytest_asyncio
 from gateway.upstream.connector import ServerConnector
 from gateway.upstream.inference_stream import InferenceStreamClient
 from tests.gateway.upstream.stock_server import StockServer
-from tests.inference_server.conftest import publish, served, shared, sockets
+from tests.inference_server.conftest import publish, shared_server, socket_folder, start_server
 
-__all__ = ["publish", "served", "shared", "sockets"]
+__all__ = ["publish", "shared_server", "socket_folder", "start_server"]
 
 LIMIT = 1024 * 1024
 PATIENCE_SECONDS = 20.0
@@ -64,9 +64,9 @@ async def watch() -> AsyncIterator[Watch]:
 
 
 @pytest_asyncio.fixture
-async def stock(sockets: Path) -> AsyncIterator[StockServer]:
+async def stock(socket_folder: Path) -> AsyncIterator[StockServer]:
     """A server on stock grpcio."""
-    async with StockServer(sockets / "stock.sock") as server:
+    async with StockServer(socket_folder / "stock.sock") as server:
         yield server
 
 

@@ -58,8 +58,8 @@ async def test_a_server_takes_calls_once_it_says_that_its_model_is_ready(
     assert (await stream.infer(request(b"a"), REQUEST_SECONDS)).raw_output_contents[0] == b"a"
 
 
-async def test_a_server_that_starts_later_is_connected(sockets: Path, watch: Watch) -> None:
-    server = StockServer(sockets / "late.sock")
+async def test_a_server_that_comes_later_is_found(socket_folder: Path, watch: Watch) -> None:
+    server = StockServer(socket_folder / "late.sock")
     watched = watch(server.address)
     await asyncio.sleep(0)
     assert watched.link.stream is None
@@ -118,9 +118,9 @@ async def test_closing_waits_no_longer_than_its_grace(stock: StockServer, watch:
 
 
 @pytest.mark.parametrize("there", [True, False])
-async def test_an_idle_connection_closes_at_once(sockets: Path, watch: Watch, there: bool) -> None:
-    async with StockServer(sockets / "idle.sock") as server:
-        watched = watch(server.address if there else f"unix:{sockets / 'none.sock'}")
+async def test_an_idle_link_closes_at_once(socket_folder: Path, watch: Watch, there: bool) -> None:
+    async with StockServer(socket_folder / "idle.sock") as server:
+        watched = watch(server.address if there else f"unix:{socket_folder / 'none.sock'}")
         if there:
             await watched.connected()
         began = time.perf_counter()
@@ -141,10 +141,10 @@ async def test_every_connect_and_disconnect_is_reported(stock: StockServer, watc
 
 @pytest.mark.parametrize("ready", [True, False])
 async def test_closing_ends_whatever_the_server_does_at_that_moment(
-    sockets: Path, watch: Watch, ready: bool
+    socket_folder: Path, watch: Watch, ready: bool
 ) -> None:
     for turns in range(30):
-        server = StockServer(sockets / f"going-{turns}.sock")
+        server = StockServer(socket_folder / f"going-{turns}.sock")
         await server.start()
         server.ready = ready
         watched = watch(server.address)

@@ -61,9 +61,9 @@ async def servers() -> AsyncIterator[InferenceServers]:
 
 
 @pytest_asyncio.fixture
-async def other(sockets: Path) -> AsyncIterator[StockServer]:
+async def other(socket_folder: Path) -> AsyncIterator[StockServer]:
     """A second server."""
-    async with StockServer(sockets / "other.sock") as server:
+    async with StockServer(socket_folder / "other.sock") as server:
         yield server
 
 
