@@ -58,7 +58,7 @@ async def test_a_server_takes_calls_once_it_says_that_its_model_is_ready(
     assert (await stream.infer(request(b"a"), REQUEST_SECONDS)).raw_output_contents[0] == b"a"
 
 
-async def test_a_server_that_comes_later_is_found(socket_folder: Path, watch: Watch) -> None:
+async def test_a_server_that_starts_later_is_connected(socket_folder: Path, watch: Watch) -> None:
     server = StockServer(socket_folder / "late.sock")
     watched = watch(server.address)
     await asyncio.sleep(0)
@@ -118,7 +118,9 @@ async def test_closing_waits_no_longer_than_its_grace(stock: StockServer, watch:
 
 
 @pytest.mark.parametrize("there", [True, False])
-async def test_an_idle_link_closes_at_once(socket_folder: Path, watch: Watch, there: bool) -> None:
+async def test_an_idle_connection_closes_at_once(
+    socket_folder: Path, watch: Watch, there: bool
+) -> None:
     async with StockServer(socket_folder / "idle.sock") as server:
         watched = watch(server.address if there else f"unix:{socket_folder / 'none.sock'}")
         if there:
