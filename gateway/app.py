@@ -95,7 +95,7 @@ def build_fastapi(container: Container) -> FastAPI:
     for router in (
         trigger(),
         flows(services.flows, access),
-        deployments(services.deployments, access, container.execution.cleanup),
+        deployments(services.deployments, access, container.execution.cleanup.cancel_runs),
         deployment_versions(services.versions, access),
         inference_servers(services.fleet, access),
         models(services.models, access),
@@ -109,7 +109,12 @@ def build_fastapi(container: Container) -> FastAPI:
             access,
             secure_cookies=container.settings.secure_cookies,
         ),
-        users(services.users, container.accounts.sessions, access, container.execution.cleanup),
+        users(
+            services.users,
+            container.accounts.sessions,
+            access,
+            container.execution.cleanup.cancel_runs_of_user,
+        ),
         usage(services.usage, access),
         audit(services.audit, access),
         oip(),
