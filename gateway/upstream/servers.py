@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from gateway.errors import GatewayError
 from gateway.upstream.connector import ServerConnector
 from gateway.upstream.credentials import UpstreamCredentials
-from gateway.upstream.inference_stream import InferenceStream
+from gateway.upstream.inference_stream import InferenceStreamClient
 from protos.errors import ErrorCode
 
 _DEFAULT_BOOT_SECONDS = 5.0
@@ -76,7 +76,7 @@ class InferenceServers:
         self._credentials = credentials
         self._statuses: dict[str, dict[int, ServerStatus]] = {}
         self._connectors: dict[tuple[str, int], ServerConnector] = {}
-        self._streams: dict[tuple[str, int], InferenceStream] = {}
+        self._streams: dict[tuple[str, int], InferenceStreamClient] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._woken: dict[tuple[str, int], int] = {}
         """The generation of each sleeping server that has been called already."""
@@ -106,7 +106,7 @@ class InferenceServers:
             self._drop(key)
         await asyncio.gather(*self._closing)
 
-    def stream(self, model: str, version: int) -> InferenceStream:
+    def stream(self, model: str, version: int) -> InferenceStreamClient:
         """Return the stream to the server of one model version; wake one that sleeps.
 
         Raises:
@@ -120,7 +120,7 @@ class InferenceServers:
             raise self._unavailable(model, version)
         return found
 
-    def awake_stream(self, model: str, version: int) -> InferenceStream:
+    def awake_stream(self, model: str, version: int) -> InferenceStreamClient:
         """Do as `stream`, for a request that does not wake a sleeping server.
 
         Raises:

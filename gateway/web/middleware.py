@@ -37,7 +37,7 @@ class RestMiddleware:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = request_id_of(headers, new_id())
         bounded = not scope["path"].startswith(self._unlimited)
-        request = _Request(
+        request = _BoundedRequest(
             receive,
             send,
             request_id,
@@ -84,7 +84,7 @@ def _add_slash(scope: Scope) -> None:
         scope["raw_path"] = scope.get("raw_path", path.encode()).partition(b"?")[0] + b"/"
 
 
-class _Request:
+class _BoundedRequest:
     """One request and its response."""
 
     def __init__(

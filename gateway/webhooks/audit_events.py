@@ -1,4 +1,4 @@
-"""Audit events of webhooks, without secrets."""
+"""Audit events of webhooks; without secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def record_webhook_event(
     before: AuditFields | None = None,
     after: AuditFields | None = None,
 ) -> None:
-    """Record `webhook.<verb>` in the caller's transaction."""
+    """Record, in the caller's transaction, an act on a deployment's webhook, such as `rotate`."""
     await record_event(
         session,
         action=f"webhook.{verb}",
@@ -32,7 +32,7 @@ async def record_webhook_event(
 
 
 def public_fields(row: WebhookEndpoint) -> Mapping[str, object]:
-    """Return the fields of an endpoint that users change, without secrets."""
+    """Return what can change about an endpoint, but for its secrets and how it fares."""
     return {
         "state": row.state,
         "disabled_reason": row.disabled_reason,
