@@ -48,6 +48,7 @@ def test_state_and_boot_are_shown(served: Serve) -> None:
         assert seconds > 0
 
 
+@pytest.mark.services
 def test_promtool_finds_nothing_to_say(shared: Serve) -> None:
     promtool = shutil.which("promtool")
     assert promtool, "install the Debian package prometheus"

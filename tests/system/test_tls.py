@@ -71,6 +71,7 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path / "ours")
 
 
+@pytest.mark.services
 def test_what_is_printed_says_https_and_works_as_it_is(running: Encrypted) -> None:
     assert any(f"ready at https://127.0.0.1:{running.up.port}" in line for line in running.lines)
     curl = [running.curl[0], "--cacert", running.ca, *running.curl[1:]]

@@ -18,6 +18,8 @@ from gateway.limits.room import LimitRoom
 from tests.gateway.limits.rooms import DEPLOYMENT, let_in, refusal_of, room
 from tests.services.redis import RedisServer
 
+pytestmark = pytest.mark.services
+
 _PATIENCE = 10.0
 
 

@@ -88,6 +88,7 @@ def test_what_is_no_secret_is_refused(secret: str) -> None:
         key_of(secret)
 
 
+@pytest.mark.services
 def test_the_libraries_of_pypi_and_npm_find_our_signatures_good(judge: Path) -> None:
     secret = new_secret()
     headers = signed([secret])
@@ -95,6 +96,7 @@ def test_the_libraries_of_pypi_and_npm_find_our_signatures_good(judge: Path) -> 
     assert verdict(judge, secret, headers) == "good"
 
 
+@pytest.mark.services
 def test_while_two_secrets_are_in_force_either_is_enough(judge: Path) -> None:
     new, old = new_secret(), new_secret()
     headers = signed([new, old])
@@ -103,6 +105,7 @@ def test_while_two_secrets_are_in_force_either_is_enough(judge: Path) -> None:
         assert verdict(judge, secret, headers) == "good"
 
 
+@pytest.mark.services
 def test_another_secret_or_another_body_is_not_enough(judge: Path) -> None:
     secret = new_secret()
     headers = signed([secret])

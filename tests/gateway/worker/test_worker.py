@@ -191,6 +191,7 @@ def test_a_worker_comes_back_with_its_broker_and_the_run_goes_on_meanwhile(
     cable.close()
 
 
+@pytest.mark.services
 def test_a_run_that_outlasts_the_visibility_timeout_and_the_broker_runs_once(
     tmp_path: Path, start: Start
 ) -> None:
