@@ -7,7 +7,10 @@ PACKAGES := slipstream gateway inference_server model_store protos telemetry tra
 STAMPS := .venv/.stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-services test-fast coverage fuzz check check-static bench bench-scenarios chaos torture format lint types imports protos protos-check lock sbom demo-model clean
+# Compiled code is kept between runs, whatever the environment says: rewriting the assertions of all tests takes seconds.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help setup setup-dev run test test-services test-fast coverage fuzz check check-static vocabulary census bench bench-scenarios chaos torture format lint types imports protos protos-check errors-doc errors-doc-check lock sbom demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -41,12 +44,18 @@ fuzz: $(STAMPS)/dev ## Check many answers of every route against the OpenAPI doc
 
 check: check-static test test-services ## Everything that CI runs
 
-check-static: $(STAMPS)/dev ## Format, lint, types, import contracts, generated code
+check-static: $(STAMPS)/dev ## Format, lint, types, import contracts, generated code and docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory protos-check
+	@$(MAKE) --no-print-directory protos-check errors-doc-check
+
+vocabulary: $(STAMPS)/run ## Reject private words where a standard term exists
+	@$(BIN)/python tools/vocabulary.py
+
+census: $(STAMPS)/run ## Count files, lines, shared class names, one-off Protocols (ARGS="../before . --list")
+	@$(BIN)/python tools/census.py $(ARGS)
 
 format: $(STAMPS)/dev ## Format the code and apply ruff's fixes
 	$(BIN)/ruff format .
@@ -66,6 +75,12 @@ protos: $(STAMPS)/dev ## Write the generated protobuf code
 
 protos-check: $(STAMPS)/dev ## Check that the generated code is fresh
 	$(BIN)/python protos/generate.py --check
+
+errors-doc: $(STAMPS)/run ## Write the table of docs/errors.md
+	@$(BIN)/python tools/error_docs.py
+
+errors-doc-check: $(STAMPS)/run ## Check that docs/errors.md is up to date
+	@$(BIN)/python tools/error_docs.py --check
 
 demo-model: $(STAMPS)/dev ## Train the demo's model again
 	$(BIN)/pip install --quiet --require-hashes -r requirements/examples.lock

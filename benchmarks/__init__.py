@@ -1,3 +1,3 @@
-"""Side-by-side benchmarks: `python -m benchmarks --help`. No part of what is installed."""
+"""Benchmarks: `python -m benchmarks --help`. Not part of the installed package."""
 
 from __future__ import annotations

@@ -6,107 +6,59 @@ of that without limits.
     python -m benchmarks.guarded
     python -m benchmarks.guarded --redis redis://127.0.0.1:6379/15 --output guarded.json
 
-One installation, one model, two deployments: one has no limits, and its key has none; the other has
-every limit that there is, and so has its key, all too high to be met. They take turns, every other
-round backwards. Usage is counted and acts are told in both cases: neither can be switched off.
+One installation, one model, two deployments: one without limits, whose key has none; the other with
+every limit, as its key, all too high to be reached. They take turns, every other round in reverse.
+Usage and the audit log cannot be switched off, so both have them.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.bars import least
-from benchmarks.caller import Caller
-from benchmarks.forms import FLOW, Call, call
-from benchmarks.load import drive
-from benchmarks.model import Model, tiny_model
-from benchmarks.options import count
-from benchmarks.scenario import Stage, Verdict, play
-from benchmarks.sites import ONE_THREAD, Json, Site
-from benchmarks.wire import wire
+from benchmarks.calls import FLOW, HttpCall, json_call
+from benchmarks.installation import ONE_THREAD, Installation, Json, inference_flow
+from benchmarks.load import p50_us, run_wrk
+from benchmarks.models import OnnxModel, tiny_model
+from benchmarks.scenario import Context, Findings, at_least, positive, run_scenario
 
-OPEN, GUARDED = "no limits", "every limit"
+OPEN, LIMITED = "no limits", "every limit"
+OPTIONS = {
+    "--rounds": {"type": positive, "default": 24, "help": "turns of each (%(default)s)"},
+    "--seconds": {"type": positive, "default": 1, "help": "of each turn (%(default)s)"},
+    "--connections": {"type": positive, "default": 64, "help": "for throughput (%(default)s)"},
+    "--redis": {"metavar": "URL", "help": "count there, as several gateways would (in memory)"},
+}
 
-_LEAST = 0.95
-_PLENTY = 10**9
-_OF_CALLS: Json = dict.fromkeys(("calls_per_minute", "calls_per_day", "concurrent_runs"), _PLENTY)
-_WARM_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """By case, one value a round."""
-
-    good_per_second: Mapping[str, Sequence[float]]
-    p50_us: Mapping[str, Sequence[float]]
+_LIMITS: Json = dict.fromkeys(("calls_per_minute", "calls_per_day", "concurrent_runs"), 10**9)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run."""
-    return play("guarded", __doc__, _add_options, _measure, arguments)
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--rounds", type=count, default=24, help="turns of each (%(default)s)")
-    add("--seconds", type=count, default=1, help="of each turn (%(default)s)")
-    add("--connections", type=count, default=64, help="for the throughput (%(default)s)")
-    add("--redis", metavar="URL", help="count there, as several gateways would (in memory)")
-
-
-def _measure(options: argparse.Namespace, stage: Stage) -> Verdict:
-    stage.expect(2 * options.rounds)
-    stage.say("starting")
-    model = tiny_model(stage.folder)
-    counting = {"SLIPSTREAM_RATE_LIMIT_URL": options.redis} if options.redis else {}
-    with Site(stage.folder, model, {**ONE_THREAD, **counting}) as site:
-        cases = _cases(site, model)
-        rates: dict[str, list[float]] = {name: [] for name in cases}
-        p50: dict[str, list[float]] = {name: [] for name in cases}
+def measure(context: Context) -> Findings:
+    """Measure both deployments in turn."""
+    options = context.options
+    context.say("starting")
+    model = tiny_model(context.folder)
+    settings = dict(ONE_THREAD)
+    if options.redis:
+        settings["SLIPSTREAM_RATE_LIMIT_URL"] = options.redis
+    with Installation(context.folder, model, settings) as installation:
+        calls = _calls(installation, model)
+        rates: dict[str, list[float]] = {name: [] for name in calls}
+        p50: dict[str, list[float]] = {name: [] for name in calls}
         for number in range(options.rounds):
-            for name in list(cases)[:: -1 if number % 2 else 1]:
-                stage.say(name)
-                load = drive(
-                    cases[name],
-                    site.port,
+            for name in list(calls)[:: -1 if number % 2 else 1]:
+                context.say(f"{number + 1}: {name}")
+                load = run_wrk(
+                    calls[name],
+                    installation.port,
                     connections=options.connections,
                     seconds=options.seconds,
                 )
                 rates[name].append(load.good_per_second)
-                p50[name].append(_p50_us(site, cases[name]))
-                stage.step()
-    return _verdict(Figures(good_per_second=rates, p50_us=p50), options)
-
-
-def _cases(site: Site, model: Model) -> dict[str, Call]:
-    """Return the call of each deployment, with a key of its own."""
-    limits: dict[str, Json | None] = {OPEN: None, GUARDED: _OF_CALLS}
-    open_path = site.offer_model("m0", model.path)
-    paths = {OPEN: open_path, GUARDED: site.deploy(site.save_flow("m0"), limits=_OF_CALLS)}
-    cases = {}
-    for name, path in paths.items():
-        key = site.make_key(name=name, limits=limits[name])
-        cases[name] = call(FLOW, model, path, {"X-API-Key": key})
-        site.started.ask(cases[name])
-    return cases
-
-
-def _p50_us(site: Site, asked: Call) -> float:
-    with Caller(site.port) as caller:
-        request = [wire(asked, site.port)]
-        caller.time(request, _WARM_SECONDS)
-        return median(caller.time(request, 1.0))
-
-
-def _verdict(figures: Figures, options: argparse.Namespace) -> Verdict:
-    rates, p50 = figures.good_per_second, figures.p50_us
-    pairs = zip(rates[GUARDED], rates[OPEN], strict=True)
-    ratio = median(guarded / free for guarded, free in pairs)
-    return Verdict(
+                p50[name].append(p50_us([calls[name]], installation.port, 1.0))
+    pairs = zip(rates[LIMITED], rates[OPEN], strict=True)
+    ratio = median(limited / unlimited for limited, unlimited in pairs)
+    return Findings(
         headings=("", "req/s", "slowest … fastest round", "p50 µs, 1 conn."),
         rows=[
             (
@@ -117,8 +69,8 @@ def _verdict(figures: Figures, options: argparse.Namespace) -> Verdict:
             )
             for name in rates
         ],
-        bars=[least("req/s with every limit / without limits", _LEAST, ratio)],
-        measured=figures,
+        bars=[at_least("req/s with every limit / without limits", 0.95, ratio)],
+        figures={"good_per_second": rates, "p50_us": p50},
         notes=(
             f"{options.connections} connections; medians of {options.rounds} rounds; counted "
             f"{'in Redis' if options.redis else 'in memory'}",
@@ -126,5 +78,18 @@ def _verdict(figures: Figures, options: argparse.Namespace) -> Verdict:
     )
 
 
+def _calls(installation: Installation, model: OnnxModel) -> dict[str, HttpCall]:
+    """Return the call of each deployment, with a key of its own."""
+    installation.publish("tiny", model.path)
+    installation.serve("tiny")
+    calls = {}
+    for name, limits in ((OPEN, None), (LIMITED, _LIMITS)):
+        path = installation.deploy(inference_flow("tiny"), limits=limits)
+        key = installation.post("/node/api-keys/", {"name": name, "limits": limits})["key"]
+        calls[name] = json_call(FLOW, model, path, {"X-API-Key": key})
+        installation.server.check(calls[name])
+    return calls
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_scenario(__doc__, measure, OPTIONS))

@@ -1,7 +1,7 @@
-"""What TLS's handshake costs a listener, in µs of its processor: `python -m benchmarks.handshakes`.
+"""CPU time of a TLS handshake for the server, in µs: `python -m benchmarks.handshakes`.
 
-New connections one after the other, without resumption, by a certificate of each kind of key; a
-connection without TLS is taken off.
+New connections one after another, without resumption, with a certificate of each kind of key; the
+time of a connection without TLS is subtracted.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ KEYS = {
 HOST = "127.0.0.1"
 
 
-class Goodbye(asyncio.Protocol):
-    """Ends each connection as soon as it is there."""
+class ClosingProtocol(asyncio.Protocol):
+    """Closes each connection as soon as it is established."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """End it."""
+        """Close it."""
         transport.close()
 
 
 def certificate(folder: Path, *key: str) -> KeyPair:
-    """Return a new certificate that vouches for itself."""
+    """Return a new self-signed certificate."""
     pair = KeyPair(certificate=folder / "certificate.pem", key=folder / "key.pem")
     names = ("-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST}")
     files = ("-keyout", str(pair.key), "-out", str(pair.certificate))
@@ -48,33 +48,33 @@ def certificate(folder: Path, *key: str) -> KeyPair:
 
 
 def connect(port: int, context: ssl.SSLContext | None) -> None:
-    """Make one connection after the other, and see each end."""
+    """Open connections one after another, and wait until each is closed."""
     for _ in range(CONNECTIONS):
         with socket.create_connection((HOST, port)) as plain:
             if context is None:
                 plain.recv(1)
                 continue
-            with context.wrap_socket(plain, server_hostname=HOST) as shaken:
-                shaken.recv(1)
+            with context.wrap_socket(plain, server_hostname=HOST) as encrypted:
+                encrypted.recv(1)
 
 
 async def cost(port: int, context: ssl.SSLContext | None) -> float:
-    """Return the µs of this thread that a connection took."""
+    """Return the CPU time of this thread for a connection, in µs."""
     took = []
     for _ in range(ROUNDS):
-        began = time.thread_time()
+        started = time.thread_time()
         await asyncio.to_thread(connect, port, context)
-        took.append((time.thread_time() - began) / CONNECTIONS * 1e6)
+        took.append((time.thread_time() - started) / CONNECTIONS * 1e6)
     return statistics.median(took)
 
 
 async def main() -> None:
-    """Measure each kind of key, and print what it costs."""
+    """Measure each kind of key."""
     sock = socket.create_server((HOST, 0))
-    server = await asyncio.get_running_loop().create_server(Goodbye, sock=sock)
+    server = await asyncio.get_running_loop().create_server(ClosingProtocol, sock=sock)
     plain = await cost(sock.getsockname()[1], None)
     server.close()
-    print(f"{'a connection without TLS':26} {plain:6.0f} µs")
+    print(f"{'connection without TLS':26} {plain:6.0f} µs")
     for name, key in KEYS.items():
         with tempfile.TemporaryDirectory() as folder:
             pair = certificate(Path(folder), *key)
@@ -82,14 +82,14 @@ async def main() -> None:
             listener = TlsListener(
                 sock,
                 ServerTls(pair).context,
-                Goodbye,
-                seconds=lambda: 10.0,
+                ClosingProtocol,
+                handshake_seconds=lambda: 10.0,
                 max_connections=lambda: CONNECTIONS,
             )
             client = ssl.create_default_context(cafile=str(pair.certificate))
             took = await cost(sock.getsockname()[1], client)
             listener.close()
-        print(f"{'its handshake, ' + name:26} {took - plain:6.0f} µs")
+        print(f"{'handshake, ' + name:26} {took - plain:6.0f} µs")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What limits add to a fast call, in µs of the gateway's processor: `python -m benchmarks.limits`.
+"""CPU time that limits add to a fast call, in µs: `python -m benchmarks.limits`.
 
-Finding the gate, passing it, and its two headers; with `--redis URL` counted there.
+Finding the rate limit, acquiring it, and its two headers; with `--redis URL` counted in Redis.
 """
 
 from __future__ import annotations
@@ -11,48 +11,48 @@ import statistics
 import time
 
 from gateway.limits.call_limits import CallLimits
-from gateway.limits.room import LimitRoom
+from gateway.limits.request_limits import build_limits
 from gateway.settings import Settings
 from telemetry.instruments import Registry
 
 CALLS, ROUNDS = 20_000, 9
-PLENTY = 10**9
+UNREACHED = 10**9
 CASES = {
-    "nothing limited": (None, None),
-    "calls per minute of the key": (CallLimits(calls_per_minute=PLENTY), None),
+    "no limits": (None, None),
+    "calls per minute of the key": (CallLimits(calls_per_minute=UNREACHED), None),
     "calls per minute of key and deployment": (
-        CallLimits(calls_per_minute=PLENTY),
-        CallLimits(calls_per_minute=PLENTY),
+        CallLimits(calls_per_minute=UNREACHED),
+        CallLimits(calls_per_minute=UNREACHED),
     ),
-    "per minute and day and at once, of both": (
-        CallLimits(calls_per_minute=PLENTY, calls_per_day=PLENTY, concurrent_runs=PLENTY),
-        CallLimits(calls_per_minute=PLENTY, calls_per_day=PLENTY, concurrent_runs=PLENTY),
+    "per minute, per day and concurrent, of both": (
+        CallLimits(calls_per_minute=UNREACHED, calls_per_day=UNREACHED, concurrent_runs=UNREACHED),
+        CallLimits(calls_per_minute=UNREACHED, calls_per_day=UNREACHED, concurrent_runs=UNREACHED),
     ),
 }
 
 
 async def main() -> None:
-    """Measure each case, and print its median."""
+    """Measure each case; print the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--redis", metavar="URL", help="count in this Redis")
     url = parser.parse_args().redis
-    room = LimitRoom(Settings(rate_limit_url=url), Registry())
+    limits = build_limits(Settings(rate_limit_url=url), Registry())
     for name, (key, deployment) in CASES.items():
-        took, waits = [], 0
+        times, waits = [], 0
         for _ in range(ROUNDS):
-            began = time.process_time()
+            started = time.process_time()
             for _ in range(CALLS):
-                gate = room.gates.of_call("key", key, "deployment", deployment)
-                if gate is not None:
-                    if not gate.enter():
+                rate_limit = limits.rate_limiter.for_call("key", key, "deployment", deployment)
+                if rate_limit is not None:
+                    if not rate_limit.try_acquire():
                         waits += 1
-                        await gate.enter_slowly()
-                    gate.lines()
-                    gate.leave()
-            took.append((time.process_time() - began) / CALLS * 1e6)
-            await asyncio.sleep(0.05)  # for leases under way
-        print(f"{name:42} {statistics.median(took):6.2f} µs a call, {waits} waited")
-    await room.close()
+                        await rate_limit.acquire()
+                    rate_limit.header_lines()
+                    rate_limit.release()
+            times.append((time.process_time() - started) / CALLS * 1e6)
+            await asyncio.sleep(0.05)  # lets lease renewals finish
+        print(f"{name:42} {statistics.median(times):6.2f} µs a call, {waits} waited")
+    await limits.close()
 
 
 if __name__ == "__main__":

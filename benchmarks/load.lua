@@ -1,5 +1,5 @@
--- wrk -s load.lua URL -- BODY [PAUSE]: posts BODY over and over, on each connection after a pause of
--- PAUSE milliseconds on average, as long as Poisson's would be; its last line of output is JSON.
+-- wrk -s load.lua URL -- BODY [PAUSE]: posts BODY repeatedly, on each connection after a pause of PAUSE
+-- milliseconds on average (exponentially distributed); its last line of output is JSON.
 
 local POINTS = {}
 for percent = 1, 99 do POINTS[#POINTS + 1] = percent end

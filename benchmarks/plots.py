@@ -1,8 +1,8 @@
-"""The pictures: latency by percentile, throughput and CPU time by server."""
+"""The pictures of the comparison, of `overload` and of `soak`, as SVG."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from benchmarks.measure import CONNECTIONS
-from benchmarks.servers import ECHO_SERVER, PEERS, SLIPSTREAM
-from benchmarks.summary import Row
+from benchmarks.comparison import CONNECTIONS, ServerSummary
+from benchmarks.servers import ECHO, PEERS, SLIPSTREAM
 
 STYLE: dict[Any, Any] = {  # Any: matplotlib lists the names of all its settings as a type
     "font.family": "sans-serif",
@@ -28,39 +27,91 @@ STYLE: dict[Any, Any] = {  # Any: matplotlib lists the names of all its settings
     "axes.grid": True,
     "grid.color": "#e4e4e4",
     "legend.frameon": False,
-    "svg.hashsalt": "slipstream",  # the same numbers give the same file
+    "svg.hashsalt": "slipstream",  # the same figures give the same file
     "svg.fonttype": "none",
 }
 OURS = "#d6336c"
-_ECHO = "#222222"
-_BASELINES = ("#1864ab", "#1c7ed6", "#4dabf7", "#91c8f6")
-_PEERS = ("#2b8a3e", "#e67700", "#7048e8", "#868e96", "#0b7285")
+_ECHO_COLOR = "#222222"
+_BASELINE_COLORS = ("#1864ab", "#1c7ed6", "#4dabf7", "#91c8f6")
+_PEER_COLORS = ("#2b8a3e", "#e67700", "#7048e8", "#868e96", "#0b7285")
 _NINES = (0.0, 50.0, 90.0, 99.0, 99.9)
 _LAST_SHARE = 1 - 1e-6
 _MARGIN = 0.15
+_LIMIT: dict[str, Any] = {"color": "#868e96", "linewidth": 1, "linestyle": "--"}  # Any: as STYLE
 
 
-def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
-    """Write the SVG files into `folder`; return their paths."""
+def draw_comparison(rows: Sequence[ServerSummary], folder: Path) -> list[Path]:
+    """Draw latency by percentile, throughput and CPU time; return the paths of the SVG files."""
     if not rows:
         return []
     pictures = {"latency": _latency, "throughput": _throughput, "cpu": _cpu}
-    paths = []
     with mpl.rc_context(STYLE):
-        for name, picture in pictures.items():
-            paths.append(save(picture(rows), folder / f"{name}.svg"))
-    return paths
+        return [_save(draw(rows), folder / f"{name}.svg") for name, draw in pictures.items()]
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure, drawn in STYLE, as SVG; return `path`."""
+def draw_overload(
+    path: Path,
+    *,
+    offered: Sequence[float],
+    goodput: Sequence[float],
+    latency_ms: Mapping[str, Sequence[float]],
+    timeout_ms: float,
+) -> Path:
+    """Draw goodput and latencies over the offered load; loads are multiples of the capacity."""
+    with mpl.rc_context(STYLE):
+        figure, (left, right) = _two_panels()
+        left.plot(offered, goodput, marker="o", color=OURS, label="goodput")
+        left.plot(offered, [min(1.0, load) for load in offered], label="ideal", **_LIMIT)
+        left.set_ylim(0, 1.2)
+        left.set_title("goodput / capacity")
+        for width, (name, values) in zip((1.2, 2.4), latency_ms.items(), strict=True):
+            right.plot(offered, values, marker="o", color=OURS, linewidth=width, label=name)
+        right.axhline(timeout_ms, label="timeout", **_LIMIT)
+        right.set_yscale("log")
+        right.set_title("latency of accepted calls, ms")
+        for axes in (left, right):
+            axes.legend()
+            axes.set_xlabel("offered load / capacity")
+        return _save(figure, path)
+
+
+def draw_soak(
+    path: Path,
+    *,
+    latency_ms: Mapping[str, Sequence[float]],
+    memory: Mapping[str, Sequence[tuple[float, float]]],
+) -> Path:
+    """Draw the latency of each minute, and (minute, MiB) of each process."""
+    with mpl.rc_context(STYLE):
+        figure, (left, right) = _two_panels()
+        for width, (name, values) in zip((1.2, 2.4), latency_ms.items(), strict=True):
+            minutes = range(1, len(values) + 1)
+            left.plot(minutes, values, color=OURS, linewidth=width, label=name)
+        left.set_title("latency by minute, ms")
+        for title, points in memory.items():
+            right.plot([at for at, _ in points], [mib for _, mib in points], label=title)
+        right.set_title("memory (PSS), MiB")
+        for axes in (left, right):
+            axes.set_ylim(bottom=0)
+            axes.legend()
+            axes.set_xlabel("minutes")
+        return _save(figure, path)
+
+
+def _two_panels() -> tuple[Figure, Sequence[Axes]]:
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    panels: Sequence[Axes] = figure.subplots(1, 2)
+    return figure, panels
+
+
+def _save(figure: Figure, path: Path) -> Path:
     figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
-    # Lines that end in spaces are no good in a repository.
+    # Without trailing spaces, which git would complain about.
     path.write_text("\n".join(map(str.rstrip, path.read_text().splitlines())) + "\n")
     return path
 
 
-def _latency(rows: Sequence[Row]) -> Figure:
+def _latency(rows: Sequence[ServerSummary]) -> Figure:
     figure = Figure(figsize=(11, 5), layout="constrained")
     colors = _colors(rows)
     panels: Sequence[Axes] = figure.subplots(1, 2, sharey=True)
@@ -90,7 +141,7 @@ def _latency(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _throughput(rows: Sequence[Row]) -> Figure:
+def _throughput(rows: Sequence[ServerSummary]) -> Figure:
     figure = Figure(figsize=(8.5, 5), layout="constrained")
     axes = figure.subplots()
     colors = _colors(rows)
@@ -118,7 +169,7 @@ def _throughput(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _cpu(rows: Sequence[Row]) -> Figure:
+def _cpu(rows: Sequence[ServerSummary]) -> Figure:
     connections = CONNECTIONS[1]
     ranked = sorted(rows, key=lambda row: -row.levels[connections].cpu_us)
     figure = Figure(figsize=(8.5, 1.2 + 0.34 * len(rows)), layout="constrained")
@@ -138,20 +189,21 @@ def _cpu(rows: Sequence[Row]) -> Figure:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda us, _: _duration(us)))
     axes.margins(x=_MARGIN)
-    axes.set_title(f"CPU time of the whole server for one request, {connections} connections")
+    axes.set_title(f"CPU time of all processes for one request, {connections} connections")
     return figure
 
 
-def _colors(rows: Sequence[Row]) -> dict[str, str]:
-    baselines, peers = iter(_BASELINES), iter(_PEERS)
-    colors = {SLIPSTREAM: OURS, ECHO_SERVER: _ECHO}
+def _colors(rows: Sequence[ServerSummary]) -> dict[str, str]:
+    baselines, peers = iter(_BASELINE_COLORS), iter(_PEER_COLORS)
+    peer_names = {server.name for server in PEERS}
+    colors = {SLIPSTREAM: OURS, ECHO: _ECHO_COLOR}
     for row in rows:
         if row.server not in colors:
-            colors[row.server] = next(peers if row.server in PEERS else baselines)
+            colors[row.server] = next(peers if row.server in peer_names else baselines)
     return colors
 
 
-def _width(row: Row) -> float:
+def _width(row: ServerSummary) -> float:
     return 2.8 if row.server == SLIPSTREAM else 1.4
 
 
@@ -160,7 +212,7 @@ def _duration(us: float) -> str:
 
 
 def _stretch(shares: ArrayLike) -> NDArray[np.float64]:
-    """Give each further nine the same room: 0, 90 %, 99 % and 99.9 % are equally far apart."""
+    """Space 0, 90 %, 99 % and 99.9 % equally."""
     rest: NDArray[np.float64] = 1 - np.clip(np.asarray(shares, float), 0, _LAST_SHARE)
     return -np.log10(rest)
 

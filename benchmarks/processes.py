@@ -1,4 +1,4 @@
-"""A started server with every process below it: its CPU time, its memory, its end."""
+"""A server under test with all its processes: start, first answer, CPU time, memory, stop."""
 
 from __future__ import annotations
 
@@ -7,43 +7,78 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import psutil
 
-from benchmarks.forms import Call
-from benchmarks.model import Model
+from benchmarks.calls import HttpCall
+from benchmarks.models import OnnxModel
 from benchmarks.servers import Program
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
+MIB = 2**20
 
-_PAUSE_SECONDS = 0.05
-_CALL_SECONDS = 10.0
-_STOP_SECONDS = 15.0
+_POLL_SECONDS = 0.05
+_CALL_TIMEOUT_SECONDS = 10.0
+_STOP_TIMEOUT_SECONDS = 15.0
+_ROLES = {"inference_server": "inference server", "gateway": "gateway", "slipstream": "supervisor"}
+"""Word of a command line → role; the first that occurs counts."""
 
 
 class ServerFailedError(Exception):
     """A server did not start, or answered with an error."""
 
 
-class Started:
-    """One run of a server.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessMemory:
+    """Memory of one process, in bytes."""
+
+    pid: int
+    role: str
+    rss: int
+    pss: int
+
+    @property
+    def title(self) -> str:
+        """Return role and process id."""
+        return f"{self.role} {self.pid}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorySample:
+    """Memory of every process at one moment."""
+
+    at: float
+    """Seconds since the start of the measurement."""
+    processes: Sequence[ProcessMemory]
+
+    @property
+    def pss(self) -> int:
+        """Return the memory of all processes, shared pages counted once."""
+        return sum(process.pss for process in self.processes)
+
+
+class RunningServer:
+    """A started program.
 
     Attributes:
         port: where it is called.
-        second_port: where else, for a server that has two.
-        boot_seconds: from its start to its first right answer; 0 until `wait` has returned.
+        second_port: for programs with two ports.
+        boot_seconds: from its start to its first correct answer; 0 before `wait` returns.
+        root: the process that was started.
     """
 
-    def __init__(self, program: Program, model: Model, python: Path, work: Path) -> None:
+    def __init__(self, program: Program, model: OnnxModel, python: Path, work: Path) -> None:
         self.boot_seconds = 0.0
         self._program = program
-        self._seen: dict[psutil.Process, float] = {}
+        self._cpu_seconds: dict[psutil.Process, float] = {}
         ports = _free_ports(3)
         self.port, self.second_port, _ = ports
         fill = {"python": python, "port": ports[0], "second_port": ports[1], "work": work}
@@ -57,8 +92,8 @@ class Started:
             **{name: value.format_map(fill) for name, value in program.environment.items()},
         }
         work.mkdir(parents=True, exist_ok=True)
-        self.log = work / "server.log"
-        with self.log.open("wb") as log:
+        self._log = work / "server.log"
+        with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [part.format_map(fill) for part in program.command],
                 cwd=work,
@@ -68,97 +103,104 @@ class Started:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._root = psutil.Process(self._process.pid)
+        self.root = psutil.Process(self._process.pid)
 
-    @property
-    def root(self) -> psutil.Process:
-        """Return the process that was started."""
-        return self._root
+    def wait(self, call: HttpCall) -> int:
+        """Wait for the first correct answer; return its size on the wire in bytes."""
+        return self.wait_for(lambda: self.check(call))
 
-    def wait(self, call: Call) -> int:
-        """Wait for the first right answer; return its size on the wire in bytes."""
-        return self.until(lambda: self.ask(call))
+    def wait_for(self, attempt: Callable[[], T]) -> T:
+        """Repeat `attempt` until it succeeds; return its result.
 
-    def until(self, ask: Callable[[], T]) -> T:
-        """Return what `ask` gives as soon as it raises none of the errors of a server that boots.
-
-        These are OSError, HTTPException and ServerFailedError.
+        OSError, HTTPException and ServerFailedError mean that the server is still booting.
         """
-        start = time.perf_counter()
-        said = "no answer"
-        while time.perf_counter() - start < self._program.boot_seconds:
+        started = time.perf_counter()
+        reason = "no answer"
+        while time.perf_counter() - started < self._program.boot_seconds:
             if self._process.poll() is not None:
                 code = self._process.returncode
-                raise ServerFailedError(f"exited with {code}: {self._last_words()}")
+                raise ServerFailedError(f"exited with {code}: {self._log_tail()}")
             try:
-                answer = ask()
+                result = attempt()
             except (OSError, http.client.HTTPException, ServerFailedError) as error:
-                said = str(error) or type(error).__name__
-                time.sleep(_PAUSE_SECONDS)
+                reason = str(error) or type(error).__name__
+                time.sleep(_POLL_SECONDS)
             else:
-                self.boot_seconds = time.perf_counter() - start
-                return answer
-        raise ServerFailedError(f"not ready in {self._program.boot_seconds:.0f} s: {said}")
+                self.boot_seconds = time.perf_counter() - started
+                return result
+        raise ServerFailedError(f"not ready in {self._program.boot_seconds:.0f} s: {reason}")
 
-    def ask(self, call: Call) -> int:
+    def check(self, call: HttpCall) -> int:
         """Call once and check the answer; return its size on the wire in bytes."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_CALL_SECONDS)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=_CALL_TIMEOUT_SECONDS
+        )
         try:
-            connection.request("POST", call.path, call.body, dict(call.headers))
-            answer = connection.getresponse()
-            content = answer.read()
+            connection.request(call.method, call.path, call.body, dict(call.headers))
+            response = connection.getresponse()
+            content = response.read()
         finally:
             connection.close()
-        if answer.status != http.client.OK:
-            raise ServerFailedError(f"HTTP {answer.status}: {content[:300]!r}")
+        if response.status != http.client.OK:
+            raise ServerFailedError(f"HTTP {response.status}: {content[:300]!r}")
         call.check(content)
-        first_line = len(f"HTTP/1.1 {answer.status} {answer.reason}\r\n\r\n")
-        fields = sum(len(f"{name}: {value}\r\n") for name, value in answer.getheaders())
+        first_line = len(f"HTTP/1.1 {response.status} {response.reason}\r\n\r\n")
+        fields = sum(len(f"{name}: {value}\r\n") for name, value in response.getheaders())
         return first_line + fields + len(content)
 
     def cpu_seconds(self) -> float:
         """Return user and system time of all its processes, ended ones included."""
-        for process in self._processes():
+        for process in self.processes():
             with suppress(psutil.Error):
                 times = process.cpu_times()
-                self._seen[process] = times.user + times.system
-        return sum(self._seen.values())
+                self._cpu_seconds[process] = times.user + times.system
+        return sum(self._cpu_seconds.values())
 
-    def memory_bytes(self) -> int:
-        """Return the proportional set size (PSS) of all its processes."""
-        total = 0
-        for process in self._processes():
+    def memory(self, at: float = 0.0) -> MemorySample:
+        """Return the memory of all its processes."""
+        found = []
+        for process in self.processes():
             with suppress(psutil.Error):
-                total += process.memory_full_info().pss
-        return total
+                memory, line = process.memory_full_info(), " ".join(process.cmdline())
+                role = next((role for word, role in _ROLES.items() if word in line), "other")
+                found.append(
+                    ProcessMemory(pid=process.pid, role=role, rss=memory.rss, pss=memory.pss)
+                )
+        return MemorySample(at=at, processes=found)
 
-    def process_count(self) -> int:
-        """Return how many processes it runs."""
-        return len(self._processes())
+    def processes(self) -> list[psutil.Process]:
+        """Return its processes. They are remembered, as some outlive their parent."""
+        with suppress(psutil.Error):
+            for process in (self.root, *self.root.children(recursive=True)):
+                self._cpu_seconds.setdefault(process, 0.0)
+        return [process for process in self._cpu_seconds if process.is_running()]
 
     def stop(self) -> None:
-        """End it and whatever it has started."""
-        self._processes()
+        """End all its processes."""
+        self.processes()
         with suppress(ProcessLookupError):
             self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_STOP_SECONDS)
-        _, alive = psutil.wait_procs([p for p in self._seen if p.is_running()], timeout=1)
+            self._process.wait(_STOP_TIMEOUT_SECONDS)
+        running = [process for process in self._cpu_seconds if process.is_running()]
+        _, alive = psutil.wait_procs(running, timeout=1)
         for process in alive:
             with suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(alive, timeout=_STOP_SECONDS)
+        psutil.wait_procs(alive, timeout=_STOP_TIMEOUT_SECONDS)
 
-    def _processes(self) -> list[psutil.Process]:
-        """Return those alive, and remember them: an orphan is still its process."""
-        with suppress(psutil.Error):
-            for process in (self._root, *self._root.children(recursive=True)):
-                self._seen.setdefault(process, 0.0)
-        return [process for process in self._seen if process.is_running()]
+    def _log_tail(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return " / ".join(lines[-3:])[-500:] or "no output"
 
-    def _last_words(self) -> str:
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return " / ".join(lines[-3:])[-500:] or "it said nothing"
+
+def memory_growth(samples: Sequence[MemorySample]) -> float:
+    """Return the growth in bytes from the first sample to the last, by a linear fit."""
+    if len(samples) < 3:
+        return 0.0
+    times = np.array([sample.at for sample in samples])
+    slope, _ = np.polyfit(times, [sample.pss for sample in samples], 1)
+    return float(slope * (times[-1] - times[0]))
 
 
 def _free_ports(count: int) -> list[int]:

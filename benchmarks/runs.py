@@ -1,4 +1,4 @@
-"""Runs: what a sync call takes, how many async ones go through, and what a full table costs.
+"""Runs: the latency of sync calls, the throughput of async ones, and the cost of a full table.
 
 The bars, for a trivial flow: type server sync p50 of at most 5 ms with one caller; type api sync at
 most 25 ms embedded and 12 ms on Redis; async on Redis and PostgreSQL with two workers at least 300
@@ -6,55 +6,88 @@ runs a second accepted and 100 finished; with 100,000 finished runs in the table
 list p50 within 1.3 times that of an almost empty one.
 
     python -m benchmarks.runs
-    python -m benchmarks.runs --ground embedded --rows 20000 --output runs.json
+    python -m benchmarks.runs --backend embedded --rows 20000 --output runs.json
 
-Redis and PostgreSQL are those of this machine. The table is filled with copies of a run that was
-made; before that it holds a few hundred runs, so that a page of the list is full in both cases.
+Redis and PostgreSQL are those of this machine. The table is filled with copies of a finished run;
+before that it holds a few hundred runs, so that a page of the list is full in both cases.
 """
 
 from __future__ import annotations
 
-import argparse
+import asyncio
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import datetime, timedelta
 from statistics import median
+from typing import Any
+from uuid import uuid4
 
-from benchmarks.bars import Bar, least, most
-from benchmarks.forms import Call
-from benchmarks.grounds import EMBEDDED, GROUNDS, GROWN_UP, POSTGRESQL, REDIS, Ground, ground
-from benchmarks.load import Load, drive
-from benchmarks.model import Model, tiny_model
-from benchmarks.options import count
-from benchmarks.run_calls import RunCalls, deployment_of
-from benchmarks.run_rows import fill
-from benchmarks.scenario import Stage, Verdict, play
-from benchmarks.sites import Site
+import asyncpg
+import orjson
+from sqlalchemy import insert, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
-SERVER, API = "server", "api"
+from benchmarks.calls import HttpCall, get_call
+from benchmarks.installation import Installation, Json, SetupError
+from benchmarks.load import WrkResult, p50_us, run_wrk
+from benchmarks.models import WrongAnswerError, tiny_model
+from benchmarks.scenario import (
+    Bar,
+    Context,
+    Findings,
+    at_least,
+    at_most,
+    positive,
+    run_scenario,
+)
+from gateway.ids import new_run_id
+from gateway.storage.database import Database
+from gateway.storage.run_tables import RunPayload, RunRow
+from gateway.storage.tables import Table
 
-_MOST_SERVER_MS = 5.0
-_MOST_API_MS = {EMBEDDED: 25.0, GROWN_UP: 12.0}
-_LEAST_ACCEPTED, _LEAST_FINISHED = 300.0, 100.0
-_MOST_SLOWER = 1.3
+EMBEDDED, SERVICES = "embedded", "redis+postgresql"
+BACKENDS = (EMBEDDED, SERVICES)
+REDIS = "redis://127.0.0.1:6379/15"
+POSTGRESQL = "postgresql://postgres@127.0.0.1:5432"
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--backend": {"choices": BACKENDS, "action": "append", "help": "can be repeated (all)"},
+    "--rounds": {"type": positive, "default": 3, "help": "of each latency (%(default)s)"},
+    "--seconds": {"type": positive, "default": 4, "help": "of each load (%(default)s)"},
+    "--rows": {"type": positive, "default": 100_000, "help": "finished runs (%(default)s)"},
+    "--redis": {"default": REDIS, "metavar": "URL", "help": "(%(default)s)"},
+    "--postgresql": {"default": POSTGRESQL, "metavar": "URL", "help": "server (%(default)s)"},
+}
 
+_MAX_API_MS = {EMBEDDED: 25.0, SERVICES: 12.0}
 _WORKERS = 2
 _ACCEPTING_CONNECTIONS = 4
 _FEW_RUNS = 300
+_DRAIN_SECONDS = 600.0
+_POLL_SECONDS = 0.2
+_PAGE_SIZE = 200
+_INSERT_ROWS = 2_000
+_ROW_INTERVAL = timedelta(milliseconds=50)
+"""Between the creation of two copies: 100,000 are those of an hour and a half."""
+
+_FLOW: Json = {
+    "name": "trivial",
+    "nodes": [
+        {"id": "input", "type": "api_input", "config": {}},
+        {"id": "twice", "type": "transform", "config": {"fields": {"y": "input.x * 2"}}},
+        {"id": "output", "type": "api_output", "config": {"fields": {"y": "twice.y"}}},
+    ],
+    "edges": [
+        {"source": "input", "target": "twice"},
+        {"source": "twice", "target": "output"},
+    ],
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Throughput:
-    """What async calls gave."""
-
-    accepted: Load
-    runs: int
-    finished_per_second: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class TableLatency:
     """p50 in milliseconds, with so many runs added to the table."""
 
     rows: int
@@ -64,168 +97,230 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What was measured on one ground."""
+class BackendFigures:
+    """What was measured on one backend."""
 
-    ground: str
+    backend: str
     server_ms: float
+    """p50 of sync calls with one caller, type server."""
     api_ms: float
-    """p50 of sync calls, one caller."""
-    throughput: Throughput
-    few: Look
-    many: Look
+    """The same for type api."""
+    accepted: WrkResult
+    finished_per_second: float
+    few: TableLatency
+    many: TableLatency
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Runner:
-    calls: RunCalls
-    port: int
-    options: argparse.Namespace
-
-    def sync_ms(self, kind: str) -> float:
-        request = self.calls.trigger(self.calls.deploy("sync", kind))
-        return self._p50(request)
-
-    def throughput(self) -> Throughput:
-        asked = self.calls.deploy("async", API)
-        accepted = drive(
-            asked, self.port, connections=_ACCEPTING_CONNECTIONS, seconds=self.options.seconds
-        )
-        ended = self.calls.ended(deployment_of(asked))
-        rate = (len(ended) - 1) / (ended[-1] - ended[0])
-        return Throughput(accepted=accepted, runs=len(ended), finished_per_second=rate)
-
-    def look(self, asked: Call, run_id: str, rows: int) -> Look:
-        page = f"/node/flow-runs/?deployment={deployment_of(asked)}"
-        return Look(
-            rows=rows,
-            trigger=self._p50(self.calls.trigger(asked)),
-            poll=self._p50(self.calls.get(f"/node/flow-runs/{run_id}/")),
-            page=self._p50(self.calls.get(page)),
-        )
-
-    def _p50(self, request: bytes) -> float:
-        rounds = range(self.options.rounds)
-        return median(self.calls.p50_ms([request], self.options.seconds) for _ in rounds)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run."""
-    return play("runs", __doc__, _add_options, _measure, arguments)
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--ground", choices=GROUNDS, action="append", help="can be repeated (all)")
-    add("--rounds", type=count, default=3, help="of each latency (%(default)s)")
-    add("--seconds", type=count, default=4, help="of each load (%(default)s)")
-    add("--rows", type=count, default=100_000, help="finished runs in the table (%(default)s)")
-    add("--redis", default=REDIS, metavar="URL", help="(%(default)s)")
-    add("--postgresql", default=POSTGRESQL, metavar="URL", help="server (%(default)s)")
-
-
-def _measure(options: argparse.Namespace, stage: Stage) -> Verdict:
-    names = options.ground or GROUNDS
-    stage.expect(len(names) * 5)
-    model = tiny_model(stage.folder)
-    found = []
-    for name in names:
-        with ground(name, redis=options.redis, postgresql=options.postgresql) as under:
-            found.append(_on(under, model, options, stage))
-    return _verdict(found)
-
-
-def _on(under: Ground, model: Model, options: argparse.Namespace, stage: Stage) -> Found:
-    folder = stage.folder / under.name
-    folder.mkdir()
-    stage.say(f"{under.name}: starting")
-    settings = {**under.settings, "SLIPSTREAM_WORKER_CONCURRENCY": str(_WORKERS)}
-    with Site(folder, model, settings) as site:
-        runner = _Runner(calls=RunCalls(site), port=site.port, options=options)
-        stage.say(f"{under.name}: sync, type server")
-        server_ms = runner.sync_ms(SERVER)
-        stage.step()
-        stage.say(f"{under.name}: sync, type api")
-        api_ms = runner.sync_ms(API)
-        stage.step()
-        stage.say(f"{under.name}: async")
-        throughput = runner.throughput()
-        stage.step()
-        few, many = _table(runner, under, folder / "state", stage)
-    return Found(
-        ground=under.name,
-        server_ms=server_ms,
-        api_ms=api_ms,
-        throughput=throughput,
-        few=few,
-        many=many,
-    )
-
-
-def _table(runner: _Runner, under: Ground, state: Path, stage: Stage) -> tuple[Look, Look]:
-    """Return what it takes before and after so many rows have come."""
-    url = under.settings.get("SLIPSTREAM_DATABASE_URL") or f"sqlite:///{state / 'slipstream.db'}"
-    asked = runner.calls.deploy("sync", SERVER)
-    run_id = runner.calls.once(asked)["flow_run_id"]
-    stage.say(f"{under.name}: a small table")
-    fill(url, run_id, _FEW_RUNS)
-    few = runner.look(asked, run_id, _FEW_RUNS)
-    stage.step()
-    rows = runner.options.rows
-    stage.say(f"{under.name}: {rows:,} more runs")
-    fill(url, run_id, rows)
-    many = runner.look(asked, run_id, rows)
-    stage.step()
-    return few, many
-
-
-def _verdict(found: Sequence[Found]) -> Verdict:
-    return Verdict(
+def measure(context: Context) -> Findings:
+    """Measure each backend."""
+    figures = []
+    for name in context.options.backend or BACKENDS:
+        with _backend(name, context) as settings:
+            figures.append(_measure_backend(name, settings, context))
+    return Findings(
         headings=(
-            *("ground", "sync server ms", "sync api ms", "accepted/s", "finished/s"),
+            *("backend", "sync server ms", "sync api ms", "accepted/s", "finished/s"),
             *("trigger ms", "with rows", "poll ms", "with rows", "list ms", "with rows"),
         ),
-        rows=[_cells(one) for one in found],
-        bars=[bar for one in found for bar in _bars(one)],
-        measured=found,
+        rows=[_cells(one) for one in figures],
+        bars=[bar for one in figures for bar in _bars(one)],
+        figures=figures,
         notes=(
-            "p50, one caller; async: "
-            f"{_ACCEPTING_CONNECTIONS} connections accept, {_WORKERS} workers finish meanwhile and "
-            "afterwards, all on this machine with the load generator",
-            "list: the first page of 50 runs of one deployment; where it is PostgreSQL, its "
-            "statistics are up to date, as autovacuum has them within a minute",
+            f"p50, one caller; async: {_ACCEPTING_CONNECTIONS} connections accept, {_WORKERS} "
+            "workers finish meanwhile and afterwards, all on this machine with the generator",
+            "list: the first page of 50 runs of one deployment; on PostgreSQL with up-to-date "
+            "statistics, as autovacuum has them within a minute",
         ),
     )
 
 
-def _bars(found: Found) -> Iterator[Bar]:
-    name, few, many = found.ground, found.few, found.many
-    yield most(f"sync, type server, {name}: p50 ms", _MOST_SERVER_MS, found.server_ms)
-    yield most(f"sync, type api, {name}: p50 ms", _MOST_API_MS[name], found.api_ms)
-    if name == GROWN_UP:
-        accepted = found.throughput.accepted.good_per_second
-        finished = found.throughput.finished_per_second
-        yield least(f"async, {name}: accepted/s", _LEAST_ACCEPTED, accepted)
-        yield least(f"async, {name}: finished/s", _LEAST_FINISHED, finished)
+@contextmanager
+def _backend(name: str, context: Context) -> Iterator[Mapping[str, str]]:
+    """Yield the settings of a backend; a PostgreSQL database is created, and dropped at the end."""
+    if name == EMBEDDED:
+        yield {}
+        return
+    server, database = context.options.postgresql, f"slipstream_bench_{uuid4().hex[:12]}"
+    _execute(server, f"CREATE DATABASE {database}")
+    try:
+        yield {
+            "SLIPSTREAM_DATABASE_URL": f"{server}/{database}",
+            "SLIPSTREAM_BROKER_URL": context.options.redis,
+            "SLIPSTREAM_QUEUE_PREFIX": database,
+        }
+    finally:
+        _execute(server, f"DROP DATABASE {database} WITH (FORCE)")
+
+
+def _execute(server: str, statement: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(f"{server}/postgres")
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    try:
+        asyncio.run(run())
+    except (OSError, asyncpg.PostgresError) as error:
+        raise SetupError(f"PostgreSQL at {server}: {error}") from error
+
+
+def _measure_backend(name: str, settings: Mapping[str, str], context: Context) -> BackendFigures:
+    options, folder = context.options, context.folder / name
+    context.say(f"{name}: starting")
+    settings = {**settings, "SLIPSTREAM_WORKER_CONCURRENCY": str(_WORKERS)}
+    with Installation(folder, tiny_model(context.folder), settings) as installation:
+        flow_id = installation.post("/node/flows/", _FLOW)["id"]
+
+        def deploy(mode: str, kind: str) -> HttpCall:
+            path = installation.deploy_saved(flow_id, execution_mode=mode, deployment_type=kind)
+            headers = {"Content-Type": "application/json", **installation.headers}
+            body = orjson.dumps({"input_data": {"x": 21}})
+            return HttpCall(path=path, body=body, headers=headers, check=_check)
+
+        def p50_ms(call: HttpCall) -> float:
+            rounds = range(options.rounds)
+            return median(p50_us([call], installation.port, options.seconds) for _ in rounds) / 1e3
+
+        context.say(f"{name}: sync, type server")
+        server_call = deploy("sync", "server")
+        installation.server.check(server_call)
+        server_ms = p50_ms(server_call)
+        context.say(f"{name}: sync, type api")
+        api_ms = p50_ms(deploy("sync", "api"))
+        context.say(f"{name}: async")
+        async_call = deploy("async", "api")
+        accepted = run_wrk(
+            async_call,
+            installation.port,
+            connections=_ACCEPTING_CONNECTIONS,
+            seconds=options.seconds,
+        )
+        finished = _finish_times(installation, _deployment_id(async_call))
+
+        url = settings.get("SLIPSTREAM_DATABASE_URL")
+        url = url or f"sqlite:///{folder / 'state' / 'slipstream.db'}"
+        table_call = deploy("sync", "server")
+        run_id = installation.post(table_call.path, {"input_data": {"x": 21}})["flow_run_id"]
+        list_path = f"/node/flow-runs/?deployment={_deployment_id(table_call)}"
+        latencies = []
+        for rows in (_FEW_RUNS, options.rows):
+            context.say(f"{name}: {rows:,} more runs in the table")
+            asyncio.run(_copy_run(url, run_id, rows))
+            poll = get_call(f"/node/flow-runs/{run_id}/", installation.headers)
+            latencies.append(
+                TableLatency(
+                    rows=rows,
+                    trigger=p50_ms(table_call),
+                    poll=p50_ms(poll),
+                    page=p50_ms(get_call(list_path, installation.headers)),
+                )
+            )
+    return BackendFigures(
+        backend=name,
+        server_ms=server_ms,
+        api_ms=api_ms,
+        accepted=accepted,
+        finished_per_second=(len(finished) - 1) / (finished[-1] - finished[0]),
+        few=latencies[0],
+        many=latencies[1],
+    )
+
+
+def _check(content: bytes) -> None:
+    if orjson.loads(content).get("output_data") != {"y": 42}:
+        raise WrongAnswerError(f"expected 42, got {content[:300]!r}")
+
+
+def _deployment_id(call: HttpCall) -> str:
+    return call.path.strip("/").rpartition("/")[2]
+
+
+def _finish_times(installation: Installation, deployment_id: str) -> Sequence[float]:
+    """Wait until every run of a deployment has completed; return when, ascending, in seconds."""
+
+    def runs(**query: str | int) -> Json:
+        return installation.get("/node/flow-runs/", deployment=deployment_id, **query)
+
+    end = time.monotonic() + _DRAIN_SECONDS
+    while any(runs(status=status, limit=1)["items"] for status in ("queued", "running")):
+        if time.monotonic() > end:
+            raise SetupError(f"runs have not finished after {_DRAIN_SECONDS:.0f} s")
+        time.sleep(_POLL_SECONDS)
+    times: list[float] = []
+    query: dict[str, str | int] = {"limit": _PAGE_SIZE}
+    while True:
+        page = runs(**query)
+        for run in page["items"]:
+            if run["status"] != "completed":
+                raise SetupError(f"a run did not complete: {run}")
+            times.append(datetime.fromisoformat(run["finished_at"]).timestamp())
+        if page["next_cursor"] is None:
+            return sorted(times)
+        query["cursor"] = page["next_cursor"]
+
+
+async def _copy_run(url: str, run_id: str, count: int) -> None:
+    """Insert so many copies of a finished run, each a bit older than the one before."""
+    db = Database(url)
+    try:
+        async with db.read() as session:
+            row = await _columns(session, RunRow, RunRow.id == run_id)
+            payload = await _columns(session, RunPayload, RunPayload.run_id == run_id)
+        for first in range(0, count, _INSERT_ROWS):
+            ids = [new_run_id() for _ in range(min(_INSERT_ROWS, count - first))]
+            rows = [_older_copy(row, one, first + at + 1) for at, one in enumerate(ids)]
+            async with db.write() as session:
+                await session.execute(insert(RunRow), rows)
+                payloads = [{**payload, "run_id": one} for one in ids]
+                await session.execute(insert(RunPayload), payloads)
+        if db.dialect == "postgresql":
+            # As autovacuum does within a minute of rows being inserted; these take seconds.
+            async with db.write() as session:
+                await session.execute(text("ANALYZE runs, run_payloads"))
+    finally:
+        await db.close()
+
+
+async def _columns(session: AsyncSession, table: type[Table], which: Any) -> dict[str, Any]:
+    """Return the columns of the one row. Any: a condition, and values of any type."""
+    (found,) = (await session.execute(select(table.__table__).where(which))).mappings()
+    return dict(found)
+
+
+def _older_copy(row: dict[str, Any], run_id: str, steps: int) -> dict[str, Any]:
+    moved = {
+        name: row[name] - steps * _ROW_INTERVAL
+        for name in ("created_at", "started_at", "finished_at")
+    }
+    return {**row, **moved, "idempotency_key": None, "fingerprint": None, "id": run_id}
+
+
+def _bars(found: BackendFigures) -> Iterator[Bar]:
+    name, few, many = found.backend, found.few, found.many
+    yield at_most(f"sync, type server, {name}: p50 ms", 5.0, found.server_ms)
+    yield at_most(f"sync, type api, {name}: p50 ms", _MAX_API_MS[name], found.api_ms)
+    if name == SERVICES:
+        yield at_least(f"async, {name}: accepted/s", 300.0, found.accepted.good_per_second)
+        yield at_least(f"async, {name}: finished/s", 100.0, found.finished_per_second)
     for what in ("trigger", "poll", "page"):
         ratio = getattr(many, what) / getattr(few, what)
-        text = f"{what}, {name}: p50 with {many.rows:,} runs / with few"
-        yield most(text, _MOST_SLOWER, ratio)
+        yield at_most(f"{what}, {name}: p50 with {many.rows:,} runs / with few", 1.3, ratio)
 
 
-def _cells(found: Found) -> tuple[str, ...]:
+def _cells(found: BackendFigures) -> tuple[str, ...]:
     few, many = found.few, found.many
+    times = (few.trigger, many.trigger, few.poll, many.poll, few.page, many.page)
     return (
-        found.ground,
+        found.backend,
         f"{found.server_ms:.2f}",
         f"{found.api_ms:.2f}",
-        f"{found.throughput.accepted.good_per_second:,.0f}",
-        f"{found.throughput.finished_per_second:,.0f}",
-        *(f"{value:.2f}" for value in (few.trigger, many.trigger)),
-        *(f"{value:.2f}" for value in (few.poll, many.poll)),
-        *(f"{value:.2f}" for value in (few.page, many.page)),
+        f"{found.accepted.good_per_second:,.0f}",
+        f"{found.finished_per_second:,.0f}",
+        *(f"{value:.2f}" for value in times),
     )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_scenario(__doc__, measure, OPTIONS))

@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is started and what it is asked."""
+"""The servers that are compared: how each is started, and how it is called."""
 
 from __future__ import annotations
 
@@ -7,38 +7,45 @@ import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from benchmarks.forms import BARE_ARRAY, ECHO, ROWS, V2, Form
+from benchmarks.calls import BARE_ARRAY, FLOW, ROWS, V2, HttpCall, JsonFormat, echo_call, json_call
+from benchmarks.models import OnnxModel
 
 SLIPSTREAM = "slipstream"
-ECHO_SERVER = "asgi-echo"
+ECHO = "asgi-echo"
 IN_PROCESS = "asgi-onnxruntime"
 TUNED = "fastapi-tuned"
 PYTRITON = "pytriton"
-PEERS = ("litserve", "bentoml", "mlserver", "ray-serve", PYTRITON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What can be started. {python}, {port} and {work} are filled in."""
+    """A program to start. {python}, {port}, {second_port} and {work} are filled in."""
 
     name: str
     what: str
-    """For the table: what it is and how it is set."""
+    """Description for the report."""
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
-    """What its own virtual environment gets. None: it runs in this one."""
+    """Installed into an environment of its own; empty: it runs in this one."""
     boot_seconds: float = 60.0
-    """It has failed if it has not answered by then."""
+    """It must answer within that time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server(Program):
-    """A server that is asked over HTTP."""
+class HttpServer(Program):
+    """A server that is called over HTTP."""
 
-    form: Form
     path: str
+    form: JsonFormat | None
+    """None for a server that echoes the body."""
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def call(self, model: OnnxModel) -> HttpCall:
+        """Return the call for the model's output."""
+        if self.form is None:
+            return echo_call(model, self.path)
+        return json_call(self.form, model, self.path, self.headers)
 
 
 def _uvicorn(app: str) -> tuple[str, ...]:
@@ -54,28 +61,28 @@ def _app(name: str) -> tuple[str, ...]:
 _ONNX = ("onnxruntime", "numpy<3")
 
 BASELINES = (
-    Server(
-        name=ECHO_SERVER,
+    HttpServer(
+        name=ECHO,
         what="bare ASGI echo on uvicorn: no framework, no model",
         command=_uvicorn("echo"),
-        form=ECHO,
+        form=None,
         path="/",
     ),
-    Server(
+    HttpServer(
         name=IN_PROCESS,
         what="ASGI, orjson and ONNX Runtime in one process: no framework",
         command=_uvicorn("asgi"),
         form=ROWS,
         path="/predict",
     ),
-    Server(
+    HttpServer(
         name="fastapi-bare",
-        what="FastAPI that checks no body: `async def (request)`, orjson, model in process",
+        what="FastAPI without body validation: `async def (request)`, orjson, model in process",
         command=_uvicorn("fastapi_tuned"),
         form=ROWS,
         path="/bare",
     ),
-    Server(
+    HttpServer(
         name=TUNED,
         what="FastAPI tuned: `async def`, pydantic body, uvloop, httptools, orjson, "
         "model in process",
@@ -83,7 +90,7 @@ BASELINES = (
         form=ROWS,
         path="/predict",
     ),
-    Server(
+    HttpServer(
         name="fastapi-plain",
         what="FastAPI as most people write it: `def`, pydantic body, a dict; model in process",
         command=_uvicorn("fastapi_plain"),
@@ -92,8 +99,8 @@ BASELINES = (
     ),
 )
 
-PEER_SERVERS = (
-    Server(
+PEERS = (
+    HttpServer(
         name="litserve",
         what="LitServe: one worker, access log off",
         command=_app("litserve_server"),
@@ -101,7 +108,7 @@ PEER_SERVERS = (
         path="/predict",
         packages=("litserve", *_ONNX),
     ),
-    Server(
+    HttpServer(
         name="bentoml",
         what="BentoML: one worker, `async def`, access log and metrics off",
         command=(
@@ -113,16 +120,16 @@ PEER_SERVERS = (
         environment={"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": "{work}/bentoml"},
         packages=("bentoml", *_ONNX),
     ),
-    Server(
+    HttpServer(
         name="mlserver",
         what="MLServer: model in the server's process (parallel_workers=0), V2 JSON",
         command=_app("mlserver_runtime"),
         form=V2,
         path="/v2/models/tiny/infer",
-        # Newer uvloops have no event loop before one runs, and MLServer asks for it.
+        # MLServer asks for an event loop before one runs; newer uvloops raise then.
         packages=("mlserver", "uvloop<0.22", *_ONNX),
     ),
-    Server(
+    HttpServer(
         name="ray-serve",
         what="Ray Serve: one replica, access log off",
         command=_app("ray_server"),
@@ -132,13 +139,13 @@ PEER_SERVERS = (
         packages=("ray[serve]", *_ONNX),
         boot_seconds=120.0,
     ),
-    Server(
+    HttpServer(
         name=PYTRITON,
         what="PyTriton: Triton's C++ front end, batching without delay, Python callable, V2 JSON",
         command=_app("pytriton_server"),
         form=V2,
         path="/v2/models/tiny/infer",
-        # Triton's Python stub must find the library of the Python that it is started by.
+        # Triton's Python stub looks for the library of the Python that starts it.
         environment={"LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR"))},
         packages=("nvidia-pytriton", *_ONNX),
         boot_seconds=120.0,
@@ -146,16 +153,24 @@ PEER_SERVERS = (
 )
 
 
-def slipstream(*, state: str, path: str, key: str, form: Form) -> Server:
-    """Return Slipstream itself, for a prepared state folder."""
-    return Server(
+def baseline(name: str) -> HttpServer:
+    """Return one of BASELINES."""
+    return next(server for server in BASELINES if server.name == name)
+
+
+def slipstream(
+    *, state: str, path: str, key: str, settings: Mapping[str, str] | None = None
+) -> HttpServer:
+    """Return Slipstream on a prepared state folder; `settings` are environment variables."""
+    return HttpServer(
         name=SLIPSTREAM,
         what="Slipstream, REST fast mode: one gateway, the model in a process of its own",
         command=(
             *(sys.executable, "-m", "slipstream", "up", "--no-demo", "--workers", "1"),
             *("--state", state, "--port", "{port}", "--grpc-port", "{second_port}"),
         ),
-        form=form,
+        form=FLOW,
         path=path,
         headers={"X-API-Key": key},
+        environment=settings or {},
     )

@@ -5,7 +5,6 @@ Listens first, then imports and builds the rest.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import ctypes
@@ -15,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING
@@ -24,7 +24,8 @@ import uvloop
 
 from gateway.boot import BootApp
 from gateway.fast_path.connection import HttpConnection
-from telemetry.parent import Report, end_with_parent
+from telemetry.options import option, read, whole_number
+from telemetry.parent_process import StatusPipe, exit_with_parent
 
 if TYPE_CHECKING:
     from gateway.certificate import Certificate
@@ -32,46 +33,46 @@ if TYPE_CHECKING:
 
 _BACKLOG = 2048
 _GC_THRESHOLD = (50_000, 20, 50)
-"""A call makes a few hundred objects and no cycle: Python's own 700 would collect at every call."""
+"""A call creates hundreds of objects and no cycles: the default of 700 would collect every call."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """glibc's names, see mallopt(3)."""
 _LARGE_BLOCK, _MAX_SPARE = 32 * 2**20, 64 * 2**20
 _KEEP_ALIVE_SECONDS = 120
-"""Longer than any load balancer's, so that it is never us who closes first."""
+"""Longer than that of load balancers, so that they close idle connections, not we."""
 
 
 class GatewayServer(uvicorn.Server):
-    """uvicorn's server, where the first signal drains and the second ends."""
+    """uvicorn's server: the first signal drains, the second stops at once."""
 
-    def __init__(self, config: uvicorn.Config, boot_app: BootApp, report: Report) -> None:
+    def __init__(self, config: uvicorn.Config, boot_app: BootApp, report: StatusPipe) -> None:
         super().__init__(config)
         self._boot_app = boot_app
         self._report = report
         self.supervised = False
-        """Ctrl-C then is the supervisor's business: it tells us what to do."""
+        """Whether a supervisor handles Ctrl-C and sends SIGTERM."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say so."""
+        """Listen, and report it."""
         if self._boot_app.certificate is None:
             await super().startup(sockets)
         else:
             await super().startup([])
-            # it stands where uvicorn has asyncio's, and does what uvicorn does with it
+            # in place of asyncio's server, with the methods that uvicorn calls
             self.servers = [
                 self._listen_with_tls(sock, self._boot_app.certificate)  # type: ignore[misc]
                 for sock in sockets or []
             ]
-        self._report.say("listening")
+        self._report.send("listening")
 
     def _listen_with_tls(self, sock: socket.socket, certificate: Certificate) -> TlsListener:
-        from transport.tls_listener import TlsListener  # noqa: PLC0415 - only where it is needed
+        from transport.tls_listener import TlsListener  # noqa: PLC0415 - only with TLS
 
         sock.listen(_BACKLOG)
         return TlsListener(
             sock,
             certificate.rest.context,
             self._connection,
-            seconds=lambda: self._boot_app.limits.header_seconds,
+            handshake_seconds=lambda: self._boot_app.limits.header_seconds,
             max_connections=lambda: self._boot_app.limits.max_connections,
         )
 
@@ -80,13 +81,13 @@ class GatewayServer(uvicorn.Server):
         return HttpConnection(config=self.config, server_state=self.server_state, app_state=state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain: those who only wait are answered first, all others have their time."""
+        """Drain: answer waiting requests first, then let the others finish."""
         if self._boot_app.on_drain is not None:
             self._boot_app.on_drain()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal."""
+        """Handle a signal."""
         if self.supervised and sig == signal.SIGINT:
             return
         self._boot_app.draining = True
@@ -95,42 +96,51 @@ class GatewayServer(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _GatewayOptions:
+    listen_fd: int = option(
+        whole_number(0), "listening TCP socket", required=True, in_environment=False
+    )
+    lifeline_fd: int | None = option(
+        whole_number(0), "pipe that closes when the parent ends", in_environment=False
+    )
+    status_fd: int | None = option(whole_number(0), "pipe for status lines", in_environment=False)
+    tls_certificate: Path | None = option(Path, "PEM file: use TLS with it", in_environment=False)
+    tls_key: Path | None = option(Path, "PEM file with its private key", in_environment=False)
+
+
 def main() -> None:
-    """Run until a signal comes, or the supervisor dies."""
-    parser = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
-    parser.add_argument("--listen-fd", type=int, required=True, help="a listening TCP socket")
-    parser.add_argument("--lifeline-fd", type=int, help="a pipe that ends when the parent dies")
-    parser.add_argument("--status-fd", type=int, help="a pipe for status lines")
-    parser.add_argument("--tls-certificate", type=Path, help="PEM file: speak TLS with it")
-    parser.add_argument("--tls-key", type=Path, help="PEM file with its private key")
-    options = parser.parse_args()
+    """Run until a signal, or until the supervisor ends."""
+    options = read(
+        _GatewayOptions, None, prefix="", program="python -m gateway", description=__doc__
+    )
     if options.lifeline_fd is not None:
-        end_with_parent(options.lifeline_fd)
-    # uvicorn raises the signal again when it has drained: that must not kill what cleans up
+        exit_with_parent(options.lifeline_fd)
+    # uvicorn raises the signal again after draining: it must not interrupt the clean-up
     signal.signal(signal.SIGTERM, lambda *_: None)
     supervised = options.lifeline_fd is not None
-    report = Report(options.status_fd)
+    report = StatusPipe(options.status_fd)
     boot_app = BootApp()
     if options.tls_certificate or options.tls_key:
         boot_app.certificate = _certificate(options.tls_certificate, options.tls_key, report)
     sys.exit(uvloop.run(_serve(options.listen_fd, boot_app, report, supervised=supervised)))
 
 
-def _certificate(certificate: Path | None, key: Path | None, report: Report) -> Certificate:
-    """Return what the options mean; end the process where they mean nothing."""
-    from gateway.certificate import Certificate  # noqa: PLC0415 - only where it is needed
-    from transport.certificates import TlsError, pair_of  # noqa: PLC0415
+def _certificate(certificate: Path | None, key: Path | None, report: StatusPipe) -> Certificate:
+    """Return the certificate of the options; exit if it cannot be used."""
+    from gateway.certificate import Certificate  # noqa: PLC0415 - only with TLS
+    from transport.certificates import TlsError, key_pair_from  # noqa: PLC0415
 
     try:
-        pair = pair_of(certificate, key, called=("--tls-certificate", "--tls-key"))
+        pair = key_pair_from(certificate, key, option_names=("--tls-certificate", "--tls-key"))
         assert pair is not None
         return Certificate(pair)
     except TlsError as error:
-        report.say("failed", message=str(error))
+        report.send("failed", message=str(error))
         sys.exit(f"gateway: {error}")
 
 
-async def _serve(listen_fd: int, boot_app: BootApp, report: Report, *, supervised: bool) -> int:
+async def _serve(listen_fd: int, boot_app: BootApp, report: StatusPipe, *, supervised: bool) -> int:
     config = uvicorn.Config(
         boot_app,
         http=HttpConnection,
@@ -147,7 +157,7 @@ async def _serve(listen_fd: int, boot_app: BootApp, report: Report, *, supervise
     server = GatewayServer(config, boot_app, report)
     server.supervised = supervised
     building = asyncio.create_task(_build(boot_app, server, report))
-    with _renewing(boot_app):
+    with _reloading_certificate(boot_app):
         await server.serve([socket.socket(fileno=listen_fd)])
     building.cancel()
     (outcome,) = await asyncio.gather(building, return_exceptions=True)
@@ -155,39 +165,39 @@ async def _serve(listen_fd: int, boot_app: BootApp, report: Report, *, supervise
 
 
 @contextlib.contextmanager
-def _renewing(boot_app: BootApp) -> Iterator[None]:
+def _reloading_certificate(boot_app: BootApp) -> Iterator[None]:
     if boot_app.certificate is None:
         yield
         return
-    task = asyncio.create_task(boot_app.certificate.keep_renewed(), name="certificate")
+    task = asyncio.create_task(boot_app.certificate.reload_on_change(), name="certificate")
     yield
     task.cancel()
 
 
-async def _build(boot_app: BootApp, server: GatewayServer, report: Report) -> None:
-    """Build the gateway behind the listening port; end the process where that cannot be."""
+async def _build(boot_app: BootApp, server: GatewayServer, report: StatusPipe) -> None:
+    """Build the gateway behind the listening port; stop the process if that fails."""
     try:
         assembly = await asyncio.to_thread(_import_assembly)
         await assembly.assemble(boot_app)
     except Exception as error:
-        report.say("failed", message=str(error))
+        report.send("failed", message=str(error))
         sys.stderr.write(f"gateway: {error}\n")
         server.should_exit = True
         raise
-    gc.freeze()  # what boot has made stays: no collection needs to look at it again
+    gc.freeze()  # objects of the boot stay: exclude them from collections
     gc.set_threshold(*_GC_THRESHOLD)
-    _keep_memory()
-    report.say("ready")
+    _keep_freed_memory()
+    report.send("ready")
 
 
 def _import_assembly() -> ModuleType:
     return importlib.import_module("gateway.assembly")
 
 
-def _keep_memory() -> None:
-    """Have what one large body needed kept for the next, up to 64 MiB, where the C library can.
+def _keep_freed_memory() -> None:
+    """Keep freed memory of large bodies, up to 64 MiB, if the C library can (glibc).
 
-    To get it from the kernel again, page by page, can take longer than to read the body.
+    Getting it from the kernel again, page by page, can take longer than reading the body.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

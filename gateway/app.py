@@ -28,7 +28,7 @@ from gateway.models.router import build_router as models
 from gateway.oip import rest
 from gateway.oip.dataplane import SERVER_VERSION
 from gateway.oip.router import build_router as oip
-from gateway.runs.origins import RunDeployments
+from gateway.runs.queries import RunDeployments
 from gateway.runs.router import build_router as runs
 from gateway.tags import DESCRIPTION, TAGS
 from gateway.trigger.cross_origin import CrossOriginMiddleware
@@ -96,7 +96,7 @@ def build_fastapi(container: Container) -> FastAPI:
     for router in (
         trigger(),
         flows(services.flows, access),
-        deployments(services.deployments, access, container.engine.cleanup),
+        deployments(services.deployments, access, container.execution.cleanup),
         deployment_versions(services.versions, access),
         inference_servers(services.fleet, access),
         models(services.models, access),
@@ -110,7 +110,7 @@ def build_fastapi(container: Container) -> FastAPI:
             access,
             secure_cookies=container.settings.secure_cookies,
         ),
-        users(services.users, container.accounts.sessions, access, container.engine.cleanup),
+        users(services.users, container.accounts.sessions, access, container.execution.cleanup),
         usage(services.usage, access),
         audit(services.audit, access),
         oip(),
@@ -128,8 +128,8 @@ def _add_metrics(app: FastAPI, container: Container) -> None:
         container.shared,
         container.fleet_metrics,
         container.worker_metrics,
-        container.engine.metrics,
-        container.station.metrics,
+        container.execution.metrics,
+        container.webhook_delivery.metrics,
     ]
 
     @app.get(

@@ -1,4 +1,4 @@
-"""Builds the gateway behind a port that listens already."""
+"""Builds the gateway behind the listening port."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ log = logs.logger("gateway")
 
 
 class UnsafeSettingError(Exception):
-    """A setting that would open more than it may."""
+    """A setting that would expose the gateway without protection."""
 
 
 async def assemble(boot_app: BootApp) -> None:
-    """Read the settings, build and start everything, and put it behind `boot_app`.
+    """Read the settings, build and start the gateway, and serve it by `boot_app`.
 
     Raises:
         StorageError: the database cannot be used.
-        UnsafeSettingError: `anonymous_v2` on an address that others can reach, or no TLS where a
-            certificate is set.
+        UnsafeSettingError: `anonymous_v2` on an address that other machines can reach, or a
+            certificate that the listening port does not use.
         TlsError: a file with a certificate or key cannot be used.
-        OSError: the front door's port is taken.
+        OSError: the gRPC port is in use.
     """
     settings = Settings()
     logs.configure(settings.log_level, process="gateway")
     _check_anonymous(settings)
     _check_certificate(settings, boot_app)
-    boot_app.limits = _wire_limits(settings)
+    boot_app.limits = _connection_limits(settings)
     boot_app.reasons = lambda: ["starting: the database is being opened"]
     await migrate(settings.database)
     container = Container(settings, boot_app.certificate)
@@ -47,16 +47,16 @@ async def assemble(boot_app: BootApp) -> None:
 
 
 def _check_certificate(settings: Settings, boot_app: BootApp) -> None:
-    """See to it that whoever has set a certificate does not get ports without one."""
+    """Refuse to serve without TLS although a certificate is set."""
     if (settings.tls_certificate or settings.tls_key) and boot_app.certificate is None:
         message = (
-            "SLIPSTREAM_TLS_CERTIFICATE is set, and REST listens without TLS: start with "
+            "SLIPSTREAM_TLS_CERTIFICATE is set, but REST listens without TLS: start with "
             "`slipstream gateway`, or give --tls-certificate and --tls-key"
         )
         raise UnsafeSettingError(message)
 
 
-def _wire_limits(settings: Settings) -> ConnectionLimits:
+def _connection_limits(settings: Settings) -> ConnectionLimits:
     return ConnectionLimits(
         max_header_bytes=settings.max_header_bytes,
         max_header_count=settings.max_header_count,
@@ -76,4 +76,4 @@ def _check_anonymous(settings: Settings) -> None:
             f"SLIPSTREAM_HOST is {settings.host}"
         )
         raise UnsafeSettingError(message)
-    log.warning("anonymous_v2", meaning="/v2 and the gRPC front door take calls WITHOUT A KEY")
+    log.warning("anonymous_v2", meaning="/v2 and gRPC accept calls WITHOUT A KEY")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from telemetry.logs import logger
-from transport.certificate_facts import doubts
-from transport.certificates import KeyPair, TlsError
-from transport.tls import H2, ServerTls, keep_renewed
+from transport.certificates import KeyPair, TlsError, certificate_warnings
+from transport.tls import H2, ServerTls, reload_on_change
 
 _HTTP = ("http/1.1",)
 
@@ -24,21 +23,21 @@ class Certificate:
     def __init__(self, pair: KeyPair) -> None:
         self.rest = ServerTls(pair, protocols=_HTTP)
         self.grpc = ServerTls(pair, protocols=H2)
-        self._pair = pair
+        self.pair = pair
 
-    async def keep_renewed(self) -> None:
+    async def reload_on_change(self) -> None:
         """Take over what changes in the files, until cancelled."""
         self._warn()
-        await keep_renewed((self.rest, self.grpc), self._tell)
+        await reload_on_change((self.rest, self.grpc), self._tell)
 
     def _tell(self, reason: str) -> None:
         if reason:
-            log.error("tls_not_renewed", reason=reason)
+            log.error("tls_reload_failed", reason=reason)
         else:
-            log.info("tls_renewed")
+            log.info("tls_reloaded")
             self._warn()
 
     def _warn(self) -> None:
         with suppress(TlsError):  # they have changed again: the next look says so
-            for reason in doubts(self._pair):
-                log.warning("tls_is_doubtful", reason=reason)
+            for reason in certificate_warnings(self.pair):
+                log.warning("tls_warning", reason=reason)

@@ -1,7 +1,7 @@
 """The composition root: the only place that knows which class stands behind which role.
 
-A room of several classes wires itself: `AccountRoom`, `ExecutionServices`, `LimitRoom`, `OipRoom`,
-`Station`, `Bookkeeper`.
+A room of several classes wires itself: `AccountRoom`, `build_execution`,
+`OipRoom`, `WebhookDeliveryService`, `UsageWriter`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from gateway.auth.access import Access
 from gateway.auth.authentication import Authentication
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.proxies import TrustedProxies
-from gateway.broker.exposition import WorkerCollector
+from gateway.broker.worker_files import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.deployment_cache import DeploymentCache
-from gateway.deployments.inputs import Inputs
-from gateway.execution.build import ExecutionServices
+from gateway.execution.build import build_execution
 from gateway.fast_path.dispatch import Dispatcher
 from gateway.fast_path.fast_calls import FastCalls
 from gateway.fast_path.recorder import RunRecorder
@@ -27,7 +26,7 @@ from gateway.fast_path.trigger_call import TriggerRoute
 from gateway.fleet.exposition import FleetCollector
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
-from gateway.limits.room import LimitRoom
+from gateway.limits.request_limits import build_limits
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.room import OipRoom
@@ -41,9 +40,9 @@ from gateway.trigger.batch_calls import BatchCalls
 from gateway.trigger.run_calls import RunCalls
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.servers import InferenceServers
-from gateway.usage.bookkeeper import Bookkeeper
+from gateway.usage.writer import UsageWriter
+from gateway.webhooks.delivery_service import WebhookDeliveryService
 from gateway.webhooks.service import WebhookService
-from gateway.webhooks.station import Station
 from telemetry.snapshots import SharedRegistry
 
 
@@ -76,7 +75,7 @@ class Container:
         self.accounts = AccountRoom(settings, self.db, self.feed, hasher, self.services.passwords)
         authenticator = KeyAuthenticator(self.db, hasher, self.feed)
         self.key_uses = authenticator.usage
-        self.limits = LimitRoom(settings, registry)
+        self.limits = build_limits(settings, registry)
         authentication = Authentication(
             authenticator, self.accounts.sessions, origins=settings.console_origins
         )
@@ -84,30 +83,34 @@ class Container:
         self.access = Access(authentication, self.limits, proxies)
 
         self.deployment_cache = DeploymentCache(self.db, self.feed)
-        self.station = Station(settings, self.db, self.services.vault, registry=registry)
-        self.webhooks = WebhookService(self.db, self.services.vault, self.station.dispatcher)
-        self.engine = ExecutionServices(
-            settings, self.db, self.feed, self.servers, registry, webhooks=self.station
+        self.webhook_delivery = WebhookDeliveryService(
+            settings, self.db, self.services.secret_box, registry=registry
+        )
+        self.webhooks = WebhookService(
+            self.db, self.services.secret_box, self.webhook_delivery.dispatcher
+        )
+        self.execution = build_execution(
+            settings, self.db, self.feed, self.servers, registry, webhooks=self.webhook_delivery
         )
         self.runs = RunService(
-            self.engine.store,
-            self.engine.waiter,
+            self.db,
+            self.execution.store,
+            self.execution.waiter,
             self.deployment_cache,
-            self.engine.launcher,
-            Inputs(self.db),
-            gates=self.limits.gates,
+            self.execution.launcher.launch,
+            rate_limiter=self.limits.rate_limiter,
             retention_days=settings.run_retention_days,
         )
 
-        self.usage = Bookkeeper(
+        self.usage = UsageWriter(
             self.db,
             self.metrics,
             minute_hours=settings.usage_minute_hours,
             days=settings.usage_retention_days,
         )
-        self.recorder = RunRecorder(self.engine.store, self.metrics)
+        self.recorder = RunRecorder(self.execution.store, self.metrics)
         dispatcher = Dispatcher(
-            FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.engine)
+            FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.execution)
         )
         self.trigger = TriggerRoute(
             RouteResolver(
@@ -133,10 +136,10 @@ class Container:
         """
         self.feed.start()
         self.watcher.start()
-        await self.watcher.looked.wait()
+        await self.watcher.loaded.wait()
         self.readiness.servers_known()
-        await self.engine.start()
-        self.station.start()
+        await self.execution.start()
+        self.webhook_delivery.start()
         self.recorder.start()
         self.usage.start()
         self.key_uses.start()
@@ -149,8 +152,8 @@ class Container:
         await self.oip.close(drain_seconds)
         await self.recorder.close()
         await self.key_uses.close()
-        await self.engine.close(drain_seconds)
-        await self.station.close(drain_seconds)
+        await self.execution.close(drain_seconds)
+        await self.webhook_delivery.close(drain_seconds)
         await self.usage.close()
         await self.watcher.stop()
         await self.servers.close()
@@ -163,7 +166,7 @@ class Container:
 
     def reasons(self) -> Sequence[str]:
         """Return why calls should not come yet; nothing means ready."""
-        return [*self.readiness.reasons(), *self.engine.preloader.reasons()]
+        return [*self.readiness.reasons(), *self.execution.preloader.reasons()]
 
     def drain(self) -> None:
         """Let nobody wait any more who can ask again: the process is to end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from protos.errors import ErrorCode
-from telemetry.redaction import without_keys
+from telemetry.redaction import redact_message
 
 
 class StorageError(Exception):
@@ -38,12 +38,12 @@ class GatewayError(Exception):
         allowed: Sequence[str] = (),
         replayed: bool = False,
     ) -> None:
-        message = without_keys(message)
+        message = redact_message(message)
         super().__init__(message)
         self.code = code
         self.message = message
         self.errors = [
-            {name: without_keys(text) for name, text in error.items()} for error in errors
+            {name: redact_message(text) for name, text in error.items()} for error in errors
         ]
         self.retry_after = retry_after
         self.details = details or {}

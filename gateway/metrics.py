@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from telemetry.instruments import Counter, Family, Histogram, Registry
+from telemetry.instruments import Counter, Histogram, MetricFamily, Registry
 
 STAGES = ("auth", "parse", "queue", "infer", "serialise")
 """The parts of a fast call, in order. Queue and infer are the inference server's own clock."""
@@ -17,7 +17,7 @@ Timings = tuple[float, float, float, float, float]
 class CallMetrics:
     """The instruments of one deployment in one mode."""
 
-    requests: Family[Counter]
+    requests: MetricFamily[Counter]
     seconds: Histogram
     deployment: str
     mode: str

@@ -21,12 +21,12 @@ from gateway.fleet.service import FleetService
 from gateway.fleet.store import FleetStore
 from gateway.flows.service import FlowService
 from gateway.models.service import ModelService
-from gateway.outbound.http import GuardedHttp
+from gateway.outbound.http import GuardedHttpClient
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.usage.service import UsageService
-from gateway.webhooks.callbacks import Callbacks
-from gateway.webhooks.vault import Vault
+from gateway.webhooks.endpoints import EndpointLifecycle
+from gateway.webhooks.secret_box import SecretBox
 from model_store.store import ModelStore
 from model_store.verification import Verifier
 
@@ -42,16 +42,18 @@ class Services:
         self.models = ModelService(db, self.store, self.verifier)
         pepper = load_pepper(settings.key_pepper, settings.state)
         self.hasher = KeyHasher(pepper)
-        self.vault = Vault(pepper)
+        self.secret_box = SecretBox(pepper)
         self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
         self.passwords = PasswordService()
         self.flows = FlowService(db)
-        self.fleet = FleetService(FleetStore(db), self.models, self.flows)
-        http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
-        callbacks = Callbacks(self.vault, http)  # which looks where a URL leads, and opens nothing
-        self.users = UserService(db, self.passwords, callbacks)
+        self.fleet = FleetService(FleetStore(db), self.models.resolve, self.flows.models_of)
+        http = GuardedHttpClient(settings.webhook_allow, allow_http=settings.webhook_allow_http)
+        webhook_endpoints = EndpointLifecycle(
+            self.secret_box, http
+        )  # which looks where a URL leads, and opens nothing
+        self.users = UserService(db, self.passwords, webhook_endpoints)
         snapshots = Snapshotter(db, self.models)
-        self.deployments = DeploymentService(db, self.keys, snapshots, callbacks)
+        self.deployments = DeploymentService(db, self.keys, snapshots, webhook_endpoints)
         self.usage = UsageService(db)
         self.versions = VersionService(db, snapshots, Rollout(self.fleet.store))
         self.audit = AuditLog(db)

@@ -1,4 +1,4 @@
-"""From a name and a version to a model that answers: load, warm up, ready."""
+"""Boot of a server: load the model, warm it up, become ready."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from functools import partial
 from time import perf_counter
 
 from inference_server.data_plane.executor import BatchExecutor
+from inference_server.data_plane.inputs import InputReader
+from inference_server.data_plane.responses import ResponseEncoder
 from inference_server.data_plane.served_model import ServedModel
 from inference_server.errors import InferenceError, as_inference_error
 from inference_server.lifecycle import BootPhase, Lifecycle
 from inference_server.metrics import ModelMetrics
-from inference_server.runtime import threads
+from inference_server.model_info import ModelInfo
+from inference_server.runtime.host import plan_threads
 from inference_server.runtime.session import OnnxSession
-from inference_server.runtime.warmup import warm_up
+from inference_server.runtime.warmup import WarmupResult, warm_up
 from inference_server.settings import Settings
-from inference_server.triton_extensions import TritonExtensions
 from model_store.errors import StoreError
 from model_store.names import MODEL_FILE
 from model_store.store import ModelStore
@@ -27,67 +29,59 @@ from telemetry.logs import logger
 
 
 class BootSequence:
-    """Brings one model up. Blocking work goes to threads.
+    """Loads one model. Blocking work runs on a thread.
 
-    ONNX Runtime lets go of the GIL while it loads and while it runs (measured: no pause over 5 ms
-    during a load of a second), so that probes are answered all the while.
+    ONNX Runtime releases the GIL while it loads and runs (measured: no pause over 5 ms during a
+    load of a second), so probes are answered throughout.
     """
 
     def __init__(
         self,
         settings: Settings,
         lifecycle: Lifecycle,
-        plane: ServedModel,
-        repository: TritonExtensions,
+        model: ServedModel,
+        info: ModelInfo,
         metrics: ModelMetrics,
     ) -> None:
         self._settings = settings
         self._lifecycle = lifecycle
-        self._plane = plane
-        self._repository = repository
+        self._model = model
+        self._info = info
         self._metrics = metrics
-        # A thread of our own: asyncio would wait for its own ones when told to stop during a load.
+        # Not asyncio's default executor: the loop would wait for it when stopped during a load.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="boot")
         self._log = logger(__name__)
 
     async def run(self) -> None:
         """Leave the lifecycle ready, or failed with the reason. Raises nothing."""
         try:
-            await self._bring_up()
-        except Exception as error:  # noqa: BLE001 - the process stays up to tell, whatever it is
+            await self._load_and_warm_up()
+        except Exception as error:  # noqa: BLE001 - the process stays up to report the reason
             self._lifecycle.fail(as_inference_error(error))
         else:
             self._lifecycle.become_ready()
         finally:
             self._thread.shutdown(wait=False)
 
-    async def _bring_up(self) -> None:
-        plan = threads.plan()
-        intra_op = self._settings.threads or plan.intra_op
+    async def _load_and_warm_up(self) -> None:
+        settings = self._settings
+        plan = plan_threads()
+        intra_op = settings.threads or plan.intra_op
         self._log.info("threads_planned", threads=intra_op, cpus=plan.cpus, reason=plan.reason)
         loop = asyncio.get_running_loop()
         with self._phase(BootPhase.LOADING):
             session = await loop.run_in_executor(self._thread, self._load, intra_op)
         with self._phase(BootPhase.WARMING):
-            warmth = await loop.run_in_executor(
-                self._thread, partial(warm_up, session, most_rows=self._settings.max_batch_size)
+            warmup = await loop.run_in_executor(
+                self._thread, partial(warm_up, session, max_rows=settings.max_batch_size)
             )
         self._log.info(
             "warmed_up",
-            run_seconds=warmth.samples[0][1] if warmth.samples else None,
-            max_batch_size=warmth.max_batch_size,
-            refusal=warmth.refusal,
+            run_seconds=warmup.samples[0][1] if warmup.samples else None,
+            max_batch_size=warmup.max_batch_size,
+            refusal=warmup.refusal,
         )
-        executor = BatchExecutor(
-            session,
-            warmth,
-            self._metrics,
-            threads=self._settings.instances,
-            queue_calls=self._settings.queue_calls,
-            queue_bytes=self._settings.queue_bytes,
-        )
-        self._repository.loaded(session.signature, warmth)
-        self._plane.serve(session.signature, executor, most_bytes=self._settings.max_message_bytes)
+        self._connect(session, warmup)
 
     def _load(self, intra_op: int) -> OnnxSession:
         settings = self._settings
@@ -101,9 +95,31 @@ class BootSequence:
         unranked = [spec.name for spec in specs if spec.shape is None]
         return OnnxSession(model, threads=intra_op, unranked=unranked)
 
+    def _connect(self, session: OnnxSession, warmup: WarmupResult) -> None:
+        """Give the served model what it answers with."""
+        settings = self._settings
+        signature = session.signature
+        encoder = ResponseEncoder(
+            settings.model,
+            str(settings.version),
+            signature,
+            max_bytes=settings.max_message_bytes,
+        )
+        executor = BatchExecutor(
+            session,
+            warmup,
+            encoder,
+            self._metrics,
+            threads=settings.instances,
+            queue_calls=settings.queue_calls,
+            queue_bytes=settings.queue_bytes,
+        )
+        self._info.load(signature, warmup)
+        self._model.load(InputReader(signature), encoder, executor)
+
     @contextmanager
     def _phase(self, phase: BootPhase) -> Iterator[None]:
-        self._lifecycle.boot(phase)
-        began = perf_counter()
+        self._lifecycle.enter_phase(phase)
+        started_at = perf_counter()
         yield
-        self._metrics.booted(phase, perf_counter() - began)
+        self._metrics.record_phase(phase, perf_counter() - started_at)

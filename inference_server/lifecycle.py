@@ -1,4 +1,4 @@
-"""Where the server is in its life, and the legal moves. Who wants to know listens here."""
+"""The state of a server, its legal transitions, and what is notified of them."""
 
 from __future__ import annotations
 
@@ -10,38 +10,31 @@ from protos.errors import ErrorCode
 
 
 class LifecycleState(StrEnum):
-    """The states that the process itself can be in; `stopped` is for its parent to see."""
+    """The states that the process knows of itself; `stopped` is for its parent to see."""
 
     BOOTING = "booting"
-    """It listens, and the model is not in memory yet."""
+    """It listens, and the model is not loaded yet."""
     READY = "ready"
-    """It takes inference calls."""
+    """It accepts inference calls."""
     FAILED = "failed"
     """The model cannot be served. Every call is answered with the reason."""
     DRAINING = "draining"
-    """It finishes the calls in flight, takes no new ones, and ends."""
+    """It finishes the calls in flight, refuses new ones, and ends."""
 
 
 class BootPhase(StrEnum):
-    """What a booting server is busy with."""
+    """What a booting server is doing."""
 
     SPAWNING = "spawning"
-    """Importing, and opening its sockets."""
+    """Importing modules and opening sockets."""
     LOADING = "loading"
     """Reading and optimising the model."""
     WARMING = "warming"
-    """Running it on made-up inputs."""
+    """Running it on synthetic inputs."""
 
 
-_MOVES: Mapping[LifecycleState, frozenset[LifecycleState]] = {
-    LifecycleState.BOOTING: frozenset(
-        {
-            LifecycleState.BOOTING,
-            LifecycleState.READY,
-            LifecycleState.FAILED,
-            LifecycleState.DRAINING,
-        }
-    ),
+_TRANSITIONS: Mapping[LifecycleState, frozenset[LifecycleState]] = {
+    LifecycleState.BOOTING: frozenset(LifecycleState),
     LifecycleState.READY: frozenset({LifecycleState.DRAINING}),
     LifecycleState.FAILED: frozenset({LifecycleState.DRAINING}),
     LifecycleState.DRAINING: frozenset(),
@@ -51,7 +44,7 @@ _MOVES: Mapping[LifecycleState, frozenset[LifecycleState]] = {
 class Lifecycle:
     """The state of the one model version `title`, such as "model 'iris' version 3".
 
-    Not thread-safe: all moves are made, and all listeners called, on the event loop.
+    Not thread-safe: transitions and listeners run on the event loop.
     """
 
     def __init__(self, title: str) -> None:
@@ -61,30 +54,30 @@ class Lifecycle:
         self.failure: InferenceError | None = None
         self._listeners: list[Callable[[], None]] = []
 
-    def on_move(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called after each move."""
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each transition."""
         self._listeners.append(listener)
 
-    def boot(self, phase: BootPhase) -> None:
-        """Go on to the next phase of booting."""
+    def enter_phase(self, phase: BootPhase) -> None:
+        """Begin the next phase of booting."""
         self.phase = phase
-        self._move(LifecycleState.BOOTING)
+        self._change_to(LifecycleState.BOOTING)
 
     def become_ready(self) -> None:
-        """Take inference calls from now on."""
-        self._move(LifecycleState.READY)
+        """Accept inference calls from now on."""
+        self._change_to(LifecycleState.READY)
 
     def fail(self, reason: InferenceError) -> None:
         """Answer every call with `reason` from now on."""
         self.failure = reason
-        self._move(LifecycleState.FAILED)
+        self._change_to(LifecycleState.FAILED)
 
     def drain(self) -> None:
-        """Take no new calls from now on."""
-        self._move(LifecycleState.DRAINING)
+        """Refuse new calls from now on."""
+        self._change_to(LifecycleState.DRAINING)
 
     def check_ready(self) -> None:
-        """Raise what a call is to be answered with, unless the server is ready."""
+        """Raise the error that a call is answered with, unless the server is ready."""
         match self.state:
             case LifecycleState.READY:
                 return
@@ -96,8 +89,8 @@ class Lifecycle:
                 message = f"{self.title} is booting ({self.phase})"
                 raise InferenceError(ErrorCode.INFERENCE_SERVER_BOOTING, message)
 
-    def _move(self, state: LifecycleState) -> None:
-        if state not in _MOVES[self.state]:
+    def _change_to(self, state: LifecycleState) -> None:
+        if state not in _TRANSITIONS[self.state]:
             raise ValueError(f"{self.title} cannot become {state} while {self.state}")
         self.state = state
         for listener in self._listeners:

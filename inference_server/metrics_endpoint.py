@@ -1,4 +1,4 @@
-"""GET /metrics over HTTP, and nothing else: what Prometheus needs of a server fits on a page."""
+"""A minimal HTTP server for `GET /metrics`, which is all that Prometheus needs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import contextlib
 from collections.abc import Callable
 from http import HTTPStatus
 
-from inference_server.bearer_tokens import BearerTokens
 from inference_server.settings import TcpAddress
+from inference_server.tcp_security import BearerTokens
 from telemetry.instruments import CONTENT_TYPE
 from transport import ServerTls
 
-_PATIENCE_SECONDS = 10.0
-_HOPELESS = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
+_TIMEOUT_SECONDS = 10.0
+_CLIENT_FAILURES = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 
 class MetricsEndpoint:
-    """Answers with what `render` returns, one request a connection."""
+    """Answers with what `render` returns; one request per connection."""
 
     def __init__(self, render: Callable[[], bytes]) -> None:
         self._render = render
@@ -26,22 +26,22 @@ class MetricsEndpoint:
 
     async def listen(
         self,
-        endpoint: TcpAddress,
+        address: TcpAddress,
         *,
         tls: ServerTls | None = None,
         tokens: BearerTokens | None = None,
     ) -> TcpAddress:
-        """Start answering who shows one of the tokens, where there are any.
+        """Start listening; with `tokens`, requests must present one of them.
 
-        Return the address with its real port. Raise OSError if it is taken.
+        Return the address with the port that was bound. Raise OSError if it is taken.
         """
         self._tokens = tokens
         self._server = await asyncio.start_server(
             self._answer,
-            endpoint.host,
-            endpoint.port,
+            address.host,
+            address.port,
             ssl=tls.context if tls else None,
-            ssl_handshake_timeout=_PATIENCE_SECONDS if tls else None,
+            ssl_handshake_timeout=_TIMEOUT_SECONDS if tls else None,
         )
         host, port = self._server.sockets[0].getsockname()[:2]
         return TcpAddress(host, port)
@@ -52,9 +52,9 @@ class MetricsEndpoint:
             self._server.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A client that is slow, gone or talks nonsense gets nothing.
-        with contextlib.suppress(*_HOPELESS):
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+        # A client that is slow, gone or sends garbage gets no response.
+        with contextlib.suppress(*_CLIENT_FAILURES):
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
                 writer.write(self._response(head))
                 await writer.drain()
@@ -64,7 +64,7 @@ class MetricsEndpoint:
         method, _, rest = request.partition(b" ")
         target = rest.partition(b" ")[0]
         status, body = HTTPStatus.OK, b""
-        if not self._may_see(request):
+        if not self._is_authorized(request):
             status = HTTPStatus.UNAUTHORIZED
         elif target.partition(b"?")[0] != b"/metrics":
             status = HTTPStatus.NOT_FOUND
@@ -78,11 +78,11 @@ class MetricsEndpoint:
         )
         return head.encode() + (b"" if method == b"HEAD" else body)
 
-    def _may_see(self, request: bytes) -> bool:
+    def _is_authorized(self, request: bytes) -> bool:
         if self._tokens is None:
             return True
         for line in request.split(b"\r\n")[1:]:
             name, _, value = line.partition(b":")
             if name.lower() == b"authorization":
-                return self._tokens.accept(value.strip())
+                return self._tokens.accepts(value.strip())
         return False

@@ -1,4 +1,4 @@
-"""The process around a server, however it was started: settings, limits, the loop, the end."""
+"""The process of one server: settings, limits, signals, event loop and exit."""
 
 from __future__ import annotations
 
@@ -14,72 +14,72 @@ from typing import NoReturn
 import uvloop
 
 from inference_server import settings
-from inference_server.exit_status import ServerExitStatus
-from inference_server.runtime import memory
+from inference_server.runtime.host import available_memory, limit_memory
 from inference_server.server import ListenError, OnnxServer
+from inference_server.spawn import ServerExitStatus
 from telemetry import logs
-from telemetry.parent import end_with_parent
+from telemetry.parent_process import exit_with_parent
 
-_NAME = Path("/proc/self/comm")
-_STOPPED_AT_ONCE = 128 + signal.SIGTERM
+_NAME_FILE = Path("/proc/self/comm")
+_KILLED = 128 + signal.SIGTERM
 
 
-def serve(arguments: Sequence[str], *, began: float) -> None:
-    """Be an inference server until told to stop.
+def serve(arguments: Sequence[str], *, started_at: float) -> NoReturn:
+    """Run an inference server until it is told to stop or has been idle, then exit.
 
-    Ends the process with an ExitStatus; by SystemExit where the arguments are wrong or an address
-    cannot be listened on, with the reason on stderr. `began` is the `perf_counter()` that boot time
-    counts from.
+    The exit status is a ServerExitStatus. Wrong arguments and addresses that cannot be listened on
+    raise SystemExit instead, with the reason on stderr. `started_at` is the `perf_counter()` that
+    boot time counts from.
     """
     chosen = settings.read(arguments)
     set_process_name(f"{chosen.model} {chosen.version}")
     logs.configure(chosen.log_level, process="inference_server")
     if chosen.lifeline_fd is not None:
-        end_with_parent(chosen.lifeline_fd)
+        exit_with_parent(chosen.lifeline_fd)
         ignore_sigint()
-    memory.cap(memory.available())
+    limit_memory(available_memory())
     try:
-        status = uvloop.run(_run(chosen, began))
+        status = uvloop.run(_run(chosen, started_at))
     except ListenError as error:
         sys.exit(f"inference_server: {error}")
     exit_now(status)
 
 
 def set_process_name(name: str) -> None:
-    """Have `top` and `ps` show `name`, or the first 15 bytes of it, where the system can."""
+    """Set the name that `top` and `ps` show, of which Linux keeps 15 bytes. No effect elsewhere."""
     with suppress(OSError):
-        _NAME.write_text(name)
+        _NAME_FILE.write_text(name)
 
 
 def ignore_sigint() -> None:
-    """Let the parent decide what stops when: Ctrl-C reaches the whole group of processes."""
+    """Ignore Ctrl-C, which reaches the whole process group: the parent stops its children."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def on_signal(number: signal.Signals, stop: Callable[[], None]) -> None:
-    """Have a signal call `stop`, and end this process at once when it comes again."""
+    """Call `stop` on the signal; exit at once if it arrives a second time."""
     loop = asyncio.get_running_loop()
 
-    def heed() -> None:
-        loop.add_signal_handler(number, os._exit, _STOPPED_AT_ONCE)
+    def handle() -> None:
+        loop.add_signal_handler(number, os._exit, _KILLED)
         stop()
 
-    loop.add_signal_handler(number, heed)
+    loop.add_signal_handler(number, handle)
 
 
 def exit_now(status: ServerExitStatus = ServerExitStatus.STOPPED) -> NoReturn:
-    """End this process, though a thread may be inside ONNX Runtime still.
+    """Exit without waiting for threads.
 
-    A load or a run that outlived the grace cannot be interrupted, and an orderly exit would wait
-    for it.
+    A load or a run that outlasted the grace period cannot be interrupted, and a normal exit would
+    wait for it.
     """
     sys.stderr.flush()
     os._exit(status)
 
 
-async def _run(chosen: settings.Settings, began: float) -> ServerExitStatus:
+async def _run(chosen: settings.Settings, started_at: float) -> ServerExitStatus:
     stopping = asyncio.Event()
     on_signal(signal.SIGTERM, stopping.set)
     if chosen.lifeline_fd is None:
         on_signal(signal.SIGINT, stopping.set)
-    return await OnnxServer(chosen, began=began).run(stopping)
+    return await OnnxServer(chosen, started_at=started_at).run(stopping)

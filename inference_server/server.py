@@ -1,4 +1,4 @@
-"""The composition root: everything is made and put together here; then listen, boot, drain."""
+"""One inference server: the composition root, and its life: listen, boot, serve, drain."""
 
 from __future__ import annotations
 
@@ -8,33 +8,36 @@ import errno
 import gc
 import os
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 
-import transport
-from inference_server.bearer_tokens import TokenFileError
 from inference_server.boot import BootSequence
 from inference_server.data_plane.served_model import ServedModel
-from inference_server.exit_status import ServerExitStatus
-from inference_server.idle_monitor import IdleMonitor
-from inference_server.introspection import add_introspection
 from inference_server.lifecycle import BootPhase, Lifecycle, LifecycleState
 from inference_server.metrics import ModelMetrics
 from inference_server.metrics_endpoint import MetricsEndpoint
-from inference_server.runtime import threads
-from inference_server.service import InferenceService
+from inference_server.model_info import ModelInfo
+from inference_server.runtime.host import plan_threads
+from inference_server.service import InferenceService, add_health_and_reflection
 from inference_server.settings import Settings, TcpAddress
-from inference_server.tcp_security import TcpSecurity, advertised_address
-from inference_server.triton_extensions import TritonExtensions
+from inference_server.spawn import ServerExitStatus
+from inference_server.tcp_security import TcpSecurity, TokenFileError, advertised_address
 from telemetry.instruments import Registry
 from telemetry.logs import logger
-from telemetry.parent import Report
-from transport import Limits, Router, TlsError
+from telemetry.parent_process import StatusPipe
+from transport import GrpcLimits, GrpcServer, Router, TlsError
 from transport.addresses import TLS_SCHEME
 
-_LONGEST_SOCKET_PATH = 103
-"""Bytes; the kernels' own limits are 107 (Linux) and 103 (macOS)."""
-_GC_THRESHOLD = (50_000, 20, 50)
-"""A call makes a few hundred objects and no cycle: Python's own 700 would collect at every call."""
+_MAX_SOCKET_PATH_BYTES = 103
+"""The kernels' own limits are 107 (Linux) and 103 (macOS)."""
+_GC_THRESHOLDS = (50_000, 20, 50)
+"""A call creates a few hundred objects and no cycle. With Python's default of 700 the collector
+would run at every call."""
+_FIRST_CALL_SECONDS = 90.0
+"""A server waits at least so long for its first call: clients were told to retry, and some do so
+after a minute. It must not be asleep again by then."""
+_IDLE_CHECKS = 20
+"""Per idle time-out, so that a server ends at most a twentieth late."""
+_MAX_IDLE_CHECK_SECONDS = 5.0
 
 
 class ListenError(Exception):
@@ -42,89 +45,87 @@ class ListenError(Exception):
 
 
 class OnnxServer:
-    """One inference server, from the first socket to the last answer."""
+    """One inference server, from its first socket to its last response."""
 
-    def __init__(self, settings: Settings, *, began: float) -> None:
-        """Put the parts together; `began` is the `perf_counter()` that boot time counts from."""
+    def __init__(self, settings: Settings, *, started_at: float) -> None:
+        """Create all parts; `started_at` is the `perf_counter()` that boot time counts from."""
         self._settings = settings
-        self._began = began
+        self._started_at = started_at
         self._log = logger(__name__)
-        self._status = Report(settings.status_fd)
+        self._status_pipe = StatusPipe(settings.status_fd)
         self._socket = settings.socket.absolute()
-        self._lifecycle = Lifecycle(f"model '{settings.model}' version {settings.version}")
+        name, version = settings.model, settings.version
+        self._lifecycle = Lifecycle(f"model '{name}' version {version}")
         registry = Registry()
-        self._metrics = ModelMetrics(registry, settings.model, settings.version)
-        self._scrape = MetricsEndpoint(registry.render)
-        self._plane = ServedModel(settings.model, settings.version, self._lifecycle, self._metrics)
-        self._repository = TritonExtensions(
-            settings.model, settings.version, self._plane, self._lifecycle, self._metrics
-        )
-        self._methods = InferenceService(
-            self._plane, self._repository, self._lifecycle, linger_seconds=_linger(settings)
+        self._metrics = ModelMetrics(registry, name, version)
+        self._metrics_endpoint = MetricsEndpoint(registry.render)
+        self._model = ServedModel(name, version, self._lifecycle, self._metrics)
+        self._info = ModelInfo(name, version, self._model, self._lifecycle, self._metrics)
+        self._service = InferenceService(
+            self._model, self._info, self._lifecycle, spin_seconds=_spin_seconds(settings)
         )
         router = Router()
-        self._methods.add_to(router)
-        add_introspection(router, self._lifecycle)
-        limits = Limits(max_message_bytes=settings.max_message_bytes)
-        self._transport = transport.Server(router, limits=limits, on_error=self._blame)
-        self._lifecycle.on_move(self._report)
+        self._service.add_to(router)
+        add_health_and_reflection(router, self._lifecycle)
+        limits = GrpcLimits(max_message_bytes=settings.max_message_bytes)
+        self._grpc_server = GrpcServer(router, limits=limits, on_error=self._on_handler_error)
+        self._lifecycle.on_change(self._on_lifecycle_change)
 
     async def run(self, stopping: asyncio.Event) -> ServerExitStatus:
-        """Serve until `stopping`, or until nobody calls any more; answer the calls in flight then.
+        """Serve until `stopping` is set or the idle time-out passes, then drain.
 
         Raises:
-            ListenError: an address is taken or cannot be used; nothing was served.
+            ListenError: an address is taken or invalid; nothing was served.
         """
         try:
-            exposure = self._exposure()
-            await self._listen(exposure)
+            security = self._security()
+            await self._listen(security)
         except ListenError as error:
-            self._status.say("failed", code="internal", message=str(error))
+            self._status_pipe.send("failed", code="internal", message=str(error))
             raise
-        renewing = asyncio.create_task(exposure.keep_renewed())
-        boot = BootSequence(
-            self._settings, self._lifecycle, self._plane, self._repository, self._metrics
-        )
+        reloading = asyncio.create_task(security.reload_on_change())
+        boot = BootSequence(self._settings, self._lifecycle, self._model, self._info, self._metrics)
         booting = asyncio.create_task(boot.run())
-        status = await self._over(stopping)
+        status = await self._wait_for_end(stopping)
         booting.cancel()
-        renewing.cancel()
+        reloading.cancel()
         await self._drain()
         return status
 
-    def _exposure(self) -> TcpSecurity:
+    def _security(self) -> TcpSecurity:
         try:
-            return TcpSecurity.of(self._settings)
+            return TcpSecurity.from_settings(self._settings)
         except (TlsError, TokenFileError) as error:
             raise ListenError(str(error)) from error
 
-    async def _listen(self, exposure: TcpSecurity) -> None:
+    async def _listen(self, security: TcpSecurity) -> None:
         settings = self._settings
         addresses = {"address": await self._listen_unix(self._socket)}
         if settings.tcp:
-            addresses["tcp_address"] = await self._listen_tcp(settings.tcp, exposure)
+            addresses["tcp_address"] = await self._listen_tcp(settings.tcp, security)
         try:
-            metrics = await self._scrape.listen(
-                settings.metrics, tls=exposure.metrics, tokens=exposure.tokens
+            metrics = await self._metrics_endpoint.listen(
+                settings.metrics, tls=security.metrics, tokens=security.tokens
             )
         except OSError as error:
             raise ListenError(f"metrics: cannot listen on {settings.metrics}: {error}") from error
-        scheme = "https://" if exposure.metrics else ""
+        scheme = "https://" if security.metrics else ""
         addresses["metrics_address"] = f"{scheme}{advertised_address(metrics, settings)}"
-        self._metrics.moved(self._lifecycle)
-        self._metrics.booted(BootPhase.SPAWNING, perf_counter() - self._began)
+        self._metrics.record_state(self._lifecycle)
+        self._metrics.record_phase(BootPhase.SPAWNING, perf_counter() - self._started_at)
         self._log.info("listening", **addresses)
-        self._status.say("listening", **addresses)
+        self._status_pipe.send("listening", **addresses)
 
     async def _listen_unix(self, path: Path) -> str:
         """Listen on a socket that only this user can reach; return its gRPC address."""
-        if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+        if len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
             message = (
-                f"socket: {path} is longer than the {_LONGEST_SOCKET_PATH} bytes that sockets allow"
+                f"socket: {path} is longer than the {_MAX_SOCKET_PATH_BYTES} bytes that sockets "
+                "allow: choose a shorter state folder"
             )
-            raise ListenError(f"{message}: choose a shorter state folder")
+            raise ListenError(message)
         try:
-            return await self._transport.listen(f"unix:{path}")
+            return await self._grpc_server.listen(f"unix:{path}")
         except FileNotFoundError:
             message = f"socket: the folder {path.parent} does not exist"
             raise ListenError(message) from None
@@ -134,69 +135,86 @@ class OnnxServer:
                 raise ListenError(message) from None
             raise ListenError(f"socket: cannot listen on {path}: {error.strerror}") from error
 
-    async def _listen_tcp(self, endpoint: TcpAddress, exposure: TcpSecurity) -> str:
-        """Listen for who comes over the network; return the address for them."""
-        guard = exposure.tokens.guard if exposure.tokens else None
+    async def _listen_tcp(self, address: TcpAddress, security: TcpSecurity) -> str:
+        """Listen on a TCP port; return the gRPC address by which other machines reach it."""
+        guard = security.tokens.guard if security.tokens else None
         try:
-            bound = await self._transport.listen(str(endpoint), tls=exposure.grpc, guard=guard)
+            bound = await self._grpc_server.listen(str(address), tls=security.grpc, guard=guard)
         except OSError as error:
-            message = f"tcp: cannot listen on {endpoint}: {error.strerror}"
+            message = f"tcp: cannot listen on {address}: {error.strerror}"
             raise ListenError(message) from error
-        reached = advertised_address(TcpAddress.parse(bound), self._settings)
-        return f"{TLS_SCHEME if exposure.grpc else ''}{reached}"
+        reachable = advertised_address(TcpAddress.parse(bound), self._settings)
+        return f"{TLS_SCHEME if security.grpc else ''}{reachable}"
 
-    def _blame(self, path: str, error: BaseException) -> None:
-        """Log what a handler raised and should not have."""
-        self._log.error("handler_failed", method=path, exc_info=error)
-
-    async def _over(self, stopping: asyncio.Event) -> ServerExitStatus:
-        """Return when it is time to end, with the reason."""
-        told = asyncio.create_task(stopping.wait())
-        waiting: set[asyncio.Task[object]] = {told}
-        seconds = self._settings.idle_timeout
-        if seconds is not None:
-            waiting.add(asyncio.create_task(IdleMonitor(self._plane, seconds).lasts()))
+    async def _wait_for_end(self, stopping: asyncio.Event) -> ServerExitStatus:
+        """Wait until the server is told to stop or has been idle; return which."""
+        waiting: set[asyncio.Task[object]] = {asyncio.create_task(stopping.wait())}
+        timeout = self._settings.idle_timeout
+        if timeout is not None:
+            waiting.add(asyncio.create_task(_wait_until_idle(self._model, timeout)))
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
         if stopping.is_set():
             return ServerExitStatus.STOPPED
-        self._log.info("idle", seconds=seconds)
+        self._log.info("idle", seconds=timeout)
         return ServerExitStatus.IDLE
 
     async def _drain(self) -> None:
         self._lifecycle.drain()
-        self._methods.close_streams()
-        await self._transport.drain(self._settings.grace_seconds)
-        self._scrape.close()
-        self._plane.close()
+        self._service.close_streams()
+        await self._grpc_server.drain(self._settings.grace_seconds)
+        self._metrics_endpoint.close()
+        self._model.close()
         with contextlib.suppress(FileNotFoundError):
             self._settings.socket.unlink()
         self._log.info("stopped")
 
-    def _report(self) -> None:
-        """Tell the parent, the metrics and the log of a move."""
+    def _on_handler_error(self, path: str, error: BaseException) -> None:
+        """Log a bug: handlers raise nothing but RpcError."""
+        self._log.error("handler_failed", method=path, exc_info=error)
+
+    def _on_lifecycle_change(self) -> None:
+        """Report a transition to the parent, the metrics and the log."""
         lifecycle = self._lifecycle
-        self._metrics.moved(lifecycle)
+        self._metrics.record_state(lifecycle)
         match lifecycle.state:
             case LifecycleState.BOOTING:
-                self._tell("phase", phase=lifecycle.phase)
+                self._report("phase", phase=lifecycle.phase)
             case LifecycleState.READY:
-                gc.freeze()  # what boot has made stays: no collection needs to look at it again
-                gc.set_threshold(*_GC_THRESHOLD)
-                self._tell("ready", boot_seconds=round(perf_counter() - self._began, 4))
+                gc.freeze()  # what boot has created stays: collections need not visit it
+                gc.set_threshold(*_GC_THRESHOLDS)
+                self._report("ready", boot_seconds=round(perf_counter() - self._started_at, 4))
             case LifecycleState.FAILED if lifecycle.failure:
                 failure = lifecycle.failure
-                self._tell("failed", code=failure.code, message=failure.message)
+                self._report("failed", code=failure.code, message=failure.message)
             case _:
-                self._tell("draining")
+                self._report("draining")
 
-    def _tell(self, happened: str, **fields: object) -> None:
-        log = self._log.error if happened == "failed" else self._log.info
-        log(happened, **fields)
-        self._status.say(happened, **fields)
+    def _report(self, event: str, **fields: object) -> None:
+        log = self._log.error if event == "failed" else self._log.info
+        log(event, **fields)
+        self._status_pipe.send(event, **fields)
 
 
-def _linger(settings: Settings) -> float:
-    """Return how long to stay awake for a next call: not at all where others need the one CPU."""
-    return settings.linger_microseconds / 1e6 if threads.plan().cpus > 1 else 0.0
+async def _wait_until_idle(model: ServedModel, timeout: float) -> None:
+    """Return once a ready server has had no inference call for `timeout` seconds.
+
+    Polls counters that exist anyway, so that no call pays for it. A call that waits or runs counts,
+    however long it takes. Probes, metadata, statistics and metrics are not inference calls.
+    """
+    interval = min(timeout / _IDLE_CHECKS, _MAX_IDLE_CHECK_SECONDS)
+    answered, idle_since = model.answered, monotonic()
+    remaining = max(timeout, _FIRST_CALL_SECONDS)
+    while monotonic() - idle_since < remaining:
+        await asyncio.sleep(interval)
+        called = model.busy or model.answered != answered
+        if called or not model.ready:
+            answered, idle_since = model.answered, monotonic()
+        if called and model.ready:
+            remaining = timeout
+
+
+def _spin_seconds(settings: Settings) -> float:
+    """Return how long to poll for a client's next message; 0 if the server has only one CPU."""
+    return settings.linger_microseconds / 1e6 if plan_threads().cpus > 1 else 0.0

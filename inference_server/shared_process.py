@@ -1,4 +1,4 @@
-"""`python -m inference_server.shared_process`: many servers in one process and on one loop.
+"""`python -m inference_server.shared_process`: many servers in one process and on one event loop.
 
 For many small models, where memory matters more than isolation: a further server costs little more
 than its model. A crash ends all of them, and a run on the event loop delays the others.
@@ -22,12 +22,12 @@ import uvloop
 
 from inference_server import settings
 from inference_server.process import exit_now, ignore_sigint, on_signal, set_process_name
-from inference_server.runtime import memory
+from inference_server.runtime.host import available_memory, limit_memory
 from inference_server.server import ListenError, OnnxServer
 from inference_server.spawn import SpawnRequest
 from telemetry import logs
 from telemetry.logs import logger
-from telemetry.parent import end_with_parent
+from telemetry.parent_process import exit_with_parent
 
 _FAILED = 1
 
@@ -40,85 +40,87 @@ class ServerHost:
         control.setblocking(False)
         self._control = control
         self._servers: dict[asyncio.Task[None], asyncio.Event] = {}
-        self._over = asyncio.Event()
+        """Each server's task, and the event that tells it to stop."""
+        self._finished = asyncio.Event()
         self._log = logger(__name__)
 
     async def run(self) -> None:
-        """Start servers on request, until the last one has gone."""
-        asyncio.get_running_loop().add_reader(self._control.fileno(), self._take)
+        """Start servers on request until the last one has ended."""
+        asyncio.get_running_loop().add_reader(self._control.fileno(), self._receive)
         on_signal(signal.SIGTERM, self._stop)
-        await self._over.wait()
+        await self._finished.wait()
 
-    def _take(self) -> None:
-        asked = SpawnRequest.receive(self._control)
-        if asked is None:  # our own lifeline has closed as well
+    def _receive(self) -> None:
+        request = SpawnRequest.receive(self._control)
+        if request is None:  # the parent has closed our lifeline as well, which ends the process
             return
         stopping = asyncio.Event()
-        server = asyncio.create_task(self._serve(asked, stopping))
+        server = asyncio.create_task(self._serve(request, stopping))
         self._servers[server] = stopping
-        server.add_done_callback(self._ended)
+        server.add_done_callback(self._on_server_end)
 
     def _stop(self) -> None:
         for stopping in self._servers.values():
             stopping.set()
         if not self._servers:
-            self._over.set()
+            self._finished.set()
 
-    def _ended(self, server: asyncio.Task[None]) -> None:
+    def _on_server_end(self, server: asyncio.Task[None]) -> None:
         del self._servers[server]
         if not self._servers:
-            self._over.set()
+            self._finished.set()
             return
-        # What it has left goes in circles, among objects that `gc.freeze` may have hidden.
+        # The parts of a server reference each other, and `gc.freeze` has hidden them from the
+        # collector: without this their memory would not be freed for the other models.
         gc.unfreeze()
         gc.collect()
         gc.freeze()
 
-    async def _serve(self, asked: SpawnRequest, stopping: asyncio.Event) -> None:
-        with socket.socket(fileno=asked.lifeline_fd) as lifeline:
-            status = await self._run(asked, stopping, lifeline)
-            os.close(asked.status_fd)
-            with suppress(OSError):  # nobody waits for it
+    async def _serve(self, request: SpawnRequest, stopping: asyncio.Event) -> None:
+        with socket.socket(fileno=request.lifeline_fd) as lifeline:
+            status = await self._run(request, stopping, lifeline)
+            os.close(request.status_fd)
+            with suppress(OSError):  # the supervisor has stopped waiting
                 lifeline.send(bytes([status]))
 
     async def _run(
-        self, asked: SpawnRequest, stopping: asyncio.Event, lifeline: socket.socket
+        self, request: SpawnRequest, stopping: asyncio.Event, lifeline: socket.socket
     ) -> int:
-        """Be one server until it is to stop; return its exit status. Raises nothing."""
+        """Run one server until it is to stop; return its exit status. Raises nothing."""
         loop = asyncio.get_running_loop()
 
-        def let_go() -> None:
+        def on_lifeline_closed() -> None:
             loop.remove_reader(lifeline)
             stopping.set()
 
-        loop.add_reader(lifeline, let_go)
+        loop.add_reader(lifeline, on_lifeline_closed)
         try:
-            asked.report_birth()
-            chosen = settings.read([*asked.arguments, "--status-fd", str(asked.status_fd)])
-            return await OnnxServer(chosen, began=asked.requested_at).run(stopping)
-        except SystemExit as refused:  # argparse has said why
+            request.report_pid()
+            chosen = settings.read([*request.arguments, "--status-fd", str(request.status_fd)])
+            return await OnnxServer(chosen, started_at=request.requested_at).run(stopping)
+        except SystemExit as refused:  # argparse has printed why
             return _FAILED if refused.code is None else int(refused.code)
-        except BrokenPipeError:  # nobody waits for it
+        except BrokenPipeError:  # the supervisor has stopped waiting
             return _FAILED
         except ListenError as error:
             self._log.error("cannot_listen", reason=str(error))
             return _FAILED
-        except Exception:  # noqa: BLE001 - the others in this process go on
-            self._log.exception("server_broke", arguments=asked.arguments)
+        except Exception:  # noqa: BLE001 - the other servers of this process go on
+            self._log.exception("server_failed", arguments=request.arguments)
             return _FAILED
         finally:
             loop.remove_reader(lifeline)
 
 
 def main() -> None:
-    """Take requests, until the last server or the parent is gone."""
-    given = _parser().parse_args()
+    """Take requests until the last server has ended, or the parent has."""
+    options = _parser().parse_args()
     ignore_sigint()
     set_process_name("inference")
-    logs.configure(given.log_level, process="inference_server")
-    end_with_parent(given.lifeline_fd)
-    memory.cap(memory.available())
-    with socket.socket(fileno=given.control_fd) as control:
+    logs.configure(options.log_level, process="inference_server")
+    exit_with_parent(options.lifeline_fd)
+    limit_memory(available_memory())
+    with socket.socket(fileno=options.control_fd) as control:
         uvloop.run(ServerHost(control).run())
         exit_now()
 
@@ -128,9 +130,9 @@ def _parser() -> argparse.ArgumentParser:
         "inference_server.shared_process", description="Serve on request."
     )
     for name, text in (
-        ("--control-fd", "socket on which the requests come, one a message"),
+        ("--control-fd", "socket that requests arrive on, one per message"),
         ("--status-fd", "pipe that closes when this process ends"),
-        ("--lifeline-fd", "pipe whose closing means that the parent is dead"),
+        ("--lifeline-fd", "pipe that closes when the parent dies"),
     ):
         parser.add_argument(name, type=int, required=True, help=text)
     parser.add_argument("--log-level", default="info", help="debug, info, warning or error")

@@ -1,4 +1,4 @@
-"""A request of the supervisor's for one more inference server, and the answer to it."""
+"""The contract between the supervisor and a server's process: request, status pipe, exit status."""
 
 from __future__ import annotations
 
@@ -6,22 +6,32 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Self
 
 import orjson
 
-_LONGEST_REQUEST = 1 << 17
+_MAX_REQUEST_BYTES = 1 << 17
 _DESCRIPTORS = 2
+
+
+class ServerExitStatus(IntEnum):
+    """The expected exit statuses; 1 is a failure, 2 a wrong command line."""
+
+    STOPPED = 0
+    """Told to stop; calls in flight were answered."""
+    IDLE = 4
+    """No call for `--idle-timeout` seconds. The next call has it started again."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpawnRequest:
-    """One server that is asked for.
+    """The supervisor's request for one more server.
 
-    On the wire JSON with `arguments` (of `python -m inference_server`) and `requested_at` (a
-    `perf_counter()`, which all processes of a Linux machine share), and beside it two descriptors.
-    The server's first status line is `spawned`, with its pid: there is no answer but that. If the
-    status pipe closes without it, there is no server and never will be.
+    Sent over a Unix socket as JSON with `arguments` (of `python -m inference_server`) and
+    `requested_at` (a `perf_counter()`, which all processes of a Linux machine share), together with
+    two file descriptors. The only reply is the server's first status line, `spawned` with its pid.
+    If the status pipe closes without it, no server was started.
     """
 
     arguments: Sequence[str]
@@ -31,25 +41,23 @@ class SpawnRequest:
 
     @classmethod
     def receive(cls, control: socket.socket) -> Self | None:
-        """Wait for the next request; None when there will be none."""
-        message, descriptors, _, _ = socket.recv_fds(control, _LONGEST_REQUEST, _DESCRIPTORS)
+        """Wait for the next request; None if the other end is closed."""
+        message, descriptors, _, _ = socket.recv_fds(control, _MAX_REQUEST_BYTES, _DESCRIPTORS)
         if not message:
             return None
         status_fd, lifeline_fd = descriptors
         return cls(**orjson.loads(message), status_fd=status_fd, lifeline_fd=lifeline_fd)
 
-    def report_birth(self) -> None:
-        """Say which process we are.
+    def report_pid(self) -> None:
+        """Write the first status line.
 
         Raises:
-            BrokenPipeError: nobody waits for the server any more.
+            BrokenPipeError: the supervisor has given up waiting for the server.
         """
-        line = orjson.dumps(
-            {"event": "spawned", "pid": os.getpid()}, option=orjson.OPT_APPEND_NEWLINE
-        )
-        os.write(self.status_fd, line)
+        line = {"event": "spawned", "pid": os.getpid()}
+        os.write(self.status_fd, orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the descriptors."""
         os.close(self.status_fd)
         os.close(self.lifeline_fd)

@@ -1,30 +1,100 @@
-"""What a server opens to other machines, and what keeps strangers out."""
+"""Protection of the TCP ports: TLS and bearer tokens (`authorization: Bearer …`).
+
+The Unix socket needs neither: its file mode admits only the user who runs the server.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import socket
+from pathlib import Path
 from typing import Self
 
-from inference_server.bearer_tokens import BearerTokens, TokenFileError
 from inference_server.settings import Settings, TcpAddress
 from telemetry.logs import logger
-from transport import KeyPair, ServerTls
-from transport.certificate_facts import doubts
-from transport.tls import H2, keep_renewed
+from transport import KeyPair, Metadata, RpcError, ServerTls, StatusCode
+from transport.certificates import certificate_warnings
+from transport.health import HEALTH
+from transport.tls import H2, reload_on_change
 
-_LOOK_SECONDS = 2.0
-_HTTP = ("http/1.1",)
-_ANY = {"0.0.0.0", "::"}  # noqa: S104 - nothing is bound here
+_CHECK_SECONDS = 2.0
+_HTTP_1_1 = ("http/1.1",)
+_ANY_HOST = {"0.0.0.0", "::"}  # noqa: S104 - nothing is bound here
+_SCHEME = "bearer "
+_MIN_TOKEN_LENGTH = 16
+"""Characters; shorter tokens can be guessed."""
+_UNAUTHENTICATED = RpcError(
+    StatusCode.UNAUTHENTICATED,
+    "expected `authorization: Bearer TOKEN` with a token of this inference server's --token-file",
+)
+
+
+class TokenFileError(Exception):
+    """A token file that cannot be used; the message names it and says what to do."""
+
+
+class BearerTokens:
+    """The tokens of a file, one per line; with two of them, clients can rotate.
+
+    Raises:
+        TokenFileError: the file cannot be read, or has no valid token.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._content: bytes | None = None
+        self._tokens: list[bytes] = []
+        self.reload()
+
+    def reload(self) -> bool:
+        """Read the file if it has changed; return whether it had. An invalid one changes nothing.
+
+        Raises:
+            TokenFileError: the file cannot be read, or has no valid token.
+        """
+        try:
+            content = self._path.read_bytes()
+        except OSError as error:
+            message = f"the token file {self._path} cannot be read: {error.strerror}"
+            raise TokenFileError(message) from None
+        if content == self._content:
+            return False
+        self._content = content
+        tokens = content.split()
+        if not tokens or min(map(len, tokens)) < _MIN_TOKEN_LENGTH:
+            message = (
+                f"the token file {self._path}: expected tokens of at least {_MIN_TOKEN_LENGTH} "
+                "characters, one per line; create one with `openssl rand -hex 32`"
+            )
+            raise TokenFileError(message)
+        self._tokens = tokens
+        return True
+
+    def accepts(self, authorization: bytes) -> bool:
+        """Return whether the value of a header holds one of the tokens, in constant time each."""
+        if authorization[: len(_SCHEME)].lower() != _SCHEME.encode():
+            return False
+        presented = authorization[len(_SCHEME) :].strip()
+        return any(hmac.compare_digest(presented, token) for token in self._tokens)
+
+    def guard(self, path: str, metadata: Metadata) -> RpcError | None:
+        """Refuse gRPC calls without a token; health checks need none."""
+        if path.startswith(f"/{HEALTH}/"):
+            return None
+        for name, value in metadata:
+            if name == "authorization" and isinstance(value, str):
+                return None if self.accepts(value.encode()) else _UNAUTHENTICATED
+        return _UNAUTHENTICATED
 
 
 class TcpSecurity:
-    """TLS and tokens of the TCP ports. The Unix socket needs neither: its mode keeps others out.
+    """What the files of the settings hold.
 
     Attributes:
-        grpc: TLS of the gRPC port; None: without.
-        metrics: that of /metrics.
-        tokens: of which every caller must show one; None: nobody must.
+        grpc: TLS of the gRPC port; None: plain text.
+        metrics: TLS of the metrics port; None: plain text.
+        tokens: one of which every client must present; None: none is needed.
     """
 
     def __init__(
@@ -36,50 +106,51 @@ class TcpSecurity:
         self._log = logger(__name__)
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Read the files that the settings name.
+    def from_settings(cls, settings: Settings) -> Self:
+        """Read the files.
 
         Raises:
-            TlsError, TokenError: one cannot be used.
+            TlsError, TokenFileError: one cannot be used.
         """
         tokens = BearerTokens(settings.token_file) if settings.token_file else None
         if settings.tls_certificate is None or settings.tls_key is None:
             return cls(grpc=None, metrics=None, tokens=tokens)
         pair = KeyPair(certificate=settings.tls_certificate, key=settings.tls_key)
-        ca = settings.tls_client_ca
-        made = cls(
-            grpc=ServerTls(pair, protocols=H2, client_ca=ca),
-            metrics=ServerTls(pair, protocols=_HTTP, client_ca=ca),
+        client_ca = settings.tls_client_ca
+        for reason in certificate_warnings(pair):
+            logger(__name__).warning("tls_warning", reason=reason)
+        return cls(
+            grpc=ServerTls(pair, protocols=H2, client_ca=client_ca),
+            metrics=ServerTls(pair, protocols=_HTTP_1_1, client_ca=client_ca),
             tokens=tokens,
         )
-        for reason in doubts(pair):
-            made._log.warning("tls_is_doubtful", reason=reason)
-        return made
 
-    async def keep_renewed(self) -> None:
-        """Take over what changes in the files, until cancelled."""
+    async def reload_on_change(self) -> None:
+        """Reload the files whenever they change, until cancelled."""
         listeners = [tls for tls in (self.grpc, self.metrics) if tls is not None]
-        await asyncio.gather(keep_renewed(listeners, self._tell), self._keep_tokens())
+        await asyncio.gather(
+            reload_on_change(listeners, self._on_tls_reload), self._reload_tokens()
+        )
 
-    async def _keep_tokens(self) -> None:
+    async def _reload_tokens(self) -> None:
         while self.tokens is not None:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_CHECK_SECONDS)
             try:
-                if await asyncio.to_thread(self.tokens.renew):
-                    self._log.info("tokens_renewed")
+                if await asyncio.to_thread(self.tokens.reload):
+                    self._log.info("tokens_reloaded")
             except TokenFileError as error:
-                self._log.error("tokens_not_renewed", reason=str(error))
+                self._log.error("tokens_reload_failed", reason=str(error))
 
-    def _tell(self, reason: str) -> None:
-        if reason:
-            self._log.error("tls_not_renewed", reason=reason)
+    def _on_tls_reload(self, error: str) -> None:
+        if error:
+            self._log.error("tls_reload_failed", reason=error)
         else:
-            self._log.info("tls_renewed")
+            self._log.info("tls_reloaded")
 
 
-def advertised_address(endpoint: TcpAddress, settings: Settings) -> TcpAddress:
-    """Return an address that is listened on as others reach it."""
-    if endpoint.is_loopback:
-        return endpoint
-    host = settings.advertise or endpoint.host
-    return TcpAddress(socket.gethostname() if host in _ANY else host, endpoint.port)
+def advertised_address(listening: TcpAddress, settings: Settings) -> TcpAddress:
+    """Return the address by which other machines reach the one listened on."""
+    if listening.is_loopback:
+        return listening
+    host = settings.advertise or listening.host
+    return TcpAddress(socket.gethostname() if host in _ANY_HOST else host, listening.port)

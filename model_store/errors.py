@@ -1,4 +1,4 @@
-"""The model store's one exception."""
+"""The exceptions of the model store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from protos.errors import ErrorCode
 
 
 class StoreError(Exception):
-    """A name, a version or a file that the store refuses, or does not have.
+    """A name, version or file that is invalid, unknown or in conflict.
 
     Attributes:
         code: INVALID_MODEL, INVALID_REQUEST, NOT_FOUND or CONFLICT.
@@ -22,7 +22,7 @@ class StoreError(Exception):
 
 
 class MissingDataError(StoreError):
-    """The model refers to external data that does not lie beside it.
+    """The model refers to external data that is not beside it.
 
     Attributes:
         locations: the missing files, as the model names them.
@@ -33,16 +33,16 @@ class MissingDataError(StoreError):
         super().__init__(
             ErrorCode.INVALID_MODEL,
             f"the model keeps weights in {listed}, which is missing: put the external data beside "
-            "the model file, under the same relative path",
+            "the model file, at the same relative path",
         )
         self.locations = tuple(locations)
 
 
 def invalid_request(message: str) -> StoreError:
-    """Return the error for a name, a version or a source that cannot be used as asked."""
+    """Return the error for an invalid name, version or source."""
     return StoreError(ErrorCode.INVALID_REQUEST, message)
 
 
 def invalid_model(message: str) -> StoreError:
-    """Return the error for a file that is no model, or none that can be served."""
+    """Return the error for a file that is not a model, or cannot be served."""
     return StoreError(ErrorCode.INVALID_MODEL, message)

@@ -1,4 +1,4 @@
-"""What is known about one published version, as `manifest.json` keeps it beside the model."""
+"""The description of a published version: `manifest.json` beside its model."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ PLATFORM = "onnxruntime_onnx"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
-    """One tensor that a model takes or gives."""
+    """An input or output of a model."""
 
     name: str
     datatype: str
-    """As the Open Inference Protocol spells it: FP32, INT64, BYTES…"""
+    """Of the Open Inference Protocol: FP32, INT64, BYTES…"""
     shape: tuple[int, ...] | None
-    """-1 stands for any size, () for a scalar, None for a tensor of any rank."""
+    """-1 is any size, () a scalar, None a tensor of any rank."""
     optional: bool = False
-    """Whether a request may leave this input out."""
+    """Whether a request may omit this input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What a runtime reports about a model that it could load."""
+    """What the verifier reports about a model that it could load."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -49,12 +49,12 @@ class Inspection:
     """Inputs that the protocol cannot carry: name → ONNX type, such as `seq(tensor(float))`."""
     unsupported_outputs: Mapping[str, str]
     opset: Mapping[str, int]
-    """Operator set → version; the standard set is called `ai.onnx`."""
+    """Operator set → version; the standard set is `ai.onnx`."""
     ir_version: int
     producer: str
-    """The tool that wrote the model, with its version where it says so; may be empty."""
+    """The tool that wrote the model, with its version if known; may be empty."""
     external_data: tuple[str, ...]
-    """Files beside the model that hold weights, relative to it."""
+    """Files with weights, relative to the model."""
 
     def to_json(self) -> bytes:
         """Return the inspection as JSON; `from_json` reads it back."""
@@ -63,12 +63,12 @@ class Inspection:
     @classmethod
     def from_json(cls, document: bytes) -> Self:
         """Read what `to_json` wrote; raise ValueError, TypeError or KeyError on anything else."""
-        return cls(**_revived(orjson.loads(document), cls))
+        return cls(**_parsed_fields(orjson.loads(document), cls))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """Everything about one version. Written once, at publication, and never changed."""
+    """The description of one version. Written at publication and never changed."""
 
     name: str
     version: int
@@ -95,20 +95,20 @@ class Manifest:
     def from_json(cls, document: bytes) -> Self:
         """Read what `to_json` wrote; raise StoreError (INVALID_MODEL) on anything else."""
         try:
-            return cls(**_revived(orjson.loads(document), cls))
+            return cls(**_parsed_fields(orjson.loads(document), cls))
         except (ValueError, TypeError, KeyError) as error:
             message = f"the manifest is damaged ({error}): publish the model again"
             raise StoreError(ErrorCode.INVALID_MODEL, message) from error
 
 
-def _revived(document: dict[str, Any], cls: type[Inspection | Manifest]) -> dict[str, Any]:
-    """Return `document` with its lists as the tuples that `cls` holds; unknown keys are dropped.
+def _parsed_fields(document: dict[str, Any], cls: type[Inspection | Manifest]) -> dict[str, Any]:
+    """Return the arguments of `cls`, with tuples instead of lists; unknown keys are dropped.
 
     Any: the values of a JSON document.
     """
     known = {field.name: document[field.name] for field in fields(cls) if field.name in document}
     for key in ("inputs", "outputs"):
-        known[key] = tuple(_tensor(spec) for spec in known[key])
+        known[key] = tuple(_parse_tensor(spec) for spec in known[key])
     if "files" in known:
         known["files"] = tuple(File(**file) for file in known["files"])
     if "external_data" in known:
@@ -116,6 +116,6 @@ def _revived(document: dict[str, Any], cls: type[Inspection | Manifest]) -> dict
     return known
 
 
-def _tensor(spec: dict[str, Any]) -> TensorSpec:
+def _parse_tensor(spec: dict[str, Any]) -> TensorSpec:
     shape = spec["shape"]
     return TensorSpec(**{**spec, "shape": None if shape is None else tuple(map(int, shape))})

@@ -1,6 +1,6 @@
-"""The rules for names, versions, labels and the paths of external data.
+"""Validation of names, versions, labels and the paths of external data.
 
-They become parts of file paths, so everything that could lead out of a folder is refused here.
+They become parts of file paths, so everything that could escape a folder is refused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from model_store.errors import invalid_model, invalid_request
 
 LATEST = "latest"
-"""In place of a version: the highest one."""
+"""Refers to the highest version."""
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
 
@@ -20,8 +20,8 @@ _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _UNPORTABLE = frozenset('\\:*?"<>|')
 """`*` above all: ONNX Runtime reads `*/_ORT_MEM_ADDR_/*` as an address in its own memory."""
 
-_LONGEST_LOCATION = 200
-"""Characters; a file system takes 255 bytes a name, and the store's own path comes before."""
+_MAX_LOCATION_LENGTH = 200
+"""Characters; file systems limit a name to 255 bytes, and the store's own path comes before."""
 
 
 def check_name(name: str) -> str:
@@ -32,7 +32,9 @@ def check_name(name: str) -> str:
 def check_label(label: str) -> str:
     """Return `label`, or raise StoreError (INVALID_REQUEST): it must not look like a version."""
     if label == LATEST or label.isdigit():
-        raise invalid_request(f"label {label!r} reads as a version: choose a word, as in 'stable'")
+        raise invalid_request(
+            f"label {label!r} looks like a version: choose a word, as in 'stable'"
+        )
     return _checked(label, "label")
 
 
@@ -42,33 +44,33 @@ def check_version(version: int) -> int:
 
 
 def is_version(text: str) -> bool:
-    """Whether `text` is a version number in its one spelling: no sign, no leading zero."""
+    """Whether `text` is a version number without sign or leading zero."""
     return _VERSION.fullmatch(text) is not None
 
 
 def parse_version(text: str) -> int:
-    """Return the version that `text` spells, or raise StoreError (INVALID_REQUEST)."""
+    """Return the version in `text`, or raise StoreError (INVALID_REQUEST)."""
     if not is_version(text):
         raise invalid_request(f"version {text!r}: expected a whole number from 1, as in '3'")
     return int(text)
 
 
 def check_location(location: str) -> PurePosixPath:
-    """Return where external data lies below its model, or raise StoreError (INVALID_MODEL).
+    """Return the path of external data relative to its model, or raise StoreError (INVALID_MODEL).
 
-    Only plain relative paths pass: nothing absolute, no `..`, nothing hidden, no characters that
-    mean something to another program, and none of the store's own files.
+    Accepts plain relative paths only: not absolute, without `..`, not hidden, without characters
+    that are special to other programs, and none of the store's own files.
     """
     path = PurePosixPath(location)
     plain = location.isprintable() and not set(location) & _UNPORTABLE
-    short = len(location) <= _LONGEST_LOCATION
+    short = len(location) <= _MAX_LOCATION_LENGTH
     if not (plain and short and path.name) or path.is_absolute() or _hidden(path):
         raise invalid_model(
             f"external data at {location!r}: expected a plain path below the model's folder, "
             "as in 'weights.bin'",
         )
     if str(path).lower() in (MODEL_FILE, MANIFEST_FILE):
-        raise invalid_model(f"external data at {location!r}: the store keeps its own file there")
+        raise invalid_model(f"external data at {location!r}: that is a file of the store itself")
     return path
 
 
@@ -80,6 +82,6 @@ def _checked(name: str, what: str) -> str:
     if _NAME.fullmatch(name) is None or ".." in name:
         raise invalid_request(
             f"{what} {name!r}: expected 1 to 128 of the characters a-z A-Z 0-9 . _ - "
-            "beginning with a letter or digit, without '..'"
+            "starting with a letter or digit, without '..'"
         )
     return name

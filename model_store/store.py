@@ -1,7 +1,7 @@
-"""The store: versions that are written once and never change, and labels that move.
+"""The store: immutable versions, and labels that can be moved between them.
 
 Below the root: `<name>/<version>/{model.onnx, manifest.json, external data…}` and
-`<name>/labels.json`. A version appears by one rename, complete, or not at all.
+`<name>/labels.json`. A version is published by one rename: complete, or not at all.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ import orjson
 from filelock import FileLock
 
 from model_store import files
-from model_store.assembly import assemble
 from model_store.errors import StoreError
-from model_store.file_checks import file_problems
 from model_store.manifest import File, Inspection, Manifest
 from model_store.names import (
     LATEST,
@@ -28,51 +26,52 @@ from model_store.names import (
     is_version,
     parse_version,
 )
-from model_store.staging import StagingArea
+from model_store.staging import StagingArea, stage_model
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 
 _LABELS_FILE = "labels.json"
 _LAST_VERSION_FILE = "last_version"
-"""The highest version that was removed, so that its number does not come back by itself."""
+"""The highest version that was removed, whose number is not assigned again."""
 
 
 class ModelStore:
-    """The models below one folder.
+    """The models in one folder.
 
-    Every method blocks on the disk. Threads and processes may use one folder at the same time.
-    A method that is given a bad name, version or label raises StoreError (INVALID_REQUEST); one
-    that does not find what it is asked for raises StoreError (NOT_FOUND).
+    Every method blocks on the disk. Threads and processes may use one folder at the same time. An
+    invalid name, version or label raises StoreError (INVALID_REQUEST), an unknown one StoreError
+    (NOT_FOUND).
     """
 
     def __init__(self, root: Path) -> None:
-        """Use the folder `root`, which is made when the first model is published."""
+        """Use the folder `root`, which is created when the first model is published."""
         self._root = root
         self._lock = FileLock(root / ".lock")
         self._staging = StagingArea(root / ".staging", self._lock)
 
     def publish(
-        self, source: Path, name: str, *, version: int | None = None, verify: Verifier
+        self, source: Path, name: str, *, version: int | None = None, verifier: Verifier
     ) -> Manifest:
-        """Copy a model in as a new version, the next one unless `version` says which.
+        """Copy a model into the store as `version`, by default the next one.
 
-        `source` is an .onnx file, its external data beside it, or a folder with a model.onnx.
-        Raises StoreError (INVALID_MODEL) where `verify` refuses the copy, (INVALID_REQUEST) for a
-        source that is no plain file and (CONFLICT) where the version exists. A refusal leaves
-        nothing behind.
+        `source` is an .onnx file with its external data beside it, or a folder with a model.onnx.
+
+        Raises:
+            StoreError: INVALID_MODEL if `verifier` refuses the copy, INVALID_REQUEST if the source
+                is not a regular file, CONFLICT if the version exists. Nothing is left behind.
         """
         check_name(name)
         if version is not None and self._version_folder(name, check_version(version)).exists():
-            raise _exists(name, version)
+            raise _conflict(name, version)
         self._root.mkdir(parents=True, exist_ok=True)
         with self._staging.folder() as staged:
-            copies, inspection = assemble(source, staged, verify)
+            copies, inspection = stage_model(source, staged, verifier)
             with self._lock:
                 number = version or self._next_version(name)
                 manifest = _manifest(name, number, copies, inspection)
                 files.write_atomically(staged / MANIFEST_FILE, manifest.to_json())
                 files.sync_tree(staged)
-                self._reveal(staged, name, number)
+                self._move_into_place(staged, name, number)
         return manifest
 
     def names(self) -> list[str]:
@@ -83,62 +82,64 @@ class ModelStore:
         return sorted(name for name in folders if self._numbers(name))
 
     def versions(self, name: str) -> list[int]:
-        """Return the versions of a model, ascending; [] where there is none."""
+        """Return the versions of a model, ascending; [] if there are none."""
         return self._numbers(check_name(name))
 
     def manifest(self, name: str, version: int) -> Manifest:
-        """Return what is known about a version; raise INVALID_MODEL where that is damaged."""
+        """Return the manifest of a version; raise INVALID_MODEL if it is damaged."""
         return Manifest.from_json((self.folder(name, version) / MANIFEST_FILE).read_bytes())
 
     def folder(self, name: str, version: int) -> Path:
-        """Return the folder that holds a version's model.onnx."""
+        """Return the folder of a version's model.onnx."""
         folder = self._version_folder(check_name(name), check_version(version))
         if not (folder / MANIFEST_FILE).is_file():
-            raise self._unknown(name, f"version {version}")
+            raise self._not_found(name, f"version {version}")
         return folder
 
     def resolve(self, name: str, spec: str = LATEST) -> int:
-        """Return the version that `spec` means: `latest`, a number as in `3`, or a label."""
+        """Return the version that `spec` refers to: `latest`, a number as in `3`, or a label."""
         versions = self.versions(name)
         if spec == LATEST and versions:
             return versions[-1]
         wanted = parse_version(spec) if spec.isdigit() else self.labels(name).get(spec)
         if wanted not in versions:
-            raise self._unknown(name, f"version or label '{spec}'")
+            raise self._not_found(name, f"version or label '{spec}'")
         return wanted
 
     def labels(self, name: str) -> dict[str, int]:
-        """Return label → version, sorted by label; {} where there is none."""
+        """Return label → version, sorted by label; {} if there are none."""
         try:
             document = orjson.loads((self._root / check_name(name) / _LABELS_FILE).read_bytes())
             return {str(label): int(version) for label, version in sorted(document.items())}
         except FileNotFoundError:
             return {}
         except (ValueError, TypeError, AttributeError) as error:
-            message = f"{_LABELS_FILE} of '{name}' is damaged ({error}): delete it, label again"
+            message = (
+                f"{_LABELS_FILE} of '{name}' is damaged ({error}): delete it, set labels again"
+            )
             raise StoreError(ErrorCode.INTERNAL, message) from error
 
     def set_label(self, name: str, label: str, version: int) -> None:
-        """Let `label` mean `version`, whether or not it meant another one before."""
+        """Point `label` to `version`; one that exists is moved."""
         check_label(label)
         with self._lock:
             self.folder(name, version)
             self._write_labels(name, self.labels(name) | {label: version})
 
     def delete_label(self, name: str, label: str) -> None:
-        """Forget a label; the version stays."""
-        self._require(name)
+        """Delete a label; the version stays."""
+        self._check_exists(name)
         with self._lock:
             labels = self.labels(name)
             if labels.pop(check_label(label), None) is None:
-                raise self._unknown(name, f"label '{label}'")
+                raise self._not_found(name, f"label '{label}'")
             self._write_labels(name, labels)
 
     def remove(self, name: str, version: int) -> None:
-        """Delete a version; raise StoreError (CONFLICT) while a label means it.
+        """Delete a version; raise StoreError (CONFLICT) while a label points to it.
 
-        A process that has the model open keeps what it has. The number is not given out again
-        unless somebody asks for exactly it.
+        A process that has loaded the model is not affected. The number is not assigned again,
+        unless `publish` is called with exactly that version.
         """
         folder = self.folder(name, version)
         with self._staging.folder() as discarded, self._lock:
@@ -148,17 +149,17 @@ class ModelStore:
             try:
                 folder.rename(discarded / folder.name)
             except FileNotFoundError:
-                raise self._unknown(name, f"version {version}") from None
+                raise self._not_found(name, f"version {version}") from None
             files.sync_folder(folder.parent)
 
-    def check(self, name: str, version: int) -> list[str]:
-        """Read a version's files again and return what is wrong with them, [] if nothing is."""
+    def find_changes(self, name: str, version: int) -> list[str]:
+        """Read a version's files again and return what differs from its manifest, if anything."""
         folder = self.folder(name, version)
         try:
             manifest = self.manifest(name, version)
         except StoreError as damage:
             return [damage.message]
-        return file_problems(folder, manifest)
+        return files.find_changes(folder, manifest)
 
     def _version_folder(self, name: str, version: int) -> Path:
         return self._root / name / str(version)
@@ -171,19 +172,19 @@ class ModelStore:
     def _next_version(self, name: str) -> int:
         folder = self._root / name
         taken = [int(path.name) for path in folder.glob("*") if is_version(path.name)]
-        with suppress(FileNotFoundError):  # as long as nothing was ever removed
+        with suppress(FileNotFoundError):  # no version was ever removed
             taken.append(int((folder / _LAST_VERSION_FILE).read_text()))
         return max(taken, default=0) + 1
 
-    def _reveal(self, staged: Path, name: str, version: int) -> None:
-        """Rename the finished folder to its place: this is the moment of publication."""
+    def _move_into_place(self, staged: Path, name: str, version: int) -> None:
+        """Rename the finished folder to its place, which publishes the version."""
         place = self._version_folder(name, version)
         place.parent.mkdir(exist_ok=True)
         try:
             staged.rename(place)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise _exists(name, version) from None
+                raise _conflict(name, version) from None
             raise
         files.sync_folder(place.parent)
         files.sync_folder(self._root)
@@ -200,11 +201,11 @@ class ModelStore:
             )
             raise StoreError(ErrorCode.CONFLICT, message)
 
-    def _require(self, name: str) -> None:
+    def _check_exists(self, name: str) -> None:
         if not self.versions(name):
-            raise self._unknown(name, "version")
+            raise self._not_found(name, "version")
 
-    def _unknown(self, name: str, what: str) -> StoreError:
+    def _not_found(self, name: str, what: str) -> StoreError:
         numbers = self._numbers(name)
         if not numbers:
             return StoreError(ErrorCode.NOT_FOUND, f"there is no model '{name}' in the store")
@@ -232,6 +233,6 @@ def _manifest(
     )
 
 
-def _exists(name: str, version: int) -> StoreError:
-    message = f"version {version} of '{name}' exists: versions never change, publish a new one"
+def _conflict(name: str, version: int) -> StoreError:
+    message = f"version {version} of '{name}' exists: versions are immutable, publish a new one"
     return StoreError(ErrorCode.CONFLICT, message)

@@ -1,4 +1,4 @@
-"""Having a model looked at by a child process, so that a hostile file can crash only that."""
+"""Verification of a model in a child process, so that a hostile file can crash only that."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from model_store.manifest import Inspection
 from protos.errors import ErrorCode
 
 _GIB = 1 << 30
-_LONGEST_LOG = 2000
+_MAX_LOG_BYTES = 2000
 
 
 class Verifier:
     """Runs a command that loads one model file and reports on it, under limits.
 
-    The command is given `MODEL --report FD --memory-bytes N --cpu-seconds N`. It limits itself,
-    and writes one JSON document to the descriptor FD: `{"inspection": …}`, `{"missing": [paths]}`
-    where external data does not lie beside the model, or `{"refused": "why"}`. Nothing else that
-    it prints counts: some broken files make the runtime print.
+    The command gets the arguments `MODEL --report FD --memory-bytes N --cpu-seconds N`. It applies
+    the limits to itself, and writes one JSON document to the descriptor FD: `{"inspection": …}`,
+    `{"missing": [paths]}` if external data is not beside the model, or `{"refused": "why"}`. Its
+    other output is ignored: ONNX Runtime prints about some damaged files.
     """
 
     def __init__(
@@ -39,18 +39,19 @@ class Verifier:
         """Use `command`, as in `[sys.executable, "-m", "inference_server.runtime.verify"]`.
 
         `memory_bytes` of address space come on top of four times the size of the model's folder,
-        which loading takes anyway. After `timeout_seconds` the child is killed.
+        which loading needs anyway. After `timeout_seconds` the child is killed.
         """
         self._command = tuple(command)
         self._memory_bytes = memory_bytes
         self._timeout_seconds = timeout_seconds
 
     def inspect(self, model: Path) -> Inspection:
-        """Return what the runtime reports about `model`; blocks while the child loads it.
+        """Return what the child reports about `model`; blocks while the child loads it.
 
-        Raises MissingDataError where files that the model needs do not lie beside it, StoreError
-        (INVALID_MODEL) where the runtime refuses it, crashes over it, or goes over a limit, and
-        StoreError (INTERNAL) where the child could not do its work at all.
+        Raises:
+            MissingDataError: files that the model needs are not beside it.
+            StoreError: INVALID_MODEL if ONNX Runtime rejects the model, crashes on it or exceeds a
+                limit; INTERNAL if the child itself does not work.
         """
         memory_bytes = self._memory_bytes + 4 * _size(model.parent)
         limits = ["--memory-bytes", str(memory_bytes), "--cpu-seconds", str(self._cpu_seconds)]
@@ -62,11 +63,11 @@ class Verifier:
 
     @property
     def _cpu_seconds(self) -> int:
-        """Ends a child whose parent died; one whose parent lives meets the timeout before."""
+        """Ends a child whose parent has died; otherwise `timeout_seconds` passes earlier."""
         return int(self._timeout_seconds) + 10
 
     def _run(self, command: Sequence[str], report: int, log: IO[bytes]) -> int:
-        """Return the child's exit status; whatever happens, no child is left."""
+        """Return the child's exit status; no child is left, even after an exception."""
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -78,7 +79,9 @@ class Verifier:
         try:
             return child.wait(self._timeout_seconds)
         except subprocess.TimeoutExpired:
-            raise invalid_model(f"loading it takes more than {self._timeout_seconds:g} s") from None
+            raise invalid_model(
+                f"loading it takes longer than {self._timeout_seconds:g} s"
+            ) from None
         finally:
             if child.returncode is None:
                 os.killpg(child.pid, signal.SIGKILL)
@@ -86,7 +89,7 @@ class Verifier:
 
 
 def _inspection(report: bytes, status: int, log: bytes) -> Inspection:
-    """Make sense of a child's report, its exit status and what it wrote to stderr."""
+    """Interpret a child's report, its exit status and its output on stderr."""
     if status < 0:
         raise invalid_model(f"loading it crashed the runtime ({signal.Signals(-status).name})")
     try:
@@ -97,8 +100,8 @@ def _inspection(report: bytes, status: int, log: bytes) -> Inspection:
             raise MissingDataError([str(location) for location in document["missing"]])
         return Inspection.from_json(orjson.dumps(document["inspection"]))
     except (ValueError, TypeError, KeyError) as error:
-        said = log[-_LONGEST_LOG:].decode(errors="replace").strip().rpartition("\n")[2]
-        message = f"the verifier failed (exit status {status}): {said or error}"
+        last_line = log[-_MAX_LOG_BYTES:].decode(errors="replace").strip().rpartition("\n")[2]
+        message = f"the verifier failed (exit status {status}): {last_line or error}"
         raise StoreError(ErrorCode.INTERNAL, message) from error
 
 

@@ -1,6 +1,6 @@
 """The contract between the processes: messages, tensor codec, error codes.
 
-Everything that the gateway, the inference server and their clients must agree on, and nothing else.
-Imports nothing of ours. Also pleasant beside tritonclient: nothing is registered in protobuf's
-default descriptor pool.
+Only what the gateway, the inference server and their clients must agree on. Imports none of our
+other packages. Can be imported next to tritonclient: nothing is registered in protobuf's default
+descriptor pool (docs/adr/0001-private-descriptor-pool.md).
 """

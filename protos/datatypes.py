@@ -1,4 +1,4 @@
-"""The datatypes of the Open Inference Protocol, and what they are in numpy."""
+"""The datatypes of the Open Inference Protocol and their numpy dtypes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Datatype:
 
     name: str
     dtype: np.dtype
-    """In memory; BYTES elements are Python `bytes` in an object array."""
+    """BYTES elements are Python `bytes` in an object array."""
     size: int
-    """Bytes an element takes raw, 0 for BYTES (a 4-byte length and the bytes themselves)."""
+    """Bytes of a raw element; 0 for BYTES: a 4-byte length and that many bytes."""
     contents: str | None
-    """The field of InferTensorContents that holds it, or None where there is only the raw form."""
+    """The field of InferTensorContents for typed elements; None: raw only."""
 
     @property
-    def plain(self) -> bool:
-        """Whether any bytes of the right number are elements, and orjson writes their arrays."""
+    def is_native_number(self) -> bool:
+        """Whether numpy and orjson have this number type: any bytes are valid elements."""
         return self.dtype.kind in "iuf"
 
 
@@ -56,8 +56,8 @@ DATATYPES: Mapping[str, Datatype] = {
 }
 
 
-def datatype_named(name: str, *, tensor: str) -> Datatype:
-    """Return the datatype called `name`, or raise TensorError saying which names there are."""
+def get_datatype(name: str, *, tensor: str) -> Datatype:
+    """Return the datatype called `name`; raise TensorError if there is none."""
     try:
         return DATATYPES[name]
     except KeyError:

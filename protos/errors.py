@@ -1,150 +1,516 @@
-"""What can go wrong, as codes: the same word in HTTP bodies, in gRPC metadata and in logs.
+"""The error codes: one table with the meaning of each code and its status on every transport.
 
-The packages raise exceptions of their own that carry a code. A transport translates codes in one
-table: HTTP in `gateway/web/problems.py`, gRPC in `protos/status.py`.
+The same code appears in HTTP bodies, in gRPC metadata and in logs. `make errors-doc` writes
+docs/errors.md from this table, and the problem pages (`/problems/`) show it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorSpec:
+    """What a code means, and how each transport reports it."""
+
+    name: str
+    http: int
+    """The HTTP status."""
+    v2: int | None = None
+    """The HTTP status under /v2, if different: Open Inference servers answer 400 for tensors."""
+    grpc: str
+    """The name of the gRPC status."""
+    retryable: bool = False
+    """Whether the same call may succeed later without a change."""
+    meaning: str
+    """What has happened."""
+    advice: str
+    """What to do next."""
 
 
 class ErrorCode(StrEnum):
     """A stable name for one kind of failure. Members are never renamed: clients match on them.
 
     Attributes:
-        meaning: what has happened, in a sentence for people.
+        spec: the row of the table, whose columns are also the attributes below.
+        http_status: the HTTP status.
+        v2_status: the HTTP status under /v2.
+        grpc_status: the name of the gRPC status.
+        retryable: whether the same call may succeed later without a change.
     """
 
     _value_: str
-    meaning: str
+    spec: ErrorSpec
+    http_status: int
+    v2_status: int
+    grpc_status: str
+    retryable: bool
 
-    def __new__(cls, name: str, meaning: str = "") -> ErrorCode:
-        """Make a member of a name; `ErrorCode(name)` finds one."""
-        member = str.__new__(cls, name)
-        member._value_ = name
-        member.meaning = meaning
+    def __new__(cls, spec: ErrorSpec) -> ErrorCode:
+        """Create a member from its row; `ErrorCode(name)` looks one up."""
+        member = str.__new__(cls, spec.name)
+        member._value_ = spec.name
+        member.spec = spec
+        member.http_status = spec.http
+        member.v2_status = spec.v2 or spec.http
+        member.grpc_status = spec.grpc
+        member.retryable = spec.retryable
         return member
 
-    INVALID_JSON = "invalid_json", "The body is not JSON."
-    INVALID_REQUEST = "invalid_request", "The body, a header or a parameter has the wrong form."
-    INVALID_INPUT = "invalid_input", "`input_data` does not fit what the flow asks for."
-    INVALID_TENSOR = (
-        "invalid_tensor",
-        "A tensor's name, datatype, shape or data does not fit the model.",
+    INVALID_JSON = ErrorSpec(
+        name="invalid_json",
+        http=400,
+        grpc="INVALID_ARGUMENT",
+        meaning="The body is not valid JSON.",
+        advice="Send JSON in UTF-8. The message says where it is malformed.",
     )
-    IDEMPOTENCY_KEY_REQUIRED = (
-        "idempotency_key_required",
-        "The deployment demands an Idempotency-Key with each call.",
+    INVALID_REQUEST = ErrorSpec(
+        name="invalid_request",
+        http=400,
+        grpc="INVALID_ARGUMENT",
+        meaning="The body, a header or a parameter is malformed.",
+        advice="Correct what the message names.",
     )
-    VALIDATION_FAILED = "validation_failed", "A management request does not fit its schema."
-    INVALID_FLOW = (
-        "invalid_flow",
-        "The flow's graph cannot be used as asked; the message names the node.",
+    IDEMPOTENCY_KEY_REQUIRED = ErrorSpec(
+        name="idempotency_key_required",
+        http=400,
+        grpc="INVALID_ARGUMENT",
+        meaning="The deployment requires an Idempotency-Key with each call.",
+        advice=(
+            "Send the header Idempotency-Key: a new UUID for each call, and the same one when you "
+            "repeat that call."
+        ),
     )
-    INVALID_MODEL = "invalid_model", "The file is no ONNX model that this runtime can serve."
-    API_KEY_MISSING = "api_key_missing", "The call carries no API key."
-    API_KEY_INVALID = "api_key_invalid", "The API key is malformed, unknown or deleted."
-    API_KEY_DEACTIVATED = "api_key_deactivated", "The API key exists and has been deactivated."
-    API_KEY_EXPIRED = "api_key_expired", "The API key was good until a time that has passed."
-    API_KEY_FORBIDDEN = (
-        "api_key_forbidden",
-        "The API key is good, but not for this deployment or this action.",
+    INVALID_INPUT = ErrorSpec(
+        name="invalid_input",
+        http=422,
+        v2=400,
+        grpc="INVALID_ARGUMENT",
+        meaning="`input_data` does not match the flow's input schema.",
+        advice="Correct the fields listed in `errors` and in the message.",
     )
-    SESSION_INVALID = (
-        "session_invalid",
-        "The console session has ended, or never was one: log in again.",
+    INVALID_TENSOR = ErrorSpec(
+        name="invalid_tensor",
+        http=422,
+        v2=400,
+        grpc="INVALID_ARGUMENT",
+        meaning="A tensor's name, datatype, shape or data does not match the model.",
+        advice="Compare it with the model's inputs: `GET /v2/models/{model}`.",
     )
-    LOGIN_FAILED = "login_failed", "E-mail or password is wrong."
-    CSRF_FAILED = (
-        "csrf_failed",
-        "A request of a browser does not prove that our own pages have sent it.",
+    VALIDATION_FAILED = ErrorSpec(
+        name="validation_failed",
+        http=422,
+        grpc="INVALID_ARGUMENT",
+        meaning="A management request does not match its schema.",
+        advice="Correct the fields listed in `errors`. `/docs` shows the schema.",
     )
-    ROLE_FORBIDDEN = "role_forbidden", "The user's role does not allow this."
-    NOT_FOUND = "not_found", "There is no such thing, or it belongs to another profile."
-    METHOD_NOT_ALLOWED = "method_not_allowed", "The path exists, with other methods."
-    GONE = "gone", "It existed and was deleted."
-    CONFLICT = "conflict", "The request contradicts the present state; the message says which."
-    DEPLOYMENT_PAUSED = "deployment_paused", "The deployment takes no calls until it is resumed."
-    RUN_FINISHED = "run_finished", "The run has ended already, and how it ended is final."
-    IDEMPOTENCY_KEY_REUSED = (
-        "idempotency_key_reused",
-        "The Idempotency-Key was used before, with another body.",
+    INVALID_FLOW = ErrorSpec(
+        name="invalid_flow",
+        http=422,
+        grpc="INVALID_ARGUMENT",
+        meaning="The flow's graph cannot be used as requested. The message names the node.",
+        advice="Correct the flow at that node and save it.",
     )
-    NO_ACTIVE_INFERENCE = (
-        "no_active_inference",
-        "No inference server is wanted for the model: retrying will not help, starting one will.",
+    INVALID_MODEL = ErrorSpec(
+        name="invalid_model",
+        http=422,
+        grpc="INVALID_ARGUMENT",
+        meaning="Not a valid ONNX model, or not one that this runtime can serve.",
+        advice="Export the model to ONNX again as the message describes.",
     )
-    PAYLOAD_TOO_LARGE = "payload_too_large", "The body is over the limit that the message names."
-    UNSUPPORTED_MEDIA_TYPE = (
-        "unsupported_media_type",
-        "The body is in a form that this route does not read.",
+    API_KEY_MISSING = ErrorSpec(
+        name="api_key_missing",
+        http=401,
+        grpc="UNAUTHENTICATED",
+        meaning="The call carries no API key.",
+        advice="Send the key as X-API-Key, or as a bearer token in Authorization.",
     )
-    RATE_LIMITED = (
-        "rate_limited",
-        "A limit of the key or the deployment is used up; the message says which, and until when.",
+    API_KEY_INVALID = ErrorSpec(
+        name="api_key_invalid",
+        http=401,
+        grpc="UNAUTHENTICATED",
+        meaning="The API key is malformed, unknown or deleted.",
+        advice=(
+            "Check that the key is complete and current, or create a new one with `slipstream keys"
+            " create`."
+        ),
     )
-    TOO_MANY_RUNS = (
-        "too_many_runs",
-        "As many runs as the key or the deployment may have at once go on already.",
+    API_KEY_DEACTIVATED = ErrorSpec(
+        name="api_key_deactivated",
+        http=401,
+        grpc="UNAUTHENTICATED",
+        meaning="The API key has been deactivated.",
+        advice="Activate the key, or use another one.",
     )
-    TOO_MANY_FAILURES = (
-        "too_many_failures",
-        "Too many calls from this address had no good key or password.",
+    API_KEY_EXPIRED = ErrorSpec(
+        name="api_key_expired",
+        http=401,
+        grpc="UNAUTHENTICATED",
+        meaning="The API key has expired.",
+        advice="Rotate the key, or use another one.",
     )
-    HEADERS_TOO_LARGE = "headers_too_large", "The request's headers are over the limit."
-    URL_TOO_LONG = "url_too_long", "The request's target is over the limit."
-    REQUEST_TIMEOUT = "request_timeout", "The request did not arrive in time."
-    TOO_MANY_CONNECTIONS = (
-        "too_many_connections",
-        "The gateway keeps as many connections as it may.",
+    API_KEY_FORBIDDEN = ErrorSpec(
+        name="api_key_forbidden",
+        http=403,
+        grpc="PERMISSION_DENIED",
+        meaning="The API key is valid, but not for this deployment or action.",
+        advice=(
+            "Use a key with the scope that the message names, or add the deployment to this key."
+        ),
     )
-    OVERLOADED = "overloaded", "Too much is queued already; retry after a moment."
-    CANCELLED = "cancelled", "The caller went away before the answer."
-    INFERENCE_FAILED = "inference_failed", "The model itself failed on this input."
-    FLOW_FAILED = "flow_failed", "A node of the flow failed; the message says which, and why."
-    RUN_CANCELLED = "run_cancelled", "The run was cancelled before it had a result."
-    RUN_TIMEOUT = "run_timeout", "The run took longer than its deployment allows, and was stopped."
-    QUEUE_TIMEOUT = "queue_timeout", "Nothing began with the run in the time that it may wait."
-    WORKER_LOST = (
-        "worker_lost",
-        "The process that the run was in has died, or nobody hears of it any more.",
+    SESSION_INVALID = ErrorSpec(
+        name="session_invalid",
+        http=401,
+        grpc="UNAUTHENTICATED",
+        meaning="The console session is unknown or has ended.",
+        advice="Log in again.",
     )
-    INTERNAL = "internal", "A fault of ours. The log has the details under the request id."
-    NOT_IMPLEMENTED = "not_implemented", "Known, and not offered by this version or this model."
-    GATEWAY_STARTING = "gateway_starting", "The gateway listens and is not ready yet."
-    SHUTTING_DOWN = "shutting_down", "The process is draining and takes no new calls."
-    DATABASE_UNAVAILABLE = "database_unavailable", "The database does not answer."
-    NO_WORKER = "no_worker", "No worker took the run in time; nothing was begun."
-    INFERENCE_SERVER_BOOTING = (
-        "inference_server_booting",
-        "The inference server is on its way up; the message says in which phase.",
+    LOGIN_FAILED = ErrorSpec(
+        name="login_failed",
+        http=401,
+        grpc="UNAUTHENTICATED",
+        meaning="The e-mail address or password is wrong.",
+        advice="Check both. An admin can set a new password.",
     )
-    INFERENCE_SERVER_FAILED = (
-        "inference_server_failed",
-        "The inference server could not load its model; the message has the reason.",
+    CSRF_FAILED = ErrorSpec(
+        name="csrf_failed",
+        http=403,
+        grpc="PERMISSION_DENIED",
+        meaning="A browser request does not prove that one of the gateway's own pages sent it.",
+        advice=(
+            "Send the session's token as X-CSRF-Token from a page of the same origin. Programs use"
+            " an API key instead."
+        ),
     )
-    INFERENCE_SERVER_UNAVAILABLE = (
-        "inference_server_unavailable",
-        "The connection to the inference server is lost; it is being restarted.",
+    ROLE_FORBIDDEN = ErrorSpec(
+        name="role_forbidden",
+        http=403,
+        grpc="PERMISSION_DENIED",
+        meaning="The user's role does not allow this action.",
+        advice="Ask a user with the role that the message names.",
     )
-    DEADLINE_EXCEEDED = "deadline_exceeded", "The call took longer than it may."
-    BLOCKED_TARGET = "blocked_target", "A URL points to where calls are not allowed to go."
-    UPSTREAM_UNREACHABLE = (
-        "upstream_unreachable",
-        "What a URL points to does not answer, or not in a form or size that can be taken.",
+    NOT_FOUND = ErrorSpec(
+        name="not_found",
+        http=404,
+        grpc="NOT_FOUND",
+        meaning="The resource does not exist, or it belongs to another profile.",
+        advice="Check the id, the path, and whose API key you use.",
+    )
+    METHOD_NOT_ALLOWED = ErrorSpec(
+        name="method_not_allowed",
+        http=405,
+        grpc="UNIMPLEMENTED",
+        meaning="The path exists, but not with this method.",
+        advice="Use one of the methods in the header Allow.",
+    )
+    GONE = ErrorSpec(
+        name="gone",
+        http=410,
+        grpc="NOT_FOUND",
+        meaning="The resource existed and was deleted.",
+        advice="Use another one. Deletion is final.",
+    )
+    CONFLICT = ErrorSpec(
+        name="conflict",
+        http=409,
+        grpc="FAILED_PRECONDITION",
+        meaning="The request conflicts with the current state. The message describes it.",
+        advice="Read the current state, then decide again.",
+    )
+    DEPLOYMENT_PAUSED = ErrorSpec(
+        name="deployment_paused",
+        http=409,
+        grpc="FAILED_PRECONDITION",
+        meaning="The deployment is paused and takes no calls.",
+        advice="Resume it with `slipstream deployments resume`, or ask whoever paused it.",
+    )
+    RUN_FINISHED = ErrorSpec(
+        name="run_finished",
+        http=409,
+        grpc="FAILED_PRECONDITION",
+        meaning="The run has already ended, and its result is final.",
+        advice="Read the run's result at the path in `instance`.",
+    )
+    IDEMPOTENCY_KEY_REUSED = ErrorSpec(
+        name="idempotency_key_reused",
+        http=422,
+        grpc="INVALID_ARGUMENT",
+        meaning="The Idempotency-Key was already used with another body.",
+        advice="Send the body that the key was first used with, or a new key.",
+    )
+    NO_ACTIVE_INFERENCE = ErrorSpec(
+        name="no_active_inference",
+        http=409,
+        v2=404,
+        grpc="NOT_FOUND",
+        meaning="No inference server is meant to run for the model, so a retry fails as well.",
+        advice="Start one with `slipstream models serve`.",
+    )
+    PAYLOAD_TOO_LARGE = ErrorSpec(
+        name="payload_too_large",
+        http=413,
+        grpc="RESOURCE_EXHAUSTED",
+        meaning="The body exceeds the limit that the message names.",
+        advice=(
+            "Send less per request, for example fewer rows. Operators can raise "
+            "SLIPSTREAM_MAX_BODY_BYTES."
+        ),
+    )
+    UNSUPPORTED_MEDIA_TYPE = ErrorSpec(
+        name="unsupported_media_type",
+        http=415,
+        grpc="INVALID_ARGUMENT",
+        meaning="This route does not accept the body's media type or encoding.",
+        advice="Send `Content-Type: application/json`.",
+    )
+    RATE_LIMITED = ErrorSpec(
+        name="rate_limited",
+        http=429,
+        grpc="RESOURCE_EXHAUSTED",
+        retryable=True,
+        meaning=(
+            "A limit of the key or deployment is used up. The message says which one and until "
+            "when."
+        ),
+        advice="Wait as long as Retry-After says. `violated-policies` names the limit.",
+    )
+    TOO_MANY_RUNS = ErrorSpec(
+        name="too_many_runs",
+        http=429,
+        grpc="RESOURCE_EXHAUSTED",
+        retryable=True,
+        meaning="The key or deployment already has as many concurrent runs as it may.",
+        advice="Wait until runs have ended, or have the limit raised.",
+    )
+    TOO_MANY_FAILURES = ErrorSpec(
+        name="too_many_failures",
+        http=429,
+        grpc="RESOURCE_EXHAUSTED",
+        retryable=True,
+        meaning="Too many calls from this address had a wrong key or password.",
+        advice="Wait as long as Retry-After says, and correct the key or password.",
+    )
+    HEADERS_TOO_LARGE = ErrorSpec(
+        name="headers_too_large",
+        http=431,
+        grpc="RESOURCE_EXHAUSTED",
+        meaning="The request's headers exceed the limit.",
+        advice=(
+            "Send fewer or shorter headers. Operators can raise SLIPSTREAM_MAX_HEADER_BYTES and "
+            "SLIPSTREAM_MAX_HEADER_COUNT."
+        ),
+    )
+    URL_TOO_LONG = ErrorSpec(
+        name="url_too_long",
+        http=414,
+        grpc="RESOURCE_EXHAUSTED",
+        meaning="The request's URL exceeds the limit.",
+        advice="Send a shorter URL. Data belongs in the body.",
+    )
+    REQUEST_TIMEOUT = ErrorSpec(
+        name="request_timeout",
+        http=408,
+        grpc="ABORTED",
+        retryable=True,
+        meaning="The request did not arrive in time.",
+        advice="Send it again over a better connection, or send less at once.",
+    )
+    TOO_MANY_CONNECTIONS = ErrorSpec(
+        name="too_many_connections",
+        http=503,
+        grpc="UNAVAILABLE",
+        retryable=True,
+        meaning="The gateway has reached its limit of open connections.",
+        advice=(
+            "Wait as long as Retry-After says, and reuse connections. Operators can raise "
+            "SLIPSTREAM_MAX_CONNECTIONS."
+        ),
+    )
+    OVERLOADED = ErrorSpec(
+        name="overloaded",
+        http=429,
+        grpc="RESOURCE_EXHAUSTED",
+        retryable=True,
+        meaning="Too many calls are queued already.",
+        advice=(
+            "Wait as long as Retry-After says, and send fewer calls at once. Operators can add "
+            "inference servers."
+        ),
+    )
+    CANCELLED = ErrorSpec(
+        name="cancelled",
+        http=499,
+        grpc="CANCELLED",
+        meaning="The caller disconnected before the answer was ready.",
+        advice="Nothing to do: no one receives the answer.",
+    )
+    INFERENCE_FAILED = ErrorSpec(
+        name="inference_failed",
+        http=500,
+        grpc="INTERNAL",
+        meaning="The model failed on this input.",
+        advice="Try another input. If every input fails, look at the model's log.",
+    )
+    FLOW_FAILED = ErrorSpec(
+        name="flow_failed",
+        http=500,
+        grpc="INTERNAL",
+        meaning="A node of the flow failed. The message says which node and why.",
+        advice=(
+            "Correct the input, or the node that the message names. `instance`, if present, is the"
+            " path of the whole run."
+        ),
+    )
+    RUN_CANCELLED = ErrorSpec(
+        name="run_cancelled",
+        http=409,
+        grpc="CANCELLED",
+        meaning="The run was cancelled before it had a result.",
+        advice="Start a new run, unless the cancellation was intended.",
+    )
+    RUN_TIMEOUT = ErrorSpec(
+        name="run_timeout",
+        http=504,
+        grpc="DEADLINE_EXCEEDED",
+        meaning="The run exceeded the deployment's time limit and was stopped.",
+        advice="Raise the deployment's `timeout_seconds`, or make the flow do less.",
+    )
+    QUEUE_TIMEOUT = ErrorSpec(
+        name="queue_timeout",
+        http=503,
+        grpc="UNAVAILABLE",
+        retryable=True,
+        meaning="The run was not started within the time it may wait in the queue.",
+        advice="Send it again later. Operators can start more workers.",
+    )
+    WORKER_LOST = ErrorSpec(
+        name="worker_lost",
+        http=500,
+        grpc="INTERNAL",
+        retryable=True,
+        meaning="The process that executed the run died or stopped responding.",
+        advice=(
+            "Send it again if the flow may safely repeat what it has already done. `retry_safe` "
+            "makes that automatic."
+        ),
+    )
+    INTERNAL = ErrorSpec(
+        name="internal",
+        http=500,
+        grpc="INTERNAL",
+        meaning="An error in Slipstream itself. The log has the details under the request id.",
+        advice="Report the request id to the operator.",
+    )
+    NOT_IMPLEMENTED = ErrorSpec(
+        name="not_implemented",
+        http=501,
+        grpc="UNIMPLEMENTED",
+        meaning="Not offered by this version or this model.",
+        advice="Use one of the alternatives in the message.",
+    )
+    GATEWAY_STARTING = ErrorSpec(
+        name="gateway_starting",
+        http=503,
+        grpc="UNAVAILABLE",
+        retryable=True,
+        meaning="The gateway is listening but not ready yet.",
+        advice="Send it again in a moment. `/readyz` says when the gateway is ready.",
+    )
+    SHUTTING_DOWN = ErrorSpec(
+        name="shutting_down",
+        http=503,
+        grpc="UNAVAILABLE",
+        retryable=True,
+        meaning="The process is shutting down and accepts no new calls.",
+        advice="Send it again: another gateway process takes the call.",
+    )
+    DATABASE_UNAVAILABLE = ErrorSpec(
+        name="database_unavailable",
+        http=503,
+        grpc="UNAVAILABLE",
+        retryable=True,
+        meaning="The database does not respond.",
+        advice=(
+            "Send it again in a moment. If it keeps failing, the operator can check the database "
+            "with `slipstream doctor`."
+        ),
+    )
+    NO_WORKER = ErrorSpec(
+        name="no_worker",
+        http=503,
+        grpc="UNAVAILABLE",
+        retryable=True,
+        meaning="No worker took the run in time, so nothing was executed.",
+        advice="Send it again later. Operators start a worker with `slipstream worker`.",
+    )
+    INFERENCE_SERVER_BOOTING = ErrorSpec(
+        name="inference_server_booting",
+        http=503,
+        grpc="UNAVAILABLE",
+        retryable=True,
+        meaning="The inference server is starting. The message names the phase.",
+        advice="Wait as long as Retry-After says.",
+    )
+    INFERENCE_SERVER_FAILED = ErrorSpec(
+        name="inference_server_failed",
+        http=503,
+        grpc="UNAVAILABLE",
+        retryable=True,
+        meaning="The inference server could not load its model. The message has the reason.",
+        advice=(
+            "Fix the cause in the message, then start the server again with `slipstream models "
+            "serve`."
+        ),
+    )
+    INFERENCE_SERVER_UNAVAILABLE = ErrorSpec(
+        name="inference_server_unavailable",
+        http=503,
+        grpc="UNAVAILABLE",
+        retryable=True,
+        meaning="The connection to the inference server was lost; the server is being restarted.",
+        advice="Send it again in a moment.",
+    )
+    DEADLINE_EXCEEDED = ErrorSpec(
+        name="deadline_exceeded",
+        http=504,
+        grpc="DEADLINE_EXCEEDED",
+        retryable=True,
+        meaning="The call exceeded its time limit.",
+        advice=(
+            "Allow more time with X-Request-Timeout, or send less at once. A call that changes "
+            "something may have succeeded: check before you repeat it."
+        ),
+    )
+    BLOCKED_TARGET = ErrorSpec(
+        name="blocked_target",
+        http=422,
+        grpc="INVALID_ARGUMENT",
+        meaning="A URL points to an address that calls may not reach.",
+        advice=(
+            "Use a public address. Operators can allow private ones with SLIPSTREAM_WEBHOOK_ALLOW."
+        ),
+    )
+    UPSTREAM_UNREACHABLE = ErrorSpec(
+        name="upstream_unreachable",
+        http=502,
+        grpc="UNAVAILABLE",
+        meaning=(
+            "The target of a URL does not respond, or its response has an unexpected form or size."
+        ),
+        advice="Check that the target responds as the message requires.",
     )
 
     @classmethod
     def known(cls, name: str | None) -> ErrorCode | None:
-        """Return the code called `name`, if this version knows it."""
-        try:
-            return cls(name or "")
-        except ValueError:
-            return None
+        """Return the code called `name`; None if this version does not know it."""
+        return _BY_NAME.get(name or "")
+
+
+_BY_NAME = {code.value: code for code in ErrorCode}
 
 
 class TensorError(Exception):
-    """A tensor does not fit: the message names it, what was expected and what came."""
+    """A tensor is invalid: the message names it, what was expected and what was received."""
 
     code = ErrorCode.INVALID_TENSOR

@@ -1,6 +1,6 @@
-"""Write open_inference_pb2.py and .pyi from open_inference.proto (`make protos`; `--check` for CI).
+"""Generate open_inference_pb2.py and .pyi from open_inference.proto (`make protos`; CI: `--check`).
 
-The message classes are registered in a descriptor pool of our own. protoc's usual module would
+The message classes are registered in their own descriptor pool. protoc's usual module would
 claim the package `inference` in protobuf's default pool, and importing tritonclient (or KServe,
 MLServer) in the same process would then fail with "duplicate symbol 'inference.…'".
 """
@@ -66,7 +66,7 @@ def render() -> tuple[str, str]:
         classes=classes,
         enums="\n".join(_assignments(file.enum_type)),
     )
-    # protoc's stub leaves Mapping bare, which mypy's strict mode refuses
+    # protoc writes Mapping without parameters, which mypy rejects in strict mode
     typed = stub.replace(", _Mapping]", ", _Mapping[str, _Any]]")
     typed = typed.replace("import ClassVar", "import Any as _Any, ClassVar")
     pool = "from google.protobuf import descriptor_pool as _descriptor_pool\n"
@@ -74,7 +74,7 @@ def render() -> tuple[str, str]:
 
 
 def _assignments(enums: Iterable[descriptor_pb2.EnumDescriptorProto]) -> Iterator[str]:
-    """Yield what the module says of enums: their names, and those of their values."""
+    """Yield the module's assignments for enums and their values."""
     for enum in enums:
         yield f'{enum.name} = EnumTypeWrapper(DESCRIPTOR.enum_types_by_name["{enum.name}"])'
         for value in enum.value:
@@ -82,7 +82,7 @@ def _assignments(enums: Iterable[descriptor_pb2.EnumDescriptorProto]) -> Iterato
 
 
 def main() -> None:
-    """Write the two files, or with --check say whether they are fresh."""
+    """Write the two files, or with --check verify that they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="exit 1 if a file is stale")
     check = parser.parse_args().check

@@ -1,7 +1,7 @@
-"""Tensors as JSON: numbers, booleans and strings, nested or flat, to numpy arrays and back.
+"""Tensors as JSON: conversion between numbers, booleans and strings, nested or flat, and numpy.
 
-FP16 and BF16 are ordinary numbers here. BYTES elements are strings, UTF-8 on the wire. Nothing is
-converted quietly: "1" is no number, 1.5 no integer, 300 no UINT8.
+FP16 and BF16 are ordinary numbers in JSON. BYTES elements are strings, UTF-8 on the wire. There are
+no implicit conversions: "1" is not a number, 1.5 not an integer, 300 not a UINT8.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 
 from protos.datatypes import Datatype
 from protos.errors import TensorError
-from protos.number_arrays import NumberArray
+from protos.large_json import NumberArray
 from protos.tensors import element_count, encode_raw
 
 _EXACT_INTEGERS = 2**53
-"""Above it a JSON float no longer names one integer."""
+"""Above it, a JSON float does not identify one integer."""
 _BOOLEAN, _INTEGERS, _FLOAT = "b", "iu", "f"
 _BOOLEANS, _NUMBERS = frozenset({bool}), frozenset({int, float})
-_MOST_PACKED = 4096
-"""Elements that `struct` packs sooner than numpy has made an array of them."""
-_PACKED: Mapping[str, tuple[str, frozenset[type]]] = {
+_MAX_STRUCT_ELEMENTS = 4096
+"""Up to this many, `struct` packs elements faster than numpy makes an array of them."""
+_STRUCT_CODES: Mapping[str, tuple[str, frozenset[type]]] = {
     "FP16": ("e", _NUMBERS),
     "FP32": ("f", _NUMBERS),
     "FP64": ("d", _NUMBERS),
@@ -37,23 +37,23 @@ _PACKED: Mapping[str, tuple[str, frozenset[type]]] = {
         )
     },
 }
-"""By datatype: struct's code, and the types that it takes as they are."""
+"""By datatype: struct's code, and the Python types that it packs unchanged."""
 
 
 def from_json(
     value: object, datatype: Datatype, *, tensor: str, shape: Sequence[int] | None = None
 ) -> np.ndarray:
-    """Return the array that a JSON value spells.
+    """Return the array that a JSON value describes.
 
     Args:
         value: a scalar, a nested list or a NumberArray; with `shape` also a flat list of all
             elements.
-        datatype: what the elements shall be.
+        datatype: of the elements.
         tensor: the tensor's name, for the error.
-        shape: the shape that it must have; without it the nesting decides.
+        shape: the required shape; default: given by the nesting.
 
     Raises:
-        TensorError: ragged nesting, an element of another type or out of range, a wrong count.
+        TensorError: ragged nesting, an element of another type or out of range, or a wrong count.
     """
     array = _array(value, datatype, tensor)
     if shape is None:
@@ -66,16 +66,16 @@ def from_json(
         )
     if array.size and array.ndim > 1 and array.shape != tuple(shape):
         raise TensorError(
-            f"tensor '{tensor}': data is nested as {list(array.shape)}, shape says {list(shape)}"
+            f"tensor '{tensor}': expected data nested as {list(shape)}, got {list(array.shape)}"
         )
     return array.reshape(shape)
 
 
 def pack_json(value: object, datatype: Datatype, *, tensor: str) -> tuple[tuple[int, ...], bytes]:
-    """Return shape and raw elements of what `from_json` would return; raises as it does.
+    """Return shape and raw contents of the array that `from_json` returns; raises as it does.
 
-    Small vectors and matrices, nearly all there is, take a way around numpy. A large integer for a
-    float comes by way of a double there, and may be off by the last bit.
+    Small vectors and matrices, by far the most common inputs, are packed without numpy. An integer
+    above 2**53 for a float datatype may then differ from `from_json` in the last bit.
     """
     packed = _pack_small(value, datatype.name)
     if packed is None:
@@ -85,10 +85,10 @@ def pack_json(value: object, datatype: Datatype, *, tensor: str) -> tuple[tuple[
 
 
 def _pack_small(value: object, name: str) -> tuple[tuple[int, ...], bytes] | None:
-    """Return shape and raw elements; None for what is not small, or not what is expected."""
-    if type(value) is not list or not value or name not in _PACKED:
+    """Return shape and raw contents; None if `value` is not small or not plainly valid."""
+    if type(value) is not list or not value or name not in _STRUCT_CODES:
         return None
-    code, types = _PACKED[name]
+    code, types = _STRUCT_CODES[name]
     shape: tuple[int, ...] = (len(value),)
     first = value[0]
     if type(first) is list:
@@ -98,26 +98,26 @@ def _pack_small(value: object, name: str) -> tuple[tuple[int, ...], bytes] | Non
                 return None
             first = list(chain.from_iterable(value))
         value = first
-    if not 0 < len(value) <= _MOST_PACKED or not types.issuperset(map(type, value)):
+    if not 0 < len(value) <= _MAX_STRUCT_ELEMENTS or not types.issuperset(map(type, value)):
         return None
     try:
         return shape, struct.pack(f"<{len(value)}{code}", *value)
     except (struct.error, OverflowError):
-        return None  # out of range: `from_json` says it better
+        return None  # out of range: `from_json` explains it
 
 
 def _is_matrix(rows: list[object], width: int) -> bool:
     """Whether every row is a list of `width` elements."""
-    if len(rows) * width > _MOST_PACKED:
+    if len(rows) * width > _MAX_STRUCT_ELEMENTS:
         return False
     return all(type(row) is list and len(row) == width for row in rows)
 
 
 def to_json(array: np.ndarray, datatype: Datatype) -> object:
-    """Return what orjson (with OPT_SERIALIZE_NUMPY) writes as this tensor's JSON.
+    """Return an object that orjson (with OPT_SERIALIZE_NUMPY) serializes as this tensor's JSON.
 
-    NaN and the infinities, which JSON cannot write, come out as null. BYTES elements that are not
-    UTF-8 come out with U+FFFD in place of what is broken.
+    NaN and infinities, which JSON does not have, become null. In BYTES elements that are not UTF-8,
+    invalid bytes become U+FFFD.
     """
     if not datatype.size:
         return _decode_elements(array.tolist())
@@ -131,15 +131,15 @@ def to_json(array: np.ndarray, datatype: Datatype) -> object:
 
 def _array(value: object, datatype: Datatype, tensor: str) -> np.ndarray:
     if type(value) is NumberArray:
-        array = _read(value, datatype, tensor)
+        array = _from_number_array(value, datatype, tensor)
         if array is not None:
             return array
         value = value.as_list()
     return _numbers(value, datatype, tensor) if datatype.size else _strings(value, tensor)
 
 
-def _read(numbers: NumberArray, datatype: Datatype, tensor: str) -> np.ndarray | None:
-    """Return what lists of the same numbers would become; None where only lists tell."""
+def _from_number_array(numbers: NumberArray, datatype: Datatype, tensor: str) -> np.ndarray | None:
+    """Return the array that lists of the same numbers give; None if it takes lists to decide."""
     kind = datatype.dtype.kind
     if kind == _BOOLEAN or not datatype.size:
         return None
@@ -153,7 +153,7 @@ def _read(numbers: NumberArray, datatype: Datatype, tensor: str) -> np.ndarray |
 
 
 def _may_be_rounded(array: np.ndarray) -> bool:
-    """Whether there are integers, perhaps, that became doubles before they become less."""
+    """Whether integers may have been rounded to doubles, before a second rounding to less."""
     return bool(array.max() > _EXACT_INTEGERS or array.min() < -_EXACT_INTEGERS)
 
 
@@ -167,7 +167,7 @@ def _strings(value: object, tensor: str) -> np.ndarray:
     try:
         array = np.array(value, dtype=np.dtypes.StringDType(coerce=False))
     except UnicodeEncodeError:
-        raise TensorError(f"tensor '{tensor}': a string holds a lone surrogate") from None
+        raise TensorError(f"tensor '{tensor}': a string contains a lone surrogate") from None
     except ValueError:
         shown = reprlib.repr(value)
         message = f"tensor '{tensor}': expected a rectangular array of strings, got {shown}"
@@ -206,10 +206,10 @@ def _floats(array: np.ndarray, datatype: Datatype, tensor: str) -> np.ndarray:
 
 
 def _element_types(value: object) -> set[type]:
-    """Return the types at the depth where not all are lists any more.
+    """Return the types at the first depth where not all elements are lists.
 
-    Looked at before numpy is: it would make a number of true among numbers, and give every number
-    beside a long string the room of that string.
+    Checked before numpy sees the value: among numbers it would convert true to 1, and next to a
+    long string it would allocate that string's length for every number.
     """
     if type(value) is not list:
         return {type(value)}
@@ -232,21 +232,24 @@ def _whole_numbers(array: np.ndarray, datatype: Datatype, tensor: str, value: ob
 def _integers(array: np.ndarray, datatype: Datatype, tensor: str) -> np.ndarray:
     limits = np.iinfo(datatype.dtype)
     if array.min() < limits.min or array.max() > limits.max:
-        message = f"tensor '{tensor}': {datatype.name} holds {limits.min} to {limits.max}, got "
-        raise TensorError(message + f"{array.min()} to {array.max()}")
+        message = _expected_range(tensor, datatype)
+        raise TensorError(f"{message}, got {array.min()} to {array.max()}")
     return array.astype(datatype.dtype)
 
 
 def _wide_integers(array: np.ndarray, datatype: Datatype, tensor: str, value: object) -> np.ndarray:
-    """Numbers that numpy would not keep as one integer type, such as [1, 2**63]."""
+    """Convert numbers that have no common numpy integer type, such as [1, 2**63]."""
     if not all(type(item) is int for item in array.ravel()):
         raise TensorError(_mismatch(tensor, datatype, value))
     try:
         return array.astype(datatype.dtype)
     except OverflowError:
-        limits = np.iinfo(datatype.dtype)
-        message = f"tensor '{tensor}': {datatype.name} holds {limits.min} to {limits.max}"
-        raise TensorError(message) from None
+        raise TensorError(_expected_range(tensor, datatype)) from None
+
+
+def _expected_range(tensor: str, datatype: Datatype) -> str:
+    limits = np.iinfo(datatype.dtype)
+    return f"tensor '{tensor}': expected {datatype.name} values from {limits.min} to {limits.max}"
 
 
 def _mismatch(tensor: str, datatype: Datatype, value: object) -> str:

@@ -1,34 +1,93 @@
-"""Large JSON bodies: their arrays of numbers are read by themselves, everything else by orjson.
+"""Large JSON bodies: pysimdjson reads their arrays of numbers, orjson reads everything else.
 
-orjson makes a Python object of every number and numpy reads them all again, which takes longer than
-parsing. An array is taken out of the text only where its brackets and commas are those of a
-rectangle; the numbers between them are for the parser to judge. Whatever is unusual in a body has
-it read by orjson, whole, so that both ways accept the same and refuse the same.
+orjson makes a Python object of every number and numpy reads all of them again, which takes longer
+than the parsing. Here each large array is cut out of the text, parsed by pysimdjson without Python
+objects, and replaced by a token for orjson (docs/adr/0010-large-json.md).
+
+An array is cut out only if its brackets and commas are those of a rectangle; the numbers between
+them are left to the parser to validate. A body with anything unusual is read by orjson as a whole,
+so both ways accept and refuse the same bodies.
 """
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import orjson
 
-from protos.number_arrays import AVAILABLE, NumberArray
 from protos.tensors import MAX_RANK
 
-LARGE_BYTES = 16 * 2**10
-"""In a smaller body it is not worth while to look for arrays."""
+SIMDJSON_AVAILABLE = find_spec("simdjson") is not None
+"""False where pysimdjson has no wheel for the Python version: then orjson reads everything."""
 
-_LARGE_ARRAY = 8 * 2**10
-_MOST_STRINGS = 512
-_MOST_CLOSING = 16
+if TYPE_CHECKING or SIMDJSON_AVAILABLE:
+    import simdjson
+
+LARGE_BYTES = 16 * 2**10
+"""Smaller bodies are not worth a search for arrays."""
+
+_MIN_ARRAY_BYTES = 8 * 2**10
+_MAX_STRINGS = 512
+_MAX_CLOSING_BRACKETS = 16
 _NUMBERS_AND_SPACE = b"0123456789.eE+- \t\r\n"
+_DTYPES = {"d": "<f8", "i": "<i8", "u": "<u8"}
 _TOKEN = secrets.token_hex(16)
-"""Stands for an array in what is left of a body; no sender can know it."""
+"""Prefix of the tokens that replace arrays; random, so that no client can send one."""
+
+
+class NumberArray:
+    """A rectangular array of numbers, parsed from JSON without a Python object for each number."""
+
+    __slots__ = ("_array", "shape")
+
+    def __init__(self, text: memoryview, shape: tuple[int, ...]) -> None:
+        """Parse `text`, which is nested as `shape`, except that innermost arrays may be empty.
+
+        Raises:
+            ValueError: it is not a JSON array, or contains an integer of more than 64 bits.
+        """
+        self.shape = shape
+        """Its nesting; each length is at least 1."""
+        self._array = _parse(text)
+
+    def read(self, kind: Literal["d", "i", "u"]) -> np.ndarray | None:
+        """Return the numbers in the array's shape.
+
+        Args:
+            kind: `d` for float64, `i` for int64, `u` for uint64.
+
+        Returns:
+            None if an element is not a number or has no exact value of that kind. Integers above
+            2**53, however, are rounded to float64.
+        """
+        try:
+            buffer = self._array.as_buffer(of_type=kind)
+        except (TypeError, ValueError):
+            return None
+        numbers = np.frombuffer(buffer, _DTYPES[kind])
+        return numbers.reshape(self.shape) if numbers.size == math.prod(self.shape) else None
+
+    def as_list(self) -> list[object]:
+        """Return the nested lists that orjson returns for the same text."""
+        return list(self._array.as_list())
+
+
+def _parse(text: memoryview) -> simdjson.Array:
+    try:
+        array = simdjson.Parser().parse(text)
+    except RuntimeError as error:  # raised by pysimdjson for an integer such as 2**70
+        raise ValueError(str(error)) from None
+    assert isinstance(array, simdjson.Array), "the text is in brackets"
+    return array
 
 
 def loads(body: bytes) -> object:
-    """Return what `orjson.loads` does, but with NumberArrays for the large ones in objects.
+    """Parse as `orjson.loads` does, but with a NumberArray for each large array in an object.
 
     Raises:
         orjson.JSONDecodeError: `body` is not JSON.
@@ -49,13 +108,13 @@ def loads(body: bytes) -> object:
     try:
         document = orjson.loads(b"".join((*rest, view[position:])))
     except orjson.JSONDecodeError:
-        return orjson.loads(body)  # says where in the body as it came
-    _put_back(document, arrays)
+        return orjson.loads(body)  # its error gives the position in the original body
+    _replace_tokens(document, arrays)
     return document
 
 
-def _put_back(document: object, arrays: dict[str, NumberArray]) -> None:
-    """Put the arrays where their tokens are: a loop, for the nesting may be deep."""
+def _replace_tokens(document: object, arrays: dict[str, NumberArray]) -> None:
+    """Replace the tokens by their arrays; a loop, because the nesting may be deep."""
     containers = [document]
     while containers:
         container = containers.pop()
@@ -71,10 +130,12 @@ def _put_back(document: object, arrays: dict[str, NumberArray]) -> None:
 
 def _rectangles(body: bytes) -> Iterator[tuple[int, int, tuple[int, ...]]]:
     """Yield start, end and shape of each large array that is a member of an object."""
-    if not AVAILABLE or b"\\" in body:  # strings end at the next quote, then
+    if (
+        not SIMDJSON_AVAILABLE or b"\\" in body
+    ):  # without a backslash, a string ends at the next quote
         return
-    for start, end in _between_strings(body):
-        if end - start >= _LARGE_ARRAY:
+    for start, end in _outside_strings(body):
+        if end - start >= _MIN_ARRAY_BYTES:
             segment = body[start:end]
             found = _rectangle(segment)
             if found is not None:
@@ -83,10 +144,10 @@ def _rectangles(body: bytes) -> Iterator[tuple[int, int, tuple[int, ...]]]:
                 yield start + opening, start + length, shape
 
 
-def _between_strings(body: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where there is no string; nothing after many strings."""
+def _outside_strings(body: bytes) -> Iterator[tuple[int, int]]:
+    """Yield start and end of the text between strings; stops after many strings."""
     start = 0
-    for _ in range(_MOST_STRINGS):
+    for _ in range(_MAX_STRINGS):
         opening = body.find(b'"', start)
         if opening < 0:
             yield start, len(body)
@@ -98,13 +159,13 @@ def _between_strings(body: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _rectangle(segment: bytes) -> tuple[int, tuple[int, ...]] | None:
-    """Return where the array that `segment` begins with ends, and its shape.
+    """Return the end and the shape of the array at the start of `segment`.
 
     Args:
-        segment: what comes after a member's name: a colon, its value, and more without strings.
+        segment: the text after a member's name: a colon, its value, and more without strings.
 
     Returns:
-        None where it is no array, or not the same length everywhere. `[]` passes for `[1]` here.
+        None if it is not an array or not rectangular. `[]` counts as `[1]` here.
     """
     skeleton = segment.translate(None, _NUMBERS_AND_SPACE)
     if not skeleton.startswith(b":["):
@@ -126,13 +187,13 @@ def _rectangle(segment: bytes) -> tuple[int, tuple[int, ...]] | None:
         shape = (count, *shape)
     if not skeleton.startswith(expected, 1):
         return None
-    end = _end(segment, skeleton.count(b"]", 1 + len(expected)))
+    end = _array_end(segment, skeleton.count(b"]", 1 + len(expected)))
     return None if end is None else (end, shape)
 
 
-def _end(segment: bytes, brackets: int) -> int | None:
-    """Return the end of the array after which `brackets` more close."""
-    if brackets > _MOST_CLOSING:
+def _array_end(segment: bytes, brackets: int) -> int | None:
+    """Return the end of the array behind which `brackets` more brackets close."""
+    if brackets > _MAX_CLOSING_BRACKETS:
         return None
     end = len(segment)
     for _ in range(brackets + 1):

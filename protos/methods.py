@@ -1,4 +1,4 @@
-"""The methods of `inference.GRPCInferenceService`: their paths, and what goes in and out."""
+"""The methods of `inference.GRPCInferenceService`: paths and message types."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ SERVICE = "inference.GRPCInferenceService"
 
 
 @dataclass(frozen=True, slots=True)
-class Rpc:
-    """One method: what goes in, what comes out, and whether both are streams."""
+class RpcMethod:
+    """One method; `streaming`: request and response are streams."""
 
     request: type[Message]
     response: type[Message]
     streaming: bool = False
 
 
-RPCS: Mapping[str, Rpc] = {
-    "ServerLive": Rpc(pb.ServerLiveRequest, pb.ServerLiveResponse),
-    "ServerReady": Rpc(pb.ServerReadyRequest, pb.ServerReadyResponse),
-    "ModelReady": Rpc(pb.ModelReadyRequest, pb.ModelReadyResponse),
-    "ServerMetadata": Rpc(pb.ServerMetadataRequest, pb.ServerMetadataResponse),
-    "ModelMetadata": Rpc(pb.ModelMetadataRequest, pb.ModelMetadataResponse),
-    "ModelInfer": Rpc(pb.ModelInferRequest, pb.ModelInferResponse),
-    "ModelStreamInfer": Rpc(pb.ModelInferRequest, pb.ModelStreamInferResponse, streaming=True),
-    "ModelConfig": Rpc(pb.ModelConfigRequest, pb.ModelConfigResponse),
-    "ModelStatistics": Rpc(pb.ModelStatisticsRequest, pb.ModelStatisticsResponse),
-    "RepositoryIndex": Rpc(pb.RepositoryIndexRequest, pb.RepositoryIndexResponse),
+RPC_METHODS: Mapping[str, RpcMethod] = {
+    "ServerLive": RpcMethod(pb.ServerLiveRequest, pb.ServerLiveResponse),
+    "ServerReady": RpcMethod(pb.ServerReadyRequest, pb.ServerReadyResponse),
+    "ModelReady": RpcMethod(pb.ModelReadyRequest, pb.ModelReadyResponse),
+    "ServerMetadata": RpcMethod(pb.ServerMetadataRequest, pb.ServerMetadataResponse),
+    "ModelMetadata": RpcMethod(pb.ModelMetadataRequest, pb.ModelMetadataResponse),
+    "ModelInfer": RpcMethod(pb.ModelInferRequest, pb.ModelInferResponse),
+    "ModelStreamInfer": RpcMethod(
+        pb.ModelInferRequest, pb.ModelStreamInferResponse, streaming=True
+    ),
+    "ModelConfig": RpcMethod(pb.ModelConfigRequest, pb.ModelConfigResponse),
+    "ModelStatistics": RpcMethod(pb.ModelStatisticsRequest, pb.ModelStatisticsResponse),
+    "RepositoryIndex": RpcMethod(pb.RepositoryIndexRequest, pb.RepositoryIndexResponse),
 }
 
 
-def path_of(name: str) -> str:
-    """Return the full path of a method, as HTTP/2 has it."""
+def method_path(name: str) -> str:
+    """Return the full path of a method, such as `/inference.GRPCInferenceService/ModelInfer`."""
     return f"/{SERVICE}/{name}"

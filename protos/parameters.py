@@ -1,6 +1,6 @@
-"""Parameters of requests and answers by which gateway and inference server understand each other.
+"""Parameters of inference requests and answers that carry control information.
 
-`timeout` is Triton's (extension_schedule_policy.md), the others are ours.
+`timeout` is Triton's (extension_schedule_policy.md), the others are Slipstream's.
 """
 
 from __future__ import annotations
@@ -8,33 +8,33 @@ from __future__ import annotations
 from protos import open_inference_pb2 as pb
 
 TIMEOUT = "timeout"
-"""Microseconds that the answer may take, from when the request is read (int64)."""
+"""Microseconds until the answer is due, counted from when the request is read (int64)."""
 CANCEL = "slipstream-cancel"
-"""The request is none: it says that nobody waits for the call of this id any more (bool)."""
+"""Not an inference request: cancels the call that has this id (bool)."""
 CANCELLATION = "slipstream_cancellation"
-"""The extension by which a server says that it understands CANCEL."""
+"""The extension by which a server announces support for CANCEL."""
 QUEUE_SECONDS = "slipstream-queue-seconds"
-"""Seconds between a call's being read and its run's beginning (double)."""
+"""Seconds from reading a call to the start of its execution (double)."""
 INFER_SECONDS = "slipstream-infer-seconds"
 """Seconds in ONNX Runtime (double)."""
 
 
-def timeout_of(request: pb.ModelInferRequest) -> float | None:
-    """Return the seconds that the caller gives the call; None where it does not say."""
+def timeout_seconds(request: pb.ModelInferRequest) -> float | None:
+    """Return the request's timeout in seconds; None if it has none."""
     if TIMEOUT not in request.parameters:
         return None
-    microseconds = request.parameters[TIMEOUT].int64_param
-    return microseconds / 1e6 if microseconds > 0 else None
+    timeout_microseconds = request.parameters[TIMEOUT].int64_param
+    return timeout_microseconds / 1e6 if timeout_microseconds > 0 else None
 
 
-def microseconds(timeout: float) -> int:
-    """Return `timeout` seconds as TIMEOUT, rounded up so that calls alike have the same bytes."""
-    grain = 10_000 if timeout > 0.1 else 1_000  # noqa: PLR2004 - µs, a tenth or less of the time
+def timeout_microseconds(timeout: float) -> int:
+    """Return `timeout` seconds as TIMEOUT, rounded up so that similar calls have the same bytes."""
+    grain = 10_000 if timeout > 0.1 else 1_000  # noqa: PLR2004 - µs, at most a tenth
     return max(1, -round(-timeout * 1e6 // grain)) * grain
 
 
-def least(first: float | None, second: float | None) -> float | None:
-    """Return the shorter of two times; None is no limit."""
+def min_timeout(first: float | None, second: float | None) -> float | None:
+    """Return the shorter of two timeouts; None means no limit."""
     if first is None or second is None:
         return second if first is None else first
     return min(first, second)

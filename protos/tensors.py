@@ -1,8 +1,8 @@
-"""Tensors on the wire: raw bytes and typed contents to numpy arrays and back.
+"""Tensors on the wire: conversion between raw or typed contents and numpy arrays.
 
-Raw means little-endian and row-major. A BYTES element is a 4-byte little-endian length and that
-many bytes (Triton's extension_binary_data.md). Every function that reads takes the tensor's name,
-so that an error can say which one it was.
+Raw contents are little-endian and row-major. A BYTES element is a 4-byte little-endian length and
+that many bytes (Triton's extension_binary_data.md). Functions that read take the tensor's name for
+their error messages.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from protos.errors import TensorError
 from protos.open_inference_pb2 import InferTensorContents
 
 MAX_RANK = 32
-"""Dimensions a tensor may have. numpy takes 64; ONNX Runtime's operators stop far earlier."""
+"""Of a tensor. numpy supports 64 dimensions, ONNX Runtime's operators far fewer."""
 MAX_ELEMENTS = 2**40
-"""No message could carry more; a larger product is a mistake or an attack."""
+"""More than any message can carry; a larger product is a mistake or an attack."""
 
 _LENGTH = struct.Struct("<I")
 
 
 def element_count(shape: Sequence[int], *, tensor: str) -> int:
-    """Return the product of `shape`, refusing negative dimensions and absurd products."""
+    """Return the product of `shape`; raise TensorError if it is negative or too large."""
     if len(shape) > MAX_RANK:
         message = f"tensor '{tensor}': {len(shape)} dimensions, expected at most {MAX_RANK}"
         raise TensorError(message)
@@ -34,7 +34,7 @@ def element_count(shape: Sequence[int], *, tensor: str) -> int:
         if size < 0:
             raise TensorError(f"tensor '{tensor}': negative dimension in shape {list(shape)}")
     count = math.prod(shape)
-    # a zero among absurd dimensions does not help: numpy cannot make even an empty array of them
+    # checked without the zeros: numpy refuses even an empty array of huge dimensions
     size = count or math.prod([size or 1 for size in shape])
     if size > MAX_ELEMENTS:
         raise TensorError(f"tensor '{tensor}': shape {list(shape)} is too large ({size} elements)")
@@ -44,15 +44,15 @@ def element_count(shape: Sequence[int], *, tensor: str) -> int:
 def decode_raw(
     raw: bytes | memoryview, datatype: Datatype, shape: Sequence[int], *, tensor: str
 ) -> np.ndarray:
-    """Return the array behind `raw`: a read-only view where the datatype has a fixed size.
+    """Return the array in `raw`: a read-only view if the datatype has a fixed size.
 
     Raises:
-        TensorError: the number of bytes is not what datatype and shape ask for.
+        TensorError: the number of bytes does not match datatype and shape.
     """
     count = element_count(shape, tensor=tensor)
     if not datatype.size:
         found = split_elements(raw, count, tensor=tensor)
-        elements = np.empty(count, dtype=object)  # not before: `count` is only what somebody says
+        elements = np.empty(count, dtype=object)  # allocated after the check of `count`
         elements[:] = found
         return elements.reshape(shape)
     expected = count * datatype.size
@@ -62,21 +62,21 @@ def decode_raw(
             f"{list(shape)}, got {len(raw)}"
         )
     if datatype.name == "BOOL":
-        flags = np.frombuffer(raw, np.uint8)
-        if flags.size and flags.max() > 1:
-            raise TensorError(f"tensor '{tensor}': a BOOL byte must be 0 or 1, got {flags.max()}")
+        highest = int(np.max(np.frombuffer(raw, np.uint8), initial=0))
+        if highest > 1:
+            raise TensorError(f"tensor '{tensor}': a BOOL byte must be 0 or 1, got {highest}")
     return np.frombuffer(raw, datatype.dtype).reshape(shape)
 
 
 def encode_raw(array: np.ndarray, datatype: Datatype) -> bytes:
-    """Return the elements of `array` in their raw form."""
+    """Return the raw contents of `array`."""
     if not datatype.size:
         return join_elements(array.ravel().tolist())
     return array.astype(datatype.dtype, copy=False).tobytes()
 
 
 def split_elements(raw: bytes | memoryview, count: int, *, tensor: str) -> list[bytes]:
-    """Return the `count` BYTES elements of `raw`, which must hold exactly those."""
+    """Return the BYTES elements of `raw`, which must contain exactly `count`."""
     view = memoryview(raw)
     elements: list[bytes] = []
     offset = 0
@@ -88,32 +88,34 @@ def split_elements(raw: bytes | memoryview, count: int, *, tensor: str) -> list[
         elements.append(bytes(view[start:offset]))
     if len(elements) != count or offset != len(view):
         raise TensorError(
-            f"tensor '{tensor}': expected {count} BYTES elements, each a 4-byte length and its "
-            f"bytes, got {len(view)} bytes that do not divide so"
+            f"tensor '{tensor}': expected {count} BYTES elements, each a 4-byte length and that "
+            f"many bytes, got {len(view)} bytes in another layout"
         )
     return elements
 
 
 def join_elements(elements: Sequence[bytes]) -> bytes:
-    """Return BYTES elements in their raw form."""
+    """Return the raw contents of BYTES elements."""
     return b"".join([_LENGTH.pack(len(element)) + element for element in elements])
 
 
 def decode_contents(
     contents: InferTensorContents, datatype: Datatype, shape: Sequence[int], *, tensor: str
 ) -> np.ndarray:
-    """Return the array behind typed contents.
+    """Return the array in typed contents.
 
     Raises:
-        TensorError: the datatype has no typed form, the field is another datatype's, the number of
-            elements is not the shape's, or a value does not fit the datatype.
+        TensorError: the datatype has no typed form, the field belongs to another datatype, the
+            number of elements does not match the shape, or a value is out of range.
     """
     if datatype.contents is None:
-        message = f"tensor '{tensor}': {datatype.name} has no typed contents, send it raw"
+        message = (
+            f"tensor '{tensor}': {datatype.name} has no typed contents; send raw_input_contents"
+        )
         raise TensorError(message)
     for field, _ in contents.ListFields():
         if field.name != datatype.contents:
-            message = f"tensor '{tensor}': {datatype.name} goes into {datatype.contents}"
+            message = f"tensor '{tensor}': expected {datatype.contents} for {datatype.name}"
             raise TensorError(f"{message}, got {field.name}")
     values = getattr(contents, datatype.contents)
     count = element_count(shape, tensor=tensor)
@@ -130,13 +132,13 @@ def decode_contents(
         return np.array(list(values), dtype=datatype.dtype).reshape(shape)
     except OverflowError:
         raise TensorError(
-            f"tensor '{tensor}': a value does not fit {datatype.name}: "
-            f"least {min(values)}, greatest {max(values)}"
+            f"tensor '{tensor}': {datatype.name} values out of range: "
+            f"got {min(values)} to {max(values)}"
         ) from None
 
 
 def encode_contents(array: np.ndarray, datatype: Datatype, contents: InferTensorContents) -> None:
-    """Put the elements of `array` into the typed field of its datatype, which must have one."""
+    """Append the elements of `array` to the typed field of its datatype, which must have one."""
     if datatype.contents is None:
         message = f"{datatype.name} has no typed contents"
         raise ValueError(message)

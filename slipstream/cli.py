@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
@@ -20,7 +21,7 @@ NOUNS: Mapping[str, str] = {
     "usage": "Usage: calls, errors, runs and percentiles by deployment, version, key or code.",
     "audit": "Who did what, when and from where: list, export, prune.",
     "bench": "Load on a deployment or a URL: rate, percentiles, what the model takes.",
-    "doctor": "Find out what is wrong here, and how to mend it.",
+    "doctor": "Diagnose this installation and suggest fixes.",
     "gateway": "Run a gateway alone.",
     "worker": "Run a worker alone: flows of type api, on further machines.",
     "inference-server": "Run an inference server alone.",
@@ -54,12 +55,24 @@ def build(*, called: str) -> typer.Typer:
     return application
 
 
-def _first_level(
-    *, show_version: bool = typer.Option(False, "--version", help="Print the version and exit.")
-) -> None:
-    if show_version:
-        typer.echo(version("slipstream"))
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"slipstream {version('slipstream')} (Python {platform.python_version()})")
         raise typer.Exit
+
+
+def _first_level(
+    *,
+    _version: bool = typer.Option(
+        False,
+        "--version",
+        "-V",
+        callback=_print_version,
+        is_eager=True,
+        help="Print the versions of Slipstream and Python, and exit.",
+    ),
+) -> None:
+    """Accept the options before a command."""
 
 
 def _not_called() -> None:

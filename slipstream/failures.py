@@ -1,4 +1,4 @@
-"""How a command fails: one clear line, a stable code, and an exit status that means something."""
+"""Errors of commands: one line on stderr, a stable code, and an exit status."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from model_store.errors import StoreError
 
 
 class ExitStatus(IntEnum):
-    """What the exit status of every command says; the same list is in `slipstream --help`."""
+    """Exit status of every command, as listed by `slipstream --help`."""
 
     OK = 0
-    """It is done."""
+    """Done."""
     REFUSED = 1
-    """It cannot be done as asked; for `doctor`: something is wrong."""
+    """The request was refused; for `doctor`: something is wrong."""
     USAGE = 2
-    """The command line is wrong."""
+    """The command line is invalid."""
     UNUSABLE = 3
-    """It cannot be done here: a port in use, a folder or a database that cannot be used."""
+    """The command cannot run here: a port in use, a folder or a database that cannot be used."""
 
 
 class UnusableError(Exception):
@@ -30,11 +30,11 @@ class UnusableError(Exception):
 
 
 class RefusedError(Exception):
-    """It cannot be done as asked, for a reason that only the command line knows, or was told.
+    """The request was refused for a reason of the command line itself.
 
     Attributes:
         code: a stable name.
-        message: what was expected, what came, what to do.
+        message: what was expected, what was given, what to do.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -45,10 +45,10 @@ class RefusedError(Exception):
 
 @contextmanager
 def exit_on_error(*, as_json: bool) -> Iterator[None]:
-    """Turn the failures that people can mend into one line on stderr and an exit status.
+    """Turn errors that users can fix into one line on stderr and an exit status.
 
-    With `as_json` stdout gets `{"error": {"code", "message"}}` as its one document, too.
-    Anything else is a bug and keeps its traceback.
+    With `as_json`, stdout gets `{"error": {"code", "message"}}`. Any other exception is a bug and
+    keeps its traceback.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Asking a gateway whether it is ready, as any load balancer would."""
+"""Asks a gateway for /readyz, as a load balancer does."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _TIMEOUT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayReadiness:
-    """What /readyz said."""
+    """The answer of /readyz."""
 
     ready: bool
     reasons: str
-    """Why not; empty where it is ready."""
+    """Why it is not ready; empty if it is."""
 
 
 def fetch_readiness(host: str, port: int, certificate: Path | None = None) -> GatewayReadiness:
-    """Return what the gateway at `host` and `port` says; blocks, and raises nothing.
+    """Return the answer of the gateway at `host` and `port`; blocks, and raises nothing.
 
-    `certificate` is the file of the one that it shows, where it speaks TLS.
+    `certificate` is the file with its certificate if it uses TLS.
     """
     try:
         connection = gateway_connection(host, port, certificate, timeout=_TIMEOUT_SECONDS)
@@ -37,7 +37,7 @@ def fetch_readiness(host: str, port: int, certificate: Path | None = None) -> Ga
     except (OSError, http.client.HTTPException) as error:
         return GatewayReadiness(ready=False, reasons=f"it does not answer ({error})")
     except (ValueError, KeyError, TypeError):
-        return GatewayReadiness(ready=False, reasons="what answers there is no gateway")
+        return GatewayReadiness(ready=False, reasons="the process that answers is not a gateway")
     finally:
         connection.close()
     return GatewayReadiness(ready=answer.status == http.HTTPStatus.OK, reasons="; ".join(reasons))
@@ -46,7 +46,7 @@ def fetch_readiness(host: str, port: int, certificate: Path | None = None) -> Ga
 def gateway_connection(
     host: str, port: int, certificate: Path | None, *, timeout: float
 ) -> http.client.HTTPConnection:
-    """Return a connection, not yet made, to a gateway of this machine.
+    """Return a connection, not yet opened, to a gateway of this machine.
 
     Raises:
         TlsError: the certificate's file cannot be read.

@@ -1,4 +1,4 @@
-"""One command's work: the workspace opened, its coroutines run, its failures reported."""
+"""The session of one command: opens the workspace, runs coroutines, reports errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PAGE_SIZE = 200
 
 
 class CommandSession:
-    """What a command has: the gateway's services, a loop for them, and a terminal."""
+    """The gateway's services, an event loop for them, and a terminal."""
 
     def __init__(self, workspace: Workspace, runner: asyncio.Runner, terminal: Terminal) -> None:
         self.workspace = workspace
@@ -37,7 +37,7 @@ class CommandSession:
         self._runner = runner
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what the coroutine returns. Any: nothing is sent into it."""
+        """Run a coroutine and return its result. Any: nothing is sent into it."""
         try:
             return self._runner.run(work)
         except (SQLAlchemyError, OSError) as error:
@@ -51,7 +51,7 @@ class CommandSession:
 
 @contextmanager
 def open_session(state: Path, *, as_json: bool) -> Iterator[CommandSession]:
-    """Open the workspace of a state folder for one command; report what goes wrong in it."""
+    """Open the workspace of a state folder for one command; report errors and exit."""
     with exit_on_error(as_json=as_json), asyncio.Runner() as runner:
         settings = read_settings(state=state.absolute())
         ensure_state_folder(settings.state)
@@ -65,7 +65,7 @@ def open_session(state: Path, *, as_json: bool) -> Iterator[CommandSession]:
 
 
 def validated(schema: type[Schema], **values: object) -> Schema:
-    """Return the values as the REST API would take them, or raise VALIDATION_FAILED."""
+    """Validate the values as the REST API does, or raise VALIDATION_FAILED."""
     try:
         return schema.model_validate(values)
     except ValidationError as error:

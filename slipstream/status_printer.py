@@ -1,4 +1,4 @@
-"""What `up` tells the person who started it: one line for each thing that happens."""
+"""The status lines of `up` and `worker`: one for each thing that happens."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rich.text import Text
 
 
 class StatusPrinter:
-    """Writes to stdout; with `as_json` to stderr, so that stdout stays with the one document.
+    """Writes to stdout; with `as_json` to stderr, so that stdout has only the JSON document.
 
     Attributes:
-        as_json: whether the answer is to be a JSON document.
+        as_json: whether the result is a JSON document.
     """
 
     def __init__(self, *, as_json: bool, started_at: float) -> None:
@@ -30,23 +30,23 @@ class StatusPrinter:
         return time.monotonic() - self._started_at
 
     def step(self, subject: str, text: str, style: str = "") -> None:
-        """Say that something happened to `subject`."""
+        """Print what happened to `subject`."""
         line = Text.assemble(
             (f"{self.elapsed:7.2f} s  ", "dim"), (f"{subject:<18} ", "bold"), (text, style)
         )
         self._print(line)
 
     def say(self, text: str = "", style: str = "") -> None:
-        """Write a line as it is, never wrapped: it may be there to be copied."""
+        """Print a line unwrapped, so that it can be copied."""
         self._print(Text(text, style))
 
     def document(self, document: Mapping[str, object]) -> None:
-        """Write the one JSON document."""
+        """Print the JSON document."""
         with suppress(BrokenPipeError):
             sys.stdout.write(json.dumps(document) + "\n")
             sys.stdout.flush()
 
     def _print(self, line: Text) -> None:
-        # Where whoever was reading has gone, Rich falls silent and asks to exit. We serve on.
+        # If stdout is closed, Rich raises SystemExit; the processes go on without status lines.
         with suppress(SystemExit):
             self._console.print(line)

@@ -1,4 +1,4 @@
-"""How commands answer: a table or a sentence for people, one JSON document for scripts."""
+"""Output of commands: tables and sentences for people, one JSON document for scripts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 _PIPED_WIDTH = 250
-"""Columns where there is no terminal: what is piped on is not folded."""
+"""Columns without a terminal: piped output is not folded."""
 _UNWRAPPED_COLUMNS = frozenset({"id", "key"})
-"""Columns whose cells are there to be copied."""
+"""Columns whose cells are copied, so never wrapped."""
 
 
 class Terminal:
-    """The two streams of a command."""
+    """stdout and stderr of a command."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
@@ -29,7 +29,7 @@ class Terminal:
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def show(self, document: BaseModel | object, *views: RenderableType) -> None:
-        """Answer with `document` where JSON was asked for, else with the views in their order."""
+        """Print `document` with --json, else the views."""
         if not self._as_json:
             for view in views:
                 self._out.print(view, soft_wrap=isinstance(view, str | Text))
@@ -42,21 +42,21 @@ class Terminal:
 
     @property
     def stderr(self) -> Console:
-        """What is drawn beside the answer, such as progress: stderr."""
+        """For output beside the result, such as progress."""
         return self._err
 
     def note(self, text: str) -> None:
-        """Say something beside the answer."""
+        """Print a note to stderr."""
         self._err.print(Text(text, "dim"))
 
     def note_next_page(self, next_cursor: str | None) -> None:
-        """Say how to see the next page, where there is one."""
+        """Print how to see the next page, if there is one."""
         if next_cursor is not None:
             self.note(f"There are more: --cursor {next_cursor}")
 
     @contextmanager
     def progress(self, text: str) -> Iterator[None]:
-        """Say that something takes its time, with a moving sign where there is a terminal."""
+        """Show that something takes time, with a spinner on a terminal."""
         if not self._err.is_terminal:
             self._err.print(text)
             yield
@@ -66,7 +66,7 @@ class Terminal:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> Table | Text:
-    """Return the rows under their headings, or what to say where there are none."""
+    """Return the rows as a table, or the text `empty` if there are none."""
     if not rows:
         return Text(empty)
     shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
@@ -78,7 +78,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: st
 
 
 def facts(**values: object) -> Table:
-    """Return names and values, one pair a line."""
+    """Return names and values, one pair per line."""
     shown = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     shown.add_column(style="bold")
     shown.add_column(overflow="fold")

@@ -1,4 +1,4 @@
-"""The gateway's services over one state folder and database, as its administrator uses them."""
+"""The gateway's services on a state folder and its database, for the administrator's commands."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from slipstream.failures import UnusableError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """What commands act on: the rows and files that running gateways use, or will use."""
+    """What commands act on: the same rows and files as running gateways."""
 
     settings: Settings
     db: Database
     services: Services
     profile: Profile
-    """The administrator: the command line acts for nobody else."""
+    """The administrator's: the command line always acts as the administrator."""
 
 
 @asynccontextmanager
 async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
-    """Bring the database up to date and open it; close it in the end.
+    """Migrate the database, open it, and close it at the end.
 
     Raises:
         StorageError: the database or the state folder cannot be used.
@@ -52,9 +52,9 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
 
 
 def read_settings(**options: Any) -> Settings:
-    """Return the settings of the environment, with `options` in their place.
+    """Return the settings of the environment; `options` take precedence.
 
-    Any: the settings' own types check what comes; UnusableError says what they refuse.
+    Any: the settings validate the values. Raises UnusableError for invalid ones.
     """
     try:
         settings = Settings(**options)
@@ -69,15 +69,15 @@ def read_settings(**options: Any) -> Settings:
 
 
 def broker_of(settings: Settings) -> Broker:
-    """Return the broker that the settings mean, or raise BrokerError."""
+    """Return the broker of the settings, or raise BrokerError."""
     return parse_broker_url(
         settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
     )
 
 
 def _system_user() -> str:
-    """Return the operating system's user: the process's, whatever the environment says."""
+    """Return the operating system's user of this process; the environment cannot change it."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # as in a container that runs under any number
+    except KeyError:  # as in a container with an arbitrary uid
         return f"uid {os.getuid()}"

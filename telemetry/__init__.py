@@ -1,4 +1,4 @@
-"""What every process needs in order to be observed: logs, instruments, latency buckets, its parent.
+"""Observability of every process: logs, metrics, redaction, and the pipes to the parent process.
 
-Imports nothing of ours and knows no feature.
+Imports none of our other packages.
 """

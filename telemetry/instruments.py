@@ -1,9 +1,9 @@
-"""Counters, gauges and histograms that cost well under a microsecond to touch.
+"""Counters, gauges and histograms that take well under a microsecond to update.
 
-prometheus-client's own children take a lock and walk the buckets, about 2 µs each, several times a
+prometheus-client's instruments take a lock and walk the buckets, about 2 µs each, several times per
 call; in its multi-process mode they also write to a file each time. Here a histogram is a list and
-`bisect`, touched from one event loop only. Exposition (names, escaping, format) stays with
-prometheus-client, and so does whatever is read once a scrape.
+`bisect`, used from one event loop only. Exposition (names, escaping, format) and metrics computed
+once per scrape remain prometheus-client's.
 """
 
 from __future__ import annotations
@@ -22,14 +22,21 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from telemetry.buckets import LATENCY_SECONDS
+LATENCY_SECONDS: tuple[float, ...] = (
+    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01),
+    *(0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+"""Upper bounds of buckets, from 50 µs (a fast call of a tiny model) to 60 s."""
+
+BATCH_SIZES: tuple[float, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+"""Upper bounds of buckets: rows in one ONNX Runtime call."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-"""Of what `Registry.render` returns."""
+"""Of the text that `Registry.render` returns."""
 
 
 class Counter:
-    """A number that only grows."""
+    """A number that only increases."""
 
     __slots__ = ("value",)
 
@@ -37,12 +44,12 @@ class Counter:
         self.value = 0.0
 
     def add(self, amount: float = 1.0) -> None:
-        """Grow by `amount`."""
+        """Increase by `amount`."""
         self.value += amount
 
 
 class Gauge:
-    """A number that is what it was last set to."""
+    """A number that can be set."""
 
     __slots__ = ("value",)
 
@@ -50,12 +57,12 @@ class Gauge:
         self.value = 0.0
 
     def set(self, value: float) -> None:
-        """Be `value` from now on."""
+        """Set to `value`."""
         self.value = value
 
 
 class Histogram:
-    """How often a value fell under which bound, and the sum of all values."""
+    """Counts values by bucket, and sums them."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -65,7 +72,7 @@ class Histogram:
         self.total = 0.0
 
     def observe(self, value: float) -> None:
-        """Count `value`, in the unit that the family's name ends with."""
+        """Count `value`, in the unit in the family's name."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
@@ -74,67 +81,73 @@ Instrument = TypeVar("Instrument", bound=Counter | Gauge | Histogram)
 Labels = tuple[str, ...]
 
 
-class Family(Generic[Instrument]):
-    """One metric and its children, an instrument for each combination of label values."""
+class MetricFamily(Generic[Instrument]):
+    """One metric: an instrument (child) for each combination of label values."""
 
     def __init__(
-        self, make: Callable[[], Instrument], name: str, text: str, labels: Labels
+        self, make: Callable[[], Instrument], name: str, documentation: str, labels: Labels
     ) -> None:
         self.make = make
         self.name = name
-        self.text = text
+        self.documentation = documentation
         self.labels = labels
         self.children: dict[Labels, Instrument] = {}
 
     def child(self, *values: str) -> Instrument:
-        """Return the instrument for these label values; look it up once, not once a call."""
+        """Return the instrument for these label values; keep it rather than call this again."""
         if len(values) != len(self.labels):
-            message = f"{self.name} has the labels {self.labels}, got {values}"
+            message = f"{self.name}: expected values for the labels {self.labels}, got {values}"
             raise ValueError(message)
         found = self.children.get(values)
         if found is None:
             found = self.children[values] = self.make()
         return found
 
-    def forget(self, *values: str) -> None:
-        """Drop a child whose subject is gone."""
+    def remove(self, *values: str) -> None:
+        """Remove a child, for example of a model that is no longer served."""
         self.children.pop(values, None)
 
 
-AnyFamily = Family[Counter] | Family[Gauge] | Family[Histogram]
+AnyMetricFamily = MetricFamily[Counter] | MetricFamily[Gauge] | MetricFamily[Histogram]
 
 
 class Registry(Collector):
-    """The families of one process."""
+    """The metric families of one process."""
 
     def __init__(self) -> None:
-        self.families: dict[str, AnyFamily] = {}
+        self.families: dict[str, AnyMetricFamily] = {}
 
-    def counter(self, name: str, text: str, labels: Labels = ()) -> Family[Counter]:
-        """Register a counter; the exposed name ends with `_total`, as Prometheus asks."""
-        return self._register(Family(Counter, name.removesuffix("_total"), text, labels))
+    def counter(self, name: str, documentation: str, labels: Labels = ()) -> MetricFamily[Counter]:
+        """Register a counter; its exposed name ends with `_total`, by Prometheus's convention."""
+        return self._register(
+            MetricFamily(Counter, name.removesuffix("_total"), documentation, labels)
+        )
 
-    def gauge(self, name: str, text: str, labels: Labels = ()) -> Family[Gauge]:
+    def gauge(self, name: str, documentation: str, labels: Labels = ()) -> MetricFamily[Gauge]:
         """Register a gauge."""
-        return self._register(Family(Gauge, name, text, labels))
+        return self._register(MetricFamily(Gauge, name, documentation, labels))
 
     def histogram(
-        self, name: str, text: str, labels: Labels = (), bounds: Sequence[float] = LATENCY_SECONDS
-    ) -> Family[Histogram]:
+        self,
+        name: str,
+        documentation: str,
+        labels: Labels = (),
+        bounds: Sequence[float] = LATENCY_SECONDS,
+    ) -> MetricFamily[Histogram]:
         """Register a histogram with these upper bounds; +Inf is added."""
-        return self._register(Family(partial(Histogram, bounds), name, text, labels))
+        return self._register(MetricFamily(partial(Histogram, bounds), name, documentation, labels))
 
-    def _register(self, family: Family[Instrument]) -> Family[Instrument]:
+    def _register(self, family: MetricFamily[Instrument]) -> MetricFamily[Instrument]:
         if family.name in self.families:
-            message = f"metric {family.name} is registered already"
+            message = f"metric {family.name} is already registered"
             raise ValueError(message)
-        self.families[family.name] = cast("AnyFamily", family)
+        self.families[family.name] = cast("AnyMetricFamily", family)
         return family
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the families as prometheus-client knows them."""
+        """Yield the families as prometheus-client's metrics."""
         for family in self.families.values():
-            yield exposed(family)
+            yield to_prometheus(family)
 
     def render(self) -> bytes:
         """Return the families in the Prometheus text format."""
@@ -142,31 +155,31 @@ class Registry(Collector):
 
 
 def render(collectors: Iterable[Collector]) -> bytes:
-    """Return what several collectors yield, in the Prometheus text format."""
+    """Return the metrics of several collectors in the Prometheus text format."""
     registry = CollectorRegistry(auto_describe=False)
     for collector in collectors:
         registry.register(collector)
     return generate_latest(registry)
 
 
-def exposed(family: AnyFamily) -> Metric:
-    """Return one family as prometheus-client knows it."""
+def to_prometheus(family: AnyMetricFamily) -> Metric:
+    """Return one family as prometheus-client's metric."""
     sample = family.make()
     if isinstance(sample, Histogram):
-        histogram = HistogramMetricFamily(family.name, family.text, labels=family.labels)
+        histogram = HistogramMetricFamily(family.name, family.documentation, labels=family.labels)
         for values, child in family.children.items():
             assert isinstance(child, Histogram)
-            histogram.add_metric(values, *_cumulated(child))
+            histogram.add_metric(values, *_cumulative(child))
         return histogram
     kind = CounterMetricFamily if isinstance(sample, Counter) else GaugeMetricFamily
-    metric = kind(family.name, family.text, labels=family.labels)
+    metric = kind(family.name, family.documentation, labels=family.labels)
     for values, child in family.children.items():
         assert not isinstance(child, Histogram)
         metric.add_metric(values, child.value)
     return metric
 
 
-def _cumulated(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
+def _cumulative(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
     buckets: list[tuple[str, float]] = []
     running = 0
     for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):

@@ -1,4 +1,4 @@
-"""Log lines: an event name and fields; JSON on stderr, or coloured text where a person looks on."""
+"""Log lines with an event name and fields: JSON on stderr, or coloured text on a terminal."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Any, cast
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from telemetry.redaction import redact
+from telemetry.redaction import redact_log
 
 
 def configure(level: str, *, process: str) -> None:
-    """Set the process's log lines up: from `level` upwards, each with the `process` that wrote it.
+    """Configure logging: lines from `level` upwards, each with the name of its `process`.
 
-    Lines of libraries (uvicorn, grpc, alembic) take the same way. API keys are replaced wherever
-    they would appear.
+    Lines of libraries (uvicorn, grpc, alembic) get the same format. API keys are redacted.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
@@ -24,19 +23,19 @@ def configure(level: str, *, process: str) -> None:
         structlog.processors.format_exc_info,
     ]
 
-    def stamp(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    def add_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event.setdefault("process", process)
         return event
 
-    render: Any = (  # Any: structlog's renderers have no common type
+    renderer: Any = (  # Any: structlog's renderers have no common type
         structlog.dev.ConsoleRenderer(pad_event_to=28)
         if sys.stderr.isatty()
         else structlog.processors.JSONRenderer()
     )
 
-    def line(wrapped: WrappedLogger, name: str, event: EventDict) -> str:
-        # here at the end nothing gets past: no object's repr, no name of a field, no traceback
-        return redact(str(render(wrapped, name, event)))
+    def render_line(wrapped: WrappedLogger, name: str, event: EventDict) -> str:
+        # redacted last: keys may be in reprs, field names and tracebacks, too
+        return redact_log(str(renderer(wrapped, name, event)))
 
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -50,15 +49,15 @@ def configure(level: str, *, process: str) -> None:
             foreign_pre_chain=[*shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                stamp,
-                line,
+                add_process,
+                render_line,
             ],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("alembic").setLevel("WARNING")  # tells of nothing, at every start
+    logging.getLogger("alembic").setLevel("WARNING")  # logs routine lines at every start
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -67,5 +66,5 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
 
 
 def reason_of(error: Exception) -> str:
-    """Return the first line of what an error says: drivers add their statements after it."""
+    """Return the first line of an error's message: database drivers append their statements."""
     return str(error).partition("\n")[0] or type(error).__name__

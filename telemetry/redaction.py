@@ -1,34 +1,34 @@
-"""API keys in text are replaced: in whatever is logged, and in whatever callers are told."""
+"""Redaction of API keys in log lines and in messages to clients."""
 
 from __future__ import annotations
 
 import re
 
-_WHOLE = r"(?P<start>sk-[0-9A-Za-z]{5})[0-9A-Za-z]{36}(?P<end>[0-9A-Za-z]{5})(?![0-9A-Za-z])"
+_COMPLETE_KEY = r"(?P<start>sk-[0-9A-Za-z]{5})[0-9A-Za-z]{36}(?P<end>[0-9A-Za-z]{5})(?![0-9A-Za-z])"
 _KEY = re.compile(
-    rf"{_WHOLE}|(?:(?<![0-9A-Za-z])|(?<=\\[nrt]))sk-[0-9A-Za-z_-]{{8,}}|sk-[0-9A-Za-z]{{20,}}"
+    rf"{_COMPLETE_KEY}|(?:(?<![0-9A-Za-z])|(?<=\\[nrt]))sk-[0-9A-Za-z_-]{{8,}}|sk-[0-9A-Za-z]{{20,}}"
 )
-"""A key, or the beginning of one, as a word of its own ("risk-assessment" holds none), also after a
-newline that JSON has escaped; and a whole key wherever it is glued to something.
+"""A key, or the beginning of one, as a separate word ("risk-assessment" contains none), also after
+a newline escaped by JSON; and a complete key even inside a word.
 """
-_CERTAIN = re.compile(rf"{_WHOLE}|sk-[0-9A-Za-z]{{20,}}")
-"""What is nothing but a key, cut off perhaps: no name that a person gave looks like that."""
-_HIDDEN = "********"
+_CERTAIN_KEY = re.compile(rf"{_COMPLETE_KEY}|sk-[0-9A-Za-z]{{20,}}")
+"""Text that can only be a key, possibly truncated: no name given by a user looks like that."""
+_MASK = "********"
 
 
-def redact(text: str) -> str:
-    """Return `text` with everything that looks like an API key replaced; for logs.
+def redact_log(text: str) -> str:
+    """Return `text` with everything that resembles an API key replaced; for log lines.
 
-    Of a whole key its mask stays, as lists of keys show it, of anything else nothing.
+    A complete key is replaced by its mask, as lists of keys show it; anything else completely.
     """
-    return _KEY.sub(_masked, text) if "sk-" in text else text
+    return _KEY.sub(_mask, text) if "sk-" in text else text
 
 
-def without_keys(text: str) -> str:
-    """Return `text` with API keys replaced, and names such as `sk-learn` left; for messages."""
-    return _CERTAIN.sub(_masked, text) if "sk-" in text else text
+def redact_message(text: str) -> str:
+    """Return `text` with API keys replaced but names such as `sk-learn` kept; for messages."""
+    return _CERTAIN_KEY.sub(_mask, text) if "sk-" in text else text
 
 
-def _masked(found: re.Match[str]) -> str:
+def _mask(found: re.Match[str]) -> str:
     start, end = found["start"], found["end"]
-    return f"sk-{_HIDDEN}" if start is None else f"{start}{_HIDDEN}{end}"
+    return f"sk-{_MASK}" if start is None else f"{start}{_MASK}{end}"

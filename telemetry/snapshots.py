@@ -1,7 +1,8 @@
-"""One /metrics for several processes: each leaves its numbers in a folder, and any of them sums up.
+"""One /metrics endpoint for several processes, which share their metrics through a folder.
 
-A scrape reaches one process of many. The numbers of a process that has died stay in the folder, so
-that no counter ever falls while the service runs; whoever starts the service empties it.
+A scrape reaches one process of many, which adds up the snapshots of all. The snapshot of a process
+that has died remains, so that no counter decreases while the service runs; the supervisor empties
+the folder at start.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ import orjson
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from telemetry.instruments import AnyFamily, Family, Histogram, Registry, exposed
+from telemetry.instruments import AnyMetricFamily, Histogram, MetricFamily, Registry, to_prometheus
 
 _SUFFIX = ".json"
 _PUBLISH_SECONDS = 1.0
 
 
 class SharedRegistry(Collector):
-    """A registry, and those of the process's siblings."""
+    """The metrics of this process and of its siblings."""
 
     def __init__(self, registry: Registry, folder: Path, name: str) -> None:
-        """Share `registry` in `folder` under `name`, which no sibling may have."""
+        """Share `registry` in `folder` under `name`, which must be unique."""
         self._registry = registry
         self._folder = folder
         self._file = folder / f"{name}{_SUFFIX}"
@@ -34,18 +35,18 @@ class SharedRegistry(Collector):
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to publish every second, on a thread."""
-        self._task = asyncio.create_task(self._keep_published(), name="metrics publisher")
+        """Publish every second, on a thread."""
+        self._task = asyncio.create_task(self._publish_periodically(), name="metrics publisher")
 
     async def close(self) -> None:
-        """Publish a last time, and no more."""
+        """Publish a last time and stop."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self.publish()
 
     def publish(self) -> None:
-        """Leave this process's numbers for the others. Counters and histograms only."""
+        """Write this process's snapshot: counters and histograms, whose values can be added up."""
         snapshot = {
             family.name: [
                 [
@@ -56,35 +57,38 @@ class SharedRegistry(Collector):
             ]
             for family in self._registry.families.values()
         }
-        draft = self._file.with_suffix(f".{os.getpid()}")
-        draft.write_bytes(orjson.dumps(snapshot))
-        draft.rename(self._file)
+        temporary = self._file.with_suffix(f".{os.getpid()}")
+        temporary.write_bytes(orjson.dumps(snapshot))
+        temporary.rename(self._file)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family, summed over the processes."""
+        """Yield every metric family, summed over the processes."""
         others = [
             orjson.loads(path.read_bytes())
             for path in sorted(self._folder.glob(f"*{_SUFFIX}"))
             if path != self._file
         ]
         for family in self._registry.families.values():
-            total = cast("AnyFamily", Family(family.make, family.name, family.text, family.labels))
+            total = cast(
+                "AnyMetricFamily",
+                MetricFamily(family.make, family.name, family.documentation, family.labels),
+            )
             for labels, child in family.children.items():
                 value = [child.counts, child.total] if isinstance(child, Histogram) else child.value
                 _add(total, labels, value)
             for snapshot in others:
                 for labels, value in snapshot.get(family.name, ()):
                     _add(total, tuple(labels), value)
-            yield exposed(total)
+            yield to_prometheus(total)
 
-    async def _keep_published(self) -> None:
+    async def _publish_periodically(self) -> None:
         while True:
             await asyncio.sleep(_PUBLISH_SECONDS)
             await asyncio.to_thread(self.publish)
 
 
-def _add(family: AnyFamily, labels: tuple[str, ...], value: Any) -> None:
-    """Add a child's numbers. Any: what `publish` wrote, through JSON."""
+def _add(family: AnyMetricFamily, labels: tuple[str, ...], value: Any) -> None:
+    """Add a child's values. Any: read from JSON that `publish` wrote."""
     child = family.child(*labels)
     if isinstance(child, Histogram):
         counts, total = value

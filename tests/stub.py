@@ -10,17 +10,17 @@ from typing import Any
 
 import grpc.aio
 
-from protos.methods import RPCS, path_of
+from protos.methods import RPC_METHODS, method_path
 
 
 class InferenceStub:
     """The protocol's RPCs on a channel: `await stub.ModelReady(request, timeout=1)`."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        for name, rpc in RPCS.items():
+        for name, rpc in RPC_METHODS.items():
             connect = channel.stream_stream if rpc.streaming else channel.unary_unary
             callable_ = connect(
-                path_of(name),
+                method_path(name),
                 request_serializer=rpc.request.SerializeToString,
                 response_deserializer=rpc.response.FromString,
             )

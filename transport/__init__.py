@@ -5,39 +5,40 @@
 
     router = Router()
     router.unary("/package.Service/Method", lambda request, call: request)
-    server = Server(router)
+    server = GrpcServer(router)
     await server.listen("unix:/run/model.sock")
 
 TLS is `ServerTls` at `listen` and `ClientTls` at `connect`.
 
-Messages are bytes: what they mean is not known here. Imports nothing of ours.
+Messages are bytes; their encoding is the caller's. Imports none of our other packages.
 """
 
 from __future__ import annotations
 
-from transport.calls import ClientStream
 from transport.certificates import KeyPair, TlsError
-from transport.client import Connection, connect
-from transport.guarded_link import Guard
-from transport.limits import Limits
-from transport.router import Call, Router, StreamCall, StreamHandler, UnaryCall
-from transport.server import Server
+from transport.client import GrpcConnection, connect
+from transport.client_stream import ClientStream
+from transport.limits import GrpcLimits
+from transport.router import Router
+from transport.server import GrpcServer
+from transport.server_connection import Guard
+from transport.server_streams import ServerStream, StreamCall, StreamHandler, UnaryCall
 from transport.status import OK, Metadata, RpcError, Status, StatusCode
 from transport.tls import ClientTls, ServerTls
 
 __all__ = [
     "OK",
-    "Call",
     "ClientStream",
     "ClientTls",
-    "Connection",
+    "GrpcConnection",
+    "GrpcLimits",
+    "GrpcServer",
     "Guard",
     "KeyPair",
-    "Limits",
     "Metadata",
     "Router",
     "RpcError",
-    "Server",
+    "ServerStream",
     "ServerTls",
     "Status",
     "StatusCode",

@@ -1,4 +1,4 @@
-"""Where a server listens: `unix:/path`, `host:port`, or `grpcs://host:port` with TLS."""
+"""Addresses of servers: `unix:/path`, `host:port`, or `grpcs://host:port` for TLS."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ TLS_SCHEME = "grpcs://"
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """A parsed address; either `path` or `host` and `port` are set."""
+class ServerAddress:
+    """A parsed address: either `path`, or `host` and `port`."""
 
     path: str = ""
     host: str = ""
@@ -19,32 +19,32 @@ class Address:
 
     @property
     def authority(self) -> str:
-        """What `:authority` says of it."""
+        """The value of the `:authority` header."""
         return "localhost" if self.path else f"{_bracketed(self.host)}:{self.port}"
 
 
-def parse_address(text: str) -> Address:
-    """Return what `unix:/path`, `host:port` or `[v6]:port` names, the last two also with TLS.
+def parse_address(text: str) -> ServerAddress:
+    """Parse `unix:/path`, `host:port` or `[v6]:port`; the last two may follow `grpcs://`.
 
     Raises:
-        ValueError: none of them.
+        ValueError: it is none of them.
     """
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
         path = path[2:] if path.startswith("//") else path
         if path:
-            return Address(path=path)
+            return ServerAddress(path=path)
     else:
         host, _, port = text.removeprefix(TLS_SCHEME).rpartition(":")
         if host and port.isdecimal() and int(port) < 2**16:
-            bare = host.removeprefix("[").removesuffix("]")
-            return Address(host=bare, port=int(port), tls=text.startswith(TLS_SCHEME))
+            host = host.removeprefix("[").removesuffix("]")
+            return ServerAddress(host=host, port=int(port), tls=text.startswith(TLS_SCHEME))
     message = f"address {text!r}: expected unix:/path, host:port or [v6]:port"
-    raise ValueError(f"{message}, the last two with or without {TLS_SCHEME}")
+    raise ValueError(f"{message}; the last two may follow {TLS_SCHEME}")
 
 
-def peer_name(name: Any) -> str:  # Any: what a socket says differs by its family
-    """Return the peer of a socket, as gRPC writes it."""
+def peer_name(name: Any) -> str:  # Any: depends on the address family
+    """Return the peer of a socket in gRPC's notation."""
     if not isinstance(name, tuple):
         return "unix:"
     host, port = name[0], name[1]

@@ -1,4 +1,4 @@
-"""The client's side: a connection to one server, and the calls on it."""
+"""A gRPC client: a connection to one server, and the calls on it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from transport.addresses import parse_address
-from transport.calls import ClientStream, OnEnd, OnMessage
-from transport.client_link import ClientLink
-from transport.limits import Limits
-from transport.outbox import Buffer
-from transport.requests import options_block
+from transport.call_headers import options_block
+from transport.client_connection import Http2ClientConnection
+from transport.client_stream import ClientStream, OnEnd, OnMessage
+from transport.limits import GrpcLimits
 from transport.status import RpcError, Status, StatusCode
 from transport.tls import ClientTls
+from transport.write_queue import Buffer
 
 _CONNECT_SECONDS = 5.0
 _NO_METADATA: tuple[tuple[str, str | bytes], ...] = ()
@@ -21,40 +21,40 @@ _NO_METADATA: tuple[tuple[str, str | bytes], ...] = ()
 async def connect(
     address: str,
     *,
-    limits: Limits | None = None,
+    limits: GrpcLimits | None = None,
     timeout: float = _CONNECT_SECONDS,
     on_drain: Callable[[], None] | None = None,
     tls: ClientTls | None = None,
-) -> Connection:
-    """Return a connection to the server at `unix:/path`, `host:port` or `grpcs://host:port`.
+) -> GrpcConnection:
+    """Connect to the server at `unix:/path`, `host:port` or `grpcs://host:port`.
 
     Args:
         address: of the server.
         limits: of the connection, such as `max_message_bytes`.
-        timeout: seconds until the server must have introduced itself.
-        on_drain: called when the server announces that it takes no new call (calls in flight go
-            on), so that another connection can be made in time.
-        tls: for an address with `grpcs://`; None: trust whom the system trusts.
+        timeout: seconds until the connection must be complete, with the server's SETTINGS.
+        on_drain: called when the server announces that it takes no new calls, so that another
+            connection can be made in time; calls in flight continue.
+        tls: for an address with `grpcs://`; default: verify servers by the system's CAs.
 
     Raises:
-        RpcError: UNAVAILABLE, there is no server, it does not speak HTTP/2, or one side does not
-            trust the other.
-        ValueError: the address has none of the forms.
+        RpcError: UNAVAILABLE, there is no server, it does not speak HTTP/2, or a certificate was
+            rejected.
+        ValueError: the address has none of these forms.
     """
     target = parse_address(address)
     loop = asyncio.get_running_loop()
 
-    def build() -> ClientLink:
-        return ClientLink(limits or Limits(), target.authority, on_drain)
+    def build() -> Http2ClientConnection:
+        return Http2ClientConnection(limits or GrpcLimits(), target.authority, on_drain)
 
-    link: ClientLink | None = None
+    http2: Http2ClientConnection | None = None
     try:
         async with asyncio.timeout(timeout):
             if target.path:
-                _, link = await loop.create_unix_connection(build, target.path)
+                _, http2 = await loop.create_unix_connection(build, target.path)
             elif target.tls:
                 tls = tls or ClientTls()
-                _, link = await loop.create_connection(
+                _, http2 = await loop.create_connection(
                     build,
                     target.host,
                     target.port,
@@ -62,44 +62,44 @@ async def connect(
                     server_hostname=tls.server_name or target.host,
                 )
             else:
-                _, link = await loop.create_connection(build, target.host, target.port)
-            await asyncio.shield(link.ready)
+                _, http2 = await loop.create_connection(build, target.host, target.port)
+            await asyncio.shield(http2.ready)
     except RpcError as error:
         if not target.tls:
             raise
-        # Python sends no alert that would say why.
-        why = f"{error.message}; did it want a certificate, or another one?"
+        # The server closes without an alert that would give the reason
+        why = f"{error.message}; does the server require a client certificate, or another one?"
         raise RpcError(error.code, f"no connection to {address}: {why}") from None
     except (OSError, TimeoutError) as error:
         why = str(error) or f"no answer within {timeout} s"
         raise RpcError(StatusCode.UNAVAILABLE, f"no connection to {address}: {why}") from error
     finally:
-        if link is not None and not link.ready.done():
-            link.close(RpcError(StatusCode.UNAVAILABLE, "the connection was not completed"))
-    return Connection(link)
+        if http2 is not None and not http2.ready.done():
+            http2.close(RpcError(StatusCode.UNAVAILABLE, "the connection was not completed"))
+    return GrpcConnection(http2)
 
 
-class Connection:
+class GrpcConnection:
     """A live connection to one server. Belongs to the event loop that made it.
 
-    It never comes back: when it breaks, every call on it fails at once with UNAVAILABLE, `closed`
-    is done, and another one has to be made.
+    It does not reconnect: when it breaks, every call on it fails at once with UNAVAILABLE, `closed`
+    is done, and a new connection has to be made.
     """
 
-    def __init__(self, link: ClientLink) -> None:
-        self._link = link
-        self.closed: asyncio.Future[RpcError] = link.closed
-        """Done when the connection is over; its result says why."""
+    def __init__(self, http2: Http2ClientConnection) -> None:
+        self._http2 = http2
+        self.closed: asyncio.Future[RpcError] = http2.closed
+        """Done when the connection is over; its result is the reason."""
 
     @property
     def usable(self) -> bool:
-        """Whether new calls may be made: the connection lives, and the server is not draining."""
-        return self._link.refusal is None
+        """Whether new calls may be made: the connection is up and the server is not draining."""
+        return self._http2.refusal is None
 
     @property
     def in_flight(self) -> int:
-        """How many calls are not over."""
-        return self._link.in_flight
+        """The number of calls that are not over."""
+        return self._http2.in_flight
 
     def open_stream(
         self,
@@ -110,27 +110,27 @@ class Connection:
         timeout: float | None = None,
         metadata: Iterable[tuple[str, str | bytes]] = _NO_METADATA,
     ) -> ClientStream:
-        """Begin a call of any kind. Where the server's limit of calls is reached, it waits.
+        """Start a call, unary or streaming. At the server's limit of streams it is queued.
 
         Args:
             path: of the method, `/package.Service/Method`.
-            on_message: gets each message, in order, in the read in which it arrived.
-            on_end: gets the status, once, whatever happens; nothing is called after it.
-            timeout: seconds until the call ends with DEADLINE_EXCEEDED; the server is told.
-            metadata: for the server.
+            on_message: called with each message, in order, in the read in which it arrived.
+            on_end: called with the status, exactly once; nothing is called after it.
+            timeout: seconds until the call ends with DEADLINE_EXCEEDED; sent to the server.
+            metadata: sent to the server.
 
         Raises:
             RpcError: UNAVAILABLE, the connection is over or draining; `on_end` is not called.
-            ValueError: metadata that gRPC does not allow.
+            ValueError: gRPC does not allow the metadata.
         """
-        link = self._link
-        block = link.blocks.get(path)
+        http2 = self._http2
+        block = http2.request_blocks.get(path)
         if block is None:
-            block = link.new_block(path)
+            block = http2.add_request_block(path)
         if timeout is not None or metadata:
             block += options_block(timeout, metadata)
-        stream = ClientStream(link, block, on_message, on_end)
-        link.open(stream)
+        stream = ClientStream(http2, block, on_message, on_end)
+        http2.open(stream)
         if timeout is not None:
             stream.expire_in(timeout)
         return stream
@@ -143,14 +143,14 @@ class Connection:
         timeout: float | None = None,
         metadata: Iterable[tuple[str, str | bytes]] = _NO_METADATA,
     ) -> bytes:
-        """Return the server's one answer to one message. Cancelling the task cancels the call.
+        """Send one message and return the answer. Cancelling the task cancels the call.
 
         Raises:
-            RpcError: what the server said; UNAVAILABLE if the connection broke;
+            RpcError: the server's status; UNAVAILABLE if the connection broke;
                 DEADLINE_EXCEEDED after `timeout` seconds.
-            ValueError: metadata that gRPC does not allow.
+            ValueError: gRPC does not allow the metadata.
         """
-        future: asyncio.Future[Status] = self._link.loop.create_future()
+        future: asyncio.Future[Status] = self._http2.loop.create_future()
         answers: list[bytes] = []
 
         def on_end(status: Status) -> None:
@@ -164,7 +164,7 @@ class Connection:
         try:
             status = await future
         finally:
-            stream.cancel()  # of no effect on a call that is over
+            stream.cancel()  # no effect on a call that is over
         if not status.ok:
             raise status.error()
         if len(answers) != 1:
@@ -173,4 +173,4 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection; calls in flight end with CANCELLED."""
-        self._link.shut()
+        self._http2.shutdown()

@@ -1,4 +1,4 @@
-"""Frames: cut out of the bytes that arrive, and put together for the bytes that leave."""
+"""HTTP/2 frames: parsed from the bytes that arrive, and serialized."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from transport.http2 import (
     DATA,
     END_HEADERS,
     END_STREAM,
+    FRAME_HEADER_BYTES,
     GOAWAY,
-    HEAD_BYTES,
     HEADERS,
     PADDED,
     PING,
@@ -20,35 +20,36 @@ from transport.http2 import (
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
-    ErrorCode,
+    Http2ErrorCode,
     PeerError,
 )
 
-# A frame's head as three numbers: length and kind in one, flags, stream
-_HEAD = Struct(">IBI")
-_NUMBER = Struct(">I")
-_PAIR = Struct(">II")
+# A frame header as three numbers: length << 8 | type, flags, stream id
+_HEADER = Struct(">IBI")
+_UINT32 = Struct(">I")
+_UINT32_PAIR = Struct(">II")
 _SETTING = Struct(">HI")
 _STREAM_MASK = 0x7FFF_FFFF
+_MAX_DEBUG_BYTES = 512
 
 OnData = Callable[[int, bytes, int, int, bool], None]
-"""Takes (stream, data, start, end, ended): `data[start:end]` is a piece of a DATA frame."""
+"""Takes (stream id, data, start, end, ended): `data[start:end]` is part of a DATA frame."""
 OnFrame = Callable[[int, int, int, bytes], None]
-"""Takes (kind, flags, stream, payload) of a whole frame."""
+"""Takes (type, flags, stream id, payload) of a whole frame."""
 
 
-class FrameSplitter:
-    """Cuts the bytes of a connection into frames, however the bytes arrive.
+class FrameParser:
+    """Parses the bytes of a connection into frames, in whatever portions they arrive.
 
-    DATA is handed on in pieces, as it comes and without a copy: a frame may be larger than a read.
-    Any other frame (and DATA with padding, which no gRPC peer sends) is handed on whole.
+    DATA is passed on in parts, as it arrives and without a copy, because a frame may be larger than
+    a read. Any other frame (and DATA with padding, which no gRPC peer sends) is passed on whole.
 
     Args:
-        on_data: gets each piece of DATA; at least one call for each frame, also for empty ones.
-        on_frame: gets each other frame.
-        max_frame_bytes: the SETTINGS_MAX_FRAME_SIZE that the peer was told.
-        max_control_bytes: the most that a frame other than DATA may carry.
-        expect_preface: whether the peer is a client, which says PREFACE first.
+        on_data: takes each part of DATA; called at least once per frame, also for empty ones.
+        on_frame: takes each other frame.
+        max_frame_bytes: the SETTINGS_MAX_FRAME_SIZE that we announced.
+        max_control_bytes: the largest payload of a frame other than DATA.
+        expect_preface: whether the peer is a client, which sends PREFACE first.
     """
 
     def __init__(
@@ -65,41 +66,36 @@ class FrameSplitter:
         self._max_frame_bytes = max_frame_bytes
         self._max_control_bytes = max_control_bytes
         self._preface = PREFACE if expect_preface else b""
-        # The start of a frame that is not all there; `_need` bytes let it go on
-        self._held = bytearray()
-        self._need = 0
+        # The start of an incomplete frame; parsing resumes when `_needed` bytes are there
+        self._incomplete = bytearray()
+        self._needed = 0
         # The DATA frame whose payload is still arriving
-        self._left = 0
-        self._stream = 0
-        self._ends = False
-
-    @property
-    def awaits_preface(self) -> bool:
-        """Whether the client has not introduced itself yet."""
-        return bool(self._preface)
+        self._data_left = 0
+        self._data_stream = 0
+        self._data_ends_stream = False
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the connection and hand on what they complete.
+        """Parse the next bytes of the connection and pass on what they complete.
 
         Raises:
             PeerError: a frame is larger than allowed, or the preface is wrong.
         """
-        if self._held or self._preface:
+        if self._incomplete or self._preface:
             data = self._resume(data)
-        position = self._go_on(data) if self._left else 0
+        position = self._continue_data(data) if self._data_left else 0
         end = len(data)
-        while end - position >= HEAD_BYTES:
-            head, flags, stream_id = _HEAD.unpack_from(data, position)
-            start = position + HEAD_BYTES
+        while end - position >= FRAME_HEADER_BYTES:
+            head, flags, stream_id = _HEADER.unpack_from(data, position)
+            start = position + FRAME_HEADER_BYTES
             stop = start + (head >> 8)
             if head & 0xFF == DATA and not flags & PADDED:
                 if head >> 8 > self._max_frame_bytes:
                     raise self._too_large(head)
                 stream_id &= _STREAM_MASK
                 if stop > end:
-                    self._left = stop - end
-                    self._stream = stream_id
-                    self._ends = flags & END_STREAM == END_STREAM
+                    self._data_left = stop - end
+                    self._data_stream = stream_id
+                    self._data_ends_stream = flags & END_STREAM == END_STREAM
                     if end > start:
                         self._on_data(stream_id, data, start, end, False)
                     return
@@ -107,48 +103,49 @@ class FrameSplitter:
             else:
                 self._check_size(head)
                 if stop > end:
-                    self._hold(data, position, stop - position)
+                    self._keep_incomplete(data, position, stop - position)
                     return
-                self._whole(head & 0xFF, flags, stream_id & _STREAM_MASK, data[start:stop])
+                self._pass_on(head & 0xFF, flags, stream_id & _STREAM_MASK, data[start:stop])
             position = stop
         if position < end:
-            self._hold(data, position, HEAD_BYTES)
+            self._keep_incomplete(data, position, FRAME_HEADER_BYTES)
 
     def _resume(self, data: bytes) -> bytes:
-        """Return what was held with `data` behind it, or nothing as long as it is not enough."""
-        held = self._held
-        held += data
+        """Return the incomplete bytes with `data` appended; nothing while they are too few."""
+        incomplete = self._incomplete
+        incomplete += data
         if self._preface:
-            if not self._preface.startswith(held[: len(PREFACE)]):
-                raise PeerError(ErrorCode.PROTOCOL_ERROR, "no HTTP/2 client preface")
-            if len(held) < len(PREFACE):
+            if not self._preface.startswith(incomplete[: len(PREFACE)]):
+                raise PeerError(Http2ErrorCode.PROTOCOL_ERROR, "no HTTP/2 client preface")
+            if len(incomplete) < len(PREFACE):
                 return b""
             self._preface = b""
-            del held[: len(PREFACE)]
-        elif len(held) < self._need:
+            del incomplete[: len(PREFACE)]
+        elif len(incomplete) < self._needed:
             return b""
-        self._held = bytearray()
-        return bytes(held)
+        self._incomplete = bytearray()
+        return bytes(incomplete)
 
-    def _hold(self, data: bytes, position: int, need: int) -> None:
-        self._held = bytearray(memoryview(data)[position:])
-        self._need = need
+    def _keep_incomplete(self, data: bytes, position: int, needed: int) -> None:
+        self._incomplete = bytearray(memoryview(data)[position:])
+        self._needed = needed
 
-    def _go_on(self, data: bytes) -> int:
-        """Hand on more of the DATA frame that is arriving; return where it ends."""
-        size = min(self._left, len(data))
+    def _continue_data(self, data: bytes) -> int:
+        """Pass on more of the DATA frame that is arriving; return where it ends."""
+        size = min(self._data_left, len(data))
         if not size:
             return 0
-        self._left -= size
-        self._on_data(self._stream, data, 0, size, self._ends and not self._left)
+        self._data_left -= size
+        ended = self._data_ends_stream and not self._data_left
+        self._on_data(self._data_stream, data, 0, size, ended)
         return size
 
-    def _whole(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+    def _pass_on(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         if kind != DATA:
             self._on_frame(kind, flags, stream_id, payload)
             return
-        # Padding counts in flow control, but the messages must not see it: hand it on as an
-        # overhang of DATA that ends before the frame does
+        # Padding counts in flow control but is no part of a message: pass it on as a DATA frame of
+        # its own, ahead of the data
         body = strip_padding(payload)
         ended = flags & END_STREAM == END_STREAM
         self._on_frame(DATA, flags, stream_id, payload[: len(payload) - len(body)])
@@ -159,33 +156,33 @@ class FrameSplitter:
         if size > self._max_frame_bytes:
             raise self._too_large(head)
         if head & 0xFF != DATA and size > self._max_control_bytes:
-            text = f"a control frame of {size} bytes; at most {self._max_control_bytes} are taken"
-            raise PeerError(ErrorCode.ENHANCE_YOUR_CALM, text)
+            text = f"a control frame of {size} bytes; at most {self._max_control_bytes} are allowed"
+            raise PeerError(Http2ErrorCode.ENHANCE_YOUR_CALM, text)
 
     def _too_large(self, head: int) -> PeerError:
         text = f"a frame of {head >> 8} bytes; SETTINGS_MAX_FRAME_SIZE is {self._max_frame_bytes}"
-        return PeerError(ErrorCode.FRAME_SIZE_ERROR, text)
+        return PeerError(Http2ErrorCode.FRAME_SIZE_ERROR, text)
 
 
 def strip_padding(payload: bytes) -> bytes:
-    """Return what a frame with the PADDED flag carries between pad length and padding.
+    """Return the content of a frame with the PADDED flag.
 
     Raises:
-        PeerError: there is more padding than frame.
+        PeerError: the padding is longer than the frame.
     """
     if not payload or payload[0] >= len(payload):
-        raise PeerError(ErrorCode.PROTOCOL_ERROR, "padding longer than its frame")
+        raise PeerError(Http2ErrorCode.PROTOCOL_ERROR, "padding longer than its frame")
     return payload[1 : len(payload) - payload[0]]
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
     """Return one whole frame."""
-    return _HEAD.pack(len(payload) << 8 | kind, flags, stream_id) + payload
+    return _HEADER.pack(len(payload) << 8 | kind, flags, stream_id) + payload
 
 
-def data_head(size: int, stream_id: int, flags: int = 0) -> bytes:
-    """Return the head of a DATA frame that carries `size` bytes."""
-    return _HEAD.pack(size << 8, flags, stream_id)
+def data_header(size: int, stream_id: int, flags: int = 0) -> bytes:
+    """Return the header of a DATA frame that carries `size` bytes."""
+    return _HEADER.pack(size << 8, flags, stream_id)
 
 
 def settings(values: Mapping[int, int]) -> bytes:
@@ -203,24 +200,25 @@ def ping(payload: bytes, *, ack: bool = False) -> bytes:
 
 def goaway(last_stream_id: int, code: int, message: str = "") -> bytes:
     """Return a GOAWAY frame; `message` is its debug data."""
-    return frame(GOAWAY, 0, 0, _PAIR.pack(last_stream_id, code) + message.encode()[:512])
+    debug = message.encode()[:_MAX_DEBUG_BYTES]
+    return frame(GOAWAY, 0, 0, _UINT32_PAIR.pack(last_stream_id, code) + debug)
 
 
 def reset(stream_id: int, code: int) -> bytes:
     """Return a RST_STREAM frame."""
-    return frame(RST_STREAM, 0, stream_id, _NUMBER.pack(code))
+    return frame(RST_STREAM, 0, stream_id, _UINT32.pack(code))
 
 
 def window_update(stream_id: int, increment: int) -> bytes:
     """Return a WINDOW_UPDATE frame; stream 0 is the connection."""
-    return frame(WINDOW_UPDATE, 0, stream_id, _NUMBER.pack(increment))
+    return frame(WINDOW_UPDATE, 0, stream_id, _UINT32.pack(increment))
 
 
 def headers(stream_id: int, block: bytes, *, ended: bool, max_frame_bytes: int) -> bytes:
-    """Return a HEADERS frame, with CONTINUATION frames behind it where the block is long."""
+    """Return a HEADERS frame, followed by CONTINUATION frames if the block is long."""
     flags = END_STREAM if ended else 0
     if len(block) <= max_frame_bytes:
-        return _HEAD.pack(len(block) << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
+        return _HEADER.pack(len(block) << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
     pieces = [block[at : at + max_frame_bytes] for at in range(0, len(block), max_frame_bytes)]
     frames = [frame(HEADERS, flags, stream_id, pieces[0])]
     frames += [frame(CONTINUATION, 0, stream_id, piece) for piece in pieces[1:-1]]
@@ -228,40 +226,40 @@ def headers(stream_id: int, block: bytes, *, ended: bool, max_frame_bytes: int) 
     return b"".join(frames)
 
 
-def number(payload: bytes) -> int:
-    """Return the 31-bit number that a RST_STREAM or WINDOW_UPDATE frame carries.
+def parse_uint32(payload: bytes) -> int:
+    """Return the number that a WINDOW_UPDATE frame carries.
 
     Raises:
-        PeerError: the payload is not of 4 bytes.
+        PeerError: the payload is not 4 bytes long.
     """
-    if len(payload) != _NUMBER.size:
-        text = f"a frame of {len(payload)} bytes where 4 are needed"
-        raise PeerError(ErrorCode.FRAME_SIZE_ERROR, text)
-    value: int = _NUMBER.unpack(payload)[0]
+    if len(payload) != _UINT32.size:
+        text = f"a frame of {len(payload)} bytes; expected 4"
+        raise PeerError(Http2ErrorCode.FRAME_SIZE_ERROR, text)
+    value: int = _UINT32.unpack(payload)[0]
     return value
 
 
-def pairs(payload: bytes) -> dict[int, int]:
-    """Return what a SETTINGS frame sets; where it sets the same twice, the last one counts.
+def parse_settings(payload: bytes) -> dict[int, int]:
+    """Return the parameters of a SETTINGS frame; the last value of a repeated one counts.
 
     Raises:
-        PeerError: the payload is not a sequence of 6-byte settings.
+        PeerError: the payload is not a sequence of 6-byte parameters.
     """
     if len(payload) % _SETTING.size:
         text = f"a SETTINGS frame of {len(payload)} bytes, not a multiple of 6"
-        raise PeerError(ErrorCode.FRAME_SIZE_ERROR, text)
+        raise PeerError(Http2ErrorCode.FRAME_SIZE_ERROR, text)
     return dict(_SETTING.iter_unpack(payload))
 
 
-def last_words(payload: bytes) -> tuple[int, int, str]:
-    """Return last stream, error code and debug text of a GOAWAY frame.
+def parse_goaway(payload: bytes) -> tuple[int, int, str]:
+    """Return last stream id, error code and debug text of a GOAWAY frame.
 
     Raises:
         PeerError: the payload is shorter than 8 bytes.
     """
-    if len(payload) < _PAIR.size:
-        text = f"a GOAWAY frame of {len(payload)} bytes where 8 are needed"
-        raise PeerError(ErrorCode.FRAME_SIZE_ERROR, text)
-    last_stream_id, code = _PAIR.unpack_from(payload)
-    debug = payload[_PAIR.size :][:512].decode("utf-8", "replace")
+    if len(payload) < _UINT32_PAIR.size:
+        text = f"a GOAWAY frame of {len(payload)} bytes; expected at least 8"
+        raise PeerError(Http2ErrorCode.FRAME_SIZE_ERROR, text)
+    last_stream_id, code = _UINT32_PAIR.unpack_from(payload)
+    debug = payload[_UINT32_PAIR.size :][:_MAX_DEBUG_BYTES].decode("utf-8", "replace")
     return last_stream_id & _STREAM_MASK, code, debug

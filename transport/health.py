@@ -1,4 +1,4 @@
-"""grpc.health.v1 for a server: which of its services take calls, now and at each change."""
+"""The grpc.health.v1 service: whether a server and its services take calls."""
 
 from __future__ import annotations
 
@@ -7,94 +7,101 @@ from collections.abc import Callable, Collection
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
-from transport.router import Router, StreamCall, UnaryCall
+from transport.router import Router
+from transport.server_streams import StreamCall, UnaryCall
 from transport.status import RpcError, StatusCode
 
 HEALTH = "grpc.health.v1.Health"
 _OVERALL = ""
-_Status = health_pb2.HealthCheckResponse
+_Response = health_pb2.HealthCheckResponse
 
 
-class Health:
-    """SERVING while `ready()`, else NOT_SERVING, for the server as a whole and its `services`.
+class HealthService:
+    """SERVING while `is_ready()`, otherwise NOT_SERVING, for the server and its `services`.
 
-    Who waits in Watch hears of a change when `changed` is called.
+    Clients in Watch get changes when `notify` is called.
     """
 
-    def __init__(self, services: Collection[str], ready: Callable[[], bool]) -> None:
+    def __init__(self, services: Collection[str], is_ready: Callable[[], bool]) -> None:
         self._services = frozenset({_OVERALL, *services})
-        self._ready = ready
-        self._watches: set[_Watch] = set()
+        self._is_ready = is_ready
+        self._watchers: set[_HealthWatcher] = set()
 
     def add_to(self, router: Router) -> None:
-        """Let `router` know the two methods."""
+        """Register the two methods."""
         router.unary(f"/{HEALTH}/Check", self._check)
         router.stream(f"/{HEALTH}/Watch", self._watch)
 
-    def changed(self, *, last: bool = False) -> None:
-        """Tell who waits; `last` ends their calls."""
-        for watch in list(self._watches):
-            watch.tell(last=last)
+    def notify(self, *, final: bool = False) -> None:
+        """Send the current status to watching clients; `final` also ends their calls."""
+        for watcher in list(self._watchers):
+            watcher.notify(final=final)
 
     def status(self, service: str) -> int:
-        """Return the status of a service now."""
+        """Return the current status of a service."""
         if service not in self._services:
-            return int(_Status.SERVICE_UNKNOWN)
-        return int(_Status.SERVING if self._ready() else _Status.NOT_SERVING)
+            return int(_Response.SERVICE_UNKNOWN)
+        return int(_Response.SERVING if self._is_ready() else _Response.NOT_SERVING)
 
     def _check(self, raw: bytes, _call: UnaryCall) -> bytes:
-        service = _service(raw)
+        service = _parse_service(raw)
         if service not in self._services:
-            raise RpcError(StatusCode.NOT_FOUND, "there is no such service")
-        return _answer(self.status(service))
+            raise RpcError(StatusCode.NOT_FOUND, f"unknown service {service[:80]!r}")
+        return _encode_status(self.status(service))
 
-    def _watch(self, call: StreamCall) -> _Watch:
-        watch = _Watch(self, call, self._watches.discard)
-        self._watches.add(watch)
-        return watch
+    def _watch(self, call: StreamCall) -> _HealthWatcher:
+        watcher = _HealthWatcher(self, call, self._watchers.discard)
+        self._watchers.add(watcher)
+        return watcher
 
 
-class _Watch:
-    """One call of Watch: the status at first, and at each change, until the server drains."""
+class _HealthWatcher:
+    """One Watch call: sends the status at first and at each change, until the server drains."""
 
-    def __init__(self, health: Health, call: StreamCall, on_end: Callable[[_Watch], None]) -> None:
+    def __init__(
+        self,
+        health: HealthService,
+        call: StreamCall,
+        on_end: Callable[[_HealthWatcher], None],
+    ) -> None:
         self._health = health
         self._call = call
         self._on_end = on_end
         self._service: str | None = None
-        self._told: int | None = None
+        self._sent: int | None = None
 
     def messages(self, messages: list[bytes]) -> None:
-        """Take the one request."""
-        self._service = _service(messages[0])
-        self.tell()
+        """Handle the only request."""
+        self._service = _parse_service(messages[0])
+        self.notify()
 
     def half_closed(self) -> None:
-        """Go on: the answers are what the client waits for."""
+        """Continue: the client still waits for answers."""
 
     def cancelled(self) -> None:
-        """Forget the client."""
+        """Stop watching."""
         self._on_end(self)
 
-    def tell(self, *, last: bool = False) -> None:
-        """Send the status, if it is news."""
+    def notify(self, *, final: bool = False) -> None:
+        """Send the status if it has changed."""
         if self._service is not None:
             status = self._health.status(self._service)
-            if status != self._told:
-                self._told = status
-                self._call.send(_answer(status))
-        if last:
+            if status != self._sent:
+                self._sent = status
+                self._call.send(_encode_status(status))
+        if final:
             self._on_end(self)
             self._call.finish()
 
 
-def _service(raw: bytes) -> str:
+def _parse_service(raw: bytes) -> str:
     try:
         return str(health_pb2.HealthCheckRequest.FromString(raw).service)
     except DecodeError:
-        raise RpcError(StatusCode.INVALID_ARGUMENT, "the request is no such message") from None
+        message = "the request is not a valid HealthCheckRequest"
+        raise RpcError(StatusCode.INVALID_ARGUMENT, message) from None
 
 
-def _answer(status: int) -> bytes:
-    answer: bytes = _Status(status=status).SerializeToString()
-    return answer
+def _encode_status(status: int) -> bytes:
+    response: bytes = _Response(status=status).SerializeToString()
+    return response

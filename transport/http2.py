@@ -1,16 +1,16 @@
-"""The names and numbers of HTTP/2 (RFC 9113) that the rest of the package speaks in."""
+"""The names and numbers of HTTP/2 (RFC 9113)."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-"""What a client says before its first frame."""
+"""Sent by a client before its first frame."""
 
-HEAD_BYTES = 9
-"""Of each frame: length (3), kind (1), flags (1), stream (4)."""
+FRAME_HEADER_BYTES = 9
+"""Length (3), type (1), flags (1), stream id (4)."""
 
-# kinds of frames
+# frame types
 DATA = 0x0
 HEADERS = 0x1
 PRIORITY = 0x2
@@ -22,22 +22,22 @@ GOAWAY = 0x7
 WINDOW_UPDATE = 0x8
 CONTINUATION = 0x9
 
-# flags, each on the kinds of frames that know it
+# flags; each is defined for some frame types only
 END_STREAM = 0x1
 ACK = 0x1
 END_HEADERS = 0x4
 PADDED = 0x8
-PRIORITIZED = 0x20
+PRIORITY_FLAG = 0x20
 
 DEFAULT_WINDOW = 65_535
 DEFAULT_FRAME_BYTES = 16_384
-LARGEST_FRAME_BYTES = 2**24 - 1
-LARGEST_WINDOW = 2**31 - 1
-LARGEST_STREAM_ID = 2**31 - 1
+MAX_FRAME_BYTES = 2**24 - 1
+MAX_WINDOW = 2**31 - 1
+MAX_STREAM_ID = 2**31 - 1
 
 
 class Setting(IntEnum):
-    """What a SETTINGS frame sets."""
+    """Identifiers of SETTINGS parameters."""
 
     HEADER_TABLE_SIZE = 1
     ENABLE_PUSH = 2
@@ -47,8 +47,8 @@ class Setting(IntEnum):
     MAX_HEADER_LIST_SIZE = 6
 
 
-class ErrorCode(IntEnum):
-    """Why a stream was reset or a connection ended."""
+class Http2ErrorCode(IntEnum):
+    """The error codes of RST_STREAM and GOAWAY."""
 
     NO_ERROR = 0x0
     PROTOCOL_ERROR = 0x1
@@ -67,22 +67,22 @@ class ErrorCode(IntEnum):
 
 
 class PeerError(Exception):
-    """The peer broke the protocol or a limit in a way that costs it the connection.
+    """The peer violated the protocol or a limit, which ends its connection.
 
     Args:
-        code: what the GOAWAY will say.
-        message: what was wrong, for the GOAWAY's debug data and for our logs.
+        code: sent in the GOAWAY.
+        message: sent as the GOAWAY's debug data, and logged.
     """
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
+    def __init__(self, code: Http2ErrorCode, message: str) -> None:
         super().__init__(f"{code.name}: {message}")
         self.code = code
         self.message = message
 
 
 def error_name(code: int) -> str:
-    """Return the name of an HTTP/2 error code, or the number where it has none."""
+    """Return the name of an HTTP/2 error code, or its number if it has no name."""
     try:
-        return ErrorCode(code).name
+        return Http2ErrorCode(code).name
     except ValueError:
         return f"error {code:#x}"

@@ -1,21 +1,55 @@
-"""gRPC messages: cut out of the DATA of a stream, each behind a flag and its length."""
+"""gRPC messages: reassembled from the DATA of a stream, and decompressed."""
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Callable, Mapping
 from struct import Struct
 
-from transport.compression import Inflate
 from transport.status import RpcError, StatusCode
 
 PREFIX = Struct(">BI")
-"""What stands before each message: whether it is compressed, and its length."""
+"""Precedes each message: whether it is compressed (0 or 1), and its length."""
 PREFIX_BYTES = PREFIX.size
 
-_SMALL = 16 * 2**10
+_MIN_VIEW_BYTES = 16 * 2**10
+
+Decompress = Callable[[bytes, int], bytes]
+"""Takes a compressed message and the largest size that it may decompress to."""
+
+ACCEPT_ENCODING = b"identity, deflate, gzip"
+"""The value of `grpc-accept-encoding`. We accept compressed messages and never send any."""
+
+_GZIP_WINDOW_BITS = 31
+_ZLIB_WINDOW_BITS = 15
 
 
-class Budget:
-    """Bytes that the unfinished messages of one connection may hold together."""
+def _decompressor(window_bits: int) -> Decompress:
+    def decompress(message: bytes, limit: int) -> bytes:
+        decompressor = zlib.decompressobj(window_bits)
+        try:
+            plain = decompressor.decompress(message, limit + 1)
+        except zlib.error as error:
+            raise RpcError(StatusCode.INTERNAL, f"invalid compressed message: {error}") from error
+        if len(plain) > limit:
+            text = f"a message of more than {limit} bytes when decompressed; the limit is {limit}"
+            raise RpcError(StatusCode.RESOURCE_EXHAUSTED, text)
+        if not decompressor.eof:
+            raise RpcError(StatusCode.INTERNAL, "the compressed message is truncated")
+        return plain
+
+    return decompress
+
+
+DECOMPRESSORS: Mapping[bytes, Decompress] = {
+    b"gzip": _decompressor(_GZIP_WINDOW_BITS),
+    b"deflate": _decompressor(_ZLIB_WINDOW_BITS),
+}
+"""By the value of `grpc-encoding`."""
+
+
+class BufferBudget:
+    """Bytes that the incomplete messages of one connection may take together."""
 
     __slots__ = ("limit", "used")
 
@@ -23,62 +57,62 @@ class Budget:
         self.limit = limit
         self.used = 0
 
-    def take(self, size: int) -> None:
+    def reserve(self, size: int) -> None:
         """Use `size` bytes more.
 
         Raises:
-            RpcError: RESOURCE_EXHAUSTED, there are not as many left. They count as taken.
+            RpcError: RESOURCE_EXHAUSTED, the budget is exceeded. The bytes count as used.
         """
         self.used += size
         if self.used > self.limit:
-            text = f"unfinished messages of more than {self.limit} bytes on one connection"
+            text = f"incomplete messages of more than {self.limit} bytes on one connection"
             raise RpcError(StatusCode.RESOURCE_EXHAUSTED, text)
 
 
 class MessageReader:
-    """Puts the messages of one stream together, however its bytes arrive.
+    """Reassembles the messages of one stream, in whatever portions its bytes arrive.
 
-    A message that came in one piece is copied once; a large one is collected in pieces, which are
-    joined when the last has come.
+    A message that came in one piece is copied once. A large one is collected in pieces, which are
+    joined when the last has arrived.
 
     Args:
-        max_message_bytes: a larger message is refused when its length is seen.
+        max_message_bytes: a larger message is refused as soon as its length is known.
         budget: of the connection.
     """
 
     __slots__ = (
         "_budget",
+        "_collected",
         "_compressed",
-        "_have",
         "_max",
         "_missing",
         "_pieces",
         "_prefix",
-        "inflate",
+        "decompress",
     )
 
-    def __init__(self, max_message_bytes: int, budget: Budget) -> None:
+    def __init__(self, max_message_bytes: int, budget: BufferBudget) -> None:
         self._max = max_message_bytes
         self._budget = budget
         self._prefix = b""
-        self._missing = -1  # of the message that has begun; -1: none has
+        self._missing = -1  # bytes of the incomplete message; -1: there is none
         self._pieces: list[bytearray | memoryview] = []
-        self._have = 0
+        self._collected = 0
         self._compressed = False
-        self.inflate: Inflate | None = None
-        """Set where the peer announced a compression that we know."""
+        self.decompress: Decompress | None = None
+        """Set if the peer announced a supported compression."""
 
     @property
     def between_messages(self) -> bool:
-        """Whether everything that arrived belongs to a message that was handed out."""
+        """Whether everything that arrived belongs to a complete message."""
         return self._missing < 0 and not self._prefix
 
     def feed(self, data: bytes, start: int, end: int) -> list[bytes]:
-        """Take `data[start:end]` and return the messages that are complete now.
+        """Take `data[start:end]` and return the messages that it completes.
 
         Raises:
-            RpcError: RESOURCE_EXHAUSTED where a message is too large, UNIMPLEMENTED where it is
-                compressed in a way that was not announced or is not known.
+            RpcError: RESOURCE_EXHAUSTED, a message is too large; UNIMPLEMENTED, it is compressed in
+                a way that was not announced or is not supported.
         """
         if self._missing < 0 and not self._prefix and end - start >= PREFIX_BYTES:
             compressed, size = PREFIX.unpack_from(data, start)
@@ -99,10 +133,10 @@ class MessageReader:
         return messages
 
     def discard(self) -> None:
-        """Forget what has arrived of an unfinished message."""
-        self._budget.used -= self._have
+        """Drop what has arrived of an incomplete message."""
+        self._budget.used -= self._collected
         self._pieces = []
-        self._have = 0
+        self._collected = 0
 
     def _step(self, data: bytes, start: int, end: int, messages: list[bytes]) -> int:
         if self._missing < 0:
@@ -121,12 +155,12 @@ class MessageReader:
         flag, size = PREFIX.unpack(self._prefix)
         self._prefix = b""
         if size > self._max:
-            text = f"a message of {size} bytes; at most {self._max} are taken"
+            text = f"a message of {size} bytes; the limit is {self._max}"
             raise RpcError(StatusCode.RESOURCE_EXHAUSTED, text)
         if flag > 1:
             raise RpcError(StatusCode.INTERNAL, f"message flag {flag}: expected 0 or 1")
-        if flag and self.inflate is None:
-            text = "a compressed message; expected identity or what grpc-accept-encoding lists"
+        if flag and self.decompress is None:
+            text = "a compressed message: expected an encoding that grpc-accept-encoding lists"
             raise RpcError(StatusCode.UNIMPLEMENTED, text)
         self._compressed = flag == 1
         self._missing = size
@@ -134,11 +168,11 @@ class MessageReader:
     def _collect(self, data: bytes, start: int, stop: int) -> None:
         size = stop - start
         self._missing -= size
-        self._have += size
-        self._budget.take(size)
+        self._collected += size
+        self._budget.reserve(size)
         view = memoryview(data)[start:stop]
-        if size > _SMALL and 2 * size >= len(data):
-            # The piece keeps the whole read alive, which is mostly this piece
+        if size > _MIN_VIEW_BYTES and 2 * size >= len(data):
+            # No copy; the view keeps the whole read alive, which is mostly this piece
             self._pieces.append(view)
         elif self._pieces and isinstance(self._pieces[-1], bytearray):
             self._pieces[-1] += view
@@ -149,6 +183,6 @@ class MessageReader:
         message = b"".join(self._pieces)
         self.discard()
         self._missing = -1
-        if self._compressed and self.inflate is not None:
-            return self.inflate(message, self._max)
+        if self._compressed and self.decompress is not None:
+            return self.decompress(message, self._max)
         return message

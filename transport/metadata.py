@@ -1,4 +1,4 @@
-"""Metadata, messages and timeouts in the form in which HTTP/2 headers carry them."""
+"""Metadata, status messages and timeouts, encoded as HTTP/2 headers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 _KEY = re.compile(r"[0-9a-z_.\-]+")
 _VALUE = re.compile(r"[\x20-\x7e]*")
-# All printable ASCII but the percent sign; quote() keeps letters, digits and "_.-~" by itself
-_PLAIN = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
+# Printable ASCII without the percent sign; quote() keeps letters, digits and "_.-~" anyway
+_UNESCAPED = " !\"#$&'()*+,/:;<=>?@[\\]^`{|}"
 _PUSHBACK = "grpc-retry-pushback-ms"
-"""The one key of gRPC's own that an application sets (gRFC A6): when a retry is worth it."""
-_LONGEST_MESSAGE = 2048
-"""Bytes; with more, stock peers refuse the trailers (8 KiB) and the status with them."""
+"""The only `grpc-` key that an application may set (gRFC A6): when to retry."""
+_PUSHBACK_HEADER = _PUSHBACK.encode()
+_PROTOCOL_HEADERS = frozenset({b"te", b"content-type"})
+_MAX_MESSAGE_BYTES = 2048
+"""With longer ones grpcio refuses the trailers (8 KiB), and loses the status with them."""
 
 _UNIT_SECONDS: Mapping[int, float] = {
     ord("H"): 3600.0,
@@ -33,10 +35,10 @@ _TIMEOUT_DIGITS = 8
 
 
 def encode_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the application's metadata as headers.
+    """Return application metadata as headers.
 
     Raises:
-        ValueError: a key or value that gRPC does not allow.
+        ValueError: gRPC does not allow a key or value.
     """
     return [(key.encode(), _encode_value(key, value)) for key, value in metadata]
 
@@ -49,13 +51,13 @@ def _encode_value(key: str, value: str | bytes) -> bytes:
         raw = value if isinstance(value, bytes) else value.encode()
         return b64encode(raw).rstrip(b"=")
     if isinstance(value, bytes) or not _VALUE.fullmatch(value):
-        raise ValueError(f"metadata {key!r}: expected printable ASCII, or a key that ends in -bin")
+        raise ValueError(f"metadata {key!r}: expected printable ASCII, or a key ending in -bin")
     return value.encode()
 
 
 def decode_metadata(headers: Headers) -> Metadata:
-    """Return the headers that belong to the application."""
-    found: list[tuple[str, str | bytes]] = []
+    """Return the headers that are application metadata."""
+    metadata: list[tuple[str, str | bytes]] = []
     for name, value in headers:
         if name in _PROTOCOL_HEADERS:
             continue
@@ -63,14 +65,10 @@ def decode_metadata(headers: Headers) -> Metadata:
             continue
         key = name.decode("ascii", "replace")
         if key.endswith("-bin"):
-            found += [(key, _decode_binary(part)) for part in value.split(b",")]
+            metadata += [(key, _decode_binary(part)) for part in value.split(b",")]
         else:
-            found.append((key, value.decode("ascii", "replace")))
-    return tuple(found)
-
-
-_PROTOCOL_HEADERS = frozenset({b"te", b"content-type"})
-_PUSHBACK_HEADER = _PUSHBACK.encode()
+            metadata.append((key, value.decode("ascii", "replace")))
+    return tuple(metadata)
 
 
 def _decode_binary(text: bytes) -> bytes:
@@ -82,18 +80,18 @@ def _decode_binary(text: bytes) -> bytes:
 
 
 def encode_message(message: str) -> bytes:
-    """Return a status message percent-encoded, cut where it is very long."""
-    cut = message.encode("utf-8", "replace")[:_LONGEST_MESSAGE].decode("utf-8", "ignore")
-    return quote(cut, safe=_PLAIN).encode()
+    """Return a status message percent-encoded, truncated if it is very long."""
+    cut = message.encode("utf-8", "replace")[:_MAX_MESSAGE_BYTES].decode("utf-8", "ignore")
+    return quote(cut, safe=_UNESCAPED).encode()
 
 
 def decode_message(value: bytes) -> str:
-    """Return the status message that `grpc-message` carries; never fails."""
+    """Return the status message in `grpc-message`; never fails."""
     return unquote(value.decode("ascii", "replace"), errors="replace")
 
 
 def encode_timeout(seconds: float) -> bytes:
-    """Return seconds as `grpc-timeout`, rounded up to what eight digits can say."""
+    """Return seconds as `grpc-timeout`, rounded up to a unit that needs at most eight digits."""
     micros = max(int(seconds * 1e6 + 0.999), 0)
     for unit, size in ((b"u", 1), (b"m", 1000), (b"S", 1_000_000)):
         amount = -(-micros // size)
@@ -103,10 +101,10 @@ def encode_timeout(seconds: float) -> bytes:
 
 
 def decode_timeout(value: bytes) -> float:
-    """Return the seconds that `grpc-timeout` grants.
+    """Return the seconds in `grpc-timeout`.
 
     Raises:
-        ValueError: not one to eight digits and a unit.
+        ValueError: it is not one to eight digits and a unit.
     """
     amount, unit = value[:-1], value[-1:]
     if not amount.isdigit() or len(amount) > _TIMEOUT_DIGITS or unit[0] not in _UNIT_SECONDS:

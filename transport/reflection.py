@@ -1,4 +1,4 @@
-"""grpc.reflection.v1alpha for a server: its services, and their messages."""
+"""The grpc.reflection.v1alpha service: describes a server's services and messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 
-from transport.router import Router, StreamCall
+from transport.router import Router
+from transport.server_streams import StreamCall
 from transport.status import RpcError, StatusCode
 
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
@@ -19,16 +20,17 @@ REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 def add_reflection(
     router: Router, services: Sequence[str], files: Sequence[FileDescriptor]
 ) -> None:
-    """Let `router` tell who asks of `services`, whose messages are described in `files`."""
-    show = partial(_Reflection, services=services, files=files)
-    router.stream(f"/{REFLECTION}/ServerReflectionInfo", show)
+    """Register reflection of `services`, whose messages `files` describe."""
+    factory = partial(_ReflectionCall, services=services, files=files)
+    router.stream(f"/{REFLECTION}/ServerReflectionInfo", factory)
 
 
-class _Reflection:
+class _ReflectionCall:
     """One call of the reflection service.
 
-    grpc's own implementation answers; it and grpc are imported when somebody first asks, since
-    nothing else needs them. It gets a pool of its own, as the files may not be in the default one.
+    grpcio-reflection answers. It is imported at the first call, because it imports grpc, which
+    nothing else in the process needs. It gets its own descriptor pool: the files are not in
+    protobuf's default pool.
     """
 
     def __init__(
@@ -39,22 +41,22 @@ class _Reflection:
         self._servicer: Any = _servicer(services, files)
 
     def messages(self, messages: list[bytes]) -> None:
-        """Answer each question."""
+        """Answer each request."""
         from grpc_reflection.v1alpha import reflection_pb2  # noqa: PLC0415 - see the class
 
         try:
-            questions = [reflection_pb2.ServerReflectionRequest.FromString(raw) for raw in messages]
+            requests = [reflection_pb2.ServerReflectionRequest.FromString(raw) for raw in messages]
         except DecodeError:
-            raise RpcError(StatusCode.INVALID_ARGUMENT, "the request is no such message") from None
-        for answer in self._servicer.ServerReflectionInfo(iter(questions), None):
-            self._call.send(answer.SerializeToString())
+            raise RpcError(StatusCode.INVALID_ARGUMENT, "invalid ServerReflectionRequest") from None
+        for response in self._servicer.ServerReflectionInfo(iter(requests), None):
+            self._call.send(response.SerializeToString())
 
     def half_closed(self) -> None:
-        """End: every question is answered."""
+        """End the call: every request is answered."""
         self._call.finish()
 
     def cancelled(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: there is no state to release."""
 
 
 def _servicer(services: Sequence[str], files: Sequence[FileDescriptor]) -> Any:

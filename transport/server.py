@@ -1,4 +1,4 @@
-"""The server's side: sockets that listen, and the connections that they gave."""
+"""A gRPC server: its listening sockets, and the connections accepted from them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from transport.addresses import Address, parse_address
-from transport.guarded_link import Guard, GuardedLink
-from transport.limits import Limits
+from transport.addresses import ServerAddress, parse_address
+from transport.limits import GrpcLimits
 from transport.router import Router
-from transport.server_link import ServerLink
+from transport.server_connection import Guard, Http2ServerConnection
 from transport.tls import ServerTls
 from transport.tls_listener import TlsListener
 
@@ -21,43 +20,43 @@ _BACKLOG = 1024
 _MAX_CONNECTIONS = 1000
 
 OnError = Callable[[str, BaseException], None]
-"""Takes the method's path and what its handler raised."""
+"""Takes the method's path and the exception that its handler raised."""
 
 
-class Server:
-    """Answers calls by a router's handlers, on any number of addresses, on one event loop.
+class GrpcServer:
+    """Serves a router's methods on any number of addresses, on one event loop.
 
     Args:
-        router: may get more methods later.
+        router: more methods may be added later.
         limits: of each connection.
-        max_connections: of all addresses together; a connection past them is closed at once.
-        evicts_idle: rather close the one that has had no call for the longest, if there is one.
-        on_error: told of handlers' bugs; without it the event loop's exception handler is.
+        max_connections: over all addresses; a connection past the limit is closed at once.
+        evict_idle: close the connection that has been without a call for longest instead, if any.
+        on_error: takes exceptions that handlers raise; default: the event loop's exception handler.
     """
 
     def __init__(
         self,
         router: Router,
         *,
-        limits: Limits | None = None,
+        limits: GrpcLimits | None = None,
         max_connections: int = _MAX_CONNECTIONS,
-        evicts_idle: bool = False,
+        evict_idle: bool = False,
         on_error: OnError | None = None,
     ) -> None:
         self.router = router
-        self.links: set[ServerLink] = set()
-        self._limits = limits or Limits()
+        self.connections: set[Http2ServerConnection] = set()
+        self._limits = limits or GrpcLimits()
         self._max_connections = max_connections
-        self._evicts_idle = evicts_idle
+        self._evict_idle = evict_idle
         self._on_error = on_error
         self._listeners: list[asyncio.Server | TlsListener] = []
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._no_connections = asyncio.Event()
+        self._no_connections.set()
 
     @property
     def in_flight(self) -> int:
-        """How many calls are not over."""
-        return sum(len(link.streams) for link in self.links)
+        """The number of calls that are not over."""
+        return sum(len(connection.streams) for connection in self.connections)
 
     async def listen(
         self,
@@ -68,16 +67,18 @@ class Server:
         tls: ServerTls | None = None,
         guard: Guard | None = None,
     ) -> str:
-        """Take connections at `unix:/path` or `host:port` (port 0: any); return the address.
+        """Listen at `unix:/path` or `host:port` (port 0: any free one); return the address.
 
-        A socket file that nobody listens on any more is replaced; `unix_mode` is its mode. A port
-        that is `shared` may be taken by several processes, among which the kernel deals out. With
-        `tls` a port takes nothing else, see `TlsListener`.
-        What comes in there begins only if `guard` lets it.
+        Args:
+            address: a stale socket file, on which no process listens, is replaced.
+            unix_mode: of the socket file.
+            shared: let several processes listen on the port; the kernel distributes connections.
+            tls: accept TLS only, see `TlsListener`.
+            guard: decides by its headers whether a call may start.
 
         Raises:
-            OSError: the address is in use, or not ours.
-            ValueError: the address is neither form.
+            OSError: the address is in use, or not available.
+            ValueError: the address has neither form.
         """
         target = parse_address(address)
         loop = asyncio.get_running_loop()
@@ -99,43 +100,61 @@ class Server:
         return f"{address.rpartition(':')[0]}:{port}"
 
     async def drain(self, grace: float) -> None:
-        """Take no new connection and no new call, finish those in flight, and close.
+        """Accept no new connections and calls, finish those in flight, and close.
 
         Calls that are not over after `grace` seconds end with UNAVAILABLE.
         """
         self._stop_listening()
-        for link in list(self.links):
-            link.drain()
+        for connection in list(self.connections):
+            connection.drain()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
-                await self._empty.wait()
+                await self._no_connections.wait()
         self.close()
 
     def close(self) -> None:
         """Close everything at once; calls in flight end with UNAVAILABLE."""
         self._stop_listening()
-        for link in list(self.links):
-            link.shut()
+        for connection in list(self.connections):
+            connection.shutdown()
 
-    def admit(self, link: ServerLink) -> bool:
-        """Take a connection in, unless there are too many and none gives way."""
-        if len(self.links) >= self._max_connections:
-            idle = [other for other in self.links if not other.streams]
-            if not (self._evicts_idle and idle):
+    def _listen_with_tls(
+        self, sock: socket.socket, tls: ServerTls, build: Callable[[], Http2ServerConnection]
+    ) -> TlsListener:
+        return TlsListener(
+            sock,
+            tls.context,
+            build,
+            handshake_seconds=lambda: self._limits.handshake_seconds,
+            max_connections=lambda: self._max_connections,
+        )
+
+    def _build(self, guard: Guard | None) -> Http2ServerConnection:
+        return Http2ServerConnection(
+            self.router,
+            self._limits,
+            guard=guard,
+            on_open=self._register,
+            on_close=self._unregister,
+            on_error=self._report_error,
+        )
+
+    def _register(self, connection: Http2ServerConnection) -> bool:
+        if len(self.connections) >= self._max_connections:
+            idle = [other for other in self.connections if not other.streams]
+            if not (self._evict_idle and idle):
                 return False
-            min(idle, key=lambda other: other.idle_since).shut()
-        self.links.add(link)
-        self._empty.clear()
+            min(idle, key=lambda other: other.idle_since).shutdown()
+        self.connections.add(connection)
+        self._no_connections.clear()
         return True
 
-    def dismiss(self, link: ServerLink) -> None:
-        """Forget a connection."""
-        self.links.discard(link)
-        if not self.links:
-            self._empty.set()
+    def _unregister(self, connection: Http2ServerConnection) -> None:
+        self.connections.discard(connection)
+        if not self.connections:
+            self._no_connections.set()
 
-    def report(self, path: str, error: BaseException) -> None:
-        """Tell whoever is responsible of a handler's bug."""
+    def _report_error(self, path: str, error: BaseException) -> None:
         if self._on_error is not None:
             self._on_error(path, error)
             return
@@ -143,30 +162,14 @@ class Server:
             {"message": f"the handler of {path} raised", "exception": error}
         )
 
-    def _listen_with_tls(
-        self, sock: socket.socket, tls: ServerTls, build: Callable[[], ServerLink]
-    ) -> TlsListener:
-        return TlsListener(
-            sock,
-            tls.context,
-            build,
-            seconds=lambda: self._limits.handshake_seconds,
-            max_connections=lambda: self._max_connections,
-        )
-
-    def _build(self, guard: Guard | None) -> ServerLink:
-        if guard is None:
-            return ServerLink(self, self._limits)
-        return GuardedLink(self, self._limits, guard)
-
     def _stop_listening(self) -> None:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
 
 
-async def _bind_tcp(target: Address, *, shared: bool) -> list[socket.socket]:
-    """Listen at each address that a host's name stands for."""
+async def _bind_tcp(target: ServerAddress, *, shared: bool) -> list[socket.socket]:
+    """Bind every address that the host name resolves to."""
     found = await asyncio.get_running_loop().getaddrinfo(
         target.host, target.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
@@ -185,7 +188,7 @@ async def _bind_tcp(target: Address, *, shared: bool) -> list[socket.socket]:
 def _bind_unix(path: str, mode: int) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if Path(path).is_socket() and not _answers(path):
+        if Path(path).is_socket() and not _is_listening(path):
             Path(path).unlink()
         sock.bind(path)
         Path(path).chmod(mode)
@@ -195,6 +198,6 @@ def _bind_unix(path: str, mode: int) -> socket.socket:
     return sock
 
 
-def _answers(path: str) -> bool:
+def _is_listening(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         return probe.connect_ex(path) == 0

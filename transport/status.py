@@ -1,4 +1,4 @@
-"""How a call ended: status codes, the error that carries them, and what HTTP says instead."""
+"""How a call ended: gRPC status codes, and the equivalents of HTTP statuses and resets."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from transport.http2 import ErrorCode, error_name
+from transport.http2 import Http2ErrorCode, error_name
 
 Metadata = tuple[tuple[str, str | bytes], ...]
-"""Key and value pairs as the application sees them; values of keys in `-bin` are bytes."""
+"""Key and value pairs, decoded; values of keys ending in `-bin` are bytes."""
 
 
 class StatusCode(IntEnum):
-    """gRPC's status codes, with gRPC's names and numbers."""
+    """The status codes of gRPC."""
 
     OK = 0
     CANCELLED = 1
@@ -36,7 +36,7 @@ class StatusCode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a call ended, as its last word said or as the connection made it end."""
+    """How a call ended: by its trailers, or because of the connection."""
 
     code: StatusCode
     message: str = ""
@@ -48,7 +48,7 @@ class Status:
         return self.code is StatusCode.OK
 
     def error(self) -> RpcError:
-        """Return the error that says the same."""
+        """Return the equivalent error."""
         return RpcError(self.code, self.message, self.trailers)
 
 
@@ -56,12 +56,12 @@ OK = Status(StatusCode.OK)
 
 
 class RpcError(Exception):
-    """A call failed. The client raises it; a server's handler raises it to say so.
+    """A call failed. Raised by the client, and by a server's handler to fail its call.
 
     Args:
-        code: not OK.
+        code: any but OK.
         message: for people.
-        trailers: more, for programs.
+        trailers: details for programs.
     """
 
     def __init__(self, code: StatusCode, message: str = "", trailers: Metadata = ()) -> None:
@@ -72,15 +72,15 @@ class RpcError(Exception):
 
     @property
     def status(self) -> Status:
-        """The same as a value."""
+        """The equivalent status."""
         return Status(self.code, self.message, self.trailers)
 
 
 _CODE_OF_RESET: Mapping[int, StatusCode] = {
-    ErrorCode.REFUSED_STREAM: StatusCode.UNAVAILABLE,
-    ErrorCode.CANCEL: StatusCode.CANCELLED,
-    ErrorCode.ENHANCE_YOUR_CALM: StatusCode.RESOURCE_EXHAUSTED,
-    ErrorCode.INADEQUATE_SECURITY: StatusCode.PERMISSION_DENIED,
+    Http2ErrorCode.REFUSED_STREAM: StatusCode.UNAVAILABLE,
+    Http2ErrorCode.CANCEL: StatusCode.CANCELLED,
+    Http2ErrorCode.ENHANCE_YOUR_CALM: StatusCode.RESOURCE_EXHAUSTED,
+    Http2ErrorCode.INADEQUATE_SECURITY: StatusCode.PERMISSION_DENIED,
 }
 
 _CODE_OF_HTTP: Mapping[int, StatusCode] = {
@@ -96,12 +96,12 @@ _CODE_OF_HTTP: Mapping[int, StatusCode] = {
 
 
 def status_of_reset(code: int) -> Status:
-    """Return what RST_STREAM with an HTTP/2 error code means to a call without trailers."""
+    """Return the status of a call without trailers that was reset with an HTTP/2 error code."""
     meaning = _CODE_OF_RESET.get(code, StatusCode.INTERNAL)
     return Status(meaning, f"the peer reset the stream: {error_name(code)}")
 
 
 def status_of_http(http_status: int) -> Status:
-    """Return what an answer with an HTTP status other than 200 means to a call."""
+    """Return the status of a call that was answered with an HTTP status other than 200."""
     meaning = _CODE_OF_HTTP.get(http_status, StatusCode.UNKNOWN)
     return Status(meaning, f"the peer answered HTTP {http_status}")

@@ -1,4 +1,4 @@
-"""One stream, as both sides have it: messages in, messages out, and the ways in which it ends."""
+"""One HTTP/2 stream: what client and server streams have in common."""
 
 from __future__ import annotations
 
@@ -6,100 +6,102 @@ import asyncio
 from typing import Protocol
 
 from transport import frames
-from transport.http2 import ErrorCode
-from transport.limits import Limits
-from transport.messages import Budget, MessageReader
-from transport.outbox import CLOSED_WINDOW, Outbox, Outgoing
+from transport.http2 import Http2ErrorCode
+from transport.limits import GrpcLimits
+from transport.messages import BufferBudget, MessageReader
 from transport.status import RpcError, StatusCode
+from transport.write_queue import CLOSED_WINDOW, OutgoingStream, WriteQueue
 
 
-class Home(Protocol):
-    """What a stream needs of the connection that it lives on."""
+class ConnectionPort(Protocol):
+    """What a stream needs of its connection."""
 
-    outbox: Outbox
-    limits: Limits
-    budget: Budget
-    touched: list[BaseStream]
+    write_queue: WriteQueue
+    limits: GrpcLimits
+    buffer_budget: BufferBudget
+    readable: list[BaseStream]
     withheld: int
 
-    def gone(self, stream: BaseStream) -> None:
-        """Forget the stream: nothing more is sent or expected on it."""
+    def forget_stream(self, stream: BaseStream) -> None:
+        """Remove a stream that is over."""
 
     def release(self, size: int) -> None:
-        """Let the peer send `size` bytes again that a stream had held back."""
+        """Let the peer send `size` bytes again that a paused stream had withheld."""
 
 
-class BaseStream(Outgoing):
-    """A stream of a connection. What arrives in one read is delivered at the end of that read."""
+class BaseStream(OutgoingStream):
+    """A stream of a connection.
+
+    What arrives in one read of the socket is delivered together, at the end of that read: a handler
+    gets messages in batches, and the answers to all of them leave in one write.
+    """
 
     __slots__ = (
         "__weakref__",
-        "_flushed",
-        "_low",
+        "_final_frame",
+        "_flush_waiters",
         "_paused",
+        "_receive_window",
+        "_refill_below",
         "_withheld",
         "alive",
-        "arrived",
-        "credit",
-        "home",
+        "connection",
+        "is_readable",
         "reader",
+        "received",
         "remote_ended",
-        "tail",
-        "touched",
     )
 
-    def __init__(self, home: Home, stream_id: int, window: int) -> None:
-        super().__init__(home.outbox, stream_id, window)
-        self.home = home
+    def __init__(self, connection: ConnectionPort, stream_id: int, window: int) -> None:
+        super().__init__(connection.write_queue, stream_id, window)
+        self.connection = connection
         self.alive = True
-        self.reader = MessageReader(home.limits.max_message_bytes, home.budget)
-        self.credit = home.limits.stream_window
-        """Bytes that the peer may still send."""
-        self._low = home.limits.stream_window // 2
-        self.arrived: list[bytes] = []
+        self.reader = MessageReader(connection.limits.max_message_bytes, connection.buffer_budget)
+        self.received: list[bytes] = []
         """Messages that have not been delivered."""
-        self.touched = False
-        """Whether something has."""
+        self.is_readable = False
+        """Whether the stream is in the connection's list of readable streams."""
         self.remote_ended = False
-        self.tail = b""
-        """Our last frame, which follows what is queued."""
+        self._receive_window = connection.limits.stream_window
+        self._refill_below = connection.limits.stream_window // 2
+        self._final_frame = b""  # sent with END_STREAM behind everything that is queued
         self._paused = False
         self._withheld = 0
-        self._flushed: list[asyncio.Future[None]] = []
+        self._flush_waiters: list[asyncio.Future[None]] = []
 
     # for the application
 
     def pause(self) -> None:
-        """Deliver no more messages for now; the peer may send one window full, and then waits."""
+        """Stop delivering messages; the peer may send one more window of data and then waits."""
         self._paused = True
 
     def resume(self) -> None:
-        """Deliver messages again, those that waited first."""
+        """Deliver messages again, beginning with those that waited."""
         self._paused = False
         if not self.alive:
             return
-        self._release()
+        self._release_withheld()
         self._refill()
         asyncio.get_running_loop().call_soon(self.deliver)
 
     async def flushed(self) -> None:
-        """Wait until all that was sent on the stream has gone to the socket, or never will."""
+        """Wait until everything sent on the stream was written to the socket or dropped."""
         if self.queued and self.alive:
             future = asyncio.get_running_loop().create_future()
-            self._flushed.append(future)
+            self._flush_waiters.append(future)
             await future
 
     # for the connection
 
-    def take_data(self, data: bytes, start: int, end: int, ended: bool) -> None:
-        """Take a piece of DATA. What goes wrong ends this stream, and nothing else."""
-        self.credit -= end - start
-        if self.credit < self._low or self._paused:
-            self._account(end - start)
+    def on_data(self, data: bytes, start: int, end: int, ended: bool) -> None:
+        """Handle part of a DATA frame. An error ends this stream and no other."""
+        self._receive_window -= end - start
+        if self._receive_window < self._refill_below or self._paused:
+            self._update_window(end - start)
             if not self.alive:
                 return
         if self.remote_ended:
-            self.abort(ErrorCode.STREAM_CLOSED, "the peer sent DATA after its last word")
+            self.abort(Http2ErrorCode.STREAM_CLOSED, "the peer sent DATA after END_STREAM")
             return
         try:
             messages = self.reader.feed(data, start, end)
@@ -107,104 +109,105 @@ class BaseStream(Outgoing):
             self.on_unreadable(error)
             return
         if messages or ended:
-            self.arrived += messages
+            self.received += messages
             self.remote_ended = ended
-            if not self.touched:
-                self.touched = True
-                self.home.touched.append(self)
+            if not self.is_readable:
+                self.is_readable = True
+                self.connection.readable.append(self)
 
-    def take_credit(self, size: int) -> None:
-        """Count bytes that arrived and are no part of a message."""
-        self.credit -= size
-        self._account(size)
+    def on_padding(self, size: int) -> None:
+        """Count padding, which takes window and carries nothing."""
+        self._receive_window -= size
+        self._update_window(size)
 
-    def _account(self, size: int) -> None:
-        if self.credit < 0:
-            self.abort(ErrorCode.FLOW_CONTROL_ERROR, "the peer sent more than the window allows")
+    def _update_window(self, size: int) -> None:
+        if self._receive_window < 0:
+            text = "the peer sent more than the window allows"
+            self.abort(Http2ErrorCode.FLOW_CONTROL_ERROR, text)
         elif self._paused:
             self._withheld += size
-            self.home.withheld += size
-        elif self.credit < self._low:
+            self.connection.withheld += size
+        elif self._receive_window < self._refill_below:
             self._refill()
 
-    def touch(self) -> None:
+    def mark_readable(self) -> None:
         """Have `deliver` called at the end of the read."""
-        self.touched = True
-        self.home.touched.append(self)
+        self.is_readable = True
+        self.connection.readable.append(self)
 
     def deliver(self) -> None:
-        """Hand what has arrived to the application."""
-        self.touched = False
+        """Pass what has arrived to the application."""
+        self.is_readable = False
         if self.alive and not self._paused:
-            self.on_arrival()
+            self.on_readable()
 
-    def end(self, tail: bytes) -> None:
-        """Send `tail`, with END_STREAM, behind everything that is queued."""
+    def end(self, final_frame: bytes) -> None:
+        """Send `final_frame`, with END_STREAM, behind everything that is queued."""
         self.ending = True
-        self.tail = tail
+        self._final_frame = final_frame
         if not self.pending:
             self.on_drained()
 
-    def abort(self, code: ErrorCode, why: str) -> None:
-        """Reset the stream, for a fault of the peer."""
+    def abort(self, code: Http2ErrorCode, reason: str) -> None:
+        """Reset the stream, for an error of the peer."""
         if self.alive:
-            self.outbox.put(frames.reset(self.id, code))
-            self.on_lost(RpcError(StatusCode.INTERNAL, why))
+            self.write_queue.put(frames.reset(self.id, code))
+            self.on_lost(RpcError(StatusCode.INTERNAL, reason))
 
-    def leave(self) -> None:
-        """Let go of everything that the stream holds."""
+    def close(self) -> None:
+        """Release everything that the stream holds."""
         self.alive = False
         self.window = CLOSED_WINDOW
-        self._release()
+        self._release_withheld()
         self.reader.discard()
-        self.outbox.forget(self)
-        self._wake()
-        self.home.gone(self)
+        self.write_queue.discard(self)
+        self._wake_flush_waiters()
+        self.connection.forget_stream(self)
 
     def on_drained(self) -> None:
-        """Everything that was queued has left."""
-        if self.tail:
-            self.outbox.put(self.tail)
-            self.tail = b""
+        """Send the final frame when everything queued has been written."""
+        if self._final_frame:
+            self.write_queue.put(self._final_frame)
+            self._final_frame = b""
             self.window = CLOSED_WINDOW
             self.on_ended()
-        self._wake()
+        self._wake_flush_waiters()
 
-    # what the two sides do in their own ways
+    # implemented by client and server streams
 
-    def on_arrival(self) -> None:
-        """Something has arrived: messages, or the end of the peer's half."""
+    def on_readable(self) -> None:
+        """Handle messages, or the end of the peer's half."""
         raise NotImplementedError
 
     def on_unreadable(self, error: RpcError) -> None:
-        """The peer sent what is no message, or too large a message."""
+        """Handle data that is not a message, or a message that is too large."""
         raise NotImplementedError
 
     def on_ended(self) -> None:
-        """Our half has ended, in good order."""
+        """Handle the orderly end of our half."""
         raise NotImplementedError
 
     def on_reset(self, code: int) -> None:
-        """The peer reset the stream."""
+        """Handle RST_STREAM."""
         raise NotImplementedError
 
     def on_lost(self, error: RpcError) -> None:
-        """The stream ends for a reason that the peer did not give."""
+        """Handle an end that the peer did not announce, such as a lost connection."""
         raise NotImplementedError
 
     def _refill(self) -> None:
-        increment = self.home.limits.stream_window - self.credit
+        increment = self.connection.limits.stream_window - self._receive_window
         if increment and not self.remote_ended:
-            self.credit += increment
-            self.outbox.put(frames.window_update(self.id, increment))
+            self._receive_window += increment
+            self.write_queue.put(frames.window_update(self.id, increment))
 
-    def _release(self) -> None:
+    def _release_withheld(self) -> None:
         if self._withheld:
-            self.home.release(self._withheld)
+            self.connection.release(self._withheld)
             self._withheld = 0
 
-    def _wake(self) -> None:
-        for future in self._flushed:
+    def _wake_flush_waiters(self) -> None:
+        for future in self._flush_waiters:
             if not future.done():
                 future.set_result(None)
-        self._flushed.clear()
+        self._flush_waiters.clear()

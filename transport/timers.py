@@ -1,4 +1,4 @@
-"""Timers of one connection: named ones, and the one that asks a silent peer for a sign of life."""
+"""Timers of one connection."""
 
 from __future__ import annotations
 
@@ -7,58 +7,58 @@ from collections.abc import Callable
 
 
 class Timers:
-    """Timers that are set again and again, each under its name."""
+    """Named timers, each of which may be set repeatedly."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._handles: dict[str, asyncio.TimerHandle] = {}
 
     def set(self, name: str, seconds: float, action: Callable[[], None]) -> None:
-        """Call `action` in `seconds`, instead of what was set under the name before."""
+        """Call `action` in `seconds`; replaces the timer that has this name."""
         self.clear(name)
         self._handles[name] = self._loop.call_later(seconds, action)
 
     def clear(self, *names: str) -> None:
-        """Take timers back; names that are not set do no harm."""
+        """Cancel timers; names that are not set are ignored."""
         for name in names:
             handle = self._handles.pop(name, None)
             if handle is not None:
                 handle.cancel()
 
     def clear_all(self) -> None:
-        """Take every timer back."""
+        """Cancel every timer."""
         self.clear(*list(self._handles))
 
 
 class Keepalive:
-    """Notices that a peer is gone although its socket is not.
+    """Detects a peer that is gone although its socket is still open.
 
     Args:
-        seconds: of silence after which `ask` is called; as long again, and `give_up` is.
+        seconds: of silence after which `probe` is called, and after as long again `on_timeout`.
     """
 
     def __init__(
-        self, seconds: float, *, ask: Callable[[], None], give_up: Callable[[], None]
+        self, seconds: float, *, probe: Callable[[], None], on_timeout: Callable[[], None]
     ) -> None:
-        self.heard = True
-        """To be set whenever anything arrives."""
+        self.received = True
+        """Set by the connection whenever anything arrives."""
         self._seconds = seconds
-        self._ask = ask
-        self._give_up = give_up
-        self._asked = False
+        self._probe = probe
+        self._on_timeout = on_timeout
+        self._probed = False
 
     def start(self, timers: Timers) -> None:
-        """Begin; ends when the timers are cleared."""
-        timers.set("keepalive", self._seconds, lambda: self._tick(timers))
+        """Schedule the next check; it is cancelled when the timers are cleared."""
+        timers.set("keepalive", self._seconds, lambda: self._check(timers))
 
-    def _tick(self, timers: Timers) -> None:
-        if self.heard:
-            self._asked = False
-        elif self._asked:
-            self._give_up()
+    def _check(self, timers: Timers) -> None:
+        if self.received:
+            self._probed = False
+        elif self._probed:
+            self._on_timeout()
             return
         else:
-            self._asked = True
-            self._ask()
-        self.heard = False
+            self._probed = True
+            self._probe()
+        self.received = False
         self.start(timers)

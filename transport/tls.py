@@ -1,7 +1,7 @@
-"""TLS of listeners and clients, from files that may change while we run.
+"""TLS of listeners and clients, from files that are reloaded when they change.
 
-What is in the files counts for connections that are made from then on; those that there are go on
-as they are. Files that cannot be used, such as half a new pair, change nothing.
+New files apply to new connections; established connections continue as they are. Files that cannot
+be used, such as half of a new key pair, change nothing.
 """
 
 from __future__ import annotations
@@ -14,47 +14,47 @@ from pathlib import Path
 from transport.certificates import KeyPair, TlsError, client_context, server_context
 
 H2 = ("h2",)
-"""What gRPC speaks, for ALPN."""
-_LOOK_SECONDS = 2.0
+"""ALPN protocols of gRPC."""
+_CHECK_SECONDS = 2.0
 
 _Stamp = tuple[tuple[int, int, int] | None, ...]
-OnRenewal = Callable[[str], None]
-"""Hears of changed files: `""`, they are in force; else why what was there before stays."""
+OnReload = Callable[[str], None]
+"""Called after files have changed: with `""` if they were loaded, otherwise with the error."""
 
 
-class _Files:
-    """Files, and the context that was made of them."""
+class _ReloadableContext:
+    """An SSL context and the files that it was made of."""
 
     def __init__(self, files: Sequence[Path | None], build: Callable[[], ssl.SSLContext]) -> None:
         self._files = [file for file in files if file is not None]
         self._build = build
-        self._stamp = self._look()
-        self._newest = build()
+        self._stamp = self._read_stamp()
+        self._current = build()
 
-    def renew(self) -> bool:
+    def reload(self) -> bool:
         """Make a new context if a file has changed since the last time; return whether one has.
 
         Raises:
-            TlsError: what is there now cannot be used. Not said again before it changes again.
+            TlsError: the new files cannot be used. Not raised again until they change again.
         """
-        stamp = self._look()
+        stamp = self._read_stamp()
         if stamp == self._stamp:
             return False
         self._stamp = stamp
-        self._newest = self._build()
+        self._current = self._build()
         return True
 
-    def _look(self) -> _Stamp:
+    def _read_stamp(self) -> _Stamp:
         return tuple(map(_stamp_of, self._files))
 
 
-class ServerTls(_Files):
+class ServerTls(_ReloadableContext):
     """TLS of a listener.
 
     Args:
-        pair: what the server shows.
+        pair: the server's certificate and key.
         protocols: for ALPN.
-        client_ca: who vouches for clients; with it, each has to show a certificate.
+        client_ca: CA bundle used to verify clients; with it, clients must present a certificate.
 
     Raises:
         TlsError: a file cannot be used.
@@ -67,25 +67,26 @@ class ServerTls(_Files):
             return server_context(pair, protocols=protocols, client_ca=client_ca)
 
         super().__init__((pair.certificate, pair.key, client_ca), build)
-        self.context = self._newest
-        """For the listener, which keeps it: each handshake goes on with the newest."""
-        self.context.sni_callback = self._hand_over
+        self.context = self._current
+        """For the listener, which keeps it; each handshake switches to the current context."""
+        # The SNI callback is the only hook that runs at the start of every handshake
+        self.context.sni_callback = self._switch_context
 
-    def _hand_over(
+    def _switch_context(
         self, handshake: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _: ssl.SSLContext
     ) -> None:
-        if self._newest is not self.context:
-            handshake.context = self._newest
+        if self._current is not self.context:
+            handshake.context = self._current
 
 
-class ClientTls(_Files):
+class ClientTls(_ReloadableContext):
     """TLS of a client's connections.
 
     Args:
-        ca: who vouches for servers; None: those that the system trusts.
-        pair: what the client shows where it is asked.
-        server_name: that the servers' certificates are for; None: the host of each address.
-        on_renewal: hears of changed files.
+        ca: CA bundle used to verify servers; default: the system's CAs.
+        pair: the client certificate, for servers that require one.
+        server_name: the name expected in the servers' certificates; default: the address's host.
+        on_reload: called after files have changed.
 
     Raises:
         TlsError: a file cannot be used.
@@ -97,7 +98,7 @@ class ClientTls(_Files):
         ca: Path | None = None,
         pair: KeyPair | None = None,
         server_name: str | None = None,
-        on_renewal: OnRenewal = lambda _: None,
+        on_reload: OnReload = lambda _: None,
     ) -> None:
         def build() -> ssl.SSLContext:
             return client_context(protocols=H2, ca=ca, pair=pair)
@@ -105,30 +106,30 @@ class ClientTls(_Files):
         files = (ca, *((pair.certificate, pair.key) if pair else ()))
         super().__init__(files, build)
         self.server_name = server_name
-        self._on_renewal = on_renewal
+        self._on_reload = on_reload
 
     def context(self) -> ssl.SSLContext:
-        """Return what the next connection needs."""
-        outcome = _renew(self)
+        """Return the context for the next connection."""
+        outcome = _try_reload(self)
         if outcome is not None:
-            self._on_renewal(outcome)
-        return self._newest
+            self._on_reload(outcome)
+        return self._current
 
 
-async def keep_renewed(listeners: Sequence[ServerTls], on_renewal: OnRenewal) -> None:
-    """Look after the files of listeners until cancelled."""
+async def reload_on_change(listeners: Sequence[ServerTls], on_reload: OnReload) -> None:
+    """Reload the files of listeners whenever they change, until cancelled."""
     while True:
-        await asyncio.sleep(_LOOK_SECONDS)
-        # Several listeners show the same files: what is the same for all is said once.
-        for outcome in {await asyncio.to_thread(_renew, tls) for tls in listeners}:
+        await asyncio.sleep(_CHECK_SECONDS)
+        # Listeners often share files: the set reports an outcome once, not once per listener
+        for outcome in {await asyncio.to_thread(_try_reload, tls) for tls in listeners}:
             if outcome is not None:
-                on_renewal(outcome)
+                on_reload(outcome)
 
 
-def _renew(files: _Files) -> str | None:
-    """Return None where nothing has changed, and else what OnRenewal takes."""
+def _try_reload(context: _ReloadableContext) -> str | None:
+    """Return None if nothing has changed, otherwise the argument for OnReload."""
     try:
-        return "" if files.renew() else None
+        return "" if context.reload() else None
     except TlsError as error:
         return str(error)
 

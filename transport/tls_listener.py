@@ -1,7 +1,7 @@
-"""A port that speaks TLS: of clients that have not ended the handshake, not many, and not for long.
+"""A TLS port that bounds unfinished handshakes, in number and in time.
 
-asyncio's own shows a connection when its handshake is over. Who never ends it is in nobody's count
-until then, and takes a descriptor all the same.
+asyncio's TLS server reports a connection when its handshake is over. A client that never finishes
+it is not counted until then, yet it holds a file descriptor.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-_SHARE = 8
-"""One eighth as many handshakes as connections: they take a moment, where a connection stays."""
-_FEWEST = 16
-_REST_SECONDS = 1.0
-"""Where no connection can be taken: there is no descriptor left, or no memory."""
+_HANDSHAKE_SHARE = 8
+"""One eighth as many handshakes as connections: a handshake is short, a connection stays."""
+_MIN_HANDSHAKES = 16
+_RETRY_SECONDS = 1.0
+"""Pause after `accept` fails for want of file descriptors or memory."""
 
 
 class TlsListener:
-    """Takes connections, and makes those whose handshake ends in time.
+    """Accepts connections and passes on those whose handshake completes in time.
 
-    Of too many handshakes the one that began first gives way.
+    At the limit of handshakes, a new one replaces the oldest.
 
     Args:
-        sock: listens already.
+        sock: a listening socket.
         context: for the handshakes.
         build: makes the protocol of a connection.
-        seconds: that a client has for its handshake.
-        max_connections: that there are to be when their handshakes are over.
+        handshake_seconds: the time limit of a handshake.
+        max_connections: the limit of connections, from which that of handshakes follows.
     """
 
     def __init__(
@@ -39,62 +39,66 @@ class TlsListener:
         context: ssl.SSLContext,
         build: Callable[[], asyncio.Protocol],
         *,
-        seconds: Callable[[], float],
+        handshake_seconds: Callable[[], float],
         max_connections: Callable[[], int],
     ) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._context = context
         self._build = build
-        self._seconds = seconds
+        self._handshake_seconds = handshake_seconds
         self._max_connections = max_connections
         self._loop = asyncio.get_running_loop()
-        self._under_way: dict[asyncio.Task[None], None] = {}
-        self._resting: asyncio.TimerHandle | None = None
+        self._handshakes: dict[asyncio.Task[None], None] = {}  # in the order of their start
+        self._retry: asyncio.TimerHandle | None = None
         self._listen()
 
     def close(self) -> None:
-        """Take no new connection; end the handshakes that are under way."""
-        if self._resting is not None:
-            self._resting.cancel()
+        """Stop listening and end unfinished handshakes."""
+        if self._retry is not None:
+            self._retry.cancel()
         self._loop.remove_reader(self._sock)
         self._sock.close()
-        for task in self._under_way:
+        for task in self._handshakes:
             task.cancel()
 
     async def wait_closed(self) -> None:
         """Wait until those handshakes have ended."""
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await asyncio.gather(*self._handshakes, return_exceptions=True)
 
     def _listen(self) -> None:
-        self._resting = None
+        self._retry = None
         self._loop.add_reader(self._sock, self._accept)
 
     def _accept(self) -> None:
         try:
             client, _ = self._sock.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another process was faster, or the client has left
+            return  # another process accepted it, or the client has left
         except OSError:
             self._loop.remove_reader(self._sock)
-            self._resting = self._loop.call_later(_REST_SECONDS, self._listen)
+            self._retry = self._loop.call_later(_RETRY_SECONDS, self._listen)
             return
         client.setblocking(False)
-        if len(self._under_way) >= max(_FEWEST, self._max_connections() // _SHARE):
-            oldest = next(iter(self._under_way))
-            del self._under_way[oldest]
+        limit = max(_MIN_HANDSHAKES, self._max_connections() // _HANDSHAKE_SHARE)
+        if len(self._handshakes) >= limit:
+            oldest = next(iter(self._handshakes))
+            del self._handshakes[oldest]
             oldest.cancel()
-        task = self._loop.create_task(self._shake(client))
-        self._under_way[task] = None
-        task.add_done_callback(partial(self._over, client))
+        task = self._loop.create_task(self._handshake(client))
+        self._handshakes[task] = None
+        task.add_done_callback(partial(self._on_done, client))
 
-    async def _shake(self, client: socket.socket) -> None:
-        with suppress(OSError):  # refused, too late, or gone
+    async def _handshake(self, client: socket.socket) -> None:
+        with suppress(OSError):  # refused, too late, or disconnected
             await self._loop.connect_accepted_socket(
-                self._build, client, ssl=self._context, ssl_handshake_timeout=self._seconds()
+                self._build,
+                client,
+                ssl=self._context,
+                ssl_handshake_timeout=self._handshake_seconds(),
             )
 
-    def _over(self, client: socket.socket, task: asyncio.Task[None]) -> None:
-        self._under_way.pop(task, None)
-        if task.cancelled():  # perhaps before it began
+    def _on_done(self, client: socket.socket, task: asyncio.Task[None]) -> None:
+        self._handshakes.pop(task, None)
+        if task.cancelled():  # possibly before it started, when nothing else closes the socket
             client.close()

@@ -1,3 +1,3 @@
-"""The servers that Slipstream is measured against, each as small as its documentation allows."""
+"""The servers that Slipstream is compared with, each as small as its documentation allows."""
 
 from __future__ import annotations

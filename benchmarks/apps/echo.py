@@ -1,4 +1,4 @@
-"""ASGI without a framework or a model: answers with the body. The limit of the stack."""
+"""ASGI without a framework or a model: echoes the body. The upper limit of the stack."""
 
 from __future__ import annotations
 

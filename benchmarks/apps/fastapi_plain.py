@@ -11,13 +11,13 @@ app = FastAPI()
 session = open_session()
 
 
-class Question(BaseModel):
+class PredictRequest(BaseModel):
     """The body."""
 
     inputs: list[list[float]]
 
 
 @app.post("/predict")
-def predict(question: Question) -> dict[str, list[list[float]]]:
+def predict(request: PredictRequest) -> dict[str, list[list[float]]]:
     """Run the model, in FastAPI's thread pool."""
-    return {"outputs": session.run(question.inputs).tolist()}
+    return {"outputs": session.run(request.inputs).tolist()}

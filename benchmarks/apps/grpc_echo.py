@@ -1,9 +1,9 @@
-"""A stock grpc.aio server that speaks the protocol and runs nothing: the limit of the stack.
+"""A stock grpc.aio server without a model: the upper limit of the stack.
 
     python -m benchmarks.apps.grpc_echo PORT
 
-It answers for a model `tiny` as that of `benchmarks.model` is, always with the same numbers. What
-perf_analyzer asks before it begins is answered; there are no statistics.
+It serves a model `tiny` with the signature of `benchmarks.models.tiny_model`, and always answers
+with the same numbers. It implements what perf_analyzer calls, without statistics.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import grpc.aio
 import numpy as np
 
 from protos import open_inference_pb2 as pb
-from protos.methods import RPCS, SERVICE
+from protos.methods import RPC_METHODS, SERVICE
 
 NAME = "tiny"
 _ROW, _ANSWER = 4, np.array([0.25, 0.25, 0.5], "<f4")
@@ -27,8 +27,8 @@ _PLATFORM = "echo"
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
-class Echo:
-    """Each of the protocol's unary methods that has something to say."""
+class EchoService:
+    """The protocol's unary methods that perf_analyzer calls."""
 
     def __init__(self) -> None:
         self._answer = pb.ModelInferResponse(model_name=NAME, model_version="1")
@@ -78,15 +78,15 @@ class Echo:
 
 
 async def serve(port: int) -> None:
-    """Answer until SIGTERM."""
-    echo = Echo()
+    """Serve until SIGTERM."""
+    echo = EchoService()
     handlers = {
         name: grpc.unary_unary_rpc_method_handler(
             getattr(echo, name),
             request_deserializer=rpc.request.FromString,
             response_serializer=rpc.response.SerializeToString,
         )
-        for name, rpc in RPCS.items()
+        for name, rpc in RPC_METHODS.items()
         if hasattr(echo, name)
     }
     server = grpc.aio.server()

@@ -34,7 +34,7 @@ class Tiny(MLModel):
 
 
 def main() -> None:
-    """Write MLServer's two settings files here, and become MLServer."""
+    """Write MLServer's two settings files to this folder, and exec MLServer."""
     http, grpc, metrics = ports()
     server = {
         "host": "127.0.0.1",

@@ -17,7 +17,7 @@ STOP = {signal.SIGTERM, signal.SIGINT}
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM or SIGINT."""
     session = open_session()
 
     @batch
@@ -39,7 +39,7 @@ def main() -> None:
             infer_func=run,
             inputs=[Tensor(name="x", dtype=np.float32, shape=(4,))],
             outputs=[Tensor(name="y", dtype=np.float32, shape=(3,))],
-            # What waits is taken together; nothing waits for company.
+            # Waiting requests are batched; none is delayed for a batch to fill.
             config=ModelConfig(
                 max_batch_size=64, batcher=DynamicBatcher(max_queue_delay_microseconds=0)
             ),

@@ -27,7 +27,7 @@ class Tiny:
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM or SIGINT."""
     signals = {signal.SIGTERM, signal.SIGINT}
     ray.init(
         num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 << 20

@@ -1,4 +1,4 @@
-"""ONNX Runtime as all in-process servers here use it: one thread, no telemetry."""
+"""ONNX Runtime as every in-process server uses it: one thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 
 
-class Session:
+class OnnxSession:
     """A loaded model with one input and one output."""
 
     def __init__(self, path: str) -> None:
@@ -20,17 +20,17 @@ class Session:
         self.output = self._session.get_outputs()[0].name
 
     def run(self, rows: Any) -> np.ndarray:  # Any: nested lists or an array
-        """Return the output, FP32 [N, 3], for rows [N, 4]."""
+        """Return the output, FP32 [N, 3]."""
         array = np.asarray(rows, dtype=np.float32)
         result: np.ndarray = self._session.run(None, {self.input: array})[0]
         return result
 
 
-def open_session() -> Session:
-    """Return a session of the model that the benchmark has named."""
-    return Session(os.environ["BENCH_MODEL"])
+def open_session() -> OnnxSession:
+    """Return a session of the model under test."""
+    return OnnxSession(os.environ["BENCH_MODEL"])
 
 
 def ports() -> list[int]:
-    """Return the three free ports that the benchmark has chosen; the first is the one called."""
+    """Return three free ports; the server is called at the first."""
     return [int(port) for port in os.environ["BENCH_PORTS"].split(",")]

@@ -11,7 +11,7 @@ from gateway.accounts import store
 from gateway.accounts.audit_events import record_failures_for_user, record_failures_from
 from gateway.auth.keys import KeyHasher
 from gateway.errors import GatewayError
-from gateway.limits.households import household
+from gateway.limits.failed_auth import client_subnet
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile
@@ -73,7 +73,7 @@ class LoginThrottle:
         return LoginAttempt(
             of_email=of_email,
             from_address=sum(counts.values()),
-            address=household(address) if address else "",
+            address=client_subnet(address) if address else "",
         )
 
     async def failed(self, attempt: LoginAttempt, user: Profile | None) -> None:
@@ -113,7 +113,7 @@ class LoginThrottle:
     def _limits(self, email: str, address: str | None) -> dict[str, int]:
         limits = {self._subject("email", email): MAX_FAILURES_PER_EMAIL}
         if address is not None:
-            limits[self._subject("address", household(address))] = MAX_FAILURES_PER_ADDRESS
+            limits[self._subject("address", client_subnet(address))] = MAX_FAILURES_PER_ADDRESS
         return limits
 
     def _subject(self, kind: str, name: str) -> str:

@@ -54,7 +54,7 @@ class RunsOf(Protocol):
 class Callbacks(Protocol):
     """Knows the webhooks of deployments."""
 
-    async def forget(self, session: AsyncSession, deployment_id: str) -> None:
+    async def delete(self, session: AsyncSession, deployment_id: str) -> None:
         """Cancel what still waits, and delete the secrets, in the caller's transaction."""
 
 
@@ -65,10 +65,12 @@ class UserService:
     process within a moment (Kind.PROFILE).
     """
 
-    def __init__(self, db: Database, passwords: PasswordService, callbacks: Callbacks) -> None:
+    def __init__(
+        self, db: Database, passwords: PasswordService, webhook_endpoints: Callbacks
+    ) -> None:
         self._db = db
         self._passwords = passwords
-        self._callbacks = callbacks
+        self._webhook_endpoints = webhook_endpoints
 
     async def page(self, request: PageRequest) -> Page[Profile]:
         """Return a page of the users, newest first."""
@@ -180,7 +182,7 @@ class UserService:
             await record_deleted_with_user(session, AuditTarget.API_KEY, key)
         deployments = await store.deployments_of(session, row.id)
         for deployment in deployments:
-            await self._callbacks.forget(session, deployment.id)
+            await self._webhook_endpoints.delete(session, deployment.id)
             if deployment.status != "deleted":
                 await record_deleted_with_user(session, AuditTarget.DEPLOYMENT, deployment)
         return [deployment.id for deployment in deployments]

@@ -14,8 +14,8 @@ from gateway.auth.proxies import TrustedProxies
 from gateway.auth.security_schemes import BEARER_KEY, HEADER_KEY, SESSION
 from gateway.auth.sessions import COOKIE
 from gateway.errors import GatewayError
-from gateway.limits.poll import Poll
-from gateway.limits.room import LimitRoom
+from gateway.limits.rate_limiter import PollLimit
+from gateway.limits.request_limits import RequestLimits
 from gateway.storage.audit_events import ACTOR, Actor
 from protos.errors import ErrorCode
 
@@ -62,14 +62,14 @@ class Poller(NamedTuple):
     """Who looks at runs, and what limits the look."""
 
     identity: Identity
-    poll: Poll
+    poll: PollLimit
 
 
 class Access:
     """Dependencies for routes: `actor: Identity = Depends(access.manager)`."""
 
     def __init__(
-        self, authentication: Authentication, limits: LimitRoom, proxies: TrustedProxies
+        self, authentication: Authentication, limits: RequestLimits, proxies: TrustedProxies
     ) -> None:
         self._authentication = authentication
         self._limits = limits
@@ -84,16 +84,16 @@ class Access:
         actor = self.actor_of(request)
         address = actor.address or ""
         attempt = self._authentication.authenticate(request.method, _headers(request), key, address)
-        identity = await self._limits.failures.watch(address, attempt)
+        identity = await self._limits.failed_auth.guard(address, attempt)
         ACTOR.set(_with_identity(actor, identity))
         return identity
 
     async def poller(self, request: Request, key: Key) -> Poller:
         """Return who looks at runs, counted apart from calls; raise RATE_LIMITED as well."""
         identity = await self.caller(request, key)
-        poll = Poll(self._limits.gates, identity.limit_key, identity.limits)
+        poll = PollLimit(self._limits.rate_limiter, identity.limit_key, identity.limits)
         poll.headers = request.scope["state"]["headers"]
-        await poll.begin()
+        await poll.count_key()
         return Poller(identity, poll)
 
     async def manager(self, request: Request, key: Key) -> Identity:

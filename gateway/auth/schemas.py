@@ -15,7 +15,7 @@ from gateway.auth.keys import mask
 from gateway.auth.lifetime import KeyState
 from gateway.auth.rotation import DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS
 from gateway.auth.service import KeyChange
-from gateway.limits.schemas import LimitsBody
+from gateway.limits.call_limits import LimitsBody
 from gateway.storage.names import DisplayName
 from gateway.storage.paging import Page
 

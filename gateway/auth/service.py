@@ -15,7 +15,7 @@ from gateway.auth.key_view import IssuedKey, KeyView, load_views
 from gateway.auth.lifetime import KeyState, check_expiry, state_at
 from gateway.errors import GatewayError
 from gateway.ids import new_id
-from gateway.limits.call_limits import patched
+from gateway.limits.call_limits import apply_limits_patch
 from gateway.storage.audit_events import AuditFields, row_snapshot
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
@@ -137,7 +137,7 @@ class ApiKeyService:
                 await _check_deployments(session, profile_id, scope, deployments)
                 change["deployments"] = deployments and sorted(set(deployments))
             if "limits" in change:
-                key.limits = patched(key.limits, change.pop("limits"))
+                key.limits = apply_limits_patch(key.limits, change.pop("limits"))
             for name, value in change.items():
                 setattr(key, name, value)
             return await self._changed(session, "update", key, before)

@@ -1,7 +1,7 @@
-"""Run ids on their way to workers: what carries them, and how they get into it.
+"""The broker: carries run ids from gateways to workers.
 
-`broker` says which broker it is, `queues` how its queues are called, `celery_app` makes the Celery
-application for it, `folder` is the broker that needs no server, `publisher` sends. `bell` and
-`beacon` are what supervisor, gateway and worker of one machine tell each other by files. Only
-`celery_app`, `folder`, `sender` and `probe` import celery or kombu; at boot nobody imports them.
+`broker` parses the broker's URL, `celery_app` is Celery at both ends, `folder_transport` is the
+broker without a server, `publisher` sends. `worker_files` are files by which the processes of one
+machine signal each other. Only `celery_app` and `folder_transport` import Celery or kombu, and no
+process imports them while it boots.
 """

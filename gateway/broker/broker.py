@@ -1,4 +1,4 @@
-"""Which broker it is, read from its URL."""
+"""The broker that an installation uses, parsed from its URL, and the queues on it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,35 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 _VISIBILITY = "visibility_timeout"
+TASK = "slipstream.run"
+"""The one Celery task. Its argument is the id of a run."""
+
+
+class Queue(StrEnum):
+    """The queues: two, so that long runs never wait in front of short ones."""
+
+    SYNC = "sync"
+    """Runs that a caller waits for on an open connection."""
+    ASYNC = "async"
+    """All others; each may take hours."""
+
+    def name_in(self, prefix: str) -> str:
+        """Return its name at the broker, such as `slipstream.sync`."""
+        return f"{prefix}.{self.value}"
 
 
 class BrokerError(Exception):
-    """The broker's URL cannot be used; the message says why, and never holds a password."""
+    """The broker's URL is invalid; the message says why, and never contains a password."""
 
 
 class BrokerKind(StrEnum):
-    """What stands behind the URL."""
+    """The kinds of brokers."""
 
     FOLDER = "folder"
-    """A folder of this machine, and no server at all."""
+    """A folder on this machine; no server."""
     REDIS = "redis"
     AMQP = "amqp"
-    """RabbitMQ, or what speaks like it."""
+    """RabbitMQ or a compatible broker."""
 
 
 _SCHEMES = {
@@ -34,28 +49,28 @@ _SCHEMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
-    """A broker, and the part of it that is ours."""
+    """A broker, and how this installation uses it."""
 
     kind: BrokerKind
     url: str
     folder: Path
-    """Absolute; used where the kind is FOLDER."""
+    """Absolute; used if the kind is FOLDER."""
     prefix: str
-    """Of our queues' names."""
+    """Prefix of the queues' names."""
     visibility_timeout: float | None = None
-    """Redis: seconds after which a message that was fetched and not acknowledged comes again."""
+    """Redis: seconds after which a message that was not acknowledged is delivered again."""
 
     @property
     def delivers_on_demand(self) -> bool:
-        """Whether a worker can leave there what it has no free child for.
+        """Whether messages stay at the broker until a child is free.
 
-        Not with AMQP: its consumers are sent messages ahead of time.
+        False for AMQP, which delivers messages to consumers ahead of time.
         """
         return self.kind is not BrokerKind.AMQP
 
     @property
     def display_url(self) -> str:
-        """The broker as people may see it: without a password."""
+        """The broker without its password, for messages and logs."""
         if self.kind is BrokerKind.FOLDER:
             return f"the folder {self.folder}"
         parsed = urlsplit(self.url)
@@ -64,10 +79,10 @@ class Broker:
 
 
 def parse_broker_url(url: str | None, *, folder: Path, prefix: str) -> Broker:
-    """Return the broker behind `url`, or the one in `folder` where there is none.
+    """Return the broker of `url`; without a URL the one in `folder`.
 
     Raises:
-        BrokerError: the URL is of no kind that is known.
+        BrokerError: the URL has an unknown scheme or an unknown parameter.
     """
     folder = folder.absolute()
     if url is None:

@@ -1,33 +1,35 @@
-"""The Celery application of a broker: what is sent and how, the same for both ends.
+"""Celery at the broker: the application, a connection that sends, and checks of the queues.
 
-Celery carries run ids and nothing else. A message is acknowledged before its run begins, so that no
-broker ever delivers it a second time; what is lost with a worker is found again by the run's lease
-in the database, in the same way for every broker. No result backend either: the row is the result.
+Celery carries run ids only. A message is acknowledged before its run begins, so no broker delivers
+it twice; a run that is lost with a worker is found by its lease in the database, in the same way
+for every broker. There is no result backend: the row is the result.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
 
 from celery import Celery
 from kombu import Exchange
 from kombu import Queue as BrokerQueue
 
-from gateway.broker.broker import Broker, BrokerKind
-from gateway.broker.queues import Queue
+from gateway.broker.broker import TASK, Broker, BrokerKind, Queue
+from telemetry.logs import reason_of
 
 _FOLDER_TRANSPORT = "gateway.broker.folder_transport:Transport"
 _TASKS_PER_CHILD = 10_000
-"""Bounds what a leak can do. The child that is replaced opens its database again, so not often."""
+"""Bounds memory leaks. Rarely, because a new child opens its connections again."""
 _CONNECT_SECONDS = 4
 _AMQP_HEARTBEAT_SECONDS = 10
 _CHILD_BOOT_SECONDS = 30.0
 _LOST_CHILD_SECONDS = 0.5
-"""How long a killed child counts as busy, since its last word may still come."""
+"""How long a killed child counts as busy: its last message may still arrive."""
 
 
 def build_app(broker: Broker) -> Celery:
-    """Return the application. It connects to nothing before it is used."""
+    """Return the application; it connects when it is first used."""
     app = Celery("slipstream", set_as_current=False, fixups=[])
     app.conf.update(
         broker_url=broker.url or "slipstream-folder://localhost",
@@ -81,3 +83,69 @@ def _transport_options(broker: Broker) -> dict[str, Any]:
             if broker.visibility_timeout is not None:
                 options["visibility_timeout"] = broker.visibility_timeout
             return options
+
+
+class RunSender:
+    """One connection that sends run ids. After an exception it must be closed and replaced."""
+
+    def __init__(self, broker: Broker) -> None:
+        """Connect and declare the queues; raises exceptions of the broker's library."""
+        self._prefix = broker.prefix
+        self._app = build_app(broker)
+        # No heartbeat: nothing would serve it between two messages.
+        self._connection = self._app.connection_for_write(heartbeat=0)
+        try:
+            self._connection.ensure_connection(max_retries=1, interval_start=0)
+            self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
+            for queue in self._app.conf.task_queues:
+                queue(self._connection.default_channel).declare()
+        except BaseException:
+            self._connection.release()
+            raise
+
+    def send(self, run_id: str, queue: Queue) -> None:
+        """Send one id; when this returns, the broker has it."""
+        self._app.send_task(
+            TASK,
+            args=(run_id,),
+            queue=queue.name_in(self._prefix),
+            producer=self._producer,
+            ignore_result=True,
+            retry=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._connection.release()
+
+
+def queue_depths(broker: Broker, queues: Sequence[Queue]) -> dict[Queue, int]:
+    """Return how many messages wait in each queue; raises exceptions of the broker's library."""
+    app = build_app(broker)
+    with app.connection_for_read(heartbeat=0) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0)
+        channel = connection.default_channel
+        return {queue: _queue_depth(channel, queue.name_in(broker.prefix)) for queue in queues}
+
+
+def _queue_depth(channel: Any, name: str) -> int:  # Any: each transport has a channel of its own
+    declared = channel.queue_declare(
+        queue=name, durable=True, exclusive=False, auto_delete=False, nowait=False
+    )
+    return int(declared.message_count)
+
+
+def connection_error(broker: Broker) -> str | None:
+    """Return why the broker cannot be used, or None."""
+    try:
+        queue_depths(broker, tuple(Queue))
+    except Exception as error:  # noqa: BLE001 - each broker's library has exceptions of its own
+        return reason_of(error)
+    return None

@@ -1,9 +1,9 @@
-"""A broker in a folder: one file a message, for one machine, with no server to install or run.
+"""A broker in a folder: one file per message, for one machine, without a server.
 
-Kombu has such a transport, too. This one differs in what a product needs of it: a message appears
-by a rename, so that no reader ever sees half of one; it is not moved through the machine's /tmp;
-each queue has its own folder, listed once for many messages rather than once for each; and the
-exchange is kept in memory, where two processes that start together cannot overwrite it.
+Kombu has such a transport, too. This one is atomic and faster: a message appears by a rename, so
+no reader sees half of one, and does not pass through the machine's /tmp; each queue has its own
+folder, listed once for many messages; and the exchange is kept in memory, where two
+processes that start together cannot overwrite it.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from kombu.utils.json import dumps, loads
 _POLL_SECONDS = 0.01
 _HOT_POLL_SECONDS = 0.001
 _HOT_SECONDS = 0.05
-"""So long after a message the next one is looked for more often: a child may have become free."""
+"""How long after a message to poll more often: a child may have become free."""
 _MAX_WAIT_SECONDS = 0.2
-"""Within which a worker notices that it is to stop."""
+"""Within this time a worker notices that it must stop."""
 _OWNER_ONLY = 0o700
 
 
 class QoS(virtual.QoS):  # type: ignore[misc]  # kombu is not typed
-    """Lets a reader say when it has room: by the transport option `has_room`, a function."""
+    """Takes messages only while the transport option `has_room`, a function, returns True."""
 
     def can_consume(self) -> bool:
-        """Return whether a message may be taken."""
+        """Return whether a message can be taken."""
         has_room = self.channel.connection.client.transport_options.get("has_room")
         return bool(super().can_consume() and (has_room is None or has_room()))
 
 
 class Channel(virtual.Channel):  # type: ignore[misc]  # the same
-    """Messages in files. The names of files sort by the time at which they were written."""
+    """Messages in files, whose names sort by the time of writing."""
 
     QoS = QoS
     _numbers = count()
@@ -65,7 +65,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # the same
         data = dumps(message).encode()
         try:
             draft.write_bytes(data)
-        except FileNotFoundError:  # somebody has emptied the state folder
+        except FileNotFoundError:  # the state folder was emptied
             self._new_queue(queue)
             draft.write_bytes(data)
         draft.rename(folder / name)
@@ -90,19 +90,19 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # the same
 
     def _folder(self, queue: str) -> Path:
         if not queue or "/" in queue or queue.startswith("."):
-            raise ChannelError(f"expected a name that a folder can have, got {queue!r}")
+            raise ChannelError(f"queue: expected a name that a folder can have, got {queue!r}")
         return self._root / queue
 
 
 class Transport(virtual.Transport):  # type: ignore[misc]  # the same
-    """Looks for messages every 10 ms, and more often just after one."""
+    """Polls for messages every 10 ms, and every millisecond just after one."""
 
     Channel = Channel
     driver_type = "folder"
     driver_name = "folder"
     default_port = 0
     global_state = virtual.BrokerState()
-    """Bindings, of this process only: all names are known beforehand."""
+    """Bindings of this process only: all names are known in advance."""
 
     def __init__(self, client: Any, **options: Any) -> None:  # Any: kombu's Connection
         super().__init__(client, **options)
@@ -110,8 +110,8 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # the same
         self._hot_until = 0.0
 
     def drain_events(self, connection: Any, timeout: float | None = None) -> None:  # Any: kombu's
-        """Deliver one message; raise TimeoutError where none has come."""
-        del connection  # ours, and the only one
+        """Deliver one message; raise TimeoutError if there is none."""
+        del connection  # this transport has one connection
         begin = now = time.monotonic()
         wait_seconds = _MAX_WAIT_SECONDS if timeout is None else min(timeout, _MAX_WAIT_SECONDS)
         while True:
@@ -128,7 +128,7 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # the same
             now = time.monotonic()
 
     def driver_version(self) -> str:
-        """Return nothing that could be told."""
+        """Return that there is no version."""
         return "N/A"
 
 
@@ -141,10 +141,10 @@ def _list_messages(folder: Path) -> list[str]:
 
 
 def _claim(file: Path) -> dict[str, Any] | None:
-    """Return a message that is ours alone from now on; None where another has taken it."""
+    """Take a message: remove its file. Return None if another reader was first."""
     try:
         data = file.read_bytes()
-        file.unlink()  # of several readers, one succeeds
+        file.unlink()  # succeeds for one reader only
     except FileNotFoundError:
         return None
     message: dict[str, Any] = loads(data)

@@ -1,4 +1,4 @@
-"""Hands run ids to the broker from a thread of its own: the event loop never waits for a broker."""
+"""Sends run ids to the broker from a thread, so that the event loop never waits for it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.broker.broker import Broker
-from gateway.broker.queues import Queue
-from gateway.broker.wake_file import WakeFile
+from gateway.broker.broker import Broker, Queue
+from gateway.broker.worker_files import WakeFile
 from telemetry.logs import logger, reason_of
 
-if TYPE_CHECKING:  # it imports Celery, which the publisher's thread does later
-    from gateway.broker.sender import RunSender
+if TYPE_CHECKING:  # imports Celery, which only the publisher's thread needs
+    from gateway.broker.celery_app import RunSender
 
 _MIN_RETRY_SECONDS = 0.1
 _MAX_RETRY_SECONDS = 2.0
 _BATCH = 64
-"""Ids that are reported together."""
+"""Ids that are reported as published together."""
 _CLOSE_SECONDS = 2.0
 
 log = logger("gateway.broker.publisher")
@@ -31,22 +30,22 @@ OnPublished = Callable[[Sequence[str]], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublisherState:
-    """How it stands with the broker, as far as the last attempt has shown."""
+    """The state of the connection to the broker, as of the last attempt."""
 
     connected: bool
     waiting: int
-    """Ids that have been taken and not been sent."""
+    """Accepted ids that have not been sent."""
     sent: int
     refused: int
-    """Ids that were not taken, because too many waited."""
+    """Ids that were refused because too many waited."""
     error: str | None
     """Why it is not connected."""
 
 
 class Publisher:
-    """Takes run ids at any time, and sends them as soon as there is a broker.
+    """Accepts run ids at any time, and sends them when the broker is reachable.
 
-    It forgets what it holds when the process ends: the rows remember.
+    Ids that wait when the process ends are lost here; the sweep finds their rows.
     """
 
     def __init__(
@@ -76,13 +75,13 @@ class Publisher:
         self._refused = 0
 
     def start(self) -> None:
-        """Begin, on the running event loop: connect now, so that the first id is sent at once."""
+        """Start on the running event loop, and connect, so that the first id is sent at once."""
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
 
     def publish(self, run_id: str, queue: Queue) -> bool:
-        """Take an id, without waiting; False where it is not taken: closed, or too many wait."""
+        """Queue an id without waiting; return False if it is closed or too many ids wait."""
         if self._closing.is_set() or len(self._waiting) >= self._capacity:
             self._refused += 1
             return False
@@ -91,7 +90,7 @@ class Publisher:
         return True
 
     def state(self) -> PublisherState:
-        """Return how it stands."""
+        """Return the current state."""
         return PublisherState(
             connected=self._connected,
             waiting=len(self._waiting),
@@ -101,7 +100,7 @@ class Publisher:
         )
 
     async def close(self) -> None:
-        """Send what waits, if that is quick, and end."""
+        """Send the waiting ids for up to two seconds, then stop."""
         self._closing.set()
         self._wake_up.set()
         if self._thread is not None:
@@ -139,7 +138,7 @@ class Publisher:
                 sent.append(run_id)
         finally:
             if self._waiting:
-                self._wake_up.set()  # after a failure, the next connection goes on with them
+                self._wake_up.set()  # after a failure, the next connection sends them
             self._report(sent)
 
     def _report(self, sent: Sequence[str]) -> None:
@@ -161,6 +160,6 @@ class Publisher:
 
 
 def _sender(broker: Broker) -> RunSender:
-    from gateway.broker.sender import RunSender as Made  # noqa: PLC0415
+    from gateway.broker.celery_app import RunSender as Made  # noqa: PLC0415
 
     return Made(broker)

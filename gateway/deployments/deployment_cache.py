@@ -1,4 +1,4 @@
-"""Live deployments in memory: one look-up on the way of a call."""
+"""Caches live deployments, so that a call needs one dictionary look-up."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gateway.storage.tables import Deployment
 from protos.errors import ErrorCode
 
 _MAX_VERSIONS = 1_000
-"""Kept besides the live ones, of which ten times as many are."""
+"""Capacity for versions that are not live; that for live ones is ten times as large."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _InactiveDeployment:
-    """A deployment that takes no calls: its type alone keeps it off the short way."""
+    """A paused or deleted deployment. Its type keeps it off the fast path."""
 
     id: str
     profile_id: str
@@ -29,15 +29,15 @@ class _InactiveDeployment:
     status: DeploymentStatus
 
     def refusal(self) -> GatewayError:
-        """Return what its owner is told."""
+        """Return the error for its owner."""
         if self.status is DeploymentStatus.DELETED:
             return deployment_gone(self.id)
-        message = f"deployment '{self.name}' is paused: resume it, and it answers again"
+        message = f"deployment '{self.name}' is paused: resume it to accept calls again"
         return GatewayError(ErrorCode.DEPLOYMENT_PAUSED, message)
 
 
 class DeploymentCache:
-    """Deployments by id; changes arrive through the feed."""
+    """Deployments by id, invalidated through the change feed."""
 
     def __init__(self, db: Database, feed: ChangeFeed) -> None:
         self._db = db
@@ -48,21 +48,21 @@ class DeploymentCache:
         feed.subscribe(ChangeKind.DEPLOYMENT, self._changed)
 
     def get(self, deployment_id: str) -> LiveDeployment | None:
-        """Return the deployment if it is known here, whoever's it is; None says: ask `find`."""
+        """Return an active deployment of any profile if it is cached; otherwise call `find`."""
         entry = self._entries.get(deployment_id)
         return entry if type(entry) is LiveDeployment else None
 
     async def find(
         self, deployment_id: str, profile_id: str, version: int | None = None
     ) -> LiveDeployment:
-        """Return the profile's deployment, asking the database where it is not known here.
+        """Return the profile's deployment, from the cache or the database.
 
-        Settings are the deployment's; with `version` the snapshot is that one, not the live one.
+        With `version`, the graph is that version's; the settings are always the deployment's.
 
         Raises:
-            GatewayError: NOT_FOUND where there is none, or another profile's, or no such version;
-                GONE for the owner of a deleted one; DEPLOYMENT_PAUSED; INVALID_FLOW where the mode
-                is fast and `version` needs the engine.
+            GatewayError: NOT_FOUND for an unknown deployment, another profile's, or an unknown
+                version; GONE for a deleted one; DEPLOYMENT_PAUSED; INVALID_FLOW if the mode is fast
+                and `version` needs the engine.
         """
         if not is_id(deployment_id):
             raise _not_found(deployment_id)
@@ -76,7 +76,7 @@ class DeploymentCache:
         return await self._versions.find((entry.id, version))
 
     async def origins(self, deployment_id: str) -> frozenset[bytes] | None:
-        """Return whose pages may call the deployment, whoever's it is; None: nobody's."""
+        """Return the CORS origins of a deployment of any profile; None: no CORS."""
         if not is_id(deployment_id):
             return None
         try:
@@ -117,4 +117,4 @@ class DeploymentCache:
 
 
 def _not_found(deployment_id: str) -> GatewayError:
-    return GatewayError(ErrorCode.NOT_FOUND, f"there is no deployment '{deployment_id}'")
+    return GatewayError(ErrorCode.NOT_FOUND, f"unknown deployment '{deployment_id}'")

@@ -1,4 +1,4 @@
-"""A deployment as it is shown: its row, and what its live version and its flow's draft say."""
+"""Loads deployments for display: the row, its live version, and whether the draft differs."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _LIVE = and_(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentView:
-    """A deployment with the models that it runs."""
+    """A deployment with data of its live version."""
 
     row: Deployment
     models: Mapping[str, Any]
     """Node id → pinned model version, as `DeploymentVersion.models`."""
     newest_version: int
     draft_differs: bool
-    """Whether a redeploy would push another graph than the live one."""
+    """Whether the flow's draft has another graph than the live version."""
     key: IssuedKey | None = None
-    """The key that was made with it, where the profile had none that covers it."""
+    """The key created with the deployment, if no active key covered it."""
     webhook_secret: str | None = None
-    """Of the webhook that was made with it, where one was."""
+    """The secret of the webhook that was just created, if any."""
 
 
 async def load_views(session: AsyncSession, rows: Sequence[Deployment]) -> list[DeploymentView]:
-    """Return the deployments with what is known about them, in the same order."""
+    """Load the views of deployments, in the same order."""
     facts = await _view_rows(session, [row.id for row in rows])
     return [
         DeploymentView(
@@ -50,7 +50,7 @@ async def load_views(session: AsyncSession, rows: Sequence[Deployment]) -> list[
 
 
 async def load_view(session: AsyncSession, row: Deployment) -> DeploymentView:
-    """Return one deployment with what is known about it."""
+    """Load the view of one deployment."""
     (view,) = await load_views(session, [row])
     return view
 
@@ -83,7 +83,7 @@ async def _view_rows(session: AsyncSession, ids: Sequence[str]) -> dict[str, Row
 
 
 async def _draft_differs(session: AsyncSession, facts: Row[Any]) -> bool:
-    """Whether the draft is another one; the graphs are read only where the dates do not tell."""
+    """Whether the draft differs; the graphs are compared only if the timestamps differ."""
     if facts.flow_id is None or facts.updated_at == facts.drafted_at:
         return False
     graphs = (

@@ -1,4 +1,4 @@
-"""What two versions of a deployment have in common, and what callers would notice. Pure."""
+"""Compares two versions of a deployment: graph, models and input schema. Pure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.deployments.graph_diff import GraphDiff, diff_graphs, same
-from gateway.deployments.input_schema import accepted_schema
-from gateway.deployments.schema_diff import SchemaChange, diff_schemas
+from gateway.deployments.schema_diff import SchemaChange, accepted_schema, diff_schemas
 
 # Any, throughout: JSON, as it is kept in `DeploymentVersion`
 Json = Mapping[str, Any]
@@ -16,15 +15,15 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One of the two."""
+    """One of the two versions."""
 
     label: str
     """A number, or `draft`."""
     definition: Json
     models: Mapping[str, Json] | None
-    """None where the models of a draft are not to be had."""
+    """None if the models of a draft cannot be resolved."""
     problem: str | None = None
-    """Why it could not be deployed."""
+    """Why it cannot be deployed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,18 +36,18 @@ class PinnedVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChange:
-    """A node that asks another model, or another version."""
+    """A node with another model or version."""
 
     node: str
     before: PinnedVersion | None
     after: PinnedVersion | None
     signature_changed: bool
-    """Whether it takes or gives other tensors."""
+    """Whether the tensors differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What leads from one version to the other."""
+    """The difference between two versions."""
 
     before: str
     after: str
@@ -59,17 +58,17 @@ class Difference:
 
     @property
     def same(self) -> bool:
-        """Whether they do the same."""
+        """Whether they behave the same."""
         return self.graph.empty and not self.models
 
     @property
     def breaking(self) -> bool:
-        """Whether a body that was accepted before may be refused after."""
+        """Whether a previously valid body may be refused."""
         return any(change.breaking for change in self.input_schema)
 
 
 def compare(before: Side, after: Side) -> Difference:
-    """Return what leads from `before` to `after`."""
+    """Compare two versions."""
     known = before.models is not None and after.models is not None
     return Difference(
         before=before.label,

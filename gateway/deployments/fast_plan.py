@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from gateway.errors import GatewayError
 from gateway.flows.cel.paths import parse_path
-from gateway.flows.nodes import ApiOutput, Inference, NodeType
-from gateway.flows.spec import FlowSpec
+from gateway.flows.node_types.api_output import ApiOutput
+from gateway.flows.node_types.inference import Inference
+from gateway.flows.spec import FlowSpec, NodeType
 from gateway.models.pins import Pin, TensorSpec
 from protos.errors import ErrorCode
 

@@ -1,7 +1,4 @@
-"""What two graphs of one flow have in common, and what not. Pure.
-
-How a graph is drawn does not count, nor the order in which nodes and edges are written down.
-"""
+"""Compares two graphs of a flow, ignoring layout and the order of nodes and edges. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from gateway.flows.validation import pointer_token
 
 # Any, throughout: JSON that `parse_flow` has checked
 Json = Mapping[str, Any]
@@ -27,12 +26,12 @@ LAYOUT = frozenset(
         "zIndex",
     }
 )
-"""Members of nodes and edges that only a canvas reads."""
+"""Members of nodes and edges that only a graphical editor reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldChange:
-    """One member with another value. What is not there is None, as JSON's null is."""
+    """One member with another value. An absent value is None, like JSON's null."""
 
     pointer: str
     """Within the node, such as `/config/model` (RFC 6901)."""
@@ -42,7 +41,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeChange:
-    """A node that both graphs have."""
+    """A node that is in both graphs."""
 
     id: str
     type: str
@@ -51,7 +50,7 @@ class NodeChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphDiff:
-    """What makes one graph of the other."""
+    """The difference between two graphs."""
 
     nodes_added: tuple[Json, ...]
     nodes_removed: tuple[Json, ...]
@@ -61,7 +60,7 @@ class GraphDiff:
 
     @property
     def empty(self) -> bool:
-        """Whether both do the same."""
+        """Whether there is no difference."""
         return not (
             self.nodes_added
             or self.nodes_removed
@@ -72,7 +71,7 @@ class GraphDiff:
 
 
 def diff_graphs(before: Json, after: Json) -> GraphDiff:
-    """Return what leads from one definition, `{"nodes": […], "edges": […]}`, to the other."""
+    """Compare two definitions, `{"nodes": […], "edges": […]}`."""
     old, new = _nodes(before), _nodes(after)
     old_edges, new_edges = _edges(before), _edges(after)
     changed = [
@@ -90,11 +89,11 @@ def diff_graphs(before: Json, after: Json) -> GraphDiff:
 
 
 def changes(before: Json, after: Json, pointer: str = "") -> list[FieldChange]:
-    """Return the members that differ; objects are entered, everything else is compared whole."""
+    """Return the members that differ; recurses into objects, but not into lists."""
     found: list[FieldChange] = []
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
-        at = f"{pointer}/{escaped(name)}"
+        at = f"{pointer}/{pointer_token(name)}"
         if isinstance(old, dict) and isinstance(new, dict):
             found += changes(old, new, at)
         elif not same(old, new):
@@ -103,13 +102,8 @@ def changes(before: Json, after: Json, pointer: str = "") -> list[FieldChange]:
 
 
 def same(one: object, other: object) -> bool:
-    """Whether two JSON values are written alike: for Python, true and 1 would be the same."""
+    """Whether two JSON values are equal; in Python, True equals 1."""
     return _text(one) == _text(other)
-
-
-def escaped(name: str) -> str:
-    """Return a member's name as a part of a JSON pointer."""
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _nodes(definition: Json) -> dict[str, Json]:
@@ -118,7 +112,7 @@ def _nodes(definition: Json) -> dict[str, Json]:
 
 
 def _edges(definition: Json) -> dict[str, Json]:
-    """Return the edges by what they say; editors give them ids as they please."""
+    """Return the edges by their content without the id, which editors assign arbitrarily."""
     edges = [_drawn_apart(edge) for edge in definition.get("edges", [])]
     return {_text({**edge, "id": None}): edge for edge in edges}
 

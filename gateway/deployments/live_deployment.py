@@ -1,4 +1,4 @@
-"""A deployment as a call needs it: everything at hand, nothing to look up."""
+"""A deployment prepared for calls: settings, limits, and the compiled fast plan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gateway.storage.tables import Deployment, DeploymentVersion
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveDeployment:
-    """A deployment's settings with one of its versions: the live one, or another that was asked."""
+    """A deployment's settings with its live version, or the version that a call pins."""
 
     id: str
     profile_id: str
@@ -43,18 +43,18 @@ class LiveDeployment:
     record_sample: float
     cancel_on_disconnect: bool
     limits: CallLimits | None
-    """The deployment's own; None: it has none."""
+    """The deployment's own limits, without those of keys."""
     cors_origins: frozenset[bytes] | None
-    """Whose pages may call it from a browser; None: nobody's."""
+    """Origins whose pages may call it from a browser; None: no CORS."""
     fast_plan: FastPlan | None
-    """There in mode `fast`."""
+    """Set in mode `fast`."""
 
 
 def build_live_deployment(deployment: Deployment, version: DeploymentVersion) -> LiveDeployment:
-    """Return the deployment with a version of it, ready to be called.
+    """Prepare a deployment with one of its versions.
 
     Raises:
-        GatewayError: INVALID_FLOW where the mode is fast and the snapshot has no fast plan.
+        GatewayError: INVALID_FLOW if the mode is fast and the version has no fast plan.
     """
     mode = ExecutionMode(deployment.execution_mode)
     plan = None
@@ -87,5 +87,5 @@ def build_live_deployment(deployment: Deployment, version: DeploymentVersion) ->
 
 
 def read_pins(version: DeploymentVersion) -> dict[str, Pin]:
-    """Return the snapshot's models by node id."""
+    """Return the version's pinned models by node id."""
     return {node_id: Pin.from_json(stored) for node_id, stored in version.models.items()}

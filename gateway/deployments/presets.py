@@ -1,4 +1,4 @@
-"""The five situations of the documentation, and the settings that suit each. Pure."""
+"""The documented presets: a situation and its recommended settings. Pure."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Preset(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresetSettings:
-    """The type and the mode for a situation."""
+    """The type and mode of a preset."""
 
     situation: str
     deployment_type: DeploymentType
     execution_mode: ExecutionMode
     alternatives: tuple[ExecutionMode, ...] = ()
-    """Other modes that suit it as well."""
+    """Other suitable modes."""
 
 
 PRESETS: Mapping[Preset, PresetSettings] = {

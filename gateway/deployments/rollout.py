@@ -1,4 +1,4 @@
-"""Before another version of a fast deployment becomes live: its inference server runs already."""
+"""Starts the inference servers of a fast deployment's new version before it goes live."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from gateway.storage.tables import Deployment, DeploymentVersion, InferenceServe
 from protos.errors import ErrorCode
 
 _PATIENCE_SECONDS = 30.0
-"""Longer than most models load; clients and proxies give up later than that."""
+"""Longer than most models take to load, and shorter than common client and proxy timeouts."""
 _SETTLE_SECONDS = 0.5
-"""Until every gateway has heard of a server and connected to it: the feed takes up to 0.3 s."""
+"""Until every gateway is connected to a new server: the change feed takes up to 0.3 s."""
 _LOOK_SECONDS = 0.05
 
 
 class Rollout:
-    """Lets inference servers run, and waits for them where somebody would notice.
+    """Starts inference servers, and waits for them if the live version is serving calls.
 
-    Where the version that is live answers calls now, the next one takes over only when its own
-    server is ready: nobody meets a booting one, and a model that cannot be loaded changes nothing.
+    The new version then goes live only when its server is ready, so that no call meets a booting
+    server, and a model that cannot be loaded changes nothing.
     """
 
     def __init__(
@@ -40,16 +40,16 @@ class Rollout:
     async def prepare(
         self, deployment: Deployment, live: DeploymentVersion, following: DeploymentVersion
     ) -> None:
-        """Return when `following` may become live in place of `live`; modes but fast do not wait.
+        """Wait until `following` can replace `live`. Only for mode fast.
 
         Raises:
-            GatewayError: INFERENCE_SERVER_BOOTING where it takes too long: it goes on booting;
-                INFERENCE_SERVER_FAILED, with the reason.
+            GatewayError: INFERENCE_SERVER_BOOTING after a timeout, while the server continues to
+                boot; INFERENCE_SERVER_FAILED with the reason.
         """
         if deployment.execution_mode != ExecutionMode.FAST:
             return
         wanted = [
-            await self._fleet.want(model, version, flow_id=deployment.flow_id)
+            await self._fleet.ensure_running(model, version, flow_id=deployment.flow_id)
             for model, version in sorted(_models_of(following))
         ]
         waiting = [server for server in wanted if server.state != State.READY]
@@ -63,7 +63,7 @@ class Rollout:
     async def _answers(self, models: set[tuple[str, int]]) -> bool:
         ready = {
             (server.model, server.version)
-            for server in await self._fleet.wanted()
+            for server in await self._fleet.desired_running()
             if server.state == State.READY
         }
         return bool(models & ready)
@@ -74,7 +74,7 @@ class Rollout:
             seen = await self._fleet.get(server.id)
             if seen.state == State.READY:
                 return
-            # One that had failed before says so until its new process has begun.
+            # A server that failed before is still `failed` until its new process starts.
             stale = server.state == State.FAILED and seen.started_at == server.started_at
             if seen.state == State.FAILED and not stale:
                 message = f"{title} cannot load its model ({seen.reason}): nothing was changed"
@@ -83,7 +83,7 @@ class Rollout:
                 message = f"{title} is still {seen.phase or seen.state}: nothing was changed"
                 raise GatewayError(
                     ErrorCode.INFERENCE_SERVER_BOOTING,
-                    f"{message}, do the same again when it is ready",
+                    f"{message}; retry when it is ready",
                     retry_after=self._patience,
                 )
             await asyncio.sleep(_LOOK_SECONDS)

@@ -16,12 +16,14 @@ from gateway.deployments.schemas import (
     NewDeploymentOut,
     PresetList,
 )
-from gateway.deployments.service import DeploymentService, RunsOf
+from gateway.deployments.service import DeploymentRunCanceller, DeploymentService
 from gateway.deployments.settings import RunsOnDelete
 from gateway.storage.paging import PageRequest
 
 
-def build_router(service: DeploymentService, access: Access, runs_of: RunsOf) -> APIRouter:
+def build_router(
+    service: DeploymentService, access: Access, runs_of: DeploymentRunCanceller
+) -> APIRouter:
     """Return the routes for deployments; all need a `manage` key."""
     router = APIRouter(prefix="/node/deployments", tags=["Deployments"])
 
@@ -29,7 +31,7 @@ def build_router(service: DeploymentService, access: Access, runs_of: RunsOf) ->
     async def create(
         body: DeploymentIn, actor: Identity = Depends(access.manager)
     ) -> NewDeploymentOut:
-        """Deploy a flow. Where no key covers the deployment, one is made and shown, once."""
+        """Deploy a flow. If no active key covers the deployment, one is created and shown once."""
         view = await service.create(
             actor.profile_id, body.flow_id, body.settings(), key_id=actor.key_id
         )
@@ -46,7 +48,7 @@ def build_router(service: DeploymentService, access: Access, runs_of: RunsOf) ->
 
     @router.get("/presets/", dependencies=[Depends(access.manager)])
     async def presets() -> PresetList:
-        """List the situations of the documentation, with the settings that suit each."""
+        """List the presets: situations with their recommended settings."""
         return PresetList.listed()
 
     @router.get("/{deployment_id}/")
@@ -58,20 +60,20 @@ def build_router(service: DeploymentService, access: Access, runs_of: RunsOf) ->
     async def change(
         deployment_id: str, body: DeploymentPatch, actor: Identity = Depends(access.manager)
     ) -> ChangedDeploymentOut:
-        """Change settings; the version stays. The secret of a new webhook is shown, once."""
+        """Change settings, without a new version. The secret of a new webhook is shown once."""
         view = await service.change(actor.profile_id, deployment_id, **body.change())
         return ChangedDeploymentOut.of(view)
 
     @router.post("/{deployment_id}/pause/")
     async def pause(deployment_id: str, actor: Identity = Depends(access.manager)) -> DeploymentOut:
-        """Turn calls away with 409 until it is resumed; runs that were accepted go on."""
+        """Refuse calls with 409 until it is resumed; accepted runs continue."""
         return DeploymentOut.of(await service.pause(actor.profile_id, deployment_id))
 
     @router.post("/{deployment_id}/resume/")
     async def resume(
         deployment_id: str, actor: Identity = Depends(access.manager)
     ) -> DeploymentOut:
-        """Take calls again."""
+        """Accept calls again."""
         return DeploymentOut.of(await service.resume(actor.profile_id, deployment_id))
 
     @router.post("/{deployment_id}/api-keys/", status_code=201)
@@ -80,7 +82,7 @@ def build_router(service: DeploymentService, access: Access, runs_of: RunsOf) ->
         body: NewDeploymentKey | None = None,
         actor: Identity = Depends(access.manager),
     ) -> IssuedKeyOut:
-        """Make a key that opens this deployment only. The answer shows it, once."""
+        """Create a key for this deployment only. The response shows it once."""
         wish = body or NewDeploymentKey()
         issued = await service.generate_key(
             actor.profile_id,
@@ -97,10 +99,9 @@ def build_router(service: DeploymentService, access: Access, runs_of: RunsOf) ->
         runs: RunsOnDelete = RunsOnDelete.FINISH,
         actor: Identity = Depends(access.manager),
     ) -> None:
-        """Delete a deployment; its URL answers 410 from then on.
+        """Delete a deployment; its URL then answers 410.
 
-        Runs that are queued are cancelled. Those that have begun finish, or with `runs=cancel` are
-        stopped.
+        Queued runs are cancelled. Running runs finish, or with `runs=cancel` are cancelled.
         """
         await service.delete(actor.profile_id, deployment_id, runs_of, then=runs)
 

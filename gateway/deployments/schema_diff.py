@@ -1,45 +1,33 @@
-"""What a new JSON Schema of `input_data` asks of callers who kept to the old one. Pure.
+"""Compares two input schemas: which changes may break callers that conform to the old one. Pure.
 
-A change is breaking where a body that was valid may be refused afterwards. Where that cannot be
-told by looking, it counts as breaking.
+One rule per kind of keyword: removing a constraint, relaxing a limit, accepting more values and
+requiring fewer members is compatible. Any other change counts as breaking.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.deployments.graph_diff import escaped, same
+from gateway.deployments.graph_diff import same
+from gateway.flows.spec import input_config
+from gateway.flows.validation import pointer_token
 
 # Any, throughout: a JSON Schema
 Schema = Mapping[str, Any]
 
-_NOTES = frozenset(
-    {
-        "$comment",
-        "$id",
-        "$schema",
-        "default",
-        "deprecated",
-        "description",
-        "examples",
-        "readOnly",
-        "title",
-        "writeOnly",
-    }
+_ANNOTATIONS = frozenset(
+    {"$comment", "$id", "$schema", "default", "deprecated", "description", "examples", "readOnly"}
+    | {"title", "writeOnly"}
 )
 """Keywords that validate nothing."""
-_LEAST = frozenset({"exclusiveMinimum", "minItems", "minLength", "minProperties", "minimum"})
-_MOST = frozenset({"exclusiveMaximum", "maxItems", "maxLength", "maxProperties", "maximum"})
-_SHOWN = 5
-_OBJECT: Schema = {"type": "object"}
-"""What no schema at all means: `input_data` is always an object."""
+_MAX_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaChange:
-    """One keyword with another value. What is not there is None."""
+    """One keyword with another value. An absent value is None."""
 
     pointer: str
     """Into the schema, such as `/properties/x/type`."""
@@ -49,147 +37,109 @@ class SchemaChange:
     reason: str
 
 
+def accepted_schema(definition: Schema) -> Schema | None:
+    """Return the schema that a flow's `input_data` must conform to; None: it has no schema.
+
+    Inputs that `properties` do not name are not validated: `additional_inputs` of the node drops or
+    refuses them before.
+    """
+    config = input_config(definition)
+    schema: Schema | None = config.get("schema")
+    if schema is None or schema.get("additionalProperties") not in (None, False):
+        return schema
+    accepted = {name: value for name, value in schema.items() if name != "additionalProperties"}
+    if config.get("additional_inputs") == "reject":
+        accepted["additionalProperties"] = False
+    return accepted
+
+
 def diff_schemas(before: Schema | None, after: Schema | None) -> tuple[SchemaChange, ...]:
-    """Return what leads from one schema to the other; None is a flow that asks for nothing."""
-    old = {**_OBJECT, **(before or {})}
-    new = {**_OBJECT, **(after or {})}
-    return tuple(_compare(old, new, ""))
+    """Return the changes from one schema to the other; None is a flow without a schema."""
+    # `input_data` is always an object.
+    return tuple(_diff({"type": "object", **(before or {})}, {"type": "object", **(after or {})}))
 
 
-def _compare(old: Schema, new: Schema, at: str) -> Iterator[SchemaChange]:
+def _diff(old: Schema, new: Schema, pointer: str = "") -> Iterator[SchemaChange]:
     for keyword in sorted(old.keys() | new.keys()):
         before, after = old.get(keyword), new.get(keyword)
+        at = f"{pointer}/{pointer_token(keyword)}"
         if same(before, after):
             continue
-        pointer = f"{at}/{escaped(keyword)}"
-        if keyword == "properties" and _objects(before, after):
-            yield from _properties(before or {}, after or {}, new, pointer)
+        if keyword == "properties" and all(isinstance(one, dict | None) for one in (before, after)):
+            yield from _diff_properties(before or {}, after or {}, new, at)
         elif keyword == "items" and isinstance(before, dict) and isinstance(after, dict):
-            yield from _compare(before, after, pointer)
+            yield from _diff(before, after, at)
         else:
-            breaking, reason = _judged(keyword, before, after)
-            yield SchemaChange(
-                pointer=pointer, before=before, after=after, breaking=breaking, reason=reason
-            )
+            yield _change(at, before, after, *_judge(keyword, before, after))
 
 
-def _properties(old: Schema, new: Schema, schema: Schema, at: str) -> Iterator[SchemaChange]:
-    closed = schema.get("additionalProperties", True) is not True
+def _diff_properties(old: Schema, new: Schema, schema: Schema, at: str) -> Iterator[SchemaChange]:
+    open_ = schema.get("additionalProperties", True) is True
+    required = schema.get("required")
     for name in sorted(old.keys() | new.keys()):
         before, after = old.get(name), new.get(name)
-        pointer = f"{at}/{escaped(name)}"
+        pointer = f"{at}/{pointer_token(name)}"
         if isinstance(before, dict) and isinstance(after, dict):
-            yield from _compare(before, after, pointer)
+            yield from _diff(before, after, pointer)
         elif name not in new:
-            reason = "what callers send there is refused" if closed else "no longer asked for"
-            yield SchemaChange(
-                pointer=pointer, before=before, after=None, breaking=closed, reason=reason
-            )
+            reason = "no longer used" if open_ else "no longer accepted"
+            yield _change(pointer, before, after, not open_, reason)
         elif name not in old:
-            needed = name in _names(schema.get("required"))
-            reason = "callers do not send it yet" if needed else "may be left out"
-            yield SchemaChange(
-                pointer=pointer, before=None, after=after, breaking=needed, reason=reason
-            )
+            needed = isinstance(required, list) and name in required
+            reason = "new required property" if needed else "new optional property"
+            yield _change(pointer, before, after, needed, reason)
         elif not same(before, after):
-            breaking, reason = _unknown(before, after)
-            yield SchemaChange(
-                pointer=pointer, before=before, after=after, breaking=breaking, reason=reason
-            )
+            yield _change(pointer, before, after, True, "constraint changed")
 
 
-# What a change of one keyword means; None is a keyword that is not there.
-_Verdict = tuple[bool, str]
-_Judge = Callable[[Any, Any], _Verdict]
+def _change(
+    pointer: str, before: object, after: object, breaking: bool, reason: str
+) -> SchemaChange:
+    return SchemaChange(
+        pointer=pointer, before=before, after=after, breaking=breaking, reason=reason
+    )
 
 
-def _judged(keyword: str, before: object, after: object) -> _Verdict:
+def _judge(keyword: str, before: Any, after: Any) -> tuple[bool, str]:
+    """Return whether a change of one keyword is breaking, and the reason."""
+    if keyword in _ANNOTATIONS:
+        return False, "annotation only"
+    if keyword == "additionalProperties":  # absent means true
+        before, after = (None if one is True else one for one in (before, after))
+    if after is None:
+        return False, "constraint removed"
     try:
-        return _JUDGES.get(keyword, _unknown)(before, after)
-    except TypeError:  # a keyword with a value that JSON Schema knows nothing of
-        return True, "not a JSON Schema"
+        return _judge_new_value(keyword, before, after)
+    except TypeError:
+        return True, "not a valid JSON Schema"
 
 
-def _unknown(before: object, after: object) -> _Verdict:
-    if after is None:
-        return False, "asks for less"
-    return True, "may refuse what was valid" if before is None else "may ask for something else"
-
-
-def _note(_before: object, _after: object) -> _Verdict:
-    return False, "a note for people"
-
-
-def _required(before: Any, after: Any) -> _Verdict:
-    new = sorted(_names(after) - _names(before))
-    if new:
-        return True, f"now required: {', '.join(new)}"
-    return False, "fewer are required"
-
-
-def _types(before: Any, after: Any) -> _Verdict:
-    if after is None:
-        return False, "any type will do"
+def _judge_new_value(keyword: str, before: Any, after: Any) -> tuple[bool, str]:
+    if keyword == "required":
+        added = _missing(after, before or [])
+        return bool(added), f"now required: {_listed(added)}" if added else "fewer required"
     if before is None:
-        return True, "any type would do before"
-    gone = _listed(before) - _listed(after)
-    if "integer" in gone and "number" in _listed(after):
-        gone -= {"integer"}
-    if gone:
-        return True, f"no longer accepted: {', '.join(sorted(gone))}"
-    return False, "more types are accepted"
+        return True, "constraint added"
+    if keyword in {"type", "enum"}:
+        lost = _missing(_values(before), _values(after))
+        if keyword == "type" and "number" in _values(after):
+            lost = [one for one in lost if one != "integer"]
+        return bool(lost), f"no longer accepted: {_listed(lost)}" if lost else "more accepted"
+    relaxed = before is False  # additionalProperties
+    if keyword.startswith(("min", "exclusiveMin")):
+        relaxed = after < before
+    elif keyword.startswith(("max", "exclusiveMax")):
+        relaxed = after > before
+    return not relaxed, "constraint relaxed" if relaxed else "constraint changed"
 
 
-def _names(required: Any) -> set[str]:
-    return {str(name) for name in required} if isinstance(required, list) else set()
+def _values(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str) else list(value)
 
 
-def _objects(*values: object) -> bool:
-    """Whether each is an object, or is not there."""
-    return all(isinstance(value, dict | None) for value in values)
+def _missing(values: list[Any], others: list[Any]) -> list[Any]:
+    return [one for one in values if not any(same(one, other) for other in others)]
 
 
-def _listed(types: Any) -> set[str]:
-    return {types} if isinstance(types, str) else set(types)
-
-
-def _enum(before: Any, after: Any) -> _Verdict:
-    if after is None:
-        return False, "any value will do"
-    if before is None:
-        return True, "any value would do before"
-    gone = [value for value in before if not any(same(value, kept) for kept in after)]
-    if gone:
-        return True, f"no longer accepted: {', '.join(str(value) for value in gone[:_SHOWN])}"
-    return False, "more values are accepted"
-
-
-def _least(before: Any, after: Any) -> _Verdict:
-    if after is None or (before is not None and after < before):
-        return False, "smaller is accepted"
-    return True, "what was large enough may be too small"
-
-
-def _most(before: Any, after: Any) -> _Verdict:
-    if after is None or (before is not None and after > before):
-        return False, "larger is accepted"
-    return True, "what was small enough may be too large"
-
-
-def _additional(before: Any, after: Any) -> _Verdict:
-    if after in (None, True):
-        return False, "other members are accepted"
-    if before is False:
-        return False, "some other members are accepted"
-    return True, "members beside those named may be refused"
-
-
-_JUDGES: Mapping[str, _Judge] = {
-    **dict.fromkeys(_NOTES, _note),
-    **dict.fromkeys(_LEAST, _least),
-    **dict.fromkeys(_MOST, _most),
-    "additionalProperties": _additional,
-    "enum": _enum,
-    "required": _required,
-    "type": _types,
-}
+def _listed(values: list[Any]) -> str:
+    return ", ".join(str(one) for one in values[:_MAX_SHOWN])

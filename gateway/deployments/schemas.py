@@ -1,4 +1,4 @@
-"""Deployments over HTTP."""
+"""Request and response bodies of deployments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gateway.deployments.settings import (
     ResponseFormat,
     SettingsChange,
 )
-from gateway.limits.schemas import LimitsBody
+from gateway.limits.call_limits import LimitsBody
 from gateway.storage.names import DisplayName
 from gateway.storage.paging import Page
 from gateway.webhooks.events import WebhookEvent
@@ -40,63 +40,63 @@ CallbackUrl = Annotated[str, Field(max_length=2000), AfterValidator(_as_written)
 Seconds = Annotated[int, Field(ge=1, le=86_400)]
 ColdStart = Annotated[int, Field(ge=0, le=300)]
 Origin = Annotated[str, Field(max_length=300, pattern=r"^(\*|https?://[^/?#\s@]+)$")]
-"""As browsers send it: scheme, host and port, no path and no slash at the end."""
+"""As browsers send it: scheme, host and port, without a path or trailing slash."""
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 _DEFAULTS = DeploymentSettings()
 
 
 class SettingsIn(BaseModel):
-    """The settings that can be given when a deployment is made, and changed afterwards."""
+    """The settings of a deployment."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     execution_mode: ExecutionMode = _DEFAULTS.execution_mode
-    """How the API answers. `fast` needs a flow of one `api_input`, `inference` and `api_output`."""
+    """How the API answers. `fast` requires one `api_input`, one `inference`, one `api_output`."""
     deployment_type: DeploymentType = _DEFAULTS.deployment_type
-    """Where the flow runs; independent of the mode."""
+    """Where the flow runs; any mode can be combined with any type."""
     timeout_seconds: Seconds = _DEFAULTS.timeout_seconds
-    """How long a run may take."""
+    """Maximum duration of a run."""
     notification_method: NotificationMethod = _DEFAULTS.notification_method
     callback_url: CallbackUrl | None = _DEFAULTS.callback_url
     webhook_events: list[WebhookEvent] = list(_DEFAULTS.webhook_events)
     response_format: ResponseFormat = _DEFAULTS.response_format
     queue_timeout_seconds: Seconds | None = _DEFAULTS.queue_timeout_seconds
-    """How long a run may wait for a worker before it fails; null: as long as it takes."""
+    """How long a run may wait for a worker before it fails; null: unlimited."""
     cold_start_wait_seconds: ColdStart = _DEFAULTS.cold_start_wait_seconds
-    """How long a sync call waits for a worker to become ready before it is answered 503."""
+    """How long a sync call waits for a worker before it is answered 503."""
     on_timeout: OnTimeout = _DEFAULTS.on_timeout
-    """What becomes of a sync run after `timeout_seconds`: it is stopped, or goes on unattended."""
+    """What happens to a sync run after `timeout_seconds`: `stop` it, or `detach` and continue."""
     include_node_outputs: bool = _DEFAULTS.include_node_outputs
-    """Whether answers carry what each node gave."""
+    """Whether responses include the output of each node."""
     retry_safe: bool = _DEFAULTS.retry_safe
-    """Whether a run may begin again after its worker was lost: doing things twice does no harm."""
+    """Whether a run may be restarted after its worker was lost: it must be idempotent."""
     require_idempotency_key: bool = _DEFAULTS.require_idempotency_key
     """Whether calls without the header Idempotency-Key are refused."""
     record_runs: RecordRuns = _DEFAULTS.record_runs
-    """Which fast calls leave a run behind."""
+    """Which fast calls are recorded as runs."""
     record_sample: Share = _DEFAULTS.record_sample
-    """With `record_runs: sample`, the share of successful calls that do."""
+    """With `record_runs: sample`, the share of successful calls that are recorded."""
     cancel_on_disconnect: bool = _DEFAULTS.cancel_on_disconnect
-    """Whether a sync run is cancelled when its caller hangs up; not where the call carried an
-    Idempotency-Key, for that will come again."""
+    """Whether a sync run is cancelled when its caller disconnects. Not for calls with an
+    Idempotency-Key, as they can be repeated."""
     limits: LimitsBody | None = None
-    """Of all keys together; those of a key count beside them. A PATCH changes what it names."""
+    """Shared by all keys; limits of a key apply in addition. PATCH changes only given members."""
     cors_origins: list[Origin] | None = Field(default=None, max_length=100)
-    """Whose pages may call it from a browser, such as `https://app.example.com`; or `*`."""
+    """Origins whose pages may call it, such as `https://app.example.com`; or `*`."""
 
 
 class DeploymentIn(SettingsIn):
-    """A flow to deploy, and how it shall answer."""
+    """A flow to deploy, with settings."""
 
     flow_id: str
     name: DisplayName | None = None
-    """Left out: the flow's name and " Deployment"."""
+    """Defaults to the flow's name and " Deployment"."""
     preset: Preset | None = None
-    """Gives mode and type where they are left out: see `/node/deployments/presets/`."""
+    """Default for mode and type, see `/node/deployments/presets/`."""
 
     def settings(self) -> DeploymentSettings:
-        """Return the settings as the service takes them."""
+        """Convert to the service's type."""
         values = self.model_dump(exclude={"flow_id", "preset"})
         if self.preset is not None:
             suited = PRESETS[self.preset]
@@ -114,7 +114,7 @@ class DeploymentIn(SettingsIn):
 
 
 class DeploymentPatch(SettingsIn):
-    """Settings to change; members left out stay as they are, whatever their defaults here."""
+    """The settings to change; omitted members are unchanged."""
 
     model_config = ConfigDict(json_schema_extra=without_defaults)
 
@@ -126,7 +126,7 @@ class DeploymentPatch(SettingsIn):
 
 
 class PresetOut(BaseModel):
-    """A situation of the documentation, and what suits it."""
+    """A preset: a situation and its recommended settings."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -135,7 +135,7 @@ class PresetOut(BaseModel):
     deployment_type: DeploymentType
     execution_mode: ExecutionMode
     alternatives: list[ExecutionMode]
-    """Other modes that suit it as well."""
+    """Other suitable modes."""
 
 
 class PresetList(BaseModel):
@@ -145,7 +145,7 @@ class PresetList(BaseModel):
 
     @classmethod
     def listed(cls) -> Self:
-        """Return them in the order of the documentation."""
+        """Return all presets, in documentation order."""
         items = [PresetOut(name=name, **asdict(suited)) for name, suited in PRESETS.items()]
         return cls(items=items)
 
@@ -167,10 +167,10 @@ class DeploymentOut(BaseModel):
     flow_id: str
     name: str
     version: int
-    """The live one."""
+    """The live version."""
     newest_version: int
     draft_differs: bool
-    """Whether the flow was edited since: a redeploy would push another graph."""
+    """Whether the flow was edited since, so that a redeploy would change the graph."""
     execution_mode: ExecutionMode
     deployment_type: DeploymentType
     timeout_seconds: int
@@ -197,24 +197,24 @@ class DeploymentOut(BaseModel):
 
     @classmethod
     def of(cls, view: DeploymentView) -> Self:
-        """Return the deployment as it is sent."""
+        """Convert a view."""
         return cls.model_validate(_shown(view))
 
 
 class ChangedDeploymentOut(DeploymentOut):
-    """A deployment just changed, with the secret of a webhook that was made by that."""
+    """A changed deployment, with the secret of a webhook created by the change."""
 
     webhook_secret: str | None
     """Shown this once: what signs the events."""
 
     @classmethod
     def of(cls, view: DeploymentView) -> Self:
-        """Return the deployment as it is sent, once with its secret."""
+        """Convert a view, with its secret."""
         return cls.model_validate({**_shown(view), "webhook_secret": view.webhook_secret})
 
 
 class NewDeploymentOut(DeploymentOut):
-    """A deployment just made, with the key and the secret that were made for it, where any were."""
+    """A new deployment, with the key and the webhook secret created with it, if any."""
 
     api_key: IssuedKeyOut | None
     webhook_secret: str | None
@@ -222,7 +222,7 @@ class NewDeploymentOut(DeploymentOut):
 
     @classmethod
     def of(cls, view: DeploymentView) -> Self:
-        """Return the deployment as it is sent, once with its key and its webhook's secret."""
+        """Convert a view, with its key and secret."""
         key = view.key
         once = {
             "api_key": IssuedKeyOut.of_issued(key) if key else None,
@@ -239,7 +239,7 @@ class DeploymentPage(BaseModel):
 
     @classmethod
     def of(cls, page: Page[DeploymentView]) -> Self:
-        """Return the page as it is sent."""
+        """Convert a page of views."""
         items = [DeploymentOut.of(view) for view in page.items]
         return cls(items=items, next_cursor=page.next_cursor)
 
@@ -261,7 +261,7 @@ def _shown(view: DeploymentView) -> dict[str, object]:
 
 
 def pinned_models(models: Mapping[str, Any]) -> list[PinnedModel]:
-    """Return the models of a version. Any: pins, as `DeploymentVersion.models` has them."""
+    """Convert the pinned models of a version. Any: as in `DeploymentVersion.models`."""
     return [
         PinnedModel(node=node_id, model=pin["model"], version=pin["version"])
         for node_id, pin in models.items()

@@ -1,4 +1,4 @@
-"""Deployments: made from a flow, changed, paused, deleted."""
+"""Creates, changes, pauses and deletes deployments."""
 
 from __future__ import annotations
 
@@ -26,34 +26,38 @@ from gateway.deployments.snapshots import Snapshotter
 from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
 from gateway.ids import new_id
-from gateway.limits.call_limits import patched
+from gateway.limits.call_limits import apply_limits_patch
 from gateway.storage.audit_events import row_snapshot
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Deployment, DeploymentVersion, Flow
-from gateway.webhooks.callbacks import Callbacks
+from gateway.webhooks.endpoints import EndpointLifecycle
 from protos.errors import ErrorCode
 
 
-class RunsOf(Protocol):
-    """Ends the runs of a deployment."""
+class DeploymentRunCanceller(Protocol):
+    """Cancels runs of a deployment; implemented by `gateway.runs.cleanup`, a higher layer."""
 
     async def end_runs_of_deployment(self, deployment_id: str, *, running: bool) -> None:
-        """Cancel those that are queued; with `running`, have the others stopped, too."""
+        """Cancel the queued runs; with `running`, also the running ones."""
 
 
 class DeploymentService:
-    """The deployments of a profile. Every change reaches every gateway process by the feed.
+    """The deployments of a profile. Changes reach all gateway processes through the change feed.
 
-    Their versions are `VersionService`'s.
+    For their versions see `VersionService`.
     """
 
     def __init__(
-        self, db: Database, keys: ApiKeyService, snapshots: Snapshotter, callbacks: Callbacks
+        self,
+        db: Database,
+        keys: ApiKeyService,
+        snapshots: Snapshotter,
+        webhook_endpoints: EndpointLifecycle,
     ) -> None:
         self._db = db
-        self._callbacks = callbacks
+        self._webhook_endpoints = webhook_endpoints
         self._keys = keys
         self._snapshots = snapshots
 
@@ -65,22 +69,21 @@ class DeploymentService:
         *,
         key_id: str | None = None,
     ) -> DeploymentView:
-        """Deploy a flow, and make a key where no active one covers the deployment.
+        """Deploy a flow, and create a key if no active one covers the deployment.
 
-        `key_id` is the key that asks for it, where one does.
+        `key_id` is the key of the request, if any.
 
         Raises:
-            GatewayError: NOT_FOUND for the flow; INVALID_FLOW where a model is not in the store,
-                or where the mode is fast and the flow needs the engine; BLOCKED_TARGET for the
-                callback URL.
+            GatewayError: NOT_FOUND for the flow; INVALID_FLOW if a model does not exist, or the
+                mode is fast and the flow needs the engine; BLOCKED_TARGET for the callback URL.
         """
         snapshot = await self._snapshots.take(profile_id, flow_id)
         row = _row(snapshot.flow, settings or DeploymentSettings())
         version = snapshot.version(row.id, 1, key_id=key_id)
         _check(row, version)
-        await self._callbacks.check(row.callback_url)
+        await self._webhook_endpoints.check_url(row.callback_url)
         async with self._db.write() as session:
-            # Locked, so that the flow is not deleted in between.
+            # Locks the flow against a concurrent deletion.
             await find_flow(session, profile_id, row.flow_id, lock=True)
             session.add(row)
             await session.flush()
@@ -88,7 +91,7 @@ class DeploymentService:
             view = await load_view(session, row)
             await record_deployment(session, "create", row, after=row_snapshot(row))
             key = await self._first_key(session, row)
-            secret = await self._callbacks.follow(session, row)
+            secret = await self._webhook_endpoints.sync(session, row)
             await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return replace(view, key=key, webhook_secret=secret)
 
@@ -113,27 +116,27 @@ class DeploymentService:
         """Change settings at once, without a new version.
 
         Raises:
-            GatewayError: NOT_FOUND, GONE, VALIDATION_FAILED; INVALID_FLOW where the mode becomes
-                fast and the live version needs the engine; BLOCKED_TARGET for the callback URL.
+            GatewayError: NOT_FOUND, GONE, VALIDATION_FAILED; INVALID_FLOW if the mode becomes fast
+                and the live version needs the engine; BLOCKED_TARGET for the callback URL.
         """
-        await self._callbacks.check(change.get("callback_url"))
+        await self._webhook_endpoints.check_url(change.get("callback_url"))
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.live_version(session, row)
             before = row_snapshot(row)
             if "limits" in change:
-                row.limits = patched(row.limits, change.pop("limits"))
+                row.limits = apply_limits_patch(row.limits, change.pop("limits"))
             for name, value in change.items():
                 setattr(row, name, value)
             _check(row, version)
             view = await load_view(session, row)
-            secret = await self._callbacks.follow(session, row)
+            secret = await self._webhook_endpoints.sync(session, row)
             await record_deployment(session, "update", row, before=before, after=row_snapshot(row))
             await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return replace(view, webhook_secret=secret)
 
     async def pause(self, profile_id: str, deployment_id: str) -> DeploymentView:
-        """Turn calls away until `resume`; runs that were accepted go on, URL and keys stay."""
+        """Refuse calls until `resume`; accepted runs continue, URL and keys stay."""
         return await self._set_status(profile_id, deployment_id, DeploymentStatus.PAUSED)
 
     async def resume(self, profile_id: str, deployment_id: str) -> DeploymentView:
@@ -144,16 +147,15 @@ class DeploymentService:
         self,
         profile_id: str,
         deployment_id: str,
-        runs: RunsOf,
+        runs: DeploymentRunCanceller,
         *,
         then: RunsOnDelete = RunsOnDelete.FINISH,
     ) -> None:
-        """Leave a tombstone, and deactivate the keys that were for this deployment only.
+        """Replace the deployment by a tombstone, and deactivate the keys for this deployment only.
 
-        Its webhook is gone with it: what had not arrived is not sent any more.
-
-        Runs that have not begun are cancelled; `then` says what becomes of the others. Its versions
-        stay for as long as a run needs one: see `runs/orphans.py`.
+        Its webhook is deleted with all pending deliveries. Queued runs are cancelled; `then` says
+        what happens to running ones. Versions are kept while a run needs them, see
+        `runs/cleanup.py`.
 
         Raises:
             GatewayError: NOT_FOUND, GONE.
@@ -164,7 +166,7 @@ class DeploymentService:
             row.status = DeploymentStatus.DELETED
             await record_deployment(session, "delete", row, before=before)
             await deactivate_keys_of(session, profile_id, row.id)
-            await self._callbacks.forget(session, row.id)
+            await self._webhook_endpoints.delete(session, row.id)
             await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         await runs.end_runs_of_deployment(row.id, running=then is RunsOnDelete.CANCEL)
 
@@ -177,7 +179,7 @@ class DeploymentService:
         environment: str | None = None,
         expires_at: datetime | None = None,
     ) -> IssuedKey:
-        """Make a key that opens this deployment only; it is called after it, unless told.
+        """Create a key for this deployment only, by default named after it.
 
         Raises:
             GatewayError: NOT_FOUND, GONE; VALIDATION_FAILED as `ApiKeyService.issue`.
@@ -234,8 +236,8 @@ def _row(flow: Flow, settings: DeploymentSettings) -> Deployment:
 
 
 def _check(row: Deployment, version: DeploymentVersion) -> None:
-    """Refuse what could not be called."""
+    """Check that the deployment can be called."""
     if row.notification_method == NotificationMethod.WEBHOOK and not row.callback_url:
-        message = "callback_url: expected the URL to notify, as notification_method is webhook"
+        message = "callback_url: expected a URL, as notification_method is webhook"
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
     build_live_deployment(row, version)

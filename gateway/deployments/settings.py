@@ -1,6 +1,6 @@
-"""A deployment's settings: the words, and the documented defaults.
+"""A deployment's settings: enumerations and the documented defaults.
 
-Settings belong to the deployment and outlast its versions; what a version pins is in its snapshot.
+Settings belong to the deployment, not to a version; a version pins the graph and the models.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ class ExecutionMode(StrEnum):
     """How the API answers."""
 
     SYNC = "sync"
-    """With the result, when the flow has finished."""
+    """With the result, once the flow has finished."""
     ASYNC = "async"
-    """At once; the result is asked for later."""
+    """At once; clients poll for the result."""
     FAST = "fast"
-    """With the inference server's answer; the flow engine is skipped."""
+    """With the inference server's response, bypassing the flow engine."""
 
 
 class DeploymentType(StrEnum):
@@ -33,63 +33,63 @@ class DeploymentType(StrEnum):
 
 
 class NotificationMethod(StrEnum):
-    """Who else hears of a run."""
+    """How run events are delivered."""
 
     NONE = "none"
-    """Nobody."""
+    """Not at all."""
     WEBHOOK = "webhook"
-    """The callback URL."""
+    """To the callback URL."""
 
 
 class ResponseFormat(StrEnum):
-    """What the body of an answer looks like."""
+    """The format of response bodies."""
 
     FLAT = "flat"
-    """The fields of the run, and the same once more as `data`."""
+    """The fields of the run, repeated as `data`."""
     ENVELOPE = "envelope"
     """`status: success`, `message`, and the run as `data`."""
 
 
 class OnTimeout(StrEnum):
-    """What becomes of a run whose sync caller has waited long enough."""
+    """What happens to a sync run at its timeout."""
 
     STOP = "stop"
-    """It is stopped: the answer is 504, the run has failed."""
+    """It is stopped and fails: the response is 504."""
     DETACH = "detach"
-    """It goes on: the answer is 202, the result is asked for later."""
+    """It continues: the response is 202, and clients poll for the result."""
 
 
 class RecordRuns(StrEnum):
-    """Which fast calls leave a run behind."""
+    """Which fast calls are recorded as runs."""
 
     ALL = "all"
     ERRORS = "errors"
-    """Those that failed."""
+    """Failed calls."""
     SAMPLE = "sample"
-    """Those that failed, and `record_sample` of the others."""
+    """Failed calls, and the share `record_sample` of the others."""
 
 
 class DeploymentStatus(StrEnum):
-    """Whether the URL answers."""
+    """Whether the deployment accepts calls."""
 
     ACTIVE = "active"
     PAUSED = "paused"
-    """The URL says 409 until the deployment is resumed."""
+    """Calls get 409 until the deployment is resumed."""
     DELETED = "deleted"
-    """A tombstone: the URL says 410."""
+    """A tombstone: calls get 410."""
 
 
 class RunsOnDelete(StrEnum):
-    """What becomes of runs that have begun when their deployment is deleted."""
+    """What happens to running runs when their deployment is deleted."""
 
     FINISH = "finish"
     CANCEL = "cancel"
-    """They are stopped."""
+    """They are cancelled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSettings:
-    """How a deployment answers: all that is not in the flow."""
+    """The settings of a deployment: everything that is not in the flow."""
 
     name: str | None = None
     """None: the flow's name and " Deployment"."""
@@ -101,7 +101,7 @@ class DeploymentSettings:
     webhook_events: tuple[WebhookEvent, ...] = (WebhookEvent.COMPLETED, WebhookEvent.FAILED)
     response_format: ResponseFormat = ResponseFormat.FLAT
     queue_timeout_seconds: int | None = None
-    """None: a run may wait for its worker as long as it takes."""
+    """None: unlimited."""
     cold_start_wait_seconds: int = 20
     on_timeout: OnTimeout = OnTimeout.STOP
     include_node_outputs: bool = True
@@ -111,13 +111,13 @@ class DeploymentSettings:
     record_sample: float = 0.1
     cancel_on_disconnect: bool = False
     limits: dict[str, int] | None = None
-    """As `gateway.limits.call_limits` reads them; None: none of its own."""
+    """In the format of `gateway.limits.call_limits`; None: no limits of its own."""
     cors_origins: tuple[str, ...] | None = None
-    """Whose pages may call it from a browser; None: nobody's."""
+    """Origins whose pages may call it from a browser; None: no CORS."""
 
 
 class SettingsChange(TypedDict, total=False):
-    """Settings to change; what is left out stays as it is."""
+    """The settings to change."""
 
     name: str
     execution_mode: ExecutionMode
@@ -137,5 +137,5 @@ class SettingsChange(TypedDict, total=False):
     record_sample: float
     cancel_on_disconnect: bool
     limits: dict[str, int | None] | None
-    """Members that are left out stay; None takes one back, and in the place of all, all."""
+    """Only the given members change; a None member, or None in place of all, removes limits."""
     cors_origins: list[str] | None

@@ -1,14 +1,15 @@
-"""Snapshots: a flow's draft, and the model versions that it means at this moment."""
+"""Snapshots of a flow's draft with the model versions that it currently resolves to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.deployments.input_schema import input_schema
+import orjson
+
 from gateway.errors import GatewayError
 from gateway.flows.plan import compile_plan
-from gateway.flows.spec import FlowSpec, parse_flow
+from gateway.flows.spec import FlowSpec, input_config, parse_flow
 from gateway.flows.store import find_flow
 from gateway.models.service import ModelService
 from gateway.storage.database import Database
@@ -21,7 +22,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionNote:
-    """What a person says about a version."""
+    """The name and description of a version."""
 
     name: str | None = None
     description: str | None = None
@@ -32,7 +33,7 @@ _NO_NOTE = VersionNote()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowSnapshot:
-    """A draft as it was when it was read."""
+    """A draft at one point in time."""
 
     flow: Flow
     models: dict[str, Json]
@@ -41,13 +42,13 @@ class FlowSnapshot:
     def version(
         self, deployment_id: str, number: int, *, key_id: str | None, note: VersionNote = _NO_NOTE
     ) -> DeploymentVersion:
-        """Return the row that keeps it."""
+        """Return the row of a version with this snapshot."""
         return DeploymentVersion(
             deployment_id=deployment_id,
             version=number,
             definition=self.flow.definition,
             models=self.models,
-            input_schema=input_schema(self.flow.definition),
+            input_schema=input_config(self.flow.definition).get("schema"),
             drafted_at=self.flow.updated_at,
             name=note.name,
             description=note.description,
@@ -57,7 +58,7 @@ class FlowSnapshot:
 
 
 class Snapshotter:
-    """Takes them, and knows whether what one needs is still there."""
+    """Takes snapshots, and checks whether the models of a version still exist."""
 
     def __init__(self, db: Database, models: ModelService) -> None:
         self._db = db
@@ -67,8 +68,8 @@ class Snapshotter:
         """Return the flow's draft with its models pinned.
 
         Raises:
-            GatewayError: NOT_FOUND for the flow; INVALID_FLOW where it could not run, or a model is
-                not in the store.
+            GatewayError: NOT_FOUND for the flow; INVALID_FLOW if it does not compile, or a model
+                does not exist.
         """
         async with self._db.read() as session:
             flow = await find_flow(session, profile_id, flow_id)
@@ -77,9 +78,9 @@ class Snapshotter:
         return FlowSnapshot(flow=flow, models=await self._pins(spec))
 
     async def check(self, version: DeploymentVersion) -> None:
-        """Raise INVALID_FLOW where the version would not run any more.
+        """Raise INVALID_FLOW if the version can no longer run.
 
-        A kind of node may have been uninstalled, a model removed or replaced.
+        A Python node may have been uninstalled, or a model removed or replaced.
         """
         compile_plan(parse_flow(version.definition))
         for node_id, pin in version.models.items():
@@ -88,10 +89,10 @@ class Snapshotter:
             try:
                 manifest = await self._models.manifest(name, str(number))
             except GatewayError as error:
-                message = f"{known}, which is not in the model store any more"
+                message = f"{known}, which is no longer in the model store"
                 raise GatewayError(ErrorCode.INVALID_FLOW, message) from error
             if manifest.sha256 != pin["sha256"]:
-                message = f"{known}, and the model store holds another file under that number"
+                message = f"{known}, but the model store now has another file for that version"
                 raise GatewayError(ErrorCode.INVALID_FLOW, message)
 
     async def _pins(self, spec: FlowSpec) -> dict[str, Json]:
@@ -104,3 +105,25 @@ class Snapshotter:
                 raise GatewayError(ErrorCode.INVALID_FLOW, message) from error
             pins[node_id] = pin.to_json()
         return pins
+
+
+async def check_version_input(
+    db: Database, deployment_id: str, version: int, input_data: bytes
+) -> None:
+    """Check that a version accepts `input_data`, which is JSON.
+
+    Raises:
+        GatewayError: INVALID_INPUT with all errors, each with its pointer; GONE if the version was
+            deleted; INVALID_FLOW if it no longer compiles.
+    """
+    async with db.read() as session:
+        row = await session.get(DeploymentVersion, (deployment_id, version))
+    if row is None:
+        message = f"version {version} of deployment '{deployment_id}' was deleted"
+        raise GatewayError(ErrorCode.GONE, message)
+    plan = compile_plan(parse_flow(row.definition))
+    try:
+        plan.check_input(orjson.loads(input_data))
+    except GatewayError as error:
+        message = f"version {version} does not accept this run's input: {error.message}"
+        raise GatewayError(error.code, message, errors=error.errors) from error

@@ -1,4 +1,4 @@
-"""Rows of deployments and their versions."""
+"""Database queries for deployments and their versions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def find_deployment(
 async def deployment_page(
     session: AsyncSession, profile_id: str, request: PageRequest, flow_id: str | None
 ) -> Page[Deployment]:
-    """Return a page of the profile's deployments in use, of one flow or of all."""
+    """Return a page of the profile's deployments, of one flow or of all."""
     statement = select(Deployment).where(
         Deployment.profile_id == profile_id, Deployment.status != DeploymentStatus.DELETED
     )
@@ -44,48 +44,48 @@ async def deployment_page(
 
 
 async def live_version(session: AsyncSession, deployment: Deployment) -> DeploymentVersion:
-    """Return the snapshot that the deployment runs."""
+    """Return the live version."""
     key = (deployment.id, deployment.live_version)
     return await session.get_one(DeploymentVersion, key)
 
 
 async def begin_rollout(session: AsyncSession, deployment_id: str) -> int:
-    """Note that another redeploy or promotion begins, and return its number."""
+    """Start a redeploy or promotion, and return its sequence number."""
     sequence = (
         update(Deployment)
         .where(Deployment.id == deployment_id)
-        .values(turns=Deployment.turns + 1, updated_at=Deployment.updated_at)
-        .returning(Deployment.turns)
+        .values(rollout_seq=Deployment.rollout_seq + 1, updated_at=Deployment.updated_at)
+        .returning(Deployment.rollout_seq)
         .execution_options(synchronize_session=False)
     )
     return (await session.execute(sequence)).scalar_one()
 
 
 def claim_rollout(deployment: Deployment, sequence: int) -> None:
-    """Note that a turn is what becomes live; raise CONFLICT where a later one is so already."""
-    if deployment.live_turn > sequence:
+    """Record that this rollout goes live; raise CONFLICT if a later one is already live."""
+    if deployment.live_rollout_seq > sequence:
         message = (
-            f"deployment '{deployment.name}': a redeploy or promotion that began after this one is "
-            f"live already, as version {deployment.live_version}: nothing was changed"
+            f"deployment '{deployment.name}': a later redeploy or promotion is already live, as "
+            f"version {deployment.live_version}: nothing was changed"
         )
         raise GatewayError(ErrorCode.CONFLICT, message)
-    deployment.live_turn = sequence
+    deployment.live_rollout_seq = sequence
 
 
 async def find_version(
     session: AsyncSession, deployment: Deployment, number: int
 ) -> DeploymentVersion:
-    """Return one snapshot, or raise NOT_FOUND with the numbers that there are."""
+    """Return one version, or raise NOT_FOUND with the existing numbers."""
     newest = await newest_version(session, deployment)
     if not 1 <= number <= newest:
         numbers = "1" if newest == 1 else f"1 to {newest}"
-        message = f"deployment '{deployment.name}' has no version {number}: there is {numbers}"
+        message = f"deployment '{deployment.name}' has no version {number}: expected {numbers}"
         raise GatewayError(ErrorCode.NOT_FOUND, message)
     return await session.get_one(DeploymentVersion, (deployment.id, number))
 
 
 async def newest_version(session: AsyncSession, deployment: Deployment) -> int:
-    """Return the highest number: versions are numbered from 1, and none is ever taken away."""
+    """Return the highest version number: versions are numbered from 1, without gaps."""
     newest = select(func.max(DeploymentVersion.version)).where(
         DeploymentVersion.deployment_id == deployment.id
     )
@@ -95,10 +95,10 @@ async def newest_version(session: AsyncSession, deployment: Deployment) -> int:
 async def version_page(
     session: AsyncSession, deployment: Deployment, request: PageRequest
 ) -> Page[DeploymentVersion]:
-    """Return a page of the snapshots, newest first, without their graphs.
+    """Return a page of the versions, newest first, without their graphs.
 
     Raises:
-        GatewayError: INVALID_REQUEST where the cursor is none of ours.
+        GatewayError: INVALID_REQUEST if the cursor is invalid.
     """
     statement = select(DeploymentVersion).where(DeploymentVersion.deployment_id == deployment.id)
     if request.cursor is not None:
@@ -115,5 +115,5 @@ async def version_page(
 
 
 def deployment_gone(deployment_id: str) -> GatewayError:
-    """Return the error for a tombstone."""
+    """Return the error for a deleted deployment."""
     return GatewayError(ErrorCode.GONE, f"deployment '{deployment_id}' was deleted")

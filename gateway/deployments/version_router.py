@@ -1,4 +1,4 @@
-"""`/node/deployments/{id}/versions/`, and what makes one version live."""
+"""`/node/deployments/{id}/versions/`, redeploy, promote and diff."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def build_router(service: VersionService, access: Access) -> APIRouter:
         body: VersionNoteIn | None = None,
         actor: Identity = Depends(access.manager),
     ) -> DeploymentOut:
-        """Push the flow's present draft to the same URL, as a new version."""
+        """Deploy the flow's current draft to the same URL, as a new version."""
         view = await service.redeploy(
             actor.profile_id,
             deployment_id,
@@ -48,7 +48,7 @@ def build_router(service: VersionService, access: Access) -> APIRouter:
         after: str = DRAFT,
         actor: Identity = Depends(access.manager),
     ) -> DifferenceOut:
-        """Compare two versions: numbers, `live`, or `draft`: what a redeploy would push."""
+        """Compare two versions, each a number, `live` or `draft` (what a redeploy deploys)."""
         return DifferenceOut.of(await service.diff(actor.profile_id, deployment_id, before, after))
 
     @router.get("/versions/")
@@ -64,7 +64,7 @@ def build_router(service: VersionService, access: Access) -> APIRouter:
     async def show(
         deployment_id: str, number: Number, actor: Identity = Depends(access.manager)
     ) -> VersionOut:
-        """Show one version with its snapshot."""
+        """Show one version with its graph."""
         return VersionOut.of(await service.get(actor.profile_id, deployment_id, number))
 
     @router.patch("/versions/{number}/")
@@ -74,7 +74,7 @@ def build_router(service: VersionService, access: Access) -> APIRouter:
         body: VersionNoteIn,
         actor: Identity = Depends(access.manager),
     ) -> VersionOut:
-        """Name or describe a version; its snapshot never changes."""
+        """Change the name or description of a version; its graph is immutable."""
         change = body.change()
         version = await service.describe(actor.profile_id, deployment_id, number, **change)
         return VersionOut.of(version)
@@ -83,7 +83,7 @@ def build_router(service: VersionService, access: Access) -> APIRouter:
     async def promote(
         deployment_id: str, number: Number, actor: Identity = Depends(access.manager)
     ) -> DeploymentOut:
-        """Make a version the live one, such as the one before a redeploy that went wrong."""
+        """Make a version live, for example to roll back a redeploy."""
         return DeploymentOut.of(await service.promote(actor.profile_id, deployment_id, number))
 
     return router

@@ -1,4 +1,4 @@
-"""Versions of deployments over HTTP."""
+"""Request and response bodies of versions and their differences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 
 class VersionNoteIn(BaseModel):
-    """What to say about a version; members left out stay as they are."""
+    """Name and description of a version; omitted members are unchanged."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,7 +31,7 @@ class VersionNoteIn(BaseModel):
     description: Description | None = None
 
     def note(self) -> VersionNote:
-        """Return what to say about a new version."""
+        """Return the note of a new version."""
         return VersionNote(name=self.name, description=self.description)
 
     def change(self) -> NoteChange:
@@ -40,7 +40,7 @@ class VersionNoteIn(BaseModel):
 
 
 class VersionSummary(BaseModel):
-    """A version, without its graph."""
+    """A version without its graph."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -62,7 +62,7 @@ class VersionSummary(BaseModel):
 
 
 class VersionOut(VersionSummary):
-    """A version with its snapshot, as it was when it was taken."""
+    """A version with its graph."""
 
     nodes: list[Json]
     edges: list[Json]
@@ -91,7 +91,7 @@ class VersionPage(BaseModel):
 
 
 class FieldChangeOut(BaseModel):
-    """A member with another value; what is not there is null."""
+    """A member with another value; an absent value is null."""
 
     pointer: str
     before: Any
@@ -99,7 +99,7 @@ class FieldChangeOut(BaseModel):
 
 
 class NodeChangeOut(BaseModel):
-    """A node that both have."""
+    """A node that is in both versions."""
 
     id: str
     type: str
@@ -129,7 +129,7 @@ class ModelVersionOut(BaseModel):
 
 
 class ModelChangeOut(BaseModel):
-    """A node that asks another model, or another version of it."""
+    """A node with another model or model version."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -137,11 +137,11 @@ class ModelChangeOut(BaseModel):
     before: ModelVersionOut | None
     after: ModelVersionOut | None
     signature_changed: bool
-    """Whether it takes or gives other tensors."""
+    """Whether the tensors differ."""
 
 
 class SchemaChangeOut(BaseModel):
-    """A keyword of the input schema with another value; what is not there is null."""
+    """A keyword of the input schema with another value; an absent value is null."""
 
     pointer: str
     before: Any
@@ -156,12 +156,12 @@ class InputSchemaOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     breaking: bool
-    """Whether a body that was accepted before may be refused after."""
+    """Whether a previously valid body may be refused."""
     changes: list[SchemaChangeOut]
 
 
 class DifferenceOut(BaseModel):
-    """What leads from one version to another."""
+    """The difference between two versions."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -169,13 +169,13 @@ class DifferenceOut(BaseModel):
     """The number of a version, or `draft`."""
     after: str
     same: bool
-    """Whether both do the same."""
+    """Whether both behave the same."""
     nodes: NodesOut
     edges: EdgesOut
     models: list[ModelChangeOut]
     input_schema: InputSchemaOut
     problem: str | None
-    """Why the draft could not be deployed as it is."""
+    """Why the draft cannot be deployed."""
 
     @classmethod
     def of(cls, found: Difference) -> Self:

@@ -1,4 +1,4 @@
-"""The versions of a deployment: redeployed, listed, described, promoted, compared."""
+"""Versions of deployments: redeploy, list, describe, promote, compare."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NO_NOTE = VersionNote()
 
 
 class NoteChange(TypedDict, total=False):
-    """What to say about a version; what is left out stays as it is."""
+    """The members to change."""
 
     name: str | None
     description: str | None
@@ -36,14 +36,14 @@ class NoteChange(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionView:
-    """A snapshot, and whether it is the one that answers."""
+    """A version, and whether it is live."""
 
     row: DeploymentVersion
     live: bool
 
 
 class VersionService:
-    """What a deployment has run, runs, and can run again."""
+    """The versions of a profile's deployments."""
 
     def __init__(self, db: Database, snapshots: Snapshotter, rollout: Rollout) -> None:
         self._db = db
@@ -58,13 +58,13 @@ class VersionService:
         key_id: str | None = None,
         note: VersionNote = _NO_NOTE,
     ) -> DeploymentView:
-        """Make the flow's present draft the live version; URL, keys and settings stay.
+        """Deploy the flow's current draft as the new live version; URL, keys and settings stay.
 
-        In mode fast the inference server that it asks is let run first, as `promote` does, too.
+        In mode fast its inference server is started first, see `Rollout`.
 
         Raises:
-            GatewayError: NOT_FOUND, GONE, INVALID_FLOW; CONFLICT where a redeploy or promotion that
-                began later is live by now; what `Rollout` raises; nothing changes.
+            GatewayError: NOT_FOUND, GONE, INVALID_FLOW; CONFLICT if a later redeploy or promotion
+                is already live; errors of `Rollout`. Nothing changes then.
         """
         before, live, sequence = await self._begin(profile_id, deployment_id)
         snapshot = await self._snapshots.take(profile_id, before.flow_id)
@@ -86,12 +86,12 @@ class VersionService:
         return view
 
     async def promote(self, profile_id: str, deployment_id: str, number: int) -> DeploymentView:
-        """Make another version the live one; nothing is copied, and no number is spent.
+        """Make another version live, without creating a new one.
 
         Raises:
-            GatewayError: NOT_FOUND, GONE; INVALID_FLOW where it does not run any more, as when a
-                model of it has left the store, or the mode is fast by now and it needs the
-                engine; CONFLICT as for `redeploy`; what `Rollout` raises.
+            GatewayError: NOT_FOUND, GONE; INVALID_FLOW if it can no longer run, for example because
+                a model was removed, or the mode is now fast and it needs the engine; CONFLICT as
+                for `redeploy`; errors of `Rollout`.
         """
         before, live, sequence = await self._begin(profile_id, deployment_id)
         _, version = await self._find(profile_id, deployment_id, number)
@@ -131,7 +131,7 @@ class VersionService:
     async def describe(
         self, profile_id: str, deployment_id: str, number: int, **change: Unpack[NoteChange]
     ) -> VersionView:
-        """Change what is said about a version: all of it that ever changes."""
+        """Change the name or description of a version; everything else is immutable."""
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.find_version(session, row, number)
@@ -144,10 +144,10 @@ class VersionService:
     async def diff(
         self, profile_id: str, deployment_id: str, before: str = LIVE, after: str = DRAFT
     ) -> Difference:
-        """Compare two versions: numbers, `live`, or `draft`, which is what a redeploy would push.
+        """Compare two versions, each a number, `live`, or `draft` (what a redeploy would deploy).
 
         Raises:
-            GatewayError: NOT_FOUND, GONE; VALIDATION_FAILED where a side is none of these.
+            GatewayError: NOT_FOUND, GONE; VALIDATION_FAILED for anything else.
         """
         row, _ = await self._find(profile_id, deployment_id)
         old = await self._side(row, "before", before)
@@ -162,7 +162,7 @@ class VersionService:
         return _side_of(str(number), version)
 
     async def _draft(self, deployment: Deployment) -> Side:
-        """Return the draft as it would be deployed, and what stands against that."""
+        """Return the draft as it would be deployed, or the problem that prevents it."""
         try:
             snapshot = await self._snapshots.take(deployment.profile_id, deployment.flow_id)
         except GatewayError as error:
@@ -184,9 +184,9 @@ class VersionService:
     async def _begin(
         self, profile_id: str, deployment_id: str
     ) -> tuple[Deployment, DeploymentVersion, int]:
-        """Return the deployment, its live version, and whose turn it is with another one.
+        """Start a rollout: return the deployment, its live version and a sequence number.
 
-        Of two at once, the one that began later is what its users want: `store.claim_rollout`.
+        Of two concurrent rollouts, the later one wins, see `store.claim_rollout`.
         """
         async with self._db.write(notify=False) as session:
             row = await store.find_deployment(session, profile_id, deployment_id)
@@ -196,7 +196,7 @@ class VersionService:
     async def _find(
         self, profile_id: str, deployment_id: str, number: int | None = None
     ) -> tuple[Deployment, DeploymentVersion]:
-        """Return the deployment, with one of its versions or the live one."""
+        """Return the deployment with one of its versions, by default the live one."""
         async with self._db.read() as session:
             row = await store.find_deployment(session, profile_id, deployment_id)
             wanted = row.live_version if number is None else number

@@ -1,1 +1,1 @@
-"""Runs flows: claims a run's row, executes its version with real models, writes the ending."""
+"""Executes runs: a launcher hands them over, an executor claims them and writes their results."""

@@ -1,93 +1,111 @@
-"""All that a gateway process needs to have flows executed, here or by workers."""
+"""Builds what a gateway process needs to execute runs, itself or through workers."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gateway.broker.broker import parse_broker_url
-from gateway.broker.wake_file import WakeFile
+from gateway.broker.worker_files import WakeFile
 from gateway.execution.compiled_flow import CompiledFlowCache
-from gateway.execution.executor import RunExecutor
+from gateway.execution.executor import RunExecutor, lease_owner_name
 from gateway.execution.launcher import RunLauncher
-from gateway.execution.outbound import OutboundHttp
 from gateway.execution.pool import RunPool
 from gateway.execution.preloader import Preloader
-from gateway.execution.sweeper import RunSweeper
-from gateway.execution.worker_runtime import lease_owner_name
-from gateway.outbound.http import GuardedHttp
-from gateway.runs.cleanup import DeletedOwnerCleanup
-from gateway.runs.metrics import RunMetrics
-from gateway.runs.retention import Retention
+from gateway.execution.sweeper import RunMetrics, RunSweeper
+from gateway.outbound.http import GuardedHttpClient
+from gateway.runs.cleanup import DeletedOwnerCleanup, Retention
 from gateway.runs.store import RunStore
 from gateway.runs.waiter import RunWaiter
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
+from gateway.storage.commit_signal import CommitSignal
 from gateway.storage.database import Database
-from gateway.storage.pg_notify import PgNotifier
 from gateway.upstream.servers import InferenceServers
-from gateway.webhooks.outbox import Outbox
-from gateway.webhooks.station import Station
+from gateway.webhooks.delivery_service import WebhookDeliveryService
+from gateway.webhooks.outbox import WebhookOutbox
 from telemetry.instruments import Registry
 
 
-class ExecutionServices:
-    """Rows, programs, the pool of this process and the way to the workers, wired together."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """The parts of a gateway that execute runs, with their common start and end."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        db: Database,
-        feed: ChangeFeed,
-        servers: InferenceServers,
-        registry: Registry,
-        *,
-        webhooks: Station,
-    ) -> None:
-        """Raise BrokerError where the broker's URL cannot be used."""
-        self._notices = PgNotifier(db)
-        outbox = Outbox(feed, public_url=settings.public_url, on_written=webhooks.dispatcher.wake)
-        self.store = RunStore(db, self._notices, outbox=outbox)
-        self.waiter = RunWaiter(db, self.store)
-        self.cleanup = DeletedOwnerCleanup(db, self.store)
-        self.compiled_flows = CompiledFlowCache(db)
-        self.preloader = Preloader(db, feed, self.compiled_flows)
-        self.metrics = RunMetrics(registry)
-        self._http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
-        self._executor = RunExecutor(
-            self.store,
-            self.compiled_flows,
-            servers,
-            OutboundHttp(self._http),
-            owner=lease_owner_name("gateway"),
-            max_output_bytes=settings.max_body_bytes,
-        )
-        self._pool = RunPool(self._executor, size=settings.server_runs)
-        broker = parse_broker_url(
-            settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
-        )
-        self.launcher = RunLauncher(self._pool, broker, wake_file=WakeFile(settings.run))
-        self._sweep = RunSweeper(
-            self.store,
-            self.launcher,
-            Retention(db, self.store, days=settings.run_retention_days, others=[webhooks.store]),
-            self.cleanup,
-            self.metrics,
-        )
+    store: RunStore
+    waiter: RunWaiter
+    cleanup: DeletedOwnerCleanup
+    compiled_flows: CompiledFlowCache
+    preloader: Preloader
+    metrics: RunMetrics
+    launcher: RunLauncher
+    executor: RunExecutor
+    pool: RunPool
+    sweeper: RunSweeper
+    http: GuardedHttpClient
+    commits: CommitSignal
 
     async def start(self) -> None:
-        """Begin to hand runs over, to execute those of this process, and to sweep."""
-        self._notices.start()
+        """Start publishing, executing, waiting and sweeping."""
+        self.commits.start()
         self.waiter.start()
         self.preloader.start()
-        self._executor.start()
+        self.executor.start()
         self.launcher.publisher.start()
-        self._sweep.start()
+        self.sweeper.start()
 
     async def close(self, drain_seconds: float) -> None:
-        """Let the runs of this process end, within limits, and give everything back."""
-        await self._pool.drain(drain_seconds)
-        await self._sweep.stop()
+        """Let the runs of this process end, for at most `drain_seconds`, then stop everything."""
+        await self.pool.drain(drain_seconds)
+        await self.sweeper.stop()
         await self.launcher.publisher.close()
-        await self._executor.close()
+        await self.executor.close()
         await self.preloader.stop()
         await self.waiter.stop()
-        await self._notices.stop()
-        await self._http.close()
+        await self.http.close()
+
+
+def build_execution(
+    settings: Settings,
+    db: Database,
+    feed: ChangeFeed,
+    servers: InferenceServers,
+    registry: Registry,
+    *,
+    webhooks: WebhookDeliveryService,
+) -> Execution:
+    """Wire the parts; raise BrokerError if the broker's URL is invalid."""
+    outbox = WebhookOutbox(
+        feed, public_url=settings.public_url, on_written=webhooks.dispatcher.wake
+    )
+    store = RunStore(db, outbox=outbox)
+    compiled_flows = CompiledFlowCache(db)
+    http = GuardedHttpClient(settings.webhook_allow, allow_http=settings.webhook_allow_http)
+    executor = RunExecutor(
+        store,
+        compiled_flows,
+        servers,
+        http,
+        owner=lease_owner_name("gateway"),
+        max_output_bytes=settings.max_body_bytes,
+    )
+    pool = RunPool(executor, size=settings.server_runs)
+    broker = parse_broker_url(
+        settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
+    )
+    launcher = RunLauncher(pool, broker, wake_file=WakeFile(settings.run))
+    cleanup = DeletedOwnerCleanup(db, store)
+    metrics = RunMetrics(registry)
+    retention = Retention(db, store, days=settings.run_retention_days, others=[webhooks.store])
+    return Execution(
+        store=store,
+        waiter=RunWaiter(db, store),
+        cleanup=cleanup,
+        compiled_flows=compiled_flows,
+        preloader=Preloader(db, feed, compiled_flows),
+        metrics=metrics,
+        launcher=launcher,
+        executor=executor,
+        pool=pool,
+        sweeper=RunSweeper(store, launcher, retention, cleanup, metrics),
+        http=http,
+        commits=db.commits,
+    )

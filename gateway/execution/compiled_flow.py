@@ -1,4 +1,4 @@
-"""Versions of deployments, ready to run: loaded once, kept, for they never change."""
+"""Caches compiled flows of deployment versions, which are immutable."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from gateway.storage.tables import DeploymentVersion
 from protos.errors import ErrorCode
 
 VersionKey = tuple[str, int]
-"""A deployment's id and the number of one of its versions."""
+"""Deployment id and version number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledFlow:
-    """A compiled flow, and the models that it asks."""
+    """A compiled flow and the models that it calls."""
 
     plan: FlowPlan
     models: PinnedModels
 
 
 class CompiledFlowCache:
-    """Programs by version."""
+    """Compiled flows by deployment version."""
 
     def __init__(self, db: Database, *, size: int = 1_000) -> None:
         self._db = db
         self._cache: Cache[VersionKey, CompiledFlow] = Cache(self._load, size=size)
 
     def get(self, deployment_id: str, version: int) -> CompiledFlow | None:
-        """Return the program if it is in memory."""
+        """Return the compiled flow if it is cached."""
         return self._cache.get((deployment_id, version))
 
     async def find(self, deployment_id: str, version: int) -> CompiledFlow:
-        """Return the program, compiled now where it was not yet.
+        """Return the compiled flow, from the cache or the database.
 
         Raises:
-            GatewayError: GONE where the version is no more; INVALID_FLOW where it does not compile
-                any more, as when a package with a node kind has been removed.
+            GatewayError: GONE if the version was deleted; INVALID_FLOW if it no longer compiles,
+                for example because a package with Python nodes was removed.
         """
         return await self._cache.find((deployment_id, version))
 
@@ -50,7 +50,7 @@ class CompiledFlowCache:
         async with self._db.read() as session:
             row = await session.get(DeploymentVersion, key)
         if row is None:
-            message = f"version {key[1]} of deployment '{key[0]}' is no more"
+            message = f"version {key[1]} of deployment '{key[0]}' was deleted"
             raise GatewayError(ErrorCode.GONE, message)
         plan = compile_plan(parse_flow(row.definition))
         return CompiledFlow(plan=plan, models=PinnedModels(read_pins(row)))

@@ -1,10 +1,16 @@
-"""Executes claimed runs; the same in a worker and in the gateway."""
+"""Executes claimed runs, in a worker or in the gateway.
+
+The life of a run: `RunLauncher` hands its id to a pool or the broker, `RunExecutor` claims the row,
+executes the flow while it renews the lease, and writes the result.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import monotonic
 
 import orjson
@@ -13,41 +19,42 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.deployments.settings import ExecutionMode
 from gateway.errors import GatewayError
 from gateway.execution.compiled_flow import CompiledFlowCache
-from gateway.execution.endings import ending_of, failed_to_start
 from gateway.execution.progress import ProgressReporter
 from gateway.flows import engine
 from gateway.flows.ports import HttpPort, Ports
-from gateway.runs.run import Claim, LeaseStatus, RunResult
+from gateway.flows.result import FlowResult
+from gateway.runs.run import Claim, FailureCode, LeaseStatus, RunError, RunResult, RunStatus
 from gateway.runs.store import RunStore
 from gateway.upstream.servers import InferenceServers
 from telemetry.logs import logger, reason_of
 
-_GLANCE_SECONDS = 0.25
-"""Between two looks whether somebody wants a run stopped; shorter ones are not worth one."""
-_GLANCES_A_BEAT = 4
-_AWAY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
-"""Pauses between tries to write an ending; the last one again and again."""
-_PATIENCE_SECONDS = {ExecutionMode.SYNC: 20.0, ExecutionMode.ASYNC: 300.0}
-"""How long a run waits for an inference server that boots; its own deadline may end it sooner."""
+_POLL_SECONDS = 0.25
+"""Interval of looking for cancelled runs. Runs younger than that are not looked at."""
+_POLLS_PER_HEARTBEAT = 4
+_RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Delays between attempts to write a result; the last one repeats."""
+_BOOT_WAIT_SECONDS = {ExecutionMode.SYNC: 20.0, ExecutionMode.ASYNC: 300.0}
+"""How long a run waits for a booting inference server, within its own deadline."""
 
 log = logger("gateway.execution")
 
 
 @dataclass(slots=True)
 class _HeldRun:
-    """A run that this process executes."""
+    """A run whose lease this process holds."""
 
     attempt: int
-    began: float = field(default_factory=monotonic)
+    started_at: float = field(default_factory=monotonic)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class RunExecutor:
-    """Claims runs, executes them, and writes how they ended.
+    """Claims runs, executes them, and writes their results.
 
-    A heart renews the leases of all that run here, and looks in between whether somebody wants one
-    of them stopped. A lost lease means that the run is another's by
-    now, or has ended: it is stopped, and what it gave is dropped by the row's attempt number.
+    A heartbeat renews the leases of all runs of this process with one statement, and looks for
+    cancelled runs in between. A lease may be lost while the process is stalled or cut off from the
+    database: the run has then been given to another process, or has failed. Its execution is
+    stopped, and its result is discarded because the row's attempt number no longer matches.
     """
 
     def __init__(
@@ -70,11 +77,11 @@ class RunExecutor:
         self._heartbeat_task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to renew leases."""
+        """Start the heartbeat."""
         self._heartbeat_task = asyncio.create_task(self._heartbeat(), name="run leases")
 
     async def close(self) -> None:
-        """Renew no lease any more; what still runs is stopped, and its row left to the sweep."""
+        """Stop the heartbeat and all executions; the sweep finds their rows when the leases end."""
         for held in self._held.values():
             held.cancelled.set()
         if self._heartbeat_task is not None:
@@ -82,10 +89,10 @@ class RunExecutor:
             await asyncio.gather(self._heartbeat_task, return_exceptions=True)
 
     async def run(self, run_id: str) -> None:
-        """Execute a queued run to its end; do nothing where it is not to be had.
+        """Claim and execute a queued run; do nothing if it cannot be claimed.
 
-        Never raises for what is wrong with the run or with the database: the row says it, or the
-        sweep finds it again.
+        Does not raise for errors of the run or the database: the row has the run's error, and the
+        sweep finds runs that were not claimed.
         """
         try:
             claim = await self._store.claim(run_id, self.owner)
@@ -96,86 +103,117 @@ class RunExecutor:
             await self.execute(claim)
 
     async def execute(self, claim: Claim) -> None:
-        """Execute a run that this process holds to its end; raises as little as `run`."""
+        """Execute a claimed run and write its result; raises as little as `run`."""
         held = self._held[claim.run_id] = _HeldRun(claim.attempt)
         try:
-            ending = await self._ending(claim, held)
-            await self._persistently(
-                lambda: self._store.finish(claim.run_id, claim.attempt, ending)
+            result = await self._execute(claim, held)
+            await _retry_while_database_is_away(
+                lambda: self._store.finish(claim.run_id, claim.attempt, result)
             )
         finally:
             del self._held[claim.run_id]
 
-    async def _ending(self, claim: Claim, held: _HeldRun) -> RunResult:
-        began = monotonic()
+    async def _execute(self, claim: Claim, held: _HeldRun) -> RunResult:
+        started_at = monotonic()
         try:
             compiled = await self._compiled_flows.find(claim.deployment_id, claim.version)
             input_data = compiled.plan.check_input(orjson.loads(claim.input_data))
         except GatewayError as error:
-            return failed_to_start(error, monotonic() - began)
+            return _not_started(error, monotonic() - started_at)
         models = compiled.models.client(
-            self._servers, boot_wait_seconds=_PATIENCE_SECONDS[claim.mode]
+            self._servers, boot_wait_seconds=_BOOT_WAIT_SECONDS[claim.mode]
         )
         ports = Ports(inference=models, http=self._http)
         progress = ProgressReporter(
             lambda nodes: self._store.report(claim.run_id, claim.attempt, nodes)
         )
         try:
-            outcome = await engine.execute(
+            result = await engine.execute(
                 compiled.plan,
                 input_data,
                 ports,
-                deadline=began + claim.timeout_seconds,
+                deadline=started_at + claim.timeout_seconds,
                 cancelled=held.cancelled,
-                report=progress.note,
+                report=progress.add,
                 max_output_bytes=self._max_output_bytes,
             )
         finally:
             await progress.stop()
-        return replace(ending_of(outcome), boot_seconds=models.boot_seconds)
-
-    async def _persistently(self, write: Callable[[], Awaitable[object]]) -> None:
-        """Write although the database may be away for a while: the result is not to be lost."""
-        tries = 0
-        while True:
-            try:
-                await write()
-            except (SQLAlchemyError, OSError) as error:
-                pause = _AWAY_SECONDS[min(tries, len(_AWAY_SECONDS) - 1)]
-                if tries == 0:
-                    log.warning("run_result_not_written", reason=reason_of(error))
-                tries += 1
-                await asyncio.sleep(pause)
-            else:
-                return
+        return _run_result(result, boot_seconds=models.boot_seconds)
 
     async def _heartbeat(self) -> None:
-        glances = 0
+        polls = 0
         while True:
-            await asyncio.sleep(_GLANCE_SECONDS)
-            glances += 1
+            await asyncio.sleep(_POLL_SECONDS)
+            polls += 1
             try:
-                if glances % _GLANCES_A_BEAT == 0:
-                    await self._renew()
+                if polls % _POLLS_PER_HEARTBEAT == 0:
+                    await self._renew_leases()
                 else:
                     await self._poll_cancelled()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("leases_not_renewed", reason=reason_of(error))
 
-    async def _renew(self) -> None:
-        held = [(run_id, each.attempt) for run_id, each in self._held.items()]
+    async def _renew_leases(self) -> None:
+        held = [(run_id, run.attempt) for run_id, run in self._held.items()]
         if held:
             self._stop_runs(await self._store.renew_leases(held))
 
     async def _poll_cancelled(self) -> None:
-        """Hear of a cancellation, or of a lost run, sooner than by the next beat."""
-        old = monotonic() - _GLANCE_SECONDS
-        held = [(run_id, each.attempt) for run_id, each in self._held.items() if each.began < old]
+        """Find cancelled and lost runs before the next heartbeat, without a write."""
+        latest = monotonic() - _POLL_SECONDS
+        held = [
+            (run_id, run.attempt) for run_id, run in self._held.items() if run.started_at < latest
+        ]
         if held:
             self._stop_runs(await self._store.poll_cancelled(held))
 
     def _stop_runs(self, status: LeaseStatus) -> None:
         for run_id in status.lost | status.cancelled:
-            found = self._held.get(run_id)
-            if found is not None:
-                found.cancelled.set()
+            held = self._held.get(run_id)
+            if held is not None:
+                held.cancelled.set()
+
+
+def lease_owner_name(kind: str) -> str:
+    """Return the name under which this process holds leases, such as `worker-host-4711`."""
+    return f"{kind}-{socket.gethostname()}-{os.getpid()}"
+
+
+async def _retry_while_database_is_away(write: Callable[[], Awaitable[object]]) -> None:
+    """Retry until the database is available: the result exists only in memory."""
+    attempts = 0
+    while True:
+        try:
+            await write()
+        except (SQLAlchemyError, OSError) as error:
+            delay = _RETRY_SECONDS[min(attempts, len(_RETRY_SECONDS) - 1)]
+            if attempts == 0:
+                log.warning("run_result_not_written", reason=reason_of(error))
+            attempts += 1
+            await asyncio.sleep(delay)
+        else:
+            return
+
+
+def _run_result(result: FlowResult, *, boot_seconds: float | None) -> RunResult:
+    error, output = result.error, result.output_data
+    return RunResult(
+        status=RunStatus(result.status),
+        output_data=None if output is None else orjson.dumps(output),
+        node_outputs=orjson.dumps(result.node_outputs),
+        error=None
+        if error is None
+        else RunError(code=error.code, message=error.message, node_id=error.node_id),
+        duration_seconds=result.duration_seconds,
+        boot_seconds=boot_seconds,
+    )
+
+
+def _not_started(error: GatewayError, duration_seconds: float) -> RunResult:
+    return RunResult(
+        status=RunStatus.FAILED,
+        node_outputs=b"{}",
+        error=RunError(code=FailureCode.FLOW_FAILED, message=error.message),
+        duration_seconds=duration_seconds,
+    )

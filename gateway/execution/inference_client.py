@@ -1,4 +1,4 @@
-"""The models of one program, as the flow engine asks for them: JSON values in and out."""
+"""Calls the models of a flow, as the flow engine's inference port: JSON values in and out."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import orjson
 from gateway.deployments.fast_plan import FastInput, FastOutput, FastPlan
 from gateway.errors import GatewayError
 from gateway.fast_path.tensors import TensorCodec
-from gateway.flows.ports import InferenceCall
+from gateway.flows.ports import ModelCall
 from gateway.models.pins import Pin
 from gateway.upstream.predictor import Predictor
 from gateway.upstream.reply import InferenceReply
 from gateway.upstream.servers import InferenceServers
 from protos.errors import ErrorCode
 
-_LOOK_SECONDS = 0.02
-_PASSING = frozenset({ErrorCode.INFERENCE_SERVER_BOOTING, ErrorCode.INFERENCE_SERVER_UNAVAILABLE})
-"""What is over in a moment: the server boots, or the connection to it is being made anew."""
+_RETRY_SECONDS = 0.02
+_TRANSIENT = frozenset({ErrorCode.INFERENCE_SERVER_BOOTING, ErrorCode.INFERENCE_SERVER_UNAVAILABLE})
+"""Transient errors: the server boots, or its connection is being re-established."""
 
 
 class PinnedModels:
-    """The model versions that a deployment's version has pinned, by the nodes that ask them."""
+    """The model versions pinned by a deployment version, by the nodes that call them."""
 
     def __init__(self, pins: Mapping[str, Pin]) -> None:
         self._calls = {
@@ -34,11 +34,11 @@ class PinnedModels:
 
     @property
     def versions(self) -> Iterable[tuple[str, int]]:
-        """The model versions, whose inference servers must be ready."""
+        """The model versions whose inference servers are needed."""
         return {(call.plan.model, call.plan.version) for call in self._calls.values()}
 
     def client(self, servers: InferenceServers, *, boot_wait_seconds: float) -> InferenceClient:
-        """Return them as the engine's port, on this process's connections.
+        """Return the engine's port to these models.
 
         Args:
             servers: the inference servers.
@@ -48,7 +48,7 @@ class PinnedModels:
 
 
 class InferenceClient:
-    """The engine's InferencePort. A model has no side effects: what got lost is asked again."""
+    """The engine's InferencePort. Models have no side effects, so lost calls are retried."""
 
     def __init__(
         self, calls: Mapping[str, TensorCodec], servers: InferenceServers, boot_wait_seconds: float
@@ -57,38 +57,38 @@ class InferenceClient:
         self._servers = servers
         self._boot_wait_seconds = boot_wait_seconds
         self.boot_seconds: float | None = None
-        """What a node has waited for a server that boots: the longest, if several have."""
+        """The longest time a node has waited for a booting server; None: no node had to wait."""
 
-    async def infer(self, call: InferenceCall, deadline: float) -> dict[str, Any]:
+    async def infer(self, call: ModelCall, deadline: float) -> dict[str, Any]:
         """Return the model's outputs by name, as JSON values.
 
         Args:
-            call: the model as its node names it, and its inputs.
-            deadline: by `time.monotonic()`.
+            call: the model as named by its node, and the inputs.
+            deadline: `time.monotonic()`.
 
         Raises:
-            GatewayError: INVALID_INPUT or INVALID_TENSOR; NO_ACTIVE_INFERENCE; the inference
-                server's own refusals; DEADLINE_EXCEEDED.
+            GatewayError: INVALID_INPUT or INVALID_TENSOR; NO_ACTIVE_INFERENCE; errors of the
+                inference server; DEADLINE_EXCEEDED.
         """
         model = self._calls[call.node_id]
-        inputs = _inputs_of(model.plan, call)
-        began = monotonic()
-        patient_until = min(deadline, began + self._boot_wait_seconds)
+        inputs = _select_inputs(model.plan, call)
+        started_at = monotonic()
+        wait_until = min(deadline, started_at + self._boot_wait_seconds)
         while True:
             try:
-                return await self._ask(model, inputs, deadline)
+                return await self._infer(model, inputs, deadline)
             except GatewayError as error:
-                if error.code not in _PASSING or monotonic() >= patient_until:
+                if error.code not in _TRANSIENT or monotonic() >= wait_until:
                     raise
-            await asyncio.sleep(_LOOK_SECONDS)
-            self.boot_seconds = max(self.boot_seconds or 0.0, monotonic() - began)
+            await asyncio.sleep(_RETRY_SECONDS)
+            self.boot_seconds = max(self.boot_seconds or 0.0, monotonic() - started_at)
 
-    async def _ask(
+    async def _infer(
         self, model: TensorCodec, inputs: dict[str, Any], deadline: float
     ) -> dict[str, Any]:
         timeout = deadline - monotonic()
         if timeout <= 0:
-            message = f"no time was left for {model.plan.model} version {model.plan.version}"
+            message = f"no time is left to call {model.plan.model} version {model.plan.version}"
             raise GatewayError(ErrorCode.DEADLINE_EXCEEDED, message)
         form, raws = model.request(inputs, timeout)
         predictor: Predictor = self._servers.predictor(model.plan.model, model.plan.version)
@@ -98,7 +98,7 @@ class InferenceClient:
 
 
 def pass_through_plan(pin: Pin) -> FastPlan:
-    """Return the plan that gives all of a model's inputs by their names, and takes all outputs."""
+    """Return the plan that maps all inputs and outputs of a model by name."""
     return FastPlan(
         model=pin.model,
         version=pin.version,
@@ -107,14 +107,14 @@ def pass_through_plan(pin: Pin) -> FastPlan:
     )
 
 
-def _inputs_of(plan: FastPlan, call: InferenceCall) -> dict[str, Any]:
-    """Return the inputs to send: all that are given, or those of them that the model knows."""
+def _select_inputs(plan: FastPlan, call: ModelCall) -> dict[str, Any]:
+    """Return the inputs to send; unless `exact`, only those that the model has."""
     known = {source.name for source in plan.inputs}
     if not call.exact:
         return {name: value for name, value in call.inputs.items() if name in known}
     for name in call.inputs:
         if name not in known:
             listed = ", ".join(f"'{one.name}'" for one in plan.inputs)
-            message = f"{plan.model} has no input '{name}', it has {listed}"
+            message = f"{plan.model} has no input '{name}', only {listed}"
             raise GatewayError(ErrorCode.INVALID_INPUT, message)
     return dict(call.inputs)

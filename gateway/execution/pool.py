@@ -1,4 +1,4 @@
-"""Runs in the gateway's own process: so many at once, the rest wait in line."""
+"""Executes runs in the gateway's own process, a limited number at a time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gateway.execution.executor import RunExecutor
 from gateway.runs.run import Claim
 
 _MAX_WAITING = 10_000
-"""Runs in line; what is more stays with its row, and the sweep brings it again."""
+"""Queue length. The sweep submits runs beyond it again later."""
 
 
 class RunPool:
-    """Two lanes, so that runs nobody waits for do not hold up those that somebody waits for."""
+    """One queue per mode, so that async runs do not delay sync runs, for which a caller waits."""
 
     def __init__(self, executor: RunExecutor, *, size: int) -> None:
         self._lanes = {
@@ -24,24 +24,24 @@ class RunPool:
         self.owner = executor.owner
 
     def has_room(self, mode: ExecutionMode) -> bool:
-        """Whether a run of that mode would begin at once."""
+        """Whether a run of that mode would start at once."""
         return self._lanes[mode].has_room
 
     def begin(self, claim: Claim) -> None:
-        """Execute a run that is this process's already."""
+        """Execute a run that this process has claimed."""
         self._lanes[claim.mode].begin(claim)
 
     def submit(self, run_id: str, mode: ExecutionMode) -> None:
-        """Have a queued run executed, at once or when its turn comes."""
+        """Execute a queued run as soon as there is room."""
         self._lanes[mode].submit(run_id)
 
     @property
     def waiting(self) -> int:
-        """How many runs are in line."""
+        """How many runs are queued here."""
         return sum(len(lane.waiting) for lane in self._lanes.values())
 
     async def drain(self, seconds: float) -> None:
-        """Begin nothing more, and give what runs `seconds` to end."""
+        """Start no more runs, and wait up to `seconds` for the running ones."""
         tasks = [task for lane in self._lanes.values() for task in lane.stop()]
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
@@ -54,7 +54,7 @@ class _PoolQueue:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self.waiting: dict[str, None] = {}
-        """In order; a run that the sweep brings again stays where it is."""
+        """Run ids in order; a run that the sweep submits again keeps its place."""
 
     @property
     def has_room(self) -> bool:
@@ -88,5 +88,9 @@ class _PoolQueue:
         self._tasks.discard(task)
         self._go_on()
         if not task.cancelled() and task.exception() is not None:
-            about = {"message": "a run broke", "exception": task.exception(), "task": task}
-            task.get_loop().call_exception_handler(about)
+            context = {
+                "message": "a run raised an unexpected error",
+                "exception": task.exception(),
+                "task": task,
+            }
+            task.get_loop().call_exception_handler(context)

@@ -1,4 +1,4 @@
-"""Compiles what runs in this process before its first call comes."""
+"""Compiles the flows of type `server` before their first call."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gateway.storage.tables import Deployment
 from telemetry.logs import logger, reason_of
 
 _MOST = 1_000
-"""Programs to have ready; the rest is compiled at its first call."""
+"""Flows to preload; others are compiled at their first call."""
 
 log = logger("gateway.execution.preloader")
 
 
 class Preloader:
-    """Has the programs of type `server` ready: all at the start, new ones as they are deployed."""
+    """Compiles the live versions of type `server` at the start, and new ones when deployed."""
 
     def __init__(self, db: Database, feed: ChangeFeed, compiled_flows: CompiledFlowCache) -> None:
         self._db = db
@@ -31,22 +31,22 @@ class Preloader:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.ready = False
-        """Whether everything that was live at the start has been compiled once."""
+        """Whether everything that was live at the start has been compiled."""
         feed.subscribe(ChangeKind.DEPLOYMENT, lambda _: self._changed.set())
 
     def start(self) -> None:
-        """Begin to warm."""
+        """Start preloading."""
         self._changed.set()
-        self._task = asyncio.create_task(self._follow(), name="warmth")
+        self._task = asyncio.create_task(self._follow(), name="preloader")
 
     async def stop(self) -> None:
-        """Warm nothing more."""
+        """Stop preloading."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     def reasons(self) -> Sequence[str]:
-        """Return why calls should not come yet; nothing means ready."""
+        """Return why the gateway is not ready for calls; empty: it is ready."""
         return [] if self.ready else ["starting: flows of type server are being compiled"]
 
     async def _follow(self) -> None:

@@ -1,4 +1,4 @@
-"""Tells of the nodes of a run while it goes on."""
+"""Reports finished nodes of a run while it is running."""
 
 from __future__ import annotations
 
@@ -14,61 +14,61 @@ from gateway.runs.run import MAX_NODE_OUTPUTS_BYTES
 from telemetry.logs import logger, reason_of
 
 INTERVAL_SECONDS = 0.5
-"""Before the first batch, and between two: what is over sooner tells of its nodes by its end."""
-_LEFT_OUT = "the output is left out here: those before it have filled the room for all"
+"""Delay before the first batch and between batches. Shorter runs report only their result."""
+_OMITTED = "the output is omitted: the outputs of all nodes exceed their shared limit"
 
 Write = Callable[[Mapping[str, bytes]], Awaitable[bool]]
-"""Takes entries of `node_outputs` as JSON, by node id; False: nobody wants them any more."""
+"""Writes entries of `node_outputs` as JSON, by node id. Returns False if the lease is lost."""
 
 log = logger("gateway.execution")
 
 
 class ProgressReporter:
-    """The nodes of one run, gathered and written in batches. Costs a short run one timer.
+    """Collects the finished nodes of one run and writes them in batches. Short runs cost one timer.
 
-    Best effort: where the database does not take a batch, its nodes are in the ending all the same.
+    Best effort: nodes of a batch that cannot be written are still part of the run's result.
     """
 
     def __init__(self, write: Write) -> None:
         self._write = write
         self._nodes: list[NodeResult] = []
-        self._room = MAX_NODE_OUTPUTS_BYTES
+        self._bytes_left = MAX_NODE_OUTPUTS_BYTES
         self._writing: asyncio.Task[None] | None = None
-        self._timer = self._timed()
+        self._timer = self._schedule()
 
-    def note(self, node: NodeResult) -> None:
-        """Remember that a node has ended."""
+    def add(self, node: NodeResult) -> None:
+        """Add a node that has ended."""
         self._nodes.append(node)
 
     async def stop(self) -> None:
-        """Write nothing more; what is being written comes to its end first."""
+        """Stop reporting, after the current write."""
         if self._writing is not None:
             await self._writing
         self._timer.cancel()
 
-    def _timed(self) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(INTERVAL_SECONDS, self._due)
+    def _schedule(self) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(INTERVAL_SECONDS, self._on_timer)
 
-    def _due(self) -> None:
+    def _on_timer(self) -> None:
         if self._nodes:
             self._writing = asyncio.create_task(self._flush())
         else:
-            self._timer = self._timed()
+            self._timer = self._schedule()
 
     async def _flush(self) -> None:
         nodes, self._nodes = self._nodes, []
         try:
-            wanted = await self._write({node.id: self._entry(node) for node in nodes})
+            held = await self._write({node.id: self._entry(node) for node in nodes})
         except (SQLAlchemyError, OSError) as error:
             log.warning("progress_not_written", reason=reason_of(error))
-            wanted = True
-        if wanted:
-            self._timer = self._timed()
+            held = True
+        if held:
+            self._timer = self._schedule()
 
     def _entry(self, node: NodeResult) -> bytes:
         entry = orjson.dumps(node.to_json())
-        if len(entry) > self._room:
-            bare = replace(node, output=None, notes=(*node.notes, _LEFT_OUT))
-            return orjson.dumps(bare.to_json())
-        self._room -= len(entry)
+        if len(entry) > self._bytes_left:
+            without_output = replace(node, output=None, notes=(*node.notes, _OMITTED))
+            return orjson.dumps(without_output.to_json())
+        self._bytes_left -= len(entry)
         return entry

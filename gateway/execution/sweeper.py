@@ -1,19 +1,21 @@
-"""Looks after the rows: what was not handed over, what lost its worker, what waited too long."""
+"""The periodic sweep over the rows of runs, and the metrics that it maintains."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from time import monotonic
 
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.settings import DeploymentType
 from gateway.execution.launcher import RunLauncher
-from gateway.runs.cleanup import DeletedOwnerCleanup
-from gateway.runs.metrics import RunMetrics
-from gateway.runs.retention import Retention
+from gateway.runs.cleanup import DeletedOwnerCleanup, Retention
+from gateway.runs.run import RunStatus
 from gateway.runs.store import RunStore
+from telemetry.instruments import Registry
 from telemetry.logs import logger, reason_of
 
 _TICK_SECONDS = 0.5
@@ -22,15 +24,47 @@ _COUNT_SECONDS = 5.0
 _REAP_SECONDS = 10.0
 _PRUNE_SECONDS = 60.0
 _GRACE_SECONDS = 1.0
-"""For a lease that ended just now."""
+"""Reap only leases that ended at least that long ago."""
 _LONG_GRACE_SECONDS = 10.0
-"""After the database was away, or when we were: who lives has renewed its lease by then."""
+"""The same after a database failure, so that live processes can renew their leases first."""
 
 log = logger("gateway.execution.sweeper")
 
 
+class RunMetrics(Collector):
+    """Unfinished runs by state, as last counted by the sweep, and reaped runs.
+
+    The counts are those of the database, so they must not be added up over processes. Reaped runs
+    are counted per process, in its `registry`.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._reaped = registry.counter(
+            "run_lease_reaped_total",
+            "Runs whose lease ended because their process is gone: requeued, or failed.",
+            ("outcome",),
+        )
+        self._counts: Mapping[RunStatus, int] = {}
+
+    def set_counts(self, counts: Mapping[RunStatus, int]) -> None:
+        """Set the result of `RunStore.counts`."""
+        self._counts = counts
+
+    def add_reaped(self, *, requeued: int, lost: int) -> None:
+        """Count the result of a `RunStore.reap`."""
+        self._reaped.child("requeued").add(requeued)
+        self._reaped.child("lost").add(lost)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the number of unfinished runs by state."""
+        states = GaugeMetricFamily("runs_in_state", "Unfinished runs by state.", labels=("state",))
+        for status, count in self._counts.items():
+            states.add_metric((status,), count)
+        yield states
+
+
 class RunSweeper:
-    """Runs in every gateway process: each step is one statement that does no harm twice."""
+    """Runs in every gateway process. Each step is idempotent, so several may sweep at once."""
 
     def __init__(
         self,
@@ -45,50 +79,53 @@ class RunSweeper:
         self._retention = retention
         self._cleanup = cleanup
         self._metrics = metrics
-        self._troubled_at = monotonic()
+        self._last_failure = monotonic()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to sweep."""
+        """Start sweeping."""
         self._task = asyncio.create_task(self._sweep(), name="sweep")
 
     async def stop(self) -> None:
-        """Sweep no more."""
+        """Stop sweeping."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _sweep(self) -> None:
-        duties = [
-            _PeriodicTask(self._note, _TICK_SECONDS),
-            _PeriodicTask(self._publish, _PUBLISH_SECONDS),
+        tasks = [
+            _PeriodicTask(self._mark_published, _TICK_SECONDS),
+            _PeriodicTask(self._publish_due, _PUBLISH_SECONDS),
             _PeriodicTask(self._count, _COUNT_SECONDS),
             _PeriodicTask(self._reap, _REAP_SECONDS),
             _PeriodicTask(self._prune, _PRUNE_SECONDS),
         ]
         while True:
-            for duty in duties:
-                if not await duty.when_due():
-                    self._troubled_at = monotonic()
+            for task in tasks:
+                if not await task.run_if_due():
+                    self._last_failure = monotonic()
             await asyncio.sleep(_TICK_SECONDS)
 
-    async def _note(self) -> None:
-        sent = self._launcher.take_launched()
-        if sent:
-            await self._store.mark_published(sent)
+    async def _mark_published(self) -> None:
+        launched = self._launcher.take_launched()
+        if launched:
+            await self._store.mark_published(launched)
 
-    async def _publish(self) -> None:
+    async def _publish_due(self) -> None:
+        """Hand over runs that no executor has claimed: the broker may have lost them."""
         for deployment_type in DeploymentType:
             for run in await self._store.due_for_publishing(deployment_type):
                 self._launcher.launch(run.run_id, run.type, run.mode)
 
     async def _reap(self) -> None:
-        calm = monotonic() - self._troubled_at > _LONG_GRACE_SECONDS
-        reaped = await self._store.reap(grace=_GRACE_SECONDS if calm else _LONG_GRACE_SECONDS)
+        """Requeue or fail runs whose process is gone, and fail those past their queue timeout."""
+        # While the database was away, no process could renew its leases.
+        stable = monotonic() - self._last_failure > _LONG_GRACE_SECONDS
+        reaped = await self._store.reap(grace=_GRACE_SECONDS if stable else _LONG_GRACE_SECONDS)
         expired = await self._store.expire_queued()
         for run in reaped.requeued:
             self._launcher.launch(run.run_id, run.type, run.mode)
-        self._metrics.reaped(requeued=len(reaped.requeued), lost=len(reaped.lost))
+        self._metrics.add_reaped(requeued=len(reaped.requeued), lost=len(reaped.lost))
         if reaped.requeued or reaped.lost or expired:
             log.warning(
                 "runs_reaped",
@@ -98,7 +135,7 @@ class RunSweeper:
             )
 
     async def _count(self) -> None:
-        self._metrics.counted(await self._store.counts())
+        self._metrics.set_counts(await self._store.counts())
 
     async def _prune(self) -> None:
         await self._retention.sweep()
@@ -106,15 +143,15 @@ class RunSweeper:
 
 
 class _PeriodicTask:
-    """One step, and when it is due again. It goes on after a failure: the database may be back."""
+    """One step of the sweep and its schedule. It is retried after the database was away."""
 
     def __init__(self, step: Callable[[], Awaitable[None]], seconds: float) -> None:
         self._step = step
         self._seconds = seconds
         self._due = monotonic()
 
-    async def when_due(self) -> bool:
-        """Do it, if it is due; False where the database did not let it."""
+    async def run_if_due(self) -> bool:
+        """Run the step if it is due; return False if the database failed."""
         if monotonic() < self._due:
             return True
         self._due = monotonic() + self._seconds

@@ -1,29 +1,24 @@
-"""All that a worker's child process needs to execute runs. Made after the fork, on its own loop."""
+"""Builds what a worker's child process needs to execute runs, after the fork, on its own loop."""
 
 from __future__ import annotations
 
-import os
-import socket
-
 from gateway.execution.compiled_flow import CompiledFlowCache
-from gateway.execution.executor import RunExecutor
-from gateway.execution.outbound import OutboundHttp
+from gateway.execution.executor import RunExecutor, lease_owner_name
 from gateway.fleet.store import FleetStore
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
-from gateway.outbound.http import GuardedHttp
+from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
-from gateway.storage.pg_notify import PgNotifier
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.servers import InferenceServers
-from gateway.webhooks.outbox import Outbox
+from gateway.webhooks.outbox import WebhookOutbox
 
 
 class WorkerRuntime:
-    """Executes runs by their ids, with connections of its own to database and inference servers."""
+    """Executes runs by id, with its own connections to the database and inference servers."""
 
     def __init__(self, settings: Settings) -> None:
         self._db = Database(settings.database)
@@ -37,45 +32,35 @@ class WorkerRuntime:
             credentials=UpstreamCredentials.of(settings),
         )
         self._watcher = FleetWatcher(fleet, self._feed, self._servers)
-        self._notices = PgNotifier(self._db)
-        self._http = GuardedHttp(settings.webhook_allow, allow_http=settings.webhook_allow_http)
+        self._http = GuardedHttpClient(
+            settings.webhook_allow, allow_http=settings.webhook_allow_http
+        )
         self._executor = RunExecutor(
-            RunStore(
-                self._db,
-                self._notices,
-                outbox=Outbox(self._feed, public_url=settings.public_url),
-            ),
+            RunStore(self._db, outbox=WebhookOutbox(self._feed, public_url=settings.public_url)),
             CompiledFlowCache(self._db),
             self._servers,
-            OutboundHttp(self._http),
+            self._http,
             owner=lease_owner_name("worker"),
             max_output_bytes=settings.max_body_bytes,
         )
 
     async def start(self) -> None:
-        """Connect."""
+        """Connect, and start the executor."""
         self._feed.start()
-        self._notices.start()
         self._watcher.start()
-        await self._watcher.looked.wait()
+        await self._watcher.loaded.wait()
         self._executor.start()
 
     async def run(self, run_id: str) -> None:
-        """Execute one run to its end; see Executor.run."""
+        """Execute one run; see `RunExecutor.run`."""
         await self._executor.run(run_id)
 
     async def close(self) -> None:
-        """Give everything back."""
+        """Stop the executor and close all connections."""
         await self._executor.close()
         await self._watcher.stop()
         await self._servers.close()
         await self._waker.stop()
         await self._http.close()
-        await self._notices.stop()
         await self._feed.stop()
         await self._db.close()
-
-
-def lease_owner_name(kind: str) -> str:
-    """Return what this process is called where it holds a run, such as `worker-host-4711`."""
-    return f"{kind}-{socket.gethostname()}-{os.getpid()}"

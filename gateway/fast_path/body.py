@@ -11,7 +11,7 @@ from gateway.errors import GatewayError
 from gateway.web.json_depth import check_depth
 from protos import large_json
 from protos.errors import ErrorCode
-from protos.number_arrays import NumberArray
+from protos.large_json import NumberArray
 
 # Any: a JSON object, whose values the flow's own schema describes; large arrays are NumberArrays
 InputData = dict[str, Any]

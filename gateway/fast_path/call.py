@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import ResponseFormat
-from gateway.limits.cap import Cap
-from gateway.limits.gate import Gate
+from gateway.limits.policy import ConcurrencyLimit
+from gateway.limits.rate_limit import RateLimit
 from gateway.metrics import Timings
 from gateway.web.problems import Headers
 
@@ -31,9 +31,9 @@ class Trigger:
     """`perf_counter()` when its last header had arrived."""
     authenticated: float
     """`perf_counter()` when the key was known to be good."""
-    gate: Gate | None = None
+    rate_limit: RateLimit | None = None
     """What it has passed; None: nothing limits it."""
-    caps: tuple[Cap, ...] = ()
+    concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
     """How many runs may go on at once with the one that it begins."""
     parse_seconds: float = 0.0
     """What it took to make tensors, or the flow's input, of the body."""

@@ -13,10 +13,10 @@ from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import ExecutionMode
 from gateway.fast_path.http_call import HttpCall, path_of
 from gateway.fast_path.url import PREFIX, TriggerUrl
-from gateway.limits.cap import Cap
-from gateway.limits.gate import Gate
-from gateway.limits.gates import Gates
-from gateway.limits.room import LimitRoom
+from gateway.limits.policy import ConcurrencyLimit
+from gateway.limits.rate_limit import RateLimit
+from gateway.limits.rate_limiter import RateLimiter
+from gateway.limits.request_limits import RequestLimits
 
 _MOST_KEPT = 10_000
 _LONGEST_KEPT = 128
@@ -29,8 +29,8 @@ class ResolvedRoute:
 
     identity: Identity
     deployment: LiveDeployment
-    gate: Gate | None
-    caps: tuple[Cap, ...]
+    rate_limit: RateLimit | None
+    concurrency_limits: tuple[ConcurrencyLimit, ...]
     """How many runs may go on at once."""
     epoch: int
     """Of the gates: of another one, the gate counts no more."""
@@ -44,15 +44,15 @@ class RouteResolver:
         authenticator: KeyAuthenticator,
         entrance: Authentication,
         deployment_cache: DeploymentCache,
-        limits: LimitRoom,
+        limits: RequestLimits,
         proxies: TrustedProxies,
     ) -> None:
         self._authentication = entrance
         self.authenticator = authenticator
-        self._failures = limits.failures
+        self._failed_auth = limits.failed_auth
         self._proxies = proxies
         self.deployment_cache = deployment_cache
-        self._gates: Gates = limits.gates
+        self._rate_limiter: RateLimiter = limits.rate_limiter
         self._ways: dict[tuple[str | None, bytes], ResolvedRoute] = {}
 
     def origin(self, exchange: HttpCall) -> str:
@@ -68,7 +68,7 @@ class RouteResolver:
         if (
             found is not None
             and found.identity is identity
-            and found.epoch == self._gates.epoch
+            and found.epoch == self._rate_limiter.epoch
             and self.deployment_cache.get(found.deployment.id) is found.deployment
         ):
             return found
@@ -82,7 +82,7 @@ class RouteResolver:
         """
         address = self.origin(exchange)
         attempt = self._authentication.authenticate("POST", exchange.headers, key, address)
-        return await self._failures.watch(address, attempt)
+        return await self._failed_auth.guard(address, attempt)
 
     async def find(self, identity: Identity, address: TriggerUrl) -> ResolvedRoute:
         """Return the way to what is called, asking the database where it is not known here.
@@ -113,9 +113,11 @@ class RouteResolver:
 
     def _way_to(self, identity: Identity, deployment: LiveDeployment) -> ResolvedRoute:
         place = identity.limit_key, identity.limits, deployment.id, deployment.limits
-        caps: tuple[Cap, ...] = ()
+        concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
         if deployment.mode is ExecutionMode.FAST:
-            gate = self._gates.of_call(*place)
+            rate_limit = self._rate_limiter.for_call(*place)
         else:
-            gate, caps = self._gates.of_run(*place)
-        return ResolvedRoute(identity, deployment, gate, caps, self._gates.epoch)
+            rate_limit, concurrency_limits = self._rate_limiter.for_run(*place)
+        return ResolvedRoute(
+            identity, deployment, rate_limit, concurrency_limits, self._rate_limiter.epoch
+        )

@@ -16,9 +16,9 @@ from gateway.upstream.reply import InferenceReply
 from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES, Datatype
 from protos.errors import ErrorCode, TensorError
-from protos.forms import RequestForm, ResponseForm
 from protos.json_tensors import pack_json, to_json
-from protos.parameters import TIMEOUT, microseconds
+from protos.message_templates import InferRequestTemplate, InferResponseTemplate
+from protos.parameters import TIMEOUT, timeout_microseconds
 from protos.tensors import decode_raw
 
 _MISSING = object()
@@ -43,7 +43,7 @@ class _Field:
     def read(self, message: bytes) -> object:
         """Return the value, as orjson writes it."""
         datatype = self.datatype
-        if self.shape and datatype.plain:
+        if self.shape and datatype.is_native_number:
             count = (self.end - self.start) // datatype.size
             array = np.frombuffer(message, datatype.dtype, count, self.start)
             return array.reshape(self.shape)
@@ -58,10 +58,12 @@ class TensorCodec:
         self.plan = plan
         self._inputs = [(source, DATATYPES[source.spec.datatype]) for source in plan.inputs]
         self._variable = any(not datatype.size for _, datatype in self._inputs)
-        self._request_forms: dict[tuple[int, Shapes], RequestForm] = {}
-        self._fields: dict[ResponseForm, list[_Field]] = {}
+        self._request_forms: dict[tuple[int, Shapes], InferRequestTemplate] = {}
+        self._fields: dict[InferResponseTemplate, list[_Field]] = {}
 
-    def request(self, input_data: InputData, timeout: float) -> tuple[RequestForm, list[bytes]]:
+    def request(
+        self, input_data: InputData, timeout: float
+    ) -> tuple[InferRequestTemplate, list[bytes]]:
         """Return form and tensors of the inference request for `input_data`.
 
         Shapes are left to the inference server, which checks every caller's. It is told that the
@@ -86,7 +88,7 @@ class TensorCodec:
                 raise _misfit(source, error) from None
             shapes.append(shape)
             raws.append(raw)
-        granted = microseconds(timeout)
+        granted = timeout_microseconds(timeout)
         key = (granted, tuple(shapes))
         form = self._request_forms.get(key)
         if form is None or (self._variable and form.sizes != [len(raw) for raw in raws]):
@@ -112,7 +114,7 @@ class TensorCodec:
 
     def _new_form(
         self, granted: int, shapes: list[tuple[int, ...] | None], raws: list[bytes]
-    ) -> RequestForm:
+    ) -> InferRequestTemplate:
         if len(self._request_forms) >= _MAX_FORMS:
             self._request_forms.clear()
         plan = self.plan
@@ -123,9 +125,9 @@ class TensorCodec:
                 head.inputs.add(name=source.name, datatype=datatype.name, shape=shape)
         for name in dict.fromkeys(output.name for output in plan.outputs):
             head.outputs.add(name=name)
-        return RequestForm(head, ID_BYTES, [len(raw) for raw in raws])
+        return InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
 
-    def _fields_in(self, form: ResponseForm) -> list[_Field]:
+    def _fields_in(self, form: InferResponseTemplate) -> list[_Field]:
         found = {
             name: (datatype, shape, start, end)
             for (name, datatype, shape), (start, end) in zip(

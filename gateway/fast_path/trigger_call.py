@@ -22,7 +22,7 @@ from gateway.ids import new_run_id
 from gateway.metrics import GatewayMetrics
 from gateway.usage.meter import UsageMeter
 from gateway.web.cors import cors_headers
-from gateway.web.problems import HTTP_STATUS, Headers, problem
+from gateway.web.problems import Headers, problem
 from gateway.web.requests import request_id_of
 from gateway.web.unexpected_errors import as_gateway_error
 from protos.errors import ErrorCode
@@ -140,7 +140,7 @@ class _Call:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.abandon()
-        self._count(HTTP_STATUS[ErrorCode.CANCELLED], ErrorCode.CANCELLED)
+        self._count(ErrorCode.CANCELLED.http_status, ErrorCode.CANCELLED)
 
     def _origin(self) -> str:
         return self._edge.admission.origin(self._exchange)
@@ -148,9 +148,9 @@ class _Call:
     def _enter(self, way: ResolvedRoute) -> bool:
         """Pass the gate, or be refused; False: somebody has to be asked first."""
         self._way = way
-        if way.gate is not None:
+        if way.rate_limit is not None:
             try:
-                if not way.gate.enter():
+                if not way.rate_limit.try_acquire():
                     return False
             except GatewayError as refusal:
                 self.refuse(refusal)
@@ -175,8 +175,10 @@ class _Call:
             query = exchange.url.partition(b"?")[2]
             address = self._address = TriggerUrl.of(exchange.path, query)
             way = self._way = await admission.find(identity, address)
-            if way.gate is not None and not address.batch:  # what a batch costs, its body says
-                await way.gate.enter_slowly()
+            if (
+                way.rate_limit is not None and not address.batch
+            ):  # what a batch costs, its body says
+                await way.rate_limit.acquire()
                 self._inside = True
         except Exception as error:
             self._authorising = None
@@ -202,8 +204,8 @@ class _Call:
                 timeout=timeout_seconds(headers, deployment.timeout_seconds),
                 began=self._began,
                 authenticated=self._authenticated,
-                gate=way.gate,
-                caps=way.caps,
+                rate_limit=way.rate_limit,
+                concurrency_limits=way.concurrency_limits,
             )
             if address is not None and address.batch:
                 self._go_on(self._start_batch(trigger, parse_batch(body, headers)))
@@ -216,8 +218,8 @@ class _Call:
     async def _start_batch(self, trigger: Trigger, items: list[Any]) -> None:
         """Begin with a batch when the gate lets all its items in."""
         try:
-            if trigger.gate is not None:
-                await trigger.gate.enter_slowly(len(items))
+            if trigger.rate_limit is not None:
+                await trigger.rate_limit.acquire(len(items))
                 self._inside = True
             self._authorising = None
             self._pending = self._edge.batches.start(trigger, items, self._done)
@@ -236,8 +238,8 @@ class _Call:
             timing = server_timing(timings, elapsed)
             head = _OK_HEAD % (len(body), self._request_id, timing)
             if way is not None:
-                if way.gate is not None:
-                    head += way.gate.lines()
+                if way.rate_limit is not None:
+                    head += way.rate_limit.header_lines()
                 if way.deployment.cors_origins is not None:
                     head += lines_of(self._cross_origin())
         else:
@@ -249,8 +251,8 @@ class _Call:
     def _with_own(self, headers: Headers, elapsed: float) -> Headers:
         timing = b"total;dur=%.3f" % (elapsed * 1e3)
         own = (b"x-request-id", self._request_id), (b"server-timing", timing), _NO_SNIFFING
-        gate = None if self._way is None else self._way.gate
-        limits = [] if gate is None else gate.headers()
+        rate_limit = None if self._way is None else self._way.rate_limit
+        limits = [] if rate_limit is None else rate_limit.headers()
         return [*headers, *own, *limits, *self._cross_origin()]
 
     def _cross_origin(self) -> Headers:
@@ -272,9 +274,9 @@ class _Call:
         if way is None:
             edge.strangers.answered(status, seconds)
             return
-        if self._inside and way.gate is not None:
+        if self._inside and way.rate_limit is not None:
             self._inside = False
-            way.gate.leave()
+            way.rate_limit.release()
         found, key_id = way.deployment, way.identity.key_id or ""
         edge.metrics.meters(found.id, found.mode).answered(status, seconds)
         edge.usage.observe(found, key_id, error=error, ended=ended, seconds=seconds, stages=stages)

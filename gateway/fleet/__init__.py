@@ -1,4 +1,4 @@
-"""Inference servers as they should be and as they were last seen: rows, not processes.
+"""Inference servers as rows: their desired state and their last observed state.
 
-The supervisor (or, elsewhere, an operator's own means) makes processes follow the rows.
+The supervisor, or another process manager, starts and stops processes to match the rows.
 """

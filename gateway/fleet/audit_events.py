@@ -1,4 +1,4 @@
-"""What the trail tells of inference servers: what people wish of them, not what becomes of it."""
+"""Audit events of inference servers: what users request, not what processes do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def record_server(
     before: AuditFields | None = None,
     after: AuditFields | None = None,
 ) -> None:
-    """Record, in the caller's transaction, an act on an inference server, such as `stop`."""
+    """Record an audit event such as `stop`, in the caller's transaction."""
     await record_event(
         session,
         action=f"inference_server.{verb}",
@@ -33,5 +33,5 @@ async def record_server(
 
 
 def desired_fields(server: InferenceServer) -> dict[str, Any]:
-    """Return what is wished of a server. Any: the types of its columns."""
+    """Return the columns that users set. Any: the types of the columns."""
     return {name: getattr(server, name) for name in _DESIRED_COLUMNS}

@@ -1,4 +1,4 @@
-"""The fleet as Prometheus sees it: as metrics, and as targets to scrape."""
+"""The fleet for Prometheus: metrics, and scrape targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.upstream.servers import InferenceServers, ServerStatus
 
 _LABELS = ("model", "version")
 _STATES = (*State, Desired.ASLEEP)
-"""What is told apart: one that is asleep has no process, but is not stopped."""
+"""The values of the label. A server that is asleep has no process, but is not stopped."""
 
 
 class FleetCollector(Collector):
@@ -30,17 +30,17 @@ class FleetCollector(Collector):
         )
         boots = GaugeMetricFamily(
             "inference_server_boot_seconds",
-            "What the inference server's last boot took.",
+            "Time of the inference server's last boot.",
             labels=_LABELS,
         )
         restarts = CounterMetricFamily(
             "inference_server_restarts",
-            "How often the inference server was started again after it had died.",
+            "How often the inference server was restarted after it had died.",
             labels=_LABELS,
         )
         for status in self._servers.statuses():
             labels = (status.model, str(status.version))
-            shown = _shown(status)
+            shown = _label(status)
             for state in _STATES:
                 states.add_metric((*labels, state), float(shown == state))
             if status.boot_seconds is not None:
@@ -50,7 +50,7 @@ class FleetCollector(Collector):
 
 
 def scrape_targets(servers: InferenceServers) -> list[dict[str, object]]:
-    """Return the inference servers' /metrics as Prometheus' HTTP service discovery reads them."""
+    """Return the servers' /metrics in the format of Prometheus' HTTP service discovery."""
     return [
         _target(status, status.metrics_address)
         for status in servers.statuses()
@@ -66,5 +66,5 @@ def _target(status: ServerStatus, metrics_address: str) -> dict[str, object]:
     return {"targets": [address], "labels": labels}
 
 
-def _shown(status: ServerStatus) -> str:
+def _label(status: ServerStatus) -> str:
     return Desired.ASLEEP if status.asleep else status.state

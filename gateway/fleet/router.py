@@ -12,9 +12,9 @@ from gateway.storage.paging import PageRequest
 
 
 def build_router(service: FleetService, access: Access) -> APIRouter:
-    """Return the routes for inference servers: a `manage` key or a session.
+    """Return the routes of inference servers, for a `manage` key or a session.
 
-    Members may look and start; the rest needs the role admin or owner.
+    Members may read and start; the rest requires the role admin or owner.
     """
     router = APIRouter(
         prefix="/node/inference-servers",
@@ -26,9 +26,9 @@ def build_router(service: FleetService, access: Access) -> APIRouter:
 
     @router.post("/", status_code=201)
     async def serve(body: ServerIn, actor: Identity = Depends(access.manager)) -> ServerOut:
-        """Let an inference server run. One that runs already is answered as it is.
+        """Start an inference server; one that runs already is returned as it is.
 
-        Settings of a server are for admins and owners.
+        Only admins and owners may send settings.
         """
         settings = body.settings()
         if settings:
@@ -51,25 +51,25 @@ def build_router(service: FleetService, access: Access) -> APIRouter:
 
     @router.patch("/{server_id}/", dependencies=administers)
     async def change(server_id: str, body: ServerSettingsIn) -> ServerOut:
-        """Change an inference server's settings; what is left out stays as it is."""
+        """Change an inference server's settings; omitted fields stay as they are."""
         return ServerOut.model_validate(await store.change(server_id, **body.settings()))
 
     @router.post("/{server_id}/start/")
     async def start(server_id: str) -> ServerOut:
-        """Let an inference server run; one that failed is tried again, one asleep is woken."""
+        """Start an inference server, also one that failed or is asleep."""
         return ServerOut.model_validate(await store.start(server_id))
 
     @router.post("/{server_id}/stop/", dependencies=administers)
     async def stop(server_id: str) -> ServerOut:
-        """Let an inference server finish its calls and stop.
+        """Stop an inference server after its calls in flight.
 
-        Unlike one that is asleep, it is not started by a call.
+        Unlike one that is asleep, it is not started by the next call.
         """
         return ServerOut.model_validate(await store.stop(server_id))
 
     @router.delete("/{server_id}/", status_code=204, dependencies=administers)
     async def delete(server_id: str) -> None:
-        """Stop an inference server and forget it."""
+        """Stop an inference server and delete it."""
         await store.delete(server_id)
 
     return router

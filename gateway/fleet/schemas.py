@@ -1,4 +1,4 @@
-"""Inference servers over HTTP."""
+"""Request and response bodies of inference servers."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from gateway.fleet.store import ServerSettings
 from gateway.storage.paging import Page
 from gateway.storage.tables import InferenceServer
 
-_LONGEST_IDLE_SECONDS = 365 * 86_400
+_MAX_IDLE_SECONDS = 365 * 86_400
 
 
 class ServerSettingsIn(BaseModel):
-    """What can be set of an inference server."""
+    """The settings of an inference server."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    idle_timeout_seconds: int | None = Field(default=None, ge=1, le=_LONGEST_IDLE_SECONDS)
-    """Seconds without an inference call after which the server sleeps, to be started again by the
-    first call; null means never. One that runs takes a new value over when it starts next."""
+    idle_timeout_seconds: int | None = Field(default=None, ge=1, le=_MAX_IDLE_SECONDS)
+    """Seconds without an inference call after which the server is put to sleep; the next call
+    starts it again. Null: never. A running server applies a new value at its next start."""
 
     def settings(self) -> ServerSettings:
-        """Return what was given: what was left out stays as it is."""
+        """Return the settings that were sent; omitted ones stay as they are."""
         if "idle_timeout_seconds" not in self.model_fields_set:
             return {}
         return {"idle_timeout_seconds": self.idle_timeout_seconds}
 
 
 class ServerIn(ServerSettingsIn):
-    """An inference server to run: for a flow, or for a model version.
+    """An inference server to start: for a flow, or for a model version.
 
-    Of one that is there already, only the settings that are given change.
+    If it exists, only the settings that are sent change.
     """
 
     flow_id: str | None = None
-    """The flow whose model to serve."""
+    """The flow whose model is to be served."""
     model: str | None = Field(default=None, min_length=1, max_length=128)
-    """The model to serve."""
+    """The model to be served."""
     version: str | int = Field(default="latest", union_mode="left_to_right")
     """`latest`, a number or a label."""
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
+    def _check_one_of_both(self) -> Self:
         if (self.flow_id is None) == (self.model is None):
             raise ValueError("expected either `flow_id` or `model`")
         return self
 
 
 class ServerOut(BaseModel):
-    """An inference server: what is wanted, and what was last seen."""
+    """An inference server: its desired state and its last observed state."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -86,6 +86,6 @@ class ServerPage(BaseModel):
 
     @classmethod
     def of(cls, page: Page[InferenceServer]) -> Self:
-        """Return the page as it is sent."""
+        """Return the response body."""
         items = [ServerOut.model_validate(row) for row in page.items]
         return cls(items=items, next_cursor=page.next_cursor)

@@ -1,64 +1,58 @@
-"""Asking for inference servers: by model version, or by the flow that needs one."""
+"""Requests for inference servers: by model version, or by the flow that uses one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, Unpack
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Unpack
 
 from gateway.errors import GatewayError
 from gateway.fleet.store import FleetStore, ServerSettings
 from gateway.storage.tables import InferenceServer
 from protos.errors import ErrorCode
 
-
-class Models(Protocol):
-    """Where versions are looked up."""
-
-    async def resolve(self, name: str, spec: str) -> int:
-        """Return the version that `latest`, a number or a label means, or raise NOT_FOUND."""
-
-
-class Flows(Protocol):
-    """Where it is looked up what a flow asks."""
-
-    async def models_of(self, profile_id: str, flow_id: str) -> Sequence[tuple[str, str]]:
-        """Return (model, version as written) of each node that asks a model, or raise NOT_FOUND."""
+ResolveVersion = Callable[[str, str], Awaitable[int]]
+"""(model, `latest`, a number or a label) → version; raises NOT_FOUND."""
+ListFlowModels = Callable[[str, str], Awaitable[Sequence[tuple[str, str]]]]
+"""(profile id, flow id) → (model, version as written) of each inference node; raises NOT_FOUND."""
 
 
 class FleetService:
-    """Makes wishes of `{"model", "version"}` and of `{"flow_id"}` rows of the fleet."""
+    """Turns requests for a model or a flow into rows of the fleet."""
 
-    def __init__(self, store: FleetStore, models: Models, flows: Flows) -> None:
+    def __init__(
+        self, store: FleetStore, resolve_version: ResolveVersion, list_flow_models: ListFlowModels
+    ) -> None:
         self.store = store
-        self._models = models
-        self._flows = flows
+        self._resolve_version = resolve_version
+        self._list_flow_models = list_flow_models
 
     async def serve_model(
         self, model: str, version: str = "latest", **settings: Unpack[ServerSettings]
     ) -> InferenceServer:
-        """Let an inference server for the model version run.
+        """Request that a server for the model version runs.
 
-        For one that runs already nothing changes but the `settings` that are given.
+        For one that runs already, only the given `settings` change.
 
         Raises:
-            GatewayError: NOT_FOUND where the model store has no such version.
+            GatewayError: NOT_FOUND if the model store has no such version.
         """
-        return await self.store.want(model, await self._models.resolve(model, version), **settings)
+        number = await self._resolve_version(model, version)
+        return await self.store.ensure_running(model, number, **settings)
 
     async def serve_flow(
         self, profile_id: str, flow_id: str, **settings: Unpack[ServerSettings]
     ) -> InferenceServer:
-        """Let the inference server that a flow asks run, for the version that it means now, alike.
+        """Do the same for the model of a flow, in the version that it refers to now.
 
         Raises:
-            GatewayError: NOT_FOUND for the flow or its model; INVALID_FLOW where it asks no
-                model, or several.
+            GatewayError: NOT_FOUND for the flow or its model; INVALID_FLOW if it uses no model, or
+                several.
         """
-        asked = set(await self._flows.models_of(profile_id, flow_id))
-        found = {(name, await self._models.resolve(name, spec)) for name, spec in asked}
+        models = set(await self._list_flow_models(profile_id, flow_id))
+        found = {(name, await self._resolve_version(name, spec)) for name, spec in models}
         if len(found) != 1:
             listed = ", ".join(sorted(f"{name} {version}" for name, version in found)) or "none"
-            message = f"expected a flow that asks one model, this one asks {listed}"
-            raise GatewayError(ErrorCode.INVALID_FLOW, f"{message}: give `model` and `version`")
+            message = f"expected a flow with one model, this one has {listed}"
+            raise GatewayError(ErrorCode.INVALID_FLOW, f"{message}: send `model` and `version`")
         model, version = found.pop()
-        return await self.store.want(model, version, flow_id=flow_id.lower(), **settings)
+        return await self.store.ensure_running(model, version, flow_id=flow_id.lower(), **settings)

@@ -1,4 +1,4 @@
-"""What an inference server can be, and what may follow what. Pure."""
+"""The states of an inference server and their legal transitions."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from enum import StrEnum
 
 
 class Desired(StrEnum):
-    """What somebody asked for.
+    """The desired state.
 
-    `stopped` is a person's wish, and stays. `asleep` follows `running` by itself where nobody has
-    called for `idle_timeout_seconds`, and `running` follows `asleep` with the first call.
+    `stopped` is set by a user and stays. `running` becomes `asleep` after `idle_timeout_seconds`
+    without a call, and `asleep` becomes `running` with the next call.
     """
 
     RUNNING = "running"
     STOPPED = "stopped"
     ASLEEP = "asleep"
-    """There is no process, and the first call starts one."""
+    """No process; the next call starts one."""
 
 
 class State(StrEnum):
-    """What was last seen of the process."""
+    """The last observed state of the process."""
 
     STOPPED = "stopped"
-    """There is no process."""
+    """No process."""
     BOOTING = "booting"
-    """The process is on its way up; the phase says how far."""
+    """The process is starting; see Phase."""
     READY = "ready"
-    """It answers."""
+    """It answers calls."""
     DRAINING = "draining"
-    """It finishes the calls that it has and takes no more."""
+    """It finishes the calls in flight and accepts no new ones."""
     FAILED = "failed"
-    """It could not load its model; the reason says why."""
+    """It could not load its model; see `reason`."""
 
 
 class Phase(StrEnum):
-    """How far a booting server is."""
+    """The phase of a booting server."""
 
     SPAWNING = "spawning"
     LOADING = "loading"
@@ -49,11 +49,11 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.DRAINING: frozenset({State.STOPPED, State.BOOTING}),
     State.FAILED: frozenset({State.BOOTING, State.DRAINING, State.STOPPED}),
 }
-"""State → what may follow it. Ready → booting is a crash that is being mended."""
+"""State → possible next states. Ready → booting is the restart after a crash."""
 
 
 def check_transition(old: State, new: State) -> State:
-    """Return `new` where it may follow `old` (or is `old`), else raise ValueError."""
+    """Return `new` if it may follow `old` or equals it, else raise ValueError."""
     if new is not old and new not in TRANSITIONS[old]:
         raise ValueError(f"an inference server that is {old} cannot become {new}")
     return new

@@ -1,4 +1,4 @@
-"""Rows of inference servers: what the supervisor follows, and where it writes what it saw."""
+"""Rows of inference servers: the supervisor reads the desired state and writes the observed one."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.tables import InferenceServer
 from protos.errors import ErrorCode
 
-_QUIET = {"memory_bytes"}
-"""What changes too often, and matters too little, to be told to every process."""
+_UNPUBLISHED = {"memory_bytes"}
+"""Columns that change too often, and matter too little, for an entry in the change feed."""
 
-_NOWHERE = dict.fromkeys(("pid", "address", "tcp_address", "metrics_address"))
-"""What is known of a server without a process."""
+_NO_PROCESS = dict.fromkeys(("pid", "address", "tcp_address", "metrics_address"))
+"""The columns of a server without a process."""
 
 
 class Observation(TypedDict, total=False):
-    """What was seen of a server; what is left out stays as it was."""
+    """What was observed of a server; omitted keys stay as they are."""
 
     state: State
     phase: Phase | None
     pid: int | None
     address: str | None
-    """For gRPC, such as `unix:/run/iris-3.sock`."""
+    """Of its gRPC service, such as `unix:/run/iris-3.sock`."""
     tcp_address: str | None
     """The same for other machines: `host:port`, or `grpcs://host:port` with TLS."""
     metrics_address: str | None
@@ -46,16 +46,16 @@ class Observation(TypedDict, total=False):
 
 
 class ServerSettings(TypedDict, total=False):
-    """What can be set of a server; what is left out stays as it is."""
+    """The settings of a server; omitted keys stay as they are."""
 
     idle_timeout_seconds: int | None
-    """Seconds without a call after which it sleeps; None: never. For its next process."""
+    """Seconds without a call after which it sleeps; None: never. Applies from the next start."""
 
 
 class FleetStore:
     """The inference servers of an installation; each call is one transaction.
 
-    Every write is told to the feed as Kind.INFERENCE_SERVER.
+    Every write adds an entry to the change feed, as Kind.INFERENCE_SERVER.
     """
 
     def __init__(self, db: Database) -> None:
@@ -69,15 +69,15 @@ class FleetStore:
             )
             return list((await session.execute(statement)).scalars())
 
-    async def wanted(self) -> list[InferenceServer]:
-        """Return the servers that should run, oldest first.
+    async def desired_running(self) -> list[InferenceServer]:
+        """Return the servers whose desired state is running, oldest first.
 
-        A server that failed is tried again when its `generation` has risen since.
+        One that failed is to be started again if its `generation` has risen since.
         """
         return [server for server in await self.all() if server.desired == Desired.RUNNING]
 
-    async def served(self) -> list[InferenceServer]:
-        """Return the servers that answer calls or, being asleep, will: all but the stopped."""
+    async def running_or_asleep(self) -> list[InferenceServer]:
+        """Return the servers that answer calls or wake for them: all but the stopped."""
         return [server for server in await self.all() if server.desired != Desired.STOPPED]
 
     async def page(self, request: PageRequest) -> Page[InferenceServer]:
@@ -90,7 +90,7 @@ class FleetStore:
         async with self._db.read() as session:
             return await _find(session, server_id)
 
-    async def want(
+    async def ensure_running(
         self,
         model: str,
         version: int,
@@ -98,12 +98,12 @@ class FleetStore:
         flow_id: str | None = None,
         **settings: Unpack[ServerSettings],
     ) -> InferenceServer:
-        """Let the server for a model version run: made if need be, started if it does not."""
+        """Set the desired state of a version's server to running; create the row if needed."""
         try:
             async with self._db.write() as session:
-                return await _want(session, model, version, flow_id, settings)
-        except IntegrityError:  # another process has made the row in between
-            return await self.want(model, version, flow_id=flow_id, **settings)
+                return await _ensure_running(session, model, version, flow_id, settings)
+        except IntegrityError:  # another process has inserted the row meanwhile
+            return await self.ensure_running(model, version, flow_id=flow_id, **settings)
 
     async def change(self, server_id: str, **settings: Unpack[ServerSettings]) -> InferenceServer:
         """Change the settings of a server."""
@@ -118,17 +118,17 @@ class FleetStore:
         return server
 
     async def start(self, server_id: str) -> InferenceServer:
-        """Let a server run; one that failed is tried again."""
-        return await self._desire(server_id, Desired.RUNNING)
+        """Set the desired state to running; start one that failed again."""
+        return await self._set_desired(server_id, Desired.RUNNING)
 
     async def stop(self, server_id: str) -> InferenceServer:
-        """Let a server finish its calls and go."""
-        return await self._desire(server_id, Desired.STOPPED)
+        """Set the desired state to stopped: the server drains and exits."""
+        return await self._set_desired(server_id, Desired.STOPPED)
 
     async def wake(self, model: str, version: int) -> bool:
-        """Let a server run that is asleep; return False where it is not, or not any more."""
+        """Set a sleeping server to running; return False if it is not asleep."""
         async with self._db.write() as session:
-            server = await _with_model(session, model, version)
+            server = await _find_by_model(session, model, version)
             if server is None or server.desired != Desired.ASLEEP:
                 return False
             server.desired = Desired.RUNNING
@@ -136,17 +136,17 @@ class FleetStore:
             await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
         return True
 
-    async def fall_asleep(self, server_id: str, generation: int) -> bool:
-        """Write down that a server's process has ended because nobody called it.
+    async def mark_asleep(self, server_id: str, generation: int) -> bool:
+        """Record that a server's process has exited because it was idle.
 
-        From now on the first call wakes it, unless somebody has stopped it or started it anew
-        since the wish of `generation`. Return False where its row is gone.
+        The next call wakes it, unless it has been stopped or started again since the start that
+        `generation` numbers. Return False if its row has been deleted.
         """
         async with self._db.write() as session:
             server = await session.get(InferenceServer, server_id, with_for_update=True)
             if server is None:
                 return False
-            changed = _note(server, {"state": State.STOPPED, "reason": None})
+            changed = _apply(server, {"state": State.STOPPED, "reason": None})
             if server.desired == Desired.RUNNING and server.generation == generation:
                 changed |= _assign(server, {"desired": Desired.ASLEEP})
             if changed:
@@ -154,7 +154,7 @@ class FleetStore:
         return True
 
     async def delete(self, server_id: str) -> None:
-        """Forget a server; whoever runs its process stops it."""
+        """Delete the row; the supervisor then stops the process."""
         async with self._db.write() as session:
             server = await _find(session, server_id, lock=True)
             await session.delete(server)
@@ -162,29 +162,29 @@ class FleetStore:
             await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
 
     async def observe(self, server_id: str, **seen: Unpack[Observation]) -> bool:
-        """Write down what was seen of a server; return False where its row is gone.
+        """Record what was observed of a server; return False if its row has been deleted.
 
-        Becoming booting, or being spawned again, sets `started_at` and clears what belonged to the
-        process before, unless `seen` says otherwise; becoming ready sets `ready_at`.
+        A boot or a respawn sets `started_at` and clears the columns of the previous process, unless
+        `seen` has them; becoming ready sets `ready_at`.
 
         Raises:
-            ValueError: the state cannot follow the one before.
+            ValueError: the state cannot follow the current one.
         """
         async with self._db.write() as session:
             server = await session.get(InferenceServer, server_id, with_for_update=True)
             if server is None:
                 return False
-            if _note(server, seen) - _QUIET:
+            if _apply(server, seen) - _UNPUBLISHED:
                 await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
         return True
 
-    async def forget_processes(self) -> None:
-        """Write down that nothing runs: for a supervisor that starts after another has died."""
+    async def mark_all_stopped(self) -> None:
+        """Record that no process runs: for a supervisor that starts after another one has died."""
         for server in await self.all():
             if server.state != State.STOPPED:
                 await self.observe(server.id, state=State.STOPPED)
 
-    async def _desire(self, server_id: str, desired: Desired) -> InferenceServer:
+    async def _set_desired(self, server_id: str, desired: Desired) -> InferenceServer:
         async with self._db.write() as session:
             server = await _find(session, server_id, lock=True)
             again = desired is Desired.RUNNING and server.state == State.FAILED
@@ -205,19 +205,19 @@ async def _find(session: AsyncSession, server_id: str, *, lock: bool = False) ->
     if is_id(server_id):
         server = await session.get(InferenceServer, server_id.lower(), with_for_update=lock)
     if server is None:
-        message = f"there is no inference server '{server_id}'"
+        message = f"unknown inference server '{server_id}'"
         raise GatewayError(ErrorCode.NOT_FOUND, message)
     return server
 
 
-async def _want(
+async def _ensure_running(
     session: AsyncSession,
     model: str,
     version: int,
     flow_id: str | None,
     settings: ServerSettings,
 ) -> InferenceServer:
-    server = await _with_model(session, model, version)
+    server = await _find_by_model(session, model, version)
     if server is None:
         server = InferenceServer(model=model, version=version, flow_id=flow_id, **settings)
         session.add(server)
@@ -237,43 +237,43 @@ async def _want(
     return server
 
 
-async def _with_model(session: AsyncSession, model: str, version: int) -> InferenceServer | None:
+async def _find_by_model(session: AsyncSession, model: str, version: int) -> InferenceServer | None:
     statement = select(InferenceServer).where(
         InferenceServer.model == model, InferenceServer.version == version
     )
     return (await session.execute(statement.with_for_update())).scalar_one_or_none()
 
 
-def _note(server: InferenceServer, seen: Observation) -> set[str]:
-    """Write what was seen of a server into its row; return the columns that have changed."""
-    return _assign(server, {**_consequences(server, seen), **seen})
+def _apply(server: InferenceServer, seen: Observation) -> set[str]:
+    """Write an observation into the row; return the columns that have changed."""
+    return _assign(server, {**_derived_columns(server, seen), **seen})
 
 
 def _assign(server: InferenceServer, values: Mapping[str, object]) -> set[str]:
-    """Write values into a row; return the columns that have changed."""
+    """Write values into the row; return the columns that have changed."""
     changed = {name for name, value in values.items() if getattr(server, name) != value}
     for name in changed:
         setattr(server, name, values[name])
     return changed
 
 
-def _consequences(server: InferenceServer, seen: Observation) -> dict[str, object]:
-    """Return what a change of state says about the other columns."""
+def _derived_columns(server: InferenceServer, seen: Observation) -> dict[str, object]:
+    """Return what a change of state implies for other columns."""
     old = State(server.state)
     new = check_transition(old, seen.get("state", old))
     spawned = new is State.BOOTING and seen.get("phase") is Phase.SPAWNING
     if new is old and not spawned:
         return {}
-    consequences: dict[str, object] = {"phase": None}
+    derived: dict[str, object] = {"phase": None}
     match new:
         case State.BOOTING:
-            consequences |= {"started_at": now(), "ready_at": None, "reason": None}
-            consequences |= _NOWHERE
+            derived |= {"started_at": now(), "ready_at": None, "reason": None}
+            derived |= _NO_PROCESS
         case State.READY:
-            consequences |= {"ready_at": now(), "reason": None}
+            derived |= {"ready_at": now(), "reason": None}
         case State.STOPPED:
-            consequences |= _NOWHERE
-            consequences |= {"memory_bytes": None, "ready_at": None}
+            derived |= _NO_PROCESS
+            derived |= {"memory_bytes": None, "ready_at": None}
         case State.DRAINING | State.FAILED:
             pass
-    return consequences
+    return derived

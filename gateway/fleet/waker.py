@@ -1,4 +1,4 @@
-"""Has servers that are asleep run again, as soon as a call has come for one."""
+"""Starts sleeping inference servers when a call arrives for them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.fleet.store import FleetStore
 from telemetry.logs import logger, reason_of
 
-_AGAIN_SECONDS = 0.5
-"""Between two attempts to reach a database that is away."""
+_RETRY_SECONDS = 0.5
+"""Between attempts while the database is unavailable."""
 
 log = logger("gateway.fleet")
 
 
 class Waker:
-    """Writes down, behind the call's back, that a server is wanted. For one event loop.
+    """Sets a server's desired state to running, in the background. For one event loop.
 
-    Several processes may do so for the same server at the same time: the first one wakes it.
+    Several processes may do so for the same server at the same time; the first one wakes it.
     """
 
     def __init__(self, store: FleetStore) -> None:
@@ -27,16 +27,16 @@ class Waker:
         self._stopping = False
 
     def wake(self, model: str, version: int) -> None:
-        """Have the server of a model version run, unless it has been stopped meanwhile.
+        """Wake the server of a model version, unless it has been stopped meanwhile.
 
-        Returns at once. What cannot be written is tried again until `stop`.
+        Returns at once. Retries until `stop` while the database is unavailable.
         """
         task = asyncio.create_task(self._wake(model, version), name=f"wake {model} {version}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
-        """Finish what is being written, and try nothing again."""
+        """Finish writes in progress, without further retries."""
         self._stopping = True
         await asyncio.gather(*self._tasks)  # not cancelled, as in FleetWatcher
 
@@ -45,8 +45,8 @@ class Waker:
             try:
                 woken = await self._store.wake(model, version)
             except (SQLAlchemyError, OSError) as error:
-                log.warning("wake_waits", model=model, version=version, reason=reason_of(error))
-                await asyncio.sleep(_AGAIN_SECONDS)
+                log.warning("wake_failed", model=model, version=version, reason=reason_of(error))
+                await asyncio.sleep(_RETRY_SECONDS)
             else:
                 if woken:
                     log.info("inference_server_woken", model=model, version=version)

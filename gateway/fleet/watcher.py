@@ -1,4 +1,4 @@
-"""Keeps the gateway's connections in step with the fleet's rows."""
+"""Applies the rows of inference servers to the gateway's connections."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gateway.storage.tables import InferenceServer
 from gateway.upstream.servers import InferenceServers, ServerStatus
 from telemetry.logs import logger, reason_of
 
-_AGAIN_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
 
 log = logger("gateway.fleet")
 
 
 class FleetWatcher:
-    """Reads the fleet once and after each change, and applies it to the servers."""
+    """Reads the rows at the start and after each change, and applies them to the servers."""
 
     def __init__(self, store: FleetStore, feed: ChangeFeed, servers: InferenceServers) -> None:
         self._store = store
@@ -27,21 +27,21 @@ class FleetWatcher:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
-        self.looked = asyncio.Event()
-        """Set once the fleet is known."""
+        self.loaded = asyncio.Event()
+        """Set once the rows have been read."""
         feed.subscribe(ChangeKind.INFERENCE_SERVER, lambda _: self._changed.set())
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self._changed.set()
         self._task = asyncio.create_task(self._watch(), name="fleet watcher")
 
     async def stop(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         self._stopping = True
         self._changed.set()
         if self._task is not None:
-            await self._task  # not cancelled: a query cut off in the middle breaks its connection
+            await self._task  # not cancelled: interrupting a query breaks its connection
 
     async def _watch(self) -> None:
         while await self._changed.wait() and not self._stopping:
@@ -49,12 +49,12 @@ class FleetWatcher:
             try:
                 rows = await self._store.all()
             except (SQLAlchemyError, OSError) as error:
-                log.warning("fleet_unreadable", reason=reason_of(error))
+                log.warning("fleet_read_failed", reason=reason_of(error))
                 self._changed.set()
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
                 continue
             self._servers.apply([_status(row) for row in rows])
-            self.looked.set()
+            self.loaded.set()
 
 
 def _status(row: InferenceServer) -> ServerStatus:

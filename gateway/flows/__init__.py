@@ -1,4 +1,4 @@
-"""Flows: drafts of graphs, checked when they are saved, and the engine that runs them.
+"""Flows: graphs of nodes, validated when they are saved, and the engine that runs them.
 
-Pure but for `router`, `service` and `store`: the engine reaches the world through `ports`.
+All modules but `router`, `service` and `store` are pure; the engine does its I/O through `ports`.
 """

@@ -1,4 +1,4 @@
-"""What a node's configuration is compiled in: which nodes it may read, and where complaints go."""
+"""The context in which a node's configuration is compiled: readable nodes, and error reporting."""
 
 from __future__ import annotations
 
@@ -23,7 +23,16 @@ class CompileContext:
         known: Collection[str],
         errors: ValidationErrors,
     ) -> None:
-        """Take the nodes that lead straight here, all that end earlier, and all that there are."""
+        """Create the context of one node.
+
+        Args:
+            node_id: the node.
+            pointer: JSON pointer to its configuration.
+            before: its direct predecessors.
+            earlier: all nodes that end before it starts.
+            known: all nodes of the flow.
+            errors: where errors are reported.
+        """
         self.node_id = node_id
         self.before = before
         self._pointer = pointer
@@ -32,11 +41,11 @@ class CompileContext:
         self._errors = errors
 
     def add_error(self, field: str, detail: str) -> None:
-        """Note what is wrong with the member `field` of the configuration."""
+        """Report an error about the member `field` of the configuration."""
         self._errors.add(f"{self._pointer}/{field}" if field else self._pointer, detail)
 
     def expression(self, field: str, source: str) -> Expression:
-        """Return the expression at `field`, compiled; `null` where that fails."""
+        """Compile the expression at `field`; return `null` after reporting an error."""
         try:
             found = compile_expression(source)
         except ExpressionError as error:
@@ -44,14 +53,16 @@ class CompileContext:
             return _NULL
         for root in sorted(found.roots):
             if root not in self._known:
-                self.add_error(field, f"'{source}': there is no node '{root}'")
+                self.add_error(field, f"'{source}': unknown node '{root}'")
             elif root not in self._earlier:
-                missing = f"add an edge that leads from '{root}' to '{self.node_id}'"
-                self.add_error(field, f"'{source}': '{root}' does not run before this: {missing}")
+                missing = f"add an edge from '{root}' to '{self.node_id}'"
+                self.add_error(
+                    field, f"'{source}': '{root}' does not run before this node: {missing}"
+                )
         return found
 
     def fields(self, field: str, sources: Mapping[str, str]) -> ExpressionMap:
-        """Return the expressions of a map."""
+        """Compile a map of expressions."""
         return ExpressionMap(
             {
                 name: self.expression(f"{field}/{pointer_token(name)}", source)
@@ -60,7 +71,7 @@ class CompileContext:
         )
 
     def template(self, field: str, text: str) -> Template:
-        """Return the template at `field`, its expressions compiled."""
+        """Compile the template at `field`."""
         parts = split_template(text)
         return Template(parts[::2], [self.expression(field, source) for source in parts[1::2]])
 

@@ -1,4 +1,4 @@
-"""Reads the members of one JSON object, and complains about those of another form. Pure."""
+"""Reads the members of one JSON object and reports those of the wrong type. Pure."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class ConfigReader:
         self._errors = errors
 
     def add_error(self, field: str, detail: str) -> None:
-        """Note that the member `field` is not as expected."""
+        """Report an error about the member `field`."""
         self._errors.add(f"{self.pointer}/{field}", detail)
 
     def object(self, field: str) -> Mapping[str, Any] | None:
-        """Return an object; None where there is none."""
+        """Return an object, or None if the member is absent or invalid."""
         value = self.members.get(field)
         if value is None or isinstance(value, dict):
             return value
@@ -31,7 +31,7 @@ class ConfigReader:
         return None
 
     def text(self, field: str, expected: str, default: str | None = None) -> str:
-        """Return a string that is not blank."""
+        """Return a non-blank string."""
         value = self.members.get(field, default)
         if isinstance(value, str) and value.strip():
             return value
@@ -47,7 +47,7 @@ class ConfigReader:
         return default
 
     def number(self, field: str, default: float, *, minimum: float, maximum: float) -> float:
-        """Return a number within limits."""
+        """Return a number from `minimum` to `maximum`."""
         value = finite_number(self.members.get(field, default))
         if value is not None and minimum <= value <= maximum:
             return value
@@ -56,7 +56,7 @@ class ConfigReader:
         return default
 
     def count(self, field: str, default: int, *, minimum: int, maximum: int) -> int:
-        """Return a whole number within limits."""
+        """Return an integer from `minimum` to `maximum`."""
         value = self.members.get(field, default)
         if isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= maximum:
             return value
@@ -65,7 +65,7 @@ class ConfigReader:
         return default
 
     def objects(self, field: str) -> list[ConfigReader] | None:
-        """Return a reader for each object of a list; None where there is none."""
+        """Return a reader for each object of a list, or None if the member is not such a list."""
         values = self.members.get(field, [])
         if isinstance(values, list) and all(isinstance(value, dict) for value in values):
             pointers = (f"{self.pointer}/{field}/{at}" for at in range(len(values)))
@@ -77,16 +77,16 @@ class ConfigReader:
         return None
 
     def expressions(self, field: str) -> Mapping[str, str] | None:
-        """Return expressions by name; None where there are none."""
+        """Return expressions by name, or None if the member is absent."""
         values = self.object(field)
         if values is None:
             return None
         if not values:
-            self.add_error(field, "names nothing: leave it out to take everything")
+            self.add_error(field, "expected at least one member: omit it to use all outputs")
         return self.texts(field, "an expression, such as 'input.x'")
 
     def texts(self, field: str, expected: str) -> Mapping[str, str]:
-        """Return strings by name; {} where there are none."""
+        """Return strings by name; {} if the member is absent."""
         values = self.object(field) or {}
         for name, value in values.items():
             if not isinstance(value, str) or not value.strip():
@@ -94,11 +94,11 @@ class ConfigReader:
         return values
 
     def allow_only(self, fields: Collection[str]) -> None:
-        """Complain about members that nobody reads: they are misspelt."""
+        """Report unknown members, which are probably misspelt."""
         for field in self.members:
             if field not in fields:
                 known = ", ".join(sorted(fields))
-                self.add_error(pointer_token(field), f"no such member; there are {known}")
+                self.add_error(pointer_token(field), f"unknown member; expected one of {known}")
 
 
 def _got(members: Mapping[str, Any], field: str) -> str:

@@ -1,8 +1,8 @@
-"""Runs a plan: every node as soon as those before it have ended, side by side where possible.
+"""Executes a plan: nodes start as soon as their predecessors have ended, concurrently if possible.
 
-Pure but for time: the world is behind `Ports`. A node starts when all edges that lead to it are
-decided, and at least one of them was taken; where none was, it is skipped, and so is what follows.
-An edge is taken when its source was not skipped and, where it names a case, chose that case.
+All I/O goes through `Ports`. A node starts when all its incoming edges are decided and at least one
+of them is taken; if none is, the node is skipped, and so are its successors. An edge is taken if
+its source was not skipped and, if the edge names a case, the source chose that case.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from gateway.flows.result import FlowError, FlowErrorCode, FlowResult, NodeResul
 from protos.errors import ErrorCode
 
 _MAX_TURN = 0.01
-"""Seconds that a run computes before it lets others go on."""
+"""Seconds that a run computes before it yields to the event loop."""
 _CANCEL_GRACE = 5.0
-"""Seconds that a cancelled node has to end. After that it is left behind: the run must end."""
+"""Seconds a cancelled node has to end. After that the run ends without waiting for it."""
 _DEADLINE_MARGIN = 0.05
-"""Seconds before the deadline at which a call that was refused for it counts as timed out."""
+"""A node that fails with DEADLINE_EXCEEDED this many seconds before the deadline is a timeout."""
 
 OnNodeEnd = Callable[[NodeResult], None]
 
@@ -43,36 +43,40 @@ async def execute(
     report: OnNodeEnd | None = None,
     max_output_bytes: int = 256 * 1024,
 ) -> FlowResult:
-    """Run `plan` on what `plan.check_input` returned, and return what came of it.
+    """Execute `plan`.
 
-    Nodes that run at the `deadline` (`time.monotonic()`), when `cancelled` is set, or when this
-    call is cancelled, are cancelled, and none is left behind. `report` hears of each node's end at
-    once, and must not raise. All of `node_outputs` shares `max_output_bytes`: an output for which
-    there is no room left is replaced by a marker. `output_data` is never shortened.
+    Args:
+        plan: the compiled flow.
+        input_data: what `plan.check_input` returned.
+        ports: models and HTTP.
+        deadline: `time.monotonic()`. Nodes that still run then are cancelled; the same applies
+            once `cancelled` is set, or this call is cancelled.
+        cancelled: cancels the run.
+        report: called with the result of each node when it ends; must not raise.
+        max_output_bytes: shared by all of `node_outputs`; an output that exceeds the remainder is
+            replaced by a marker. `output_data` is never truncated.
     """
     context = RunContext(values={}, input_data=input_data, ports=ports, deadline=deadline)
-    run = _Execution(plan, context, cancelled, report, room=max_output_bytes)
-    return await run.run()
+    return await _FlowRun(plan, context, cancelled, report, max_output_bytes).run()
 
 
 @dataclass(frozen=True, slots=True)
 class _StepResult:
-    """How one node's step ended."""
+    """The result of one node's step."""
 
     output: Any = None
     error: NodeError | None = None
     attempts: int = 1
 
 
-class _Execution:
+class _FlowRun:
     def __init__(
         self,
         plan: FlowPlan,
         context: RunContext,
         cancelled: asyncio.Event,
         report: OnNodeEnd | None,
-        *,
-        room: int,
+        max_output_bytes: int,
     ) -> None:
         self._plan = plan
         self._context = context
@@ -80,9 +84,9 @@ class _Execution:
         self._deadline = context.deadline
         self._cancelled = cancelled
         self._report = report
-        self._room = room
-        self._began = monotonic()
-        self._open = [node.incoming for node in plan.nodes]
+        self._output_bytes_left = max_output_bytes
+        self._started_at = monotonic()
+        self._undecided = [node.incoming for node in plan.nodes]
         self._reached = [node.incoming == 0 for node in plan.nodes]
         self._ready = deque(at for at, node in enumerate(plan.nodes) if not node.incoming)
         self._running: dict[asyncio.Task[_StepResult], tuple[int, float]] = {}
@@ -90,48 +94,48 @@ class _Execution:
         self._error: FlowError | None = None
 
     async def run(self) -> FlowResult:
-        """Run until nothing is left to do, or the run is over otherwise."""
-        stop: asyncio.Task[Any] | None = None
+        """Run until all nodes are done, or the run fails, is cancelled or times out."""
+        cancel_task: asyncio.Task[Any] | None = None
         try:
             while (self._ready or self._running) and not self._is_over():
                 await self._start_ready()
                 if self._running and self._error is None:
-                    stop = stop or asyncio.create_task(self._cancelled.wait())
-                    await self._wait(stop)
+                    cancel_task = cancel_task or asyncio.create_task(self._cancelled.wait())
+                    await self._wait(cancel_task)
         finally:
-            await self._stop(stop)
-        return self._outcome()
+            await self._stop(cancel_task)
+        return self._result()
 
     def _is_over(self) -> bool:
-        """Whether nothing more may start; finds out about the deadline and about cancellation."""
+        """Check cancellation and the deadline; return whether no more nodes may start."""
         if self._error is None and self._cancelled.is_set():
-            self._end("cancelled", "the run was cancelled", self._running_node())
+            self._fail_run("cancelled", "the run was cancelled", self._running_node())
         if self._error is None and monotonic() >= self._deadline:
             self._time_out(self._running_node())
         return self._error is not None
 
     async def _start_ready(self) -> None:
-        turn = monotonic()
+        turn_started_at = monotonic()
         while self._ready and not self._is_over():
             self._start(self._ready.popleft())
-            if monotonic() - turn > _MAX_TURN:
+            if monotonic() - turn_started_at > _MAX_TURN:
                 await asyncio.sleep(0)
-                turn = monotonic()
+                turn_started_at = monotonic()
 
     def _start(self, at: int) -> None:
         node = self._plan.nodes[at]
-        began = monotonic()
+        started_at = monotonic()
         if node.step.compute is None:
-            self._running[asyncio.create_task(self._perform(node))] = (at, began)
+            self._running[asyncio.create_task(self._perform(node))] = (at, started_at)
             return
         try:
-            ended = _StepResult(output=node.step.compute(self._context))
+            result = _StepResult(output=node.step.compute(self._context))
         except (NodeError, GatewayError, ExpressionError) as error:
-            ended = _StepResult(error=NodeError.of(error))
-        self._settle(at, ended, began)
+            result = _StepResult(error=NodeError.of(error))
+        self._on_node_end(at, result, started_at)
 
     async def _perform(self, node: PlanNode) -> _StepResult:
-        """Try the node's step as often as its policy and the deadline allow."""
+        """Run the node's step, with retries as its policy and the deadline allow."""
         assert node.step.perform is not None
         attempt = 1
         while True:
@@ -142,97 +146,95 @@ class _Execution:
             else:
                 return _StepResult(output=output, attempts=attempt)
             pause = max(node.retry.delay(attempt), failure.retry_after or 0.0)
-            again = failure.retryable and attempt < node.retry.attempts
-            if not again or monotonic() + pause >= self._deadline:
+            retry = failure.retryable and attempt < node.retry.attempts
+            if not retry or monotonic() + pause >= self._deadline:
                 return _StepResult(error=failure, attempts=attempt)
             await asyncio.sleep(pause)
             attempt += 1
 
-    async def _wait(self, stop: asyncio.Task[Any]) -> None:
-        """Wait until a node ends, the run is cancelled, or the deadline is there."""
+    async def _wait(self, cancel_task: asyncio.Task[Any]) -> None:
+        """Wait until a node ends, the run is cancelled, or the deadline passes."""
         await asyncio.wait(
-            {*self._running, stop},
+            {*self._running, cancel_task},
             timeout=max(0.0, self._deadline - monotonic()),
             return_when=asyncio.FIRST_COMPLETED,
         )
         for task in [task for task in self._running if task.done()]:
-            at, began = self._running.pop(task)
-            self._settle(at, task.result(), began)
+            at, started_at = self._running.pop(task)
+            self._on_node_end(at, task.result(), started_at)
 
-    def _settle(self, at: int, ended: _StepResult, began: float) -> None:
-        """Keep what a node gave, and see who comes next."""
-        node, error = self._plan.nodes[at], ended.error
+    def _on_node_end(self, at: int, result: _StepResult, started_at: float) -> None:
+        """Store the node's output, or apply its error policy, and find its successors."""
+        node, error = self._plan.nodes[at], result.error
         value, length = None, 0
         notes: tuple[str, ...] = ()
         if error is None:
             try:
-                value, length, notes = to_plain_json(ended.output)
-            except NodeError as refusal:
-                error = refusal
+                value, length, notes = to_plain_json(result.output)
+            except NodeError as not_json:
+                error = not_json
         if error is not None:
             value, length, notes = to_plain_json(node.on_error.output)
         self._values[node.id] = value
-        self._note(
+        self._record(
             node,
             NodeStatus.COMPLETED if error is None else NodeStatus.FAILED,
             value,
             length,
-            duration_seconds=monotonic() - began,
+            duration_seconds=monotonic() - started_at,
             error=None if error is None else {"code": error.code, "message": error.message},
-            attempts=ended.attempts,
+            attempts=result.attempts,
             notes=notes,
         )
         if error is not None and not node.on_error.continues:
-            self._fail(node, error)
+            self._on_node_failure(node, error)
         else:
             self._follow_edges(node, value)
 
     def _follow_edges(self, node: PlanNode, value: Any) -> None:
-        """Decide the edges that start at `node`, and those after nodes that are skipped by that."""
+        """Decide the outgoing edges of `node`, and those of all nodes skipped as a consequence."""
         chosen = value.get("case") if node.is_branch and type(value) is dict else None
         decided = deque((edge.target, edge.case in {None, chosen}) for edge in node.outgoing)
         while decided:
             at, taken = decided.popleft()
-            self._open[at] -= 1
+            self._undecided[at] -= 1
             self._reached[at] |= taken
-            if self._open[at]:
+            if self._undecided[at]:
                 continue
             if self._reached[at]:
                 self._ready.append(at)
                 continue
             skipped = self._plan.nodes[at]
             self._values[skipped.id] = None
-            self._note(skipped, NodeStatus.SKIPPED)
+            self._record(skipped, NodeStatus.SKIPPED)
             decided.extend((edge.target, False) for edge in skipped.outgoing)
 
-    def _note(
+    def _record(
         self, node: PlanNode, status: NodeStatus, value: Any = None, length: int = 0, **more: Any
     ) -> None:
-        """Record how a node ended, and report it."""
-        shown, used = truncated(value, length, self._room)
-        self._room = max(0, self._room - used)
-        output = NodeResult(
-            id=node.id, name=node.name, type=node.type, status=status, output=shown, **more
+        """Record and report the result of a node."""
+        output, used = truncated(value, length, self._output_bytes_left)
+        self._output_bytes_left = max(0, self._output_bytes_left - used)
+        result = NodeResult(
+            id=node.id, name=node.name, type=node.type, status=status, output=output, **more
         )
-        self._ended[node.id] = output
+        self._ended[node.id] = result
         if self._report is not None:
-            self._report(output)
+            self._report(result)
 
-    def _fail(self, node: PlanNode, error: NodeError) -> None:
-        if (
-            monotonic() >= self._deadline - _DEADLINE_MARGIN
-            and error.code == ErrorCode.DEADLINE_EXCEEDED
-        ):
+    def _on_node_failure(self, node: PlanNode, error: NodeError) -> None:
+        late = monotonic() >= self._deadline - _DEADLINE_MARGIN
+        if late and error.code == ErrorCode.DEADLINE_EXCEEDED:
             self._time_out(node)
         else:
-            word: FlowErrorCode = "inference_unavailable" if error.unavailable else "flow_failed"
-            self._end(word, error.message, node)
+            code: FlowErrorCode = "inference_unavailable" if error.unavailable else "flow_failed"
+            self._fail_run(code, error.message, node)
 
     def _time_out(self, node: PlanNode | None) -> None:
-        seconds = self._deadline - self._began
-        self._end("timeout", f"the run was not done within its {seconds:.3g} s", node)
+        seconds = self._deadline - self._started_at
+        self._fail_run("timeout", f"the run exceeded its timeout of {seconds:.3g} s", node)
 
-    def _end(self, code: FlowErrorCode, message: str, node: PlanNode | None) -> None:
+    def _fail_run(self, code: FlowErrorCode, message: str, node: PlanNode | None) -> None:
         if self._error is None:
             node_id = None if node is None else node.id
             self._error = FlowError(code=code, message=message, node_id=node_id)
@@ -240,37 +242,37 @@ class _Execution:
     def _running_node(self) -> PlanNode | None:
         return next((self._plan.nodes[at] for at, _ in self._running.values()), None)
 
-    async def _stop(self, stop: asyncio.Task[Any] | None) -> None:
-        """Cancel what runs, and wait for it to end."""
+    async def _stop(self, cancel_task: asyncio.Task[Any] | None) -> None:
+        """Cancel all running tasks and wait for them to end."""
         tasks: set[asyncio.Task[Any]] = {*self._running}
-        if stop is not None:
-            tasks.add(stop)
+        if cancel_task is not None:
+            tasks.add(cancel_task)
         if not tasks:
             return
         for task in tasks:
             task.add_done_callback(_consume_result)
             task.cancel()
         await asyncio.wait(tasks, timeout=_CANCEL_GRACE)
-        for at, began in self._running.values():
-            seconds = monotonic() - began
-            self._note(self._plan.nodes[at], NodeStatus.CANCELLED, duration_seconds=seconds)
+        for at, started_at in self._running.values():
+            seconds = monotonic() - started_at
+            self._record(self._plan.nodes[at], NodeStatus.CANCELLED, duration_seconds=seconds)
 
-    def _outcome(self) -> FlowResult:
+    def _result(self) -> FlowResult:
         for node in self._plan.nodes:
             if node.id not in self._ended:
-                self._note(node, NodeStatus.SKIPPED)
+                self._record(node, NodeStatus.SKIPPED)
         error = self._error
         output_data: dict[str, Any] | None = None
         if error is None:
-            made = (self._values[node_id] for node_id in self._plan.outputs)
-            parts = [value for value in made if type(value) is dict]
+            outputs = (self._values[node_id] for node_id in self._plan.outputs)
+            parts = [value for value in outputs if type(value) is dict]
             output_data = {name: value for part in parts for name, value in part.items()}
         return FlowResult(
             status=_status(error),
             output_data=output_data,
             node_outputs={node.id: self._ended[node.id].to_json() for node in self._plan.nodes},
             error=error,
-            duration_seconds=monotonic() - self._began,
+            duration_seconds=monotonic() - self._started_at,
         )
 
 
@@ -281,6 +283,6 @@ def _status(error: FlowError | None) -> Literal["completed", "failed", "cancelle
 
 
 def _consume_result(task: asyncio.Task[Any]) -> None:
-    """Note how a cancelled task ended, so that asyncio does not complain that nobody did."""
+    """Retrieve the exception of a cancelled task: asyncio would log it as never retrieved."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""What happens when a node fails: how often it is tried again, and how the flow goes on. Pure."""
+"""What happens if a node fails: how often it is retried, and whether the flow continues. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from gateway.flows.json_output import to_plain_json
 from gateway.flows.node_types.handler import NodeError
 from gateway.flows.validation import ValidationErrors
 
+_MAX_DELAY = 300.0
+_MAX_ATTEMPTS = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often a node is tried, where its failure may pass."""
+    """How often a node is tried if its failure is retryable."""
 
     attempts: int = 1
-    """In all."""
+    """In total, including the first one."""
     delay_seconds: float = 1.0
     """Before the second attempt."""
     backoff: float = 2.0
-    """Each further delay is so many times as long."""
+    """Factor between consecutive delays."""
 
     def delay(self, attempt: int) -> float:
         """Return the seconds to wait after the failed `attempt`, counted from 1."""
@@ -31,20 +34,16 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorPolicy:
-    """How the flow goes on after a node has failed for good."""
+    """What happens after the last attempt of a node has failed."""
 
     continues: bool = False
     """False: the run fails."""
     output: Any = None
-    """Stands for the output of the node, where the flow goes on. Any: JSON."""
-
-
-_MAX_DELAY = 300.0
-_MAX_ATTEMPTS = 10
+    """Replaces the node's output if the flow continues. Any: JSON."""
 
 
 def read_retry(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) -> RetryPolicy:
-    """Return the node's `retry`."""
+    """Read the node's `retry`."""
     members = ConfigReader(raw, pointer, errors).object("retry")
     if not members:
         return RetryPolicy()
@@ -58,7 +57,7 @@ def read_retry(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) -
 
 
 def read_on_error(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) -> ErrorPolicy:
-    """Return the node's `on_error`."""
+    """Read the node's `on_error`."""
     value = raw.get("on_error", "fail")
     if value == "fail":
         return ErrorPolicy()

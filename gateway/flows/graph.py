@@ -1,4 +1,4 @@
-"""Edges, what they may not do, and the order that they make. Pure."""
+"""Edges of a flow, their validation, and the order that they imply. Pure."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ class Edge:
     source: str
     target: str
     case: str | None = None
-    """Only where the branch `source` chose this case; None: in any case."""
+    """The case of the branch `source` for which the edge is taken; None: any case."""
 
 
 def check_graph(node_ids: Collection[str], edges: Sequence[Edge], errors: ValidationErrors) -> None:
-    """Complain about edges that meet no node, repeat another, or close a circle."""
+    """Report edges to unknown nodes, duplicate edges and cycles."""
     seen: set[Edge] = set()
     for at, edge in enumerate(edges):
         for field, node_id in (("source", edge.source), ("target", edge.target)):
             if node_id not in node_ids:
-                errors.add(f"#/edges/{at}/{field}", f"there is no node '{node_id}'")
+                errors.add(f"#/edges/{at}/{field}", f"unknown node '{node_id}'")
         if edge in seen:
-            errors.add(f"#/edges/{at}", f"{edge.source} → {edge.target} is there already")
+            errors.add(f"#/edges/{at}", f"duplicate edge {edge.source} → {edge.target}")
         seen.add(edge)
     if errors.any:
         return
     try:
         TopologicalSorter(predecessors(node_ids, edges)).prepare()
     except CycleError as error:
-        circle = " → ".join(error.args[1])
-        errors.add("#/edges", f"the flow goes in a circle: {circle}")
+        cycle = " → ".join(error.args[1])
+        errors.add("#/edges", f"the flow contains a cycle: {cycle}")
 
 
 def predecessors(node_ids: Iterable[str], edges: Iterable[Edge]) -> dict[str, list[str]]:
-    """Return, by node, the nodes that lead straight to it, each once, in the order of the edges."""
+    """Return the direct predecessors by node, without duplicates, in the order of the edges."""
     before: dict[str, list[str]] = {node_id: [] for node_id in node_ids}
     for edge in edges:
         if edge.source not in before[edge.target]:
@@ -48,7 +48,7 @@ def predecessors(node_ids: Iterable[str], edges: Iterable[Edge]) -> dict[str, li
 
 
 def topological(before: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the nodes so that each comes after those that lead to it; otherwise as given."""
+    """Return the nodes in topological order, otherwise in the given order."""
     return list(TopologicalSorter(before).static_order())
 
 

@@ -1,4 +1,4 @@
-"""Outputs as plain JSON of bounded size. Pure."""
+"""Converts node outputs to plain JSON of bounded size. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.flows.node_types.handler import NodeError
 
 _PREVIEW_BYTES = 1024
 _MAX_MARKER_BYTES = 4 * 1024
-"""Room that a marker with a preview may take, escapes and all."""
+"""Upper bound of a truncation marker with its preview, escapes included."""
 _OPTIONS = (
     orjson.OPT_PASSTHROUGH_DATACLASS
     | orjson.OPT_PASSTHROUGH_DATETIME
@@ -20,27 +20,27 @@ _OPTIONS = (
 
 
 def to_plain_json(value: Any) -> tuple[Any, int, tuple[str, ...]]:
-    """Return a node's output as JSON, its length in bytes, and notes on what was changed in it.
+    """Return a node's output as JSON, its length in bytes, and notes about changed values.
 
-    Any: what a node gave. NaN and infinities, which JSON cannot say, become null.
+    Any: what a node returned. NaN and infinities, which JSON does not have, become null.
 
     Raises:
-        StepError: it is no JSON.
+        NodeError: the output is not JSON-serializable.
     """
     try:
         written = orjson.dumps(value, option=_OPTIONS)
     except TypeError as error:
-        raise NodeError("invalid_output", f"the output is no JSON: {error}") from None
-    # orjson writes NaN as null: without a null there is none, and nothing to look for.
+        raise NodeError("invalid_output", f"the output is not JSON-serializable: {error}") from None
+    # orjson writes NaN as null: only outputs with a null have to be searched for it.
     count = _count_non_finite(value) if b"null" in written else 0
     if not count:
         return value, len(written), ()
-    note = f"{count} values were NaN or infinite, which JSON cannot say: they are null"
+    note = f"{count} values were NaN or infinite and are shown as null"
     return orjson.loads(written), len(written), (note,)
 
 
 def truncated(value: Any, length: int, room: int) -> tuple[Any, int]:
-    """Return `value` and its `length`; where there is no `room`, a marker and its length."""
+    """Return `value` and its `length`; a marker and its length if that exceeds `room`."""
     if length <= room:
         return value, length
     marker: dict[str, Any] = {"truncated": True, "bytes": length}
@@ -52,7 +52,7 @@ def truncated(value: Any, length: int, room: int) -> tuple[Any, int]:
 
 
 def _count_non_finite(value: Any) -> int:
-    """Count the numbers that are none."""
+    """Count NaN and infinite numbers."""
     if isinstance(value, float):
         return not math.isfinite(value)
     if isinstance(value, dict):

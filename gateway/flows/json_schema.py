@@ -1,8 +1,8 @@
-"""JSON Schemas that strangers' data is checked by. Pure.
+"""Validators for untrusted JSON Schemas and untrusted data. Pure.
 
-A reference never leaves its schema (the library would fetch it), and patterns are matched by CEL's
-engine, whose time grows with the text and no faster; Python's can be made to hang. What is left is
-counted, see `schema_effort`.
+References to other documents are refused, as the library would fetch them. Patterns are matched by
+CEL's regex engine, which takes linear time; Python's `re` is vulnerable to catastrophic
+backtracking. All other work is charged to a budget, see `schema_cost`.
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ from referencing.jsonschema import DRAFT202012
 
 from gateway.flows.cel.library import CEL_ERRORS
 from gateway.flows.cel.regex import compile_seconds, matches
-from gateway.flows.input_validator import SchemaError
 from gateway.flows.schema_cost import SECONDS_PER_STEP, Keyword, charge, with_cost
-from gateway.flows.validation import pointer_token
+from gateway.flows.validation import InvalidSchemaError, pointer_token
 
 _MAX_PARTS = 5_000
-"""Whether a schema is one takes some 0.5 ms for each schema within it."""
+"""Checking a schema against its meta-schema takes about 0.5 ms per subschema."""
 
 
 def build_validator(schema: Mapping[str, Any]) -> Any:
-    """Return what checks values by `schema` (Any: a `jsonschema` validator, JSON).
+    """Return a validator for `schema` (Any: a `jsonschema` validator, JSON).
 
     Raises:
-        SchemaError: it is no JSON Schema, or one that is not taken here.
+        InvalidSchemaError: not a JSON Schema, or one with an unsupported keyword.
     """
     _check_schema(schema)
     return _Validator(schema, registry=Registry())
@@ -39,29 +38,34 @@ def build_validator(schema: Mapping[str, Any]) -> Any:
 def _check_schema(schema: Mapping[str, Any]) -> None:
     parts = _count_subschemas(schema)
     if parts > _MAX_PARTS:
-        raise SchemaError("", f"expected at most {_MAX_PARTS} words and schemas, got {parts}")
+        raise InvalidSchemaError(
+            "", f"expected at most {_MAX_PARTS} keywords and subschemas, got {parts}"
+        )
     try:
         Draft202012Validator.check_schema(schema)
     except exceptions.SchemaError as error:
         path = "".join(f"/{pointer_token(str(step))}" for step in error.absolute_path)
-        raise SchemaError(path, f"no JSON Schema: {error.message[:300]}") from None
+        raise InvalidSchemaError(path, f"not a valid JSON Schema: {error.message[:300]}") from None
     resolver = Registry().resolver_with_root(DRAFT202012.create_resource(dict(schema)))
-    for pointer, word, value in _keywords(schema, ""):
-        if word == "patternProperties":  # matched by Python's engine
-            raise SchemaError(pointer, f"{word} is not offered: name the properties")
-        if word == "pattern" and isinstance(value, str):
+    for pointer, keyword, value in _keywords(schema, ""):
+        if keyword == "patternProperties":  # the library matches it with Python's `re`
+            raise InvalidSchemaError(pointer, f"{keyword} is not supported: use properties")
+        if keyword == "pattern" and isinstance(value, str):
             _check_pattern(pointer, value)
-        if word in {"$ref", "$dynamicRef"} and isinstance(value, str):
+        if keyword in {"$ref", "$dynamicRef"} and isinstance(value, str):
             if not value.startswith("#"):
-                raise SchemaError(pointer, f"'{value}' leaves the schema: refer to its own $defs")
+                detail = f"expected a reference within the schema, such as #/$defs/x, got '{value}'"
+                raise InvalidSchemaError(pointer, detail)
             try:
                 resolver.lookup(value)
             except Unresolvable:
-                raise SchemaError(pointer, f"there is no '{value}' in the schema") from None
+                raise InvalidSchemaError(
+                    pointer, f"'{value}' does not exist in the schema"
+                ) from None
 
 
 def _count_subschemas(schema: Any) -> int:
-    """Count what may be a schema, or a word of one."""
+    """Count the subschemas and keywords."""
     if isinstance(schema, dict):
         return 1 + len(schema) + sum(_count_subschemas(value) for value in schema.values())
     if isinstance(schema, list):
@@ -75,9 +79,9 @@ def _keywords(schema: Any, pointer: str) -> Iterator[tuple[str, str, Any]]:
         for index, one in enumerate(schema):
             yield from _keywords(one, f"{pointer}/{index}")
     elif isinstance(schema, dict):
-        for word, value in schema.items():
-            at = f"{pointer}/{pointer_token(word)}"
-            yield at, word, value
+        for keyword, value in schema.items():
+            at = f"{pointer}/{pointer_token(keyword)}"
+            yield at, keyword, value
             yield from _keywords(value, at)
 
 
@@ -86,7 +90,7 @@ def _check_pattern(pointer: str, pattern: str) -> None:
         matches(pattern, "")
     except CEL_ERRORS:
         detail = "expected a regular expression without look-around and back-references"
-        raise SchemaError(pointer, f"{detail}, got '{pattern[:200]}'") from None
+        raise InvalidSchemaError(pointer, f"{detail}, got '{pattern[:200]}'") from None
 
 
 def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[Any]:
@@ -98,17 +102,17 @@ def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iter
 
 
 def _unique_items(_validator: Any, wanted: bool, instance: Any, _schema: Any) -> Iterator[Any]:
-    """Check by digest: the library compares each item with every other one."""
+    """Compare serialized items: the library's comparison of all pairs is quadratic."""
     if not wanted or not isinstance(instance, list):
         return
     if len(
         {orjson.dumps(_canonical(item), option=orjson.OPT_SORT_KEYS) for item in instance}
     ) < len(instance):
-        yield exceptions.ValidationError("has items that are the same, and they have to differ")
+        yield exceptions.ValidationError("has duplicate items, expected unique ones")
 
 
 def _canonical(value: Any) -> Any:
-    """Return the value with 1 for 1.0, which JSON Schema holds for the same."""
+    """Return the value with 1 in place of 1.0, which JSON Schema treats as equal."""
     charge(1 / 4)
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < _MAX_INTEGER else value

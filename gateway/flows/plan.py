@@ -1,7 +1,7 @@
-"""A flow made ready to run: in order, expressions compiled, references checked. Pure.
+"""Compiles a flow for execution: topological order, compiled expressions, checked references. Pure.
 
-What runs: the nodes that the flow's `api_input` leads to. A flow without one starts at all nodes
-that nothing leads to.
+A flow with an `api_input` runs the nodes reachable from it. A flow without one starts at all nodes
+without incoming edges.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from gateway.flows.compile_context import CompileContext
 from gateway.flows.failure_policy import ErrorPolicy, RetryPolicy
 from gateway.flows.graph import Edge, ancestors, predecessors, topological
 from gateway.flows.input_validator import InputValidator
+from gateway.flows.node_types.api_input import ApiInput
 from gateway.flows.node_types.handler import NodeStep
 from gateway.flows.node_types.registry import HANDLERS
-from gateway.flows.nodes import ApiInput, Node, NodeType
-from gateway.flows.spec import FlowSpec, parse_flow
+from gateway.flows.spec import FlowSpec, Node, NodeType, parse_flow
 from gateway.flows.validation import ValidationErrors
 
 _RESERVED = frozenset(
@@ -27,12 +27,12 @@ _RESERVED = frozenset(
     | {"let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while"}
     | CEL_TYPES
 )
-"""Words of CEL: an expression cannot name a node like that."""
+"""Reserved words of CEL: an expression cannot refer to a node with such an id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingEdge:
-    """An edge, seen from the node where it starts."""
+    """An edge, seen from its source."""
 
     target: int
     """Index into the plan's nodes."""
@@ -41,7 +41,7 @@ class OutgoingEdge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanNode:
-    """A node made ready."""
+    """A compiled node."""
 
     id: str
     name: str
@@ -50,41 +50,41 @@ class PlanNode:
     retry: RetryPolicy
     on_error: ErrorPolicy
     incoming: int
-    """Edges that lead here."""
+    """Number of incoming edges."""
     outgoing: tuple[OutgoingEdge, ...]
     is_branch: bool
-    """Whether the output's `case` says which ways are taken."""
+    """Whether the output's `case` decides which edges are taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowPlan:
-    """All that a run has to know of its flow. Shared by all runs; nothing in it changes."""
+    """A compiled flow. Immutable, shared by all runs."""
 
     nodes: tuple[PlanNode, ...]
-    """Each after those that lead to it."""
+    """In topological order."""
     outputs: tuple[str, ...]
-    """The ids of the nodes whose outputs are the call's `output_data`, in the order of the flow."""
+    """The ids of the `api_output` nodes, in the order of the flow."""
     test_data: Mapping[str, Any] | None
     _input: InputValidator
 
     def check_input(self, input_data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the inputs that the flow sees; `execute` expects these.
+        """Validate `input_data` and return the inputs to pass to `execute`.
 
         Raises:
-            GatewayError: INVALID_INPUT with all that is wrong, each with its pointer.
+            GatewayError: INVALID_INPUT with all errors, each with its pointer.
         """
-        return self._input.accept(input_data)
+        return self._input.validate(input_data)
 
 
 def compile_plan(spec: FlowSpec) -> FlowPlan:
-    """Return the plan of a flow.
+    """Compile a flow.
 
     Raises:
-        GatewayError: INVALID_FLOW with everything that is wrong, each with its pointer.
+        GatewayError: INVALID_FLOW with all errors, each with its pointer.
     """
     errors = ValidationErrors()
     compiler = _Compiler(spec, errors)
-    compiler.check_reach()
+    compiler.check_reachable()
     compiler.check_ids()
     steps = compiler.steps()
     compiler.check_cases()
@@ -93,10 +93,10 @@ def compile_plan(spec: FlowSpec) -> FlowPlan:
 
 
 def check_draft(definition: Mapping[str, Any]) -> FlowSpec:
-    """Return the flow, if it could be saved: what is not connected yet, is not looked into.
+    """Validate a flow for saving: unlike in `compile_plan`, nodes may still be unconnected.
 
     Raises:
-        GatewayError: INVALID_FLOW with everything that is wrong, each with its pointer.
+        GatewayError: INVALID_FLOW with all errors, each with its pointer.
     """
     spec = parse_flow(definition)
     errors = ValidationErrors()
@@ -121,34 +121,34 @@ class _Compiler:
         self._incoming = Counter(edge.target for edge in spec.edges)
         self._earlier = ancestors(self._before)
         self._inputs = spec.of_type(NodeType.API_INPUT)
-        self._runs = self._reached()
+        self._reachable = self._reachable_nodes()
 
-    def check_reach(self) -> None:
-        """Complain about nodes that would never run, and about a second entrance."""
+    def check_reachable(self) -> None:
+        """Report unreachable nodes and a second `api_input`."""
         for node in self._inputs[1:]:
-            detail = f"'{self._inputs[0].id}' is an api_input already: a flow has one"
+            detail = f"expected one api_input, but '{self._inputs[0].id}' is one already"
             self._errors.add(f"{self._pointers[node.id]}/type", detail)
         for node_id, pointer in self._pointers.items():
-            if node_id not in self._runs:
-                way = f"nothing leads from '{self._inputs[0].id}' to '{node_id}'"
-                self._errors.add(pointer, f"{way}: add an edge, or remove the node")
+            if node_id not in self._reachable:
+                detail = f"'{node_id}' is not reachable from '{self._inputs[0].id}'"
+                self._errors.add(pointer, f"{detail}: add an edge, or remove the node")
 
     def check_ids(self) -> None:
-        """Complain about ids that no expression could name."""
+        """Report ids that expressions cannot refer to."""
         for node_id in self._nodes.keys() & _RESERVED:
-            detail = f"'{node_id}' is a word of CEL: call the node otherwise"
+            detail = f"'{node_id}' is a reserved word of CEL: choose another id"
             self._errors.add(f"{self._pointers[node_id]}/id", detail)
 
     def steps(self) -> dict[str, NodeStep]:
-        """Compile the nodes that run."""
+        """Compile the reachable nodes."""
         return {
-            node.id: HANDLERS[node.type].compile(node.config, self._scope(node))
+            node.id: HANDLERS[node.type].compile(node.config, self._compile_context(node))
             for node in self._spec.nodes
-            if node.id in self._runs
+            if node.id in self._reachable
         }
 
     def check_cases(self) -> None:
-        """Complain about edges with a case that their node does not know."""
+        """Report edges with a case that their source does not have."""
         for at, edge in enumerate(self._spec.edges):
             if edge.case is None:
                 continue
@@ -157,11 +157,11 @@ class _Compiler:
             known = cases(node.config) if cases else ()
             if edge.case not in known:
                 listed = ", ".join(f"'{name}'" for name in known) or "none"
-                detail = f"'{edge.source}' has no case '{edge.case}', it has {listed}"
+                detail = f"'{edge.source}' has no case '{edge.case}', expected one of: {listed}"
                 self._errors.add(f"#/edges/{at}/case", detail)
 
     def plan(self, steps: Mapping[str, NodeStep]) -> FlowPlan:
-        """Return the plan with the compiled `steps`."""
+        """Assemble the plan from the compiled `steps`."""
         order = topological(self._before)
         index = {node_id: at for at, node_id in enumerate(order)}
         config = self._inputs[0].config if self._inputs else ApiInput(schema=None, test_data=None)
@@ -169,7 +169,7 @@ class _Compiler:
             nodes=tuple(self._plan_node(self._nodes[one], steps[one], index) for one in order),
             outputs=tuple(node.id for node in self._spec.of_type(NodeType.API_OUTPUT)),
             test_data=config.test_data,
-            _input=config.check(),
+            _input=config.validator(),
         )
 
     def _plan_node(self, node: Node, step: NodeStep, index: Mapping[str, int]) -> PlanNode:
@@ -189,7 +189,7 @@ class _Compiler:
             is_branch=HANDLERS[node.type].cases is not None,
         )
 
-    def _scope(self, node: Node) -> CompileContext:
+    def _compile_context(self, node: Node) -> CompileContext:
         return CompileContext(
             node.id,
             f"{self._pointers[node.id]}/config",
@@ -199,8 +199,7 @@ class _Compiler:
             errors=self._errors,
         )
 
-    def _reached(self) -> set[str]:
-        """Return the nodes that a start leads to."""
+    def _reachable_nodes(self) -> set[str]:
         if not self._inputs:
             return set(self._nodes)
         start = self._inputs[0].id

@@ -1,7 +1,8 @@
-"""What the flow engine needs of the world, as ports. Pure.
+"""The ports through which the flow engine calls models and HTTP services.
 
-The engine never closes a port. It may use one for several nodes, and several runs, at once. When it
-cancels a call (at the deadline, or as the run was cancelled), the port stops the work behind it.
+The engine does not close a port and may use one for several nodes and several runs at once. If it
+cancels a call, at the deadline or because the run was cancelled, the port must stop the work behind
+that call.
 """
 
 from __future__ import annotations
@@ -10,66 +11,46 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.outbound.http import OutboundRequest, OutboundResponse
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InferenceCall:
-    """One question to a model."""
+class ModelCall:
+    """One call of a model."""
 
     node_id: str
-    """The node that asks: a deployment pins the model's version by it."""
+    """The calling node. A deployment pins model versions by node id."""
     model: str
     version: str
     """As the flow says: `latest`, a number or a label."""
     inputs: Mapping[str, Any]
     """Tensor → JSON value: numbers, strings, or lists of them."""
     exact: bool
-    """False where `inputs` is all that the node before gave: take the model's own inputs out of it,
-    and ignore the rest."""
+    """False if `inputs` is the whole output of the preceding node: inputs that the model does not
+    have are then ignored instead of refused."""
 
 
 class InferencePort(Protocol):
-    """Asks models."""
+    """Calls models."""
 
-    async def infer(self, call: InferenceCall, deadline: float) -> dict[str, Any]:
-        """Return the outputs, tensor → JSON value; by `deadline` (`time.monotonic()`), or raise.
+    async def infer(self, call: ModelCall, deadline: float) -> dict[str, Any]:
+        """Return the outputs, tensor → JSON value, before `deadline` (`time.monotonic()`).
 
         Raises:
-            GatewayError: the model's refusal, or why no inference server answered.
+            GatewayError: the error of the model, or why no inference server answered.
         """
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpCall:
-    """One HTTP request."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes | None
-    max_bytes: int
-    """The reply's body may be this long."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpReply:
-    """What came back, whatever its status."""
-
-    status: int
-    headers: Mapping[str, str]
-    """By lower-case name."""
-    body: bytes
-
-
 class HttpPort(Protocol):
-    """Sends HTTP requests to where they may go."""
+    """Sends HTTP requests to allowed targets; `gateway.outbound.http.GuardedHttpClient` is one."""
 
-    async def send(self, call: HttpCall, deadline: float) -> HttpReply:
-        """Return the reply by `deadline` (`time.monotonic()`), or raise. Follows no redirect.
+    async def send(self, call: OutboundRequest, deadline: float) -> OutboundResponse:
+        """Return the response before `deadline` (`time.monotonic()`). Follows no redirect.
 
         Raises:
-            GatewayError: BLOCKED_TARGET where the URL leads to a place that is off limits,
-                UPSTREAM_UNREACHABLE where there was no reply, or one that is too long.
+            GatewayError: BLOCKED_TARGET if the URL leads to a blocked address,
+                UPSTREAM_UNREACHABLE if there is no response, or it is too long.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What came of a run, and of each of its nodes. Pure."""
+"""The result of a run and of each of its nodes. Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class NodeStatus(StrEnum):
     """How a node ended."""
 
     COMPLETED = "completed"
-    """It has an output."""
+    """The node has an output."""
     FAILED = "failed"
-    """It has an error; its output is what `on_error` put in its place."""
+    """The node has an error; its output is the one of its `on_error` policy."""
     SKIPPED = "skipped"
-    """It never started: no way led to it, or the run ended before its turn."""
+    """The node never started: no edge to it was taken, or the run ended before."""
     CANCELLED = "cancelled"
-    """It had started when the run ended."""
+    """The node was running when the run ended."""
 
 
 FlowErrorCode = Literal["flow_failed", "timeout", "cancelled", "inference_unavailable"]
@@ -35,24 +35,24 @@ class FlowError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeResult:
-    """What came of one node."""
+    """The result of one node."""
 
     id: str
     name: str
     type: str
     status: NodeStatus
     output: Any = None
-    """Any: JSON, or where it is too large `{"truncated": true, "bytes": …, "preview": …}`."""
+    """Any: JSON; if it is too large, `{"truncated": true, "bytes": …, "preview": …}`."""
     duration_seconds: float = 0.0
-    """From its first start to its end, with all attempts."""
+    """From the start of the first attempt to the end of the last one."""
     error: dict[str, str] | None = None
-    """`code` and `message`, where it has failed."""
+    """`code` and `message` if the node failed."""
     attempts: int = 1
     notes: tuple[str, ...] = ()
-    """What was done to the output, in words."""
+    """Remarks about changes to the output."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the node as it stands in `node_outputs`."""
+        """Return the node's entry in `node_outputs`."""
         members: dict[str, Any] = {
             "name": self.name,
             "type": self.type,
@@ -71,12 +71,12 @@ class NodeResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowResult:
-    """What came of a run."""
+    """The result of a run."""
 
     status: Literal["completed", "failed", "cancelled"]
     output_data: dict[str, Any] | None
-    """None unless it completed."""
+    """None unless the run completed."""
     node_outputs: dict[str, dict[str, Any]]
-    """By node id, every node of the flow."""
+    """All nodes of the flow, by node id."""
     error: FlowError | None
     duration_seconds: float

@@ -36,7 +36,7 @@ def build_router(service: FlowService, access: Access) -> APIRouter:
     async def replace(
         flow_id: str, body: FlowIn, actor: Identity = Depends(access.manager)
     ) -> FlowOut:
-        """Replace a flow's draft. Deployments go on with their snapshots until redeployed."""
+        """Replace a flow's draft. Deployments keep their versions until they are redeployed."""
         flow = await service.update(
             actor.profile_id, flow_id, name=body.name, nodes=body.nodes, edges=body.edges
         )

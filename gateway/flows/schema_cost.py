@@ -1,7 +1,7 @@
-"""How much work checking one value by a schema may be. Pure.
+"""Limits the work of validating one value against a schema. Pure.
 
-A schema of a few hundred bytes can ask for 2^30 checks, by definitions that each refer twice to
-the next. Nothing else in the process goes on meanwhile, so that checks are counted.
+A schema of a few hundred bytes can demand 2^30 checks, with definitions that each refer twice to
+the next one. Validation blocks the event loop, so every check is charged to a budget.
 """
 
 from __future__ import annotations
@@ -13,38 +13,38 @@ from typing import Any
 import orjson
 
 MAX_STEPS = 250_000
-"""A step is one word of the schema at one value: some 8 µs."""
+"""One step is one keyword applied to one value: about 8 µs."""
 SECONDS_PER_STEP = 8e-6
 _REFERENCES = frozenset({"$ref", "$dynamicRef"})
-_STEPS_OF_A_REFERENCE = 5
+_STEPS_PER_REFERENCE = 5
 _COMPARED = frozenset({"const", "enum"})
-_BYTES = 200
-"""That are compared in one step."""
-_MEMBERS = 4
-"""Of an array or object that are passed on to be checked in one step."""
-_PAIRS = 200
-"""Of members that are compared with each other in one step."""
+_BYTES_PER_STEP = 200
+"""Bytes compared in one step."""
+_MEMBERS_PER_STEP = 4
+"""Members of an array or object visited in one step."""
+_PAIRS_PER_STEP = 200
+"""Pairs of members compared in one step."""
 
-_left: ContextVar[float] = ContextVar("steps that are left of a check")
+_left: ContextVar[float] = ContextVar("steps left for the current validation")
 
-# Any, here and below: JSON, and what the library hands over
+# Any, here and below: JSON, and the library's own objects
 Keyword = Callable[[Any, Any, Any, Any], Iterator[Any] | None]
 
 
 class SchemaCostError(Exception):
-    """A check that would take too long."""
+    """The validation exceeds its budget."""
 
 
 def reset_budget() -> None:
-    """Count from zero: a value is about to be checked."""
+    """Start the budget of a new validation."""
     _left.set(MAX_STEPS)
 
 
 def charge(steps: float) -> None:
-    """Count what is about to be done.
+    """Charge `steps` to the budget.
 
     Raises:
-        TooMuchEffortError: it is more than is left.
+        SchemaCostError: the budget is exhausted.
     """
     left = _left.get(MAX_STEPS) - steps
     if left < 0:
@@ -53,25 +53,25 @@ def charge(steps: float) -> None:
 
 
 def with_cost(keywords: Mapping[str, Keyword]) -> dict[str, Keyword]:
-    """Return the schema's words by name, each of which counts before it checks."""
-    return {name: _counted(name, check) for name, check in keywords.items()}
+    """Wrap validator functions by keyword so that each charges its cost first."""
+    return {name: _charged(name, check) for name, check in keywords.items()}
 
 
-def _counted(name: str, check: Keyword) -> Keyword:
-    def count(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any] | None:
-        charge(_steps(name, value, instance))
+def _charged(name: str, check: Keyword) -> Keyword:
+    def charged(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any] | None:
+        charge(_cost(name, value, instance))
         return check(validator, value, instance, schema)
 
-    return count
+    return charged
 
 
-def _steps(name: str, value: Any, instance: Any) -> float:
+def _cost(name: str, value: Any, instance: Any) -> float:
     if name in _REFERENCES:
-        return _STEPS_OF_A_REFERENCE
+        return _STEPS_PER_REFERENCE
     if name in _COMPARED:
-        return 1 + len(orjson.dumps(value)) / _BYTES
+        return 1 + len(orjson.dumps(value)) / _BYTES_PER_STEP
     size = len(instance) if isinstance(instance, list | dict) else 0
-    if name.startswith("unevaluated"):  # each member is looked for among those that were checked
-        return 1 + size * size / _PAIRS
+    if name.startswith("unevaluated"):  # each member is searched among the evaluated ones
+        return 1 + size * size / _PAIRS_PER_STEP
     members = len(value) if isinstance(value, list | dict) else 0
-    return 1 + (size + members) / _MEMBERS
+    return 1 + (size + members) / _MEMBERS_PER_STEP

@@ -1,4 +1,4 @@
-"""Flows over HTTP. The graph itself is checked by `spec.py`, whose errors say more."""
+"""Request and response bodies of flows. The graph is validated by `spec.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.storage.paging import Page
 from gateway.storage.tables import Flow
 
 Elements = list[dict[str, Any]]
-"""Any: nodes and edges keep members that only the console reads."""
+"""Any: nodes and edges keep members that only an editor reads."""
 
 
 class FlowIn(BaseModel):
@@ -24,12 +24,12 @@ class FlowIn(BaseModel):
     edges: Elements = []
 
     def draft(self) -> Draft:
-        """Return the flow as the service takes it."""
+        """Convert to the service's type."""
         return Draft(name=self.name, nodes=self.nodes, edges=self.edges)
 
 
 class FlowPatch(BaseModel):
-    """What to change; members left out stay as they are."""
+    """The members to change."""
 
     name: DisplayName | None = None
     nodes: Elements | None = None
@@ -48,7 +48,7 @@ class FlowOut(BaseModel):
 
     @classmethod
     def of(cls, flow: Flow) -> Self:
-        """Return the row as it is sent."""
+        """Convert a row."""
         return cls(
             id=flow.id,
             name=flow.name,
@@ -67,5 +67,5 @@ class FlowPage(BaseModel):
 
     @classmethod
     def of(cls, page: Page[Flow]) -> Self:
-        """Return the page as it is sent."""
+        """Convert a page of rows."""
         return cls(items=[FlowOut.of(row) for row in page.items], next_cursor=page.next_cursor)

@@ -1,4 +1,4 @@
-"""Flows: checked, saved, listed, deleted."""
+"""Creates, reads, updates and deletes flows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from protos.errors import ErrorCode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What a person writes down about a flow. Nodes and edges may carry more than is read here."""
+    """The editable content of a flow. Nodes and edges may have additional members."""
 
     name: str
     nodes: Sequence[Mapping[str, Any]]
@@ -32,18 +32,18 @@ class Draft:
 
     @property
     def definition(self) -> dict[str, Any]:
-        """The graph, as it is stored and snapshotted."""
+        """The graph as it is stored."""
         return {"nodes": list(self.nodes), "edges": list(self.edges)}
 
 
 class FlowService:
-    """The flows of a profile. Deployments keep running their snapshots when a flow changes."""
+    """The flows of a profile. Deployments keep their versions when a flow changes."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def create(self, profile_id: str, draft: Draft) -> Flow:
-        """Save a new flow; raise INVALID_FLOW where its graph cannot be used."""
+        """Save a new flow; raise INVALID_FLOW if its graph is invalid."""
         check_draft(draft.definition)
         async with self._db.write() as session:
             flow = Flow(
@@ -68,7 +68,7 @@ class FlowService:
             return await store.find_flow(session, profile_id, flow_id)
 
     async def models_of(self, profile_id: str, flow_id: str) -> Sequence[tuple[str, str]]:
-        """Return (model, version as written) of each node that asks a model."""
+        """Return (model, version as written) of each inference node."""
         flow = await self.get(profile_id, flow_id)
         inferences = parse_flow(flow.definition).inferences().values()
         return [(inference.model, inference.version) for inference in inferences]
@@ -82,7 +82,7 @@ class FlowService:
         nodes: Sequence[Mapping[str, Any]] | None = None,
         edges: Sequence[Mapping[str, Any]] | None = None,
     ) -> Flow:
-        """Change what is given; raise NOT_FOUND, or INVALID_FLOW and change nothing."""
+        """Change the given members; raise NOT_FOUND or INVALID_FLOW."""
         async with self._db.write() as session:
             flow = await store.find_flow(session, profile_id, flow_id, lock=True)
             draft = Draft(
@@ -98,12 +98,12 @@ class FlowService:
         return flow
 
     async def delete(self, profile_id: str, flow_id: str) -> None:
-        """Delete a flow; raise CONFLICT while deployments of it are in use."""
+        """Delete a flow; raise CONFLICT while it has deployments."""
         async with self._db.write() as session:
             flow = await store.find_flow(session, profile_id, flow_id, lock=True)
             used = await store.deployments_of(session, flow.id)
             if used:
-                message = f"{used} deployments of this flow are in use: delete them first"
+                message = f"the flow has {used} deployments: delete them first"
                 raise GatewayError(ErrorCode.CONFLICT, message)
             await session.delete(flow)
             await _record(session, "delete", flow, before=_seen(flow))
@@ -111,7 +111,7 @@ class FlowService:
 
 
 def _seen(flow: Flow) -> dict[str, Any]:
-    """Return what the trail tells of a flow: its graph may be large, and may hold secrets."""
+    """Return the audited fields; the graph as a digest, as it may be large and hold secrets."""
     nodes, edges = flow.definition["nodes"], flow.definition["edges"]
     graph = {"nodes": len(nodes), "edges": len(edges), **digest(flow.definition)}
     return {"name": flow.name, "definition": graph}

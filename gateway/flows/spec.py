@@ -1,27 +1,61 @@
-"""A flow as typed, checked data. Pure: JSON in, frozen dataclasses or GatewayError out."""
+"""A flow as typed, validated data. Pure: JSON in, frozen dataclasses or GatewayError out."""
 
 from __future__ import annotations
 
 import json
+import re
+import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from gateway.errors import GatewayError
+from gateway.flows.config_reader import ConfigReader
+from gateway.flows.failure_policy import ErrorPolicy, RetryPolicy, read_on_error, read_retry
 from gateway.flows.graph import Edge, check_graph
-from gateway.flows.nodes import Inference, Node, parse_node
+from gateway.flows.node_types.inference import Inference
+from gateway.flows.node_types.registry import HANDLERS
 from gateway.flows.validation import ValidationErrors
 from protos.errors import ErrorCode
 
 _MAX_NODES = 1_000
 _MAX_EDGES = 10_000
 _MAX_BYTES = 4 * 1024 * 1024
-_DEEPEST = 100
+_MAX_DEPTH = 100
+_MAX_NAME_LENGTH = 200
+_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+class NodeType(StrEnum):
+    """The node types that code outside `node_types` refers to; `HANDLERS` has all."""
+
+    API_INPUT = "api_input"
+    """Provides the call's `input_data`."""
+    INFERENCE = "inference"
+    """Calls a model."""
+    API_OUTPUT = "api_output"
+    """Builds the call's `output_data`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One step of a flow."""
+
+    id: str
+    type: str
+    """A key of HANDLERS."""
+    config: Any
+    """Any: the configuration class of the type."""
+    name: str = ""
+    """A display name; defaults to the id."""
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    on_error: ErrorPolicy = field(default_factory=ErrorPolicy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowSpec:
-    """A flow without contradictions: ids are unique, edges meet nodes, nothing goes in circles."""
+    """A consistent flow: ids are unique, edges connect existing nodes, there is no cycle."""
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
@@ -31,15 +65,15 @@ class FlowSpec:
         return tuple(node for node in self.nodes if node.type == node_type)
 
     def inferences(self) -> Mapping[str, Inference]:
-        """Return, by node id, the configuration of each node that asks a model."""
+        """Return the configuration of each inference node by node id."""
         return {node.id: node.config for node in self.nodes if isinstance(node.config, Inference)}
 
 
 def parse_flow(definition: Mapping[str, Any]) -> FlowSpec:
-    """Return the flow that `{"nodes": […], "edges": […]}` describes.
+    """Parse `{"nodes": […], "edges": […]}`.
 
     Raises:
-        GatewayError: INVALID_FLOW with everything that is wrong, each with its pointer.
+        GatewayError: INVALID_FLOW with all errors, each with its pointer.
     """
     _check_storable(definition)
     errors = ValidationErrors()
@@ -48,8 +82,8 @@ def parse_flow(definition: Mapping[str, Any]) -> FlowSpec:
     if not raw_nodes:
         errors.add("#/nodes", "expected at least one node")
     errors.raise_if_any()
-    nodes = [parse_node(raw, f"#/nodes/{at}", errors) for at, raw in enumerate(raw_nodes)]
-    edges = [_edge(raw, f"#/edges/{at}", errors) for at, raw in enumerate(raw_edges)]
+    nodes = [_parse_node(raw, f"#/nodes/{at}", errors) for at, raw in enumerate(raw_nodes)]
+    edges = [_parse_edge(raw, f"#/edges/{at}", errors) for at, raw in enumerate(raw_edges)]
     errors.raise_if_any()
     spec = FlowSpec(
         nodes=tuple(node for node in nodes if node), edges=tuple(edge for edge in edges if edge)
@@ -60,17 +94,26 @@ def parse_flow(definition: Mapping[str, Any]) -> FlowSpec:
     return spec
 
 
+def input_config(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the unparsed configuration of a valid flow's `api_input`, or {} if it has none."""
+    for node in definition["nodes"]:
+        if node["type"] == NodeType.API_INPUT:
+            config: Mapping[str, Any] = node.get("config", {})
+            return config
+    return {}
+
+
 def _check_storable(definition: Mapping[str, Any]) -> None:
-    """Refuse what Python's JSON parser takes and no database or client can read back."""
-    if _deeper_than(definition, _DEEPEST):
-        detail = f"the flow is nested deeper than {_DEEPEST} levels"
+    """Refuse what Python's JSON parser accepts but a database or another parser would not."""
+    if _deeper_than(definition, _MAX_DEPTH):
+        detail = f"the flow is nested deeper than {_MAX_DEPTH} levels"
         raise GatewayError(ErrorCode.INVALID_FLOW, detail)
     try:
         size = len(json.dumps(definition, allow_nan=False, ensure_ascii=False).encode())
     except UnicodeEncodeError:
-        detail = "a string holds a lone surrogate, which is no text"
+        detail = "a string contains a lone surrogate, which is not valid Unicode"
     except ValueError:
-        detail = "a number is NaN or infinite: JSON has neither"
+        detail = "a number is NaN or infinite, which JSON does not allow"
     else:
         if size <= _MAX_BYTES:
             return
@@ -104,7 +147,33 @@ def _objects(
     return values
 
 
-def _edge(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) -> Edge | None:
+def _parse_node(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) -> Node | None:
+    """Return the node, or None after adding errors."""
+    node_id, node_type, config = raw.get("id"), raw.get("type"), raw.get("config", {})
+    if not isinstance(node_id, str) or not _ID.fullmatch(node_id):
+        # Expressions refer to nodes by id, so an id must be an identifier in CEL.
+        detail = "expected a letter or _ and up to 63 letters, digits or _"
+        errors.add(f"{pointer}/id", f"{detail}, got {reprlib.repr(node_id)}")
+        return None
+    if not isinstance(node_type, str) or node_type not in HANDLERS:
+        known = ", ".join(HANDLERS)
+        errors.add(f"{pointer}/type", f"expected one of {known}, got {reprlib.repr(node_type)}")
+        return None
+    if not isinstance(config, dict):
+        errors.add(f"{pointer}/config", "expected an object")
+        return None
+    name = raw.get("name")
+    return Node(
+        id=node_id,
+        type=node_type,
+        config=HANDLERS[node_type].read(ConfigReader(config, f"{pointer}/config", errors)),
+        name=name[:_MAX_NAME_LENGTH] if isinstance(name, str) and name.strip() else node_id,
+        retry=read_retry(raw, pointer, errors),
+        on_error=read_on_error(raw, pointer, errors),
+    )
+
+
+def _parse_edge(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) -> Edge | None:
     source, target, case = raw.get("source"), raw.get("target"), raw.get("case")
     if not isinstance(source, str) or not isinstance(target, str):
         errors.add(pointer, "expected `source` and `target`, each the id of a node")
@@ -119,6 +188,6 @@ def _unique_ids(spec: FlowSpec, errors: ValidationErrors) -> set[str]:
     ids: set[str] = set()
     for at, node in enumerate(spec.nodes):
         if node.id in ids:
-            errors.add(f"#/nodes/{at}/id", f"another node is called '{node.id}', too")
+            errors.add(f"#/nodes/{at}/id", f"duplicate node id '{node.id}'")
         ids.add(node.id)
     return ids

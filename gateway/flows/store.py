@@ -1,4 +1,4 @@
-"""Rows of flows."""
+"""Database queries for flows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def flow_page(session: AsyncSession, profile_id: str, request: PageRequest
 
 
 async def deployments_of(session: AsyncSession, flow_id: str) -> int:
-    """Return how many deployments of the flow are in use."""
+    """Count the deployments of the flow that are not deleted."""
     statement = select(func.count()).where(
         Deployment.flow_id == flow_id, Deployment.status != "deleted"
     )

@@ -1,1 +1,4 @@
-"""How much a key, a deployment and an address may do. Knows no web, no database and no feature."""
+"""Rate and concurrency limits of keys, deployments and client addresses.
+
+Knows no web framework, no database and no feature.
+"""

@@ -1,1 +1,1 @@
-"""Models over HTTP and for deployments: the one feature that knows the model store."""
+"""Models over HTTP and for deployments. The only feature that uses the model store."""

@@ -1,7 +1,7 @@
-"""A model version as a deployment pins it: which file, and the tensors that it takes and gives.
+"""A model version pinned by a deployment: its digest, inputs and outputs.
 
-A pin holds the signature itself: published versions never change, so a deployment can be loaded
-and called without a look into the store.
+A pin is a copy. Published versions never change, so a deployment can be loaded and called without
+access to the store.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Pin", "TensorSpec"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """One version of a model."""
+    """One pinned version of a model."""
 
     model: str
     version: int
@@ -26,7 +26,7 @@ class Pin:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     unsupported_inputs: Mapping[str, str]
-    """Inputs that are no tensors: name → ONNX type."""
+    """Inputs that are not tensors: name → ONNX type."""
     unsupported_outputs: Mapping[str, str]
 
     @classmethod
@@ -43,12 +43,12 @@ class Pin:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the pin as it is kept in a JSON column."""
+        """Return the pin as stored in a JSON column."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Return what `to_json` wrote."""
+        """Read what `to_json` returned."""
         tensors = {field: _tensors(stored[field]) for field in ("inputs", "outputs")}
         return cls(**{**stored, **tensors})
 

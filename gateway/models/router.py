@@ -38,11 +38,11 @@ _UPLOAD: dict[str, Any] = {
         },
     }
 }
-"""FastAPI describes no body that a route reads by itself."""
+"""FastAPI cannot describe a body that the route reads itself."""
 
 
 def build_router(service: ModelService, access: Access) -> APIRouter:
-    """Return the routes for models: a `manage` key or a session; some, the role admin or owner."""
+    """Return the routes of models: a `manage` key or a session; some need an admin or owner."""
     router = APIRouter(
         prefix="/node/models", tags=["Models"], dependencies=[Depends(access.manager)]
     )
@@ -54,8 +54,8 @@ def build_router(service: ModelService, access: Access) -> APIRouter:
     ) -> Manifest:
         """Publish a model version: the .onnx file as the body, or a form with external data.
 
-        `name` and `version` stand in the query or in the form. Without a version it becomes the
-        next one.
+        `name` and `version` are in the query or in the form. Without a version, the next one is
+        assigned.
         """
         async with receive_upload(request) as upload:
             model = name or upload.fields.get("name")
@@ -63,7 +63,7 @@ def build_router(service: ModelService, access: Access) -> APIRouter:
                 message = "name: expected the model's name in the query or the form, got none"
                 raise GatewayError(ErrorCode.INVALID_REQUEST, message)
             number = version or upload.fields.get("version")
-            wanted = None if not number else _version(number)
+            wanted = None if not number else _parse_version(number)
             return await service.publish(upload.folder, model, wanted)
 
     @router.get("/")
@@ -78,28 +78,28 @@ def build_router(service: ModelService, access: Access) -> APIRouter:
 
     @router.get("/{name}/versions/{version}/")
     async def show_version(name: str, version: str) -> Manifest:
-        """Show what is known about a version: `latest`, a number or a label."""
+        """Show the manifest of a version: `latest`, a number or a label."""
         return await service.manifest(name, version)
 
     @router.delete("/{name}/versions/{version}/", status_code=204, dependencies=administers)
     async def remove(name: str, version: str) -> None:
-        """Delete a version that nothing uses."""
-        await service.remove(name, _version(version))
+        """Delete a version that is not in use."""
+        await service.remove(name, _parse_version(version))
 
     @router.put("/{name}/labels/{label}/", dependencies=administers)
     async def set_label(name: str, label: str, body: LabelIn) -> ModelOut:
-        """Let a label mean a version."""
+        """Point a label to a version."""
         return ModelOut.of(await service.set_label(name, label, body.version))
 
     @router.delete("/{name}/labels/{label}/", status_code=204, dependencies=administers)
     async def delete_label(name: str, label: str) -> None:
-        """Forget a label."""
+        """Delete a label."""
         await service.delete_label(name, label)
 
     return router
 
 
-def _version(text: str) -> int:
+def _parse_version(text: str) -> int:
     try:
         return parse_version(text)
     except StoreError as error:

@@ -1,4 +1,4 @@
-"""Models over HTTP; a version is shown as its manifest."""
+"""Request and response bodies of models; a version is shown as its manifest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ModelOut(BaseModel):
     """A model."""
 
     id: str
-    """The name: models have no other id."""
+    """The name; models have no other id."""
     name: str
     versions: list[int]
     latest: int
@@ -22,7 +22,7 @@ class ModelOut(BaseModel):
 
     @classmethod
     def of(cls, entry: ModelEntry) -> Self:
-        """Return the entry as it is sent."""
+        """Return the response body."""
         return cls(
             id=entry.name,
             name=entry.name,
@@ -40,12 +40,12 @@ class ModelPage(BaseModel):
 
     @classmethod
     def of(cls, page: Page[ModelEntry]) -> Self:
-        """Return the page as it is sent."""
+        """Return the response body."""
         items = [ModelOut.of(entry) for entry in page.items if entry.versions]
         return cls(items=items, next_cursor=page.next_cursor)
 
 
 class LabelIn(BaseModel):
-    """What a label shall mean."""
+    """The version that a label points to."""
 
     version: int = Field(ge=1)

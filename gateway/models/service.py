@@ -1,4 +1,4 @@
-"""The model store, off the event loop, with the gateway's errors, and changes told to all."""
+"""The model store off the event loop, with the gateway's errors, audit events and change feed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
-    """A model, and the versions that there are."""
+    """A model and its versions."""
 
     name: str
     versions: list[int]
@@ -35,7 +35,7 @@ class ModelEntry:
 
 
 class ModelService:
-    """Models belong to the installation: every manager sees all of them."""
+    """Models belong to the installation: every user sees all of them."""
 
     def __init__(self, db: Database, store: ModelStore, verifier: Verifier) -> None:
         self._db = db
@@ -43,16 +43,16 @@ class ModelService:
         self._verifier = verifier
 
     async def page(self, request: PageRequest) -> Page[ModelEntry]:
-        """Return a page of models in the order of their names; the cursor is a name."""
+        """Return a page of models, ordered by name; the cursor is a name."""
         after = request.cursor or ""
 
-        def look() -> Page[ModelEntry]:
+        def read_page() -> Page[ModelEntry]:
             names = [name for name in self._store.names() if name > after]
             items = [self._entry(name) for name in names[: request.limit]]
             more = len(names) > request.limit
             return Page(items=items, next_cursor=items[-1].name if more else None)
 
-        return await _in_thread(look)
+        return await _in_thread(read_page)
 
     async def get(self, name: str) -> ModelEntry:
         """Return one model, or raise NOT_FOUND."""
@@ -62,15 +62,15 @@ class ModelService:
         return entry
 
     async def resolve(self, name: str, spec: str = "latest") -> int:
-        """Return the version that `latest`, a number or a label means, or raise NOT_FOUND."""
+        """Return the version that `latest`, a number or a label refers to, or raise NOT_FOUND."""
         return await _in_thread(lambda: self._store.resolve(name, spec))
 
     async def manifest(self, name: str, spec: str = "latest") -> Manifest:
-        """Return what is known about a version, or raise NOT_FOUND."""
+        """Return the manifest of a version, or raise NOT_FOUND."""
         return await _in_thread(lambda: self._store.manifest(name, self._store.resolve(name, spec)))
 
     async def pin(self, name: str, spec: str = "latest") -> Pin:
-        """Return the version that `spec` means now, to be kept; raise NOT_FOUND."""
+        """Return a pin of the version that `spec` refers to now, or raise NOT_FOUND."""
         return Pin.of(await self.manifest(name, spec))
 
     async def publish(self, source: Path, name: str, version: int | None = None) -> Manifest:
@@ -80,47 +80,47 @@ class ModelService:
             GatewayError: INVALID_MODEL, INVALID_REQUEST or CONFLICT; nothing is left behind.
         """
         manifest = await _in_thread(
-            lambda: self._store.publish(source, name, version=version, verify=self._verifier)
+            lambda: self._store.publish(source, name, version=version, verifier=self._verifier)
         )
         published = {"version": manifest.version, "sha256": manifest.sha256}
-        await self._tell(name, "publish", after=published)
+        await self._record(name, "publish", after=published)
         return manifest
 
     async def set_label(self, name: str, label: str, version: int) -> ModelEntry:
-        """Let a label mean a version."""
-        old = await self._labelled(name, label)
+        """Point a label to a version."""
+        old = await self._label_fields(name, label)
         await _in_thread(lambda: self._store.set_label(name, label, version))
-        await self._tell(name, "label", before=old, after=_meaning(label, version))
+        await self._record(name, "label", before=old, after=_audit_fields(label, version))
         return await self.get(name)
 
     async def delete_label(self, name: str, label: str) -> None:
-        """Forget a label."""
-        old = await self._labelled(name, label)
+        """Delete a label."""
+        old = await self._label_fields(name, label)
         await _in_thread(lambda: self._store.delete_label(name, label))
-        await self._tell(name, "unlabel", before=old)
+        await self._record(name, "unlabel", before=old)
 
     async def remove(self, name: str, version: int) -> None:
-        """Delete a version; raise CONFLICT while something serves it or is deployed with it."""
+        """Delete a version; raise CONFLICT while a server or a live deployment uses it."""
         manifest = await self.manifest(name, str(version))
         async with self._db.read() as session:
             users = await rows.users_of(session, name, version)
         if users:
             message = f"version {version} of '{name}' is in use by {', '.join(users)}"
-            raise GatewayError(ErrorCode.CONFLICT, f"{message}: stop or delete that first")
+            raise GatewayError(ErrorCode.CONFLICT, f"{message}: stop or delete it first")
         await _in_thread(lambda: self._store.remove(name, version))
         removed = {"version": version, "sha256": manifest.sha256}
-        await self._tell(name, "remove", before=removed)
+        await self._record(name, "remove", before=removed)
 
     def _entry(self, name: str) -> ModelEntry:
         return ModelEntry(
             name=name, versions=self._store.versions(name), labels=self._store.labels(name)
         )
 
-    async def _labelled(self, name: str, label: str) -> AuditFields:
+    async def _label_fields(self, name: str, label: str) -> AuditFields:
         labels = await _in_thread(lambda: self._store.labels(name))
-        return _meaning(label, labels.get(label))
+        return _audit_fields(label, labels.get(label))
 
-    async def _tell(
+    async def _record(
         self,
         name: str,
         verb: str,
@@ -128,7 +128,7 @@ class ModelService:
         before: AuditFields | None = None,
         after: AuditFields | None = None,
     ) -> None:
-        """Write down what the store, which is files and not of the transaction, has just done."""
+        """Record what was just done to the store, whose files are not part of a transaction."""
         async with self._db.write() as session:
             await record_event(
                 session,
@@ -142,13 +142,13 @@ class ModelService:
             await record_change(session, ChangeKind.MODEL, name)
 
 
-def _meaning(label: str, version: int | None) -> AuditFields:
-    """Return what the trail tells of a label. Not by its name: one called `token` is no secret."""
+def _audit_fields(label: str, version: int | None) -> AuditFields:
+    """Return the fields of a label, whose name is no key: one called `token` would be masked."""
     return {"label": f"{label}: {version or 'nothing'}"}
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
-    """Run blocking work of the store; its errors carry the same codes as the gateway's."""
+    """Run blocking work of the store on a thread, and translate its errors; codes are shared."""
     try:
         return await asyncio.to_thread(work)
     except StoreError as error:

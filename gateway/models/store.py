@@ -1,4 +1,4 @@
-"""Who uses a model version, as the rows say."""
+"""Which rows use a model version."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.storage.tables import Deployment, DeploymentVersion, InferenceServe
 
 
 async def users_of(session: AsyncSession, model: str, version: int) -> list[str]:
-    """Return, in words, the inference servers and live deployments that need the version."""
+    """Return the inference servers and live deployments that use a version, for a message."""
     servers = select(InferenceServer.id).where(
         InferenceServer.model == model,
         InferenceServer.version == version,

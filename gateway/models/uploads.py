@@ -1,4 +1,4 @@
-"""Bodies of uploads: an .onnx file as it is, or a form with the file and its external data."""
+"""Bodies of uploads: an .onnx file, or a form with the file and its external data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MODEL = "model.onnx"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """What came, in a folder that lives as long as the context that made it."""
+    """A received upload, in a folder that is deleted with the context."""
 
     folder: Path
     fields: dict[str, str]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from gateway.auth.identity import Identity, Scope
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.errors import GatewayError
-from gateway.limits.gate import Gate
-from gateway.limits.room import LimitRoom
+from gateway.limits.rate_limit import RateLimit
+from gateway.limits.request_limits import RequestLimits
 from protos.errors import ErrorCode
 
 
@@ -16,7 +16,7 @@ class ModelAccess:
     """Any active key that is not limited to deployments; or, if so set, everybody."""
 
     def __init__(
-        self, authenticator: KeyAuthenticator, limits: LimitRoom, *, anonymous: bool
+        self, authenticator: KeyAuthenticator, limits: RequestLimits, *, anonymous: bool
     ) -> None:
         self._authenticator = authenticator
         self._limits = limits
@@ -39,7 +39,7 @@ class ModelAccess:
         if identity is None:
             address = origin()
             attempt = self._authenticator.authenticate(key, address)
-            identity = await self._limits.failures.watch(address, attempt)
+            identity = await self._limits.failed_auth.guard(address, attempt)
         if identity.deployments is not None and identity.scope is not Scope.MANAGE:
             message = (
                 "this API key is limited to its deployments: call their trigger URLs, or use a "
@@ -48,8 +48,8 @@ class ModelAccess:
             raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)
         return identity
 
-    def gate(self, identity: Identity | None) -> Gate | None:
+    def rate_limit(self, identity: Identity | None) -> RateLimit | None:
         """Return what limits the calls of models of whoever `check` has returned."""
         if identity is None:
             return None
-        return self._limits.gates.of_model_call(identity.limit_key, identity.limits)
+        return self._limits.rate_limiter.for_model_call(identity.limit_key, identity.limits)

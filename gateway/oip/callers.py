@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gateway.auth.headers import presented_key
 from gateway.auth.proxies import TrustedProxies
-from transport import Call
+from transport import ServerStream
 
 
-def client_address(call: Call, proxies: TrustedProxies) -> str:
+def client_address(call: ServerStream, proxies: TrustedProxies) -> str:
     """Return the address that a call comes from; proxies say theirs in metadata, as at REST."""
     return proxies.client(peer_host(call.peer), _headers(call))
 
@@ -17,12 +17,12 @@ def peer_host(peer: str) -> str:
     return peer.partition(":")[2].rpartition(":")[0].strip("[]")
 
 
-def api_key_of(call: Call) -> str | None:
+def api_key_of(call: ServerStream) -> str | None:
     """Return the key in the call's metadata."""
     return presented_key(dict(_headers(call)))
 
 
-def _headers(call: Call) -> list[tuple[bytes, bytes]]:
+def _headers(call: ServerStream) -> list[tuple[bytes, bytes]]:
     return [
         (name.encode(), value if isinstance(value, bytes) else value.encode())
         for name, value in call.metadata

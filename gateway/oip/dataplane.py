@@ -15,14 +15,14 @@ from gateway.upstream.reply import InferenceReply
 from gateway.upstream.servers import InferenceServers
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.forms import Raw, RequestForm
+from protos.message_templates import InferRequestTemplate, RawBytes
 from protos.parameters import (
     INFER_SECONDS,
     QUEUE_SECONDS,
     TIMEOUT,
-    least,
-    microseconds,
-    timeout_of,
+    min_timeout,
+    timeout_microseconds,
+    timeout_seconds,
 )
 
 _MOST_DIGITS = 18
@@ -144,7 +144,7 @@ class DataPlane:
         return response
 
     async def infer_apart(
-        self, head: pb.ModelInferRequest, raws: Sequence[Raw], remaining: float | None = None
+        self, head: pb.ModelInferRequest, raws: Sequence[RawBytes], remaining: float | None = None
     ) -> InferenceReply:
         """Return the answer to a request whose tensors need no place in protobuf's object.
 
@@ -161,8 +161,8 @@ class DataPlane:
         predictor = self._servers.predictor(name, number)
         timeout = self._timeout(head, remaining)
         head.model_version = str(number)
-        head.parameters[TIMEOUT].int64_param = microseconds(timeout)
-        form = RequestForm(head, ID_BYTES, [len(raw) for raw in raws])
+        head.parameters[TIMEOUT].int64_param = timeout_microseconds(timeout)
+        form = InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
         reply = await predictor.ask(form, raws or (b"",), timeout)
         queue, infer = reply.seconds()
         self._metrics.queue.observe(queue)
@@ -190,7 +190,7 @@ class DataPlane:
         return int(text)
 
     def _timeout(self, request: pb.ModelInferRequest, remaining: float | None) -> float:
-        asked = least(timeout_of(request), remaining)
+        asked = min_timeout(timeout_seconds(request), remaining)
         return self._timeout_seconds if asked is None else min(self._timeout_seconds, asked)
 
 

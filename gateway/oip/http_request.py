@@ -16,10 +16,10 @@ from gateway.errors import GatewayError
 from gateway.web.json_depth import check_depth
 from protos import large_json
 from protos import open_inference_pb2 as pb
-from protos.datatypes import Datatype, datatype_named
+from protos.datatypes import Datatype, get_datatype
 from protos.errors import ErrorCode, TensorError
-from protos.forms import Raw
 from protos.json_tensors import from_json
+from protos.message_templates import RawBytes
 from protos.tensors import element_count, encode_raw
 
 HEADER_LENGTH = b"inference-header-content-length"
@@ -37,7 +37,7 @@ class ParsedInferRequest:
 
     request: pb.ModelInferRequest
     """Without contents."""
-    raws: list[Raw]
+    raws: list[RawBytes]
     """The elements of its inputs; binary ones are views of the body."""
     binary_default: bool
     binary: Mapping[str, bool]
@@ -56,7 +56,7 @@ def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> ParsedInferReque
     request = pb.ModelInferRequest(id=_text(document.get("id", ""), "id"))
     parameters = _object(document.get("parameters"), "parameters")
     _add_parameters(request.parameters, parameters)
-    raws: list[Raw] = []
+    raws: list[RawBytes] = []
     inputs = document.get("inputs")
     if type(inputs) is not list:
         raise _invalid("inputs: expected an array of tensors")
@@ -108,11 +108,11 @@ def _document(head: bytes) -> Json:
 
 
 def _add_input(
-    request: pb.ModelInferRequest, raws: list[Raw], tensor: Json, rest: memoryview
+    request: pb.ModelInferRequest, raws: list[RawBytes], tensor: Json, rest: memoryview
 ) -> memoryview:
     """Add one input; return what is left of the binary part."""
     name = _text(tensor.get("name"), "an input's name")
-    datatype = datatype_named(_text(tensor.get("datatype"), f"'{name}' datatype"), tensor=name)
+    datatype = get_datatype(_text(tensor.get("datatype"), f"'{name}' datatype"), tensor=name)
     shape = tensor.get("shape")
     if type(shape) is not list or not all(type(size) is int for size in shape):
         raise TensorError(f"tensor '{name}': shape: expected an array of whole numbers")

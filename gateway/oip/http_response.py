@@ -9,7 +9,7 @@ import orjson
 from gateway.oip.http_request import ParsedInferRequest
 from gateway.upstream.reply import InferenceReply
 from gateway.web.problems import Answer, Headers
-from protos.datatypes import datatype_named
+from protos.datatypes import get_datatype
 from protos.json_tensors import to_json
 from protos.tensors import decode_raw
 
@@ -38,7 +38,7 @@ def render_infer(reply: InferenceReply, asked: ParsedInferRequest) -> Answer:
             shown["parameters"] = {"binary_data_size": len(raw)}
             tail.append(raw)
         else:
-            kind = datatype_named(datatype, tensor=name)
+            kind = get_datatype(datatype, tensor=name)
             array = decode_raw(raw, kind, shape, tensor=name)
             shown["data"] = to_json(array.ravel(), kind)
         outputs.append(shown)

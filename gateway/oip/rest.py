@@ -13,7 +13,7 @@ from gateway.auth.headers import presented_key
 from gateway.auth.proxies import TrustedProxies
 from gateway.errors import GatewayError
 from gateway.ids import new_id
-from gateway.limits.gate import Gate
+from gateway.limits.rate_limit import RateLimit
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
@@ -99,7 +99,7 @@ class V2App:
         name, version = found["name"], found["version"] or ""
         if verb == "infer":
             work = partial(self._infer, name, version, headers, receive)
-            return await self._limited(self._access.gate(identity), own, work)
+            return await self._limited(self._access.rate_limit(identity), own, work)
         return await self._about_model(verb, name, version)
 
     def _origin(self, scope: Scope) -> str:
@@ -108,16 +108,16 @@ class V2App:
 
     @staticmethod
     async def _limited(
-        gate: Gate | None, own: Headers, work: Callable[[], Awaitable[Answer]]
+        rate_limit: RateLimit | None, own: Headers, work: Callable[[], Awaitable[Answer]]
     ) -> Answer:
         """Return what `work` does, if the gate lets it in."""
-        if gate is None:
+        if rate_limit is None:
             return await work()
         try:
-            async with gate.passage():
+            async with rate_limit.hold():
                 return await work()
         finally:
-            own += gate.headers()
+            own += rate_limit.headers()
 
     async def _about_model(self, verb: str, name: str, version: str) -> Answer:
         match verb:

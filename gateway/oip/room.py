@@ -7,13 +7,12 @@ from gateway.certificate import Certificate
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.dataplane import DataPlane
-from gateway.oip.grpc_server import InferenceService
-from gateway.oip.listener import start_grpc_server
+from gateway.oip.grpc_server import ListeningServer, start_grpc_server
+from gateway.oip.grpc_service import InferenceService
 from gateway.oip.rest import V2App
 from gateway.readiness import Readiness
 from gateway.settings import Settings
 from gateway.upstream.servers import InferenceServers
-from transport import Server
 
 
 class OipRoom:
@@ -36,7 +35,7 @@ class OipRoom:
         self._front_door = InferenceService(plane, access, proxies, metrics)
         self._readiness = readiness
         self._settings = settings
-        self._server: Server | None = None
+        self._server: ListeningServer | None = None
 
     async def open(self, certificate: Certificate | None) -> None:
         """Open the front door, with TLS where there is a certificate.
@@ -44,9 +43,8 @@ class OipRoom:
         Raises:
             OSError: its port is taken.
         """
-        tls = certificate.grpc if certificate else None
         self._server = await start_grpc_server(
-            self._front_door, self._readiness, self._settings, tls
+            self._front_door, self._readiness, self._settings, certificate
         )
 
     async def close(self, drain_seconds: float) -> None:

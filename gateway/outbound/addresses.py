@@ -35,12 +35,12 @@ _LOCAL = 1
 """`::1` looks like an embedded IPv4 address, and is none."""
 
 
-def refusal(address: Address, port: int, allowed: Sequence[Network]) -> str | None:
+def block_reason(address: Address, port: int, allowed: Sequence[Network]) -> str | None:
     """Return why `address` and `port` may not be dialled; None where they may.
 
     `allowed` are the operator's networks: private addresses in them are open, at every port.
     """
-    inner = embedded(address)
+    inner = embedded_ipv4(address)
     if any(_within(form, _METADATA) for form in (address, inner) if form is not None):
         return "it is where clouds keep credentials, which nothing opens"
     judged = address if inner is None else inner
@@ -61,7 +61,7 @@ def is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def embedded(address: Address) -> IPv4Address | None:
+def embedded_ipv4(address: Address) -> IPv4Address | None:
     """Return the IPv4 address that an IPv6 one only wraps, whichever way; None where it does not.
 
     Mapped (`::ffff:…`), compatible (`::…`), 6to4 (`2002:…`), Teredo (the client's), NAT64.

@@ -16,9 +16,9 @@ from typing import Protocol
 import httpcore
 
 from gateway.errors import GatewayError
-from gateway.outbound.addresses import Address, Network, refusal
-from gateway.outbound.line import Line
-from gateway.outbound.targets import Target, address_of
+from gateway.outbound.addresses import Address, Network, block_reason
+from gateway.outbound.targets import OutboundTarget, ip_literal
+from gateway.outbound.tcp_stream import TcpStream
 from protos.errors import ErrorCode
 
 SocketOption = (
@@ -42,14 +42,14 @@ class SystemResolver:
         return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
 
 
-class Dialer(httpcore.AsyncNetworkBackend):
+class GuardedDialer(httpcore.AsyncNetworkBackend):
     """httpcore's way to the network, with the guard in it."""
 
     def __init__(self, allowed: Sequence[Network], *, resolver: Resolver | None = None) -> None:
         self._allowed = allowed
         self._resolver = resolver or SystemResolver()
 
-    async def check(self, target: Target) -> None:
+    async def check(self, target: OutboundTarget) -> None:
         """Return where the target may be dialled now; for a look ahead, as when a URL is saved.
 
         Raises:
@@ -69,7 +69,7 @@ class Dialer(httpcore.AsyncNetworkBackend):
         trouble: Exception = httpcore.ConnectError("no address")
         for address in await self._addresses(host, port):
             try:
-                return await Line.connect(str(address), port)
+                return await TcpStream.connect(str(address), port)
             except httpcore.ConnectError as error:
                 trouble = error
         raise trouble
@@ -90,7 +90,7 @@ class Dialer(httpcore.AsyncNetworkBackend):
     async def _addresses(self, host: str, port: int) -> Sequence[Address]:
         addresses = await self._resolve(host)
         for address in addresses:
-            reason = refusal(address, port, self._allowed)
+            reason = block_reason(address, port, self._allowed)
             if reason:
                 # The address itself is not told: that would let a user map the network behind us.
                 message = f"url: {host} may not be called: {reason}"
@@ -98,7 +98,7 @@ class Dialer(httpcore.AsyncNetworkBackend):
         return addresses
 
     async def _resolve(self, host: str) -> Sequence[Address]:
-        literal = address_of(host)
+        literal = ip_literal(host)
         if literal is not None:
             return [literal]
         try:

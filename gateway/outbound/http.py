@@ -13,10 +13,10 @@ from typing import Self
 import httpcore
 
 from gateway.errors import GatewayError
-from gateway.outbound.addresses import Network, embedded, is_public
-from gateway.outbound.connections import Connections
-from gateway.outbound.dialer import Dialer, Resolver
-from gateway.outbound.targets import Target, address_of, read_target
+from gateway.outbound.addresses import Network, embedded_ipv4, is_public
+from gateway.outbound.connection_pool import ConnectionPool
+from gateway.outbound.dialer import GuardedDialer, Resolver
+from gateway.outbound.targets import OutboundTarget, ip_literal, parse_target
 from protos.errors import ErrorCode
 
 _OURS = frozenset(
@@ -33,7 +33,7 @@ _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "def
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class OutboundRequest:
     """One request."""
 
     method: str
@@ -42,12 +42,12 @@ class Call:
     body: bytes | None
     max_bytes: int
     """The most that the reply's body may have, decompressed."""
-    cut: bool = False
+    truncate: bool = False
     """Take the first `max_bytes` of a longer body, instead of refusing it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class OutboundResponse:
     """What came back."""
 
     status: int
@@ -58,7 +58,7 @@ class Reply:
     """Whether it came from the public internet, and not from a network of the operator's."""
 
 
-class GuardedHttp:
+class GuardedHttpClient:
     """Follows no redirect, and knows no proxy and no environment variable."""
 
     def __init__(
@@ -76,8 +76,8 @@ class GuardedHttp:
         the most that are open at a time.
         """
         self._allow_http = allow_http
-        self._dialer = Dialer(allowed, resolver=resolver)
-        self._connections = Connections(
+        self._dialer = GuardedDialer(allowed, resolver=resolver)
+        self._connections = ConnectionPool(
             self._dialer,
             ssl_context=ssl_context,
             most=connections,
@@ -90,9 +90,9 @@ class GuardedHttp:
         Raises:
             GatewayError: BLOCKED_TARGET, UPSTREAM_UNREACHABLE.
         """
-        await self._dialer.check(read_target(url, allow_http=self._allow_http))
+        await self._dialer.check(parse_target(url, allow_http=self._allow_http))
 
-    async def send(self, call: Call, deadline: float) -> Reply:
+    async def send(self, call: OutboundRequest, deadline: float) -> OutboundResponse:
         """Return the reply, whatever its status.
 
         The whole of it, name, connection and body, ends by `deadline`, the event loop's time.
@@ -101,7 +101,7 @@ class GuardedHttp:
             GatewayError: BLOCKED_TARGET, UPSTREAM_UNREACHABLE; INVALID_REQUEST where method or
                 headers are not HTTP's.
         """
-        target = read_target(call.url, allow_http=self._allow_http)
+        target = parse_target(call.url, allow_http=self._allow_http)
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._send(call, target)
@@ -128,7 +128,7 @@ class GuardedHttp:
     ) -> None:
         await self.close()
 
-    async def _send(self, call: Call, target: Target) -> Reply:
+    async def _send(self, call: OutboundRequest, target: OutboundTarget) -> OutboundResponse:
         url = httpcore.URL(
             scheme=target.scheme, host=target.host, port=target.port, target=target.path
         )
@@ -143,11 +143,11 @@ class GuardedHttp:
                 public = _is_public(response)
             finally:
                 await response.aclose()
-        return Reply(status=response.status, headers=received, body=body, public=public)
+        return OutboundResponse(status=response.status, headers=received, body=body, public=public)
 
 
 def _headers(
-    given: Mapping[str, str], target: Target, body: bytes | None
+    given: Mapping[str, str], target: OutboundTarget, body: bytes | None
 ) -> list[tuple[bytes, bytes]]:
     headers = [(b"host", target.authority.encode("ascii")), (b"accept-encoding", b"identity")]
     names = {name.lower() for name in given}
@@ -169,7 +169,9 @@ def _received(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     return received
 
 
-async def _read(response: httpcore.Response, encoding: str, call: Call, target: Target) -> bytes:
+async def _read(
+    response: httpcore.Response, encoding: str, call: OutboundRequest, target: OutboundTarget
+) -> bytes:
     """Return the body, decompressed if it came compressed though we had asked for it plain."""
     inflate = _inflater(encoding.strip().lower(), target)
     body = bytearray()
@@ -179,7 +181,7 @@ async def _read(response: httpcore.Response, encoding: str, call: Call, target: 
         except zlib.error:
             raise _unreachable(target, f"its body is not the {encoding} that it says") from None
         if len(body) > call.max_bytes:
-            if call.cut:
+            if call.truncate:
                 return bytes(body[: call.max_bytes])
             raise _unreachable(target, f"its answer has more than {call.max_bytes} bytes")
     return bytes(body)
@@ -188,10 +190,10 @@ async def _read(response: httpcore.Response, encoding: str, call: Call, target: 
 def _is_public(response: httpcore.Response) -> bool:
     """Whether the connection that an answer came by leads to the public internet."""
     server = response.extensions["network_stream"].get_extra_info("server_addr")
-    address = address_of(str(server[0])) if isinstance(server, tuple) else None
+    address = ip_literal(str(server[0])) if isinstance(server, tuple) else None
     if address is None:
         return False
-    return is_public(embedded(address) or address)
+    return is_public(embedded_ipv4(address) or address)
 
 
 class _Plain:
@@ -209,7 +211,7 @@ class _Inflater:
         return self._inflate.decompress(chunk, most)
 
 
-def _inflater(encoding: str, target: Target) -> _Plain | _Inflater:
+def _inflater(encoding: str, target: OutboundTarget) -> _Plain | _Inflater:
     if encoding in {"", "identity"}:
         return _Plain()
     if encoding in _WINDOW_BITS:
@@ -217,6 +219,6 @@ def _inflater(encoding: str, target: Target) -> _Plain | _Inflater:
     raise _unreachable(target, f"it answered in {encoding[:40]!r}, which was not asked for")
 
 
-def _unreachable(target: Target, reason: str) -> GatewayError:
+def _unreachable(target: OutboundTarget, reason: str) -> GatewayError:
     message = f"{target.scheme}://{target.authority}: {reason}"
     return GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, message)

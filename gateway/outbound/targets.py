@@ -24,7 +24,7 @@ _PATH = "/%:@!$&'()*+,;=~"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class OutboundTarget:
     """Where a request goes."""
 
     scheme: str
@@ -37,7 +37,7 @@ class Target:
     """Host and, unless it is the scheme's own, port: the Host header."""
 
 
-def read_target(url: str, *, allow_http: bool) -> Target:
+def parse_target(url: str, *, allow_http: bool) -> OutboundTarget:
     """Return what a URL means, or raise GatewayError BLOCKED_TARGET with the reason.
 
     Looks nothing up: for that see `Dialer.check`.
@@ -55,7 +55,7 @@ def read_target(url: str, *, allow_http: bool) -> Target:
     host = _host(host, url)
     usual = _DEFAULT_PORTS[parsed.scheme]
     shown = f"[{host}]" if ":" in host else host
-    return Target(
+    return OutboundTarget(
         scheme=parsed.scheme,
         host=host,
         port=port or usual,
@@ -64,7 +64,7 @@ def read_target(url: str, *, allow_http: bool) -> Target:
     )
 
 
-def address_of(host: str) -> Address | None:
+def ip_literal(host: str) -> Address | None:
     """Return the IP address that a host is; None where it is a name."""
     try:
         return ip_address(host)
@@ -82,7 +82,7 @@ def _check_scheme(scheme: str, url: str, *, allow_http: bool) -> None:
 
 def _host(host: str, url: str) -> str:
     """Return a host in its one form: an address, or a name in ASCII."""
-    address = address_of(host)
+    address = ip_literal(host)
     if isinstance(address, IPv6Address) and address.scope_id:
         raise _blocked("expected an address without an interface in it", url)
     if address is not None:

@@ -1,6 +1,6 @@
-"""Runs: one execution each, whose row in the database is the truth about it.
+"""Runs: the row of a run in the database is the only source of truth about it.
 
-`run.py`, `bodies.py`, `failures.py` and `idempotency.py` are pure. `store.py` keeps the rows, with
-`reading.py` and `sweeps.py`; `orphans.py` ends those whose deployment or user is deleted,
-`waiter.py` waits for them, `service.py` and `router.py` answer for them. Nothing here executes.
+`run.py`, `responses.py` and `idempotency.py` are pure. `store.py` has the transactions, with the
+reads in `queries.py` and the maintenance in `sweep_queries.py`. `waiter.py` waits for runs to end.
+Execution is in `gateway.execution`.
 """

@@ -1,4 +1,4 @@
-"""What the trail tells of runs: that somebody who manages has stopped or repeated one."""
+"""Audit events of runs that were cancelled or retried with a `manage` key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.storage.audit_events import AuditTarget, record_event
 
 
 async def record_run_cancelled(session: AsyncSession, before: Run, after: Run) -> None:
-    """Record, in the caller's transaction, that a run was cancelled, or is to be."""
+    """Record, in the caller's transaction, a cancellation or the request of one."""
     await record_event(
         session,
         action="run.cancel",
@@ -22,7 +22,7 @@ async def record_run_cancelled(session: AsyncSession, before: Run, after: Run) -
 
 
 async def record_run_retried(session: AsyncSession, new: NewRun) -> None:
-    """Record, in the caller's transaction, that a run was repeated, by `new`."""
+    """Record, in the caller's transaction, that a run was retried by `new`."""
     await record_event(
         session,
         action="run.retry",

@@ -1,9 +1,11 @@
-"""What becomes of the runs of a deployment or user that is deleted, and then of its versions."""
+"""Cleanup: runs of deleted deployments and users, unused versions, and expired runs."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import cast
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol, cast
 
 import sqlalchemy as sa
 
@@ -12,14 +14,15 @@ from gateway.runs.rows import RUNS
 from gateway.runs.run import RunStatus
 from gateway.runs.statements import is_in
 from gateway.runs.store import RunStore
-from gateway.runs.sweep_statements import BATCH_SIZE
+from gateway.runs.sweep_queries import BATCH_SIZE
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.sql import in_list, sql_literal
 from gateway.storage.tables import Deployment, DeploymentVersion
+from telemetry.logs import logger
 
 _GRACE = timedelta(minutes=1)
-"""After a deletion, until every process has heard of it and accepts no run any more."""
+"""After a deletion, until no process accepts runs of the deployment any more."""
 
 _DEPLOYMENTS = cast("sa.Table", Deployment.__table__)
 _VERSIONS = cast("sa.Table", DeploymentVersion.__table__)
@@ -31,7 +34,7 @@ _IN_USE = sa.exists().where(
 )
 
 _NOT_BEGUN = (is_in(RunStatus.QUEUED), RUNS.c.attempt == 0)
-"""One that waits to begin again, as its worker was lost, has begun."""
+"""A requeued run has an attempt and counts as started."""
 
 
 def _not_begun(*which: sa.ColumnElement[bool]) -> sa.Select[str]:
@@ -44,24 +47,24 @@ def _not_begun(*which: sa.ColumnElement[bool]) -> sa.Select[str]:
 
 
 class _OwnerQueries:
-    """The runs of one deployment, or of one user."""
+    """Queries for the runs of one deployment or one user."""
 
     def __init__(self, column: sa.Column[str]) -> None:
-        # the condition of the indexes by status
+        # Repeats the condition of the partial indexes by status.
         these = column == sa.bindparam("of"), RUNS.c.status != sql_literal(RunStatus.COMPLETED)
         unfinished = sa.or_(is_in(RunStatus.RUNNING), is_in(RunStatus.QUEUED))
         self.not_begun = _not_begun(*these)
-        self.begun = sa.select(RUNS.c.id).where(*these, unfinished)
+        self.started = sa.select(RUNS.c.id).where(*these, unfinished)
         """Asked when those that have not begun are cancelled."""
 
 
 _OF_DEPLOYMENT, _OF_USER = _OwnerQueries(RUNS.c.deployment_id), _OwnerQueries(RUNS.c.profile_id)
 _OF_NONE_IN_USE = _not_begun(sa.not_(_IN_USE))
-"""Whose deployment is deleted, or gone with its user."""
+"""Queued runs whose deployment is deleted, or was deleted with its user."""
 
 
 def _unfinished(status: RunStatus) -> sa.Exists:
-    """Return the condition that a deployment has a run that is like this."""
+    """Return the condition that a deployment has a run in this state."""
     return sa.exists().where(
         RUNS.c.deployment_id == _DEPLOYMENTS.c.id,
         RUNS.c.status != sql_literal(RunStatus.COMPLETED),
@@ -80,30 +83,30 @@ UNUSED = (
     )
     .limit(BATCH_SIZE)
 )
-"""Deleted deployments whose versions nobody needs any more."""
+"""Deleted deployments with versions that no run needs."""
 
 _DELETE_VERSIONS = sa.delete(_VERSIONS).where(in_list(_VERSIONS.c.deployment_id, "ids"))
 
 
 class DeletedOwnerCleanup:
-    """Ends runs whose deployment or user is deleted. Each step may be repeated, by many at once."""
+    """Ends runs whose deployment or user is deleted. All steps are idempotent and concurrent."""
 
     def __init__(self, db: Database, store: RunStore) -> None:
         self._db = db
         self._store = store
 
     async def end_runs_of_deployment(self, deployment_id: str, *, running: bool) -> None:
-        """Cancel the queued runs of a deployment; with `running`, have the others stopped, too."""
+        """Cancel the queued runs of a deployment; with `running`, also the running ones."""
         await self._end(_OF_DEPLOYMENT, deployment_id, running=running)
 
     async def end_runs_of_user(self, profile_id: str) -> None:
-        """Cancel the queued runs of a user, and have the others stopped."""
+        """Cancel the queued and running runs of a user."""
         await self._end(_OF_USER, profile_id, running=True)
 
     async def sweep(self) -> None:
-        """Cancel queued runs of what is deleted, and forget versions that none needs any more.
+        """Cancel queued runs of deleted deployments, and delete versions that no run needs.
 
-        Finds what came in while a deletion had not reached every process yet, or was cut off.
+        Finds runs accepted before a deletion reached all processes, or if it was interrupted.
         """
         await self._store.cancel_abandoned(_OF_NONE_IN_USE, {})
         async with self._db.read() as session:
@@ -119,6 +122,44 @@ class DeletedOwnerCleanup:
         if not running:
             return
         async with self._db.read() as session:
-            run_ids = list((await session.execute(those.begun, {"of": of})).scalars())
+            run_ids = list((await session.execute(those.started, {"of": of})).scalars())
         for run_id in run_ids:
             await self._store.request_cancel(run_id)
+
+
+_PAUSE_SECONDS = 0.05
+"""Between two batches, so that other writers get their turn."""
+
+log = logger("gateway.runs")
+
+
+class PrunableStore(Protocol):
+    """A store with the retention of runs: the runs, and the deliveries of webhooks."""
+
+    async def prune(self, before: datetime) -> int:
+        """Delete a batch of the oldest rows created before a time; return their number."""
+
+
+class Retention:
+    """Deletes expired rows in batches, one transaction each; may run concurrently."""
+
+    def __init__(
+        self, db: Database, store: RunStore, *, days: int, others: Sequence[PrunableStore] = ()
+    ) -> None:
+        self._db = db
+        self._stores: tuple[PrunableStore, ...] = (store, *others)
+        self._days = days
+
+    async def sweep(self) -> int:
+        """Delete all rows past their retention; return their number."""
+        before = now() - timedelta(days=self._days)
+        total = 0
+        for store in self._stores:
+            while deleted := await store.prune(before):
+                total += deleted
+                await asyncio.sleep(_PAUSE_SECONDS)
+        while await self._db.reclaim_space():  # noqa: ASYNC110 - not a wait
+            await asyncio.sleep(_PAUSE_SECONDS)
+        if total:
+            log.info("runs_pruned", rows=total, days=self._days)
+        return total

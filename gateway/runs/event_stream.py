@@ -1,8 +1,8 @@
-"""A run as it goes, as server-sent events (HTML Living Standard, 9.2).
+"""The progress of a run as server-sent events (HTML Living Standard, 9.2).
 
-`status` events say how far the run is, `node` events which node has finished, and the last event
-is named as the run ended and holds what a poll would answer. Only nodes and the end carry an id:
-their order never changes, so that a client which comes again with the last id misses nothing.
+`status` events have the state of the run, `node` events a finished node. The last event is named
+after the final state and contains the body of a poll. Only node events and the last event have an
+id: their order is fixed, so a client that reconnects with its last id misses nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway.runs.waiter import RunWaiter
 from protos.errors import ErrorCode
 
 HEARTBEAT_SECONDS = 15.0
-"""Of silence, after which a comment is sent, for whatever lies between would close the line."""
+"""Silence after which a comment is sent, so that proxies do not close the connection."""
 END_ID = "end"
 _START = b"retry: 1000\n\n"
 _HEARTBEAT = b": nothing new\n\n"
@@ -28,17 +28,17 @@ _MAX_DIGITS = 9
 
 
 def read_last_event_id(value: str | None) -> int | None:
-    """Return the number of the last event that a client has; None where it has them all.
+    """Return the number of the last event that the client has, or None if it has all.
 
     Raises:
-        GatewayError: INVALID_REQUEST where it is no id of ours.
+        GatewayError: INVALID_REQUEST if the id is invalid.
     """
     if not value:
         return 0
     if value == END_ID:
         return None
     if not value.isascii() or not value.isdigit() or len(value) > _MAX_DIGITS:
-        message = f"Last-Event-ID: expected an id of this stream, got '{value[:40]}'"
+        message = f"Last-Event-ID: expected an event id of this stream, got '{value[:40]}'"
         raise GatewayError(ErrorCode.INVALID_REQUEST, message)
     return int(value)
 
@@ -51,26 +51,26 @@ async def stream_run(
     *,
     heartbeat: float = HEARTBEAT_SECONDS,
 ) -> AsyncIterator[bytes]:
-    """Yield the events of a run that come after the one numbered `after`, until it has ended.
+    """Yield the events of a run after the one numbered `after`, until the run has ended.
 
-    Ends earlier where the process drains, or the run is gone: the client then comes again.
+    Ends earlier if the process drains, or the run is deleted; clients then reconnect.
     """
     yield _START
-    shown = None
+    sent_status = None
     while True:
         for event in await store.events(run.id, after):
             yield _node(event.number, event.node_id, event.data)
             after = event.number
         if run.ended:
-            async for node in _untold(store, run, after):
+            async for node in _unreported(store, run, after):
                 yield node
             body = poll_body(run, ResponseFormat.FLAT)
             yield _event(run.shown_status, body, END_ID)
             return
         status = (run.shown_status, run.attempt)
-        if status != shown:
+        if status != sent_status:
             yield _event("status", _status(run))
-            shown = status
+            sent_status = status
         await waiter.change(run.id, run.mark, heartbeat, stop_on_drain=True)
         if waiter.draining:
             return
@@ -82,12 +82,12 @@ async def stream_run(
         run = found
 
 
-async def _untold(store: RunStore, run: Run, after: int) -> AsyncIterator[bytes]:
-    """Yield the nodes of an ended run that nobody told of while it went on, numbered on."""
+async def _unreported(store: RunStore, run: Run, after: int) -> AsyncIterator[bytes]:
+    """Yield the nodes of an ended run that were not reported while it was running."""
     nodes = orjson.loads(run.node_outputs or b"{}")
-    told = {event.node_id for event in await store.events(run.id)}
-    untold = [node_id for node_id in nodes if node_id not in told]
-    for number, node_id in enumerate(untold, run.event_count + 1):
+    reported = {event.node_id for event in await store.events(run.id)}
+    unreported = [node_id for node_id in nodes if node_id not in reported]
+    for number, node_id in enumerate(unreported, run.event_count + 1):
         if number > after:
             yield _node(number, node_id, orjson.dumps(nodes[node_id]))
 
@@ -102,7 +102,7 @@ def _status(run: Run) -> bytes:
 
 
 def _event(name: str, data: bytes, event_id: str | None = None) -> bytes:
-    """Return one event; `data` is JSON, where the end of a line is but a blank."""
+    """Return one event. `data` is JSON, in which line breaks can be replaced by spaces."""
     numbered = b"" if event_id is None else b"id: %b\n" % event_id.encode()
     line = data.replace(b"\r", b" ").replace(b"\n", b" ")
     return b"%bevent: %b\ndata: %b\n\n" % (numbered, name.encode(), line)

@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: the same call again is the same run.
+"""`Idempotency-Key`: a repeated call gets the same run. Pure.
 
-See draft-ietf-httpapi-idempotency-key-header. Pure. The key belongs to its sender's profile and to
-one deployment; the store keeps it with the run.
+See draft-ietf-httpapi-idempotency-key-header. The key is scoped to the caller's profile and one
+deployment, and is stored with the run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from protos.errors import ErrorCode
 
 HEADER = b"idempotency-key"
 KEPT_SECONDS = 24 * 60 * 60.0
-"""How long a key stands for its run, or longer: as long as the run has not ended."""
+"""Retention of a key; it is also kept until its run has ended."""
 
 _MOST = 255
 _INFRASTRUCTURE = frozenset(
@@ -28,12 +28,10 @@ _INFRASTRUCTURE = frozenset(
 
 
 def read_idempotency(value: bytes | None, deployment_id: str, body: bytes) -> Idempotency | None:
-    """Return what the header's value says of a call with this body; None where it is not there.
-
-    It is a string in quotes, as the draft says, or without them.
+    """Parse the header, quoted as in the draft or not; return None if it is absent.
 
     Raises:
-        GatewayError: INVALID_REQUEST where it is not 1 to 255 visible ASCII characters.
+        GatewayError: INVALID_REQUEST if it is not 1 to 255 visible ASCII characters.
     """
     if value is None:
         return None
@@ -50,17 +48,17 @@ def read_idempotency(value: bytes | None, deployment_id: str, body: bytes) -> Id
 
 
 def fingerprint(deployment_id: str, body: bytes) -> str:
-    """Return what two calls have in common only where they are the same."""
+    """Return a hash that identifies a call: the deployment and the body."""
     return sha256(deployment_id.encode() + body).hexdigest()
 
 
 def ended_by_infrastructure(run: Run) -> bool:
-    """Whether the run failed through no fault of flow or caller: it is not replayed."""
+    """Whether the run failed because of the infrastructure: such a run is not replayed."""
     return run.error is not None and run.error.code in _INFRASTRUCTURE
 
 
 def key_reused_error(key: str, run: Run) -> GatewayError:
-    """Return the error for a key that stands for a run with another body."""
+    """Return the error for a key that belongs to a run with another body."""
     message = (
         f"Idempotency-Key: '{key[:40]}' was used with another body, for run {run.id}: "
         "send the same body, or another key"
@@ -69,5 +67,5 @@ def key_reused_error(key: str, run: Run) -> GatewayError:
 
 
 def _unescaped(text: str) -> str:
-    """Return a structured field's string without its backslashes (RFC 8941)."""
+    """Remove the escapes of a structured field string (RFC 8941)."""
     return text.replace('\\"', '"').replace("\\\\", "\\")

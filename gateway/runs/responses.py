@@ -1,19 +1,22 @@
-"""Bodies about runs: `flat` as documented, or in an `envelope`. Pure.
+"""Responses about runs: bodies, headers and errors. Pure.
 
-A flat body carries its fields once more as `data`, which is what the documented Python sample
-reads; the envelope is what the documented JavaScript sample reads. The run is written once, around
-outputs that are JSON already, and spliced in as bytes.
+A flat body repeats its fields as `data`, which the documented Python sample reads; an `envelope` is
+what the documented JavaScript sample reads. Outputs are stored as JSON and inserted as bytes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import orjson
 
 from gateway.deployments.settings import ResponseFormat
-from gateway.runs.run import Run, RunStatus
+from gateway.errors import GatewayError
+from gateway.runs.run import FailureCode, Run, RunStatus
+from protos.errors import ErrorCode
 
 QUEUED_MESSAGE = "Flow execution started. Use the flow_run_id to check status."
-"""Word for word as documented."""
+"""As documented, word for word."""
 
 _MESSAGES = {
     "queued": "Flow execution is queued.",
@@ -32,39 +35,39 @@ _DONE = (
     b'{"status":"completed","flow_run_id":"%b","output_data":%b,"node_outputs":%b,'
     b'"duration_seconds":%b}'
 )
-_SOON_SECONDS = 1
-_LATE_SECONDS = 10
-_PATIENCE = 10
-"""A run that has taken that many seconds is asked for a second later each time."""
+_MIN_RETRY_SECONDS = 1
+_MAX_RETRY_SECONDS = 10
+_AGE_PER_SECOND = 10
+"""Retry-After grows by a second for each so many seconds that a run has taken."""
 
 
 def finished_body(
     run: Run, response_format: ResponseFormat, *, include_node_outputs: bool = True
 ) -> bytes:
-    """Return the body of a 200 for a sync call whose run is completed."""
+    """Return the body of the 200 of a sync call."""
     inner = _DONE % (
         run.id.encode(),
         run.output_data or _NO_NODES,
         _nodes(run, include=include_node_outputs),
         orjson.dumps(_rounded(run.duration_seconds)),
     )
-    return _spliced(inner, run_message(run), response_format, success=True)
+    return _wrap(inner, run_message(run), response_format, success=True)
 
 
 def accepted_body(run: Run, response_format: ResponseFormat) -> bytes:
-    """Return the body of a 202: where to ask is in `Location`, what for is here."""
+    """Return the body of a 202; the URL to poll is in `Location`."""
     inner = orjson.dumps(
         {"flow_run_id": run.id, "status": run.shown_status, "message": QUEUED_MESSAGE}
     )
     if response_format is ResponseFormat.ENVELOPE:
-        return _spliced(inner, QUEUED_MESSAGE, response_format, success=True)
+        return _wrap(inner, QUEUED_MESSAGE, response_format, success=True)
     return b'%b,"data":%b}' % (inner[:-1], inner)
 
 
 def poll_body(
     run: Run, response_format: ResponseFormat, *, include_node_outputs: bool = True
 ) -> bytes:
-    """Return the body about a run in any state."""
+    """Return the body of a poll, for a run in any state."""
     facts = {
         "flow_run_id": run.id,
         "deployment_id": run.deployment_id,
@@ -88,30 +91,30 @@ def poll_body(
         _nodes(run, include=include_node_outputs),
     )
     success = run.status not in (RunStatus.FAILED, RunStatus.CANCELLED)
-    return _spliced(inner, run_message(run), response_format, success=success)
+    return _wrap(inner, run_message(run), response_format, success=success)
 
 
 def run_message(run: Run) -> str:
-    """Return one sentence about a run for people."""
+    """Return one sentence about a run."""
     if run.error is not None:
         return run.error.message
     return _MESSAGES[run.shown_status]
 
 
 def run_etag(run: Run, response_format: ResponseFormat) -> str:
-    """Return the name of what `poll_body` says of a run: another body has another one."""
+    """Return the entity tag of `poll_body`."""
     return f'"{run.attempt}-{run.shown_status}-{response_format}"'
 
 
 def retry_after(waited_seconds: float) -> int:
-    """Return when asking again is worth it, in seconds, for a run created that long ago."""
-    return int(min(_LATE_SECONDS, max(_SOON_SECONDS, waited_seconds / _PATIENCE)))
+    """Return the seconds until the next poll, for a run created `waited_seconds` ago."""
+    return int(min(_MAX_RETRY_SECONDS, max(_MIN_RETRY_SECONDS, waited_seconds / _AGE_PER_SECOND)))
 
 
 def server_timing(run: Run) -> bytes:
-    """Return what a run that has ended took, as a Server-Timing header says it: in milliseconds.
+    """Return the value of a Server-Timing header for a run that has ended, in milliseconds.
 
-    `queue` is what it waited to begin, `run` what the flow took; each is left out where unknown.
+    `queue` is the time before it started, `run` the duration of the flow; unknown ones are omitted.
     """
     stages = ((b"queue", run.queue_seconds), (b"run", run.duration_seconds))
     return b", ".join(
@@ -120,22 +123,20 @@ def server_timing(run: Run) -> bytes:
 
 
 def run_location(run_id: str) -> str:
-    """Return where to ask for a run."""
+    """Return the URL path of a run."""
     return f"/node/flow-runs/{run_id}/"
 
 
-def _spliced(
-    inner: bytes, message: str, response_format: ResponseFormat, *, success: bool
-) -> bytes:
-    told = orjson.dumps(message)
+def _wrap(inner: bytes, message: str, response_format: ResponseFormat, *, success: bool) -> bytes:
+    message_json = orjson.dumps(message)
     if response_format is ResponseFormat.ENVELOPE:
         status = b"success" if success else b"error"
-        return b'{"status":"%b","message":%b,"data":%b}' % (status, told, inner)
-    return b'%b,"message":%b,"data":%b}' % (inner[:-1], told, inner)
+        return b'{"status":"%b","message":%b,"data":%b}' % (status, message_json, inner)
+    return b'%b,"message":%b,"data":%b}' % (inner[:-1], message_json, inner)
 
 
 def _nodes(run: Run, *, include: bool) -> bytes:
-    """Return `node_outputs`: null where a finished run had more than is kept."""
+    """Return `node_outputs`; null if those of an ended run were too large to be kept."""
     if not include or not run.ended:
         return _NO_NODES
     return run.node_outputs or _NULL
@@ -150,3 +151,46 @@ def _error(run: Run) -> dict[str, str | None] | None:
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 6)
+
+
+ERROR_CODES: Mapping[str, ErrorCode] = {
+    FailureCode.FLOW_FAILED: ErrorCode.FLOW_FAILED,
+    FailureCode.TIMEOUT: ErrorCode.RUN_TIMEOUT,
+    FailureCode.QUEUE_TIMEOUT: ErrorCode.QUEUE_TIMEOUT,
+    FailureCode.WORKER_LOST: ErrorCode.WORKER_LOST,
+    FailureCode.INFERENCE_UNAVAILABLE: ErrorCode.INFERENCE_SERVER_UNAVAILABLE,
+    FailureCode.CANCELLED: ErrorCode.RUN_CANCELLED,
+    FailureCode.CANCELLED_BY_SHUTDOWN: ErrorCode.SHUTTING_DOWN,
+}
+_RETRY_SECONDS = 1.0
+
+
+def error_of_run(run: Run, *, replayed: bool = False) -> GatewayError:
+    """Return the error of a sync call whose run has failed or was cancelled.
+
+    `replayed` marks the response to a repeated call with the same Idempotency-Key.
+    """
+    assert run.status in (RunStatus.FAILED, RunStatus.CANCELLED), run.status
+    error = run.error
+    code = ErrorCode.RUN_CANCELLED
+    if error is not None and run.status is RunStatus.FAILED:
+        code = ERROR_CODES.get(error.code, ErrorCode.FLOW_FAILED)
+    details: dict[str, object] = {
+        "flow_run_id": run.id,
+        "duration_seconds": run.duration_seconds,
+    }
+    if error is not None and error.node_id is not None:
+        details["node_id"] = error.node_id
+    message = _error_message(run, code)
+    return GatewayError(
+        code, message, retry_after=_RETRY_SECONDS, details=details, replayed=replayed
+    )
+
+
+def _error_message(run: Run, code: ErrorCode) -> str:
+    error = run.error
+    if error is None:
+        return "the run was cancelled"
+    if code is ErrorCode.FLOW_FAILED and error.node_id is not None:
+        return f"node '{error.node_id}': {error.message}"
+    return error.message

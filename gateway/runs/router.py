@@ -12,7 +12,7 @@ from gateway.auth.access import Access, Poller
 from gateway.auth.identity import Identity
 from gateway.deployments.settings import ResponseFormat
 from gateway.runs.event_stream import read_last_event_id
-from gateway.runs.listing import RunFilter
+from gateway.runs.queries import RunFilter
 from gateway.runs.responses import (
     accepted_body,
     poll_body,
@@ -29,7 +29,7 @@ from gateway.storage.paging import PageRequest
 from gateway.web.preferences import read_preferences
 
 MAX_WAIT_SECONDS = 60
-"""That a poll may take: proxies on the way lose patience at about that time."""
+"""Upper limit of a long poll: common proxies time out after about 60 s."""
 
 Seconds = Annotated[int | None, Query(ge=0, le=MAX_WAIT_SECONDS)]
 
@@ -48,7 +48,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {"itemSchema": _EVENT}},
         "description": "Events until the run has ended.",
     },
-    204: {"description": "There is nothing after the event that the client has."},
+    204: {"description": "There are no events after the client's last one."},
 }
 _UNCHANGED: dict[int | str, dict[str, Any]] = {
     304: {"description": "The run is as `If-None-Match` says."}
@@ -56,7 +56,7 @@ _UNCHANGED: dict[int | str, dict[str, Any]] = {
 
 
 class _RunFilterParams:
-    """Which runs; a FastAPI dependency."""
+    """The query parameters of a list of runs; a FastAPI dependency."""
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
         self,
@@ -68,7 +68,7 @@ class _RunFilterParams:
         before: Annotated[AwareDatetime | None, Query(alias="to")] = None,
         idempotency_key: str | None = None,
     ) -> None:
-        self.which = RunFilter(
+        self.run_filter = RunFilter(
             profile_id="",
             deployment_id=deployment,
             status=status,
@@ -81,7 +81,7 @@ class _RunFilterParams:
 
 
 def build_router(service: RunService, access: Access) -> APIRouter:
-    """Return the routes for runs; any key may use them for the deployments that it covers."""
+    """Return the routes for runs; any key may use them for the deployments it covers."""
     router = APIRouter(prefix="/node/flow-runs", tags=["Flow runs"])
 
     @router.get("/")
@@ -90,8 +90,8 @@ def build_router(service: RunService, access: Access) -> APIRouter:
         page: PageRequest = Depends(),
         poller: Poller = Depends(access.poller),
     ) -> RunPage:
-        """List runs, newest first. `from` and `to` are times of creation; `to` is not included."""
-        return RunPage.of(await service.page(poller.identity, filters.which, page))
+        """List runs, newest first. `from` and `to` are creation times; `to` is exclusive."""
+        return RunPage.of(await service.page(poller.identity, filters.run_filter, page))
 
     @router.get("/{run_id}/", response_model=RunOut | EnvelopeOut, responses=_UNCHANGED)
     async def show(  # noqa: PLR0917 - as above
@@ -103,7 +103,7 @@ def build_router(service: RunService, access: Access) -> APIRouter:
         if_none_match: Annotated[str | None, Header()] = None,
         poller: Poller = Depends(access.poller),
     ) -> Response:
-        """Show a run; with `wait` (or `Prefer: wait`) when it has ended, or after those seconds."""
+        """Show a run; with `wait` or `Prefer: wait`, once it has ended or after these seconds."""
         preferred = read_preferences(prefer)
         granted = None if preferred.wait is None else min(preferred.wait, MAX_WAIT_SECONDS)
         seconds = wait if wait is not None else granted or 0
@@ -119,7 +119,7 @@ def build_router(service: RunService, access: Access) -> APIRouter:
 
     @router.post("/{run_id}/cancel/", status_code=202, response_model=RunOut | EnvelopeOut)
     async def cancel(run_id: str, actor: Identity = Depends(access.caller)) -> Response:
-        """Stop a run. One that is running is `cancelling` until it has really stopped."""
+        """Cancel a run. A running one is `cancelling` until it has stopped."""
         run = await service.cancel(actor, run_id)
         form = await service.format_of(run)
         return _accepted(run, poll_body(run, form))
@@ -130,7 +130,7 @@ def build_router(service: RunService, access: Access) -> APIRouter:
         version: RetriedVersion = RetriedVersion.SAME,
         actor: Identity = Depends(access.caller),
     ) -> Response:
-        """Run a failed run's input once more, in the background, as a new run."""
+        """Run the input of a failed run again, in the background, as a new run."""
         latest = version is RetriedVersion.LATEST
         run = await service.retry(actor, run_id, latest=latest)
         return _accepted(run, accepted_body(run, await service.format_of(run)))
@@ -141,11 +141,11 @@ def build_router(service: RunService, access: Access) -> APIRouter:
         last_event_id: Annotated[str | None, Header()] = None,
         poller: Poller = Depends(access.poller),
     ) -> Response:
-        """Follow a run as server-sent events, from `Last-Event-ID` on where that is given."""
+        """Follow a run as server-sent events, after `Last-Event-ID` if given."""
         after = read_last_event_id(last_event_id)
         run = await service.poll(poller.identity, run_id, 0, poll=poller.poll)
         if after is None:
-            return Response(status_code=204)  # what makes a browser's EventSource stop
+            return Response(status_code=204)  # makes a browser's EventSource stop
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         stream = service.follow(run, after)
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)

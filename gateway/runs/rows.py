@@ -1,4 +1,4 @@
-"""Between rows and runs."""
+"""Converts between database rows and runs."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ EVENTS = cast("sa.Table", RunEvent.__table__)
 
 _MAX_NODE_ID = 200
 
-# Any, here and below: a row's columns, as the driver gives them; or what it takes
+# Any, here and below: column values
 RowValues = dict[str, Any]
 
 
 def run_from_row(
     row: Any, *, output_data: bytes | None = None, node_outputs: bytes | None = None
 ) -> Run:
-    """Return the run that a row of RunRow is."""
+    """Convert a row of `runs`."""
     error = None
     if row.error_code is not None:
         error = RunError(
@@ -76,12 +76,12 @@ def run_from_row(
 
 
 def run_with_output(row: Any) -> Run:
-    """Return the run that a row of runs and their payloads is."""
+    """Convert a row of `runs` joined with `run_payloads`."""
     return run_from_row(row, output_data=row.output, node_outputs=row.node_outputs)
 
 
 def claim_from_row(row: Any, input_data: bytes | None) -> Claim:
-    """Return the claim that a row just claimed stands for."""
+    """Return the claim of a row that was just claimed."""
     return Claim(
         run_id=row.id,
         attempt=row.attempt,
@@ -99,7 +99,7 @@ def claim_from_row(row: Any, input_data: bytes | None) -> Claim:
 
 
 def held_params(held: Sequence[tuple[str, int]]) -> RowValues:
-    """Return the parameters of statements about what a process holds, as (id, attempt)."""
+    """Return the parameters of statements about held runs, given as (id, attempt)."""
     return {
         "run_ids": [run_id for run_id, _ in held],
         "held": [f"{run_id} {attempt}" for run_id, attempt in held],
@@ -107,7 +107,7 @@ def held_params(held: Sequence[tuple[str, int]]) -> RowValues:
 
 
 def lease_status(held: Sequence[tuple[str, int]], found: Sequence[Any]) -> LeaseStatus:
-    """Return what the rows that were found say of what a process holds."""
+    """Return which of the held runs are lost or cancelled, from the rows that were found."""
     kept = {row.id for row in found}
     return LeaseStatus(
         lost=frozenset(run_id for run_id, _ in held if run_id not in kept),
@@ -116,12 +116,12 @@ def lease_status(held: Sequence[tuple[str, int]], found: Sequence[Any]) -> Lease
 
 
 def queued_run(row: Any) -> QueuedRun:
-    """Return what has to be known of a row to hand its run over."""
+    """Return what is needed to hand a run over."""
     return QueuedRun(run_id=row.id, type=DeploymentType(row.type), mode=ExecutionMode(row.mode))
 
 
 def new_values(new: NewRun) -> RowValues:
-    """Return the columns of a run that begins, but for its state and its times."""
+    """Return the columns of a new run, except its state and times."""
     idempotency = new.idempotency
     return {
         "id": new.id,
@@ -144,7 +144,7 @@ def new_values(new: NewRun) -> RowValues:
 
 
 def finished_values(finished: FinishedRun) -> RowValues:
-    """Return the columns of a run that is written down when it is over."""
+    """Return the columns of a run that is recorded after it ended."""
     new, ending = finished.new, enforce_size_limits(finished.ending)
     took = ending.duration_seconds or 0.0
     return {
@@ -160,7 +160,7 @@ def finished_values(finished: FinishedRun) -> RowValues:
 
 
 def finished_run(finished: FinishedRun) -> Run:
-    """Return the run that is written down when it is over."""
+    """Return the run that is recorded after it ended."""
     new, ending = finished.new, enforce_size_limits(finished.ending)
     run = new_run(new, now=finished.started_at, started=True)
     return replace(
@@ -175,7 +175,7 @@ def finished_run(finished: FinishedRun) -> Run:
 
 
 def finished_payload(finished: FinishedRun) -> RowValues:
-    """Return the columns of its payload."""
+    """Return the columns of the payload of such a run."""
     ending = enforce_size_limits(finished.ending)
     return {
         "run_id": finished.new.id,
@@ -186,20 +186,20 @@ def finished_payload(finished: FinishedRun) -> RowValues:
 
 
 def error_values(error: RunError | None) -> RowValues:
-    """Return the columns of an error, or of none."""
+    """Return the error columns."""
     if error is None:
         return {"error_code": None, "error_message": None, "error_node": None}
     node = error.node_id
     return {
         "error_code": error.code,
-        # PostgreSQL's texts cannot hold a NUL, which a node's message may well do.
+        # PostgreSQL cannot store NUL characters, which a node's message may contain.
         "error_message": error.message.replace("\0", "\ufffd")[:MAX_MESSAGE_CHARACTERS],
         "error_node": None if node is None else node[:_MAX_NODE_ID],
     }
 
 
 def enforce_size_limits(ending: RunResult) -> RunResult:
-    """Return the ending as it may be kept: what is too large is left out, or has failed."""
+    """Drop node outputs that are too large; fail a run whose output is too large."""
     output, nodes = ending.output_data, ending.node_outputs
     if nodes is not None and len(nodes) > MAX_NODE_OUTPUTS_BYTES:
         nodes = None
@@ -223,7 +223,7 @@ def enforce_size_limits(ending: RunResult) -> RunResult:
 
 
 def new_run(new: NewRun, *, now: datetime, started: bool) -> Run:
-    """Return a run just written down, with this process's own idea of the time."""
+    """Return a run just created, with times of this process's clock."""
     waits = (
         None if new.queue_timeout_seconds is None else timedelta(seconds=new.queue_timeout_seconds)
     )
@@ -255,7 +255,7 @@ def new_run(new: NewRun, *, now: datetime, started: bool) -> Run:
 
 
 def initial_claim(new: NewRun, *, now: datetime) -> Claim:
-    """Return the claim on a run that was begun by who writes it down."""
+    """Return the claim of a run that was created and claimed at once."""
     return Claim(
         run_id=new.id,
         attempt=1,
@@ -273,5 +273,5 @@ def initial_claim(new: NewRun, *, now: datetime) -> Claim:
 
 
 def payload_values(new: NewRun) -> RowValues:
-    """Return the columns of the payload of a run that begins."""
+    """Return the columns of the payload of a new run."""
     return {"run_id": new.id, "input": new.input_data}

@@ -1,4 +1,4 @@
-"""What a run is: its states, what it begins with, and how it ends. Pure."""
+"""The types of runs: states, new runs, claims and results. Pure."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ from typing import NamedTuple
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.ids import new_run_id
-from gateway.limits.cap import Cap
+from gateway.limits.policy import ConcurrencyLimit
 
 MAX_INPUT_BYTES = 16 * 1024 * 1024
-"""Of `input_data` that a run may begin with."""
+"""Maximum size of `input_data`."""
 MAX_OUTPUT_BYTES = 16 * 1024 * 1024
-"""Of `output_data` that a run may end with; one with more has failed."""
+"""Maximum size of `output_data`; a run with more fails."""
 MAX_NODE_OUTPUTS_BYTES = 4 * 1024 * 1024
-"""Of `node_outputs` that are kept; more are dropped, all of them."""
+"""Maximum size of `node_outputs`; if they are larger, all of them are dropped."""
 MAX_MESSAGE_CHARACTERS = 2000
-"""Of an error's message that are kept."""
+"""Error messages are truncated to this length."""
 
 
 class RunStatus(StrEnum):
-    """How far a run is. The last three are final: whoever comes later loses."""
+    """The state of a run. The last three are final: the first writer wins."""
 
     QUEUED = "queued"
-    """Nobody has begun."""
+    """Waiting for an executor."""
     RUNNING = "running"
     """A process holds a lease on it."""
     COMPLETED = "completed"
-    """It has a result."""
+    """It has an output."""
     FAILED = "failed"
     """It has an error."""
     CANCELLED = "cancelled"
-    """Somebody did not want it any more."""
+    """It was cancelled on request."""
 
 
 class FailureCode(StrEnum):
-    """Why a run has no result."""
+    """Why a run failed or was cancelled."""
 
     FLOW_FAILED = "flow_failed"
     """A node failed."""
     TIMEOUT = "timeout"
-    """It took longer than it may."""
+    """It exceeded its timeout."""
     QUEUE_TIMEOUT = "queue_timeout"
-    """Nobody began in time."""
+    """It was not started in time."""
     WORKER_LOST = "worker_lost"
     """Its process is gone."""
     INFERENCE_UNAVAILABLE = "inference_unavailable"
-    """The inference server that it asks does not answer."""
+    """No inference server is available."""
     CANCELLED = "cancelled"
-    """Somebody cancelled it."""
+    """It was cancelled on request."""
     CANCELLED_BY_SHUTDOWN = "cancelled_by_shutdown"
-    """Its process had to end."""
+    """Its process was shut down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,16 +67,16 @@ class RunError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idempotency:
-    """The caller's word that calls with the same key are the same call."""
+    """An idempotency key and the call that it belongs to."""
 
     key: str
     fingerprint: str
-    """Of the body: another one under the same key is a mistake."""
+    """Hash of the call: the same key with another hash is an error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """A run to begin."""
+    """A run to create."""
 
     profile_id: str
     deployment_id: str
@@ -85,22 +85,22 @@ class NewRun:
     mode: ExecutionMode
     type: DeploymentType
     input_data: bytes | None
-    """JSON; None only for a fast call whose input is not kept."""
+    """JSON; None for a fast call whose input is not kept."""
     timeout_seconds: float
     id: str = field(default_factory=new_run_id)
-    """Of `gateway.ids.new_run_id`, no other: pruning goes by the time that it begins with."""
+    """From `gateway.ids.new_run_id`: retention relies on the creation time in the id."""
     key_id: str | None = None
     queue_timeout_seconds: float | None = None
     retry_safe: bool = False
     max_attempts: int = 3
     idempotency: Idempotency | None = None
     retry_of: str | None = None
-    caps: tuple[Cap, ...] = ()
-    """How many may go on at once, this one included."""
+    concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
+    """Limits of concurrent runs that this run is subject to."""
 
 
 class RunMark(NamedTuple):
-    """What shows in a run while it goes on: another mark, and something has happened."""
+    """The parts of an unfinished run that change; a different mark means that it has changed."""
 
     status: RunStatus
     cancel_requested: bool
@@ -110,7 +110,7 @@ class RunMark(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run as its row says."""
+    """A run as stored."""
 
     id: str
     profile_id: str
@@ -136,9 +136,9 @@ class Run:
     error: RunError | None
     idempotency_key: str | None
     output_data: bytes | None = None
-    """JSON, of a run that is completed; not there in lists."""
+    """JSON, if the run is completed; None in lists."""
     node_outputs: bytes | None = None
-    """JSON: node id → `{"name", "type", "status", "output", "duration_seconds"}`; not in lists."""
+    """JSON: node id → `{"name", "type", "status", "output", "duration_seconds"}`; None in lists."""
 
     @property
     def ended(self) -> bool:
@@ -147,27 +147,30 @@ class Run:
 
     @property
     def shown_status(self) -> str:
-        """The status as callers see it: `cancelling` until the engine has really stopped."""
+        """The public status: `cancelling` until the executor has stopped a cancelled run."""
         if self.cancel_requested and self.status is RunStatus.RUNNING:
             return "cancelling"
         return self.status.value
 
     @property
     def queue_seconds(self) -> float | None:
-        """How long it waited before its last beginning; None while it still does."""
+        """Time from its creation to its last start; None while it is queued."""
         if self.started_at is None:
             return None
         return max(0.0, (self.started_at - self.created_at).total_seconds())
 
     @property
     def mark(self) -> RunMark:
-        """What to compare with a later look."""
+        """The current mark."""
         return RunMark(self.status, self.cancel_requested, self.attempt, self.event_count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The right, and the duty, to execute a run: until the lease ends, or somebody ends it."""
+    """The exclusive right to execute a run, until the lease or the run ends.
+
+    `attempt` is the fencing token of the claim: writes with an older one have no effect.
+    """
 
     run_id: str
     attempt: int
@@ -185,17 +188,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedRun:
-    """A run that was begun, or the one that the same idempotency key had begun before."""
+    """A new run, or the existing run of the same idempotency key."""
 
     run: Run
     existing: bool
     claim: Claim | None = None
-    """Where the run was to begin at once, and is not `existing`."""
+    """Set if the run was created with an owner and is not `existing`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """How a run ends."""
+    """The final state of a run and its output or error."""
 
     status: RunStatus
     output_data: bytes | None = None
@@ -203,12 +206,12 @@ class RunResult:
     error: RunError | None = None
     duration_seconds: float | None = None
     boot_seconds: float | None = None
-    """Of those, what it waited for an inference server to boot; None where it did not."""
+    """Part of the duration spent waiting for booting inference servers; None: no wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedRun:
-    """A run that is over before anybody has written it down: a fast call."""
+    """A run that is recorded after it ended: a fast call."""
 
     new: NewRun
     ending: RunResult
@@ -217,17 +220,17 @@ class FinishedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseStatus:
-    """What a process hears of its runs when it says that it lives."""
+    """The state of the runs that a process holds."""
 
     lost: frozenset[str]
-    """Not its any more: stop, and drop what comes of them."""
+    """No longer held: stop them and discard their results."""
     cancelled: frozenset[str]
-    """To be stopped, and then finished as cancelled."""
+    """Cancellation requested: stop them and finish them as cancelled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedRun:
-    """A run to hand over to whoever executes its kind."""
+    """A queued run to hand over to an executor."""
 
     run_id: str
     type: DeploymentType
@@ -236,7 +239,7 @@ class QueuedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReapResult:
-    """What became of the runs whose lease had ended."""
+    """The runs whose lease had ended."""
 
     requeued: tuple[QueuedRun, ...]
     lost: tuple[str, ...]
@@ -244,7 +247,7 @@ class ReapResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeEvent:
-    """A node that has finished while its run goes on."""
+    """A finished node of a running run."""
 
     number: int
     node_id: str

@@ -1,87 +1,84 @@
-"""What happens to runs, passed on to whoever waits: in this process at once, and in others."""
+"""Notifies this process, and through the database others, of changes to runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from gateway.runs.run import Run
-from gateway.storage.pg_notify import PgNotifier
+from gateway.storage.commit_signal import CommitSignal
 
 _CHANGED = "~"
-"""Before the id in a notice that the run has only changed: few wait for that."""
-_GONE = "-"
-"""Before the id in a notice that there is no such run any more."""
+"""Prefix of the id in a message: the run has changed and is unfinished."""
+_WITHDRAWN = "-"
+"""Prefix of the id in a message: the run was withdrawn."""
 
 
 class RunNotifier:
-    """Every write that ends or changes a run tells it here, after its commit.
+    """Called after the commit of every write that ends or changes a run.
 
     Listeners must not raise or block.
     """
 
-    def __init__(self, notices: PgNotifier | None = None) -> None:
-        self.notices = notices
+    def __init__(self, commits: CommitSignal) -> None:
+        self._commits = commits
         self._on_end: list[Callable[[Run], None]] = []
         self._on_change: list[Callable[[str], None]] = []
-        self._on_gone: list[Callable[[str], None]] = []
+        self._on_withdrawn: list[Callable[[str], None]] = []
 
     def subscribe(
         self,
         on_end: Callable[[Run], None],
         on_change: Callable[[str], None] | None = None,
-        on_gone: Callable[[str], None] | None = None,
+        on_withdrawn: Callable[[str], None] | None = None,
     ) -> None:
-        """Call `on_end` with each run that this process ends, `on_change` with ids of others.
+        """Subscribe to changes made by this process.
 
-        And `on_gone` with ids of runs that it takes back.
+        Args:
+            on_end: called with each run that has ended.
+            on_change: called with the ids of runs that have changed otherwise.
+            on_withdrawn: called with the ids of withdrawn runs.
         """
         self._on_end.append(on_end)
         if on_change is not None:
             self._on_change.append(on_change)
-        if on_gone is not None:
-            self._on_gone.append(on_gone)
+        if on_withdrawn is not None:
+            self._on_withdrawn.append(on_withdrawn)
 
     def subscribe_remote(
         self,
         on_end: Callable[[str], None],
         on_change: Callable[[str], None],
-        on_gone: Callable[[str], None],
+        on_withdrawn: Callable[[str], None],
         on_gap: Callable[[], None],
     ) -> None:
-        """Call with ids what any process tells, and `on_gap` where some may have been missed."""
-        if self.notices is None:
-            return
+        """Subscribe to changes made by all processes; `on_gap` follows a lost connection."""
 
-        def heard(word: str | None) -> None:
-            if word is None:
+        def on_message(message: str | None) -> None:
+            if message is None:
                 on_gap()
-            elif word.startswith(_CHANGED):
-                on_change(word.removeprefix(_CHANGED))
-            elif word.startswith(_GONE):
-                on_gone(word.removeprefix(_GONE))
+            elif message.startswith(_CHANGED):
+                on_change(message.removeprefix(_CHANGED))
+            elif message.startswith(_WITHDRAWN):
+                on_withdrawn(message.removeprefix(_WITHDRAWN))
             else:
-                on_end(word)
+                on_end(message)
 
-        self.notices.subscribe(heard)
+        self._commits.subscribe(on_message)
 
     def ended(self, run: Run) -> None:
-        """Tell that a run has ended."""
+        """Notify of a run that has ended."""
         for listener in self._on_end:
             listener(run)
-        self._tell(run.id)
+        self._commits.publish(run.id)
 
     def changed(self, run_id: str) -> None:
-        """Tell that something about a run is new."""
+        """Notify of a run that has changed."""
         for listener in self._on_change:
             listener(run_id)
-        self._tell(_CHANGED + run_id)
+        self._commits.publish(_CHANGED + run_id)
 
-    def gone(self, run_id: str) -> None:
-        """Tell that a run was taken back."""
-        for listener in self._on_gone:
+    def withdrawn(self, run_id: str) -> None:
+        """Notify of a run that was withdrawn."""
+        for listener in self._on_withdrawn:
             listener(run_id)
-        self._tell(_GONE + run_id)
-
-    def _tell(self, word: str) -> None:
-        if self.notices is not None:
-            self.notices.tell(word)
+        self._commits.publish(_WITHDRAWN + run_id)

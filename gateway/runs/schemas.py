@@ -1,4 +1,4 @@
-"""Runs over HTTP. One run is written by `bodies.py`; here it is only described."""
+"""Response bodies of runs. Single runs are serialized by `responses.py`; here for OpenAPI only."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ class RunSummary(BaseModel):
     status: str
     """`queued`, `running`, `cancelling`, `completed`, `failed` or `cancelled`."""
     attempt: int
-    """How often it has begun: more than once where a worker was lost."""
+    """How often the run was started: more than once if a worker was lost."""
     error: RunErrorOut | None
     duration_seconds: float | None
     queue_seconds: float | None
-    """What it waited before it began; null while it still does."""
+    """Time before it was started; null while it is queued."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     retry_of: str | None
-    """The failed run that this one repeats."""
+    """The failed run that this one retries."""
     api_key_id: str | None
     idempotency_key: str | None
 
     @classmethod
     def of(cls, run: Run) -> Self:
-        """Return the run as a list shows it."""
+        """Convert a run."""
         return cls(
             flow_run_id=run.id,
             deployment_id=run.deployment_id,
@@ -82,7 +82,7 @@ class RunPage(BaseModel):
 
     @classmethod
     def of(cls, page: Page[Run]) -> Self:
-        """Return the page as it is sent."""
+        """Convert a page of runs."""
         items = [RunSummary.of(run) for run in page.items]
         return cls(items=items, next_cursor=page.next_cursor)
 
@@ -113,28 +113,28 @@ class RunOut(BaseModel):
 
 
 class EnvelopeOut(BaseModel):
-    """Any answer about runs with `response_format=envelope`."""
+    """Any response about runs with `response_format=envelope`."""
 
     status: Literal["success", "error"]
     message: str
-    # Any: the fields of the flat answer
+    # Any: the fields of the flat response
     data: dict[str, Any]
 
 
 class AcceptedOut(BaseModel):
-    """A run that goes on in the background."""
+    """A run that continues in the background."""
 
     flow_run_id: str
     status: str
     message: str
-    # Any: the three fields once more
+    # Any: the three fields repeated
     data: dict[str, Any]
 
 
 class RetriedVersion(StrEnum):
-    """What a run that is repeated runs."""
+    """The version that a retry runs."""
 
     SAME = "same"
     """The version that failed."""
     LATEST = "latest"
-    """The version that is live now."""
+    """The live version."""

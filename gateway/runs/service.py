@@ -1,100 +1,79 @@
-"""What a caller may do with runs: look, wait, list, follow, cancel, repeat."""
+"""What callers can do with runs: read, wait, list, follow, cancel, retry."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Protocol
 
 from gateway.auth.identity import Identity, Scope, check_covers
+from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
+from gateway.deployments.snapshots import check_version_input
 from gateway.errors import GatewayError
 from gateway.ids import is_id, run_id_time
-from gateway.limits.gates import Gates
-from gateway.limits.poll import Poll
+from gateway.limits.rate_limiter import PollLimit, RateLimiter
 from gateway.runs.event_stream import stream_run
-from gateway.runs.listing import RunFilter
+from gateway.runs.queries import RunFilter
 from gateway.runs.run import NewRun, Run, RunStatus
 from gateway.runs.store import RunStore
 from gateway.runs.waiter import RunWaiter
 from gateway.storage.clock import now
+from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from protos.errors import ErrorCode
 
-
-class Launcher(Protocol):
-    """Has runs executed."""
-
-    # the names of the contract between the rooms: `type` is the deployment's
-    def launch(self, run_id: str, type: DeploymentType, mode: ExecutionMode) -> None:  # noqa: A002
-        """Hand a queued run over at once; never block, never raise.
-
-        What cannot be handed over stays queued, and the sweep tries again.
-        """
-
-
-class Deployments(Protocol):
-    """Where a run's deployment is looked up."""
-
-    async def find(self, deployment_id: str, profile_id: str) -> LiveDeployment:
-        """Return the profile's deployment; raise GatewayError where it cannot be called."""
-
-
-class Inputs(Protocol):
-    """Knows what versions take."""
-
-    async def check(self, deployment_id: str, version: int, input_data: bytes) -> None:
-        """Raise GatewayError where a version does not take `input_data`, or is no more."""
+Launch = Callable[[str, DeploymentType, ExecutionMode], None]
+"""Hands a queued run to an executor. Never blocks or raises: the sweep finds runs left queued."""
 
 
 class RunService:
-    """The runs of a profile, for any of its keys that covers their deployment."""
+    """The runs of a profile, for keys that cover their deployment."""
 
     def __init__(
         self,
+        db: Database,
         store: RunStore,
         waiter: RunWaiter,
-        deployments: Deployments,
-        launcher: Launcher,
-        inputs: Inputs,
+        deployments: DeploymentCache,
+        launch: Launch,
         *,
         retention_days: int,
-        gates: Gates | None = None,
+        rate_limiter: RateLimiter | None = None,
     ) -> None:
-        """Without `gates` nothing is limited."""
+        """Without `rate_limiter`, retries are not rate-limited."""
+        self._db = db
         self._store = store
         self._waiter = waiter
         self._deployments = deployments
-        self._launcher = launcher
-        self._inputs = inputs
-        self._gates = gates
+        self._launch = launch
+        self._rate_limiter = rate_limiter
         self._retention_days = retention_days
 
     async def find(self, actor: Identity, run_id: str) -> Run:
         """Return a run.
 
         Raises:
-            GatewayError: NOT_FOUND where there is none, or another profile's; GONE where its id
-                is older than runs are kept; API_KEY_FORBIDDEN where the key is for others.
+            GatewayError: NOT_FOUND for an unknown run or another profile's; GONE if its id is
+                older than the retention; API_KEY_FORBIDDEN if the key does not cover it.
         """
         run = await self._store.get(run_id.lower()) if is_id(run_id) else None
-        if run is None and self._is_past(run_id):
+        if run is None and self._is_past_retention(run_id):
             message = f"run '{run_id}' was deleted: runs are kept for {self._retention_days} days"
             raise GatewayError(ErrorCode.GONE, message)
         if run is None or run.profile_id != actor.profile_id:
-            raise GatewayError(ErrorCode.NOT_FOUND, f"there is no run '{run_id}'")
+            raise GatewayError(ErrorCode.NOT_FOUND, f"unknown run '{run_id}'")
         check_covers(actor, run.deployment_id)
         return run
 
     async def poll(
-        self, actor: Identity, run_id: str, wait_seconds: float, *, poll: Poll | None = None
+        self, actor: Identity, run_id: str, wait_seconds: float, *, poll: PollLimit | None = None
     ) -> Run:
-        """Return a run when it has ended, or as it is after some seconds; see `find`.
+        """Return a run once it has ended, or its state after `wait_seconds`.
 
         Raises:
-            GatewayError: as `find`; RATE_LIMITED where the deployment is not to be looked at more.
+            GatewayError: as `find`; RATE_LIMITED if the deployment's poll limit is reached.
         """
         run = await self.find(actor, run_id)
         if poll is not None:
@@ -105,106 +84,107 @@ class RunService:
         return ended or await self.find(actor, run_id)
 
     async def format_of(self, run: Run) -> ResponseFormat:
-        """Return the form in which the run's deployment answers; flat where it is gone."""
+        """Return the response format of the run's deployment; flat if it was deleted."""
         try:
             live = await self._deployments.find(run.deployment_id, run.profile_id)
         except GatewayError:
             return ResponseFormat.FLAT
         return live.response_format
 
-    async def page(self, actor: Identity, which: RunFilter, request: PageRequest) -> Page[Run]:
+    async def page(self, actor: Identity, run_filter: RunFilter, request: PageRequest) -> Page[Run]:
         """Return a page of the profile's runs that the key covers, newest first.
 
         Raises:
-            GatewayError: API_KEY_FORBIDDEN where `which` names a deployment of others' keys;
-                INVALID_REQUEST for a foreign cursor.
+            GatewayError: API_KEY_FORBIDDEN if the key does not cover the filter's deployment;
+                INVALID_REQUEST if the cursor is invalid.
         """
-        if which.deployment_id is not None:
-            check_covers(actor, which.deployment_id.lower())
-        own = replace(which, profile_id=actor.profile_id, deployments=actor.deployments)
+        if run_filter.deployment_id is not None:
+            check_covers(actor, run_filter.deployment_id.lower())
+        own = replace(run_filter, profile_id=actor.profile_id, deployments=actor.deployments)
         return await self._store.page(own, request)
 
     async def cancel(self, actor: Identity, run_id: str) -> Run:
-        """Have a run stopped, which takes a moment if it is running; a second time changes nothing.
+        """Cancel a run; if it is running, it stops after a moment. Cancelling again has no effect.
 
-        It is an act of who manages; of a key that only triggers it is a part of its calls.
+        The cancellation is audited if the actor has the scope `manage`.
 
         Raises:
-            GatewayError: as `find`; RUN_FINISHED where it has ended otherwise.
+            GatewayError: as `find`; RUN_FINISHED if it has completed or failed.
         """
         run = await self.find(actor, run_id)
         if not run.ended:
-            asked = await self._store.request_cancel(run.id, audited=_manages(actor))
-            if asked is not None:
-                return asked
+            cancelled = await self._store.request_cancel(run.id, audited=_manages(actor))
+            if cancelled is not None:
+                return cancelled
             run = await self.find(actor, run_id)
         if run.status is RunStatus.CANCELLED:
             return run
-        message = f"run {run.id} has {run.status} already: what has ended cannot be cancelled"
+        message = f"run {run.id} has already {run.status}: only unfinished runs can be cancelled"
         raise GatewayError(ErrorCode.RUN_FINISHED, message, details={"flow_run_id": run.id})
 
     async def retry(self, actor: Identity, run_id: str, *, latest: bool) -> Run:
-        """Begin a new run with a failed one's input, in the background.
+        """Create a new run with the input of a failed one, in the background.
 
-        It runs the version of the old run, or with `latest` the one that is live now. It is an act
-        as `cancel` is.
+        It runs the version of the old run, or with `latest` the live version. It is audited like
+        `cancel`.
 
         Raises:
-            GatewayError: as `find`; CONFLICT where the run did not fail, or its input was not
-                kept; GONE and others where its deployment cannot be called; INVALID_INPUT where
-                the version takes another input by now; RATE_LIMITED and TOO_MANY_RUNS as for
-                a call.
+            GatewayError: as `find`; CONFLICT if the run did not fail, or its input was not kept;
+                GONE and others if its deployment cannot be called; INVALID_INPUT if the version
+                does not accept the input; RATE_LIMITED and TOO_MANY_RUNS as for a call.
         """
         run = await self.find(actor, run_id)
         input_data = await self._input(run)
         live = await self._deployments.find(run.deployment_id, run.profile_id)
-        new = _again(run, live, input_data, latest=latest, key_id=actor.key_id)
-        await self._inputs.check(new.deployment_id, new.version, input_data)
-        if self._gates is not None:
-            gate, caps = self._gates.of_run(actor.limit_key, actor.limits, live.id, live.limits)
-            if gate is not None:
-                await gate.enter_slowly()
-            new = replace(new, caps=caps)
+        new = _retry_of(run, live, input_data, latest=latest, key_id=actor.key_id)
+        await check_version_input(self._db, new.deployment_id, new.version, input_data)
+        if self._rate_limiter is not None:
+            rate_limit, concurrency_limits = self._rate_limiter.for_run(
+                actor.limit_key, actor.limits, live.id, live.limits
+            )
+            if rate_limit is not None:
+                await rate_limit.acquire()
+            new = replace(new, concurrency_limits=concurrency_limits)
         created = await self._store.create(new, audited=_manages(actor))
-        self._launcher.launch(new.id, new.type, new.mode)
+        self._launch(new.id, new.type, new.mode)
         return created.run
 
     def follow(self, run: Run, after: int) -> AsyncIterator[bytes]:
-        """Return the events of a run from the one after `after` on, as server-sent events."""
+        """Return the events of a run after the one numbered `after`, as server-sent events."""
         return stream_run(self._store, self._waiter, run, after)
 
     def drain(self) -> None:
-        """Answer those who only wait, and end streams: the process is to end."""
+        """Answer long polls and end streams, as the process shuts down."""
         self._waiter.drain()
 
-    async def _count(self, poll: Poll, run: Run) -> None:
+    async def _count(self, poll: PollLimit, run: Run) -> None:
         try:
             live = await self._deployments.find(run.deployment_id, run.profile_id)
         except GatewayError:
-            return  # paused or deleted: what it was limited to goes with it
-        await poll.at(live.id, live.limits)
+            return  # paused or deleted: it has no limits
+        await poll.count_deployment(live.id, live.limits)
 
     async def _input(self, run: Run) -> bytes:
         if run.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
-            message = f"run {run.id} is {run.shown_status}: only a failed one can be repeated"
+            message = f"run {run.id} is {run.shown_status}: only a failed run can be retried"
             raise GatewayError(ErrorCode.CONFLICT, message)
         found = await self._store.input_of(run.id)
         if found is None or run.mode is ExecutionMode.FAST:
-            message = f"run {run.id} was a fast call, which cannot be repeated: call again"
+            message = f"run {run.id} was a fast call, which cannot be retried: call again"
             raise GatewayError(ErrorCode.CONFLICT, message)
         return found
 
-    def _is_past(self, run_id: str) -> bool:
-        # No tombstones: an id tells its age, and nothing about whose it was.
-        made = run_id_time(run_id)
-        return made is not None and made < now() - timedelta(days=self._retention_days)
+    def _is_past_retention(self, run_id: str) -> bool:
+        # Ids contain their creation time, so deleted runs need no tombstones.
+        created_at = run_id_time(run_id)
+        return created_at is not None and created_at < now() - timedelta(days=self._retention_days)
 
 
 def _manages(actor: Identity) -> bool:
     return actor.scope is Scope.MANAGE
 
 
-def _again(
+def _retry_of(
     run: Run, live: LiveDeployment, input_data: bytes, *, latest: bool, key_id: str | None
 ) -> NewRun:
     waits = None if run.queue_until is None else run.queue_until - run.created_at

@@ -1,4 +1,4 @@
-"""Every statement about runs that are known by their id, made once, and so compiled once.
+"""SQL statements about runs known by id, built once so that SQLAlchemy compiles them once.
 
 Times are the database's (`seconds_from_now`).
 """
@@ -13,18 +13,18 @@ from gateway.storage.sql import in_list, seconds_from_now, sql_literal
 
 
 def is_in(status: RunStatus) -> sa.ColumnElement[bool]:
-    """Return the condition that a run is in `status`, written out as the partial indexes have it.
+    """Return the condition that a run is in `status`, as a literal.
 
-    They serve no query where the state is a parameter.
+    Partial indexes are used only if the query repeats their condition without a parameter.
     """
     return RUNS.c.status == sql_literal(status)
 
 
 def is_now(status: RunStatus) -> sa.ColumnElement[bool]:
-    """Return the same condition for a run that is known by its id, so that this one is used.
+    """Return the same condition in a form that no index matches, for runs known by id.
 
-    A plan made while an index of unfinished runs was empty would walk through it later, when ten
-    thousand are queued.
+    Otherwise a plan cached while the partial index was empty would scan that index later, when ten
+    thousand runs are queued.
     """
     return RUNS.c.status.concat(sql_literal("")) == sql_literal(status)
 
@@ -41,7 +41,7 @@ INSERT = sa.insert(RUNS).values(
     lease_until=_LEASE_END,
     started_at=seconds_from_now(sa.bindparam("start_seconds", type_=sa.Float())),
 )
-"""A new run, queued or running; the seconds that it has no use for are None."""
+"""A new run, queued or running; inapplicable seconds are None."""
 
 INSERT_PAYLOAD = sa.insert(PAYLOADS)
 
@@ -59,7 +59,7 @@ FIND_BY_KEY = (
         ).label("old")
     )
 )
-"""The run that an idempotency key stands for, and whether it has done so for long enough."""
+"""The run of an idempotency key, and whether the key's retention has passed."""
 
 RELEASE_KEY = sa.update(RUNS).where(_THIS).values(fingerprint=sa.null())
 
@@ -84,7 +84,7 @@ INPUT = sa.select(PAYLOADS.c.input).where(PAYLOADS.c.run_id == sa.bindparam("run
 
 _ATTEMPT = RUNS.c.id.concat(sql_literal(" ")).concat(sa.cast(RUNS.c.attempt, sa.String()))
 _HELD = sa.and_(in_list(RUNS.c.id, "run_ids"), _RUNNING, in_list(_ATTEMPT, "held"))
-"""What a process holds, (run, attempt) by (run, attempt)."""
+"""The runs that a process holds, by (run id, attempt): the attempt is the fencing token."""
 
 RENEW_LEASES = (
     sa.update(RUNS)
@@ -92,7 +92,7 @@ RENEW_LEASES = (
     .values(lease_until=_LEASE_END)
     .returning(RUNS.c.id, RUNS.c.cancel_requested)
 )
-"""Another lease for all that a process holds."""
+"""Renews all leases of a process."""
 
 HELD_STATUS = sa.select(RUNS.c.id, RUNS.c.cancel_requested).where(_HELD)
 
@@ -118,7 +118,7 @@ SET_OUTPUT = (
 )
 
 LOCK = sa.select(RUNS).where(_THIS).with_for_update()
-"""A run as it is, and as it stays until the transaction ends."""
+"""Locks a run until the end of the transaction."""
 
 CANCEL = (
     sa.update(RUNS)
@@ -128,11 +128,11 @@ CANCEL = (
         status=sa.case((_QUEUED, sql_literal(RunStatus.CANCELLED)), else_=RUNS.c.status),
         finished_at=sa.case((_QUEUED, seconds_from_now())),
         error_code=sa.case((_QUEUED, sql_literal(FailureCode.CANCELLED))),
-        error_message=sa.case((_QUEUED, sql_literal("the run was cancelled before it had begun"))),
+        error_message=sa.case((_QUEUED, sql_literal("the run was cancelled before it started"))),
     )
     .returning(RUNS)
 )
-"""A queued run ends; a running one is asked to."""
+"""Ends a queued run; requests the cancellation of a running one."""
 
 TIME_OUT = (
     sa.update(RUNS)
@@ -146,7 +146,7 @@ TIME_OUT = (
     )
     .returning(RUNS)
 )
-"""An end from outside: whoever holds the run loses it, and stops."""
+"""Ends a run for its caller: the executor loses its lease and stops."""
 
 WITHDRAW = sa.delete(RUNS).where(_THIS, _QUEUED, RUNS.c.attempt == 0).returning(RUNS.c.id)
 WITHDRAW_PAYLOAD = sa.delete(PAYLOADS).where(PAYLOADS.c.run_id == sa.bindparam("run_id"))
@@ -157,7 +157,7 @@ COUNT_EVENTS = (
     .values(event_count=RUNS.c.event_count + sa.bindparam("more_events", type_=sa.Integer()))
     .returning(RUNS.c.event_count)
 )
-"""Numbers for the next events; none for a process that does not hold the run any more."""
+"""Allocates numbers for events; returns no row if the lease is lost."""
 
 INSERT_EVENTS = sa.insert(EVENTS)
 EVENTS_AFTER = (

@@ -1,22 +1,22 @@
-"""Rows of runs: who may begin one, who holds it, and how it ended.
+"""Stores runs: creation, claims, leases and results.
 
-A run is claimed by compare-and-set, and whoever writes to it afterwards names the attempt that the
-claim has given: a process that was believed dead writes nothing any more. Times that are compared
-are the database's own.
+A run is claimed by compare-and-set, which increments its attempt number. The attempt is a fencing
+token: all later writes of the executor are conditional on it, so a process that lost its lease
+cannot write. All compared times are the database's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from gateway.runs import rows
 from gateway.runs import statements as sql
 from gateway.runs.audit_events import record_run_cancelled, record_run_retried
-from gateway.runs.concurrency_limit import check_concurrency_limits
 from gateway.runs.idempotency import KEPT_SECONDS, ended_by_infrastructure, key_reused_error
-from gateway.runs.new_runs import RunInsert, build_insert, insert_runs
-from gateway.runs.outbox import NoOutbox, Outbox
-from gateway.runs.reading import RunQueries, read_run
+from gateway.runs.new_runs import RunInsert, build_insert, check_concurrency_limits, insert_runs
+from gateway.runs.queries import RunQueries, read_run
 from gateway.runs.run import (
     Claim,
     CreatedRun,
@@ -27,29 +27,27 @@ from gateway.runs.run import (
     RunResult,
 )
 from gateway.runs.run_notifier import RunNotifier
-from gateway.runs.sweeps import SweepQueries
+from gateway.runs.sweep_queries import SweepQueries
 from gateway.storage.batch_writer import BatchWriter
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from gateway.storage.pg_notify import PgNotifier
 from gateway.storage.sql import advisory_lock, dialect_insert
+from gateway.webhooks.outbox import WebhookOutbox
 
 LEASE_SECONDS = 30.0
-"""How long a process is believed to be alive after it was last heard of."""
+"""Validity of a lease after its last renewal."""
 
 
 class RunStore(SweepQueries, RunQueries):
     """The runs of an installation; each call is one transaction. For one event loop.
 
-    `notifier` tells of every run that ends or changes here, after that; `outbox` hears of each that
-    begins or ends in the same transaction.
+    `RunQueries` has the reads, `SweepQueries` the periodic maintenance. Started and ended runs are
+    written to `outbox` in the same transaction, and reported to `notifier` after the commit.
     """
 
-    def __init__(
-        self, db: Database, notices: PgNotifier | None = None, *, outbox: Outbox | None = None
-    ) -> None:
-        super().__init__(db, RunNotifier(notices), outbox or NoOutbox())
-        self._births = BatchWriter[RunInsert](self._write_births)
+    def __init__(self, db: Database, *, outbox: WebhookOutbox | None = None) -> None:
+        super().__init__(db, RunNotifier(db.commits), outbox)
+        self._inserts = BatchWriter[RunInsert](self._write_batch)
         self._record = dialect_insert(rows.RUNS, db.dialect).on_conflict_do_nothing()
         self._record_payload = dialect_insert(rows.PAYLOADS, db.dialect).on_conflict_do_nothing()
 
@@ -61,24 +59,23 @@ class RunStore(SweepQueries, RunQueries):
         lease_seconds: float = LEASE_SECONDS,
         audited: bool = False,
     ) -> CreatedRun:
-        """Write a run down, queued; with `owner` as begun, and claimed by that.
+        """Create a run: queued, or with `owner` running and claimed.
 
-        With `audited`, the trail tells of it as a run that was repeated.
-
-        Where its idempotency key stands for a run already, that one is returned, whatever became
-        of it, and nothing is written. Times in the answer are this process's, not the row's.
+        If its idempotency key belongs to an existing run, that run is returned, in whatever state,
+        and nothing is written. With `audited`, the retry is written to the audit log. Times in the
+        result are this process's, not the row's.
 
         Raises:
-            GatewayError: PAYLOAD_TOO_LARGE; IDEMPOTENCY_KEY_REUSED where the key stands for a run
-                with another body; TOO_MANY_RUNS where a cap does not let it begin.
+            GatewayError: PAYLOAD_TOO_LARGE; IDEMPOTENCY_KEY_REUSED if the key belongs to a run with
+                another body; TOO_MANY_RUNS if a concurrency limit is reached.
         """
-        birth = build_insert(new, owner, lease_seconds)
-        if audited or (new.caps and new.idempotency is None):
-            await self._create_alone(new, birth, audited=audited)
+        insert = build_insert(new, owner, lease_seconds)
+        if audited or (new.concurrency_limits and new.idempotency is None):
+            await self._create_alone(new, insert, audited=audited)
         elif new.idempotency is None:
-            await self._births.put(birth)
+            await self._inserts.put(insert)
         else:
-            existing = await self._create_once(new, birth)
+            existing = await self._create_once(new, insert)
             if existing is not None:
                 return CreatedRun(run=existing, existing=True)
         began = now()
@@ -89,7 +86,7 @@ class RunStore(SweepQueries, RunQueries):
         )
 
     async def record_finished(self, batch: Sequence[FinishedRun]) -> None:
-        """Write down runs that are over already; those that are there stay as they are."""
+        """Insert runs that have already ended; existing ones are not changed."""
         payloads = [rows.finished_payload(finished) for finished in batch]
         kept = [payload for payload in payloads if any(list(payload.values())[1:])]
         async with self._db.write(notify=False) as session:
@@ -99,15 +96,15 @@ class RunStore(SweepQueries, RunQueries):
             if kept:
                 await session.execute(self._record_payload, kept)
             runs = [rows.finished_run(finished) for finished in batch]
-            await self._outbox.started(session, runs)
-            await self._outbox.ended(session, runs)
+            await self._write_started(session, runs)
+            await self._write_ended(session, runs)
 
     async def claim(
         self, run_id: str, owner: str, lease_seconds: float = LEASE_SECONDS
     ) -> Claim | None:
-        """Begin with a queued run; None where it is not (any more), or may not begin.
+        """Claim a queued run; return None if it is not queued or may not start.
 
-        Of several that claim the same run at once, one gets it.
+        Of concurrent claims, exactly one succeeds.
         """
         values = {"run_id": run_id, "owner": owner, "lease_seconds": lease_seconds}
         async with self._db.write(notify=False) as session:
@@ -115,25 +112,25 @@ class RunStore(SweepQueries, RunQueries):
             if row is None:
                 return None
             found = (await session.execute(sql.INPUT, {"run_id": run_id})).scalar_one_or_none()
-            await self._outbox.started(session, [rows.run_from_row(row)])
+            await self._write_started(session, [rows.run_from_row(row)])
         self.notifier.changed(run_id)
         return rows.claim_from_row(row, found)
 
     async def renew_leases(
         self, held: Sequence[tuple[str, int]], lease_seconds: float = LEASE_SECONDS
     ) -> LeaseStatus:
-        """Say that the process lives which holds these runs, as (id, attempt): one statement."""
+        """Renew the leases of the given runs, as (id, attempt), with one statement."""
         values = {**rows.held_params(held), "lease_seconds": lease_seconds}
         async with self._db.write(notify=False) as session:
             found = (await session.execute(sql.RENEW_LEASES, values)).all()
         return rows.lease_status(held, found)
 
-    async def finish(self, run_id: str, attempt: int, ending: RunResult) -> Run | None:
-        """End a run; None where that is too late, and what was to be written is dropped.
+    async def finish(self, run_id: str, attempt: int, result: RunResult) -> Run | None:
+        """Write the result of a run; return None if the lease is lost, and discard the result.
 
-        Too late it is where the run has ended already, or was given to somebody else.
+        The lease is lost if the run has ended, or another process has claimed it.
         """
-        kept = rows.enforce_size_limits(ending)
+        kept = rows.enforce_size_limits(result)
         error = rows.error_values(kept.error)
         values = {
             "run_id": run_id,
@@ -154,14 +151,15 @@ class RunStore(SweepQueries, RunQueries):
                 out = {"of_run": run_id, "came_out": output, "of_nodes": nodes}
                 await session.execute(sql.SET_OUTPUT, out)
             run = rows.run_from_row(row, output_data=output, node_outputs=nodes)
-            await self._outbox.ended(session, [run])
+            await self._write_ended(session, [run])
         self.notifier.ended(run)
         return run
 
     async def request_cancel(self, run_id: str, *, audited: bool = False) -> Run | None:
-        """End a queued run, and have a running one stopped; None where it has ended already.
+        """Cancel a queued run, or request the cancellation of a running one.
 
-        With `audited`, the trail tells of it.
+        Returns None if the run has already ended. With `audited`, the cancellation is written to
+        the audit log.
         """
         this = {"run_id": run_id}
         async with self._db.write(notify=False) as session:
@@ -171,7 +169,7 @@ class RunStore(SweepQueries, RunQueries):
                 return None
             run = rows.run_from_row(row)
             if run.ended:
-                await self._outbox.ended(session, [run])
+                await self._write_ended(session, [run])
             if before is not None:
                 await record_run_cancelled(session, rows.run_from_row(before), run)
         if run.ended:
@@ -181,37 +179,37 @@ class RunStore(SweepQueries, RunQueries):
         return run
 
     async def time_out(self, run_id: str, seconds: float) -> Run | None:
-        """End a run whose caller has waited for `seconds`; None where it has ended already.
+        """Fail a run whose caller has waited for `seconds`; return None if it has already ended.
 
-        Who executes it hears at its next beat that the run is lost, and stops.
+        Its executor learns at the next heartbeat that the lease is lost, and stops.
         """
-        message = f"the run had not ended after {seconds:g} s"
+        message = f"the run did not end within {seconds:g} s"
         values = {"run_id": run_id, "failed_because": message}
         async with self._db.write(notify=False) as session:
             row = (await session.execute(sql.TIME_OUT, values)).one_or_none()
             if row is None:
                 return None
             run = rows.run_from_row(row)
-            await self._outbox.ended(session, [run])
+            await self._write_ended(session, [run])
         self.notifier.ended(run)
         return run
 
     async def withdraw(self, run_id: str) -> bool:
-        """Take back a run that nobody has begun, as if it had never been; False: too late."""
+        """Delete a run that has not started; return False if it has."""
         async with self._db.write(notify=False) as session:
             found = (await session.execute(sql.WITHDRAW, {"run_id": run_id})).one_or_none()
             if found is not None:
                 await session.execute(sql.WITHDRAW_PAYLOAD, {"run_id": run_id})
         if found is None:
             return False
-        self.notifier.gone(run_id)
+        self.notifier.withdrawn(run_id)
         return True
 
     async def report(self, run_id: str, attempt: int, nodes: Mapping[str, bytes]) -> bool:
-        """Tell of nodes that have finished while the run goes on; False: it is not held any more.
+        """Write events about finished nodes of a running run; return False if the lease is lost.
 
-        `nodes` are entries of `node_outputs` as JSON, by node id. For runs that take long: a run
-        that ends tells of all its nodes anyway.
+        `nodes` are entries of `node_outputs` as JSON, by node id. Only for long runs: the result of
+        a run contains all its nodes.
         """
         counted = {"run_id": run_id, "held_attempt": attempt, "more_events": len(nodes)}
         async with self._db.write(notify=False) as session:
@@ -227,14 +225,14 @@ class RunStore(SweepQueries, RunQueries):
         self.notifier.changed(run_id)
         return True
 
-    async def _create_once(self, new: NewRun, birth: RunInsert) -> Run | None:
-        """Write a run with an idempotency key, unless that stands for one: then return that."""
+    async def _create_once(self, new: NewRun, insert: RunInsert) -> Run | None:
+        """Create a run with an idempotency key, or return the existing run of that key."""
         idempotency = new.idempotency
         assert idempotency is not None
-        place = (new.profile_id, new.deployment_id, idempotency.key)
-        values = dict(zip(("profile_id", "deployment_id", "idempotency_key"), place, strict=True))
+        scope = (new.profile_id, new.deployment_id, idempotency.key)
+        values = dict(zip(("profile_id", "deployment_id", "idempotency_key"), scope, strict=True))
         async with self._db.write(notify=False) as session:
-            await advisory_lock(session, " ".join(("run", *place)))
+            await advisory_lock(session, " ".join(("run", *scope)))
             holders = await session.execute(
                 sql.FIND_BY_KEY, {**values, "kept_seconds": -KEPT_SECONDS}
             )
@@ -247,17 +245,20 @@ class RunStore(SweepQueries, RunQueries):
                     if not ended_by_infrastructure(run):
                         return await read_run(session, run.id) or run
                 await session.execute(sql.RELEASE_KEY, {"run_id": run.id})
-            await check_concurrency_limits(session, new.caps)
-            await insert_runs(session, [birth], self._outbox)
+            await check_concurrency_limits(session, new.concurrency_limits)
+            await self._insert(session, [insert])
         return None
 
-    async def _create_alone(self, new: NewRun, birth: RunInsert, *, audited: bool) -> None:
+    async def _create_alone(self, new: NewRun, insert: RunInsert, *, audited: bool) -> None:
         async with self._db.write(notify=False) as session:
-            await check_concurrency_limits(session, new.caps)
-            await insert_runs(session, [birth], self._outbox)
+            await check_concurrency_limits(session, new.concurrency_limits)
+            await self._insert(session, [insert])
             if audited:
                 await record_run_retried(session, new)
 
-    async def _write_births(self, births: Sequence[RunInsert]) -> None:
+    async def _write_batch(self, inserts: Sequence[RunInsert]) -> None:
         async with self._db.write(notify=False) as session:
-            await insert_runs(session, births, self._outbox)
+            await self._insert(session, inserts)
+
+    async def _insert(self, session: AsyncSession, inserts: Sequence[RunInsert]) -> None:
+        await self._write_started(session, await insert_runs(session, inserts))

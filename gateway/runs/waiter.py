@@ -1,13 +1,12 @@
-"""Waiting for runs, thousands at a time for one query a look.
+"""Waits for runs to end or change: thousands of waits share one query.
 
-A run that ends in this process is known at once. One that ends in another is told by PostgreSQL, or
-shows as a write to SQLite's file; and if neither comes, a look now and then finds it.
+A run that ends in this process resolves its waits at once. Runs of other processes are queried when
+PostgreSQL notifies, when SQLite's file changes, and periodically as a fallback.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -15,29 +14,27 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.runs.run import Run, RunMark
 from gateway.runs.store import RunStore
-from gateway.storage.database import Database, FileStamp
+from gateway.storage.database import Database
 from telemetry.logs import logger, reason_of
 
-_FIRST_LOOK_SECONDS = 0.005
-"""After a wait has begun: what ended just before would not be told any more."""
-_GLANCE_SECONDS = 0.005
-_SLOW_GLANCE_SECONDS = 0.025
-_YOUNG_SECONDS = 2.0
-"""Waits younger than that are worth a glance at the file's date every 5 ms: it takes 5 µs."""
-_COARSE_NANOSECONDS = 20_000_000
-"""A file's date ticks every few ms: a write in the same tick as the last look would not show."""
-_NET_SECONDS = 0.5
-"""Between two looks for which there is no reason."""
-_BLIND_SECONDS = 0.05
-"""The same, while PostgreSQL's notices are lost."""
-_REST = 4
-"""Looks that find nothing are apart by that many times what one takes, at least."""
-_AGAIN_SECONDS = 0.2
+_FIRST_QUERY_SECONDS = 0.005
+"""Delay of the first query of a wait: a run that ended just before causes no notification."""
+_FAST_POLL_SECONDS = 0.005
+_SLOW_POLL_SECONDS = 0.025
+_FAST_POLL_FOR_SECONDS = 2.0
+"""How long after the last new wait the file is checked every 5 ms; a check takes 5 µs."""
+_FALLBACK_SECONDS = 0.5
+"""Interval of queries without a notification."""
+_DISCONNECTED_SECONDS = 0.05
+"""The same while the connection for PostgreSQL's notifications is lost."""
+_IDLE_FACTOR = 4
+"""After a query without a result, the next one waits at least this multiple of its duration."""
+_RETRY_SECONDS = 0.2
 
 log = logger("gateway.runs")
 
 
-class _Wait:
+class _PendingWait:
     """One wait."""
 
     __slots__ = ("done", "run_id", "seen", "stop_on_drain")
@@ -45,54 +42,55 @@ class _Wait:
     def __init__(self, run_id: str, seen: RunMark | None, *, stop_on_drain: bool) -> None:
         self.run_id = run_id
         self.seen = seen
-        """The mark that is known; None where only the end is of interest."""
+        """The known mark; None: wait for the end only."""
         self.stop_on_drain = stop_on_drain
         self.done: asyncio.Future[Run | None] = asyncio.get_running_loop().create_future()
 
     def resolve(self, run: Run | None) -> None:
-        """Let the wait be over."""
+        """End the wait."""
         if not self.done.done():
             self.done.set_result(run)
 
 
 class RunWaiter:
-    """All waits of a process. For one event loop; make it before `Notices.start`."""
+    """All waits of a process. For one event loop; create it before `Database.commits.start`."""
 
     def __init__(self, db: Database, store: RunStore) -> None:
-        self._db = db
+        self._signal = db.commits
         self._store = store
-        self._watches: dict[str, set[_Wait]] = {}
+        self._waits: dict[str, set[_PendingWait]] = {}
         self._due: set[str] = set()
-        self._news = asyncio.Event()
+        self._commits = db.commits.watch()
         self._task: asyncio.Task[None] | None = None
-        self._footprint: FileStamp | None = None
-        self._began = 0.0  # when the last wait did
-        self._looked = 0.0
-        self._counted = 0.0  # when it was last seen which of them are there at all
-        self._rested = 0.0
-        self._lost = False
+        self._last_wait_at = 0.0
+        self._last_query_at = 0.0
+        self._last_mark_query_at = 0.0
+        self._next_query_at = 0.0
+        self._failing = False
         self.draining = False
-        """Whether waits that give way are over as soon as they begin."""
-        store.notifier.subscribe(self._ended, self._changed, self._gone)
-        store.notifier.subscribe_remote(self._told_end, self._changed, self._gone, self._missed)
+        """Whether waits with `stop_on_drain` end immediately."""
+        store.notifier.subscribe(self._on_end, self._on_change, self._on_withdrawn)
+        store.notifier.subscribe_remote(
+            self._on_remote_end, self._on_change, self._on_withdrawn, self._on_gap
+        )
 
     def start(self) -> None:
-        """Begin to look, whenever somebody waits."""
-        self._task = asyncio.create_task(self._follow(), name="run waiter")
+        """Start querying while there are waits."""
+        self._task = asyncio.create_task(self._poll(), name="run waiter")
 
     async def stop(self) -> None:
-        """Look no more; whoever waits still learns nothing."""
+        """Stop querying; remaining waits end at their timeout."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     def drain(self) -> None:
-        """Let the waits that give way be over, now and from now on: the process is to end."""
+        """End all current and future waits with `stop_on_drain`: the process shuts down."""
         self.draining = True
-        for watch in self._all():
-            if watch.stop_on_drain:
-                watch.resolve(None)
+        for wait in self._all():
+            if wait.stop_on_drain:
+                wait.resolve(None)
 
     async def wait(self, run_id: str, seconds: float, *, stop_on_drain: bool = False) -> Run | None:
         """Wait for a run to end; return it with its output, or None after `seconds`.
@@ -100,156 +98,145 @@ class RunWaiter:
         Returns None at once if the run is withdrawn, or, with `stop_on_drain`, if the process
         drains.
         """
-        return await self._wait(_Wait(run_id, None, stop_on_drain=stop_on_drain), seconds)
+        return await self._wait(_PendingWait(run_id, None, stop_on_drain=stop_on_drain), seconds)
 
     async def change(
         self, run_id: str, seen: RunMark, seconds: float, *, stop_on_drain: bool = False
     ) -> None:
-        """Return when the run's mark is another than `seen`, or that many seconds have passed."""
-        await self._wait(_Wait(run_id, seen, stop_on_drain=stop_on_drain), seconds)
+        """Return when the run's mark differs from `seen`, or after `seconds`."""
+        await self._wait(_PendingWait(run_id, seen, stop_on_drain=stop_on_drain), seconds)
 
-    async def _wait(self, watch: _Wait, seconds: float) -> Run | None:
-        if watch.stop_on_drain and self.draining:
+    async def _wait(self, wait: _PendingWait, seconds: float) -> Run | None:
+        if wait.stop_on_drain and self.draining:
             return None
         loop = asyncio.get_running_loop()
-        self._watches.setdefault(watch.run_id, set()).add(watch)
-        self._began = loop.time()
-        first_look = loop.call_later(_FIRST_LOOK_SECONDS, self._look_at, (watch.run_id,))
-        self._news.set()
+        self._waits.setdefault(wait.run_id, set()).add(wait)
+        self._last_wait_at = loop.time()
+        first_query = loop.call_later(_FIRST_QUERY_SECONDS, self._schedule, (wait.run_id,))
+        self._commits.wake()
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    return await watch.done
+                    return await wait.done
             return None
         finally:
-            first_look.cancel()
-            self._forget(watch)
+            first_query.cancel()
+            self._remove(wait)
 
-    # what is heard
+    # notifications
 
-    def _ended(self, run: Run) -> None:
-        for watch in tuple(self._watches.get(run.id, ())):
-            watch.resolve(run)
+    def _on_end(self, run: Run) -> None:
+        for wait in tuple(self._waits.get(run.id, ())):
+            wait.resolve(run)
 
-    def _changed(self, run_id: str) -> None:
-        if any(watch.seen is not None for watch in self._watches.get(run_id, ())):
-            self._look_at((run_id,))
+    def _on_change(self, run_id: str) -> None:
+        if any(wait.seen is not None for wait in self._waits.get(run_id, ())):
+            self._schedule((run_id,))
 
-    def _gone(self, run_id: str) -> None:
-        for watch in tuple(self._watches.get(run_id, ())):
-            watch.resolve(None)
+    def _on_withdrawn(self, run_id: str) -> None:
+        for wait in tuple(self._waits.get(run_id, ())):
+            wait.resolve(None)
 
-    def _told_end(self, run_id: str) -> None:
-        self._look_at((run_id,))
+    def _on_remote_end(self, run_id: str) -> None:
+        self._schedule((run_id,))
 
-    def _missed(self) -> None:
-        self._look_at(tuple(self._watches))
+    def _on_gap(self) -> None:
+        self._schedule(tuple(self._waits))
 
-    def _look_at(self, run_ids: Iterable[str]) -> None:
-        due = [run_id for run_id in run_ids if run_id in self._watches]
+    def _schedule(self, run_ids: Iterable[str]) -> None:
+        due = [run_id for run_id in run_ids if run_id in self._waits]
         if due:
             self._due.update(due)
-            self._news.set()
+            self._commits.wake()
 
-    # looking
+    # queries
 
-    async def _follow(self) -> None:
+    async def _poll(self) -> None:
         while True:
-            if not self._watches:
-                self._news.clear()
-                await self._news.wait()
-                self._looked = asyncio.get_running_loop().time()
+            if not self._waits:
+                await self._commits.wait(None)
+                self._last_query_at = asyncio.get_running_loop().time()
             await self._until_due()
             due, self._due = self._due, set()
             try:
-                await self._look([run_id for run_id in due if run_id in self._watches])
+                await self._query([run_id for run_id in due if run_id in self._waits])
             except (SQLAlchemyError, OSError) as error:
-                if not self._lost:
+                if not self._failing:
                     log.warning("run_wait_query_failed", reason=reason_of(error))
-                self._lost = True
+                self._failing = True
                 self._due |= due
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
             else:
-                self._lost = False
+                self._failing = False
 
     async def _until_due(self) -> None:
-        """Return when there is a reason to look, or nobody waits any more."""
+        """Return when a query is due, or there are no waits."""
         loop = asyncio.get_running_loop()
-        while self._watches and not self._due:
-            self._news.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._pause()):
-                    await self._news.wait()
+        while self._waits and not self._due:
+            await self._commits.wait(self._poll_seconds())
             passed = loop.time()
-            if passed >= self._looked + self._net() or (passed >= self._rested and self._written()):
-                self._due.update(self._watches)
+            if passed >= self._last_query_at + self._fallback_seconds() or (
+                passed >= self._next_query_at and self._commits.changed()
+            ):
+                self._due.update(self._waits)
 
-    async def _look(self, run_ids: list[str]) -> None:
+    async def _query(self, run_ids: list[str]) -> None:
         if not run_ids:
             return
         loop = asyncio.get_running_loop()
         before = loop.time()
         found = await self._store.ended(run_ids)
         for run in found:
-            self._ended(run)
-        due = before >= self._counted + _NET_SECONDS
+            self._on_end(run)
+        due = before >= self._last_mark_query_at + _FALLBACK_SECONDS
         await self._compare(run_ids if due else [one for one in run_ids if self._followers(one)])
         if due:
-            self._counted = before
-        self._looked = loop.time()
-        self._rested = self._looked
+            self._last_mark_query_at = before
+        self._last_query_at = loop.time()
+        self._next_query_at = self._last_query_at
         if not found:
-            self._rested += _REST * (self._looked - before)
+            self._next_query_at += _IDLE_FACTOR * (self._last_query_at - before)
 
     async def _compare(self, run_ids: list[str]) -> None:
-        """Let those hear who follow a run that has changed, and all who wait for one that is gone.
+        """Resolve waits for changed and deleted runs.
 
-        What this process or PostgreSQL tells is heard sooner; on SQLite, nobody else tells.
+        Needed for changes by other processes on SQLite, which has no notifications.
         """
         marks = await self._store.marks(run_ids) if run_ids else {}
         for run_id in run_ids:
             mark = marks.get(run_id)
             if mark is None:
-                self._gone(run_id)
-            for watch in self._followers(run_id):
-                if mark != watch.seen:
-                    watch.resolve(None)
+                self._on_withdrawn(run_id)
+            for wait in self._followers(run_id):
+                if mark != wait.seen:
+                    wait.resolve(None)
 
-    def _written(self) -> bool:
-        """Whether any process may have written since this was asked last; SQLite's alone shows."""
-        footprint = self._db.file_stamp()
-        if footprint is None:
-            return False
-        fresh = time.time_ns() - footprint[0] < _COARSE_NANOSECONDS
-        changed = footprint != self._footprint
-        self._footprint = footprint
-        return changed or fresh
-
-    def _pause(self) -> float:
+    def _poll_seconds(self) -> float:
         passed = asyncio.get_running_loop().time()
-        if self._db.dialect != "sqlite":
-            return max(0.001, self._looked + self._net() - passed)
-        return _GLANCE_SECONDS if passed - self._began < _YOUNG_SECONDS else _SLOW_GLANCE_SECONDS
+        if not self._signal.must_poll:
+            return max(0.001, self._last_query_at + self._fallback_seconds() - passed)
+        return (
+            _FAST_POLL_SECONDS
+            if passed - self._last_wait_at < _FAST_POLL_FOR_SECONDS
+            else _SLOW_POLL_SECONDS
+        )
 
-    def _net(self) -> float:
-        if self._db.dialect == "sqlite":
-            return _NET_SECONDS
-        notices = self._store.notifier.notices
-        if notices is None or not notices.connected:
-            return _BLIND_SECONDS
-        return _NET_SECONDS
+    def _fallback_seconds(self) -> float:
+        if self._signal.must_poll or self._signal.connected:
+            return _FALLBACK_SECONDS
+        return _DISCONNECTED_SECONDS
 
-    # the watches
+    # waits
 
-    def _all(self) -> list[_Wait]:
-        return [watch for watches in self._watches.values() for watch in watches]
+    def _all(self) -> list[_PendingWait]:
+        return [wait for waits in self._waits.values() for wait in waits]
 
-    def _followers(self, run_id: str) -> list[_Wait]:
-        watches = self._watches.get(run_id, ())
-        return [watch for watch in watches if watch.seen is not None and not watch.done.done()]
+    def _followers(self, run_id: str) -> list[_PendingWait]:
+        waits = self._waits.get(run_id, ())
+        return [wait for wait in waits if wait.seen is not None and not wait.done.done()]
 
-    def _forget(self, watch: _Wait) -> None:
-        watches = self._watches[watch.run_id]
-        watches.discard(watch)
-        if not watches:
-            del self._watches[watch.run_id]
+    def _remove(self, wait: _PendingWait) -> None:
+        waits = self._waits[wait.run_id]
+        waits.discard(wait)
+        if not waits:
+            del self._waits[wait.run_id]

@@ -23,7 +23,7 @@ _EXCLUDED_COLUMNS = frozenset(
     {
         *("id", "profile_id", "created_at", "updated_at"),
         *("last_used_at", "last_address", "total_uses", "uses_since_rotation"),
-        *("turns", "live_turn"),
+        *("rollout_seq", "live_rollout_seq"),
     }
 )
 """Columns that say nothing about an act, or that its row says elsewhere."""

@@ -1,7 +1,8 @@
-"""The feed of changes: every process hears, within a moment, what any of them has written.
+"""The change feed: every process learns of the writes of all others, so that caches stay correct.
 
-A write that others must see calls `record_change` in its own transaction. The numbers rise by one,
-and a number is visible only once all before it are, so a reader that has seen n asks for n+1.
+A write that other processes must see calls `record_change` in its transaction. Revisions rise by
+one, and a revision is visible only after all earlier ones, so a reader that has seen revision n
+continues with n+1 and misses nothing.
 """
 
 from __future__ import annotations
@@ -9,28 +10,27 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import suppress
 from enum import StrEnum
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.storage.database import Database, FileStamp
+from gateway.storage.database import Database
 from gateway.storage.tables import Change, ChangeCounter
 from telemetry.logs import logger, reason_of
 
-_KEPT = 10_000
-"""Changes that stay readable; whoever falls behind further reloads everything."""
+_RETAINED = 10_000
+"""Changes that stay readable; a reader further behind reloads everything."""
 _PRUNE_EVERY = 256
-_LAST_LOOK_SECONDS = 2.0
-_GLANCE_SECONDS = 0.05
-"""Between two looks at the file's date, which cost microseconds."""
+_STOP_SECONDS = 2.0
+_POLL_SECONDS = 0.05
+"""Between two looks at the date of SQLite's log, which take microseconds."""
 
 log = logger("gateway.storage.changes")
 
 
 class ChangeKind(StrEnum):
-    """What a change is about."""
+    """What kind of entity changed."""
 
     API_KEY = "api_key"
     DEPLOYMENT = "deployment"
@@ -38,19 +38,19 @@ class ChangeKind(StrEnum):
     INFERENCE_SERVER = "inference_server"
     MODEL = "model"
     PROFILE = "profile"
-    """Its role, its state, or that it is gone."""
+    """A user's role or state, or a deleted user."""
     SESSION = "session"
     """A console session that has ended."""
 
 
 Listener = Callable[[str | None], None]
-"""Called with the id of what changed, or None where everything of the kind may have."""
+"""Called with the id of the changed entity, or None if all of the kind may have changed."""
 
 
 async def record_change(session: AsyncSession, kind: ChangeKind, entity_id: str) -> int:
-    """Record, in the session's transaction, that `entity_id` changed; return the change's number.
+    """Record, in the session's transaction, that `entity_id` changed; return the revision.
 
-    Holds the counter's lock until the transaction ends, so call it last.
+    Call it last: it holds the counter's lock until the transaction ends.
     """
     next_revision = (
         update(ChangeCounter)
@@ -60,24 +60,24 @@ async def record_change(session: AsyncSession, kind: ChangeKind, entity_id: str)
     revision: int = (await session.execute(next_revision)).scalar_one()
     session.add(Change(revision=revision, kind=kind, entity_id=entity_id))
     if revision % _PRUNE_EVERY == 0:
-        await session.execute(delete(Change).where(Change.revision <= revision - _KEPT))
+        await session.execute(delete(Change).where(Change.revision <= revision - _RETAINED))
     return revision
 
 
 class ChangeFeed:
-    """Calls listeners, on the event loop, with what this and other processes have changed.
+    """Calls listeners, on the event loop, with the changes of this and other processes.
 
-    Reads the counter every `interval` seconds, at once after a write of this process, and within
-    `_GLANCE_SECONDS` of another's where the database is a file. While the database is away it keeps
-    asking; nothing is lost by that, only late.
+    Queries the revision every `interval` seconds, and sooner when the database's commit signal
+    says so. While the database is unavailable it retries; changes are then late, never lost.
     """
 
     def __init__(self, db: Database, *, interval: float = 0.25) -> None:
         self._db = db
         self._interval = interval
         self._listeners: dict[str, list[Listener]] = defaultdict(list)
-        self._seen: int | None = None
-        self._lost = False
+        self._commits = db.commits.watch()
+        self._revision: int | None = None
+        self._unavailable = False
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
@@ -86,78 +86,78 @@ class ChangeFeed:
         self._listeners[kind].append(listener)
 
     def start(self) -> None:
-        """Begin to follow. The first look tells every listener that everything may have changed."""
+        """Start to follow. The first poll calls every listener with None."""
+        self._db.commits.start()
         self._task = asyncio.create_task(self._follow(), name="change feed")
 
     async def stop(self) -> None:
-        """Follow no longer. A look that has begun is finished, unless it takes too long."""
+        """Stop following. A query in progress gets `_STOP_SECONDS` to finish."""
         if self._task is not None:
             self._stopping = True
-            self._db.written.set()
-            # SQLAlchemy logs a traceback where a query is cancelled, for the rollback is as well.
-            await asyncio.wait({self._task}, timeout=_LAST_LOOK_SECONDS)
+            self._commits.wake()
+            # Cancelling a query makes SQLAlchemy log a traceback: its rollback is cancelled too.
+            await asyncio.wait({self._task}, timeout=_STOP_SECONDS)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
     async def poll(self) -> None:
-        """Look once, and call the listeners; without a database, SQLAlchemyError or OSError."""
+        """Query once and call the listeners; raise SQLAlchemyError or OSError as the query does."""
         async with self._db.read() as session:
             revision = (await session.execute(select(ChangeCounter.revision))).scalar_one()
-            if revision == self._seen:
+            if revision == self._revision:
                 return
-            changes = await self._after(session, self._seen, revision)
-        self._seen = revision
+            changes = await self._changes_since(session, self._revision, revision)
+        self._revision = revision
         if changes is None:
-            self._tell_all()
+            self._publish_all()
         else:
             for change in changes:
-                self._tell(change.kind, change.entity_id)
+                self._publish(change.kind, change.entity_id)
 
     async def _follow(self) -> None:
         while not self._stopping:
-            self._db.written.clear()
-            seen = self._db.file_stamp()
+            self._commits.changed()  # what is committed from here on counts as new
             try:
                 await self.poll()
-            except Exception as error:  # noqa: BLE001 - a feed that ended would keep caches stale
-                self._say(lost=True, reason=reason_of(error))
+            except Exception as error:  # noqa: BLE001 - a feed that ended would leave caches stale
+                self._log_state(unavailable=True, reason=reason_of(error))
             else:
-                self._say(lost=False)
-            await self._until_written(seen)
+                self._log_state(unavailable=False)
+            await self._wait_for_commit()
 
-    async def _until_written(self, seen: FileStamp | None) -> None:
-        """Wait until there may be something new: as far as can be told, and no longer than that."""
-        glances = 1 if seen is None else max(1, round(self._interval / _GLANCE_SECONDS))
-        for _ in range(glances):
-            # Not wait_for: before Python 3.12 that can swallow the cancellation of `stop`.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval / glances):
-                    await self._db.written.wait()
-            if self._db.written.is_set() or self._db.file_stamp() != seen:
+    async def _wait_for_commit(self) -> None:
+        """Return after a commit of any process, or after the interval."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._interval
+        while (left := deadline - loop.time()) > 0:
+            pause = min(left, _POLL_SECONDS) if self._db.commits.must_poll else left
+            if await self._commits.wait(pause) or self._commits.changed():
                 return
 
     @staticmethod
-    async def _after(session: AsyncSession, seen: int | None, revision: int) -> list[Change] | None:
-        """Return the changes after `seen`, or None where they are not all there."""
-        if seen is None or not 0 < revision - seen <= _KEPT:
+    async def _changes_since(
+        session: AsyncSession, seen: int | None, revision: int
+    ) -> list[Change] | None:
+        """Return the changes after `seen`, or None if some of them were pruned."""
+        if seen is None or not 0 < revision - seen <= _RETAINED:
             return None
         newer = select(Change).where(Change.revision > seen).order_by(Change.revision)
         changes = list((await session.execute(newer)).scalars())
         complete = len(changes) >= revision - seen and changes[0].revision == seen + 1
         return changes[: revision - seen] if complete else None
 
-    def _tell(self, kind: str, entity_id: str | None) -> None:
+    def _publish(self, kind: str, entity_id: str | None) -> None:
         for listener in self._listeners.get(kind, ()):
             listener(entity_id)
 
-    def _tell_all(self) -> None:
+    def _publish_all(self) -> None:
         for kind in ChangeKind:
-            self._tell(kind, None)
+            self._publish(kind, None)
 
-    def _say(self, *, lost: bool, reason: str | None = None) -> None:
-        if lost and not self._lost:
-            log.warning("database_lost", reason=reason)
-        elif self._lost and not lost:
-            log.info("database_back")
-        self._lost = lost
+    def _log_state(self, *, unavailable: bool, reason: str | None = None) -> None:
+        if unavailable and not self._unavailable:
+            log.warning("database_unavailable", reason=reason)
+        elif self._unavailable and not unavailable:
+            log.info("database_available")
+        self._unavailable = unavailable

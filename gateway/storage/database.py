@@ -1,4 +1,4 @@
-"""One database behind two context managers: `read` for a look, `write` for one transaction."""
+"""Access to the database: `read` opens a session for queries, `write` one for a transaction."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.errors import StorageError
+from gateway.storage.commit_signal import commit_signal
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -31,7 +32,7 @@ _DRIVERS = {
     "postgres": "postgresql+asyncpg",
 }
 _BUSY_SECONDS = 10
-"""How long a SQLite connection waits for another process's write."""
+"""How long a SQLite connection waits for another process's write lock."""
 _CONNECT_SECONDS = 10
 _BEGIN = "sqlite_begin"
 _INCREMENTAL = 2
@@ -43,8 +44,8 @@ def parse_url(text: str) -> URL:
     try:
         url = make_url(text)
     except ArgumentError:
-        message = "expected a database URL such as postgresql://user@host/name"
-        raise StorageError(f"{message}: SLIPSTREAM_DATABASE_URL is none") from None
+        message = "SLIPSTREAM_DATABASE_URL: expected a URL such as postgresql://user@host/name"
+        raise StorageError(message) from None
     url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
     if url.drivername not in _DRIVERS.values():
         raise StorageError(f"expected a sqlite or postgresql URL, got '{url.drivername}'")
@@ -54,16 +55,16 @@ def parse_url(text: str) -> URL:
 
 
 def sqlite_file(url: URL) -> Path | None:
-    """Return the file behind a SQLite URL; None for another database, or one in memory."""
+    """Return the file of a SQLite URL; None for PostgreSQL or a database in memory."""
     if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:
         return None
     return Path(str(url.database))
 
 
 def create_engine(url: URL) -> AsyncEngine:
-    """Return an engine for `url`; nothing is opened before the first use.
+    """Return an engine for `url`, which connects at its first use.
 
-    JSON columns refuse NaN and infinities with ValueError: no database can read those back.
+    JSON columns raise ValueError for NaN and infinities, which the databases cannot read back.
     """
     dump = partial(json.dumps, allow_nan=False, separators=(",", ":"))
     sqlite = url.get_backend_name() == "sqlite"
@@ -71,7 +72,7 @@ def create_engine(url: URL) -> AsyncEngine:
         url,
         connect_args={"timeout": _BUSY_SECONDS if sqlite else _CONNECT_SECONDS},
         json_serializer=dump,
-        pool_pre_ping=not sqlite,  # a file does not hang up
+        pool_pre_ping=not sqlite,  # only a server can close a pooled connection
     )
     if sqlite:
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
@@ -80,15 +81,11 @@ def create_engine(url: URL) -> AsyncEngine:
 
 
 def with_immediate_transactions(engine: AsyncEngine) -> AsyncEngine:
-    """Return the same engine, whose transactions take SQLite's write lock at once.
+    """Return the engine with transactions that take SQLite's write lock when they begin.
 
-    A transaction that reads first and writes later fails where another has written in between.
+    A transaction that takes it later, at its first write, fails if another one wrote in between.
     """
     return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-
-
-FileStamp = tuple[int, int]
-"""Date (nanoseconds) and size of the file that every write to a SQLite database goes to."""
 
 
 class Database:
@@ -101,14 +98,14 @@ class Database:
         self._writes = async_sessionmaker(
             with_immediate_transactions(self._engine), expire_on_commit=False
         )
-        file = sqlite_file(self.url)
-        self._file = file
-        self._log = None if file is None else Path(f"{file}-wal")
-        # SQLite lets one write at a time, and whoever finds it busy sleeps: milliseconds, which
-        # those of one process need not, for they can wait in line.
-        self._turn: asyncio.Lock | nullcontext[None] = asyncio.Lock() if file else nullcontext()
-        self.written = asyncio.Event()
-        """Set after each commit of this process that the feed may tell of; its reader clears it."""
+        self._file = sqlite_file(self.url)
+        # SQLite allows one writer. A connection that finds the file locked sleeps for milliseconds
+        # before it tries again, so writers of the same process queue here instead.
+        self._write_lock: asyncio.Lock | nullcontext[None] = (
+            asyncio.Lock() if self._file else nullcontext()
+        )
+        self.commits = commit_signal(self._file, self._connect_options)
+        """Tells waiting tasks what this and other processes commit, once it is started."""
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -120,54 +117,45 @@ class Database:
     async def write(self, *, notify: bool = True) -> AsyncIterator[AsyncSession]:
         """Open a session in one transaction: committed at the end, rolled back on an exception.
 
-        Never inside of another one: they would wait for each other. With `notify` off, nothing in
-        it is for the feed of changes, which is left alone.
+        Do not nest: the inner one would wait for the outer one. `notify` False: the transaction
+        records no change (`record_change`), so change feeds are not woken.
         """
-        async with self._turn, self._writes() as session, session.begin():
+        async with self._write_lock, self._writes() as session, session.begin():
             yield session
         if notify:
-            self.written.set()
+            self.commits.committed()
 
     @property
     def dialect(self) -> str:
         """`sqlite` or `postgresql`."""
         return self.url.get_backend_name()
 
-    # Any: whatever the driver knows
-    def driver_options(self) -> dict[str, Any]:
-        """Return what the driver's own `connect` takes, for a connection outside of the pool."""
-        _, options = self._engine.dialect.create_connect_args(self.url)
-        ours = {"prepared_statement_cache_size", "prepared_statement_name_func"}
-        kept = {name: value for name, value in options.items() if name not in ours}
-        return {**kept, "timeout": _CONNECT_SECONDS}
-
     async def reclaim_space(self, pages: int = 1000) -> int:
-        """Shorten SQLite's file by up to `pages` that are empty; return how many are so still.
+        """Return up to `pages` empty pages of SQLite's file to the disk; return how many are left.
 
-        PostgreSQL's autovacuum does its own. A file made before there was `auto_vacuum` keeps its
-        size, and fills the empty pages again.
+        PostgreSQL's autovacuum reclaims its own. A file created without `auto_vacuum` keeps its
+        size and reuses its empty pages.
         """
         if self._file is None:
             return 0
         return await asyncio.to_thread(_vacuum, self._file, pages)
 
-    def file_stamp(self) -> FileStamp | None:
-        """Return what changes with nearly every write of any process; None where nothing tells."""
-        if self._log is None:
-            return None
-        try:
-            found = self._log.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size
-
     async def close(self) -> None:
-        """Close every connection."""
+        """Stop the commit signal and close every connection."""
+        await self.commits.stop()
         await self._engine.dispose()
+
+    # Any: what asyncpg.connect takes
+    def _connect_options(self) -> dict[str, Any]:
+        """Return the options of asyncpg's `connect`, for a connection outside the pool."""
+        _, options = self._engine.dialect.create_connect_args(self.url)
+        sqlalchemys = {"prepared_statement_cache_size", "prepared_statement_name_func"}
+        kept = {name: value for name, value in options.items() if name not in sqlalchemys}
+        return {**kept, "timeout": _CONNECT_SECONDS}
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    # The driver must not begin transactions on its own: _begin_sqlite says how.
+    # The driver must not begin transactions by itself: `_begin_sqlite` does.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
@@ -181,12 +169,12 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _vacuum(file: Path, pages: int) -> int:
     with closing(sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
-        (vacuum,) = connection.execute("PRAGMA auto_vacuum").fetchone()
-        if vacuum != _INCREMENTAL:
+        (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+        if mode != _INCREMENTAL:
             return 0
-        # A script, for it is run to its end: a plain statement would free one page, and stop.
+        # executescript runs the pragma to its end; execute would free one page only.
         connection.executescript(f"PRAGMA incremental_vacuum({int(pages)})")
-        # The file itself is cut at the next checkpoint; this one waits for nobody.
+        # The file is truncated at the next checkpoint; a passive one blocks no writer.
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        (empty,) = connection.execute("PRAGMA freelist_count").fetchone()
-        return int(empty)
+        (free_pages,) = connection.execute("PRAGMA freelist_count").fetchone()
+        return int(free_pages)

@@ -179,10 +179,10 @@ class Deployment(Owned):
     cors_origins: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     """Whose pages may call it from a browser; NULL: nobody's."""
     live_version: Mapped[int] = mapped_column(Integer)
-    turns: Mapped[int] = mapped_column(Integer, default=0)
-    """How many redeploys and promotions have begun."""
-    live_turn: Mapped[int] = mapped_column(Integer, default=0)
-    """Which of them the live version comes from: one that began sooner comes too late."""
+    rollout_seq: Mapped[int] = mapped_column(Integer, default=0)
+    """Number of the last redeploy or promotion that was started."""
+    live_rollout_seq: Mapped[int] = mapped_column(Integer, default=0)
+    """Number of the rollout that made the live version live; an earlier one may not replace it."""
     status: Mapped[str] = mapped_column(Word, default="active")
     updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)
 

@@ -29,7 +29,7 @@ class WebhookEndpoint(Listed):
     profile_id: Mapped[str] = mapped_column(Id)
     deployment_id: Mapped[str] = mapped_column(Id, unique=True)
     secret: Mapped[bytes] = mapped_column(LargeBinary)
-    """Sealed by `gateway.webhooks.vault`."""
+    """Sealed by `gateway.webhooks.secret_box`."""
     previous_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
     """Sealed as well; it signs, too, until `overlap_until`."""
     overlap_until: Mapped[datetime | None] = mapped_column(UtcTime)

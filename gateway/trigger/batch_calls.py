@@ -13,7 +13,6 @@ from gateway.fast_path.call import Done, Pending, Result, Trigger
 from gateway.fast_path.dispatch import Dispatcher
 from gateway.ids import new_run_id
 from gateway.runs.idempotency import HEADER
-from gateway.web.problems import RETRYABLE
 from gateway.web.unexpected_errors import as_gateway_error
 
 _AT_ONCE = 64
@@ -103,7 +102,7 @@ class _Batch:
             "index": index,
             "status": "failed",
             "error": {"code": error.code, "message": error.message},
-            "retryable": error.code in RETRYABLE,
+            "retryable": error.code.retryable,
             **error.details,
         }
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.fast_path.url import PREFIX
-from gateway.runs.origins import RunDeployments
+from gateway.runs.queries import RunDeployments
 from gateway.web.asgi import App, Message, Receive, Scope, Send, send_answer
 from gateway.web.cors import cors_headers, preflight
 

@@ -10,14 +10,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.settings import ExecutionMode, OnTimeout
 from gateway.errors import GatewayError
-from gateway.execution.build import ExecutionServices
+from gateway.execution.build import Execution
 from gateway.execution.compiled_flow import CompiledFlow
 from gateway.fast_path.body import parse_body
 from gateway.fast_path.call import Done, Pending, Result, Trigger
-from gateway.runs.failures import error_of_run
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.runs.idempotency import read_idempotency
-from gateway.runs.responses import accepted_body, finished_body, run_location, server_timing
+from gateway.runs.responses import (
+    accepted_body,
+    error_of_run,
+    finished_body,
+    run_location,
+    server_timing,
+)
 from gateway.runs.run import CreatedRun, Idempotency, NewRun, Run, RunStatus
 from gateway.web.preferences import HEADER as PREFER
 from gateway.web.preferences import Preferences, read_preferences
@@ -38,13 +43,13 @@ log = logger("gateway.trigger")
 class RunCalls:
     """Answers calls whose flow the engine runs."""
 
-    def __init__(self, engine: ExecutionServices) -> None:
-        self._engine = engine
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, trigger: Trigger, done: Done) -> Pending:
         """Have `trigger` answered. The run goes on whatever becomes of its caller."""
-        call = _RunCall(self._engine, trigger, done)
+        call = _RunCall(self._execution, trigger, done)
         task = asyncio.create_task(call.answer())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -54,8 +59,8 @@ class RunCalls:
 class _RunCall:
     """One call, from its body to its answer."""
 
-    def __init__(self, engine: ExecutionServices, trigger: Trigger, done: Done) -> None:
-        self._engine = engine
+    def __init__(self, execution: Execution, trigger: Trigger, done: Done) -> None:
+        self._execution = execution
         self._trigger = trigger
         self._done = done
         self._waiting: asyncio.Task[Run | None] | None = None
@@ -85,10 +90,10 @@ class _RunCall:
 
     async def _leave(self) -> None:
         """End the run with its caller, where that is wanted, and it is not we who hang up."""
-        if self._own is None or self._engine.waiter.draining:
+        if self._own is None or self._execution.waiter.draining:
             return
         try:
-            await self._engine.store.request_cancel(self._own)
+            await self._execution.store.request_cancel(self._own)
         except (SQLAlchemyError, OSError) as error:
             log.warning("run_not_cancelled", run_id=self._own, reason=reason_of(error))
 
@@ -102,7 +107,7 @@ class _RunCall:
         if created.existing:
             _check_strictness(created.run, preferences)
         else:
-            self._engine.launcher.launch_created(created)
+            self._execution.launcher.launch_created(created)
             left = trigger.deployment.cancel_on_disconnect and mode is ExecutionMode.SYNC
             self._own = created.run.id if left and idempotency is None else None
         run = await self._wait(created, patience)
@@ -110,9 +115,9 @@ class _RunCall:
 
     async def _create(self, mode: ExecutionMode, idempotency: Idempotency | None) -> CreatedRun:
         trigger, deployment = self._trigger, self._trigger.deployment
-        compiled = self._engine.compiled_flows.get(deployment.id, deployment.version)
+        compiled = self._execution.compiled_flows.get(deployment.id, deployment.version)
         if compiled is None:
-            compiled = await self._engine.compiled_flows.find(deployment.id, deployment.version)
+            compiled = await self._execution.compiled_flows.find(deployment.id, deployment.version)
         input_data = _accepted(compiled, trigger)
         new = NewRun(
             id=trigger.run_id,
@@ -128,14 +133,14 @@ class _RunCall:
             queue_timeout_seconds=deployment.queue_timeout_seconds,
             retry_safe=deployment.retry_safe,
             idempotency=idempotency,
-            caps=trigger.caps,
+            concurrency_limits=trigger.concurrency_limits,
         )
-        owner = self._engine.launcher.initial_owner(new.type, mode)
+        owner = self._execution.launcher.initial_owner(new.type, mode)
         try:
-            return await self._engine.store.create(new, owner=owner)
+            return await self._execution.store.create(new, owner=owner)
         except GatewayError as error:
-            if error.code is ErrorCode.TOO_MANY_RUNS and trigger.gate is not None:
-                trigger.gate.count_refusal(error)
+            if error.code is ErrorCode.TOO_MANY_RUNS and trigger.rate_limit is not None:
+                trigger.rate_limit.count_rejection(error)
             raise
 
     async def _wait(self, created: CreatedRun, patience: float | None) -> Run:
@@ -160,12 +165,12 @@ class _RunCall:
     async def _until_ended(self, run_id: str, seconds: float) -> Run | None:
         if self._abandoned:
             raise asyncio.CancelledError
-        self._waiting = asyncio.create_task(self._engine.waiter.wait(run_id, seconds))
+        self._waiting = asyncio.create_task(self._execution.waiter.wait(run_id, seconds))
         return await self._waiting
 
     async def _give_up_if_cold(self, run_id: str) -> None:
         """Take a run back that nobody has begun with."""
-        if await self._engine.store.withdraw(run_id):
+        if await self._execution.store.withdraw(run_id):
             raise self._cold()
 
     def _cold(self) -> GatewayError:
@@ -178,8 +183,8 @@ class _RunCall:
 
     async def _at_the_limit(self, run_id: str, *, late: bool) -> Run:
         if late and self._trigger.deployment.on_timeout is OnTimeout.STOP:
-            await self._engine.store.time_out(run_id, self._trigger.timeout)
-        run = await self._engine.store.get(run_id)
+            await self._execution.store.time_out(run_id, self._trigger.timeout)
+        run = await self._execution.store.get(run_id)
         if run is None:  # another call with the same Idempotency-Key had it withdrawn
             raise self._cold()
         return run

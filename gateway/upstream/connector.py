@@ -9,10 +9,10 @@ from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.inference_stream import InferenceStream
 from gateway.upstream.predictor import Predictor
 from protos import open_inference_pb2 as pb
-from protos.methods import path_of
+from protos.methods import method_path
 from protos.parameters import CANCELLATION
 from telemetry.logs import logger
-from transport import Connection, Limits, Metadata, RpcError, StatusCode, connect
+from transport import GrpcConnection, GrpcLimits, Metadata, RpcError, StatusCode, connect
 
 _ASK_SECONDS = 0.05
 """Between two questions whether the model is ready; a tiny model boots in 0.2 s."""
@@ -69,7 +69,7 @@ class ServerConnector:
 
     async def _visit(self, address: str) -> bool:
         """Be connected as long as that lasts; return whether there was anybody."""
-        limits = Limits(max_message_bytes=_ANSWER_BYTES)
+        limits = GrpcLimits(max_message_bytes=_ANSWER_BYTES)
         try:
             connection = await connect(address, limits=limits, tls=self._credentials.tls)
         except RpcError as error:  # no server yet, or no longer: ask again
@@ -97,7 +97,7 @@ class ServerConnector:
             reason=error.message,
         )
 
-    async def _serve(self, connection: Connection) -> None:
+    async def _serve(self, connection: GrpcConnection) -> None:
         """Show the predictor from when the model is ready until its stream ends."""
         await self._until_ready(connection)
         predictor = InferenceStream(
@@ -115,11 +115,11 @@ class ServerConnector:
             self._set(None)
         log.warning("inference_server_lost", model=self.model, version=self.version)
 
-    async def _until_ready(self, connection: Connection) -> None:
+    async def _until_ready(self, connection: GrpcConnection) -> None:
         question = pb.ModelReadyRequest(name=self.model, version=str(self.version))
         while True:
             raw = await connection.unary(
-                path_of("ModelReady"),
+                method_path("ModelReady"),
                 question.SerializeToString(),
                 timeout=_ANSWER_SECONDS,
                 metadata=self._metadata,
@@ -128,11 +128,11 @@ class ServerConnector:
                 return
             await asyncio.sleep(_ASK_SECONDS)
 
-    async def _extensions(self, connection: Connection) -> Sequence[str]:
+    async def _extensions(self, connection: GrpcConnection) -> Sequence[str]:
         """Return what the server says that it understands beyond the protocol."""
         try:
             raw = await connection.unary(
-                path_of("ServerMetadata"),
+                method_path("ServerMetadata"),
                 pb.ServerMetadataRequest().SerializeToString(),
                 timeout=_ANSWER_SECONDS,
                 metadata=self._metadata,

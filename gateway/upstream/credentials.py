@@ -9,8 +9,7 @@ from typing import Self
 from gateway.settings import Settings
 from telemetry.logs import logger
 from transport import ClientTls, Metadata
-from transport.certificate_facts import doubts
-from transport.certificates import pair_of
+from transport.certificates import certificate_warnings, key_pair_from
 
 log = logger("gateway.upstream")
 
@@ -36,10 +35,10 @@ class UpstreamCredentials:
         Raises:
             TlsError: a file cannot be used.
         """
-        pair = pair_of(
+        pair = key_pair_from(
             settings.upstream_tls_certificate,
             settings.upstream_tls_key,
-            called=("SLIPSTREAM_UPSTREAM_TLS_CERTIFICATE", "SLIPSTREAM_UPSTREAM_TLS_KEY"),
+            option_names=("SLIPSTREAM_UPSTREAM_TLS_CERTIFICATE", "SLIPSTREAM_UPSTREAM_TLS_KEY"),
         )
         tls = None
         if pair is not None or settings.upstream_tls_ca or settings.upstream_tls_server_name:
@@ -47,10 +46,10 @@ class UpstreamCredentials:
                 ca=settings.upstream_tls_ca,
                 pair=pair,
                 server_name=settings.upstream_tls_server_name,
-                on_renewal=_tell,
+                on_reload=_tell,
             )
-        for reason in doubts(pair) if pair else ():
-            log.warning("tls_is_doubtful", reason=reason)
+        for reason in certificate_warnings(pair) if pair else ():
+            log.warning("tls_warning", reason=reason)
         file = settings.upstream_token_file
         return cls(tls) if file is None else cls(tls, lambda: _first_token(file))
 
@@ -72,6 +71,6 @@ def _first_token(file: Path) -> str | None:
 
 def _tell(reason: str) -> None:
     if reason:
-        log.error("tls_not_renewed", reason=reason)
+        log.error("tls_reload_failed", reason=reason)
     else:
-        log.info("tls_renewed")
+        log.info("tls_reloaded")

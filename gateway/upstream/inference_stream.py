@@ -19,19 +19,24 @@ from gateway.upstream.predictor import ID_BYTES, Done
 from gateway.upstream.reply import InferenceReply
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.forms import Memory, Raw, RequestForm, ResponseForm
-from protos.methods import path_of
-from protos.parameters import CANCEL, TIMEOUT, microseconds
+from protos.message_templates import (
+    InferRequestTemplate,
+    InferResponseTemplate,
+    RawBytes,
+    TemplateCache,
+)
+from protos.methods import method_path
+from protos.parameters import CANCEL, TIMEOUT, timeout_microseconds
 from protos.status import CODE_KEY, PUSHBACK_KEY, RETRY_KEY, code_of
 from telemetry.logs import logger
-from transport import Connection, Metadata, RpcError, Status
+from transport import GrpcConnection, Metadata, RpcError, Status
 
 _BROKEN = "the connection to the inference server broke during the call; it is being restarted"
 _METADATA_SECONDS = 10.0
 _BULK = 2**16
 """A message of this size is sent from where its tensors lie."""
 
-_CANCELLATION = RequestForm(
+_CANCELLATION = InferRequestTemplate(
     pb.ModelInferRequest(parameters={CANCEL: pb.InferParameter(bool_param=True)}), ID_BYTES, ()
 )
 
@@ -43,7 +48,7 @@ class InferenceStream:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: GrpcConnection,
         *,
         max_message_bytes: int,
         cancels: bool = False,
@@ -61,27 +66,29 @@ class InferenceStream:
         self._numbers = count(1)
         self._waiting: dict[bytes, Done] = {}
         self._deadlines = DeadlineTimer(self._expired)
-        self._forms: Memory[ResponseForm] = Memory()
+        self._forms: TemplateCache[InferResponseTemplate] = TemplateCache()
         self._cancels = cancels
         self._metadata = metadata
         self._ended = False
         self.ended = asyncio.Event()
         """Set when the stream has ended: every call has failed, and no new one is taken."""
         self._stream = connection.open_stream(
-            path_of("ModelStreamInfer"),
+            method_path("ModelStreamInfer"),
             on_message=self._answered,
             on_end=self._end,
             metadata=metadata,
         )
 
-    def start(self, form: RequestForm, raws: Sequence[Raw], timeout: float, done: Done) -> bytes:
+    def start(
+        self, form: InferRequestTemplate, raws: Sequence[RawBytes], timeout: float, done: Done
+    ) -> bytes:
         """See Predictor."""
         number = self._number()
         self._check_sendable(form.length)
         if form.length < _BULK:
-            self._stream.send(form.fill((number, *raws)))
+            self._stream.send(form.render((number, *raws)))
         else:
-            self._stream.send_pieces(form.pieces((number, *raws)))
+            self._stream.send_pieces(form.segments((number, *raws)))
         self._wait(number, timeout, done)
         return number
 
@@ -91,13 +98,13 @@ class InferenceStream:
             return
         self._deadlines.forget(number)
         if self._cancels and not self._ended:
-            self._stream.send(_CANCELLATION.fill((number, b"")))
+            self._stream.send(_CANCELLATION.render((number, b"")))
 
     async def infer(self, request: pb.ModelInferRequest, timeout: float) -> pb.ModelInferResponse:
         """See Predictor."""
         own_id, number = request.id, self._number()
         request.id = number.decode()
-        request.parameters[TIMEOUT].int64_param = microseconds(timeout)
+        request.parameters[TIMEOUT].int64_param = timeout_microseconds(timeout)
         message = request.SerializeToString()
         self._check_sendable(len(message))
         self._stream.send(message)
@@ -107,7 +114,9 @@ class InferenceStream:
         response.id = own_id
         return response
 
-    async def ask(self, form: RequestForm, raws: Sequence[Raw], timeout: float) -> InferenceReply:
+    async def ask(
+        self, form: InferRequestTemplate, raws: Sequence[RawBytes], timeout: float
+    ) -> InferenceReply:
         """See Predictor."""
         answer: asyncio.Future[InferenceReply] = self._loop.create_future()
         number = self.start(form, raws, timeout, partial(_settle, answer))
@@ -136,7 +145,7 @@ class InferenceStream:
     async def _ask(self, method: str, request: Message) -> bytes:
         try:
             return await self._connection.unary(
-                path_of(method),
+                method_path(method),
                 request.SerializeToString(),
                 timeout=_METADATA_SECONDS,
                 metadata=self._metadata,
@@ -188,8 +197,8 @@ class InferenceStream:
             self._conclude(number, InferenceReply(raw, response=response))
 
     def _learn(self, raw: bytes, response: pb.ModelInferResponse) -> None:
-        form = ResponseForm.of(response, streamed=True)
-        if form is not None and form.fill(form.parts(response)) == raw:
+        form = InferResponseTemplate.from_message(response, streamed=True)
+        if form is not None and form.render(form.slot_values(response)) == raw:
             self._forms.add(form, form)
 
     def _conclude(self, number: bytes, outcome: InferenceReply | GatewayError) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 from gateway.errors import GatewayError
 from gateway.upstream.reply import InferenceReply
 from protos import open_inference_pb2 as pb
-from protos.forms import Raw, RequestForm
+from protos.message_templates import InferRequestTemplate, RawBytes
 
 ID_BYTES = 8
 """Of the id that a connection gives each call."""
@@ -23,7 +23,9 @@ class Predictor(Protocol):
     breaks, every call in flight fails at once and no new one is taken.
     """
 
-    def start(self, form: RequestForm, raws: Sequence[Raw], timeout: float, done: Done) -> bytes:
+    def start(
+        self, form: InferRequestTemplate, raws: Sequence[RawBytes], timeout: float, done: Done
+    ) -> bytes:
         """Send a request and return its number, by which it can be abandoned.
 
         Args:
@@ -37,7 +39,9 @@ class Predictor(Protocol):
         """
         ...
 
-    async def ask(self, form: RequestForm, raws: Sequence[Raw], timeout: float) -> InferenceReply:
+    async def ask(
+        self, form: InferRequestTemplate, raws: Sequence[RawBytes], timeout: float
+    ) -> InferenceReply:
         """Return the answer to what `start` sends; its id is the call's number. Raises as `infer`.
 
         Args:

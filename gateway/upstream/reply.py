@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gateway.errors import GatewayError
 from protos import open_inference_pb2 as pb
-from protos.datatypes import datatype_named
+from protos.datatypes import get_datatype
 from protos.errors import ErrorCode
-from protos.forms import ResponseForm
+from protos.message_templates import InferResponseTemplate
 from protos.tensors import decode_contents, encode_raw
 
 
@@ -18,7 +18,7 @@ class InferenceReply:
     def __init__(
         self,
         message: bytes,
-        form: ResponseForm | None = None,
+        form: InferResponseTemplate | None = None,
         response: pb.ModelInferResponse | None = None,
     ) -> None:
         """Keep an encoded ModelStreamInferResponse with its form, or with what it was read as."""
@@ -26,7 +26,7 @@ class InferenceReply:
         self._form = form
         self._response = response
 
-    def formed(self) -> tuple[ResponseForm, bytes]:
+    def formed(self) -> tuple[InferResponseTemplate, bytes]:
         """Return the answer as a message and its form, which tells where the tensors lie.
 
         Raises:
@@ -36,17 +36,17 @@ class InferenceReply:
         if self._form is None:
             assert self._response is not None, "a reply has a form, or was read"
             response = _with_raw_contents(self._response)
-            form = ResponseForm.of(response, streamed=True)
+            form = InferResponseTemplate.from_message(response, streamed=True)
             if form is None:
                 message = "the inference server's answer has no outputs, or not the bytes of each"
                 raise GatewayError(ErrorCode.INFERENCE_FAILED, message)
-            self._form, self._message = form, form.fill(form.parts(response))
+            self._form, self._message = form, form.render(form.slot_values(response))
         return self._form, self._message
 
     def seconds(self) -> tuple[float, float]:
         """Return what the server says of its time: in the queue, and in ONNX Runtime."""
         form, message = self.formed()
-        return form.seconds(message)
+        return form.timings(message)
 
     def response(self) -> pb.ModelInferResponse:
         """Return the answer as protobuf's object."""
@@ -60,7 +60,7 @@ def _with_raw_contents(response: pb.ModelInferResponse) -> pb.ModelInferResponse
     if response.raw_output_contents:
         return response
     for output in response.outputs:
-        datatype = datatype_named(output.datatype, tensor=output.name)
+        datatype = get_datatype(output.datatype, tensor=output.name)
         array = decode_contents(output.contents, datatype, output.shape, tensor=output.name)
         response.raw_output_contents.append(encode_raw(array, datatype))
         output.ClearField("contents")

@@ -13,16 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.storage.clock import now
 from gateway.storage.sql import InList, TextList, advisory_lock
 from gateway.usage.counts import Counts
-from gateway.usage.minute_bucket import Name
+from gateway.usage.minute_bucket import BucketKey
 from gateway.usage.store import (
     DAYS,
     MINUTES,
     UsageStore,
-    counts_of,
-    delete_these,
+    count_columns,
+    delete_by_primary_key,
+    key_columns,
     midnight,
-    named,
-    these,
+    primary_key_params,
 )
 
 _AT_ONCE = 100
@@ -65,7 +65,9 @@ class Compaction:
             rows = (await session.execute(oldest.with_for_update())).all()
             if rows:
                 await self._add(session, rows)
-                await session.execute(delete_these(MINUTES), these(MINUTES, rows))
+                await session.execute(
+                    delete_by_primary_key(MINUTES), primary_key_params(MINUTES, rows)
+                )
         return len(rows)
 
     async def prune(self, before: datetime, *, most: int = _AT_ONCE) -> int:
@@ -76,13 +78,13 @@ class Compaction:
             rows = found.all()
         if rows:
             async with self._db.write(notify=False) as session:
-                await session.execute(delete_these(DAYS), these(DAYS, rows))
+                await session.execute(delete_by_primary_key(DAYS), primary_key_params(DAYS, rows))
         return len(rows)
 
     # Any: rows of minutes
     async def _add(self, session: AsyncSession, rows: Sequence[Any]) -> None:
-        days: dict[tuple[datetime, Name], Counts] = {}
-        owners: dict[Name, str] = {}
+        days: dict[tuple[datetime, BucketKey], Counts] = {}
+        owners: dict[BucketKey, str] = {}
         for row in rows:
             name = _name(row)
             owners[name] = row.profile_id
@@ -102,12 +104,12 @@ class Compaction:
         await self._store.put_days(
             session,
             [
-                {**named(began_at, name, owners[name]), **counts_of(tally)}
-                for (began_at, name), tally in days.items()
+                {**key_columns(began_at, name, owners[name]), **count_columns(counts)}
+                for (began_at, name), counts in days.items()
             ],
         )
 
 
 # Any: a row of minutes or days
-def _name(row: Any) -> Name:
+def _name(row: Any) -> BucketKey:
     return row.deployment_id, row.version, row.key_id

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from gateway.usage.histogram import Buckets, count, merge
+from gateway.usage.histogram import DurationHistogram, count, merge
 
 TOTAL = "total"
 """From a call's last header to its answer."""
@@ -28,7 +28,7 @@ class Counts:
     runs: int = 0
     run_errors: dict[str, int] = field(default_factory=dict)
     """Runs that ended without a result, by the reason."""
-    seconds: dict[str, Buckets] = field(default_factory=dict)
+    seconds: dict[str, DurationHistogram] = field(default_factory=dict)
     """Durations by stage."""
 
     def took(self, stage: str, seconds: float) -> None:

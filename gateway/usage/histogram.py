@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-PARTS = 16
+BUCKETS_PER_OCTAVE = 16
 """Of a power of two."""
 MIN_SECONDS = 1e-6
 """What took less counts as this."""
 
-Buckets = dict[int, int]
+DurationHistogram = dict[int, int]
 """Bucket → how many durations are in it."""
 
 
@@ -23,22 +23,22 @@ def bucket_of(seconds: float) -> int:
     """Return the bucket that a duration belongs to; they ascend with the duration."""
     # `cell.py` has this once more, for many at once
     fraction, exponent = math.frexp(seconds if seconds > MIN_SECONDS else MIN_SECONDS)
-    return exponent * PARTS + int(fraction * (2 * PARTS))
+    return exponent * BUCKETS_PER_OCTAVE + int(fraction * (2 * BUCKETS_PER_OCTAVE))
 
 
-def seconds_of(bucket: int) -> float:
+def bucket_midpoint(bucket: int) -> float:
     """Return the duration that stands for all in a bucket: its middle."""
-    exponent, part = divmod(bucket - PARTS, PARTS)
-    return math.ldexp((PARTS + part + 0.5) / (2 * PARTS), exponent)
+    exponent, part = divmod(bucket - BUCKETS_PER_OCTAVE, BUCKETS_PER_OCTAVE)
+    return math.ldexp((BUCKETS_PER_OCTAVE + part + 0.5) / (2 * BUCKETS_PER_OCTAVE), exponent)
 
 
-def count(buckets: Buckets, seconds: float) -> None:
+def count(buckets: DurationHistogram, seconds: float) -> None:
     """Add one duration."""
     bucket = bucket_of(seconds)
     buckets[bucket] = buckets.get(bucket, 0) + 1
 
 
-def merge(into: Buckets, others: Mapping[int, int]) -> None:
+def merge(into: DurationHistogram, others: Mapping[int, int]) -> None:
     """Add what is in `others`."""
     for bucket, number in others.items():
         into[bucket] = into.get(bucket, 0) + number
@@ -56,5 +56,5 @@ def percentile(buckets: Mapping[int, int], share: float) -> float | None:
     for bucket in sorted(buckets):
         left -= buckets[bucket]
         if left <= 0:
-            return seconds_of(bucket)
+            return bucket_midpoint(bucket)
     raise AssertionError("the ranks of all buckets add up to the total")

@@ -8,16 +8,16 @@ from time import perf_counter, time
 from typing import Protocol
 from uuid import uuid4
 
-from gateway.usage.minute_bucket import BucketSnapshot, MinuteBucket, Name
+from gateway.usage.minute_bucket import BucketKey, BucketSnapshot, MinuteBucket
 
 MINUTE = 60
-OTHER = "other"
+OTHER_KEYS = "other"
 """Stands for all keys that are too many to be told apart."""
 _MOST_CELLS = 10_000
 """That wait to be written with keys of their own: a few KB each. As many more without."""
 
 
-class Metered(Protocol):
+class MeteredVersion(Protocol):
     """The version of a deployment that was called."""
 
     @property
@@ -44,17 +44,17 @@ class UsageMeter:
         self._most = most
         self.dropped = 0
         """Calls that were not counted."""
-        self._open: dict[Name, MinuteBucket] = {}
+        self._open: dict[BucketKey, MinuteBucket] = {}
         self._closed: list[MinuteBucket] = []
         """Of minutes that are over."""
         self._source = ""
         self._minute = 0
         self._ends = 0.0
-        self._turn(perf_counter())
+        self._start_minute(perf_counter())
 
     def observe(
         self,
-        called: Metered,
+        called: MeteredVersion,
         key_id: str,
         *,
         error: str | None,
@@ -73,46 +73,46 @@ class UsageMeter:
             stages: seconds in the first, or in all, of `gateway.metrics.STAGES`.
         """
         if ended >= self._ends:
-            self._turn(ended)
-        cell = self._open.get((called.id, called.version, key_id))
-        if cell is None:
-            cell = self._cell(called, key_id)
-            if cell is None:
+            self._start_minute(ended)
+        bucket = self._open.get((called.id, called.version, key_id))
+        if bucket is None:
+            bucket = self._bucket(called, key_id)
+            if bucket is None:
                 self.dropped += 1
                 return
         if error is not None:
-            errors, code = cell.tally.errors, str(error)  # of an enum no more than its word
+            errors, code = bucket.counts.errors, str(error)  # of an enum no more than its word
             errors[code] = errors.get(code, 0) + 1
-        cell.count(seconds, stages)
+        bucket.count(seconds, stages)
 
     def unwritten(self) -> Iterator[MinuteBucket]:
         """Yield the cells with calls that are not written, those of past minutes first.
 
         For a list made at once: cells come and go with each call.
         """
-        for cell in chain(self._closed, self._open.values()):
-            if cell.written != cell.calls:
-                yield cell
+        for bucket in chain(self._closed, self._open.values()):
+            if bucket.written != bucket.calls:
+                yield bucket
 
-    def wrote(self, snapshots: Sequence[BucketSnapshot]) -> None:
+    def mark_written(self, snapshots: Sequence[BucketSnapshot]) -> None:
         """Take note that these are in the database, and give past minutes' memory back."""
         for snapshot in snapshots:
-            snapshot.cell.written = snapshot.calls
-        self._closed = [cell for cell in self._closed if cell.written != cell.calls]
+            snapshot.bucket.written = snapshot.calls
+        self._closed = [bucket for bucket in self._closed if bucket.written != bucket.calls]
 
-    def _cell(self, called: Metered, key_id: str) -> MinuteBucket | None:
+    def _bucket(self, called: MeteredVersion, key_id: str) -> MinuteBucket | None:
         """Return a cell for a call that has none; None where there are too many."""
-        cells = len(self._open) + len(self._closed)
-        if cells >= self._most:
-            key_id = OTHER
+        minute_buckets = len(self._open) + len(self._closed)
+        if minute_buckets >= self._most:
+            key_id = OTHER_KEYS
         name = (called.id, called.version, key_id)
         found = self._open.get(name)
-        if found is None and cells < 2 * self._most:
+        if found is None and minute_buckets < 2 * self._most:
             found = MinuteBucket(name, called.profile_id, self._minute, self._source)
             self._open[name] = found
         return found
 
-    def _turn(self, at: float) -> None:
+    def _start_minute(self, at: float) -> None:
         """Begin another minute."""
         seconds = time()
         minute = int(seconds) // MINUTE * MINUTE
@@ -121,5 +121,7 @@ class UsageMeter:
             self._source = uuid4().hex
         self._minute = minute
         self._ends = at + MINUTE - seconds % MINUTE
-        self._closed.extend(cell for cell in self._open.values() if cell.written != cell.calls)
+        self._closed.extend(
+            bucket for bucket in self._open.values() if bucket.written != bucket.calls
+        )
         self._open.clear()

@@ -10,7 +10,7 @@ import numpy as np
 
 from gateway.metrics import STAGES
 from gateway.usage.counts import TOTAL, Counts
-from gateway.usage.histogram import MIN_SECONDS, PARTS
+from gateway.usage.histogram import BUCKETS_PER_OCTAVE, MIN_SECONDS
 
 _COLUMNS = (*STAGES, TOTAL)
 _WIDTH = len(_COLUMNS)
@@ -21,11 +21,11 @@ _LOWEST = -19
 """The exponent of LEAST_SECONDS, as `frexp` has it."""
 _SPAN = 1024
 """More than there are buckets from LEAST_SECONDS to _MOST_SECONDS."""
-_OFFSETS = np.arange(_WIDTH, dtype=np.int64) * _SPAN - _LOWEST * PARTS
+_OFFSETS = np.arange(_WIDTH, dtype=np.int64) * _SPAN - _LOWEST * BUCKETS_PER_OCTAVE
 _AT_ONCE = 256 * _WIDTH
 """Durations that are sorted at a time: a tenth of a millisecond."""
 
-Name = tuple[str, int, str]
+BucketKey = tuple[str, int, str]
 """Deployment, version and key."""
 
 
@@ -35,15 +35,15 @@ class MinuteBucket:
     One by one, the buckets would take three times as long.
     """
 
-    __slots__ = ("_waiting", "minute", "name", "profile_id", "source", "tally", "written")
+    __slots__ = ("_waiting", "counts", "minute", "name", "profile_id", "source", "written")
 
-    def __init__(self, name: Name, profile_id: str, minute: int, source: str) -> None:
+    def __init__(self, name: BucketKey, profile_id: str, minute: int, source: str) -> None:
         self.name = name
         self.profile_id = profile_id
         self.minute = minute
         """Seconds since 1970 at its beginning."""
         self.source = source
-        self.tally = Counts()
+        self.counts = Counts()
         """Without the durations, and the number of calls, that wait."""
         self.written = 0
         """Calls in it when it was last written."""
@@ -52,7 +52,7 @@ class MinuteBucket:
     @property
     def calls(self) -> int:
         """All of them."""
-        return self.tally.calls + len(self._waiting) // _WIDTH
+        return self.counts.calls + len(self._waiting) // _WIDTH
 
     def count(self, seconds: float, stages: Sequence[float]) -> None:
         """Add a call that took `seconds`, and the seconds in the first, or in all, of STAGES."""
@@ -67,32 +67,34 @@ class MinuteBucket:
     def fold(self) -> None:
         """Sort what waits into buckets: a tenth of a microsecond for each duration."""
         waiting, self._waiting = self._waiting, []
-        self.tally.calls += len(waiting) // _WIDTH
+        self.counts.calls += len(waiting) // _WIDTH
         values = np.frombuffer(array("d", waiting))
         fractions, exponents = np.frexp(np.clip(values, MIN_SECONDS, _MOST_SECONDS))
-        buckets = exponents * PARTS + (fractions * (2 * PARTS)).astype(np.int64)
+        buckets = exponents * BUCKETS_PER_OCTAVE + (fractions * (2 * BUCKETS_PER_OCTAVE)).astype(
+            np.int64
+        )
         keys = (buckets.reshape(-1, _WIDTH) + _OFFSETS).ravel()
         hits = np.bincount(keys[values > _ABSENT[0]])
         hit = np.flatnonzero(hits)
         for key, number in zip(hit.tolist(), hits[hit].tolist(), strict=True):
             column, shifted = divmod(key, _SPAN)
-            found = self.tally.seconds.setdefault(_COLUMNS[column], {})
-            bucket = shifted + _LOWEST * PARTS
+            found = self.counts.seconds.setdefault(_COLUMNS[column], {})
+            bucket = shifted + _LOWEST * BUCKETS_PER_OCTAVE
             found[bucket] = found.get(bucket, 0) + number
 
     def snapshot(self) -> BucketSnapshot:
         """Return what is to be written now."""
         self.fold()
-        tally = self.tally
-        errors = sum(tally.errors.values())
-        return BucketSnapshot(cell=self, calls=tally.calls, errors=errors, detail=tally.pack())
+        counts = self.counts
+        errors = sum(counts.errors.values())
+        return BucketSnapshot(bucket=self, calls=counts.calls, errors=errors, detail=counts.pack())
 
 
 @dataclass(frozen=True, slots=True)
 class BucketSnapshot:
     """A cell as it was when it was packed to be written."""
 
-    cell: MinuteBucket
+    bucket: MinuteBucket
     calls: int
     errors: int
     detail: bytes

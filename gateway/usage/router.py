@@ -10,17 +10,17 @@ from pydantic import AwareDatetime
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
 from gateway.usage.schemas import DeploymentUsageOut, UsageOut
-from gateway.usage.service import By, Step, UsageQuery, UsageService
+from gateway.usage.service import GroupBy, Step, UsageQuery, UsageService
 
 
-class _Asked:
+class UsageParams:
     """What is asked for; a FastAPI dependency."""
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
         self,
         since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
         until: Annotated[AwareDatetime | None, Query(alias="to")] = None,
-        by: By = By.DEPLOYMENT,
+        by: GroupBy = GroupBy.DEPLOYMENT,
         step: Step = Step.NONE,
         deployment: str | None = None,
         key: str | None = None,
@@ -36,20 +36,20 @@ def build_router(service: UsageService, access: Access) -> APIRouter:
 
     @router.get("/usage/")
     async def usage(
-        asked: _Asked = Depends(), actor: Identity = Depends(access.caller)
+        asked: UsageParams = Depends(), actor: Identity = Depends(access.caller)
     ) -> UsageOut:
         """Show calls, errors and percentiles; of the last 24 hours, unless `from` and `to` say.
 
         `from` is rounded down to a whole step, `to` is not included. Items without a call or a run
         are left out. Of days that are more than two days ago there are no minutes any more.
         """
-        return UsageOut.of(await service.of_actor(actor, asked.query))
+        return UsageOut.of(await service.for_actor(actor, asked.query))
 
     @router.get("/deployments/{deployment_id}/usage/")
     async def deployment_usage(
         deployment_id: str, actor: Identity = Depends(access.caller)
     ) -> DeploymentUsageOut:
         """Show the last 24 hours of one deployment, as a whole and hour by hour."""
-        return DeploymentUsageOut.of(await service.of_deployment(actor, deployment_id))
+        return DeploymentUsageOut.of(await service.for_deployment(actor, deployment_id))
 
     return router

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.usage.counts import SHOWN_STAGES, TOTAL, Counts
 from gateway.usage.histogram import percentile
-from gateway.usage.service import By, Item, Step, Subject, Usage
+from gateway.usage.service import GroupBy, Step, UsageEntry, UsageGroup, UsageReport
 
 
 class Percentiles(BaseModel):
@@ -21,9 +21,9 @@ class Percentiles(BaseModel):
     p99_seconds: float | None
 
     @classmethod
-    def of(cls, tally: Counts, stage: str) -> Self:
+    def of(cls, counts: Counts, stage: str) -> Self:
         """Return those of one stage."""
-        found = tally.seconds.get(stage, {})
+        found = counts.seconds.get(stage, {})
         p50, p95, p99 = (percentile(found, share) for share in (0.5, 0.95, 0.99))
         return cls(p50_seconds=p50, p95_seconds=p95, p99_seconds=p99)
 
@@ -56,10 +56,10 @@ class UsageItem(Percentiles):
     """`auth`, `parse`, `queue`, `boot`, `infer`, `serialise`, `run`; those that there were."""
 
     @classmethod
-    def of_item(cls, item: Item, names: Mapping[str, str]) -> Self:
+    def of_item(cls, item: UsageEntry, names: Mapping[str, str]) -> Self:
         """Return an item as it is sent."""
-        subject, tally = item.subject, item.tally
-        stages = [stage for stage in SHOWN_STAGES if tally.seconds.get(stage)]
+        subject, counts = item.subject, item.counts
+        stages = [stage for stage in SHOWN_STAGES if counts.seconds.get(stage)]
         return cls(
             since=item.since,
             until=item.until,
@@ -69,14 +69,14 @@ class UsageItem(Percentiles):
             api_key_id=subject.key_id,
             api_key_name=names.get(subject.key_id or ""),
             code=subject.code,
-            calls=tally.calls,
-            errors=sum(tally.errors.values()),
-            errors_by_code=tally.errors,
-            runs=tally.runs,
-            run_errors=sum(tally.run_errors.values()),
-            run_errors_by_code=tally.run_errors,
-            stages={stage: Percentiles.of(tally, stage) for stage in stages},
-            **Percentiles.of(tally, TOTAL).model_dump(),
+            calls=counts.calls,
+            errors=sum(counts.errors.values()),
+            errors_by_code=counts.errors,
+            runs=counts.runs,
+            run_errors=sum(counts.run_errors.values()),
+            run_errors_by_code=counts.run_errors,
+            stages={stage: Percentiles.of(counts, stage) for stage in stages},
+            **Percentiles.of(counts, TOTAL).model_dump(),
         )
 
 
@@ -87,12 +87,12 @@ class UsageOut(BaseModel):
 
     since: datetime = Field(serialization_alias="from")
     until: datetime = Field(serialization_alias="to")
-    by: By
+    by: GroupBy
     step: Step
     items: list[UsageItem]
 
     @classmethod
-    def of(cls, usage: Usage) -> Self:
+    def of(cls, usage: UsageReport) -> Self:
         """Return usage as it is sent."""
         return cls(
             since=usage.since,
@@ -114,8 +114,8 @@ class DeploymentUsageOut(BaseModel):
     """Hour by hour; those without a call are left out."""
 
     @classmethod
-    def of(cls, usage: Usage) -> Self:
+    def of(cls, usage: UsageReport) -> Self:
         """Return the hours as they are sent, and their sum."""
-        subject = Subject(deployment_id=usage.query.deployment_id)
-        whole = Item(usage.since, usage.until, subject, usage.total())
+        subject = UsageGroup(deployment_id=usage.query.deployment_id)
+        whole = UsageEntry(usage.since, usage.until, subject, usage.total())
         return cls(summary=UsageItem.of_item(whole, usage.names), hours=UsageOut.of(usage).items)

@@ -18,8 +18,8 @@ from gateway.storage.database import Database
 from gateway.storage.ownership import find_owned
 from gateway.storage.tables import ApiKey, Deployment
 from gateway.usage.counts import Counts
-from gateway.usage.meter import OTHER
-from gateway.usage.store import DAY, MINUTE, Selection, Span, UsageStore, midnight
+from gateway.usage.meter import OTHER_KEYS
+from gateway.usage.store import DAY, MINUTE, UsageFilter, UsagePeriod, UsageStore, midnight
 from protos.errors import ErrorCode
 
 OK = "ok"
@@ -28,7 +28,7 @@ _HOUR = timedelta(hours=1)
 _MOST_ITEMS = 5_000
 
 
-class By(StrEnum):
+class GroupBy(StrEnum):
     """What is told apart."""
 
     DEPLOYMENT = "deployment"
@@ -57,14 +57,14 @@ class UsageQuery:
     """Is rounded down to a whole step. Default: a day before `until`."""
     until: datetime | None = None
     """Not included. Default: now."""
-    by: By = By.DEPLOYMENT
+    by: GroupBy = GroupBy.DEPLOYMENT
     step: Step = Step.NONE
     deployment_id: str | None = None
     key_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class UsageGroup:
     """What an item is about; what is None is not told apart."""
 
     deployment_id: str | None = None
@@ -74,32 +74,32 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class UsageEntry:
     """What was counted about one subject from one moment to another."""
 
     since: datetime
     until: datetime
-    subject: Subject
-    tally: Counts
+    subject: UsageGroup
+    counts: Counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class UsageReport:
     """The answer, in the order of time and subjects."""
 
     query: UsageQuery
     since: datetime
     until: datetime
-    items: Sequence[Item]
+    items: Sequence[UsageEntry]
     names: Mapping[str, str] = field(default_factory=dict)
     """Of deployments and keys that still exist, by their ids."""
 
     def total(self) -> Counts:
         """Return all items added up."""
-        tally = Counts()
+        counts = Counts()
         for item in self.items:
-            tally.add(item.tally)
-        return tally
+            counts.add(item.counts)
+        return counts
 
 
 class UsageService:
@@ -109,7 +109,7 @@ class UsageService:
         self._db = db
         self._store = UsageStore(db)
 
-    async def of_actor(self, actor: Identity, query: UsageQuery) -> Usage:
+    async def for_actor(self, actor: Identity, query: UsageQuery) -> UsageReport:
         """Return usage of the deployments that the actor's profile has and its key covers.
 
         Only who manages keys learns what others are called.
@@ -118,14 +118,14 @@ class UsageService:
             GatewayError: INVALID_REQUEST where the times are in the wrong order, out of any
                 calendar, or give too many items.
         """
-        usage = await self.of_profile(
+        usage = await self.for_profile(
             actor.profile_id, query, deployments=actor.deployments, most=_MOST_ITEMS
         )
         if actor.scope is Scope.MANAGE:
             return usage
         return replace(usage, names=await self._names(actor.profile_id, Deployment))
 
-    async def of_deployment(self, actor: Identity, deployment_id: str) -> Usage:
+    async def for_deployment(self, actor: Identity, deployment_id: str) -> UsageReport:
         """Return the last day of one deployment, hour by hour.
 
         Raises:
@@ -136,16 +136,16 @@ class UsageService:
             raise GatewayError(ErrorCode.NOT_FOUND, message)
         async with self._db.read() as session:
             found = await find_owned(session, Deployment, actor.profile_id, deployment_id)
-        return await self.of_actor(actor, UsageQuery(deployment_id=found.id, step=Step.HOUR))
+        return await self.for_actor(actor, UsageQuery(deployment_id=found.id, step=Step.HOUR))
 
-    async def of_profile(
+    async def for_profile(
         self,
         profile_id: str,
         query: UsageQuery,
         *,
         deployments: Collection[str] | None = None,
         most: int | None = None,
-    ) -> Usage:
+    ) -> UsageReport:
         """Return usage of a profile's deployments, or of those of them that are listed.
 
         Raises:
@@ -153,7 +153,7 @@ class UsageService:
                 calendar, or give more than `most` items.
         """
         since, until = _range(query)
-        which = Selection(
+        which = UsageFilter(
             profile_id=profile_id,
             since=since,
             until=until,
@@ -161,18 +161,18 @@ class UsageService:
             deployment_id=_id(query.deployment_id),
             key_id=_id(query.key_id),
         )
-        tallies: dict[tuple[datetime, datetime, Subject], Counts] = {}
+        counts_by_group: dict[tuple[datetime, datetime, UsageGroup], Counts] = {}
         async with aclosing(self._store.spans(which)) as spans:
             async for span in spans:
                 first, last = _step_of(span, query.step, since, until)
-                for subject, tally in _parts(span, query.by):
-                    tallies.setdefault((first, last, subject), Counts()).add(tally)
-                if most is not None and len(tallies) > most:
+                for subject, counts in _parts(span, query.by):
+                    counts_by_group.setdefault((first, last, subject), Counts()).add(counts)
+                if most is not None and len(counts_by_group) > most:
                     raise _too_many(most, query.step)
-        items = [Item(*key, tally) for key, tally in tallies.items()]
+        items = [UsageEntry(*key, counts) for key, counts in counts_by_group.items()]
         items.sort(key=_order)
         names = await self._names(profile_id, Deployment, ApiKey)
-        return Usage(query=query, since=since, until=until, items=items, names=names)
+        return UsageReport(query=query, since=since, until=until, items=items, names=names)
 
     async def _names(
         self, profile_id: str, *tables: type[Deployment] | type[ApiKey]
@@ -214,7 +214,9 @@ def _floor(moment: datetime, step: Step) -> datetime:
     return moment - (moment - day) % length
 
 
-def _step_of(span: Span, step: Step, since: datetime, until: datetime) -> tuple[datetime, datetime]:
+def _step_of(
+    span: UsagePeriod, step: Step, since: datetime, until: datetime
+) -> tuple[datetime, datetime]:
     """Return from when to when the item is that a span belongs to.
 
     A day of which no minutes are kept any more is not divided.
@@ -226,37 +228,37 @@ def _step_of(span: Span, step: Step, since: datetime, until: datetime) -> tuple[
     return first, first + length
 
 
-def _parts(span: Span, by: By) -> Sequence[tuple[Subject, Counts]]:
+def _parts(span: UsagePeriod, by: GroupBy) -> Sequence[tuple[UsageGroup, Counts]]:
     deployment_id, version, key_id = span.name
     match by:
-        case By.DEPLOYMENT:
-            return [(Subject(deployment_id=deployment_id), span.tally)]
-        case By.VERSION:
-            return [(Subject(deployment_id=deployment_id, version=version), span.tally)]
-        case By.KEY:
-            return [(Subject(key_id=key_id), span.tally)]
-        case By.CODE:
-            return _codes(span.tally)
+        case GroupBy.DEPLOYMENT:
+            return [(UsageGroup(deployment_id=deployment_id), span.counts)]
+        case GroupBy.VERSION:
+            return [(UsageGroup(deployment_id=deployment_id, version=version), span.counts)]
+        case GroupBy.KEY:
+            return [(UsageGroup(key_id=key_id), span.counts)]
+        case GroupBy.CODE:
+            return _codes(span.counts)
 
 
-def _codes(tally: Counts) -> list[tuple[Subject, Counts]]:
+def _codes(counts: Counts) -> list[tuple[UsageGroup, Counts]]:
     fine = Counts(
-        calls=tally.calls - sum(tally.errors.values()),
-        runs=tally.runs - sum(tally.run_errors.values()),
+        calls=counts.calls - sum(counts.errors.values()),
+        runs=counts.runs - sum(counts.run_errors.values()),
     )
-    found = [(Subject(code=OK), fine)] if fine.calls or fine.runs else []
-    for code in {**tally.errors, **tally.run_errors}:
-        calls, runs = tally.errors.get(code, 0), tally.run_errors.get(code, 0)
+    found = [(UsageGroup(code=OK), fine)] if fine.calls or fine.runs else []
+    for code in {**counts.errors, **counts.run_errors}:
+        calls, runs = counts.errors.get(code, 0), counts.run_errors.get(code, 0)
         part = Counts(calls=calls, runs=runs)
         if calls:
             part.errors[code] = calls
         if runs:
             part.run_errors[code] = runs
-        found.append((Subject(code=code), part))
+        found.append((UsageGroup(code=code), part))
     return found
 
 
-def _order(item: Item) -> tuple[datetime, str, int, str, str]:
+def _order(item: UsageEntry) -> tuple[datetime, str, int, str, str]:
     subject = item.subject
     return (
         item.since,
@@ -268,4 +270,4 @@ def _order(item: Item) -> tuple[datetime, str, int, str, str]:
 
 
 def _id(text: str | None) -> str | None:
-    return text if text is None or text == OTHER else normalize_id(text)
+    return text if text is None or text == OTHER_KEYS else normalize_id(text)

@@ -14,7 +14,7 @@ from gateway.storage.database import Database
 from gateway.storage.sql import InList, TextList, dialect_insert
 from gateway.storage.usage_tables import UsageDay, UsageMinute
 from gateway.usage.counts import Counts
-from gateway.usage.minute_bucket import BucketSnapshot, Name
+from gateway.usage.minute_bucket import BucketKey, BucketSnapshot
 
 MINUTES = cast("sa.Table", UsageMinute.__table__)
 DAYS = cast("sa.Table", UsageDay.__table__)
@@ -28,7 +28,7 @@ Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class UsageFilter:
     """Which rows; what is None does not narrow."""
 
     profile_id: str
@@ -42,13 +42,13 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class UsagePeriod:
     """What was counted of one deployment, version and key in a minute or a day."""
 
     began_at: datetime
     length: timedelta
-    name: Name
-    tally: Counts
+    name: BucketKey
+    counts: Counts
 
 
 class UsageStore:
@@ -74,7 +74,7 @@ class UsageStore:
         if values:
             await session.execute(self._put_day, values)
 
-    async def spans(self, which: Selection) -> AsyncGenerator[Span]:
+    async def spans(self, which: UsageFilter) -> AsyncGenerator[UsagePeriod]:
         """Yield minutes and days in no order, from one consistent state."""
         found = sa.union_all(
             _selected(MINUTES, which, MINUTE),
@@ -83,7 +83,7 @@ class UsageStore:
         async with self.db.read() as session:
             rows = await session.stream(found.execution_options(yield_per=_AT_A_TIME))
             async for row in rows:
-                yield Span(
+                yield UsagePeriod(
                     row.began_at,
                     DAY if row.whole_day else MINUTE,
                     (row.deployment_id, row.version, row.key_id),
@@ -96,18 +96,18 @@ def midnight(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def counts_of(tally: Counts) -> Values:
+def count_columns(counts: Counts) -> Values:
     """Return the columns of a tally."""
     return {
-        "calls": tally.calls,
-        "errors": sum(tally.errors.values()),
-        "runs": tally.runs,
-        "run_errors": sum(tally.run_errors.values()),
-        "detail": tally.pack(),
+        "calls": counts.calls,
+        "errors": sum(counts.errors.values()),
+        "runs": counts.runs,
+        "run_errors": sum(counts.run_errors.values()),
+        "detail": counts.pack(),
     }
 
 
-def named(began_at: datetime, name: Name, profile_id: str) -> Values:
+def key_columns(began_at: datetime, name: BucketKey, profile_id: str) -> Values:
     """Return the columns that say what a row is about."""
     deployment_id, version, key_id = name
     return {
@@ -119,13 +119,13 @@ def named(began_at: datetime, name: Name, profile_id: str) -> Values:
     }
 
 
-def these(table: sa.Table, rows: Iterable[Any]) -> list[Values]:
-    """Return the primary keys of rows as parameters of `delete_these`."""
+def primary_key_params(table: sa.Table, rows: Iterable[Any]) -> list[Values]:
+    """Return the primary keys of rows as parameters of `delete_by_primary_key`."""
     keys = [column.name for column in table.primary_key]
     return [{f"this_{key}": getattr(row, key) for key in keys} for row in rows]
 
 
-def delete_these(table: sa.Table) -> sa.Delete:
+def delete_by_primary_key(table: sa.Table) -> sa.Delete:
     """Return the statement that deletes one row by its primary key."""
     return sa.delete(table).where(
         *(
@@ -145,10 +145,10 @@ def _put(db: Database, table: sa.Table) -> sa.Executable:
 
 
 def _minute_of(snapshot: BucketSnapshot) -> Values:
-    cell = snapshot.cell
+    bucket = snapshot.bucket
     return {
-        **named(datetime.fromtimestamp(cell.minute, UTC), cell.name, cell.profile_id),
-        "source": cell.source,
+        **key_columns(datetime.fromtimestamp(bucket.minute, UTC), bucket.name, bucket.profile_id),
+        "source": bucket.source,
         "calls": snapshot.calls,
         "errors": snapshot.errors,
         "runs": 0,
@@ -158,7 +158,7 @@ def _minute_of(snapshot: BucketSnapshot) -> Values:
 
 
 # Any: the columns
-def _selected(table: sa.Table, which: Selection, length: timedelta) -> sa.Select[Any]:
+def _selected(table: sa.Table, which: UsageFilter, length: timedelta) -> sa.Select[Any]:
     columns = table.c
     since = midnight(which.since) if length == DAY else which.since
     query = sa.select(

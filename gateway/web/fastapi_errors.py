@@ -10,7 +10,7 @@ from gateway.errors import GatewayError
 from gateway.web.openapi import DocumentedFastAPI
 from gateway.web.problems import problem
 from protos.errors import ErrorCode
-from telemetry.redaction import without_keys
+from telemetry.redaction import redact_message
 
 _EXCERPT = 80
 """Characters of an invalid value that its error repeats."""
@@ -93,4 +93,4 @@ def _concerns_whole_body(fault: dict[str, object]) -> bool:
 
 def _excerpt(given: object) -> str:
     """Return the beginning of what came, without a key: also not the half of one."""
-    return without_keys(str(given)[: 2 * _EXCERPT])[:_EXCERPT]
+    return redact_message(str(given)[: 2 * _EXCERPT])[:_EXCERPT]

@@ -13,7 +13,6 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.routing import compile_path
 
-from gateway.web.problems import HTTP_STATUS, V2_STATUS
 from protos.errors import ErrorCode
 
 EXECUTES_FLOWS: Mapping[str, Any] = {"x-executes": True}
@@ -26,6 +25,7 @@ _WITH_INPUT = frozenset({400, 404, 422})
 _WITH_BODY = frozenset({413, 415})
 _WITH_EFFECTS = frozenset({409})
 _EXECUTING = frozenset({501, 502})
+_V2_STATUSES = {code.v2_status for code in ErrorCode} - {409, 410, 422}
 _GET = "get"
 
 # Any, here and below: OpenAPI's own form
@@ -131,7 +131,7 @@ def complete_document(document: Json) -> None:
             responses = operation["responses"]
             responses.pop("422", None)  # FastAPI's own
             for status in sorted(_failures(path, method, operation)):
-                if not v2 or status in set(V2_STATUS.values()) - {409, 410, 422}:
+                if not v2 or status in _V2_STATUSES:
                     name = f"{'V2' if v2 else ''}{_phrase(status).title().replace(' ', '')}"
                     answers.setdefault(name, _answer(status, v2=v2))
                     responses.setdefault(str(status), {"$ref": f"#/components/responses/{name}"})
@@ -157,8 +157,9 @@ def _failures(path: str, method: str, operation: Json) -> Iterator[int]:
 
 
 def _answer(status: int, *, v2: bool) -> Json:
-    table = V2_STATUS if v2 else HTTP_STATUS
-    codes = ", ".join(f"`{code}`" for code, answered in table.items() if answered == status)
+    codes = ", ".join(
+        f"`{code}`" for code in ErrorCode if status == (code.v2_status if v2 else code.http_status)
+    )
     media, schema = (
         ("application/json", "V2Error") if v2 else ("application/problem+json", "Problem")
     )

@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import HTMLResponse
 
 from gateway.errors import GatewayError
-from gateway.web.advice import ADVICE
-from gateway.web.problems import HTTP_STATUS, RETRYABLE, problem_name, problem_title
+from gateway.web.problems import problem_name, problem_title
 from gateway.web.security_headers import content_security_policy
 from protos.errors import ErrorCode
 
@@ -57,15 +56,15 @@ def problem_type(code: ErrorCode) -> ProblemTypeOut:
     return ProblemTypeOut(
         code=code.value,
         title=problem_title(code),
-        status=HTTP_STATUS[code],
-        retryable=code in RETRYABLE,
-        meaning=code.meaning,
-        advice=ADVICE[code],
+        status=code.http_status,
+        retryable=code.retryable,
+        meaning=code.spec.meaning,
+        advice=code.spec.advice,
     )
 
 
 PROBLEM_TYPES: Mapping[str, ProblemTypeOut] = {
-    problem_name(code): problem_type(code) for code in HTTP_STATUS
+    problem_name(code): problem_type(code) for code in ErrorCode
 }
 _Name = Annotated[
     str,

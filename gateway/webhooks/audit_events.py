@@ -10,7 +10,7 @@ from gateway.storage.audit_events import AuditFields, AuditTarget, record_event
 from gateway.storage.webhook_tables import WebhookEndpoint
 
 
-async def record_webhook(
+async def record_webhook_event(
     session: AsyncSession,
     verb: str,
     *,

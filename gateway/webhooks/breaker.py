@@ -12,7 +12,7 @@ _MOST_RETRY_AFTER_SECONDS = 3600.0
 _DOUBLINGS = 10
 
 
-def pause_of(failures: int, *, throttled: bool, retry_after: float | None) -> float | None:
+def endpoint_pause(failures: int, *, throttled: bool, retry_after: float | None) -> float | None:
     """Return the seconds for which nothing is sent after `failures` in a row; None: go on at once.
 
     A receiver that throttles is left alone at once, for as long as it asks, within an hour.

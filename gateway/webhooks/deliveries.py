@@ -11,7 +11,7 @@ from gateway.webhooks.states import AttemptResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+class DueEndpoint:
     """An endpoint for which something is due."""
 
     endpoint_id: str
@@ -20,7 +20,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class ClaimedDelivery:
     """A delivery that this process may send until its lease ends, and how."""
 
     id: str
@@ -42,7 +42,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class DeliveryAttempt:
     """What happened when a delivery was sent."""
 
     result: AttemptResult
@@ -60,17 +60,17 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class CompletedAttempt:
     """An attempt to be written down."""
 
-    claimed: Claimed
-    attempt: Attempt
+    claimed: ClaimedDelivery
+    attempt: DeliveryAttempt
     pause_seconds: float | None
     """Until the next attempt; None where there is none."""
 
 
 # Any: the columns of ATTEMPTS
-def attempt_values(settled: Settled) -> dict[str, Any]:
+def attempt_values(settled: CompletedAttempt) -> dict[str, Any]:
     """Return the attempt's row."""
     claimed, attempt = settled.claimed, settled.attempt
     return {

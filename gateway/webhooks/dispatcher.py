@@ -9,11 +9,16 @@ from contextlib import suppress
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.webhooks.breaker import is_open
-from gateway.webhooks.courier import Courier
-from gateway.webhooks.deliveries import Attempt, Claimed, Ready, Settled
+from gateway.webhooks.deliveries import (
+    ClaimedDelivery,
+    CompletedAttempt,
+    DeliveryAttempt,
+    DueEndpoint,
+)
+from gateway.webhooks.delivery_sender import DeliverySender
 from gateway.webhooks.metrics import WebhookMetrics
 from gateway.webhooks.options import DispatcherOptions
-from gateway.webhooks.schedule import pause_after
+from gateway.webhooks.schedule import retry_pause
 from gateway.webhooks.states import AttemptResult
 from gateway.webhooks.store import DeliveryStore
 from telemetry.logs import logger, reason_of
@@ -26,7 +31,7 @@ _FINAL = frozenset({AttemptResult.GONE, AttemptResult.ABORTED})
 log = logger("gateway.webhooks")
 
 
-class Dispatcher:
+class WebhookDispatcher:
     """Claims due deliveries, sends them side by side, and settles each as soon as it is through.
 
     No endpoint has more than its share in flight, and one that fails again and again has one at a
@@ -36,12 +41,12 @@ class Dispatcher:
     def __init__(
         self,
         store: DeliveryStore,
-        courier: Courier,
+        sender: DeliverySender,
         options: DispatcherOptions,
         metrics: WebhookMetrics,
     ) -> None:
         self._store = store
-        self._courier = courier
+        self._sender = sender
         self._options = options
         self._metrics = metrics
         self._wake = asyncio.Event()
@@ -71,16 +76,18 @@ class Dispatcher:
         """Look at once: something may be due."""
         self._wake.set()
 
-    async def deliver_test(self, delivery_id: str) -> None:
+    async def send_test(self, delivery_id: str) -> None:
         """Send a test now, once; how it went is in its row.
 
         Raises:
             SQLAlchemyError, OSError: the database is away.
         """
         claimed = await self._store.claim_test(delivery_id)
-        attempt = await self._courier.send(claimed)
+        attempt = await self._sender.send(claimed)
         self._metrics.tried(attempt.result)
-        await self._store.settle(Settled(claimed=claimed, attempt=attempt, pause_seconds=None))
+        await self._store.settle(
+            CompletedAttempt(claimed=claimed, attempt=attempt, pause_seconds=None)
+        )
 
     async def _run(self) -> None:
         while True:
@@ -114,7 +121,7 @@ class Dispatcher:
             self._begin(delivery)
         return len(claimed)
 
-    def _room(self, ready: list[Ready], free: int) -> dict[str, int]:
+    def _room(self, ready: list[DueEndpoint], free: int) -> dict[str, int]:
         """Return how much to claim for each endpoint; for one that fails, one at a time."""
         room: dict[str, int] = {}
         for endpoint in ready:
@@ -126,15 +133,15 @@ class Dispatcher:
                 free -= most
         return room
 
-    def _begin(self, claimed: Claimed) -> None:
+    def _begin(self, claimed: ClaimedDelivery) -> None:
         self._in_flight[claimed.endpoint_id] += 1
         task = asyncio.create_task(self._deliver(claimed))
         self._deliveries.add(task)
         task.add_done_callback(self._deliveries.discard)
 
-    async def _deliver(self, claimed: Claimed) -> None:
+    async def _deliver(self, claimed: ClaimedDelivery) -> None:
         try:
-            attempt = await self._courier.send(claimed)
+            attempt = await self._sender.send(claimed)
             self._metrics.tried(attempt.result)
             await self._store.settle(self._settled(claimed, attempt))
         except (SQLAlchemyError, OSError) as error:
@@ -150,14 +157,14 @@ class Dispatcher:
                 del self._in_flight[claimed.endpoint_id]
             self._wake.set()
 
-    def _settled(self, claimed: Claimed, attempt: Attempt) -> Settled:
+    def _settled(self, claimed: ClaimedDelivery, attempt: DeliveryAttempt) -> CompletedAttempt:
         pause = None
         if attempt.result not in _FINAL and attempt.result is not AttemptResult.DELIVERED:
             schedule = self._options.schedule
-            pause = pause_after(claimed.failures + 1, schedule, retry_after=attempt.retry_after)
+            pause = retry_pause(claimed.failures + 1, schedule, retry_after=attempt.retry_after)
         if claimed.is_test:
             pause = None
-        return Settled(claimed=claimed, attempt=attempt, pause_seconds=pause)
+        return CompletedAttempt(claimed=claimed, attempt=attempt, pause_seconds=pause)
 
     async def _measure(self) -> None:
         while True:

@@ -100,25 +100,25 @@ class RunFacts(Protocol):
         """JSON."""
 
 
-class Event(NamedTuple):
+class RunEvent(NamedTuple):
     """Something that has happened to a run."""
 
     type: WebhookEvent
     run: RunFacts
 
     @classmethod
-    def started(cls, run: RunFacts) -> Event:
+    def started(cls, run: RunFacts) -> RunEvent:
         """Return that it has begun."""
         return cls(WebhookEvent.STARTED, run)
 
     @classmethod
-    def ended(cls, run: RunFacts) -> Event:
+    def ended(cls, run: RunFacts) -> RunEvent:
         """Return how it has ended; whatever is not completed has failed, cancelled runs too."""
         good = run.status == _COMPLETED
         return cls(WebhookEvent.COMPLETED if good else WebhookEvent.FAILED, run)
 
 
-def payload_of(event: Event, *, result_url: str, include_node_outputs: bool = True) -> bytes:
+def payload_of(event: RunEvent, *, result_url: str, include_node_outputs: bool = True) -> bytes:
     """Return an event's body as JSON, of at most MAX_PAYLOAD_BYTES.
 
     What the flow gave is JSON already, and is spliced in as it is. Where that is too much, or was
@@ -127,7 +127,7 @@ def payload_of(event: Event, *, result_url: str, include_node_outputs: bool = Tr
     run = event.run
     begun = event.type is WebhookEvent.STARTED
     happened = run.started_at if begun else run.finished_at
-    head = orjson.dumps({"type": event.type, "timestamp": moment(happened or run.created_at)})
+    head = orjson.dumps({"type": event.type, "timestamp": format_time(happened or run.created_at)})
     facts = _members(
         {
             "flow_run_id": run.id,
@@ -154,10 +154,10 @@ def payload_of(event: Event, *, result_url: str, include_node_outputs: bool = Tr
 def payload_of_test(deployment_id: str, at: datetime) -> bytes:
     """Return the body of the event that the test button sends."""
     data = {"deployment_id": deployment_id, "message": "This is a test."}
-    return orjson.dumps({"type": TEST_EVENT, "timestamp": moment(at), "data": data})
+    return orjson.dumps({"type": TEST_EVENT, "timestamp": format_time(at), "data": data})
 
 
-def moment(at: datetime) -> str:
+def format_time(at: datetime) -> str:
     """Return a time as events have it: UTC, to the millisecond, with a Z."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -174,7 +174,7 @@ def _members(of: dict[str, object]) -> bytes:
 def _beginning(run: RunFacts, result_url: str) -> bytes:
     return _members(
         {
-            "created_at": moment(run.created_at),
+            "created_at": format_time(run.created_at),
             "started_at": _moment(run.started_at),
             "sequence": 1,
             "result_url": result_url,
@@ -192,7 +192,7 @@ def _ending(run: RunFacts, result_url: str) -> bytes:
         {
             "error": shown,
             "duration_seconds": None if took is None else round(took, 6),
-            "created_at": moment(run.created_at),
+            "created_at": format_time(run.created_at),
             "started_at": _moment(run.started_at),
             "finished_at": _moment(run.finished_at),
             "sequence": 2,
@@ -202,4 +202,4 @@ def _ending(run: RunFacts, result_url: str) -> bytes:
 
 
 def _moment(at: datetime | None) -> str | None:
-    return None if at is None else moment(at)
+    return None if at is None else format_time(at)

@@ -31,14 +31,14 @@ class DeliveryFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class DeliveryDetail:
     """A delivery with its attempts, the first one first."""
 
     delivery: WebhookDelivery
     attempts: Sequence[WebhookAttempt]
 
 
-async def delivery_page(
+async def list_deliveries(
     session: AsyncSession, profile_id: str, which: DeliveryFilter, request: PageRequest
 ) -> Page[WebhookDelivery]:
     """Return a page of the profile's deliveries, newest first, without their payloads.
@@ -59,7 +59,7 @@ async def find_delivery(session: AsyncSession, profile_id: str, message_id: str)
     return row
 
 
-async def with_attempts(session: AsyncSession, delivery: WebhookDelivery) -> Shown:
+async def with_attempts(session: AsyncSession, delivery: WebhookDelivery) -> DeliveryDetail:
     """Return a delivery and all that was tried."""
     statement = (
         select(WebhookAttempt)
@@ -67,7 +67,7 @@ async def with_attempts(session: AsyncSession, delivery: WebhookDelivery) -> Sho
         .order_by(WebhookAttempt.number)
     )
     attempts = (await session.execute(statement)).scalars().all()
-    return Shown(delivery=delivery, attempts=attempts)
+    return DeliveryDetail(delivery=delivery, attempts=attempts)
 
 
 def _like(profile_id: str, which: DeliveryFilter) -> Select[WebhookDelivery]:

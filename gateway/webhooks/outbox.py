@@ -15,7 +15,7 @@ from gateway.storage.changes import ChangeFeed, ChangeKind
 from gateway.storage.clock import now
 from gateway.storage.sql import dialect_insert, seconds_from_now
 from gateway.webhooks import statements as sql
-from gateway.webhooks.events import Event, RunFacts, payload_of
+from gateway.webhooks.events import RunEvent, RunFacts, payload_of
 from gateway.webhooks.states import DeliveryStatus, EndpointState
 
 _MOST_KNOWN = 100_000
@@ -26,7 +26,7 @@ _ID_DIGITS = 26
 _Values = dict[str, Any]
 
 
-class Outbox:
+class WebhookOutbox:
     """What a run store calls with the runs that it has begun and ended. For one event loop.
 
     That a deployment has no webhook is remembered until the feed tells of a change to it, so runs
@@ -49,13 +49,13 @@ class Outbox:
 
     async def started(self, session: AsyncSession, runs: Sequence[RunFacts]) -> None:
         """Write that runs have begun, for those who want to hear of that."""
-        await self.write(session, [Event.started(run) for run in runs])
+        await self.write(session, [RunEvent.started(run) for run in runs])
 
     async def ended(self, session: AsyncSession, runs: Sequence[RunFacts]) -> None:
         """Write how runs have ended."""
-        await self.write(session, [Event.ended(run) for run in runs])
+        await self.write(session, [RunEvent.ended(run) for run in runs])
 
-    async def write(self, session: AsyncSession, events: Sequence[Event]) -> None:
+    async def write(self, session: AsyncSession, events: Sequence[RunEvent]) -> None:
         """Write events, in order, for the endpoints that are subscribed to them."""
         asked = {event.run.deployment_id for event in events} - self._without
         if not asked:
@@ -83,7 +83,7 @@ class Outbox:
             self._without |= asked - endpoints.keys()
         return endpoints
 
-    def _row(self, endpoint: Row[Any], event: Event) -> _Values:
+    def _row(self, endpoint: Row[Any], event: RunEvent) -> _Values:
         payload = payload_of(
             event,
             result_url=f"{self._public_url}/node/flow-runs/{event.run.id}/",
@@ -91,7 +91,7 @@ class Outbox:
         )
         return delivery_values(
             endpoint,
-            message_id=message_id_of(endpoint.id, event.run.id, event.type),
+            message_id=message_id_for(endpoint.id, event.run.id, event.type),
             event=event.type,
             payload=payload,
             run_id=event.run.id,
@@ -142,7 +142,7 @@ async def insert_deliveries(session: AsyncSession, rows: Sequence[_Values]) -> N
     await session.execute(statement, list(rows))
 
 
-def message_id_of(endpoint_id: str, run_id: str, event: str) -> str:
+def message_id_for(endpoint_id: str, run_id: str, event: str) -> str:
     """Return the `webhook-id` of an event: the same whenever and by whomever it is written."""
     digest = hashlib.sha256(f"{endpoint_id} {run_id} {event}".encode()).digest()
     number = int.from_bytes(digest, "big")

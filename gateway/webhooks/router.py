@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Annotated
 
@@ -12,7 +11,6 @@ from pydantic import AwareDatetime
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
 from gateway.storage.paging import PageRequest
-from gateway.webhooks.diagnosis import diagnose
 from gateway.webhooks.listing import DeliveryFilter
 from gateway.webhooks.schemas import (
     DeliveryOut,
@@ -24,10 +22,11 @@ from gateway.webhooks.schemas import (
     ReplayedOut,
     ReplayIn,
     RotateIn,
+    VerifyIn,
 )
 from gateway.webhooks.service import WebhookService
 from gateway.webhooks.states import DeliveryStatus
-from gateway.webhooks.verdict_schemas import VerdictOut, VerifyIn, letter_of
+from gateway.webhooks.verification import VerdictOut, verify_request
 
 
 def build_router(service: WebhookService, access: Access) -> APIRouter:
@@ -100,7 +99,7 @@ def _add_endpoints(router: APIRouter, service: WebhookService, access: Access) -
         return ReplayedOut(replayed=count)
 
 
-class _Filters:
+class DeliveryFilterParams:
     """Which deliveries; a FastAPI dependency."""
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
@@ -125,7 +124,7 @@ class _Filters:
 def _add_deliveries(router: APIRouter, service: WebhookService, access: Access) -> None:
     @router.get("/deliveries/")
     async def list_deliveries(
-        filters: _Filters = Depends(),
+        filters: DeliveryFilterParams = Depends(),
         page: PageRequest = Depends(),
         actor: Identity = Depends(access.manager),
     ) -> DeliveryPage:
@@ -148,13 +147,12 @@ def _add_deliveries(router: APIRouter, service: WebhookService, access: Access) 
 def _add_verification(router: APIRouter, access: Access) -> None:
     @router.post("/verify/", dependencies=[Depends(access.manager)])
     async def verify(body: VerifyIn) -> VerdictOut:
-        """Say whether a request is signed with a secret, and if not, why. Nothing of it is kept."""
+        """Verify a request's signature, and give the reason if it is invalid. Stores nothing."""
         previous = body.previous_secret
-        diagnosis = await asyncio.to_thread(
-            diagnose,
-            letter_of(body.headers, body.body.encode("utf-8", "surrogatepass")),
+        return verify_request(
+            body.headers,
+            body.body.encode("utf-8", "surrogatepass"),
             body.secret.get_secret_value(),
             at=body.at.timestamp() if body.at else time.time(),
-            previous=[previous.get_secret_value()] if previous else [],
+            previous_secret=previous.get_secret_value() if previous else None,
         )
-        return VerdictOut.of(diagnosis)

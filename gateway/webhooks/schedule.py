@@ -12,7 +12,7 @@ _JITTER = 0.2
 _MOST_RETRY_AFTER_SECONDS = 86_400.0
 
 
-def pause_after(
+def retry_pause(
     failures: int, schedule: Sequence[float], *, retry_after: float | None = None
 ) -> float | None:
     """Return the seconds until the next attempt after so many failed ones; None: there is none.
@@ -26,7 +26,7 @@ def pause_after(
     return max(pause, min(retry_after or 0.0, _MOST_RETRY_AFTER_SECONDS))
 
 
-def read_retry_after(value: str | None, now: datetime) -> float | None:
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
     """Return the seconds that a Retry-After header asks for, whichever form it has; None: none."""
     if value is None:
         return None

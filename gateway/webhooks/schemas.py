@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 from gateway.storage.paging import Page
 from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery
 from gateway.webhooks.events import WebhookEvent
-from gateway.webhooks.listing import Shown
-from gateway.webhooks.service import Endpoint
+from gateway.webhooks.listing import DeliveryDetail
+from gateway.webhooks.service import EndpointDetail
 from gateway.webhooks.states import AttemptResult, DeliveryStatus, DisabledReason, EndpointState
+
+_Secret = Annotated[SecretStr, Field(max_length=512)]
+
+
+class VerifyIn(BaseModel):
+    """A request as a receiver got it, and the secret to verify it with."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    secret: _Secret
+    """Used for this answer only: never stored, never logged."""
+    previous_secret: _Secret | None = None
+    """The secret before a rotation, to recognise requests that were signed with it."""
+    headers: Annotated[dict[str, Annotated[str, Field(max_length=8192)]], Field(max_length=200)]
+    """All headers of the request, or only the three that start with `webhook-`."""
+    body: Annotated[str, Field(max_length=300_000)]
+    """The body as text; the signature covers its UTF-8."""
+    at: AwareDatetime | None = None
+    """The time to judge the timestamp at. Default: now."""
 
 
 class EndpointPatch(BaseModel):
@@ -75,7 +94,7 @@ class EndpointOut(BaseModel):
     created_at: datetime
 
     @classmethod
-    def of(cls, endpoint: Endpoint) -> Self:
+    def of(cls, endpoint: EndpointDetail) -> Self:
         """Return the endpoint as it is sent."""
         return cls.model_validate(_endpoint(endpoint))
 
@@ -86,7 +105,7 @@ class EndpointSecretOut(EndpointOut):
     secret: str
 
     @classmethod
-    def of(cls, endpoint: Endpoint) -> Self:
+    def of(cls, endpoint: EndpointDetail) -> Self:
         """Return the endpoint as it is sent."""
         return cls.model_validate({**_endpoint(endpoint), "secret": endpoint.secret})
 
@@ -98,7 +117,7 @@ class EndpointPage(BaseModel):
     next_cursor: str | None
 
     @classmethod
-    def of(cls, page: Page[Endpoint]) -> Self:
+    def of(cls, page: Page[EndpointDetail]) -> Self:
         """Return the page as it is sent."""
         items = [EndpointOut.of(endpoint) for endpoint in page.items]
         return cls(items=items, next_cursor=page.next_cursor)
@@ -178,7 +197,7 @@ class DeliveryOut(DeliverySummary):
     attempt_log: list[AttemptOut]
 
     @classmethod
-    def of_shown(cls, shown: Shown) -> Self:
+    def of_shown(cls, shown: DeliveryDetail) -> Self:
         """Return the delivery as it is sent."""
         row = shown.delivery
         log = [AttemptOut.of(attempt) for attempt in shown.attempts]
@@ -186,7 +205,7 @@ class DeliveryOut(DeliverySummary):
         return cls.model_validate({**_delivery(row), "payload": payload, "attempt_log": log})
 
 
-def _endpoint(endpoint: Endpoint) -> dict[str, object]:
+def _endpoint(endpoint: EndpointDetail) -> dict[str, object]:
     row, deployment = endpoint.row, endpoint.deployment
     columns = {name: getattr(row, name) for name in EndpointOut.model_fields if hasattr(row, name)}
     return {

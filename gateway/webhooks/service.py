@@ -21,15 +21,15 @@ from gateway.storage.sql import seconds_from_now
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from gateway.webhooks import listing
-from gateway.webhooks.audit_events import public_fields, record_webhook
-from gateway.webhooks.callbacks import find_endpoint
+from gateway.webhooks.audit_events import public_fields, record_webhook_event
+from gateway.webhooks.endpoints import find_endpoint
 from gateway.webhooks.events import TEST_EVENT, WebhookEvent, payload_of_test
-from gateway.webhooks.listing import DeliveryFilter, Shown
-from gateway.webhooks.outbox import delivery_values, insert_deliveries, message_id_of
+from gateway.webhooks.listing import DeliveryDetail, DeliveryFilter
+from gateway.webhooks.outbox import delivery_values, insert_deliveries, message_id_for
+from gateway.webhooks.secret_box import SecretBox
 from gateway.webhooks.signature import new_secret
 from gateway.webhooks.states import DeliveryStatus, DisabledReason, EndpointState
 from gateway.webhooks.store import disable
-from gateway.webhooks.vault import Vault
 from protos.errors import ErrorCode
 
 OVERLAP = timedelta(hours=24)
@@ -39,18 +39,18 @@ _NEVER_SECONDS = 3600.0
 _UNSENT = (DeliveryStatus.FAILED, DeliveryStatus.HELD)
 
 
-class Sender(Protocol):
+class DeliveryTrigger(Protocol):
     """Whoever sends deliveries."""
 
     def wake(self) -> None:
         """Look at once: something may be due."""
 
-    async def deliver_test(self, delivery_id: str) -> None:
+    async def send_test(self, delivery_id: str) -> None:
         """Send a test now, once; how it went is in its row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class EndpointDetail:
     """An endpoint with its deployment, which has the URL and the events."""
 
     row: WebhookEndpoint
@@ -62,12 +62,12 @@ class Endpoint:
 class WebhookService:
     """The webhooks of a profile's deployments."""
 
-    def __init__(self, db: Database, vault: Vault, sender: Sender) -> None:
+    def __init__(self, db: Database, secret_box: SecretBox, sender: DeliveryTrigger) -> None:
         self._db = db
-        self._vault = vault
+        self._secret_box = secret_box
         self._sender = sender
 
-    async def page(self, profile_id: str, request: PageRequest) -> Page[Endpoint]:
+    async def page(self, profile_id: str, request: PageRequest) -> Page[EndpointDetail]:
         """Return a page of the profile's endpoints that are in use, newest first."""
         statement = (
             select(WebhookEndpoint)
@@ -82,10 +82,12 @@ class WebhookService:
             ids = [row.deployment_id for row in page.items]
             found = await session.execute(select(Deployment).where(Deployment.id.in_(ids)))
             deployments = {row.id: row for row in found.scalars()}
-        items = [Endpoint(row=row, deployment=deployments[row.deployment_id]) for row in page.items]
+        items = [
+            EndpointDetail(row=row, deployment=deployments[row.deployment_id]) for row in page.items
+        ]
         return Page(items=items, next_cursor=page.next_cursor)
 
-    async def get(self, profile_id: str, deployment_id: str) -> Endpoint:
+    async def get(self, profile_id: str, deployment_id: str) -> EndpointDetail:
         """Return a deployment's endpoint.
 
         Raises:
@@ -101,7 +103,7 @@ class WebhookService:
         *,
         events: Sequence[WebhookEvent] | None = None,
         state: EndpointState | None = None,
-    ) -> Endpoint:
+    ) -> EndpointDetail:
         """Subscribe to other events, or turn sending off and on; what is None stays.
 
         Turned on, new events are sent; those that were held stay so until `replay`.
@@ -124,7 +126,7 @@ class WebhookService:
                 old: list[str] = deployment.webhook_events
                 new: list[str] = list(dict.fromkeys(events))
                 deployment.webhook_events = new
-                await record_webhook(
+                await record_webhook_event(
                     session,
                     "update",
                     deployment_id=deployment.id,
@@ -136,7 +138,9 @@ class WebhookService:
         self._sender.wake()
         return endpoint
 
-    async def rotate(self, profile_id: str, deployment_id: str, *, force: bool = False) -> Endpoint:
+    async def rotate(
+        self, profile_id: str, deployment_id: str, *, force: bool = False
+    ) -> EndpointDetail:
         """Give an endpoint a new secret, shown in the answer only; for a day both sign.
 
         Raises:
@@ -153,12 +157,12 @@ class WebhookService:
                 )
                 raise GatewayError(ErrorCode.CONFLICT, message)
             secret = new_secret()
-            row.previous_secret, row.secret = row.secret, self._vault.seal(secret, row.id)
+            row.previous_secret, row.secret = row.secret, self._secret_box.seal(secret, row.id)
             row.overlap_until, row.rotated_at = at + OVERLAP, at
             await _record(session, "rotate", endpoint, before)
-        return Endpoint(row=row, deployment=endpoint.deployment, secret=secret)
+        return EndpointDetail(row=row, deployment=endpoint.deployment, secret=secret)
 
-    async def end_overlap(self, profile_id: str, deployment_id: str) -> Endpoint:
+    async def end_overlap(self, profile_id: str, deployment_id: str) -> EndpointDetail:
         """Have only the newest secret sign; a second time changes nothing.
 
         Raises:
@@ -171,7 +175,7 @@ class WebhookService:
             await _record(session, "end_overlap", endpoint, before)
         return endpoint
 
-    async def test(self, profile_id: str, deployment_id: str) -> Shown:
+    async def test(self, profile_id: str, deployment_id: str) -> DeliveryDetail:
         """Send a test event at once, whatever the endpoint's state, and return how that went.
 
         Raises:
@@ -181,7 +185,7 @@ class WebhookService:
             endpoint = await _find(session, profile_id, deployment_id)
             values = delivery_values(
                 endpoint.row,
-                message_id=message_id_of(endpoint.row.id, secrets.token_hex(16), TEST_EVENT),
+                message_id=message_id_for(endpoint.row.id, secrets.token_hex(16), TEST_EVENT),
                 event=TEST_EVENT,
                 payload=payload_of_test(endpoint.deployment.id, now()),
                 run_id=None,
@@ -189,23 +193,23 @@ class WebhookService:
             # Nobody else shall claim it, before or after.
             values |= {"status": DeliveryStatus.PENDING, "due_seconds": _NEVER_SECONDS}
             await insert_deliveries(session, [values])
-        await self._sender.deliver_test(values["id"])
+        await self._sender.send_test(values["id"])
         return await self.delivery(profile_id, values["message_id"])
 
     async def deliveries(
         self, profile_id: str, which: DeliveryFilter, request: PageRequest
     ) -> Page[WebhookDelivery]:
-        """Return a page of deliveries, newest first; see `listing.delivery_page`."""
+        """Return a page of deliveries, newest first; see `listing.list_deliveries`."""
         async with self._db.read() as session:
-            return await listing.delivery_page(session, profile_id, which, request)
+            return await listing.list_deliveries(session, profile_id, which, request)
 
-    async def delivery(self, profile_id: str, message_id: str) -> Shown:
+    async def delivery(self, profile_id: str, message_id: str) -> DeliveryDetail:
         """Return one delivery with its attempts, or raise GatewayError NOT_FOUND."""
         async with self._db.read() as session:
             found = await listing.find_delivery(session, profile_id, message_id)
             return await listing.with_attempts(session, found)
 
-    async def replay(self, profile_id: str, message_id: str) -> Shown:
+    async def replay(self, profile_id: str, message_id: str) -> DeliveryDetail:
         """Send one delivery again, under its id, with all attempts before it.
 
         Raises:
@@ -241,7 +245,7 @@ class WebhookService:
                 WebhookDelivery.event != TEST_EVENT,
             )
             done = await session.execute(_again(*these))
-            await record_webhook(
+            await record_webhook_event(
                 session,
                 "replay",
                 deployment_id=endpoint.deployment.id,
@@ -254,7 +258,7 @@ class WebhookService:
 
 async def _find(
     session: AsyncSession, profile_id: str, deployment_id: str, *, lock: bool = False
-) -> Endpoint:
+) -> EndpointDetail:
     deployment = await find_owned(session, Deployment, profile_id, deployment_id)
     row = await find_endpoint(session, deployment.id, lock=lock)
     if row is None or deployment.notification_method != "webhook":
@@ -263,13 +267,13 @@ async def _find(
             "notification_method webhook"
         )
         raise GatewayError(ErrorCode.NOT_FOUND, message)
-    return Endpoint(row=row, deployment=deployment)
+    return EndpointDetail(row=row, deployment=deployment)
 
 
 async def _record(
-    session: AsyncSession, verb: str, endpoint: Endpoint, before: Mapping[str, object]
+    session: AsyncSession, verb: str, endpoint: EndpointDetail, before: Mapping[str, object]
 ) -> None:
-    await record_webhook(
+    await record_webhook_event(
         session,
         verb,
         deployment_id=endpoint.deployment.id,

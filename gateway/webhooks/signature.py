@@ -1,23 +1,25 @@
-"""Signatures of Standard Webhooks 1.0.0, symmetric: `v1,` and an HMAC-SHA-256. Pure."""
+"""Signatures as Standard Webhooks 1.0.0 defines them: scheme `v1`, HMAC-SHA-256 of a shared secret.
+
+Pure. The scheme itself is the library's (`standardwebhooks`).
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 import secrets
 from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from standardwebhooks.webhooks import Webhook
 
 ID_HEADER = "webhook-id"
 TIMESTAMP_HEADER = "webhook-timestamp"
 SIGNATURE_HEADER = "webhook-signature"
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - the specification's, no secret
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the specification's prefix, not a secret
 _SECRET_BYTES = 32
-SHORTEST_KEY, LONGEST_KEY = 24, 64
-"""Bytes of a key."""
-VERSION = "v1"
+_MIN_KEY_BYTES, _MAX_KEY_BYTES = 24, 64
 
 
 def new_secret() -> str:
@@ -25,8 +27,8 @@ def new_secret() -> str:
     return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
-def key_of(secret: str) -> bytes:
-    """Return the key that a secret stands for.
+def check_secret(secret: str) -> None:
+    """Check that a secret is well-formed; the library itself accepts any base64.
 
     Raises:
         ValueError: it is not `whsec_` and base64 of 24 to 64 bytes.
@@ -35,25 +37,20 @@ def key_of(secret: str) -> bytes:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if not secret.startswith(SECRET_PREFIX) or not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
-        message = f"expected {SECRET_PREFIX} and base64 of {SHORTEST_KEY} to {LONGEST_KEY} bytes"
+    if not secret.startswith(SECRET_PREFIX) or not _MIN_KEY_BYTES <= len(key) <= _MAX_KEY_BYTES:
+        message = (
+            f"expected {SECRET_PREFIX} and base64 of {_MIN_KEY_BYTES} to {_MAX_KEY_BYTES} bytes"
+        )
         raise ValueError(message)
-    return key
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """Return `v1,…` for a body that is sent under an id at a time (Unix seconds).
-
-    Raises:
-        ValueError: as `key_of`.
-    """
-    signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
-    digest = hmac.digest(key_of(secret), signed, hashlib.sha256)
-    return f"{VERSION},{base64.b64encode(digest).decode()}"
+    """Return `v1,…`, the signature of a body (UTF-8) with this id and time (Unix seconds)."""
+    return Webhook(secret).sign(message_id, datetime.fromtimestamp(timestamp, UTC), body.decode())
 
 
 def signature_header(
-    secrets_in_force: Sequence[str], message_id: str, timestamp: int, body: bytes
+    active_secrets: Sequence[str], message_id: str, timestamp: int, body: bytes
 ) -> str:
-    """Return the header's value: a signature by each secret, the newest first."""
-    return " ".join(sign(secret, message_id, timestamp, body) for secret in secrets_in_force)
+    """Return the value of `webhook-signature`: one signature per active secret, newest first."""
+    return " ".join(sign(secret, message_id, timestamp, body) for secret in active_secrets)

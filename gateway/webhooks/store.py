@@ -19,9 +19,14 @@ from gateway.storage.batch_writer import BatchWriter
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.webhooks import statements as sql
-from gateway.webhooks.audit_events import record_webhook
-from gateway.webhooks.breaker import pause_of
-from gateway.webhooks.deliveries import Claimed, Ready, Settled, attempt_values
+from gateway.webhooks.audit_events import record_webhook_event
+from gateway.webhooks.breaker import endpoint_pause
+from gateway.webhooks.deliveries import (
+    ClaimedDelivery,
+    CompletedAttempt,
+    DueEndpoint,
+    attempt_values,
+)
 from gateway.webhooks.events import TEST_EVENT, WebhookEvent
 from gateway.webhooks.states import AttemptResult, DeliveryStatus, DisabledReason
 
@@ -41,9 +46,9 @@ class DeliveryStore:
         self._db = db
         self._lease = {"lease_seconds": lease_seconds}
         self._disable_seconds = disable_seconds
-        self._settling = BatchWriter[Settled](self._settle)
+        self._settling = BatchWriter[CompletedAttempt](self._settle)
 
-    async def ready(self, busy: Sequence[str]) -> list[Ready]:
+    async def ready(self, busy: Sequence[str]) -> list[DueEndpoint]:
         """Return endpoints for which something is due, and that are not `busy`; longest due first.
 
         Writes nothing, and costs one look into an index for each endpoint that there is.
@@ -51,11 +56,13 @@ class DeliveryStore:
         values = {"busy": busy, "most": _MOST_ENDPOINTS}
         async with self._db.read() as session:
             return [
-                Ready(endpoint_id=row.id, failures=row.failures)
+                DueEndpoint(endpoint_id=row.id, failures=row.failures)
                 for row in await session.execute(sql.READY, values)
             ]
 
-    async def claim(self, room: Mapping[str, int], *, probed: Sequence[str]) -> list[Claimed]:
+    async def claim(
+        self, room: Mapping[str, int], *, probed: Sequence[str]
+    ) -> list[ClaimedDelivery]:
         """Claim what is due, up to `room` deliveries for each endpoint.
 
         Nobody claims anything more for endpoints that are `probed` while the lease lasts.
@@ -74,7 +81,7 @@ class DeliveryStore:
             kept = await _without_superseded(session, claimed)
             return await _addressed(session, kept)
 
-    async def claim_test(self, delivery_id: str) -> Claimed:
+    async def claim_test(self, delivery_id: str) -> ClaimedDelivery:
         """Claim a test, whatever its endpoint's state and breaker are; it is there and pending."""
         async with self._db.write(notify=False) as session:
             values = {"ids": [delivery_id], **self._lease}
@@ -82,7 +89,7 @@ class DeliveryStore:
             (claimed,) = await _addressed(session, rows)
         return claimed
 
-    async def settle(self, settled: Settled) -> None:
+    async def settle(self, settled: CompletedAttempt) -> None:
         """Write down how an attempt went; with others' in one transaction, where they are many."""
         await self._settling.put(settled)
 
@@ -114,7 +121,7 @@ class DeliveryStore:
                     await session.execute(statement, {"ids": ids})
         return len(ids)
 
-    async def _settle(self, batch: Sequence[Settled]) -> None:
+    async def _settle(self, batch: Sequence[CompletedAttempt]) -> None:
         ACTOR.set(SYSTEM)  # of this task, which some request may have begun
         async with self._db.write(notify=False) as session:
             await session.execute(sql.INSERT_ATTEMPTS, [attempt_values(each) for each in batch])
@@ -123,7 +130,7 @@ class DeliveryStore:
                 await self._judge(session, endpoint_id, attempts)
 
     async def _judge(
-        self, session: AsyncSession, endpoint_id: str, settled: Sequence[Settled]
+        self, session: AsyncSession, endpoint_id: str, settled: Sequence[CompletedAttempt]
     ) -> None:
         """Note what some attempts, in order, say of an endpoint's health."""
         this = {"of_endpoint": endpoint_id}
@@ -161,7 +168,7 @@ async def disable(session: AsyncSession, endpoint_id: str, reason: DisabledReaso
     if disabled is None:
         return
     await session.execute(sql.HOLD, {"of_endpoint": endpoint_id})
-    await record_webhook(
+    await record_webhook_event(
         session,
         "disable",
         deployment_id=disabled.deployment_id,
@@ -186,7 +193,7 @@ async def _without_superseded(session: AsyncSession, rows: Sequence[Row[Any]]) -
     return [row for row in rows if row.id not in over]
 
 
-async def _addressed(session: AsyncSession, rows: Sequence[Row[Any]]) -> list[Claimed]:
+async def _addressed(session: AsyncSession, rows: Sequence[Row[Any]]) -> list[ClaimedDelivery]:
     """Return deliveries with where they go and what they are signed with."""
     if not rows:
         return []
@@ -195,11 +202,11 @@ async def _addressed(session: AsyncSession, rows: Sequence[Row[Any]]) -> list[Cl
     return [_claimed(row, places[row.endpoint_id]) for row in rows if row.endpoint_id in places]
 
 
-def _claimed(row: Row[Any], place: Row[Any]) -> Claimed:
+def _claimed(row: Row[Any], place: Row[Any]) -> ClaimedDelivery:
     secrets: tuple[bytes, ...] = (place.secret,)
     if place.overlaps and place.previous_secret is not None:
         secrets += (place.previous_secret,)
-    return Claimed(
+    return ClaimedDelivery(
         id=row.id,
         message_id=row.message_id,
         endpoint_id=row.endpoint_id,
@@ -214,7 +221,7 @@ def _claimed(row: Row[Any], place: Row[Any]) -> Claimed:
     )
 
 
-def _settled_values(settled: Settled) -> dict[str, Any]:
+def _settled_values(settled: CompletedAttempt) -> dict[str, Any]:
     claimed, attempt = settled.claimed, settled.attempt
     delivered = attempt.result is AttemptResult.DELIVERED
     if delivered:
@@ -235,15 +242,15 @@ def _settled_values(settled: Settled) -> dict[str, Any]:
     }
 
 
-def _by_endpoint(batch: Sequence[Settled]) -> dict[str, list[Settled]]:
-    found: dict[str, list[Settled]] = {}
+def _by_endpoint(batch: Sequence[CompletedAttempt]) -> dict[str, list[CompletedAttempt]]:
+    found: dict[str, list[CompletedAttempt]] = {}
     for settled in batch:
         if not settled.claimed.is_test:
             found.setdefault(settled.claimed.endpoint_id, []).append(settled)
     return dict(sorted(found.items()))  # in one order everywhere: no two lock each other out
 
 
-def _pause(failures: int, since_good: Sequence[Settled]) -> float | None:
+def _pause(failures: int, since_good: Sequence[CompletedAttempt]) -> float | None:
     throttled = [each.attempt for each in since_good if each.attempt.result is _THROTTLED]
     asked = [attempt.retry_after for attempt in throttled if attempt.retry_after is not None]
-    return pause_of(failures, throttled=bool(throttled), retry_after=max(asked, default=None))
+    return endpoint_pause(failures, throttled=bool(throttled), retry_after=max(asked, default=None))

@@ -1,7 +1,7 @@
 """The process that runs flows of type `api`: `python -m gateway.worker`.
 
-A **foreman** forks one process for each **lane**, watches them and drains them. A lane is a Celery
-worker (prefork) on one or both of the queues; its children run one flow at a time each. One lane
-takes nothing but sync runs, so that however many long runs there are, a short one finds a child.
-Everything is imported once, before the first fork, and opened only afterwards, in the children.
+A **queue worker** is a Celery worker (prefork) on one or both of the queues; each of its children
+runs one flow at a time. A worker with N runs at a time consists of two queue workers, one of them
+for sync runs only, so that a short run always finds a child, however many long runs there are.
+The supervisor starts, watches and drains them (`slipstream/supervisor/worker_manager.py`).
 """

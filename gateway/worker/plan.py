@@ -1,38 +1,55 @@
-"""Which lanes a worker has, and how many children each: a pure function of what was asked for."""
+"""Which queue workers a machine runs, and how many children each has."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from gateway.broker.queues import Queue
+from gateway.broker.broker import Queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueWorkerPlan:
-    """A Celery worker on some queues."""
+    """One queue worker."""
 
     name: str
     queues: tuple[Queue, ...]
     concurrency: int
-    """Runs at a time."""
+    """Runs at a time; each has a child process of its own."""
+
+    @property
+    def arguments(self) -> list[str]:
+        """The plan as arguments of `python -m gateway.worker`."""
+        return [
+            *("--name", self.name),
+            *("--queues", ",".join(self.queues)),
+            *("--concurrency", str(self.concurrency)),
+        ]
 
 
 def plan_queue_workers(
     concurrency: int, queues: Collection[Queue] = tuple(Queue), *, delivers_on_demand: bool
 ) -> tuple[QueueWorkerPlan, ...]:
-    """Return the lanes for `concurrency` runs at a time; for both queues, at least one run each.
+    """Return the queue workers for `concurrency` runs at a time, at least one run per queue.
 
     Where the broker delivers on demand, one child is reserved for sync runs, and the others take
-    any run. Where it sends them ahead of time (AMQP), a sync run could
-    be sent to a lane whose children are all at long runs: there each queue has children of its own.
+    any run. AMQP delivers ahead of time: a sync run could be delivered to a queue worker whose
+    children are all busy with long runs, so each queue gets children of its own.
     """
     if len(queues) == 1:
         (queue,) = queues
         return (QueueWorkerPlan(name=queue.value, queues=(queue,), concurrency=concurrency),)
-    kept = 1 if delivers_on_demand else max(1, concurrency // 2)
+    reserved = 1 if delivers_on_demand else max(1, concurrency // 2)
     rest = (Queue.SYNC, Queue.ASYNC) if delivers_on_demand else (Queue.ASYNC,)
     return (
-        QueueWorkerPlan(name="sync", queues=(Queue.SYNC,), concurrency=kept),
-        QueueWorkerPlan(name="rest", queues=rest, concurrency=max(1, concurrency - kept)),
+        QueueWorkerPlan(name="sync", queues=(Queue.SYNC,), concurrency=reserved),
+        QueueWorkerPlan(name="rest", queues=rest, concurrency=max(1, concurrency - reserved)),
     )
+
+
+def parse_queues(text: str) -> tuple[Queue, ...]:
+    """Return the queues of a comma-separated list; raise ValueError for anything else."""
+    try:
+        return tuple(dict.fromkeys(Queue(word.strip()) for word in text.split(",")))
+    except ValueError:
+        raise ValueError(f"expected sync, async or sync,async, got '{text}'") from None

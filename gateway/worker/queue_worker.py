@@ -1,13 +1,17 @@
-"""One lane: a Celery worker, in a process that the foreman has forked."""
+"""A Celery worker on the queues of runs, and its command line."""
 
 from __future__ import annotations
 
+import gc
+import logging
 import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,70 +21,143 @@ from typing import Any
 from celery import Celery, signals
 from celery.worker import state
 
-from gateway.broker.broker import Broker, BrokerKind
+from gateway.broker.broker import TASK, Broker, BrokerError, BrokerKind, Queue, parse_broker_url
 from gateway.broker.celery_app import build_app
-from gateway.broker.queues import TASK
-from gateway.worker.executor import BuildExecutor
+from gateway.broker.worker_files import HeartbeatFile
+from gateway.settings import Settings
+from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.monitor import QueueMonitor
-from gateway.worker.plan import QueueWorkerPlan
-from gateway.worker.run_loop import RunLoopThread
-from telemetry.logs import logger
-from telemetry.parent import Report, end_with_parent
+from gateway.worker.plan import QueueWorkerPlan, parse_queues
+from gateway.worker.run_loop import BuildExecutor, RunLoopThread, WorkerExecutor
+from telemetry import logs
+from telemetry.options import option, read, whole_number
+from telemetry.parent_process import StatusPipe, exit_with_parent
+from transport import TlsError
 
 _CONSUMER = "gateway.worker.consumer:ReconnectingConsumer"
+_UNUSABLE = 3
+_VERBOSE_LOGGERS = ("celery", "kombu", "amqp")
+"""They log every message; what matters about it, we log ourselves."""
 
-log = logger("gateway.worker.lane")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pipes:
-    """A lane's ends of the pipes to its foreman."""
-
-    status_fd: int
-    """To report on, in JSON lines."""
-    lifeline_fd: int
-    """Closes when the foreman ends."""
-    hurry_fd: int
-    """Closes when runs have to be handed back."""
+log = logs.logger("gateway.worker")
 
 
-def preload(broker: Broker) -> None:
-    """Import what lanes and children will need, so that they share it: call it before the fork."""
-    for module in ("celery.apps.worker", "celery.concurrency.prefork", "celery.worker.consumer"):
-        import_module(module)
-    build_app(broker).connection_for_read().get_transport_cls()
+@dataclass(frozen=True, kw_only=True)
+class _QueueWorkerOptions:
+    name: str = option(str, "name of the queue worker", required=True, in_environment=False)
+    queues: tuple[Queue, ...] = option(
+        parse_queues, "sync, async or sync,async", required=True, in_environment=False
+    )
+    concurrency: int = option(
+        whole_number(1), "runs at a time", required=True, in_environment=False
+    )
+    lifeline_fd: int = option(
+        whole_number(0),
+        "pipe that closes when the parent ends",
+        required=True,
+        in_environment=False,
+    )
+    status_fd: int = option(
+        whole_number(0), "pipe for status lines", required=True, in_environment=False
+    )
+
+
+def main(arguments: Sequence[str], build: Callable[[Settings], WorkerExecutor]) -> int:
+    """Work until SIGTERM; return the exit status. `build` is called in each child."""
+    given = read(
+        _QueueWorkerOptions,
+        arguments,
+        prefix="",
+        program="python -m gateway.worker",
+        description=__doc__,
+    )
+    plan = QueueWorkerPlan(name=given.name, queues=given.queues, concurrency=given.concurrency)
+    report = StatusPipe(given.status_fd)
+    settings = Settings()
+    logs.configure(settings.log_level, process="worker")
+    for name in _VERBOSE_LOGGERS:
+        logging.getLogger(name).setLevel("WARNING")
+    scratch = settings.run.absolute() / "worker"
+    try:
+        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        broker = parse_broker_url(
+            settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
+        )
+        UpstreamCredentials.of(
+            settings
+        )  # each child opens its own; errors in them are reported once
+    except (BrokerError, OSError, TlsError) as error:
+        report.send("failed", message=str(error))
+        sys.stderr.write(f"worker: {error}\n")
+        return _UNUSABLE
+    log.info(
+        "queue_worker_started",
+        broker=broker.display_url,
+        name=plan.name,
+        queues=plan.queues,
+        concurrency=plan.concurrency,
+    )
+    worker = QueueWorker(
+        plan,
+        broker,
+        lambda: build(settings),
+        report=report,
+        parent_fds=(given.lifeline_fd, given.status_fd),
+        heartbeat_file=HeartbeatFile(settings.run),
+        grace_seconds=settings.drain_seconds,
+        scratch=scratch,
+    )
+    exit_with_parent(given.lifeline_fd)
+    return worker.run()
 
 
 class QueueWorker:
-    """What a lane's process does, and what its children do, which are forked off it."""
+    """Celery's main process, and what runs in each of the children that it forks."""
 
     def __init__(
         self,
         plan: QueueWorkerPlan,
         broker: Broker,
         build: BuildExecutor,
-        ends: Pipes,
         *,
+        report: StatusPipe,
+        parent_fds: Sequence[int],
+        heartbeat_file: HeartbeatFile,
+        grace_seconds: float,
         scratch: Path,
     ) -> None:
-        """Keep in `scratch` what Celery's pool wants to keep in files for a moment."""
+        """Prepare a worker; nothing is opened before `run`.
+
+        Args:
+            plan: its queues and the number of its children.
+            broker: delivers the messages.
+            build: makes a child's executor.
+            report: tells the parent how far it is.
+            parent_fds: descriptors that children must not keep open.
+            heartbeat_file: shows on this machine that it lives.
+            grace_seconds: how long runs may go on after SIGTERM; then they are handed back.
+            scratch: folder for the short-lived files of Celery's pool.
+        """
         self._plan = plan
         self._broker = broker
         self._build = build
-        self._ends = ends
+        self._report = report
+        self._parent_fds = parent_fds
+        self._heartbeat_file = heartbeat_file
+        self._grace_seconds = grace_seconds
         self._scratch = scratch
-        self._report = Report(ends.status_fd)
         self._children_lifeline = os.pipe()
-        self._child: RunLoopThread | None = None
+        self._abort = os.pipe()
+        self._run_loop: RunLoopThread | None = None
         self._monitored = False
 
     def run(self) -> int:
-        """Take messages until SIGTERM, finish what runs, and return the exit status."""
-        end_with_parent(self._ends.lifeline_fd)
+        """Take messages until SIGTERM, finish the current runs, and return the exit status."""
         warnings.filterwarnings("ignore", message=".*superuser privileges")  # as in containers
         # Otherwise it makes a folder in /tmp, which stays there when the process is killed.
         multiprocessing.current_process()._config["tempdir"] = str(self._scratch)  # type: ignore[attr-defined]  # noqa: SLF001
         app = self._application()
+        _preload(app)
         worker = app.Worker(
             hostname=f"{self._plan.name}-{os.getpid()}@{socket.gethostname()}",
             concurrency=self._plan.concurrency,
@@ -92,25 +169,26 @@ class QueueWorker:
             without_heartbeat=True,
             quiet=True,
         )
-        worker.start()
+        try:
+            worker.start()
+        finally:
+            self._heartbeat_file.remove()
         return worker.exitcode or 0
 
     def _application(self) -> Celery:
         app = build_app(self._broker)
         app.set_default()
         app.conf.worker_consumer = _CONSUMER
-        if self._broker.kind is BrokerKind.FOLDER:
-            app.conf.broker_transport_options["has_room"] = (
-                self._has_room
-            )  # as Celery has for Redis
+        if self._broker.kind is BrokerKind.FOLDER:  # Celery does the same for Redis by itself
+            app.conf.broker_transport_options["has_room"] = self._has_room
 
         def run(run_id: str) -> None:
-            assert self._child is not None
-            self._child.run(run_id)
+            assert self._run_loop is not None
+            self._run_loop.run(run_id)
 
         app.task(name=TASK)(run)
-        signals.setup_logging.connect(_as_they_are, weak=False)
-        signals.worker_ready.connect(self._ready, weak=False)
+        signals.setup_logging.connect(_keep_logging, weak=False)
+        signals.worker_ready.connect(self._on_ready, weak=False)
         signals.worker_process_init.connect(self._start_child, weak=False)
         signals.worker_process_shutdown.connect(self._end_child, weak=False)
         return app
@@ -118,36 +196,48 @@ class QueueWorker:
     def _has_room(self) -> bool:
         return len(state.reserved_requests) < self._plan.concurrency
 
-    def _ready(self, **_: Any) -> None:  # Any: what Celery's signals carry
-        """Celery takes messages: for the first time, or after the broker was away."""
-        signal.signal(signal.SIGTERM, _finish)  # as Celery does, without its line on stdout
-        self._report.say("ready")
+    def _on_ready(self, **_: Any) -> None:  # Any: what Celery's signals carry
+        """Celery takes messages: for the first time, or after a reconnect."""
+        signal.signal(signal.SIGTERM, self._drain)  # as Celery's, without its line on stdout
+        self._report.send("ready")
         if not self._monitored:
             self._monitored = True
-            QueueMonitor(self._plan, self._broker, self._report).start()
+            QueueMonitor(self._plan, self._broker, self._report, self._heartbeat_file).start()
+
+    def _drain(self, _number: int, _frame: FrameType | None) -> None:
+        """Have Celery take no more messages, finish its runs, and end."""
+        if state.should_stop is None:
+            abort = threading.Timer(self._grace_seconds, os.close, (self._abort[1],))
+            abort.daemon = True
+            abort.start()
+        state.should_stop = 0
 
     def _start_child(self, **_: Any) -> None:  # Any: the same
-        """Become a child: from here on things may be opened."""
+        """Set up a forked child. Only from here on may connections be opened."""
         read_fd, write_fd = self._children_lifeline
-        os.close(write_fd)
-        end_with_parent(read_fd)
-        child = self._child = RunLoopThread(self._build)
-        threading.Thread(target=self._hurry, args=(child,), name="hurry", daemon=True).start()
+        for fd in (write_fd, self._abort[1], *self._parent_fds):
+            os.close(fd)
+        exit_with_parent(read_fd)
+        run_loop = self._run_loop = RunLoopThread(self._build)
+        threading.Thread(target=self._await_abort, args=(run_loop,), daemon=True).start()
 
-    def _hurry(self, child: RunLoopThread) -> None:
-        while os.read(self._ends.hurry_fd, 1):
+    def _await_abort(self, run_loop: RunLoopThread) -> None:
+        while os.read(self._abort[0], 1):
             pass
-        child.close()
+        run_loop.close()
 
     def _end_child(self, **_: Any) -> None:  # Any: the same
-        if self._child is not None:
-            self._child.close()
+        if self._run_loop is not None:
+            self._run_loop.close()
 
 
-def _as_they_are(**_: Any) -> None:  # Any: the same
-    """Have Celery leave the log lines as `telemetry.logs` has set them up."""
+def _preload(app: Celery) -> None:
+    """Import what the children need before they are forked, so that they share its memory."""
+    for module in ("celery.apps.worker", "celery.concurrency.prefork", "celery.worker.consumer"):
+        import_module(module)
+    app.connection_for_read().get_transport_cls()
+    gc.freeze()  # a collection in a child would copy the pages that it shares
 
 
-def _finish(_number: int, _frame: FrameType | None) -> None:
-    """Have Celery take no more, finish what it has, and end."""
-    state.should_stop = 0
+def _keep_logging(**_: Any) -> None:  # Any: the same
+    """Keep the logging of `telemetry.logs`: a connected receiver stops Celery from changing it."""

@@ -1,19 +1,20 @@
-"""What one child of a worker has: an event loop on a thread, and on it the executor."""
+"""The event loop of a queue worker's child: a thread that runs what Celery hands over."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
+from typing import Protocol
 
 import uvloop
 
-from gateway.worker.executor import BuildExecutor, RunExecutor
 from telemetry.logs import logger, reason_of
 
 _START_SECONDS = 20.0
-"""How long a run waits for an executor that cannot start; its row is published again later."""
+"""How long a run waits for an executor that cannot start. Its row is published again later."""
 _MIN_RETRY_SECONDS = 0.2
 _MAX_RETRY_SECONDS = 5.0
 _CLOSE_SECONDS = 3.0
@@ -21,12 +22,29 @@ _CLOSE_SECONDS = 3.0
 log = logger("gateway.worker.run_loop")
 
 
+class WorkerExecutor(Protocol):
+    """Executes runs by their ids. Built, used and closed on one event loop."""
+
+    async def start(self) -> None:
+        """Open what is needed. If it raises, another executor is built after a pause."""
+
+    async def run(self, run_id: str) -> None:
+        """Claim the run, execute it and store its result; do nothing if it cannot be claimed."""
+
+    async def close(self) -> None:
+        """Hand back the current run, then close everything. Has a few seconds."""
+
+
+BuildExecutor = Callable[[], WorkerExecutor]
+"""Called after the fork, on the event loop that the executor lives on."""
+
+
 class RunLoopThread:
-    """Runs one thing at a time for Celery, which calls and waits; the loop goes on between them."""
+    """Runs one run at a time for Celery's thread, which waits; the loop also runs in between."""
 
     def __init__(self, build: BuildExecutor) -> None:
         self._build = build
-        self._executor: RunExecutor | None = None
+        self._executor: WorkerExecutor | None = None
         self._started = asyncio.Event()
         self._current: asyncio.Task[None] | None = None
         self._loop = uvloop.new_event_loop()
@@ -35,19 +53,19 @@ class RunLoopThread:
         self._starting = asyncio.run_coroutine_threadsafe(self._start(), self._loop)
 
     def run(self, run_id: str) -> None:
-        """Run it, and return when it has ended. Raises nothing: how it ended is in its row."""
+        """Execute a run and return when it has ended. Raises nothing: its row has the outcome."""
         work = asyncio.run_coroutine_threadsafe(self._run(run_id), self._loop)
         try:
             work.result()
         except CancelledError:
-            log.warning("run_left", run_id=run_id)
+            log.warning("run_handed_back", run_id=run_id)
         except TimeoutError:
-            log.error("run_not_taken", run_id=run_id, reason="the executor has not started")  # noqa: TRY400
+            log.error("run_not_started", run_id=run_id, reason="the executor has not started")  # noqa: TRY400
         except Exception:
-            log.exception("run_broke", run_id=run_id)
+            log.exception("run_crashed", run_id=run_id)
 
     def close(self) -> None:
-        """Have the executor hand back what runs, and end; then `run` returns. From any thread."""
+        """Hand back the current run and close the executor; `run` returns then. Thread-safe."""
         self._starting.cancel()
         closing = asyncio.run_coroutine_threadsafe(self._close(), self._loop)
         with suppress(TimeoutError, CancelledError):
@@ -59,8 +77,8 @@ class RunLoopThread:
             executor = self._build()
             try:
                 await executor.start()
-            except Exception as error:  # noqa: BLE001 - whatever is away, it may come back
-                log.warning("worker_waits", reason=reason_of(error))
+            except Exception as error:  # noqa: BLE001 - any service it needs may be down for a while
+                log.warning("executor_not_started", reason=reason_of(error))
                 with suppress(Exception):
                     await executor.close()
                 await asyncio.sleep(pause)
@@ -73,7 +91,7 @@ class RunLoopThread:
     async def _run(self, run_id: str) -> None:
         async with asyncio.timeout(_START_SECONDS):
             await self._started.wait()
-        if self._executor is None:  # it has left: the row is still queued, and is published again
+        if self._executor is None:  # closed: the row is still queued and is published again
             return
         self._current = asyncio.current_task()
         try:

@@ -1,162 +1,101 @@
-"""Several calls as one run: which go together, and what belongs to whom afterwards. Pure.
+"""Dynamic batching: which calls share a run, and how its outputs are divided. No I/O, no clock.
 
-Nobody waits for a batch to fill. What has arrived while the loop, or a run, was busy is the next
-batch; a call that is alone runs alone.
+No call waits for a batch to fill. Calls that arrived while the event loop or a run was busy form
+the next batch; a call that is alone runs alone.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections import OrderedDict, deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from time import perf_counter
-from typing import Protocol
 
 import numpy as np
 
+from inference_server.data_plane.calls import Feeds, PendingCall
 from inference_server.errors import InferenceError
-from protos.forms import ResponseForm
-
-Feeds = Mapping[str, np.ndarray]
-Key = Hashable
-
-
-class Runner(Protocol):
-    """What runs a model; see `runtime.session.Session.run`."""
-
-    def run(self, feeds: Feeds, outputs: Sequence[str]) -> list[np.ndarray]:
-        """Return the outputs, in order; raise InferenceError."""
+from inference_server.runtime.session import OnnxSession
 
 
 class BatchResult:
-    """What a run gave, and what it took."""
+    """The outputs of one run, of one call or of several, and its timing.
 
-    __slots__ = ("arrays", "began", "forms", "infer_seconds", "raws", "row_sizes", "shared")
-
-    def __init__(
-        self, arrays: list[np.ndarray], began: float, infer_seconds: float, *, shared: bool
-    ) -> None:
-        self.arrays = arrays
-        self.began = began
-        """`perf_counter()` at its beginning."""
-        self.infer_seconds = infer_seconds
-        """In ONNX Runtime, for all the calls of the run."""
-        self.shared = shared
-        """Whether each call has only some rows of the arrays."""
-        self.raws: list[bytes] | None = None
-        """Room for the arrays' bytes, which the calls' answers are cut from."""
-        self.row_sizes: list[int] = []
-        """Room for how many of them make a row."""
-        self.forms: dict[tuple[int, int, bool], ResponseForm | None] = {}
-        """Room for the forms of the calls' answers."""
-
-
-class BaseCall(ABC):
-    """A call that waits for its run."""
+    The last three attributes are set with the first response that is encoded from it.
+    """
 
     __slots__ = (
-        "abandoned",
-        "deadline",
-        "input_bytes",
-        "key",
-        "outputs",
-        "queued",
-        "rows",
-        "waiting",
+        "arrays",
+        "infer_seconds",
+        "raw_outputs",
+        "row_bytes",
+        "shapes",
+        "shared",
+        "started_at",
     )
 
     def __init__(
-        self,
-        *,
-        outputs: Sequence[str],
-        input_bytes: int,
-        key: Key | None,
-        rows: int,
-        timeout: float | None,
+        self, arrays: list[np.ndarray], started_at: float, infer_seconds: float, *, shared: bool
     ) -> None:
-        """Queue a call now.
-
-        Args:
-            outputs: the names of what it wants.
-            input_bytes: of its arrays.
-            key: jobs of one key can share a run; None for one that runs alone.
-            rows: how many of the batch axis it has; 1 where there is none.
-            timeout: seconds that its answer may take.
-        """
-        self.outputs = outputs
-        self.input_bytes = input_bytes
-        self.key = key
-        self.rows = rows
-        self.queued = perf_counter()
-        self.deadline = None if timeout is None else self.queued + timeout
-        """`perf_counter()` after which its answer is of no use."""
-        self.waiting = False
-        """It is in a queue."""
-        self.abandoned = False
-        """Nobody waits for it any more: it need not run, and is not told."""
-
-    @abstractmethod
-    def feeds(self) -> Feeds:
-        """Return its inputs."""
-
-    def feeds_with(self, jobs: Sequence[BaseCall]) -> Feeds:
-        """Return the inputs of `jobs`, this one first, row behind row."""
-        parts = [job.feeds() for job in jobs]
-        return {name: np.concatenate([feeds[name] for feeds in parts]) for name in parts[0]}
-
-    @abstractmethod
-    def ran(self, run: BatchResult, start: int) -> None:
-        """Take the outcome: if the run is shared, the `rows` rows of its arrays from `start` on."""
-
-    @abstractmethod
-    def failed(self, error: InferenceError) -> None:
-        """Take the outcome of a job that gave nothing."""
+        self.arrays = arrays
+        self.started_at = started_at
+        """The `perf_counter()` before the run."""
+        self.infer_seconds = infer_seconds
+        """Time in ONNX Runtime, for all the calls together."""
+        self.shared = shared
+        """Whether each call has only some rows of the arrays."""
+        self.shapes: tuple[tuple[int, ...], ...] | None = None
+        """The shapes of the arrays."""
+        self.raw_outputs: list[bytes] | None = None
+        """The bytes of the arrays."""
+        self.row_bytes: list[int] = []
+        """The bytes of one row of each, where the run is shared."""
 
 
-Outcome = tuple[BatchResult, int] | InferenceError
-"""A run and the first of a job's rows in it, or why there is nothing."""
+Outcome = BatchResult | InferenceError
+"""What became of one call."""
 
 
 class BatchQueue:
-    """Jobs in order of arrival, and their neighbours of the same key."""
+    """Waiting calls, grouped by batch key; the groups in order of their first arrival."""
 
     def __init__(self) -> None:
-        self._queues: OrderedDict[Key, deque[BaseCall]] = OrderedDict()
+        self._groups: dict[Hashable, list[PendingCall]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._queues)
+        return bool(self._groups)
 
-    def add(self, job: BaseCall) -> None:
-        """Let `job` wait behind those of its key."""
-        job.waiting = True
-        key = job if job.key is None else job.key
-        queue = self._queues.get(key)
-        if queue is None:
-            queue = self._queues[key] = deque()
-        queue.append(job)
+    def add(self, call: PendingCall) -> None:
+        """Append `call` to the group of its key."""
+        call.queued = True
+        key = call.profile.batch_key
+        if key is None:
+            key = call  # a group of its own
+        group = self._groups.get(key)
+        if group is None:
+            self._groups[key] = [call]
+        else:
+            group.append(call)
 
-    def take(self, most_rows: int) -> list[BaseCall]:
-        """Remove and return the jobs of the next run: at least one, up to `most_rows` rows.
+    def take(self, max_rows: int) -> list[PendingCall]:
+        """Remove and return the calls of the next run: one, or more if within `max_rows` rows.
 
-        What is left of its key waits behind the other keys.
+        The rest of a group goes behind the other groups, so that one key cannot starve others.
         """
-        key, queue = self._queues.popitem(last=False)
-        batch = [queue.popleft()]
-        rows = batch[0].rows
-        while queue and rows + queue[0].rows <= most_rows:
-            rows += queue[0].rows
-            batch.append(queue.popleft())
-        if queue:
-            self._queues[key] = queue
-        for job in batch:
-            job.waiting = False
-        return batch
+        key = next(iter(self._groups))
+        calls = self._groups.pop(key)
+        if len(calls) > 1:
+            rows = 0
+            for index, call in enumerate(calls):
+                rows += call.profile.rows
+                if rows > max_rows and index:
+                    self._groups[key] = calls[index:]
+                    return calls[:index]
+        return calls
 
 
-def batch_key(feeds: Feeds, outputs: Sequence[str]) -> tuple[Key, int] | None:
-    """Return what a call must have in common with its batch, and its rows.
+def batch_key(feeds: Feeds, outputs: Sequence[str]) -> tuple[Hashable, int] | None:
+    """Return the key of calls that can run together, and the rows of this one.
 
-    None where its inputs do not have the same number of rows, so that it cannot share a run.
+    None if the inputs differ in their first dimension: the call then runs alone.
     """
     rows = -1
     parts: list[Hashable] = [tuple(outputs)]
@@ -168,34 +107,31 @@ def batch_key(feeds: Feeds, outputs: Sequence[str]) -> tuple[Key, int] | None:
     return (tuple(parts), rows) if rows > 0 else None
 
 
-def run_batch(runner: Runner, jobs: Sequence[BaseCall]) -> list[Outcome]:
-    """Return each job's outcome, from one run if that goes well.
+def run_batch(session: OnnxSession, calls: Sequence[PendingCall]) -> Sequence[Outcome]:
+    """Run `calls` together and return the outcome of each.
 
-    If it fails, each job is run by itself, once, so that only the one at fault fails.
+    If the run fails, each call is run once more by itself, so that only the faulty one fails. The
+    same if the outputs do not have one row for each row of input: they cannot be divided then.
     """
-    first = jobs[0]
-    if len(jobs) == 1:
-        return [_run_alone(runner, first)]
-    began = perf_counter()
-    feeds = first.feeds_with(jobs)
+    first = calls[0]
+    profile = first.profile
+    if len(calls) == 1:
+        started_at = perf_counter()
+        try:
+            arrays = session.run(profile.feeds(first), profile.outputs)
+        except InferenceError as error:
+            return (error,)
+        return (BatchResult(arrays, started_at, perf_counter() - started_at, shared=False),)
+    started_at = perf_counter()
     try:
-        arrays = runner.run(feeds, first.outputs)
+        arrays = session.run(profile.batched_feeds(calls), profile.outputs)
     except InferenceError:
-        return [_run_alone(runner, job) for job in jobs]
-    run = BatchResult(arrays, began, perf_counter() - began, shared=True)
-    starts = [0]
-    for job in jobs:
-        starts.append(starts[-1] + job.rows)
-    rows = starts.pop()
+        return [run_batch(session, (call,))[0] for call in calls]
+    result = BatchResult(arrays, started_at, perf_counter() - started_at, shared=True)
+    rows = 0
+    for call in calls:
+        call.first_row = rows
+        rows += call.profile.rows
     if any(array is None or not array.ndim or array.shape[0] != rows for array in arrays):
-        return [_run_alone(runner, job) for job in jobs]
-    return [(run, start) for start in starts]
-
-
-def _run_alone(runner: Runner, job: BaseCall) -> Outcome:
-    began = perf_counter()
-    try:
-        arrays = runner.run(job.feeds(), job.outputs)
-    except InferenceError as error:
-        return error
-    return BatchResult(arrays, began, perf_counter() - began, shared=False), 0
+        return [run_batch(session, (call,))[0] for call in calls]
+    return [result] * len(calls)

@@ -1,194 +1,188 @@
-"""One inference call between its message and its answer: read in full, or known by its form."""
+"""One inference call, between the message that it came in and its response."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from inference_server.data_plane.batching import BaseCall, BatchResult, Feeds, Key
-from inference_server.data_plane.responses import ResponseEncoder
-from inference_server.errors import InferenceError, as_inference_error
-from protos.forms import RequestForm
+from inference_server.errors import InferenceError
+from protos.message_templates import InferRequestTemplate
+
+Feeds = Mapping[str, np.ndarray]
+"""Input name → array, as ONNX Runtime takes them."""
 
 
 class Responder(Protocol):
-    """Who made a call, and gets its answer. Everything happens on the event loop."""
+    """The gRPC stream or unary call that a call came by. Used on the event loop only."""
 
     streamed: bool
-    """Whether the answer is to be a part of a stream."""
+    """Whether responses are sent as ModelStreamInferResponse."""
 
-    def answered(self, call: InferenceCall, message: bytes) -> None:
-        """Take the answer, encoded."""
+    def send_response(self, call: PendingCall, message: bytes) -> None:
+        """Send the encoded response."""
 
-    def cancel(self, call_id: str) -> None:
-        """Abandon the call of this id, if it is not answered yet."""
+    def send_error(self, call: PendingCall | None, call_id: str, error: InferenceError) -> None:
+        """Send the error; `call` is None where the request was refused before it was queued."""
 
-    def failed(self, call: InferenceCall | None, call_id: str, error: InferenceError) -> None:
-        """Take the reason why there is none; without `call`, it was refused at once."""
+    def cancel_by_id(self, call_id: str) -> None:
+        """Cancel the call with this id, unless it has been answered."""
 
 
-class InferenceCall(BaseCall):
-    """A job whose outcome goes to a caller."""
+class RequestProfile:
+    """What the executor must know of a request; requests of one template share one."""
 
-    __slots__ = ("_answers", "caller", "id", "typed")
+    __slots__ = (
+        "batch_key",
+        "fixed_size_outputs",
+        "input_bytes",
+        "outputs",
+        "rows",
+        "timeout",
+        "typed",
+    )
 
     def __init__(
         self,
-        caller: Responder,
-        answers: ResponseEncoder,
-        call_id: bytes,
         *,
-        outputs: Sequence[str],
+        outputs: tuple[str, ...],
         input_bytes: int,
-        key: Key | None,
+        batch_key: Hashable | None,
         rows: int,
-        timeout: float | None,
+        timeout: float | None = None,
         typed: bool = False,
+        fixed_size_outputs: bool = False,
     ) -> None:
-        super().__init__(
-            outputs=outputs, input_bytes=input_bytes, key=key, rows=rows, timeout=timeout
-        )
-        self.caller = caller
-        self.id = call_id
+        self.outputs = outputs
+        """The names of the requested outputs."""
+        self.input_bytes = input_bytes
+        """Size of all input arrays together."""
+        self.batch_key = batch_key
+        """Calls with equal keys may share a run; None: the call runs alone."""
+        self.rows = rows
+        """Size of the batch axis; 1 where there is none."""
+        self.timeout = timeout
+        """Seconds the request allows for its response, counted from its arrival; None: no limit."""
         self.typed = typed
-        """Whether it wants typed contents, such as it sent."""
-        self._answers = answers
+        """Whether the response has typed contents where possible, as the request had."""
+        self.fixed_size_outputs = fixed_size_outputs
+        """Whether all outputs are numbers, so that the response may be written by a template."""
 
-    @property
-    def shown_id(self) -> str:
-        """The id as text: in a message that was not read, it may be none."""
-        return self.id.decode("utf-8", "replace")
+    def feeds(self, call: PendingCall) -> Feeds:
+        """Return the inputs of `call`."""
+        assert call.feeds is not None, "only a templated call has no parsed inputs"
+        return call.feeds
 
-    def ran(self, run: BatchResult, start: int) -> None:
-        """Answer with what belongs to this call."""
-        try:
-            message = self._answers.encode(
-                run,
-                start,
-                self.rows,
-                self.outputs,
-                call_id=self.id,
-                queued=self.queued,
-                typed=self.typed,
-                streamed=self.caller.streamed,
-            )
-        except Exception as error:  # noqa: BLE001 - `as_inference_error` knows which are ours
-            self.failed(as_inference_error(error))
-        else:
-            self._answers.metrics.answered()
-            self.caller.answered(self, message)
-
-    def failed(self, error: InferenceError) -> None:
-        """Answer with the reason."""
-        self._answers.metrics.answered(error.code)
-        self.caller.failed(self, self.shown_id, error)
+    def batched_feeds(self, calls: Sequence[PendingCall]) -> Feeds:
+        """Return the inputs of several calls with one batch key, concatenated by rows."""
+        parts = [call.profile.feeds(call) for call in calls]
+        return {name: np.concatenate([feeds[name] for feeds in parts]) for name in parts[0]}
 
 
-class ParsedCall(InferenceCall):
-    """A call whose message was read in full."""
+class TemplateProfile(RequestProfile):
+    """The profile of all requests that match one template: they need not be parsed.
 
-    __slots__ = ("_feeds",)
+    They differ in id and tensor bytes only. It is learned from the first of them, which was parsed
+    and checked in full.
+    """
+
+    __slots__ = ("_inputs", "id_end", "id_start")
 
     def __init__(
-        self,
-        caller: Responder,
-        answers: ResponseEncoder,
-        call_id: bytes,
-        feeds: Feeds,
-        *,
-        outputs: Sequence[str],
-        key: Key | None,
-        rows: int,
-        timeout: float | None,
-        typed: bool,
+        self, template: InferRequestTemplate, profile: RequestProfile, feeds: Feeds
     ) -> None:
+        """Copy the `profile` of a parsed request that has `template` and the inputs `feeds`."""
         super().__init__(
-            caller,
-            answers,
-            call_id,
-            outputs=outputs,
-            input_bytes=sum([array.nbytes for array in feeds.values()]),
-            key=key,
-            rows=rows,
-            timeout=timeout,
-            typed=typed,
+            outputs=profile.outputs,
+            input_bytes=profile.input_bytes,
+            batch_key=profile.batch_key,
+            rows=profile.rows,
+            timeout=profile.timeout,
+            fixed_size_outputs=profile.fixed_size_outputs,
         )
-        self._feeds = feeds
-
-    def feeds(self) -> Feeds:
-        """Return its inputs."""
-        return self._feeds
-
-
-class RequestTemplate:
-    """What the first call of a form was found to be, so that the others need not be read."""
-
-    __slots__ = ("form", "input_bytes", "inputs", "key", "outputs", "rows", "timeout")
-
-    def __init__(self, form: RequestForm, first: ParsedCall, timeout: float | None) -> None:
-        self.form = form
-        self.inputs = [
-            (name, array.dtype, array.size, array.shape, start, end)
-            for (name, array), (start, end) in zip(first.feeds().items(), form.inputs, strict=True)
+        self.id_start = template.id_start
+        """Where the id lies in a message."""
+        self.id_end = template.id_end
+        self._inputs = [
+            (name, array.shape, array.dtype, start, end)
+            for (name, array), (start, end) in zip(feeds.items(), template.inputs, strict=True)
         ]
-        self.input_bytes = first.input_bytes
-        self.outputs = first.outputs
-        self.key = first.key
-        self.rows = first.rows
-        self.timeout = timeout
 
-    def feeds(self, message: bytes) -> Feeds:
-        """Return the inputs in one message, as views of it."""
-        return {
-            name: np.frombuffer(message, dtype, count, start).reshape(shape)
-            for name, dtype, count, shape, start, _ in self.inputs
-        }
+    def feeds(self, call: PendingCall) -> Feeds:
+        """Return the inputs of `call`, as read-only views of its message."""
+        message = call.message
+        feeds = {}
+        for name, shape, dtype, start, _ in self._inputs:
+            feeds[name] = np.ndarray(shape, dtype, message, start)
+        return feeds
 
-    def feeds_of(self, messages: Sequence[bytes]) -> Feeds:
-        """Return the inputs in several messages, row behind row."""
+    def batched_feeds(self, calls: Sequence[PendingCall]) -> Feeds:
+        """Return the inputs of several calls, concatenated by rows; one copy if all are alike."""
+        messages = [call.message for call in calls if call.profile is self]
+        if len(messages) < len(calls):
+            return super().batched_feeds(calls)
         return {
             name: np.frombuffer(
                 b"".join([message[start:end] for message in messages]), dtype
             ).reshape((-1, *shape[1:]))
-            for name, dtype, _, shape, start, end in self.inputs
+            for name, shape, dtype, start, end in self._inputs
         }
 
 
-class TemplatedCall(InferenceCall):
-    """A call whose message was recognised."""
+class PendingCall:
+    """A call that was accepted. The only object made for a call whose request is recognised."""
 
-    __slots__ = ("kind", "message")
+    __slots__ = (
+        "arrived_at",
+        "cancelled",
+        "deadline",
+        "feeds",
+        "first_row",
+        "id",
+        "message",
+        "profile",
+        "queued",
+        "responder",
+    )
 
     def __init__(
         self,
-        caller: Responder,
-        answers: ResponseEncoder,
-        kind: RequestTemplate,
-        message: bytes,
+        responder: Responder,
+        profile: RequestProfile,
+        call_id: bytes,
+        *,
+        arrived_at: float,
         timeout: float | None,
+        message: bytes = b"",
+        feeds: Feeds | None = None,
     ) -> None:
-        form = kind.form
-        super().__init__(
-            caller,
-            answers,
-            message[form.id_start : form.id_end],
-            outputs=kind.outputs,
-            input_bytes=kind.input_bytes,
-            key=kind.key,
-            rows=kind.rows,
-            timeout=timeout,
-        )
-        self.kind = kind
+        """Describe a call.
+
+        Args:
+            responder: gets the outcome.
+            profile: the properties that it shares with calls like it.
+            call_id: returned with the response. Of a recognised request it was not decoded, and
+                may be invalid UTF-8.
+            arrived_at: the `perf_counter()` at which it was read.
+            timeout: seconds after `arrived_at` at which the client stops waiting.
+            message: the encoded request, if it was recognised; its inputs are views of it.
+            feeds: the inputs, if the request was parsed.
+        """
+        self.responder = responder
+        self.profile = profile
+        self.id = call_id
         self.message = message
+        self.arrived_at = arrived_at
+        self.deadline = None if timeout is None else arrived_at + timeout
+        self.feeds = feeds
+        self.first_row = 0
+        """Where its rows begin in the outputs of a run that it shares."""
+        self.queued = False
+        self.cancelled = False
+        """Its client has gone: it need not run, and no response is sent."""
 
-    def feeds(self) -> Feeds:
-        """Return its inputs."""
-        return self.kind.feeds(self.message)
-
-    def feeds_with(self, jobs: Sequence[BaseCall]) -> Feeds:
-        """Return the inputs of `jobs`: one array is made of all, where all are of one kind."""
-        kind = self.kind
-        messages = [job.message for job in jobs if type(job) is TemplatedCall and job.kind is kind]
-        return kind.feeds_of(messages) if len(messages) == len(jobs) else super().feeds_with(jobs)
+    @property
+    def id_text(self) -> str:
+        """The id as text."""
+        return self.id.decode("utf-8", "replace")

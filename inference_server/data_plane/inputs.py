@@ -1,4 +1,4 @@
-"""From a request's tensors to the arrays that a session takes, everything checked on the way."""
+"""From the tensors of a parsed request to the arrays that a session takes, fully validated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inference_server.errors import InferenceError
 from inference_server.runtime.signature import Signature
 from model_store.manifest import TensorSpec
 from protos import open_inference_pb2 as pb
-from protos.datatypes import DATATYPES, datatype_named
+from protos.datatypes import DATATYPES, get_datatype
 from protos.errors import ErrorCode, TensorError
 from protos.tensors import decode_contents, decode_raw, element_count
 
@@ -19,7 +19,7 @@ Tensor = pb.ModelInferRequest.InferInputTensor
 
 
 class InputReader:
-    """Reads requests for one model."""
+    """Reads the inputs of requests for one model."""
 
     def __init__(self, signature: Signature) -> None:
         self._specs: Mapping[str, TensorSpec] = {spec.name: spec for spec in signature.inputs}
@@ -29,8 +29,8 @@ class InputReader:
             spec.name for spec in signature.inputs if spec.datatype in {"BOOL", "BYTES"}
         )
 
-    def takes_any_bytes(self, names: Iterable[str]) -> bool:
-        """Whether any bytes of the right number are values of these inputs."""
+    def accepts_any_bytes(self, names: Iterable[str]) -> bool:
+        """Whether the right number of bytes is always a valid value of these inputs."""
         return self._checked.isdisjoint(names)
 
     def read(self, request: pb.ModelInferRequest) -> dict[str, np.ndarray]:
@@ -38,7 +38,7 @@ class InputReader:
 
         Raises:
             TensorError: a tensor does not fit; the message names it.
-            InferenceError: NOT_IMPLEMENTED for what the protocol knows and this server does not.
+            InferenceError: NOT_IMPLEMENTED for features of the protocol that are not supported.
         """
         tensors, raws = request.inputs, request.raw_input_contents
         if raws and len(raws) != len(tensors):
@@ -51,9 +51,9 @@ class InputReader:
             name = tensor.name
             spec = self._specs.get(name)
             if spec is None:
-                raise self._unknown(name)
+                raise self._unknown_input(name)
             if name in feeds:
-                raise TensorError(f"input '{name}' is given twice")
+                raise TensorError(f"input '{name}' is sent twice")
             shape = _checked_shape(spec, tensor)
             datatype = DATATYPES[spec.datatype]
             if not raws:
@@ -63,29 +63,29 @@ class InputReader:
                 raise TensorError(message)
             else:
                 array = decode_raw(raws[index], datatype, shape, tensor=name)
-            feeds[name] = array if datatype.size else _text(array, name)
+            feeds[name] = array if datatype.size else _decode_strings(array, name)
         if not self._required <= feeds.keys():
             missing = ", ".join(f"'{name}'" for name in sorted(self._required - feeds.keys()))
-            raise TensorError(f"input {missing} is missing: the model takes {self._listed()}")
+            raise TensorError(f"input {missing} is missing: the model takes {self._input_names()}")
         return feeds
 
-    def _unknown(self, name: str) -> Exception:
+    def _unknown_input(self, name: str) -> Exception:
         if name in self._unsupported:
             message = (
-                f"input '{name}' is of type {self._unsupported[name]}: only tensors can be sent"
+                f"input '{name}' is of type {self._unsupported[name]}: only tensors are supported"
             )
             return InferenceError(ErrorCode.NOT_IMPLEMENTED, message)
-        shown = reprlib.repr(name)
-        return TensorError(f"input {shown}: unknown, the model takes {self._listed()}")
+        known = self._input_names()
+        return TensorError(f"input {reprlib.repr(name)}: unknown, the model takes {known}")
 
-    def _listed(self) -> str:
+    def _input_names(self) -> str:
         return ", ".join(f"'{name}'" for name in self._specs) or "no inputs"
 
 
 def _checked_shape(spec: TensorSpec, tensor: Tensor) -> tuple[int, ...]:
-    """Return the tensor's shape if it and the datatype are such as `spec` asks for."""
+    """Return the tensor's shape, if it and the datatype are those of `spec`."""
     if tensor.datatype != spec.datatype:
-        datatype_named(tensor.datatype, tensor=spec.name)
+        get_datatype(tensor.datatype, tensor=spec.name)
         raise TensorError(
             f"tensor '{spec.name}': expected datatype {spec.datatype}, got {tensor.datatype}"
         )
@@ -97,10 +97,12 @@ def _checked_shape(spec: TensorSpec, tensor: Tensor) -> tuple[int, ...]:
             f"tensor '{spec.name}': expected shape {list(spec.shape or ())}, "
             f"got {reprlib.repr(list(shape))}"
         )
-    if 0 in shape:  # numpy refuses dimensions that would overflow, even beside one that is 0
+    if 0 in shape:  # numpy refuses dimensions whose product overflows, even if one of them is 0
         element_count([size for size in shape if size], tensor=spec.name)
     if tensor.parameters and "shared_memory_region" in tensor.parameters:
-        message = f"input '{spec.name}': shared memory is not offered, send the data in the request"
+        message = (
+            f"input '{spec.name}': shared memory is not supported, send the data in the request"
+        )
         raise InferenceError(ErrorCode.NOT_IMPLEMENTED, message)
     return shape
 
@@ -113,15 +115,15 @@ def _fits(shape: Sequence[int], expected: Sequence[int] | None) -> bool:
     )
 
 
-def _text(elements: np.ndarray, name: str) -> np.ndarray:
-    """Return the `bytes` of `elements` as `str`: ONNX Runtime would make "b'…'" of them."""
+def _decode_strings(elements: np.ndarray, name: str) -> np.ndarray:
+    """Return `elements` decoded to `str`: ONNX Runtime would read `bytes` as "b'…'"."""
     text = np.empty(elements.size, dtype=object)
     for index, element in enumerate(elements.flat):
         try:
             text[index] = element.decode()
         except UnicodeDecodeError as error:
             raise TensorError(
-                f"tensor '{name}': element {index} is not UTF-8 ({error.reason} at byte "
-                f"{error.start}), and ONNX strings are text"
+                f"tensor '{name}': element {index} is not valid UTF-8 ({error.reason} at "
+                f"byte {error.start}); ONNX strings are text"
             ) from None
     return text.reshape(elements.shape)

@@ -1,131 +1,191 @@
-"""From a run to the encoded answers of its calls."""
+"""From the arrays of a run to the encoded responses of its calls."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import reprlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from inference_server.data_plane.batching import BatchResult
-from inference_server.data_plane.outputs import OutputWriter
-from inference_server.metrics import ModelMetrics
+from inference_server.data_plane.calls import PendingCall
+from inference_server.errors import InferenceError
+from inference_server.runtime.signature import Signature
 from protos import open_inference_pb2 as pb
-from protos.forms import ResponseForm, pack_double
+from protos.datatypes import DATATYPES, Datatype
+from protos.errors import ErrorCode, TensorError
+from protos.message_templates import InferResponseTemplate, pack_double
 from protos.parameters import INFER_SECONDS, QUEUE_SECONDS
+from protos.tensors import encode_contents, encode_raw
 
-_MOST_FORMS = 1024
+_MAX_TEMPLATES = 1024
+_UNSUPPORTED_PARAMETERS = ("classification", "shared_memory_region")
 
 Shapes = tuple[tuple[int, ...], ...]
 
 
 class ResponseEncoder:
-    """Writes the answers of one model version: by their form, or as protobuf does."""
+    """Encodes the responses of one model version, from a template or with protobuf."""
 
-    def __init__(
-        self, model: str, version: str, writer: OutputWriter, metrics: ModelMetrics
-    ) -> None:
-        self.metrics = metrics
+    def __init__(self, model: str, version: str, signature: Signature, *, max_bytes: int) -> None:
+        """Encode responses with up to `max_bytes` of tensors."""
         self._model = model
         self._version = version
-        self._writer = writer
-        self._forms: dict[object, ResponseForm] = {}
+        self._max_bytes = max_bytes
+        self._datatypes: Mapping[str, Datatype] = {
+            spec.name: DATATYPES[spec.datatype] for spec in signature.outputs
+        }
+        self._all_outputs = tuple(self._datatypes)
+        self._fixed_size = frozenset(
+            spec.name
+            for spec in signature.outputs
+            if DATATYPES[spec.datatype].size and not spec.optional
+        )
+        self._unsupported = signature.unsupported_outputs
+        self._templates: dict[object, InferResponseTemplate] = {}
 
-    def encode(
-        self,
-        run: BatchResult,
-        start: int,
-        rows: int,
-        outputs: Sequence[str],
-        *,
-        call_id: bytes,
-        queued: float,
-        typed: bool,
-        streamed: bool,
-    ) -> bytes:
-        """Return the answer to one call of `run`.
-
-        Args:
-            run: what was run.
-            start: the call's first row in it.
-            rows: how many there are, where the run was shared.
-            outputs: the names of the run's arrays.
-            call_id: is echoed.
-            queued: the `perf_counter()` at which the call arrived.
-            typed: whether it wants typed contents where there can be some.
-            streamed: whether the answer is to be a part of a stream.
+    def requested_outputs(self, request: pb.ModelInferRequest) -> tuple[str, ...]:
+        """Return the names of the outputs that `request` asks for, in its order; all by default.
 
         Raises:
-            InferenceError: INFERENCE_FAILED where an output has no value, or all are too large.
+            TensorError: an output is unknown or requested twice.
+            InferenceError: NOT_IMPLEMENTED for an output that is not a tensor, or a special form.
         """
-        key = (rows, len(call_id), streamed)
-        if typed:
-            form = None
-        elif key in run.forms:
-            form = run.forms[key]
-        else:
-            form = run.forms[key] = self._form(run, rows, outputs, len(call_id), streamed)
-        waited = run.began - queued
-        if form is None:
-            arrays = [array[start : start + rows] for array in run.arrays] if run.shared else None
-            return self._written(
-                run, arrays or run.arrays, outputs, call_id, waited, typed=typed, streamed=streamed
-            )
-        timings = (call_id, pack_double(run.infer_seconds), pack_double(waited))
-        if not run.shared:
-            return form.fill((*timings, *self._raws(run)))
-        parts = [
-            raw[start * size : (start + rows) * size]
-            for raw, size in zip(self._raws(run), run.row_sizes, strict=True)
-        ]
-        return form.fill((*timings, *parts))
+        if not request.outputs:
+            return self._all_outputs
+        names: list[str] = []
+        for output in request.outputs:
+            if output.name not in self._datatypes:
+                raise self._unknown_output(output.name)
+            if output.name in names:
+                raise TensorError(f"output '{output.name}' is requested twice")
+            for parameter in _UNSUPPORTED_PARAMETERS:
+                if parameter in output.parameters:
+                    message = f"output '{output.name}': the parameter {parameter} is not supported"
+                    raise InferenceError(ErrorCode.NOT_IMPLEMENTED, message)
+            names.append(output.name)
+        return tuple(names)
 
-    def _form(
-        self, run: BatchResult, rows: int, outputs: Sequence[str], id_size: int, streamed: bool
-    ) -> ResponseForm | None:
-        """Return the form of the answers; None where they go through protobuf."""
-        if not self._writer.plain(outputs) or any(array is None for array in run.arrays):
-            return None
-        shapes: Shapes = tuple(
-            [(rows, *array.shape[1:]) if run.shared else array.shape for array in run.arrays]
-        )
-        key = (tuple(outputs), shapes, id_size, streamed)
-        form = self._forms.get(key)
-        if form is None:
-            head = pb.ModelInferResponse(model_name=self._model, model_version=self._version)
-            sizes = self._writer.describe(head, outputs, shapes)
-            if len(self._forms) >= _MOST_FORMS:
-                self._forms.clear()
-            form = self._forms[key] = ResponseForm(head, id_size, sizes, streamed=streamed)
-        return form
+    def have_fixed_size(self, outputs: Sequence[str]) -> bool:
+        """Whether a template can write these outputs: numbers, with a value after every run."""
+        return bool(outputs) and self._fixed_size.issuperset(outputs)
 
-    @staticmethod
-    def _raws(run: BatchResult) -> list[bytes]:
-        """Return the bytes of the run's arrays."""
-        if run.raws is None:
-            run.raws = [array.tobytes() for array in run.arrays]
-            if run.shared:
-                run.row_sizes = [array.nbytes // len(array) for array in run.arrays]
-        return run.raws
+    def encode(self, call: PendingCall, result: BatchResult) -> bytes:
+        """Return the response to a call that took part in the run of `result`.
 
-    def _written(
-        self,
-        run: BatchResult,
-        arrays: Sequence[np.ndarray],
-        outputs: Sequence[str],
-        call_id: bytes,
-        waited: float,
-        *,
-        typed: bool,
-        streamed: bool,
+        Raises:
+            InferenceError: INFERENCE_FAILED if an output has no value, or all are too large.
+        """
+        profile = call.profile
+        queue_seconds = result.started_at - call.arrived_at
+        if profile.typed or not profile.fixed_size_outputs:
+            return self._encode_with_protobuf(call, result, queue_seconds)
+        shapes = result.shapes
+        if shapes is None:
+            shapes = result.shapes = tuple([array.shape for array in result.arrays])
+        rows = profile.rows if result.shared else None
+        streamed = call.responder.streamed
+        key = (profile.outputs, shapes, rows, len(call.id), streamed)
+        template = self._templates.get(key)
+        if template is None:
+            if rows is not None:
+                shapes = tuple([(rows, *shape[1:]) for shape in shapes])
+            template = self._new_template(profile.outputs, shapes, len(call.id), streamed)
+            self._templates[key] = template
+        raw_outputs = result.raw_outputs
+        if raw_outputs is None:
+            raw_outputs = result.raw_outputs = [array.tobytes() for array in result.arrays]
+            if rows is not None:
+                result.row_bytes = [array.nbytes // len(array) for array in result.arrays]
+        if rows is not None:
+            start, end = call.first_row, call.first_row + rows
+            raw_outputs = [
+                raw[start * size : end * size]
+                for raw, size in zip(raw_outputs, result.row_bytes, strict=True)
+            ]
+        seconds = (pack_double(result.infer_seconds), pack_double(queue_seconds))
+        return template.render((call.id, *seconds, *raw_outputs))
+
+    def _new_template(
+        self, outputs: Sequence[str], shapes: Shapes, id_bytes: int, streamed: bool
+    ) -> InferResponseTemplate:
+        response = pb.ModelInferResponse(model_name=self._model, model_version=self._version)
+        sizes: list[int] = []
+        for name, shape in zip(outputs, shapes, strict=True):
+            datatype = self._datatypes[name]
+            response.outputs.add(name=name, datatype=datatype.name, shape=shape)
+            sizes.append(math.prod(shape) * datatype.size)
+        self._check_size(sum(sizes))
+        if len(self._templates) >= _MAX_TEMPLATES:  # clients choose shapes: bound what they fill
+            self._templates.clear()
+        return InferResponseTemplate(response, id_bytes, sizes, streamed=streamed)
+
+    def _encode_with_protobuf(
+        self, call: PendingCall, result: BatchResult, queue_seconds: float
     ) -> bytes:
+        profile = call.profile
+        arrays = result.arrays
+        if result.shared:
+            start, end = call.first_row, call.first_row + profile.rows
+            arrays = [array[start:end] for array in arrays]
         response = pb.ModelInferResponse(
-            model_name=self._model,
-            model_version=self._version,
-            id=call_id.decode("utf-8", "replace"),
+            model_name=self._model, model_version=self._version, id=call.id_text
         )
-        self._writer.write(response, outputs, arrays, typed=typed)
-        response.parameters[QUEUE_SECONDS].double_param = waited
-        response.parameters[INFER_SECONDS].double_param = run.infer_seconds
-        if streamed:
+        self._add_outputs(response, profile.outputs, arrays, typed=profile.typed)
+        response.parameters[QUEUE_SECONDS].double_param = queue_seconds
+        response.parameters[INFER_SECONDS].double_param = result.infer_seconds
+        if call.responder.streamed:
             return pb.ModelStreamInferResponse(infer_response=response).SerializeToString()
         return response.SerializeToString()
+
+    def _add_outputs(
+        self,
+        response: pb.ModelInferResponse,
+        names: Sequence[str],
+        arrays: Sequence[np.ndarray],
+        *,
+        typed: bool,
+    ) -> None:
+        """Add the outputs to `response`: typed if asked for and possible, else raw.
+
+        FP16 and BF16 have no typed form. A response with one of them is raw as a whole, because
+        clients match raw contents with outputs by position.
+        """
+        self._check_size(sum([_byte_size(array) for array in arrays if array is not None]))
+        datatypes = [self._datatypes[name] for name in names]
+        typed = typed and all(datatype.contents for datatype in datatypes)
+        for name, array, datatype in zip(names, arrays, datatypes, strict=True):
+            if array is None:  # an output of an optional type
+                message = f"the model gave no value for output '{name}'"
+                raise InferenceError(ErrorCode.INFERENCE_FAILED, message)
+            output = response.outputs.add(name=name, datatype=datatype.name, shape=array.shape)
+            elements = array if datatype.size else _encode_strings(array)
+            if typed:
+                encode_contents(elements, datatype, output.contents)
+            else:
+                response.raw_output_contents.append(encode_raw(elements, datatype))
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
+            message = f"the response has {size} bytes, over the limit of {self._max_bytes}"
+            raise InferenceError(ErrorCode.INFERENCE_FAILED, message)
+
+    def _unknown_output(self, name: str) -> Exception:
+        if name in self._unsupported:
+            onnx_type = self._unsupported[name]
+            message = f"output '{name}' is of type {onnx_type}: only tensors are supported"
+            return InferenceError(ErrorCode.NOT_IMPLEMENTED, message)
+        listed = ", ".join(f"'{known}'" for known in self._all_outputs) or "no tensors"
+        return TensorError(f"output {reprlib.repr(name)}: unknown, the model has {listed}")
+
+
+def _byte_size(array: np.ndarray) -> int:
+    """Return about how many bytes the elements take; of strings, their characters."""
+    return sum(map(len, array.flat)) if array.dtype.hasobject else array.nbytes
+
+
+def _encode_strings(array: np.ndarray) -> np.ndarray:
+    elements = np.empty(array.size, dtype=object)
+    elements[:] = [text.encode() for text in array.ravel().tolist()]
+    return elements.reshape(array.shape)

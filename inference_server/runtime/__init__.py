@@ -1,10 +1,10 @@
-"""Everything that touches ONNX Runtime: the session, its threads, and tensors in and out.
+"""Everything that touches ONNX Runtime: the session, its threads, warm-up and verification.
 
-Two libraries read their settings from the environment when they are first imported, so here they
-are set. ONNX Runtime's stock build reports its use to its maker: it opens a database below the
-user's home and starts threads that upload it. Only this variable keeps all of that from happening;
-who wants the reports sets it to 0. OpenBLAS, below numpy, starts a thread for every CPU: nothing
-here multiplies matrices in numpy, and a process that forks must not have any.
+Two libraries read environment variables when they are first imported, so the variables are set
+here. ONNX Runtime's stock build sends usage reports to its vendor: it opens a database in the
+user's home and starts upload threads. ORT_DISABLE_TELEMETRY=1 prevents all of that; set it to 0 to
+send reports. OpenBLAS, which numpy uses, starts a thread per CPU: nothing here multiplies matrices
+in numpy, and a process that forks must not have threads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a loaded model takes and gives, in the words of the Open Inference Protocol."""
+"""The inputs and outputs of a loaded model, in the terms of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OPTIONAL = re.compile(r"optional\((.+)\)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """A model's inputs and outputs, and those of them that the protocol cannot carry."""
+    """A model's inputs and outputs, and those that the protocol cannot carry."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -42,16 +42,16 @@ class Signature:
 
 
 def protocol_shape(spec: TensorSpec) -> tuple[int, ...]:
-    """Return the shape as the protocol shows it, which has no word for any rank: -1 it is."""
+    """Return the shape for metadata: [-1] for any rank, which the protocol cannot express."""
     return (-1,) if spec.shape is None else spec.shape
 
 
 def read_signature(session: ort.InferenceSession, *, unranked: Collection[str] = ()) -> Signature:
-    """Return what `session` takes and gives.
+    """Return the inputs and outputs of `session`.
 
-    Initializers that a caller may override are optional inputs, as are those of an optional type.
-    ONNX Runtime reports a scalar and a tensor of any rank alike, as no dimensions: `unranked` has
-    the names of those that the model file declares without a shape.
+    Initializers that a caller may override are optional inputs, as are inputs of an optional type.
+    ONNX Runtime reports scalars and tensors of any rank alike, without dimensions: `unranked` names
+    those that the model file declares without a shape.
     """
     inputs, unsupported_inputs = _specs(session.get_inputs(), unranked)
     overridable, unsupported = _specs(
@@ -91,5 +91,5 @@ def _specs(
 
 
 def _shape(dimensions: Iterable[int | str | None]) -> tuple[int, ...]:
-    """Return `dimensions` with -1 for those that have a name or nothing instead of a size."""
+    """Return `dimensions` with -1 for those that have a name, or nothing, instead of a size."""
     return tuple(d if isinstance(d, int) and d >= 0 else -1 for d in dimensions)

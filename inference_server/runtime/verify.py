@@ -1,7 +1,7 @@
-"""Loads a model once and reports on it: the child process in which a hostile file may crash.
+"""Loads a model once and reports on it: the child process that a hostile file may crash.
 
 `python -m inference_server.runtime.verify MODEL --report FD --memory-bytes N --cpu-seconds N`;
-`model_store.verification.Verifier` starts it, and says what it writes to FD.
+`model_store.verification.Verifier` starts it and documents what it writes to FD.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from model_store.manifest import Inspection
 from model_store.names import check_location
 
 _STANDARD_OPERATORS = "ai.onnx"
-_LARGEST_REPORT = 64 << 20
-_LONGEST_REASON = 600
+_MAX_REPORT_BYTES = 64 << 20
+_MAX_REASON_LENGTH = 600
 _RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
@@ -40,18 +40,18 @@ def main() -> None:
     arguments = parser.parse_args()
     _limit(resource.RLIMIT_AS, arguments.memory_bytes)
     _limit(resource.RLIMIT_CPU, arguments.cpu_seconds)
-    _limit(resource.RLIMIT_FSIZE, _LARGEST_REPORT)
+    _limit(resource.RLIMIT_FSIZE, _MAX_REPORT_BYTES)
     _limit(resource.RLIMIT_CORE, 0)
     with os.fdopen(arguments.report, "wb") as report:
         report.write(orjson.dumps(_report(arguments.model)))
 
 
 def inspect(model: Path) -> Inspection:
-    """Load `model` as an inference server would, and return what it is.
+    """Load `model` as an inference server would, and describe it.
 
-    Raises MissingDataError where external data does not lie beside it and StoreError
-    (INVALID_MODEL) where the file is no model or points outside its folder, before ONNX Runtime
-    follows any path; what ONNX Runtime itself refuses raises its own exceptions.
+    Raises MissingDataError if its external data is not beside it, and StoreError (INVALID_MODEL) if
+    the file is not a model or refers to files outside its folder; both before ONNX Runtime follows
+    any path. What ONNX Runtime rejects raises its own exceptions.
     """
     proto = _parsed(model)
     external_data = _external_data(proto, model.parent)
@@ -59,7 +59,7 @@ def inspect(model: Path) -> Inspection:
     opset = {entry.domain or _STANDARD_OPERATORS: entry.version for entry in proto.opset_import}
     ir_version = proto.ir_version
     producer = f"{proto.producer_name} {proto.producer_version}".strip()
-    del proto  # as big as the file, and loading needs the room
+    del proto  # as large as the file, and loading needs the memory
     signature = read_signature(_session(model), unranked=unranked)
     return Inspection(
         inputs=signature.inputs,
@@ -80,9 +80,9 @@ def _report(model: Path) -> dict[str, object]:
         return {"missing": missing.locations}
     except StoreError as refusal:
         return {"refused": refusal.message}
-    except UnicodeDecodeError:  # ONNX Runtime quotes a broken name in a message of its own
-        return {"refused": "the file is damaged: a name in it is not UTF-8"}
-    except Exception as error:  # noqa: BLE001 (broken files raise all sorts of things)
+    except UnicodeDecodeError:  # ONNX Runtime quotes the name in an error message
+        return {"refused": "the file is damaged: a name in it is not valid UTF-8"}
+    except Exception as error:  # noqa: BLE001 (damaged files raise anything)
         return {"refused": _reason(error, model)}
 
 
@@ -90,12 +90,12 @@ def _reason(error: Exception, model: Path) -> str:
     """Return ONNX Runtime's message as one line, without its prefix and the path of our copy."""
     message = " ".join(str(error).split()).replace(f"{model.parent}/", "")
     if isinstance(error, MemoryError) or "bad_alloc" in message:
-        return "loading it takes more memory than the verifier may use"
-    return _RUNTIME_PREFIX.sub("", message)[:_LONGEST_REASON]
+        return "loading it needs more memory than the verifier is allowed to use"
+    return _RUNTIME_PREFIX.sub("", message)[:_MAX_REASON_LENGTH]
 
 
 def _limit(kind: int, amount: int) -> None:
-    """Lower a limit of this process for good; one that is lower already stays."""
+    """Lower a resource limit of this process; one that is lower already stays."""
     _, hard = resource.getrlimit(kind)
     lowest = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
     resource.setrlimit(kind, (lowest, lowest))
@@ -105,22 +105,25 @@ def _parsed(model: Path) -> ModelProto:
     try:
         proto = onnx.load(model, format="protobuf", load_external_data=False)
     except DecodeError as error:
-        raise invalid_model("the file is no ONNX model, or a truncated one") from error
+        raise invalid_model("not a valid ONNX model, or the file is truncated") from error
     present = {field.name for field, _ in proto.ListFields()}
     for field in ("ir_version", "graph", "opset_import"):
-        # Cut between two fields, a file still parses; so do some that are something else.
+        # A file cut between two fields still parses, and so do some files of other formats.
         if field not in present:
-            raise invalid_model(f"the file is no ONNX model, or a truncated one: it has no {field}")
+            message = f"not a valid ONNX model, or the file is truncated: it has no {field}"
+            raise invalid_model(message)
     return proto
 
 
 def _external_data(proto: ModelProto, folder: Path) -> tuple[str, ...]:
-    """Return the files that `proto` keeps weights in; all of them exist inside `folder`."""
+    """Return the files that `proto` keeps weights in, all of which exist inside `folder`."""
     locations: set[str] = set()
     for tensor in _external_tensors(proto):
         entries = [entry.value for entry in tensor.external_data if entry.key == "location"]
         if len(entries) != 1 or not isinstance(entries[0], str):  # bytes where it is not UTF-8
-            raise invalid_model(f"tensor '{tensor.name}' must name one file of external data")
+            raise invalid_model(
+                f"tensor '{tensor.name}' must name exactly one file of external data"
+            )
         locations.add(str(check_location(entries[0])))
     if missing := sorted(location for location in locations if not (folder / location).is_file()):
         raise MissingDataError(missing)
@@ -133,7 +136,7 @@ def _external_data(proto: ModelProto, folder: Path) -> tuple[str, ...]:
 def _external_tensors(message: Message) -> Iterator[TensorProto]:
     """Yield the tensors with external data anywhere in `message`.
 
-    Anywhere: initializers, attributes, subgraphs, functions, and what the format adds next.
+    That is in initializers, attributes, subgraphs, functions and fields of future versions.
     """
     if isinstance(message, TensorProto) and message.data_location == TensorProto.EXTERNAL:
         yield message
@@ -145,7 +148,7 @@ def _external_tensors(message: Message) -> Iterator[TensorProto]:
 
 
 def _unranked(proto: ModelProto) -> frozenset[str]:
-    """Return the inputs and outputs that are declared as tensors of any rank."""
+    """Return the names of inputs and outputs that are declared as tensors of any rank."""
     declared = (*proto.graph.input, *proto.graph.output)
     return frozenset(value.name for value in declared if _is_unranked(value.type))
 
@@ -159,7 +162,7 @@ def _session(model: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    # Falling back means: print to stdout, load the same file once more.
+    # The fallback would print to stdout and load the same file again.
     providers = ["CPUExecutionProvider"]
     return ort.InferenceSession(model, options, providers=providers, enable_fallback=0)
 

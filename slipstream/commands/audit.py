@@ -19,17 +19,19 @@ from gateway.storage.audit_events import AuditTarget
 from gateway.storage.audit_tables import MIN_RETENTION_DAYS
 from gateway.storage.paging import PageRequest
 from slipstream import options
+from slipstream.commands.tables import Columns, model_table
 from slipstream.session import open_session
-from slipstream.terminal import table
 
 commands = typer.Typer(no_args_is_help=True)
 
-Action = Annotated[str | None, typer.Option(help="Only these, such as `deployment.create`.")]
+Action = Annotated[str | None, typer.Option(help="Only this action, such as `deployment.create`.")]
 Kind = Annotated[
-    AuditTarget | None, typer.Option("--kind", help="Only acts on things of this kind.")
+    AuditTarget | None, typer.Option("--kind", help="Only events about this kind of resource.")
 ]
-Of = Annotated[str | None, typer.Option("--id", help="Only acts on this thing.", metavar="ID")]
-By = Annotated[str | None, typer.Option("--actor", help="Only acts of this user.", metavar="ID")]
+Of = Annotated[
+    str | None, typer.Option("--id", help="Only events about this resource.", metavar="ID")
+]
+By = Annotated[str | None, typer.Option("--actor", help="Only events by this user.", metavar="ID")]
 
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
@@ -51,7 +53,7 @@ def list_acts(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """List acts of all users, newest first, a page at a time.
+    """List audit events of all users, newest first, a page at a time.
 
     [dim]slipstream audit list --action api_key.delete --from 2026-01-31[/]
     [dim]slipstream audit list --id 0b9c… --json | jq .items[].after[/]
@@ -60,18 +62,17 @@ def list_acts(
     with open_session(state, as_json=as_json) as session:
         request = PageRequest(limit=limit, cursor=cursor)
         page = AuditEventPage.of(session.run(session.services.audit.page(which, request)))
-        columns = ("at", "action", "what", "who", "from", "changed")
-        rows = [_row(act) for act in page.items]
-        session.terminal.show(page, table(columns, rows, empty="There are no such acts."))
+        none = "No audit events match."
+        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
         session.terminal.note_next_page(page.next_cursor)
 
 
 @commands.command("export")
 def export(
     *,
-    form: Annotated[
-        ExportFormat, typer.Option("--format", help="For spreadsheets, or programs.")
-    ] = (ExportFormat.JSONL),
+    form: Annotated[ExportFormat, typer.Option("--format", help="Output format.")] = (
+        ExportFormat.JSONL
+    ),
     output: Annotated[
         Path | None, typer.Option(help="File to write. Default: stdout.", metavar="FILE")
     ] = None,
@@ -83,7 +84,7 @@ def export(
     before: options.Before = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Write all acts, newest first, as CSV or JSON lines.
+    """Export all events, newest first, as CSV or JSON lines.
 
     [dim]slipstream audit export --format csv --output audit.csv[/]
     [dim]slipstream audit export --from 2026-01-01 | gzip > audit.jsonl.gz[/]
@@ -107,13 +108,13 @@ def prune(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Delete old acts for good, which itself is an act.
+    """Delete old events permanently; this is recorded as an event too.
 
     [dim]slipstream audit prune --before 2025-01-01[/]
     """
     with open_session(state, as_json=as_json) as session:
         deleted = session.run(session.services.audit.prune(before))
-        session.terminal.show({"deleted": deleted}, f"{deleted} acts are deleted.")
+        session.terminal.show({"deleted": deleted}, f"{deleted} events deleted.")
 
 
 def _filter(  # noqa: PLR0917 - in the order of the options
@@ -134,11 +135,26 @@ def _filter(  # noqa: PLR0917 - in the order of the options
     )
 
 
-def _row(act: AuditEventOut) -> tuple[object, ...]:
-    who = act.actor_name or act.actor_id or "nobody known"
-    place = act.address or (f"command line, {act.system_user}" if act.system_user else None)
-    changed = sorted({**(act.before or {}), **(act.after or {})})
-    return act.at, act.action, act.subject_name or act.subject_id, who, place, changed
+def _actor(event: AuditEventOut) -> str:
+    return event.actor_name or event.actor_id or "unknown"
+
+
+def _origin(event: AuditEventOut) -> str | None:
+    return event.address or (f"command line, {event.system_user}" if event.system_user else None)
+
+
+def _changed(event: AuditEventOut) -> list[str]:
+    return sorted({**(event.before or {}), **(event.after or {})})
+
+
+COLUMNS: Columns[AuditEventOut] = {
+    "at": "at",
+    "action": "action",
+    "what": lambda event: event.subject_name or event.subject_id,
+    "who": _actor,
+    "from": _origin,
+    "changed": _changed,
+}
 
 
 def _opened(output: Path | None) -> contextlib.AbstractContextManager[BinaryIO]:

@@ -11,8 +11,8 @@ import orjson
 
 from gateway.deployments.deployment_view import DeploymentView
 from gateway.errors import GatewayError
-from gateway.flows.nodes import ApiInput, NodeType
-from gateway.flows.spec import parse_flow
+from gateway.flows.node_types.api_input import ApiInput
+from gateway.flows.spec import NodeType, parse_flow
 from gateway.ids import is_id
 from protos.errors import ErrorCode
 from slipstream.bench.target import BenchTarget
@@ -91,4 +91,5 @@ def _gateway(state: Path) -> ServeOptions:
         grpc_port=running.grpc_port,
         state=state,
         tls_certificate=Path(certificate) if certificate else None,
+        tls_key=None,
     )

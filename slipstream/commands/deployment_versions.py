@@ -1,31 +1,41 @@
-"""`slipstream deployments redeploy | versions | promote | diff`: what a deployment can run."""
+"""`slipstream deployments redeploy | versions | describe | promote | diff`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
-from gateway.deployments.schemas import DeploymentOut
+from gateway.deployments.schemas import DeploymentOut, PinnedModel
 from gateway.deployments.version_schemas import (
     DifferenceOut,
     VersionNoteIn,
     VersionOut,
     VersionPage,
+    VersionSummary,
 )
 from gateway.deployments.versions import DRAFT, LIVE
 from slipstream import options
-from slipstream.commands.deployment_views import (
-    difference_views,
-    models_text,
-    version_row,
-    version_views,
-)
+from slipstream.commands.tables import Columns, model_fields, model_table, short_json
+from slipstream.commands.version_diff import difference_views
 from slipstream.session import CommandSession, open_session, validated
 from slipstream.terminal import table
 
 DeploymentId = Annotated[str, typer.Argument(help="Id of the deployment.", metavar="ID")]
 Number = Annotated[int, typer.Argument(help="Number of the version.", metavar="VERSION", min=1)]
+
+
+COLUMNS: Columns[VersionSummary] = {
+    "version": "version",
+    "": lambda version: "live" if version.live else None,
+    "name": "name",
+    "description": "description",
+    "models": lambda version: models_text(version.models),
+    "created": "created_at",
+    "by key": lambda version: version.created_by_key or "command line",
+}
 
 
 def add_to(commands: typer.Typer) -> None:
@@ -41,25 +51,25 @@ def show_version(session: CommandSession, deployment_id: str, number: int) -> No
     """Show one version with its nodes."""
     service = session.services.versions
     out = VersionOut.of(session.run(service.get(session.profile_id, deployment_id, number)))
-    session.terminal.show(out, *version_views(out))
+    session.terminal.show(out, *_views(out))
 
 
 def redeploy(
     deployment_id: DeploymentId,
     *,
-    name: Annotated[str | None, typer.Option(help="What to call the new version.")] = None,
-    description: Annotated[str | None, typer.Option(help="What is new in it.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new version.")] = None,
+    description: Annotated[str | None, typer.Option(help="What changed.")] = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Push the flow's present draft to the same URL, as a new version.
+    """Deploy the flow's current draft to the same URL, as a new version.
 
     [dim]slipstream deployments redeploy 0b9c… --description "better features"[/]
     """
     with open_session(state, as_json=as_json) as session:
         note = validated(VersionNoteIn, name=name, description=description).note()
         service = session.services.versions
-        with session.terminal.progress("Taking the draft over"):
+        with session.terminal.progress("Deploying the draft"):
             deployed = session.run(service.redeploy(session.profile_id, deployment_id, note=note))
         _show_live(session, DeploymentOut.of(deployed))
 
@@ -76,21 +86,20 @@ def versions(
         page = VersionPage.of(
             session.fetch_all(lambda at: service.page(session.profile_id, deployment_id, at))
         )
-        columns = ("version", "", "name", "description", "models", "created", "by key")
-        rows = [version_row(version) for version in page.items]
-        session.terminal.show(page, table(columns, rows, empty="There are no versions."))
+        none = "There are no versions."
+        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
 
 
 def describe(
     deployment_id: DeploymentId,
     number: Number,
     *,
-    name: Annotated[str | None, typer.Option(help="What to call the version.")] = None,
-    description: Annotated[str | None, typer.Option(help="What is to know about it.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the version.")] = None,
+    description: Annotated[str | None, typer.Option(help="Description of the version.")] = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Name or describe a version; what it runs never changes."""
+    """Name or describe a version; what it runs does not change."""
     with open_session(state, as_json=as_json) as session:
         given = {"name": name, "description": description}
         note = validated(
@@ -100,7 +109,7 @@ def describe(
             session.profile_id, deployment_id, number, **note.change()
         )
         out = VersionOut.of(session.run(work))
-        session.terminal.show(out, *version_views(out))
+        session.terminal.show(out, *_views(out))
 
 
 def promote(
@@ -110,13 +119,13 @@ def promote(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Make another version the live one, such as the one before a redeploy that went wrong.
+    """Make another version live, for example to roll a redeploy back.
 
     [dim]slipstream deployments promote 0b9c… 3[/]
     """
     with open_session(state, as_json=as_json) as session:
         service = session.services.versions
-        with session.terminal.progress(f"Taking version {number} over"):
+        with session.terminal.progress(f"Promoting version {number}"):
             deployed = session.run(service.promote(session.profile_id, deployment_id, number))
         _show_live(session, DeploymentOut.of(deployed))
 
@@ -131,9 +140,9 @@ def diff(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Show what differs between two versions: nodes, edges, models, and what callers would notice.
+    """Show the differences between two versions: nodes, edges, models, and the input schema.
 
-    [dim]slipstream deployments diff 0b9c…[/]          what a redeploy would push
+    [dim]slipstream deployments diff 0b9c…[/]          what a redeploy would change
     [dim]slipstream deployments diff 0b9c… 2 live[/]
     """
     with open_session(state, as_json=as_json) as session:
@@ -147,3 +156,25 @@ def _show_live(session: CommandSession, out: DeploymentOut) -> None:
     models = ", ".join(models_text(out.models)) or "no models"
     line = f"Deployment '{out.name}': version {out.version} is live and runs {models}."
     session.terminal.show(out, line)
+
+
+def models_text(models: Iterable[PinnedModel]) -> list[str]:
+    """Return models with their versions."""
+    return [f"{pinned.model} {pinned.version}" for pinned in models]
+
+
+def _views(version: VersionOut) -> list[RenderableType]:
+    nodes = [
+        (node["id"], node["type"], short_json(node.get("config", {}))) for node in version.nodes
+    ]
+    schema = version.input_schema
+    return [
+        model_fields(
+            version,
+            hide=("nodes", "edges"),
+            models=models_text(version.models),
+            input_schema=None if schema is None else short_json(schema),
+        ),
+        "",
+        table(("node", "type", "config"), nodes, empty="The version has no nodes."),
+    ]

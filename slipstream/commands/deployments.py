@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
 from gateway.deployments.presets import Preset
 from gateway.deployments.schemas import (
@@ -15,34 +16,53 @@ from gateway.deployments.schemas import (
     DeploymentPatch,
     NewDeploymentOut,
     PresetList,
+    PresetOut,
 )
-from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat, RunsOnDelete
+from gateway.deployments.settings import RunsOnDelete
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.store import RunStore
 from slipstream import options
-from slipstream.commands.deployment_versions import DeploymentId, add_to, show_version
-from slipstream.commands.deployment_views import deployment_facts, deployment_row
-from slipstream.commands.webhook_options import (
+from slipstream.commands.deployment_options import (
     CallbackUrl,
     CancelOnDisconnect,
+    CorsOrigins,
     Events,
+    Format,
+    Mode,
+    Timeout,
+    Type,
     secret_lines,
     webhook_of,
 )
-from slipstream.limit_options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
+from slipstream.commands.deployment_versions import (
+    DeploymentId,
+    add_to,
+    models_text,
+    show_version,
+)
+from slipstream.commands.tables import Columns, model_fields, model_table
+from slipstream.options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
 from slipstream.session import open_session, validated
-from slipstream.terminal import Terminal, table
+from slipstream.terminal import Terminal
 
 commands = typer.Typer(no_args_is_help=True)
 
-Mode = Annotated[ExecutionMode | None, typer.Option(help="How it answers.")]
-Type = Annotated[DeploymentType | None, typer.Option("--type", help="Where the flow runs.")]
-Timeout = Annotated[int | None, typer.Option(help="Seconds that a run may take.")]
-CorsOrigins = Annotated[
-    list[str] | None,
-    typer.Option(help="Origin whose pages may call it, or *; can be repeated."),
-]
-Format = Annotated[ResponseFormat | None, typer.Option(help="Form of the answers.")]
+COLUMNS: Columns[DeploymentOut] = {
+    "id": "id",
+    "name": "name",
+    "type": "deployment_type",
+    "mode": "execution_mode",
+    "status": "status",
+    "version": lambda out: f"{out.version}, draft differs" if out.draft_differs else out.version,
+    "models": lambda out: models_text(out.models),
+    "created": "created_at",
+}
+PRESET_COLUMNS: Columns[PresetOut] = {
+    "preset": "name",
+    "situation": "situation",
+    "type": "deployment_type",
+    "mode": lambda preset: " or ".join([preset.execution_mode, *preset.alternatives]),
+}
 
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
@@ -56,7 +76,7 @@ def create(
     flow: Annotated[str, typer.Option(help="Id of the flow to deploy.", metavar="ID")],
     preset: Annotated[
         Preset | None,
-        typer.Option(help="What it is for: gives type and mode. See `deployments presets`."),
+        typer.Option(help="Use case that sets type and mode; see `deployments presets`."),
     ] = None,
     mode: Mode = None,
     name: Annotated[str | None, typer.Option(help="Default: the flow's name.")] = None,
@@ -74,9 +94,9 @@ def create(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Deploy a flow. Where no key covers it yet, one is made and printed, for the only time.
+    """Deploy a flow. If no API key covers it, one is created and printed once.
 
-    Without options: mode sync, type api, at most 3600 seconds a run, flat answers.
+    Defaults: mode sync, type api, a timeout of 3600 seconds, flat responses.
 
     [dim]slipstream deployments create --flow 0b9c… --mode fast[/]
     [dim]slipstream deployments create --flow 0b9c… --preset background[/]
@@ -104,7 +124,7 @@ def create(
         session.terminal.show(
             out,
             f"Deployment '{out.name}' {out.id}: POST {out.trigger_path}",
-            *([f"API key, shown only now: {out.api_key.key}"] if out.api_key else []),
+            *([f"API key, shown only once: {out.api_key.key}"] if out.api_key else []),
             *secret_lines(out.webhook_secret),
         )
         for pinned in out.models:
@@ -116,20 +136,10 @@ def create(
 
 @commands.command("presets")
 def presets(*, as_json: options.Json = False) -> None:
-    """List what deployments are for, with the settings that suit each."""
+    """List the presets: use cases, and the settings that suit them."""
     listed = PresetList.listed()
-    rows = [
-        (
-            preset.name,
-            preset.situation,
-            preset.deployment_type,
-            " or ".join([preset.execution_mode, *preset.alternatives]),
-        )
-        for preset in listed.items
-    ]
-    Terminal(as_json=as_json).show(
-        listed, table(("preset", "situation", "type", "mode"), rows, empty="There are none.")
-    )
+    presets = model_table(listed.items, PRESET_COLUMNS, empty="There are no presets.")
+    Terminal(as_json=as_json).show(listed, presets)
 
 
 @commands.command("list")
@@ -142,10 +152,10 @@ def list_deployments(
         page = DeploymentPage.of(
             session.fetch_all(lambda at: deployments.page(session.profile_id, at))
         )
-        columns = ("id", "name", "type", "mode", "status", "version", "models", "created")
-        none = "There are no deployments: make one with `slipstream deployments create --flow ID`."
-        rows = [deployment_row(out) for out in page.items]
-        session.terminal.show(page, table(columns, rows, empty=none))
+        none = (
+            "There are no deployments: create one with `slipstream deployments create --flow ID`."
+        )
+        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
 
 
 @commands.command("show")
@@ -153,7 +163,7 @@ def show(
     deployment_id: DeploymentId,
     *,
     version: Annotated[
-        int | None, typer.Option(min=1, help="Show this version of it, with its nodes.")
+        int | None, typer.Option(min=1, help="Show this version, with its nodes.")
     ] = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
@@ -165,7 +175,7 @@ def show(
             return
         deployments = session.services.deployments
         out = DeploymentOut.of(session.run(deployments.get(session.profile_id, deployment_id)))
-        session.terminal.show(out, deployment_facts(out))
+        session.terminal.show(out, _fields(out))
         if out.draft_differs:
             session.terminal.note(f"The draft differs: slipstream deployments diff {out.id}")
 
@@ -175,14 +185,14 @@ def set_(
     deployment_id: DeploymentId,
     *,
     mode: Mode = None,
-    name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
+    name: Annotated[str | None, typer.Option(help="New name.")] = None,
     type_: Type = None,
     timeout: Timeout = None,
     response_format: Format = None,
     callback_url: CallbackUrl = None,
     event: Events = None,
     no_webhook: Annotated[
-        bool, typer.Option("--no-webhook", help="Tell nobody any more; the URL is forgotten.")
+        bool, typer.Option("--no-webhook", help="Remove the webhook and its URL.")
     ] = False,
     cancel_on_disconnect: CancelOnDisconnect = None,
     calls_per_minute: PerMinute = None,
@@ -193,16 +203,16 @@ def set_(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Change settings at once; the version stays.
+    """Change settings immediately; the version stays the same.
 
-    A first --callback-url makes a webhook, whose secret is printed for the only time.
+    The first --callback-url creates a webhook, whose secret is printed once.
 
     [dim]slipstream deployments set 0b9c… --mode async --timeout 600[/]
     [dim]slipstream deployments set 0b9c… --callback-url http://127.0.0.1:8765/[/]
     [dim]slipstream deployments set 0b9c… --calls-per-minute 600 --concurrent-runs 4[/]
     """
     if no_webhook and callback_url:
-        raise typer.BadParameter("--callback-url and --no-webhook contradict each other")
+        raise typer.BadParameter("--callback-url and --no-webhook exclude each other")
     with open_session(state, as_json=as_json) as session:
         given = _given(
             name=name,
@@ -220,8 +230,7 @@ def set_(
         change = validated(DeploymentPatch, **given).change()
         work = session.services.deployments.change(session.profile_id, deployment_id, **change)
         out = ChangedDeploymentOut.of(session.run(work))
-        shown = deployment_facts(DeploymentOut.model_validate(out.model_dump()))
-        session.terminal.show(out, shown, *secret_lines(out.webhook_secret))
+        session.terminal.show(out, _fields(out), *secret_lines(out.webhook_secret))
 
 
 @commands.command("pause")
@@ -231,7 +240,7 @@ def pause(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Turn calls away until it is resumed; URL and keys stay."""
+    """Reject calls until the deployment is resumed; URL and keys stay the same."""
     with open_session(state, as_json=as_json) as session:
         deployments = session.services.deployments
         out = DeploymentOut.of(session.run(deployments.pause(session.profile_id, deployment_id)))
@@ -245,7 +254,7 @@ def resume(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Take calls again."""
+    """Accept calls again."""
     with open_session(state, as_json=as_json) as session:
         deployments = session.services.deployments
         out = DeploymentOut.of(session.run(deployments.resume(session.profile_id, deployment_id)))
@@ -257,14 +266,14 @@ def delete(
     deployment_id: DeploymentId,
     *,
     runs: Annotated[
-        RunsOnDelete, typer.Option(help="What becomes of runs that have begun.")
+        RunsOnDelete, typer.Option(help="What to do with runs in progress.")
     ] = RunsOnDelete.FINISH,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Delete a deployment for good; its URL answers 410 from then on.
+    """Delete a deployment permanently; its URL then answers 410.
 
-    Runs that are queued are cancelled.
+    Queued runs are cancelled.
     """
     with open_session(state, as_json=as_json) as session:
         db = session.workspace.db
@@ -278,6 +287,10 @@ def delete(
 add_to(commands)
 
 
+def _fields(out: DeploymentOut) -> RenderableType:
+    return model_fields(out, hide=("webhook_secret",), models=models_text(out.models))
+
+
 def _given(**options_: object) -> dict[str, object]:
-    """Return the options that stand on the command line."""
+    """Return the options that were given."""
     return {name: value for name, value in options_.items() if value is not None}

@@ -1,4 +1,4 @@
-"""`slipstream doctor`: what is wrong here, and how to mend it."""
+"""`slipstream doctor`: diagnoses this installation and suggests fixes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from slipstream import options
-from slipstream.doctor.finding import Finding, Level
-from slipstream.doctor.machine import check_machine
-from slipstream.doctor.state import check_state
+from slipstream.doctor import Finding, Level, check_machine, check_state
 from slipstream.failures import ExitStatus, exit_on_error
 from slipstream.terminal import Terminal
 from slipstream.workspace import read_settings
 
 _MORE = """
 
-Ports, database and the rest are looked at as the SLIPSTREAM_… variables set them. The status is 1
-where something is wrong; a warning is not.
+Checks ports, database and everything else as configured by the SLIPSTREAM_… variables. The exit
+status is 1 if something is wrong, and 0 with warnings only.
 """
 _SIGNS = {Level.GOOD: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.WRONG: ("✗", "red")}
 
@@ -31,11 +29,11 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 
 
 def doctor(*, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False) -> None:
-    """Look at everything, and say what was found."""
+    """Run all checks and print the findings."""
     with exit_on_error(as_json=as_json):
         terminal = Terminal(as_json=as_json)
         settings = read_settings(state=state.absolute())
-        with terminal.progress("Looking at the machine, the database and every model's files"):
+        with terminal.progress("Checking the machine, the database and the files of every model"):
             findings = [*check_machine(settings), *check_state(settings)]
         healthy = all(finding.level is not Level.WRONG for finding in findings)
         document = {"healthy": healthy, "findings": [_document(finding) for finding in findings]}
@@ -60,6 +58,6 @@ def _report(findings: Sequence[Finding]) -> Table:
         sign, colour = _SIGNS[finding.level]
         text = Text(finding.message)
         if finding.fix:
-            text.append(f"\nto mend it: {finding.fix}", colour)
+            text.append(f"\nfix: {finding.fix}", colour)
         report.add_row(Text(sign, colour), finding.subject, text)
     return report

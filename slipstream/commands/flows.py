@@ -1,4 +1,4 @@
-"""`slipstream flows`: flows as JSON files."""
+"""`slipstream flows`: create, list, show."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from gateway.errors import GatewayError
 from gateway.flows.schemas import FlowIn, FlowOut, FlowPage
 from protos.errors import ErrorCode
 from slipstream import options
+from slipstream.commands.tables import Columns, model_fields, model_table
 from slipstream.session import open_session, validated
-from slipstream.terminal import facts, table
+from slipstream.terminal import table
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -32,7 +33,7 @@ def create(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Check a flow and save it.
+    """Validate a flow and save it.
 
     [dim]slipstream flows create flow.json[/]
     """
@@ -52,10 +53,8 @@ def list_flows(
     with open_session(state, as_json=as_json) as session:
         flows = session.services.flows
         page = FlowPage.of(session.fetch_all(lambda at: flows.page(session.profile_id, at)))
-        rows = [(flow.id, flow.name, _models(flow), flow.updated_at) for flow in page.items]
         none = "There are no flows: save one with `slipstream flows create FILE`."
-        columns = ("id", "name", "models", "changed")
-        session.terminal.show(page, table(columns, rows, empty=none))
+        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
 
 
 @commands.command("show")
@@ -75,12 +74,12 @@ def show(
         ]
         session.terminal.show(
             flow,
-            facts(id=flow.id, name=flow.name, created=flow.created_at, changed=flow.updated_at),
+            model_fields(flow, hide=("nodes", "edges")),
             "",
             table(
-                ("node", "type", "goes to", "config"),
+                ("node", "type", "next", "config"),
                 [(*cells, config.decode()) for *cells, config in nodes],
-                empty="It has no nodes.",
+                empty="The flow has no nodes.",
             ),
         )
 
@@ -89,7 +88,7 @@ def _document(content: bytes) -> dict[str, object]:
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise GatewayError(ErrorCode.INVALID_JSON, f"the file is no JSON: {error}") from None
+        raise GatewayError(ErrorCode.INVALID_JSON, f"the file is not valid JSON: {error}") from None
     if not isinstance(document, dict):
         message = "the file: expected a JSON object with `name`, `nodes` and `edges`"
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
@@ -99,6 +98,14 @@ def _document(content: bytes) -> dict[str, object]:
 def _models(flow: FlowOut) -> list[str]:
     inferences = (node["config"] for node in flow.nodes if node["type"] == "inference")
     return [f"{config['model']} ({config.get('version', 'latest')})" for config in inferences]
+
+
+COLUMNS: Columns[FlowOut] = {
+    "id": "id",
+    "name": "name",
+    "models": _models,
+    "changed": "updated_at",
+}
 
 
 def _targets(flow: FlowOut, node_id: str) -> list[str]:

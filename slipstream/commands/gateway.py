@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 
 from slipstream.failures import exit_on_error
-from slipstream.settings import ServeOptions, add_options, process_environment
+from slipstream.settings import PREFIX, ServeOptions, process_environment
 from slipstream.supervisor import ports
+from telemetry.options import read
 
 _DESCRIPTION = """\
 Run a gateway alone.
@@ -25,20 +25,12 @@ All other settings come from SLIPSTREAM_... variables.
 
 def main(arguments: Sequence[str]) -> None:
     """Become a gateway that listens by itself."""
-    parser = argparse.ArgumentParser(
-        "slipstream gateway",
+    options = read(
+        ServeOptions,
+        arguments,
+        prefix=PREFIX,
+        program="slipstream gateway",
         description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_options(parser)
-    given = parser.parse_args(arguments)
-    options = ServeOptions(
-        host=given.host,
-        port=given.port,
-        grpc_port=given.grpc_port,
-        state=given.state.absolute(),
-        tls_certificate=given.tls_cert,
-        tls_key=given.tls_key,
     )
     with exit_on_error(as_json=False):
         listener = ports.listen(options.host, options.port)

@@ -1,39 +1,78 @@
-"""`slipstream keys`: API keys, shown once when they are made."""
+"""`slipstream keys`: API keys, shown once when they are created."""
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
 from gateway.auth.identity import Scope
+from gateway.auth.keys import PREFIX_LENGTH, SUFFIX_LENGTH, format_errors, mask
+from gateway.auth.lifetime import KeyState
 from gateway.auth.rotation import DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS
 from gateway.auth.schemas import IssuedKeyOut, KeyOut, KeyPage, KeyPatch, NewKey, RotationIn
 from gateway.storage.clock import now
 from slipstream import options
-from slipstream.commands.key_check import check
-from slipstream.commands.key_views import COLUMNS, key_facts, key_row
-from slipstream.limit_options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
+from slipstream.commands.tables import Columns, model_fields, model_table
+from slipstream.failures import RefusedError, exit_on_error
+from slipstream.options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
 from slipstream.session import open_session, validated
-from slipstream.terminal import table
+from slipstream.terminal import Terminal
 
 commands = typer.Typer(no_args_is_help=True)
 
 KeyId = Annotated[str, typer.Argument(help="Id of the key.", metavar="ID")]
 Environment = Annotated[
-    str | None, typer.Option(help="Where it is used, such as production; only a label.")
+    str | None, typer.Option(help="Where it is used, such as production; a label only.")
 ]
 Days = Annotated[
     int | None,
-    typer.Option("--expires-in-days", min=1, max=3650, help="Let it answer 401 after so long."),
+    typer.Option("--expires-in-days", min=1, max=3650, help="Reject it (401) after so many days."),
 ]
 Deployments = Annotated[
     list[str] | None,
     typer.Option(
-        "--deployment", help="Id of a deployment that it may call; can be repeated. Default: all."
+        "--deployment", help="Id of a deployment it may call; can be repeated. Default: all."
     ),
 ]
+
+
+def _good_for(key: KeyOut) -> str:
+    """Return what the key can be used for."""
+    if key.state in {KeyState.DEACTIVATED, KeyState.EXPIRED}:
+        return f"nothing: {key.state}"
+    if key.deployments is None:
+        scope = "everything" if key.scope is Scope.MANAGE else "all deployments"
+    else:
+        scope = f"{len(key.deployments)} deployments"
+    return f"{scope}, until the grace ends" if key.state is KeyState.ROTATING else scope
+
+
+COLUMNS: Columns[KeyOut] = {
+    "id": "id",
+    "name": "name",
+    "key": "masked",
+    "environment": "environment",
+    "good for": _good_for,
+    "last used": "last_used_at",
+    "from": "last_address",
+    "uses": "total_uses",
+    "expires": lambda key: key.grace_ends_at if key.state is KeyState.ROTATING else key.expires_at,
+    "warnings": lambda key: [warning.code for warning in key.warnings],
+}
+_ROTATION_FIELDS = frozenset(
+    {
+        "rotated_at",
+        "grace_ends_at",
+        "calls_since_rotation",
+        "last_call_since_rotation",
+        "replaced_by",
+    }
+)
+_STDIN = "-"
 
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
@@ -41,15 +80,15 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
     application.add_typer(commands, name=noun, help=text)
 
 
-commands.command("check")(check)
-
-
 @commands.command("create")
 def create(
     *,
-    name: Annotated[str, typer.Option(help="What to call it in lists.")],
+    name: Annotated[str, typer.Option(help="Name shown in lists.")],
     manage: Annotated[
-        bool, typer.Option("--manage", help="Let it change things, not only call deployments.")
+        bool,
+        typer.Option(
+            "--manage", help="Allow it to manage resources, not only to call deployments."
+        ),
     ] = False,
     deployment: Deployments = None,
     environment: Environment = None,
@@ -61,7 +100,7 @@ def create(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Make a key and print it, for the only time.
+    """Create a key and print it once.
 
     [dim]slipstream keys create --name shop --environment production --deployment 0b9c…[/]
     [dim]slipstream keys create --name ci --manage --expires-in-days 30 --json | jq -r .key[/]
@@ -92,35 +131,34 @@ def list_keys(
     with open_session(state, as_json=as_json) as session:
         keys = session.services.keys
         page = KeyPage.of(session.fetch_all(lambda at: keys.page(session.profile_id, at)))
-        none = "There are no keys: make one with `slipstream keys create --name NAME`."
-        rows = [key_row(key) for key in page.items]
-        session.terminal.show(page, table(COLUMNS, rows, empty=none))
+        none = "There are no keys: create one with `slipstream keys create --name NAME`."
+        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
 
 
 @commands.command("show")
 def show(
     key_id: KeyId, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
 ) -> None:
-    """Show all that is known of a key, how often it is used and what to warn of; not the key."""
+    """Show a key's settings, usage and warnings, without the key itself."""
     with open_session(state, as_json=as_json) as session:
         out = KeyOut.of(session.run(session.services.keys.get(session.profile_id, key_id)))
-        session.terminal.show(out, key_facts(out))
+        session.terminal.show(out, _fields(out))
 
 
 @commands.command("set")
 def set_(
     key_id: KeyId,
     *,
-    name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
+    name: Annotated[str | None, typer.Option(help="New name.")] = None,
     environment: Environment = None,
     expires_in_days: Days = None,
     never_expires: Annotated[
-        bool, typer.Option("--never-expires", help="Take its expiry away.")
+        bool, typer.Option("--never-expires", help="Remove its expiry.")
     ] = False,
-    scope: Annotated[Scope | None, typer.Option(help="What it is good for.")] = None,
+    scope: Annotated[Scope | None, typer.Option(help="What it may be used for.")] = None,
     deployment: Deployments = None,
     all_deployments: Annotated[
-        bool, typer.Option("--all-deployments", help="Let it call all, later ones included.")
+        bool, typer.Option("--all-deployments", help="Allow it to call all, including later ones.")
     ] = False,
     calls_per_minute: PerMinute = None,
     calls_per_day: PerDay = None,
@@ -129,14 +167,14 @@ def set_(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Change a key at once; what is left out stays.
+    """Change a key immediately; omitted settings stay the same.
 
     [dim]slipstream keys set 5d1e… --environment staging --expires-in-days 90[/]
     """
     if expires_in_days and never_expires:
-        raise typer.BadParameter("--expires-in-days and --never-expires contradict each other")
+        raise typer.BadParameter("--expires-in-days and --never-expires exclude each other")
     if deployment and all_deployments:
-        raise typer.BadParameter("--deployment and --all-deployments contradict each other")
+        raise typer.BadParameter("--deployment and --all-deployments exclude each other")
     with open_session(state, as_json=as_json) as session:
         expiry = now() + timedelta(days=expires_in_days) if expires_in_days else None
         given = {
@@ -153,7 +191,7 @@ def set_(
         wish = validated(KeyPatch, **change).change()
         work = session.services.keys.change(session.profile_id, key_id, **wish)
         out = KeyOut.of(session.run(work))
-        session.terminal.show(out, key_facts(out))
+        session.terminal.show(out, _fields(out))
 
 
 @commands.command("rotate")
@@ -161,15 +199,15 @@ def rotate(
     key_id: KeyId,
     *,
     grace_seconds: Annotated[
-        int, typer.Option(min=0, max=MAX_GRACE_SECONDS, help="How long the old key works on.")
+        int, typer.Option(min=0, max=MAX_GRACE_SECONDS, help="How long the old key stays valid.")
     ] = DEFAULT_GRACE_SECONDS,
     force: Annotated[
-        bool, typer.Option("--force", help="Even where the last rotation is not over.")
+        bool, typer.Option("--force", help="Even if the last rotation's grace has not ended.")
     ] = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Make a key that takes another's place, and print it, for the only time.
+    """Replace a key by a new one, and print that once.
 
     [dim]slipstream keys rotate 5d1e… --grace-seconds 3600[/]
     """
@@ -179,8 +217,8 @@ def rotate(
         issued = session.run(work)
         session.terminal.show(IssuedKeyOut.of_issued(issued), issued.plain)
         session.terminal.note(
-            f"Key '{issued.row.name}' {issued.row.id}: it is not shown again. The old one works "
-            f"for {grace_seconds} s more; slipstream keys show {key_id} says who still uses it."
+            f"Key '{issued.row.name}' {issued.row.id}: it is not shown again. The old one stays "
+            f"valid for {grace_seconds} s; slipstream keys show {key_id} shows whether it is used."
         )
 
 
@@ -188,11 +226,11 @@ def rotate(
 def end_grace(
     key_id: KeyId, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
 ) -> None:
-    """Make a key that was rotated answer 401 from now on."""
+    """End a rotated key's grace: it is rejected (401) from now on."""
     with open_session(state, as_json=as_json) as session:
         out = KeyOut.of(session.run(session.services.keys.end_grace(session.profile_id, key_id)))
         session.terminal.show(
-            out, f"Key '{out.name}' has ended; {out.replaced_by} is in its place."
+            out, f"Key '{out.name}' is no longer valid; {out.replaced_by} replaces it."
         )
 
 
@@ -200,7 +238,7 @@ def end_grace(
 def deactivate(
     key_id: KeyId, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
 ) -> None:
-    """Make a key answer 401 until it is activated again."""
+    """Reject a key (401) until it is activated again."""
     with open_session(state, as_json=as_json) as session:
         out = KeyOut.of(session.run(session.services.keys.deactivate(session.profile_id, key_id)))
         session.terminal.show(out, f"Key '{out.name}' is deactivated.")
@@ -210,7 +248,7 @@ def deactivate(
 def activate(
     key_id: KeyId, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
 ) -> None:
-    """Make a deactivated key work again."""
+    """Accept a deactivated key again."""
     with open_session(state, as_json=as_json) as session:
         out = KeyOut.of(session.run(session.services.keys.activate(session.profile_id, key_id)))
         session.terminal.show(out, f"Key '{out.name}' is {out.state}.")
@@ -220,7 +258,56 @@ def activate(
 def delete(
     key_id: KeyId, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
 ) -> None:
-    """Remove a key for good."""
+    """Delete a key permanently."""
     with open_session(state, as_json=as_json) as session:
         session.run(session.services.keys.delete(session.profile_id, key_id))
         session.terminal.show({"id": key_id, "deleted": True}, f"Key {key_id} is deleted.")
+
+
+@commands.command("check")
+def check(
+    key: Annotated[
+        str, typer.Argument(help="The key. Default, or -: read from stdin.", metavar="[KEY]")
+    ] = _STDIN,
+    *,
+    as_json: options.Json = False,
+) -> None:
+    """Check a key's format and checksum offline: exit status 0 if it is well formed, else 1.
+
+    This does not tell whether the key exists or is active. Give it on stdin to keep it out of the
+    shell's history and of the process list.
+
+    [dim]slipstream keys check < key.txt[/]
+    """
+    with exit_on_error(as_json=as_json):
+        text = _read_key(key)
+        found = format_errors(text)
+        if found:
+            raise RefusedError("key_malformed", "; ".join(found))
+        masked = mask(text[:PREFIX_LENGTH], text[-SUFFIX_LENGTH:])
+        document = {"well_formed": True, "masked": masked}
+        terminal = Terminal(as_json=as_json)
+        terminal.show(document, f"{masked} is well formed: its checksum is correct.")
+        if key != _STDIN:
+            terminal.note("The key is in your shell's history now; next time, give it on stdin.")
+
+
+def _read_key(key: str) -> str:
+    if key != _STDIN:
+        return key
+    if sys.stdin.isatty():
+        prompted: str = typer.prompt("Key", hide_input=True, err=True)
+        return prompted.strip()
+    return sys.stdin.read().strip()
+
+
+def _fields(key: KeyOut) -> RenderableType:
+    hide = {"scope", "deployments"} if key.deployments is None else {"scope"}
+    if key.rotated_at is None:
+        hide |= _ROTATION_FIELDS
+    return model_fields(
+        key,
+        hide=hide,
+        good_for=_good_for(key),
+        warnings="\n".join(warning.message for warning in key.warnings),
+    )

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import orjson
 import typer
+from rich.console import RenderableType
 
 from gateway.errors import GatewayError
-from gateway.fleet.schemas import ServerSettingsIn
+from gateway.fleet.schemas import ServerOut, ServerSettingsIn
+from gateway.fleet.states import Desired
 from gateway.models.schemas import ModelOut, ModelPage
+from gateway.storage.tables import InferenceServer
+from model_store.manifest import Manifest
 from protos.errors import ErrorCode
 from slipstream import options
-from slipstream.commands.model_views import (
-    manifest_document,
-    manifest_facts,
-    manifest_tensors,
-    model_row,
-    server_document,
-    server_title,
-    wish,
-)
+from slipstream.commands.tables import Columns, model_table
 from slipstream.session import open_session, validated
-from slipstream.terminal import table
+from slipstream.terminal import facts, table
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -47,12 +45,12 @@ def add(
         int | None, typer.Option(min=1, help="Number of the version. Default: the next one.")
     ] = None,
     serve: Annotated[
-        bool, typer.Option("--serve", help="Let an inference server run for it.")
+        bool, typer.Option("--serve", help="Start an inference server for it.")
     ] = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Check a model in a process of its own, then publish it as a version that never changes.
+    """Check a model in a separate process, then publish it as an immutable version.
 
     [dim]slipstream models add resnet.onnx --name resnet --serve[/]
     """
@@ -64,8 +62,8 @@ def add(
         if serve:
             fleet = session.services.fleet
             server = session.run(fleet.serve_model(name, str(manifest.version)))
-            views.append(wish(server))
-        session.terminal.show(manifest_document(manifest), *views)
+            views.append(_started_line(server))
+        session.terminal.show(_manifest_document(manifest), *views)
 
 
 @commands.command("list")
@@ -76,10 +74,8 @@ def list_models(
     with open_session(state, as_json=as_json) as session:
         page = ModelPage.of(session.fetch_all(session.services.models.page))
         servers = session.run(session.services.fleet.store.all())
-        rows = [model_row(model, servers) for model in page.items]
         none = "There are no models: publish one with `slipstream models add PATH --name NAME`."
-        columns = ("name", "versions", "labels", "inference servers")
-        session.terminal.show(page, table(columns, rows, empty=none))
+        session.terminal.show(page, model_table(page.items, _columns(servers), empty=none))
 
 
 @commands.command("show")
@@ -90,11 +86,11 @@ def show(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Show one version: where it comes from, what it takes and what it gives."""
+    """Show one version: its files, its inputs and its outputs."""
     with open_session(state, as_json=as_json) as session:
         manifest = session.run(session.services.models.manifest(name, version))
-        document = manifest_document(manifest)
-        session.terminal.show(document, manifest_facts(manifest), "", manifest_tensors(manifest))
+        document = _manifest_document(manifest)
+        session.terminal.show(document, _manifest_facts(manifest), "", _manifest_tensors(manifest))
 
 
 @commands.command("verify")
@@ -105,12 +101,12 @@ def verify(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Read every file of a version again, and have the runtime load it."""
+    """Verify the checksums of a version's files, and load it in a separate process."""
     with open_session(state, as_json=as_json) as session:
         store, verifier = session.services.store, session.services.verifier
         number = store.resolve(name, version)
         with session.terminal.progress(f"Checking {name} {number}"):
-            problems = store.check(name, number)
+            problems = store.find_changes(name, number)
             if problems:
                 message = f"model '{name}' version {number} is damaged: {'; '.join(problems)}"
                 raise GatewayError(ErrorCode.INVALID_MODEL, message)
@@ -124,12 +120,12 @@ def label(
     name: Name,
     label: Annotated[str, typer.Argument(help="The label, such as stable.", metavar="LABEL")],
     *,
-    version: Annotated[int | None, typer.Option(min=1, help="What it shall mean.")] = None,
-    delete: Annotated[bool, typer.Option("--delete", help="Forget the label.")] = False,
+    version: Annotated[int | None, typer.Option(min=1, help="Version to point it at.")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete the label.")] = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Let a label mean a version, or forget the label.
+    """Point a label at a version, or delete it.
 
     [dim]slipstream models label resnet stable --version 3[/]
     """
@@ -139,10 +135,10 @@ def label(
         models = session.services.models
         if version is None:
             session.run(models.delete_label(name, label))
-            done = f"Label '{label}' of '{name}' is forgotten."
+            done = f"Label '{label}' of '{name}' is deleted."
         else:
             session.run(models.set_label(name, label, version))
-            done = f"Label '{label}' of '{name}' means version {version}."
+            done = f"Label '{label}' of '{name}' points at version {version}."
         session.terminal.show(ModelOut.of(session.run(models.get(name))), done)
 
 
@@ -154,7 +150,7 @@ def remove(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Delete a version that nothing serves and no deployment runs."""
+    """Delete a version that no inference server and no deployment uses."""
     with open_session(state, as_json=as_json) as session:
         session.run(session.services.models.remove(name, version))
         document = {"name": name, "version": version, "removed": True}
@@ -171,15 +167,15 @@ def serve(
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="Without a call for so long it sleeps, until a call wakes it; 0: never.",
+            help="Sleep after so long without a call, until the next one; 0: never.",
         ),
     ] = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Let an inference server run for a version; one that has failed is tried again.
+    """Start an inference server for a version; a failed one is started again.
 
-    One that runs already takes another idle time-out over when it starts next.
+    A running one uses a new idle timeout from its next start.
 
     [dim]slipstream models serve resnet --idle-timeout 300[/]
     """
@@ -187,7 +183,7 @@ def serve(
         given = {} if idle_timeout is None else {"idle_timeout_seconds": idle_timeout or None}
         settings = validated(ServerSettingsIn, **given).settings()
         server = session.run(session.services.fleet.serve_model(name, version, **settings))
-        session.terminal.show(server_document(server), wish(server))
+        session.terminal.show(_server_document(server), _started_line(server))
 
 
 @commands.command("unserve")
@@ -200,18 +196,85 @@ def unserve(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Let the inference servers of a model, or of one version, finish their calls and go."""
+    """Stop the inference servers of a model, or of one version, once their calls are answered."""
     with open_session(state, as_json=as_json) as session:
         number = version and session.services.store.resolve(name, version)
         stopped = [
             session.run(session.services.fleet.store.stop(server.id))
-            for server in session.run(session.services.fleet.store.served())
+            for server in session.run(session.services.fleet.store.running_or_asleep())
             if server.model == name and number in (None, server.version)
         ]
         if not stopped:
             which = f"version {version} of " if version else ""
-            message = f"nothing serves {which}'{name}': see `slipstream models list`"
+            message = f"no inference server for {which}'{name}': see `slipstream models list`"
             raise GatewayError(ErrorCode.NO_ACTIVE_INFERENCE, message)
-        document = {"items": [server_document(server) for server in stopped], "next_cursor": None}
-        views = [f"{server_title(server)} is to stop." for server in stopped]
+        document = {"items": [_server_document(server) for server in stopped], "next_cursor": None}
+        views = [f"Stopping {_server_title(server)}." for server in stopped]
         session.terminal.show(document, *views)
+
+
+def _columns(servers: Sequence[InferenceServer]) -> Columns[ModelOut]:
+    def states(model: ModelOut) -> list[str]:
+        return [
+            f"{server.version} {_state(server)}" for server in servers if server.model == model.name
+        ]
+
+    return {
+        "name": "name",
+        "versions": "versions",
+        "labels": "labels",
+        "inference servers": states,
+    }
+
+
+def _state(server: InferenceServer) -> str:
+    return server.desired if server.desired == Desired.ASLEEP else server.state
+
+
+def _server_document(server: InferenceServer) -> dict[str, Any]:
+    """Return an inference server as REST does. Any: a JSON document."""
+    return ServerOut.model_validate(server).model_dump(mode="json")
+
+
+def _server_title(server: InferenceServer) -> str:
+    return f"the inference server for {server.model} v{server.version}"
+
+
+def _started_line(server: InferenceServer) -> str:
+    seconds = server.idle_timeout_seconds
+    sleeps = "" if seconds is None else f"; it sleeps after {seconds} s without a call"
+    return f"Starting {_server_title(server)}{sleeps}."
+
+
+def _manifest_document(manifest: Manifest) -> Any:
+    """Return the manifest as JSON. Any: a JSON document."""
+    return orjson.loads(manifest.to_json())
+
+
+def _manifest_facts(manifest: Manifest) -> RenderableType:
+    return facts(
+        model=manifest.name,
+        version=manifest.version,
+        created=manifest.created_at,
+        sha256=manifest.sha256,
+        files=[f"{file.path} ({file.size:,} bytes)" for file in manifest.files],
+        producer=manifest.producer,
+        opset=[f"{domain} {number}" for domain, number in manifest.opset.items()],
+    )
+
+
+def _manifest_tensors(manifest: Manifest) -> RenderableType:
+    rows = [
+        (direction, spec.name, spec.datatype, _shape(spec.shape), "optional" * spec.optional)
+        for direction, specs in (("in", manifest.inputs), ("out", manifest.outputs))
+        for spec in specs
+    ]
+    rows += [("in", n, kind, "", "not served") for n, kind in manifest.unsupported_inputs.items()]
+    rows += [("out", n, kind, "", "not served") for n, kind in manifest.unsupported_outputs.items()]
+    return table(("", "tensor", "datatype", "shape", ""), rows, empty="It has no tensors.")
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    if shape is None:
+        return "any"
+    return f"[{', '.join('any' if size < 0 else str(size) for size in shape)}]"

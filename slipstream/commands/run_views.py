@@ -1,9 +1,9 @@
-"""How runs are shown."""
+"""Shows runs: as a table, in full, and as lines of `runs tail`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -13,137 +13,125 @@ from rich.text import Text
 from gateway.deployments.settings import ResponseFormat
 from gateway.runs.responses import poll_body
 from gateway.runs.run import NodeEvent, Run, RunStatus
-from slipstream.terminal import facts, table
+from gateway.runs.schemas import RunSummary
+from slipstream.commands.tables import (
+    Columns,
+    elapsed,
+    elapsed_since,
+    model_fields,
+    short_json,
+    shortened,
+)
+from slipstream.terminal import table
 
-COLUMNS = ("id", "status", "deployment", "version", "mode", "took", "created", "")
+COLUMNS: Columns[RunSummary] = {
+    "id": "flow_run_id",
+    "status": "status",
+    "deployment": "deployment_id",
+    "version": "deployment_version",
+    "mode": lambda run: f"{run.execution_mode} {run.deployment_type}",
+    "took": lambda run: elapsed(run.duration_seconds),
+    "created": "created_at",
+    "error": lambda run: run.error.code if run.error else "",
+}
 
 _STYLES: Mapping[str, str] = {
     RunStatus.COMPLETED: "green",
     RunStatus.FAILED: "red",
     RunStatus.CANCELLED: "yellow",
 }
-_MOST_CHARACTERS = 2_000
-"""Of a document that are shown to people; scripts get all of it."""
-_MINUTE = 60
+_MAX_OUTPUT_LENGTH = 2_000
+"""Characters of an output that are shown; --json has all of it."""
+_MAX_NODE_OUTPUT_LENGTH = 120
 
 
 def run_document(run: Run) -> dict[str, Any]:
-    """Return a run as REST shows it, its fields once. Any: JSON."""
+    """Return a run as REST does, with each field once. Any: JSON."""
     document: dict[str, Any] = orjson.loads(poll_body(run, ResponseFormat.FLAT))
     del document["data"]
     return document
 
 
-def run_row(run: Run) -> tuple[object, ...]:
-    """Return the cells of a run, one for each of COLUMNS."""
-    return (
-        run.id,
-        run.shown_status,
-        run.deployment_id,
-        run.version,
-        f"{run.mode} {run.type}",
-        took(run.duration_seconds),
-        run.created_at,
-        run.error.code if run.error else "",
-    )
-
-
-def run_table(runs: Sequence[Run], *, empty: str) -> RenderableType:
-    """Return runs as a table."""
-    return table(COLUMNS, [run_row(run) for run in runs], empty=empty)
-
-
 def run_views(run: Run) -> Iterator[RenderableType]:
     """Yield everything about a run."""
-    yield facts(
-        run=run.id,
-        status=run.shown_status,
-        deployment=f"{run.deployment_id} version {run.version}",
-        mode=f"{run.mode} {run.type}",
-        created=run.created_at,
-        queued=took(run.queue_seconds),
-        took=took(run.duration_seconds),
+    summary = RunSummary.of(run)
+    yield model_fields(
+        summary,
         attempt=f"{run.attempt} of {run.max_attempts}",
-        repeats=run.retry_of,
         error=_error(run),
+        duration_seconds=elapsed(run.duration_seconds),
+        queue_seconds=elapsed(run.queue_seconds),
     )
-    nodes = _nodes(run)
-    if nodes:
+    if run.node_outputs:
         yield ""
-        yield table(("node", "type", "status", "took", "output"), nodes, empty="")
+        # Any is JSON here
+        outputs: dict[str, dict[str, Any]] = orjson.loads(run.node_outputs)
+        rows = [
+            (
+                node_id,
+                node["type"],
+                node["status"],
+                elapsed(node["duration_seconds"]),
+                short_json(node.get("output"), _MAX_NODE_OUTPUT_LENGTH),
+            )
+            for node_id, node in outputs.items()
+        ]
+        yield table(("node", "type", "status", "took", "output"), rows, empty="")
     if run.output_data is not None:
         yield ""
-        yield Text(_shortened(run.output_data.decode()))
+        yield Text(shortened(run.output_data.decode(), _MAX_OUTPUT_LENGTH))
 
 
-def ending(run: Run) -> Text:
-    """Return in one line what became of a run."""
+def result_line(run: Run) -> Text:
+    """Return the status of a run, with its duration and error."""
     text = Text.assemble("Run ", (run.id, "bold"), " is ")
     text.append(run.shown_status, _STYLES.get(run.status, ""))
     if run.duration_seconds is not None:
-        text.append(f" after {took(run.duration_seconds)}")
+        text.append(f" after {elapsed(run.duration_seconds)}")
     if error := _error(run):
         text.append(f": {error}")
     return text
 
 
+def progress_text(run: Run) -> str:
+    """Return the status of a run in progress."""
+    done = f", {run.event_count} nodes done" if run.event_count else ""
+    return f"Run {run.id} is {run.shown_status} since {elapsed_since(run.created_at)}{done}"
+
+
 def tail_line(run: Run) -> Text:
-    """Return the line that says how far a run is."""
+    """Return a line with the status of a run."""
     at = (run.finished_at or run.started_at or run.created_at).astimezone()
     return Text.assemble(
         (f"{at:%H:%M:%S}  ", "dim"),
         f"{run.id}  ",
         (f"{run.shown_status:<10} ", _STYLES.get(run.status, "")),
         f"{run.mode} {run.type}".ljust(13),
-        took(run.duration_seconds).rjust(8),
+        elapsed(run.duration_seconds).rjust(8),
         f"  {_error(run)}" if run.error else "",
     )
 
 
 def node_document(run: Run, event: NodeEvent) -> dict[str, Any]:
-    """Return a node that has ended while its run goes on, as server-sent events show it."""
-    node = orjson.loads(event.data)
+    """Return a finished node of a run in progress, as server-sent events have it."""
     return {
         "flow_run_id": run.id,
         "number": event.number,
         "node_id": event.node_id,
-        "node": node,
+        "node": orjson.loads(event.data),
     }
 
 
 def node_line(run: Run, event: NodeEvent) -> Text:
-    """Return the line that says that a node has ended."""
+    """Return a line with the status of a node."""
     node = orjson.loads(event.data)
     return Text.assemble(
         (f"{datetime.now().astimezone():%H:%M:%S}  ", "dim"),
         f"{run.id}    ",
         (f"{node['status']:<10} ", _STYLES.get(node["status"], "")),
         event.node_id,
-        f"  {took(node['duration_seconds'])}",
+        f"  {elapsed(node['duration_seconds'])}",
     )
-
-
-def took(seconds: float | None) -> str:
-    """Return a duration for people: `4.2 ms`, `1.5 s`, `3 min 20 s`; nothing for None."""
-    if seconds is None:
-        return ""
-    if seconds < 1:
-        return f"{seconds * 1e3:.3g} ms"
-    if seconds < _MINUTE:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), _MINUTE)
-    return f"{minutes} min {rest} s"
-
-
-def waited(since: datetime) -> str:
-    """Return how long ago something was, for people."""
-    return took(max(0.0, (datetime.now(UTC) - since).total_seconds()))
-
-
-def progress(run: Run) -> str:
-    """Return what goes on in a run that has not ended."""
-    done = f", {run.event_count} nodes done" if run.event_count else ""
-    return f"Run {run.id} is {run.shown_status} since {waited(run.created_at)}{done}"
 
 
 def _error(run: Run) -> str:
@@ -151,21 +139,3 @@ def _error(run: Run) -> str:
         return ""
     where = f" (node '{run.error.node_id}')" if run.error.node_id else ""
     return f"{run.error.code}{where}: {run.error.message}"
-
-
-def _nodes(run: Run) -> list[tuple[object, ...]]:
-    if not run.node_outputs:
-        return []
-    # Any is JSON here
-    outputs: dict[str, dict[str, Any]] = orjson.loads(run.node_outputs)
-    return list(_node_rows(outputs.items()))
-
-
-def _node_rows(items: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[object, ...]]:
-    for node_id, shown in items:
-        output = _shortened(orjson.dumps(shown.get("output")).decode(), 120)
-        yield (node_id, shown["type"], shown["status"], took(shown["duration_seconds"]), output)
-
-
-def _shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
-    return text if len(text) <= most else f"{text[:most]} … ({len(text):,} characters)"

@@ -1,105 +1,89 @@
-"""Watching runs from the command line: one until it has ended, or all as they come."""
+"""Follows runs from the command line: one until it has finished, or all as they change."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import nullcontext, suppress
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 from rich.status import Status
 
-from gateway.runs.listing import RunFilter
+from gateway.runs.queries import RunFilter
 from gateway.runs.run import NodeEvent, Run
 from gateway.storage.paging import PageRequest
-from slipstream.commands.run_views import progress
+from slipstream.administration import RunAdmin
+from slipstream.commands.run_views import progress_text
 from slipstream.failures import RefusedError
-from slipstream.run_admin import RunAdmin
 from slipstream.session import CommandSession
 
-_LOOK_SECONDS = 0.25
-_AT_ONCE = 200
-_REMEMBERED = 5_000
+_POLL_SECONDS = 0.25
+_PAGE_SIZE = 200
+_MAX_REMEMBERED = 5_000
 
 
 def wait_for(session: CommandSession, run_id: str, timeout: float | None) -> Run:
-    """Return a run when it has ended; meanwhile say what goes on, where there is a terminal.
+    """Return a run when it has finished; show its progress on a terminal meanwhile.
 
     Raises:
         GatewayError: there is no such run.
-        RefusedError: it has not ended in time.
+        RefusedError: it has not finished within `timeout` seconds.
     """
     end = None if timeout is None else time.monotonic() + timeout
     console = session.terminal.stderr
-    desk = RunAdmin(session.workspace)
-    run = session.run(desk.find(run_id))
+    runs = RunAdmin(session.workspace)
+    run = session.run(runs.find(run_id))
     if run.ended:
         return run
     if not console.is_terminal:
         console.print(f"Waiting for run {run_id}")
-    shown = console.status(progress(run)) if console.is_terminal else nullcontext()
+    shown = console.status(progress_text(run)) if console.is_terminal else nullcontext()
     with shown as status:
         while not run.ended:
             if end is not None and time.monotonic() >= end:
-                message = f"run {run_id} is {run.shown_status} after {timeout:g} s: it goes on"
+                message = f"run {run_id} is still {run.shown_status} after {timeout:g} s"
                 raise RefusedError("not_ended", message)
-            session.run(asyncio.sleep(_LOOK_SECONDS))
-            run = session.run(desk.find(run_id))
+            session.run(asyncio.sleep(_POLL_SECONDS))
+            run = session.run(runs.find(run_id))
             if isinstance(status, Status):
-                status.update(progress(run))
+                status.update(progress_text(run))
     return run
 
 
-class Teller(Protocol):
-    """Says what is new."""
+@dataclass(frozen=True, slots=True)
+class RunChange:
+    """A run that is new or has another status, or whose node has finished."""
 
-    def state(self, run: Run) -> None:
-        """A run is new, or its state has changed."""
-
-    def node(self, run: Run, event: NodeEvent) -> None:
-        """A node of a run has ended, and the run goes on."""
-
-
-def follow(session: CommandSession, wanted: RunFilter, teller: Teller) -> None:
-    """Tell of each run that is wanted, of its nodes, and of what becomes of it; until Ctrl-C."""
-    watch = _Watch(session, teller)
-    with suppress(KeyboardInterrupt, BrokenPipeError):
-        while True:
-            watch.look(wanted)
-            session.run(asyncio.sleep(_LOOK_SECONDS))
+    run: Run
+    node: NodeEvent | None = None
+    """The node; None for the run itself."""
 
 
-class _Watch:
-    """What was told already."""
+def follow(session: CommandSession, wanted: RunFilter) -> Iterator[RunChange]:
+    """Yield the changes of matching runs, indefinitely.
 
-    def __init__(self, session: CommandSession, teller: Teller) -> None:
-        self._session = session
-        self._desk = RunAdmin(session.workspace)
-        self._teller = teller
-        self._known: dict[str, tuple[str, int]] = {}
-        """Run → its state, and how many of its nodes were told of."""
-
-    def look(self, wanted: RunFilter) -> None:
-        """Tell what is new since the last look."""
-        page = self._session.run(self._desk.page(wanted, PageRequest(limit=_AT_ONCE)))
+    The nodes of a run come after its start and before its end.
+    """
+    runs = RunAdmin(session.workspace)
+    seen: dict[str, tuple[str, int]] = {}  # run id → status, number of nodes yielded
+    while True:
+        page = session.run(runs.page(wanted, PageRequest(limit=_PAGE_SIZE)))
         for run in page.items[::-1]:
-            state = (run.shown_status, run.event_count)
-            known = self._known.get(run.id)
-            if known != state:
-                self._tell(run, known)
-                self._known.pop(run.id, None)  # what was told last is remembered longest
-                self._known[run.id] = state
-        while len(self._known) > _REMEMBERED:
-            self._known.pop(next(iter(self._known)))
-
-    def _tell(self, run: Run, known: tuple[str, int] | None) -> None:
-        """Tell of nodes before the run's end and after its beginning."""
-        status, told = known or ("", 0)
-        begins = status != run.shown_status and not run.ended
-        if begins:
-            self._teller.state(run)
-        if run.event_count > told and (known or not run.ended):
-            for event in self._session.run(self._desk.events(run, told)):
-                self._teller.node(run, event)
-        if status != run.shown_status and not begins:
-            self._teller.state(run)
+            before, now = seen.get(run.id), (run.shown_status, run.event_count)
+            if before == now:
+                continue
+            status, nodes = before or ("", 0)
+            changed = status != run.shown_status
+            if changed and not run.ended:
+                yield RunChange(run)
+            if run.event_count > nodes and (before or not run.ended):
+                for event in session.run(runs.events(run, nodes)):
+                    yield RunChange(run, event)
+            if changed and run.ended:
+                yield RunChange(run)
+            seen.pop(run.id, None)  # so that the latest changes are remembered longest
+            seen[run.id] = now
+        while len(seen) > _MAX_REMEMBERED:
+            seen.pop(next(iter(seen)))
+        session.run(asyncio.sleep(_POLL_SECONDS))

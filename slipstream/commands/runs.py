@@ -1,39 +1,41 @@
-"""`slipstream runs`: what becomes of calls."""
+"""`slipstream runs`: list, show, wait, cancel, retry, tail."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from gateway.runs.listing import RunFilter
-from gateway.runs.run import NodeEvent, Run, RunStatus
+from gateway.runs.queries import RunFilter
+from gateway.runs.run import RunStatus
 from gateway.runs.schemas import RunPage, RunSummary
 from gateway.storage.clock import now
 from gateway.storage.paging import PageRequest
 from slipstream import options
+from slipstream.administration import RunAdmin
 from slipstream.commands.run_views import (
-    ending,
+    COLUMNS,
     node_document,
     node_line,
+    result_line,
     run_document,
-    run_table,
     run_views,
     tail_line,
 )
 from slipstream.commands.run_watch import follow, wait_for
+from slipstream.commands.tables import model_table
 from slipstream.failures import ExitStatus
-from slipstream.run_admin import RunAdmin
 from slipstream.session import CommandSession, open_session
 
 commands = typer.Typer(no_args_is_help=True)
 
 RunId = Annotated[str, typer.Argument(help="Id of the run.", metavar="ID")]
 Timeout = Annotated[
-    float | None, typer.Option(min=0, help="Seconds to wait at most. Default: for ever.")
+    float | None, typer.Option(min=0, help="Seconds to wait at most. Default: no limit.")
 ]
 Deployment = Annotated[str | None, typer.Option(help="Only runs of this deployment.", metavar="ID")]
-Status = Annotated[RunStatus | None, typer.Option(help="Only runs that are like this.")]
+Status = Annotated[RunStatus | None, typer.Option(help="Only runs with this status.")]
 
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
@@ -46,7 +48,7 @@ def list_runs(
     *,
     deployment: Deployment = None,
     status: Status = None,
-    version: Annotated[int | None, typer.Option(min=1, help="Only of this version.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Only runs of this version.")] = None,
     since: options.Since = None,
     before: options.Before = None,
     limit: options.Limit = options.DEFAULT_LIMIT,
@@ -70,8 +72,9 @@ def list_runs(
         )
         request = PageRequest(limit=limit, cursor=cursor)
         page = session.run(RunAdmin(session.workspace).page(which, request))
-        none = "There are no such runs."
-        session.terminal.show(RunPage.of(page), run_table(page.items, empty=none))
+        shown = RunPage.of(page)
+        none = "No runs match."
+        session.terminal.show(shown, model_table(shown.items, COLUMNS, empty=none))
         session.terminal.note_next_page(page.next_cursor)
 
 
@@ -79,7 +82,7 @@ def list_runs(
 def show(
     run_id: RunId, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
 ) -> None:
-    """Show one run: how far it is, its nodes, its result or its error."""
+    """Show one run: its status, its nodes, its output or its error."""
     with open_session(state, as_json=as_json) as session:
         run = session.run(RunAdmin(session.workspace).find(run_id))
         session.terminal.show(run_document(run), *run_views(run))
@@ -93,9 +96,9 @@ def wait(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Wait until a run has ended, and show it. Ctrl-C ends the waiting, not the run.
+    """Wait until a run has finished, and show it. Ctrl-C stops waiting, not the run.
 
-    Exit status: 0 completed; 1 failed, cancelled, or not ended in time.
+    Exit status: 0 completed; 1 failed, cancelled, or not finished in time.
 
     [dim]slipstream runs wait 0190… --timeout 60 && echo done[/]
     """
@@ -107,12 +110,12 @@ def wait(
 def cancel(
     run_id: RunId, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
 ) -> None:
-    """Have a run stopped. One that is running is over when the engine has really stopped."""
+    """Cancel a run. A running one is `cancelled` once the engine has stopped."""
     with open_session(state, as_json=as_json) as session:
         run = session.run(RunAdmin(session.workspace).cancel(run_id))
-        session.terminal.show(run_document(run), ending(run))
+        session.terminal.show(run_document(run), result_line(run))
         if not run.ended:
-            session.terminal.note(f"To see it end: slipstream runs wait {run.id}")
+            session.terminal.note(f"To wait for it: slipstream runs wait {run.id}")
 
 
 @commands.command("retry")
@@ -121,16 +124,16 @@ def retry(
     *,
     latest: Annotated[
         bool,
-        typer.Option("--latest", help="Run the version that is live now, not the one that failed."),
+        typer.Option("--latest", help="Run the live version instead of the one that failed."),
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until the new run has ended, and show it.")
+        bool, typer.Option("--wait", help="Wait until the new run has finished, and show it.")
     ] = False,
     timeout: Timeout = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Run a failed run's input once more, as a new run. It begins where an installation runs.
+    """Retry a failed run with the same input, as a new run, which a running gateway starts.
 
     With --wait, the exit status is that of `slipstream runs wait`.
 
@@ -141,7 +144,7 @@ def retry(
         if wait:
             _wait_and_show(session, run.id, timeout)
         else:
-            session.terminal.show(run_document(run), ending(run))
+            session.terminal.show(run_document(run), result_line(run))
 
 
 @commands.command("tail")
@@ -152,11 +155,11 @@ def tail(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Follow runs from now on: a line for each new one, and for each change of its state.
+    """Follow runs: a line for each new run, and for each change of its status.
 
-    Of a run that takes longer than half a second, each node that has ended is a line, too. Ends
-    with Ctrl-C. Alone of all commands, it prints one JSON document a line with --json; those of
-    nodes have `node_id` and `node` instead of `status`.
+    Runs that take longer than half a second also have a line for each finished node. Ctrl-C
+    stops. With --json each line is a document; those of nodes have `node_id` and `node` instead
+    of `status`.
 
     [dim]slipstream runs tail[/]
     [dim]slipstream runs tail --status failed --json | jq -r .error.message[/]
@@ -165,27 +168,20 @@ def tail(
         which = RunFilter(
             profile_id=session.profile_id, deployment_id=deployment, status=status, since=now()
         )
-        session.terminal.note("Runs from now on; Ctrl-C ends this.")
-        follow(session, which, _Lines(session))
-
-
-class _Lines:
-    """What `tail` prints."""
-
-    def __init__(self, session: CommandSession) -> None:
-        self._terminal = session.terminal
-
-    def state(self, run: Run) -> None:
-        """See Teller."""
-        self._terminal.show(RunSummary.of(run), tail_line(run))
-
-    def node(self, run: Run, event: NodeEvent) -> None:
-        """See Teller."""
-        self._terminal.show(node_document(run, event), node_line(run, event))
+        session.terminal.note("Waiting for runs; Ctrl-C stops.")
+        with suppress(KeyboardInterrupt, BrokenPipeError):
+            for change in follow(session, which):
+                if change.node is None:
+                    document = RunSummary.of(change.run)
+                    session.terminal.show(document, tail_line(change.run))
+                else:
+                    session.terminal.show(
+                        node_document(change.run, change.node), node_line(change.run, change.node)
+                    )
 
 
 def _wait_and_show(session: CommandSession, run_id: str, timeout: float | None) -> None:
     run = wait_for(session, run_id, timeout)
-    session.terminal.show(run_document(run), ending(run), "", *run_views(run))
+    session.terminal.show(run_document(run), result_line(run), "", *run_views(run))
     if run.status is not RunStatus.COMPLETED:
         raise typer.Exit(ExitStatus.REFUSED)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 
 from slipstream.failures import exit_on_error
-from slipstream.settings import ServeOptions, add_options, add_up_options
+from slipstream.settings import PREFIX, UpOptions
 from slipstream.supervisor.launch import launch
+from telemetry.options import read
 
 _DESCRIPTION = """\
 Run everything on this machine: gateway, worker and inference servers.
@@ -31,25 +31,20 @@ cannot be used
 def main(arguments: Sequence[str]) -> None:
     """Start, watch and drain the processes of one machine."""
     started_at = time.monotonic()
-    given = _parser().parse_args(arguments)
-    options = ServeOptions(
-        host=given.host,
-        port=given.port,
-        grpc_port=given.grpc_port,
-        state=given.state.absolute(),
-        workers=given.workers,
-        models_per_process=given.models_per_process,
-        worker_concurrency=given.worker_concurrency,
-        worker_idle_seconds=given.worker_idle_seconds,
-        tls_certificate=given.tls_cert,
-        tls_key=given.tls_key,
+    options = read(
+        UpOptions,
+        arguments,
+        prefix=PREFIX,
+        program="slipstream up",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
     )
-    with exit_on_error(as_json=given.json):
+    with exit_on_error(as_json=options.json):
         launched = launch(options)
         # What takes longer to import comes after the gateways are on their way.
         from slipstream.status_printer import StatusPrinter  # noqa: PLC0415
 
-        printer = StatusPrinter(as_json=given.json, started_at=started_at)
+        printer = StatusPrinter(as_json=options.json, started_at=started_at)
         printer.step(
             "slipstream", f"listens at {options.url} (REST) and on port {options.grpc_port} (gRPC)"
         )
@@ -57,16 +52,4 @@ def main(arguments: Sequence[str]) -> None:
 
         from slipstream.supervisor.supervisor import supervise  # noqa: PLC0415
 
-        supervise(launched, printer, demo=not given.no_demo)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "slipstream up",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_options(parser)
-    add_up_options(parser)
-    return parser
+        supervise(launched, printer, demo=not options.no_demo)

@@ -1,27 +1,32 @@
-"""`slipstream usage`: what was called, how often, and how long it took."""
+"""`slipstream usage`: calls, errors, runs and percentiles."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
 from gateway.errors import GatewayError
 from gateway.storage.clock import now
-from gateway.usage.schemas import UsageOut
-from gateway.usage.service import By, UsageQuery
+from gateway.usage.schemas import UsageItem, UsageOut
+from gateway.usage.service import GroupBy, Step, UsageQuery
 from protos.errors import ErrorCode
 from slipstream import options
-from slipstream.commands.usage_views import step_of, usage_table
+from slipstream.commands.tables import Columns, elapsed, model_table
 from slipstream.session import open_session
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-_LONGEST = timedelta(days=3650)
+_MAX_LENGTH = timedelta(days=3650)
+_BARS = "▁▂▃▄▅▆▇█"
+_SPARKLINE_BARS = 24
 _HELP = (
-    "The sparkline is calls over that time, oldest first; where nothing was called, ended runs. "
+    "The sparkline shows calls over time, oldest first; finished runs if there were no calls. "
     "Gateways write every 5 seconds.",
     "[dim]slipstream usage --last 7d[/]",
     "[dim]slipstream usage --by key --deployment 0b9c…[/]",
@@ -40,7 +45,7 @@ def usage(
         str | None, typer.Option(help="Only this deployment.", metavar="ID")
     ] = None,
     key: Annotated[str | None, typer.Option(help="Only this API key.", metavar="ID")] = None,
-    by: Annotated[By, typer.Option(help="What is told apart.")] = By.DEPLOYMENT,
+    by: Annotated[GroupBy, typer.Option(help="How to group.")] = GroupBy.DEPLOYMENT,
     last: Annotated[
         str, typer.Option(help="How far back: minutes, hours or days.", metavar="15m|24h|7d")
     ] = "24h",
@@ -58,16 +63,85 @@ def usage(
             key_id=key,
         )
         service, profile_id = session.services.usage, session.profile_id
-        whole = session.run(service.of_profile(profile_id, query))
-        steps = replace(query, step=step_of(whole.until - whole.since))
-        series = session.run(service.of_profile(profile_id, steps))
-        session.terminal.show(UsageOut.of(whole), usage_table(whole, series))
+        whole = UsageOut.of(session.run(service.for_profile(profile_id, query)))
+        steps = replace(query, step=_step(whole.until - whole.since))
+        series = UsageOut.of(session.run(service.for_profile(profile_id, steps)))
+        session.terminal.show(whole, _table(whole, series))
+
+
+def _table(whole: UsageOut, series: UsageOut) -> RenderableType:
+    """Return a row for each group, with a sparkline from the same usage in steps."""
+    steps: dict[tuple[object, ...], list[UsageItem]] = defaultdict(list)
+    for item in series.items:
+        steps[_group(item)].append(item)
+    groups: dict[GroupBy, Columns[UsageItem]] = {
+        GroupBy.DEPLOYMENT: {"deployment": "deployment_name", "id": "deployment_id"},
+        GroupBy.VERSION: {
+            "deployment": "deployment_name",
+            "id": "deployment_id",
+            "version": "version",
+        },
+        GroupBy.KEY: {"API key": "api_key_name", "id": "api_key_id"},
+        GroupBy.CODE: {"code": "code"},
+    }
+    counts: Columns[UsageItem] = {
+        "calls": "calls",
+        "errors": "errors",
+        "runs": "runs",
+        "failed": "run_errors",
+    }
+    times: Columns[UsageItem] = {
+        "p50": lambda item: elapsed(item.p50_seconds),
+        "p95": lambda item: elapsed(item.p95_seconds),
+        "p99": lambda item: elapsed(item.p99_seconds),
+        "run p95": lambda item: elapsed(
+            item.stages["run"].p95_seconds if "run" in item.stages else None
+        ),
+    }
+    columns: Columns[UsageItem] = {
+        **groups[whole.by],
+        **counts,
+        **({} if whole.by is GroupBy.CODE else times),
+        "over time": lambda item: sparkline(_volumes(steps.get(_group(item), ()), series)),
+    }
+    return model_table(whole.items, columns, empty="No calls in that time.")
+
+
+def _group(item: UsageItem) -> tuple[object, ...]:
+    return item.deployment_id, item.version, item.api_key_id, item.code
+
+
+def _step(length: timedelta) -> Step:
+    """Return a step that gives a sparkline about as many values as it has bars."""
+    if length <= timedelta(hours=4):
+        return Step.MINUTE
+    return Step.HOUR if length <= timedelta(days=4) else Step.DAY
+
+
+def _volumes(items: Sequence[UsageItem], series: UsageOut) -> list[int]:
+    """Return calls, or runs if there were no calls, in each part of the time."""
+    has_calls = any(item.calls for item in items)
+    length = series.until - series.since
+    volumes = [0] * _SPARKLINE_BARS
+    for item in items:
+        part = int((item.since - series.since) / length * _SPARKLINE_BARS)
+        volume = item.calls if has_calls else item.runs
+        volumes[min(max(part, 0), _SPARKLINE_BARS - 1)] += volume
+    return volumes
+
+
+def sparkline(volumes: Sequence[int]) -> str:
+    """Return a bar for each number, relative to the largest; a space for 0."""
+    largest = max(volumes, default=0)
+    return "".join(
+        _BARS[(volume * len(_BARS) - 1) // largest] if volume else " " for volume in volumes
+    )
 
 
 def _length(text: str) -> timedelta:
     found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", text)
     length = None if found is None else int(found[1]) * _UNITS[found[2]]
-    if length is None or length > _LONGEST:
+    if length is None or length > _MAX_LENGTH:
         message = f"--last: expected minutes, hours or days such as 15m, 24h or 7d, got '{text}'"
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
     return length

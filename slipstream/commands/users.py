@@ -1,4 +1,4 @@
-"""`slipstream users`: who may log in, and as what. Passwords are never arguments."""
+"""`slipstream users`: users and their roles. Passwords are never arguments."""
 
 from __future__ import annotations
 
@@ -14,15 +14,24 @@ from gateway.auth.identity import Role
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.store import RunStore
 from slipstream import options
+from slipstream.commands.tables import Columns, model_table
 from slipstream.failures import RefusedError
 from slipstream.session import CommandSession, open_session
-from slipstream.terminal import table
 
 commands = typer.Typer(no_args_is_help=True)
 
+COLUMNS: Columns[UserOut] = {
+    "id": "id",
+    "e-mail": "email",
+    "role": "role",
+    "state": "state",
+    "password": lambda user: "set" if user.has_password else "none yet",
+    "last login": "last_login_at",
+}
+
 User = Annotated[str, typer.Argument(help="E-mail address or id of the user.", metavar="USER")]
 Generate = Annotated[
-    bool, typer.Option("--generate", help="Make a password, and print it for the only time.")
+    bool, typer.Option("--generate", help="Generate a password and print it once.")
 ]
 
 
@@ -33,17 +42,21 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 
 @commands.command("create")
 def create(
-    email: Annotated[str, typer.Argument(help="E-mail address, to log in with.", metavar="EMAIL")],
+    email: Annotated[str, typer.Argument(help="E-mail address, used to log in.", metavar="EMAIL")],
     *,
-    role: Annotated[Role, typer.Option(help="What the user may do.")] = Role.MEMBER,
+    role: Annotated[Role, typer.Option(help="Role of the user.")] = Role.MEMBER,
     generated: Generate = False,
     no_password: Annotated[
-        bool, typer.Option("--no-password", help="Nobody can log in as this user for now.")
+        bool,
+        typer.Option(
+            "--no-password",
+            help="Create the user without a password; logging in is not possible yet.",
+        ),
     ] = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Make a user. The password is asked for, or read from a pipe, or generated.
+    """Create a user. The password is prompted for, read from stdin, or generated.
 
     [dim]slipstream users create ada@example.com --role admin[/]
     [dim]slipstream users create ada@example.com --generate[/]
@@ -62,30 +75,19 @@ def list_users(
     """List the users, newest first."""
     with open_session(state, as_json=as_json) as session:
         page = UserPage.of(session.fetch_all(session.services.users.page))
-        columns = ("id", "e-mail", "role", "state", "password", "last login")
-        rows = [
-            (
-                user.id,
-                user.email,
-                user.role,
-                user.state,
-                "set" if user.has_password else "none yet",
-                user.last_login_at,
-            )
-            for user in page.items
-        ]
-        session.terminal.show(page, table(columns, rows, empty="There are no users."))
+        none = "There are no users."
+        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
 
 
 @commands.command("set-role")
 def set_role(
     user: User,
-    role: Annotated[Role, typer.Argument(help="What the user may do from now on.")],
+    role: Annotated[Role, typer.Argument(help="New role.")],
     *,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Give a user another role."""
+    """Change a user's role."""
     with open_session(state, as_json=as_json) as session:
         changed = _change(session, user, UserChange(role=role))
         session.terminal.show(changed, f"{changed.email} is {changed.role} now.")
@@ -99,9 +101,9 @@ def reset_password(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Give a user a new password, which ends the user's sessions.
+    """Set a new password, which ends the user's sessions.
 
-    It is asked for, or read from a pipe, or generated.
+    The password is prompted for, read from stdin, or generated.
 
     [dim]slipstream users reset-password admin@localhost[/]
     """
@@ -109,7 +111,7 @@ def reset_password(
         session.run(session.services.users.find(user))
         password = _password(generated=generated)
         changed = _change(session, user, UserChange(password=password))
-        session.terminal.note(f"{changed.email} has a new password; old sessions have ended.")
+        session.terminal.note(f"{changed.email} has a new password; existing sessions have ended.")
         _show(session, changed, password if generated else None)
 
 
@@ -117,7 +119,7 @@ def reset_password(
 def deactivate(
     user: User, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
 ) -> None:
-    """Have all keys and sessions of a user refused, within a second."""
+    """Reject all keys and sessions of a user, within a second."""
     with open_session(state, as_json=as_json) as session:
         changed = _change(session, user, UserChange(state=UserState.DEACTIVATED))
         session.terminal.show(changed, f"{changed.email} is deactivated.")
@@ -127,7 +129,7 @@ def deactivate(
 def activate(
     user: User, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
 ) -> None:
-    """Let a deactivated user in again; sessions have to be opened anew."""
+    """Accept a deactivated user's keys again; the user has to log in again."""
     with open_session(state, as_json=as_json) as session:
         changed = _change(session, user, UserChange(state=UserState.ACTIVE))
         session.terminal.show(changed, f"{changed.email} is active.")
@@ -137,9 +139,9 @@ def activate(
 def delete(
     user: User, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
 ) -> None:
-    """Remove a user for good, with all flows, deployments and keys that are theirs.
+    """Delete a user permanently, with the user's flows, deployments and keys.
 
-    Runs that have not ended are cancelled.
+    Unfinished runs are cancelled.
     """
     with open_session(state, as_json=as_json) as session:
         found = session.run(session.services.users.find(user))
@@ -157,7 +159,7 @@ def _change(session: CommandSession, name: str, change: UserChange) -> UserOut:
 
 
 def _show(session: CommandSession, user: UserOut, password: str | None) -> None:
-    """Answer with the user; with the password, where it was generated and nobody knows it yet."""
+    """Show the user, with the password if it was generated."""
     if password is None:
         session.terminal.show(user)
     else:
@@ -165,7 +167,7 @@ def _show(session: CommandSession, user: UserOut, password: str | None) -> None:
 
 
 def _password(*, generated: bool) -> str:
-    """Return a password: ours, or one that is typed twice, or the first line of a pipe."""
+    """Return a generated password, one typed twice, or the first line of stdin."""
     if generated:
         return generate_password()
     if sys.stdin.isatty():
@@ -173,6 +175,6 @@ def _password(*, generated: bool) -> str:
         return typed
     line = sys.stdin.readline().rstrip("\r\n")
     if not line:
-        message = "expected a password: type it, pipe its line, or let --generate make one"
+        message = "expected a password: type it, pipe it to stdin, or use --generate"
         raise RefusedError("password_missing", message)
     return line

@@ -1,4 +1,4 @@
-"""`slipstream webhooks deliveries|delivery|replay`: what was sent, and sending it again."""
+"""`slipstream webhooks deliveries|delivery|replay`: sent events, and sending them again."""
 
 from __future__ import annotations
 
@@ -6,24 +6,51 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
+from rich.text import Text
 
 from gateway.storage.paging import PageRequest
 from gateway.webhooks.events import TEST_EVENT, WebhookEvent
 from gateway.webhooks.listing import DeliveryFilter
-from gateway.webhooks.schemas import DeliveryOut, DeliveryPage, ReplayedOut
-from gateway.webhooks.states import DeliveryStatus
-from slipstream import options
-from slipstream.commands.webhook_views import (
-    DELIVERY_COLUMNS,
-    delivery_line,
-    delivery_row,
-    delivery_views,
+from gateway.webhooks.schemas import (
+    AttemptOut,
+    DeliveryOut,
+    DeliveryPage,
+    DeliverySummary,
+    ReplayedOut,
 )
+from gateway.webhooks.states import AttemptResult, DeliveryStatus
+from slipstream import options
+from slipstream.administration import webhook_service
+from slipstream.commands.tables import Columns, elapsed, model_fields, model_table
 from slipstream.session import open_session
-from slipstream.terminal import table
-from slipstream.webhook_admin import webhook_service
 
 EVENTS = (*WebhookEvent, TEST_EVENT)
+COLUMNS: Columns[DeliverySummary] = {
+    "id": "id",
+    "event": "event",
+    "run": "flow_run_id",
+    "status": "status",
+    "attempts": "attempts",
+    "created": "created_at",
+    "next": lambda out: out.next_attempt_at if out.status is DeliveryStatus.PENDING else None,
+    "last answer": lambda out: out.last_error or out.last_status_code,
+}
+ATTEMPT_COLUMNS: Columns[AttemptOut] = {
+    "attempt": "number",
+    "at": lambda out: f"{out.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
+    "took": lambda out: elapsed(out.seconds),
+    "result": "result",
+    "status": "status_code",
+    "reason": lambda out: out.error_message or out.error_code,
+    "answer": lambda out: (out.response_body or "").strip()[:200],
+}
+_STYLES = {
+    DeliveryStatus.DELIVERED: "green",
+    DeliveryStatus.FAILED: "bold red",
+    DeliveryStatus.PENDING: "yellow",
+    DeliveryStatus.HELD: "yellow",
+}
 
 
 def add_to(commands: typer.Typer) -> None:
@@ -39,7 +66,9 @@ def deliveries(
         str | None, typer.Option(help="Only of this deployment.", metavar="ID")
     ] = None,
     run: Annotated[str | None, typer.Option(help="Only of this run.", metavar="ID")] = None,
-    status: Annotated[DeliveryStatus | None, typer.Option(help="Only those like this.")] = None,
+    status: Annotated[
+        DeliveryStatus | None, typer.Option(help="Only those with this status.")
+    ] = None,
     event: Annotated[
         str | None, typer.Option(help=f"Only of this event: {', '.join(EVENTS)}.", metavar="EVENT")
     ] = None,
@@ -50,7 +79,7 @@ def deliveries(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """List events and how far they are, newest first, a page at a time.
+    """List events and their delivery status, newest first, a page at a time.
 
     [dim]slipstream webhooks deliveries --status failed --from 2026-01-31[/]
     [dim]slipstream webhooks deliveries --run 0190… --json | jq .items[].status[/]
@@ -70,9 +99,8 @@ def deliveries(
         webhooks = webhook_service(session.workspace)
         found = session.run(webhooks.deliveries(session.profile_id, which, request))
         page = DeliveryPage.of(found)
-        rows = [delivery_row(out) for out in page.items]
-        none = "There are no such deliveries."
-        session.terminal.show(page, table(DELIVERY_COLUMNS, rows, empty=none))
+        none = "No deliveries match."
+        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
         session.terminal.note_next_page(page.next_cursor)
 
 
@@ -82,7 +110,7 @@ def delivery(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Show one event, each attempt to deliver it, and what came back."""
+    """Show one event, each attempt to deliver it, and the responses."""
     with open_session(state, as_json=as_json) as session:
         webhooks = webhook_service(session.workspace)
         shown = session.run(webhooks.delivery(session.profile_id, delivery_id))
@@ -92,7 +120,7 @@ def delivery(
 
 def replay(
     delivery_id: Annotated[
-        str | None, typer.Argument(help="A webhook-id; or say --deployment.", metavar="[ID]")
+        str | None, typer.Argument(help="A webhook-id; or use --deployment.", metavar="[ID]")
     ] = None,
     *,
     deployment: Annotated[
@@ -100,15 +128,15 @@ def replay(
     ] = None,
     since: Annotated[
         datetime | None,
-        typer.Option(help="Events of this time or later; local time.", callback=options.local_time),
+        typer.Option(help="Events from this time on; local time.", callback=options.local_time),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--everything", help="Also what has arrived, not only what has not.")
+        bool, typer.Option("--everything", help="Also events that were delivered.")
     ] = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Have events sent again under their old ids, by the gateways that run.
+    """Send events again with the same ids; running gateways do it.
 
     [dim]slipstream webhooks replay msg_5yqQ…[/]
     [dim]slipstream webhooks replay --deployment 0b9c… --since 2026-01-31T08:00:00[/]
@@ -116,17 +144,47 @@ def replay(
     if (delivery_id is None) == (deployment is None):
         raise typer.BadParameter("give either a delivery's id, or --deployment and --since")
     if (deployment is None) != (since is None):
-        raise typer.BadParameter("--deployment and --since belong together")
+        raise typer.BadParameter("--deployment and --since must be given together")
     with open_session(state, as_json=as_json) as session:
         webhooks = webhook_service(session.workspace)
         if delivery_id is not None:
             shown = session.run(webhooks.replay(session.profile_id, delivery_id))
             out = DeliveryOut.of_shown(shown)
             session.terminal.show(out, delivery_line(out))
-            session.terminal.note(f"To see it arrive: slipstream webhooks delivery {out.id}")
+            session.terminal.note(f"To see the result: slipstream webhooks delivery {out.id}")
         elif deployment is not None and since is not None:
             work = webhooks.replay_since(
                 session.profile_id, deployment, since, only_failed=not everything
             )
             count = session.run(work)
-            session.terminal.show(ReplayedOut(replayed=count), f"{count} events are sent again.")
+            session.terminal.show(
+                ReplayedOut(replayed=count), f"{count} events will be sent again."
+            )
+
+
+def delivery_views(out: DeliveryOut) -> list[RenderableType]:
+    """Return everything about a delivery, with a row for each attempt."""
+    hide = {"payload", "attempt_log", "attempts", "last_status_code", "last_error"}
+    if out.status is not DeliveryStatus.PENDING:
+        hide.add("next_attempt_at")
+    return [
+        delivery_line(out),
+        model_fields(out, hide=hide),
+        "",
+        model_table(out.attempt_log, ATTEMPT_COLUMNS, empty="Not attempted yet."),
+    ]
+
+
+def delivery_line(out: DeliveryOut) -> Text:
+    """Return the status of a delivery, with the result of its last attempt."""
+    last = out.attempt_log[-1] if out.attempt_log else None
+    result = "" if last is None else f" ({_result(last)})"
+    return Text.assemble(f"{out.event}: ", (out.status.value, _STYLES.get(out.status, "")), result)
+
+
+def _result(last: AttemptOut) -> str:
+    if last.status_code is not None:
+        return f"{last.url} answered {last.status_code} in {elapsed(last.seconds)}"
+    if last.result is AttemptResult.BLOCKED:
+        return f"{last.error_message}"
+    return f"{last.url}: {last.error_code}, {last.error_message}"

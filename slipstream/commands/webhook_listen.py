@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from gateway.webhooks.secret_faults import read_secret
+from gateway.webhooks.verification import secret_findings
 from slipstream import options
-from slipstream.commands.run_views import took
+from slipstream.commands.tables import elapsed
 from slipstream.commands.webhook_secret import SecretFile, given_secret
 from slipstream.failures import RefusedError, exit_on_error
 from slipstream.listener.deliveries import ListenerSummary, ReceivedDelivery
@@ -56,8 +56,8 @@ def listen_(
             message = f"--forward-to: expected http://… or https://…, got '{forward_to}'"
             raise RefusedError("validation_failed", message)
         known = given_secret(secret_file, prompt=_PROMPT)
-        for fault in read_secret(known).faults if known is not None else ():
-            raise RefusedError(fault.code, fault.message)
+        for finding in secret_findings(known) if known is not None else ():
+            raise RefusedError(finding.code, finding.message)
         terminal = Terminal(as_json=as_json)
         receiver = WebhookReceiver(
             ListenerOptions(secret=known, forward_to=forward_to, fail=fail),
@@ -98,7 +98,7 @@ def _lines(delivery: ReceivedDelivery) -> list[Text]:
         f"{delivery.event or 'unknown event':<14}  ",
         f"{'run ' + delivery.flow_run_id if delivery.flow_run_id else '':<40}  ",
         f"attempt {delivery.attempt or '?'}  ",
-        (f"{took(after) if after is not None and after >= 0 else '?'} after it  ", "dim"),
+        (f"{elapsed(after) if after is not None and after >= 0 else '?'} after it  ", "dim"),
         (f"→ {delivery.status}", "red" if failed else ""),
         (f" {delivery.note}" if delivery.note and delivery.verified is not False else "", "dim"),
     )
@@ -106,10 +106,7 @@ def _lines(delivery: ReceivedDelivery) -> list[Text]:
 
 
 def _remarks(delivery: ReceivedDelivery) -> list[Text]:
-    lines = [
-        Text(f"          {finding.message}", "red" if finding.fault else "dim")
-        for finding in delivery.findings
-    ]
+    lines = [Text(f"          {finding.message}", "red") for finding in delivery.findings]
     if delivery.duplicate:
         text = f"duplicate: {delivery.id} was accepted before; drop it (time {delivery.times})"
         lines.append(Text(f"          {text}", "yellow"))

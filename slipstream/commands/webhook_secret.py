@@ -20,25 +20,25 @@ SecretFile = Annotated[
         allow_dash=True,
     ),
 ]
-"""No option takes the secret itself: everybody on the machine sees command lines."""
+"""No option takes the secret itself: command lines are visible to every user of the machine."""
 
 
 def read_file(path: Path) -> str:
-    """Return the secret in a file, or on stdin for `-`, without the line end after it.
+    """Return the secret in a file, or on stdin for `-`, without its final newline.
 
     Raises:
-        RefusedError: there is no such file, or it is no text.
+        RefusedError: the file cannot be read, or is not text.
     """
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise RefusedError("secret_unreadable", f"{path}: {reason}") from None
     return text.removesuffix("\n").removesuffix("\r")
 
 
 def given_secret(file: Path | None, *, prompt: str) -> str | None:
-    """Return the secret: of the file, the variable, or asked for where there is a terminal."""
+    """Return the secret from the file, the variable, or a prompt on a terminal."""
     if file is not None:
         return read_file(file)
     if text := webhook_secret():

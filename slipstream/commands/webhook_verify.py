@@ -1,4 +1,4 @@
-"""`slipstream webhooks verify`: why a signature fails, offline."""
+"""`slipstream webhooks verify`: verifies a signature offline."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from gateway.webhooks.diagnosis import diagnose
-from gateway.webhooks.findings import Diagnosis
-from gateway.webhooks.verdict_schemas import VerdictOut, letter_of
+from gateway.webhooks.verification import VerdictOut, verify_request
 from slipstream import options
 from slipstream.commands.webhook_secret import SecretFile, given_secret, read_file
 from slipstream.failures import ExitStatus, RefusedError, exit_on_error
@@ -28,36 +26,36 @@ def verify(
     *,
     body: Annotated[
         Path,
-        typer.Option(help="File with the body's bytes as they came; - is stdin.", allow_dash=True),
+        typer.Option(help="File with the exact bytes of the body; - is stdin.", allow_dash=True),
     ],
     secret_file: SecretFile = None,
     previous_secret_file: Annotated[
         Path | None,
-        typer.Option(help="File with the secret before a rotation, to recognise.", metavar="FILE"),
+        typer.Option(help="File with the secret before the last rotation.", metavar="FILE"),
     ] = None,
     headers: Annotated[
         Path | None,
         typer.Option(help="File with the headers: lines `name: value`, or JSON.", metavar="FILE"),
     ] = None,
     message_id: Annotated[
-        str | None, typer.Option("--id", help="webhook-id, in place of the file's.")
+        str | None, typer.Option("--id", help="webhook-id, overrides the file's.")
     ] = None,
     timestamp: Annotated[
-        str | None, typer.Option(help="webhook-timestamp, in place of the file's.")
+        str | None, typer.Option(help="webhook-timestamp, overrides the file's.")
     ] = None,
     signature: Annotated[
-        str | None, typer.Option(help="webhook-signature, in place of the file's.")
+        str | None, typer.Option(help="webhook-signature, overrides the file's.")
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option(help="Time to judge at: Unix seconds, or 2026-01-31T12:00:00Z. Default: now."),
+        typer.Option(help="Time of receipt: Unix seconds, or 2026-01-31T12:00:00Z. Default: now."),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say whether a request is signed with a secret, and if not, why. Asks nobody.
+    """Verify a request's signature offline, and give the reason if it is invalid.
 
-    To find what your own code does wrong, give what it has computed as --signature. Exit status: 0
-    where the signature is good, 1 where it is not.
+    To check your own code, pass the signature that it computed as --signature. Exit status: 0 if
+    the signature is valid, else 1.
 
     [dim]slipstream webhooks verify --secret-file s.txt --headers headers.txt --body body.json[/]
     [dim]slipstream webhooks verify --id msg_5… --timestamp 1767323046 --signature v1,E… --body -[/]
@@ -76,35 +74,30 @@ def verify(
             "webhook-signature": signature,
         }
         given = {name: value for name, value in single.items() if value is not None}
-        diagnosis = diagnose(
-            letter_of({**found, **given}, _read(body)),
+        verdict = verify_request(
+            {**found, **given},
+            _read(body),
             known,
-            at=_moment(at),
-            previous=[read_file(previous_secret_file)] if previous_secret_file else [],
+            at=_parse_time(at),
+            previous_secret=read_file(previous_secret_file) if previous_secret_file else None,
         )
-        Terminal(as_json=as_json).show(VerdictOut.of(diagnosis), *_views(diagnosis))
-        if not diagnosis.good:
+        Terminal(as_json=as_json).show(verdict, *_views(verdict))
+        if not verdict.good:
             raise typer.Exit(ExitStatus.REFUSED)
 
 
-def _views(diagnosis: Diagnosis) -> list[Text]:
-    good = diagnosis.good
-    lines = [Text("✓ The signature is good." if good else "✗ It is refused:", _style(bad=not good))]
-    for finding in diagnosis.findings:
-        mark = "✗" if finding.fault else "·"
+def _views(verdict: VerdictOut) -> list[Text]:
+    if verdict.good:
+        return [Text("✓ The signature is valid.", "green")]
+    lines = [Text("✗ The signature is not valid:", "bold red")]
+    for finding in verdict.findings:
         about = Text.assemble(
-            (f"  {mark} {finding.place}: ", _style(bad=finding.fault)),
-            finding.message,
-            (f"  [{finding.code}]", "dim"),
+            (f"  ✗ {finding.place}: ", "bold red"), finding.message, (f"  [{finding.code}]", "dim")
         )
         lines.append(about)
-    if diagnosis.expected and not good:
-        lines.append(Text(f"  expected for these bytes: {diagnosis.expected}", "dim"))
+    if verdict.expected:
+        lines.append(Text(f"  expected for these bytes: {verdict.expected}", "dim"))
     return lines
-
-
-def _style(*, bad: bool) -> str:
-    return "bold red" if bad else "green"
 
 
 def _read(path: Path) -> bytes:
@@ -115,7 +108,7 @@ def _read(path: Path) -> bytes:
 
 
 def _read_headers(path: Path) -> Mapping[str, str]:
-    """Return headers by name, from JSON or from lines as HTTP, curl -v and browsers show them."""
+    """Return headers by name, from JSON or from lines as HTTP, curl -v and browsers print them."""
     text = _read(path).decode("utf-8", "replace")
     if text.lstrip().startswith("{"):
         try:
@@ -130,12 +123,16 @@ def _read_headers(path: Path) -> Mapping[str, str]:
     return {name.strip(): value.strip() for name, colon, value in pairs if colon and name.strip()}
 
 
-def _moment(text: str | None) -> float:
+def _parse_time(text: str | None) -> float:
     if text is None:
         return time.time()
     try:
-        moment = float(text) if text.replace(".", "", 1).isdigit() else None
-        at = datetime.fromisoformat(text) if moment is None else datetime.fromtimestamp(moment, UTC)
+        seconds = float(text) if text.replace(".", "", 1).isdigit() else None
+        at = (
+            datetime.fromisoformat(text)
+            if seconds is None
+            else datetime.fromtimestamp(seconds, UTC)
+        )
     except (ValueError, OverflowError, OSError):
         message = f"expected Unix seconds, or a time such as 2026-01-31T12:00:00Z, got '{text}'"
         raise typer.BadParameter(message, param_hint="--at") from None

@@ -1,10 +1,11 @@
-"""`slipstream webhooks`: what deployments tell of their runs."""
+"""`slipstream webhooks`: the webhooks of deployments."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
 from gateway.webhooks.events import WebhookEvent
 from gateway.webhooks.schemas import (
@@ -16,23 +17,36 @@ from gateway.webhooks.schemas import (
 )
 from gateway.webhooks.states import AttemptResult, DeliveryStatus, EndpointState
 from slipstream import options
+from slipstream.administration import webhook_service
 from slipstream.commands import webhook_deliveries
+from slipstream.commands.tables import Columns, model_fields, model_table
+from slipstream.commands.webhook_deliveries import delivery_views
 from slipstream.commands.webhook_listen import listen_
 from slipstream.commands.webhook_verify import verify
-from slipstream.commands.webhook_views import (
-    ENDPOINT_COLUMNS,
-    delivery_views,
-    endpoint_facts,
-    endpoint_row,
-)
 from slipstream.failures import ExitStatus
 from slipstream.session import open_session, validated
-from slipstream.terminal import table
-from slipstream.webhook_admin import webhook_service
 
 commands = typer.Typer(no_args_is_help=True)
 
 Deployment = Annotated[str, typer.Argument(help="Id of the deployment.", metavar="DEPLOYMENT")]
+
+
+def _state(out: EndpointOut) -> str:
+    return out.state if out.disabled_reason is None else f"{out.state}: {out.disabled_reason}"
+
+
+def _fields(out: EndpointOut) -> RenderableType:
+    return model_fields(out, hide=("disabled_reason",), state=_state(out))
+
+
+COLUMNS: Columns[EndpointOut] = {
+    "id": "deployment_id",
+    "deployment": "deployment_name",
+    "callback URL": "callback_url",
+    "events": "events",
+    "state": _state,
+    "failures in a row": lambda out: out.failures or None,
+}
 
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
@@ -53,11 +67,10 @@ def list_webhooks(
         webhooks = webhook_service(session.workspace)
         page = EndpointPage.of(session.fetch_all(lambda at: webhooks.page(session.profile_id, at)))
         none = (
-            "There are no webhooks: give a deployment one with "
+            "There are no webhooks: add one with "
             "`slipstream deployments set ID --callback-url URL`."
         )
-        rows = [endpoint_row(out) for out in page.items]
-        session.terminal.show(page, table(ENDPOINT_COLUMNS, rows, empty=none))
+        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
 
 
 @commands.command("show")
@@ -67,11 +80,11 @@ def show(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Show a deployment's webhook and how it fares; never its secret."""
+    """Show a deployment's webhook and its state, without its secret."""
     with open_session(state, as_json=as_json) as session:
         webhooks = webhook_service(session.workspace)
         out = EndpointOut.of(session.run(webhooks.get(session.profile_id, deployment)))
-        session.terminal.show(out, endpoint_facts(out))
+        session.terminal.show(out, _fields(out))
 
 
 @commands.command("set")
@@ -81,33 +94,35 @@ def set_(
     event: Annotated[
         list[WebhookEvent] | None,
         typer.Option(
-            help="Tell of run.started, run.completed, run.failed: only these; can be repeated.",
+            help="Events to send: run.started, run.completed, run.failed; can be repeated.",
             metavar="EVENT",
         ),
     ] = None,
     enable: Annotated[
-        bool | None, typer.Option("--enable/--disable", help="Whether anything is sent.")
+        bool | None, typer.Option("--enable/--disable", help="Whether events are sent.")
     ] = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Choose events, or turn a webhook off and on; the URL is the deployment's.
+    """Choose events, or disable and enable a webhook; the URL is the deployment's.
 
-    What happens while it is disabled is held: enable it, then replay.
+    Events are held while it is disabled: enable it, then replay them.
 
     [dim]slipstream webhooks set 0b9c… --event run.started --event run.failed[/]
     [dim]slipstream webhooks set 0b9c… --enable[/]
     """
     with open_session(state, as_json=as_json) as session:
-        turned = {True: EndpointState.ENABLED, False: EndpointState.DISABLED, None: None}[enable]
-        wish = validated(EndpointPatch, events=event or None, state=turned)
+        new_state = {True: EndpointState.ENABLED, False: EndpointState.DISABLED, None: None}[enable]
+        patch = validated(EndpointPatch, events=event or None, state=new_state)
         webhooks = webhook_service(session.workspace)
-        work = webhooks.change(session.profile_id, deployment, events=wish.events, state=wish.state)
+        work = webhooks.change(
+            session.profile_id, deployment, events=patch.events, state=patch.state
+        )
         out = EndpointOut.of(session.run(work))
-        session.terminal.show(out, endpoint_facts(out))
-        if turned is EndpointState.ENABLED:
+        session.terminal.show(out, _fields(out))
+        if new_state is EndpointState.ENABLED:
             session.terminal.note(
-                "To send what was held: slipstream webhooks replay "
+                "To send the held events: slipstream webhooks replay "
                 f"--deployment {out.deployment_id} --since TIME"
             )
 
@@ -117,12 +132,12 @@ def rotate(
     deployment: Deployment,
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Even where the last rotation is not over.")
+        bool, typer.Option("--force", help="Even if the last rotation's overlap has not ended.")
     ] = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Make a new secret and print it, for the only time. For 24 hours the old one signs, too.
+    """Create a new secret and print it once. The old one also signs for another 24 hours.
 
     [dim]slipstream webhooks rotate 0b9c… > secret.txt[/]
     """
@@ -132,7 +147,7 @@ def rotate(
         out = EndpointSecretOut.of(endpoint)
         session.terminal.show(out, out.secret)
         session.terminal.note(
-            "It is not shown again. For 24 hours the old one signs, too; to end that: "
+            "It is not shown again. The old one also signs for another 24 hours; to end that: "
             f"slipstream webhooks end-overlap {out.deployment_id}"
         )
 
@@ -144,12 +159,12 @@ def end_overlap(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Have the previous secret sign no longer."""
+    """Stop signing with the previous secret."""
     with open_session(state, as_json=as_json) as session:
         webhooks = webhook_service(session.workspace)
         work = webhooks.end_overlap(session.profile_id, deployment)
         out = EndpointOut.of(session.run(work))
-        session.terminal.show(out, f"Only the newest secret of '{out.deployment_name}' signs.")
+        session.terminal.show(out, f"Only the newest secret of '{out.deployment_name}' signs now.")
 
 
 @commands.command("test")
@@ -159,10 +174,10 @@ def send_test(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Send the event webhook.test now, once, from here, and show how that went.
+    """Send the event webhook.test once from this machine, and show the result.
 
-    Exit status: 0 where it has arrived, else 1. It is sent by this command, with the settings of
-    its own environment: SLIPSTREAM_WEBHOOK_ALLOW and …_HTTP have to be here, too.
+    Exit status: 0 if it was delivered, else 1. This process sends it, so SLIPSTREAM_WEBHOOK_ALLOW
+    and …_HTTP must be set in its environment too.
     """
     with open_session(state, as_json=as_json) as session:
         webhooks = webhook_service(session.workspace)
@@ -171,7 +186,7 @@ def send_test(
         session.terminal.show(out, *delivery_views(out))
         if any(attempt.result is AttemptResult.BLOCKED for attempt in out.attempt_log):
             session.terminal.note(
-                "For a receiver on this machine, here and for the gateway: "
+                "For a receiver on this machine, set here and for the gateway: "
                 "SLIPSTREAM_WEBHOOK_ALLOW=127.0.0.1/32 SLIPSTREAM_WEBHOOK_ALLOW_HTTP=1"
             )
         if out.status is not DeliveryStatus.DELIVERED:

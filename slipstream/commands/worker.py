@@ -1,52 +1,92 @@
-"""`slipstream worker`: a worker, in place of this process."""
+"""`slipstream worker`: queue workers alone, for further machines."""
 
 from __future__ import annotations
 
-import argparse
-import os
+import asyncio
 import sys
+import time
 from collections.abc import Sequence
-from pathlib import Path
 
-from slipstream.settings import worker_environment
+from gateway.broker.worker_files import WakeFile
+from gateway.settings import Settings
+from gateway.upstream.credentials import UpstreamCredentials
+from gateway.worker.plan import QueueWorkerPlan
+from slipstream.failures import UnusableError, exit_on_error
+from slipstream.settings import PREFIX, WorkerOptions, worker_environment
+from slipstream.status_printer import StatusPrinter
+from slipstream.supervisor.process import ChildProcess, Lifeline
+from slipstream.supervisor.signals import StopSignals, run_until_stopped
+from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS, WorkerManager
+from slipstream.workspace import broker_of, read_settings
+from telemetry.options import read
+from transport import TlsError
 
 _DESCRIPTION = """\
 Run a worker alone: it executes flows of type api, N at a time.
 
-`slipstream up` starts one by itself; this is for further machines. They share the database
-and the broker with the gateways, and every other setting comes from SLIPSTREAM_... variables,
-too. At least one run at a time is kept for sync calls, so that long runs never block them.
+`slipstream up` starts one by itself; use this on further machines. They share the database
+and the broker with the gateways; every other setting comes from SLIPSTREAM_... variables.
+At least one run at a time is reserved for sync calls, so that long runs never block them.
 
     export SLIPSTREAM_DATABASE_URL=postgresql://slipstream@db.internal/slipstream
     export SLIPSTREAM_BROKER_URL=redis://broker.internal:6379/0
     slipstream worker --concurrency 8
 
-    slipstream worker --queues async      # nothing that a caller waits for
+    slipstream worker --queues async      # no sync runs
     slipstream worker --state /var/lib/slipstream   # beside an `up --worker-concurrency 0` there
 """
 _EPILOG = """\
-The first SIGTERM or Ctrl-C takes no more runs and lets those that go on finish, for
-SLIPSTREAM_DRAIN_SECONDS (10); what still runs then is handed back. A second one ends it at once.
+The first SIGTERM or Ctrl-C takes no more runs and lets the current ones finish, for
+SLIPSTREAM_DRAIN_SECONDS (10); runs that take longer are handed back. A second one stops at once.
 """
+_MARGIN_SECONDS = 2.0
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Become a worker."""
-    parser = argparse.ArgumentParser(
-        "slipstream worker",
+def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
+    """Run queue workers, processes of `module`, until a signal."""
+    began = time.monotonic()
+    options = read(
+        WorkerOptions,
+        arguments,
+        prefix=PREFIX,
+        program="slipstream worker",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--concurrency", default="2", metavar="N", help="runs at a time (2)")
-    parser.add_argument("--queues", default="sync,async", help="sync, async or both (sync,async)")
-    parser.add_argument(
-        "--state",
-        type=Path,
-        metavar="DIR",
-        help="state folder, where database or broker are in one (SLIPSTREAM_STATE, .slipstream)",
-    )
-    given = parser.parse_args(arguments)
-    command = [sys.executable, "-m", "gateway.worker"]
-    command += ["--concurrency", given.concurrency, "--queues", given.queues]
-    os.execve(sys.executable, command, worker_environment(given.state))  # noqa: S606 - no shell
+    with exit_on_error(as_json=False):
+        signals = StopSignals()
+        signals.install()
+        settings = read_settings(state=options.state)
+        _check_credentials(settings)
+        lifeline = Lifeline()
+        environment = worker_environment(options)
+
+        def spawn(plan: QueueWorkerPlan) -> ChildProcess:
+            command = [sys.executable, "-m", module, *plan.arguments]
+            return ChildProcess.spawn(command, lifeline=lifeline, environment=environment)
+
+        manager = WorkerManager(
+            spawn,
+            StatusPrinter(as_json=False, started_at=began),
+            concurrency=options.concurrency,
+            queues=options.queues,
+            wake_file=WakeFile(settings.run),
+        )
+        asyncio.run(_run(manager, signals, settings))
+
+
+async def _run(manager: WorkerManager, signals: StopSignals, settings: Settings) -> None:
+    async def drain() -> None:
+        grace = settings.drain_seconds + HAND_BACK_SECONDS + _MARGIN_SECONDS
+        await manager.drain(grace)
+
+    manager.start(delivers_on_demand=broker_of(settings).delivers_on_demand)
+    await run_until_stopped(manager.run(), signals, drain=drain, kill=manager.kill)
+
+
+def _check_credentials(settings: Settings) -> None:
+    """Report once what every child would report."""
+    try:
+        UpstreamCredentials.of(settings)
+    except TlsError as error:
+        raise UnusableError(str(error)) from None

@@ -1,1 +1,1 @@
-"""The demo of the first start: a really trained model, a flow around it, a deployment of that."""
+"""The demo of the first start: a trained model, a flow around it, and a deployment."""

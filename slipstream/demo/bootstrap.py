@@ -1,4 +1,4 @@
-"""The first start: what a fresh installation is given, so that there is something to call."""
+"""The first start: creates a demo, so that there is something to call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MODEL = "iris"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demo:
-    """What was made, with the key that is shown once."""
+    """What was created, with the key that is shown once."""
 
     deployment_id: str
     flow_id: str
@@ -30,9 +30,9 @@ class Demo:
 
 
 async def first_start(workspace: Workspace, printer: StatusPrinter, *, demo: bool) -> Demo | None:
-    """Say who the administrator is and, with `demo`, make a demo; nothing on later starts.
+    """Print the administrator and, with `demo`, create a demo; do nothing on later starts.
 
-    A start that was cut off in the middle is made good by the next one.
+    A first start that was interrupted is completed by the next one.
     """
     profile = workspace.profile
     draft = FlowIn.model_validate_json(files("slipstream.demo").joinpath("flow.json").read_bytes())
@@ -42,7 +42,7 @@ async def first_start(workspace: Workspace, printer: StatusPrinter, *, demo: boo
     printer.step("administrator", f"{profile.email}, role {profile.role}; {password}")
     if not demo:
         return None
-    printer.step("demo", "looking at the model before it is published", "dim")
+    printer.step("demo", "checking the model before it is published", "dim")
     version = await _model_version(workspace)
     printer.step("demo", f"model {_MODEL}, version {version}")
     flow_id = await _flow(workspace, draft)
@@ -54,7 +54,7 @@ async def first_start(workspace: Workspace, printer: StatusPrinter, *, demo: boo
     )
     printer.step("demo", f"fast deployment {deployed.row.id}, and an API key for it")
     await workspace.services.fleet.serve_flow(profile.id, flow_id)
-    if deployed.key is None:  # somebody made one at this very moment, and was shown it
+    if deployed.key is None:  # another process has just created a key, and has shown it
         return None
     return Demo(
         deployment_id=deployed.row.id,
@@ -65,7 +65,7 @@ async def first_start(workspace: Workspace, printer: StatusPrinter, *, demo: boo
 
 
 async def _is_fresh(workspace: Workspace, flow_name: str) -> bool:
-    """Whether there is no more than what a first start that was cut off leaves."""
+    """Return whether there is no more than an interrupted first start leaves."""
     request, profile_id = PageRequest(), workspace.profile.id
     keys = await workspace.services.keys.page(profile_id, request)
     deployments = await workspace.services.deployments.page(profile_id, request)

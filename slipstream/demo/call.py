@@ -1,4 +1,4 @@
-"""A call of the demo: as a curl line for people, and made once before the line is shown."""
+"""A call of the demo: as a curl line to copy, and made before the line is shown."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipstream.readiness import gateway_connection
-from transport.certificate_facts import CertificateFacts
-from transport.certificates import KeyPair
+from transport.certificates import CertificateInfo, KeyPair
 
 _TIMEOUT_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 _STABLE_SECONDS = 0.75
-"""Three times what a gateway takes at most to hear of a change: each is asked several times."""
+"""Three times the delay of the change feed: every gateway is asked several times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +31,7 @@ class DemoCall:
     input_data: Mapping[str, Any]
     """Any: the test data of a flow is any JSON object."""
     tls: KeyPair | None = None
-    """What the gateway shows; None: it speaks no TLS."""
+    """The gateway's certificate; None without TLS."""
 
     @property
     def path(self) -> str:
@@ -51,9 +50,9 @@ class DemoCall:
         return shlex.join([*words, "-d", self._body()])
 
     async def wait_until_answered(self) -> bool:
-        """Make the call until it stays answered with 200; return False if that takes a minute.
+        """Call until the answers stay 200; return False after a minute.
 
-        One answer comes from one gateway: the others may hear of the server a little later.
+        Each answer comes from one gateway; others may learn of the server a little later.
         """
         now = good_since = time.monotonic()
         deadline = now + _TIMEOUT_SECONDS
@@ -79,8 +78,8 @@ class DemoCall:
             connection.close()
 
     def _with_tls(self, pair: KeyPair) -> list[str]:
-        """Return what curl needs to reach us by a name that is in the certificate."""
-        facts = CertificateFacts.of(pair)
+        """Return what curl needs to reach the gateway by a name in its certificate."""
+        facts = CertificateInfo.from_files(pair)
         words = ["--cacert", str(pair.certificate)] if facts.self_signed else []
         names = [name for name in facts.names if not name.startswith("*.")]
         name = self.host if self.host in names or not names else names[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from gateway.webhooks.verdict_schemas import FindingOut
+from gateway.webhooks.verification import FindingOut
 
 _MAX_IDS = 100_000
 """Message ids that are remembered to recognise duplicates."""

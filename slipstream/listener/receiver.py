@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import signal
 import socket
@@ -21,9 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from gateway.storage.clock import now
-from gateway.webhooks.diagnosis import diagnose
-from gateway.webhooks.findings import Diagnosis
-from gateway.webhooks.verdict_schemas import FindingOut, letter_of
+from gateway.webhooks.verification import VerdictOut, verify_request
 from slipstream.failures import UnusableError
 from slipstream.listener.deliveries import DeliveryLog, ListenerSummary, ReceivedDelivery
 
@@ -82,8 +79,8 @@ class WebhookReceiver:
         body = await _read_body(request)
         if body is None:
             return PlainTextResponse("body larger than 4 MiB\n", 413)
-        diagnosis = await self._verify(request, body, at)
-        invalid = diagnosis is not None and not diagnosis.good
+        verdict = self._verify(request, body, at)
+        invalid = verdict is not None and not verdict.good
         message_id = request.headers.get("webhook-id")
         # An unsigned request must not make a genuine event look like a duplicate.
         times, accepted = 1, False
@@ -95,18 +92,17 @@ class WebhookReceiver:
             status, note = 503, "on purpose: --fail"
         elif not invalid:
             status, note = await self._respond(request, body)
-        delivery = _delivery(request, body, at, diagnosis, status)
+        delivery = _delivery(request, body, at, verdict, status)
         delivery.times, delivery.duplicate, delivery.note = times, accepted, note or None
         self._log.add(delivery, on_purpose=on_purpose)
         self._on_delivery(delivery)
         return PlainTextResponse(f"{note or 'accepted'}\n", status)
 
-    async def _verify(self, request: Request, body: bytes, at: datetime) -> Diagnosis | None:
+    def _verify(self, request: Request, body: bytes, at: datetime) -> VerdictOut | None:
         secret = self._options.secret
         if secret is None:
             return None
-        letter = letter_of(request.headers, body)
-        return await asyncio.to_thread(diagnose, letter, secret, at=at.timestamp())
+        return verify_request(request.headers, body, secret, at=at.timestamp())
 
     async def _respond(self, request: Request, body: bytes) -> tuple[int, str]:
         url = self._options.forward_to
@@ -121,21 +117,20 @@ class WebhookReceiver:
 
 
 def _delivery(
-    request: Request, body: bytes, at: datetime, diagnosis: Diagnosis | None, status: int
+    request: Request, body: bytes, at: datetime, verdict: VerdictOut | None, status: int
 ) -> ReceivedDelivery:
     event = _event(body)
     data = event.get("data")
     run_id = data.get("flow_run_id") if isinstance(data, dict) else None
     headers = request.headers
-    findings = diagnosis.findings if diagnosis else ()
     return ReceivedDelivery(
         at=at.isoformat(timespec="milliseconds"),
         id=_text(headers.get("webhook-id")),
         event=_text(event.get("type")) or _text(headers.get("x-webhook-event")),
         flow_run_id=_text(run_id),
         attempt=_text(headers.get("x-webhook-attempt")),
-        verified=diagnosis.good if diagnosis else None,
-        findings=[FindingOut.model_validate(finding) for finding in findings],
+        verified=verdict.good if verdict else None,
+        findings=verdict.findings if verdict else [],
         times=1,
         duplicate=False,
         after_seconds=_seconds_since(event.get("timestamp"), at),

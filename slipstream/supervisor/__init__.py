@@ -1,6 +1,6 @@
-"""The parent of all processes on one machine: starts, watches, restarts and drains them.
+"""The parent of all processes on one machine: starts, monitors, restarts and drains them.
 
-`policy` decides and does nothing else; `process` is one child; `keeper` acts on what the policy
-decided; `gateways` and `fleet` say what to run; `nursery` gives the fleet its processes, forked off
-a `fork_server`, or `houses` do where models share them; `supervisor` puts them together.
+`process` is one child process, `process_manager` runs one for each desired key, and `reconcile`
+decides for it. `gateways`, `worker_manager` and `fleet` say what should run. `fork_server_spawner`
+and `shared_process` start inference servers. `supervisor` puts them together.
 """

@@ -1,4 +1,4 @@
-"""The inference servers: rows of the database that ask for processes, and processes."""
+"""The inference servers: runs a process for each row of the database that wants one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.fleet.states import Phase, State
@@ -16,14 +17,13 @@ from gateway.fleet.store import FleetStore
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed, ChangeKind
 from gateway.storage.tables import InferenceServer
-from inference_server.runtime.threads import plan
+from inference_server.runtime.host import plan_threads
 from slipstream.settings import inference_options
 from slipstream.status_printer import StatusPrinter
-from slipstream.supervisor.memory import memory_of
 from slipstream.supervisor.observations import ObservationQueue
 from slipstream.supervisor.process import ChildProcess
 from slipstream.supervisor.process_manager import ProcessManager, StatusLine
-from slipstream.supervisor.spawner import Spawner
+from slipstream.supervisor.spawner import ServerSpawner
 
 _MEMORY_SECONDS = 5.0
 _FLUSH_SECONDS = 2.0
@@ -31,7 +31,7 @@ _RETRY_SECONDS = 0.5
 
 
 class Fleet:
-    """Keeps a process for each row that wants one, and each row up to date."""
+    """Runs a process for each row that wants one, and keeps the rows up to date."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Fleet:
         feed: ChangeFeed,
         settings: Settings,
         sockets: Path,
-        spawner: Spawner,
+        spawner: ServerSpawner,
         printer: StatusPrinter,
     ) -> None:
         self._store = store
@@ -65,7 +65,7 @@ class Fleet:
         feed.subscribe(ChangeKind.INFERENCE_SERVER, lambda _: self._desired_changed.set())
 
     async def run(self) -> None:
-        """Look after the inference servers until cancelled."""
+        """Run the inference servers until cancelled."""
         await asyncio.gather(
             self._follow_desired(),
             self._manager.run(),
@@ -74,25 +74,25 @@ class Fleet:
         )
 
     async def settled(self) -> None:
-        """Return once every server that is wanted has become ready or has failed."""
+        """Return once every desired server is ready or has failed."""
         await self._all_settled.wait()
 
     async def drain(self, grace: float) -> None:
-        """Let every server finish its calls and go, and have it written down while `run` runs."""
+        """Let every server finish its calls and exit, and write that; `run` must still run."""
         await self._manager.drain(grace)
         self._draining = True
         self._desired_changed.set()
-        # No query is to be cancelled in the middle: SQLAlchemy would log that at length.
+        # A query must not be cancelled half-way: SQLAlchemy logs a long traceback for that.
         with suppress(TimeoutError):
             await asyncio.wait_for(self._followed.wait(), _FLUSH_SECONDS)
         await self._observations.flush(_FLUSH_SECONDS)
 
     def kill(self) -> None:
-        """End every server at once."""
+        """Kill every server."""
         self._manager.kill()
 
     def spawned(self, key: str, child: ChildProcess) -> None:
-        """A process is on its way up."""
+        """A server is starting."""
         self._print(key, f"process {child.pid}", "dim")
         self._observations.add(
             key,
@@ -106,7 +106,7 @@ class Fleet:
         )
 
     def reported(self, key: str, line: StatusLine) -> None:
-        """A server has reported where it listens or how far it is."""
+        """A server has reported its addresses or its phase."""
         match line["event"]:
             case "listening":
                 self._observations.add(
@@ -132,7 +132,7 @@ class Fleet:
                 self._observations.add(key, state=State.DRAINING)
 
     def exited(self, key: str, *, requested: bool, reason: str, retry_in: float) -> None:
-        """A process has ended."""
+        """A server has ended."""
         self._clean_up(key)
         if requested:
             self._print(key, "stopped", "dim")
@@ -155,14 +155,14 @@ class Fleet:
             )
 
     def exited_idle(self, key: str) -> None:
-        """A process has ended because nobody called it: its server sleeps until somebody does."""
+        """A server has ended because it was idle; the next call wakes it."""
         self._clean_up(key)
-        self._print(key, "asleep until it is called", "dim")
+        self._print(key, "asleep until the next call", "dim")
         self._restarts.pop(key, None)
         self._observations.add_asleep(key, self._servers[key].generation)
 
     def removed(self, key: str) -> None:
-        """Nothing runs and nothing should: also said of what had crashed and waited."""
+        """A server is no longer desired and has ended; it may have been waiting for a restart."""
         self._observations.add(key, state=State.STOPPED, reason=None)
         self._restarts.pop(key, None)
         self._servers.pop(key, None)
@@ -170,10 +170,10 @@ class Fleet:
 
     async def _spawn(self, key: str) -> ChildProcess:
         server = self._servers[key]
-        # A new name each time: a server that drains removes its own socket, not its successor's.
+        # A new name each time: a draining server removes its own socket, not its successor's.
         socket = self._socket_of[key] = self._sockets / f"{key[:8]}-{next(self._numbers)}.sock"
         options = inference_options(
-            threads=plan(servers=len(self._desired)).intra_op,
+            threads=plan_threads(servers=len(self._desired)).intra_op,
             max_message_bytes=self._settings.max_body_bytes,
             grace_seconds=self._settings.drain_seconds,
             log_level=self._settings.log_level,
@@ -188,8 +188,8 @@ class Fleet:
         while not self._draining:
             self._desired_changed.clear()
             try:
-                wanted = await self._store.wanted()
-            except (SQLAlchemyError, OSError):  # the feed has said so already
+                wanted = await self._store.desired_running()
+            except (SQLAlchemyError, OSError):  # the change feed has logged it already
                 self._desired_changed.set()
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
@@ -210,7 +210,7 @@ class Fleet:
             sharing = Counter(pids.values())
             for key, pid in pids.items():
                 memory_bytes = (await asyncio.to_thread(memory_of, pid) or 0) // sharing[pid]
-                # What nobody would notice is not worth a write.
+                # Changes of up to 1 % are not worth a write.
                 if (
                     memory_bytes
                     and abs(memory_bytes - self._memory_bytes.get(key, 0)) > memory_bytes / 100
@@ -224,7 +224,7 @@ class Fleet:
     def _clean_up(self, key: str) -> None:
         self._memory_bytes.pop(key, None)
         if socket := self._socket_of.pop(key, None):
-            socket.unlink(missing_ok=True)  # who is killed cannot
+            socket.unlink(missing_ok=True)  # a killed server leaves it behind
 
     def _settle(self, key: str) -> None:
         self._settled.add(key)
@@ -237,3 +237,20 @@ class Fleet:
     def _print(self, key: str, text: str, style: str) -> None:
         server = self._servers[key]
         self._printer.step(f"{server.model} {server.version}", text, style)
+
+
+def memory_of(pid: int) -> int | None:
+    """Return the memory of a process in bytes, or None if it has ended.
+
+    Shared pages count proportionally (PSS) if the kernel reports that, else in full.
+    """
+    try:
+        process = psutil.Process(pid)
+        try:
+            proportional: int = process.memory_full_info().pss
+        except (AttributeError, psutil.AccessDenied):
+            return int(process.memory_info().rss)
+        else:
+            return proportional
+    except psutil.Error:
+        return None

@@ -1,4 +1,4 @@
-"""What the supervisor does with the database: the first start, and the fleet that rows ask for."""
+"""The part of the supervisor that needs the database."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import asyncio
 
 from gateway.storage.changes import ChangeFeed
 from inference_server import settings
-from inference_server.bearer_tokens import TokenFileError
-from inference_server.settings import SettingsError
-from inference_server.tcp_security import TcpSecurity
+from inference_server.tcp_security import TcpSecurity, TokenFileError
 from slipstream.demo.bootstrap import first_start
 from slipstream.failures import UnusableError
 from slipstream.settings import log_level
@@ -17,20 +15,21 @@ from slipstream.supervisor.fleet import Fleet
 from slipstream.supervisor.gateways import GatewayMonitor
 from slipstream.supervisor.launch import Launch
 from slipstream.supervisor.ready_banner import ReadyBanner
-from slipstream.supervisor.spawner import Spawner
-from slipstream.supervisor.workers import ManagedWorker
-from slipstream.workspace import open_workspace, read_settings
+from slipstream.supervisor.spawner import ServerSpawner
+from slipstream.supervisor.worker_manager import WorkerManager
+from slipstream.workspace import broker_of, open_workspace, read_settings
 from telemetry import logs
+from telemetry.options import OptionsError
 from transport import TlsError
 
 
 class FleetService:
-    """One state folder and its database, looked after by the one supervisor that runs on it."""
+    """Creates what a first start creates, then runs the inference servers of the database."""
 
     def __init__(
-        self, launched: Launch, printer: StatusPrinter, spawner: Spawner, *, demo: bool
+        self, launched: Launch, printer: StatusPrinter, spawner: ServerSpawner, *, demo: bool
     ) -> None:
-        """Read the settings; raise UnusableError where they make no sense."""
+        """Read the settings; raise UnusableError if they are invalid."""
         options = launched.options
         self._settings = read_settings(
             host=options.host,
@@ -50,19 +49,19 @@ class FleetService:
 
     @property
     def drain_seconds(self) -> float:
-        """How long calls in flight may go on."""
+        """How long calls in flight may go on while everything drains."""
         return self._settings.drain_seconds
 
-    async def serve(self, gateways: GatewayMonitor, workers: ManagedWorker) -> None:
-        """Make what a first start makes, then look after the inference servers until cancelled.
+    async def serve(self, gateways: GatewayMonitor, workers: WorkerManager) -> None:
+        """Create what a first start creates, then run the inference servers until cancelled.
 
         Raises:
             StorageError: the database cannot be used.
         """
-        banner = ReadyBanner(self._launched.options, self._printer, workers)
+        banner = ReadyBanner(self._launched.options, self._printer)
         try:
             async with open_workspace(self._settings) as workspace:
-                await workspace.services.fleet.store.forget_processes()
+                await workspace.services.fleet.store.mark_all_stopped()
                 banner.demo = await first_start(workspace, self._printer, demo=self._demo)
                 feed = ChangeFeed(workspace.db)
                 fleet = self._fleet = Fleet(
@@ -75,14 +74,26 @@ class FleetService:
                 )
                 feed.start()
                 try:
-                    await asyncio.gather(fleet.run(), banner.print_when_ready(gateways, fleet))
+                    await asyncio.gather(
+                        fleet.run(), self._announce_when_ready(banner, gateways, fleet, workers)
+                    )
                 finally:
                     await feed.stop()
         finally:
             banner.print_unshown_key()
 
+    async def _announce_when_ready(
+        self, banner: ReadyBanner, gateways: GatewayMonitor, fleet: Fleet, workers: WorkerManager
+    ) -> None:
+        await gateways.ready()
+        await fleet.settled()
+        readiness = await banner.wait_until_ready()
+        # Last, so that nothing else waits for the second of processor time that they need.
+        workers.start(delivers_on_demand=broker_of(self._settings).delivers_on_demand)
+        banner.print(readiness)
+
     async def drain(self, grace: float) -> None:
-        """Let every inference server finish its calls and go."""
+        """Let every inference server finish its calls and exit."""
         if self._fleet:
             await self._fleet.drain(grace)
 
@@ -93,12 +104,10 @@ class FleetService:
 
 
 def _check_servers() -> None:
-    """Say once what each inference server would say of the ports that it is to open."""
+    """Report once what every inference server would report about its ports and certificates."""
     needed = ["--store", ".", "--model", "any", "--version", "1", "--socket", "any"]
     try:
-        TcpSecurity.of(settings.check(needed))
-    except (SettingsError, TlsError, TokenFileError) as error:
-        message = (
-            f"inference servers, by the SLIPSTREAM_INFERENCE_… variables of these names: {error}"
-        )
+        TcpSecurity.from_settings(settings.check(needed))
+    except (OptionsError, TlsError, TokenFileError) as error:
+        message = f"inference servers, set by the SLIPSTREAM_INFERENCE_… variables: {error}"
         raise UnusableError(message) from None

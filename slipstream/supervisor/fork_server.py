@@ -1,4 +1,4 @@
-"""One fork server: the process that inference servers are forked off, and the way to ask it."""
+"""The fork server: a process with everything imported, from which servers are forked."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from slipstream.supervisor.spawn_request import send_spawn_request
 
 
 class ForkServer:
-    """A fork server that runs, or is about to; see `inference_server.fork_server`."""
+    """A fork server that runs or starts; see `inference_server.fork_server`."""
 
     SUPPORTED: ClassVar[bool] = sys.platform == "linux"
-    """Whether this system lets a process adopt the children of another."""
+    """Whether this system can make a process the parent of orphans (a subreaper)."""
 
     def __init__(self, child: ChildProcess, control: socket.socket, lifeline: Lifeline) -> None:
         self.child = child
@@ -27,7 +27,7 @@ class ForkServer:
         """Start one. It reports `ready` on its status pipe.
 
         Raises:
-            OSError: the system has no room for it.
+            OSError: the system cannot start another process.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
@@ -55,6 +55,6 @@ class ForkServer:
         )
 
     def end(self) -> None:
-        """End it at once. Its children go on."""
+        """Kill it. The servers that it has forked go on."""
         self.child.kill()
         self._control.close()

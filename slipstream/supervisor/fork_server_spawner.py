@@ -1,41 +1,46 @@
-"""Inference servers from a fork server, which is kept alive; without one they come directly."""
+"""Starts inference servers by a fork server, or directly where there is none."""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.fork_server import ForkServer
 from slipstream.supervisor.process import ChildProcess, Lifeline
 from slipstream.supervisor.process_manager import ProcessManager, StatusLine
 from slipstream.supervisor.spawn_request import await_pid
-from slipstream.supervisor.spawner import DirectSpawner
-from slipstream.supervisor.subreaper import ReparentedProcess, subreaper
+from slipstream.supervisor.spawner import spawn_directly
 
 _KEY = "fork server"
 _ATTEMPTS = 2
-"""A fork server may end with a request unanswered; its successor deserves a chance."""
+"""A fork server may end before it answers a request; its successor is tried once."""
 _BOOT_SECONDS = 20.0
-"""How long to wait for a fork server that starts. A server that starts directly is no faster."""
+"""How long to wait for a starting fork server. Starting a server directly is no faster."""
 _FORK_SECONDS = 5.0
-"""How long to wait for the answer of one that is ready. It takes milliseconds."""
+"""How long to wait for the answer of a ready fork server. It takes milliseconds."""
 _SOON_SECONDS = 1.0
-"""A fork server that comes back within that time is worth waiting for."""
+"""Wait for a fork server that restarts within this time."""
+
+_SET_CHILD_SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of prctl(2)."""
 
 
 class ForkServerSpawner:
-    """A Source. `run` keeps the fork server alive."""
+    """A ServerSpawner. `run` restarts the fork server when it ends."""
 
     def __init__(
         self, lifeline: Lifeline, printer: StatusPrinter, *, running: ForkServer | None
     ) -> None:
-        """Use the fork server that is `running`; None where the system supports none."""
+        """Use the fork server `running`; None if the system supports none."""
         self._lifeline = lifeline
         self._printer = printer
-        self._direct = DirectSpawner(lifeline)
         self._newest = running
         self._ready: ForkServer | None = None
         self._expected = running is not None
@@ -50,7 +55,7 @@ class ForkServerSpawner:
         await self._manager.run()
 
     async def drain(self, grace: float) -> None:
-        """Let the fork server go. The servers that it has started are not its children."""
+        """Stop the fork server. The servers that it has forked are our children, and go on."""
         await self._manager.drain(grace)
 
     def kill(self) -> None:
@@ -58,7 +63,7 @@ class ForkServerSpawner:
         self._manager.kill()
 
     async def spawn(self, arguments: Sequence[str]) -> ChildProcess:
-        """See Spawner."""
+        """See ServerSpawner."""
         requested_at = time.perf_counter()
         async with self._lock:
             for _ in range(_ATTEMPTS):
@@ -68,16 +73,16 @@ class ForkServerSpawner:
                 try:
                     return await _fork(fork_server, arguments, requested_at)
                 except OSError as error:  # a TimeoutError is one
-                    self._printer.step(_KEY, f"gave no server: {error or 'no answer'}", "red")
+                    self._printer.step(_KEY, f"forked no server: {error or 'no answer'}", "red")
                     self._dismiss(fork_server)
-        return await self._direct.spawn(arguments)
+        return spawn_directly(arguments, self._lifeline)
 
     def spawned(self, _key: str, child: ChildProcess) -> None:
-        """A fork server is on its way."""
+        """A fork server is starting."""
         self._printer.step(_KEY, f"process {child.pid}", "dim")
 
     def reported(self, _key: str, line: StatusLine) -> None:
-        """It has imported everything."""
+        """The fork server has imported everything."""
         if line["event"] == "ready":
             self._printer.step(_KEY, "ready", "green")
             self._ready = self._newest
@@ -85,7 +90,7 @@ class ForkServerSpawner:
             self._changed.set()
 
     def exited(self, _key: str, *, requested: bool, reason: str, retry_in: float) -> None:
-        """It has ended. Its children need none."""
+        """The fork server has ended; the servers that it has forked go on."""
         if self._newest:
             self._newest.end()
         self._newest = self._ready = None
@@ -95,21 +100,23 @@ class ForkServerSpawner:
         self._printer.step(_KEY, text, "dim" if requested else "red")
 
     def removed(self, _key: str) -> None:
-        """Nothing is kept of it."""
+        """Part of ProcessListener; nothing to do."""
 
     async def _start(self, _key: str) -> ChildProcess:
         self._newest = ForkServer.start(self._lifeline)
         return self._newest.child
 
     async def ready_fork_server(self) -> ForkServer | None:
-        """Return the fork server once it is ready; None where that is not to be expected soon."""
+        """Return the fork server once it is ready, or None if that will not be soon."""
         try:
             async with asyncio.timeout(_BOOT_SECONDS):
                 while self._ready is None and self._expected:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            self._expected = False  # until one is ready: the next servers do not wait as long again
+            self._expected = (
+                False  # the next servers do not wait until a fork server is ready again
+            )
         return self._ready
 
     def _dismiss(self, fork_server: ForkServer) -> None:
@@ -121,7 +128,7 @@ class ForkServerSpawner:
 async def _fork(
     fork_server: ForkServer, arguments: Sequence[str], requested_at: float
 ) -> ChildProcess:
-    """Return the server that `fork_server` has forked; raise OSError where there is none."""
+    """Return the server that `fork_server` forks; raise OSError if there is none."""
     read_fd, write_fd = os.pipe()
     try:
         with subreaper():
@@ -134,3 +141,56 @@ async def _fork(
         os.close(read_fd)
         raise
     return ChildProcess(ReparentedProcess(pid), read_fd)
+
+
+@contextmanager
+def subreaper() -> Iterator[None]:
+    """Make this process the parent of every descendant that is orphaned within the context.
+
+    No longer than needed: other orphans would not be waited for, and would stay zombies.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    _set_subreaper(yes=True)
+    try:
+        yield
+    finally:
+        _set_subreaper(yes=False)
+
+
+class ReparentedProcess:
+    """A ProcessHandle for a child that was started by a fork server that has ended."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._status: int | None = None
+        self._lock = threading.Lock()
+
+    def poll(self) -> int | None:
+        """Return the exit status, negative for a signal; None while it runs."""
+        with self._lock:
+            if self._status is None:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                if pid:
+                    self._status = os.waitstatus_to_exitcode(status)
+            return self._status
+
+    def wait(self) -> int:
+        """Block until it has ended; return its exit status."""
+        while (status := self.poll()) is None:
+            # Only `poll` reaps the pid, under the lock: no signal reaches a reused pid.
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        return status
+
+    def terminate(self) -> None:
+        """Send SIGTERM, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGTERM)
+
+
+def _set_subreaper(*, yes: bool) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0):
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl(PR_SET_CHILD_SUBREAPER): {os.strerror(number)}")

@@ -1,4 +1,4 @@
-"""What the supervisor learns from the gateway processes."""
+"""The state of the gateway processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slipstream.supervisor.process_manager import StatusLine
 
 
 class GatewayMonitor:
-    """Waits for the first time that every gateway is ready; later only tells."""
+    """Waits until every gateway has been ready once, and prints what happens to them."""
 
     def __init__(self, keys: Collection[str], printer: StatusPrinter) -> None:
         self._missing = set(keys)
@@ -21,17 +21,17 @@ class GatewayMonitor:
         self._broken: UnusableError | None = None
 
     async def ready(self) -> None:
-        """Return when every gateway has been ready; raise UnusableError where one cannot be."""
+        """Return when every gateway has been ready; raise UnusableError if one fails to start."""
         await self._ready.wait()
         if self._broken:
             raise self._broken
 
     def spawned(self, key: str, child: ChildProcess) -> None:
-        """Say that it is on its way."""
+        """A gateway is starting."""
         self._printer.step(key, f"process {child.pid}", "dim")
 
     def reported(self, key: str, line: StatusLine) -> None:
-        """Take note of its readiness, or of the reason why there will be none."""
+        """A gateway has reported that it is ready or why it failed."""
         match line["event"]:
             case "ready":
                 self._printer.step(key, "ready", "green")
@@ -47,11 +47,11 @@ class GatewayMonitor:
                 self._printer.step(key, str(event), "dim")
 
     def exited(self, key: str, *, requested: bool, reason: str, retry_in: float) -> None:
-        """Say how it ended."""
+        """A gateway has ended."""
         if requested:
             self._printer.step(key, "stopped", "dim")
         else:
             self._printer.step(key, f"{reason}; started again in {retry_in:.1f} s", "red")
 
     def removed(self, key: str) -> None:
-        """Nothing is kept of a gateway that has gone."""
+        """Part of ProcessListener; nothing to do."""

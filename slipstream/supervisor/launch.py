@@ -1,6 +1,6 @@
-"""The first moments of `up`: claim the state folder, bind the ports, start what takes time.
+"""The first moments of `up`: lock the state folder, bind the ports, start the gateways.
 
-Imports nothing that takes time: the gateways have to answer within a second.
+Imports only what is quick to import: the gateways must answer within a second.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.worker.plan import QueueWorkerPlan
 from slipstream.failures import UnusableError
-from slipstream.settings import ServeOptions, log_level, process_environment
+from slipstream.settings import UpOptions, log_level, process_environment
 from slipstream.supervisor import ports
 from slipstream.supervisor.fork_server import ForkServer
 from slipstream.supervisor.process import ChildProcess, Lifeline
@@ -21,49 +22,46 @@ from slipstream.supervisor.state_folder import StateFolder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What is held from the first moment to the last."""
+    """What is opened first and closed last."""
 
-    options: ServeOptions
+    options: UpOptions
     signals: StopSignals
     folder: StateFolder
     lifeline: Lifeline
     rest: socket.socket
-    """Listens; the gateways accept from it, and connections queue while none of them does."""
+    """Listening socket of REST. All gateways accept from it; connections queue until one does."""
     front_door: socket.socket
-    """Keeps the gRPC port from strangers while no gateway has it."""
+    """Reserves the gRPC port; see `ports.reserve`."""
     gateways: Mapping[str, ChildProcess]
     """The gateway processes by name."""
     fork_server: ForkServer | None
-    """Where inference servers come from, unless they share processes or the system has none."""
+    """Forks inference servers; None if they share processes or the system supports none."""
 
     async def spawn_gateway(self, _name: str) -> ChildProcess:
-        """Start one more gateway on the same ports."""
+        """Start a gateway on the same ports."""
         return _spawn_gateway(self.options, self.rest, self.lifeline)
 
-    async def spawn_worker(self, _name: str) -> ChildProcess:
-        """Start a worker."""
-        command = [sys.executable, "-m", "gateway.worker"]
-        command += ["--concurrency", str(self.options.worker_concurrency)]
-        if self.options.worker_idle_seconds is not None:
-            command += ["--idle-seconds", str(self.options.worker_idle_seconds)]
+    def spawn_queue_worker(self, plan: QueueWorkerPlan) -> ChildProcess:
+        """Start a queue worker."""
+        command = [sys.executable, "-m", "gateway.worker", *plan.arguments]
         return ChildProcess.spawn(
             command, lifeline=self.lifeline, environment=_environment(self.options)
         )
 
     def release(self) -> None:
-        """Give everything back. Children that still run end at once."""
+        """Close everything. Children that still run exit at once."""
         self.lifeline.close()
         self.rest.close()
         self.front_door.close()
         self.folder.release()
 
 
-def launch(options: ServeOptions) -> Launch:
-    """Start what answers first.
+def launch(options: UpOptions) -> Launch:
+    """Bind the ports and start the gateways.
 
     Raises:
-        UnusableError: a certificate, the state folder or a port cannot be used; nothing has been
-            started then.
+        UnusableError: a certificate, the state folder or a port cannot be used; no process has
+            been started.
     """
     signals = StopSignals()
     signals.install()
@@ -94,13 +92,13 @@ def launch(options: ServeOptions) -> Launch:
     )
 
 
-def _check_certificate(options: ServeOptions) -> None:
-    """Say once, and in one line, what each gateway would say."""
-    from transport.certificates import TlsError, pair_of, server_context  # noqa: PLC0415
+def _check_certificate(options: UpOptions) -> None:
+    """Report once what every gateway would report."""
+    from transport.certificates import TlsError, key_pair_from, server_context  # noqa: PLC0415
 
     called = ("--tls-cert", "--tls-key")
     try:
-        pair = pair_of(options.tls_certificate, options.tls_key, called=called)
+        pair = key_pair_from(options.tls_certificate, options.tls_key, option_names=called)
         assert pair is not None
         server_context(pair, protocols=())
     except TlsError as error:
@@ -111,7 +109,7 @@ def _names(workers: int) -> list[str]:
     return ["gateway"] if workers == 1 else [f"gateway {n}" for n in range(1, workers + 1)]
 
 
-def _spawn_gateway(options: ServeOptions, rest: socket.socket, lifeline: Lifeline) -> ChildProcess:
+def _spawn_gateway(options: UpOptions, rest: socket.socket, lifeline: Lifeline) -> ChildProcess:
     return ChildProcess.spawn(
         [
             *(sys.executable, "-m", "gateway", "--listen-fd", str(rest.fileno())),
@@ -123,5 +121,8 @@ def _spawn_gateway(options: ServeOptions, rest: socket.socket, lifeline: Lifelin
     )
 
 
-def _environment(options: ServeOptions) -> dict[str, str]:
-    return {**process_environment(options), "SLIPSTREAM_LOG_LEVEL": log_level()}
+def _environment(options: UpOptions) -> dict[str, str]:
+    return {
+        **process_environment(options, workers=options.workers),
+        "SLIPSTREAM_LOG_LEVEL": log_level(),
+    }

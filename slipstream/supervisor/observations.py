@@ -1,4 +1,4 @@
-"""Observations on their way to the database: in order, and none is lost while it is away."""
+"""Queued writes to the rows of inference servers, in order; retried while the database is down."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from gateway.fleet.store import FleetStore, Observation
 from telemetry.logs import logger
 
 _RETRY_SECONDS = 0.5
-"""Between two attempts to reach a database that is away."""
+"""Between two attempts while the database is down."""
 
 log = logger("slipstream.supervisor.observations")
 
 
 class ObservationQueue:
-    """Takes observations without waiting; `run` writes them down."""
+    """Queues observations without waiting; `run` writes them."""
 
     def __init__(self, store: FleetStore) -> None:
         self._store = store
         self._queue: asyncio.Queue[tuple[str, Callable[[], Awaitable[bool]]]] = asyncio.Queue()
 
     def add(self, server_id: str, **seen: Unpack[Observation]) -> None:
-        """Note what was seen of a server."""
+        """Queue what was observed of a server."""
         self._queue.put_nowait((server_id, lambda: self._store.observe(server_id, **seen)))
 
     def add_asleep(self, server_id: str, generation: int) -> None:
-        """Note that a server has ended because nobody called it; see `FleetStore.fall_asleep`."""
-        self._queue.put_nowait((server_id, lambda: self._store.fall_asleep(server_id, generation)))
+        """Queue that a server has ended because it was idle; see `FleetStore.mark_asleep`."""
+        self._queue.put_nowait((server_id, lambda: self._store.mark_asleep(server_id, generation)))
 
     async def run(self) -> None:
-        """Write down what comes, until cancelled."""
+        """Write what is queued, until cancelled."""
         while True:
             server_id, write = await self._queue.get()
             await self._write(server_id, write)
             self._queue.task_done()
 
     async def flush(self, seconds: float) -> None:
-        """Return when everything is written down, or after so many seconds."""
+        """Return when everything is written, or after so many seconds."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._queue.join(), seconds)
 

@@ -1,4 +1,4 @@
-"""The two ports: bound by the supervisor, so that what is wrong is said once and in one line."""
+"""The two ports. The supervisor binds them, so that an error is reported once, in one line."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from slipstream.failures import UnusableError
 _BACKLOG = 2048
 _RETRY_SECONDS = 0.05
 _RETRY_FOR_SECONDS = 1.0
-"""How long a busy port may need to become free: children of a killed supervisor take a moment."""
+"""How long to retry a busy port: children of a killed supervisor need a moment to exit."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens: connections queue from now on, whoever accepts them later.
+    """Return a listening socket: connections queue from now on.
 
     Raises:
-        UnusableError: the port is taken, or the address is none of this machine's.
+        UnusableError: the port is in use, or this machine does not have the address.
     """
     deadline = time.monotonic() + _RETRY_FOR_SECONDS
     while True:
@@ -31,12 +31,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def reserve(host: str, port: int) -> socket.socket:
-    """Return a socket that keeps the port for those who bind it with SO_REUSEPORT, and listens not.
+    """Return a bound socket, not listening, that reserves the port for our gRPC servers.
 
-    gRPC servers share a port that way, and would share it with a stranger as silently.
+    They share the port by SO_REUSEPORT; without the reservation any process could join them.
 
     Raises:
-        UnusableError: the port is taken, or the address is none of this machine's.
+        UnusableError: the port is in use, or this machine does not have the address.
     """
     listen(host, port).close()
     held = _socket(host, port)
@@ -50,7 +50,7 @@ def reserve(host: str, port: int) -> socket.socket:
 
 
 def why_unavailable(host: str, port: int) -> str | None:
-    """Return why the port cannot be listened on; None where it can."""
+    """Return why the port cannot be listened on, or None."""
     try:
         _listen(host, port).close()
     except OSError as error:

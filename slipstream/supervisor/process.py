@@ -1,4 +1,4 @@
-"""One child process: how it is started, what ties it to this one, and how it ends."""
+"""Child processes: how they are started, tied to this process, and ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Protocol
 
 
 class Lifeline:
-    """A pipe whose write end only this process holds: children exit when it closes.
+    """A pipe whose write end only this process has: children exit when it closes.
 
     The kernel closes it however this process ends, so not even SIGKILL leaves a child behind.
     """
@@ -21,13 +21,13 @@ class Lifeline:
         self.read_fd, self._write_fd = os.pipe()
 
     def close(self) -> None:
-        """Let every child go at once."""
+        """Make every child exit at once."""
         os.close(self._write_fd)
         os.close(self.read_fd)
 
 
 class ProcessHandle(Protocol):
-    """What is needed of a process that is ours to wait for: `subprocess.Popen` has it."""
+    """What ChildProcess needs of a process; `subprocess.Popen` is one."""
 
     pid: int
 
@@ -42,11 +42,11 @@ class ProcessHandle(Protocol):
 
 
 class ChildProcess:
-    """A running child, in a process group of its own so that Ctrl-C reaches only the supervisor.
+    """A running child, in a process group of its own, so that Ctrl-C reaches only the supervisor.
 
     Attributes:
         status_fd: read end of the pipe on which it reports, in JSON lines; it closes when the
-            child ends. Whoever reads it owns and closes it.
+            child ends. Its reader closes it.
         started_at: on the monotonic clock.
     """
 
@@ -71,7 +71,7 @@ class ChildProcess:
     ) -> ChildProcess:
         """Start `command` with `--status-fd` and `--lifeline-fd`, and the descriptors to inherit.
 
-        Its stdout joins our stderr: stdout is for the answer to whoever ran the command.
+        Its stdout is our stderr: our stdout carries only the output of the command.
         """
         read_fd, write_fd = os.pipe()
         try:
@@ -91,18 +91,18 @@ class ChildProcess:
         return cls(process, read_fd)
 
     def terminate(self) -> None:
-        """Ask it to drain and exit."""
+        """Send SIGTERM: it drains and exits."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """End it, and whatever it has started, at once."""
+        """Kill it and its children at once."""
         if self._process.poll() is None:
             self._kill_group()
 
     def wait(self) -> int:
         """Block until it has ended; return its exit status, negative for a signal.
 
-        What it has started and left behind ends with it.
+        Its own children are killed then.
         """
         status = self._process.wait()
         if self._owns_process:

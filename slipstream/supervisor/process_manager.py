@@ -1,4 +1,4 @@
-"""Keeps one child alive for each key that is wanted: the policy's hands."""
+"""Runs one process for each desired key; `reconcile` decides what to start and stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from inference_server.exit_status import ServerExitStatus
+from inference_server.spawn import ServerExitStatus
 from slipstream.supervisor.process import ChildProcess, describe_exit
 from slipstream.supervisor.reconcile import (
     Action,
@@ -31,23 +31,23 @@ _MAX_LINE_BYTES = 1 << 20
 log = logger("slipstream.supervisor.process_manager")
 
 StatusLine = Mapping[str, Any]
-"""What a child says of itself: `event`, and what that event carries (so: any JSON)."""
+"""A JSON line that a process reports: `event` and the fields of that event."""
 
 
 class ProcessListener(Protocol):
-    """Hears, on the event loop and in order, what becomes of the children. Must not block."""
+    """Called on the event loop, in order, with what happens to the processes. Must not block."""
 
     def spawned(self, key: str, child: ChildProcess) -> None:
         """A process has been started for `key`."""
 
     def reported(self, key: str, line: StatusLine) -> None:
-        """It has reported something of itself."""
+        """The process has reported a status line."""
 
     def exited(self, key: str, *, requested: bool, reason: str, retry_in: float) -> None:
-        """It has ended; unless it was asked to, it is started again in `retry_in` seconds."""
+        """The process has ended; unless that was requested, it restarts in `retry_in` seconds."""
 
     def removed(self, key: str) -> None:
-        """Nothing runs for `key` any more, and nothing will."""
+        """The key is no longer desired, and its process has ended."""
 
 
 class ProcessManager:
@@ -61,13 +61,13 @@ class ProcessManager:
         running: Mapping[str, ChildProcess] | None = None,
         on_idle: Callable[[str], None] | None = None,
     ) -> None:
-        """Start children with `spawn`, and tell `watcher` of them.
+        """Start processes with `spawn`, and report to `watcher`.
 
         Args:
-            spawn: starts one for a key.
-            watcher: hears of them.
-            running: those that run already, for the first generation.
-            on_idle: called instead of `exited` for one that ends with ExitStatus.IDLE.
+            spawn: starts a process for a key.
+            watcher: is told what happens to them.
+            running: processes that run already; their generation is 1.
+            on_idle: called instead of `exited` when one ends with ExitStatus.IDLE.
         """
         self._spawn = spawn
         self._watcher = watcher
@@ -90,12 +90,12 @@ class ProcessManager:
         return {key: child.pid for key, child in self._children.items()}
 
     def set_desired(self, desired: Mapping[str, int]) -> None:
-        """Set what should run: key → generation of the wish. Once all is to end, nothing is."""
+        """Set what should run: key → generation. Ignored after `drain` and `kill`."""
         self._desired = {} if self._closed else dict(desired)
         self._changed.set()
 
     async def run(self) -> None:
-        """Bring what runs to what is wanted, and keep it there until cancelled."""
+        """Start and stop processes as desired, until cancelled."""
         while True:
             self._changed.clear()
             self._reconcile()
@@ -107,7 +107,7 @@ class ProcessManager:
                     await self._changed.wait()
 
     async def drain(self, grace: float) -> None:
-        """Let every child finish and go; kill those that have not gone after `grace` seconds."""
+        """Stop every process; kill those that still run after `grace` seconds."""
         self._close()
         self._reconcile()
         if self._monitors:
@@ -117,7 +117,7 @@ class ProcessManager:
         self._reconcile()
 
     def kill(self) -> None:
-        """End every child at once, and start none again."""
+        """Kill every process and start none again."""
         self._close()
         self._killed = True
         for child in self._children.values():
@@ -166,7 +166,7 @@ class ProcessManager:
     def _attach(self, key: str, child: ChildProcess) -> None:
         self._children[key] = child
         self._watcher.spawned(key, child)
-        # It may have been told to go before it was there.
+        # A stop may have been requested while it was starting.
         if self._killed:
             child.kill()
         elif self._states[key].stopping:
@@ -181,7 +181,7 @@ class ProcessManager:
             try:
                 self._on_status_line(key, json.loads(line))
             except (ValueError, KeyError, TypeError):
-                # Whoever is killed while it writes leaves half a line.
+                # A process that is killed while it writes leaves half a line.
                 log.warning("status_line_ignored", key=key, line=line.decode(errors="replace"))
         transport.close()
         status = await asyncio.to_thread(child.wait)

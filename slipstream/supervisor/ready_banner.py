@@ -1,4 +1,4 @@
-"""What is said once everything is ready: where it is, and on the first start how to try it."""
+"""The banner of `slipstream up`: URLs, and on the first start a call to try."""
 
 from __future__ import annotations
 
@@ -8,47 +8,49 @@ import time
 from slipstream.demo.bootstrap import Demo
 from slipstream.demo.call import DemoCall
 from slipstream.readiness import GatewayReadiness, fetch_readiness
-from slipstream.settings import ServeOptions, reachable
+from slipstream.settings import UpOptions, reachable
 from slipstream.status_printer import StatusPrinter
-from slipstream.supervisor.fleet import Fleet
-from slipstream.supervisor.gateways import GatewayMonitor
-from slipstream.supervisor.workers import ManagedWorker
 
 _READY_TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 
 
 class ReadyBanner:
-    """Says it once.
+    """Prints the URLs once and, after a first start, a call to try.
 
     Attributes:
-        demo: what the first start has made; None on every other start.
+        demo: what the first start has created; None on every other start.
     """
 
-    def __init__(
-        self, options: ServeOptions, printer: StatusPrinter, workers: ManagedWorker
-    ) -> None:
+    def __init__(self, options: UpOptions, printer: StatusPrinter) -> None:
         self.demo: Demo | None = None
         self._options = options
         self._printer = printer
-        self._workers = workers
         self._printed = False
 
-    async def print_when_ready(self, gateways: GatewayMonitor, fleet: Fleet) -> None:
-        """Wait until calls are answered, then tell."""
-        await gateways.ready()
-        await fleet.settled()
+    async def wait_until_ready(self) -> GatewayReadiness:
+        """Wait until calls are answered, at most a minute, and return what /readyz says then."""
         if self.demo:
             await self._call(self.demo).wait_until_answered()
-        said = await self._readiness()
-        self._workers.start()
-        if said.ready:
+        # A gateway hears of changes up to 0.3 s later, through the change feed.
+        deadline = time.monotonic() + _READY_TIMEOUT_SECONDS
+        while True:
+            host, port = reachable(self._options.host), self._options.port
+            certificate = self._options.tls_certificate
+            readiness = await asyncio.to_thread(fetch_readiness, host, port, certificate)
+            if readiness.ready or time.monotonic() > deadline:
+                return readiness
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def print(self, readiness: GatewayReadiness) -> None:
+        """Print the banner, or the JSON document."""
+        if readiness.ready:
             self._printer.step("slipstream", f"ready at {self._options.url}", "bold green")
         else:
-            text = f"runs at {self._options.url} and is not ready: {said.reasons}"
+            text = f"runs at {self._options.url} and is not ready: {readiness.reasons}"
             self._printer.step("slipstream", text, "bold red")
         if self._printer.as_json:
-            self._printer.document({"ready": said.ready, **self._document()})
+            self._printer.document({"ready": readiness.ready, **self._document()})
         else:
             self._print_demo()
             self._print_worker()
@@ -57,20 +59,9 @@ class ReadyBanner:
         self._printed = True
 
     def print_unshown_key(self) -> None:
-        """On the way out: tell the demo's key if it has not been told. There is no other copy."""
+        """Print the demo's key unless `print` has: it is stored only as a hash."""
         if not self._printed:
             self._print_demo()
-
-    async def _readiness(self) -> GatewayReadiness:
-        """Ask until the gateway is ready, or has had its time: it hears of changes a bit later."""
-        deadline = time.monotonic() + _READY_TIMEOUT_SECONDS
-        while True:
-            host, port = reachable(self._options.host), self._options.port
-            shown = self._options.tls_certificate
-            said = await asyncio.to_thread(fetch_readiness, host, port, shown)
-            if said.ready or time.monotonic() > deadline:
-                return said
-            await asyncio.sleep(_POLL_SECONDS)
 
     def _print_demo(self) -> None:
         if self.demo:
@@ -78,7 +69,7 @@ class ReadyBanner:
             self._printer.say(self._call(self.demo).curl())
 
     def _print_worker(self) -> None:
-        runs = self._workers.concurrency
+        runs = self._options.worker_concurrency
         text = f"a worker for {runs} runs at a time is starting" if runs else "no worker here"
         self._printer.say(f"\nFlows of type api: {text}")
 
@@ -89,7 +80,7 @@ class ReadyBanner:
             "grpc": f"{options.host}:{options.grpc_port}",
             "docs": f"{options.url}/docs",
             "state": str(options.state),
-            "worker": {"concurrency": self._workers.concurrency},
+            "worker": {"concurrency": self._options.worker_concurrency},
             "demo": demo
             and {
                 "deployment_id": demo.deployment_id,

@@ -1,7 +1,7 @@
-"""What to do next: a pure function of what is wanted, what is held, and the time.
+"""Decides what to start and stop: a pure function of desired and actual state, and the time.
 
-Level-triggered: it sees whole states, never events, so a missed change is made good at the next
-look, and asking twice changes nothing.
+Level-triggered: it compares whole states instead of reacting to events, so a missed change is
+corrected by the next call, and a repeated call changes nothing.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from dataclasses import dataclass, replace
 MIN_DELAY_SECONDS = 0.1
 """Seconds before the first restart."""
 MAX_DELAY_SECONDS = 10.0
-"""Seconds that a delay, doubled with each crash in a row, never exceeds."""
+"""The maximum of the delay, which doubles with each consecutive crash."""
 STABLE_SECONDS = 30.0
-"""Whoever ran this long has recovered: its next crash counts as the first."""
+"""After running this long a process has recovered: its next crash counts as the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessState:
-    """One process that the supervisor holds, or the memory of one that died."""
+    """A process of a key: one that runs, or what is remembered of one that has ended."""
 
     generation: int
-    """The generation of the wish that it was started for."""
+    """The desired generation that it was started for."""
     alive: bool = True
     failed: bool = False
-    """It lives, and has said that it will never be ready."""
+    """It runs, and has reported that it will never be ready."""
     stopping: bool = False
-    """It was told to go."""
+    """It was told to stop."""
     idle: bool = False
-    """It has ended because nobody needed it: it is started when it is wanted anew."""
+    """It has ended because it was idle; a higher generation starts it again."""
     crashes: int = 0
-    """Exits in a row that nobody had asked for."""
+    """Consecutive exits that were not requested."""
     retry_at: float = 0.0
-    """When a dead one may be started again, on the clock of `now`."""
+    """When it may be started again, on the clock of `now`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,14 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Tell the process of `key` to finish and go."""
+    """Tell the process of `key` to finish and exit."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Nothing runs for `key` and nothing should: drop what is remembered of it."""
+    """Drop the state of `key`: nothing runs for it, and nothing should."""
 
     key: str
 
@@ -87,7 +87,7 @@ def reconcile(
 
 
 def next_restart_at(desired: Mapping[str, int], states: Mapping[str, ProcessState]) -> float | None:
-    """Return when the earliest restart is due; None where only an event can change anything."""
+    """Return when the earliest restart is due, or None."""
     due = [
         state.retry_at
         for key, state in states.items()
@@ -97,7 +97,7 @@ def next_restart_at(desired: Mapping[str, int], states: Mapping[str, ProcessStat
 
 
 def after_exit(states: ProcessState, *, ran_for: float, now: float) -> ProcessState:
-    """Return what is remembered of a process that has ended after `ran_for` seconds."""
+    """Return the state after a process has ended that ran for `ran_for` seconds."""
     if states.stopping:
         return replace(states, alive=False, failed=False, stopping=False, crashes=0, retry_at=now)
     crashes = 1 if ran_for >= STABLE_SECONDS else states.crashes + 1
@@ -116,7 +116,7 @@ def after_idle_exit(states: ProcessState, *, desired: int | None) -> ProcessStat
 
 
 def restart_delay(crashes: int) -> float:
-    """Return the seconds to wait before the restart that follows the given crash in a row."""
+    """Return the seconds to wait before the restart after so many consecutive crashes."""
     return min(MAX_DELAY_SECONDS, MIN_DELAY_SECONDS * 2.0 ** min(crashes - 1, 30))
 
 

@@ -1,33 +1,69 @@
-"""Inference servers that share processes, so many to a process."""
+"""Inference servers that share processes (`--models-per-process`)."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 
 from slipstream.status_printer import StatusPrinter
-from slipstream.supervisor.hosted_server import HostedServer
 from slipstream.supervisor.process import ChildProcess, Lifeline, describe_exit
 from slipstream.supervisor.spawn_request import await_pid, send_spawn_request
 
 _START_SECONDS = 20.0
-"""How long to wait for a server's first word: a new house imports everything before."""
+"""How long to wait for a server's first line: a new process imports everything before."""
 _NAME = "shared process"
 
 
+class HostedServer:
+    """A ProcessHandle for one server in a shared process.
+
+    The lifeline is a socket: shutting it down tells the server to stop, and the server sends its
+    exit status back as one byte. If it closes without that, the whole process has ended.
+    """
+
+    def __init__(self, process: ChildProcess, lifeline: socket.socket) -> None:
+        self.pid = process.pid
+        self._process = process
+        self._lifeline = lifeline
+        self._status: int | None = None
+        self._lock = threading.Lock()
+
+    def poll(self) -> int | None:
+        """Return the exit status; None while it runs."""
+        with self._lock:
+            if self._status is None and _readable(self._lifeline, 0):
+                said = self._lifeline.recv(1)
+                self._status = said[0] if said else self._process.wait()
+                self._lifeline.close()
+            return self._status
+
+    def wait(self) -> int:
+        """Block until it has ended; return its exit status."""
+        while (status := self.poll()) is None:
+            _readable(self._lifeline, None)
+        return status
+
+    def terminate(self) -> None:
+        """Tell it to stop, unless it has ended."""
+        if self.poll() is None:
+            self._lifeline.shutdown(socket.SHUT_WR)
+
+
 class SharedProcess:
-    """One process, and the servers in it; see `inference_server.shared_process`."""
+    """One process and the servers in it; see `inference_server.shared_process`."""
 
     def __init__(self, lifeline: Lifeline, *, log_level: str) -> None:
         """Start it.
 
         Raises:
-            OSError: the system has no room for it.
+            OSError: the system cannot start another process.
         """
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
@@ -49,7 +85,7 @@ class SharedProcess:
                 raise
         self._servers: list[HostedServer] = []
         self.closed = False
-        """It takes no more servers."""
+        """Whether it refuses more servers."""
 
     def count(self) -> int:
         """Return how many servers are in it."""
@@ -57,10 +93,10 @@ class SharedProcess:
         return len(self._servers)
 
     async def start_server(self, arguments: Sequence[str], *, requested_at: float) -> ChildProcess:
-        """Start a server in it; see `birth.ask`.
+        """Start a server in it; see `send_spawn_request`.
 
         Raises:
-            OSError: it takes none any more.
+            OSError: it is ending.
         """
         read_fd, write_fd = os.pipe()
         ours, theirs = socket.socketpair()
@@ -86,7 +122,7 @@ class SharedProcess:
         return ChildProcess(server, read_fd, owns_process=False)
 
     def close(self) -> None:
-        """Have it take no more servers, and end if it has none."""
+        """Accept no more servers, and kill the process if it has none."""
         self.closed = True
         if not self.count():
             self.child.kill()
@@ -105,7 +141,7 @@ class SharedProcess:
 
 
 class SharedProcessPool:
-    """A Source of servers, so many to a house. A house ends with its last server."""
+    """A ServerSpawner with several servers per process. A process ends with its last server."""
 
     def __init__(
         self,
@@ -123,13 +159,13 @@ class SharedProcessPool:
         self._lock = asyncio.Lock()
 
     async def run(self) -> None:
-        """Have the first house ready before it is needed; the others come and go by themselves."""
-        with suppress(OSError):  # whoever needs it will say so
+        """Start the first process before it is needed; the others start and end on demand."""
+        with suppress(OSError):  # the first server that needs it reports the error
             self._start_process()
         await asyncio.Event().wait()
 
     async def drain(self, grace: float) -> None:
-        """See Source."""
+        """See ServerSpawner."""
         watches = list(self._processes.values())
         for process in self._processes:
             process.child.terminate()
@@ -139,17 +175,17 @@ class SharedProcessPool:
         await asyncio.gather(*watches)
 
     def kill(self) -> None:
-        """See Source."""
+        """See ServerSpawner."""
         for process in self._processes:
             process.child.kill()
 
     async def spawn(self, arguments: Sequence[str]) -> ChildProcess:
-        """See Spawner."""
+        """See ServerSpawner."""
         requested_at = time.perf_counter()
         async with self._lock:
             try:
                 return await self._start_server(arguments, requested_at)
-            except OSError:  # as a house ends with its last server, a request may come too late
+            except OSError:  # the process may just be ending with its last server
                 return await self._start_server(arguments, requested_at)
 
     async def _start_server(self, arguments: Sequence[str], requested_at: float) -> ChildProcess:
@@ -174,3 +210,8 @@ class SharedProcessPool:
         status = await process.wait_closed()
         del self._processes[process]
         self._printer.step(_NAME, describe_exit(status), "red" if status else "dim")
+
+
+def _readable(lifeline: socket.socket, timeout: float | None) -> bool:
+    ready, _, _ = select.select([lifeline], [], [], timeout)
+    return bool(ready)

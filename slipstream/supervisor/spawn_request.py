@@ -1,4 +1,4 @@
-"""How another process is asked for an inference server; `inference_server.spawn` is its end."""
+"""Requests a server from another process; `inference_server.spawn` receives the request."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def send_spawn_request(
     status_fd: int,
     lifeline_fd: int,
 ) -> None:
-    """Ask for a server with `arguments`, those of `python -m inference_server`.
+    """Request a server with `arguments`, those of `python -m inference_server`.
 
     It reports on `status_fd` and ends when `lifeline_fd` closes. `requested_at` is the
     `perf_counter()` that its boot time counts from.
 
     Raises:
-        OSError: nobody can take the request.
+        OSError: the request cannot be sent.
     """
     request = json.dumps({"arguments": list(arguments), "requested_at": requested_at}).encode()
     socket.send_fds(control, [request], [status_fd, lifeline_fd])
 
 
 async def await_pid(status_fd: int, *, within: float) -> int:
-    """Return the pid of the server that reports on the pipe, and leave its further lines there.
+    """Read the first line from the status pipe of a server and return the pid in it.
 
     Raises:
-        OSError: there is none, or none within so many seconds.
+        OSError: the pipe was closed before, or `within` seconds have passed.
     """
     loop, readable = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(status_fd, readable.set)
@@ -47,4 +47,4 @@ async def await_pid(status_fd: int, *, within: float) -> int:
         if byte == b"\n":
             return int(json.loads(line)["pid"])
         line += byte
-    raise ConnectionError("it ended")
+    raise ConnectionError("the pipe was closed")

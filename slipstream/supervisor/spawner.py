@@ -1,4 +1,4 @@
-"""The port through which inference servers are started, and the simplest way to do it."""
+"""The interface of what starts inference servers, and the simplest way to start one."""
 
 from __future__ import annotations
 
@@ -9,37 +9,27 @@ from typing import Protocol
 from slipstream.supervisor.process import ChildProcess, Lifeline
 
 
-class Spawner(Protocol):
-    """Starts inference servers."""
-
-    async def spawn(self, arguments: Sequence[str]) -> ChildProcess:
-        """Start one with `arguments`, those of `python -m inference_server`.
-
-        Raises:
-            OSError: the system has no room for it.
-        """
-
-
-class Source(Spawner, Protocol):
-    """A spawner with processes of its own, from which inference servers come."""
+class ServerSpawner(Protocol):
+    """Starts inference servers, with helper processes of its own."""
 
     async def run(self) -> None:
-        """Keep them, until cancelled."""
-
-    async def drain(self, grace: float) -> None:
-        """Let them go, once they have no servers any more; kill those that stay for longer."""
-
-    def kill(self) -> None:
-        """End them at once."""
-
-
-class DirectSpawner:
-    """Starts each as a new Python, which works on every system."""
-
-    def __init__(self, lifeline: Lifeline) -> None:
-        self._lifeline = lifeline
+        """Keep the helper processes running until cancelled."""
 
     async def spawn(self, arguments: Sequence[str]) -> ChildProcess:
-        """See Spawner."""
-        command = [sys.executable, "-m", "inference_server", *arguments]
-        return ChildProcess.spawn(command, lifeline=self._lifeline)
+        """Start a server with `arguments`, those of `python -m inference_server`.
+
+        Raises:
+            OSError: the system cannot start another process.
+        """
+
+    async def drain(self, grace: float) -> None:
+        """Stop the helper processes once they have no servers; kill them after `grace` seconds."""
+
+    def kill(self) -> None:
+        """Kill the helper processes."""
+
+
+def spawn_directly(arguments: Sequence[str], lifeline: Lifeline) -> ChildProcess:
+    """Start a server as a new Python process, which works on every system; raises OSError."""
+    command = [sys.executable, "-m", "inference_server", *arguments]
+    return ChildProcess.spawn(command, lifeline=lifeline)

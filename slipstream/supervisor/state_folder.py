@@ -1,4 +1,4 @@
-"""The state folder, claimed by one running supervisor at a time."""
+"""The state folder, locked by one running supervisor at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from slipstream.failures import UnusableError
 
 _MAX_SOCKET_FOLDER_BYTES = 80
-"""A Unix socket's path may have 103 bytes on every system; the names in the folder take 20."""
+"""A Unix socket's path can have 103 bytes on every system; the names in the folder need 20."""
 
 _SECRET_FILES = ("slipstream.db*", "pepper")
 _OTHERS_MASK = 0o077
@@ -30,11 +30,11 @@ class RunningSupervisor:
     port: int
     grpc_port: int
     tls_certificate: str | None = None
-    """The file that it shows, where it speaks TLS."""
+    """The certificate's file, if it uses TLS."""
 
 
 class StateFolder:
-    """A claimed state folder. The kernel ends the claim with the process, however that ends.
+    """A locked state folder. The kernel releases the lock however the process ends.
 
     Attributes:
         path: the folder, absolute.
@@ -56,10 +56,10 @@ class StateFolder:
         grpc_port: int,
         tls_certificate: Path | None = None,
     ) -> StateFolder:
-        """Make the folder if need be and claim it.
+        """Create the folder if it does not exist, and lock it.
 
         Raises:
-            UnusableError: it cannot be written, or another supervisor runs on it.
+            UnusableError: it cannot be written, or another supervisor uses it.
         """
         path = path.absolute()
         with _write_errors(path):
@@ -85,26 +85,26 @@ class StateFolder:
         return cls(path, lock)
 
     def release(self) -> None:
-        """End the claim and remove the sockets' folder."""
+        """Release the lock and remove the folder of sockets."""
         shutil.rmtree(self.sockets, ignore_errors=True)
         os.ftruncate(self._lock, 0)
         os.close(self._lock)
 
 
 def ensure_state_folder(path: Path) -> None:
-    """Make the folder where it is missing, for its owner only: secrets are kept in it.
+    """Create the folder if it does not exist, for its owner only: it contains secrets.
 
     Raises:
-        UnusableError: it cannot be made.
+        UnusableError: it cannot be created.
     """
     with _write_errors(path):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _restrict_permissions(path: Path) -> None:
-    """Take files with secrets back from others, who can read those that an older version made.
+    """Remove the permissions of others on secret files that an older version created.
 
-    The folder itself may have been there before, and be open on purpose.
+    The folder itself may be shared on purpose.
     """
     for pattern in _SECRET_FILES:
         for file in path.glob(pattern):
@@ -114,7 +114,7 @@ def _restrict_permissions(path: Path) -> None:
 
 
 def running_supervisor(path: Path) -> RunningSupervisor | None:
-    """Return the supervisor that runs on the folder; None where none does."""
+    """Return the supervisor that runs on the folder, or None."""
     try:
         lock = os.open(_lock_file(path), os.O_RDONLY)
     except OSError:
@@ -124,7 +124,7 @@ def running_supervisor(path: Path) -> RunningSupervisor | None:
             return None
         return RunningSupervisor(**json.loads(os.read(lock, 4096)))
     except (ValueError, TypeError):
-        return None  # it is starting this very moment
+        return None  # it has locked the folder and not yet written the file
     finally:
         os.close(lock)
 

@@ -1,12 +1,11 @@
-"""The parent's life: look after the children until told to stop, then drain them in order."""
+"""Runs the processes of one machine until told to stop, then drains them in order."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gateway.broker.wake_file import WakeFile
+from gateway.broker.worker_files import WakeFile
 from slipstream.settings import log_level
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.fork_server_spawner import ForkServerSpawner
@@ -14,23 +13,22 @@ from slipstream.supervisor.gateways import GatewayMonitor
 from slipstream.supervisor.launch import Launch
 from slipstream.supervisor.process_manager import ProcessManager
 from slipstream.supervisor.shared_process import SharedProcessPool
-from slipstream.supervisor.spawner import Source
-from slipstream.supervisor.workers import ManagedWorker
+from slipstream.supervisor.signals import run_until_stopped
+from slipstream.supervisor.spawner import ServerSpawner
+from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS, WorkerManager
 
-if TYPE_CHECKING:  # it takes a second or two to import, and the loop runs meanwhile
+if TYPE_CHECKING:  # takes a second or two to import, while the loop runs
     from slipstream.supervisor.fleet_service import FleetService
 
 _MARGIN_SECONDS = 2.0
 """What a process needs beyond its calls to notice the signal and to exit."""
-_HAND_BACK_SECONDS = 4.0
-"""What a worker needs beyond its calls to hand back the runs that go on for longer."""
 
 
 def supervise(launched: Launch, printer: StatusPrinter, *, demo: bool) -> None:
     """Run until a signal says to stop.
 
     Raises:
-        UnusableError, StorageError: it cannot be run here; everything has been stopped again.
+        UnusableError, StorageError: it cannot run here; every process has been stopped again.
     """
     try:
         asyncio.run(Supervisor(launched, printer, demo=demo).run())
@@ -39,7 +37,7 @@ def supervise(launched: Launch, printer: StatusPrinter, *, demo: bool) -> None:
 
 
 class Supervisor:
-    """Runs the gateways, and with them what the database asks for."""
+    """Runs gateways, queue workers, and the inference servers that the database asks for."""
 
     def __init__(self, launched: Launch, printer: StatusPrinter, *, demo: bool) -> None:
         self._launched = launched
@@ -49,82 +47,70 @@ class Supervisor:
 
     async def run(self) -> None:
         """Serve until the first signal, drain until done or until the second."""
-        loop, stop, kill = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
-        self._launched.signals.attach(loop, drain=stop, kill=kill)
-        watcher = GatewayMonitor(self._launched.gateways, self._printer)
-        gateways = ProcessManager(
-            self._launched.spawn_gateway, watcher, running=self._launched.gateways
-        )
-        gateways.set_desired(dict.fromkeys(self._launched.gateways, 1))
-        workers = self._workers()
-        source = self._source()
-        tasks = asyncio.gather(
-            gateways.run(),
-            source.run(),
-            workers.run(),
-            watcher.ready(),
-            self._serve(watcher, source, workers),
-        )
-        await _first_of(tasks, stop)
-        self._printer.step("slipstream", "stopping", "dim")
-        draining = asyncio.create_task(self._drain(gateways, workers, source))
-        await _first_of(draining, kill)
-        if kill.is_set():
-            gateways.kill()
-            workers.kill()
-            source.kill()
-            if self._fleet_service:
-                self._fleet_service.kill()
-        await draining
-        self._launched.signals.detach(loop)
-        tasks.cancel()
-        with suppress(asyncio.CancelledError):
-            await tasks
-
-    def _source(self) -> Source:
         launched = self._launched
-        each = launched.options.models_per_process
-        if each == 1:
+        self._gateway_monitor = GatewayMonitor(launched.gateways, self._printer)
+        self._gateways = ProcessManager(
+            launched.spawn_gateway, self._gateway_monitor, running=launched.gateways
+        )
+        self._gateways.set_desired(dict.fromkeys(launched.gateways, 1))
+        self._workers = self._worker_manager()
+        self._spawner = self._server_spawner()
+        work = asyncio.gather(
+            self._gateways.run(),
+            self._spawner.run(),
+            self._workers.run(),
+            self._gateway_monitor.ready(),
+            self._serve(),
+        )
+        await run_until_stopped(work, launched.signals, drain=self._drain, kill=self._kill)
+
+    def _server_spawner(self) -> ServerSpawner:
+        launched = self._launched
+        servers_per_process = launched.options.models_per_process
+        if servers_per_process == 1:
             return ForkServerSpawner(launched.lifeline, self._printer, running=launched.fork_server)
         return SharedProcessPool(
-            launched.lifeline, self._printer, servers_per_process=each, log_level=log_level()
+            launched.lifeline,
+            self._printer,
+            servers_per_process=servers_per_process,
+            log_level=log_level(),
         )
 
-    def _workers(self) -> ManagedWorker:
+    def _worker_manager(self) -> WorkerManager:
         launched = self._launched
-        return ManagedWorker(
-            launched.spawn_worker,
+        return WorkerManager(
+            launched.spawn_queue_worker,
             self._printer,
             concurrency=launched.options.worker_concurrency,
             wake_file=WakeFile(launched.folder.path / "run"),
+            idle_seconds=launched.options.worker_idle_seconds,
         )
 
-    async def _serve(self, watcher: GatewayMonitor, source: Source, workers: ManagedWorker) -> None:
+    async def _serve(self) -> None:
         kind = await asyncio.to_thread(_import)
-        self._fleet_service = kind(self._launched, self._printer, source, demo=self._demo)
-        await self._fleet_service.serve(watcher, workers)
+        self._fleet_service = kind(self._launched, self._printer, self._spawner, demo=self._demo)
+        await self._fleet_service.serve(self._gateway_monitor, self._workers)
 
-    async def _drain(
-        self, gateways: ProcessManager, workers: ManagedWorker, source: Source
-    ) -> None:
-        """Stop those who take calls before those who answer them."""
-        # Before there is an installation, there are no calls to wait for.
+    async def _drain(self) -> None:
+        """Stop the processes that take calls before those that answer them."""
+        self._printer.step("slipstream", "stopping", "dim")
+        # Before there is a fleet service, there are no calls to wait for.
         calls = self._fleet_service.drain_seconds if self._fleet_service else 0.0
-        await gateways.drain(calls + _MARGIN_SECONDS)
-        await workers.drain(calls + _HAND_BACK_SECONDS + _MARGIN_SECONDS)
+        await self._gateways.drain(calls + _MARGIN_SECONDS)
+        await self._workers.drain(calls + HAND_BACK_SECONDS + _MARGIN_SECONDS)
         if self._fleet_service:
             await self._fleet_service.drain(calls + _MARGIN_SECONDS)
-        await source.drain(_MARGIN_SECONDS)
+        await self._spawner.drain(_MARGIN_SECONDS)
+
+    def _kill(self) -> None:
+        self._gateways.kill()
+        self._workers.kill()
+        self._spawner.kill()
+        if self._fleet_service:
+            self._fleet_service.kill()
 
 
 def _import() -> type[FleetService]:
     from slipstream.supervisor.fleet_service import FleetService  # noqa: PLC0415
 
     return FleetService
-
-
-async def _first_of(work: asyncio.Future[Any], event: asyncio.Event) -> None:
-    """Return when the work has ended or the event has come; raise nothing of the work's."""
-    coming = asyncio.create_task(event.wait())
-    await asyncio.wait({work, coming}, return_when=asyncio.FIRST_COMPLETED)
-    coming.cancel()

@@ -12,10 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from gateway.broker.broker import Broker, BrokerKind, parse_broker_url
-from gateway.broker.celery_app import build_app
-from gateway.broker.queues import Queue
-from gateway.broker.sender import RunSender
+from gateway.broker.broker import Broker, BrokerKind, Queue, parse_broker_url
+from gateway.broker.celery_app import RunSender, build_app
 
 REDIS = "redis://127.0.0.1:6379/9"
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"

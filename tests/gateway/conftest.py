@@ -84,12 +84,12 @@ def model_store_dir(tmp_path_factory: pytest.TempPathFactory, verifier: Verifier
     store = ModelStore(folder / "store")
     mlp = onnx_models.mlp(folder / "mlp.onnx")
     for _ in range(2):
-        store.publish(mlp, "mlp", verify=verifier)
+        store.publish(mlp, "mlp", verifier=verifier)
     store.set_label("mlp", "stable", 1)
     scaled = onnx_models.optional_input(folder / "scaled.onnx")
-    store.publish(scaled, "scaled", verify=verifier)
+    store.publish(scaled, "scaled", verifier=verifier)
     joined = onnx_models.sequence_input(folder / "joined.onnx")
-    store.publish(joined, "joined", verify=verifier)
+    store.publish(joined, "joined", verifier=verifier)
     return folder / "store"
 
 

@@ -1,4 +1,4 @@
-"""Inference servers as rows: wishes, observations, and the moves between states."""
+"""Inference servers as rows: desired states, observations and transitions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def revision(database: Database) -> int:
         return (await session.execute(select(ChangeCounter.revision))).scalar_one()
 
 
-async def test_a_model_version_has_one_server_however_often_it_is_asked_for(
+async def test_a_model_version_has_one_server_however_often_it_is_requested(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -38,7 +38,7 @@ async def test_a_model_version_has_one_server_however_often_it_is_asked_for(
     assert [item["id"] for item in listed] == [other["id"], first["id"]]
 
 
-async def test_a_flow_asks_for_the_server_of_its_model(
+async def test_a_server_can_be_requested_by_flow(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -47,7 +47,7 @@ async def test_a_flow_asks_for_the_server_of_its_model(
     assert (made["model"], made["version"], made["flow_id"]) == ("mlp", 1, flow["id"])
 
 
-BAD_WISHES: list[tuple[dict[str, object], int]] = [
+INVALID_REQUESTS: list[tuple[dict[str, object], int]] = [
     ({}, 422),
     ({"model": "mlp", "flow_id": "x"}, 422),
     ({"model": "nothing"}, 404),
@@ -59,13 +59,15 @@ BAD_WISHES: list[tuple[dict[str, object], int]] = [
 ]
 
 
-async def test_wishes_that_cannot_be_met_are_refused(in_process_gateway: InProcessGateway) -> None:
+async def test_invalid_requests_for_a_server_are_refused(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
-    for body, status in BAD_WISHES:
+    for body, status in INVALID_REQUESTS:
         assert (await user.post(SERVERS, json=body)).status_code == status, body
 
 
-async def test_a_flow_of_two_models_does_not_say_which(
+async def test_a_flow_with_two_models_is_ambiguous(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -82,9 +84,9 @@ async def test_stop_start_and_delete(in_process_gateway: InProcessGateway) -> No
     made = (await user.post(SERVERS, json={"model": "mlp"})).json()
     url = f"{SERVERS}{made['id']}/"
     assert (await user.post(f"{url}stop/")).json()["desired"] == "stopped"
-    assert await in_process_gateway.services.fleet.store.wanted() == []
+    assert await in_process_gateway.services.fleet.store.desired_running() == []
     assert (await user.post(f"{url}start/")).json()["desired"] == "running"
-    assert [row.id for row in await in_process_gateway.services.fleet.store.wanted()] == [
+    assert [row.id for row in await in_process_gateway.services.fleet.store.desired_running()] == [
         made["id"]
     ]
     assert (await user.delete(url)).status_code == 204
@@ -92,7 +94,9 @@ async def test_stop_start_and_delete(in_process_gateway: InProcessGateway) -> No
     assert (await user.post(f"{url}start/")).status_code == 404
 
 
-async def test_what_the_supervisor_sees_is_shown(in_process_gateway: InProcessGateway) -> None:
+async def test_observations_of_the_supervisor_are_shown(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     store = in_process_gateway.services.fleet.store
     made = (await user.post(SERVERS, json={"model": "mlp"})).json()
@@ -114,9 +118,9 @@ async def test_what_the_supervisor_sees_is_shown(in_process_gateway: InProcessGa
     assert (stopped["pid"], stopped["address"], stopped["memory_bytes"]) == (None, None, None)
 
 
-async def test_a_crash_while_booting_forgets_the_old_process(database: Database) -> None:
+async def test_a_crash_while_booting_clears_the_old_process(database: Database) -> None:
     store = FleetStore(database)
-    row = await store.want("mlp", 1)
+    row = await store.ensure_running("mlp", 1)
     await store.observe(row.id, state=State.BOOTING, phase=Phase.SPAWNING, pid=1, address="a")
     first = await store.get(row.id)
     await store.observe(row.id, state=State.BOOTING, phase=Phase.SPAWNING, pid=2, restarts=1)
@@ -127,22 +131,26 @@ async def test_a_crash_while_booting_forgets_the_old_process(database: Database)
     assert second.started_at > first.started_at
 
 
-async def test_a_failed_server_is_tried_again_when_somebody_asks(database: Database) -> None:
+async def test_a_failed_server_is_started_again_on_request(database: Database) -> None:
     store = FleetStore(database)
-    row = await store.want("mlp", 1)
-    assert (await store.want("mlp", 1)).generation == (await store.start(row.id)).generation == 1
+    row = await store.ensure_running("mlp", 1)
+    assert (
+        (await store.ensure_running("mlp", 1)).generation
+        == (await store.start(row.id)).generation
+        == 1
+    )
     await store.observe(row.id, state=State.BOOTING)
     await store.observe(row.id, state=State.FAILED, reason="no such operator")
     assert (await store.get(row.id)).reason == "no such operator"
     assert (await store.start(row.id)).generation == 2
-    assert (await store.want("mlp", 1)).generation == 3
+    assert (await store.ensure_running("mlp", 1)).generation == 3
     await store.observe(row.id, state=State.BOOTING)
     assert (await store.get(row.id)).reason is None
 
 
-async def test_only_what_others_must_know_is_told_to_them(database: Database) -> None:
+async def test_only_relevant_observations_enter_the_change_feed(database: Database) -> None:
     store = FleetStore(database)
-    row = await store.want("mlp", 1)
+    row = await store.ensure_running("mlp", 1)
     before = await revision(database)
     assert await store.observe(row.id, memory_bytes=1)
     assert await store.observe(row.id, state=State.STOPPED, pid=None)
@@ -151,32 +159,32 @@ async def test_only_what_others_must_know_is_told_to_them(database: Database) ->
     assert await revision(database) == before + 1
 
 
-async def test_observing_a_deleted_server_is_no_error(database: Database) -> None:
+async def test_observing_a_deleted_server_is_not_an_error(database: Database) -> None:
     store = FleetStore(database)
-    row = await store.want("mlp", 1)
+    row = await store.ensure_running("mlp", 1)
     await store.delete(row.id)
     assert not await store.observe(row.id, state=State.BOOTING)
 
 
-async def test_a_new_supervisor_starts_from_nothing(database: Database) -> None:
+async def test_a_new_supervisor_starts_without_processes(database: Database) -> None:
     store = FleetStore(database)
     for version in (1, 2):
-        row = await store.want("mlp", version)
+        row = await store.ensure_running("mlp", version)
         await store.observe(row.id, state=State.BOOTING, pid=version)
-    await store.forget_processes()
+    await store.mark_all_stopped()
     assert {(row.state, row.pid) for row in await store.all()} == {("stopped", None)}
 
 
-async def test_many_who_ask_at_once_get_the_same_server(database: Database, url: str) -> None:
+async def test_concurrent_requests_get_the_same_server(database: Database, url: str) -> None:
     other = Database(url)
     stores = (FleetStore(database), FleetStore(other)) * 4
-    rows = await asyncio.gather(*(store.want("mlp", 1) for store in stores))
+    rows = await asyncio.gather(*(store.ensure_running("mlp", 1) for store in stores))
     await other.close()
     assert len({row.id for row in rows}) == 1
 
 
 @pytest.mark.parametrize(("old", "new"), [*itertools.product(State, State)])
-def test_states_move_only_as_the_table_says(old: State, new: State) -> None:
+def test_only_listed_transitions_are_legal(old: State, new: State) -> None:
     if new is old or new in TRANSITIONS[old]:
         assert check_transition(old, new) is new
     else:

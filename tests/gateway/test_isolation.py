@@ -101,7 +101,7 @@ async def things(served_gateway: ServedGateway, ada: Profile) -> dict[str, Any]:
         key_id=deployment["api_key"]["id"],
         input_data=b'{"x": "%b"}' % SECRET.encode(),
     )
-    store = served_gateway.container.engine.store
+    store = served_gateway.container.execution.store
     await store.create(run)
     await store.claim(run.id, "worker")
     await store.finish(run.id, 1, failed(message=SECRET))

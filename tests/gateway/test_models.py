@@ -16,7 +16,7 @@ RAW = {"content-type": "application/octet-stream"}
 
 @pytest.fixture
 def file(tmp_path: Path) -> bytes:
-    """A sound model file."""
+    """A valid model file."""
     return onnx_models.identity(tmp_path / "identity.onnx").read_bytes()
 
 
@@ -44,7 +44,7 @@ def with_weights(tmp_path: Path) -> dict[str, bytes]:
     return {"file": model.read_bytes(), "data": weights.read_bytes()}
 
 
-async def test_a_form_brings_external_data_along(
+async def test_a_form_can_contain_external_data(
     in_process_gateway: InProcessGateway, with_weights: dict[str, bytes]
 ) -> None:
     user = await in_process_gateway.user()
@@ -53,7 +53,7 @@ async def test_a_form_brings_external_data_along(
     answer = await user.post(MODELS, data={"name": "heavy", "version": "7"}, files=parts)
     assert (answer.status_code, answer.json()["version"]) == (201, 7)
     assert [file["path"] for file in answer.json()["files"]] == ["model.onnx", "weights/w.bin"]
-    assert in_process_gateway.services.store.check("heavy", 7) == []
+    assert in_process_gateway.services.store.find_changes("heavy", 7) == []
 
 
 BAD_UPLOADS: list[tuple[dict[str, str], dict[str, str], bytes, int]] = [
@@ -69,7 +69,7 @@ BAD_UPLOADS: list[tuple[dict[str, str], dict[str, str], bytes, int]] = [
 ]
 
 
-async def test_uploads_that_cannot_be_served_leave_nothing(
+async def test_invalid_uploads_leave_nothing_behind(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -90,14 +90,14 @@ async def test_external_data_stays_in_its_folder(
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_model"), name
 
 
-async def test_a_form_without_a_file_says_so(in_process_gateway: InProcessGateway) -> None:
+async def test_a_form_without_a_file_is_refused(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     answer = await user.post(MODELS, data={"name": "x"}, files={"other": b"x"})
     assert answer.status_code == 400
     assert "field `file`" in answer.json()["message"]
 
 
-async def test_labels_move_and_go(in_process_gateway: InProcessGateway) -> None:
+async def test_labels_are_moved_and_deleted(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     url = f"{MODELS}mlp/labels/stable/"
     assert (await user.put(url, json={"version": 2})).json()["labels"] == {"stable": 2}
@@ -107,7 +107,7 @@ async def test_labels_move_and_go(in_process_gateway: InProcessGateway) -> None:
     assert (await user.delete(url)).status_code == 404
 
 
-async def test_models_are_listed_in_pages_by_name(in_process_gateway: InProcessGateway) -> None:
+async def test_models_are_paged_by_name(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     names, cursor = [], None
     for _ in range(3):
@@ -140,7 +140,9 @@ async def test_a_version_in_use_is_not_removed(in_process_gateway: InProcessGate
     assert (await _remove(user, 1))[0] == 409, "it carries a label"
 
 
-async def test_what_is_not_in_the_store_is_not_found(in_process_gateway: InProcessGateway) -> None:
+async def test_unknown_models_and_versions_are_not_found(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     for path in ("nothing/", "mlp/versions/9/", "mlp/versions/nightly/"):
         assert (await user.get(MODELS + path)).status_code == 404, path

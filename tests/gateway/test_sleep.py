@@ -1,4 +1,4 @@
-"""Inference servers that sleep: as rows, over REST, and woken by several gateways at once."""
+"""Sleeping inference servers: as rows, over REST, and woken by several gateways at once."""
 
 from __future__ import annotations
 
@@ -17,93 +17,95 @@ from tests.gateway.test_fleet import SERVERS, revision
 
 
 async def asleep(store: FleetStore) -> InferenceServer:
-    """Return a server that was ready, and sleeps."""
-    row = await store.want("mlp", 1, idle_timeout_seconds=60)
+    """Return a server that was ready and is asleep."""
+    row = await store.ensure_running("mlp", 1, idle_timeout_seconds=60)
     await store.observe(row.id, state=State.BOOTING, pid=7, address="unix:/run/a.sock")
     await store.observe(row.id, state=State.READY, boot_seconds=0.3)
     await store.observe(row.id, state=State.DRAINING)
-    assert await store.fall_asleep(row.id, row.generation)
+    assert await store.mark_asleep(row.id, row.generation)
     return await store.get(row.id)
 
 
-async def test_one_that_sleeps_has_no_process_and_is_not_wanted(database: Database) -> None:
+async def test_a_sleeping_server_has_no_process_and_is_not_desired_to_run(
+    database: Database,
+) -> None:
     store = FleetStore(database)
     row = await asleep(store)
     assert (row.desired, row.state) == (Desired.ASLEEP, State.STOPPED)
     assert (row.pid, row.address, row.boot_seconds) == (None, None, 0.3)
-    assert await store.wanted() == []
-    assert [each.id for each in await store.served()] == [row.id]
+    assert await store.desired_running() == []
+    assert [each.id for each in await store.running_or_asleep()] == [row.id]
 
 
-async def test_a_call_wakes_it_once(database: Database) -> None:
+async def test_a_call_wakes_a_server_once(database: Database) -> None:
     store = FleetStore(database)
     row = await asleep(store)
     before = await revision(database)
     assert await store.wake("mlp", 1)
     assert not await store.wake("mlp", 1)
     assert await revision(database) == before + 1
-    (woken,) = await store.wanted()
+    (woken,) = await store.desired_running()
     assert (woken.id, woken.generation) == (row.id, row.generation + 1)
     assert not await store.wake("mlp", 9)
 
 
-async def test_one_that_a_person_has_stopped_stays_stopped(database: Database) -> None:
+async def test_a_server_stopped_by_a_user_is_not_woken(database: Database) -> None:
     store = FleetStore(database)
     row = await asleep(store)
     await store.stop(row.id)
     assert not await store.wake("mlp", 1)
     assert (await store.get(row.id)).desired == Desired.STOPPED
-    assert await store.served() == []
+    assert await store.running_or_asleep() == []
 
 
-async def test_one_that_is_stopped_while_it_falls_asleep_stays_stopped(database: Database) -> None:
+async def test_a_server_stopped_while_falling_asleep_stays_stopped(database: Database) -> None:
     store = FleetStore(database)
-    row = await store.want("mlp", 1)
+    row = await store.ensure_running("mlp", 1)
     await store.observe(row.id, state=State.BOOTING)
     await store.observe(row.id, state=State.READY)
     await store.stop(row.id)
-    assert await store.fall_asleep(row.id, row.generation)
+    assert await store.mark_asleep(row.id, row.generation)
     after = await store.get(row.id)
     assert (after.desired, after.state) == (Desired.STOPPED, State.STOPPED)
 
 
-async def test_one_that_is_started_anew_while_it_falls_asleep_is_to_run(database: Database) -> None:
+async def test_a_server_restarted_while_falling_asleep_runs(database: Database) -> None:
     store = FleetStore(database)
-    row = await store.want("mlp", 1)
+    row = await store.ensure_running("mlp", 1)
     await store.observe(row.id, state=State.BOOTING)
     await store.stop(row.id)
     newer = await store.start(row.id)
-    assert await store.fall_asleep(row.id, row.generation)
+    assert await store.mark_asleep(row.id, row.generation)
     after = await store.get(row.id)
     assert (after.desired, after.state) == (Desired.RUNNING, State.STOPPED)
-    assert await store.fall_asleep(row.id, newer.generation)
+    assert await store.mark_asleep(row.id, newer.generation)
     assert (await store.get(row.id)).desired == Desired.ASLEEP
 
 
-async def test_one_that_was_deleted_does_not_sleep(database: Database) -> None:
+async def test_a_deleted_server_cannot_fall_asleep(database: Database) -> None:
     store = FleetStore(database)
-    row = await store.want("mlp", 1)
+    row = await store.ensure_running("mlp", 1)
     await store.delete(row.id)
-    assert not await store.fall_asleep(row.id, row.generation)
+    assert not await store.mark_asleep(row.id, row.generation)
 
 
 @pytest.mark.parametrize("how", ["start", "serve"])
-async def test_a_person_can_wake_it_too(database: Database, how: str) -> None:
+async def test_a_user_can_wake_a_server(database: Database, how: str) -> None:
     store = FleetStore(database)
     row = await asleep(store)
-    woken = await store.start(row.id) if how == "start" else await store.want("mlp", 1)
+    woken = await store.start(row.id) if how == "start" else await store.ensure_running("mlp", 1)
     assert (woken.desired, woken.generation) == (Desired.RUNNING, row.generation + 1)
     assert woken.idle_timeout_seconds == 60
 
 
-async def test_a_new_supervisor_lets_it_sleep(database: Database) -> None:
+async def test_a_new_supervisor_leaves_servers_asleep(database: Database) -> None:
     store = FleetStore(database)
     row = await asleep(store)
-    await store.forget_processes()
+    await store.mark_all_stopped()
     assert (await store.get(row.id)).desired == Desired.ASLEEP
 
 
-async def test_gateways_that_are_called_at_once_wake_it_once(database: Database, url: str) -> None:
+async def test_concurrent_gateways_wake_a_server_once(database: Database, url: str) -> None:
     other = Database(url)
     row = await asleep(FleetStore(database))
     wakers = [Waker(FleetStore(db)) for db in (database, other) * 3]
@@ -115,7 +117,7 @@ async def test_gateways_that_are_called_at_once_wake_it_once(database: Database,
     assert (woken.desired, woken.generation) == (Desired.RUNNING, row.generation + 1)
 
 
-async def test_while_the_database_is_away_waking_waits_for_it(database: Database) -> None:
+async def test_waking_is_retried_while_the_database_is_unavailable(database: Database) -> None:
     store = FleetStore(database)
     row = await asleep(store)
     waker = Waker(store)
@@ -129,7 +131,7 @@ async def test_while_the_database_is_away_waking_waits_for_it(database: Database
     await waker.stop()
 
 
-async def test_the_idle_time_out_is_set_changed_and_taken_away(
+async def test_the_idle_timeout_is_set_changed_and_removed(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -158,7 +160,7 @@ async def test_the_idle_time_out_is_set_changed_and_taken_away(
 
 
 @pytest.mark.parametrize("value", [0, -1, 0.5, "soon", 10**12, []])
-async def test_what_is_no_idle_time_out_is_refused(
+async def test_invalid_idle_timeouts_are_refused(
     in_process_gateway: InProcessGateway, value: object
 ) -> None:
     user = await in_process_gateway.user()
@@ -171,7 +173,7 @@ async def test_what_is_no_idle_time_out_is_refused(
         assert "idle_timeout_seconds" in answer.text
 
 
-async def test_only_settings_can_be_changed_and_only_of_a_server_that_there_is(
+async def test_only_settings_of_existing_servers_can_be_changed(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -182,13 +184,13 @@ async def test_only_settings_can_be_changed_and_only_of_a_server_that_there_is(
     assert missing.status_code == 404
 
 
-async def test_a_version_whose_server_sleeps_is_in_use(
+async def test_a_version_with_a_sleeping_server_is_in_use(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
     store = in_process_gateway.services.fleet.store
-    row = await store.want("mlp", 2)
-    await store.fall_asleep(row.id, row.generation)
+    row = await store.ensure_running("mlp", 2)
+    await store.mark_asleep(row.id, row.generation)
     refused = await user.delete("/node/models/mlp/versions/2/")
     assert refused.status_code == 409
     assert row.id in refused.json()["message"]

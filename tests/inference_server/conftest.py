@@ -55,7 +55,7 @@ def publish(tmp_path_factory: pytest.TempPathFactory) -> Publish:
 
     @functools.cache
     def published(name: str) -> Path:
-        store.publish(MODELS[name](folder / f"{name}.onnx"), name, verify=verifier)
+        store.publish(MODELS[name](folder / f"{name}.onnx"), name, verifier=verifier)
         return folder / "store"
 
     return published

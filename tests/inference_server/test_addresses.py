@@ -1,4 +1,4 @@
-"""Where a server listens: sockets and ports that are free, left over, in use, or no good."""
+"""Where a server listens: sockets and ports that are free, stale, in use or invalid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.inference_server.conftest import Publish, Serve
 from tests.inference_server.process import InferenceProcess
 
 
-def test_a_socket_that_a_dead_server_left_is_taken_over(publish: Publish, sockets: Path) -> None:
+def test_a_stale_socket_of_a_dead_server_is_replaced(publish: Publish, sockets: Path) -> None:
     for _ in range(2):
         with InferenceProcess(publish("mlp"), "mlp", sockets) as server:
             server.wait_for("ready")
@@ -23,7 +23,9 @@ def test_a_socket_that_a_dead_server_left_is_taken_over(publish: Publish, socket
 
 
 @pytest.mark.parametrize("option", ["--tcp", "--metrics"])
-def test_a_port_in_use_is_one_clear_line(publish: Publish, sockets: Path, option: str) -> None:
+def test_a_port_in_use_is_reported_in_one_line(
+    publish: Publish, sockets: Path, option: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with InferenceProcess(publish("mlp"), "mlp", sockets, option, address) as server:
@@ -33,7 +35,7 @@ def test_a_port_in_use_is_one_clear_line(publish: Publish, sockets: Path, option
             assert "Traceback" not in server.log()
 
 
-def test_a_socket_in_use_is_not_taken_away(served: Serve, publish: Publish) -> None:
+def test_a_socket_in_use_is_not_replaced(served: Serve, publish: Publish) -> None:
     first = served("mlp")
     with InferenceProcess(publish("mlp"), "mlp", first.socket.parent) as second:
         assert "another process listens on" in second.wait_for("failed")["message"]
@@ -42,7 +44,9 @@ def test_a_socket_in_use_is_not_taken_away(served: Serve, publish: Publish) -> N
     assert first.ended() == 0
 
 
-def test_a_socket_path_that_is_too_long_is_one_clear_line(publish: Publish, tmp_path: Path) -> None:
+def test_a_socket_path_that_is_too_long_is_reported_in_one_line(
+    publish: Publish, tmp_path: Path
+) -> None:
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     with InferenceProcess(publish("mlp"), "mlp", deep) as server:

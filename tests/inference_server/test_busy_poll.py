@@ -1,4 +1,4 @@
-"""A server stays awake for the next call of a client in a hurry, and for nobody else."""
+"""A server polls for the next call of a client in a tight loop, and for no other."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from protos import open_inference_pb2 as pb
-from protos.methods import path_of
+from protos.methods import method_path
 from tests.inference_server.conftest import Serve
 from tests.inference_server.process import InferenceProcess
 from tests.inference_server.requests import arrays, infer_request
-from transport import ClientStream, Connection, Status, connect
+from transport import ClientStream, GrpcConnection, Status, connect
 
 LINGER = ("--linger-microseconds", "50000")
 """Far more than any pause of the test's own: the machine may be busy."""
@@ -23,11 +23,11 @@ LINGER = ("--linger-microseconds", "50000")
 class Caller:
     """A stream on which call follows call."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: GrpcConnection) -> None:
         self._answers: asyncio.Queue[bytes] = asyncio.Queue()
         self.ended: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
         self._stream: ClientStream = connection.open_stream(
-            path_of("ModelStreamInfer"),
+            method_path("ModelStreamInfer"),
             on_message=self._answers.put_nowait,
             on_end=self.ended.set_result,
         )
@@ -41,16 +41,16 @@ class Caller:
         return arrays(answer.infer_response)["y"]
 
 
-def sleeps(server: InferenceProcess) -> int:
-    """Return how often the server's main thread has gone to sleep."""
+def context_switches(server: InferenceProcess) -> int:
+    """Return how often the server's main thread has slept."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith("voluntary_ctxt_switches")]
     return int(line.split()[1])
 
 
-@pytest.mark.parametrize(("arguments", "awake"), [(LINGER, True), ((*LINGER[:1], "0"), False)])
-async def test_it_stays_awake_if_it_is_to(
-    served: Serve, arguments: tuple[str, ...], awake: bool
+@pytest.mark.parametrize(("arguments", "polling"), [(LINGER, True), ((*LINGER[:1], "0"), False)])
+async def test_a_server_polls_for_a_client_in_a_tight_loop_if_enabled(
+    served: Serve, arguments: tuple[str, ...], polling: bool
 ) -> None:
     server = served("mlp", *arguments)
     connection = await connect(server.address)
@@ -58,15 +58,15 @@ async def test_it_stays_awake_if_it_is_to(
     row = np.ones((1, 4), "f4")
     for _ in range(60):
         expected = await caller.call(row)
-    before = sleeps(server)
+    before = context_switches(server)
     for _ in range(200):
         np.testing.assert_array_equal(await caller.call(row), expected)
-    slept = sleeps(server) - before
-    assert slept < 100 if awake else slept > 150
+    slept = context_switches(server) - before
+    assert slept < 100 if polling else slept > 150
     connection.close()
 
 
-async def test_large_messages_pass_unharmed_while_it_is_awake(served: Serve) -> None:
+async def test_large_messages_are_intact_while_polling(served: Serve) -> None:
     connection = await connect(served("mlp", *LINGER).address)
     caller = Caller(connection)
     source = np.random.default_rng(3)
@@ -80,16 +80,16 @@ async def test_large_messages_pass_unharmed_while_it_is_awake(served: Serve) -> 
     connection.close()
 
 
-async def test_a_client_that_leaves_and_a_second_one_do_not_hold_it_up(served: Serve) -> None:
+async def test_polling_delays_neither_a_second_client_nor_the_shutdown(served: Serve) -> None:
     server = served("mlp", *LINGER)
     first, second = await connect(server.address), await connect(server.address)
     row = np.ones((1, 4), "f4")
-    hasty = Caller(first)
+    eager = Caller(first)
     for _ in range(60):
-        expected = await hasty.call(row)
+        expected = await eager.call(row)
     other = Caller(second)
     for _ in range(20):
-        for caller in (hasty, other):
+        for caller in (eager, other):
             np.testing.assert_array_equal(await caller.call(row), expected)
     first.close()
     for _ in range(60):

@@ -36,7 +36,7 @@ def infer(server: InferenceProcess, rows: int, columns: int = 4) -> None:
         client.infer("mlp", [tensor])
 
 
-def test_a_model_with_a_batch_axis_is_configured_without_it(shared: Serve) -> None:
+def test_the_batch_axis_is_left_out_of_the_configuration(shared: Serve) -> None:
     config = config_of(shared("mlp"))
     assert config.name == "mlp"
     assert (config.platform, config.backend) == ("onnxruntime_onnx", "onnxruntime")
@@ -49,7 +49,7 @@ def test_a_model_with_a_batch_axis_is_configured_without_it(shared: Serve) -> No
     assert not taken.optional
 
 
-def test_a_batch_size_that_was_set_is_shown(served: Serve) -> None:
+def test_a_configured_batch_size_is_shown(served: Serve) -> None:
     config = config_of(served("mlp", *TCP, "--max-batch-size", "1"))
     assert config.max_batch_size == 1
     assert not config.HasField("dynamic_batching")
@@ -65,7 +65,7 @@ def test_a_batch_size_that_was_set_is_shown(served: Serve) -> None:
         ("optional", {"x": (11, [-1]), "scale": (11, [1])}),
     ],
 )
-def test_a_model_without_one_is_configured_with_whole_shapes(
+def test_a_model_without_a_batch_axis_is_configured_with_full_shapes(
     shared: Serve, model: str, inputs: dict[str, tuple[int, list[int]]]
 ) -> None:
     config = config_of(shared(model))
@@ -92,7 +92,7 @@ async def test_every_datatype_has_its_name_in_the_configuration(
     assert len(shown) == 13
 
 
-def test_calls_rows_and_runs_are_in_the_statistics(served: Serve) -> None:
+def test_statistics_count_calls_rows_and_runs(served: Serve) -> None:
     server = served("mlp", *TCP)
     before = time.time_ns() // 1_000_000
     for rows in (1, 1, 4):
@@ -118,7 +118,7 @@ def test_calls_rows_and_runs_are_in_the_statistics(served: Serve) -> None:
     )
 
 
-async def test_a_run_that_calls_share_counts_once_and_its_time_for_each_of_them(
+async def test_a_run_shared_by_calls_counts_once_and_its_time_for_each_call(
     served: Serve, connect: Connect
 ) -> None:
     stub = connect(served("mlp"))
@@ -166,13 +166,13 @@ async def test_the_asyncio_client_reads_all_three(shared: Serve) -> None:
         assert index == {"models": [{"name": "mlp", "version": "1", "state": "READY"}]}
 
 
-def test_metadata_lists_what_is_offered(shared: Serve) -> None:
+def test_metadata_lists_the_extensions(shared: Serve) -> None:
     with triton.InferenceServerClient(shared("mlp").tcp_address) as client:
         extensions = list(client.get_server_metadata().extensions)
     assert extensions == ["model_configuration", "statistics", CANCELLATION]
 
 
-def test_of_an_unknown_model_nothing_is_known(shared: Serve) -> None:
+def test_an_unknown_model_is_not_found(shared: Serve) -> None:
     with triton.InferenceServerClient(shared("mlp").tcp_address) as client:
         for ask in (client.get_model_config, client.get_inference_statistics):
             for name, version in (("other", ""), ("mlp", "2")):
@@ -198,14 +198,14 @@ async def test_a_booting_server_has_an_index_and_statistics_but_no_configuration
     assert not answer.models
 
 
-async def test_a_server_that_failed_says_why_in_its_index(served: Serve, connect: Connect) -> None:
+async def test_the_index_shows_why_a_server_failed(served: Serve, connect: Connect) -> None:
     stub = connect(served("sequence", until="failed"))
     (model,) = (await stub.RepositoryIndex(pb.RepositoryIndexRequest())).models
     assert model.state == "UNAVAILABLE"
     assert "only tensors" in model.reason
 
 
-async def test_a_repository_by_name_is_not_offered(shared: Serve, connect: Connect) -> None:
+async def test_a_named_repository_is_unimplemented(shared: Serve, connect: Connect) -> None:
     request = pb.RepositoryIndexRequest(repository_name="other")
     with pytest.raises(grpc.aio.AioRpcError, match="there is one repository") as caught:
         await connect(shared("mlp")).RepositoryIndex(request)

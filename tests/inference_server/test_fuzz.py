@@ -1,4 +1,4 @@
-"""Nonsense is refused: no crash, no traceback, no growth, and sense is answered afterwards."""
+"""Invalid messages are refused without crash, traceback or growth; valid ones work afterwards."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ requests = st.builds(
 
 
 @st.composite
-def spoilt(draw: st.DrawFn) -> bytes:
-    """Return the bytes of a good request with some of them changed, cut off or put in."""
+def corrupted(draw: st.DrawFn) -> bytes:
+    """Return the bytes of a good request with some of them changed, removed or inserted."""
     raw = bytearray(good().SerializeToString())
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(raw)))
@@ -93,7 +93,7 @@ Send = Callable[[bytes], None]
 
 @pytest.fixture(scope="module")
 def send(shared: Serve) -> Iterator[Send]:
-    """Send bytes to ModelInfer, to be answered or refused; the server must stay as it is."""
+    """Send bytes to ModelInfer, to be answered or refused; the server must not change."""
     server = shared("mixed")
     process = psutil.Process(server.process.pid)
     with grpc.insecure_channel(server.address) as channel:
@@ -135,8 +135,8 @@ def test_any_message_is_answered_or_refused(send: Send, request: pb.ModelInferRe
 
 
 @fuzzing
-@given(request=spoilt())
-def test_any_spoilt_message_is_answered_or_refused(send: Send, request: bytes) -> None:
+@given(request=corrupted())
+def test_any_corrupted_message_is_answered_or_refused(send: Send, request: bytes) -> None:
     send(request)
 
 

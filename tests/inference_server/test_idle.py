@@ -1,4 +1,4 @@
-"""A server that nobody calls ends by itself, if it is to, and says so by its exit status."""
+"""With an idle time-out a server without calls ends by itself, with an exit status of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from inference_server.exit_status import ServerExitStatus
+from inference_server.spawn import ServerExitStatus
 from protos import open_inference_pb2 as pb
 from tests.inference_server.conftest import Connect, Serve
 from tests.inference_server.process import InferenceProcess
@@ -30,9 +30,7 @@ async def ended(server: InferenceProcess) -> int:
     return await asyncio.to_thread(server.ended)
 
 
-async def test_it_ends_as_if_told_to_when_nobody_calls_any_more(
-    served: Serve, connect: Connect
-) -> None:
+async def test_an_idle_server_drains_and_ends(served: Serve, connect: Connect) -> None:
     server = served("mlp", "--idle-timeout", "1")
     stream = connect(server).ModelStreamInfer()
     await stream.write(call())
@@ -46,7 +44,9 @@ async def test_it_ends_as_if_told_to_when_nobody_calls_any_more(
     assert "idle" in server.log()
 
 
-async def test_questions_that_are_no_calls_do_not_keep_it(served: Serve, connect: Connect) -> None:
+async def test_probes_and_metadata_do_not_keep_a_server_running(
+    served: Serve, connect: Connect
+) -> None:
     server = served("mlp", "--idle-timeout", "0.5")
     stub = connect(server)
     await stub.ModelInfer(call())
@@ -67,7 +67,7 @@ async def test_questions_that_are_no_calls_do_not_keep_it(served: Serve, connect
     await asyncio.gather(asking, return_exceptions=True)
 
 
-async def test_calls_that_wait_or_run_keep_it_however_long_they_take(
+async def test_waiting_and_running_calls_keep_a_server_running(
     served: Serve, connect: Connect
 ) -> None:
     alone = ("--threads", "1", "--max-batch-size", "1")
@@ -79,7 +79,7 @@ async def test_calls_that_wait_or_run_keep_it_however_long_they_take(
     assert await ended(server) == ServerExitStatus.IDLE
 
 
-async def test_a_call_that_is_refused_was_a_call(served: Serve, connect: Connect) -> None:
+async def test_a_refused_call_counts_as_a_call(served: Serve, connect: Connect) -> None:
     server = served("mlp", "--idle-timeout", "2")
     stub = connect(server)
     misfit = infer_request("mlp", {"other": fp32([1, 2, 3, 4])})
@@ -91,9 +91,7 @@ async def test_a_call_that_is_refused_was_a_call(served: Serve, connect: Connect
     assert await ended(server) == ServerExitStatus.IDLE
 
 
-async def test_whoever_has_had_it_started_has_time_for_the_first_call(
-    served: Serve, connect: Connect
-) -> None:
+async def test_a_started_server_waits_for_its_first_call(served: Serve, connect: Connect) -> None:
     server = served("slow_to_load", "--idle-timeout", "0.2", until="listening")
     request = infer_request("slow_to_load", {"x": ("FP32", np.ones(2, "f4"))})
     stub = connect(server)
@@ -105,17 +103,17 @@ async def test_whoever_has_had_it_started_has_time_for_the_first_call(
     assert await ended(server) == ServerExitStatus.IDLE
 
 
-async def test_one_that_is_told_to_go_has_stopped(served: Serve) -> None:
+async def test_a_server_told_to_stop_exits_as_stopped(served: Serve) -> None:
     server = served("mlp", "--idle-timeout", "100")
     server.terminate()
     assert await ended(server) == ServerExitStatus.STOPPED
 
 
-async def test_one_that_has_failed_stays_to_say_why(served: Serve, connect: Connect) -> None:
+async def test_a_failed_server_stays_to_report_the_reason(served: Serve, connect: Connect) -> None:
     server = served("sequence", "--idle-timeout", "0.1", until="failed")
     stub = connect(server)
     for _ in range(10):
-        with pytest.raises(grpc.aio.AioRpcError, match="only tensors can be served"):
+        with pytest.raises(grpc.aio.AioRpcError, match="only tensors are supported"):
             await stub.ModelInfer(infer_request("sequence", {"x": fp32([1])}))
         await asyncio.sleep(0.1)
     server.terminate()

@@ -1,4 +1,4 @@
-"""From the first socket to the last answer: boot, failure, drain, and the parent's death."""
+"""The life of a server: boot, failure, drain, and the death of its parent."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def test_a_boot_is_reported_phase_by_phase(served: Serve) -> None:
     assert stat.S_IMODE(server.socket.stat().st_mode) == 0o600
 
 
-def test_the_time_of_a_boot_is_not_longer_than_it_took(served: Serve) -> None:
+def test_the_reported_boot_time_is_not_longer_than_the_boot(served: Serve) -> None:
     began = time.perf_counter()
     server = served("mlp")
     assert server.events[-1]["boot_seconds"] < time.perf_counter() - began + 0.02
 
 
-def test_nothing_is_reported_to_the_maker_of_the_runtime(shared: Serve) -> None:
+def test_no_usage_is_reported_to_the_vendor_of_the_runtime(shared: Serve) -> None:
     process = psutil.Process(shared("mlp").process.pid)
     opened = [file.path for file in process.open_files()]
     assert not [path for path in opened if "Microsoft" in path]
 
 
-async def test_a_server_that_loads_answers_probes_and_refuses_calls(
+async def test_a_loading_server_answers_probes_and_refuses_calls(
     served: Serve, connect: Connect
 ) -> None:
     server = served("slow_to_load", until="phase")
@@ -90,7 +90,7 @@ async def test_a_server_that_loads_answers_probes_and_refuses_calls(
     assert server.wait_for("ready")
 
 
-async def test_watchers_of_the_health_see_every_change(served: Serve) -> None:
+async def test_health_watchers_see_every_change(served: Serve) -> None:
     server = served("slow_to_load", until="listening")
     statuses = health_pb2.HealthCheckResponse
     async with (
@@ -115,7 +115,7 @@ async def test_a_model_that_takes_a_sequence_is_unimplemented(
 ) -> None:
     server = served("sequence", until="failed")
     assert server.events[-1]["code"] == ErrorCode.NOT_IMPLEMENTED
-    reason = "the model takes input 'x' of type seq(tensor(float)): only tensors can be served"
+    reason = "the model takes input 'x' of type seq(tensor(float)): only tensors are supported"
     assert server.events[-1]["message"] == reason
     stub = connect(server)
     expected = (grpc.StatusCode.UNIMPLEMENTED, ErrorCode.NOT_IMPLEMENTED, reason)
@@ -152,7 +152,7 @@ async def test_a_model_that_cannot_be_loaded_is_reported_and_the_server_stays(
         assert server.ended() == 0
 
 
-def test_a_version_that_the_store_lacks_is_reported(publish: Publish, sockets: Path) -> None:
+def test_a_missing_version_is_reported(publish: Publish, sockets: Path) -> None:
     with InferenceProcess(publish("mlp"), "mlp", sockets, version=9) as server:
         failed = server.wait_for("failed")
     assert failed["code"] == ErrorCode.INFERENCE_SERVER_FAILED
@@ -178,7 +178,7 @@ async def test_sigterm_lets_calls_in_flight_finish(served: Serve, connect: Conne
     assert not server.socket.exists()
 
 
-async def test_an_idle_stream_does_not_hold_up_the_end(served: Serve, connect: Connect) -> None:
+async def test_an_idle_stream_does_not_delay_the_shutdown(served: Serve, connect: Connect) -> None:
     server = served("mlp", "--grace-seconds", "60")
     stream = connect(server).ModelStreamInfer()
     await stream.write(infer_request("mlp", {"x": fp32([1, 2, 3, 4])}))
@@ -189,7 +189,9 @@ async def test_an_idle_stream_does_not_hold_up_the_end(served: Serve, connect: C
     assert time.perf_counter() - began < 10
 
 
-async def test_calls_that_outlive_the_grace_are_cut_off(served: Serve, connect: Connect) -> None:
+async def test_calls_that_exceed_the_grace_period_are_cut_off(
+    served: Serve, connect: Connect
+) -> None:
     server = served("slow_to_run", "--threads", "1", "--grace-seconds", "0.1")
     calls = [asyncio.create_task(answered(connect(server))) for _ in range(8)]
     await queued(server, 4)
@@ -201,7 +203,7 @@ async def test_calls_that_outlive_the_grace_are_cut_off(served: Serve, connect: 
     assert any(isinstance(outcome, grpc.aio.AioRpcError) for outcome in outcomes)
 
 
-def test_sigterm_during_the_load_ends_it_at_once(served: Serve) -> None:
+def test_sigterm_while_loading_ends_the_server_at_once(served: Serve) -> None:
     server = served("slow_to_load", until="phase")
     began = time.perf_counter()
     server.terminate()
@@ -209,7 +211,7 @@ def test_sigterm_during_the_load_ends_it_at_once(served: Serve) -> None:
     assert time.perf_counter() - began < 2
 
 
-async def test_a_second_sigterm_ends_it_at_once(served: Serve, connect: Connect) -> None:
+async def test_a_second_sigterm_ends_the_server_at_once(served: Serve, connect: Connect) -> None:
     server = served("slow_to_run", "--threads", "1", "--grace-seconds", "60")
     calls = [asyncio.create_task(answered(connect(server))) for _ in range(30)]
     await queued(server, 20)
@@ -221,7 +223,7 @@ async def test_a_second_sigterm_ends_it_at_once(served: Serve, connect: Connect)
     assert any(isinstance(outcome, grpc.aio.AioRpcError) for outcome in outcomes)
 
 
-def test_ctrl_c_is_the_parents_business(served: Serve) -> None:
+def test_ctrl_c_is_left_to_the_parent(served: Serve) -> None:
     server = served("mlp")
     server.process.send_signal(signal.SIGINT)
     server.terminate()
@@ -229,13 +231,13 @@ def test_ctrl_c_is_the_parents_business(served: Serve) -> None:
     assert "KeyboardInterrupt" not in server.log()
 
 
-def test_it_ends_with_its_parent(served: Serve) -> None:
+def test_a_server_ends_with_its_parent(served: Serve) -> None:
     server = served("mlp")
     server.cut_lifeline()
     assert server.ended() != 0
 
 
-def test_it_ends_with_its_parent_while_it_loads(served: Serve) -> None:
+def test_a_loading_server_ends_with_its_parent(served: Serve) -> None:
     server = served("slow_to_load", until="phase")
     began = time.perf_counter()
     server.cut_lifeline()

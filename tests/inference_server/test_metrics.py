@@ -49,7 +49,7 @@ def test_state_and_boot_are_shown(served: Serve) -> None:
 
 
 @pytest.mark.services
-def test_promtool_finds_nothing_to_say(shared: Serve) -> None:
+def test_promtool_finds_no_problem(shared: Serve) -> None:
     promtool = shutil.which("promtool")
     assert promtool, "install the Debian package prometheus"
     server = shared("mlp")
@@ -59,7 +59,7 @@ def test_promtool_finds_nothing_to_say(shared: Serve) -> None:
     assert (found.returncode, found.stdout + found.stderr) == (0, b"")
 
 
-def test_only_metrics_are_there_to_get(shared: Serve) -> None:
+def test_the_metrics_port_serves_nothing_else(shared: Serve) -> None:
     server = shared("mlp")
     for url, method, status in (
         (server.metrics_url.removesuffix("metrics"), "GET", 404),
@@ -71,7 +71,7 @@ def test_only_metrics_are_there_to_get(shared: Serve) -> None:
         caught.value.close()
 
 
-def test_nonsense_on_the_metrics_port_does_no_harm(shared: Serve) -> None:
+def test_garbage_on_the_metrics_port_is_ignored(shared: Serve) -> None:
     server = shared("mlp")
     address = urlsplit(server.metrics_url)
     for nonsense in (b"\r\n\r\n", b"GET\r\n\r\n", b"x" * 200_000, b"\xff\0 \xff\r\n\r\n"):

@@ -1,4 +1,4 @@
-"""What does not fit is refused: the message names the tensor, what was expected and what came."""
+"""Invalid tensors are refused: the message names the tensor, what was expected and what came."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.stub import InferenceStub
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """What a failed call told."""
+    """The status of a failed call."""
 
     status: grpc.StatusCode
     code: ErrorCode
     message: str
 
 
-async def refusal(stub: InferenceStub, request: pb.ModelInferRequest) -> Refusal:
+async def refused_call(stub: InferenceStub, request: pb.ModelInferRequest) -> Refusal:
     """Send a request that must fail."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.ModelInfer(request)
@@ -37,13 +37,13 @@ async def refusal(stub: InferenceStub, request: pb.ModelInferRequest) -> Refusal
 
 
 def good() -> pb.ModelInferRequest:
-    """Return a request that the model `mixed` would answer; the cases below spoil it."""
+    """Return a request that the model `mixed` would answer; the cases below break it."""
     tensors = {"number": fp32([1, 2]), "count": ("INT64", np.array([3])), "text": strings(b"a")}
     return infer_request("mixed", tensors)
 
 
-Spoil = Callable[[pb.ModelInferRequest], object]
-CASES: dict[str, tuple[list[Spoil], str]] = {
+Breakage = Callable[[pb.ModelInferRequest], object]
+CASES: dict[str, tuple[list[Breakage], str]] = {
     "a missing input": (
         [lambda r: r.inputs.pop(2), lambda r: r.raw_input_contents.pop(2)],
         "input 'text' is missing: the model takes 'number', 'count', 'text'",
@@ -56,9 +56,9 @@ CASES: dict[str, tuple[list[Spoil], str]] = {
         [lambda r: setattr(r.inputs[0], "name", "numbr")],
         "input 'numbr': unknown, the model takes 'number', 'count', 'text'",
     ),
-    "an input given twice": (
+    "an input sent twice": (
         [lambda r: r.inputs.append(r.inputs[0]), lambda r: r.raw_input_contents.append(b"")],
-        "input 'number' is given twice",
+        "input 'number' is sent twice",
     ),
     "another datatype": (
         [lambda r: setattr(r.inputs[0], "datatype", "FP64")],
@@ -90,11 +90,11 @@ CASES: dict[str, tuple[list[Spoil], str]] = {
     ),
     "BYTES that do not divide": (
         [lambda r: r.raw_input_contents.__setitem__(2, b"\xff\xff\xff\xffa")],
-        "tensor 'text': expected 1 BYTES elements, each a 4-byte length and its bytes, got 5",
+        "tensor 'text': expected 1 BYTES elements, each a 4-byte length and that many bytes, got 5",
     ),
     "BYTES that are not UTF-8": (
         [lambda r: r.raw_input_contents.__setitem__(2, b"\x02\0\0\0a\xff")],
-        "tensor 'text': element 0 is not UTF-8 (invalid start byte at byte 1)",
+        "tensor 'text': element 0 is not valid UTF-8 (invalid start byte at byte 1)",
     ),
     "fewer raw contents than inputs": (
         [lambda r: r.raw_input_contents.pop()],
@@ -113,7 +113,7 @@ CASES: dict[str, tuple[list[Spoil], str]] = {
             lambda r: r.ClearField("raw_input_contents"),
             lambda r: r.inputs[0].contents.fp64_contents.extend([1, 2]),
         ],
-        "tensor 'number': FP32 goes into fp32_contents, got fp64_contents",
+        "tensor 'number': expected fp32_contents for FP32, got fp64_contents",
     ),
     "too many typed elements": (
         [
@@ -124,11 +124,11 @@ CASES: dict[str, tuple[list[Spoil], str]] = {
     ),
     "an unknown output": (
         [lambda r: r.outputs.add(name="tripled")],
-        "output 'tripled': unknown, the model gives 'doubled', 'next', 'echo'",
+        "output 'tripled': unknown, the model has 'doubled', 'next', 'echo'",
     ),
-    "an output asked for twice": (
+    "an output requested twice": (
         [lambda r: r.outputs.add(name="next"), lambda r: r.outputs.add(name="next")],
-        "output 'next' is asked for twice",
+        "output 'next' is requested twice",
     ),
 }
 
@@ -137,12 +137,12 @@ CASES: dict[str, tuple[list[Spoil], str]] = {
 async def test_a_bad_tensor_is_an_invalid_argument(
     shared: Serve, connect: Connect, case: str
 ) -> None:
-    spoils, expected = CASES[case]
+    breakages, expected = CASES[case]
     request = good()
-    for spoil in spoils:
-        spoil(request)
+    for breakage in breakages:
+        breakage(request)
     stub = connect(shared("mixed"))
-    refused = await refusal(stub, request)
+    refused = await refused_call(stub, request)
     assert refused.message.startswith(expected)
     assert refused.status is grpc.StatusCode.INVALID_ARGUMENT
     assert refused.code is ErrorCode.INVALID_TENSOR
@@ -150,24 +150,24 @@ async def test_a_bad_tensor_is_an_invalid_argument(
 
 
 @pytest.mark.parametrize("shape", [(0, 2**61), (2**62, 0, 2**62), (1,) * 33, (2**32, 2**32)])
-async def test_absurd_shapes_are_refused_where_any_rank_goes(
+async def test_absurd_shapes_are_refused_even_with_any_rank(
     shared: Serve, connect: Connect, shape: tuple[int, ...]
 ) -> None:
     request = infer_request("any_rank", {"x": fp32([1])})
     request.inputs[0].shape[:] = shape
     request.raw_input_contents[0] = b""
-    refused = await refusal(connect(shared("any_rank")), request)
+    refused = await refused_call(connect(shared("any_rank")), request)
     assert refused.code is ErrorCode.INVALID_TENSOR
     assert "'x'" in refused.message
 
 
 @pytest.mark.parametrize("parameter", ["classification", "shared_memory_region"])
-async def test_forms_that_are_not_offered_are_unimplemented(
+async def test_unsupported_output_parameters_are_unimplemented(
     shared: Serve, connect: Connect, parameter: str
 ) -> None:
     request = good()
     request.outputs.add(name="next").parameters[parameter].int64_param = 1
-    refused = await refusal(connect(shared("mixed")), request)
+    refused = await refused_call(connect(shared("mixed")), request)
     assert refused.status is grpc.StatusCode.UNIMPLEMENTED
     assert parameter in refused.message
 
@@ -175,16 +175,16 @@ async def test_forms_that_are_not_offered_are_unimplemented(
 async def test_inputs_in_shared_memory_are_unimplemented(shared: Serve, connect: Connect) -> None:
     request = good()
     request.inputs[0].parameters["shared_memory_region"].string_param = "region"
-    refused = await refusal(connect(shared("mixed")), request)
+    refused = await refused_call(connect(shared("mixed")), request)
     assert refused.code is ErrorCode.NOT_IMPLEMENTED
-    assert refused.message.startswith("input 'number': shared memory is not offered")
+    assert refused.message.startswith("input 'number': shared memory is not supported")
 
 
-async def test_a_run_that_fails_gives_the_reason_of_the_runtime(
+async def test_a_failed_run_returns_the_reason_of_onnx_runtime(
     shared: Serve, connect: Connect
 ) -> None:
     request = infer_request("gather", {"index": ("INT64", np.array([7]))})
-    refused = await refusal(connect(shared("gather")), request)
+    refused = await refused_call(connect(shared("gather")), request)
     assert (refused.status, refused.code) == (
         grpc.StatusCode.INTERNAL,
         ErrorCode.INFERENCE_FAILED,
@@ -194,17 +194,17 @@ async def test_a_run_that_fails_gives_the_reason_of_the_runtime(
 
 
 @pytest.mark.parametrize("shape", [[2**25], [2**45], [2**62], [2**40, 2**40], [-1]])
-async def test_memory_that_is_not_there_fails_one_call_only(
+async def test_a_call_that_needs_too_much_memory_fails_alone(
     shared: Serve, connect: Connect, shape: list[int]
 ) -> None:
     stub = connect(shared("fill"))
     asked = infer_request("fill", {"shape": ("INT64", np.array(shape))})
-    assert (await refusal(stub, asked)).code is ErrorCode.INFERENCE_FAILED
+    assert (await refused_call(stub, asked)).code is ErrorCode.INFERENCE_FAILED
     small = infer_request("fill", {"shape": ("INT64", np.array([2]))})
     assert (await stub.ModelInfer(small)).outputs[0].shape == [2]
 
 
-async def test_bytes_that_are_no_message_are_an_invalid_argument(shared: Serve) -> None:
+async def test_bytes_that_are_not_a_message_are_an_invalid_argument(shared: Serve) -> None:
     async with grpc.aio.insecure_channel(shared("mixed").address) as channel:
         call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
             "/inference.GRPCInferenceService/ModelInfer"
@@ -217,7 +217,7 @@ async def test_bytes_that_are_no_message_are_an_invalid_argument(shared: Serve) 
 async def test_a_message_too_long_for_a_trailer_is_cut(shared: Serve, connect: Connect) -> None:
     request = good()
     request.inputs[0].name = "x" * 100_000
-    assert len((await refusal(connect(shared("mixed")), request)).message) <= 1000
+    assert len((await refused_call(connect(shared("mixed")), request)).message) <= 1000
     request = good()
     request.model_name = "m" * 100_000
-    assert len((await refusal(connect(shared("mixed")), request)).message) <= 1000
+    assert len((await refused_call(connect(shared("mixed")), request)).message) <= 1000

@@ -21,7 +21,7 @@ def test_defaults_are_safe() -> None:
     assert chosen.status_fd is None
 
 
-def test_the_environment_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_supplies_missing_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPSTREAM_INFERENCE_MODEL", "other")
     monkeypatch.setenv("SLIPSTREAM_INFERENCE_THREADS", "4")
     monkeypatch.setenv("SLIPSTREAM_INFERENCE_STATUS_FD", "7")
@@ -47,7 +47,7 @@ def test_the_environment_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:
         ["--unknown"],
     ],
 )
-def test_what_is_wrong_is_named(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_options_are_named(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         settings.read([*NEEDED, *wrong])
     assert caught.value.code == 2
@@ -55,5 +55,5 @@ def test_what_is_wrong_is_named(wrong: list[str], capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:80", "[::1]:0", "host:65535"])
-def test_an_endpoint_is_written_as_it_was_read(text: str) -> None:
+def test_an_address_is_formatted_as_it_was_parsed(text: str) -> None:
     assert str(TcpAddress.parse(text)) == text

@@ -1,4 +1,4 @@
-"""Many calls over one ModelStreamInfer stream, each for itself."""
+"""Many calls over one ModelStreamInfer stream, each independent of the others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def gather(call_id: str, index: int) -> pb.ModelInferRequest:
     return infer_request("gather", {"index": ("INT64", np.array([index]))}, call_id=call_id)
 
 
-async def test_answers_name_their_calls(shared: Serve, connect: Connect) -> None:
+async def test_responses_carry_the_ids_of_their_calls(shared: Serve, connect: Connect) -> None:
     rows = np.random.default_rng(0).normal(size=(50, 4)).astype("f4")
     stub = connect(shared("mlp"))
     stream = stub.ModelStreamInfer()
@@ -44,9 +44,7 @@ async def test_answers_name_their_calls(shared: Serve, connect: Connect) -> None
     assert await stream.code() is grpc.StatusCode.OK
 
 
-async def test_a_failed_call_leaves_the_others_and_the_stream_alone(
-    shared: Serve, connect: Connect
-) -> None:
+async def test_a_failed_call_does_not_affect_its_stream(shared: Serve, connect: Connect) -> None:
     stream = connect(shared("gather")).ModelStreamInfer()
     wrong_name = gather("wrong", 0)
     wrong_name.inputs[0].name = "other"
@@ -64,7 +62,7 @@ async def test_a_failed_call_leaves_the_others_and_the_stream_alone(
         assert answers[call_id].infer_response.parameters[CODE_KEY].string_param == code
 
 
-async def test_bytes_that_are_no_message_leave_the_stream_alone(shared: Serve) -> None:
+async def test_bytes_that_are_not_a_message_do_not_end_the_stream(shared: Serve) -> None:
     async with grpc.aio.insecure_channel(shared("gather").address) as channel:
         open_stream: grpc.aio.StreamStreamMultiCallable[bytes, pb.ModelStreamInferResponse]
         open_stream = channel.stream_stream(
@@ -76,12 +74,12 @@ async def test_bytes_that_are_no_message_leave_the_stream_alone(shared: Serve) -
         await stream.write(gather("good", 1).SerializeToString())
         await stream.done_writing()
         broken, good = [answer async for answer in stream]
-    assert "no message" in broken.error_message
+    assert "not a ModelInferRequest" in broken.error_message
     assert not good.error_message
 
 
-async def test_an_id_that_is_no_text_harms_nobody(shared: Serve) -> None:
-    """A message that is known by its form is not read: nobody has looked at its id."""
+async def test_an_id_that_is_not_utf8_does_not_affect_other_calls(shared: Serve) -> None:
+    """A recognised request is not parsed, and so its id is not validated."""
     async with grpc.aio.insecure_channel(shared("gather").address) as channel:
         open_stream: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
         open_stream = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
@@ -96,7 +94,7 @@ async def test_an_id_that_is_no_text_harms_nobody(shared: Serve) -> None:
     assert any(b"87654321" in answer for answer in answers)
 
 
-async def test_slow_calls_hold_up_neither_their_stream_nor_the_server(
+async def test_slow_calls_block_neither_their_stream_nor_the_server(
     shared: Serve, connect: Connect
 ) -> None:
     server = shared("slow_to_run")
@@ -116,7 +114,7 @@ async def test_slow_calls_hold_up_neither_their_stream_nor_the_server(
     assert longest < 0.3
 
 
-async def test_calls_past_the_queue_are_refused_at_once(served: Serve, connect: Connect) -> None:
+async def test_calls_beyond_the_queue_are_refused_at_once(served: Serve, connect: Connect) -> None:
     stub = connect(served("slow_to_run", "--threads", "1", "--queue-calls", "1"))
     stream = stub.ModelStreamInfer()
     for call_id in "abc":
@@ -127,7 +125,7 @@ async def test_calls_past_the_queue_are_refused_at_once(served: Serve, connect: 
     assert await answered(stream, 2) == {"a", "b"}
 
 
-async def test_a_client_that_leaves_takes_its_waiting_calls_along(
+async def test_waiting_calls_are_cancelled_when_their_client_leaves(
     served: Serve, connect: Connect
 ) -> None:
     server = served("slow_to_run", "--threads", "1")
@@ -145,7 +143,7 @@ async def test_a_client_that_leaves_takes_its_waiting_calls_along(
     assert "unexpected_error" not in server.log()
 
 
-async def test_a_client_that_does_not_listen_is_not_read_any_further(
+async def test_a_client_that_does_not_read_responses_is_paused(
     shared: Serve, connect: Connect
 ) -> None:
     server, count = shared("any_rank"), 40

@@ -1,4 +1,4 @@
-"""What an inference server opens to other machines, and to whom."""
+"""TLS and tokens of the TCP ports."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient import grpc as triton
 
 from inference_server import settings
-from inference_server.settings import SettingsError
 from protos import open_inference_pb2 as pb
+from telemetry.options import OptionsError
 from tests.authority import Authority, put
 from tests.inference_server.conftest import Serve
 from tests.inference_server.process import InferenceProcess
@@ -54,17 +54,17 @@ def tokens(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("option", ["--tcp", "--metrics"])
 @pytest.mark.parametrize("address", [ANYWHERE, "[::]:0", "192.0.2.1:80", "models.internal:80"])
 @pytest.mark.parametrize("half", [[], PAIR], ids=["open", "without client certificates"])
-def test_a_port_that_others_reach_takes_mutual_tls_or_a_token(
+def test_a_reachable_port_requires_mutual_tls_or_a_token(
     option: str, address: str, half: Sequence[str]
 ) -> None:
-    with pytest.raises(SettingsError, match=r"other machines reach this.*--token-file"):
+    with pytest.raises(OptionsError, match=r"other machines reach this.*--token-file"):
         settings.check([*NEEDED, option, address, *half])
     settings.check([*NEEDED, option, address, *PAIR, "--tls-client-ca", "ca.pem"])
     settings.check([*NEEDED, option, address, *half, "--token-file", "tokens"])
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "127.0.0.2:0", "[::1]:0", "localhost:0"])
-def test_a_port_on_loopback_takes_neither(address: str) -> None:
+def test_a_port_on_loopback_requires_neither(address: str) -> None:
     settings.check([*NEEDED, "--tcp", address, "--metrics", address])
 
 
@@ -76,8 +76,8 @@ def test_a_port_on_loopback_takes_neither(address: str) -> None:
         (["--tls-client-ca", "ca.pem"], "--tls-client-ca is given without"),
     ],
 )
-def test_half_of_tls_is_refused(half: Sequence[str], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+def test_incomplete_tls_options_are_refused(half: Sequence[str], said: str) -> None:
+    with pytest.raises(OptionsError, match=said):
         settings.check([*NEEDED, *half])
 
 
@@ -93,7 +93,7 @@ def test_a_token_file_without_tokens_is_refused(
     assert server.ended() == 1
 
 
-def test_files_that_cannot_be_used_are_named(served: Serve, authority: Authority) -> None:
+def test_invalid_tls_files_are_named(served: Serve, authority: Authority) -> None:
     pair = authority.issue("server")
     options = ["--tls-certificate", str(pair.certificate), "--tls-key", str(pair.certificate)]
     server = served("mlp", "--tcp", "127.0.0.1:0", *options, until="failed")
@@ -102,7 +102,7 @@ def test_files_that_cannot_be_used_are_named(served: Serve, authority: Authority
 
 
 def address_of(server: InferenceProcess) -> str:
-    """Return where others reach it."""
+    """Return where other machines reach it."""
     scheme, _, address = server.tcp_address.rpartition("://")
     assert scheme in {"", "grpcs"}
     assert address.startswith("127.0.0.1:")
@@ -116,7 +116,7 @@ def client_credentials(authority: Authority) -> grpc.ChannelCredentials:
     )
 
 
-def test_stock_clients_with_a_certificate_are_served_and_others_are_not(
+def test_stock_clients_need_a_client_certificate(
     served: Serve, authority: Authority, mutual: list[str]
 ) -> None:
     server = served("mlp", *mutual)
@@ -133,17 +133,17 @@ def test_stock_clients_with_a_certificate_are_served_and_others_are_not(
     )
     batch = triton.InferInput("x", [2, 4], "FP32")
     batch.set_data_from_numpy(np.ones((2, 4), np.float32))
-    for _ in range(20):  # a client in a hurry: with TLS nobody stays awake for it
+    for _ in range(20):  # a tight loop: with TLS the server does not poll
         assert client.infer("mlp", [batch]).as_numpy("y").shape[0] == 2
     client.close()
     nobody = grpc.ssl_channel_credentials(authority.ca.read_bytes())
     with grpc.secure_channel(address, nobody) as channel, pytest.raises(grpc.RpcError):
         channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
-    with grpc.insecure_channel(server.address) as channel:  # the socket asks for nothing
+    with grpc.insecure_channel(server.address) as channel:  # the Unix socket needs no certificate
         assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
 
 
-def test_metrics_go_to_who_shows_a_certificate(
+def test_metrics_require_a_client_certificate(
     served: Serve, authority: Authority, mutual: list[str]
 ) -> None:
     server = served("mlp", *mutual)
@@ -159,7 +159,7 @@ def test_metrics_go_to_who_shows_a_certificate(
 
 
 def ready(address: str, *headers: tuple[str, str]) -> bool:
-    """Ask for the model over TCP; raises RpcError where that is refused."""
+    """Call ModelReady over TCP; raise RpcError if it is refused."""
     with grpc.insecure_channel(address) as channel:
         question = pb.ModelReadyRequest(name="mlp", version="1").SerializeToString()
         raw = channel.unary_unary("/inference.GRPCInferenceService/ModelReady")(
@@ -172,7 +172,7 @@ def bearer(token: str) -> tuple[str, str]:
     return ("authorization", f"Bearer {token}")
 
 
-def test_every_call_but_those_for_health_takes_a_token(served: Serve, tokens: Path) -> None:
+def test_every_call_but_health_checks_requires_a_token(served: Serve, tokens: Path) -> None:
     server = served("mlp", "--tcp", "127.0.0.1:0", "--token-file", str(tokens))
     address = address_of(server)
     assert ready(address, bearer(TOKEN))
@@ -197,14 +197,14 @@ def test_every_call_but_those_for_health_takes_a_token(served: Serve, tokens: Pa
 
 
 def server_methods() -> list[str]:
-    """Return every method there is beside the health service's, and one that there is not."""
+    """Return every method but those of the health service, and one that does not exist."""
     service = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
     reflection = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
     own = [f"/{service.full_name}/{method.name}" for method in service.methods]
     return [*own, reflection, "/no.Such/Method"]
 
 
-def test_tokens_change_without_a_restart(served: Serve, tokens: Path) -> None:
+def test_tokens_rotate_without_a_restart(served: Serve, tokens: Path) -> None:
     server = served("mlp", "--tcp", "127.0.0.1:0", "--token-file", str(tokens))
     address = address_of(server)
 
@@ -218,14 +218,14 @@ def test_tokens_change_without_a_restart(served: Serve, tokens: Path) -> None:
     eventually(lambda: accepted(OTHER), bool)
     assert accepted(TOKEN)
     put(tokens, b"short")
-    eventually(server.log, lambda log: "tokens_not_renewed" in log)
+    eventually(server.log, lambda log: "tokens_reload_failed" in log)
     assert accepted(OTHER)
     put(tokens, f"{OTHER}\n".encode())
     eventually(lambda: accepted(TOKEN), lambda yes: not yes)
     assert accepted(OTHER)
 
 
-def test_metrics_go_to_who_shows_a_token(served: Serve, tokens: Path) -> None:
+def test_metrics_require_a_token(served: Serve, tokens: Path) -> None:
     server = served("mlp", "--token-file", str(tokens))
     for headers, status in (
         ({}, 401),
@@ -237,20 +237,20 @@ def test_metrics_go_to_who_shows_a_token(served: Serve, tokens: Path) -> None:
         assert (b"inference_" in answer.content) == (status == 200)
 
 
-async def test_a_new_certificate_is_shown_while_it_runs(
+async def test_a_renewed_certificate_is_used_without_a_restart(
     served: Serve, authority: Authority, mutual: list[str]
 ) -> None:
     server = served("mlp", *mutual)
     address, credentials = address_of(server), client_credentials(authority)
     async with grpc.aio.secure_channel(address, credentials) as channel:
         assert (await InferenceStub(channel).ServerLive(pb.ServerLiveRequest())).live
-        before = shown(address, authority)
+        before = presented_certificate(address, authority)
         authority.issue("server")
-        eventually(lambda: shown(address, authority), lambda after: after != before)
+        eventually(lambda: presented_certificate(address, authority), lambda after: after != before)
         assert (await InferenceStub(channel).ServerLive(pb.ServerLiveRequest())).live
 
 
-def shown(address: str, authority: Authority) -> str:
-    """Return the certificate that a new connection gets."""
+def presented_certificate(address: str, authority: Authority) -> str:
+    """Return the certificate that the server presents to a new connection."""
     host, _, port = address.rpartition(":")
     return ssl.get_server_certificate((host, int(port)), ca_certs=str(authority.ca))

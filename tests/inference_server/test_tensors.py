@@ -1,4 +1,4 @@
-"""Tensors of every datatype, form and shape go through the model and come back as they were."""
+"""Tensors of every datatype, encoding and shape pass through a model unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.inference_server.requests import arrays, fp32, infer_request, strings
 
 
 def extremes(datatype: str) -> np.ndarray:
-    """Two rows of three, with the least and the greatest values."""
+    """Two rows of three, with the smallest and largest values."""
     dtype = DATATYPES[datatype].dtype
     if datatype == "BYTES":
         return np.array([[b"", b"a\0b", "ä€🙂".encode()], [b"b'x'", b" ", b"1"]], object)
@@ -42,7 +42,7 @@ async def test_every_numeric_datatype_passes_raw(shared: Serve, connect: Connect
 
 
 @pytest.mark.parametrize("typed", [True, False])
-async def test_the_answer_has_the_form_of_the_request(
+async def test_the_response_is_typed_if_the_request_is(
     shared: Serve, connect: Connect, typed: bool
 ) -> None:
     sent = {f"{name}_in": (name, extremes(name)) for name in TYPED}
@@ -53,7 +53,7 @@ async def test_the_answer_has_the_form_of_the_request(
         assert_same(array, name.removesuffix("_out"))
 
 
-async def test_an_answer_with_half_precision_is_raw_as_a_whole(
+async def test_a_response_with_half_precision_is_raw_as_a_whole(
     shared: Serve, connect: Connect
 ) -> None:
     stub = connect(shared("narrowing"))
@@ -72,7 +72,7 @@ async def test_tensors_without_elements_pass(shared: Serve, connect: Connect, na
     assert array.shape == (0, 3)
 
 
-async def test_no_strings_pass(shared: Serve, connect: Connect) -> None:
+async def test_string_tensors_without_elements_pass(shared: Serve, connect: Connect) -> None:
     sent = {f"{name}_in": (name, extremes(name)[:0]) for name in TYPED}
     response = await connect(shared("typed")).ModelInfer(infer_request("typed", sent))
     assert arrays(response)["BYTES_out"].shape == (0, 3)
@@ -121,7 +121,7 @@ async def test_an_input_of_an_optional_type_may_be_left_out(
     assert arrays(await stub.ModelInfer(request))["given"]
 
 
-async def test_outputs_come_in_the_order_asked(shared: Serve, connect: Connect) -> None:
+async def test_outputs_have_the_order_of_the_request(shared: Serve, connect: Connect) -> None:
     tensors = {
         "text": strings(b"a"),
         "count": ("INT64", np.array([1])),
@@ -135,7 +135,7 @@ async def test_outputs_come_in_the_order_asked(shared: Serve, connect: Connect) 
     assert list(arrays(everything)) == ["doubled", "next", "echo"]
 
 
-async def test_outputs_that_are_no_tensors_are_left_out_unless_asked_for(
+async def test_outputs_that_are_not_tensors_are_left_out_unless_requested(
     shared: Serve, connect: Connect
 ) -> None:
     stub = connect(shared("maps"))

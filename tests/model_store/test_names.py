@@ -20,7 +20,7 @@ def test_plain_names_pass(name: str) -> None:
     "name",
     ["", ".", "..", ".staging", "a/b", "a..b", "/etc", "a\\b", "a b", "é", "x" * 129, "a\n", "-a"],
 )
-def test_names_that_could_mislead_a_path_are_refused(name: str) -> None:
+def test_names_that_could_escape_a_folder_are_refused(name: str) -> None:
     with pytest.raises(StoreError) as refusal:
         names.check_name(name)
     assert refusal.value.code is ErrorCode.INVALID_REQUEST

@@ -21,10 +21,10 @@ from tests import onnx_models
 from tests.model_store.conftest import COMMAND, leftovers
 
 
-def test_the_manifest_says_what_the_model_is(
+def test_the_manifest_describes_the_model(
     store: ModelStore, verifier: Verifier, model: Path
 ) -> None:
-    manifest = store.publish(model, "mlp", verify=verifier)
+    manifest = store.publish(model, "mlp", verifier=verifier)
     content = model.read_bytes()
     assert (manifest.name, manifest.version, manifest.platform) == ("mlp", 1, "onnxruntime_onnx")
     assert manifest.sha256 == hashlib.sha256(content).hexdigest()
@@ -43,7 +43,7 @@ def test_versions_count_up_and_gaps_are_allowed(
     store: ModelStore, verifier: Verifier, model: Path
 ) -> None:
     chosen = [None, 7, None]
-    published = [store.publish(model, "mlp", version=v, verify=verifier).version for v in chosen]
+    published = [store.publish(model, "mlp", version=v, verifier=verifier).version for v in chosen]
     assert published == [1, 7, 8]
     assert store.versions("mlp") == [1, 7, 8]
     assert store.names() == ["mlp"]
@@ -52,21 +52,23 @@ def test_versions_count_up_and_gaps_are_allowed(
 def test_a_version_is_never_overwritten(
     store: ModelStore, verifier: Verifier, model: Path, tmp_path: Path
 ) -> None:
-    before = store.publish(model, "mlp", verify=verifier)
+    before = store.publish(model, "mlp", verifier=verifier)
     other = onnx_models.identity(tmp_path / "other.onnx")
     with pytest.raises(StoreError, match="version 1 of 'mlp' exists") as refusal:
-        store.publish(other, "mlp", version=1, verify=verifier)
+        store.publish(other, "mlp", version=1, verifier=verifier)
     assert refusal.value.code is ErrorCode.CONFLICT
     assert store.manifest("mlp", 1) == before
-    assert store.check("mlp", 1) == []
+    assert store.find_changes("mlp", 1) == []
 
 
-def test_of_two_publishers_of_one_version_one_wins(
+def test_one_of_two_publishers_of_a_version_wins(
     tmp_path: Path, verifier: Verifier, model: Path
 ) -> None:
     def publish(_: int) -> object:
         try:
-            return ModelStore(tmp_path / "store").publish(model, "mlp", version=3, verify=verifier)
+            return ModelStore(tmp_path / "store").publish(
+                model, "mlp", version=3, verifier=verifier
+            )
         except StoreError as refusal:
             return refusal.code
 
@@ -77,34 +79,34 @@ def test_of_two_publishers_of_one_version_one_wins(
     assert leftovers(tmp_path) == ["mlp", "mlp/3", "mlp/3/manifest.json", "mlp/3/model.onnx"]
 
 
-def test_publishers_that_ask_for_no_version_get_one_each(
+def test_concurrent_publishers_get_different_versions(
     tmp_path: Path, verifier: Verifier, model: Path
 ) -> None:
     def publish(_: int) -> int:
-        return ModelStore(tmp_path / "store").publish(model, "mlp", verify=verifier).version
+        return ModelStore(tmp_path / "store").publish(model, "mlp", verifier=verifier).version
 
     with ThreadPoolExecutor() as pool:
         assert sorted(pool.map(publish, range(3))) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("location", ["weights.bin", "deep/er/weights.bin"])
-def test_external_data_lands_beside_the_model(
+def test_external_data_is_stored_beside_the_model(
     store: ModelStore, verifier: Verifier, tmp_path: Path, location: str
 ) -> None:
     model = onnx_models.external_data(tmp_path / "big.onnx", location)
-    manifest = store.publish(model, "big", verify=verifier)
+    manifest = store.publish(model, "big", verifier=verifier)
     assert [file.path for file in manifest.files] == ["model.onnx", location]
     published = store.folder("big", 1) / location
     assert published.read_bytes() == (tmp_path / location).read_bytes()
-    assert store.check("big", 1) == []
+    assert store.find_changes("big", 1) == []
 
 
-def test_the_store_itself_may_lie_behind_a_link(verifier: Verifier, tmp_path: Path) -> None:
+def test_the_store_folder_may_be_a_symbolic_link(verifier: Verifier, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "store").symlink_to(tmp_path / "disk")
     store = ModelStore(tmp_path / "store")
-    store.publish(onnx_models.external_data(tmp_path / "big.onnx"), "big", verify=verifier)
-    assert store.check("big", 1) == []
+    store.publish(onnx_models.external_data(tmp_path / "big.onnx"), "big", verifier=verifier)
+    assert store.find_changes("big", 1) == []
 
 
 def test_a_folder_with_a_model_in_it_can_be_published(
@@ -114,11 +116,11 @@ def test_a_folder_with_a_model_in_it_can_be_published(
     folder.mkdir()
     onnx_models.external_data(folder / "model.onnx")
     (folder / "README.md").write_text("not needed to serve it")
-    manifest = store.publish(folder, "big", verify=verifier)
+    manifest = store.publish(folder, "big", verifier=verifier)
     assert [file.path for file in manifest.files] == ["model.onnx", "weights.bin"]
 
 
-def test_what_a_killed_publisher_left_is_swept_by_the_next(
+def test_leftovers_of_a_killed_publisher_are_removed_by_the_next(
     store: ModelStore, verifier: Verifier, tmp_path: Path, model: Path
 ) -> None:
     slow = onnx_models.slow_to_load(tmp_path / "slow.onnx", 30)
@@ -130,7 +132,7 @@ def test_what_a_killed_publisher_left_is_swept_by_the_next(
     assert publisher.stdout is not None
     verifier_pid = int(publisher.stdout.readline())
     try:
-        store.publish(model, "mlp", verify=verifier)
+        store.publish(model, "mlp", verifier=verifier)
         assert len(list((tmp_path / "store/.staging").iterdir())) == 1, "swept a living publisher"
     finally:
         publisher.kill()
@@ -138,7 +140,7 @@ def test_what_a_killed_publisher_left_is_swept_by_the_next(
         publisher.stdout.close()
         os.killpg(verifier_pid, signal.SIGKILL)
     assert len(list((tmp_path / "store/.staging").iterdir())) == 1
-    store.publish(model, "mlp", verify=verifier)
+    store.publish(model, "mlp", verifier=verifier)
     assert list((tmp_path / "store/.staging").iterdir()) == []
     assert store.names() == ["mlp"]
 
@@ -156,5 +158,5 @@ class Announcing(subprocess.Popen):
 
 subprocess.Popen = Announcing
 root, model, *command = sys.argv[1:]
-ModelStore(Path(root)).publish(Path(model), "slow", verify=Verifier(command))
+ModelStore(Path(root)).publish(Path(model), "slow", verifier=Verifier(command))
 """

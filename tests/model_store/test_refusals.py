@@ -64,11 +64,11 @@ def _missing_locale(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("build", "reason"),
     [
-        (_text, "no ONNX model"),
-        (_empty, "no ONNX model"),
+        (_text, "not a valid ONNX model"),
+        (_empty, "not a valid ONNX model"),
         (_truncated, "truncated"),
         (_cut_between_fields, "it has no opset_import"),
-        (_name_not_utf8, "not UTF-8"),
+        (_name_not_utf8, "not valid UTF-8"),
         (_missing_data, "'weights.bin', which is missing"),
         (_truncated_data, "out of bounds"),
         (_missing_locale, "xx_XX.UTF-8"),
@@ -83,7 +83,7 @@ def test_a_model_that_cannot_be_served_is_refused(
     reason: str,
 ) -> None:
     with pytest.raises(StoreError, match=reason) as refusal:
-        store.publish(build(tmp_path / "bad.onnx"), "bad", verify=verifier)
+        store.publish(build(tmp_path / "bad.onnx"), "bad", verifier=verifier)
     assert refusal.value.code is ErrorCode.INVALID_MODEL
     assert str(tmp_path) not in refusal.value.message
     assert "\n" not in refusal.value.message
@@ -101,12 +101,12 @@ def test_external_data_outside_the_folder_is_never_followed(
     (tmp_path / "models").mkdir()
     model = onnx_models.external_data(tmp_path / "models/trick.onnx", location, write=False)
     with pytest.raises(StoreError, match="external data at") as refusal:
-        store.publish(model, "trick", verify=verifier)
+        store.publish(model, "trick", verifier=verifier)
     assert refusal.value.code is ErrorCode.INVALID_MODEL
     assert leftovers(tmp_path) == []
 
 
-def test_symbolic_links_are_refused_wherever_they_are(
+def test_symbolic_links_are_refused_at_any_depth(
     store: ModelStore, verifier: Verifier, tmp_path: Path, model: Path
 ) -> None:
     (tmp_path / "real").mkdir()
@@ -131,12 +131,12 @@ def test_symbolic_links_are_refused_wherever_they_are(
         nested / "model.onnx",
     ):
         with pytest.raises(StoreError, match="symbolic link") as refusal:
-            store.publish(source, "linked", verify=verifier)
+            store.publish(source, "linked", verifier=verifier)
         assert refusal.value.code is ErrorCode.INVALID_REQUEST
     assert leftovers(tmp_path) == []
 
 
-def test_what_is_no_plain_file_is_refused_without_waiting(
+def test_pipes_and_devices_are_refused_without_waiting(
     store: ModelStore, verifier: Verifier, tmp_path: Path, model: Path
 ) -> None:
     os.mkfifo(tmp_path / "pipe.onnx")
@@ -146,35 +146,35 @@ def test_what_is_no_plain_file_is_refused_without_waiting(
     missing = tmp_path / "missing.onnx"
     for source in (tmp_path / "pipe.onnx", empty, folder, missing, model / "inner.onnx"):
         with pytest.raises(StoreError, match=str(source)) as refusal:
-            store.publish(source, "odd", verify=verifier)
+            store.publish(source, "odd", verifier=verifier)
         assert refusal.value.code is ErrorCode.INVALID_REQUEST
     assert leftovers(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["../escape", "a/b", "", ".staging"])
-def test_a_bad_name_is_refused_before_anything_is_touched(
+def test_an_invalid_name_is_refused_before_anything_is_written(
     store: ModelStore, verifier: Verifier, tmp_path: Path, model: Path, name: str
 ) -> None:
     with pytest.raises(StoreError, match="model name"):
-        store.publish(model, name, verify=verifier)
+        store.publish(model, name, verifier=verifier)
     assert not (tmp_path / "store").exists()
 
 
-def test_a_model_that_loads_for_too_long_is_refused_in_time(
+def test_a_model_that_loads_too_slowly_is_refused_in_time(
     store: ModelStore, tmp_path: Path
 ) -> None:
     slow = onnx_models.slow_to_load(tmp_path / "slow.onnx", 30)
     began = time.monotonic()
-    with pytest.raises(StoreError, match=r"more than 1\.5 s"):
-        store.publish(slow, "slow", verify=Verifier(COMMAND, timeout_seconds=1.5))
+    with pytest.raises(StoreError, match=r"longer than 1\.5 s"):
+        store.publish(slow, "slow", verifier=Verifier(COMMAND, timeout_seconds=1.5))
     assert time.monotonic() - began < 5
     assert leftovers(tmp_path) == []
 
 
-def test_a_model_that_takes_too_much_memory_is_refused(store: ModelStore, tmp_path: Path) -> None:
+def test_a_model_that_needs_too_much_memory_is_refused(store: ModelStore, tmp_path: Path) -> None:
     heavy = onnx_models.heavy(tmp_path / "heavy.onnx", 16 << 20)
     with pytest.raises(StoreError, match="more memory") as refusal:
-        store.publish(heavy, "heavy", verify=Verifier(COMMAND, memory_bytes=1 << 20))
+        store.publish(heavy, "heavy", verifier=Verifier(COMMAND, memory_bytes=1 << 20))
     assert refusal.value.code is ErrorCode.INVALID_MODEL
     assert leftovers(tmp_path) == []
 
@@ -184,17 +184,17 @@ def test_a_model_that_crashes_its_verifier_is_refused(
 ) -> None:
     crashing = Verifier([sys.executable, "-c", "import os; os.abort()"])
     with pytest.raises(StoreError, match=r"crashed the runtime \(SIGABRT\)") as refusal:
-        store.publish(model, "unlucky", verify=crashing)
+        store.publish(model, "unlucky", verifier=crashing)
     assert refusal.value.code is ErrorCode.INVALID_MODEL
     assert leftovers(tmp_path) == []
 
 
 @pytest.mark.parametrize("script", ["import sys; sys.exit('no runtime')", "print('no runtime')"])
-def test_a_verifier_that_does_not_work_is_not_blamed_on_the_model(
+def test_a_broken_verifier_is_reported_as_an_internal_error(
     store: ModelStore, tmp_path: Path, model: Path, script: str
 ) -> None:
     with pytest.raises(StoreError, match="the verifier failed") as refusal:
-        store.publish(model, "unlucky", verify=Verifier([sys.executable, "-c", script]))
+        store.publish(model, "unlucky", verifier=Verifier([sys.executable, "-c", script]))
     assert refusal.value.code is ErrorCode.INTERNAL
     assert leftovers(tmp_path) == []
 

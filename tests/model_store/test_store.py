@@ -21,7 +21,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("published")
     model = onnx_models.mlp(folder / "mlp.onnx")
     for _ in range(2):
-        ModelStore(folder / "store").publish(model, "mlp", verify=Verifier(COMMAND))
+        ModelStore(folder / "store").publish(model, "mlp", verifier=Verifier(COMMAND))
     return folder / "store"
 
 
@@ -32,14 +32,14 @@ def filled(published: Path, tmp_path: Path) -> ModelStore:
     return ModelStore(tmp_path / "store")
 
 
-def test_a_version_is_found_by_number_by_label_and_as_the_latest(filled: ModelStore) -> None:
+def test_a_version_is_found_by_number_label_and_as_latest(filled: ModelStore) -> None:
     filled.set_label("mlp", "stable", 1)
     assert filled.resolve("mlp") == 2
     assert [filled.resolve("mlp", spec) for spec in ("latest", "1", "stable")] == [2, 1, 1]
 
 
 @pytest.mark.parametrize("spec", ["3", "canary", "", "../1"])
-def test_what_is_not_there_is_not_found_and_the_rest_is_named(
+def test_an_unknown_version_is_not_found_and_the_known_ones_are_listed(
     filled: ModelStore, spec: str
 ) -> None:
     filled.set_label("mlp", "stable", 1)
@@ -48,18 +48,23 @@ def test_what_is_not_there_is_not_found_and_the_rest_is_named(
     assert refusal.value.code is ErrorCode.NOT_FOUND
 
 
-def test_an_empty_store_answers_and_makes_nothing(store: ModelStore, tmp_path: Path) -> None:
+def test_reading_an_empty_store_creates_nothing(store: ModelStore, tmp_path: Path) -> None:
     assert store.names() == []
     assert store.versions("mlp") == []
     assert store.labels("mlp") == {}
-    for ask in (store.folder, store.manifest, store.check, lambda name, _: store.resolve(name)):
+    for ask in (
+        store.folder,
+        store.manifest,
+        store.find_changes,
+        lambda name, _: store.resolve(name),
+    ):
         with pytest.raises(StoreError, match="there is no model 'mlp'") as refusal:
             ask("mlp", 1)
         assert refusal.value.code is ErrorCode.NOT_FOUND
     assert not (tmp_path / "store").exists()
 
 
-def test_a_label_moves_and_goes(filled: ModelStore) -> None:
+def test_a_label_is_moved_and_deleted(filled: ModelStore) -> None:
     filled.set_label("mlp", "stable", 1)
     filled.set_label("mlp", "canary", 2)
     filled.set_label("mlp", "stable", 2)
@@ -84,50 +89,52 @@ def test_a_labelled_version_is_not_removed(filled: ModelStore) -> None:
     assert filled.versions("mlp") == [1, 2]
 
 
-def test_the_number_of_a_removed_version_does_not_come_back_by_itself(
+def test_the_number_of_a_removed_version_is_not_reused(
     filled: ModelStore, verifier: Verifier, model: Path
 ) -> None:
     filled.remove("mlp", 2)
     assert filled.versions("mlp") == [1]
     filled.remove("mlp", 1)
     assert filled.names() == []
-    assert filled.publish(model, "mlp", verify=verifier).version == 3
-    assert filled.publish(model, "mlp", version=2, verify=verifier).version == 2
+    assert filled.publish(model, "mlp", verifier=verifier).version == 3
+    assert filled.publish(model, "mlp", version=2, verifier=verifier).version == 2
 
 
-def test_a_check_names_every_file_that_changed(filled: ModelStore) -> None:
+def test_verification_names_every_changed_file(filled: ModelStore) -> None:
     folder = filled.folder("mlp", 2)
     content = bytearray((folder / "model.onnx").read_bytes())
     content[-1] ^= 1
     (folder / "model.onnx").write_bytes(content)
     (folder / "extra.bin").write_bytes(b"")
-    changed, extra = filled.check("mlp", 2)
+    changed, extra = filled.find_changes("mlp", 2)
     assert changed.startswith("model.onnx: sha256 ")
     assert extra == "extra.bin: not part of the version"
     (folder / "model.onnx").write_bytes(b"")
-    assert "model.onnx: 0 bytes, published with" in filled.check("mlp", 2)[0]
+    assert "model.onnx: 0 bytes, published with" in filled.find_changes("mlp", 2)[0]
     (folder / "model.onnx").unlink()
-    assert "model.onnx: missing" in filled.check("mlp", 2)
-    assert filled.check("mlp", 1) == []
+    assert "model.onnx: missing" in filled.find_changes("mlp", 2)
+    assert filled.find_changes("mlp", 1) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"inputs": 3}', b"\xff"])
-def test_a_damaged_manifest_is_told_and_not_served(filled: ModelStore, content: bytes) -> None:
+def test_a_damaged_manifest_is_reported_and_not_served(filled: ModelStore, content: bytes) -> None:
     (filled.folder("mlp", 1) / "manifest.json").write_bytes(content)
     with pytest.raises(StoreError, match="manifest is damaged") as refusal:
         filled.manifest("mlp", 1)
     assert refusal.value.code is ErrorCode.INVALID_MODEL
-    assert filled.check("mlp", 1) == [refusal.value.message]
+    assert filled.find_changes("mlp", 1) == [refusal.value.message]
 
 
-def test_damaged_labels_are_told(filled: ModelStore, tmp_path: Path) -> None:
+def test_damaged_labels_are_reported(filled: ModelStore, tmp_path: Path) -> None:
     (tmp_path / "store/mlp/labels.json").write_text("{")
     with pytest.raises(StoreError, match=r"labels\.json of 'mlp' is damaged"):
         filled.resolve("mlp", "stable")
     assert filled.resolve("mlp") == 2
 
 
-def test_folders_that_nobody_published_are_no_versions(filled: ModelStore, tmp_path: Path) -> None:
+def test_folders_that_were_not_published_are_not_versions(
+    filled: ModelStore, tmp_path: Path
+) -> None:
     (tmp_path / "store/mlp/5").mkdir()
     (tmp_path / "store/mlp/notes").mkdir()
     assert filled.versions("mlp") == [1, 2]

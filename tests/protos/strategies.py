@@ -1,4 +1,4 @@
-"""Arrays of every datatype and of many shapes, for hypothesis."""
+"""Hypothesis strategies for arrays of every datatype and many shapes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SHAPES = st.one_of(
     st.integers(1, MAX_RANK).map(lambda rank: (1,) * rank),
     st.sampled_from([(0,), (0, 3), (3, 0), (2, 0, 4), (1, 2) + (1,) * 29 + (3,)]),
 )
-"""Scalars, empty ones, small ones, and as many dimensions as are allowed."""
+"""Scalars, empty and small shapes, and the maximum number of dimensions."""
 
 RAW_BYTES = st.one_of(
     st.binary(max_size=9), st.sampled_from([b"\0", b"a\0", b"\xff\xfe", b"\0\0\0\1"])
 )
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
-"""What UTF-8 can spell, NUL included."""
+"""Text that UTF-8 can encode, including NUL."""
 
 
 def arrays(datatype: str) -> st.SearchStrategy[np.ndarray]:
-    """Return arrays of `datatype`, with NaN and the infinities where it has them."""
+    """Arrays of `datatype`, with NaN and infinities if it has them."""
     if datatype == "BYTES":
         return SHAPES.flatmap(lambda shape: _objects(shape, RAW_BYTES))
     if datatype == "BF16":
@@ -35,7 +35,7 @@ def arrays(datatype: str) -> st.SearchStrategy[np.ndarray]:
 
 
 def arrays_for_json(datatype: str) -> st.SearchStrategy[np.ndarray]:
-    """Return arrays of what JSON can spell: no NaN, no infinities, BYTES that are UTF-8."""
+    """Arrays that JSON can represent: no NaN, no infinities, BYTES that are UTF-8."""
     if datatype == "BYTES":
         return SHAPES.flatmap(lambda shape: _objects(shape, TEXT.map(str.encode)))
     return arrays(datatype).map(_finite)

@@ -1,4 +1,4 @@
-"""What is encoded comes back as it was, in each form a tensor can travel in."""
+"""Tensors round-trip through every encoding."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos import open_inference_pb2 as pb
-from protos.datatypes import DATATYPES, datatype_named
+from protos.datatypes import DATATYPES, get_datatype
 from protos.errors import TensorError
 from protos.json_tensors import from_json, to_json
 from protos.tensors import decode_contents, decode_raw, encode_contents, encode_raw
@@ -21,17 +21,17 @@ every_datatype = pytest.mark.parametrize("name", DATATYPES)
 few = settings(max_examples=25, deadline=None)
 
 
-def same(came: np.ndarray, sent: np.ndarray) -> None:
-    """Assert that two arrays are alike to the last bit."""
-    assert (came.shape, came.dtype) == (sent.shape, sent.dtype)
+def same(decoded: np.ndarray, sent: np.ndarray) -> None:
+    """Assert that two arrays are equal to the last bit."""
+    assert (decoded.shape, decoded.dtype) == (sent.shape, sent.dtype)
     if sent.dtype.hasobject:
-        assert came.tolist() == sent.tolist()
+        assert decoded.tolist() == sent.tolist()
     else:
-        assert came.tobytes() == sent.tobytes()
+        assert decoded.tobytes() == sent.tobytes()
 
 
 def json_of(array: np.ndarray, name: str) -> object:
-    """Return what a client reads of `array` in a JSON answer."""
+    """Return what a client parses from a JSON answer that contains `array`."""
     written = orjson.dumps(to_json(array, DATATYPES[name]), option=orjson.OPT_SERIALIZE_NUMPY)
     return orjson.loads(written)
 
@@ -39,7 +39,7 @@ def json_of(array: np.ndarray, name: str) -> object:
 @every_datatype
 @few
 @given(data=st.data())
-def test_a_raw_tensor_comes_back_bit_for_bit(name: str, data: st.DataObject) -> None:
+def test_a_raw_tensor_round_trips_bit_for_bit(name: str, data: st.DataObject) -> None:
     array = data.draw(arrays(name))
     raw = encode_raw(array, DATATYPES[name])
     if DATATYPES[name].size:
@@ -51,25 +51,25 @@ def test_a_raw_tensor_comes_back_bit_for_bit(name: str, data: st.DataObject) -> 
 @pytest.mark.parametrize("name", TYPED)
 @few
 @given(data=st.data())
-def test_a_typed_tensor_comes_back_through_the_wire(name: str, data: st.DataObject) -> None:
+def test_a_typed_tensor_round_trips_through_a_message(name: str, data: st.DataObject) -> None:
     array = data.draw(arrays(name))
     contents = pb.InferTensorContents()
     encode_contents(array, DATATYPES[name], contents)
     read = pb.InferTensorContents.FromString(contents.SerializeToString())
-    came = decode_contents(read, DATATYPES[name], array.shape, tensor="x")
-    assert came.dtype == array.dtype
-    np.testing.assert_array_equal(came, array, strict=True)
+    decoded = decode_contents(read, DATATYPES[name], array.shape, tensor="x")
+    assert decoded.dtype == array.dtype
+    np.testing.assert_array_equal(decoded, array, strict=True)
 
 
 @every_datatype
 @few
 @given(data=st.data())
-def test_a_tensor_comes_back_through_json(name: str, data: st.DataObject) -> None:
+def test_a_tensor_round_trips_through_json(name: str, data: st.DataObject) -> None:
     array = data.draw(arrays_for_json(name))
     value = json_of(array, name)
-    came = from_json(value, DATATYPES[name], tensor="x", shape=array.shape)
-    same(came, array)
-    if array.size:  # the nesting of [[], []] tells its shape as well, that of [] does not
+    decoded = from_json(value, DATATYPES[name], tensor="x", shape=array.shape)
+    same(decoded, array)
+    if array.size:  # the nesting of [[], []] determines its shape, that of [] does not
         same(from_json(value, DATATYPES[name], tensor="x"), array)
 
 
@@ -83,13 +83,13 @@ def test_a_flat_list_with_a_shape_is_the_same_tensor(name: str, data: st.DataObj
 
 
 @pytest.mark.parametrize("name", ["FP16", "FP32", "FP64", "BF16"])
-def test_what_json_cannot_spell_becomes_null(name: str) -> None:
+def test_nan_and_infinities_become_null_in_json(name: str) -> None:
     array = np.array([1, np.nan, np.inf, -np.inf], DATATYPES[name].dtype)
     assert json_of(array, name) == [1, None, None, None]
     assert json_of(array[1].reshape(()), name) is None
 
 
-def test_bytes_that_are_no_text_come_out_as_text_in_json() -> None:
+def test_bytes_that_are_not_utf_8_are_replaced_in_json() -> None:
     assert json_of(np.array([[b"a\xffb"]], dtype=object), "BYTES") == [["a\ufffdb"]]
 
 
@@ -98,7 +98,7 @@ def test_raw_is_little_endian_and_row_major() -> None:
     assert encode_raw(array, DATATYPES["UINT16"]) == b"\x01\0\x03\0\x02\0\x04\0"
 
 
-def test_raw_bytes_carry_their_length_before_them() -> None:
+def test_raw_bytes_elements_are_length_prefixed() -> None:
     array = np.array([b"ab", b""], dtype=object)
     assert encode_raw(array, DATATYPES["BYTES"]) == b"\x02\0\0\0ab\0\0\0\0"
 
@@ -110,7 +110,7 @@ def test_a_raw_tensor_of_fixed_size_is_not_copied() -> None:
     assert not array.flags.owndata
 
 
-def test_whole_floats_are_integers_in_json() -> None:
+def test_whole_floats_are_accepted_as_integers_in_json() -> None:
     assert from_json([1.0, -2.0], DATATYPES["INT8"], tensor="x").tolist() == [1, -2]
     assert from_json([[1, 2.0]], DATATYPES["UINT8"], tensor="x").tolist() == [[1, 2]]
 
@@ -124,16 +124,16 @@ def test_whole_floats_are_integers_in_json() -> None:
         ("INT64", [2**53 + 1]),
     ],
 )
-def test_big_integers_keep_their_last_digit_in_json(name: str, value: object) -> None:
+def test_large_integers_are_exact_in_json(name: str, value: object) -> None:
     assert from_json(value, DATATYPES[name], tensor="x").tolist() == value
 
 
-def test_integers_are_good_numbers_for_floats_in_json() -> None:
-    came = from_json([1, 2**63, -1], DATATYPES["FP64"], tensor="x")
-    assert came.tolist() == [1.0, float(2**63), -1.0]
+def test_integers_are_accepted_as_floats_in_json() -> None:
+    decoded = from_json([1, 2**63, -1], DATATYPES["FP64"], tensor="x")
+    assert decoded.tolist() == [1.0, float(2**63), -1.0]
 
 
 @pytest.mark.parametrize("name", ["fp32", "STRING", "", "FP32 "])
-def test_an_unknown_datatype_is_named_with_those_that_exist(name: str) -> None:
+def test_the_error_for_an_unknown_datatype_lists_the_known_ones(name: str) -> None:
     with pytest.raises(TensorError, match=f"tensor 'x': unknown datatype '{name}'.*FP32.*BYTES"):
-        datatype_named(name, tensor="x")
+        get_datatype(name, tensor="x")

@@ -1,4 +1,4 @@
-"""The generated messages: fresh, complete, and at peace with those of others in one process."""
+"""The generated messages: up to date, complete, and usable next to tritonclient's."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tritonclient.grpc import model_config_pb2, service_pb2  # type: ignore[impo
 
 from protos import generate
 from protos import open_inference_pb2 as pb
-from protos.methods import RPCS, SERVICE
+from protos.methods import RPC_METHODS, SERVICE
 
 OURS, THEIRS = "protos.open_inference_pb2", "tritonclient.grpc.service_pb2"
 
-EACH_OTHERS_BYTES = """
+EXCHANGE_MESSAGES = """
 import importlib, sys
 first, second = (importlib.import_module(name) for name in sys.argv[1:3])
 ours, theirs = (first, second) if first.__name__.startswith("protos") else (second, first)
@@ -41,23 +41,23 @@ for one, other in ((ours, theirs), (theirs, ours)):
     answer.infer_response.outputs.add(name="y", datatype="BYTES", shape=[1])
     answer.infer_response.raw_output_contents.append(b"raw")
     assert str(other.ModelStreamInferResponse.FromString(answer.SerializeToString())) == str(answer)
-    known = one.ModelMetadataResponse(name="m", versions=["1"], platform="p")
-    known.inputs.add(name="x", datatype="FP32", shape=[-1])
-    assert str(other.ModelMetadataResponse.FromString(known.SerializeToString())) == str(known)
+    model = one.ModelMetadataResponse(name="m", versions=["1"], platform="p")
+    model.inputs.add(name="x", datatype="FP32", shape=[-1])
+    assert str(other.ModelMetadataResponse.FromString(model.SerializeToString())) == str(model)
 print("read")
 """
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run Python; return what it said."""
+    """Run Python in a subprocess."""
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("order", [(OURS, THEIRS), (THEIRS, OURS)], ids=["ours first", "theirs"])
-def test_our_messages_and_tritonclients_read_each_others_bytes(order: tuple[str, str]) -> None:
-    ended = run("-W", "error", "-c", EACH_OTHERS_BYTES, *order)
-    assert (ended.stdout, ended.stderr) == ("read\n", "")
+def test_our_messages_and_tritonclients_parse_each_others_bytes(order: tuple[str, str]) -> None:
+    process = run("-W", "error", "-c", EXCHANGE_MESSAGES, *order)
+    assert (process.stdout, process.stderr) == ("read\n", "")
 
 
 NOT_TRITONS = "inference.ModelMetadataResponse.properties"
@@ -89,12 +89,12 @@ def _fields(file: FileDescriptor) -> dict[str, tuple[int, int, bool]]:
     return found
 
 
-def test_the_generated_code_is_fresh() -> None:
-    ended = run(generate.__file__, "--check")
-    assert (ended.returncode, ended.stderr) == (0, "")
+def test_the_generated_code_is_up_to_date() -> None:
+    process = run(generate.__file__, "--check")
+    assert (process.returncode, process.stderr) == (0, "")
 
 
-def test_stale_generated_code_is_found_and_named(tmp_path: Path) -> None:
+def test_stale_generated_code_is_reported(tmp_path: Path) -> None:
     for path in (generate.PROTO, generate.MODULE, generate.STUB, Path(generate.__file__)):
         shutil.copy(path, tmp_path)
     proto = tmp_path / generate.PROTO.name
@@ -107,7 +107,7 @@ def test_stale_generated_code_is_found_and_named(tmp_path: Path) -> None:
     assert run(script, "--check").returncode == 0
 
 
-def test_every_method_of_the_service_is_served() -> None:
+def test_the_method_table_matches_the_service() -> None:
     service = pb.POOL.FindServiceByName(SERVICE)
     described = {
         method.name: (
@@ -125,5 +125,5 @@ def test_every_method_of_the_service_is_served() -> None:
             rpc.streaming,
             rpc.streaming,
         )
-        for name, rpc in RPCS.items()
+        for name, rpc in RPC_METHODS.items()
     }

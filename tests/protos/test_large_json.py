@@ -1,4 +1,4 @@
-"""Large bodies are read another way than small ones, with the same outcome to the last bit."""
+"""Large bodies give the same results and the same errors as orjson, to the last bit."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from protos import large_json
 from protos.datatypes import DATATYPES
 from protos.errors import TensorError
 from protos.json_tensors import from_json
-from protos.number_arrays import NumberArray
+from protos.large_json import NumberArray
 from protos.tensors import encode_raw
 
 FLOATS = ["0.5", "-0.0", "1e-7", "3.4028235e38", "1.1754943508222875e-38", "5e-324", "0.1", "7E+2"]
 INTEGERS = ["0", "-0", "1", "255", "-128", "65535"]
-AWKWARD = [
+UNUSUAL = [
     *("1e39", "-1e39", "3.4028236e38", "1e400", "1e-400", "65520", "2.5e-8"),
     *("9007199254740993", "16777217.0000001", "9223372036854775807", "9223372036854775808"),
     *("18446744073709551615", "18446744073709551616", "-9223372036854775808", "1.0", "1.5"),
     *("true", "null", '"1"', "[]", "[1]", "[[1]]", "{}", '{"a":1}', "NaN", "Infinity"),
     *("", "01", "1.", ".5", "+1", "-", "1e", "0x1", "1 2", "--1", "1_0", "\u0661", "1,1", "]", "["),
 ]
-"""Among them what no datatype takes, what some do, and what is no JSON."""
+"""Elements that are valid for no datatype, or for some, or that are not JSON."""
 SHAPES = [(3000,), (1, 3000), (1000, 3), (3, 1000), (10, 20, 15), (750, 2, 2), (3000, 1), (1,) * 9]
 SPACES = st.sampled_from(["", " ", "\n", "\t ", "\r\n"])
 
@@ -44,12 +44,12 @@ def nested(tokens: list[str], shape: tuple[int, ...], space: str) -> str:
 
 
 def array_text(tokens: list[str], shape: tuple[int, ...], space: str = "") -> str:
-    """Return the text of an array whose elements are `tokens`, again and again."""
+    """Return the text of an array whose elements repeat `tokens`."""
     return nested(list(islice(cycle(tokens), math.prod(shape))), shape, space)
 
 
-def outcome(loads: Callable[[bytes], object], body: bytes, datatype: str) -> object:
-    """Return what becomes of the member x, or how it is refused."""
+def result(loads: Callable[[bytes], object], body: bytes, datatype: str) -> object:
+    """Return the tensor of the member x, or the error."""
     try:
         document = loads(body)
         assert isinstance(document, dict)
@@ -59,22 +59,22 @@ def outcome(loads: Callable[[bytes], object], body: bytes, datatype: str) -> obj
     return array.shape, encode_raw(array, DATATYPES[datatype])
 
 
-def same(body: str, datatype: str) -> object:
-    """Return the outcome, which must be the same both ways."""
-    came = outcome(large_json.loads, body.encode(), datatype)
-    assert came == outcome(orjson.loads, body.encode(), datatype)
-    return came
+def checked_result(body: str, datatype: str) -> object:
+    """Return the result, which must be the same as with orjson."""
+    found = result(large_json.loads, body.encode(), datatype)
+    assert found == result(orjson.loads, body.encode(), datatype)
+    return found
 
 
 def is_read_as_array(body: bytes) -> bool:
-    """Whether the member x is read without objects."""
+    """Whether the member x became a NumberArray."""
     document = large_json.loads(body)
     assert isinstance(document, dict)
     return isinstance(document["x"], NumberArray)
 
 
 @pytest.mark.parametrize("shape", SHAPES[:-1], ids=str)
-def test_a_rectangle_of_numbers_becomes_no_lists(shape: tuple[int, ...]) -> None:
+def test_a_rectangle_of_numbers_becomes_a_number_array(shape: tuple[int, ...]) -> None:
     tokens = FLOATS + INTEGERS
     for space in ("", " "):
         assert is_read_as_array(f'{{"x":{array_text(tokens, shape, space)}}}'.encode())
@@ -93,25 +93,25 @@ def test_a_rectangle_of_numbers_becomes_no_lists(shape: tuple[int, ...]) -> None
 def test_numbers_are_the_same_to_the_last_bit(
     datatype: str, tokens: list[str], shape: tuple[int, ...], space: str
 ) -> None:
-    same(f'{{"x":{space}{array_text(tokens, shape, space)}{space}}}', datatype)
+    checked_result(f'{{"x":{space}{array_text(tokens, shape, space)}{space}}}', datatype)
 
 
 @settings(max_examples=200, deadline=None)
 @given(
     datatype=st.sampled_from(["FP32", "FP64", "FP16", "BF16", "INT64", "UINT64", "UINT8", "BOOL"]),
     tokens=st.sampled_from([FLOATS, INTEGERS, ["1"], ["true"], ['"a"']]),
-    awkward=st.sampled_from(AWKWARD),
+    unusual=st.sampled_from(UNUSUAL),
     at=st.integers(0, 2999),
     shape=st.sampled_from(SHAPES[:-1]),
 )
 @example("FP32", FLOATS, "[]", 0, (3000, 1))
 @example("FP32", FLOATS, "", 2999, (3000,))
-def test_one_awkward_element_has_the_same_consequences(
-    datatype: str, tokens: list[str], awkward: str, at: int, shape: tuple[int, ...]
+def test_one_unusual_element_has_the_same_result(
+    datatype: str, tokens: list[str], unusual: str, at: int, shape: tuple[int, ...]
 ) -> None:
     every = list(islice(cycle(tokens), 3000))
-    every[at] = awkward
-    same(f'{{"x":{nested(every, shape, " ")}}}', datatype)
+    every[at] = unusual
+    checked_result(f'{{"x":{nested(every, shape, " ")}}}', datatype)
 
 
 @settings(max_examples=200, deadline=None)
@@ -121,7 +121,7 @@ def test_one_awkward_element_has_the_same_consequences(
     removed=st.integers(0, 3),
     added=st.text('[]{},:"\\ 1-.e\ufeff', max_size=3),
 )
-def test_a_body_that_is_cut_into_has_the_same_consequences(
+def test_a_damaged_body_has_the_same_result(
     shape: tuple[int, ...], where: float, removed: int, added: str
 ) -> None:
     body = f'{{"x":{array_text(FLOATS, shape)}, "y":{array_text(["1"], shape)}}}'
@@ -131,7 +131,7 @@ def test_a_body_that_is_cut_into_has_the_same_consequences(
 
 
 def lists_or_error(loads: Callable[[bytes], object], body: bytes) -> object:
-    """Return a document as orjson has it, or what is said to be wrong with it."""
+    """Return a document with lists, or the error message."""
     try:
         return as_lists(loads(body))
     except orjson.JSONDecodeError as error:
@@ -139,7 +139,7 @@ def lists_or_error(loads: Callable[[bytes], object], body: bytes) -> object:
 
 
 def as_lists(value: object) -> object:
-    """Return a document as orjson has it."""
+    """Return a document with lists in place of NumberArrays."""
     if isinstance(value, NumberArray):
         return value.as_list()
     if isinstance(value, dict):
@@ -166,19 +166,19 @@ def as_lists(value: object) -> object:
         ' {"x" : %s, "y":[true,null,"",{},[]]}',
     ],
 )
-def test_everything_around_an_array_is_as_it_was(document: str) -> None:
+def test_everything_around_an_array_is_unchanged(document: str) -> None:
     text = array_text(FLOATS, (10, 20, 15))
     body = document.replace("%s", text).encode()
     assert as_lists(large_json.loads(body)) == json.loads(body) == orjson.loads(body)
 
 
 def test_without_the_parser_orjson_reads_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(large_json, "AVAILABLE", False)
+    monkeypatch.setattr(large_json, "SIMDJSON_AVAILABLE", False)
     body = f'{{"x":{array_text(FLOATS, (3000,))}}}'.encode()
     assert large_json.loads(body) == orjson.loads(body)
 
 
-def test_several_arrays_are_each_read_by_themselves() -> None:
+def test_several_arrays_are_read_separately() -> None:
     first, second = array_text(INTEGERS, (3000,)), array_text(FLOATS, (30, 100))
     document = large_json.loads(f'{{"a":{first},"b":{{"c":{second}}}}}'.encode())
     assert isinstance(document, dict)
@@ -188,7 +188,7 @@ def test_several_arrays_are_each_read_by_themselves() -> None:
     np.testing.assert_array_equal(b.read("d"), np.array(json.loads(second)))
 
 
-def test_an_array_outlives_the_reading_of_others() -> None:
+def test_an_array_stays_valid_while_others_are_read() -> None:
     documents = [
         large_json.loads(f'{{"x":{array_text([str(number)], (9000,))}}}'.encode())
         for number in range(3)
@@ -199,12 +199,12 @@ def test_an_array_outlives_the_reading_of_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("datatype", "token", "said"),
+    ("datatype", "token", "message"),
     [
         ("FP32", "1e39", "a number is out of range for FP32"),
-        ("INT64", "9223372036854775808", "INT64 holds"),
-        ("UINT64", "-1", "UINT64 holds"),
-        ("INT8", "128", "INT8 holds -128 to 127, got 0 to 128"),
+        ("INT64", "9223372036854775808", "expected INT64 values from"),
+        ("UINT64", "-1", "expected UINT64 values from"),
+        ("INT8", "128", "expected INT8 values from -128 to 127, got 0 to 128"),
         ("INT32", "1.5", "expected INT32 values"),
         ("FP32", "[1]", "expected a rectangular array of FP32, got ragged lists"),
         ("FP32", "true", "expected FP32 values"),
@@ -212,12 +212,12 @@ def test_an_array_outlives_the_reading_of_others() -> None:
         ("BYTES", "1", "expected a rectangular array of strings"),
     ],
 )
-def test_what_does_not_fit_is_refused_in_the_same_words(
-    datatype: str, token: str, said: str
+def test_invalid_elements_are_refused_with_the_same_message(
+    datatype: str, token: str, message: str
 ) -> None:
-    came = same(f'{{"x":{array_text(["0"] * 2999 + [token], (3000,))}}}', datatype)
-    assert isinstance(came, tuple)
-    assert came[0] is TensorError
-    assert said in came[1]
+    found = checked_result(f'{{"x":{array_text(["0"] * 2999 + [token], (3000,))}}}', datatype)
+    assert isinstance(found, tuple)
+    assert found[0] is TensorError
+    assert message in found[1]
     body = f'{{"x":[{array_text(["0.5"], (3000,))},[1]]}}'
-    assert "got ragged lists" in str(same(body, "FP32"))
+    assert "got ragged lists" in str(checked_result(body, "FP32"))

@@ -24,18 +24,23 @@ def program(body: str) -> list[str]:
 
 
 STEADY = program("say(event='ready')\nsignal.pause()")
-"""Gets ready, and ends by the first signal."""
+"""Gets ready, and ends with the first signal."""
 IGNORES_SIGTERM = program(
     "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsay(event='ready')\ntime.sleep(600)"
 )
-"""Gets ready, and does not care for SIGTERM."""
+"""Gets ready, and ignores SIGTERM."""
 CRASHES = program("say(event='loading')\nsys.exit(3)")
-"""Ends by itself, again and again."""
+"""Exits with status 3 by itself."""
 EXITS_IDLE = program("say(event='ready')\nsys.exit(4)")
-"""Gets ready, and ends because nobody needs it."""
+"""Gets ready, and exits with the status of an idle server."""
 FAILS = program("say(event='failed', message='no such operator')\nsignal.pause()")
-"""Says that it has failed, and stays."""
+"""Reports that it has failed, and stays."""
 HALF_LINE = program("os.write(options.status_fd, b'{\"event\": ')\nsys.exit(0)")
-"""Dies in the middle of a line."""
-IDLE = program("say(event='ready')\nwhile True: say(event='idle', seconds=1.0); time.sleep(0.05)")
-"""Gets ready, and says again and again that it has nothing to do."""
+"""Exits in the middle of a line."""
+_BEATS = "while True: say(event='heartbeat', busy={busy}, total=0); time.sleep(0.05)"
+IDLE = program("say(event='ready')\n" + _BEATS.format(busy=0))
+"""A queue worker without runs."""
+BUSY = program("say(event='ready')\n" + _BEATS.format(busy=1))
+"""A queue worker with a run that goes on."""
+STALLS = program("say(event='ready')\ntime.sleep(0.1)\nsay(event='stalled')\nsignal.pause()")
+"""A queue worker that stops receiving messages."""

@@ -18,7 +18,7 @@ from model_store.verification import Verifier
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.process import ChildProcess
 from slipstream.supervisor.process_manager import ProcessManager
-from slipstream.supervisor.spawner import Source
+from slipstream.supervisor.spawner import ServerSpawner
 from tests import onnx_models
 from tests.inference_server.requests import arrays, fp32, infer_request
 from tests.slipstream.event_log import EventLog
@@ -28,7 +28,9 @@ from tests.stub import InferenceStub
 def publish(folder: Path) -> Path:
     """Return a store with one model, `mlp`."""
     verifier = Verifier((sys.executable, "-m", "inference_server.runtime.verify"))
-    ModelStore(folder / "store").publish(onnx_models.mlp(folder / "m.onnx"), "mlp", verify=verifier)
+    ModelStore(folder / "store").publish(
+        onnx_models.mlp(folder / "m.onnx"), "mlp", verifier=verifier
+    )
     return folder / "store"
 
 
@@ -40,7 +42,7 @@ def status_printer() -> StatusPrinter:
 class ServerGroup:
     """Servers of `mlp` by key, kept alive."""
 
-    def __init__(self, store: Path, sockets: Path, source: Source) -> None:
+    def __init__(self, store: Path, sockets: Path, source: ServerSpawner) -> None:
         self.source = source
         self.events = EventLog()
         self.manager = ProcessManager(self._spawn, self.events)
@@ -78,7 +80,7 @@ class ServerGroup:
 
 
 @asynccontextmanager
-async def serve_group(store: Path, source: Source) -> AsyncIterator[ServerGroup]:
+async def serve_group(store: Path, source: ServerSpawner) -> AsyncIterator[ServerGroup]:
     """Yield a family; see in the end that none of it is left, not even a zombie."""
     with TemporaryDirectory(prefix="ss-") as sockets:
         running = ServerGroup(store, Path(sockets), source)

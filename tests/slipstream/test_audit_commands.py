@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.slipstream.cli import Cli
 
 
-def test_what_the_command_line_does_says_whose_hands_it_was(cli: Cli) -> None:
+def test_audit_events_of_the_command_line_name_the_system_user(cli: Cli) -> None:
     made = cli.answer("keys", "create", "--name", "laptop")
     cli.answer("keys", "delete", made["id"])
     deleted, created = cli.answer("audit", "list")["items"]
@@ -51,7 +51,7 @@ def test_an_export_goes_to_a_file_or_to_stdout(cli: Cli, tmp_path: Path) -> None
     assert json.loads(row["after"])["hash"] == "********"
 
 
-def test_young_acts_are_not_pruned(cli: Cli) -> None:
+def test_recent_events_cannot_be_pruned(cli: Cli) -> None:
     cli.answer("keys", "create", "--name", "laptop")
     assert cli.refusal("audit", "prune", "--before", "2099-01-01") == (1, "validation_failed")
     assert cli.answer("audit", "prune", "--before", "2020-01-01") == {"deleted": 0}

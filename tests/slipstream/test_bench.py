@@ -123,7 +123,7 @@ def test_a_deployment_by_name_gives_a_result_for_each_number_of_connections(
     assert key_names(installation) == before
 
 
-def test_a_deployment_by_id_gives_people_a_table_and_a_histogram(
+def test_a_deployment_by_id_gives_a_table_and_a_histogram(
     installation: Installation, deployment_id: str
 ) -> None:
     result = run(installation, deployment_id, "--concurrency", "2", *QUICK)
@@ -136,7 +136,7 @@ def test_a_deployment_by_id_gives_people_a_table_and_a_histogram(
     assert "Measuring with 2 connections" in result.stderr
 
 
-def test_urls_of_triggers_and_of_v2_are_called_with_body_and_key(
+def test_urls_of_deployments_and_of_v2_are_called_with_body_and_key(
     installation: Installation, deployment_id: str, tmp_path: Path
 ) -> None:
     trigger = f"{installation.up.url}/node/deployment-trigger/{deployment_id}/"
@@ -151,7 +151,7 @@ def test_urls_of_triggers_and_of_v2_are_called_with_body_and_key(
     assert document["results"][0]["answered"] > 0
 
 
-def test_a_first_call_that_fails_says_code_and_message(
+def test_a_failed_first_call_is_reported_with_code_and_message(
     installation: Installation, deployment_id: str
 ) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}/v2/models/iris/infer"
@@ -163,7 +163,7 @@ def test_a_first_call_that_fails_says_code_and_message(
     assert refusal(installation, nowhere, "--data", V2_IRIS) == (1, "unreachable")
 
 
-def test_a_deployment_that_is_not_to_be_found_is_said(installation: Installation) -> None:
+def test_an_unknown_or_ambiguous_deployment_is_refused(installation: Installation) -> None:
     assert refusal(installation, "nothing") == (1, "not_found")
     assert refusal(installation, "00000000-0000-4000-8000-000000000000") == (1, "not_found")
     for _ in range(2):
@@ -195,7 +195,7 @@ def test_a_flow_without_test_data_needs_a_body(installation: Installation) -> No
         ("http:///v2", "--data", "{}"),
     ],
 )
-def test_a_wrong_command_line_has_its_own_status(
+def test_a_usage_error_has_its_own_exit_status(
     installation: Installation, words: tuple[str, ...]
 ) -> None:
     result = run(installation, *words)
@@ -228,7 +228,7 @@ def test_failures_under_load_are_counted_and_ctrl_c_shows_what_was_measured(
     assert failures == {(401, "api_key_deactivated"): result["failed"]}
 
 
-def test_a_load_that_is_terminated_leaves_no_key_behind(installation: Installation) -> None:
+def test_sigterm_deletes_the_temporary_key(installation: Installation) -> None:
     before = key_names(installation)
     answered = until_counted(installation, "200", -1)
     process = start(installation, NAME, "--concurrency", "1", "--seconds", "600", "--warmup", "0")

@@ -75,7 +75,7 @@ def some_of_both(progress: LoadProgress) -> bool:
 
 
 @pytest.mark.parametrize("form", [GOOD, CLOSING, CHUNKED])
-async def test_every_form_of_answer_counts_and_closed_connections_are_opened_again(
+async def test_every_response_framing_counts_and_closed_connections_are_reopened(
     form: bytes,
 ) -> None:
     async def answer(writer: asyncio.StreamWriter, _call: int) -> None:
@@ -89,7 +89,7 @@ async def test_every_form_of_answer_counts_and_closed_connections_are_opened_aga
     assert (result.model_seconds is not None) == (form is GOOD)
 
 
-async def test_an_answer_may_come_in_pieces() -> None:
+async def test_a_response_may_arrive_in_pieces() -> None:
     async def answer(writer: asyncio.StreamWriter, _call: int) -> None:
         for at in range(0, len(GOOD), 20):
             writer.write(GOOD[at : at + 20])
@@ -99,7 +99,7 @@ async def test_an_answer_may_come_in_pieces() -> None:
     assert result.failures == ()
 
 
-async def test_refusals_are_counted_by_status_and_code() -> None:
+async def test_error_responses_are_counted_by_status_and_code() -> None:
     async def answer(writer: asyncio.StreamWriter, call: int) -> None:
         writer.write(PROBLEM if call % 3 == 0 else GOOD)
 
@@ -113,7 +113,7 @@ async def test_refusals_are_counted_by_status_and_code() -> None:
 @pytest.mark.parametrize(
     ("sent", "code"), [(b"", "connection_lost"), (b"nonsense\r\n\r\n", "malformed_answer")]
 )
-async def test_calls_without_a_whole_answer_are_counted_and_others_go_on(
+async def test_calls_without_a_complete_response_are_counted_as_failed(
     sent: bytes, code: str
 ) -> None:
     async def answer(writer: asyncio.StreamWriter, call: int) -> None:
@@ -126,14 +126,14 @@ async def test_calls_without_a_whole_answer_are_counted_and_others_go_on(
     assert (failure.status, failure.code) == (None, code)
 
 
-async def test_where_nobody_listens_every_attempt_is_counted() -> None:
+async def test_refused_connections_are_counted() -> None:
     result = await load(free_port(), lambda progress: progress.failed > 2)
     assert result.answered == 0
     assert result.latency_seconds is None
     assert [failure.code for failure in result.failures] == ["connection_refused"]
 
 
-async def test_calls_that_are_never_answered_are_seen_to_wait() -> None:
+async def test_unanswered_calls_are_reported_as_waiting() -> None:
     async def answer(writer: asyncio.StreamWriter, call: int) -> None:
         if call % 3:
             writer.write(GOOD)

@@ -40,7 +40,7 @@ def text(*loads: Samples, waits: tuple[float, ...] = (), cpu: float = 0.1) -> st
 
 
 @given(LATENCIES, st.integers(1, 100))
-def test_every_latency_is_in_the_bucket_that_says_so(values: list[float], percent: int) -> None:
+def test_every_latency_is_in_its_bucket(values: list[float], percent: int) -> None:
     ordered = sorted(values)
     buckets = histogram(ordered, percentile(ordered, percent))
     assert sum(bucket.count for bucket in buckets) == len(ordered)
@@ -63,7 +63,7 @@ def test_a_histogram_fits_on_a_screen_and_has_no_empty_ends(values: list[float])
 
 
 @given(LATENCIES, st.floats(1, 100))
-def test_a_percentile_is_a_latency_that_so_many_do_not_exceed(
+def test_a_percentile_is_a_latency_that_this_share_does_not_exceed(
     values: list[float], percent: float
 ) -> None:
     ordered = sorted(values)
@@ -75,12 +75,12 @@ def test_a_percentile_is_a_latency_that_so_many_do_not_exceed(
 
 
 @given(LATENCIES)
-def test_the_median_so_far_is_one_of_the_latencies(values: list[float]) -> None:
+def test_the_approximate_median_is_one_of_the_latencies(values: list[float]) -> None:
     assert approximate_median(values) == percentile(sorted(values), 50)
     assert approximate_median([]) is None
 
 
-def test_the_overhead_is_what_the_model_did_not_take() -> None:
+def test_the_overhead_is_the_latency_less_the_model_time() -> None:
     timing = b"auth;dur=0.010, queue;dur=0.250, infer;dur=0.500, total;dur=1.000"
     result = summarize(
         samples(0.002, 0.002, 0.004, server_timing=timing),
@@ -99,7 +99,7 @@ def test_the_overhead_is_what_the_model_did_not_take() -> None:
     assert result.generator_cpu == 0.5
 
 
-def test_an_answer_that_does_not_say_what_the_model_took_has_no_overhead() -> None:
+def test_without_model_times_there_is_no_overhead() -> None:
     result = summarize(
         samples(0.002, server_timing=b"total;dur=1.000"),
         connections=1,
@@ -112,7 +112,7 @@ def test_an_answer_that_does_not_say_what_the_model_took_has_no_overhead() -> No
     assert result.overhead_share is None
 
 
-def test_failures_are_counted_by_status_and_code_and_the_load_without_answers_is_shown() -> None:
+def test_failures_are_shown_by_status_and_code_even_without_answers() -> None:
     failed = Samples()
     failed.add_error(503, b'{"code": "overloaded"}')
     failed.add_error(503, b'{"code": "overloaded"}')
@@ -124,7 +124,7 @@ def test_failures_are_counted_by_status_and_code_and_the_load_without_answers_is
     assert "1 failed: connection_lost" in shown
 
 
-def test_a_busy_generator_and_a_call_that_hangs_are_said() -> None:
+def test_a_busy_generator_and_hanging_calls_are_reported() -> None:
     assert "busy" not in text(samples(0.1))
     assert "busy for 95%" in text(samples(0.1), cpu=1.9)
     assert "had no answer" not in text(samples(0.1), waits=(0.09,))

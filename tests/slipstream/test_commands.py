@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import platform
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -54,7 +56,7 @@ def test_a_key_for_an_unknown_deployment_or_without_a_name_is_refused(cli: Cli) 
     assert cli.run("keys", "create").exit_code == 2
 
 
-def test_a_model_goes_from_file_to_served_and_back(cli: Cli, model: str) -> None:
+def test_a_model_is_added_served_unserved_and_removed(cli: Cli, model: str) -> None:
     assert cli.answer("models", "list")["items"] == []
     assert cli.answer("models", "add", model, "--name", "mlp", "--serve")["version"] == 1
     assert cli.answer("models", "add", model, "--name", "mlp")["version"] == 2
@@ -79,19 +81,19 @@ def test_a_model_goes_from_file_to_served_and_back(cli: Cli, model: str) -> None
 async def _let_sleep(state: Path) -> None:
     db = Database(Settings(state=state).database)
     store = FleetStore(db)
-    for server in await store.wanted():
-        await store.fall_asleep(server.id, server.generation)
+    for server in await store.desired_running():
+        await store.mark_asleep(server.id, server.generation)
     await db.close()
 
 
-def test_a_model_is_served_until_nobody_calls_and_a_server_that_sleeps_is_shown_and_stopped(
+def test_a_model_is_served_with_an_idle_timeout_and_a_sleeping_server_can_be_stopped(
     cli: Cli, model: str
 ) -> None:
     cli.answer("models", "add", model, "--name", "mlp")
     serve = ("models", "serve", "mlp")
     assert cli.answer(*serve, "--idle-timeout", "300")["idle_timeout_seconds"] == 300
     assert cli.answer(*serve)["idle_timeout_seconds"] == 300
-    assert "sleep after 300 s without a call" in " ".join(cli.run(*serve).output.split())
+    assert "sleeps after 300 s without a call" in " ".join(cli.run(*serve).output.split())
     asyncio.run(_let_sleep(cli.state))
     assert "1 asleep" in cli.run("models", "list").stdout
     assert cli.answer("doctor")["healthy"] is True
@@ -103,9 +105,7 @@ def test_a_model_is_served_until_nobody_calls_and_a_server_that_sleeps_is_shown_
     assert cli.refusal(*serve, "--idle-timeout", str(10**9)) == (1, "validation_failed")
 
 
-def test_a_damaged_model_does_not_verify_and_doctor_says_how_to_mend_it(
-    cli: Cli, model: str
-) -> None:
+def test_a_damaged_model_fails_verification_and_doctor_suggests_a_fix(cli: Cli, model: str) -> None:
     cli.answer("models", "add", model, "--name", "mlp")
     (stored,) = cli.state.glob("models/mlp/1/*.onnx")
     stored.chmod(0o600)
@@ -119,7 +119,7 @@ def test_a_damaged_model_does_not_verify_and_doctor_says_how_to_mend_it(
     assert "publish the model again" in bad["mend"]
 
 
-def test_what_is_no_model_is_refused_and_leaves_nothing(cli: Cli, tmp_path: Path) -> None:
+def test_an_invalid_model_is_refused_and_leaves_nothing_behind(cli: Cli, tmp_path: Path) -> None:
     no_model = tmp_path / "no.onnx"
     no_model.write_bytes(b"not a model")
     refused = ("models", "add", str(no_model), "--name", "no")
@@ -183,7 +183,7 @@ def test_a_deployment_is_changed_paused_resumed_and_deleted(cli: Cli) -> None:
     assert cli.answer("deployments", "list")["items"] == []
 
 
-def test_people_see_what_a_redeploy_would_push(cli: Cli, tmp_path: Path) -> None:
+def test_the_text_output_shows_what_a_redeploy_would_change(cli: Cli, tmp_path: Path) -> None:
     cli.answer("models", "add", str(FLOW.with_name("iris.onnx")), "--name", "iris")
     flow = cli.answer("flows", "create", str(FLOW))
     deployment: str = cli.answer("deployments", "create", "--flow", flow["id"])["id"]
@@ -206,7 +206,7 @@ def test_presets_are_listed_without_a_state_folder() -> None:
     assert len(json.loads(result.stdout)["items"]) == 5
 
 
-def test_a_flow_that_is_no_flow_is_refused(cli: Cli, tmp_path: Path) -> None:
+def test_an_invalid_flow_is_refused(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "flow.json"
     file.write_text("{")
     assert cli.refusal("flows", "create", str(file)) == (1, "invalid_json")
@@ -216,7 +216,7 @@ def test_a_flow_that_is_no_flow_is_refused(cli: Cli, tmp_path: Path) -> None:
     assert cli.refusal("flows", "create", str(file)) == (1, "invalid_flow")
 
 
-def test_people_get_tables(cli: Cli, model: str) -> None:
+def test_without_json_lists_are_tables(cli: Cli, model: str) -> None:
     cli.answer("models", "add", model, "--name", "mlp", "--serve")
     cli.answer("keys", "create", "--name", "laptop")
     assert "1 stopped" in cli.run("models", "list").stdout
@@ -226,7 +226,7 @@ def test_people_get_tables(cli: Cli, model: str) -> None:
     assert "no deployments" in cli.run("deployments", "list").stdout
 
 
-def test_doctor_finds_nothing_wrong_with_a_fresh_folder_and_makes_nothing(cli: Cli) -> None:
+def test_doctor_reports_a_fresh_folder_as_healthy_and_creates_nothing(cli: Cli) -> None:
     assert cli.answer("doctor")["healthy"] is True
     assert not cli.state.exists()
 
@@ -253,7 +253,7 @@ def test_a_corrupt_database_is_one_line_and_doctor_says_so(cli: Cli) -> None:
     assert subjects == ["database"]
 
 
-def test_a_setting_that_makes_no_sense_is_one_line(
+def test_an_invalid_setting_is_reported_in_one_line(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLIPSTREAM_MAX_BODY_BYTES", "much")
@@ -272,3 +272,11 @@ def test_every_noun_has_help(noun: str) -> None:
     assert result.exit_code == 0
     if not noun:
         assert all(name in result.stdout for name in NOUNS)
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_printed_with_that_of_python(option: str) -> None:
+    result = CliRunner().invoke(build(called=option), [option])
+    assert result.exit_code == 0
+    expected = f"slipstream {version('slipstream')} (Python {platform.python_version()})"
+    assert result.stdout.strip() == expected

@@ -18,7 +18,7 @@ def check(*words: str, given: str | None = None) -> Result:
     return CliRunner().invoke(build(called="keys"), ["keys", "check", *words], input=given)
 
 
-def test_a_key_is_made_with_environment_and_expiry_and_changed(cli: Cli) -> None:
+def test_a_key_is_created_with_environment_and_expiry_and_changed(cli: Cli) -> None:
     words = ("--name", "shop", "--environment", "production", "--expires-in-days", "30")
     made = cli.answer("keys", "create", *words)
     left = datetime.fromisoformat(made["expires_at"]) - datetime.now(UTC)
@@ -51,7 +51,7 @@ def test_a_key_is_rotated_and_its_grace_ended(cli: Cli) -> None:
     assert cli.run("keys", "rotate", old["id"], "--grace-seconds", "604801").exit_code == 2
 
 
-def test_the_list_has_what_tells_keys_apart(cli: Cli) -> None:
+def test_the_list_shows_masked_key_and_environment(cli: Cli) -> None:
     made = cli.answer("keys", "create", "--name", "shop", "--environment", "production")
     shown = cli.run("keys", "list").stdout
     heading, line = shown.splitlines()
@@ -67,13 +67,15 @@ def test_a_key_is_checked_from_stdin(words: list[str]) -> None:
     key = generate_key()
     result = check(*words, given=f"{key}\n")
     assert result.exit_code == 0
-    assert result.stdout == f"{key[:8]}********{key[-5:]} is well formed: its checksum fits.\n"
+    assert (
+        result.stdout == f"{key[:8]}********{key[-5:]} is well formed: its checksum is correct.\n"
+    )
     assert not result.stderr
     answer = json.loads(check(*words, "--json", given=key).stdout)
     assert answer == {"well_formed": True, "masked": f"{key[:8]}********{key[-5:]}"}
 
 
-def test_a_key_on_the_command_line_is_checked_with_a_word_about_history() -> None:
+def test_checking_a_key_given_as_an_argument_warns_about_the_shell_history() -> None:
     key = generate_key()
     result = check(key)
     assert result.exit_code == 0
@@ -92,7 +94,7 @@ def test_a_key_on_the_command_line_is_checked_with_a_word_about_history() -> Non
         (lambda key: key[:0], "length"),
     ],
 )
-def test_what_is_wrong_with_a_key_is_said(spoil: object, said: str) -> None:
+def test_a_malformed_key_is_reported_with_the_reason(spoil: object, said: str) -> None:
     assert callable(spoil)
     key = generate_key()
     result = check(given=spoil(key))

@@ -39,7 +39,7 @@ FAILED = RunResult(
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
 
-class Desk:
+class RunFixture:
     """The commands, and a deployment whose runs begin and end as a test says."""
 
     def __init__(self, cli: Cli, folder: Path) -> None:
@@ -51,7 +51,7 @@ class Desk:
         self.deployment: str = made["id"]
 
     def begin(self) -> str:
-        """Write a queued run down; return its id."""
+        """Insert a queued run; return its id."""
 
         async def work(workspace: Workspace, store: RunStore) -> str:
             new = NewRun(
@@ -69,12 +69,12 @@ class Desk:
         return self._do(work)
 
     def end(self, run_id: str, ending: RunResult) -> str:
-        """Do as a worker that has executed the run; return its id."""
+        """Execute the run as a worker would; return its id."""
 
         return self.finish(run_id, self.take(run_id), ending)
 
     def take(self, run_id: str) -> int:
-        """Do as a worker that begins with the run; return the attempt."""
+        """Claim the run as a worker would; return the attempt."""
 
         async def work(_: Workspace, store: RunStore) -> int:
             claim = await store.claim(run_id, "test")
@@ -84,7 +84,7 @@ class Desk:
         return self._do(work)
 
     def report(self, run_id: str, attempt: int, data: bytes) -> None:
-        """Do as a worker that has come past the first node."""
+        """Report the first node as a worker would."""
 
         async def work(_: Workspace, store: RunStore) -> None:
             assert await store.report(run_id, attempt, {"input": data})
@@ -92,7 +92,7 @@ class Desk:
         self._do(work)
 
     def finish(self, run_id: str, attempt: int, ending: RunResult) -> str:
-        """Do as a worker that is through; return the run's id."""
+        """Finish the run as a worker would; return its id."""
 
         async def work(_: Workspace, store: RunStore) -> str:
             assert await store.finish(run_id, attempt, ending)
@@ -109,121 +109,121 @@ class Desk:
 
 
 @pytest.fixture
-def desk(cli: Cli, tmp_path: Path) -> Desk:
-    return Desk(cli, tmp_path)
+def runs(cli: Cli, tmp_path: Path) -> RunFixture:
+    return RunFixture(cli, tmp_path)
 
 
-def test_runs_are_listed_newest_first_with_filters_and_pages(desk: Desk) -> None:
-    assert desk.cli.answer("runs", "list") == {"items": [], "next_cursor": None}
-    assert "no such runs" in desk.cli.run("runs", "list").stdout
-    done, failed, queued = (desk.begin() for _ in range(3))
-    desk.end(done, COMPLETED)
-    desk.end(failed, FAILED)
+def test_runs_are_listed_newest_first_with_filters_and_pages(runs: RunFixture) -> None:
+    assert runs.cli.answer("runs", "list") == {"items": [], "next_cursor": None}
+    assert "No runs match" in runs.cli.run("runs", "list").stdout
+    done, failed, queued = (runs.begin() for _ in range(3))
+    runs.end(done, COMPLETED)
+    runs.end(failed, FAILED)
 
     def ids(*words: str) -> list[str]:
-        items = desk.cli.answer("runs", "list", *words)["items"]
+        items = runs.cli.answer("runs", "list", *words)["items"]
         return [item["flow_run_id"] for item in items]
 
     assert ids() == [queued, failed, done]
     assert ids("--status", "failed") == [failed]
-    assert ids("--deployment", desk.deployment, "--version", "1") == [queued, failed, done]
+    assert ids("--deployment", runs.deployment, "--version", "1") == [queued, failed, done]
     assert ids("--deployment", NOWHERE) == []
     assert ids("--from", "2999-01-01") == []
     assert ids("--to", "2999-01-01") == [queued, failed, done]
-    page = desk.cli.answer("runs", "list", "--limit", "2")
+    page = runs.cli.answer("runs", "list", "--limit", "2")
     assert ids("--cursor", page["next_cursor"]) == [done]
-    shown = desk.cli.run("runs", "list", "--limit", "2")
+    shown = runs.cli.run("runs", "list", "--limit", "2")
     assert f"--cursor {page['next_cursor']}" in shown.stderr
     assert "flow_failed" in shown.stdout
-    assert desk.cli.run("runs", "list", "--status", "lost").exit_code == 2
+    assert runs.cli.run("runs", "list", "--status", "lost").exit_code == 2
 
 
-def test_a_run_is_shown_with_its_nodes_and_its_result(desk: Desk) -> None:
-    run_id = desk.end(desk.begin(), COMPLETED)
-    shown = desk.cli.answer("runs", "show", run_id)
+def test_a_run_is_shown_with_its_nodes_and_its_result(runs: RunFixture) -> None:
+    run_id = runs.end(runs.begin(), COMPLETED)
+    shown = runs.cli.answer("runs", "show", run_id)
     assert shown["status"] == "completed"
     assert shown["output_data"] == {"y": 2}
     assert shown["node_outputs"]["compute"]["type"] == "transform"
     assert "data" not in shown
-    text = desk.cli.run("runs", "show", run_id).stdout
+    text = runs.cli.run("runs", "show", run_id).stdout
     assert "1.5 s" in text
     assert "compute" in text
     assert '{"y":2}' in text
 
 
-def test_a_failed_run_is_shown_with_its_node_and_reason(desk: Desk) -> None:
-    run_id = desk.end(desk.begin(), FAILED)
-    text = desk.cli.run("runs", "show", run_id).stdout
+def test_a_failed_run_is_shown_with_its_node_and_reason(runs: RunFixture) -> None:
+    run_id = runs.end(runs.begin(), FAILED)
+    text = runs.cli.run("runs", "show", run_id).stdout
     assert "flow_failed (node 'compute'): division by zero" in text
 
 
-def test_wait_says_by_its_exit_status_how_the_run_ended(desk: Desk) -> None:
-    done, failed = desk.end(desk.begin(), COMPLETED), desk.end(desk.begin(), FAILED)
-    assert desk.cli.answer("runs", "wait", done)["status"] == "completed"
-    result = desk.cli.run("runs", "wait", failed, "--json")
+def test_the_exit_status_of_wait_tells_whether_the_run_completed(runs: RunFixture) -> None:
+    done, failed = runs.end(runs.begin(), COMPLETED), runs.end(runs.begin(), FAILED)
+    assert runs.cli.answer("runs", "wait", done)["status"] == "completed"
+    result = runs.cli.run("runs", "wait", failed, "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["error"]["code"] == "flow_failed"
 
 
-def test_wait_waits(desk: Desk) -> None:
-    run_id = desk.begin()
-    worker = threading.Timer(0.5, desk.end, (run_id, COMPLETED))
+def test_wait_waits(runs: RunFixture) -> None:
+    run_id = runs.begin()
+    worker = threading.Timer(0.5, runs.end, (run_id, COMPLETED))
     worker.start()
-    result = desk.cli.run("runs", "wait", run_id)
+    result = runs.cli.run("runs", "wait", run_id)
     worker.join()
     assert result.exit_code == 0, result.output
     assert f"Run {run_id} is completed after 1.5 s" in result.stdout
     assert "Waiting" in result.stderr
 
 
-def test_wait_gives_up_in_time(desk: Desk) -> None:
-    assert desk.cli.refusal("runs", "wait", desk.begin(), "--timeout", "0") == (1, "not_ended")
+def test_wait_stops_after_its_timeout(runs: RunFixture) -> None:
+    assert runs.cli.refusal("runs", "wait", runs.begin(), "--timeout", "0") == (1, "not_ended")
 
 
-def test_a_run_is_cancelled_and_one_that_has_ended_is_not(desk: Desk) -> None:
-    run_id = desk.begin()
-    assert desk.cli.answer("runs", "cancel", run_id)["status"] == "cancelled"
-    assert desk.cli.answer("runs", "cancel", run_id)["status"] == "cancelled"
-    done = desk.end(desk.begin(), COMPLETED)
-    assert desk.cli.refusal("runs", "cancel", done) == (1, "run_finished")
-    (act,) = desk.cli.answer("audit", "list", "--kind", "run")["items"]
+def test_a_run_is_cancelled_and_one_that_has_ended_is_not(runs: RunFixture) -> None:
+    run_id = runs.begin()
+    assert runs.cli.answer("runs", "cancel", run_id)["status"] == "cancelled"
+    assert runs.cli.answer("runs", "cancel", run_id)["status"] == "cancelled"
+    done = runs.end(runs.begin(), COMPLETED)
+    assert runs.cli.refusal("runs", "cancel", done) == (1, "run_finished")
+    (act,) = runs.cli.answer("audit", "list", "--kind", "run")["items"]
     assert (act["action"], act["subject_id"]) == ("run.cancel", run_id)
     assert (act["actor_name"], act["address"]) == ("admin@localhost", None)
 
 
-def test_a_failed_run_is_made_again(desk: Desk) -> None:
-    failed = desk.end(desk.begin(), FAILED)
-    again = desk.cli.answer("runs", "retry", failed)
+def test_a_failed_run_is_retried(runs: RunFixture) -> None:
+    failed = runs.end(runs.begin(), FAILED)
+    again = runs.cli.answer("runs", "retry", failed)
     assert again["status"] == "queued"
     assert again["retry_of"] == failed
-    done = desk.end(again["flow_run_id"], COMPLETED)
-    assert desk.cli.refusal("runs", "retry", done) == (1, "conflict")
-    (act,) = desk.cli.answer("audit", "list", "--kind", "run")["items"]
+    done = runs.end(again["flow_run_id"], COMPLETED)
+    assert runs.cli.refusal("runs", "retry", done) == (1, "conflict")
+    (act,) = runs.cli.answer("audit", "list", "--kind", "run")["items"]
     assert (act["action"], act["after"]["retry_of"]) == ("run.retry", failed)
 
 
-def test_an_unknown_run_is_not_found(desk: Desk) -> None:
+def test_an_unknown_run_is_not_found(runs: RunFixture) -> None:
     for command in ("show", "wait", "cancel", "retry"):
-        assert desk.cli.refusal("runs", command, NOWHERE) == (1, "not_found")
+        assert runs.cli.refusal("runs", command, NOWHERE) == (1, "not_found")
 
 
-def test_tail_tells_of_new_runs_and_of_how_they_end(desk: Desk) -> None:
-    before = desk.end(desk.begin(), COMPLETED)
+def test_tail_prints_new_runs_their_nodes_and_their_results(runs: RunFixture) -> None:
+    before = runs.end(runs.begin(), COMPLETED)
     command = [sys.executable, "-m", "slipstream", "runs", "tail", "--json"]
-    command += ["--state", str(desk.cli.state)]
+    command += ["--state", str(runs.cli.state)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     ) as tail:
         assert tail.stdout is not None
         assert tail.stderr is not None
-        assert "from now on" in tail.stderr.readline()
-        run_id = desk.begin()
+        assert "Waiting for runs" in tail.stderr.readline()
+        run_id = runs.begin()
         first = json.loads(tail.stdout.readline())
-        attempt = desk.take(run_id)
+        attempt = runs.take(run_id)
         assert json.loads(tail.stdout.readline())["status"] == "running"
-        desk.report(run_id, attempt, b'{"status":"completed","duration_seconds":0.1}')
+        runs.report(run_id, attempt, b'{"status":"completed","duration_seconds":0.1}')
         node = json.loads(tail.stdout.readline())
-        desk.finish(run_id, attempt, FAILED)
+        runs.finish(run_id, attempt, FAILED)
         second = json.loads(tail.stdout.readline())
         tail.send_signal(signal.SIGINT)
         rest, errors = tail.communicate(timeout=TIMEOUT_SECONDS)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from inference_server.exit_status import ServerExitStatus
-from slipstream.supervisor.memory import memory_of
+from inference_server.spawn import ServerExitStatus
+from slipstream.supervisor.fleet import memory_of
 from slipstream.supervisor.process import Lifeline
 from slipstream.supervisor.shared_process import SharedProcess, SharedProcessPool
 from tests.slipstream.server_group import serve_group, status_printer

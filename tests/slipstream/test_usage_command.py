@@ -11,7 +11,7 @@ import pytest
 
 from gateway.usage.meter import UsageMeter
 from gateway.usage.store import UsageStore
-from slipstream.commands.usage_views import sparkline
+from slipstream.commands.usage import sparkline
 from slipstream.workspace import open_workspace, read_settings
 from tests.gateway.usage.calls import Called, call
 from tests.slipstream.cli import Cli
@@ -65,7 +65,7 @@ def test_a_table_has_a_row_and_a_sparkline_for_each_deployment(cli: Cli, deploym
     assert "▄" in row
 
 
-def test_scripts_get_what_rest_gives(cli: Cli, deployment: str) -> None:
+def test_the_json_document_is_that_of_rest(cli: Cli, deployment: str) -> None:
     count(cli, deployment, times=3)
     count(cli, deployment, ago=timedelta(hours=30), times=5)
     document = cli.answer("usage")
@@ -80,7 +80,7 @@ def test_scripts_get_what_rest_gives(cli: Cli, deployment: str) -> None:
 
 
 @pytest.mark.parametrize("by", ["deployment", "version", "key", "code"])
-def test_each_way_to_tell_apart_has_a_table(cli: Cli, deployment: str, by: str) -> None:
+def test_each_grouping_has_a_table(cli: Cli, deployment: str, by: str) -> None:
     count(cli, deployment, times=3)
     count(cli, deployment, error="overloaded")
     result = cli.run("usage", "--by", by)
@@ -90,16 +90,16 @@ def test_each_way_to_tell_apart_has_a_table(cli: Cli, deployment: str, by: str) 
     assert ("p50" in result.stdout) == (by != "code")
 
 
-def test_without_a_call_it_says_so(cli: Cli) -> None:
-    assert cli.run("usage").stdout == "Nothing was called in that time.\n"
+def test_usage_without_calls_is_reported(cli: Cli) -> None:
+    assert cli.run("usage").stdout == "No calls in that time.\n"
 
 
 @pytest.mark.parametrize("last", ["", "24", "h", "0h", "-1d", "1w", "999999d", "1.5h"])
-def test_a_time_that_is_none_is_refused(cli: Cli, last: str) -> None:
+def test_an_invalid_period_is_refused(cli: Cli, last: str) -> None:
     assert cli.refusal("usage", "--last", last) == (1, "validation_failed")
 
 
-def test_sparklines_are_as_high_as_their_numbers() -> None:
+def test_the_bars_of_a_sparkline_are_proportional() -> None:
     assert sparkline([]) == ""
     assert sparkline([0, 0]) == "  "
     assert sparkline([1, 0, 2, 4, 8]) == "▁ ▂▄█"

@@ -18,7 +18,7 @@ def typed(cli: Cli, text: str, *words: str) -> Any:
     return CliRunner().invoke(build(called="users"), arguments, input=text)
 
 
-def test_the_administrator_has_no_password_until_the_operator_gives_one(cli: Cli) -> None:
+def test_the_administrator_has_no_password_until_one_is_set(cli: Cli) -> None:
     (first,) = cli.answer("users", "list")["items"]
     assert (first["email"], first["role"]) == ("admin@localhost", "owner")
     assert not first["has_password"]
@@ -38,7 +38,7 @@ def test_a_generated_password_alone_is_on_stdout_and_shown_once(cli: Cli) -> Non
     assert made["password"] != result.stdout.strip()
 
 
-def test_a_user_is_made_changed_and_deleted_by_address_or_id(cli: Cli) -> None:
+def test_a_user_is_created_changed_and_deleted_by_address_or_id(cli: Cli) -> None:
     made = cli.answer("users", "create", "Ada@Example.com", "--role", "admin", "--no-password")
     assert (made["email"], made["role"], made["has_password"]) == (
         "ada@example.com",
@@ -52,7 +52,7 @@ def test_a_user_is_made_changed_and_deleted_by_address_or_id(cli: Cli) -> None:
     assert cli.refusal("users", "delete", made["id"]) == (1, "not_found")
 
 
-def test_what_cannot_be_is_refused(cli: Cli) -> None:
+def test_invalid_changes_of_users_are_refused(cli: Cli) -> None:
     assert cli.refusal("users", "delete", "admin@localhost") == (1, "conflict")
     assert cli.refusal("users", "set-role", "admin@localhost", "member") == (1, "conflict")
     create = ("users", "create", "ada@example.com")

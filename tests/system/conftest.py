@@ -9,6 +9,7 @@ import pytest
 from tests import onnx_models
 from tests.slipstream.running import Up
 from tests.system.backends import BACKENDS, Backend, running
+from tests.system.grpcio_gateway import grpcio_gateway
 from tests.system.installation import Installation
 from tests.system.runs import Runs
 
@@ -29,6 +30,21 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         running.serve(name)
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def grpcio_port(installation: Installation) -> Iterator[int]:
+    """The gRPC port of another gateway of `installation`, served by stock grpcio."""
+    with grpcio_gateway(installation.up) as port:
+        yield port
+
+
+@pytest.fixture(params=["native", "grpcio"])
+def grpc_address(request: pytest.FixtureRequest, installation: Installation) -> str:
+    """The gRPC port of `installation`, by each of the servers (`--grpc-server`)."""
+    if request.param == "native":
+        return f"127.0.0.1:{installation.up.grpc_port}"
+    return f"127.0.0.1:{request.getfixturevalue('grpcio_port')}"
 
 
 @pytest.fixture(scope="session", params=BACKENDS)

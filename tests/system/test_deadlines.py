@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from protos.methods import path_of
+from protos.methods import method_path
 from protos.status import PUSHBACK_KEY
 from tests.inference_server.requests import infer_request
 from tests.system.installation import Json, chain
@@ -33,7 +33,7 @@ def grpc_code(slow: SlowServer, timeout: float) -> tuple[grpc.StatusCode, bool]:
     """Call the model at the front door; return how it ends, and whether that says when to retry."""
     request = infer_request(MODEL, {"x": ("FP32", np.zeros(2, "f4"))}).SerializeToString()
     with grpc.insecure_channel(f"127.0.0.1:{slow.installation.up.grpc_port}") as channel:
-        infer = channel.unary_unary(path_of("ModelInfer"))
+        infer = channel.unary_unary(method_path("ModelInfer"))
         metadata = (("x-api-key", slow.installation.key),)
         call = infer.future(request, timeout=timeout, metadata=metadata)
         code: grpc.StatusCode = call.code()

@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 import pytest
 
-from protos.methods import path_of
+from protos.methods import method_path
 from tests.inference_server.requests import infer_request
 from tests.system.slow_server import MODEL, RUN_SECONDS, SlowServer, slow
 
@@ -53,7 +53,7 @@ def test_callers_at_the_front_door_that_cancel_are_not_run(slow: SlowServer) -> 
     request = infer_request(MODEL, {"x": ("FP32", np.zeros(2, "f4"))}).SerializeToString()
     metadata = (("x-api-key", slow.installation.key),)
     with grpc.insecure_channel(f"127.0.0.1:{slow.installation.up.grpc_port}") as channel:
-        infer = channel.unary_unary(path_of("ModelInfer"))
+        infer = channel.unary_unary(method_path("ModelInfer"))
         calls = [infer.future(request, metadata=metadata) for _ in range(LEAVING)]
         slow.until_waiting(least=LEAVING - FEW // 2)
         for call in calls:

@@ -115,11 +115,10 @@ def test_uses_of_all_gateways_and_doors_are_counted(
     assert shown["last_address"] == "127.0.0.1"
 
 
-def test_a_stream_at_the_front_door_ends_with_its_key(installation: Installation) -> None:
+def test_a_grpc_stream_ends_with_its_key(installation: Installation, grpc_address: str) -> None:
     made = make(installation)
     answers: queue.Queue[tuple[Any, InferenceServerException | None]] = queue.Queue()
-    address = f"127.0.0.1:{installation.up.grpc_port}"
-    with triton_grpc.InferenceServerClient(address) as client:
+    with triton_grpc.InferenceServerClient(grpc_address) as client:
         client.start_stream(
             lambda result, error: answers.put((result, error)), headers={"x-api-key": made["key"]}
         )

@@ -78,7 +78,7 @@ def statuses(answers: list[httpx.Response]) -> dict[int, int]:
 
 
 def test_a_quota_is_exact_over_both_gateways(limited: Installation, iris: str) -> None:
-    key = key_with(limited, calls_per_minute=20)
+    key = key_with(limited, calls_per_day=20)  # a unit every 72 minutes
     with ThreadPoolExecutor(8) as crowd:
         answers = list(crowd.map(lambda _: call(limited, iris, key), range(60)))
     assert statuses(answers) == {200: 20, 429: 40}
@@ -86,13 +86,14 @@ def test_a_quota_is_exact_over_both_gateways(limited: Installation, iris: str) -
     assert refused.headers["content-type"] == "application/problem+json"
     problem = refused.json()
     assert problem["type"] == QUOTA_EXCEEDED
-    assert problem["violated-policies"] == ["key-minute"]
+    assert problem["violated-policies"] == ["key-day"]
     assert (problem["code"], problem["retryable"]) == ("rate_limited", True)
-    assert refused.headers["ratelimit-policy"] == '"key-minute";q=20;w=60'
+    assert refused.headers["ratelimit-policy"] == '"key-day";q=20;w=86400'
     name, remaining, reset = refused.headers["ratelimit"].split(";")
-    assert (name, remaining) == ('"key-minute"', "r=0")
-    assert int(refused.headers["retry-after"]) >= int(reset.removeprefix("t="))
-    other = key_with(limited, calls_per_minute=20)
+    assert (name, remaining) == ('"key-day"', "r=0")
+    assert 86_300 < int(reset.removeprefix("t=")) <= 86_400
+    assert 4_200 < int(refused.headers["retry-after"]) <= 4_320 * 1.1
+    other = key_with(limited, calls_per_day=20)
     assert call(limited, iris, other).status_code == 200
 
 
@@ -134,7 +135,7 @@ def test_a_change_is_in_force_in_both_gateways_within_a_second(limited: Installa
 
 
 def test_a_batch_costs_what_its_items_do(limited: Installation, iris: str) -> None:
-    key = key_with(limited, calls_per_minute=10)
+    key = key_with(limited, calls_per_day=10)
     batch = {"input_data": [{"x": X}] * 8}
     assert call(limited, f"{iris}/batch", key, batch).json()["failed"] == 0
     assert call(limited, f"{iris}/batch", key, batch).status_code == 429
@@ -193,12 +194,12 @@ def test_polls_have_a_bucket_of_their_own(limited: Installation) -> None:
 
 
 def test_calls_of_models_count_at_rest_and_at_grpc(limited: Installation) -> None:
-    key = key_with(limited, calls_per_minute=6)
+    key = key_with(limited, calls_per_day=6)
     headers = {"X-API-Key": key}
     url = f"{limited.up.url}/v2/models/iris/infer"
     answers = [httpx.post(url, json=IRIS, headers=headers) for _ in range(4)]
     assert statuses(answers) == {200: 4}
-    assert answers[0].headers["ratelimit-policy"] == '"key-minute";q=6;w=60'
+    assert answers[0].headers["ratelimit-policy"] == '"key-day";q=6;w=86400'
     with grpc.insecure_channel(f"127.0.0.1:{limited.up.grpc_port}") as channel:
         infer: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
             f"/{SERVICE}/ModelInfer"
@@ -215,7 +216,7 @@ def test_calls_of_models_count_at_rest_and_at_grpc(limited: Installation) -> Non
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     last = httpx.post(url, json=IRIS, headers=headers)
     assert last.status_code == 429
-    assert "key-minute" in last.json()["error"]
+    assert "key-day" in last.json()["error"]
     assert int(last.headers["retry-after"]) >= 1
 
 
@@ -243,10 +244,12 @@ def test_failed_authentication_is_limited_by_address_at_every_door(
                 return _STATUSES[error.code()]
             return 200
 
+    started = time.monotonic()
     answers = [knock(keys.generate_key()) for _ in range(FAILURES + 5)]
+    regained = FAILURES / 60 * (time.monotonic() - started) + 1
     assert set(answers) <= {401, 429}
-    assert answers.count(401) <= FAILURES
-    assert answers[-1] == 429
+    assert answers.count(401) <= FAILURES + regained
+    assert 429 in answers[-5:]
     assert knock(limited.key) == 200, "a good key from the same address"
 
 

@@ -93,7 +93,7 @@ def test_a_gateway_elsewhere_reaches_inference_servers_by_mutual_tls(
         "SLIPSTREAM_UPSTREAM_TLS_SERVER_NAME": "models.internal",
     }
     stranger = OtherGateway(tmp_path, **shared, **known)
-    eventually(stranger.log, lambda log: "did it want a certificate" in log)
+    eventually(stranger.log, lambda log: "require a client certificate" in log)
     assert stranger.status(up) == 503
     stranger.stop()
     gateway = OtherGateway(

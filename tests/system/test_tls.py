@@ -22,6 +22,7 @@ from tritonclient import http as triton_http
 from tests.authority import Authority, put
 from tests.slipstream.running import Up
 from tests.slipstream.test_up_refusals import refused
+from tests.system.grpcio_gateway import grpcio_gateway
 from tests.system.runs import eventually
 from transport import KeyPair
 
@@ -121,6 +122,23 @@ def test_triton_clients_call_both_ports(running: Encrypted) -> None:
         assert client.infer("iris", [over_http], headers=key).get_response()["model_name"] == "iris"
 
 
+def test_stock_grpcio_speaks_tls_and_follows_the_files(running: Encrypted, tmp_path: Path) -> None:
+    files = Authority(tmp_path / "certificates")
+    pair = files.issue("server")
+    options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
+    batch = triton_grpc.InferInput("x", list(IRIS.shape), "FP32")
+    batch.set_data_from_numpy(IRIS)
+    key = {"x-api-key": running.key}
+    with grpcio_gateway(running.up, *options, ca=str(files.ca)) as port:
+        with triton_grpc.InferenceServerClient(
+            f"localhost:{port}", ssl=True, root_certificates=str(files.ca)
+        ) as client:
+            assert client.infer("iris", [batch], headers=key).get_response().model_name == "iris"
+        first = ssl.get_server_certificate(("localhost", port), timeout=10)
+        files.issue("server")
+        assert ssl.get_server_certificate(("localhost", port), timeout=10) != first
+
+
 def test_grpcio_with_a_client_certificate_nobody_asked_for_is_served(running: Encrypted) -> None:
     pair = running.authority.issue("client", "somebody")
     credentials = grpc.ssl_channel_credentials(
@@ -215,7 +233,10 @@ def test_the_end_does_not_wait_for_idle_clients(tmp_path: Path, authority: Autho
     curl = up.until("curl")
     assert f"--resolve api.example:{up.port}:127.0.0.1" in curl
     assert f"https://api.example:{up.port}/node/" in curl
-    eventually(lambda: up.errors, lambda log: f"others can read the private key {pair.key}" in log)
+    eventually(
+        lambda: up.errors,
+        lambda log: f"other users have access to the private key {pair.key}" in log,
+    )
     context = ssl.create_default_context(cafile=str(authority.ca))
     with (
         socket.create_connection(("127.0.0.1", up.port), timeout=10) as raw,

@@ -75,9 +75,9 @@ async def test_the_asyncio_http_client_runs_all_it_can(installation: Installatio
         check(await client.infer("mixed", inputs, headers=headers))
 
 
-def test_the_grpc_client_runs_all_it_can_at_the_front_door(installation: Installation) -> None:
+def test_the_grpc_client_runs_everything(installation: Installation, grpc_address: str) -> None:
     headers = {"x-api-key": installation.key}
-    with triton_grpc.InferenceServerClient(f"127.0.0.1:{installation.up.grpc_port}") as client:
+    with triton_grpc.InferenceServerClient(grpc_address) as client:
         assert client.is_server_live()
         assert client.is_server_ready()
         assert client.is_model_ready("mixed", headers=headers)
@@ -96,10 +96,11 @@ def test_the_grpc_client_runs_all_it_can_at_the_front_door(installation: Install
         assert unknown.value.status() == "StatusCode.NOT_FOUND"
 
 
-async def test_the_asyncio_grpc_client_runs_calls_and_streams(installation: Installation) -> None:
+async def test_the_asyncio_grpc_client_runs_calls_and_streams(
+    installation: Installation, grpc_address: str
+) -> None:
     headers = {"authorization": f"Bearer {installation.key}"}
-    address = f"127.0.0.1:{installation.up.grpc_port}"
-    async with triton_grpc_aio.InferenceServerClient(address) as client:
+    async with triton_grpc_aio.InferenceServerClient(grpc_address) as client:
         inputs = tensors(triton_grpc_aio)
         check(await client.infer("mixed", inputs, headers=headers))
 

@@ -28,9 +28,9 @@ def rest(installation: Installation) -> triton_http.InferenceServerClient:
     return triton_http.InferenceServerClient(f"127.0.0.1:{installation.up.port}")
 
 
-def front_door(installation: Installation) -> triton_grpc.InferenceServerClient:
+def grpc_client_of(address: str) -> triton_grpc.InferenceServerClient:
     """Return the blocking gRPC client."""
-    return triton_grpc.InferenceServerClient(f"127.0.0.1:{installation.up.grpc_port}")
+    return triton_grpc.InferenceServerClient(address)
 
 
 def headers(installation: Installation) -> dict[str, str]:
@@ -81,9 +81,11 @@ def test_the_http_client_reads_statistics_as_tritons(installation: Installation)
     assert after["last_inference"] > before["last_inference"]
 
 
-def test_without_a_name_the_statistics_are_those_of_all_models(installation: Installation) -> None:
+def test_without_a_name_the_statistics_are_those_of_all_models(
+    installation: Installation, grpc_address: str
+) -> None:
     key = headers(installation)
-    with rest(installation) as client, front_door(installation) as grpc_client:
+    with rest(installation) as client, grpc_client_of(grpc_address) as grpc_client:
         over_http = client.get_inference_statistics(headers=key)["model_stats"]
         over_grpc = grpc_client.get_inference_statistics(headers=key).model_stats
     names = {each["name"] for each in over_http}
@@ -99,12 +101,14 @@ def test_the_http_client_reads_the_index(installation: Installation) -> None:
     assert only == [model for model in index if model["state"] == "READY"]
 
 
-def test_a_model_that_is_stopped_stays_in_the_index(installation: Installation) -> None:
+def test_a_model_that_is_stopped_stays_in_the_index(
+    installation: Installation, grpc_address: str
+) -> None:
     servers = installation.http.get("/node/inference-servers/").json()["items"]
     (server,) = [each for each in servers if each["model"] == "nan"]
     installation.post(f"/node/inference-servers/{server['id']}/stop/", {})
     try:
-        with front_door(installation) as client:
+        with grpc_client_of(grpc_address) as client:
             reason = ""
             while reason != "stopped":
                 index = client.get_model_repository_index(headers=headers(installation))
@@ -116,9 +120,9 @@ def test_a_model_that_is_stopped_stays_in_the_index(installation: Installation) 
         installation.until_ready(server["id"])
 
 
-def test_the_grpc_client_reads_all_three_at_the_front_door(installation: Installation) -> None:
+def test_the_grpc_client_reads_all_three(installation: Installation, grpc_address: str) -> None:
     key = headers(installation)
-    with front_door(installation) as client:
+    with grpc_client_of(grpc_address) as client:
         assert list(client.get_server_metadata(headers=key).extensions) == EXTENSIONS
         config = client.get_model_config("mlp", headers=key).config
         assert config.max_batch_size > 1
@@ -131,7 +135,9 @@ def test_the_grpc_client_reads_all_three_at_the_front_door(installation: Install
         assert ("mlp", "1", "READY") in [(each.name, each.version, each.state) for each in index]
 
 
-async def test_the_asyncio_clients_read_all_three(installation: Installation) -> None:
+async def test_the_asyncio_clients_read_all_three(
+    installation: Installation, grpc_address: str
+) -> None:
     key = headers(installation)
     address = f"127.0.0.1:{installation.up.port}"
     async with triton_http_aio.InferenceServerClient(address) as http:
@@ -140,8 +146,7 @@ async def test_the_asyncio_clients_read_all_three(installation: Installation) ->
         (counted,) = (await http.get_inference_statistics("mixed", headers=key))["model_stats"]
         assert counted["version"] == "1"
         index = await http.get_model_repository_index(headers=key)
-    address = f"127.0.0.1:{installation.up.grpc_port}"
-    async with triton_grpc_aio.InferenceServerClient(address) as grpc_client:
+    async with triton_grpc_aio.InferenceServerClient(grpc_address) as grpc_client:
         config = await grpc_client.get_model_config("mixed", headers=key)
         assert [list(each.dims) for each in config.config.input] == [[-1, 2], [-1], [-1]]
         statistics = await grpc_client.get_inference_statistics("mixed", headers=key)
@@ -150,9 +155,9 @@ async def test_the_asyncio_clients_read_all_three(installation: Installation) ->
     assert {each["name"] for each in index} == {each.name for each in models}
 
 
-def test_an_unknown_model_is_not_found(installation: Installation) -> None:
+def test_an_unknown_model_is_not_found(installation: Installation, grpc_address: str) -> None:
     key = headers(installation)
-    with rest(installation) as client, front_door(installation) as grpc_client:
+    with rest(installation) as client, grpc_client_of(grpc_address) as grpc_client:
         for ask in ("get_model_config", "get_inference_statistics"):
             for name, version in (("unknown", ""), ("mlp", "7")):
                 with pytest.raises(InferenceServerException, match="no inference server") as http:
@@ -163,8 +168,8 @@ def test_an_unknown_model_is_not_found(installation: Installation) -> None:
                 assert grpc.value.status() == "StatusCode.NOT_FOUND"
 
 
-def test_without_a_key_nothing_is_told(installation: Installation) -> None:
-    with rest(installation) as client, front_door(installation) as grpc_client:
+def test_without_a_key_nothing_is_told(installation: Installation, grpc_address: str) -> None:
+    with rest(installation) as client, grpc_client_of(grpc_address) as grpc_client:
         for ask, arguments in (
             ("get_model_config", ["mlp"]),
             ("get_inference_statistics", ["mlp"]),

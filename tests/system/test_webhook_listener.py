@@ -72,7 +72,7 @@ def test_with_the_wrong_secret_each_attempt_is_refused_with_the_reason(laptop: R
         assert (told["verified"], told["status"]) == (False, 401)
         (finding,) = told["findings"]
         assert finding["code"] == "signature_mismatch"
-        assert "the secret is another one" in finding["message"]
+        assert "the secret is wrong" in finding["message"]
     assert listener.close()["refused"] == 3
 
 

@@ -1,4 +1,4 @@
-"""Our instruments show what prometheus-client's own would."""
+"""Our instruments render the same text as prometheus-client's."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from telemetry.buckets import BATCH_SIZES, LATENCY_SECONDS
-from telemetry.instruments import CONTENT_TYPE, Registry
+from telemetry.instruments import BATCH_SIZES, CONTENT_TYPE, LATENCY_SECONDS, Registry
 
 few = settings(max_examples=25, deadline=None)
 
 AMOUNTS = st.floats(0, 1e6)
 VALUES = st.one_of(st.floats(-10, 200), st.sampled_from([*LATENCY_SECONDS, math.inf]))
 LABELS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
-"""Quotes, backslashes and newlines included: exposition has to escape them."""
+"""Includes quotes, backslashes and newlines, which the text format escapes."""
 
 
-def theirs(registry: prometheus.CollectorRegistry) -> str:
-    """Return prometheus-client's text, without the creation times that it adds."""
+def prometheus_text(registry: prometheus.CollectorRegistry) -> str:
+    """Return prometheus-client's text without the creation times that it adds."""
     lines = prometheus.generate_latest(registry).decode().split("\n")
     return "\n".join(line for line in lines if "_created" not in line)
 
 
 @few
 @given(st.lists(st.tuples(LABELS, AMOUNTS)))
-def test_counters_are_shown_as_prometheus_client_shows_them(
+def test_counters_render_as_in_prometheus_client(
     observed: list[tuple[str, float]],
 ) -> None:
     ours, registry = Registry(), prometheus.CollectorRegistry()
@@ -38,12 +37,12 @@ def test_counters_are_shown_as_prometheus_client_shows_them(
     for who, amount in observed:
         mine.child(who).add(amount)
         other.labels(who).inc(amount)
-    assert ours.render().decode() == theirs(registry)
+    assert ours.render().decode() == prometheus_text(registry)
 
 
 @few
 @given(st.lists(st.tuples(LABELS, VALUES)))
-def test_gauges_are_shown_as_prometheus_client_shows_them(
+def test_gauges_render_as_in_prometheus_client(
     observed: list[tuple[str, float]],
 ) -> None:
     ours, registry = Registry(), prometheus.CollectorRegistry()
@@ -52,13 +51,13 @@ def test_gauges_are_shown_as_prometheus_client_shows_them(
     for who, value in observed:
         mine.child(who).set(value)
         other.labels(who).set(value)
-    assert ours.render().decode() == theirs(registry)
+    assert ours.render().decode() == prometheus_text(registry)
 
 
 @pytest.mark.parametrize("bounds", [LATENCY_SECONDS, BATCH_SIZES], ids=["latency", "batch"])
 @few
 @given(observed=st.lists(st.tuples(LABELS, VALUES)))
-def test_histograms_are_shown_as_prometheus_client_shows_them(
+def test_histograms_render_as_in_prometheus_client(
     bounds: tuple[float, ...], observed: list[tuple[str, float]]
 ) -> None:
     ours, registry = Registry(), prometheus.CollectorRegistry()
@@ -69,10 +68,10 @@ def test_histograms_are_shown_as_prometheus_client_shows_them(
     for who, value in observed:
         mine.child(who, "fast").observe(value)
         other.labels(who, "fast").observe(value)
-    assert ours.render().decode() == theirs(registry)
+    assert ours.render().decode() == prometheus_text(registry)
 
 
-def test_a_registry_shows_its_families_in_order_with_their_types() -> None:
+def test_a_registry_renders_its_families_in_order_with_their_types() -> None:
     registry = Registry()
     registry.counter("a_total", "A.").child().add()
     registry.gauge("b", "B.").child().set(-2.5)
@@ -87,7 +86,7 @@ def test_a_registry_shows_its_families_in_order_with_their_types() -> None:
     assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
 
 
-def test_a_value_on_a_bound_belongs_below_it() -> None:
+def test_a_value_equal_to_a_bound_counts_below_it() -> None:
     histogram = Registry().histogram("h", "H.", bounds=(1.0, 2.0)).child()
     for value in (1.0, 1.5, 2.0, 2.5):
         histogram.observe(value)
@@ -103,13 +102,13 @@ def test_the_same_labels_are_the_same_instrument() -> None:
     assert family.child("b").value == 0
 
 
-def test_a_child_whose_subject_is_gone_is_shown_no_more() -> None:
+def test_a_removed_child_is_not_rendered() -> None:
     registry = Registry()
     family = registry.gauge("state", "State.", ("model",))
     family.child("iris").set(1)
     family.child("mlp").set(1)
-    family.forget("iris")
-    family.forget("never was")
+    family.remove("iris")
+    family.remove("never was")
     text = registry.render().decode()
     assert 'model="mlp"' in text
     assert "iris" not in text
@@ -117,12 +116,14 @@ def test_a_child_whose_subject_is_gone_is_shown_no_more() -> None:
 
 def test_a_wrong_number_of_labels_is_refused() -> None:
     family = Registry().counter("calls_total", "Calls.", ("who", "how"))
-    with pytest.raises(ValueError, match=r"calls has the labels \('who', 'how'\), got \('a',\)"):
+    with pytest.raises(
+        ValueError, match=r"calls: expected values for the labels \('who', 'how'\), got \('a',\)"
+    ):
         family.child("a")
 
 
-def test_a_name_is_registered_once() -> None:
+def test_a_name_can_be_registered_once() -> None:
     registry = Registry()
     registry.counter("calls_total", "Calls.")
-    with pytest.raises(ValueError, match="metric calls is registered already"):
+    with pytest.raises(ValueError, match="metric calls is already registered"):
         registry.counter("calls", "Calls, again.")

@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each, and never an API key in one."""
+"""Log lines are JSON objects and never contain an API key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.auth.keys import generate_key
-from telemetry.redaction import redact, without_keys
+from telemetry.redaction import redact_log, redact_message
 
 KEY = generate_key()
 
@@ -30,9 +30,9 @@ logs.configure("info", process="gateway")
 def run(code: str) -> str:
     """Run code in a process with configured logs; return its stderr."""
     command = [sys.executable, "-W", "error", "-c", PROLOGUE + code, KEY]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert not ended.stdout
-    return ended.stderr
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not process.stdout
+    return process.stderr
 
 
 def lines(code: str) -> list[dict[str, Any]]:
@@ -53,29 +53,29 @@ def test_a_line_is_an_event_with_its_fields() -> None:
     }
 
 
-def test_lines_below_the_level_are_not_written() -> None:
+def test_lines_below_the_level_are_dropped() -> None:
     code = """
 log.debug("too quiet")
 logging.getLogger("uvicorn").debug("too quiet")
-log.warning("heard")
-log.bind(model="iris").error("heard", process="inference_server")
+log.warning("logged")
+log.bind(model="iris").error("logged", process="inference_server")
 """
     assert [
         (line["event"], line["level"], line["process"], line.get("model")) for line in lines(code)
     ] == [
-        ("heard", "warning", "gateway", None),
-        ("heard", "error", "inference_server", "iris"),
+        ("logged", "warning", "gateway", None),
+        ("logged", "error", "inference_server", "iris"),
     ]
 
 
-def test_libraries_lines_take_the_same_way() -> None:
+def test_log_lines_of_libraries_have_the_same_format() -> None:
     code = 'logging.getLogger("uvicorn.error").warning("%s of %d", "one", 2, extra={"x": 1})'
     (line,) = lines(code)
     assert {"event", "level", "timestamp", "process"} == set(line)
     assert (line["event"], line["level"]) == ("one of 2", "warning")
 
 
-def test_what_json_cannot_say_is_said_in_words() -> None:
+def test_values_that_are_not_json_are_output_as_text() -> None:
     code = 'log.info("odd", path=__import__("pathlib").Path("a"), raw=b"b", kinds={"c"}, no=None)'
     (line,) = lines(code)
     assert "a" in line["path"]
@@ -142,8 +142,8 @@ except KeyError as error:
 
 
 @pytest.fixture(scope="module")
-def written() -> Mapping[str, str]:
-    """What each of KEY_EVERYWHERE writes; one process for all."""
+def output() -> Mapping[str, str]:
+    """The output of each of KEY_EVERYWHERE, from one process."""
     parts = [
         f"sys.stderr.write({name + chr(10)!r})\n{code}" for name, code in KEY_EVERYWHERE.items()
     ]
@@ -155,13 +155,13 @@ def written() -> Mapping[str, str]:
 
 
 @pytest.mark.parametrize("place", KEY_EVERYWHERE)
-def test_no_key_is_ever_written(place: str, written: Mapping[str, str]) -> None:
-    assert "********" in written[place]
-    assert KEY[3:15] not in written[place]
-    assert all(json.loads(line)["level"] for line in written[place].splitlines())
+def test_no_key_is_logged(place: str, output: Mapping[str, str]) -> None:
+    assert "********" in output[place]
+    assert KEY[3:15] not in output[place]
+    assert all(json.loads(line)["level"] for line in output[place].splitlines())
 
 
-def test_no_key_is_written_on_a_terminal() -> None:
+def test_no_key_is_logged_to_a_terminal() -> None:
     screen, terminal = pty.openpty()
     code = 'log.info("e", key=KEY, error=ValueError(KEY))\nlog.info(f"key {KEY}")'
     command = [sys.executable, "-c", PROLOGUE + code, KEY]
@@ -174,29 +174,29 @@ def test_no_key_is_written_on_a_terminal() -> None:
 
 
 @pytest.mark.parametrize("text", ["sk-EuT64abc", "'sk-proj-a_b-c1234'", "\\nsk-12345678"])
-def test_the_beginning_of_a_key_is_hidden_as_well(text: str) -> None:
-    assert "sk-********" in redact(text)
-    assert "1234" not in redact(text)
-    assert "EuT64" not in redact(text)
+def test_the_beginning_of_a_key_is_redacted_too(text: str) -> None:
+    assert "sk-********" in redact_log(text)
+    assert "1234" not in redact_log(text)
+    assert "EuT64" not in redact_log(text)
 
 
 @pytest.mark.parametrize("text", ["risk-assessment", "disk-usage-model-v2", "sk-", "ask-anything"])
-def test_words_that_only_end_like_a_key_begins_are_left_alone(text: str) -> None:
-    assert redact(text) == text
+def test_words_that_contain_sk_are_unchanged(text: str) -> None:
+    assert redact_log(text) == text
 
 
-def test_of_a_whole_key_the_mask_stays() -> None:
+def test_a_complete_key_is_replaced_by_its_mask() -> None:
     masked = f"{KEY[:8]}********{KEY[-5:]}"
-    assert redact(f"a {KEY}, b") == f"a {masked}, b"
-    assert without_keys(f"there is no key '{KEY}'") == f"there is no key '{masked}'"
+    assert redact_log(f"a {KEY}, b") == f"a {masked}, b"
+    assert redact_message(f"there is no key '{KEY}'") == f"there is no key '{masked}'"
 
 
 @pytest.mark.parametrize("length", [20, 30, 45, 47, 90])
-def test_of_a_key_that_is_cut_off_or_too_long_nothing_stays(length: int) -> None:
+def test_a_truncated_or_overlong_key_is_replaced_completely(length: int) -> None:
     text = "sk-" + ("aB3dE6fG7hJ8kL9" * 6)[:length]
-    assert redact(text) == without_keys(text) == "sk-********"
+    assert redact_log(text) == redact_message(text) == "sk-********"
 
 
 @pytest.mark.parametrize("text", ["sk-learn-classifier", "no sk-EuT64abc", "task-0123456789"])
-def test_messages_keep_the_names_that_people_give(text: str) -> None:
-    assert without_keys(text) == text
+def test_messages_keep_names_that_resemble_keys(text: str) -> None:
+    assert redact_message(text) == text

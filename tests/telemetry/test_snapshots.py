@@ -1,4 +1,4 @@
-"""One /metrics for several processes."""
+"""One /metrics endpoint for several processes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from telemetry.snapshots import SharedRegistry
 SIBLING = """
 import sys
 from pathlib import Path
-from tests.telemetry.test_snapshots import Numbers
-numbers = Numbers(Path(sys.argv[1]), sys.argv[2])
+from tests.telemetry.test_snapshots import ProcessMetrics
+metrics = ProcessMetrics(Path(sys.argv[1]), sys.argv[2])
 for line in sys.stdin:
     kind, label, amount = line.split()
-    (numbers.call if kind == "call" else numbers.wait)(label, float(amount))
-    numbers.shared.publish()
+    (metrics.call if kind == "call" else metrics.wait)(label, float(amount))
+    metrics.shared.publish()
     print("published", flush=True)
 """
 
 
-class Numbers:
-    """What each of the processes counts."""
+class ProcessMetrics:
+    """The metrics of each process."""
 
     def __init__(self, folder: Path, name: str) -> None:
         registry = Registry()
@@ -43,11 +43,11 @@ class Numbers:
         self._calls.child(who).add(amount)
 
     def wait(self, who: str, seconds: float) -> None:
-        """Count a wait."""
+        """Observe a wait."""
         self._waits.child(who).observe(seconds)
 
-    def shown(self) -> dict[tuple[str, ...], float]:
-        """Return what a scrape of this process shows."""
+    def scraped(self) -> dict[tuple[str, ...], float]:
+        """Return the samples of a scrape of this process."""
         families = text_string_to_metric_families(render([self.shared]).decode())
         return {
             (sample.name, *sample.labels.values()): sample.value
@@ -57,7 +57,7 @@ class Numbers:
 
 
 class Sibling:
-    """Another process with the same numbers."""
+    """Another process with the same metrics."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.process = subprocess.Popen(
@@ -68,7 +68,7 @@ class Sibling:
         )
 
     def count(self, *lines: str) -> None:
-        """Have it count, and publish each time; return when it has."""
+        """Make it count and publish each line; returns when it has."""
         assert self.process.stdin
         assert self.process.stdout
         for line in lines:
@@ -89,18 +89,18 @@ def siblings(folder: Path, *names: str) -> Iterator[list[Sibling]]:
         yield started
 
 
-def test_a_scrape_shows_the_sum_of_all_processes_dead_ones_too(tmp_path: Path) -> None:
-    numbers = Numbers(tmp_path / "metrics", "mine")
-    numbers.call("a", 1)
-    numbers.shared.publish()
-    numbers.call("a", 1)
+def test_a_scrape_sums_all_processes_including_dead_ones(tmp_path: Path) -> None:
+    metrics = ProcessMetrics(tmp_path / "metrics", "mine")
+    metrics.call("a", 1)
+    metrics.shared.publish()
+    metrics.call("a", 1)
     with siblings(tmp_path / "metrics", "second", "third") as (second, third):
         second.count("call a 10", "call b 5", "wait a 0.05", "wait a 0.5")
         third.count("call a 100", "wait a 3", "wait a 0.07")
-        alive = numbers.shown()
+        alive = metrics.scraped()
         second.process.send_signal(signal.SIGKILL)
         second.process.wait()
-    numbers.call("c", 7)
+    metrics.call("c", 7)
     assert alive == {
         ("calls_total", "a"): 112,
         ("calls_total", "b"): 5,
@@ -110,19 +110,19 @@ def test_a_scrape_shows_the_sum_of_all_processes_dead_ones_too(tmp_path: Path) -
         ("wait_seconds_count", "a"): 4,
         ("wait_seconds_sum", "a"): pytest.approx(3.62),
     }
-    assert numbers.shown() == alive | {("calls_total", "c"): 7}
+    assert metrics.scraped() == alive | {("calls_total", "c"): 7}
 
 
-def test_a_new_process_of_an_old_name_begins_where_the_folder_is_empty(tmp_path: Path) -> None:
-    old = Numbers(tmp_path, "gateway-1")
+def test_a_process_ignores_an_older_snapshot_with_its_name(tmp_path: Path) -> None:
+    old = ProcessMetrics(tmp_path, "gateway-1")
     old.call("a", 5)
     old.shared.publish()
-    assert Numbers(tmp_path, "gateway-2").shown() == {("calls_total", "a"): 5}
-    assert Numbers(tmp_path, "gateway-1").shown() == {}
+    assert ProcessMetrics(tmp_path, "gateway-2").scraped() == {("calls_total", "a"): 5}
+    assert ProcessMetrics(tmp_path, "gateway-1").scraped() == {}
 
 
-def test_no_counter_falls_while_others_publish(tmp_path: Path) -> None:
-    numbers, writer = Numbers(tmp_path, "reader"), Numbers(tmp_path, "writer")
+def test_counters_never_decrease_while_others_publish(tmp_path: Path) -> None:
+    metrics, writer = ProcessMetrics(tmp_path, "reader"), ProcessMetrics(tmp_path, "writer")
     done = threading.Event()
 
     def publish() -> None:
@@ -136,19 +136,19 @@ def test_no_counter_falls_while_others_publish(tmp_path: Path) -> None:
     thread.start()
     before = 0.0
     while not done.is_set():
-        now = numbers.shown().get(("calls_total", "a"), 0.0)
+        now = metrics.scraped().get(("calls_total", "a"), 0.0)
         assert now >= before
         before = now
     thread.join()
-    assert numbers.shown()["calls_total", "a"] == 300
+    assert metrics.scraped()["calls_total", "a"] == 300
     assert [path.name for path in tmp_path.iterdir()] == ["writer.json"]
 
 
-def test_a_scrape_leaves_the_processs_own_numbers_as_they_are(tmp_path: Path) -> None:
-    numbers, other = Numbers(tmp_path, "mine"), Numbers(tmp_path, "other")
-    for each in (numbers, other):
+def test_a_scrape_does_not_change_the_processs_own_metrics(tmp_path: Path) -> None:
+    metrics, other = ProcessMetrics(tmp_path, "mine"), ProcessMetrics(tmp_path, "other")
+    for each in (metrics, other):
         each.call("a", 1)
         each.wait("a", 0.5)
         each.shared.publish()
-    assert numbers.shown() == numbers.shown()
-    assert numbers.shown() == other.shown()
+    assert metrics.scraped() == metrics.scraped()
+    assert metrics.scraped() == other.scraped()

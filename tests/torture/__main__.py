@@ -17,11 +17,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.torture.delays import measure
-from tests.torture.ordeal import Ordeal, Plan, Tell, prepare
-from tests.torture.processes import Receiver
+from tests.torture.checks import checks
+from tests.torture.latency import measure
+from tests.torture.processes import ReceiverProcess
 from tests.torture.report import report
-from tests.torture.verdict import checks
+from tests.torture.torture_run import PrintStatus, TorturePlan, TortureRun, prepare
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     tell(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="slipstream-torture-") as folder:
-        receiver = Receiver(Path(folder), options.fail)
+        receiver = ReceiverProcess(Path(folder), options.fail)
         try:
             return asyncio.run(_play(Path(folder), receiver, options, console, tell))
         finally:
@@ -43,7 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _play(
-    folder: Path, receiver: Receiver, options: argparse.Namespace, console: Console, tell: Tell
+    folder: Path,
+    receiver: ReceiverProcess,
+    options: argparse.Namespace,
+    console: Console,
+    tell: PrintStatus,
 ) -> int:
     in_folder = f"sqlite:///{folder}/slipstream.db"
     url = in_folder if options.database == "sqlite" else options.database
@@ -52,8 +56,10 @@ async def _play(
     if options.delays:
         (folder / "delays").mkdir()
         delays = await measure(settings, folder / "delays", options.delays, tell)
-    plan = Plan(events=options.events, kills=options.kills, fail=options.fail, seed=options.seed)
-    outcome = await Ordeal(plan, settings, receiver, tell).play()
+    plan = TorturePlan(
+        events=options.events, kills=options.kills, fail=options.fail, seed=options.seed
+    )
+    outcome = await TortureRun(plan, settings, receiver, tell).play()
     found = checks(outcome)
     report(console, outcome, delays, found)
     return 0 if all(check.kept for check in found) else 1

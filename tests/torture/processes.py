@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.02
 """In a gateway, whoever writes an event wakes the dispatcher; here that is another process."""
 
 
-class Receiver:
+class ReceiverProcess:
     """The process that is sent webhooks, and a port that refuses.
 
     Attributes:
@@ -54,7 +54,7 @@ class Receiver:
         self._refuses.close()
 
 
-class Dispatchers:
+class DispatcherProcesses:
     """One dispatcher after the other.
 
     Attributes:

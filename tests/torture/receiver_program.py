@@ -23,7 +23,7 @@ import httptools
 import uvloop
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from tests.torture.diary import Entry, Kind
+from tests.torture.log import LogEntry, MessageKind
 
 _HANGS_UP = 0.2
 """The share of the failures that are a closed connection, and not a 500."""
@@ -35,7 +35,7 @@ _ANSWERS = {
 }
 
 
-class Desk:
+class MessageLog:
     """Judges messages, and keeps the diary."""
 
     def __init__(self, diary: Path, secrets: Path, fail: float) -> None:
@@ -46,14 +46,14 @@ class Desk:
 
     def judge(self, path: str, headers: dict[str, str], body: bytes) -> int | None:
         """Return the status to answer with; 0: hang up, None: say nothing."""
-        kind, event = Kind.BAD, ""
+        kind, event = MessageKind.BAD, ""
         try:
             read = cast("dict[str, dict[str, str]]", self._webhook(path).verify(body, headers))
-            kind, event = Kind.GOOD, read["data"]["flow_run_id"]
+            kind, event = MessageKind.GOOD, read["data"]["flow_run_id"]
         except WebhookVerificationError:
             pass
         status = self._status(path, kind)
-        entry = Entry(
+        entry = LogEntry(
             at=time.time(),
             path=path,
             kind=kind,
@@ -68,10 +68,10 @@ class Desk:
 
     def torn(self, path: str) -> None:
         """Note a message that has no end."""
-        entry = Entry(
+        entry = LogEntry(
             at=time.time(),
             path=path,
-            kind=Kind.TORN,
+            kind=MessageKind.TORN,
             status=0,
             run_id="",
             message_id="",
@@ -86,10 +86,10 @@ class Desk:
             self._diary.flush()
             await asyncio.sleep(_FLUSH_SECONDS)
 
-    def _status(self, path: str, kind: Kind) -> int | None:
+    def _status(self, path: str, kind: MessageKind) -> int | None:
         if path.startswith("/dead/"):
             return None
-        if kind is Kind.BAD:
+        if kind is MessageKind.BAD:
             return 401
         if path.startswith("/good/") and random.random() < self._fail:
             return 0 if random.random() < _HANGS_UP else 500
@@ -102,10 +102,10 @@ class Desk:
         return self._webhooks[path]
 
 
-class Visitor(asyncio.Protocol):
+class ReceiverConnection(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: MessageLog) -> None:
         self._desk = desk
         self._parser = httptools.HttpRequestParser(self)
         self._begun = False
@@ -155,9 +155,11 @@ class Visitor(asyncio.Protocol):
 async def main() -> None:
     """Receive until killed."""
     diary, secrets, fail = sys.argv[1:]
-    desk = Desk(Path(diary), Path(secrets), float(fail))
+    desk = MessageLog(Path(diary), Path(secrets), float(fail))
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Visitor(desk), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(
+        lambda: ReceiverConnection(desk), "127.0.0.1", 0, backlog=1024
+    )
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await desk.flush()

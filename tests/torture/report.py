@@ -8,16 +8,16 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.chaos.checks import Check
-from tests.torture.delays import Delays
-from tests.torture.diary import Kind
-from tests.torture.ordeal import Outcome
-from tests.torture.verdict import repeated
+from tests.torture.checks import repeated
+from tests.torture.latency import DeliveryLatency
+from tests.torture.log import MessageKind
+from tests.torture.torture_run import TortureResult
 
 _SHOWN = 3
 
 
 def report(
-    console: Console, outcome: Outcome, delays: Delays | None, found: Sequence[Check]
+    console: Console, outcome: TortureResult, delays: DeliveryLatency | None, found: Sequence[Check]
 ) -> None:
     """Print everything."""
     console.print(_figures(outcome, delays))
@@ -28,10 +28,10 @@ def report(
             console.print(f"{check.promise}, not: {', '.join(check.broken[:_SHOWN])}", style="red")
 
 
-def _figures(outcome: Outcome, delays: Delays | None) -> Table:
+def _figures(outcome: TortureResult, delays: DeliveryLatency | None) -> Table:
     attempts = sum(outcome.logged.values())
     failed = sum(not entry.arrived for entry in outcome.entries)
-    torn = sum(entry.kind is Kind.TORN for entry in outcome.entries)
+    torn = sum(entry.kind is MessageKind.TORN for entry in outcome.entries)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(justify="left")
     table.add_column(justify="right")

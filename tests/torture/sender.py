@@ -15,11 +15,11 @@ from gateway.settings import Settings
 from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery
 from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
 from tests.gateway.runs.builders import finished
-from tests.torture.processes import Receiver
+from tests.torture.processes import ReceiverProcess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class WebhookTarget:
     """A deployment with a webhook."""
 
     path: str
@@ -29,7 +29,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class DeliveryRow:
     """A delivery, as the table has it."""
 
     path: str
@@ -41,27 +41,27 @@ class Row:
     delivered_at: datetime | None
 
 
-class Sender:
+class EventSource:
     """Runs end by the real store, and their events go through the real outbox in its transactions.
 
     Nothing is sent from here.
     """
 
-    def __init__(self, settings: Settings, receiver: Receiver) -> None:
+    def __init__(self, settings: Settings, receiver: ReceiverProcess) -> None:
         self._office = InProcessGateway(settings)
         self._receiver = receiver
         self._secrets: dict[str, str] = {}
-        self._targets: dict[str, Target] = {}
-        self._runs: RunStore = self._office._container.engine.store
+        self._targets: dict[str, WebhookTarget] = {}
+        self._runs: RunStore = self._office._container.execution.store
 
-    async def open(self, paths: Sequence[str]) -> list[Target]:
+    async def open(self, paths: Sequence[str]) -> list[WebhookTarget]:
         """Deploy a flow for each path, and let the receiver know their secrets."""
         self._user = await self._office.user(f"{new_id()}@example.com")
         made = [await self._deploy(path) for path in paths]
         self._receiver.secrets.write_text(json.dumps(self._secrets))
         return made
 
-    async def end_runs(self, targets: Sequence[Target]) -> list[str]:
+    async def end_runs(self, targets: Sequence[WebhookTarget]) -> list[str]:
         """End a run of each of these, all in one transaction; return the runs' ids."""
         batch = [
             finished(
@@ -74,7 +74,7 @@ class Sender:
         await self._runs.record_finished(batch)
         return [each.new.id for each in batch]
 
-    async def switch(self, targets: Sequence[Target], *, on: bool) -> None:
+    async def switch(self, targets: Sequence[WebhookTarget], *, on: bool) -> None:
         """Enable or disable endpoints; what waits for one that is disabled is held."""
         state = "enabled" if on else "disabled"
         for target in targets:
@@ -82,7 +82,7 @@ class Sender:
             answer = await self._user.patch(url, json={"state": state})
             assert answer.status_code == 200, answer.text
 
-    async def rows(self) -> list[Row]:
+    async def rows(self) -> list[DeliveryRow]:
         """Return all deliveries."""
         columns = WebhookDelivery
         asked = select(
@@ -97,7 +97,7 @@ class Sender:
         mine = columns.deployment_id.in_(list(self._targets))
         async with self._office.db.read() as session:
             return [
-                Row(
+                DeliveryRow(
                     path=self._targets[row.deployment_id].path,
                     run_id=row.run_id,
                     message_id=row.message_id,
@@ -109,7 +109,7 @@ class Sender:
                 for row in await session.execute(asked.where(mine))
             ]
 
-    async def undelivered(self, targets: Sequence[Target]) -> int:
+    async def undelivered(self, targets: Sequence[WebhookTarget]) -> int:
         """Return how many events for these have not arrived, as the rows say."""
         ids = [target.deployment_id for target in targets]
         asked = select(func.count()).where(
@@ -136,7 +136,7 @@ class Sender:
         await self._user.aclose()
         await self._office.close()
 
-    async def _deploy(self, path: str) -> Target:
+    async def _deploy(self, path: str) -> WebhookTarget:
         made = await deploy(
             self._user,
             flow_json(),
@@ -145,7 +145,7 @@ class Sender:
         )
         assert made["http"] == 201, made
         self._secrets[path] = made["webhook_secret"]
-        target = Target(
+        target = WebhookTarget(
             path=path,
             deployment_id=made["id"],
             flow_id=made["flow_id"],

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.databases import PostgresDatabase
-from tests.torture.ordeal import Ordeal, Plan, prepare
-from tests.torture.processes import Receiver
-from tests.torture.verdict import checks
+from tests.torture.checks import checks
+from tests.torture.processes import ReceiverProcess
+from tests.torture.torture_run import TorturePlan, TortureRun, prepare
 
 PLANS = {
-    "sqlite": Plan(events=2_000, kills=4, fail=0.3, seed=1),
-    "postgresql": Plan(events=1_000, kills=2, fail=0.3, seed=2),
+    "sqlite": TorturePlan(events=2_000, kills=4, fail=0.3, seed=1),
+    "postgresql": TorturePlan(events=1_000, kills=2, fail=0.3, seed=2),
 }
 
 
@@ -36,9 +36,9 @@ async def test_every_event_arrives_under_one_id_however_often_its_dispatcher_is_
 ) -> None:
     plan = PLANS[database_url.partition(":")[0]]
     settings = await prepare(tmp_path, database_url)
-    receiver = Receiver(tmp_path, plan.fail)
+    receiver = ReceiverProcess(tmp_path, plan.fail)
     try:
-        outcome = await Ordeal(plan, settings, receiver, print).play()
+        outcome = await TortureRun(plan, settings, receiver, print).play()
     finally:
         receiver.close()
     broken = {check.promise: check.broken[:3] for check in checks(outcome) if not check.kept}

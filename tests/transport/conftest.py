@@ -8,39 +8,40 @@ from typing import Any
 import pytest
 
 from tests.authority import Authority, hung_up
-from tests.transport.encrypted import Listen
-from tests.transport.services import Seen, router
-from transport import Connection, Limits, Server, ServerTls, connect
+from tests.transport.services import HandlerLog, Listen, router
+from transport import GrpcConnection, GrpcLimits, GrpcServer, ServerTls, connect
 
 Start = Callable[..., Awaitable[str]]
-Dial = Callable[..., Awaitable[Connection]]
+Dial = Callable[..., Awaitable[GrpcConnection]]
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Short enough for a socket's path."""
+    """A folder whose path is short enough for a Unix socket."""
     with tempfile.TemporaryDirectory(prefix="tr-") as name:
         yield Path(name)
 
 
 @pytest.fixture
-async def seen() -> Seen:
-    return Seen()
+async def handler_log() -> HandlerLog:
+    return HandlerLog()
 
 
 @pytest.fixture
-async def servers() -> list[Server]:
+async def servers() -> list[GrpcServer]:
     return []
 
 
 @pytest.fixture
-async def start(folder: Path, seen: Seen, servers: list[Server]) -> AsyncIterator[Start]:
-    """Start our server; returns its address."""
+async def start(
+    folder: Path, handler_log: HandlerLog, servers: list[GrpcServer]
+) -> AsyncIterator[Start]:
+    """Starts our server; returns its address."""
 
     async def start_one(
         address: str = "", *, server: dict[str, Any] | None = None, **limits: Any
     ) -> str:
-        made = Server(router(seen), limits=Limits(**limits), **(server or {}))
+        made = GrpcServer(router(handler_log), limits=GrpcLimits(**limits), **(server or {}))
         servers.append(made)
         return await made.listen(address or f"unix:{folder}/{len(servers)}")
 
@@ -51,11 +52,11 @@ async def start(folder: Path, seen: Seen, servers: list[Server]) -> AsyncIterato
 
 @pytest.fixture
 async def dial() -> AsyncIterator[Dial]:
-    """Connect our client."""
-    made: list[Connection] = []
+    """Connects our client."""
+    made: list[GrpcConnection] = []
 
-    async def dial_one(address: str, **limits: Any) -> Connection:
-        made.append(await connect(address, limits=Limits(**limits)))
+    async def dial_one(address: str, **limits: Any) -> GrpcConnection:
+        made.append(await connect(address, limits=GrpcLimits(**limits)))
         return made[-1]
 
     yield dial_one
@@ -65,21 +66,21 @@ async def dial() -> AsyncIterator[Dial]:
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path / "ours")
+    return Authority(tmp_path / "ca")
 
 
 @pytest.fixture
-def stranger(tmp_path: Path) -> Authority:
-    """Another authority, which nobody has heard of."""
-    return Authority(tmp_path / "theirs")
+def other_authority(tmp_path: Path) -> Authority:
+    """A CA that the other side does not know."""
+    return Authority(tmp_path / "other-ca")
 
 
 @pytest.fixture
-async def listen(servers: list[Server], seen: Seen) -> AsyncIterator[Listen]:
-    """Start our server with TLS; returns its address."""
+async def listen(servers: list[GrpcServer], handler_log: HandlerLog) -> AsyncIterator[Listen]:
+    """Starts our server with TLS; returns its address."""
 
     async def listen_one(tls: ServerTls, **limits: float) -> str:
-        servers.append(Server(router(seen), limits=Limits(**limits)))
+        servers.append(GrpcServer(router(handler_log), limits=GrpcLimits(**limits)))
         bound = await servers[-1].listen("127.0.0.1:0", tls=tls)
         return f"grpcs://{bound}"
 

@@ -1,25 +1,39 @@
-"""A service for the tests to call, and a peer that speaks HTTP/2 frame by frame."""
+"""A service for the tests to call, a client, and a peer that sends HTTP/2 frame by frame."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 from hpack import Encoder
 
-from transport import Router, RpcError, StatusCode, StreamCall, UnaryCall, frames, http2
+from transport import (
+    ClientTls,
+    Router,
+    RpcError,
+    StatusCode,
+    StreamCall,
+    UnaryCall,
+    connect,
+    frames,
+    http2,
+)
 
 ECHO, SLOW, FAIL, BUG = "/test.T/Echo", "/test.T/Slow", "/test.T/Fail", "/test.T/Bug"
-TOLD = (("why", "so"), ("why-bin", b"\x01"), ("grpc-retry-pushback-ms", "250"))
-"""What comes with the failure of FAIL."""
+TRAILERS = (("why", "so"), ("why-bin", b"\x01"), ("grpc-retry-pushback-ms", "250"))
+"""Trailers of FAIL's error."""
 STREAM, FLOOD = "/test.T/Stream", "/test.T/Flood"
 TIMEOUT_SECONDS = 30.0
-"""Seconds for what takes a moment: the machine may be busy."""
+"""Seconds; generous, because the machine may be busy."""
 
 
-class Seen:
-    """What the handlers saw."""
+Listen = Callable[..., Awaitable[str]]
+"""Starts a TLS server and returns its address."""
+
+
+class HandlerLog:
+    """What the handlers were called with."""
 
     def __init__(self) -> None:
         self.cancelled = asyncio.Event()
@@ -31,12 +45,12 @@ class Seen:
 
 
 class EchoStream:
-    def __init__(self, call: StreamCall, seen: Seen) -> None:
-        self.call, self.seen = call, seen
-        seen.calls.append(call)
+    def __init__(self, call: StreamCall, handler_log: HandlerLog) -> None:
+        self.call, self.handler_log = call, handler_log
+        handler_log.calls.append(call)
 
     def messages(self, messages: list[bytes]) -> None:
-        self.seen.batches.append(len(messages))
+        self.handler_log.batches.append(len(messages))
         for message in messages:
             self.call.send(message)
 
@@ -44,7 +58,7 @@ class EchoStream:
         self.call.finish(trailers=(("plain", "text"), ("raw-bin", b"\x00\xff")))
 
     def cancelled(self) -> None:
-        self.seen.cancelled.set()
+        self.handler_log.cancelled.set()
 
 
 class FloodStream(EchoStream):
@@ -55,23 +69,23 @@ class FloodStream(EchoStream):
             self.call.send(bytes(2**20))
 
 
-def router(seen: Seen) -> Router:
+def router(handler_log: HandlerLog) -> Router:
     def echo(message: bytes, call: UnaryCall) -> bytes:
-        seen.metadata.append(call.metadata)
-        seen.remaining.append(call.remaining())
+        handler_log.metadata.append(call.metadata)
+        handler_log.remaining.append(call.remaining())
         return message
 
     async def slow(message: bytes, _call: UnaryCall) -> bytes:
-        seen.slow.set()
+        handler_log.slow.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            seen.cancelled.set()
+            handler_log.cancelled.set()
             raise
         return message
 
     def fail(_message: bytes, _call: UnaryCall) -> bytes:
-        raise RpcError(StatusCode.NOT_FOUND, "né 100 %\n", TOLD)
+        raise RpcError(StatusCode.NOT_FOUND, "né 100 %\n", TRAILERS)
 
     def bug(_message: bytes, _call: UnaryCall) -> bytes:
         raise KeyError("secret")
@@ -81,13 +95,13 @@ def router(seen: Seen) -> Router:
     routes.unary(SLOW, slow)
     routes.unary(FAIL, fail)
     routes.unary(BUG, bug)
-    routes.stream(STREAM, lambda call: EchoStream(call, seen))
-    routes.stream(FLOOD, lambda call: FloodStream(call, seen))
+    routes.stream(STREAM, lambda call: EchoStream(call, handler_log))
+    routes.stream(FLOOD, lambda call: FloodStream(call, handler_log))
     return routes
 
 
 def request_headers(path: str = ECHO, *more: tuple[str, str]) -> bytes:
-    """Return a header block that changes no table."""
+    """Return a header block that does not change the dynamic table."""
     fields = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "t")]
     fields += [("te", "trailers"), ("content-type", "application/grpc"), *more]
     return Encoder().encode([(name, value, True) for name, value in fields])
@@ -106,7 +120,7 @@ def data(stream_id: int, payload: bytes, flags: int = 0) -> bytes:
 
 
 class RawPeer:
-    """A client (or, with the streams of an accepted connection, a server) without manners."""
+    """A client (or, with the streams of an accepted connection, a server) that sends anything."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -133,7 +147,7 @@ class RawPeer:
                 return frame
 
     async def goaway(self) -> int:
-        """Wait for the end of the connection; return the code of its last GOAWAY."""
+        """Wait for the end of the connection; return the code of its last GOAWAY, or -1."""
         code = -1
         try:
             while True:
@@ -144,19 +158,33 @@ class RawPeer:
             return code
 
     async def flood(self, pieces: Iterable[bytes]) -> int:
-        """Send until the server has had enough; return what it said."""
-        said = asyncio.ensure_future(self.goaway())
+        """Send until the server closes the connection; return the code of its GOAWAY."""
+        goaway = asyncio.ensure_future(self.goaway())
         try:
             for piece in pieces:
                 self.writer.write(piece)
                 await self.writer.drain()
-                if said.done():
+                if goaway.done():
                     break
         except ConnectionError:
             pass
-        return await said
+        return await goaway
 
     async def close(self) -> None:
         self.writer.close()
         with suppress(ConnectionError):
             await self.writer.wait_closed()
+
+
+async def echo_once(address: str, tls: ClientTls, message: bytes = b"hello") -> bytes:
+    """Return the answer to one call on a new connection."""
+    connection = await connect(address, tls=tls)
+    try:
+        return await connection.unary(ECHO, message, timeout=TIMEOUT_SECONDS)
+    finally:
+        connection.close()
+
+
+def without_scheme(address: str) -> str:
+    """Return an address without `grpcs://`."""
+    return address.removeprefix("grpcs://")

@@ -5,23 +5,32 @@ import asyncio
 import pytest
 
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import BUG, ECHO, FAIL, SLOW, STREAM, TIMEOUT_SECONDS, TOLD, Seen
-from transport import RpcError, Server, Status, StatusCode, connect
+from tests.transport.services import (
+    BUG,
+    ECHO,
+    FAIL,
+    SLOW,
+    STREAM,
+    TIMEOUT_SECONDS,
+    TRAILERS,
+    HandlerLog,
+)
+from transport import GrpcServer, RpcError, Status, StatusCode, connect
 
 
-class Heard:
+class CallLog:
     def __init__(self) -> None:
         self.messages: list[bytes] = []
-        self.end: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
-        self.some = asyncio.Event()
+        self.ended: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
+        self.received = asyncio.Event()
 
     def on_message(self, message: bytes) -> None:
         self.messages.append(message)
-        self.some.set()
+        self.received.set()
 
     @property
-    def how(self) -> dict[str, object]:
-        return {"on_message": self.on_message, "on_end": self.end.set_result}
+    def callbacks(self) -> dict[str, object]:
+        return {"on_message": self.on_message, "on_end": self.ended.set_result}
 
 
 @pytest.mark.parametrize("size", [0, 1, 16_379, 16_380, 70_000, 20 * 2**20])
@@ -37,10 +46,12 @@ async def test_errors_carry_code_message_and_trailers(start: Start, dial: Dial) 
         await connection.unary(FAIL, b"")
     assert caught.value.code is StatusCode.NOT_FOUND
     assert caught.value.message == "né 100 %\n"
-    assert caught.value.trailers == TOLD
+    assert caught.value.trailers == TRAILERS
 
 
-async def test_a_handlers_bug_is_reported_and_not_shown(start: Start, dial: Dial) -> None:
+async def test_an_exception_in_a_handler_is_reported_but_not_sent_to_the_client(
+    start: Start, dial: Dial
+) -> None:
     bugs: list[object] = []
     address = await start(server={"on_error": lambda path, error: bugs.append((path, type(error)))})
     connection = await dial(address)
@@ -59,70 +70,76 @@ async def test_an_unknown_method_is_unimplemented(start: Start, dial: Dial) -> N
 
 
 async def test_metadata_and_deadline_reach_the_handler(
-    start: Start, dial: Dial, seen: Seen
+    start: Start, dial: Dial, handler_log: HandlerLog
 ) -> None:
     connection = await dial(await start())
     await connection.unary(ECHO, b"", timeout=7, metadata=(("a", "b"), ("c-bin", b"\x00\x80")))
-    assert ("a", "b") in seen.metadata[0]  # type: ignore[operator]
-    assert ("c-bin", b"\x00\x80") in seen.metadata[0]  # type: ignore[operator]
-    assert 6 < (seen.remaining[0] or 0) <= 7
+    assert ("a", "b") in handler_log.metadata[0]  # type: ignore[operator]
+    assert ("c-bin", b"\x00\x80") in handler_log.metadata[0]  # type: ignore[operator]
+    assert 6 < (handler_log.remaining[0] or 0) <= 7
 
 
-async def test_a_deadline_ends_the_call_on_both_sides(start: Start, dial: Dial, seen: Seen) -> None:
+async def test_a_deadline_ends_the_call_on_both_sides(
+    start: Start, dial: Dial, handler_log: HandlerLog
+) -> None:
     connection = await dial(await start())
     with pytest.raises(RpcError) as caught:
         await connection.unary(SLOW, b"", timeout=0.05)
     assert caught.value.code is StatusCode.DEADLINE_EXCEEDED
-    await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
+    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
     assert await connection.unary(ECHO, b"still") == b"still"
 
 
-async def test_a_cancelled_task_cancels_the_handler(start: Start, dial: Dial, seen: Seen) -> None:
+async def test_a_cancelled_task_cancels_the_handler(
+    start: Start, dial: Dial, handler_log: HandlerLog
+) -> None:
     connection = await dial(await start())
     task = asyncio.create_task(connection.unary(SLOW, b""))
-    await seen.slow.wait()
+    await handler_log.slow.wait()
     task.cancel()
-    await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
+    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
     assert connection.in_flight == 0
 
 
-async def test_what_is_sent_in_one_turn_arrives_as_one_batch(
-    start: Start, dial: Dial, seen: Seen
+async def test_messages_sent_in_one_loop_turn_arrive_as_one_batch(
+    start: Start, dial: Dial, handler_log: HandlerLog
 ) -> None:
     connection = await dial(await start())
-    heard = Heard()
-    stream = connection.open_stream(STREAM, **heard.how)  # type: ignore[arg-type]
+    log = CallLog()
+    stream = connection.open_stream(STREAM, **log.callbacks)  # type: ignore[arg-type]
     for number in range(50):
         stream.send(b"%d" % number)
     stream.half_close()
-    status = await asyncio.wait_for(heard.end, TIMEOUT_SECONDS)
-    assert heard.messages == [b"%d" % number for number in range(50)]
-    assert seen.batches == [50]
+    status = await asyncio.wait_for(log.ended, TIMEOUT_SECONDS)
+    assert log.messages == [b"%d" % number for number in range(50)]
+    assert handler_log.batches == [50]
     assert status.ok
     assert status.trailers == (("plain", "text"), ("raw-bin", b"\x00\xff"))
     with pytest.raises(RpcError):
         stream.send(b"late")
 
 
-async def test_cancelling_a_stream_tells_both_ends(start: Start, dial: Dial, seen: Seen) -> None:
+async def test_cancelling_a_stream_notifies_both_ends(
+    start: Start, dial: Dial, handler_log: HandlerLog
+) -> None:
     connection = await dial(await start())
-    heard = Heard()
-    stream = connection.open_stream(STREAM, **heard.how)  # type: ignore[arg-type]
+    log = CallLog()
+    stream = connection.open_stream(STREAM, **log.callbacks)  # type: ignore[arg-type]
     stream.send(b"x")
-    await heard.some.wait()
+    await log.received.wait()
     stream.cancel()
-    assert heard.end.result().code is StatusCode.CANCELLED
-    await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
-    assert seen.calls[0].send(b"into the void") == 0
+    assert log.ended.result().code is StatusCode.CANCELLED
+    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
+    assert handler_log.calls[0].send(b"too late") == 0
 
 
-async def test_calls_past_the_servers_limit_wait_their_turn(start: Start, dial: Dial) -> None:
+async def test_calls_past_the_servers_stream_limit_are_queued(start: Start, dial: Dial) -> None:
     connection = await dial(await start(max_concurrent_streams=3))
     answers = await asyncio.gather(*(connection.unary(ECHO, b"%d" % n) for n in range(40)))
     assert answers == [b"%d" % n for n in range(40)]
 
 
-async def test_a_callback_that_raises_costs_its_call_only(start: Start, dial: Dial) -> None:
+async def test_a_callback_that_raises_ends_its_own_call_only(start: Start, dial: Dial) -> None:
     connection = await dial(await start())
     loop = asyncio.get_running_loop()
     reported: list[object] = []
@@ -139,43 +156,43 @@ async def test_a_callback_that_raises_costs_its_call_only(start: Start, dial: Di
     assert await connection.unary(ECHO, b"fine") == b"fine"
 
 
-async def test_draining_finishes_calls_and_takes_no_new_one(
-    start: Start, servers: list[Server]
+async def test_draining_finishes_open_calls_and_accepts_no_new_ones(
+    start: Start, servers: list[GrpcServer]
 ) -> None:
-    told = asyncio.Event()
-    connection = await connect(await start(), on_drain=told.set)
-    heard = Heard()
-    stream = connection.open_stream(STREAM, **heard.how)  # type: ignore[arg-type]
+    drain_announced = asyncio.Event()
+    connection = await connect(await start(), on_drain=drain_announced.set)
+    log = CallLog()
+    stream = connection.open_stream(STREAM, **log.callbacks)  # type: ignore[arg-type]
     stream.send(b"before")
-    await heard.some.wait()
+    await log.received.wait()
     draining = asyncio.create_task(servers[0].drain(10))
-    await asyncio.wait_for(told.wait(), TIMEOUT_SECONDS)
+    await asyncio.wait_for(drain_announced.wait(), TIMEOUT_SECONDS)
     assert not connection.usable
     with pytest.raises(RpcError) as caught:
         await connection.unary(ECHO, b"")
     assert caught.value.code is StatusCode.UNAVAILABLE
     stream.send(b"during")
     stream.half_close()
-    assert (await asyncio.wait_for(heard.end, TIMEOUT_SECONDS)).ok
-    assert heard.messages == [b"before", b"during"]
+    assert (await asyncio.wait_for(log.ended, TIMEOUT_SECONDS)).ok
+    assert log.messages == [b"before", b"during"]
     await asyncio.wait_for(draining, TIMEOUT_SECONDS)
     await asyncio.wait_for(connection.closed, TIMEOUT_SECONDS)
 
 
-async def test_draining_ends_what_outlives_its_grace(
-    start: Start, dial: Dial, servers: list[Server], seen: Seen
+async def test_draining_ends_calls_that_outlast_the_grace_period(
+    start: Start, dial: Dial, servers: list[GrpcServer], handler_log: HandlerLog
 ) -> None:
     connection = await dial(await start())
     task = asyncio.create_task(connection.unary(SLOW, b""))
-    await seen.slow.wait()
+    await handler_log.slow.wait()
     await servers[0].drain(0.05)
     with pytest.raises(RpcError) as caught:
         await task
     assert caught.value.code is StatusCode.UNAVAILABLE
-    await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
+    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
 
 
-async def test_connecting_to_nobody_is_unavailable(folder: object) -> None:
+async def test_connecting_without_a_server_is_unavailable(folder: object) -> None:
     with pytest.raises(RpcError) as caught:
-        await connect(f"unix:{folder}/nobody")
+        await connect(f"unix:{folder}/missing")
     assert caught.value.code is StatusCode.UNAVAILABLE

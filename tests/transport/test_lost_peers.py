@@ -17,27 +17,27 @@ from tests.transport.services import (
     SLOW,
     STREAM,
     TIMEOUT_SECONDS,
+    HandlerLog,
     RawPeer,
-    Seen,
     data,
     headers,
 )
-from tests.transport.test_calls import Heard
-from transport import Connection, Limits, RpcError, StatusCode, connect, frames, http2
+from tests.transport.test_calls import CallLog
+from transport import GrpcConnection, GrpcLimits, RpcError, StatusCode, connect, frames, http2
 
 PROCESS = """
 import asyncio, sys
-from tests.transport.services import Seen, router
-from transport import Server
+from tests.transport.services import HandlerLog, router
+from transport import GrpcServer
 async def main():
-    await Server(router(Seen())).listen(sys.argv[1])
+    await GrpcServer(router(HandlerLog())).listen(sys.argv[1])
     print("listening", flush=True)
     await asyncio.Event().wait()
 asyncio.run(main())
 """
 
 
-async def test_a_killed_server_fails_everything_at_once(folder: Path) -> None:
+async def test_a_killed_server_fails_every_call_at_once(folder: Path) -> None:
     address = f"unix:{folder}/killed"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PROCESS, address, stdout=asyncio.subprocess.PIPE
@@ -45,14 +45,14 @@ async def test_a_killed_server_fails_everything_at_once(folder: Path) -> None:
     assert process.stdout is not None
     await process.stdout.readline()
     connection = await connect(address)
-    heard = Heard()
-    stream = connection.open_stream(STREAM, **heard.how)  # type: ignore[arg-type]
+    log = CallLog()
+    stream = connection.open_stream(STREAM, **log.callbacks)  # type: ignore[arg-type]
     stream.send(b"x")
-    await heard.some.wait()
+    await log.received.wait()
     waiting = asyncio.create_task(connection.unary(SLOW, b""))
     await asyncio.sleep(0)
     os.kill(process.pid, signal.SIGKILL)
-    assert (await asyncio.wait_for(heard.end, TIMEOUT_SECONDS)).code is StatusCode.UNAVAILABLE
+    assert (await asyncio.wait_for(log.ended, TIMEOUT_SECONDS)).code is StatusCode.UNAVAILABLE
     with pytest.raises(RpcError) as caught:
         await asyncio.wait_for(waiting, TIMEOUT_SECONDS)
     assert caught.value.code is StatusCode.UNAVAILABLE
@@ -66,24 +66,26 @@ async def test_a_killed_server_fails_everything_at_once(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 5, 9, 12, 20])
-async def test_a_client_that_dies_within_a_frame_cancels_its_call(
-    start: Start, dial: Dial, seen: Seen, cut: int
+async def test_a_client_lost_in_the_middle_of_a_frame_cancels_its_call(
+    start: Start, dial: Dial, handler_log: HandlerLog, cut: int
 ) -> None:
     address = await start()
     neighbour, peer = await dial(address), await RawPeer.dial(address)
     peer.send(headers(1, STREAM), data(1, b"\0\0\0\0\x64" + bytes(100))[:cut])
-    while not seen.calls:
+    while not handler_log.calls:
         await peer.until(http2.HEADERS)
     peer.writer.transport.abort()
-    await asyncio.wait_for(seen.cancelled.wait(), TIMEOUT_SECONDS)
+    await asyncio.wait_for(handler_log.cancelled.wait(), TIMEOUT_SECONDS)
     assert await neighbour.unary(ECHO, b"alive") == b"alive"
 
 
 @asynccontextmanager
-async def play(folder: Path, words: bytes, **limits: Any) -> AsyncIterator[Connection]:
-    """Connect to a server that says `words` when it has heard the first HEADERS, and hangs up.
+async def scripted_server(
+    folder: Path, script: bytes, **limits: Any
+) -> AsyncIterator[GrpcConnection]:
+    """Connect to a server that sends `script` after the first HEADERS, then disconnects.
 
-    With a keepalive it says nothing more, and stays.
+    With a keepalive it stays connected and silent.
     """
     over = asyncio.Event()
     served = asyncio.Event()
@@ -94,7 +96,7 @@ async def play(folder: Path, words: bytes, **limits: Any) -> AsyncIterator[Conne
             await reader.readexactly(len(http2.PREFACE))
             peer.send(frames.settings({}))
             await peer.until(http2.HEADERS)
-            peer.send(words)
+            peer.send(script)
             await writer.drain()
             if "keepalive_seconds" in limits:
                 await over.wait()
@@ -102,8 +104,8 @@ async def play(folder: Path, words: bytes, **limits: Any) -> AsyncIterator[Conne
             await peer.close()
             served.set()
 
-    server = await asyncio.start_unix_server(serve, f"{folder}/played")
-    connection = await connect(f"unix:{folder}/played", limits=Limits(**limits))
+    server = await asyncio.start_unix_server(serve, f"{folder}/scripted")
+    connection = await connect(f"unix:{folder}/scripted", limits=GrpcLimits(**limits))
     try:
         yield connection
     finally:
@@ -133,18 +135,16 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_a_server_that_misbehaves_fails_the_call_with_a_status(
-    folder: Path, name: str
-) -> None:
-    words, code = ANSWERS[name]
-    async with play(folder, words) as connection:
+async def test_a_misbehaving_server_fails_the_call_with_a_status(folder: Path, name: str) -> None:
+    script, code = ANSWERS[name]
+    async with scripted_server(folder, script) as connection:
         with pytest.raises(RpcError) as caught:
             await connection.unary(ECHO, b"", timeout=TIMEOUT_SECONDS)
         assert caught.value.code is code
 
 
-async def test_a_peer_that_gives_no_sign_of_life_is_given_up(folder: Path) -> None:
-    async with play(folder, b"", keepalive_seconds=0.05) as connection:
+async def test_a_peer_that_does_not_answer_pings_is_disconnected(folder: Path) -> None:
+    async with scripted_server(folder, b"", keepalive_seconds=0.05) as connection:
         with pytest.raises(RpcError) as caught:
             await connection.unary(ECHO, b"")
-    assert "sign of life" in caught.value.message
+    assert "keepalive pings" in caught.value.message

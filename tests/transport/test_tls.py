@@ -1,4 +1,4 @@
-"""TLS at our ports: who gets in, and who does not."""
+"""TLS between our client, our server and grpcio."""
 
 from __future__ import annotations
 
@@ -15,14 +15,22 @@ import uvloop
 
 from tests.authority import Authority, hung_up
 from tests.transport.conftest import Start
-from tests.transport.encrypted import Listen, bare, echoed
-from tests.transport.services import ECHO, STREAM, TIMEOUT_SECONDS, Seen, router
+from tests.transport.services import (
+    ECHO,
+    STREAM,
+    TIMEOUT_SECONDS,
+    HandlerLog,
+    Listen,
+    echo_once,
+    router,
+    without_scheme,
+)
 from transport import (
     ClientTls,
-    Connection,
+    GrpcConnection,
+    GrpcServer,
     KeyPair,
     RpcError,
-    Server,
     ServerTls,
     StatusCode,
     TlsError,
@@ -32,29 +40,29 @@ from transport import (
 LARGE = 3 * 2**20
 
 
-def stock(address: str, authority: Authority, pair: KeyPair | None = None) -> grpc.Channel:
-    """Return grpcio's channel."""
+def grpcio_channel(address: str, authority: Authority, pair: KeyPair | None = None) -> grpc.Channel:
+    """Return a secure grpcio channel."""
     credentials = grpc.ssl_channel_credentials(
         authority.ca.read_bytes(),
         pair and pair.key.read_bytes(),
         pair and pair.certificate.read_bytes(),
     )
-    return grpc.secure_channel(bare(address), credentials)
+    return grpc.secure_channel(without_scheme(address), credentials)
 
 
-def called(channel: grpc.Channel, message: bytes = b"hello") -> bytes:
-    """Return what the server says to grpcio."""
+def call(channel: grpc.Channel, message: bytes = b"hello") -> bytes:
+    """Return the answer to one call by grpcio."""
     with channel:
         answer: bytes = channel.unary_unary(ECHO)(message, timeout=TIMEOUT_SECONDS)
         return answer
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_messages_of_any_size_and_streams_go_through(
+def test_messages_of_any_size_and_streams_work_over_tls(
     authority: Authority, run: Callable[[object], None]
 ) -> None:
-    async def talk() -> None:
-        server = Server(router(Seen()))
+    async def scenario() -> None:
+        server = GrpcServer(router(HandlerLog()))
         tls = ServerTls(authority.issue("server"))
         address = await server.listen("127.0.0.1:0", tls=tls)
         connection = await connect(f"grpcs://{address}", tls=ClientTls(ca=authority.ca))
@@ -67,11 +75,11 @@ def test_messages_of_any_size_and_streams_go_through(
         await server.drain(5)
         await hung_up()
 
-    run(talk())
+    run(scenario())
 
 
-async def _stream(connection: Connection) -> None:
-    """Send pieces of large messages, which are written in several parts, and get them back."""
+async def _stream(connection: GrpcConnection) -> None:
+    """Send large messages in pieces, which are written in several parts, and get them back."""
     answers: list[bytes] = []
     over = asyncio.Event()
     stream = connection.open_stream(
@@ -85,30 +93,33 @@ async def _stream(connection: Connection) -> None:
     assert answers == [bytes(pieces[0]) + bytes(pieces[1]), bytes(pieces[2]) + bytes(pieces[3])]
 
 
-async def test_grpcio_calls_with_a_certificate_and_without(
+async def test_grpcio_calls_with_and_without_a_client_certificate(
     authority: Authority, listen: Listen
 ) -> None:
     pair = authority.issue("server")
     plain = await listen(ServerTls(pair))
-    assert await asyncio.to_thread(called, stock(plain, authority), b"y" * LARGE) == b"y" * LARGE
+    assert (
+        await asyncio.to_thread(call, grpcio_channel(plain, authority), b"y" * LARGE)
+        == b"y" * LARGE
+    )
     mutual = await listen(ServerTls(pair, client_ca=authority.ca))
     client = authority.issue("client", "client")
-    assert await asyncio.to_thread(called, stock(mutual, authority, client)) == b"hello"
+    assert await asyncio.to_thread(call, grpcio_channel(mutual, authority, client)) == b"hello"
     with pytest.raises(grpc.RpcError) as refused:
-        await asyncio.to_thread(called, stock(mutual, authority))
+        await asyncio.to_thread(call, grpcio_channel(mutual, authority))
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_nothing_older_than_tls_1_2_is_spoken_and_h2_is_chosen(
+async def test_tls_below_1_2_is_refused_and_alpn_selects_h2(
     authority: Authority, listen: Listen
 ) -> None:
-    address = bare(await listen(ServerTls(authority.issue("server"))))
+    address = without_scheme(await listen(ServerTls(authority.issue("server"))))
     host, _, port = address.rpartition(":")
     context = ssl.create_default_context(cafile=str(authority.ca))
     context.set_alpn_protocols(["h2", "http/1.1"])
     _, writer = await asyncio.open_connection(host, int(port), ssl=context)
-    shaken = writer.get_extra_info("ssl_object")
-    assert (shaken.selected_alpn_protocol(), shaken.version()) == ("h2", "TLSv1.3")
+    ssl_object = writer.get_extra_info("ssl_object")
+    assert (ssl_object.selected_alpn_protocol(), ssl_object.version()) == ("h2", "TLSv1.3")
     writer.close()
     context.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
@@ -117,62 +128,64 @@ async def test_nothing_older_than_tls_1_2_is_spoken_and_h2_is_chosen(
         await asyncio.open_connection(host, int(port), ssl=context)
 
 
-async def test_a_server_of_an_unknown_authority_or_of_another_name_is_not_trusted(
-    authority: Authority, stranger: Authority, listen: Listen
+async def test_a_server_with_an_unknown_ca_or_another_name_is_rejected(
+    authority: Authority, other_authority: Authority, listen: Listen
 ) -> None:
     address = await listen(ServerTls(authority.issue("server", "models.example")))
-    assert await echoed(address, ClientTls(ca=authority.ca, server_name="models.example"))
+    assert await echo_once(address, ClientTls(ca=authority.ca, server_name="models.example"))
     for tls in (
-        ClientTls(ca=stranger.ca, server_name="models.example"),
+        ClientTls(ca=other_authority.ca, server_name="models.example"),
         ClientTls(ca=authority.ca),
         ClientTls(server_name="models.example"),
     ):
         with pytest.raises(RpcError, match="certificate verify failed") as refused:
-            await echoed(address, tls)
+            await echo_once(address, tls)
         assert refused.value.code is StatusCode.UNAVAILABLE
 
 
-async def test_a_client_without_a_good_certificate_is_refused(
-    authority: Authority, stranger: Authority, listen: Listen
+async def test_a_client_without_a_valid_certificate_is_rejected(
+    authority: Authority, other_authority: Authority, listen: Listen
 ) -> None:
     tls = ServerTls(authority.issue("server"), client_ca=authority.ca)
     address = await listen(tls)
     good = ClientTls(ca=authority.ca, pair=authority.issue("client", "client"))
     for pair in (
         None,
-        stranger.issue("client", "client"),
+        other_authority.issue("client", "client"),
         authority.issue("expired", "client", days=-1),
     ):
-        with pytest.raises(RpcError, match="did it want a certificate"):
-            await echoed(address, ClientTls(ca=authority.ca, pair=pair))
-        assert await echoed(address, good) == b"hello"
+        with pytest.raises(RpcError, match="require a client certificate"):
+            await echo_once(address, ClientTls(ca=authority.ca, pair=pair))
+        assert await echo_once(address, good) == b"hello"
 
 
-async def test_who_speaks_no_tls_or_never_ends_the_handshake_is_cut_off_and_holds_up_nobody(
+async def test_clients_that_never_finish_the_handshake_are_disconnected_and_delay_no_other(
     authority: Authority, listen: Listen
 ) -> None:
     address = await listen(ServerTls(authority.issue("server")), handshake_seconds=0.3)
-    host, _, port = bare(address).rpartition(":")
+    host, _, port = without_scheme(address).rpartition(":")
     silent = [await asyncio.open_connection(host, int(port)) for _ in range(20)]
     plain = await asyncio.open_connection(host, int(port))
     plain[1].write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     half = await asyncio.open_connection(host, int(port))
     half[1].write(b"\x16\x03\x01\x02\x00\x01")
-    assert await echoed(address, ClientTls(ca=authority.ca)) == b"hello"
+    assert await echo_once(address, ClientTls(ca=authority.ca)) == b"hello"
     with pytest.raises(RpcError):
-        await connect(bare(address), timeout=5)
+        await connect(without_scheme(address), timeout=5)
     async with asyncio.timeout(TIMEOUT_SECONDS):
         for reader, writer in (plain, half, *silent):
             with suppress(ConnectionError):
                 await reader.read()
             writer.close()
-    assert await echoed(address, ClientTls(ca=authority.ca)) == b"hello"
+    assert await echo_once(address, ClientTls(ca=authority.ca)) == b"hello"
 
 
-async def test_tls_at_a_plain_port_says_so(authority: Authority, start: Start) -> None:
+async def test_tls_to_a_plaintext_port_fails_with_the_address(
+    authority: Authority, start: Start
+) -> None:
     address = await start("127.0.0.1:0")
     with pytest.raises(RpcError, match="no connection to grpcs://") as refused:
-        await echoed(f"grpcs://{address}", ClientTls(ca=authority.ca))
+        await echo_once(f"grpcs://{address}", ClientTls(ca=authority.ca))
     assert refused.value.code is StatusCode.UNAVAILABLE
     plain = await connect(address)
     assert await plain.unary(ECHO, b"a", timeout=TIMEOUT_SECONDS) == b"a"
@@ -180,55 +193,57 @@ async def test_tls_at_a_plain_port_says_so(authority: Authority, start: Start) -
     await hung_up()
 
 
-def test_what_is_wrong_with_files_is_said_with_their_names(
-    authority: Authority, stranger: Authority, tmp_path: Path
+def test_unusable_files_are_named(
+    authority: Authority, other_authority: Authority, tmp_path: Path
 ) -> None:
-    pair, other = authority.issue("server"), stranger.issue("other")
+    pair, other = authority.issue("server"), other_authority.issue("other")
     empty, missing = tmp_path / "empty.pem", tmp_path / "missing.pem"
     empty.touch()
     broken = tmp_path / "broken.pem"
     broken.write_text("-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n")
-    for certificate, key, said in (
+    for certificate, key, message in (
         (missing, pair.key, f"certificate {missing} cannot be read: No such file"),
         (pair.certificate, missing, f"private key {missing} cannot be read: No such file"),
         (empty, pair.key, f"certificate {empty}: expected PEM"),
         (pair.certificate, pair.certificate, "expected PEM with '-----BEGIN … PRIVATE KEY"),
         (pair.certificate, other.key, f"{other.key} belongs to another certificate"),
-        (broken, pair.key, "are no certificate and private key"),
+        (broken, pair.key, "expected a certificate and a private key in PEM"),
     ):
         with pytest.raises(TlsError) as caught:
             ServerTls(KeyPair(certificate=certificate, key=key))
-        assert said in str(caught.value)
+        assert message in str(caught.value)
     for ca in (missing, empty, broken):
-        with pytest.raises(TlsError, match="CA file"):
+        with pytest.raises(TlsError, match="CA bundle"):
             ClientTls(ca=ca)
 
 
-def test_a_listener_that_is_full_takes_no_more_with_tls_either(authority: Authority) -> None:
-    async def talk() -> None:
-        server = Server(router(Seen()), max_connections=1)
+def test_the_connection_limit_applies_to_tls(authority: Authority) -> None:
+    async def scenario() -> None:
+        server = GrpcServer(router(HandlerLog()), max_connections=1)
         address = await server.listen("127.0.0.1:0", tls=ServerTls(authority.issue("server")))
         client = ClientTls(ca=authority.ca)
         first = await connect(f"grpcs://{address}", tls=client)
         with pytest.raises(RpcError):
-            await echoed(f"grpcs://{address}", client)
+            await echo_once(f"grpcs://{address}", client)
         assert await first.unary(ECHO, b"a", timeout=TIMEOUT_SECONDS) == b"a"
         first.close()
         server.close()
 
-    uvloop.run(talk())
+    uvloop.run(scenario())
 
 
-def test_a_socket_that_is_closed_in_the_handshake_costs_nothing(authority: Authority) -> None:
-    async def talk() -> None:
-        server = Server(router(Seen()))
+def test_a_client_that_disconnects_in_the_handshake_leaves_nothing_behind(
+    authority: Authority,
+) -> None:
+    async def scenario() -> None:
+        server = GrpcServer(router(HandlerLog()))
         address = await server.listen("127.0.0.1:0", tls=ServerTls(authority.issue("server")))
         host, _, port = address.rpartition(":")
         for _ in range(50):
             with socket.create_connection((host, int(port))) as rude:
                 rude.sendall(b"\x16\x03")
-        assert await echoed(f"grpcs://{address}", ClientTls(ca=authority.ca)) == b"hello"
-        assert len(server.links) <= 1
+        assert await echo_once(f"grpcs://{address}", ClientTls(ca=authority.ca)) == b"hello"
+        assert len(server.connections) <= 1
         server.close()
 
-    uvloop.run(talk())
+    uvloop.run(scenario())

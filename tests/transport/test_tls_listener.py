@@ -1,4 +1,4 @@
-"""Clients in the middle of TLS's handshake, on the loop that we serve with and on Python's own."""
+"""Clients in the middle of the TLS handshake, on uvloop and on asyncio's own loop."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 import uvloop
 
 from tests.authority import Authority, hung_up
-from tests.transport.services import ECHO, Seen, data, headers, message, router
-from transport import ClientTls, Limits, Server, ServerTls, connect, frames, http2
+from tests.transport.services import ECHO, HandlerLog, data, headers, message, router
+from transport import ClientTls, GrpcLimits, GrpcServer, ServerTls, connect, frames, http2
 
-FEWEST = 16
+MIN_HANDSHAKES = 16
 LONG = 60.0
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run each test on both."""
+    """Run each test on both event loops."""
     return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 
 
@@ -30,15 +30,15 @@ def authority(tmp_path: Path) -> Authority:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    limits = Limits(handshake_seconds=LONG)
-    made = Server(router(Seen()), limits=limits, max_connections=FEWEST)
+async def server() -> AsyncIterator[GrpcServer]:
+    limits = GrpcLimits(handshake_seconds=LONG)
+    made = GrpcServer(router(HandlerLog()), limits=limits, max_connections=MIN_HANDSHAKES)
     yield made
     made.close()
     await hung_up()
 
 
-async def listening(server: Server, authority: Authority) -> tuple[str, int]:
+async def listening(server: GrpcServer, authority: Authority) -> tuple[str, int]:
     address = await server.listen("127.0.0.1:0", tls=ServerTls(authority.issue("server")))
     host, _, port = address.rpartition(":")
     return host, int(port)
@@ -50,18 +50,18 @@ async def ended(reader: asyncio.StreamReader) -> None:
         assert await reader.read() == b""
 
 
-async def test_those_that_began_first_give_way_where_there_are_too_many(
-    server: Server, authority: Authority
+async def test_at_the_limit_of_handshakes_the_oldest_are_closed(
+    server: GrpcServer, authority: Authority
 ) -> None:
     host, port = await listening(server, authority)
-    silent = [await asyncio.open_connection(host, port) for _ in range(FEWEST + 10)]
+    silent = [await asyncio.open_connection(host, port) for _ in range(MIN_HANDSHAKES + 10)]
     async with asyncio.timeout(LONG / 4):
         for reader, _ in silent[:10]:
             await ended(reader)
-        link = await connect(f"grpcs://{host}:{port}", tls=ClientTls(ca=authority.ca))
-        assert await link.unary(ECHO, b"hello", timeout=5) == b"hello"
+        connection = await connect(f"grpcs://{host}:{port}", tls=ClientTls(ca=authority.ca))
+        assert await connection.unary(ECHO, b"hello", timeout=5) == b"hello"
         await ended(silent[10][0])
-    link.close()
+    connection.close()
     assert not any(reader.at_eof() for reader, _ in silent[11:])
     server.close()
     async with asyncio.timeout(LONG / 4):
@@ -70,41 +70,43 @@ async def test_those_that_began_first_give_way_where_there_are_too_many(
             writer.close()
 
 
-async def test_what_comes_with_the_end_of_the_handshake_is_read(
-    server: Server, authority: Authority
+async def test_data_sent_with_the_end_of_the_handshake_is_read(
+    server: GrpcServer, authority: Authority
 ) -> None:
     host, port = await listening(server, authority)
     reader, writer = await asyncio.open_connection(host, port)
     context = ssl.create_default_context(cafile=str(authority.ca))
     context.set_alpn_protocols(["h2"])
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    shaken = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
     async with asyncio.timeout(LONG / 4):
         while True:
             try:
-                shaken.do_handshake()
+                tls.do_handshake()
                 break
             except ssl.SSLWantReadError:
                 writer.write(outgoing.read())
                 incoming.write(await reader.read(65_536))
-        shaken.write(http2.PREFACE + frames.settings({}) + headers(1, ECHO))
-        shaken.write(data(1, message(b"hello"), 1))
+        tls.write(http2.PREFACE + frames.settings({}) + headers(1, ECHO))
+        tls.write(data(1, message(b"hello"), 1))
         writer.write(outgoing.read())  # the end of the handshake is in it
-        said = b""
-        while message(b"hello") not in said:
+        received = b""
+        while message(b"hello") not in received:
             incoming.write(await reader.read(65_536))
             with suppress(ssl.SSLWantReadError):
                 while True:
-                    said += shaken.read(65_536)
+                    received += tls.read(65_536)
     writer.transport.abort()
 
 
-async def test_a_client_that_leaves_is_forgotten(server: Server, authority: Authority) -> None:
+async def test_a_client_that_disconnects_frees_its_place(
+    server: GrpcServer, authority: Authority
+) -> None:
     host, port = await listening(server, authority)
-    for _ in range(3 * FEWEST):
+    for _ in range(3 * MIN_HANDSHAKES):
         _, writer = await asyncio.open_connection(host, port)
         writer.write(b"\x16\x03\x01\x02\x00\x01")
         writer.transport.abort()
-    link = await connect(f"grpcs://{host}:{port}", tls=ClientTls(ca=authority.ca))
-    assert await link.unary(ECHO, b"hello", timeout=5) == b"hello"
-    link.close()
+    connection = await connect(f"grpcs://{host}:{port}", tls=ClientTls(ca=authority.ca))
+    assert await connection.unary(ECHO, b"hello", timeout=5) == b"hello"
+    connection.close()

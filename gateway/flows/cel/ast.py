@@ -1,8 +1,8 @@
-"""The outline of a CEL expression: what it reads, and how much work its loops could be. Pure.
+"""A coarse syntax tree of CEL expressions, for cost estimates and to find the nodes they read.
 
-CEL always ends, but `a.map(x, a.map(y, a.map(z, …)))` over a thousand values ends next week, and
-its evaluation cannot be interrupted. So work is estimated before it is done. The outline is coarser
-than CEL's grammar and knows no operators; whether an expression *is* CEL, its compiler decides.
+Pure. CEL always terminates, but `a.map(x, a.map(y, a.map(z, …)))` over a thousand values takes a
+week, and evaluation cannot be interrupted, so its cost is estimated first. The tree does not
+distinguish operators and accepts more than CEL: the CEL compiler decides what is valid.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.flows.cel.paths import Path
 _MAX_CHARACTERS = 4_000
 _MAX_TOKENS = 800
 _MAX_DEPTH = 24
-"""Brackets within brackets. The compiler recurses, and its stack ends before ours."""
+"""Nesting depth of brackets. The CEL compiler recurses and would overflow its stack."""
 
 _MACROS = frozenset({"all", "exists", "exists_one", "existsOne", "filter", "map"})
 LIST_MACROS = frozenset({"filter", "map"})
@@ -37,17 +37,17 @@ _TOKEN = re.compile(
 
 
 class ExpressionSyntaxError(ValueError):
-    """An expression that is too long or too deep, or is no expression at all."""
+    """The expression is too long, too deep, or incomplete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A value that is written down."""
+    """A literal value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable, or something inside it."""
+    """A variable, or a member of it."""
 
     root: str
     names: tuple[str, ...]
@@ -55,39 +55,39 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Regex:
-    """A regular expression that is made ready for one text."""
+    """A regular expression, which is compiled for every match."""
 
     literal: str | None
-    """As it is written; None where it is a value."""
+    """The CEL literal; None if the pattern is computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What lies `steps` levels below another part, such as `(…).x` or `(…)[0]`."""
+    """A member `steps` levels below another node, such as `(…).x` or `(…)[0]`."""
 
-    whole: AstNode
+    operand: AstNode
     steps: int
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Parts that make one value between them: operands, arguments, or the members of a literal."""
+    """Nodes that form one value: operands, arguments, or the members of a literal."""
 
-    parts: tuple[AstNode, ...]
+    nodes: tuple[AstNode, ...]
     nested: bool
-    """Whether the parts lie inside the value, as in `[a, b]`."""
+    """Whether the nodes are members of the value, as in `[a, b]`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comprehension:
-    """`whole.map(variable, body)` and its like."""
+    """`whole.map(variable, body)`, and likewise for the other macros."""
 
-    whole: AstNode
+    operand: AstNode
     variable: str
     body: AstNode
     name: str
     span: tuple[int, int, int]
-    """Where it starts in the text, where `whole` ends, and where it ends itself."""
+    """Offsets in the source: its start, the end of `operand`, and its end."""
 
 
 AstNode = Literal | Variable | Regex | Member | Group | Comprehension
@@ -95,41 +95,41 @@ AstNode = Literal | Variable | Regex | Member | Group | Comprehension
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpressionAst:
-    """What an expression is made of."""
+    """The syntax tree of an expression."""
 
-    whole: AstNode
+    root: AstNode
     reads: tuple[Path, ...]
-    """Outside names and what is read of them; variables of loops are no outside names."""
+    """The free variables and the members read; loop variables are not free."""
     loops: bool
 
 
 def parse_ast(expression: str) -> ExpressionAst:
-    """Return the outline of `expression`.
+    """Parse `expression`.
 
     Raises:
-        OutlineError: it is too long, too deep, or ends in the middle.
+        OutlineError: it is too long, too deep, or incomplete.
     """
     if len(expression) > _MAX_CHARACTERS:
         detail = f"{len(expression)} characters, at most {_MAX_CHARACTERS} are allowed"
         raise ExpressionSyntaxError(f"the expression is too long: {detail}")
-    reader = _Parser(_tokenize(expression))
-    whole = reader.whole()
-    reads = tuple(dict.fromkeys(_free_variables(whole, frozenset())))
-    return ExpressionAst(whole=whole, reads=reads, loops=reader.loops)
+    parser = _ExpressionParser(_tokenize(expression))
+    root = parser.parse()
+    reads = tuple(dict.fromkeys(_free_variables(root, frozenset())))
+    return ExpressionAst(root=root, reads=reads, loops=parser.loops)
 
 
-def list_comprehensions(part: AstNode) -> Iterator[Comprehension]:
-    """Yield the loops that make lists and lie in no other loop, in the order of the text."""
-    match part:
+def list_comprehensions(node: AstNode) -> Iterator[Comprehension]:
+    """Yield the outermost `map` and `filter` calls, in the order of the source."""
+    match node:
         case Comprehension():
-            if part.name in LIST_MACROS:
-                yield part
+            if node.name in LIST_MACROS:
+                yield node
             else:
-                yield from list_comprehensions(part.whole)
+                yield from list_comprehensions(node.operand)
         case Member():
-            yield from list_comprehensions(part.whole)
+            yield from list_comprehensions(node.operand)
         case Group():
-            for one in part.parts:
+            for one in node.nodes:
                 yield from list_comprehensions(one)
         case Literal() | Variable() | Regex():
             return
@@ -154,34 +154,34 @@ def _tokenize(expression: str) -> list[_Token]:
             raise ExpressionSyntaxError(f"brackets are nested deeper than {_MAX_DEPTH} levels")
         found.append(_Token(kind, text, *match.span()))
     if len(found) > _MAX_TOKENS:
-        detail = f"{len(found)} words and signs, at most {_MAX_TOKENS} are allowed"
+        detail = f"{len(found)} tokens, at most {_MAX_TOKENS} are allowed"
         raise ExpressionSyntaxError(f"the expression is too long: {detail}")
     return found
 
 
-class _Parser:
+class _ExpressionParser:
     def __init__(self, tokens: Sequence[_Token]) -> None:
         self._tokens = tokens
         self._at = 0
         self.loops = False
 
-    def whole(self) -> AstNode:
-        parts: list[AstNode] = []
+    def parse(self) -> AstNode:
+        nodes: list[AstNode] = []
         while self._at < len(self._tokens):
-            self._part_or_sign(parts)
-        return _grouped(parts)
+            self._operand_or_operator(nodes)
+        return _grouped(nodes)
 
     def _peek(self, ahead: int = 0) -> tuple[str, str]:
         at = self._at + ahead
         return self._tokens[at][:2] if at < len(self._tokens) else ("end", "")
 
-    def _part_or_sign(self, parts: list[AstNode]) -> None:
+    def _operand_or_operator(self, nodes: list[AstNode]) -> None:
         kind, text = self._peek()
         operator = kind == "sign" and text not in {*_OPENING, "."}
         if operator or (kind, text) == ("name", "in"):
             self._at += 1
         else:
-            parts.append(self._operand())
+            nodes.append(self._operand())
 
     def _operand(self) -> AstNode:
         start = self._tokens[self._at].start
@@ -190,15 +190,15 @@ class _Parser:
             self._at += 1
             kind, text = self._peek()
         self._at += 1
-        part: AstNode
+        node: AstNode
         if kind == "name" and text not in _LITERALS:
-            part = self._named(text)
+            node = self._named(text)
         elif kind == "sign" and text in _OPENING:
             inner = tuple(_grouped(argument) for argument in self._arguments(_OPENING[text]))
-            part = _grouped(list(inner)) if text == "(" else Group(inner, nested=True)
+            node = _grouped(list(inner)) if text == "(" else Group(inner, nested=True)
         else:
-            part = Literal()
-        return self._suffixes(part, start)
+            node = Literal()
+        return self._postfix(node, start)
 
     def _named(self, name: str) -> AstNode:
         if self._peek() == ("sign", "("):
@@ -206,11 +206,11 @@ class _Parser:
             return _grouped([*map(_grouped, self._arguments(")")), *self._pattern(name)])
         return Variable(name.strip("`"), ())
 
-    def _suffixes(self, part: AstNode, start: int) -> AstNode:
+    def _postfix(self, node: AstNode, start: int) -> AstNode:
         while True:
             ended = self._tokens[min(self._at, len(self._tokens)) - 1].end
             if self._peek() == ("sign", "["):
-                part = self._index(part)
+                node = self._index(node)
             elif self._peek() == ("sign", "."):
                 self._at += 1
                 if self._peek() == ("sign", "?"):
@@ -219,81 +219,83 @@ class _Parser:
                 self._at += 1
                 if self._peek() == ("sign", "("):
                     self._at += 1
-                    part = self._method(part, name, start, ended)
+                    node = self._method(node, name, start, ended)
                 else:
-                    part = _member(part, name.strip("`"))
+                    node = _member(node, name.strip("`"))
             else:
-                return part
+                return node
 
-    def _index(self, part: AstNode) -> AstNode:
+    def _index(self, node: AstNode) -> AstNode:
         kind, text = self._peek(1)
         self._at += 1
         arguments = self._arguments("]")
         plain = text[1:-1] if kind == "text" and text[0] in "\"'" and "\\" not in text else None
         if plain is not None and len(arguments) == 1 and arguments[0] == [Literal()]:
-            return _member(part, plain)
-        return _grouped([Member(part, 1), *(_grouped(argument) for argument in arguments)])
+            return _member(node, plain)
+        return _grouped([Member(node, 1), *(_grouped(argument) for argument in arguments)])
 
-    def _method(self, part: AstNode, name: str, start: int, ended: int) -> AstNode:
+    def _method(self, node: AstNode, name: str, start: int, ended: int) -> AstNode:
         arguments = self._arguments(")")
         if name not in _MACROS or not arguments:
-            return _grouped([part, *map(_grouped, arguments), *self._pattern(name)])
+            return _grouped([node, *map(_grouped, arguments), *self._pattern(name)])
         variable, *body = arguments
         if len(variable) != 1 or not isinstance(variable[0], Variable) or variable[0].names:
-            raise ExpressionSyntaxError(f"expected a name first in {name}(…)")
+            raise ExpressionSyntaxError(
+                f"{name}(…): expected a variable name as the first argument"
+            )
         self.loops = True
         inner = _grouped([_grouped(argument) for argument in body])
         span = (start, ended, self._tokens[self._at - 1].end)
-        return Comprehension(part, variable[0].root, inner, name, span)
+        return Comprehension(node, variable[0].root, inner, name, span)
 
     def _pattern(self, function: str) -> list[AstNode]:
-        """Return what a call that has just been read makes ready: its last argument."""
+        """Return the pattern compiled by the call just parsed: its last argument."""
         before, last = self._tokens[self._at - 3], self._tokens[self._at - 2]
         alone = last.kind == "text" and before.text in {"(", ","}
         return [Regex(last.text if alone else None)] if function == "matches" else []
 
     def _arguments(self, closing: str) -> list[list[AstNode]]:
-        """Read up to the bracket that closes; return the parts of each argument."""
+        """Parse up to the closing bracket; return the nodes of each argument."""
         found: list[list[AstNode]] = [[]]
         while self._peek() != ("sign", closing):
             kind, text = self._peek()
             if kind == "end":
-                raise ExpressionSyntaxError(f"the expression ends where a '{closing}' is missing")
+                raise ExpressionSyntaxError(f"the expression ends before a closing '{closing}'")
             if (kind, text) == ("sign", ","):
                 self._at += 1
                 found.append([])
             else:
-                self._part_or_sign(found[-1])
+                self._operand_or_operator(found[-1])
         self._at += 1
         return [argument for argument in found if argument]
 
 
-def _grouped(parts: list[AstNode]) -> AstNode:
-    return parts[0] if len(parts) == 1 else Group(tuple(parts), nested=False)
+def _grouped(nodes: list[AstNode]) -> AstNode:
+    return nodes[0] if len(nodes) == 1 else Group(tuple(nodes), nested=False)
 
 
-def _member(part: AstNode, name: str) -> AstNode:
-    match part:
+def _member(node: AstNode, name: str) -> AstNode:
+    match node:
         case Variable():
-            return Variable(part.root, (*part.names, name))
+            return Variable(node.root, (*node.names, name))
         case Member():
-            return Member(part.whole, part.steps + 1)
+            return Member(node.operand, node.steps + 1)
         case _:
-            return Member(part, 1)
+            return Member(node, 1)
 
 
-def _free_variables(part: AstNode, bound: frozenset[str]) -> Iterator[Path]:
-    match part:
+def _free_variables(node: AstNode, bound: frozenset[str]) -> Iterator[Path]:
+    match node:
         case Variable():
-            if part.root not in bound:
-                yield Path(node=part.root, names=part.names)
+            if node.root not in bound:
+                yield Path(node=node.root, names=node.names)
         case Member():
-            yield from _free_variables(part.whole, bound)
+            yield from _free_variables(node.operand, bound)
         case Group():
-            for one in part.parts:
+            for one in node.nodes:
                 yield from _free_variables(one, bound)
         case Comprehension():
-            yield from _free_variables(part.whole, bound)
-            yield from _free_variables(part.body, bound | {part.variable})
+            yield from _free_variables(node.operand, bound)
+            yield from _free_variables(node.body, bound | {node.variable})
         case Literal() | Regex():
             return

@@ -1,7 +1,7 @@
-"""Long lists, made in small pieces. Pure.
+"""Evaluates `map` and `filter` over long lists in chunks. Pure.
 
-The library copies the list that `map` or `filter` makes whenever it adds a value: a hundred
-thousand of them take minutes. In pieces a value takes about a microsecond, however many there are.
+The library copies the resulting list for every value it appends, so a list of 100,000 values takes
+minutes. In chunks, a value takes about a microsecond, independently of the length.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from gateway.flows.cel.values import (
 )
 
 CHUNK_SIZE = 16
-"""Values that are worked on at once: more are copied more often, fewer cost more calls."""
+"""Values per chunk: larger chunks are copied more, smaller ones need more calls."""
 
 
 class ChunkedExpression:
-    """An expression, its outermost loops that make lists taken out of it."""
+    """An expression whose outermost `map` and `filter` calls are evaluated separately."""
 
     def __init__(self, rest: str, loops: dict[str, _ChunkedComprehension]) -> None:
-        """Take the text that is left, in which each loop is a variable."""
-        self._whole = loops.get(rest.strip())
+        """Create one from the remaining source, in which each loop is replaced by a variable."""
+        self._entire = loops.get(rest.strip())
         self._rest = compile_cel(rest)
         found = parse_ast(rest)
         self._variables = CelVariables(read for read in node_reads(found) if read.node not in loops)
@@ -42,13 +42,13 @@ class ChunkedExpression:
     def of(
         cls, source: str, found: ExpressionAst, compile_expression: Callable[[str], Expression]
     ) -> ChunkedExpression | None:
-        """Return the expression in pieces; None where it has no such loop."""
+        """Split an expression; return None if it has no such loop."""
         name = "list"
         while name in source:
             name += "_"
         rest, at = "", 0
         loops: dict[str, _ChunkedComprehension] = {}
-        for loop in list_comprehensions(found.whole):
+        for loop in list_comprehensions(found.root):
             start, dot, end = loop.span
             variable = f"{name}{len(loops)}_"
             whole = compile_expression(source[start:dot])
@@ -58,14 +58,14 @@ class ChunkedExpression:
         return cls(rest + source[at:], loops) if loops else None
 
     def evaluate(self, values: NodeValues) -> Any:
-        """Return the value as CEL gives it; raise what CEL raises, or ExpressionError."""
-        if self._whole is not None:
-            return self._whole.evaluate(values)
+        """Return the value as CEL returns it; raise one of CEL_ERRORS, or ExpressionError."""
+        if self._entire is not None:
+            return self._entire.evaluate(values)
         failures: list[Exception] = []
         made: dict[str, list[Any]] = {}
 
         def resolve(name: str) -> list[Any] | None:
-            # Called when the library comes to the variable: what is not needed is not made.
+            # Called when the library needs the variable: unused lists are not computed.
             if name in self._loops and name not in made and not failures:
                 try:
                     made[name] = self._loops[name].evaluate(values)
@@ -86,7 +86,7 @@ class _ChunkedComprehension:
     """`whole.map(variable, body)`."""
 
     def __init__(self, whole: Expression, variable: str, source: str) -> None:
-        self._whole = whole
+        self._entire = whole
         self._name = variable
         self._program: Program = compile_cel(source)
         reads = node_reads(parse_ast(source))
@@ -94,11 +94,11 @@ class _ChunkedComprehension:
         self._functions: Functions = functions_used(self._program)
 
     def evaluate(self, values: NodeValues) -> list[Any]:
-        whole = self._whole.raw(values)
+        whole = self._entire.raw(values)
         members = list(whole) if isinstance(whole, dict) else whole
         context = new_context(self._variables.of(values), self._functions)
         if not isinstance(members, list):
-            context.add_variable(self._name, members)  # for the library to complain about
+            context.add_variable(self._name, members)  # the library reports the type error
             return self._program.execute(context)  # type: ignore[no-any-return]
         made: list[Any] = []
         for start in range(0, len(members), CHUNK_SIZE):

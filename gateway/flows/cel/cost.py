@@ -1,8 +1,8 @@
-"""How much work an expression could be with the values at hand. Pure.
+"""Estimates the cost of evaluating an expression with given values. Pure.
 
-An upper bound in steps. Sizes are known by level: how large a
-value is, how large the largest of its members is, of theirs, and so on. So a loop over rows and,
-inside, over a row's cells counts as many steps as there are cells, and not their square.
+The estimate is an upper bound in steps. Values are measured by nesting level: the size of the
+value, of its largest member, of that member's largest member, and so on. A loop over rows with an
+inner loop over the cells of a row therefore costs as many steps as there are cells, not the square.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ from gateway.flows.cel.ast import (
 from gateway.flows.cel.regex import compile_seconds
 
 MAX_STEPS = 5_000_000
-"""A step takes about 60 ns (measured), and nothing else in the process goes on meanwhile."""
+"""One step takes about 60 ns (measured). Evaluation blocks the event loop."""
 
 _NUMBERS = frozenset({int, float})
 _CHARACTERS = 32
-"""That are read or copied in one step."""
+"""Characters read or copied in one step."""
 _PATTERN_SECONDS = 600e-9
-"""Of making patterns ready that count as one step: ten times a step's own, for people filter long
-lists by them."""
+"""Compilation time of regular expressions charged as one step: ten times the time of other steps,
+as filtering long lists by a pattern is common."""
 
 
 class CostLimitError(ValueError):
-    """An expression would take too long."""
+    """The estimated cost of an expression exceeds the limit."""
 
 
 class LevelSize(NamedTuple):
-    """The most that a value of one level can be."""
+    """The maximum size of a value at one nesting level."""
 
     weight: float
-    """Steps to read or copy it, with all that is in it."""
+    """Steps to read or copy it, nested values included."""
     length: float
-    """Members that a loop goes through."""
+    """Members that a loop iterates over."""
 
 
 Sizes = list[LevelSize]
-"""By level; below the last one everything is as the last one says."""
+"""By nesting level; deeper levels are bounded by the last one."""
 
 _SCALAR = LevelSize(1, 0)
 
 
 def check_cost(steps: float) -> None:
-    """Refuse what could take more than MAX_STEPS.
+    """Check an estimate against MAX_STEPS.
 
     Raises:
-        EffortError: with the estimate.
+        CostLimitError: with the estimate.
     """
     if steps > MAX_STEPS:
         raise CostLimitError(
@@ -67,26 +67,26 @@ def check_cost(steps: float) -> None:
 
 
 def estimate_cost(
-    outline: ExpressionAst, values: Mapping[str, Any], *, piece: int | None = None
+    tree: ExpressionAst, values: Mapping[str, Any], *, chunk_size: int | None = None
 ) -> float:
-    """Return the most steps that the expression could take (Any: JSON).
+    """Return an upper bound of the steps that the expression takes (Any: JSON).
 
-    With `piece`, lists that are made outside all other loops are made in pieces of so many values.
+    With `chunk_size`, the outermost `map` and `filter` calls are assumed to be evaluated in chunks.
     """
-    meter = _CostEstimator(values, piece)
-    meter.size(outline.whole, {}, 1)
-    return meter.steps
+    estimator = _CostEstimator(values, chunk_size)
+    estimator.add(tree.root, {}, 1)
+    return estimator.steps
 
 
 def measure(value: Any) -> Sizes:
-    """Return how large `value` is (Any: JSON), by level."""
+    """Measure `value` (Any: JSON) by nesting level."""
     levels: list[list[float]] = []
     _measure(value, 0, levels)
     return [LevelSize(weight, length) for weight, length in levels]
 
 
 def _measure(value: Any, depth: int, levels: list[list[float]]) -> float:
-    """Note the value and all that is in it, each at its level; return its weight."""
+    """Update `levels` with the value and its members; return its weight."""
     if depth == len(levels):
         levels.append([1, 0])
     if isinstance(value, str):
@@ -94,7 +94,7 @@ def _measure(value: Any, depth: int, levels: list[list[float]]) -> float:
     elif isinstance(value, dict | list | tuple):
         weight, length = 1.0, len(value)
         for member in value.values() if isinstance(value, dict) else value:
-            # Most members are numbers, and there are many: they are worth a way of their own.
+            # Fast path: most members are numbers.
             if type(member) in _NUMBERS and depth + 1 < len(levels):
                 weight += 1
             else:
@@ -107,9 +107,9 @@ def _measure(value: Any, depth: int, levels: list[list[float]]) -> float:
     return weight
 
 
-def _max_by_level(several: Iterable[Sizes]) -> Sizes:
-    """Return the largest of each level."""
-    known = [one for one in several if one]
+def _max_by_level(measure: Iterable[Sizes]) -> Sizes:
+    """Return the maximum of each level."""
+    known = [one for one in measure if one]
     depth = max(map(len, known), default=0)
     padded = ([*one, *[one[-1]] * (depth - len(one))] for one in known)
     return [
@@ -118,68 +118,70 @@ def _max_by_level(several: Iterable[Sizes]) -> Sizes:
     ]
 
 
-def _nested(whole: Sizes, steps: int) -> Sizes:
-    return whole[steps:] or whole[-1:]
+def _nested(operand: Sizes, steps: int) -> Sizes:
+    return operand[steps:] or operand[-1:]
 
 
 class _CostEstimator:
-    def __init__(self, values: Mapping[str, Any], piece: int | None) -> None:
+    def __init__(self, values: Mapping[str, Any], chunk_size: int | None) -> None:
         self._values = values
-        self._piece = piece
+        self._chunk_size = chunk_size
         self._measured: dict[Variable, Sizes] = {}
         self.steps = 0.0
 
-    def size(self, part: AstNode, bound: Mapping[str, Sizes], times: float) -> Sizes:
-        """Return how large the part's value may be; count what it takes to make it `times`."""
-        found = self._size(part, bound, times)
+    def add(self, node: AstNode, bound: Mapping[str, Sizes], times: float) -> Sizes:
+        """Return the size of the node's value; add the steps of evaluating it `times`."""
+        found = self._size(node, bound, times)
         self.steps += times * found[0].weight
         return found
 
-    def _size(self, part: AstNode, bound: Mapping[str, Sizes], times: float) -> Sizes:
-        match part:
+    def _size(self, node: AstNode, bound: Mapping[str, Sizes], times: float) -> Sizes:
+        match node:
             case Literal():
                 return [_SCALAR]
             case Regex():
-                self.steps += times * compile_seconds(part.literal) / _PATTERN_SECONDS
+                self.steps += times * compile_seconds(node.literal) / _PATTERN_SECONDS
                 return [_SCALAR]
             case Variable():
-                return self._read(part, bound)
+                return self._variable(node, bound)
             case Member():
-                return _nested(self.size(part.whole, bound, times), part.steps)
+                return _nested(self.add(node.operand, bound, times), node.steps)
             case Group():
-                return self._together(part, bound, times)
+                return self._group(node, bound, times)
             case Comprehension():
-                return self._loop(part, bound, times)
+                return self._comprehension(node, bound, times)
 
-    def _read(self, part: Variable, bound: Mapping[str, Sizes]) -> Sizes:
-        if part.root in bound:
-            return _nested(bound[part.root], len(part.names))
-        if part not in self._measured:
-            value = self._values.get(part.root)
-            for name in part.names:
+    def _variable(self, node: Variable, bound: Mapping[str, Sizes]) -> Sizes:
+        if node.root in bound:
+            return _nested(bound[node.root], len(node.names))
+        if node not in self._measured:
+            value = self._values.get(node.root)
+            for name in node.names:
                 value = value.get(name) if isinstance(value, dict) else None
-            self._measured[part] = measure(value)
-        return self._measured[part]
+            self._measured[node] = measure(value)
+        return self._measured[node]
 
-    def _together(self, part: Group, bound: Mapping[str, Sizes], times: float) -> Sizes:
-        found = [self.size(one, bound, times) for one in part.parts]
+    def _group(self, node: Group, bound: Mapping[str, Sizes], times: float) -> Sizes:
+        found = [self.add(one, bound, times) for one in node.nodes]
         weight = 1 + sum(one[0].weight for one in found)
-        if part.nested:
+        if node.nested:
             return [LevelSize(weight, len(found)), *_max_by_level(found)]
-        # One operand, or all of them joined: any of it may be the value.
+        # The value may be one of the operands, or their concatenation.
         length = sum(one[0].length for one in found)
         return [LevelSize(weight, length), *_max_by_level(one[1:] or one for one in found)]
 
-    def _loop(self, part: Comprehension, bound: Mapping[str, Sizes], times: float) -> Sizes:
-        whole = self.size(part.whole, bound, times)
-        count = whole[0].length
-        member = {part.variable: _nested(whole, 1)}
-        inner = self.size(part.body, {**bound, **member}, times * count)
-        if part.name not in LIST_MACROS:
+    def _comprehension(
+        self, node: Comprehension, bound: Mapping[str, Sizes], times: float
+    ) -> Sizes:
+        operand = self.add(node.operand, bound, times)
+        count = operand[0].length
+        member = {node.variable: _nested(operand, 1)}
+        inner = self.add(node.body, {**bound, **member}, times * count)
+        if node.name not in LIST_MACROS:
             return [_SCALAR]
-        # The library copies the list that it makes whenever it adds to it.
-        copied = count if bound or self._piece is None else self._piece
+        # The library copies the resulting list for every value it appends.
+        copied = count if bound or self._chunk_size is None else self._chunk_size
         self.steps += times * count * copied / 2
-        if part.name == "filter":
-            return whole
+        if node.name == "filter":
+            return operand
         return [LevelSize(1 + count * inner[0].weight, count), *inner]

@@ -1,7 +1,7 @@
-"""Expressions over node ids: plain paths, which are only looked up, and all other CEL.
+"""Compiles and evaluates expressions: plain paths, which are looked up, and CEL programs. Pure.
 
-Pure. Everything that can be known without values is found at plan time: syntax, names of nodes and
-of functions, length and depth. The rest is an `ExpressionError` at run time.
+Errors that do not depend on values are found at compile time: syntax, unknown nodes and functions,
+length and depth. All others are an `ExpressionError` at run time.
 """
 
 from __future__ import annotations
@@ -12,8 +12,14 @@ from typing import Any
 from gateway.flows.cel.ast import ExpressionAst, ExpressionSyntaxError, parse_ast
 from gateway.flows.cel.chunked_eval import CHUNK_SIZE, ChunkedExpression
 from gateway.flows.cel.cost import CostLimitError, check_cost, estimate_cost
-from gateway.flows.cel.functions import ADDED_FUNCTIONS, STANDARD_FUNCTIONS
-from gateway.flows.cel.library import CEL_ERRORS, Context, Program, compile_cel
+from gateway.flows.cel.library import (
+    ADDED_FUNCTIONS,
+    CEL_ERRORS,
+    STANDARD_FUNCTIONS,
+    Context,
+    Program,
+    compile_cel,
+)
 from gateway.flows.cel.paths import Path, follow, parse_path
 from gateway.flows.cel.values import (
     CelVariables,
@@ -29,18 +35,18 @@ from gateway.flows.cel.values import (
 _LITERALS = frozenset({"true", "false", "null"})
 _REASON = 300
 _WHOLE_LIST_STEPS = 20_000
-"""Up to here a loop is left to the library as a whole."""
+"""Up to this cost, loops are evaluated at once; above it, in chunks, see `chunked_eval`."""
 _MIXED = (
-    "the types do not fit; CEL keeps whole numbers and decimals apart: write double(input.x) * 2.0 "
-    "where input.x may be either"
+    "the operand types do not match; CEL does not mix integers and doubles: write "
+    "double(input.x) * 2.0 if input.x may be either"
 )
 
 
 def compile_expression(source: str) -> Expression:
-    """Return `source` ready to be evaluated.
+    """Compile `source`.
 
     Raises:
-        ExpressionError: it is no CEL, or calls a function that does not exist.
+        ExpressionError: not valid CEL, or a call of an unknown function.
     """
     path = parse_path(source)
     if path is not None and path.node not in _LITERALS:
@@ -54,12 +60,12 @@ def compile_expression(source: str) -> Expression:
         raise ExpressionError(_message(source, error)) from None
     for name in program.functions():
         if name[0].isalpha() and name not in STANDARD_FUNCTIONS and name not in ADDED_FUNCTIONS:
-            raise ExpressionError(f"'{_truncated(source)}': there is no function '{name}'")
+            raise ExpressionError(f"'{_truncated(source)}': unknown function '{name}'")
     return CelExpression(source, program, found)
 
 
 class PathExpression:
-    """Such as `input.x`."""
+    """A plain path, such as `input.x`."""
 
     def __init__(self, source: str, path: Path) -> None:
         self.source = source
@@ -67,7 +73,7 @@ class PathExpression:
         self._path = path
 
     def evaluate(self, values: NodeValues) -> Any:
-        """Return the value; None where the node was skipped."""
+        """Return the value; None if the node was skipped."""
         value = values[self._path.node]
         if value is None:
             return None
@@ -80,7 +86,7 @@ class PathExpression:
 
 
 class CelExpression:
-    """Such as `size(input.x) > 3`."""
+    """A CEL program, such as `size(input.x) > 3`."""
 
     def __init__(self, source: str, program: Program, found: ExpressionAst) -> None:
         self.source = source
@@ -88,9 +94,9 @@ class CelExpression:
         self.roots = frozenset(read.node for read in self.reads)
         self.functions = functions_used(program)
         self._program = program
-        self._outline = found
+        self._tree = found
         self._variables = CelVariables(self.reads)
-        self._pieces = (
+        self._chunked = (
             ChunkedExpression.of(source, found, compile_expression) if found.loops else None
         )
 
@@ -99,16 +105,16 @@ class CelExpression:
         return to_json(self.raw(values))
 
     def raw(self, values: NodeValues) -> Any:
-        """Return the value as CEL gives it, such as a datetime."""
+        """Return the value as CEL returns it, such as a datetime."""
         return self.raw_in(new_context(self._variables.of(values), self.functions), values)
 
     def raw_in(self, context: Context, values: NodeValues) -> Any:
-        """Return the value as CEL gives it, with variables that were handed over before."""
+        """Return the value as CEL returns it, using an existing context."""
         try:
-            steps = estimate_cost(self._outline, values) if self._outline.loops else 0
-            if steps > _WHOLE_LIST_STEPS and self._pieces is not None:
-                check_cost(estimate_cost(self._outline, values, piece=CHUNK_SIZE))
-                return self._pieces.evaluate(values)
+            steps = estimate_cost(self._tree, values) if self._tree.loops else 0
+            if steps > _WHOLE_LIST_STEPS and self._chunked is not None:
+                check_cost(estimate_cost(self._tree, values, chunk_size=CHUNK_SIZE))
+                return self._chunked.evaluate(values)
             check_cost(steps)
             return self._program.execute(context)
         except CostLimitError as error:
@@ -118,7 +124,7 @@ class CelExpression:
 
 
 class ExpressionMap:
-    """Expressions by name, evaluated together: what they read is handed over to CEL once."""
+    """Expressions by name, evaluated with one shared context."""
 
     def __init__(self, expressions: Mapping[str, Expression]) -> None:
         self._expressions = expressions
@@ -131,7 +137,7 @@ class ExpressionMap:
         """Return the values by name.
 
         Raises:
-            ExpressionError: for the first that has none.
+            ExpressionError: of the first expression that fails.
         """
         if self._shared is None:
             return {name: one.evaluate(values) for name, one in self._expressions.items()}
@@ -147,7 +153,7 @@ class ExpressionMap:
 def _message(source: str, error: Exception) -> str:
     text = str(error).strip().partition("\n")[0] or type(error).__name__
     if isinstance(error, KeyError):
-        text = f"there is no {text}"
+        text = f"unknown key {text}"
     elif isinstance(error, TypeError) and text.startswith(("No such overload", "Unsupported")):
         text = _MIXED
     return f"'{_truncated(source)}': {text[:_REASON]}"

@@ -1,6 +1,6 @@
-"""Plain paths such as `input.x`, `model.probabilities` or `input["a b"].c`: the simplest CEL.
+"""Plain paths such as `input.x`, `model.probabilities` or `input["a b"].c`. Pure.
 
-Pure. Other CEL is for the flow engine; the fast plan reads paths only.
+They are the only expressions of fast plans, and are evaluated without CEL.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Any
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _STEP = re.compile(rf'\.({_NAME})|\["([^"\\]*)"\]|\[\'([^\'\\]*)\'\]')
 _ROOT = re.compile(_NAME)
-_SHOWN = 20
-_KINDS = {str: "string", list: "list", bool: "boolean", int: "number", float: "number"}
+_MAX_SHOWN = 20
+_TYPE_NAMES = {str: "string", list: "list", bool: "boolean", int: "number", float: "number"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """A node, and the names that lead from its output to a value."""
+    """A node, and the member names from its output to a value."""
 
     node: str
     names: tuple[str, ...]
 
 
 def parse_path(expression: str) -> Path | None:
-    """Return the path that `expression` spells, or None where it is other CEL."""
+    """Parse a plain path; return None for any other expression."""
     text = expression.strip()
     root = _ROOT.match(text)
     if root is None:
@@ -42,24 +42,27 @@ def parse_path(expression: str) -> Path | None:
 
 
 def follow(path: Path, value: Any) -> Any:
-    """Return what lies at the end of `path`, which starts at `value` (Any: JSON).
+    """Return the value at `path`, starting at the node's output `value` (Any: JSON).
 
     Raises:
-        LookupError: there is no such member; the message says which, and what there is.
+        LookupError: a member is missing; the message names it and the existing ones.
     """
     for at, name in enumerate(path.names):
         if type(value) is not dict:
-            found = "null" if value is None else f"a {_KINDS.get(type(value), 'value')}"
-            message = f"{_spelled(path, at)} is {found}: it has no '{name}'"
+            found = "null" if value is None else f"a {_TYPE_NAMES.get(type(value), 'value')}"
+            message = f"{_prefix(path, at)}: expected an object with '{name}', got {found}"
             raise LookupError(message)
         try:
             value = value[name]
         except KeyError:
-            known = ", ".join(f"'{key}'" for key in list(value)[:_SHOWN]) or "nothing"
-            message = f"{_spelled(path, at)} has no '{name}', it has {known}"
+            if value:
+                known = ", ".join(f"'{key}'" for key in list(value)[:_MAX_SHOWN])
+                message = f"{_prefix(path, at)} has no '{name}', only {known}"
+            else:
+                message = f"{_prefix(path, at)} is empty: '{name}' is required"
             raise LookupError(message) from None
     return value
 
 
-def _spelled(path: Path, steps: int) -> str:
+def _prefix(path: Path, steps: int) -> str:
     return ".".join((path.node, *path.names[:steps]))

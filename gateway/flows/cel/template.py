@@ -1,4 +1,4 @@
-"""Text with expressions in it: `https://example.com/users/{{ input.id }}`. Pure."""
+"""Templates: text with expressions, such as `https://example.com/users/{{ input.id }}`. Pure."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _PART = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 
 
 def split_template(text: str) -> Sequence[str]:
-    """Return text, expression, text, expression, …, text."""
+    """Split into text, expression, text, expression, …, text."""
     return _PART.split(text)
 
 
 class Template:
-    """A template whose expressions are compiled."""
+    """A compiled template."""
 
     def __init__(self, texts: Sequence[str], expressions: Sequence[Expression]) -> None:
-        """Take what stands before, between and after the expressions, and these."""
+        """Create a template from the texts around the expressions and the expressions."""
         self._texts = texts
         self._expressions = expressions
 
     def render(self, values: NodeValues, quote: Callable[[str], str] | None = None) -> str:
-        """Return the text with values in place, each as `quote` writes it.
+        """Insert the values, each quoted by `quote`.
 
         Raises:
-            ExpressionError: a value is null, or there is none.
+            ExpressionError: a value is null, or its evaluation failed.
         """
         parts = [self._texts[0]]
         for expression, text in zip(self._expressions, self._texts[1:], strict=True):
@@ -44,5 +44,5 @@ def _text(value: Any, source: str) -> str:
     if isinstance(value, str):
         return value
     if value is None:
-        raise ExpressionError(f"'{source.strip()}' is null: there is nothing to write")
+        raise ExpressionError(f"'{source.strip()}' is null: expected a value to insert")
     return orjson.dumps(value).decode()

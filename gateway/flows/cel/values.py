@@ -1,4 +1,4 @@
-"""Values on their way into CEL and back. Pure."""
+"""Converts values to CEL and back. Pure."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from gateway.flows.cel.ast import ExpressionAst
-from gateway.flows.cel.functions import ADDED_FUNCTIONS
-from gateway.flows.cel.library import CEL_ERRORS, Context, OptionalValue, Program
+from gateway.flows.cel.library import ADDED_FUNCTIONS, CEL_ERRORS, Context, OptionalValue, Program
 from gateway.flows.cel.paths import Path
 
 CEL_TYPES = frozenset(
     {"bool", "bytes", "double", "google", "int", "list", "map", "null_type", "optional", "string"}
     | {"type", "uint"}
 )
-"""Names that CEL itself knows."""
+"""Type names, which are identifiers in CEL."""
 
 NodeValues = Mapping[str, Any]
-"""Output by node id. Any: JSON; None for a node that was skipped or has failed."""
+"""Output by node id. Any: JSON; None for a node that was skipped or failed."""
 
 Functions = Mapping[str, Callable[..., Any]]
 
@@ -30,27 +29,27 @@ class ExpressionError(Exception):
 
 
 class Expression(Protocol):
-    """Something to evaluate, again and again."""
+    """A compiled expression: a path or a CEL program."""
 
     source: str
     roots: frozenset[str]
-    """The nodes that it reads."""
+    """The ids of the nodes that it reads."""
 
     def evaluate(self, values: NodeValues) -> Any:
-        """Return the value (JSON, but that NaN and infinities are possible).
+        """Return the value as JSON, in which NaN and infinities are possible.
 
         Raises:
-            ExpressionError: there is none.
+            ExpressionError: the evaluation failed.
         """
         ...
 
     def raw(self, values: NodeValues) -> Any:
-        """Return the same, but what JSON has no word for as it is, such as a datetime."""
+        """Return the value as CEL returns it, such as a datetime."""
         ...
 
 
 class CelVariables:
-    """What is handed over to CEL, which copies it: of a large object only the members read."""
+    """Selects the variables of a CEL context. CEL copies them, so only members that are read."""
 
     def __init__(self, reads: Iterable[Path]) -> None:
         self._names: dict[str, set[str] | None] = {}
@@ -72,33 +71,33 @@ def _part(value: Any, names: set[str] | None) -> Any:
     return {name: value[name] for name in names if name in value}
 
 
-def node_reads(outline: ExpressionAst) -> list[Path]:
-    """Return what an expression reads of nodes."""
-    return [read for read in outline.reads if read.node not in CEL_TYPES]
+def node_reads(tree: ExpressionAst) -> list[Path]:
+    """Return the paths into node outputs that an expression reads."""
+    return [read for read in tree.reads if read.node not in CEL_TYPES]
 
 
 def functions_used(program: Program) -> Functions:
-    """Return our own functions, as far as the program calls them."""
+    """Return the added functions that the program calls."""
     return {name: ADDED_FUNCTIONS[name] for name in program.functions() if name in ADDED_FUNCTIONS}
 
 
 def new_context(variables: dict[str, Any], functions: Functions) -> Context:
-    """Hand variables over.
+    """Create an evaluation context.
 
     Raises:
-        ExpressionError: one of them is more than CEL can hold.
+        ExpressionError: CEL cannot represent one of the variables.
     """
     try:
         return Context(variables=variables, functions=dict(functions))
     except CEL_ERRORS as error:
-        raise ExpressionError(f"a value cannot be handed to CEL: {error}") from None
+        raise ExpressionError(f"a value cannot be converted to CEL: {error}") from None
 
 
 def to_json(value: Any) -> Any:
-    """Return a CEL value as JSON, by the rules of protobuf's JSON: a duration is `"1.5s"`.
+    """Return a CEL value as JSON, in the format of protobuf: a duration is `"1.5s"`.
 
     Raises:
-        ExpressionError: it is nothing that JSON could say.
+        ExpressionError: the type has no JSON form.
     """
     match value:
         case None | bool() | int() | float() | str():
@@ -120,7 +119,7 @@ def _as_text(value: object) -> str:
             return f"{value.total_seconds():g}s"
         case bytes():
             return base64.b64encode(value).decode()
-    raise ExpressionError(f"a {type(value).__name__} is nothing that JSON could say")
+    raise ExpressionError(f"a {type(value).__name__} cannot be converted to JSON")
 
 
 def _key(key: object) -> str:
@@ -128,7 +127,7 @@ def _key(key: object) -> str:
 
 
 def finite_number(value: Any) -> float | None:
-    """Return `value` where it is a finite number (and no boolean), otherwise None."""
+    """Return `value` if it is a finite number and not a boolean, otherwise None."""
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     return None

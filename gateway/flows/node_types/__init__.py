@@ -1,1 +1,1 @@
-"""The kinds of nodes: one file each, and one line in `registry.py`. Pure."""
+"""The node types: one module each, and one line in `registry.py`. Pure."""

@@ -1,4 +1,4 @@
-"""api_input: stands for the call's `input_data`."""
+"""api_input: provides the call's `input_data`."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from typing import Any
 
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.input_validator import InputValidator, SchemaError
+from gateway.flows.input_validator import InputValidator
 from gateway.flows.node_types.handler import NodeHandler, NodeStep
+from gateway.flows.validation import InvalidSchemaError
 
 _ADDITIONAL = ("ignore", "reject")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiInput:
-    """What callers send. Any: JSON."""
+    """The configuration. Any: JSON."""
 
     schema: Mapping[str, Any] | None
     """JSON Schema (2020-12) of `input_data`."""
     test_data: Mapping[str, Any] | None
     """An example of `input_data`."""
     additional_inputs: str = "ignore"
-    """`ignore` leaves out what the schema's `properties` do not name; `reject` refuses it."""
+    """`ignore` drops inputs that the schema's `properties` do not name; `reject` refuses them."""
 
-    def check(self) -> InputValidator:
-        """Return what checks calls.
+    def validator(self) -> InputValidator:
+        """Return the validator for calls.
 
         Raises:
-            SchemaError: the schema is none.
+            InvalidSchemaError: not a JSON Schema, or one with an unsupported keyword.
         """
         return InputValidator(self.schema, reject=self.additional_inputs == "reject")
 
@@ -47,8 +48,8 @@ def _read(reader: ConfigReader) -> ApiInput:
 
 def _compile(config: ApiInput, context: CompileContext) -> NodeStep:
     try:
-        config.check()
-    except SchemaError as error:
+        config.validator()
+    except InvalidSchemaError as error:
         pointer = f"schema{error.pointer}"
         context.add_error(pointer, error.detail)
     return NodeStep(compute=lambda run: run.input_data)

@@ -1,4 +1,4 @@
-"""api_output: makes the call's `output_data`."""
+"""api_output: builds the call's `output_data`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gateway.flows.node_types.handler import NodeHandler, NodeStep, RunContext
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiOutput:
-    """What callers get."""
+    """The configuration."""
 
     fields: Mapping[str, str] | None
-    """Field of `output_data` → expression; None: all outputs of the node before."""
+    """Field of `output_data` → expression; None: all outputs of the preceding nodes."""
 
 
 def _read(reader: ConfigReader) -> ApiOutput:
@@ -32,7 +32,7 @@ def _compile(config: ApiOutput, context: CompileContext) -> NodeStep:
 
 
 def _outputs_before(before: Sequence[str], run: RunContext) -> dict[str, Any]:
-    """Return what the nodes before gave: of one, its members; of several, each by its id."""
+    """Return the outputs of the preceding nodes: of a single one its members, otherwise by id."""
     if len(before) != 1:
         return {node_id: run.values[node_id] for node_id in before}
     value = run.values[before[0]]

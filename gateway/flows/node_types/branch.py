@@ -1,4 +1,4 @@
-"""branch: chooses where to go on."""
+"""branch: chooses which outgoing edges are taken."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _MAX_CASES = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One way to go on."""
+    """One case."""
 
     name: str
     when: str
-    """Expression: true or false."""
+    """A boolean expression."""
     field: str
-    """Where `when` stands."""
+    """Where `when` is in the configuration, such as `cases/0/when`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
-    """The first case that holds is chosen."""
+    """The configuration: the first case whose expression is true is chosen."""
 
     cases: Sequence[Case]
     default: str | None
-    """Chosen where none holds; None: then no case is."""
+    """Chosen if no case is true; None: no case is chosen then."""
 
 
 def _read(reader: ConfigReader) -> Branch:
@@ -49,7 +49,7 @@ def _read(reader: ConfigReader) -> Branch:
     names = [case.name for case in cases]
     for at, name in enumerate(names):
         if name in names[:at] or name == default:
-            reader.add_error(f"cases/{at}/name", f"another case is called '{name}', too")
+            reader.add_error(f"cases/{at}/name", f"duplicate case '{name}'")
     return Branch(cases=cases, default=default)
 
 
@@ -76,7 +76,7 @@ def _choose_case(
             return name
         if value is not False:
             kind = "null" if value is None else type(value).__name__
-            message = f"'{when.source}' is {kind}, and not true or false"
+            message = f"'{when.source}': expected true or false, got {kind}"
             raise NodeError("expression_failed", message)
     return default
 

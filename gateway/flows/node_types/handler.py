@@ -1,4 +1,4 @@
-"""What a kind of node consists of."""
+"""What a node type consists of: a configuration class, a reader and a compiler."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.flows.ports import Ports
 from protos.errors import ErrorCode
 
 C = TypeVar("C")
-"""The configuration of a kind, a frozen dataclass."""
+"""The configuration of a node type, a frozen dataclass."""
 
 _RETRYABLE: frozenset[str] = frozenset(
     {
@@ -41,11 +41,11 @@ class NodeError(Exception):
     """Why a node failed.
 
     Attributes:
-        code: a word, such as `expression_failed` or `http_status`.
-        message: what was expected, what came.
-        retryable: whether another attempt may go better.
-        retry_after: seconds before which it will not.
-        unavailable: whether no inference server was there to ask.
+        code: such as `expression_failed` or `http_status`.
+        message: what was expected, and what was found.
+        retryable: whether another attempt may succeed.
+        retry_after: seconds to wait before the next attempt.
+        unavailable: whether no inference server was available.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class NodeError(Exception):
 
     @classmethod
     def of(cls, error: NodeError | GatewayError | ExpressionError) -> NodeError:
-        """Return the failure that a kind, a port or an expression has reported."""
+        """Convert an error of a node type, a port or an expression."""
         if isinstance(error, NodeError):
             return error
         if isinstance(error, ExpressionError):
@@ -82,38 +82,39 @@ class NodeError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What a step may know of its run."""
+    """What a step can access of its run."""
 
     values: dict[str, Any]
     """Outputs of the nodes that have ended, by id; only the engine adds to it. Any: JSON."""
+
     input_data: Mapping[str, Any]
     ports: Ports
     deadline: float
-    """Of the run, `time.monotonic()`."""
+    """The run's deadline, `time.monotonic()`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStep:
-    """What a node does. Exactly one of the two is given.
+    """What a node does: exactly one of `compute` and `perform` is set.
 
-    Both return JSON (tuples, NaN and infinities are put right afterwards) and raise `NodeError`,
+    Both return JSON (tuples, NaN and infinities are converted afterwards) and raise `NodeError`,
     `GatewayError` or `ExpressionError`. `perform` is cancelled at the deadline.
     """
 
     compute: Callable[[RunContext], Any] | None = None
-    """At once, without waiting for anything."""
+    """Synchronous, without I/O."""
     perform: Callable[[RunContext], Awaitable[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeHandler(Generic[C]):
-    """A kind of node: how it is written down, and what it does."""
+    """A node type: how its configuration is read, and how it is compiled."""
 
     type: str
     read: Callable[[ConfigReader], C]
-    """Returns the configuration, and complains about what is wrong with it."""
+    """Return the configuration and report its errors."""
     compile: Callable[[C, CompileContext], NodeStep]
-    """Returns the step, made ready: expressions are compiled, names are looked up."""
+    """Return the step, with compiled expressions, and report errors."""
     cases: Callable[[C], Collection[str]] | None = None
-    """For kinds that choose where to go on: the cases that edges may name. The step's output then
-    is an object whose `case` is the chosen one, or null."""
+    """Only for branching types: the cases that edges may name. The step's output is then an object
+    whose `case` is the chosen one, or null."""

@@ -17,7 +17,7 @@ from gateway.flows.cel.values import Expression, NodeValues
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.node_types.handler import NodeError, NodeHandler, NodeStep, RunContext
-from gateway.flows.ports import HttpCall, HttpReply
+from gateway.outbound.http import OutboundRequest, OutboundResponse
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 _RESPONSES = ("auto", "json", "text", "none")
@@ -32,23 +32,23 @@ _MAX_RETRY_AFTER = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """What to send, and what to make of the reply."""
+    """The configuration: what to send, and how to read the response."""
 
     method: str
     url: str
-    """Template; what is filled in is percent-encoded."""
+    """Template; inserted values are percent-encoded."""
     query: Mapping[str, str]
-    """Name → expression, appended to the URL; null is left out, a list repeats the name."""
+    """Name → expression, appended to the URL; null is omitted, a list repeats the name."""
     headers: Mapping[str, str]
     """Name → template."""
     json: str | Mapping[str, str] | None
     """An expression, or field → expression, sent as JSON."""
     text: str | None
-    """Template, sent as it is."""
+    """Template, sent as text."""
     response: str
-    """`auto` goes by the content type; `json`, `text`; `none` ignores the body."""
+    """`auto` (by content type), `json`, `text`, or `none`, which ignores the body."""
     expect: Sequence[str]
-    """Statuses that are no failure, such as `2xx` or `404`."""
+    """Statuses that count as success, such as `2xx` or `404`."""
     timeout_seconds: float
     max_bytes: int
 
@@ -58,7 +58,9 @@ def _read(reader: ConfigReader) -> HttpRequest:
     headers = reader.texts("headers", "a string")
     for name in headers:
         if not _HEADER.fullmatch(name) or name.lower() in _RESERVED:
-            reader.add_error(f"headers/{name}", "expected the name of a header that may be set")
+            reader.add_error(
+                f"headers/{name}", "expected a valid header name that is not set by the client"
+            )
     if "json" in reader.members and "text" in reader.members:
         reader.add_error("text", "expected either json or text")
     json = reader.members.get("json")
@@ -106,7 +108,7 @@ class _Request:
             self._text = context.template("text", config.text)
 
     async def perform(self, run: RunContext) -> dict[str, Any]:
-        """Send it, and return status, headers and body of the reply."""
+        """Send the request; return status, headers and body of the response."""
         call = self._call(run.values)
         deadline = min(run.deadline, monotonic() + self._config.timeout_seconds)
         reply = await run.ports.http.send(call, deadline)
@@ -117,7 +119,7 @@ class _Request:
             "body": _body(reply, self._config.response),
         }
 
-    def _call(self, values: NodeValues) -> HttpCall:
+    def _call(self, values: NodeValues) -> OutboundRequest:
         headers = {name: _header(name, text.render(values)) for name, text in self._headers.items()}
         body: bytes | None = None
         content_type = None
@@ -127,16 +129,16 @@ class _Request:
             body, content_type = self._text.render(values).encode(), "text/plain; charset=utf-8"
         if content_type and not any(name.lower() == "content-type" for name in headers):
             headers["content-type"] = content_type
-        return HttpCall(
+        return OutboundRequest(
             method=self._config.method,
-            url=self._target(values),
+            url=self._full_url(values),
             headers=headers,
             body=body,
             max_bytes=self._config.max_bytes,
         )
 
-    def _target(self, values: NodeValues) -> str:
-        # Quoted whole: what a caller sends must not lead to another host or path.
+    def _full_url(self, values: NodeValues) -> str:
+        # Values are quoted completely, so that a caller cannot change the host or path.
         url = self._url.render(values, lambda value: quote(value, safe=""))
         pairs = [
             pair
@@ -147,7 +149,7 @@ class _Request:
             return url
         return f"{url}{'&' if '?' in url else '?'}{urlencode(pairs)}"
 
-    def _check_status(self, reply: HttpReply) -> None:
+    def _check_status(self, reply: OutboundResponse) -> None:
         status = str(reply.status)
         if status in self._config.expect or f"{status[0]}xx" in self._config.expect:
             return
@@ -170,7 +172,9 @@ def _json_body(value: Any) -> bytes:
 
 def _header(name: str, value: str) -> str:
     if not value.isprintable():
-        raise NodeError("invalid_value", f"headers: '{name}' would hold a control character")
+        raise NodeError(
+            "invalid_value", f"headers: the value of '{name}' contains a control character"
+        )
     return value
 
 
@@ -183,7 +187,7 @@ def _query_pairs(name: str, value: Any) -> list[tuple[str, str]]:
     ]
 
 
-def _body(reply: HttpReply, response: str) -> Any:
+def _body(reply: OutboundResponse, response: str) -> Any:
     if response == "none" or not reply.body:
         return None
     media = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -193,11 +197,11 @@ def _body(reply: HttpReply, response: str) -> Any:
     try:
         return orjson.loads(reply.body)
     except orjson.JSONDecodeError as error:
-        message = f"the service's body is no JSON: {error}"
+        message = f"the response body is not valid JSON: {error}"
         raise NodeError("invalid_reply", message) from None
 
 
-def _retry_after(reply: HttpReply) -> float | None:
+def _retry_after(reply: OutboundResponse) -> float | None:
     text = reply.headers.get("retry-after", "")
     return min(float(text), _MAX_RETRY_AFTER) if text.isdecimal() else None
 

@@ -1,4 +1,4 @@
-"""inference: asks a model."""
+"""inference: calls a model."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.node_types.handler import NodeError, NodeHandler, NodeStep, RunContext
-from gateway.flows.ports import InferenceCall
+from gateway.flows.ports import ModelCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inference:
-    """Which model to ask, and with what."""
+    """The configuration."""
 
     model: str
     version: str
     """`latest`, a number or a label."""
     inputs: Mapping[str, str] | None
-    """Tensor → expression; None: what the node before gave, by the same names."""
+    """Tensor → expression; None: the outputs of the preceding node, by the same names."""
 
 
 def _read(reader: ConfigReader) -> Inference:
@@ -55,14 +55,16 @@ def _compile(config: Inference, context: CompileContext) -> NodeStep:
 
 def _compile_pass_through(config: Inference, context: CompileContext) -> NodeStep:
     if len(context.before) != 1:
-        detail = f"{len(context.before)} nodes lead here: name the inputs, each with an expression"
+        detail = (
+            f"{len(context.before)} nodes precede this one: give inputs, each with an expression"
+        )
         context.add_error("inputs", detail)
     source = context.before[0] if context.before else ""
 
     async def perform(run: RunContext) -> dict[str, Any]:
         inputs = run.values[source]
         if type(inputs) is not dict:
-            message = f"expected '{source}' to give an object with the model's inputs"
+            message = f"expected the output of '{source}' to be an object with the model's inputs"
             raise NodeError("invalid_value", message)
         return await _infer(config, context.node_id, inputs, run, exact=False)
 
@@ -72,7 +74,7 @@ def _compile_pass_through(config: Inference, context: CompileContext) -> NodeSte
 async def _infer(
     config: Inference, node_id: str, inputs: Mapping[str, Any], run: RunContext, *, exact: bool
 ) -> dict[str, Any]:
-    call = InferenceCall(
+    call = ModelCall(
         node_id=node_id, model=config.model, version=config.version, inputs=inputs, exact=exact
     )
     return await run.ports.inference.infer(call, run.deadline)

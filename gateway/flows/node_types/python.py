@@ -1,10 +1,10 @@
-"""python: calls a function of an installed package. Never code that came through the API.
+"""python: calls a function of an installed package, never code received through the API.
 
 A package registers functions under the entry-point group `slipstream.nodes`. A function takes one
-argument, the node's inputs as a dict, and returns JSON; it may be async. What it raises fails the
-node; raise TimeoutError, ConnectionError, or anything with a true attribute `retryable`, where
-another attempt may go better. A function that is not async runs in a thread, which nobody can stop:
-after the deadline its result is dropped.
+argument, the node's inputs as a dict, and returns JSON; it may be async. Any exception fails the
+node. TimeoutError, ConnectionError, and exceptions with a true attribute `retryable` are retryable.
+A function that is not async runs in a thread. Threads cannot be interrupted: after the deadline the
+result is discarded.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ GROUP = "slipstream.nodes"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Python:
-    """Which function, and with what."""
+    """The configuration."""
 
     function: str
-    """Name of the entry point."""
+    """The name of the entry point."""
     inputs: Mapping[str, str] | None
-    """Name → expression; None: what the nodes before gave, each by its id."""
+    """Name → expression; None: the outputs of the preceding nodes, by id."""
 
 
 def _read(reader: ConfigReader) -> Python:
@@ -66,16 +66,21 @@ def _compile(config: Python, context: CompileContext) -> NodeStep:
 def _load(name: str, context: CompileContext) -> Callable[[dict[str, Any]], Any]:
     found = entry_points(group=GROUP)
     if name not in found.names:
-        known = ", ".join(sorted(found.names)) or "none is installed"
-        context.add_error("function", f"there is no '{name}' in {GROUP}; there is: {known}")
+        if found.names:
+            installed = f"expected one of {', '.join(sorted(found.names))}"
+        else:
+            installed = "no Python nodes are installed"
+        context.add_error("function", f"unknown Python node '{name}': {installed}")
         return _no_function
     try:
         function = found[name].load()
-    except Exception as error:  # noqa: BLE001 - somebody else's package may raise anything
+    except Exception as error:  # noqa: BLE001 - importing a third-party package may raise anything
         context.add_error("function", f"'{name}' cannot be imported: {error!r}")
         return _no_function
     if not callable(function):
-        context.add_error("function", f"'{name}' is a {type(function).__name__}, not a function")
+        context.add_error(
+            "function", f"'{name}': expected a function, got {type(function).__name__}"
+        )
         return _no_function
     loaded: Callable[[dict[str, Any]], Any] = function
     return loaded

@@ -1,4 +1,4 @@
-"""The kinds that there are. A new one is one file beside this one, and one line here."""
+"""All node types. A new one is one module in this package and one line here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.flows.node_types import (
 )
 from gateway.flows.node_types.handler import NodeHandler
 
-# Any: each kind has a configuration of its own.
+# Any: each type has its own configuration class.
 HANDLERS: Mapping[str, NodeHandler[Any]] = {
     kind.type: kind
     for kind in (

@@ -1,4 +1,4 @@
-"""transform: computes values from other nodes' outputs."""
+"""transform: computes values from the outputs of other nodes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gateway.flows.node_types.handler import NodeHandler, NodeStep
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transform:
-    """One of the two."""
+    """The configuration: one of the two is set."""
 
     fields: Mapping[str, str] | None
-    """Name → expression; the output is an object of these."""
+    """Name → expression; the output is an object."""
     expression: str | None
-    """The output is its value."""
+    """The output is the value of this expression."""
 
 
 def _read(reader: ConfigReader) -> Transform:

@@ -1,4 +1,4 @@
-"""wait: lets time pass."""
+"""wait: pauses for some seconds."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _MAX_SECONDS = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """For how long."""
+    """The configuration."""
 
     seconds: float | str
-    """Up to a day; a string is an expression."""
+    """At most a day; a string is an expression."""
 
 
 def _read(reader: ConfigReader) -> Wait:

@@ -158,7 +158,7 @@ async def test_nobody_locks_themselves_out_or_goes_round_the_old_password(
 async def test_the_last_active_owner_stays_even_if_the_operator_says_otherwise(
     served_gateway: ServedGateway, owner: Profile
 ) -> None:
-    users, cleanup = served_gateway.services.users, served_gateway.container.engine.cleanup
+    users, cleanup = served_gateway.services.users, served_gateway.container.execution.cleanup
     second = await served_gateway.user("second@example.com", Role.OWNER)
     await users.change(second.id, UserChange(state=UserState.DEACTIVATED), by=None)
     for change in (UserChange(role=Role.ADMIN), UserChange(state=UserState.DEACTIVATED)):

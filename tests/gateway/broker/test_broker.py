@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.broker.broker import Broker, BrokerError, BrokerKind, parse_broker_url
-from gateway.broker.celery_app import build_app
-from gateway.broker.probe import connection_error, queue_depths
-from gateway.broker.queues import Queue
+from gateway.broker.broker import Broker, BrokerError, BrokerKind, Queue, parse_broker_url
+from gateway.broker.celery_app import build_app, connection_error, queue_depths
 from tests.gateway.brokers import send
 
 FOLDER = Path("/nowhere/broker")

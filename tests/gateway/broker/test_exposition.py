@@ -6,8 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from gateway.broker.exposition import WorkerCollector
-from gateway.broker.heartbeat_file import HeartbeatFile, WorkerHeartbeat
+from gateway.broker.worker_files import HeartbeatFile, WorkerCollector, WorkerHeartbeat
 from telemetry.instruments import render
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.broker.broker import Broker, parse_broker_url
-from gateway.broker.probe import queue_depths
+from gateway.broker.broker import Broker, Queue, parse_broker_url
+from gateway.broker.celery_app import queue_depths
 from gateway.broker.publisher import Publisher
-from gateway.broker.queues import Queue
-from gateway.broker.wake_file import WakeFile
+from gateway.broker.worker_files import WakeFile
 from tests.gateway import brokers
 from tests.gateway.brokers import Cable
 
@@ -122,7 +121,7 @@ async def test_what_waits_is_sent_before_it_ends(broker: Broker, tmp_path: Path)
 
 def test_celery_is_not_imported_before_the_publisher_begins() -> None:
     program = (
-        "import sys, gateway.broker.publisher, gateway.broker.heartbeat_file\n"
+        "import sys, gateway.broker.publisher, gateway.broker.worker_files\n"
         "sys.exit(any(name.split('.')[0] in ('celery', 'kombu') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -6,8 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from gateway.broker.heartbeat_file import HeartbeatFile, WorkerHeartbeat, read_heartbeats
-from gateway.broker.wake_file import WakeFile
+from gateway.broker.worker_files import HeartbeatFile, WakeFile, WorkerHeartbeat, read_heartbeats
 
 
 def test_a_beacon_is_seen_until_it_is_removed(tmp_path: Path) -> None:

@@ -16,18 +16,18 @@ def profile_of(user: httpx.AsyncClient) -> str:
 
 
 async def edit_draft(user: httpx.AsyncClient, made: dict[str, Any], flow: dict[str, Any]) -> None:
-    """Replace the draft behind a deployment."""
+    """Replace the draft of a deployment's flow."""
     answer = await user.put(f"/node/flows/{made['flow_id']}/", json=flow)
     assert answer.status_code == 200, answer.text
 
 
 async def redeploy(user: httpx.AsyncClient, made: dict[str, Any], **note: str) -> httpx.Response:
-    """Push the draft."""
+    """Redeploy."""
     return await user.post(f"{DEPLOYMENTS}{made['id']}/redeploy/", json=note or None)
 
 
 async def deploy_two_versions(user: httpx.AsyncClient, **settings: Any) -> dict[str, Any]:
-    """Return a deployment whose live version 2 takes `flower` where 1 takes `x`."""
+    """Return a deployment whose version 2 (live) takes `flower` and version 1 takes `x`."""
     made = await deploy(user, flow_json(inputs={"x": "input.x"}), **settings)
     await edit_draft(user, made, flow_json(inputs={"x": "input.flower"}))
     answer = await redeploy(user, made, name="Flowers", description="Callers send `flower` now.")

@@ -1,4 +1,4 @@
-"""The directory that calls look into: live versions, those that a call pins, and news of both."""
+"""The deployment cache: live and pinned versions, and their invalidation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.gateway.deployments.redeploys import (
 from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 
 
-async def test_the_directory_answers_from_memory_once_it_was_asked(
+async def test_a_deployment_is_cached_after_the_first_look_up(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -61,13 +61,13 @@ async def test_another_process_sees_a_change_and_a_deletion(
     await elsewhere.close()
 
 
-async def test_a_deployment_made_after_it_was_missed_is_found(
+async def test_a_deployment_created_after_a_miss_is_found(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
     profile = user.headers["x-test-profile"]
     for unknown in ("nonsense", str(uuid4())):
-        with pytest.raises(GatewayError, match="there is no deployment"):
+        with pytest.raises(GatewayError, match="unknown deployment"):
             await in_process_gateway.deployment_cache.find(unknown, profile)
         assert in_process_gateway.deployment_cache.get(unknown) is None
     made = await deploy(user, flow_json())
@@ -88,7 +88,7 @@ async def test_a_call_can_pin_a_version(in_process_gateway: InProcessGateway) ->
     assert await deployment_cache.find(made["id"], profile, 1) is pinned
     assert deployment_cache.get(made["id"]) is live, "the live one is where it was"
     for number in (0, -1, 3, 2**70):
-        with pytest.raises(GatewayError, match="there is 1 to 2") as caught:
+        with pytest.raises(GatewayError, match="expected 1 to 2") as caught:
             await deployment_cache.find(made["id"], profile, number)
         assert caught.value.code is ErrorCode.NOT_FOUND
 
@@ -96,11 +96,11 @@ async def test_a_call_can_pin_a_version(in_process_gateway: InProcessGateway) ->
 async def test_another_users_version_cannot_be_pinned(in_process_gateway: InProcessGateway) -> None:
     ada, bob = await in_process_gateway.user(), await in_process_gateway.user("bob@example.com")
     made = await deploy_two_versions(ada)
-    with pytest.raises(GatewayError, match="there is no deployment"):
+    with pytest.raises(GatewayError, match="unknown deployment"):
         await in_process_gateway.deployment_cache.find(made["id"], profile_of(bob), 1)
 
 
-async def test_a_pinned_version_hears_of_changes_made_elsewhere(
+async def test_a_pinned_version_sees_changes_of_other_processes(
     in_process_gateway: InProcessGateway, url: str
 ) -> None:
     user = await in_process_gateway.user()
@@ -124,7 +124,7 @@ async def test_a_pinned_version_hears_of_changes_made_elsewhere(
     await elsewhere.close()
 
 
-async def test_a_pinned_version_that_needs_the_engine_says_so_in_mode_fast(
+async def test_a_pinned_version_that_needs_the_engine_is_refused_in_fast_mode(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -137,7 +137,7 @@ async def test_a_pinned_version_that_needs_the_engine_says_so_in_mode_fast(
     assert caught.value.code is ErrorCode.INVALID_FLOW
 
 
-async def test_a_paused_deployment_takes_no_calls_and_comes_back_as_it_was(
+async def test_a_paused_deployment_refuses_calls_until_it_is_resumed(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()

@@ -1,4 +1,4 @@
-"""What a redeploy would push, and what two versions do not have in common."""
+"""Differences between versions, and between live version and draft."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def graph(*nodes: Json, edges: tuple[str, ...] = ()) -> Json:
 
 
 def node(node_id: str, **config: Any) -> Json:
-    """Return a node that waits."""
+    """Return a wait node."""
     return {"id": node_id, "type": "wait", "config": config}
 
 
-def test_nodes_and_edges_come_and_go() -> None:
+def test_added_and_removed_nodes_and_edges_are_listed() -> None:
     before = graph(node("a"), node("b"), node("c"), edges=("a>b", "b>c"))
     after = graph(node("a"), node("c"), node("d"), edges=("a>c", "c>d"))
     found = diff_graphs(before, after)
@@ -37,7 +37,7 @@ def test_nodes_and_edges_come_and_go() -> None:
     assert not found.empty
 
 
-def test_a_changed_node_names_the_members() -> None:
+def test_a_changed_node_lists_its_members() -> None:
     before = graph(node("a", seconds=1, headers={"x": "1", "y": "2"}, list=[1, 2]))
     after = graph(node("a", seconds=2, headers={"x": "1", "z": "3"}, list=[1, 3]))
     (changed,) = diff_graphs(before, after).nodes_changed
@@ -50,7 +50,7 @@ def test_a_changed_node_names_the_members() -> None:
     ]
 
 
-def test_another_type_is_a_change_and_so_is_an_edge_that_says_something_else() -> None:
+def test_changed_types_and_edge_cases_are_listed() -> None:
     before, after = graph(node("a")), graph(node("a") | {"type": "branch"})
     (changed,) = diff_graphs(before, after).nodes_changed
     assert [field.pointer for field in changed.fields] == ["/type"]
@@ -61,7 +61,7 @@ def test_another_type_is_a_change_and_so_is_an_edge_that_says_something_else() -
     assert [edge["case"] for edge in found.edges_removed + found.edges_added] == ["x", "y"]
 
 
-def test_how_it_is_drawn_and_written_down_does_not_count() -> None:
+def test_layout_and_order_are_ignored() -> None:
     before = graph({"id": "a", "type": "wait"}, node("b"), edges=("a>b",))
     after = {
         "nodes": [node("b") | {"width": 7}, node("a") | {"position": {"x": 1}}],
@@ -70,7 +70,7 @@ def test_how_it_is_drawn_and_written_down_does_not_count() -> None:
     assert diff_graphs(before, after).empty
 
 
-def test_true_is_not_one() -> None:
+def test_true_differs_from_one() -> None:
     assert not same(True, 1)
     assert [each.pointer for each in changes({"a": [True]}, {"a": [1]})] == ["/a"]
     assert same({"a": 1, "b": [2]}, {"b": [2], "a": 1})
@@ -90,7 +90,7 @@ def asking(schema: Json, **config: Any) -> Json:
     return flow
 
 
-async def test_the_draft_is_compared_with_what_is_live(
+async def test_the_draft_is_compared_with_the_live_version(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -128,7 +128,7 @@ async def test_the_draft_is_compared_with_what_is_live(
     assert (back["before"], back["after"]) == ("draft", "1")
 
 
-async def test_two_versions_are_compared_whatever_the_draft_says(
+async def test_two_versions_are_compared_independently_of_the_draft(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -142,7 +142,7 @@ async def test_two_versions_are_compared_whatever_the_draft_says(
     assert (await _diff(user, made, before="2", after="live"))["same"] is True
 
 
-async def test_a_label_that_has_moved_shows_though_the_graph_is_the_same(
+async def test_a_moved_label_is_a_difference(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -154,7 +154,7 @@ async def test_a_label_that_has_moved_shows_though_the_graph_is_the_same(
     assert found["models"][0]["after"] == {"model": "mlp", "version": 2}
 
 
-async def test_a_draft_that_could_not_be_deployed_is_compared_and_says_why(
+async def test_an_undeployable_draft_is_compared_with_its_problem(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -162,7 +162,7 @@ async def test_a_draft_that_could_not_be_deployed_is_compared_and_says_why(
     for draft, problem in (
         (flow_json("nothing"), "there is no model 'nothing'"),
         (flow_json(inputs={"x": "input.a + 1"}), "cannot be deployed as fast"),
-        (flow_json() | {"edges": []}, "nothing leads from"),
+        (flow_json() | {"edges": []}, "is not reachable from"),
     ):
         await user.put(f"/node/flows/{made['flow_id']}/", json=draft)
         found = await _diff(user, made)
@@ -170,7 +170,7 @@ async def test_a_draft_that_could_not_be_deployed_is_compared_and_says_why(
         assert found["same"] is False
 
 
-async def test_sides_that_there_are_not_are_refused(in_process_gateway: InProcessGateway) -> None:
+async def test_unknown_versions_are_refused(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     url = f"{DEPLOYMENTS}{made['id']}/diff/"

@@ -1,4 +1,4 @@
-"""A draft beside the version that is live: whether they differ."""
+"""Whether a draft differs from the live version."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def _differs(user: httpx.AsyncClient, made: dict[str, Any]) -> bool:
     return differs
 
 
-async def test_a_draft_that_differs_is_flagged_until_it_is_live(
+async def test_a_changed_draft_is_flagged_until_it_is_deployed(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -34,7 +34,7 @@ async def test_a_draft_that_differs_is_flagged_until_it_is_live(
     assert not await _differs(user, made)
 
 
-async def test_a_flow_that_was_only_renamed_or_moved_about_does_not_differ(
+async def test_renaming_and_moving_nodes_is_not_a_difference(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -49,7 +49,7 @@ async def test_a_flow_that_was_only_renamed_or_moved_about_does_not_differ(
     assert not await _differs(user, made)
 
 
-async def test_a_draft_that_was_never_touched_costs_no_look_at_its_graph(
+async def test_an_unchanged_draft_is_not_loaded(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()

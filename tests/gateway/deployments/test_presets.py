@@ -1,4 +1,4 @@
-"""Modes and types of deployments, one by one and as presets."""
+"""Modes, types and presets of deployments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.gateway.deployments.redeploys import profile_of
 from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 
 
-async def test_the_presets_are_those_of_the_documentation(
+async def test_the_presets_are_the_documented_ones(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()

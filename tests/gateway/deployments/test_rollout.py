@@ -1,4 +1,4 @@
-"""From one version of a fast deployment to the next, while calls are being answered."""
+"""Rollouts of fast deployments that serve calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 
 
 class Site:
-    """A fast deployment of `mlp` 1, and a draft that asks for `mlp` 2."""
+    """A fast deployment of `mlp` 1, and a draft with `mlp` 2."""
 
     def __init__(self, in_process_gateway: InProcessGateway, profile: Profile) -> None:
         self.services = in_process_gateway.services
@@ -32,7 +32,7 @@ class Site:
         self._flow_id = ""
 
     async def open(self) -> None:
-        """Deploy the one, write the other."""
+        """Create the deployment and the draft."""
         flows = self.services.flows
         flow = await flows.create(self.profile_id, _draft("1"))
         settings = DeploymentSettings(execution_mode=ExecutionMode.FAST)
@@ -42,21 +42,21 @@ class Site:
         await self.draft("2")
 
     async def draft(self, model_version: str) -> None:
-        """Let the flow ask for another version of its model."""
+        """Change the model version in the draft."""
         nodes = _draft(model_version).nodes
         await self.services.flows.update(self.profile_id, self._flow_id, nodes=nodes)
 
     async def serve(self, version: int, state: State = State.READY, **seen: Any) -> None:
-        """Let the server of a version be in a state, as the supervisor would write it down."""
-        server = await self.fleet.want("mlp", version)
+        """Set the state of a version's server, as the supervisor would."""
+        server = await self.fleet.ensure_running("mlp", version)
         await self.fleet.observe(server.id, state=State.BOOTING, phase=Phase.SPAWNING)
         if state is not State.BOOTING:
             await self.fleet.observe(server.id, state=state, **seen)
 
     async def wanted(self, version: int, *, generation: int = 1) -> InferenceServer:
-        """Return the server of a version, as soon as somebody wants it, for the n-th time."""
+        """Return the server of a version once it is wanted for the n-th time."""
         while True:
-            for server in await self.fleet.wanted():
+            for server in await self.fleet.desired_running():
                 if (server.version, server.generation) == (version, generation):
                     return server
             await asyncio.sleep(0.01)
@@ -66,7 +66,7 @@ class Site:
         return (await self.services.deployments.get(self.profile_id, self.id)).row.live_version
 
     def versions(self, patience: float = 60.0) -> VersionService:
-        """Return the service, with a handover that waits so long."""
+        """Return the service, with a rollout that waits up to `patience` seconds."""
         rollout = Rollout(self.fleet, patience=patience, settle=0)
         return VersionService(self.in_process_gateway.db, self.snapshots, rollout)
 
@@ -84,7 +84,7 @@ async def site(in_process_gateway: InProcessGateway, profile: Profile) -> Site:
     return opened
 
 
-async def test_the_next_version_takes_over_when_its_server_is_ready(site: Site) -> None:
+async def test_the_new_version_goes_live_when_its_server_is_ready(site: Site) -> None:
     await site.serve(1)
     switching = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
     server = await site.wanted(2)
@@ -108,7 +108,7 @@ async def test_a_model_that_cannot_be_loaded_changes_nothing(site: Site) -> None
     assert await site.live() == 1
 
 
-async def test_of_two_at_once_the_one_that_began_later_wins(site: Site) -> None:
+async def test_the_later_of_two_concurrent_redeploys_wins(site: Site) -> None:
     await site.serve(1)
     first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
     slow = await site.wanted(2)
@@ -117,7 +117,9 @@ async def test_of_two_at_once_the_one_that_began_later_wins(site: Site) -> None:
     second = await site.versions().redeploy(site.profile_id, site.id)
     assert second.row.live_version == 2
     await site.fleet.observe(slow.id, state=State.READY)
-    with pytest.raises(GatewayError, match="began after this one") as caught:
+    with pytest.raises(
+        GatewayError, match="a later redeploy or promotion is already live"
+    ) as caught:
         await first
     assert caught.value.code is ErrorCode.CONFLICT
     assert await site.live() == 2
@@ -125,7 +127,7 @@ async def test_of_two_at_once_the_one_that_began_later_wins(site: Site) -> None:
     assert (third.row.live_version, third.newest_version) == (3, 3)
 
 
-async def test_one_that_began_later_and_failed_stands_in_nobodys_way(site: Site) -> None:
+async def test_a_failed_later_redeploy_does_not_block_an_earlier_one(site: Site) -> None:
     await site.serve(1)
     first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
     slow = await site.wanted(2)
@@ -136,19 +138,19 @@ async def test_one_that_began_later_and_failed_stands_in_nobodys_way(site: Site)
     assert (await first).row.live_version == 2
 
 
-async def test_a_promotion_that_began_later_wins_over_a_redeploy(site: Site) -> None:
+async def test_a_later_promotion_wins_over_a_redeploy(site: Site) -> None:
     await site.serve(1)
     first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
     slow = await site.wanted(2)
     await site.fleet.observe(slow.id, state=State.BOOTING, phase=Phase.SPAWNING)
     await site.versions().promote(site.profile_id, site.id, 1)
     await site.fleet.observe(slow.id, state=State.READY)
-    with pytest.raises(GatewayError, match="live already, as version 1"):
+    with pytest.raises(GatewayError, match="already live, as version 1"):
         await first
     assert await site.live() == 1
 
 
-async def test_what_failed_before_is_tried_again(site: Site) -> None:
+async def test_a_server_that_failed_before_is_started_again(site: Site) -> None:
     await site.serve(2, State.FAILED, reason="out of memory")
     await site.serve(1)
     switching = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
@@ -158,7 +160,7 @@ async def test_what_failed_before_is_tried_again(site: Site) -> None:
     assert (await switching).row.live_version == 2
 
 
-async def test_a_boot_that_takes_too_long_goes_on_and_changes_nothing(site: Site) -> None:
+async def test_a_boot_timeout_changes_nothing_and_the_boot_continues(site: Site) -> None:
     await site.serve(1)
     with pytest.raises(GatewayError, match="nothing was changed") as caught:
         await site.versions(patience=0).redeploy(site.profile_id, site.id)
@@ -169,14 +171,14 @@ async def test_a_boot_that_takes_too_long_goes_on_and_changes_nothing(site: Site
     assert deployed.row.live_version == 2
 
 
-async def test_nobody_waits_where_nothing_answers_now(site: Site) -> None:
+async def test_there_is_no_wait_if_the_live_version_is_not_serving(site: Site) -> None:
     await site.serve(1, State.BOOTING)
     deployed = await site.versions().redeploy(site.profile_id, site.id)
     assert deployed.row.live_version == 2
     assert (await site.wanted(2)).desired == "running"
 
 
-async def test_a_promotion_hands_over_in_the_same_way(site: Site) -> None:
+async def test_a_promotion_waits_like_a_redeploy(site: Site) -> None:
     await site.versions().redeploy(site.profile_id, site.id)
     await site.serve(2)
     with pytest.raises(GatewayError) as caught:

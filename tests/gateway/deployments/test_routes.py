@@ -1,4 +1,4 @@
-"""Deployments over HTTP."""
+"""The REST API of deployments."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_a_deployment_with_the_defaults_is_the_documented_one(
     assert "api_key" not in shown
 
 
-async def test_a_key_is_made_only_where_none_covers_the_deployment(
+async def test_a_key_is_created_only_if_none_covers_the_deployment(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -64,7 +64,7 @@ async def test_a_key_is_made_only_where_none_covers_the_deployment(
     assert (await deploy(user, flow_json()))["api_key"] is not None
 
 
-async def test_a_key_of_one_deployment_covers_no_other_and_goes_with_it(
+async def test_a_deployments_key_covers_only_it_and_is_deactivated_with_it(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -78,7 +78,7 @@ async def test_a_key_of_one_deployment_covers_no_other_and_goes_with_it(
     assert shown["state"] == "deactivated"
 
 
-async def test_a_fast_deployment_pins_the_version_that_it_was_made_with(
+async def test_a_fast_deployment_pins_its_model_version(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -97,7 +97,7 @@ async def test_a_fast_deployment_pins_the_version_that_it_was_made_with(
     assert (again["version"], again["models"][0]["version"]) == (2, 2)
 
 
-async def test_an_edited_flow_changes_nothing_before_it_is_redeployed(
+async def test_an_edited_flow_takes_effect_on_redeploy(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -126,12 +126,12 @@ UNFIT: list[tuple[dict[str, Any], str, str]] = [
     (flow_json(version="9"), "fast", "no version or label '9'"),
     (flow_json("joined"), "fast", "no tensor"),
     (flow_json(inputs={"x": "input.a + 1"}), "fast", "more than a path"),
-    (flow_json() | {"edges": []}, "fast", "nothing leads from 'input' to 'model'"),
-    (flow_json() | {"edges": []}, "async", "nothing leads from 'input' to 'model'"),
+    (flow_json() | {"edges": []}, "fast", "'model' is not reachable from 'input'"),
+    (flow_json() | {"edges": []}, "async", "'model' is not reachable from 'input'"),
 ]
 
 
-async def test_what_could_not_run_is_refused_when_it_is_saved(
+async def test_a_flow_that_cannot_run_is_refused(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -209,7 +209,7 @@ BAD_SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-async def test_settings_that_make_no_sense_are_refused(
+async def test_invalid_settings_are_refused(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -221,14 +221,14 @@ async def test_settings_that_make_no_sense_are_refused(
         assert (patched.status_code, patched.json()["code"]) == (422, "validation_failed")
 
 
-async def test_a_webhook_is_kept_as_it_was_written(in_process_gateway: InProcessGateway) -> None:
+async def test_a_callback_url_is_stored_unchanged(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
-    url = "https://example.com"  # pydantic would add a slash
+    url = "https://example.com"  # pydantic would append a slash
     made = await deploy(user, flow_json(), notification_method="webhook", callback_url=url)
     assert (made["notification_method"], made["callback_url"]) == ("webhook", url)
 
 
-async def test_null_means_null_only_where_there_can_be_none(
+async def test_null_is_refused_for_required_settings(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -238,7 +238,7 @@ async def test_null_means_null_only_where_there_can_be_none(
     assert (await user.patch(url, json={"name": None})).status_code == 422
 
 
-async def test_a_deleted_deployment_is_gone_for_its_owner_only(
+async def test_a_deleted_deployment_is_410_for_its_owner_only(
     in_process_gateway: InProcessGateway,
 ) -> None:
     ada, bob = await in_process_gateway.user(), await in_process_gateway.user("bob@example.com")
@@ -253,11 +253,11 @@ async def test_a_deleted_deployment_is_gone_for_its_owner_only(
     await in_process_gateway.feed.poll()
     with pytest.raises(GatewayError, match="was deleted"):
         await in_process_gateway.deployment_cache.find(made["id"], ada.headers["x-test-profile"])
-    with pytest.raises(GatewayError, match="there is no deployment"):
+    with pytest.raises(GatewayError, match="unknown deployment"):
         await in_process_gateway.deployment_cache.find(made["id"], bob.headers["x-test-profile"])
 
 
-async def test_a_flow_in_use_cannot_be_deleted_and_a_tombstone_does_not_hold_it(
+async def test_a_flow_with_deployments_cannot_be_deleted_until_they_are(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -281,14 +281,14 @@ async def test_deployments_are_listed_by_flow(in_process_gateway: InProcessGatew
     assert nothing.json()["items"] == []
 
 
-async def test_redeploying_at_once_makes_one_version_each(
+async def test_concurrent_redeploys_create_one_version_each(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     url = f"{DEPLOYMENTS}{made['id']}/"
     answers = await asyncio.gather(*(user.post(f"{url}redeploy/") for _ in range(4)))
-    # One that was overtaken by a later one is refused, and has changed nothing.
+    # A redeploy overtaken by a later one is refused and changes nothing.
     said = {(answer.status_code, answer.json().get("code")) for answer in answers}
     assert {(200, None)} <= said <= {(200, None), (409, "conflict")}
     versions = sorted(answer.json()["version"] for answer in answers if answer.is_success)

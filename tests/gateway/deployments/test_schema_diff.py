@@ -1,4 +1,4 @@
-"""What a new input schema asks of callers who kept to the old one."""
+"""Which input schema changes break callers."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from typing import Any
 
 import pytest
 
-from gateway.deployments.input_schema import accepted_schema
-from gateway.deployments.schema_diff import diff_schemas
+from gateway.deployments.schema_diff import accepted_schema, diff_schemas
 
 # Any, throughout: JSON Schemas
 Json = dict[str, Any]
 
 
 def prop(before: object, after: object) -> tuple[Json, Json]:
-    """Return two schemas that differ in what they say of the property `x`."""
+    """Return two schemas that differ in the property `x`."""
     return {"properties": {"x": before}}, {"properties": {"x": after}}
 
 
 def found(before: Json | None, after: Json | None) -> list[tuple[str, bool]]:
-    """Return pointer and verdict of each change."""
+    """Return pointer and `breaking` of each change."""
     return [(change.pointer, change.breaking) for change in diff_schemas(before, after)]
 
 
@@ -75,14 +74,14 @@ BREAKING: list[tuple[Json | None, Json | None]] = [
 
 
 @pytest.mark.parametrize(("before", "after"), HARMLESS)
-def test_what_lets_more_through_breaks_nothing(before: Json | None, after: Json | None) -> None:
+def test_relaxing_changes_are_not_breaking(before: Json | None, after: Json | None) -> None:
     changes = found(before, after)
     assert changes
     assert not any(breaking for _, breaking in changes), changes
 
 
 @pytest.mark.parametrize(("before", "after"), BREAKING)
-def test_what_lets_less_through_is_breaking(before: Json | None, after: Json | None) -> None:
+def test_restricting_changes_are_breaking(before: Json | None, after: Json | None) -> None:
     changes = found(before, after)
     assert any(breaking for _, breaking in changes), changes
 
@@ -91,11 +90,11 @@ def test_what_lets_less_through_is_breaking(before: Json | None, after: Json | N
     ("before", "after"),
     [(None, None), ({}, None), (None, {"type": "object"}), ({"title": "x"}, {"title": "x"})],
 )
-def test_what_means_the_same_is_no_change(before: Json | None, after: Json | None) -> None:
+def test_equivalent_schemas_have_no_changes(before: Json | None, after: Json | None) -> None:
     assert found(before, after) == []
 
 
-def test_a_change_is_found_where_it_is() -> None:
+def test_a_change_has_the_pointer_of_its_keyword() -> None:
     before = {"properties": {"a/b": {"properties": {"~": {"items": {"type": "number"}}}}}}
     after = {"properties": {"a/b": {"properties": {"~": {"items": {"type": "string"}}}}}}
     (change,) = diff_schemas(before, after)
@@ -119,7 +118,7 @@ def test_a_change_is_found_where_it_is() -> None:
         {"items": 1},
     ],
 )
-def test_what_is_no_schema_is_compared_all_the_same(strange: Json) -> None:
+def test_malformed_schemas_are_compared(strange: Json) -> None:
     sound = {
         "required": ["x"],
         "type": ["object"],
@@ -135,11 +134,11 @@ def test_what_is_no_schema_is_compared_all_the_same(strange: Json) -> None:
 
 
 def flow(schema: Json | None, **config: str) -> Json:
-    """Return a graph with this input."""
+    """Return a graph with this input schema."""
     return {"nodes": [{"id": "input", "type": "api_input", "config": {"schema": schema, **config}}]}
 
 
-def test_other_inputs_are_left_out_or_refused_before_the_schema_sees_them() -> None:
+def test_additional_inputs_are_part_of_the_effective_schema() -> None:
     named: Json = {"properties": {"x": {}}}
     closed = {**named, "additionalProperties": False}
     typed = {**named, "additionalProperties": {"type": "number"}}

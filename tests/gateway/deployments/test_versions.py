@@ -1,4 +1,4 @@
-"""Versions of deployments: redeployed, listed, described, promoted."""
+"""Versions: redeploy, list, describe, promote."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SERVERS = "/node/inference-servers/"
 
 
 async def served(user: httpx.AsyncClient) -> set[tuple[str, int, str]]:
-    """Return model, version and what is wanted of every inference server."""
+    """Return model, version and wanted state of every inference server."""
     servers = (await user.get(SERVERS)).json()["items"]
     return {(server["model"], server["version"], server["desired"]) for server in servers}
 
 
-async def test_versions_are_listed_with_what_was_said_and_who_made_them(
+async def test_versions_are_listed_with_description_and_creator(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -45,7 +45,7 @@ async def test_versions_are_listed_with_what_was_said_and_who_made_them(
         assert "nodes" not in version
 
 
-async def test_versions_come_in_pages(in_process_gateway: InProcessGateway) -> None:
+async def test_versions_are_listed_in_pages(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     for _ in range(4):
@@ -66,7 +66,7 @@ async def test_versions_come_in_pages(in_process_gateway: InProcessGateway) -> N
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), strange
 
 
-async def test_a_version_shows_its_snapshot_whatever_became_of_the_draft(
+async def test_a_version_keeps_its_graph_when_the_draft_changes(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -129,7 +129,7 @@ async def test_settings_outlast_a_redeploy_and_a_promotion(
     assert promoted["trigger_path"] == made["trigger_path"]
 
 
-async def test_what_is_not_there_is_said_with_the_numbers_that_are(
+async def test_an_unknown_version_is_404_with_the_existing_numbers(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -138,7 +138,7 @@ async def test_what_is_not_there_is_said_with_the_numbers_that_are(
     for ask, path in ((user.get, "3/"), (user.post, "3/promote/"), (user.get, "999999999/")):
         answer = await ask(url + path)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
-        assert "there is 1 to 2" in answer.json()["message"]
+        assert "expected 1 to 2" in answer.json()["message"]
     for path in ("0/", "-1/", "one/", "9999999999/"):
         assert (await user.get(url + path)).status_code == 422, path
 
@@ -161,7 +161,7 @@ async def test_a_version_that_needs_the_engine_is_not_promoted_to_fast(
     assert (shown["version"], shown["newest_version"]) == (2, 2)
 
 
-async def test_a_version_whose_model_has_gone_is_not_promoted(
+async def test_a_version_with_a_removed_model_is_not_promoted(
     in_process_gateway: InProcessGateway, tmp_path: Any
 ) -> None:
     user = await in_process_gateway.user()
@@ -172,7 +172,7 @@ async def test_a_version_whose_model_has_gone_is_not_promoted(
     url = f"{DEPLOYMENTS}{made['id']}/versions/1/promote/"
     refused = await user.post(url)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
-    assert "not in the model store any more" in refused.json()["message"]
+    assert "no longer in the model store" in refused.json()["message"]
     other = onnx_models.identity(tmp_path / "other.onnx")
     await in_process_gateway.services.models.publish(other, "mlp", 2)
     refused = await user.post(url)
@@ -180,7 +180,7 @@ async def test_a_version_whose_model_has_gone_is_not_promoted(
     assert "another file" in refused.json()["message"]
 
 
-async def test_the_inference_server_of_what_becomes_live_is_let_run(
+async def test_the_inference_server_of_the_new_version_is_started(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -195,7 +195,7 @@ async def test_the_inference_server_of_what_becomes_live_is_let_run(
     assert await served(user) == {("mlp", 1, "running"), ("mlp", 2, "stopped")}
 
 
-async def test_a_flow_for_the_engine_starts_no_inference_server_by_itself(
+async def test_a_flow_for_the_engine_starts_no_inference_server(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -204,7 +204,7 @@ async def test_a_flow_for_the_engine_starts_no_inference_server_by_itself(
     assert await served(user) == set()
 
 
-async def test_a_tombstone_answers_gone_on_every_route(
+async def test_a_deleted_deployment_is_410_on_every_route(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -230,7 +230,7 @@ async def test_a_tombstone_answers_gone_on_every_route(
         await in_process_gateway.deployment_cache.find(made["id"], profile_of(user), 1)
 
 
-async def test_redeploying_and_promoting_at_once_leaves_whole_versions(
+async def test_concurrent_redeploys_and_promotions_keep_versions_consistent(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -239,7 +239,7 @@ async def test_redeploying_and_promoting_at_once_leaves_whole_versions(
     work = [redeploy(user, made) for _ in range(3)]
     work += [user.post(f"{url}versions/{number}/promote/") for number in (1, 2)]
     answers = await asyncio.gather(*work)
-    # One that was overtaken by a later one is refused, and has changed nothing.
+    # A redeploy overtaken by a later one is refused and changes nothing.
     said = {(answer.status_code, answer.json().get("code")) for answer in answers}
     assert {(200, None)} <= said <= {(200, None), (409, "conflict")}
     newest = 2 + len([answer for answer in answers[:3] if answer.is_success])
@@ -248,7 +248,7 @@ async def test_redeploying_and_promoting_at_once_leaves_whole_versions(
     assert len([version for version in listed if version["live"]]) == 1
 
 
-async def test_a_version_that_does_not_run_any_more_is_not_promoted(
+async def test_a_version_that_no_longer_compiles_is_not_promoted(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()

@@ -1,1 +1,1 @@
-"""Executing runs: what is told of them, and when they stop."""
+"""Execution of runs: progress and metrics."""

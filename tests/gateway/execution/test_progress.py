@@ -1,4 +1,4 @@
-"""What is told of a run's nodes while it goes on."""
+"""Progress events of running runs."""
 
 from __future__ import annotations
 
@@ -27,68 +27,64 @@ def progress_of(store: RunStore, claim: Claim) -> ProgressReporter:
 
 
 async def told(store: RunStore, claim: Claim, count: int) -> list[NodeEvent]:
-    """Return what was told, as soon as that is so much."""
+    """Return the events once there are `count`."""
     async with asyncio.timeout(20):
         while len(found := await store.events(claim.run_id)) < count:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.05)
     return found
 
 
-async def test_nodes_are_told_in_batches_and_numbered(store: RunStore) -> None:
+async def test_nodes_are_reported_in_numbered_batches(store: RunStore) -> None:
     claim = await claimed(store)
     progress = progress_of(store, claim)
     for node_id in "abc":
-        progress.note(ended(node_id, {"of": node_id}))
+        progress.add(ended(node_id, {"of": node_id}))
     found = await told(store, claim, 3)
     assert [(one.number, one.node_id) for one in found] == [(1, "a"), (2, "b"), (3, "c")]
     assert orjson.loads(found[0].data)["output"] == {"of": "a"}
-    progress.note(ended("d"))
+    progress.add(ended("d"))
     assert (await told(store, claim, 4))[3].node_id == "d"
     await progress.stop()
 
 
-async def test_a_short_run_asks_nothing_of_the_database(
-    database: Database, store: RunStore
-) -> None:
+async def test_a_short_run_costs_no_query(database: Database, store: RunStore) -> None:
     claim = await claimed(store)
     with statements(database) as asked:
         progress = progress_of(store, claim)
-        progress.note(ended("a"))
+        progress.add(ended("a"))
         await progress.stop()
         await asyncio.sleep(1.5 * INTERVAL_SECONDS)
     assert asked == []
 
 
-async def test_a_run_that_is_another_s_by_now_is_told_of_no_more(
-    database: Database, store: RunStore
-) -> None:
+async def test_reporting_stops_after_the_lease_is_lost(database: Database, store: RunStore) -> None:
     claim = await claimed(store)
     await store.finish(claim.run_id, claim.attempt, COMPLETED)
     progress = progress_of(store, claim)
-    progress.note(ended("a"))
+    progress.add(ended("a"))
     await asyncio.sleep(1.5 * INTERVAL_SECONDS)
     with statements(database) as asked:
-        progress.note(ended("b"))
+        progress.add(ended("b"))
         await asyncio.sleep(1.5 * INTERVAL_SECONDS)
     await progress.stop()
     assert asked == []
     assert await store.events(claim.run_id) == []
 
 
-async def test_outputs_are_left_out_where_they_are_too_large_all_together(store: RunStore) -> None:
+async def test_outputs_beyond_the_shared_limit_are_omitted(store: RunStore) -> None:
     claim = await claimed(store)
     progress = progress_of(store, claim)
-    progress.note(ended("a", "x" * (MAX_NODE_OUTPUTS_BYTES - 1000)))
-    progress.note(ended("b", "x" * 2000))
-    progress.note(ended("c", "small"))
+    progress.add(ended("a", "x" * (MAX_NODE_OUTPUTS_BYTES - 1000)))
+    progress.add(ended("b", "x" * 2000))
+    progress.add(ended("c", "small"))
     found = [orjson.loads(one.data) for one in await told(store, claim, 3)]
     await progress.stop()
     assert found[1]["output"] is None
-    assert "left out" in found[1]["notes"][0]
+    assert "omitted" in found[1]["notes"][0]
     assert found[2]["output"] == "small"
 
 
-async def test_a_batch_that_is_not_written_stops_nothing() -> None:
+async def test_a_failed_write_does_not_stop_reporting() -> None:
     tries: list[list[str]] = []
 
     async def refuse(nodes: Mapping[str, bytes]) -> bool:
@@ -96,10 +92,10 @@ async def test_a_batch_that_is_not_written_stops_nothing() -> None:
         raise OSError("the database is away")
 
     progress = ProgressReporter(refuse)
-    progress.note(ended("a"))
+    progress.add(ended("a"))
     async with asyncio.timeout(20):
         await until(lambda: len(tries) == 1)
-        progress.note(ended("b"))
+        progress.add(ended("b"))
         await until(lambda: len(tries) == 2)
     await progress.stop()
     assert tries == [["a"], ["b"]]

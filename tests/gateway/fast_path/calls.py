@@ -10,7 +10,6 @@ from gateway.errors import GatewayError
 from gateway.fast_path.http_call import HttpCall
 from gateway.web.asgi import Receive, Scope, Send
 from gateway.web.connection_limits import ConnectionLimits
-from gateway.web.problems import HTTP_STATUS
 
 LIMIT = 100_000
 """Bytes of the largest body that the route takes."""
@@ -56,7 +55,7 @@ class Call:
         """See Handler."""
         self.refusals.append(error)
         self._fail_in("refuse")
-        self.answer(HTTP_STATUS[error.code], error.code.encode())
+        self.answer(error.code.http_status, error.code.encode())
 
     def disconnected(self) -> None:
         """See Handler."""

@@ -1,4 +1,4 @@
-"""A world for flows: models and HTTP services that answer as a test says."""
+"""Fake ports for flows: models and HTTP services that respond as a test says."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from typing import Any
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.flows.ports import HttpCall, HttpReply, InferenceCall, Ports
+from gateway.flows.ports import ModelCall, Ports
+from gateway.outbound.http import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
 
-Model = Callable[[InferenceCall], Awaitable[dict[str, Any]]]
-Service = Callable[[HttpCall], Awaitable[HttpReply]]
+Model = Callable[[ModelCall], Awaitable[dict[str, Any]]]
+Service = Callable[[OutboundRequest], Awaitable[OutboundResponse]]
 
 
-async def echo(call: InferenceCall) -> dict[str, Any]:
-    """Give every input back."""
+async def echo(call: ModelCall) -> dict[str, Any]:
+    """Return every input."""
     return dict(call.inputs)
 
 
 async def hang(_call: object) -> Any:
-    """Take for ever."""
+    """Never return."""
     await asyncio.Event().wait()
 
 
 def failing(code: ErrorCode, message: str, *, times: int = 1_000_000) -> Model:
-    """Return a model that fails so many times, and then echoes."""
+    """Return a model that fails `times` times, and then echoes."""
     left = times
 
-    async def model(call: InferenceCall) -> dict[str, Any]:
+    async def model(call: ModelCall) -> dict[str, Any]:
         nonlocal left
         if left:
             left -= 1
@@ -42,25 +43,27 @@ def failing(code: ErrorCode, message: str, *, times: int = 1_000_000) -> Model:
 
 def reply(
     body: Any = None, status: int = 200, content_type: str = "application/json", **headers: str
-) -> HttpReply:
-    """Return a reply; what is no bytes is written as JSON."""
+) -> OutboundResponse:
+    """Return a response; a body that is not bytes is serialized as JSON."""
     written = body if isinstance(body, bytes) else orjson.dumps(body)
-    return HttpReply(status=status, headers={"content-type": content_type, **headers}, body=written)
+    return OutboundResponse(
+        status=status, headers={"content-type": content_type, **headers}, body=written
+    )
 
 
-async def not_found(_call: HttpCall) -> HttpReply:
+async def not_found(_call: OutboundRequest) -> OutboundResponse:
     """Answer everything with 404."""
     return reply({"error": "not found"}, 404)
 
 
 class FakePorts:
-    """Both ports in one; remembers what it was asked, and how many calls were going on at once."""
+    """Both ports; records the calls and the maximum number of concurrent ones."""
 
     def __init__(self, model: Model = echo, service: Service = not_found) -> None:
         self._model = model
         self._service = service
-        self.inferences: list[InferenceCall] = []
-        self.requests: list[HttpCall] = []
+        self.inferences: list[ModelCall] = []
+        self.requests: list[OutboundRequest] = []
         self.deadlines: list[float] = []
         self.cancelled = 0
         self.busy = 0
@@ -71,13 +74,13 @@ class FakePorts:
         """The ports for the engine."""
         return Ports(inference=self, http=self)
 
-    async def infer(self, call: InferenceCall, deadline: float) -> dict[str, Any]:
-        """Ask the model."""
+    async def infer(self, call: ModelCall, deadline: float) -> dict[str, Any]:
+        """Call the model."""
         self.inferences.append(call)
         return await self._count(self._model(call), deadline)
 
-    async def send(self, call: HttpCall, deadline: float) -> HttpReply:
-        """Ask the service."""
+    async def send(self, call: OutboundRequest, deadline: float) -> OutboundResponse:
+        """Call the service."""
         self.requests.append(call)
         return await self._count(self._service(call), deadline)
 

@@ -1,4 +1,4 @@
-"""Flows in few words, and runs of them."""
+"""Builds flows from short notations, and runs them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 
 def node(node_id: str, node_type: str, **config: Any) -> Json:
-    """Return a node; `retry`, `on_error` and `name` are its own, all else is its configuration."""
+    """Return a node; other arguments than `retry`, `on_error` and `name` are its configuration."""
     own = {word: config.pop(word) for word in ("retry", "on_error", "name") if word in config}
     return {"id": node_id, "type": node_type, "config": config, **own}
 
@@ -31,7 +31,7 @@ def transform(node_id: str, **fields: str) -> Json:
 
 
 def build_flow(edges: str, *nodes: Json) -> Json:
-    """Return a flow; `edges` is such as `input>a a>b a>c:case`."""
+    """Return a flow; `edges` is written like `input>a a>b a>c:case`."""
     return {"nodes": list(nodes), "edges": [_edge(edge) for edge in edges.split()]}
 
 
@@ -54,7 +54,7 @@ def compiled(flow: Json) -> FlowPlan:
 
 
 def validation_errors(flow: Json) -> dict[str, str]:
-    """Return what is wrong with a flow: pointer → detail."""
+    """Return the errors of a flow: pointer → detail."""
     with pytest.raises(GatewayError) as caught:
         compiled(flow)
     assert caught.value.code == "invalid_flow"
@@ -71,7 +71,7 @@ async def run(
     report: OnNodeEnd | None = None,
     max_output_bytes: int = 256 * 1024,
 ) -> FlowResult:
-    """Run a flow, and check that nothing of it is left behind."""
+    """Run a flow, and check that it leaves no task behind."""
     plan = flow if isinstance(flow, FlowPlan) else compiled(flow)
     before = asyncio.all_tasks()
     outcome = await execute(

@@ -1,4 +1,4 @@
-"""A package with nodes, installed for a test: the same files that pip would write."""
+"""Installs a package with nodes for a test, with the files that pip would write."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ broken = flow_nodes_that_are_not_there:f
 
 
 def install_nodes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install the package `flow_nodes` in `folder`, for the length of the test."""
+    """Install the package `flow_nodes` in `folder` for the duration of the test."""
     (folder / "flow_nodes.py").write_text(SOURCE)
     information = folder / "flow_nodes-1.0.dist-info"
     information.mkdir()

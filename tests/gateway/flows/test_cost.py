@@ -1,4 +1,4 @@
-"""Expressions that would run away are refused before they do."""
+"""Cost limits and chunked evaluation of expressions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ ROWS = {"rows": [{"cells": [1, 2, 3], "name": f"row {n}"} for n in range(10_000)
 
 
 def allowed(source: str, data: Any) -> bool:
-    """Whether the expression would be evaluated."""
+    """Whether the cost limit allows the expression."""
     try:
-        check_cost(estimate_cost(parse_ast(source), {"input": data}, piece=CHUNK_SIZE))
+        check_cost(estimate_cost(parse_ast(source), {"input": data}, chunk_size=CHUNK_SIZE))
     except CostLimitError:
         return False
     return True
@@ -45,7 +45,7 @@ def allowed(source: str, data: Any) -> bool:
         ("input.few.filter(x, input.text.matches(string(x)))", NUMBERS),
     ],
 )
-def test_loops_over_much_are_fine(source: str, data: Any) -> None:
+def test_loops_over_large_lists_are_allowed(source: str, data: Any) -> None:
     assert allowed(source, data)
 
 
@@ -74,13 +74,13 @@ def test_loops_over_much_are_fine(source: str, data: Any) -> None:
         ),
     ],
 )
-def test_runaways_are_refused(source: str, data: Any) -> None:
+def test_expensive_loops_are_refused(source: str, data: Any) -> None:
     assert not allowed(source, data)
     with pytest.raises(ExpressionError, match="its loops could take"):
         compile_expression(source).evaluate({"input": data})
 
 
-def test_sizes_are_known_by_level() -> None:
+def test_sizes_are_measured_by_nesting_level() -> None:
     assert measure(1) == [(1, 0)]
     assert measure("x" * 32) == [(2, 0)]
     assert measure([1, 2, 3]) == [(4, 3), (1, 0)]
@@ -102,7 +102,7 @@ _loops = st.recursive(
 
 
 @given(_loops)
-def test_no_result_is_larger_than_the_effort(source: str) -> None:
+def test_no_result_is_larger_than_its_estimated_cost(source: str) -> None:
     source = f"[0].map(x, {source})"
     data = {"k": 2, "few": [1, 2, 3]}
     try:
@@ -126,8 +126,8 @@ def test_no_result_is_larger_than_the_effort(source: str) -> None:
         "sum(input.xs.map(x, x * 2))",
     ],
 )
-def test_long_lists_give_what_short_ones_do(source: str) -> None:
-    """The same expression as a whole, by the library alone, and in pieces."""
+def test_chunked_evaluation_gives_the_same_result(source: str) -> None:
+    """Evaluate an expression as a whole, and in chunks."""
     data = {"input": {"xs": list(range(1001)), "k": 7, "none": None}}
     expression = compile_expression(source)
     found = parse_ast(source)
@@ -138,7 +138,7 @@ def test_long_lists_give_what_short_ones_do(source: str) -> None:
     assert pieces.evaluate(data) == whole == expression.evaluate(data)
 
 
-def test_a_list_of_a_hundred_thousand_is_no_trouble() -> None:
+def test_a_list_of_a_hundred_thousand_is_fast() -> None:
     doubled = compile_expression("input.xs.map(x, x * 2)").evaluate({"input": NUMBERS})
     assert doubled == [x * 2 for x in range(100_000)]
 
@@ -152,7 +152,7 @@ def test_a_list_of_a_hundred_thousand_is_no_trouble() -> None:
         ("[input.xs.map(x, x), input.k.map(x, x)]", "types do not fit"),
     ],
 )
-def test_long_lists_fail_as_short_ones_do(source: str, words: str) -> None:
+def test_chunked_evaluation_fails_with_the_same_error(source: str, words: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         compile_expression(source).evaluate({"input": {"xs": list(range(1001)), "k": 7}})
     assert words in str(caught.value)

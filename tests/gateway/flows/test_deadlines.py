@@ -1,4 +1,4 @@
-"""Runs that are ended from outside: by their deadline, by a cancellation, by a caller who goes."""
+"""Runs ended by their deadline, a cancellation, or a disconnected caller."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from gateway.flows.ports import InferenceCall
+from gateway.flows.ports import ModelCall
 from protos.errors import ErrorCode
 from tests.gateway.flows.fake_ports import FakePorts, failing, hang
 from tests.gateway.flows.flow_builder import ONE_MODEL, run, statuses
 
 
-async def test_the_deadline_cancels_what_runs() -> None:
+async def test_the_deadline_cancels_running_nodes() -> None:
     world = FakePorts(hang)
     outcome = await run(ONE_MODEL, world=world, seconds=0.05)
     assert outcome.status == "failed"
@@ -24,7 +24,7 @@ async def test_the_deadline_cancels_what_runs() -> None:
     assert world.cancelled == 1
 
 
-async def test_the_ports_learn_the_deadline() -> None:
+async def test_the_deadline_is_passed_to_the_ports() -> None:
     world = FakePorts()
     before = monotonic()
     await run(ONE_MODEL, world=world, seconds=20)
@@ -40,8 +40,8 @@ async def test_nothing_starts_after_the_deadline() -> None:
     assert world.inferences == []
 
 
-async def test_a_call_refused_for_the_deadline_is_a_timeout() -> None:
-    async def model(_call: InferenceCall) -> dict[str, Any]:
+async def test_a_call_that_fails_at_the_deadline_is_a_timeout() -> None:
+    async def model(_call: ModelCall) -> dict[str, Any]:
         await asyncio.sleep(0.05)
         return await failing(ErrorCode.DEADLINE_EXCEEDED, "too late")(_call)
 
@@ -53,7 +53,7 @@ async def test_a_call_refused_for_the_deadline_is_a_timeout() -> None:
 async def test_a_cancelled_run_stops_at_once() -> None:
     cancelled = asyncio.Event()
 
-    async def model(call: InferenceCall) -> dict[str, Any]:
+    async def model(call: ModelCall) -> dict[str, Any]:
         cancelled.set()
         return await hang(call)  # type: ignore[no-any-return]
 
@@ -66,10 +66,10 @@ async def test_a_cancelled_run_stops_at_once() -> None:
     assert world.cancelled == 1
 
 
-async def test_a_caller_that_goes_away_leaves_nothing_running() -> None:
+async def test_cancelling_the_caller_leaves_no_task_running() -> None:
     asked = asyncio.Event()
 
-    async def model(call: InferenceCall) -> dict[str, Any]:
+    async def model(call: ModelCall) -> dict[str, Any]:
         asked.set()
         return await hang(call)  # type: ignore[no-any-return]
 

@@ -11,7 +11,8 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.flows.node_types.registry import HANDLERS
-from gateway.flows.ports import HttpCall, HttpReply, InferenceCall
+from gateway.flows.ports import ModelCall
+from gateway.outbound.http import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
 from tests.gateway.flows.fake_ports import FakePorts, reply
 from tests.gateway.flows.flow_builder import Json, completed
@@ -39,23 +40,23 @@ def _examples() -> list[tuple[str, Json, Json]]:
 EXAMPLES = _examples()
 
 
-async def model(call: InferenceCall) -> dict[str, Any]:
-    """Be a model of flowers."""
+async def model(call: ModelCall) -> dict[str, Any]:
+    """Act as the iris model."""
     assert call.model == "iris"
     return {"label": [0 for _ in call.inputs["x"]]}
 
 
-async def service(call: HttpCall) -> HttpReply:
-    """Know one user."""
+async def service(call: OutboundRequest) -> OutboundResponse:
+    """Act as a service with one user."""
     if call.url == "https://users.example.com/v1/users/7?fields=name":
         assert call.headers == {"authorization": "Bearer t"}
         return reply({"name": "Ada"})
     if call.url.startswith("https://users.example.com/"):
         return reply({"error": "no such user"}, 404)
-    raise GatewayError(ErrorCode.INTERNAL, "nobody answers")
+    raise GatewayError(ErrorCode.INTERNAL, "unknown host")
 
 
-def test_every_kind_has_an_example() -> None:
+def test_every_node_type_has_an_example() -> None:
     assert {heading for heading, _, _ in EXAMPLES} >= set(HANDLERS)
     for heading, flow, _ in EXAMPLES:
         if heading in HANDLERS:

@@ -1,4 +1,4 @@
-"""How flows run: order, side by side, branches."""
+"""Execution of flows: order, concurrency, branches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from itertools import pairwise
 from typing import Any
 
-from gateway.flows.ports import InferenceCall
+from gateway.flows.ports import ModelCall
 from gateway.flows.result import NodeResult
 from tests.gateway.flows.fake_ports import FakePorts
 from tests.gateway.flows.flow_builder import (
@@ -23,7 +23,7 @@ from tests.gateway.flows.flow_builder import (
 )
 
 
-async def test_values_go_from_node_to_node() -> None:
+async def test_values_are_passed_from_node_to_node() -> None:
     flow = build_flow(
         "input>twice twice>output",
         INPUT,
@@ -33,7 +33,7 @@ async def test_values_go_from_node_to_node() -> None:
     assert await completed(flow, {"x": 21}) == {"y": 42, "x": 21}
 
 
-async def test_every_node_is_accounted_for() -> None:
+async def test_every_node_has_a_result() -> None:
     flow = build_flow(
         "input>twice twice>output",
         INPUT,
@@ -59,11 +59,11 @@ async def test_a_flow_without_an_input_or_an_output_runs_too() -> None:
     assert await completed(build_flow("a>b", transform("a", x="1"), transform("b", y="a.x"))) == {}
 
 
-async def test_branches_run_side_by_side() -> None:
+async def test_independent_nodes_run_concurrently() -> None:
     ids = [f"m{number}" for number in range(5)]
-    meeting = asyncio.Barrier(len(ids))  # nobody passes until all are there
+    meeting = asyncio.Barrier(len(ids))  # all nodes must run at once
 
-    async def model(call: InferenceCall) -> dict[str, Any]:
+    async def model(call: ModelCall) -> dict[str, Any]:
         await meeting.wait()
         return {"at": call.node_id}
 
@@ -76,7 +76,7 @@ async def test_branches_run_side_by_side() -> None:
     assert await completed(flow, world=FakePorts(model)) == {one: {"at": one} for one in ids}
 
 
-async def test_several_outputs_are_one() -> None:
+async def test_several_api_outputs_are_merged() -> None:
     flow = build_flow(
         "input>a input>b",
         INPUT,
@@ -97,7 +97,7 @@ def _forked(**branch: Any) -> Json:
     )
 
 
-async def test_a_branch_goes_one_way_and_the_join_runs_with_what_there_is() -> None:
+async def test_only_the_chosen_case_runs_and_the_join_runs_after_it() -> None:
     outcome = await run(_forked(), {"x": 11})
     assert outcome.output_data == {"high": "high", "low": None}
     assert statuses(outcome) == {
@@ -111,7 +111,7 @@ async def test_a_branch_goes_one_way_and_the_join_runs_with_what_there_is() -> N
     assert await completed(_forked(), {"x": 10}) == {"high": None, "low": "low"}
 
 
-async def test_all_after_a_way_not_taken_is_skipped() -> None:
+async def test_nodes_after_an_untaken_edge_are_skipped() -> None:
     chain = [f"n{number}" for number in range(500)]
     edges = " ".join(f"{a}>{b}" for a, b in pairwise(chain))
     flow = build_flow(
@@ -141,7 +141,7 @@ async def test_an_edge_without_a_case_is_always_taken() -> None:
     assert statuses(await run(flow))["b"] == "completed"
 
 
-async def test_a_long_flow_lets_others_go_on() -> None:
+async def test_a_long_flow_yields_to_the_event_loop() -> None:
     chain = [f"n{number}" for number in range(900)]
     edges = " ".join(f"{a}>{b}" for a, b in pairwise(["input", *chain]))
     flow = compiled(build_flow(edges, INPUT, *(transform(one, x="size(input.x)") for one in chain)))

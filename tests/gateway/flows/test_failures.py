@@ -1,4 +1,4 @@
-"""Nodes that fail: the end of a run, or not; and what is tried again."""
+"""Failing nodes: error policies and retries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.flows.ports import InferenceCall
+from gateway.flows.ports import ModelCall
 from protos.errors import ErrorCode
 from tests.gateway.flows.fake_ports import FakePorts, failing, hang
 from tests.gateway.flows.flow_builder import (
@@ -23,8 +23,8 @@ from tests.gateway.flows.flow_builder import (
 )
 
 
-async def test_a_failure_ends_the_run_and_what_is_going_on() -> None:
-    async def model(call: InferenceCall) -> dict[str, Any]:
+async def test_a_failure_ends_the_run_and_cancels_running_nodes() -> None:
+    async def model(call: ModelCall) -> dict[str, Any]:
         await (hang(call) if call.node_id == "slow" else asyncio.sleep(0.01))
         return {}
 
@@ -67,7 +67,7 @@ async def test_a_failure_ends_the_run_and_what_is_going_on() -> None:
         (ErrorCode.INFERENCE_SERVER_FAILED, "inference_unavailable"),
     ],
 )
-async def test_a_model_that_nobody_serves_is_another_failure(code: ErrorCode, word: str) -> None:
+async def test_a_model_without_a_server_has_its_own_error_code(code: ErrorCode, word: str) -> None:
     outcome = await run(ONE_MODEL, {"x": 1}, world=FakePorts(failing(code, "no")))
     assert outcome.error is not None
     assert (outcome.error.code, outcome.error.message, outcome.error.node_id) == (
@@ -81,7 +81,7 @@ async def test_a_model_that_nobody_serves_is_another_failure(code: ErrorCode, wo
 @pytest.mark.parametrize(
     ("on_error", "output"), [("continue", None), ({"fallback": {"label": 7}}, {"label": 7})]
 )
-async def test_a_flow_may_go_on_without_a_node(on_error: object, output: object) -> None:
+async def test_a_flow_may_continue_after_a_failed_node(on_error: object, output: object) -> None:
     flow = build_flow(
         "input>model model>output",
         INPUT,
@@ -101,27 +101,27 @@ def _retrying(**retry: Any) -> Json:
     return build_flow("input>model model>output", INPUT, model, OUTPUT)
 
 
-async def test_a_node_is_tried_again_while_that_may_help() -> None:
+async def test_a_retryable_failure_is_retried() -> None:
     world = FakePorts(failing(ErrorCode.OVERLOADED, "busy", times=2))
     outcome = await run(_retrying(attempts=3), {"x": 1}, world=world)
     assert outcome.output_data == {"x": 1}
     assert outcome.node_outputs["model"]["attempts"] == len(world.inferences) == 3
 
 
-async def test_attempts_come_to_an_end() -> None:
+async def test_the_number_of_attempts_is_limited() -> None:
     world = FakePorts(failing(ErrorCode.OVERLOADED, "busy"))
     outcome = await run(_retrying(attempts=4), world=world)
     assert outcome.status == "failed"
     assert outcome.node_outputs["model"]["attempts"] == len(world.inferences) == 4
 
 
-async def test_what_would_fail_again_is_not_tried_again() -> None:
+async def test_a_permanent_failure_is_not_retried() -> None:
     world = FakePorts(failing(ErrorCode.INVALID_TENSOR, "wrong"))
     await run(_retrying(attempts=4), world=world)
     assert len(world.inferences) == 1
 
 
-async def test_no_attempt_is_waited_for_beyond_the_deadline() -> None:
+async def test_no_retry_is_delayed_beyond_the_deadline() -> None:
     world = FakePorts(failing(ErrorCode.OVERLOADED, "busy"))
     outcome = await run(_retrying(attempts=4, delay_seconds=60), world=world, seconds=20)
     assert outcome.error is not None
@@ -129,8 +129,8 @@ async def test_no_attempt_is_waited_for_beyond_the_deadline() -> None:
     assert len(world.inferences) == 1
 
 
-async def test_a_fault_of_ours_comes_out_and_leaves_nothing_running() -> None:
-    async def model(call: InferenceCall) -> dict[str, Any]:
+async def test_an_internal_error_propagates_and_leaves_no_task_running() -> None:
+    async def model(call: ModelCall) -> dict[str, Any]:
         if call.node_id == "a":
             return await hang(call)  # type: ignore[no-any-return]
         raise KeyError("a bug")

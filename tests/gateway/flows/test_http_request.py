@@ -1,4 +1,4 @@
-"""http_request: what is sent, and what is made of the reply."""
+"""http_request: the request, and how the response is read."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.flows.ports import HttpCall, HttpReply
 from gateway.flows.result import FlowResult
+from gateway.outbound.http import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
 from tests.gateway.flows.fake_ports import FakePorts, hang, reply
 from tests.gateway.flows.flow_builder import INPUT, Json, build_flow, node, run
@@ -23,10 +23,10 @@ def flow(**config: Any) -> Json:
     return build_flow("input>web", INPUT, node("web", "http_request", **config))
 
 
-async def sent(**config: Any) -> HttpCall:
+async def sent(**config: Any) -> OutboundRequest:
     """Return the request of a flow."""
 
-    async def service(_call: HttpCall) -> HttpReply:
+    async def service(_call: OutboundRequest) -> OutboundResponse:
         return reply({})
 
     world = FakePorts(service=service)
@@ -36,22 +36,22 @@ async def sent(**config: Any) -> HttpCall:
     return request
 
 
-async def answered(answer: HttpReply, **config: Any) -> FlowResult:
-    """Run a flow whose request is answered like this."""
+async def answered(answer: OutboundResponse, **config: Any) -> FlowResult:
+    """Run a flow whose request gets this response."""
 
-    async def service(_call: HttpCall) -> HttpReply:
+    async def service(_call: OutboundRequest) -> OutboundResponse:
         return answer
 
     return await run(flow(**config), SENT, world=FakePorts(service=service))
 
 
-async def test_a_request_is_plain_by_default() -> None:
-    assert await sent() == HttpCall(
+async def test_the_default_request_has_no_body_and_no_headers() -> None:
+    assert await sent() == OutboundRequest(
         method="GET", url="https://example.com/", headers={}, body=None, max_bytes=1024 * 1024
     )
 
 
-async def test_values_in_a_url_lead_nowhere_else() -> None:
+async def test_values_in_a_url_cannot_change_host_or_path() -> None:
     request = await sent(url="https://example.com/{{ input.id }}/{{input.n + 1}}?x=1")
     assert request.url == "https://example.com/a%2Fb%3Fc%3Dd/4?x=1"
 
@@ -78,7 +78,7 @@ async def test_json_and_headers() -> None:
     assert (await sent(method="PUT", json="input.tags")).body == b'["x y",2]'
 
 
-async def test_text_and_a_content_type_of_ones_own() -> None:
+async def test_text_and_a_custom_content_type() -> None:
     request = await sent(
         method="POST", headers={"Content-Type": "text/csv"}, text="id,n\n{{input.id}},{{input.n}}"
     )
@@ -93,7 +93,7 @@ async def test_a_value_cannot_add_a_header() -> None:
     assert "control character" in outcome.error.message
 
 
-async def test_null_is_not_written_into_text() -> None:
+async def test_null_in_a_template_is_an_error() -> None:
     outcome = await run(flow(url="https://example.com/{{ input.none }}"), SENT)
     assert outcome.error is not None
     assert "'input.none' is null" in outcome.error.message
@@ -112,12 +112,14 @@ async def test_null_is_not_written_into_text() -> None:
         (reply(b"\xff", content_type=""), {}, "\ufffd"),
     ],
 )
-async def test_bodies_are_read_by_their_type(answer: HttpReply, config: Json, body: Any) -> None:
+async def test_response_bodies_are_read_by_content_type(
+    answer: OutboundResponse, config: Json, body: Any
+) -> None:
     output = (await answered(answer, **config)).node_outputs["web"]["output"]
     assert output == {"status": 200, "headers": dict(answer.headers), "body": body}
 
 
-async def test_a_body_that_is_no_json_fails() -> None:
+async def test_an_invalid_json_body_fails_the_node() -> None:
     outcome = await answered(reply(b"{"))
     assert outcome.node_outputs["web"]["error"]["code"] == "invalid_reply"
 
@@ -133,7 +135,7 @@ async def test_a_body_that_is_no_json_fails() -> None:
         (200, [404], False),
     ],
 )
-async def test_statuses_are_expected_or_failures(status: int, expect: Any, fine: bool) -> None:
+async def test_unexpected_statuses_fail_the_node(status: int, expect: Any, fine: bool) -> None:
     config = {} if expect is None else {"expect": expect}
     outcome = await answered(reply(b"oh no", status, "text/plain"), **config)
     assert (outcome.status == "completed") is fine
@@ -143,10 +145,10 @@ async def test_statuses_are_expected_or_failures(status: int, expect: Any, fine:
         assert outcome.error.message.endswith("oh no")
 
 
-async def test_a_service_that_is_busy_is_asked_again() -> None:
+async def test_a_busy_service_is_retried() -> None:
     answers = [reply({}, 503), reply({}, 429, **{"retry-after": "0"}), reply({"ok": True})]
 
-    async def service(_call: HttpCall) -> HttpReply:
+    async def service(_call: OutboundRequest) -> OutboundResponse:
         return answers.pop(0)
 
     patient = flow()
@@ -155,11 +157,11 @@ async def test_a_service_that_is_busy_is_asked_again() -> None:
     assert outcome.node_outputs["web"]["output"]["body"] == {"ok": True}
 
 
-async def test_a_service_may_say_when() -> None:
+async def test_retry_after_is_respected() -> None:
     patient = flow()
     patient["nodes"][1]["retry"] = {"attempts": 3, "delay_seconds": 0.001}
 
-    async def service(_call: HttpCall) -> HttpReply:
+    async def service(_call: OutboundRequest) -> OutboundResponse:
         return reply({}, 503, **{"retry-after": "120"})
 
     world = FakePorts(service=service)
@@ -168,8 +170,8 @@ async def test_a_service_may_say_when() -> None:
     assert len(world.requests) == 1
 
 
-async def test_a_target_that_is_off_limits_fails_the_node() -> None:
-    async def service(_call: HttpCall) -> HttpReply:
+async def test_a_blocked_target_fails_the_node() -> None:
+    async def service(_call: OutboundRequest) -> OutboundResponse:
         raise GatewayError(ErrorCode.INVALID_REQUEST, "10.0.0.1 is off limits")
 
     outcome = await run(flow(), SENT, world=FakePorts(service=service))
@@ -177,8 +179,8 @@ async def test_a_target_that_is_off_limits_fails_the_node() -> None:
     assert outcome.error.message == "10.0.0.1 is off limits"
 
 
-async def test_a_request_has_a_time_of_its_own() -> None:
-    async def service(_call: HttpCall) -> HttpReply:
+async def test_a_request_has_its_own_timeout() -> None:
+    async def service(_call: OutboundRequest) -> OutboundResponse:
         return reply({})
 
     world = FakePorts(service=service)

@@ -1,4 +1,4 @@
-"""Outputs of nodes: what JSON cannot say, and what is large."""
+"""Outputs of nodes: non-JSON values and large ones."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from gateway.flows.ports import InferenceCall
+from gateway.flows.ports import ModelCall
 from tests.gateway.flows.fake_ports import FakePorts
 from tests.gateway.flows.flow_builder import INPUT, ONE_MODEL, build_flow, node, run
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-async def test_what_json_cannot_say_is_null_and_noted(value: float) -> None:
-    async def model(_call: InferenceCall) -> dict[str, Any]:
+async def test_nan_and_infinity_become_null_with_a_note(value: float) -> None:
+    async def model(_call: ModelCall) -> dict[str, Any]:
         return {"p": [0.5, value, None], "q": {"deep": [[value]]}}
 
     outcome = await run(ONE_MODEL, world=FakePorts(model))
@@ -24,8 +24,8 @@ async def test_what_json_cannot_say_is_null_and_noted(value: float) -> None:
     assert "notes" not in outcome.node_outputs["output"]
 
 
-async def test_an_output_that_is_no_json_fails_the_node() -> None:
-    async def model(_call: InferenceCall) -> dict[str, Any]:
+async def test_an_output_that_is_not_json_fails_the_node() -> None:
+    async def model(_call: ModelCall) -> dict[str, Any]:
         return {"p": {1, 2}}
 
     outcome = await run(ONE_MODEL, world=FakePorts(model))
@@ -33,7 +33,7 @@ async def test_an_output_that_is_no_json_fails_the_node() -> None:
     assert outcome.node_outputs["model"]["error"]["code"] == "invalid_output"
 
 
-async def test_large_outputs_are_marked_in_node_outputs_and_whole_in_output_data() -> None:
+async def test_large_outputs_are_truncated_in_node_outputs_only() -> None:
     text = "x" * 50_000
     outcome = await run(ONE_MODEL, {"x": text, "y": 1}, max_output_bytes=20_000)
     assert outcome.output_data == {"x": text, "y": 1}
@@ -43,7 +43,7 @@ async def test_large_outputs_are_marked_in_node_outputs_and_whole_in_output_data
     assert shown["preview"].startswith('{"x":"xxx')
 
 
-async def test_the_marks_of_many_outputs_stay_small() -> None:
+async def test_many_truncation_markers_stay_small() -> None:
     ids = [f"m{number}" for number in range(200)]
     flow = build_flow(
         " ".join(f"input>{one}" for one in ids),

@@ -30,7 +30,7 @@ def flow(function: str, **inputs: str) -> Json:
 
 
 async def output(function: str, input_data: Json, **inputs: str) -> Any:
-    """Return what a function gives."""
+    """Return the output of a function."""
     outcome = await run(flow(function, **inputs), input_data)
     assert outcome.error is None, outcome.error
     return outcome.node_outputs["f"]["output"]
@@ -46,11 +46,11 @@ async def test_an_async_function_is_awaited() -> None:
     assert await output("whisper", {"x": "HI"}, text="input.x") == "hi"
 
 
-async def test_an_object_may_be_the_function() -> None:
+async def test_the_function_may_be_a_callable_object() -> None:
     assert await output("greet", {"x": 1}) == ["input"]
 
 
-async def test_without_inputs_it_gets_what_the_nodes_before_gave() -> None:
+async def test_without_inputs_it_receives_preceding_outputs_by_id() -> None:
     flow_of_two = build_flow(
         "input>a a>f input>f",
         INPUT,
@@ -61,7 +61,7 @@ async def test_without_inputs_it_gets_what_the_nodes_before_gave() -> None:
     assert sorted(outcome.node_outputs["f"]["output"]) == ["a", "input"]
 
 
-async def test_what_it_raises_fails_the_node() -> None:
+async def test_an_exception_fails_the_node() -> None:
     outcome = await run(flow("fail", text="'luck'"))
     assert outcome.node_outputs["f"]["error"] == {
         "code": "python_failed",
@@ -69,7 +69,7 @@ async def test_what_it_raises_fails_the_node() -> None:
     }
 
 
-async def test_it_may_say_that_another_attempt_helps() -> None:
+async def test_an_exception_may_be_retryable() -> None:
     patient = flow("busy", calls="input.calls")
     patient["nodes"][1]["retry"] = {"attempts": 3, "delay_seconds": 0.001}
     calls: list[int] = []
@@ -77,7 +77,7 @@ async def test_it_may_say_that_another_attempt_helps() -> None:
     assert outcome.node_outputs["f"]["attempts"] == len(calls) == 3
 
 
-async def test_a_function_that_hangs_does_not_hold_the_run(package: Any) -> None:
+async def test_a_hanging_function_does_not_delay_the_run(package: Any) -> None:
     outcome = await run(flow("hang"), seconds=0.1)
     assert outcome.error is not None
     assert (outcome.error.code, outcome.error.node_id) == ("timeout", "f")
@@ -87,10 +87,10 @@ async def test_a_function_that_hangs_does_not_hold_the_run(package: Any) -> None
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        ("os.system", "there is no 'os.system' in slipstream.nodes; there is: broken, busy, fail,"),
+        ("os.system", "unknown Python node 'os.system': expected one of broken, busy, fail,"),
         ("broken", "cannot be imported: ModuleNotFoundError"),
-        ("number", "'number' is a int, not a function"),
+        ("number", "'number': expected a function, got int"),
     ],
 )
-def test_only_what_is_installed_can_be_called(function: str, words: str) -> None:
+def test_only_installed_functions_can_be_called(function: str, words: str) -> None:
     assert words in validation_errors(flow(function))["#/nodes/1/config/function"]

@@ -1,4 +1,4 @@
-"""Whatever the shape of a flow: a node runs at most once, in order, and nothing is left behind."""
+"""Random flows: each node runs at most once and in order, and no task is left behind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.flows.ports import InferenceCall
+from gateway.flows.ports import ModelCall
 from gateway.flows.result import FlowResult, NodeResult
 from protos.errors import ErrorCode
 from tests.gateway.flows.fake_ports import FakePorts, failing
@@ -20,7 +20,7 @@ from tests.gateway.flows.flow_builder import INPUT, Json, build_flow, compiled, 
 
 @dataclass
 class Shape:
-    """A flow, and what is to go wrong in it."""
+    """A flow, and the failures to inject."""
 
     kinds: list[str]
     edges: list[tuple[int, int, str | None]]
@@ -53,7 +53,7 @@ def _node(at: int, kind: str, *, going_on: bool) -> Json:
 
 @st.composite
 def shapes(draw: st.DrawFn) -> Shape:
-    """Draw flows in which every node follows from the input."""
+    """Draw flows in which every node is reachable."""
     count = draw(st.integers(2, 12))
     kinds = ["input"] + [
         draw(st.sampled_from(["model", "model", "transform", "branch"])) for _ in range(1, count)
@@ -72,7 +72,7 @@ def _world(shape: Shape, *, stop: asyncio.Event | None = None, after: int = 0) -
     chance = random.Random(shape.seed)
     asked = 0
 
-    async def model(call: InferenceCall) -> dict[str, Any]:
+    async def model(call: ModelCall) -> dict[str, Any]:
         nonlocal asked
         asked += 1
         if stop is not None and asked > after:
@@ -97,7 +97,7 @@ def _check(shape: Shape, outcome: FlowResult, heard: list[NodeResult], world: Fa
 
 
 def _expected(shape: Shape, x: int) -> dict[str, str]:
-    """Return how nodes end where no failure ends the run."""
+    """Return the expected node states if no failure ends the run."""
     found: dict[int, str] = {0: "completed"}
     for at, kind in enumerate(shape.kinds):
         if at == 0:
@@ -114,7 +114,7 @@ def _expected(shape: Shape, x: int) -> dict[str, str]:
 
 @settings(max_examples=200, deadline=None)
 @given(shape=shapes(), x=st.integers(0, 12))
-def test_each_node_ends_once_after_those_before_it(shape: Shape, x: int) -> None:
+def test_each_node_ends_once_after_its_predecessors(shape: Shape, x: int) -> None:
     heard: list[NodeResult] = []
     world = _world(shape)
     outcome = asyncio.run(run(shape.flow(), {"x": x}, world=world, report=heard.append))

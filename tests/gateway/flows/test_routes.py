@@ -1,4 +1,4 @@
-"""Flows over HTTP."""
+"""The REST API of flows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def test_a_flow_is_saved_and_read_back_as_it_was_sent(
     assert {name: read[name] for name in sent} == sent
 
 
-async def test_what_was_read_can_be_sent_back(in_process_gateway: InProcessGateway) -> None:
+async def test_a_read_flow_can_be_sent_back(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     read = (await user.post(FLOWS, json=flow_json())).json()
     read["name"] = "Renamed"
@@ -30,14 +30,14 @@ async def test_what_was_read_can_be_sent_back(in_process_gateway: InProcessGatew
     assert answer.json()["updated_at"] > read["updated_at"]
 
 
-async def test_a_patch_changes_only_what_it_names(in_process_gateway: InProcessGateway) -> None:
+async def test_a_patch_changes_only_the_given_members(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     made = (await user.post(FLOWS, json=flow_json())).json()
     renamed = await user.patch(f"{FLOWS}{made['id']}/", json={"name": "Renamed"})
     assert renamed.json() == made | {"name": "Renamed", "updated_at": renamed.json()["updated_at"]}
 
 
-async def test_a_bad_change_is_refused_whole(in_process_gateway: InProcessGateway) -> None:
+async def test_an_invalid_change_changes_nothing(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     made = (await user.post(FLOWS, json=flow_json())).json()
     edges = [{"source": "output", "target": "input"}, *made["edges"]]
@@ -58,7 +58,7 @@ async def test_flows_are_listed_in_pages(in_process_gateway: InProcessGateway) -
     assert rest["next_cursor"] is None
 
 
-async def test_limits_have_limits(in_process_gateway: InProcessGateway) -> None:
+async def test_page_limits_are_bounded(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     for limit in ("0", "201", "x"):
         assert (await user.get(f"{FLOWS}?limit={limit}")).status_code == 422, limit
@@ -86,7 +86,7 @@ BAD_FLOWS = [
 ]
 
 
-async def test_what_is_no_flow_is_answered_422(in_process_gateway: InProcessGateway) -> None:
+async def test_an_invalid_flow_is_answered_422(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     for body in BAD_FLOWS:
         answer = await user.post(FLOWS, content=body, headers={"content-type": "application/json"})

@@ -1,4 +1,4 @@
-"""Flows as typed data, and what is refused."""
+"""Parsing of flows, and errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
 from gateway.flows.cel.paths import Path, parse_path
-from gateway.flows.nodes import ApiInput, ApiOutput, Inference
+from gateway.flows.node_types.api_input import ApiInput
+from gateway.flows.node_types.api_output import ApiOutput
+from gateway.flows.node_types.inference import Inference
 from gateway.flows.plan import check_draft
 from gateway.flows.spec import parse_flow
 from tests.gateway.in_process_gateway import flow_json
@@ -22,14 +24,14 @@ Flow = dict[str, Any]
 
 
 def refused(flow: Flow) -> list[dict[str, str]]:
-    """Return what is wrong with a draft."""
+    """Return the errors of a draft."""
     with pytest.raises(GatewayError) as caught:
         check_draft(flow)
     assert caught.value.code == "invalid_flow"
     return [dict(error) for error in caught.value.errors]
 
 
-def test_a_flow_is_read_as_it_is_documented() -> None:
+def test_the_documented_flow_is_parsed() -> None:
     flow = flow_json("iris", inputs={"x": "input.x"})
     flow["nodes"][2]["config"] = {"fields": {"label": "model.label"}}
     spec = parse_flow(flow)
@@ -42,7 +44,7 @@ def test_a_flow_is_read_as_it_is_documented() -> None:
     assert spec.of_type("branch") == ()
 
 
-def test_members_that_only_the_console_reads_are_no_error() -> None:
+def test_additional_members_are_ignored() -> None:
     flow = flow_json()
     flow["nodes"][0] |= {"position": {"x": 1, "y": 2}, "label": "In"}
     flow["edges"][0]["id"] = "e1"
@@ -78,7 +80,7 @@ def _set(*path: Any, to: Any) -> Callable[[Flow], None]:
         (_set("nodes", 1, "config", "model", to=""), "#/nodes/1/config/model", "name of a model"),
         (_set("nodes", 1, "config", "version", to=True), "#/nodes/1/config/version", "latest"),
         (_set("nodes", 1, "config", "inputs", to=[]), "#/nodes/1/config/inputs", "an object"),
-        (_set("nodes", 1, "config", "inputs", to={}), "#/nodes/1/config/inputs", "leave it out"),
+        (_set("nodes", 1, "config", "inputs", to={}), "#/nodes/1/config/inputs", "omit it"),
         (
             _set("nodes", 1, "config", "inputs", to={"a/b~": 1}),
             "#/nodes/1/config/inputs/a~1b~0",
@@ -87,33 +89,35 @@ def _set(*path: Any, to: Any) -> Callable[[Flow], None]:
         (
             _set("nodes", 1, "config", "inputs", to={"x": "inptu.x"}),
             "#/nodes/1/config/inputs/x",
-            "there is no node 'inptu'",
+            "unknown node 'inptu'",
         ),
         (_set("nodes", 0, "config", "test_data", to=1), "#/nodes/0/config/test_data", "an object"),
-        (_set("nodes", 1, "id", to="input"), "#/nodes/1/id", "another node"),
+        (_set("nodes", 1, "id", to="input"), "#/nodes/1/id", "duplicate node id"),
         (_set("edges", 0, to={"source": "input"}), "#/edges/0", "`target`"),
-        (_set("edges", 1, "target", to="nobody"), "#/edges/1/target", "no node 'nobody'"),
-        (_set("edges", 1, to={"source": "input", "target": "model"}), "#/edges/1", "already"),
+        (_set("edges", 1, "target", to="missing"), "#/edges/1/target", "unknown node 'missing'"),
+        (
+            _set("edges", 1, to={"source": "input", "target": "model"}),
+            "#/edges/1",
+            "duplicate edge",
+        ),
     ],
 )
-def test_mistakes_are_named_with_their_place(
-    change: Callable[[Flow], None], pointer: str, words: str
-) -> None:
+def test_errors_have_pointers(change: Callable[[Flow], None], pointer: str, words: str) -> None:
     flow = flow_json()
     change(flow)
     assert any(error["pointer"] == pointer and words in error["detail"] for error in refused(flow))
 
 
-def test_a_circle_is_spelled_out() -> None:
+def test_a_cycle_is_reported_with_its_nodes() -> None:
     flow = flow_json()
     flow["edges"].append({"source": "output", "target": "input"})
     (error,) = refused(flow)
-    names = error["detail"].removeprefix("the flow goes in a circle: ").split(" → ")
+    names = error["detail"].removeprefix("the flow contains a cycle: ").split(" → ")
     assert names[0] == names[-1]
     assert set(names) == {"input", "model", "output"}
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     flow = flow_json("")
     flow["nodes"][0]["type"] = "magic"
     assert {error["pointer"] for error in refused(flow)} == {
@@ -123,13 +127,13 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), "\ud800"])
-def test_what_no_client_could_read_back_is_refused(value: object) -> None:
+def test_flows_that_clients_cannot_parse_are_refused(value: object) -> None:
     flow = flow_json()
     flow["nodes"][0]["config"]["test_data"] = {"x": value}
     refused(flow)
 
 
-def test_nesting_has_an_end() -> None:
+def test_nesting_depth_is_limited() -> None:
     flow = flow_json()
     nested: Any = 1
     for _ in range(200):
@@ -161,7 +165,7 @@ _places = st.sampled_from(
 
 
 @given(place=_places, value=_json)
-def test_any_json_is_a_flow_or_refused(place: tuple[Any, ...], value: Any) -> None:
+def test_any_json_is_parsed_or_refused(place: tuple[Any, ...], value: Any) -> None:
     flow = copy.deepcopy(flow_json())
     _set(*place, to=value)(flow)
     with suppress(GatewayError):
@@ -176,7 +180,7 @@ _quotable = st.text().filter(lambda text: '"' not in text and "\\" not in text)
     node=_names,
     names=st.lists(st.tuples(st.booleans(), _names) | st.tuples(st.just(True), _quotable)),
 )
-def test_a_path_comes_out_as_it_was_written(node: str, names: list[tuple[bool, str]]) -> None:
+def test_a_path_round_trips(node: str, names: list[tuple[bool, str]]) -> None:
     steps = (f'["{name}"]' if quoted else f".{name}" for quoted, name in names)
     expected = Path(node=node, names=tuple(name for _, name in names))
     assert parse_path(node + "".join(steps)) == expected
@@ -186,5 +190,5 @@ def test_a_path_comes_out_as_it_was_written(node: str, names: list[tuple[bool, s
     "expression",
     ["", "input.", ".x", "input x", "input.x + 1", "size(input.x)", "input[0]", 'input["x]', "1.x"],
 )
-def test_other_expressions_are_no_paths(expression: str) -> None:
+def test_other_expressions_are_not_paths(expression: str) -> None:
     assert parse_path(expression) is None

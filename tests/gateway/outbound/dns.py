@@ -49,7 +49,7 @@ class HostileDns(asyncio.DatagramProtocol):
         self._transport.sendto(answer.to_wire(), addr)
 
 
-class AskingResolver:
+class DnsResolver:
     """A Resolver that asks one server, both kinds of address, and remembers nothing."""
 
     def __init__(self, port: int) -> None:
@@ -70,13 +70,13 @@ class AskingResolver:
 
 
 @asynccontextmanager
-async def hostile_dns(*answers: Sequence[str]) -> AsyncIterator[tuple[HostileDns, AskingResolver]]:
+async def hostile_dns(*answers: Sequence[str]) -> AsyncIterator[tuple[HostileDns, DnsResolver]]:
     """Run the server; give it and a resolver that asks it."""
     loop = asyncio.get_running_loop()
     transport, server = await loop.create_datagram_endpoint(
         lambda: HostileDns(answers), local_addr=("127.0.0.1", 0)
     )
     try:
-        yield server, AskingResolver(server.port)
+        yield server, DnsResolver(server.port)
     finally:
         transport.close()

@@ -13,7 +13,7 @@ from gateway.outbound.addresses import Address
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
-class Names:
+class StaticResolver:
     """A resolver: each question for a name gets the next of its answers, the last one for ever."""
 
     def __init__(self, **answers: Sequence[Sequence[str]]) -> None:
@@ -30,7 +30,7 @@ class Names:
         return [ip_address(text) for text in given]
 
 
-class Heard:
+class ReceivedRequests:
     """What a server has been sent."""
 
     def __init__(self) -> None:
@@ -42,9 +42,9 @@ class Heard:
 @asynccontextmanager
 async def serving(
     answer: Answer, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
-) -> AsyncIterator[Heard]:
+) -> AsyncIterator[ReceivedRequests]:
     """Serve one request a connection."""
-    heard = Heard()
+    heard = ReceivedRequests()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from gateway.outbound.addresses import embedded, refusal
+from gateway.outbound.addresses import block_reason, embedded_ipv4
 
 PUBLIC = ["8.8.8.8", "1.1.1.1", "93.184.216.34", "2606:2800:220:1::1", "2001:4860:4860::8888"]
 PRIVATE = [
@@ -65,18 +65,18 @@ EVERYTHING = [ip_network("0.0.0.0/0"), ip_network("::/0")]
 @pytest.mark.parametrize("text", PUBLIC)
 def test_the_public_internet_may_be_dialled_at_the_usual_ports(text: str) -> None:
     address = ip_address(text)
-    assert all(refusal(address, port, ()) is None for port in (80, 443, 8443))
-    assert "port 22" in (refusal(address, 22, ()) or "")
+    assert all(block_reason(address, port, ()) is None for port in (80, 443, 8443))
+    assert "port 22" in (block_reason(address, 22, ()) or "")
 
 
 @pytest.mark.parametrize("text", [*PRIVATE, *WRAPPED, *METADATA])
 def test_nothing_else_may(text: str) -> None:
-    assert refusal(ip_address(text), 443, ()) is not None
+    assert block_reason(ip_address(text), 443, ()) is not None
 
 
 @pytest.mark.parametrize("text", METADATA)
 def test_the_operator_cannot_open_where_credentials_are_kept(text: str) -> None:
-    assert "credentials" in (refusal(ip_address(text), 443, EVERYTHING) or "")
+    assert "credentials" in (block_reason(ip_address(text), 443, EVERYTHING) or "")
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ def test_the_operator_cannot_open_where_credentials_are_kept(text: str) -> None:
 )
 def test_the_operator_can_open_private_networks_at_every_port(network: str, text: str) -> None:
     allowed = [ip_network(network)]
-    assert refusal(ip_address(text), 8123, allowed) is None
-    assert refusal(ip_address("192.168.0.1"), 443, allowed) is not None
+    assert block_reason(ip_address(text), 8123, allowed) is None
+    assert block_reason(ip_address("192.168.0.1"), 443, allowed) is not None
 
 
 def test_an_address_of_the_other_kind_is_in_no_network() -> None:
-    assert refusal(ip_address("fd00::1"), 443, [ip_network("10.0.0.0/8")]) is not None
-    assert refusal(ip_address("10.0.0.1"), 443, [ip_network("fd00::/8")]) is not None
+    assert block_reason(ip_address("fd00::1"), 443, [ip_network("10.0.0.0/8")]) is not None
+    assert block_reason(ip_address("10.0.0.1"), 443, [ip_network("fd00::/8")]) is not None
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_an_address_of_the_other_kind_is_in_no_network() -> None:
     ],
 )
 def test_an_embedded_address_is_found(text: str, inner: str) -> None:
-    assert embedded(ip_address(text)) == ip_address(inner)
+    assert embedded_ipv4(ip_address(text)) == ip_address(inner)
 
 
 @pytest.mark.parametrize("text", ["::1", "::", "2606:2800::1", "8.8.8.8", "fd00::1"])
 def test_an_address_that_wraps_none_is_itself(text: str) -> None:
-    assert embedded(ip_address(text)) is None
+    assert embedded_ipv4(ip_address(text)) is None

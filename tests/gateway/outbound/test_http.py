@@ -15,24 +15,26 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.outbound.http import Call, GuardedHttp, Reply
+from gateway.outbound.http import GuardedHttpClient, OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
-from tests.gateway.outbound.servers import Names, flood, plain, raw, serving
+from tests.gateway.outbound.servers import StaticResolver, flood, plain, raw, serving
 
 LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
 
 
 @asynccontextmanager
-async def client(names: Names | None = None, **options: Any) -> AsyncIterator[GuardedHttp]:
+async def client(
+    names: StaticResolver | None = None, **options: Any
+) -> AsyncIterator[GuardedHttpClient]:
     options = {"allowed": LOOPBACK, "allow_http": True, **options}
-    async with GuardedHttp(
-        resolver=names or Names(shop_example=[["127.0.0.1"]]), **options
+    async with GuardedHttpClient(
+        resolver=names or StaticResolver(shop_example=[["127.0.0.1"]]), **options
     ) as http:
         yield http
 
 
 async def send(
-    http: GuardedHttp,
+    http: GuardedHttpClient,
     url: str,
     *,
     method: str = "GET",
@@ -40,12 +42,14 @@ async def send(
     body: bytes | None = None,
     max_bytes: int = 1000,
     within: float = 10.0,
-) -> Reply:
-    call = Call(method=method, url=url, headers=headers or {}, body=body, max_bytes=max_bytes)
+) -> OutboundResponse:
+    call = OutboundRequest(
+        method=method, url=url, headers=headers or {}, body=body, max_bytes=max_bytes
+    )
     return await http.send(call, asyncio.get_running_loop().time() + within)
 
 
-async def refused(http: GuardedHttp, url: str, **options: Any) -> GatewayError:
+async def refused(http: GuardedHttpClient, url: str, **options: Any) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
         await send(http, url, **options)
     return caught.value
@@ -85,7 +89,7 @@ async def test_a_name_that_points_to_a_closed_address_is_refused() -> None:
 
 
 async def test_one_closed_address_among_open_ones_closes_the_name() -> None:
-    names = Names(shop_example=[["127.0.0.1", "10.0.0.1"]])
+    names = StaticResolver(shop_example=[["127.0.0.1", "10.0.0.1"]])
     async with serving(plain("no")) as heard, client(names) as http:
         error = await refused(http, f"http://shop.example:{heard.port}/")
     assert error.code is ErrorCode.BLOCKED_TARGET
@@ -93,7 +97,7 @@ async def test_one_closed_address_among_open_ones_closes_the_name() -> None:
 
 
 async def test_a_name_that_is_rebound_after_the_check_reaches_nothing() -> None:
-    names = Names(shop_example=[["93.184.216.34"], ["127.0.0.1"]])
+    names = StaticResolver(shop_example=[["93.184.216.34"], ["127.0.0.1"]])
     async with serving(plain("secret")) as heard, client(names, allowed=()) as http:
         await http.check("https://shop.example/hook")
         error = await refused(http, "https://shop.example/hook")
@@ -103,7 +107,7 @@ async def test_a_name_that_is_rebound_after_the_check_reaches_nothing() -> None:
 
 
 async def test_a_name_is_resolved_once_a_connection_and_dialled_as_it_was_checked() -> None:
-    names = Names(shop_example=[["127.0.0.1"], ["10.0.0.1"]])
+    names = StaticResolver(shop_example=[["127.0.0.1"], ["10.0.0.1"]])
     async with serving(plain("yes")) as heard, client(names) as http:
         reply = await send(http, f"http://shop.example:{heard.port}/")
     assert reply.body == b"yes"
@@ -111,7 +115,7 @@ async def test_a_name_is_resolved_once_a_connection_and_dialled_as_it_was_checke
 
 
 async def test_the_next_address_is_tried_where_one_does_not_answer() -> None:
-    names = Names(shop_example=[["::1", "127.0.0.1"]])
+    names = StaticResolver(shop_example=[["::1", "127.0.0.1"]])
     async with serving(plain("yes")) as heard, client(names) as http:
         assert (await send(http, f"http://shop.example:{heard.port}/")).body == b"yes"
 
@@ -127,14 +131,14 @@ async def test_an_address_in_a_wrapper_is_what_it_wraps(host: str) -> None:
 
 async def test_credentials_of_a_cloud_are_closed_even_where_everything_is_open() -> None:
     everything = [ip_network("0.0.0.0/0"), ip_network("::/0")]
-    names = Names(shop_example=[["169.254.169.254"]])
+    names = StaticResolver(shop_example=[["169.254.169.254"]])
     async with client(names, allowed=everything) as http:
         for url in ("http://shop.example/", "http://169.254.169.254/latest/meta-data/"):
             assert (await refused(http, url)).code is ErrorCode.BLOCKED_TARGET
 
 
 async def test_a_public_address_is_open_only_at_the_usual_ports() -> None:
-    names = Names(shop_example=[["93.184.216.34"]])
+    names = StaticResolver(shop_example=[["93.184.216.34"]])
     async with client(names) as http:
         assert "port 22" in (await refused(http, "https://shop.example:22/")).message
 
@@ -268,7 +272,7 @@ async def test_with_tls_the_name_is_sent_and_checked_though_the_address_is_diall
 
     server_side.sni_callback = note
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
-    names = Names(shop_example=[["127.0.0.1"]], other_example=[["127.0.0.1"]])
+    names = StaticResolver(shop_example=[["127.0.0.1"]], other_example=[["127.0.0.1"]])
     async with (
         serving(plain("safe"), tls=server_side) as heard,
         client(names, ssl_context=trusting, allow_http=False) as http,
@@ -284,7 +288,9 @@ async def test_with_tls_the_name_is_sent_and_checked_though_the_address_is_diall
 async def test_the_beginning_of_a_long_body_is_enough_where_it_is_asked_for() -> None:
     async with serving(flood(HEAD + b"\r\n", b"x" * 65536)) as heard, client() as http:
         url = f"http://shop.example:{heard.port}/"
-        call = Call(method="GET", url=url, headers={}, body=None, max_bytes=1000, cut=True)
+        call = OutboundRequest(
+            method="GET", url=url, headers={}, body=None, max_bytes=1000, truncate=True
+        )
         reply = await http.send(call, asyncio.get_running_loop().time() + 10.0)
     assert reply.body == b"x" * 1000
 

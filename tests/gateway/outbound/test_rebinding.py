@@ -8,7 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.outbound.http import Call, GuardedHttp, Reply
+from gateway.outbound.http import GuardedHttpClient, OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
 from tests.gateway.outbound.dns import hostile_dns
 from tests.gateway.outbound.servers import plain, serving
@@ -18,8 +18,8 @@ EVERYTHING = [ip_network("0.0.0.0/0"), ip_network("::/0")]
 LOOPBACK = [ip_network("127.0.0.0/8")]
 
 
-async def send(http: GuardedHttp, url: str) -> Reply:
-    call = Call(method="POST", url=url, headers={}, body=b"{}", max_bytes=1000)
+async def send(http: GuardedHttpClient, url: str) -> OutboundResponse:
+    call = OutboundRequest(method="POST", url=url, headers={}, body=b"{}", max_bytes=1000)
     return await http.send(call, asyncio.get_running_loop().time() + 5.0)
 
 
@@ -29,7 +29,7 @@ async def test_a_name_that_is_public_when_looked_at_and_private_when_dialled_is_
     async with (
         serving(plain("the keys")) as inside,
         hostile_dns([PUBLIC], ["127.0.0.1"]) as (server, resolver),
-        GuardedHttp(resolver=resolver, allow_http=True) as http,
+        GuardedHttpClient(resolver=resolver, allow_http=True) as http,
     ):
         await http.check("https://hostile.example/hook")
         with pytest.raises(GatewayError) as caught:
@@ -43,7 +43,7 @@ async def test_what_is_dialled_is_what_was_judged_though_the_next_answer_is_anot
     async with (
         serving(plain("yes")) as outside,
         hostile_dns(["127.0.0.1"], ["169.254.169.254"]) as (server, resolver),
-        GuardedHttp(LOOPBACK, resolver=resolver, allow_http=True) as http,
+        GuardedHttpClient(LOOPBACK, resolver=resolver, allow_http=True) as http,
     ):
         reply = await send(http, f"http://hostile.example:{outside.port}/")
         assert reply.body == b"yes"
@@ -76,7 +76,7 @@ async def test_one_closed_address_in_either_kind_of_answer_closes_the_name(
 ) -> None:
     async with (
         hostile_dns(answer) as (_, resolver),
-        GuardedHttp(resolver=resolver, allow_http=True) as http,
+        GuardedHttpClient(resolver=resolver, allow_http=True) as http,
     ):
         with pytest.raises(GatewayError) as caught:
             await send(http, "http://hostile.example/")
@@ -92,7 +92,7 @@ async def test_where_clouds_keep_credentials_is_closed_by_name_too_whatever_is_o
 ) -> None:
     async with (
         hostile_dns([address]) as (_, resolver),
-        GuardedHttp(EVERYTHING, resolver=resolver, allow_http=True) as http,
+        GuardedHttpClient(EVERYTHING, resolver=resolver, allow_http=True) as http,
     ):
         with pytest.raises(GatewayError) as caught:
             await send(http, "http://hostile.example/latest/meta-data/")
@@ -105,7 +105,7 @@ async def test_a_redirect_to_where_credentials_are_is_an_answer_like_any_other()
     async with (
         serving(moved) as outside,
         hostile_dns(["127.0.0.1"]) as (server, resolver),
-        GuardedHttp(LOOPBACK, resolver=resolver, allow_http=True) as http,
+        GuardedHttpClient(LOOPBACK, resolver=resolver, allow_http=True) as http,
     ):
         assert (await send(http, f"http://hostile.example:{outside.port}/")).status == 307
         assert len(server.questions) == 2

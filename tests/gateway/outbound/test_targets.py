@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.outbound.targets import read_target
+from gateway.outbound.targets import parse_target
 from protos.errors import ErrorCode
 
 
@@ -23,7 +23,7 @@ from protos.errors import ErrorCode
     ],
 )
 def test_a_url_is_read_once(url: str, host: str, port: int, path: bytes, authority: str) -> None:
-    target = read_target(url, allow_http=True)
+    target = parse_target(url, allow_http=True)
     assert (target.host, target.port, target.path) == (host, port, path)
     assert target.authority == authority
 
@@ -61,7 +61,7 @@ def test_a_url_is_read_once(url: str, host: str, port: int, path: bytes, authori
 )
 def test_a_url_that_is_refused_says_why(url: str, says: str) -> None:
     with pytest.raises(GatewayError) as caught:
-        read_target(url, allow_http=False)
+        parse_target(url, allow_http=False)
     assert caught.value.code is ErrorCode.BLOCKED_TARGET
     assert says in caught.value.message
     assert "secret" not in caught.value.message
@@ -69,5 +69,5 @@ def test_a_url_that_is_refused_says_why(url: str, says: str) -> None:
 
 def test_the_query_of_a_refused_url_is_not_told() -> None:
     with pytest.raises(GatewayError) as caught:
-        read_target("http://example.com/?token=hidden", allow_http=False)
+        parse_target("http://example.com/?token=hidden", allow_http=False)
     assert "hidden" not in caught.value.message

@@ -1,1 +1,1 @@
-"""Runs: rows, waiting, and what callers may do with them."""
+"""Runs: storage, waiting, and the REST API."""

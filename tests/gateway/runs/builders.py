@@ -1,4 +1,4 @@
-"""Runs to begin and endings to end them with."""
+"""Builds runs and results."""
 
 from __future__ import annotations
 
@@ -55,39 +55,39 @@ def new_run(**changes: Any) -> NewRun:
 
 
 def failed(code: str = FailureCode.FLOW_FAILED, message: str = "no", **error: Any) -> RunResult:
-    """Return the ending of a run that failed: Any, further fields of RunError."""
+    """Return the result of a failed run: Any, further fields of RunError."""
     why = RunError(code=code, message=message, **error)
     return RunResult(status=RunStatus.FAILED, error=why, duration_seconds=0.1)
 
 
 def keyed(key: str = "k", fingerprint: str = "f" * 64) -> Idempotency:
-    """Return what an Idempotency-Key said."""
+    """Return an idempotency key."""
     return Idempotency(key=key, fingerprint=fingerprint)
 
 
 def finished(
     age: timedelta = timedelta(), ending: RunResult = COMPLETED, **changes: Any
 ) -> FinishedRun:
-    """Return a fast call that was over some time ago: Any, the fields of NewRun."""
+    """Return a fast call that ended some time ago: Any, the fields of NewRun."""
     began = now() - age
     fields = {"id": run_id_of(began), "mode": ExecutionMode.FAST, **changes}
     return FinishedRun(new=new_run(**fields), ending=ending, started_at=began)
 
 
 def run_id_of(moment: datetime) -> str:
-    """Return an id that a run made at `moment` could have."""
+    """Return an id of a run created at `moment`."""
     first = UUID(min_run_id(moment)).int
     return str(UUID(int=first | (uuid4().int & (2**62 - 1))))
 
 
 async def until(true: Callable[[], bool]) -> None:
-    """Return when it is so."""
+    """Wait until the condition is true."""
     while not true():  # noqa: ASYNC110 - there is no event
         await asyncio.sleep(0.005)
 
 
 async def claimed(store: RunStore, owner: str = "w", lease: float = 30.0, **changes: Any) -> Claim:
-    """Begin a run and claim it: Any, the fields of NewRun."""
+    """Create a run and claim it: Any, the fields of NewRun."""
     new = new_run(**changes)
     await store.create(new)
     claim = await store.claim(new.id, owner, lease)

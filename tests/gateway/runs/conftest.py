@@ -1,4 +1,4 @@
-"""A store of runs, and who waits for them."""
+"""Fixtures: a run store and a waiter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.runs.store import RunStore
 from gateway.runs.waiter import RunWaiter
 from gateway.settings import Settings
 from gateway.storage.database import Database
-from gateway.storage.pg_notify import PgNotifier
+from tests.gateway.runs.builders import until
 from tests.gateway.runs.runs_api import RunsApi
 
 
@@ -21,26 +21,23 @@ def store(database: Database) -> RunStore:
 
 
 @pytest.fixture
-async def notices(database: Database) -> AsyncIterator[PgNotifier]:
-    """Notices, to be started by whoever has subscribed to them."""
-    made = PgNotifier(database)
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def waiter(database: Database, notices: PgNotifier) -> AsyncIterator[RunWaiter]:
-    """Who waits for the runs of a process of its own: its store is not `store`."""
-    made = RunWaiter(database, RunStore(database, notices))
+async def waiter(database: Database, url: str) -> AsyncIterator[RunWaiter]:
+    """The waiter of another process: it shares neither connections nor memory with `store`."""
+    other = Database(url)
+    made = RunWaiter(other, RunStore(other))
     made.start()
-    notices.start()
+    for db in (database, other):
+        db.commits.start()
+    if not other.commits.must_poll:
+        await until(lambda: database.commits.connected and other.commits.connected)
     yield made
     await made.stop()
+    await other.close()
 
 
 @pytest.fixture
 async def api(database: Database, settings: Settings) -> AsyncIterator[RunsApi]:
-    """The routes of runs behind HTTP."""
+    """The REST API of runs."""
     opened = RunsApi(settings)
     await opened.open()
     yield opened

@@ -22,38 +22,38 @@ RUNS = "/node/flow-runs/"
 
 
 class RecordingLauncher:
-    """A launcher that only notes what it was handed."""
+    """A launcher that only records its calls."""
 
     def __init__(self) -> None:
         self.launched: list[tuple[str, DeploymentType, ExecutionMode]] = []
 
     def launch(self, run_id: str, type: DeploymentType, mode: ExecutionMode) -> None:  # noqa: A002
-        """See Launcher."""
+        """Record the call."""
         self.launched.append((run_id, type, mode))
 
 
 class RunsApi:
-    """A gateway's management routes with those of runs."""
+    """A gateway's management routes and those of runs."""
 
     def __init__(self, settings: Settings) -> None:
         self._container = Container(settings)
         self.services = self._container.services
         self.db = self._container.db
-        self.store = self._container.engine.store
-        self.waiter = self._container.engine.waiter
+        self.store = self._container.execution.store
+        self.waiter = self._container.execution.waiter
         self.launcher = RecordingLauncher()
         self.service = self._container.runs
-        self.service._launcher = self.launcher  # nothing executes here
+        self.service._launch = self.launcher.launch  # nothing executes here
         app = build_fastapi(self._container)
         self.app = RestMiddleware(cast("App", app), max_body_bytes=2**20, unlimited=())
         self._clients: list[httpx.AsyncClient] = []
 
     async def open(self) -> None:
-        """Begin to wait for runs."""
+        """Start the waiter."""
         self.waiter.start()
 
     async def close(self) -> None:
-        """Give everything back."""
+        """Close everything."""
         for client in self._clients:
             await client.aclose()
         await self.waiter.stop()
@@ -79,7 +79,7 @@ class RunsApi:
 
 
 class RunsApiUser:
-    """Somebody with a key."""
+    """A user with an API key."""
 
     def __init__(self, api: RunsApi, profile_id: str, client: httpx.AsyncClient) -> None:
         self.api = api
@@ -103,7 +103,7 @@ class RunsApiUser:
         return self.api.client(issued.plain)
 
     async def run(self, deployment_id: str, **changes: object) -> NewRun:
-        """Begin a run of a deployment."""
+        """Create a run of a deployment."""
         new = new_run(profile_id=self.profile_id, deployment_id=deployment_id, **changes)
         await self.api.store.create(new)
         return new

@@ -1,4 +1,4 @@
-"""Who may execute a run, and who may write to it."""
+"""Claims, leases and fencing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))
 """
 
 
-async def test_a_run_waits_until_it_is_claimed(store: RunStore) -> None:
+async def test_a_run_is_queued_until_it_is_claimed(store: RunStore) -> None:
     new = new_run(mode=ExecutionMode.SYNC, type=DeploymentType.API, version=7)
     created = await store.create(new)
     assert (created.existing, created.claim, created.run.status) == (False, None, "queued")
@@ -60,7 +60,7 @@ async def test_a_run_waits_until_it_is_claimed(store: RunStore) -> None:
     assert await store.claim(new.id, "worker 2") is None
 
 
-async def test_of_many_that_claim_at_once_one_gets_each_run(
+async def test_concurrent_claims_have_one_winner_per_run(
     database: Database, store: RunStore, url: str
 ) -> None:
     other = Database(url)
@@ -74,7 +74,7 @@ async def test_of_many_that_claim_at_once_one_gets_each_run(
     assert Counter(claim.run_id for claim in claims if claim) == Counter(new.id for new in runs)
 
 
-async def test_of_many_processes_one_gets_each_run(store: RunStore, url: str) -> None:
+async def test_claims_of_many_processes_have_one_winner_per_run(store: RunStore, url: str) -> None:
     ids = [new.id for new in [new_run() for _ in range(30)]]
     for run_id in ids:
         await store.create(new_run(id=run_id))
@@ -94,7 +94,7 @@ async def test_of_many_processes_one_gets_each_run(store: RunStore, url: str) ->
     assert sorted(got) == sorted(ids)
 
 
-async def test_a_run_can_be_begun_by_who_writes_it_down(store: RunStore) -> None:
+async def test_a_run_can_be_created_and_claimed_at_once(store: RunStore) -> None:
     new = new_run(type=DeploymentType.SERVER)
     created = await store.create(new, owner="gateway 1")
     assert created.claim is not None
@@ -110,7 +110,7 @@ async def test_a_run_can_be_begun_by_who_writes_it_down(store: RunStore) -> None
     assert run.finished_at >= run.started_at
 
 
-async def test_what_has_ended_stays_as_it_ended(store: RunStore) -> None:
+async def test_a_final_state_never_changes(store: RunStore) -> None:
     claim = await claimed(store)
     first = await store.finish(claim.run_id, claim.attempt, failed(message="a \0 b", node_id="n"))
     assert first is not None
@@ -123,7 +123,7 @@ async def test_what_has_ended_stays_as_it_ended(store: RunStore) -> None:
     assert await store.get(claim.run_id) == first
 
 
-async def test_a_process_that_was_given_up_writes_nothing_any_more(store: RunStore) -> None:
+async def test_a_process_that_lost_its_lease_writes_nothing(store: RunStore) -> None:
     slow = await claimed(store, "slow", lease=-1, retry_safe=True)
     assert [queued.run_id for queued in (await store.reap()).requeued] == [slow.run_id]
     assert await store.finish(slow.run_id, slow.attempt, COMPLETED) is None
@@ -139,7 +139,9 @@ async def test_a_process_that_was_given_up_writes_nothing_any_more(store: RunSto
     assert (run.status, run.attempt, run.output_data) == (RunStatus.FAILED, 2, None)
 
 
-async def test_one_beat_keeps_all_runs_of_a_process(database: Database, store: RunStore) -> None:
+async def test_one_statement_renews_all_leases_of_a_process(
+    database: Database, store: RunStore
+) -> None:
     held = [await claimed(store, lease=1.5) for _ in range(3)]
     lost = await claimed(store, lease=-1)
     await store.reap()
@@ -177,10 +179,10 @@ async def test_a_queued_run_is_cancelled_at_once_and_a_running_one_when_it_stops
     stopped = await store.finish(claim.run_id, claim.attempt, ending)
     assert stopped is not None
     assert stopped.shown_status == "cancelled"
-    assert await store.request_cancel("nobody") is None
+    assert await store.request_cancel("unknown") is None
 
 
-async def test_a_run_is_taken_back_only_where_nobody_has_begun(store: RunStore) -> None:
+async def test_a_run_can_be_withdrawn_only_before_it_starts(store: RunStore) -> None:
     waiting, begun = new_run(), await claimed(store, lease=-1, retry_safe=True)
     await store.create(waiting)
     assert await store.withdraw(waiting.id)
@@ -191,7 +193,7 @@ async def test_a_run_is_taken_back_only_where_nobody_has_begun(store: RunStore) 
     assert not await store.withdraw(begun.run_id), "queued again, but it had begun"
 
 
-async def test_a_claim_and_a_withdrawal_at_once_have_one_winner(
+async def test_a_concurrent_claim_and_withdrawal_have_one_winner(
     database: Database, store: RunStore, url: str
 ) -> None:
     other = Database(url)
@@ -205,7 +207,7 @@ async def test_a_claim_and_a_withdrawal_at_once_have_one_winner(
     await other.close()
 
 
-async def test_what_is_too_large_is_refused_or_left_out(store: RunStore) -> None:
+async def test_oversized_data_is_refused_or_dropped(store: RunStore) -> None:
     with pytest.raises(GatewayError, match=str(MAX_INPUT_BYTES)) as refused:
         await store.create(new_run(input_data=b"x" * (MAX_INPUT_BYTES + 1)))
     assert refused.value.code is ErrorCode.PAYLOAD_TOO_LARGE
@@ -225,9 +227,7 @@ async def test_what_is_too_large_is_refused_or_left_out(store: RunStore) -> None
     assert said in run.error.message
 
 
-async def test_many_creations_at_once_share_transactions(
-    database: Database, store: RunStore
-) -> None:
+async def test_concurrent_creations_share_transactions(database: Database, store: RunStore) -> None:
     runs = [new_run() for _ in range(50)]
     with statements(database) as asked:
         await asyncio.gather(*(store.create(new) for new in runs))

@@ -1,4 +1,4 @@
-"""Runs and versions of deployments that are deleted, and runs of users who are."""
+"""Runs and versions of deleted deployments and users."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ async def delete(user: RunsApiUser, deployment: str, **query: str) -> None:
 
 
 async def shown(user: RunsApiUser, run_id: str) -> dict[str, object]:
-    """Return a run as its owner sees it."""
+    """Return a run as shown to its owner."""
     found: dict[str, object] = (await user.client.get(f"/node/flow-runs/{run_id}/")).json()
     return found
 
 
 async def versions(db: Database, deployment: str) -> int:
-    """Return how many snapshots a deployment has."""
+    """Count the versions of a deployment."""
     counted = select(func.count()).where(DeploymentVersion.deployment_id == deployment)
     async with db.read() as session:
         return (await session.execute(counted)).scalar_one()
 
 
 async def put_back(db: Database, deployment: str) -> None:
-    """Let a deployment have been deleted some time ago."""
+    """Backdate the deletion of a deployment."""
     async with db.write() as session:
         changed = update(Deployment).where(Deployment.id == deployment)
         await session.execute(changed.values(updated_at=now() - LONG_AGO))
@@ -52,14 +52,14 @@ async def test_queued_runs_of_a_deleted_deployment_are_cancelled(api: RunsApi) -
     await delete(user, deployment)
     run = await shown(user, waiting.id)
     assert run["status"] == "cancelled"
-    assert run["message"] == "the deployment was deleted before the run had begun"
+    assert run["message"] == "the deployment was deleted before the run started"
     assert run["error"] == {"code": "cancelled", "message": run["message"], "node_id": None}
     assert await api.store.claim(waiting.id, "w") is None
     assert (await shown(user, elsewhere.id))["status"] == "queued"
 
 
 @pytest.mark.parametrize(("query", "status"), [({}, "running"), ({"runs": "cancel"}, "cancelling")])
-async def test_runs_that_have_begun_finish_unless_they_are_to_be_cancelled(
+async def test_running_runs_finish_unless_cancellation_is_requested(
     api: RunsApi, query: dict[str, str], status: str
 ) -> None:
     user = await api.user()
@@ -71,7 +71,7 @@ async def test_runs_that_have_begun_finish_unless_they_are_to_be_cancelled(
 
 
 @pytest.mark.parametrize(("query", "status"), [({}, "queued"), ({"runs": "cancel"}, "cancelled")])
-async def test_a_run_whose_worker_was_lost_has_begun(
+async def test_a_requeued_run_counts_as_started(
     api: RunsApi, query: dict[str, str], status: str
 ) -> None:
     user = await api.user()
@@ -84,7 +84,7 @@ async def test_a_run_whose_worker_was_lost_has_begun(
     assert (await shown(user, begun.id))["status"] == status
 
 
-async def test_what_becomes_of_runs_is_one_of_two_things(api: RunsApi) -> None:
+async def test_the_runs_parameter_has_two_values(api: RunsApi) -> None:
     user = await api.user()
     url = f"/node/deployments/{await user.deployment()}/"
     refused = await user.client.delete(url, params={"runs": "forget"})
@@ -92,7 +92,9 @@ async def test_what_becomes_of_runs_is_one_of_two_things(api: RunsApi) -> None:
     assert (await user.client.get(url)).status_code == 200
 
 
-async def test_a_run_that_came_in_while_its_deployment_went_is_found_later(api: RunsApi) -> None:
+async def test_a_run_accepted_during_a_deployments_deletion_is_cancelled_later(
+    api: RunsApi,
+) -> None:
     user = await api.user()
     deployment, other = await user.deployment(), await user.deployment()
     await delete(user, deployment)
@@ -102,7 +104,7 @@ async def test_a_run_that_came_in_while_its_deployment_went_is_found_later(api: 
     assert (await shown(user, elsewhere.id))["status"] == "queued"
 
 
-async def test_versions_go_when_no_run_needs_them_any_more(api: RunsApi) -> None:
+async def test_versions_are_deleted_after_their_last_run(api: RunsApi) -> None:
     user = await api.user()
     deployment, other = await user.deployment(), await user.deployment()
     await user.client.post(f"/node/deployments/{deployment}/redeploy/")
@@ -123,7 +125,7 @@ async def test_versions_go_when_no_run_needs_them_any_more(api: RunsApi) -> None
     assert gone.status_code == 410
 
 
-async def test_versions_stay_for_a_while_for_calls_that_are_under_way(api: RunsApi) -> None:
+async def test_versions_are_kept_for_a_grace_period(api: RunsApi) -> None:
     user = await api.user()
     deployment = await user.deployment()
     await delete(user, deployment)
@@ -150,7 +152,7 @@ async def test_runs_of_a_deleted_user_are_cancelled(api: RunsApi) -> None:
     ]
 
 
-async def test_a_run_that_came_in_while_its_user_went_is_found_later(api: RunsApi) -> None:
+async def test_a_run_accepted_during_a_users_deletion_is_cancelled_later(api: RunsApi) -> None:
     user = await api.user()
     deployment = await user.deployment()
     cleanup = DeletedOwnerCleanup(api.db, api.store)
@@ -160,7 +162,7 @@ async def test_a_run_that_came_in_while_its_user_went_is_found_later(api: RunsAp
     assert await status_of(api, late) == "cancelled"
 
 
-async def test_runs_of_a_deactivated_user_go_on(api: RunsApi) -> None:
+async def test_runs_of_a_deactivated_user_continue(api: RunsApi) -> None:
     user = await api.user()
     waiting = await user.run(await user.deployment())
     change = UserChange(state=UserState.DEACTIVATED)
@@ -170,7 +172,7 @@ async def test_runs_of_a_deactivated_user_go_on(api: RunsApi) -> None:
 
 
 async def status_of(api: RunsApi, new: NewRun) -> str:
-    """Return how a run is, whoever it belonged to."""
+    """Return the state of a run of any profile."""
     run = await api.store.get(new.id)
     assert run is not None
     return run.shown_status

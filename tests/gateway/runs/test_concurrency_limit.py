@@ -1,12 +1,11 @@
-"""How many runs may go on at once, on both databases."""
+"""Concurrency limits, on both databases."""
 
 from __future__ import annotations
 
 import asyncio
 
 from gateway.errors import GatewayError
-from gateway.limits.cap import Cap
-from gateway.limits.policy import Policy
+from gateway.limits.policy import ConcurrencyLimit, Policy
 from gateway.runs.run import CreatedRun, Idempotency
 from gateway.runs.store import RunStore
 from protos.errors import ErrorCode
@@ -16,26 +15,30 @@ DEPLOYMENT = "11111111-1111-4111-8111-111111111111"
 KEY = "22222222-2222-4222-8222-222222222222"
 
 
-def cap(kind: str, most: int) -> Cap:
+def cap(kind: str, most: int) -> ConcurrencyLimit:
     subject = KEY if kind == "key" else DEPLOYMENT
-    return Cap(policy=Policy(name=f"{kind}-runs", quota=most), kind=kind, id=subject)
+    return ConcurrencyLimit(policy=Policy(name=f"{kind}-runs", quota=most), kind=kind, id=subject)
 
 
-async def begin(store: RunStore, *caps: Cap, **changes: object) -> CreatedRun | ErrorCode:
-    new = new_run(deployment_id=DEPLOYMENT, key_id=KEY, caps=caps, **changes)
+async def begin(
+    store: RunStore, *concurrency_limits: ConcurrencyLimit, **changes: object
+) -> CreatedRun | ErrorCode:
+    new = new_run(
+        deployment_id=DEPLOYMENT, key_id=KEY, concurrency_limits=concurrency_limits, **changes
+    )
     try:
         return await store.create(new)
     except GatewayError as refusal:
-        assert refusal.details["violated-policies"] == [caps[-1].policy.name]  # noqa: PT017
+        assert refusal.details["violated-policies"] == [concurrency_limits[-1].policy.name]  # noqa: PT017
         return refusal.code
 
 
-async def test_no_more_begin_than_may_go_on_at_once(store: RunStore) -> None:
+async def test_the_limit_is_never_exceeded(store: RunStore) -> None:
     begun = await asyncio.gather(*(begin(store, cap("deployment", 3)) for _ in range(10)))
     assert begun.count(ErrorCode.TOO_MANY_RUNS) == 7
 
 
-async def test_a_run_that_ends_makes_room(store: RunStore) -> None:
+async def test_an_ended_run_frees_its_place(store: RunStore) -> None:
     first = await begin(store, cap("key", 1))
     assert isinstance(first, CreatedRun)
     assert await begin(store, cap("key", 1)) is ErrorCode.TOO_MANY_RUNS
@@ -46,7 +49,7 @@ async def test_a_run_that_ends_makes_room(store: RunStore) -> None:
     assert isinstance(await begin(store, cap("key", 1)), CreatedRun)
 
 
-async def test_a_run_whose_process_is_gone_takes_no_place(store: RunStore) -> None:
+async def test_a_run_with_an_expired_lease_does_not_count(store: RunStore) -> None:
     first = await begin(store, cap("deployment", 1))
     assert isinstance(first, CreatedRun)
     await store.claim(first.run.id, "worker", lease_seconds=0.3)
@@ -55,14 +58,14 @@ async def test_a_run_whose_process_is_gone_takes_no_place(store: RunStore) -> No
     assert isinstance(await begin(store, cap("deployment", 1)), CreatedRun)
 
 
-async def test_others_runs_take_no_place(store: RunStore) -> None:
+async def test_runs_of_others_do_not_count(store: RunStore) -> None:
     await store.create(new_run(deployment_id=DEPLOYMENT))
     await store.create(new_run(key_id=KEY))
     assert isinstance(await begin(store, cap("key", 2), cap("deployment", 2)), CreatedRun)
     assert await begin(store, cap("key", 3), cap("deployment", 2)) is ErrorCode.TOO_MANY_RUNS
 
 
-async def test_a_repeated_call_finds_its_run_where_there_is_no_room(store: RunStore) -> None:
+async def test_a_repeated_call_finds_its_run_at_the_limit(store: RunStore) -> None:
     same = Idempotency(key="once", fingerprint="f" * 64)
     first = await begin(store, cap("key", 1), idempotency=same)
     again = await begin(store, cap("key", 1), idempotency=same)

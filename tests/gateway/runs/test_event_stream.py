@@ -29,13 +29,13 @@ def parse(chunk: bytes) -> Event:
 
 
 async def rest(stream: AsyncIterator[bytes]) -> list[Event]:
-    """Return all further events."""
+    """Return all remaining events."""
     return [parse(chunk) async for chunk in stream]
 
 
 @pytest.fixture
 async def local(database: Database, store: RunStore) -> AsyncIterator[RunWaiter]:
-    """Who waits in the process of `store`."""
+    """The waiter of the process of `store`."""
     waiter = RunWaiter(database, store)
     waiter.start()
     yield waiter
@@ -45,7 +45,7 @@ async def local(database: Database, store: RunStore) -> AsyncIterator[RunWaiter]
 async def opened(
     store: RunStore, waiter: RunWaiter, run_id: str, after: int = 0
 ) -> AsyncIterator[bytes]:
-    """Return a run's stream, past its start."""
+    """Return a run's event stream after its preamble."""
     run = await store.get(run_id)
     assert run is not None
     stream = stream_run(store, waiter, run, after)
@@ -53,9 +53,7 @@ async def opened(
     return stream
 
 
-async def test_a_run_is_followed_from_the_queue_to_its_end(
-    store: RunStore, local: RunWaiter
-) -> None:
+async def test_a_run_is_streamed_from_queued_to_its_end(store: RunStore, local: RunWaiter) -> None:
     new = new_run()
     await store.create(new)
     stream = await opened(store, local, new.id)
@@ -80,7 +78,7 @@ async def test_a_run_is_followed_from_the_queue_to_its_end(
 
 
 @pytest.mark.parametrize("reported", [(), ("b",), ("a", "b", "c")])
-async def test_a_client_that_comes_again_misses_nothing_and_gets_nothing_twice(
+async def test_a_reconnecting_client_gets_each_event_once(
     store: RunStore, local: RunWaiter, reported: tuple[str, ...]
 ) -> None:
     claim = await claimed(store)
@@ -94,7 +92,7 @@ async def test_a_client_that_comes_again_misses_nothing_and_gets_nothing_twice(
         assert await rest(await opened(store, local, claim.run_id, seen)) == everything[seen:]
 
 
-async def test_a_client_that_comes_again_in_the_middle_goes_on_there(
+async def test_a_reconnecting_client_resumes_after_its_last_event(
     store: RunStore, local: RunWaiter
 ) -> None:
     claim = await claimed(store)
@@ -108,7 +106,7 @@ async def test_a_client_that_comes_again_in_the_middle_goes_on_there(
     assert [one["id"] for one in await rest(stream)] == ["end"]
 
 
-async def test_silence_is_filled_with_comments(store: RunStore, local: RunWaiter) -> None:
+async def test_comments_are_sent_during_silence(store: RunStore, local: RunWaiter) -> None:
     claim = await claimed(store)
     run = await store.get(claim.run_id)
     assert run is not None
@@ -128,7 +126,7 @@ async def test_a_stream_ends_when_its_process_drains(store: RunStore, local: Run
     assert await ending == []
 
 
-def test_only_our_own_ids_are_understood() -> None:
+def test_foreign_event_ids_are_refused() -> None:
     assert [read_last_event_id(value) for value in (None, "", "0", "17", "end")] == [
         *(0, 0, 0, 17),
         None,

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`, line by line of the contract's table."""
+"""`Idempotency-Key`: every row of the documented table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHER = "99999999-9999-4999-8999-999999999999"
 
 
 async def end(store: RunStore, run_id: str, code: str | None = None) -> None:
-    """Let a run end, well or with an error."""
+    """Finish a run, with a result or an error."""
     claim = await store.claim(run_id, "w")
     assert claim is not None
     ending = COMPLETED if code is None else failed(code)
@@ -30,7 +30,7 @@ async def end(store: RunStore, run_id: str, code: str | None = None) -> None:
 
 
 async def age(database: Database, run_id: str, **age: float) -> None:
-    """Let a run have been created some time ago."""
+    """Backdate the creation of a run."""
     made = now() - timedelta(**age)
     async with database.write() as session:
         await session.execute(update(RunRow).where(RunRow.id == run_id).values(created_at=made))
@@ -44,7 +44,7 @@ async def test_the_first_call_is_processed(store: RunStore) -> None:
 
 
 @pytest.mark.parametrize("code", [None, FailureCode.FLOW_FAILED, FailureCode.TIMEOUT])
-async def test_the_same_call_again_gets_what_became_of_the_first(
+async def test_a_repeated_call_gets_the_result_of_the_first(
     store: RunStore, code: str | None
 ) -> None:
     first = await store.create(new_run(idempotency=keyed()))
@@ -55,7 +55,7 @@ async def test_the_same_call_again_gets_what_became_of_the_first(
     assert (again.run.output_data is None) == (code is not None)
 
 
-async def test_the_same_call_while_the_first_runs_gets_the_same_run(store: RunStore) -> None:
+async def test_a_repeated_call_gets_the_running_run(store: RunStore) -> None:
     first = await store.create(new_run(idempotency=keyed()))
     for claim in (False, True):
         if claim:
@@ -74,7 +74,7 @@ async def test_the_same_call_while_the_first_runs_gets_the_same_run(store: RunSt
         FailureCode.CANCELLED_BY_SHUTDOWN,
     ],
 )
-async def test_a_run_that_infrastructure_ended_is_not_replayed(store: RunStore, code: str) -> None:
+async def test_an_infrastructure_failure_is_not_replayed(store: RunStore, code: str) -> None:
     first = await store.create(new_run(idempotency=keyed()))
     await end(store, first.run.id, code)
     second = await store.create(new_run(idempotency=keyed()))
@@ -95,7 +95,7 @@ async def test_the_same_key_with_another_body_is_refused(store: RunStore) -> Non
             await end(store, first.run.id, FailureCode.WORKER_LOST)
 
 
-async def test_a_key_is_its_profiles_and_its_deployments_own(store: RunStore) -> None:
+async def test_a_key_is_scoped_to_profile_and_deployment(store: RunStore) -> None:
     ids = set()
     for change in ({}, {"profile_id": OTHER}, {"deployment_id": OTHER}):
         created = await store.create(new_run(idempotency=keyed(), **change))
@@ -104,7 +104,7 @@ async def test_a_key_is_its_profiles_and_its_deployments_own(store: RunStore) ->
     assert len(ids) == 3
 
 
-async def test_a_key_is_kept_for_a_day_and_as_long_as_its_run_goes_on(
+async def test_a_key_is_kept_for_a_day_and_until_its_run_ends(
     database: Database, store: RunStore
 ) -> None:
     first = await store.create(new_run(idempotency=keyed()))
@@ -118,14 +118,14 @@ async def test_a_key_is_kept_for_a_day_and_as_long_as_its_run_goes_on(
     assert (second.existing, second.run.id == first.run.id) == (False, False)
 
 
-async def test_what_was_not_begun_keeps_no_key(store: RunStore) -> None:
+async def test_a_refused_call_keeps_no_key(store: RunStore) -> None:
     first = await store.create(new_run(idempotency=keyed()))
     assert await store.withdraw(first.run.id)
     second = await store.create(new_run(idempotency=keyed(fingerprint="0" * 64)))
     assert not second.existing
 
 
-async def test_of_many_same_calls_at_once_one_begins_a_run(store: RunStore, url: str) -> None:
+async def test_concurrent_identical_calls_create_one_run(store: RunStore, url: str) -> None:
     other = Database(url)
     stores = [store, RunStore(other)]
     created = await asyncio.gather(
@@ -143,14 +143,14 @@ async def test_of_many_same_calls_at_once_one_begins_a_run(store: RunStore, url:
     assert again[0].run.id != created[0].run.id
 
 
-async def test_a_run_begun_at_once_is_begun_once(store: RunStore) -> None:
+async def test_a_run_claimed_at_creation_is_claimed_once(store: RunStore) -> None:
     first = await store.create(new_run(idempotency=keyed()), owner="g")
     again = await store.create(new_run(idempotency=keyed()), owner="g")
     assert first.claim is not None
     assert (again.existing, again.claim) == (True, None)
 
 
-def test_a_key_comes_in_quotes_or_without() -> None:
+def test_a_key_may_be_quoted() -> None:
     for value in (b'"8e03978e-40d5"', b"8e03978e-40d5", b" 8e03978e-40d5 "):
         found = read_idempotency(value, DEPLOYMENT, b"{}")
         assert found is not None
@@ -162,13 +162,13 @@ def test_a_key_comes_in_quotes_or_without() -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b'""', b"a b", b"k\xe9y", b"x" * 256, b"\x01"])
-def test_other_keys_are_refused(value: bytes) -> None:
+def test_invalid_keys_are_refused(value: bytes) -> None:
     with pytest.raises(GatewayError, match="1 to 255 visible ASCII") as refused:
         read_idempotency(value, DEPLOYMENT, b"{}")
     assert refused.value.code is ErrorCode.INVALID_REQUEST
 
 
-def test_calls_are_the_same_only_where_deployment_and_body_are() -> None:
+def test_the_fingerprint_covers_deployment_and_body() -> None:
     prints = {
         fingerprint(DEPLOYMENT, b"{}"),
         fingerprint(PROFILE, b"{}"),

@@ -1,4 +1,4 @@
-"""What answers say of a run."""
+"""Bodies, headers and errors of runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import orjson
 import pytest
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
-from gateway.runs.failures import ERROR_CODES, error_of_run
 from gateway.runs.responses import (
+    ERROR_CODES,
     accepted_body,
+    error_of_run,
     finished_body,
     poll_body,
     retry_after,
@@ -88,26 +89,26 @@ def read(body: bytes) -> dict[str, Any]:
     return members
 
 
-def test_a_sync_answer_is_the_documented_one_and_its_data_says_the_same() -> None:
+def test_a_sync_response_is_the_documented_one_and_repeats_itself_in_data() -> None:
     body = read(finished_body(COMPLETED, FLAT))
     message, data = body.pop("message"), body.pop("data")
     assert body == data == DONE
     assert "response_format=envelope" in message
 
 
-def test_in_an_envelope_status_says_success_and_data_is_the_run() -> None:
+def test_an_envelope_has_status_success_and_the_run_as_data() -> None:
     body = read(finished_body(COMPLETED, ENVELOPE))
     assert set(body) == {"status", "message", "data"}
     assert (body["status"], body["data"]) == ("success", DONE)
 
 
-def test_node_outputs_can_be_left_out_and_are_null_where_they_were_too_large() -> None:
+def test_node_outputs_can_be_omitted_and_are_null_if_they_were_too_large() -> None:
     assert read(finished_body(COMPLETED, FLAT, include_node_outputs=False))["node_outputs"] == {}
     dropped = replace(COMPLETED, node_outputs=None)
     assert read(finished_body(dropped, FLAT))["node_outputs"] is None
 
 
-def test_an_accepted_run_is_answered_as_documented() -> None:
+def test_an_accepted_response_is_the_documented_one() -> None:
     documented = {
         "flow_run_id": "r",
         "status": "queued",
@@ -141,7 +142,7 @@ def test_a_poll_has_the_same_members_in_every_state(run: Run) -> None:
     assert enveloped["status"] == ("error" if failed else "success")
 
 
-def test_a_poll_tells_result_error_and_times() -> None:
+def test_a_poll_has_result_error_and_times() -> None:
     done, bad, waiting = (read(poll_body(run, FLAT)) for run in (COMPLETED, FAILED, QUEUED))
     assert (done["output_data"], done["queue_seconds"]) == ({"y": "é"}, 0.5)
     assert (done["error"], bad["output_data"]) == (None, None)
@@ -151,14 +152,14 @@ def test_a_poll_tells_result_error_and_times() -> None:
     assert waiting["message"] == "Flow execution is queued."
 
 
-def test_another_body_has_another_etag() -> None:
+def test_different_bodies_have_different_etags() -> None:
     runs = [QUEUED, RUNNING, CANCELLING, COMPLETED, FAILED, CANCELLED, replace(RUNNING, attempt=2)]
     tags = {run_etag(run, form) for run in runs for form in ResponseFormat}
     assert len(tags) == 2 * len(runs)
     assert all(tag.startswith('"') and tag.endswith('"') for tag in tags)
 
 
-def test_who_has_waited_long_is_asked_to_come_again_later() -> None:
+def test_retry_after_grows_with_the_waiting_time() -> None:
     assert [retry_after(seconds) for seconds in (0, 15, 50, 4000)] == [1, 1, 5, 10]
     assert run_location("r") == "/node/flow-runs/r/"
 
@@ -175,7 +176,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("code", "status", "named", "retryable"), FAILURES)
-def test_a_failed_run_is_an_error_that_names_it(
+def test_the_error_of_a_failed_run_has_its_id(
     code: str, status: int, named: str, *, retryable: bool
 ) -> None:
     run = replace(FAILED, error=RunError(code=code, message="why", node_id="m"))
@@ -188,7 +189,7 @@ def test_a_failed_run_is_an_error_that_names_it(
 
 
 @pytest.mark.parametrize("replayed", [True, False])
-def test_a_failure_that_is_told_again_says_so(*, replayed: bool) -> None:
+def test_a_replayed_failure_is_marked(*, replayed: bool) -> None:
     headers = problem(error_of_run(FAILED, replayed=replayed), b"req_1")[1]
     assert ((b"idempotent-replayed", b"true") in headers) == replayed
 
@@ -203,7 +204,7 @@ def test_a_cancelled_run_is_a_conflict() -> None:
         )
 
 
-def test_what_an_ended_run_took_is_told_in_milliseconds() -> None:
+def test_server_timing_is_in_milliseconds() -> None:
     began = replace(FAILED, started_at=FAILED.created_at + timedelta(seconds=0.5))
     assert server_timing(replace(began, duration_seconds=1.25)) == (
         b"queue;dur=500.000, run;dur=1250.000"
@@ -212,9 +213,9 @@ def test_what_an_ended_run_took_is_told_in_milliseconds() -> None:
     assert server_timing(never) == b""
 
 
-def test_a_node_is_named_in_the_message() -> None:
+def test_the_message_names_the_failed_node() -> None:
     assert error_of_run(FAILED).message == "node 'm': x is no number"
 
 
-def test_every_failure_has_its_code() -> None:
+def test_every_failure_code_has_an_error_code() -> None:
     assert set(ERROR_CODES) == set(FailureCode)

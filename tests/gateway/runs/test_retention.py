@@ -1,4 +1,4 @@
-"""Finished runs go after a while, and their place on the disk with them."""
+"""Retention of finished runs, and the release of disk space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from gateway.runs.retention import Retention
+from gateway.runs.cleanup import Retention
 from gateway.runs.run import RunResult, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.clock import now
@@ -23,7 +23,7 @@ OLD = timedelta(days=31)
 
 
 async def rows(database: Database) -> tuple[int, ...]:
-    """Return how many rows each table has."""
+    """Count the rows of each table."""
     async with database.read() as session:
         return tuple(
             [
@@ -40,7 +40,9 @@ def sizes(path: Path) -> Iterator[int]:
             yield name.stat().st_size
 
 
-async def test_only_finished_runs_older_than_that_go(database: Database, store: RunStore) -> None:
+async def test_only_finished_runs_past_retention_are_deleted(
+    database: Database, store: RunStore
+) -> None:
     await store.record_finished([finished(OLD) for _ in range(5)])
     kept = finished(timedelta(days=29))
     await store.record_finished([kept])
@@ -55,18 +57,20 @@ async def test_only_finished_runs_older_than_that_go(database: Database, store: 
     assert set(await store.marks(list(left))) == left
 
 
-async def test_a_runs_events_and_payload_go_with_it(database: Database, store: RunStore) -> None:
+async def test_events_and_payload_are_deleted_with_the_run(
+    database: Database, store: RunStore
+) -> None:
     claim = await claimed(store, id=run_id_of(now() - OLD))
     await store.report(claim.run_id, 1, {"a": b"{}", "b": b"{}"})
     await store.finish(claim.run_id, 1, RunResult(status=RunStatus.COMPLETED, output_data=b"{}"))
     assert await rows(database) == (1, 1, 2)
-    # created just now, whatever its id says: what is young stays
+    # created just now, whatever its id says: not expired
     assert await store.prune(now() - timedelta(days=30)) == 0
     assert await store.prune(now() + timedelta(days=1)) == 1
     assert await rows(database) == (0, 0, 0)
 
 
-async def test_pruning_goes_in_small_transactions_from_the_oldest_on(
+async def test_pruning_uses_small_transactions_oldest_first(
     database: Database, store: RunStore
 ) -> None:
     runs = [finished(OLD + timedelta(hours=hours)) for hours in range(10)]
@@ -78,10 +82,8 @@ async def test_pruning_goes_in_small_transactions_from_the_oldest_on(
     assert set(left) == {one.new.id for one in runs[:6]}
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)  # to PostgreSQL's its autovacuum sees
-async def test_the_disk_gets_its_space_back(
-    tmp_path: Path, database: Database, store: RunStore
-) -> None:
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)  # PostgreSQL has autovacuum
+async def test_disk_space_is_released(tmp_path: Path, database: Database, store: RunStore) -> None:
     noise = RunResult(
         status=RunStatus.COMPLETED, output_data=b'"%b"' % os.urandom(20_000).hex().encode()
     )
@@ -92,14 +94,14 @@ async def test_the_disk_gets_its_space_back(
     before = sum(sizes(path))
     assert await Retention(database, store, days=30).sweep() == 200
     assert await database.reclaim_space() == 0
-    async with database.write() as session:  # a small write, and with it a checkpoint
+    async with database.write() as session:  # a small write, to cause a checkpoint
         session.add(RunPayload(run_id="x"))
     await database.reclaim_space()
     assert before > 8_000_000
     assert path.stat().st_size < 1_000_000
 
 
-async def test_a_file_without_auto_vacuum_stays_as_it_is(tmp_path: Path) -> None:
+async def test_a_file_without_auto_vacuum_keeps_its_size(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/old.db")
     async with database.write() as session:
         connection = await session.connection()
@@ -109,7 +111,7 @@ async def test_a_file_without_auto_vacuum_stays_as_it_is(tmp_path: Path) -> None
     await database.close()
 
 
-async def test_fast_calls_are_written_down_once(database: Database, store: RunStore) -> None:
+async def test_fast_calls_are_recorded_once(database: Database, store: RunStore) -> None:
     batch = [finished(), finished(input_data=None, ending=RunResult(status=RunStatus.COMPLETED))]
     await store.record_finished(batch)
     await store.record_finished(batch)

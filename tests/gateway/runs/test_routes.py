@@ -1,4 +1,4 @@
-"""Runs over HTTP."""
+"""The REST API of runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.gateway.runs.runs_api import RUNS, RunsApi
 
 
 async def end(api: RunsApi, run_id: str, ending: RunResult = COMPLETED) -> None:
-    """Claim a run and let it end."""
+    """Claim and finish a run."""
     assert await api.store.claim(run_id, "w") is not None
     assert await api.store.finish(run_id, 1, ending) is not None
 
@@ -45,7 +45,7 @@ async def test_a_run_is_shown_in_every_state(api: RunsApi) -> None:
     assert short.json()["node_outputs"] == {}
 
 
-async def test_the_form_is_the_deployments_or_the_callers(api: RunsApi) -> None:
+async def test_the_response_format_is_the_deployments_or_the_callers(api: RunsApi) -> None:
     user = await api.user()
     deployment = await user.deployment(response_format="envelope")
     run = await user.run(deployment)
@@ -58,7 +58,7 @@ async def test_the_form_is_the_deployments_or_the_callers(api: RunsApi) -> None:
     assert shown.status_code == 200, "a deployment is gone, its runs are not"
 
 
-async def test_what_has_not_changed_is_not_sent_again(api: RunsApi) -> None:
+async def test_an_unchanged_run_is_answered_304(api: RunsApi) -> None:
     user = await api.user()
     run = await user.run(await user.deployment())
     path = f"{RUNS}{run.id}/"
@@ -88,7 +88,7 @@ async def test_a_long_poll_is_answered_when_the_run_ends(
     run = await user.run(await user.deployment())
     asking = user.client.get(f"{RUNS}{run.id}/{query}", headers=headers)
     polling = asyncio.create_task(asking)
-    await until(lambda: bool(api.waiter._watches))
+    await until(lambda: bool(api.waiter._waits))
     await end(api, run.id)
     answer = await polling
     assert answer.json()["status"] == "completed"
@@ -96,14 +96,14 @@ async def test_a_long_poll_is_answered_when_the_run_ends(
     assert "Prefer" in answer.headers["vary"]
 
 
-async def test_a_long_poll_ends_with_its_time_or_with_the_process(api: RunsApi) -> None:
+async def test_a_long_poll_ends_at_its_timeout_or_on_drain(api: RunsApi) -> None:
     user = await api.user()
     run = await user.run(await user.deployment())
     path = f"{RUNS}{run.id}/"
     assert (await user.client.get(f"{path}?wait=0")).json()["status"] == "queued"
     assert (await user.client.get(f"{path}?wait=61")).status_code == 422
     polling = asyncio.create_task(user.client.get(f"{path}?wait=60"))
-    await until(lambda: bool(api.waiter._watches))
+    await until(lambda: bool(api.waiter._waits))
     api.service.drain()
     answer = await polling
     assert (answer.status_code, answer.json()["status"]) == (200, "queued")
@@ -111,7 +111,7 @@ async def test_a_long_poll_ends_with_its_time_or_with_the_process(api: RunsApi) 
     assert again.json()["status"] == "queued"
 
 
-async def test_a_run_is_for_keys_of_its_owner_that_cover_its_deployment(api: RunsApi) -> None:
+async def test_a_run_is_visible_only_to_keys_that_cover_its_deployment(api: RunsApi) -> None:
     ada, bob = await api.user(), await api.user("bob@example.com")
     deployment, other = await ada.deployment(), await ada.deployment()
     run = await ada.run(deployment)
@@ -127,8 +127,8 @@ async def test_a_run_is_for_keys_of_its_owner_that_cover_its_deployment(api: Run
         assert code(await bob.client.request(method, path)) == (404, "not_found")
         assert code(await elsewhere.request(method, path)) == (403, "api_key_forbidden")
         assert (await covering.request(method, path)).status_code == status
-        nobody = await api.client("").request(method, path)
-        assert nobody.status_code == 401
+        anonymous = await api.client("").request(method, path)
+        assert anonymous.status_code == 401
     assert (await bob.client.get(RUNS)).json() == {"items": [], "next_cursor": None}
     assert (await elsewhere.get(RUNS)).json()["items"] == []
     assert len((await covering.get(RUNS)).json()["items"]) == 2
@@ -136,7 +136,7 @@ async def test_a_run_is_for_keys_of_its_owner_that_cover_its_deployment(api: Run
     assert code(refused) == (403, "api_key_forbidden")
 
 
-async def test_a_run_that_was_deleted_is_gone_and_one_that_never_was_is_not_found(
+async def test_a_deleted_run_is_410_and_an_unknown_one_404(
     api: RunsApi,
 ) -> None:
     user = await api.user()
@@ -180,7 +180,7 @@ async def test_runs_are_listed_in_pages_with_filters(api: RunsApi) -> None:
     assert code(await user.client.get(f"{RUNS}?cursor=x")) == (400, "invalid_request")
 
 
-async def test_a_run_is_cancelled_once_and_for_all(api: RunsApi) -> None:
+async def test_cancelling_twice_changes_nothing(api: RunsApi) -> None:
     user = await api.user()
     deployment = await user.deployment()
     waiting, going, done = [await user.run(deployment) for _ in range(3)]
@@ -199,7 +199,7 @@ async def test_a_run_is_cancelled_once_and_for_all(api: RunsApi) -> None:
     assert refused.json()["flow_run_id"] == done.id
 
 
-async def test_a_failed_run_is_repeated_as_a_new_one(api: RunsApi) -> None:
+async def test_a_retry_creates_a_new_run(api: RunsApi) -> None:
     user = await api.user()
     deployment = await user.deployment(deployment_type="server")
     first = await user.run(
@@ -227,7 +227,7 @@ async def test_a_failed_run_is_repeated_as_a_new_one(api: RunsApi) -> None:
     assert (await user.client.post(f"{RUNS}{first.id}/retry/?version=3")).status_code == 422
 
 
-async def test_what_the_version_does_not_take_is_not_repeated(api: RunsApi) -> None:
+async def test_a_retry_validates_the_input(api: RunsApi) -> None:
     user = await api.user()
     deployment = await user.deployment()
     bad = await user.run(deployment, input_data=b'{"x":[7]}')
@@ -239,13 +239,13 @@ async def test_what_the_version_does_not_take_is_not_repeated(api: RunsApi) -> N
     await user.client.post(f"/node/deployments/{deployment}/redeploy/")
     refused = await user.client.post(f"{RUNS}{bad.id}/retry/?version=latest")
     assert code(refused) == (422, "invalid_input")
-    assert "version 2 does not take this run's input" in refused.json()["message"]
+    assert "version 2 does not accept this run's input" in refused.json()["message"]
     assert "'y'" in refused.json()["errors"][0]["detail"]
     assert api.launcher.launched == []
     assert (await user.client.post(f"{RUNS}{bad.id}/retry/")).status_code == 202
 
 
-async def test_only_what_failed_can_be_repeated(api: RunsApi) -> None:
+async def test_only_a_failed_run_can_be_retried(api: RunsApi) -> None:
     user = await api.user()
     deployment = await user.deployment()
     waiting, done = await user.run(deployment), await user.run(deployment)
@@ -262,7 +262,7 @@ async def test_only_what_failed_can_be_repeated(api: RunsApi) -> None:
     assert api.launcher.launched == []
 
 
-async def test_events_are_streamed_and_go_on_where_they_ended(api: RunsApi) -> None:
+async def test_an_event_stream_resumes_after_the_last_event_id(api: RunsApi) -> None:
     user = await api.user()
     run = await user.run(await user.deployment())
     await api.store.claim(run.id, "w")
@@ -285,11 +285,11 @@ async def test_events_are_streamed_and_go_on_where_they_ended(api: RunsApi) -> N
     assert code(wrong) == (400, "invalid_request")
 
 
-async def test_a_stream_goes_on_until_the_run_ends(api: RunsApi) -> None:
+async def test_a_stream_lasts_until_the_run_ends(api: RunsApi) -> None:
     user = await api.user()
     run = await user.run(await user.deployment())
     streaming = asyncio.create_task(user.client.get(f"{RUNS}{run.id}/events/"))
-    await until(lambda: bool(api.waiter._watches))
+    await until(lambda: bool(api.waiter._waits))
     await end(api, run.id, RunResult(status=RunStatus.COMPLETED, output_data=b"{}"))
     told: list[Any] = [
         line.removeprefix("event: ")

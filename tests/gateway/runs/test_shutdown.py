@@ -1,4 +1,4 @@
-"""A gateway that ends, and those who wait at it."""
+"""Long polls and streams during a gateway's shutdown."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import socket
 import httpx
 import uvicorn
 
-from gateway.__main__ import GatewayServer, Report
+from gateway.__main__ import GatewayServer, StatusPipe
 from gateway.boot import BootApp
 from gateway.fast_path.connection import HttpConnection
 from tests.gateway.runs.builders import until
 from tests.gateway.runs.runs_api import RUNS, RunsApi
 
 
-async def test_those_who_only_wait_do_not_keep_a_gateway_from_ending(api: RunsApi) -> None:
+async def test_long_polls_do_not_delay_a_gateways_shutdown(api: RunsApi) -> None:
     user = await api.user()
     run = await user.run(await user.deployment())
     boot_app = BootApp()
@@ -24,7 +24,7 @@ async def test_those_who_only_wait_do_not_keep_a_gateway_from_ending(api: RunsAp
     config = uvicorn.Config(
         boot_app, http=HttpConnection, ws="none", lifespan="on", log_config=None, access_log=False
     )
-    server = GatewayServer(config, boot_app, Report(None))
+    server = GatewayServer(config, boot_app, StatusPipe(None))
     listening = socket.create_server(("127.0.0.1", 0))
     ended = asyncio.create_task(server.serve([listening]))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""What has to be done for runs now and then."""
+"""Periodic maintenance of runs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ from tests.gateway.runs.builders import COMPLETED, claimed, new_run
 
 
 async def make_due(store: RunStore, run_id: str) -> None:
-    """Let a queued run be due at once."""
+    """Make a queued run due."""
     await store.mark_published([run_id], again_after=-1)
 
 
-async def test_a_run_that_nobody_claims_is_handed_over_again(store: RunStore) -> None:
+async def test_an_unclaimed_run_is_published_again(store: RunStore) -> None:
     fresh, older, oldest, server = (new_run() for _ in range(4))
     for new in (fresh, older, oldest):
         await store.create(new)
     await store.create(new_run(id=server.id, type=DeploymentType.SERVER))
-    assert await store.due_for_publishing(DeploymentType.API) == [], (
-        "whoever creates it hands it over"
-    )
+    assert await store.due_for_publishing(DeploymentType.API) == [], "its creator hands it over"
     await store.mark_published([oldest.id, server.id], again_after=-10)
     await make_due(store, older.id)
     due = await store.due_for_publishing(DeploymentType.API)
@@ -41,7 +39,7 @@ async def test_a_run_that_nobody_claims_is_handed_over_again(store: RunStore) ->
     assert await store.due_for_publishing(DeploymentType.API) == []
 
 
-async def test_what_is_claimed_is_not_handed_over_any_more(store: RunStore) -> None:
+async def test_a_claimed_run_is_not_published_again(store: RunStore) -> None:
     new = new_run()
     await store.create(new)
     await make_due(store, new.id)
@@ -51,7 +49,7 @@ async def test_what_is_claimed_is_not_handed_over_any_more(store: RunStore) -> N
     assert await store.due_for_publishing(DeploymentType.API) == []
 
 
-async def test_a_lost_run_begins_again_only_where_that_is_safe(store: RunStore) -> None:
+async def test_a_lost_run_is_requeued_only_if_retry_safe(store: RunStore) -> None:
     safe = await claimed(store, lease=-1, retry_safe=True)
     unsafe = await claimed(store, lease=-1)
     alive = await claimed(store, lease=30, retry_safe=True)
@@ -72,7 +70,7 @@ async def test_a_lost_run_begins_again_only_where_that_is_safe(store: RunStore) 
     assert await store.reap() == type(reaped)(requeued=(), lost=())
 
 
-async def test_a_run_that_is_lost_again_and_again_is_given_up(store: RunStore) -> None:
+async def test_the_attempts_of_a_lost_run_are_limited(store: RunStore) -> None:
     claim = await claimed(store, lease=-1, retry_safe=True, max_attempts=3)
     for attempt in (2, 3):
         assert len((await store.reap()).requeued) == 1
@@ -82,7 +80,7 @@ async def test_a_run_that_is_lost_again_and_again_is_given_up(store: RunStore) -
     assert (await store.reap()).lost == (claim.run_id,)
 
 
-async def test_a_lost_run_that_was_to_be_cancelled_is(store: RunStore) -> None:
+async def test_a_lost_run_with_requested_cancellation_is_cancelled(store: RunStore) -> None:
     claim = await claimed(store, lease=-1, retry_safe=True)
     await store.request_cancel(claim.run_id)
     assert (await store.reap()).lost == (claim.run_id,)
@@ -92,14 +90,14 @@ async def test_a_lost_run_that_was_to_be_cancelled_is(store: RunStore) -> None:
     assert (run.status, run.error.code) == (RunStatus.CANCELLED, FailureCode.CANCELLED)
 
 
-async def test_grace_is_what_leases_get_beyond_their_end(store: RunStore) -> None:
+async def test_a_lease_is_reaped_only_after_the_grace_period(store: RunStore) -> None:
     claim = await claimed(store, lease=-5)
     assert (await store.reap(grace=60)).lost == ()
     assert (await store.reap(grace=1)).lost == (claim.run_id,)
 
 
 @pytest.mark.parametrize("safe", [True, False])
-async def test_reaper_and_finisher_at_once_have_one_winner(
+async def test_a_concurrent_reap_and_finish_have_one_winner(
     store: RunStore, url: str, *, safe: bool
 ) -> None:
     other = Database(url)
@@ -117,7 +115,7 @@ async def test_reaper_and_finisher_at_once_have_one_winner(
     await other.close()
 
 
-async def test_many_reapers_at_once_do_each_run_once(store: RunStore, url: str) -> None:
+async def test_concurrent_reapers_reap_each_run_once(store: RunStore, url: str) -> None:
     other = Database(url)
     stores = [store, RunStore(other)]
     ids = {(await claimed(store, lease=-1, retry_safe=True)).run_id for _ in range(20)}
@@ -128,7 +126,7 @@ async def test_many_reapers_at_once_do_each_run_once(store: RunStore, url: str) 
     assert set(requeued) == ids
 
 
-async def test_a_run_waits_no_longer_than_it_may(store: RunStore) -> None:
+async def test_a_run_past_its_queue_timeout_fails(store: RunStore) -> None:
     patient, late = new_run(queue_timeout_seconds=60.0), new_run(queue_timeout_seconds=-1.0)
     endless = new_run()
     for new in (patient, late, endless):
@@ -144,7 +142,7 @@ async def test_a_run_waits_no_longer_than_it_may(store: RunStore) -> None:
     assert await store.claim(endless.id, "w") is not None
 
 
-async def test_a_run_that_had_begun_in_time_may_begin_again_later(store: RunStore) -> None:
+async def test_a_requeued_run_has_no_queue_timeout(store: RunStore) -> None:
     claim = await claimed(store, lease=-1, retry_safe=True, queue_timeout_seconds=0.2)
     await store.reap()
     await asyncio.sleep(0.25)

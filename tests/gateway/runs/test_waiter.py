@@ -1,4 +1,4 @@
-"""Waiting for runs."""
+"""Waits for runs."""
 
 from __future__ import annotations
 
@@ -10,20 +10,14 @@ from gateway.runs.run import RunStatus
 from gateway.runs.store import RunStore
 from gateway.runs.waiter import RunWaiter
 from gateway.storage.database import Database
-from gateway.storage.pg_notify import PgNotifier
 from tests.gateway.databases import PostgresDatabase, statements
 from tests.gateway.runs.builders import COMPLETED, claimed, failed, new_run, until
 
 
-async def heard(notices: PgNotifier) -> None:
-    """Return when notices are heard, where there are any."""
-    await until(lambda: notices.connected or not notices.available)
-
-
-async def test_a_run_that_ends_in_this_process_is_known_at_once_and_without_a_query(
+async def test_a_run_that_ends_in_this_process_needs_no_query(
     database: Database, store: RunStore
 ) -> None:
-    waiter = RunWaiter(database, store)  # and never started: it does not look
+    waiter = RunWaiter(database, store)  # never started, so it does not query
     claim = await claimed(store)
     waiting = asyncio.create_task(waiter.wait(claim.run_id, 60))
     await asyncio.sleep(0)
@@ -34,9 +28,8 @@ async def test_a_run_that_ends_in_this_process_is_known_at_once_and_without_a_qu
 
 
 async def test_a_run_that_ends_in_another_process_is_noticed(
-    store: RunStore, waiter: RunWaiter, notices: PgNotifier
+    store: RunStore, waiter: RunWaiter
 ) -> None:
-    await heard(notices)
     claim = await claimed(store)
     waiting = asyncio.create_task(waiter.wait(claim.run_id, 60))
     await asyncio.sleep(0.05)
@@ -44,37 +37,7 @@ async def test_a_run_that_ends_in_another_process_is_noticed(
     assert await waiting == ended
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-async def test_where_there_are_no_notices_to_tell_is_to_do_nothing(
-    database: Database, notices: PgNotifier
-) -> None:
-    assert not notices.available
-    notices.start()
-    with statements(database) as asked:
-        notices.tell("nobody hears it")
-        await notices.stop()
-    assert (asked, notices.connected) == ([], False)
-
-
-@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
-async def test_a_notice_is_heard_without_looking(database: Database, url: str) -> None:
-    theirs, ours = Database(url), PgNotifier(database)
-    speaking = PgNotifier(theirs)
-    words: asyncio.Queue[str | None] = asyncio.Queue()
-    ours.subscribe(words.put_nowait)
-    ours.start()
-    speaking.start()
-    assert await words.get() is None, "what was told before may have been missed"
-    ids = [new_run().id for _ in range(500)]
-    for run_id in ids:
-        speaking.tell(run_id)
-    assert [await words.get() for _ in ids] == ids
-    await speaking.stop()
-    await ours.stop()
-    await theirs.close()
-
-
-async def test_a_run_that_had_ended_before_is_returned_at_once(
+async def test_a_run_that_has_already_ended_is_returned_at_once(
     store: RunStore, waiter: RunWaiter
 ) -> None:
     claim = await claimed(store)
@@ -82,7 +45,7 @@ async def test_a_run_that_had_ended_before_is_returned_at_once(
     assert await waiter.wait(claim.run_id, 60) == ended
 
 
-async def test_a_run_that_is_taken_back_in_this_process_is_not_waited_for(
+async def test_a_wait_ends_if_this_process_withdraws_the_run(
     database: Database, store: RunStore
 ) -> None:
     waiter = RunWaiter(database, store)  # never started
@@ -95,10 +58,9 @@ async def test_a_run_that_is_taken_back_in_this_process_is_not_waited_for(
         assert await waiting is None
 
 
-async def test_a_run_that_is_taken_back_in_another_process_is_not_waited_for(
-    store: RunStore, waiter: RunWaiter, notices: PgNotifier
+async def test_a_wait_ends_if_another_process_withdraws_the_run(
+    store: RunStore, waiter: RunWaiter
 ) -> None:
-    await heard(notices)
     new = new_run()
     await store.create(new)
     waiting = asyncio.create_task(waiter.wait(new.id, 60))
@@ -108,16 +70,14 @@ async def test_a_run_that_is_taken_back_in_another_process_is_not_waited_for(
         assert await waiting is None
 
 
-async def test_nobody_waits_for_longer_than_said(store: RunStore, waiter: RunWaiter) -> None:
+async def test_a_wait_ends_at_its_timeout(store: RunStore, waiter: RunWaiter) -> None:
     claim = await claimed(store)
     assert await waiter.wait(claim.run_id, 0.05) is None
-    assert await waiter.wait("nobody", 0.05) is None
+    assert await waiter.wait("unknown", 0.05) is None
 
 
 @pytest.mark.parametrize("how", ["cancel", "reap", "expire"])
-async def test_every_way_to_end_wakes_who_waits(
-    database: Database, store: RunStore, how: str
-) -> None:
+async def test_every_final_state_ends_a_wait(database: Database, store: RunStore, how: str) -> None:
     waiter = RunWaiter(database, store)
     if how == "expire":
         run_id = new_run().id
@@ -140,16 +100,15 @@ async def test_every_way_to_end_wakes_who_waits(
     assert ended == await store.get(run_id)
 
 
-async def test_thousands_wait_for_one_query_a_look(
-    database: Database, store: RunStore, waiter: RunWaiter, notices: PgNotifier
+async def test_thousands_of_waits_share_one_query(
+    database: Database, store: RunStore, waiter: RunWaiter
 ) -> None:
-    await heard(notices)
     claims = [await claimed(store) for _ in range(3)]
     others = await asyncio.gather(*(store.create(new_run()) for _ in range(2000)))
     crowd = [asyncio.create_task(waiter.wait(other.run.id, 60)) for other in others]
     waiting = [asyncio.create_task(waiter.wait(claim.run_id, 60)) for claim in claims]
     await asyncio.sleep(0.1)
-    with statements(waiter._db) as asked:
+    with statements(waiter._store._db) as asked:
         for claim in claims:
             await store.finish(claim.run_id, 1, COMPLETED)
         ended = await asyncio.gather(*waiting)
@@ -160,13 +119,10 @@ async def test_thousands_wait_for_one_query_a_look(
     for task in crowd:
         task.cancel()
     await asyncio.gather(*crowd, return_exceptions=True)
-    assert waiter._watches == {}
+    assert waiter._waits == {}
 
 
-async def test_a_change_is_noticed_and_then_not_again(
-    store: RunStore, waiter: RunWaiter, notices: PgNotifier
-) -> None:
-    await heard(notices)
+async def test_a_change_is_reported_once(store: RunStore, waiter: RunWaiter) -> None:
     new = new_run()
     await store.create(new)
     before = await store.get(new.id)
@@ -188,9 +144,7 @@ async def test_a_change_is_noticed_and_then_not_again(
         before = after
 
 
-async def test_those_who_give_way_do_not_keep_a_process_from_ending(
-    store: RunStore, waiter: RunWaiter
-) -> None:
+async def test_waits_with_stop_on_drain_end_on_drain(store: RunStore, waiter: RunWaiter) -> None:
     claim = await claimed(store)
     patient = asyncio.create_task(waiter.wait(claim.run_id, 60))
     polling = asyncio.create_task(waiter.wait(claim.run_id, 60, stop_on_drain=True))
@@ -202,24 +156,22 @@ async def test_those_who_give_way_do_not_keep_a_process_from_ending(
     assert await patient == ended
 
 
-async def test_who_waits_survives_a_server_that_hangs_up(postgres: PostgresDatabase) -> None:
+async def test_waits_survive_a_lost_database_connection(postgres: PostgresDatabase) -> None:
     ours, theirs = Database(postgres.url), Database(postgres.url)
-    notices = PgNotifier(ours)
-    waiter, store = RunWaiter(ours, RunStore(ours, notices)), RunStore(theirs)
+    waiter, store = RunWaiter(ours, RunStore(ours)), RunStore(theirs)
     waiter.start()
-    notices.start()
-    await heard(notices)
+    ours.commits.start()
+    await until(lambda: ours.commits.connected)
     claim = await claimed(store)
     waiting = asyncio.create_task(waiter.wait(claim.run_id, 60))
     await asyncio.sleep(0.05)
     await postgres.hang_up()
-    await until(lambda: not notices.connected)
+    await until(lambda: not ours.commits.connected)
     await store.finish(claim.run_id, 1, COMPLETED)
     run = await waiting
     assert run is not None
     assert run.status is RunStatus.COMPLETED
-    await heard(notices)
-    await notices.stop()
+    await until(lambda: ours.commits.connected)
     await waiter.stop()
     await ours.close()
     await theirs.close()

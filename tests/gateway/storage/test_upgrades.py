@@ -209,6 +209,20 @@ async def test_keys_of_the_first_tables_open_what_they_did(
     await db.close()
 
 
+async def test_a_deployment_keeps_the_order_of_its_rollouts(first_tables: str) -> None:
+    db = Database(first_tables)
+    await _write_first_rows(db, flow_json())
+    await _migrate_to(first_tables, "0014")
+    old = table("deployments", column("turns"), column("live_turn"))
+    async with db.write() as session:
+        await session.execute(old.update().values(turns=7, live_turn=5))
+    await migrate(first_tables)
+    async with db.read() as session:
+        row = await session.get_one(Deployment, DEPLOYMENT)
+    assert (row.rollout_seq, row.live_rollout_seq) == (7, 5)
+    await db.close()
+
+
 async def test_a_webhook_that_never_had_a_secret_is_off_until_somebody_turns_it_on(
     first_tables: str, tmp_path: Path
 ) -> None:

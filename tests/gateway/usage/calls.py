@@ -13,7 +13,7 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.usage.counts import Counts
 from gateway.usage.meter import UsageMeter
-from gateway.usage.service import Usage, UsageQuery, UsageService
+from gateway.usage.service import UsageQuery, UsageReport, UsageService
 
 ADA = "11111111-1111-4111-8111-111111111111"
 BOB = "99999999-9999-4999-8999-999999999999"
@@ -56,10 +56,10 @@ def call(
         )
 
 
-async def everything(db: Database, profile_id: str = ADA, **query: Any) -> Usage:
+async def everything(db: Database, profile_id: str = ADA, **query: Any) -> UsageReport:
     """Return all usage there is: Any, the fields of UsageQuery."""
     asked = {"since": MIDNIGHT - timedelta(days=2000), "until": now() + timedelta(days=1), **query}
-    return await UsageService(db).of_profile(profile_id, UsageQuery(**asked))
+    return await UsageService(db).for_profile(profile_id, UsageQuery(**asked))
 
 
 async def total(db: Database, profile_id: str = ADA, **query: Any) -> Counts:

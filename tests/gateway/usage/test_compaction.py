@@ -12,7 +12,7 @@ from gateway.storage.database import Database
 from gateway.storage.usage_tables import UsageDay, UsageMinute
 from gateway.usage.compaction import Compaction
 from gateway.usage.meter import UsageMeter
-from gateway.usage.service import By, Step
+from gateway.usage.service import GroupBy, Step
 from gateway.usage.store import UsageStore, midnight
 from tests.gateway.usage.calls import LAPTOP, MIDNIGHT, WINE, Called, call, everything, total
 
@@ -27,10 +27,10 @@ async def count_at(database: Database, age: timedelta, times: int = 1, key: str 
     meter = UsageMeter()
     call(meter, key=key, times=times)
     call(meter, Called(id=WINE), error="overloaded", key=key)
-    cells = list(meter.unwritten())
-    for cell in cells:
-        cell.minute = int((MIDNIGHT - age).timestamp()) // 60 * 60
-    await UsageStore(database).write_calls([cell.snapshot() for cell in cells])
+    minute_buckets = list(meter.unwritten())
+    for bucket in minute_buckets:
+        bucket.minute = int((MIDNIGHT - age).timestamp()) // 60 * 60
+    await UsageStore(database).write_calls([bucket.snapshot() for bucket in minute_buckets])
 
 
 async def sizes(database: Database) -> tuple[int, ...]:
@@ -65,8 +65,8 @@ async def test_minutes_of_a_day_become_one_row_a_deployment_version_and_key(
     after = await total(database)
     assert after == before
     assert (after.calls, after.errors) == (126, {"overloaded": 31})
-    days = (await everything(database, by=By.DEPLOYMENT, step=Step.MINUTE)).items
-    assert [(item.since, item.until - item.since, item.tally.calls) for item in days] == [
+    days = (await everything(database, by=GroupBy.DEPLOYMENT, step=Step.MINUTE)).items
+    assert [(item.since, item.until - item.since, item.counts.calls) for item in days] == [
         (MIDNIGHT - timedelta(days=2), timedelta(days=1), 5),
         (MIDNIGHT - timedelta(days=2), timedelta(days=1), 1),
         (MIDNIGHT - timedelta(days=1), timedelta(days=1), 90),

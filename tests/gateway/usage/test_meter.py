@@ -7,16 +7,16 @@ from time import perf_counter
 
 from gateway.metrics import STAGES
 from gateway.usage.histogram import count
-from gateway.usage.meter import MINUTE, OTHER, UsageMeter
+from gateway.usage.meter import MINUTE, OTHER_KEYS, UsageMeter
 from gateway.usage.minute_bucket import MinuteBucket
 from tests.gateway.usage.calls import IRIS, LAPTOP, PHONE, WINE, Called, call
 
 
-def cells(meter: UsageMeter) -> dict[tuple[str, int, str], MinuteBucket]:
+def minute_buckets(meter: UsageMeter) -> dict[tuple[str, int, str], MinuteBucket]:
     """Return what waits, all durations sorted."""
-    found = {cell.name: cell for cell in meter.unwritten()}
-    for cell in found.values():
-        cell.fold()
+    found = {bucket.name: bucket for bucket in meter.unwritten()}
+    for bucket in found.values():
+        bucket.fold()
     return found
 
 
@@ -25,37 +25,37 @@ def test_calls_are_told_apart_by_deployment_version_and_key() -> None:
     call(meter, times=3)
     call(meter, Called(version=2))
     call(meter, Called(id=WINE), key=LAPTOP, times=2)
-    found = {name: cell.calls for name, cell in cells(meter).items()}
+    found = {name: bucket.calls for name, bucket in minute_buckets(meter).items()}
     assert found == {(IRIS, 1, PHONE): 3, (IRIS, 2, PHONE): 1, (WINE, 1, LAPTOP): 2}
 
 
 def test_many_durations_sorted_at_once_are_in_the_buckets_of_each_alone() -> None:
     chance = random.Random(3)
-    cell, expected = (
+    bucket, expected = (
         MinuteBucket((IRIS, 1, PHONE), "", 0, ""),
         {name: {} for name in (*STAGES, "total")},
     )
     for number in range(1_000):
         took = [10 ** chance.uniform(-7, 3) for _ in range(6)]
         known = took[: number % 6]
-        cell.count(took[5], known)
+        bucket.count(took[5], known)
         count(expected["total"], took[5])
         for stage, seconds in zip(STAGES, known, strict=False):
             count(expected[stage], seconds)
-    assert cell.calls == 1_000
-    cell.fold()
-    assert cell.tally.seconds == expected
-    cell.fold()
-    assert (cell.calls, cell.tally.seconds) == (1_000, expected)
+    assert bucket.calls == 1_000
+    bucket.fold()
+    assert bucket.counts.seconds == expected
+    bucket.fold()
+    assert (bucket.calls, bucket.counts.seconds) == (1_000, expected)
 
 
 def test_errors_are_counted_by_code_and_have_no_stages() -> None:
     meter = UsageMeter()
     call(meter, error="overloaded", times=2)
     call(meter, error="invalid_input")
-    tally = cells(meter)[IRIS, 1, PHONE].tally
-    assert tally.errors == {"overloaded": 2, "invalid_input": 1}
-    assert set(tally.seconds) == {"total"}
+    counts = minute_buckets(meter)[IRIS, 1, PHONE].counts
+    assert counts.errors == {"overloaded": 2, "invalid_input": 1}
+    assert set(counts.seconds) == {"total"}
 
 
 def test_a_minute_ends_with_the_first_call_after_it() -> None:
@@ -72,23 +72,23 @@ def test_keys_beyond_the_limit_are_counted_together_and_then_only_as_dropped() -
     meter = UsageMeter(most=3)
     for number in range(10):
         call(meter, key=f"key {number}")
-    found = {name[2]: cell.calls for name, cell in cells(meter).items()}
-    assert found == {"key 0": 1, "key 1": 1, "key 2": 1, OTHER: 7}
+    found = {name[2]: bucket.calls for name, bucket in minute_buckets(meter).items()}
+    assert found == {"key 0": 1, "key 1": 1, "key 2": 1, OTHER_KEYS: 7}
     for version in range(2, 10):
         call(meter, Called(version=version))
-    assert len(cells(meter)) == 6
+    assert len(minute_buckets(meter)) == 6
     assert meter.dropped == 6
 
 
 def test_what_is_written_is_not_written_again_until_there_is_more() -> None:
     meter = UsageMeter()
     call(meter, times=2)
-    (cell,) = meter.unwritten()
-    snapshot = cell.snapshot()
+    (bucket,) = meter.unwritten()
+    snapshot = bucket.snapshot()
     call(meter)
-    meter.wrote([snapshot])
+    meter.mark_written([snapshot])
     assert [each.calls for each in meter.unwritten()] == [3]
-    meter.wrote([cell.snapshot()])
+    meter.mark_written([bucket.snapshot()])
     assert list(meter.unwritten()) == []
 
 
@@ -105,5 +105,5 @@ def test_memory_of_past_minutes_is_given_back_when_they_are_written() -> None:
     late = perf_counter() + MINUTE
     meter.observe(Called(), PHONE, error=None, ended=late, seconds=1, stages=())
     assert len(meter._closed) == 1
-    meter.wrote([cell.snapshot() for cell in list(meter.unwritten())])
+    meter.mark_written([bucket.snapshot() for bucket in list(meter.unwritten())])
     assert meter._closed == []

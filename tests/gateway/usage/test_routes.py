@@ -37,11 +37,11 @@ class Shop:
         meter, version = UsageMeter(), calls.pop("version", 1)
         called = Called(id=deployment, version=version, profile_id=self.profile_id)
         call(meter, called, **calls)
-        cells = list(meter.unwritten())
-        for cell in cells:
-            cell.minute -= int(ago.total_seconds()) // 60 * 60
+        minute_buckets = list(meter.unwritten())
+        for bucket in minute_buckets:
+            bucket.minute -= int(ago.total_seconds()) // 60 * 60
         await UsageStore(self.in_process_gateway.db).write_calls(
-            [cell.snapshot() for cell in cells]
+            [bucket.snapshot() for bucket in minute_buckets]
         )
 
     async def ask(self, **parameters: str) -> list[dict[str, Any]]:

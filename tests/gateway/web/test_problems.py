@@ -28,16 +28,17 @@ def body_of(error: GatewayError) -> dict[str, Any]:
     return body
 
 
-def row_of(kind: ProblemTypeOut) -> str:
+def row_of(code: ErrorCode, kind: ProblemTypeOut) -> str:
     """Return the row of docs/errors.md."""
-    again = "yes" if kind.retryable else "no"
-    return f"| `{kind.code}` | {kind.status} | {again} | {kind.meaning} | {kind.advice} |"
+    retry = "yes" if kind.retryable else "no"
+    statuses = f"{kind.status} | {code.v2_status} | `{code.grpc_status}`"
+    return f"| `{kind.code}` | {statuses} | {retry} | {kind.meaning} | {kind.advice} |"
 
 
 def test_the_documentation_has_the_same_table() -> None:
     text = (ROOT / "docs" / "errors.md").read_text()
     rows = re.findall(r"^\| `.*$", text, re.MULTILINE)
-    assert rows == [row_of(kind) for kind in PROBLEM_TYPES.values()]
+    assert rows == [row_of(ErrorCode(kind.code), kind) for kind in PROBLEM_TYPES.values()]
 
 
 @pytest.mark.parametrize("code", ErrorCode)
@@ -73,7 +74,7 @@ async def test_a_problems_page_is_html_for_browsers(served_gateway: ServedGatewa
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["vary"] == "Accept"
     assert "<h1>Invalid input</h1>" in answer.text
-    assert "<code>input_data</code> does not fit" in answer.text
+    assert "<code>input_data</code> does not match" in answer.text
     assert "Trying again does not help." in answer.text
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.settings import Settings
 from tests.gateway.in_process_gateway import InProcessGateway
-from tests.gateway.webhooks.post import Post
+from tests.gateway.webhooks.harness import WebhookHarness
 from tests.gateway.webhooks.receiver import Receiver
 
 _DRAIN_SECONDS = 3.0
@@ -54,15 +54,17 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
 
 
 @pytest.fixture
-async def quiet(in_process_gateway: InProcessGateway, receiver: Receiver) -> AsyncIterator[Post]:
+async def idle_harness(
+    in_process_gateway: InProcessGateway, receiver: Receiver
+) -> AsyncIterator[WebhookHarness]:
     """A gateway that writes events, and sends none but tests."""
-    opened = Post(in_process_gateway, await in_process_gateway.user(), receiver)
+    opened = WebhookHarness(in_process_gateway, await in_process_gateway.user(), receiver)
     yield opened
-    await opened.station.close(_DRAIN_SECONDS)
+    await opened.webhook_delivery.close(_DRAIN_SECONDS)
 
 
 @pytest.fixture
-async def post(quiet: Post) -> Post:
+async def harness(idle_harness: WebhookHarness) -> WebhookHarness:
     """A gateway that sends them."""
-    quiet.station.start()
-    return quiet
+    idle_harness.webhook_delivery.start()
+    return idle_harness

@@ -12,9 +12,9 @@ from dataclasses import replace
 from gateway.auth.pepper import load_pepper
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.webhooks.delivery_service import WebhookDeliveryService
 from gateway.webhooks.options import DispatcherOptions
-from gateway.webhooks.station import Station
-from gateway.webhooks.vault import Vault
+from gateway.webhooks.secret_box import SecretBox
 
 
 async def main() -> None:
@@ -24,9 +24,11 @@ async def main() -> None:
     options = replace(DispatcherOptions.of(settings), lease_seconds=lease)
     if poll:
         options = replace(options, poll_seconds=poll[0])
-    vault = Vault(load_pepper(settings.key_pepper, settings.state))
-    station = Station(settings, Database(settings.database), vault, options=options)
-    station.start()
+    secret_box = SecretBox(load_pepper(settings.key_pepper, settings.state))
+    webhook_delivery = WebhookDeliveryService(
+        settings, Database(settings.database), secret_box, options=options
+    )
+    webhook_delivery.start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.Event().wait()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.repository import ROOT
-from tests.gateway.webhooks.post import Post
+from tests.gateway.webhooks.harness import WebhookHarness
 from tests.gateway.webhooks.receiver import TIMEOUT_SECONDS
 from tests.slipstream.running import free_port
 
@@ -66,19 +66,19 @@ def until_it_listens(port: int) -> None:
     "language", ["python", pytest.param("javascript", marks=pytest.mark.services)]
 )
 async def test_it_takes_what_we_send_once_and_refuses_what_others_send(
-    post: Post, node_folder: Path, language: str
+    harness: WebhookHarness, node_folder: Path, language: str
 ) -> None:
     port = free_port()
-    made = await post.deploy()
-    await post.change(made, callback_url=f"http://127.0.0.1:{port}/hooks")
+    made = await harness.deploy()
+    await harness.change(made, callback_url=f"http://127.0.0.1:{port}/hooks")
     with running(language, node_folder, made["webhook_secret"], port) as lines:
-        run_id = await post.finish(made)
-        shown = await post.until(run_id, "delivered")
-        await post.user.post(f"/node/webhooks/deliveries/{shown['id']}/replay/")
-        await post.until(run_id, "delivered")
-        await post.ask(made, "rotate")
-        await post.ask(made, "end-overlap")
-        refused = (await post.ask(made, "test")).json()
+        run_id = await harness.finish(made)
+        shown = await harness.until(run_id, "delivered")
+        await harness.user.post(f"/node/webhooks/deliveries/{shown['id']}/replay/")
+        await harness.until(run_id, "delivered")
+        await harness.ask(made, "rotate")
+        await harness.ask(made, "end-overlap")
+        refused = (await harness.ask(made, "test")).json()
     assert refused["last_status_code"] == 401
     (line,) = lines
     assert line.startswith("run.completed")

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.runs import rows
 from gateway.runs.run import Run, RunError, RunStatus
-from gateway.webhooks.events import MAX_PAYLOAD_BYTES, Event, payload_of
+from gateway.webhooks.events import MAX_PAYLOAD_BYTES, RunEvent, payload_of
 from tests.gateway.runs.builders import new_run
 
 THEN = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
@@ -30,7 +30,7 @@ def run(**changes: Any) -> Run:
     return replace(rows.new_run(new_run(), now=THEN, started=True), **{**done, **changes})
 
 
-def read(event: Event, **options: Any) -> dict[str, Any]:
+def read(event: RunEvent, **options: Any) -> dict[str, Any]:
     """Return an event as a receiver reads it: Any, JSON."""
     found: dict[str, Any] = json.loads(payload_of(event, result_url=URL, **options))
     return found
@@ -38,7 +38,7 @@ def read(event: Event, **options: Any) -> dict[str, Any]:
 
 def test_a_run_that_is_completed_is_told_with_all_that_it_gave() -> None:
     done = run()
-    event = read(Event.ended(done))
+    event = read(RunEvent.ended(done))
     assert event["type"] == "run.completed"
     assert event["timestamp"] == "2026-01-02T03:04:09.878Z"
     assert event["data"] == {
@@ -61,7 +61,7 @@ def test_a_run_that_is_completed_is_told_with_all_that_it_gave() -> None:
 
 
 def test_a_run_that_has_begun_has_nothing_to_show_yet() -> None:
-    event = read(Event.started(run()))
+    event = read(RunEvent.started(run()))
     assert (event["type"], event["timestamp"]) == ("run.started", "2026-01-02T03:04:05.678Z")
     data = event["data"]
     assert (data["status"], data["sequence"]) == ("running", 1)
@@ -79,7 +79,7 @@ def test_a_run_that_has_begun_has_nothing_to_show_yet() -> None:
 def test_whatever_is_not_completed_has_failed(status: RunStatus, code: str) -> None:
     error = RunError(code=code, message="why", node_id="model")
     bad = run(status=status, error=error, output_data=None, node_outputs=None)
-    event = read(Event.ended(bad))
+    event = read(RunEvent.ended(bad))
     assert event["type"] == "run.failed"
     assert event["data"]["status"] == status
     assert event["data"]["error"] == {"code": code, "message": "why", "node_id": "model"}
@@ -89,13 +89,13 @@ def test_whatever_is_not_completed_has_failed(status: RunStatus, code: str) -> N
 
 def test_a_cancelled_run_always_says_so_in_its_error() -> None:
     stopped = run(status=RunStatus.CANCELLED, output_data=None)
-    assert read(Event.ended(stopped))["data"]["error"]["code"] == "cancelled"
+    assert read(RunEvent.ended(stopped))["data"]["error"]["code"] == "cancelled"
 
 
 @pytest.mark.parametrize("large", ["output_data", "node_outputs"])
 def test_what_is_too_large_is_left_out_and_the_event_says_so(large: str) -> None:
     text = json.dumps({"text": "x" * MAX_PAYLOAD_BYTES}).encode()
-    payload = payload_of(Event.ended(run(**{large: text})), result_url=URL)
+    payload = payload_of(RunEvent.ended(run(**{large: text})), result_url=URL)
     assert len(payload) < 1000
     data = json.loads(payload)["data"]
     assert (data["output_data"], data["node_outputs"]) == (None, None)
@@ -104,17 +104,17 @@ def test_what_is_too_large_is_left_out_and_the_event_says_so(large: str) -> None
 
 
 def test_an_event_may_have_256_kib_and_not_one_byte_more() -> None:
-    empty = len(payload_of(Event.ended(run(output_data=b'""')), result_url=URL))
+    empty = len(payload_of(RunEvent.ended(run(output_data=b'""')), result_url=URL))
     room = MAX_PAYLOAD_BYTES - empty
     fits = run(output_data=b'"%b"' % (b"x" * room))
-    assert len(payload_of(Event.ended(fits), result_url=URL)) == MAX_PAYLOAD_BYTES
+    assert len(payload_of(RunEvent.ended(fits), result_url=URL)) == MAX_PAYLOAD_BYTES
     over = run(output_data=b'"%b"' % (b"x" * (room + 1)))
-    assert b"output_truncated" in payload_of(Event.ended(over), result_url=URL)
+    assert b"output_truncated" in payload_of(RunEvent.ended(over), result_url=URL)
 
 
 def test_node_outputs_are_left_out_where_the_deployment_wants_none() -> None:
-    assert read(Event.ended(run()), include_node_outputs=False)["data"]["node_outputs"] == {}
+    assert read(RunEvent.ended(run()), include_node_outputs=False)["data"]["node_outputs"] == {}
 
 
 def test_an_output_that_was_too_large_to_be_kept_is_missing_and_not_null_by_itself() -> None:
-    assert read(Event.ended(run(output_data=None)))["data"]["output_truncated"] is True
+    assert read(RunEvent.ended(run(output_data=None)))["data"]["output_truncated"] is True

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from gateway.settings import Settings
-from tests.gateway.webhooks.post import Post
+from tests.gateway.webhooks.harness import WebhookHarness
 from tests.gateway.webhooks.receiver import eventually
 
 LEASE_SECONDS = 1.5
@@ -47,17 +47,19 @@ def dispatcher(settings: Settings) -> Iterator[subprocess.Popen[str]]:
 
 
 async def test_what_a_killed_dispatcher_had_sent_comes_again_under_the_same_id(
-    quiet: Post, settings: Settings
+    idle_harness: WebhookHarness, settings: Settings
 ) -> None:
-    made = await quiet.deploy("wakes/2")
-    run_id = await quiet.finish(made)
+    made = await idle_harness.deploy("wakes/2")
+    run_id = await idle_harness.finish(made)
     with dispatcher(settings) as first:
-        await eventually(quiet.receiver.messages)  # it is there, and nobody has written that down
+        await eventually(
+            idle_harness.receiver.messages
+        )  # it is there, and nobody has written that down
         first.kill()
-    assert (await quiet.delivery(run_id))["status"] == "pending"
+    assert (await idle_harness.delivery(run_id))["status"] == "pending"
     with dispatcher(settings):
-        shown = await quiet.until(run_id, "delivered")
-    one, two = quiet.receiver.messages()
+        shown = await idle_harness.until(run_id, "delivered")
+    one, two = idle_harness.receiver.messages()
     assert (one.id, one.body) == (two.id, two.body)
     assert (one.headers["x-webhook-attempt"], two.headers["x-webhook-attempt"]) == ("1", "2")
     for message in (one, two):
@@ -65,32 +67,36 @@ async def test_what_a_killed_dispatcher_had_sent_comes_again_under_the_same_id(
     assert [attempt["number"] for attempt in shown["attempt_log"]] == [2]
 
 
-async def test_several_dispatchers_send_each_event_once(quiet: Post, settings: Settings) -> None:
-    made = await quiet.deploy()
-    runs = {await quiet.finish(made) for _ in range(100)}
+async def test_several_dispatchers_send_each_event_once(
+    idle_harness: WebhookHarness, settings: Settings
+) -> None:
+    made = await idle_harness.deploy()
+    runs = {await idle_harness.finish(made) for _ in range(100)}
     with dispatcher(settings), dispatcher(settings):
-        await eventually(quiet.receiver.messages, lambda found: len(found) >= len(runs))
-        await quiet.until(runs.copy().pop(), "delivered")
-    told = Counter(message.data["flow_run_id"] for message in quiet.receiver.messages())
+        await eventually(idle_harness.receiver.messages, lambda found: len(found) >= len(runs))
+        await idle_harness.until(runs.copy().pop(), "delivered")
+    told = Counter(message.data["flow_run_id"] for message in idle_harness.receiver.messages())
     assert told == dict.fromkeys(runs, 1)
 
 
 @pytest.mark.timeout(180)
 async def test_every_event_arrives_however_often_the_dispatcher_is_killed(
-    quiet: Post, settings: Settings
+    idle_harness: WebhookHarness, settings: Settings
 ) -> None:
-    made = await quiet.deploy("sometimes/0.3")
-    runs = {await quiet.finish(made) for _ in range(200)}
+    made = await idle_harness.deploy("sometimes/0.3")
+    runs = {await idle_harness.finish(made) for _ in range(200)}
     kills = 4
     for number in range(1, kills + 1):
         enough = number * len(runs) // kills
         with dispatcher(settings) as process:
-            await eventually(quiet.receiver.messages, lambda found, n=enough: len(found) >= n)
+            await eventually(
+                idle_harness.receiver.messages, lambda found, n=enough: len(found) >= n
+            )
             process.kill()
     with dispatcher(settings):
         for run_id in runs:
-            await quiet.until(run_id, "delivered")
-    messages = quiet.receiver.messages()
+            await idle_harness.until(run_id, "delivered")
+    messages = idle_harness.receiver.messages()
     ids: dict[str, set[str]] = {}
     for message in messages:
         message.verify(made["webhook_secret"])

@@ -13,7 +13,7 @@ from gateway.storage.clock import now
 from gateway.storage.webhook_tables import WebhookEndpoint
 from tests.gateway.in_process_gateway import DEPLOYMENTS, deploy, flow_json
 from tests.gateway.runs.builders import failed
-from tests.gateway.webhooks.post import DELIVERIES, ENDPOINTS, Post
+from tests.gateway.webhooks.harness import DELIVERIES, ENDPOINTS, WebhookHarness
 from tests.gateway.webhooks.receiver import eventually
 
 BLOCKED = [
@@ -28,94 +28,106 @@ BLOCKED = [
 ]
 
 
-async def test_the_secret_is_shown_once(quiet: Post) -> None:
-    made = await quiet.deploy()
+async def test_the_secret_is_shown_once(idle_harness: WebhookHarness) -> None:
+    made = await idle_harness.deploy()
     secret = made["webhook_secret"]
     assert re.fullmatch(r"whsec_[A-Za-z0-9+/]{43}=", secret)
     for path in (f"{DEPLOYMENTS}{made['id']}/", f"{ENDPOINTS}{made['id']}/", ENDPOINTS):
-        assert secret not in (await quiet.user.get(path)).text
-    async with quiet.db.read() as session:
+        assert secret not in (await idle_harness.user.get(path)).text
+    async with idle_harness.db.read() as session:
         connection = await session.connection()
         rows = await connection.exec_driver_sql("SELECT * FROM webhook_endpoints")
         assert secret not in repr(rows.all())
         assert secret.removeprefix("whsec_") not in repr(rows.all())
 
 
-async def test_a_deployment_without_a_webhook_has_no_secret_and_no_endpoint(quiet: Post) -> None:
-    made = await deploy(quiet.user, flow_json())
+async def test_a_deployment_without_a_webhook_has_no_secret_and_no_endpoint(
+    idle_harness: WebhookHarness,
+) -> None:
+    made = await deploy(idle_harness.user, flow_json())
     assert made["webhook_secret"] is None
-    answer = await quiet.user.get(f"{ENDPOINTS}{made['id']}/")
+    answer = await idle_harness.user.get(f"{ENDPOINTS}{made['id']}/")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert "callback_url" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("callback", BLOCKED)
-async def test_a_callback_that_the_guard_refuses_is_not_saved(quiet: Post, callback: str) -> None:
+async def test_a_callback_that_the_guard_refuses_is_not_saved(
+    idle_harness: WebhookHarness, callback: str
+) -> None:
     webhook = {"notification_method": "webhook", "callback_url": callback}
-    made = await deploy(quiet.user, flow_json(), **webhook)
+    made = await deploy(idle_harness.user, flow_json(), **webhook)
     assert (made["http"], made["code"]) == (422, "blocked_target"), made
     assert made["message"].startswith("callback_url: ")
-    good = await deploy(quiet.user, flow_json())
-    changed = await quiet.change(good, **webhook)
+    good = await deploy(idle_harness.user, flow_json())
+    changed = await idle_harness.change(good, **webhook)
     assert (changed["http"], changed["code"]) == (422, "blocked_target")
-    assert (await quiet.user.get(f"{DEPLOYMENTS}{good['id']}/")).json()["callback_url"] is None
+    assert (await idle_harness.user.get(f"{DEPLOYMENTS}{good['id']}/")).json()[
+        "callback_url"
+    ] is None
 
 
-async def test_an_endpoint_tells_how_it_fares(quiet: Post) -> None:
-    made = await quiet.deploy()
-    shown = await quiet.endpoint(made)
+async def test_an_endpoint_tells_how_it_fares(idle_harness: WebhookHarness) -> None:
+    made = await idle_harness.deploy()
+    shown = await idle_harness.endpoint(made)
     assert shown["deployment_name"] == made["name"]
-    assert shown["callback_url"] == quiet.receiver.url("ok")
+    assert shown["callback_url"] == idle_harness.receiver.url("ok")
     assert shown["events"] == ["run.completed", "run.failed"]
     assert (shown["state"], shown["failures"], shown["paused_until"]) == ("enabled", 0, None)
-    (listed,) = (await quiet.user.get(ENDPOINTS)).json()["items"]
+    (listed,) = (await idle_harness.user.get(ENDPOINTS)).json()["items"]
     assert listed == shown
 
 
-async def test_events_can_be_changed_here_and_at_the_deployment(quiet: Post) -> None:
-    made = await quiet.deploy()
-    patched = await quiet.patch(made, events=["run.started", "run.started"])
+async def test_events_can_be_changed_here_and_at_the_deployment(
+    idle_harness: WebhookHarness,
+) -> None:
+    made = await idle_harness.deploy()
+    patched = await idle_harness.patch(made, events=["run.started", "run.started"])
     assert patched["events"] == ["run.started"]
-    shown = (await quiet.user.get(f"{DEPLOYMENTS}{made['id']}/")).json()
+    shown = (await idle_harness.user.get(f"{DEPLOYMENTS}{made['id']}/")).json()
     assert shown["webhook_events"] == ["run.started"]
-    await quiet.change(made, webhook_events=["run.failed"])
-    assert (await quiet.endpoint(made))["events"] == ["run.failed"]
-    bad = await quiet.user.patch(f"{ENDPOINTS}{made['id']}/", json={"events": ["run.exploded"]})
+    await idle_harness.change(made, webhook_events=["run.failed"])
+    assert (await idle_harness.endpoint(made))["events"] == ["run.failed"]
+    bad = await idle_harness.user.patch(
+        f"{ENDPOINTS}{made['id']}/", json={"events": ["run.exploded"]}
+    )
     assert bad.status_code == 422
 
 
-async def test_turning_it_on_again_forgets_what_went_wrong(quiet: Post) -> None:
-    made = await quiet.deploy()
-    off = await quiet.patch(made, state="disabled")
+async def test_turning_it_on_again_forgets_what_went_wrong(idle_harness: WebhookHarness) -> None:
+    made = await idle_harness.deploy()
+    off = await idle_harness.patch(made, state="disabled")
     assert (off["state"], off["disabled_reason"]) == ("disabled", "by_user")
     assert off["disabled_at"] is not None
-    on = await quiet.patch(made, state="enabled")
+    on = await idle_harness.patch(made, state="enabled")
     assert (on["state"], on["disabled_reason"], on["disabled_at"]) == ("enabled", None, None)
 
 
-async def test_a_second_rotation_within_a_day_needs_force(quiet: Post) -> None:
-    made = await quiet.deploy()
-    first = (await quiet.ask(made, "rotate")).json()
+async def test_a_second_rotation_within_a_day_needs_force(idle_harness: WebhookHarness) -> None:
+    made = await idle_harness.deploy()
+    first = (await idle_harness.ask(made, "rotate")).json()
     assert first["secret"] not in (None, made["webhook_secret"])
     assert first["overlap_until"] is not None
-    again = await quiet.ask(made, "rotate")
+    again = await idle_harness.ask(made, "rotate")
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
-    forced = await quiet.ask(made, "rotate", force=True)
+    forced = await idle_harness.ask(made, "rotate", force=True)
     assert forced.status_code == 200
     assert forced.json()["secret"] not in {first["secret"], made["webhook_secret"]}
 
 
-async def test_once_the_overlap_is_ended_a_rotation_needs_no_force(quiet: Post) -> None:
-    made = await quiet.deploy()
-    await quiet.ask(made, "rotate")
-    ended = await quiet.ask(made, "end-overlap")
+async def test_once_the_overlap_is_ended_a_rotation_needs_no_force(
+    idle_harness: WebhookHarness,
+) -> None:
+    made = await idle_harness.deploy()
+    await idle_harness.ask(made, "rotate")
+    ended = await idle_harness.ask(made, "end-overlap")
     assert (ended.status_code, ended.json()["overlap_until"]) == (200, None)
-    assert (await quiet.ask(made, "rotate")).status_code == 200
+    assert (await idle_harness.ask(made, "rotate")).status_code == 200
 
 
-async def test_the_test_button_shows_at_once_how_it_went(quiet: Post) -> None:
-    made = await quiet.deploy()
-    shown = (await quiet.ask(made, "test")).json()
+async def test_the_test_button_shows_at_once_how_it_went(idle_harness: WebhookHarness) -> None:
+    made = await idle_harness.deploy()
+    shown = (await idle_harness.ask(made, "test")).json()
     assert (shown["status"], shown["event"], shown["flow_run_id"]) == (
         "delivered",
         "webhook.test",
@@ -124,36 +136,40 @@ async def test_the_test_button_shows_at_once_how_it_went(quiet: Post) -> None:
     (attempt,) = shown["attempt_log"]
     assert (attempt["status_code"], attempt["response_body"]) == (200, None)
     assert attempt["seconds"] > 0
-    (message,) = quiet.receiver.messages()
+    (message,) = idle_harness.receiver.messages()
     message.verify(made["webhook_secret"])
     assert message.event["type"] == "webhook.test"
 
 
-async def test_a_test_that_fails_is_not_repeated_and_says_nothing_about_health(post: Post) -> None:
-    made = await post.deploy("status/410")
-    shown = (await post.ask(made, "test")).json()
+async def test_a_test_that_fails_is_not_repeated_and_says_nothing_about_health(
+    harness: WebhookHarness,
+) -> None:
+    made = await harness.deploy("status/410")
+    shown = (await harness.ask(made, "test")).json()
     assert (shown["status"], shown["attempts"]) == ("failed", 1)
-    assert len(post.receiver.messages()) == 1
-    endpoint = await post.endpoint(made)
+    assert len(harness.receiver.messages()) == 1
+    endpoint = await harness.endpoint(made)
     assert (endpoint["state"], endpoint["failures"]) == ("enabled", 0)
 
 
-async def test_a_test_works_for_a_disabled_endpoint(quiet: Post) -> None:
-    made = await quiet.deploy()
-    await quiet.patch(made, state="disabled")
-    assert (await quiet.ask(made, "test")).json()["status"] == "delivered"
+async def test_a_test_works_for_a_disabled_endpoint(idle_harness: WebhookHarness) -> None:
+    made = await idle_harness.deploy()
+    await idle_harness.patch(made, state="disabled")
+    assert (await idle_harness.ask(made, "test")).json()["status"] == "delivered"
 
 
-async def test_deliveries_are_listed_in_pages_and_by_what_they_are(quiet: Post) -> None:
-    one, two = await quiet.deploy(), await quiet.deploy()
-    runs = [await quiet.finish(one) for _ in range(3)]
-    bad = await quiet.finish(two, failed())
-    await quiet.patch(two, state="disabled")
-    newest = await quiet.deliveries(limit=1)
+async def test_deliveries_are_listed_in_pages_and_by_what_they_are(
+    idle_harness: WebhookHarness,
+) -> None:
+    one, two = await idle_harness.deploy(), await idle_harness.deploy()
+    runs = [await idle_harness.finish(one) for _ in range(3)]
+    bad = await idle_harness.finish(two, failed())
+    await idle_harness.patch(two, state="disabled")
+    newest = await idle_harness.deliveries(limit=1)
     assert [each["flow_run_id"] for each in newest] == [bad]
-    first = (await quiet.user.get(DELIVERIES, params={"limit": 3})).json()
+    first = (await idle_harness.user.get(DELIVERIES, params={"limit": 3})).json()
     more = {"limit": 3, "cursor": first["next_cursor"]}
-    last = (await quiet.user.get(DELIVERIES, params=more)).json()
+    last = (await idle_harness.user.get(DELIVERIES, params=more)).json()
     seen = [each["flow_run_id"] for each in first["items"] + last["items"]]
     assert seen == [bad, *reversed(runs)]
     assert last["next_cursor"] is None
@@ -168,65 +184,65 @@ async def test_deliveries_are_listed_in_pages_and_by_what_they_are(quiet: Post) 
         ({"run": "nonsense"}, 0),
     ]
     for query, count in filters:
-        assert len(await quiet.deliveries(**query)) == count, query
+        assert len(await idle_harness.deliveries(**query)) == count, query
     for wrong, status in (
         ({"status": "lost"}, 422),
         ({"cursor": "nonsense"}, 400),
         ({"event": "' OR 1"}, 422),
     ):
-        assert (await quiet.user.get(DELIVERIES, params=wrong)).status_code == status, wrong
+        assert (await idle_harness.user.get(DELIVERIES, params=wrong)).status_code == status, wrong
 
 
-async def test_one_delivery_is_sent_again_under_its_id(post: Post) -> None:
-    made = await post.deploy()
-    run_id = await post.finish(made)
-    shown = await post.until(run_id, "delivered")
-    answer = await post.user.post(f"{DELIVERIES}{shown['id']}/replay/")
+async def test_one_delivery_is_sent_again_under_its_id(harness: WebhookHarness) -> None:
+    made = await harness.deploy()
+    run_id = await harness.finish(made)
+    shown = await harness.until(run_id, "delivered")
+    answer = await harness.user.post(f"{DELIVERIES}{shown['id']}/replay/")
     assert answer.status_code == 202
-    messages = await eventually(post.receiver.messages, lambda found: len(found) == 2)
+    messages = await eventually(harness.receiver.messages, lambda found: len(found) == 2)
     assert {message.id for message in messages} == {shown["id"]}
     assert messages[1].headers["x-webhook-attempt"] == "2"
-    again = await post.until(run_id, "delivered")
+    again = await harness.until(run_id, "delivered")
     assert [attempt["number"] for attempt in again["attempt_log"]] == [1, 2]
 
 
-async def test_a_replay_has_all_attempts_before_it(post: Post) -> None:
-    made = await post.deploy("flaky/5")
-    run_id = await post.finish(made)
-    failure = await post.until(run_id, "failed")
+async def test_a_replay_has_all_attempts_before_it(harness: WebhookHarness) -> None:
+    made = await harness.deploy("flaky/5")
+    run_id = await harness.finish(made)
+    failure = await harness.until(run_id, "failed")
     assert failure["attempts"] == 3
-    await post.user.post(f"{DELIVERIES}{failure['id']}/replay/")
-    assert (await post.until(run_id, "delivered"))["attempts"] == 5
+    await harness.user.post(f"{DELIVERIES}{failure['id']}/replay/")
+    assert (await harness.until(run_id, "delivered"))["attempts"] == 5
 
 
-async def test_what_was_held_is_sent_by_a_replay_of_all_since(post: Post) -> None:
-    made = await post.deploy()
-    await post.until(await post.finish(made), "delivered")
+async def test_what_was_held_is_sent_by_a_replay_of_all_since(harness: WebhookHarness) -> None:
+    made = await harness.deploy()
+    await harness.until(await harness.finish(made), "delivered")
     since = now().isoformat()
-    await post.patch(made, state="disabled")
-    held = [await post.finish(made) for _ in range(3)]
-    refused = await post.ask(made, "replay", since=since)
+    await harness.patch(made, state="disabled")
+    held = [await harness.finish(made) for _ in range(3)]
+    refused = await harness.ask(made, "replay", since=since)
     assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
-    await post.patch(made, state="enabled")
-    answer = await post.ask(made, "replay", since=since)
+    await harness.patch(made, state="enabled")
+    answer = await harness.ask(made, "replay", since=since)
     assert (answer.status_code, answer.json()) == (202, {"replayed": 3})
     for run_id in held:
-        await post.until(run_id, "delivered")
-    assert len(post.receiver.messages()) == 4
-    everything = await post.ask(made, "replay", since=since, only_failed=False)
+        await harness.until(run_id, "delivered")
+    assert len(harness.receiver.messages()) == 4
+    everything = await harness.ask(made, "replay", since=since, only_failed=False)
     assert everything.json() == {"replayed": 3}
-    await eventually(post.receiver.messages, lambda found: len(found) == 7)
-    assert len({message.id for message in post.receiver.messages()}) == 4
+    await eventually(harness.receiver.messages, lambda found: len(found) == 7)
+    assert len({message.id for message in harness.receiver.messages()}) == 4
 
 
-async def test_nobody_sees_or_touches_another_users_webhooks(quiet: Post) -> None:
-    made = await quiet.deploy()
-    await quiet.finish(made)
-    (delivery,) = await quiet.deliveries()
-    bob = await quiet.in_process_gateway.user("bob@example.com")
+async def test_nobody_sees_or_touches_another_users_webhooks(idle_harness: WebhookHarness) -> None:
+    made = await idle_harness.deploy()
+    await idle_harness.finish(made)
+    (delivery,) = await idle_harness.deliveries()
+    bob = await idle_harness.in_process_gateway.user("bob@example.com")
     paths = {
         path: item
-        for path, item in quiet.in_process_gateway.openapi()["paths"].items()
+        for path, item in idle_harness.in_process_gateway.openapi()["paths"].items()
         if path.startswith("/node/webhooks/")
     }
     bodies = {"replay": {"since": now().isoformat()}}
@@ -235,7 +251,7 @@ async def test_nobody_sees_or_touches_another_users_webhooks(quiet: Post) -> Non
         for method in item:
             place = path.format(deployment_id=made["id"], delivery_id=delivery["id"])
             assert (
-                await quiet.in_process_gateway.client({}).request(method, place)
+                await idle_harness.in_process_gateway.client({}).request(method, place)
             ).status_code == 401
             if place != path:
                 body = bodies.get(path.split("/")[-2]) if "endpoints" in path else None
@@ -245,27 +261,29 @@ async def test_nobody_sees_or_touches_another_users_webhooks(quiet: Post) -> Non
             elif method == "get":
                 assert (await bob.get(place)).json()["items"] == []
     assert asked == 8
-    async with quiet.db.read() as session:
+    async with idle_harness.db.read() as session:
         row = (await session.execute(select(WebhookEndpoint))).scalar_one()
         assert (row.state, row.previous_secret) == ("enabled", None)
 
 
-async def test_a_key_that_only_triggers_sees_no_webhook(quiet: Post) -> None:
-    made = await quiet.deploy()
-    trigger = quiet.in_process_gateway.client({"x-api-key": made["api_key"]["key"]})
+async def test_a_key_that_only_triggers_sees_no_webhook(idle_harness: WebhookHarness) -> None:
+    made = await idle_harness.deploy()
+    trigger = idle_harness.in_process_gateway.client({"x-api-key": made["api_key"]["key"]})
     answer = await trigger.get(f"{ENDPOINTS}{made['id']}/")
     assert (answer.status_code, answer.json()["code"]) == (403, "api_key_forbidden")
 
 
-async def test_the_trail_tells_what_was_done_and_no_secret(quiet: Post) -> None:
-    made = await quiet.deploy()
-    rotated = (await quiet.ask(made, "rotate")).json()
-    await quiet.ask(made, "end-overlap")
-    await quiet.patch(made, events=["run.failed"])
-    await quiet.patch(made, state="disabled")
-    await quiet.patch(made, state="enabled")
-    await quiet.ask(made, "replay", since=now().isoformat())
-    answer = await quiet.user.get("/node/audit/", params={"subject_id": made["id"], "limit": 50})
+async def test_the_trail_tells_what_was_done_and_no_secret(idle_harness: WebhookHarness) -> None:
+    made = await idle_harness.deploy()
+    rotated = (await idle_harness.ask(made, "rotate")).json()
+    await idle_harness.ask(made, "end-overlap")
+    await idle_harness.patch(made, events=["run.failed"])
+    await idle_harness.patch(made, state="disabled")
+    await idle_harness.patch(made, state="enabled")
+    await idle_harness.ask(made, "replay", since=now().isoformat())
+    answer = await idle_harness.user.get(
+        "/node/audit/", params={"subject_id": made["id"], "limit": 50}
+    )
     acts = [act["action"] for act in reversed(answer.json()["items"])]
     assert [act for act in acts if act.startswith("webhook.")] == [
         *("webhook.create", "webhook.rotate", "webhook.end_overlap", "webhook.update"),

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.settings import Settings
-from gateway.webhooks.breaker import THRESHOLD, is_open, pause_of
-from gateway.webhooks.courier import result_of
-from gateway.webhooks.schedule import pause_after, read_retry_after
+from gateway.webhooks.breaker import THRESHOLD, endpoint_pause, is_open
+from gateway.webhooks.delivery_sender import classify_response
+from gateway.webhooks.schedule import parse_retry_after, retry_pause
 from gateway.webhooks.states import AttemptResult
 
 THEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -17,7 +17,7 @@ THEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 def test_there_are_ten_attempts_over_76_hours() -> None:
     schedule = Settings().webhook_schedule_seconds
-    pauses = [pause_after(failures, schedule) for failures in range(11)]
+    pauses = [retry_pause(failures, schedule) for failures in range(11)]
     assert pauses[10] is None
     for pause, written in zip(pauses[:10], schedule, strict=True):
         assert pause is not None
@@ -27,13 +27,13 @@ def test_there_are_ten_attempts_over_76_hours() -> None:
 
 
 def test_pauses_differ_so_that_what_failed_together_does_not_come_back_together() -> None:
-    assert len({pause_after(1, (0.0, 100.0)) for _ in range(20)}) > 1
+    assert len({retry_pause(1, (0.0, 100.0)) for _ in range(20)}) > 1
 
 
 def test_a_receiver_can_ask_for_a_longer_pause_and_not_for_a_shorter_one() -> None:
-    assert pause_after(1, (0.0, 5.0), retry_after=60.0) == 60.0
-    assert (pause_after(1, (0.0, 5.0), retry_after=1.0) or 0.0) >= 5.0
-    assert pause_after(1, (0.0, 5.0), retry_after=1e9) == 86_400.0
+    assert retry_pause(1, (0.0, 5.0), retry_after=60.0) == 60.0
+    assert (retry_pause(1, (0.0, 5.0), retry_after=1.0) or 0.0) >= 5.0
+    assert retry_pause(1, (0.0, 5.0), retry_after=1e9) == 86_400.0
 
 
 @pytest.mark.parametrize(
@@ -51,24 +51,24 @@ def test_a_receiver_can_ask_for_a_longer_pause_and_not_for_a_shorter_one() -> No
     ],
 )
 def test_retry_after_is_read_in_both_forms(value: str | None, seconds: float | None) -> None:
-    assert read_retry_after(value, THEN) == seconds
+    assert parse_retry_after(value, THEN) == seconds
 
 
 def test_the_breaker_opens_after_ten_failures_and_its_pauses_grow() -> None:
     assert not is_open(THRESHOLD - 1)
-    assert pause_of(THRESHOLD - 1, throttled=False, retry_after=None) is None
+    assert endpoint_pause(THRESHOLD - 1, throttled=False, retry_after=None) is None
     pauses = [
-        pause_of(failures, throttled=False, retry_after=None)
+        endpoint_pause(failures, throttled=False, retry_after=None)
         for failures in range(THRESHOLD, THRESHOLD + 9)
     ]
     assert pauses == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0, 300.0]
 
 
 def test_a_receiver_that_throttles_is_left_alone_at_once() -> None:
-    assert pause_of(1, throttled=True, retry_after=None) == 1.0
-    assert pause_of(2, throttled=True, retry_after=None) == 2.0
-    assert pause_of(1, throttled=True, retry_after=30.0) == 30.0
-    assert pause_of(1, throttled=True, retry_after=1e9) == 3600.0
+    assert endpoint_pause(1, throttled=True, retry_after=None) == 1.0
+    assert endpoint_pause(2, throttled=True, retry_after=None) == 2.0
+    assert endpoint_pause(1, throttled=True, retry_after=30.0) == 30.0
+    assert endpoint_pause(1, throttled=True, retry_after=1e9) == 3600.0
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ def test_a_receiver_that_throttles_is_left_alone_at_once() -> None:
     ],
 )
 def test_only_2xx_is_a_success(status: int, result: AttemptResult) -> None:
-    assert result_of(status, {}) is result
+    assert classify_response(status, {}) is result
 
 
 def test_a_receiver_can_say_that_it_wants_no_more_of_an_event() -> None:
     said = {"webhook-delivery": "abort-message"}
-    assert result_of(500, said) is AttemptResult.ABORTED
-    assert result_of(200, said) is AttemptResult.DELIVERED
+    assert classify_response(500, said) is AttemptResult.ABORTED
+    assert classify_response(200, said) is AttemptResult.DELIVERED

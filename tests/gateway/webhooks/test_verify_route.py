@@ -11,7 +11,7 @@ import pytest
 from gateway.webhooks.signature import new_secret, sign
 from tests.gateway.audit.audit_log_entries import acts_in
 from tests.gateway.in_process_gateway import InProcessGateway
-from tests.gateway.webhooks.post import Json, Post
+from tests.gateway.webhooks.harness import Json, WebhookHarness
 
 VERIFY = "/node/webhooks/verify/"
 BODY = '{"type":"run.completed","data":{"text":"größer"}}'
@@ -27,52 +27,58 @@ def asked(secret: str, *, at: int | None = None, body: str = BODY, **more: Any) 
     return {"secret": secret, "headers": headers, "body": body, **more}
 
 
-async def verdict(post: Post, body: Json) -> Json:
-    answer = await post.user.post(VERIFY, json=body)
+async def verdict(harness: WebhookHarness, body: Json) -> Json:
+    answer = await harness.user.post(VERIFY, json=body)
     assert answer.status_code == 200, answer.text
     found: Json = answer.json()
     return found
 
 
-async def test_a_good_request_is_good(quiet: Post) -> None:
+async def test_a_good_request_is_good(idle_harness: WebhookHarness) -> None:
     question = asked(new_secret())
     expected = question["headers"]["webhook-signature"]
-    assert await verdict(quiet, question) == {"good": True, "findings": [], "expected": expected}
+    assert await verdict(idle_harness, question) == {
+        "good": True,
+        "findings": [],
+        "expected": expected,
+    }
 
 
-async def test_what_is_wrong_is_named(quiet: Post) -> None:
-    found = await verdict(quiet, asked(new_secret(), body=BODY.replace(":", ": ")))
+async def test_invalid_options_are_named(idle_harness: WebhookHarness) -> None:
+    found = await verdict(idle_harness, asked(new_secret(), body=BODY.replace(":", ": ")))
     (finding,) = found["findings"]
-    assert (found["good"], finding["code"], finding["place"]) == (False, "body_spacing", "body")
+    assert (found["good"], finding["code"], finding["place"]) == (False, "body_changed", "body")
 
 
-async def test_an_old_request_is_judged_at_its_own_time(quiet: Post) -> None:
+async def test_an_old_request_is_judged_at_its_own_time(idle_harness: WebhookHarness) -> None:
     secret = new_secret()
-    (finding,) = (await verdict(quiet, asked(secret, at=1767323046)))["findings"]
+    (finding,) = (await verdict(idle_harness, asked(secret, at=1767323046)))["findings"]
     assert finding["code"] == "timestamp_too_old"
     at = datetime.fromtimestamp(1767323050, UTC).isoformat()
-    assert (await verdict(quiet, asked(secret, at=1767323046) | {"at": at}))["good"]
+    assert (await verdict(idle_harness, asked(secret, at=1767323046) | {"at": at}))["good"]
 
 
-async def test_the_previous_secret_is_recognised(quiet: Post) -> None:
+async def test_the_previous_secret_is_recognised(idle_harness: WebhookHarness) -> None:
     old, new = new_secret(), new_secret()
-    found = await verdict(quiet, asked(old) | {"secret": new, "previous_secret": old})
+    found = await verdict(idle_harness, asked(old) | {"secret": new, "previous_secret": old})
     assert [finding["code"] for finding in found["findings"]] == ["previous_secret"]
 
 
 async def test_the_secret_is_in_no_answer_no_act_and_no_log(
-    quiet: Post, in_process_gateway: InProcessGateway, capfd: pytest.CaptureFixture[str]
+    idle_harness: WebhookHarness,
+    in_process_gateway: InProcessGateway,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     secret = new_secret()
     bare = secret.removeprefix("whsec_")
     json_type = {"content-type": "application/json"}
-    good = await quiet.user.post(VERIFY, json=asked(secret))
+    good = await idle_harness.user.post(VERIFY, json=asked(secret))
     wrong = [
-        await quiet.user.post(VERIFY, json=asked(secret) | {"secret": [secret]}),
-        await quiet.user.post(VERIFY, json=asked(secret) | {"secret": secret * 20}),
-        await quiet.user.post(VERIFY, json=asked(secret) | {"headers": secret}),
-        await quiet.user.post(VERIFY, json=asked(secret) | {secret: 1}),
-        await quiet.user.post(VERIFY, content=f'{{"secret": "{secret}', headers=json_type),
+        await idle_harness.user.post(VERIFY, json=asked(secret) | {"secret": [secret]}),
+        await idle_harness.user.post(VERIFY, json=asked(secret) | {"secret": secret * 20}),
+        await idle_harness.user.post(VERIFY, json=asked(secret) | {"headers": secret}),
+        await idle_harness.user.post(VERIFY, json=asked(secret) | {secret: 1}),
+        await idle_harness.user.post(VERIFY, content=f'{{"secret": "{secret}', headers=json_type),
     ]
     assert [answer.status_code for answer in wrong] == [422, 422, 422, 422, 400]
     for answer in (good, *wrong[:3], wrong[4]):
@@ -82,6 +88,8 @@ async def test_the_secret_is_in_no_answer_no_act_and_no_log(
     assert bare not in said.out + said.err
 
 
-async def test_it_takes_a_manage_key(quiet: Post) -> None:
-    answer = await quiet.user.post(VERIFY, json=asked(new_secret()), headers={"X-API-Key": "x"})
+async def test_it_takes_a_manage_key(idle_harness: WebhookHarness) -> None:
+    answer = await idle_harness.user.post(
+        VERIFY, json=asked(new_secret()), headers={"X-API-Key": "x"}
+    )
     assert answer.status_code == 401

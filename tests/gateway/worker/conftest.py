@@ -42,7 +42,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def begin(broker: Broker, *options: str, **more: Any) -> Worker:
         worker = Worker(broker, tmp_path, *options, **more)
         workers.append(worker)
-        worker.until_said("ready")
+        worker.until_printed("ready for")
         return worker
 
     yield begin

@@ -1,4 +1,7 @@
-"""A worker whose runs do what their ids say, and write down what they did."""
+"""A worker whose runs do what their ids say, and log what they did.
+
+Run without `--status-fd` it is `slipstream worker`, whose queue workers are this program again.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,19 @@ from typing import Any
 
 from celery import signals
 
-from gateway.broker.queues import Queue
+from gateway.broker.broker import Queue
 from gateway.settings import Settings
-from gateway.worker.command import main
+from gateway.worker.queue_worker import main as queue_worker
+from slipstream.commands.worker import main as worker
 
 FOLDER = Path(os.environ["TEST_FOLDER"])
-DIARY = FOLDER / "diary"
+RUN_LOG = FOLDER / "runs.log"
 
 
 def note(event: str, run_id: str = "-") -> None:
     """Append a line; short enough to be written at once."""
-    with DIARY.open("a") as diary:
-        diary.write(f"{event} {run_id} {os.getpid()}\n")
+    with RUN_LOG.open("a") as log:
+        log.write(f"{event} {run_id} {os.getpid()}\n")
 
 
 class Executor:
@@ -49,16 +53,18 @@ class Executor:
         note("closed")
 
 
-def deafen(sender: Any, **_: Any) -> None:
+def stall(sender: Any, **_: Any) -> None:
     """Have Celery's own consumer take no more, as after a reconnect that went wrong."""
-    deaf = FOLDER / "stalled"
-    if deaf.exists():
-        deaf.unlink()
+    stalled = FOLDER / "stalled"
+    if stalled.exists():
+        stalled.unlink()
         prefix = Settings().queue_prefix
         for queue in Queue:
             sender.task_consumer.cancel_by_queue(queue.name_in(prefix))
 
 
 if __name__ == "__main__":
-    signals.worker_ready.connect(deafen, weak=False)
-    sys.exit(main(sys.argv[1:], Executor))
+    if "--status-fd" in sys.argv:
+        signals.worker_ready.connect(stall, weak=False)
+        sys.exit(queue_worker(sys.argv[1:], Executor))
+    worker(sys.argv[1:], module="tests.gateway.worker.program")

@@ -1,9 +1,7 @@
-"""A worker as a real process, with its diary and its status lines at hand."""
+"""A worker as a real process, with the log of its runs and its output."""
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,14 +11,13 @@ from pathlib import Path
 
 import psutil
 
-from gateway.broker.broker import Broker, BrokerKind
-from gateway.broker.queues import Queue
+from gateway.broker.broker import Broker, BrokerKind, Queue
 from tests.gateway.brokers import TIMEOUT_SECONDS, send, until
 from tests.slipstream.running import environment
 
 
 class Worker:
-    """One `python -m gateway.worker`, but for what its runs do."""
+    """One `slipstream worker`; only what its runs do is replaced."""
 
     def __init__(
         self, broker: Broker, folder: Path, *options: str, grace_seconds: float = 20.0
@@ -28,22 +25,18 @@ class Worker:
         self.broker = broker
         self.folder = folder
         self.errors = folder / "stderr"
-        self._lifeline = os.pipe()
-        read_fd, write_fd = os.pipe()
         command = [sys.executable, "-m", "tests.gateway.worker.program", *options]
-        command += ["--status-fd", str(write_fd), "--lifeline-fd", str(self._lifeline[0])]
         with self.errors.open("a") as errors:
             self.process = subprocess.Popen(
                 command,
-                pass_fds=(write_fd, self._lifeline[0]),
                 env={**environment(), **self._settings(grace_seconds)},
                 stderr=errors,
-                stdout=errors,
+                stdout=subprocess.PIPE,
+                text=True,
                 process_group=0,
             )
-        os.close(write_fd)
-        self.lines: list[dict[str, object]] = []
-        self._reader = threading.Thread(target=self._read, args=(read_fd,), daemon=True)
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._seen: set[psutil.Process] = set()
 
@@ -51,18 +44,17 @@ class Worker:
         """Hand it runs."""
         send(self.broker, queue, *run_ids)
 
-    def said(self, event: str) -> int:
-        """Return how often it has said so."""
-        return sum(line["event"] == event for line in self.lines)
+    def until_printed(self, text: str) -> None:
+        """Wait until a line of stdout contains the text."""
+        until(
+            lambda: any(text in line for line in self.lines),
+            f"{text}: {self.lines}\n{self.log()}",
+        )
 
-    def until_said(self, event: str, times: int = 1) -> None:
-        """Wait until it has said something that often."""
-        until(lambda: self.said(event) >= times, f"{event}: {self.lines}\n{self.log()}")
-
-    def diary(self, event: str) -> list[tuple[str, int]]:
+    def run_log(self, event: str) -> list[tuple[str, int]]:
         """Return runs and processes of an event, in order."""
         try:
-            lines = (self.folder / "diary").read_text().splitlines()
+            lines = (self.folder / "runs.log").read_text().splitlines()
         except FileNotFoundError:
             return []
         noted = [line.split() for line in lines]
@@ -70,7 +62,7 @@ class Worker:
 
     def runs(self, event: str) -> list[str]:
         """Return the runs of an event, in order."""
-        return [run_id for run_id, _ in self.diary(event)]
+        return [run_id for run_id, _ in self.run_log(event)]
 
     def until_runs(self, event: str, *run_ids: str) -> None:
         """Wait until each of the runs has begun or ended."""
@@ -90,14 +82,14 @@ class Worker:
         self._seen.update(found)
         return found
 
-    def lanes(self) -> list[psutil.Process]:
-        """Return the lanes' processes."""
+    def queue_workers(self) -> list[psutil.Process]:
+        """Return the queue workers' processes."""
         self.processes()
         return psutil.Process(self.process.pid).children()
 
     def children(self) -> list[psutil.Process]:
         """Return the processes that do runs."""
-        return [child for lane in self.lanes() for child in lane.children()]
+        return [child for worker in self.queue_workers() for child in worker.children()]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, and wait for the end."""
@@ -105,19 +97,12 @@ class Worker:
         self.process.send_signal(number)
         return self.ended()
 
-    def cut(self) -> int:
-        """Close its lifeline, as the end of its supervisor does, and wait for its end."""
-        self.processes()
-        os.close(self._lifeline[1])
-        self._lifeline = (self._lifeline[0], -1)
-        return self.ended()
-
     def ended(self) -> int:
         """Wait for the end, see that nothing is left, and return the exit status."""
         status = self.process.wait(TIMEOUT_SECONDS)
         _, alive = psutil.wait_procs(self._seen, timeout=TIMEOUT_SECONDS)
         assert not alive, self.log()
-        self._close()
+        self._reader.join()
         return status
 
     def kill(self) -> None:
@@ -128,13 +113,6 @@ class Worker:
     def log(self) -> str:
         """Everything on stderr so far."""
         return self.errors.read_text()
-
-    def _close(self) -> None:
-        self._reader.join()
-        for end in self._lifeline:
-            if end >= 0:
-                os.close(end)
-        self._lifeline = (-1, -1)
 
     def _settings(self, grace_seconds: float) -> dict[str, str]:
         settings = {
@@ -149,15 +127,15 @@ class Worker:
             settings["SLIPSTREAM_BROKER_URL"] = self.broker.url + query
         return settings
 
-    def _read(self, descriptor: int) -> None:
-        with os.fdopen(descriptor) as pipe:
-            for line in pipe:
-                self.lines.append(json.loads(line))
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as pipe:
+            self.lines.extend(pipe)
 
 
 def pid_of(worker: Worker, run_id: str) -> int:
     """Return the process that has begun a run last."""
-    return [pid for begun, pid in worker.diary("began") if begun == run_id][-1]
+    return [pid for begun, pid in worker.run_log("began") if begun == run_id][-1]
 
 
 def names(stem: str, count: int) -> Sequence[str]:

@@ -8,30 +8,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
-import pytest
 
-from gateway.broker.broker import Broker
-from gateway.broker.heartbeat_file import read_heartbeats
-from gateway.broker.queues import Queue
+from gateway.broker.broker import Broker, Queue
+from gateway.broker.worker_files import read_heartbeats
 from tests.gateway import brokers
 from tests.gateway.brokers import Cable, until
 from tests.gateway.worker.conftest import Start
 from tests.gateway.worker.running import names, pid_of
 
 
-def test_every_run_is_run_once_and_stopping_leaves_nothing(broker: Broker, start: Start) -> None:
+def test_every_run_runs_once_and_stopping_leaves_no_process(broker: Broker, start: Start) -> None:
     worker = start(broker, "--concurrency", "3")
     sync, async_ = names("sync", 100), names("async", 200)
     worker.send(Queue.SYNC, *sync)
     worker.send(Queue.ASYNC, *async_)
     worker.until_runs("ended", *sync, *async_)
     assert sorted(worker.runs("began")) == sorted([*sync, *async_])
-    assert len({pid for _, pid in worker.diary("began")}) == 3
+    assert len({pid for _, pid in worker.run_log("began")}) == 3
     assert worker.stop() == 0
     assert "Traceback" not in worker.log()
 
 
-def test_long_runs_never_stand_in_the_way_of_a_sync_one(broker: Broker, start: Start) -> None:
+def test_long_runs_never_block_a_sync_run(broker: Broker, start: Start) -> None:
     worker = start(broker, "--concurrency", "2")
     worker.send(Queue.ASYNC, *names("hold", 8))
     until(lambda: worker.runs("began"), "an async run has begun")
@@ -44,9 +42,7 @@ def test_long_runs_never_stand_in_the_way_of_a_sync_one(broker: Broker, start: S
     assert worker.stop() == 0
 
 
-def test_a_long_sync_run_leaves_others_to_the_other_children(
-    folder_broker: Broker, start: Start
-) -> None:
+def test_sync_runs_also_use_the_other_children(folder_broker: Broker, start: Start) -> None:
     worker = start(folder_broker, "--concurrency", "3")
     worker.send(Queue.SYNC, *names("hold", 2))
     worker.until_runs("began", *names("hold", 2))
@@ -56,7 +52,7 @@ def test_a_long_sync_run_leaves_others_to_the_other_children(
     assert worker.stop() == 0
 
 
-def test_a_run_that_breaks_its_executor_breaks_nothing_else(
+def test_a_run_that_crashes_its_executor_does_not_affect_other_runs(
     folder_broker: Broker, start: Start
 ) -> None:
     worker = start(folder_broker)
@@ -66,7 +62,7 @@ def test_a_run_that_breaks_its_executor_breaks_nothing_else(
     assert worker.stop() == 0
 
 
-def test_one_queue_may_be_all_that_a_worker_takes(folder_broker: Broker, start: Start) -> None:
+def test_a_worker_can_take_runs_of_one_queue_only(folder_broker: Broker, start: Start) -> None:
     worker = start(folder_broker, "--queues", "async", "--concurrency", "1")
     worker.send(Queue.SYNC, "left")
     worker.send(Queue.ASYNC, "taken-1", "taken-2")
@@ -75,15 +71,15 @@ def test_one_queue_may_be_all_that_a_worker_takes(folder_broker: Broker, start: 
     assert "left" not in worker.runs("began")
 
 
-def test_what_runs_is_finished_before_it_stops_and_nothing_more_is_begun(
+def test_a_stopping_worker_finishes_its_runs_and_starts_no_more(
     broker: Broker, start: Start
 ) -> None:
     worker = start(broker, "--concurrency", "2")
     worker.send(Queue.ASYNC, "hold-1")
     worker.until_runs("began", "hold-1")
     worker.process.send_signal(signal.SIGTERM)
-    worker.until_said("draining")
-    until(lambda: len(worker.lanes()) == 1, "the idle lane has gone")
+    worker.until_printed("stopping")
+    until(lambda: len(worker.queue_workers()) == 1, "the idle queue worker has ended")
     worker.send(Queue.SYNC, "later")
     worker.release()
     assert worker.ended() == 0
@@ -93,29 +89,27 @@ def test_what_runs_is_finished_before_it_stops_and_nothing_more_is_begun(
     assert successor.stop() == 0
 
 
-def test_what_runs_for_too_long_is_handed_back_before_it_stops(
-    broker: Broker, start: Start
-) -> None:
+def test_a_run_that_outlasts_the_drain_time_is_handed_back(broker: Broker, start: Start) -> None:
     worker = start(broker, "--concurrency", "2", grace_seconds=0.5)
     worker.send(Queue.ASYNC, "hold-1")
     worker.until_runs("began", "hold-1")
     holder = pid_of(worker, "hold-1")
     assert worker.stop() == 0
-    assert ("-", holder) in worker.diary("closed")
+    assert ("-", holder) in worker.run_log("closed")
     assert worker.runs("ended") == []
 
 
-def test_a_second_signal_ends_it_at_once(folder_broker: Broker, start: Start) -> None:
+def test_a_second_signal_stops_it_at_once(folder_broker: Broker, start: Start) -> None:
     worker = start(folder_broker)
     worker.send(Queue.ASYNC, "hold-1")
     worker.until_runs("began", "hold-1")
     worker.process.send_signal(signal.SIGTERM)
-    worker.until_said("draining")
+    worker.until_printed("stopping")
     assert worker.stop() == 0
     assert worker.runs("ended") == []
 
 
-def test_a_child_that_is_killed_is_replaced_and_its_run_comes_to_nobody_else(
+def test_a_killed_child_is_replaced_and_its_run_is_not_delivered_again(
     broker: Broker, start: Start
 ) -> None:
     worker = start(broker, "--concurrency", "2")
@@ -130,14 +124,14 @@ def test_a_child_that_is_killed_is_replaced_and_its_run_comes_to_nobody_else(
     assert worker.stop() == 0
 
 
-def test_a_lane_that_is_killed_is_replaced_and_the_other_goes_on(
+def test_a_killed_queue_worker_is_replaced_and_the_other_goes_on(
     broker: Broker, start: Start
 ) -> None:
     worker = start(broker, "--concurrency", "2")
     worker.send(Queue.ASYNC, "hold-1")
     worker.until_runs("began", "hold-1")
     holder = psutil.Process(pid_of(worker, "hold-1"))
-    (idle,) = [lane for lane in worker.lanes() if lane.pid != holder.ppid()]
+    (idle,) = [one for one in worker.queue_workers() if one.pid != holder.ppid()]
     children = idle.children()
     idle.kill()
     psutil.wait_procs([idle, *children], timeout=20)
@@ -150,17 +144,13 @@ def test_a_lane_that_is_killed_is_replaced_and_the_other_goes_on(
     assert worker.stop() == 0
 
 
-@pytest.mark.parametrize("how", ["killed", "orphaned"])
-def test_nothing_outlives_its_parent_and_what_waits_waits_for_the_next(
-    broker: Broker, start: Start, how: str
+def test_nothing_outlives_a_killed_worker_and_waiting_runs_wait_for_the_next(
+    broker: Broker, start: Start
 ) -> None:
     worker = start(broker, "--concurrency", "2")
     worker.send(Queue.ASYNC, *names("hold", 3))
     worker.until_runs("began", "hold-0")
-    if how == "killed":
-        assert worker.stop(signal.SIGKILL) == -signal.SIGKILL
-    else:
-        assert worker.cut() == 1
+    assert worker.stop(signal.SIGKILL) == -signal.SIGKILL
     begun = worker.runs("began")
     worker.release()
     worker.send(Queue.ASYNC, "later")
@@ -170,7 +160,7 @@ def test_nothing_outlives_its_parent_and_what_waits_waits_for_the_next(
     assert successor.stop() == 0
 
 
-def test_a_worker_comes_back_with_its_broker_and_the_run_goes_on_meanwhile(
+def test_a_worker_reconnects_to_its_broker_while_its_run_goes_on(
     server_broker: Broker, start: Start
 ) -> None:
     broker = server_broker
@@ -214,61 +204,38 @@ def test_a_run_that_outlasts_the_visibility_timeout_and_the_broker_runs_once(
         cable.close()
 
 
-def test_a_run_waits_for_an_executor_that_cannot_start_yet(
-    folder_broker: Broker, start: Start
-) -> None:
+def test_a_run_waits_until_its_executor_has_started(folder_broker: Broker, start: Start) -> None:
     closed = folder_broker.folder.parent / "closed"
     closed.touch()
     worker = start(folder_broker)
     worker.send(Queue.SYNC, "patient")
-    until(lambda: worker.diary("waits"), "the executor has failed to start")
+    until(lambda: worker.run_log("waits"), "the executor has failed to start")
     closed.unlink()
     worker.until_runs("ended", "patient")
     assert worker.stop() == 0
 
 
-def test_a_lane_that_hears_nothing_any_more_is_replaced(
-    folder_broker: Broker, start: Start
-) -> None:
+def test_a_stalled_queue_worker_is_replaced(folder_broker: Broker, start: Start) -> None:
     (folder_broker.folder.parent / "stalled").touch()
     worker = start(folder_broker, "--queues", "async")
-    (deaf,) = worker.lanes()
+    (stalled,) = worker.queue_workers()
     worker.send(Queue.ASYNC, "unheard")
     worker.until_runs("ended", "unheard")
     assert "queue_worker_stalled" in worker.log()
-    until(lambda: deaf not in worker.lanes(), "it has gone")
+    until(lambda: stalled not in worker.queue_workers(), "it has ended")
     assert worker.stop() == 0
 
 
-def test_an_idle_worker_says_so_and_a_busy_one_does_not(
-    folder_broker: Broker, start: Start
-) -> None:
-    worker = start(folder_broker, "--idle-seconds", "1")
-    worker.until_said("idle", times=2)
-    worker.send(Queue.ASYNC, "hold-1")
-    run = worker.folder / "run"
-    until(
-        lambda: [heartbeat for heartbeat, _ in read_heartbeats(run) if heartbeat.busy],
-        "it is seen to be busy",
-    )
-    said = worker.said("idle")
-    time.sleep(2)
-    assert worker.said("idle") == said
-    worker.release()
-    worker.until_said("idle", times=said + 1)
-    assert worker.stop() == 0
-
-
-def test_a_worker_shows_how_it_does(folder_broker: Broker, start: Start) -> None:
+def test_heartbeat_files_show_how_busy_a_worker_is(folder_broker: Broker, start: Start) -> None:
     worker = start(folder_broker, "--concurrency", "3")
     run = worker.folder / "run"
     worker.send(Queue.ASYNC, "hold-1")
-    until(
-        lambda: [b for b, _ in read_heartbeats(run) if b.ready and b.busy], "it is seen to be busy"
-    )
-    ((heartbeat, age),) = read_heartbeats(run)
-    assert (heartbeat.pid, heartbeat.children, heartbeat.busy) == (worker.process.pid, 3, 1)
-    assert age < 60
+    until(lambda: [h for h, _ in read_heartbeats(run) if h.ready and h.busy], "it is seen busy")
+    heartbeats = list(read_heartbeats(run))
+    assert {h.pid for h, _ in heartbeats} == {process.pid for process in worker.queue_workers()}
+    assert sum(h.concurrency for h, _ in heartbeats) == 3
+    assert sum(h.busy for h, _ in heartbeats) == 1
+    assert all(age < 60 for _, age in heartbeats)
     worker.release()
     assert worker.stop() == 0
     assert not list(read_heartbeats(run))

@@ -1,0 +1,92 @@
+"""Failed authentication, limited by client address."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import TypeVar
+
+from gateway.errors import GatewayError
+from gateway.limits.counter_store import CounterStore
+from gateway.limits.policy import MINUTE, Policy
+from gateway.limits.rate_limit import RateLimit
+from protos.errors import ErrorCode
+from telemetry.instruments import Counter, MetricFamily
+
+POLICY = "failed-auth"
+_COUNTED = frozenset(
+    {
+        ErrorCode.API_KEY_INVALID,
+        ErrorCode.API_KEY_DEACTIVATED,
+        ErrorCode.API_KEY_EXPIRED,
+        ErrorCode.SESSION_INVALID,
+        ErrorCode.LOGIN_FAILED,
+    }
+)
+"""Without a missing key: a request without credentials guesses nothing."""
+_SUBNET_BITS = 64
+"""Prefix that a provider assigns to one IPv6 customer."""
+
+T = TypeVar("T")
+
+
+class FailedAuthLimit:
+    """Counts failures by address. Valid credentials pass, whatever else the address has sent."""
+
+    def __init__(
+        self,
+        counters: CounterStore,
+        rejections: MetricFamily[Counter],
+        *,
+        per_minute: int | None,
+    ) -> None:
+        """Allow `per_minute` failures per address; None is unlimited."""
+        self._counters = counters
+        self._rejections = rejections
+        self._policy = None
+        if per_minute:
+            self._policy = Policy(name=POLICY, quota=per_minute, window=MINUTE)
+
+    async def guard(self, address: str, attempt: Awaitable[T]) -> T:
+        """Return the result of `attempt` to authenticate.
+
+        Raises:
+            GatewayError: as `attempt`; TOO_MANY_FAILURES instead once the address is over quota.
+        """
+        try:
+            return await attempt
+        except GatewayError as error:
+            if self._policy is None or error.code not in _COUNTED:
+                raise
+            rejection = await self._count(self._policy, client_subnet(address))
+            raise rejection or error from None
+
+    async def _count(self, policy: Policy, subject: str) -> GatewayError | None:
+        rate_limit = RateLimit([self._counters.quota(policy, subject)], (), (), self._rejections)
+        try:
+            await rate_limit.acquire()
+        except GatewayError as rejection:
+            message = (
+                f"more than {policy.quota} requests per minute from this address had invalid "
+                f"credentials; retry in {rejection.retry_after:.0f} s, or at once with valid ones"
+            )
+            return GatewayError(
+                ErrorCode.TOO_MANY_FAILURES,
+                message,
+                retry_after=rejection.retry_after,
+                details=rejection.details,
+            )
+        return None
+
+
+def client_subnet(address: str) -> str:
+    """Return what failures are counted by: an IPv4 address, or the /64 network of IPv6."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((int(parsed), _SUBNET_BITS), strict=False))

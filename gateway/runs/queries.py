@@ -1,0 +1,174 @@
+"""Reads runs: single ones, pages, their events, and the deployments that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.errors import GatewayError
+from gateway.ids import is_id, normalize_id
+from gateway.runs import rows
+from gateway.runs import statements as sql
+from gateway.runs.rows import RUNS, run_from_row
+from gateway.runs.run import LeaseStatus, NodeEvent, Run, RunMark, RunStatus
+from gateway.runs.statements import is_in
+from gateway.storage.cache import Cache
+from gateway.storage.database import Database
+from gateway.storage.paging import Page, PageRequest, fetch_page
+from gateway.storage.run_tables import RunRow
+from gateway.storage.sql import InList, TextList, sql_literal
+from protos.errors import ErrorCode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Selects runs of a profile; None does not restrict."""
+
+    profile_id: str
+    deployments: Collection[str] | None = None
+    """The deployments that the caller's key covers; None: all."""
+    deployment_id: str | None = None
+    status: RunStatus | None = None
+    version: int | None = None
+    key_id: str | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+    idempotency_key: str | None = None
+    """Selects the run of this key."""
+
+
+async def run_page(session: AsyncSession, run_filter: RunFilter, request: PageRequest) -> Page[Run]:
+    """Return a page of runs, newest first, without inputs and outputs.
+
+    Raises:
+        GatewayError: INVALID_REQUEST if the cursor is invalid.
+    """
+    page = await fetch_page(session, filtered_runs(run_filter), RunRow, request)
+    return Page(items=[run_from_row(row) for row in page.items], next_cursor=page.next_cursor)
+
+
+def filtered_runs(run_filter: RunFilter) -> sa.Select[RunRow]:
+    """Return the query for the runs that match the filter. Every combination uses an index."""
+    query = sa.select(RunRow).where(_owner(run_filter) == run_filter.profile_id)
+    if run_filter.deployments is not None:
+        allowed = sa.literal(sorted(run_filter.deployments), TextList())
+        query = query.where(InList(RUNS.c.deployment_id, allowed))
+    if run_filter.deployment_id is not None:
+        query = query.where(RUNS.c.deployment_id == normalize_id(run_filter.deployment_id))
+    if run_filter.key_id is not None:
+        query = query.where(RUNS.c.key_id == normalize_id(run_filter.key_id))
+    if run_filter.status is not None:
+        query = query.where(is_in(run_filter.status))
+        if run_filter.status is not RunStatus.COMPLETED:
+            # Repeats the condition of the partial indexes by status.
+            query = query.where(RUNS.c.status != sql_literal(RunStatus.COMPLETED))
+    if run_filter.version is not None:
+        query = query.where(RUNS.c.version == run_filter.version)
+    if run_filter.since is not None:
+        query = query.where(RUNS.c.created_at >= run_filter.since)
+    if run_filter.before is not None:
+        query = query.where(RUNS.c.created_at < run_filter.before)
+    if run_filter.idempotency_key is not None:
+        key = RUNS.c.idempotency_key == run_filter.idempotency_key
+        query = query.where(key, RUNS.c.fingerprint.is_not(None))
+    return query
+
+
+def _owner(run_filter: RunFilter) -> sa.ColumnElement[str]:
+    """Return the profile's column, or with an idempotency key an expression that has no index.
+
+    The index by key is selective; the one by profile would match all runs of the profile.
+    """
+    column: sa.ColumnElement[str] = RUNS.c.profile_id
+    return column if run_filter.idempotency_key is None else column.concat(sql_literal(""))
+
+
+class RunQueries:
+    """The part of RunStore that only reads."""
+
+    _db: Database
+
+    async def events(self, run_id: str, after: int = 0) -> list[NodeEvent]:
+        """Return the node events of a run after the event numbered `after`, in order."""
+        values = {"run_id": run_id, "after": after}
+        async with self._db.read() as session:
+            return [
+                NodeEvent(number=row.number, node_id=row.node_id, data=row.data)
+                for row in await session.execute(sql.EVENTS_AFTER, values)
+            ]
+
+    async def get(self, run_id: str) -> Run | None:
+        """Return a run with its output, or None."""
+        async with self._db.read() as session:
+            return await read_run(session, run_id)
+
+    async def input_of(self, run_id: str) -> bytes | None:
+        """Return the input of a run, or None if it was not kept."""
+        async with self._db.read() as session:
+            found = await session.execute(sql.INPUT, {"run_id": run_id})
+            return found.scalar_one_or_none()
+
+    async def poll_cancelled(self, held: Sequence[tuple[str, int]]) -> LeaseStatus:
+        """Return what `renew_leases` would, without a write."""
+        async with self._db.read() as session:
+            found = (await session.execute(sql.HELD_STATUS, rows.held_params(held))).all()
+        return rows.lease_status(held, found)
+
+    async def ended(self, run_ids: Sequence[str]) -> list[Run]:
+        """Return those of the given runs that have ended, with their output."""
+        async with self._db.read() as session:
+            found = await session.execute(sql.ENDED, {"run_ids": run_ids})
+            return [rows.run_with_output(row) for row in found]
+
+    async def marks(self, run_ids: Sequence[str]) -> dict[str, RunMark]:
+        """Return the marks of the given runs; deleted runs are omitted."""
+        async with self._db.read() as session:
+            return {
+                row.id: RunMark(
+                    RunStatus(row.status), row.cancel_requested, row.attempt, row.event_count
+                )
+                for row in await session.execute(sql.MARKS, {"run_ids": run_ids})
+            }
+
+    async def page(self, run_filter: RunFilter, request: PageRequest) -> Page[Run]:
+        """Return a page of runs, newest first, without their output."""
+        async with self._db.read() as session:
+            return await run_page(session, run_filter, request)
+
+
+async def read_run(session: AsyncSession, run_id: str) -> Run | None:
+    """Return a run with its output, or None."""
+    row = (await session.execute(sql.GET, {"run_id": run_id})).one_or_none()
+    return None if row is None else rows.run_with_output(row)
+
+
+_DEPLOYMENT = sa.select(RUNS.c.deployment_id).where(RUNS.c.id == sa.bindparam("run_id"))
+
+
+class RunDeployments:
+    """Caches the deployment ids of runs, for CORS preflights, which come without a key."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._deployments: Cache[str, str] = Cache(self._load)
+
+    async def deployment_of(self, run_id: str) -> str | None:
+        """Return the deployment's id, or None for an unknown run."""
+        if not is_id(run_id):
+            return None
+        try:
+            return await self._deployments.find(run_id.lower())
+        except GatewayError:
+            return None
+
+    async def _load(self, run_id: str) -> str:
+        async with self._db.read() as session:
+            found = await session.execute(_DEPLOYMENT, {"run_id": run_id})
+        deployment_id: str | None = found.scalar_one_or_none()
+        if deployment_id is None:
+            raise GatewayError(ErrorCode.NOT_FOUND, f"unknown run '{run_id}'")
+        return deployment_id

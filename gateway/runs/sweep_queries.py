@@ -1,0 +1,271 @@
+"""Periodic maintenance of runs: publish again, reap, expire, cancel, prune.
+
+Each statement handles a bounded number of rows and skips rows locked by a concurrent sweep, so all
+gateways may sweep at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Executable, Row, Select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.deployments.settings import DeploymentType
+from gateway.ids import min_run_id
+from gateway.runs.rows import EVENTS, PAYLOADS, RUNS, queued_run, run_from_row
+from gateway.runs.run import FailureCode, QueuedRun, ReapResult, Run, RunStatus
+from gateway.runs.run_notifier import RunNotifier
+from gateway.runs.statements import is_in, is_now
+from gateway.storage.database import Database
+from gateway.storage.sql import in_list, seconds_from_now, sql_literal
+from gateway.webhooks.outbox import WebhookOutbox
+
+BATCH_SIZE = 500
+"""Rows per statement."""
+
+_QUEUED, _RUNNING = is_in(RunStatus.QUEUED), is_in(RunStatus.RUNNING)
+_RELEASED = {"lease_owner": sa.null(), "lease_until": sa.null()}
+_THESE = in_list(RUNS.c.id, "run_ids")
+
+DUE = (
+    sa.select(RUNS.c.id, RUNS.c.type, RUNS.c.mode)
+    .where(
+        _QUEUED,
+        RUNS.c.type == sa.bindparam("type"),
+        RUNS.c.due_at <= seconds_from_now(sa.bindparam("late_seconds", type_=sa.Float())),
+    )
+    .order_by(RUNS.c.due_at)
+    .limit(sa.bindparam("most", type_=sa.Integer()))
+)
+
+MARK_PUBLISHED = (
+    sa.update(RUNS)
+    .where(_THESE, is_now(RunStatus.QUEUED))
+    .values(due_at=seconds_from_now(sa.bindparam("again_seconds", type_=sa.Float())))
+)
+
+_MAY_RETRY = sa.and_(
+    RUNS.c.retry_safe,
+    RUNS.c.attempt < RUNS.c.max_attempts,
+    sa.not_(RUNS.c.cancel_requested),
+)
+
+# Rows are selected and locked first, and then updated by id: for a single statement, PostgreSQL
+# would choose a sequential scan. Usually there is nothing to update.
+LEASE_EXPIRED = (
+    sa.select(RUNS.c.id, _MAY_RETRY.label("retry"))
+    .where(
+        _RUNNING,
+        RUNS.c.lease_until < seconds_from_now(sa.bindparam("grace_seconds", type_=sa.Float())),
+    )
+    .limit(BATCH_SIZE)
+    .with_for_update(skip_locked=True)
+)
+
+REQUEUE = (
+    sa.update(RUNS)
+    .where(_THESE, is_now(RunStatus.RUNNING))
+    .values(
+        status=sql_literal(RunStatus.QUEUED),
+        due_at=seconds_from_now(),
+        queue_until=sa.null(),  # the run has already started in time
+        started_at=sa.null(),
+        **_RELEASED,
+    )
+    .returning(RUNS.c.id, RUNS.c.type, RUNS.c.mode)
+)
+
+_CANCELLED = RUNS.c.cancel_requested
+FAIL_LOST = (
+    sa.update(RUNS)
+    .where(_THESE, is_now(RunStatus.RUNNING))
+    .values(
+        status=sa.case(
+            (_CANCELLED, sql_literal(RunStatus.CANCELLED)), else_=sql_literal(RunStatus.FAILED)
+        ),
+        error_code=sa.case(
+            (_CANCELLED, sql_literal(FailureCode.CANCELLED)),
+            else_=sql_literal(FailureCode.WORKER_LOST),
+        ),
+        error_message=sql_literal("the process that executed the run is gone"),
+        finished_at=seconds_from_now(),
+        **_RELEASED,
+    )
+    .returning(RUNS)
+)
+
+QUEUE_EXPIRED = (
+    sa.select(RUNS.c.id)
+    .where(_QUEUED, RUNS.c.queue_until.is_not(None), RUNS.c.queue_until < seconds_from_now())
+    .limit(BATCH_SIZE)
+    .with_for_update(skip_locked=True)
+)
+
+FAIL_EXPIRED = (
+    sa.update(RUNS)
+    .where(_THESE, is_now(RunStatus.QUEUED))
+    .values(
+        status=sql_literal(RunStatus.FAILED),
+        error_code=sql_literal(FailureCode.QUEUE_TIMEOUT),
+        error_message=sql_literal("the run was not started within its queue timeout"),
+        finished_at=seconds_from_now(),
+    )
+    .returning(RUNS)
+)
+
+CANCEL_ABANDONED = (
+    sa.update(RUNS)
+    .where(_THESE, is_now(RunStatus.QUEUED))
+    .values(
+        status=sql_literal(RunStatus.CANCELLED),
+        cancel_requested=sa.true(),
+        error_code=sql_literal(FailureCode.CANCELLED),
+        error_message=sql_literal("the deployment was deleted before the run started"),
+        finished_at=seconds_from_now(),
+    )
+    .returning(RUNS)
+)
+
+COUNT_UNFINISHED = sa.union_all(
+    sa.select(sql_literal(RunStatus.QUEUED), sa.func.count()).select_from(RUNS).where(_QUEUED),
+    sa.select(sql_literal(RunStatus.RUNNING), sa.func.count()).select_from(RUNS).where(_RUNNING),
+)
+"""Unfinished runs by state: two counts of partial indexes."""
+
+DELETE_PAYLOADS = sa.delete(PAYLOADS).where(in_list(PAYLOADS.c.run_id, "run_ids"))
+DELETE_EVENTS = sa.delete(EVENTS).where(in_list(EVENTS.c.run_id, "run_ids"))
+DELETE_RUNS = sa.delete(RUNS).where(_THESE, RUNS.c.finished_at.is_not(None))
+
+
+def oldest_finished(before: datetime, most: int) -> sa.Select[str]:
+    """Return the query for the ids of the oldest finished runs created before a time."""
+    return (
+        sa.select(RUNS.c.id)
+        .where(
+            RUNS.c.id < min_run_id(before),
+            RUNS.c.created_at < before,
+            RUNS.c.finished_at.is_not(None),
+        )
+        .order_by(RUNS.c.id)
+        .limit(most)
+    )
+
+
+class SweepQueries:
+    """The part of RunStore that the sweep calls. All methods are idempotent."""
+
+    def __init__(self, db: Database, notifier: RunNotifier, outbox: WebhookOutbox | None) -> None:
+        self._db = db
+        self._outbox = outbox
+        self.notifier = notifier
+
+    async def _write_started(self, session: AsyncSession, runs: Sequence[Run]) -> None:
+        if self._outbox is not None and runs:
+            await self._outbox.started(session, runs)
+
+    async def _write_ended(self, session: AsyncSession, runs: Sequence[Run]) -> None:
+        if self._outbox is not None and runs:
+            await self._outbox.ended(session, runs)
+
+    async def due_for_publishing(
+        self, type_: DeploymentType, *, older_than: float = 0.0, limit: int = 500
+    ) -> list[QueuedRun]:
+        """Return queued runs that are due to be handed over again, the longest due first.
+
+        A run is due a few seconds after its creation, at the time set by `mark_published`, and at
+        once after it was requeued; `older_than` adds seconds to that.
+        """
+        values = {"type": type_, "late_seconds": -older_than, "most": limit}
+        async with self._db.read() as session:
+            return [queued_run(row) for row in await session.execute(DUE, values)]
+
+    async def mark_published(self, run_ids: Sequence[str], *, again_after: float = 30.0) -> None:
+        """Make runs that were handed over due again only after `again_after` seconds."""
+        values = {"run_ids": run_ids, "again_seconds": again_after}
+        async with self._db.write(notify=False) as session:
+            await session.execute(MARK_PUBLISHED, values)
+
+    async def reap(self, *, grace: float = 0.0) -> ReapResult:
+        """Requeue, fail or cancel runs whose lease ended at least `grace` seconds ago.
+
+        Runs are requeued if they are retry-safe, and otherwise fail with `worker_lost`; runs with a
+        requested cancellation are cancelled. After the database was away, `grace` must give live
+        processes the time to renew their leases.
+        """
+        async with self._db.write(notify=False) as session:
+            late = (await session.execute(LEASE_EXPIRED, {"grace_seconds": -grace})).all()
+            again = await _change(session, REQUEUE, [row.id for row in late if row.retry])
+            rows = await _change(session, FAIL_LOST, [row.id for row in late if not row.retry])
+            lost = [run_from_row(row) for row in rows]
+            await self._write_ended(session, lost)
+        for row in again:
+            self.notifier.changed(row.id)
+        for run in lost:
+            self.notifier.ended(run)
+        return ReapResult(
+            requeued=tuple(queued_run(row) for row in again), lost=tuple(run.id for run in lost)
+        )
+
+    async def expire_queued(self) -> list[str]:
+        """Fail runs past their queue timeout; return their ids."""
+        async with self._db.write(notify=False) as session:
+            late = (await session.execute(QUEUE_EXPIRED)).scalars().all()
+            expired = [run_from_row(row) for row in await _change(session, FAIL_EXPIRED, late)]
+            await self._write_ended(session, expired)
+        for run in expired:
+            self.notifier.ended(run)
+        return [run.id for run in expired]
+
+    async def cancel_abandoned(self, which: Select[str], values: Mapping[str, str]) -> list[str]:
+        """Cancel queued runs whose deployment or user is deleted; return their ids.
+
+        `which` is a query for a batch of their ids, see `cleanup.py`.
+        """
+        async with self._db.write(notify=False) as session:
+            found = (await session.execute(which, values)).scalars().all()
+            abandoned = [
+                run_from_row(row) for row in await _change(session, CANCEL_ABANDONED, found)
+            ]
+            await self._write_ended(session, abandoned)
+        for run in abandoned:
+            self.notifier.ended(run)
+        return [run.id for run in abandoned]
+
+    async def counts(self) -> dict[RunStatus, int]:
+        """Return the number of queued and of running runs."""
+        async with self._db.read() as session:
+            found = {row[0]: row[1] for row in await session.execute(COUNT_UNFINISHED)}
+        return {status: found[status] for status in (RunStatus.QUEUED, RunStatus.RUNNING)}
+
+    async def prune(self, before: datetime, *, most: int = BATCH_SIZE) -> int:
+        """Delete the oldest finished runs created before a time; return their number.
+
+        Each call is one small transaction, so that others can write in between.
+        """
+        oldest = oldest_finished(before, most)
+        async with self._db.read() as session:
+            ids = list((await session.execute(oldest)).scalars())
+        if ids:
+            deletes: tuple[Executable, ...] = (
+                DELETE_PAYLOADS,
+                DELETE_EVENTS,
+                DELETE_RUNS,
+            )
+            async with self._db.write(notify=False) as session:
+                for statement in deletes:
+                    await session.execute(statement, {"run_ids": ids})
+        return len(ids)
+
+
+# Any: the columns that the statement returns
+async def _change(
+    session: AsyncSession, statement: Executable, run_ids: Sequence[str]
+) -> Sequence[Row[Any]]:
+    """Execute an update of the given runs and return its rows; without ids, do nothing."""
+    if not run_ids:
+        return ()
+    return (await session.execute(statement, {"run_ids": run_ids})).all()

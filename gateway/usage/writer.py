@@ -1,0 +1,99 @@
+"""What a gateway process does for usage beside answering: writes, counts runs, compacts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.metrics import GatewayMetrics
+from gateway.storage.database import Database
+from gateway.usage.compaction import Compaction
+from gateway.usage.meter import UsageMeter
+from gateway.usage.minute_bucket import BucketSnapshot, MinuteBucket
+from gateway.usage.run_counter import RunCounter
+from gateway.usage.store import UsageStore
+from telemetry.logs import logger, reason_of
+
+FLUSH_SECONDS = 5.0
+"""What a process that is killed may lose."""
+_COUNT_SECONDS = 5.0
+_COMPACT_SECONDS = 60.0
+_AT_ONCE = 200
+_PACKED_AT_ONCE = 10
+"""Cells that are packed before calls get their turn: a millisecond or two."""
+
+log = logger("gateway.usage")
+
+
+class UsageWriter:
+    """The meter, and three duties that go on by themselves, whatever fails in between."""
+
+    def __init__(
+        self, db: Database, metrics: GatewayMetrics, *, minute_hours: int, days: int
+    ) -> None:
+        self.meter = UsageMeter()
+        self._metrics = metrics
+        self._store = UsageStore(db)
+        self._runs = RunCounter(self._store, metrics)
+        self._compaction = Compaction(self._store, minute_hours=minute_hours, days=days)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin with the duties."""
+        self._tasks = [
+            asyncio.create_task(_every(seconds, duty), name=f"usage: {duty.__name__}")
+            for seconds, duty in (
+                (FLUSH_SECONDS, self.flush),
+                (_COUNT_SECONDS, self.count_runs),
+                (_COMPACT_SECONDS, self._compaction.sweep),
+            )
+        ]
+
+    async def close(self) -> None:
+        """Write what was counted, if the database takes it, and end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _tried(self.flush)
+
+    async def flush(self) -> None:
+        """Write all that is not written. What the database does not take stays for the next time.
+
+        Raises:
+            SQLAlchemyError, OSError: the database is away.
+        """
+        self._metrics.calls_uncounted.value = self.meter.dropped
+        minute_buckets = list(self.meter.unwritten())
+        for first in range(0, len(minute_buckets), _AT_ONCE):
+            snapshots = await _packed(minute_buckets[first : first + _AT_ONCE])
+            await self._store.write_calls(snapshots)
+            self.meter.mark_written(snapshots)
+
+    async def count_runs(self) -> None:
+        """Count all runs that have ended."""
+        while await self._runs.count():  # noqa: ASYNC110 - no event: it does something
+            await asyncio.sleep(0)
+
+
+async def _packed(minute_buckets: Sequence[MinuteBucket]) -> list[BucketSnapshot]:
+    packed = []
+    for number, bucket in enumerate(minute_buckets):
+        if number % _PACKED_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        packed.append(bucket.snapshot())
+    return packed
+
+
+async def _every(seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await _tried(duty)
+
+
+async def _tried(duty: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await duty()
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("usage_not_written", reason=reason_of(error))

@@ -1,0 +1,98 @@
+"""What a deployment's callback URL needs: a look at where it points, and a secret of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.errors import GatewayError
+from gateway.ids import new_id
+from gateway.outbound.http import GuardedHttpClient
+from gateway.storage.tables import Deployment
+from gateway.storage.webhook_tables import WebhookEndpoint
+from gateway.webhooks import statements as sql
+from gateway.webhooks.audit_events import record_webhook_event
+from gateway.webhooks.secret_box import SecretBox
+from gateway.webhooks.signature import new_secret
+from protos.errors import ErrorCode
+
+_LOOK_UP_SECONDS = 5.0
+
+
+class EndpointLifecycle:
+    """What saving a deployment does about its webhook, in the same transaction."""
+
+    def __init__(self, secret_box: SecretBox, http: GuardedHttpClient) -> None:
+        self._secret_box = secret_box
+        self._http = http
+
+    async def check_url(self, url: str | None) -> None:
+        """Return where events may be sent to `url`, or there is none. Before any transaction.
+
+        A name that has no address yet may have one later: each attempt looks again.
+
+        Raises:
+            GatewayError: BLOCKED_TARGET.
+        """
+        if url is None:
+            return
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_UP_SECONDS):
+                    await self._http.check(url)
+        except GatewayError as error:
+            if error.code is ErrorCode.BLOCKED_TARGET:
+                message = f"callback_{error.message}"
+                fault = {"detail": message, "pointer": "#/callback_url"}
+                raise GatewayError(error.code, message, errors=[fault]) from None
+
+    async def sync(self, session: AsyncSession, deployment: Deployment) -> str | None:
+        """Make the endpoint that a deployment saved just now needs, and return its secret, once.
+
+        None where it has one already, or needs none; then what still waited for it is cancelled.
+        """
+        endpoint = await find_endpoint(session, deployment.id)
+        if deployment.notification_method != "webhook":
+            if endpoint is not None:
+                await session.execute(sql.CANCEL, {"of_endpoint": endpoint.id})
+            return None
+        if endpoint is not None:
+            return None
+        secret, endpoint_id = new_secret(), new_id()
+        session.add(
+            WebhookEndpoint(
+                id=endpoint_id,
+                profile_id=deployment.profile_id,
+                deployment_id=deployment.id,
+                secret=self._secret_box.seal(secret, endpoint_id),
+            )
+        )
+        await session.flush()
+        await record_webhook_event(
+            session,
+            "create",
+            deployment_id=deployment.id,
+            owner_id=deployment.profile_id,
+            after={"callback_url": deployment.callback_url, "events": deployment.webhook_events},
+        )
+        return secret
+
+    async def delete(self, session: AsyncSession, deployment_id: str) -> None:
+        """Cancel what still waits, and delete the secrets: the deployment is deleted."""
+        endpoint = await find_endpoint(session, deployment_id)
+        if endpoint is not None:
+            await session.execute(sql.CANCEL, {"of_endpoint": endpoint.id})
+            await session.execute(delete(WebhookEndpoint).where(WebhookEndpoint.id == endpoint.id))
+
+
+async def find_endpoint(
+    session: AsyncSession, deployment_id: str, *, lock: bool = False
+) -> WebhookEndpoint | None:
+    """Return a deployment's endpoint, if it has one; with `lock` nobody else changes it."""
+    statement = select(WebhookEndpoint).where(WebhookEndpoint.deployment_id == deployment_id)
+    if lock:
+        statement = statement.with_for_update()
+    return (await session.execute(statement)).scalar_one_or_none()

@@ -1,0 +1,148 @@
+"""What the host grants this process: CPUs, memory, and a locale that ONNX Runtime needs.
+
+Limits of CPU and memory are read from control groups, version 1 and 2, as containers have them.
+"""
+
+from __future__ import annotations
+
+import locale
+import os
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+ROOT = Path("/")
+"""Where /proc and /sys are."""
+STRING_NORMALIZER_LOCALE = "en_US.UTF-8"
+"""The locale that the operator StringNormalizer takes where the model names none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadPlan:
+    """The CPUs that this process may use, and how many threads a run gets."""
+
+    cpus: float
+    """CPUs that the process may keep busy; a quota can be a fraction."""
+    reason: str
+    """What sets `cpus`: the cgroup quota or the CPU affinity."""
+    servers: int
+    """Inference servers that share the CPUs."""
+    intra_op: int
+    """Threads of one run."""
+
+    def __str__(self) -> str:
+        shared = f" shared by {self.servers} servers" if self.servers > 1 else ""
+        return f"{self.intra_op} threads per run ({self.cpus:g} CPUs by {self.reason}{shared})"
+
+
+def plan_threads(*, servers: int = 1, affinity: int | None = None, root: Path = ROOT) -> ThreadPlan:
+    """Return the plan for this process, one of `servers` that share its CPUs.
+
+    A fraction of a CPU is rounded down: with more threads than the quota allows, the kernel pauses
+    the whole process. `affinity` is the number of CPUs that the process may run on; read from the
+    system unless given.
+    """
+    if affinity is None:
+        affinity = _cpu_affinity()
+    cpus, reason = float(affinity), "affinity"
+    quota = min(_cpu_quotas(root), default=cpus)
+    if quota < cpus:
+        cpus, reason = quota, "cgroup quota"
+    return ThreadPlan(
+        cpus=cpus, reason=reason, servers=servers, intra_op=max(1, int(cpus / servers))
+    )
+
+
+def available_memory(root: Path = ROOT) -> int:
+    """Return the bytes that this process can use at most: the machine's, or its cgroup's limit."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for folder in _cgroup_folders("memory", root):
+        for file in ("memory.max", "memory.limit_in_bytes"):
+            try:
+                text = (folder / file).read_text().strip()
+            except OSError:
+                continue
+            if text.isdigit():
+                limits.append(int(text))
+    return min(limits)
+
+
+def limit_memory(size: int) -> None:
+    """Make allocations fail once the process's data would exceed `size` bytes.
+
+    A request can ask for a tensor larger than the machine's memory, merely by its shape. The kernel
+    would promise the memory and kill the process when it is written to. With a limit ONNX Runtime's
+    allocation fails, and only that call with it.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = size if hard == resource.RLIM_INFINITY else min(size, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def has_locale(name: str = STRING_NORMALIZER_LOCALE) -> bool:
+    """Return whether the system has a locale. Not thread-safe.
+
+    Without en_US.UTF-8, which slim images lack, models that normalise strings do not load.
+    """
+    before = locale.setlocale(locale.LC_CTYPE)
+    try:
+        locale.setlocale(locale.LC_CTYPE, name)
+    except locale.Error:
+        return False
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+    return True
+
+
+def _cpu_affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS has no affinity
+
+
+def _cpu_quotas(root: Path) -> Iterator[float]:
+    """Yield each quota that is set, in CPUs."""
+    for folder in _cgroup_folders("cpu", root):
+        quota, period = _cgroup_v2_quota(folder) or _cgroup_v1_quota(folder) or ("max", "")
+        if quota not in ("max", "-1"):
+            yield int(quota) / int(period)
+
+
+def _cgroup_v2_quota(folder: Path) -> tuple[str, str] | None:
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return None
+    return quota, period
+
+
+def _cgroup_v1_quota(folder: Path) -> tuple[str, str] | None:
+    try:
+        quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+        return quota, (folder / "cpu.cfs_period_us").read_text().strip()
+    except OSError:
+        return None
+
+
+def _cgroup_folders(controller: str, root: Path) -> Iterator[Path]:
+    """Yield the folders whose limits on `controller` ("cpu", "memory") apply to this process.
+
+    Its own group first, then those above: each may set a limit. In a container the path that the
+    kernel reports is often the host's and does not exist; the mounted root is the container's group
+    then.
+    """
+    mount = root / "sys/fs/cgroup"
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        top = mount / controllers
+        group = PurePosixPath(path.lstrip("/"))
+        for folder in (group, *group.parents):
+            if (top / folder).is_dir():
+                yield top / folder

@@ -1,0 +1,91 @@
+"""Runs and webhooks for the administrator's commands; they work without a running gateway."""
+
+from __future__ import annotations
+
+from gateway.auth.identity import Identity, Role, Scope
+from gateway.deployments.deployment_cache import DeploymentCache
+from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.runs.queries import RunFilter
+from gateway.runs.run import NodeEvent, Run
+from gateway.runs.service import RunService
+from gateway.runs.store import RunStore
+from gateway.runs.waiter import RunWaiter
+from gateway.storage.changes import ChangeFeed
+from gateway.storage.paging import Page, PageRequest
+from gateway.webhooks.delivery_service import WebhookDeliveryService
+from gateway.webhooks.service import WebhookService
+from slipstream.workspace import Workspace
+
+
+class RunAdmin:
+    """The runs of the administrator's profile."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        db = workspace.db
+        self._store = store = RunStore(db)
+        self._service = RunService(
+            db,
+            store,
+            RunWaiter(db, store),
+            DeploymentCache(db, ChangeFeed(db)),
+            _leave_queued,
+            retention_days=workspace.settings.run_retention_days,
+        )
+        self._actor = Identity(
+            key_id=None,
+            profile_id=workspace.profile.id,
+            scope=Scope.MANAGE,
+            deployments=None,
+            role=Role.OWNER,
+        )
+
+    async def page(self, which: RunFilter, request: PageRequest) -> Page[Run]:
+        """Return a page of runs, newest first, without their outputs."""
+        return await self._service.page(self._actor, which, request)
+
+    async def find(self, run_id: str) -> Run:
+        """Return a run; raise NOT_FOUND or GONE."""
+        return await self._service.find(self._actor, run_id)
+
+    async def events(self, run: Run, after: int) -> list[NodeEvent]:
+        """Return the events of a run after the one numbered `after`."""
+        found = await self._store.events(run.id, after)
+        return [event for event in found if event.number <= run.event_count]
+
+    async def cancel(self, run_id: str) -> Run:
+        """Cancel a run; raise NOT_FOUND, GONE or RUN_FINISHED."""
+        return await self._service.cancel(self._actor, run_id)
+
+    async def retry(self, run_id: str, *, latest: bool) -> Run:
+        """Start a new run with the input of a failed one; see `RunService.retry`."""
+        return await self._service.retry(self._actor, run_id, latest=latest)
+
+
+def _leave_queued(_run_id: str, _type: DeploymentType, _mode: ExecutionMode) -> None:
+    """Publish nothing: a gateway's sweep finds queued runs within seconds."""
+
+
+def webhook_service(workspace: Workspace) -> WebhookService:
+    """Return the service; it sends test events itself and leaves the rest to the gateways."""
+    return WebhookService(workspace.db, workspace.services.secret_box, _LocalSender(workspace))
+
+
+class _LocalSender:
+    """Sends test events from this process. Gateways deliver the rest; they check twice a second."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def wake(self) -> None:
+        """Leave the delivery to the gateways."""
+
+    async def send_test(self, delivery_id: str) -> None:
+        """Send a test event now, once, with the settings of this process."""
+        workspace = self._workspace
+        webhook_delivery = WebhookDeliveryService(
+            workspace.settings, workspace.db, workspace.services.secret_box
+        )
+        try:
+            await webhook_delivery.dispatcher.send_test(delivery_id)
+        finally:
+            await webhook_delivery.close()

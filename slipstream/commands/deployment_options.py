@@ -1,0 +1,55 @@
+"""Options of `slipstream deployments create` and `set`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
+from gateway.webhooks.events import WebhookEvent
+
+Mode = Annotated[ExecutionMode | None, typer.Option(help="How calls are answered.")]
+Type = Annotated[
+    DeploymentType | None,
+    typer.Option("--type", help="Where the flow runs: on workers or in the gateway."),
+]
+Timeout = Annotated[int | None, typer.Option(help="Timeout of a run, in seconds.")]
+CorsOrigins = Annotated[
+    list[str] | None,
+    typer.Option(help="Origin whose pages may call it, or *; can be repeated."),
+]
+Format = Annotated[ResponseFormat | None, typer.Option(help="Format of responses.")]
+CallbackUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="URL that receives webhook events about runs; see `webhooks`.", metavar="URL"
+    ),
+]
+Events = Annotated[
+    list[WebhookEvent] | None,
+    typer.Option(
+        "--event",
+        help="run.started, run.completed or run.failed; can be repeated. Default: the last two.",
+        metavar="EVENT",
+    ),
+]
+CancelOnDisconnect = Annotated[
+    bool | None,
+    typer.Option(
+        "--cancel-on-disconnect/--no-cancel-on-disconnect",
+        help="Whether a sync run is cancelled when its client disconnects.",
+    ),
+]
+
+
+def webhook_of(callback_url: str | None) -> dict[str, object]:
+    """Return the settings that a callback URL implies."""
+    if callback_url is None:
+        return {}
+    return {"callback_url": callback_url, "notification_method": "webhook"}
+
+
+def secret_lines(secret: str | None) -> list[str]:
+    """Return a line with the webhook secret, if one was created."""
+    return [f"Webhook secret, shown only once: {secret}"] if secret else []

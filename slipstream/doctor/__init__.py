@@ -1,1 +1,0 @@
-"""What `slipstream doctor` looks at: each check returns findings, and none of them raises."""

@@ -1,0 +1,192 @@
+"""Runs are counted from their rows, each once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.deployments.settings import ExecutionMode
+from gateway.metrics import GatewayMetrics
+from gateway.runs.run import RunResult, RunStatus
+from gateway.runs.store import RunStore
+from gateway.storage.clock import now
+from gateway.storage.database import Database
+from gateway.storage.run_tables import RunRow
+from gateway.usage.histogram import percentile
+from gateway.usage.run_counter import RunCounter
+from gateway.usage.service import Step
+from gateway.usage.store import UsageStore
+from telemetry.instruments import render
+from tests.gateway.databases import without
+from tests.gateway.runs.builders import COMPLETED, PROFILE, claimed, failed, finished, new_run
+from tests.gateway.runs.test_queries import asked, plan_of
+from tests.gateway.usage.calls import everything, total
+
+
+@pytest.fixture
+def store(database: Database) -> RunStore:
+    """The runs."""
+    return RunStore(database)
+
+
+def counter(database: Database) -> RunCounter:
+    """Return that of a process of its own, which counts at once."""
+    return RunCounter(UsageStore(database), GatewayMetrics(), behind=0)
+
+
+async def end(store: RunStore, ending: RunResult = COMPLETED, **changes: object) -> str:
+    """Execute a run."""
+    claim = await claimed(store, **changes)
+    assert await store.finish(claim.run_id, claim.attempt, ending)
+    return claim.run_id
+
+
+async def all_of(count: RunCounter) -> int:
+    """Count until there is nothing left."""
+    sum_ = 0
+    await asyncio.sleep(0.01)  # SQLite's clock has milliseconds
+    while counted := await count.count():
+        sum_ += counted
+    return sum_
+
+
+async def test_every_way_to_end_is_counted_with_its_reason(
+    database: Database, store: RunStore
+) -> None:
+    await end(store)
+    await end(store, failed())
+    await end(store, failed("inference_unavailable"))
+    waiting = new_run()
+    await store.create(waiting)
+    await store.request_cancel(waiting.id)
+    late = new_run()
+    await store.create(late)
+    await store.time_out(late.id, 1.0)
+    lost = await claimed(store, lease=-1)
+    assert (await store.reap()).lost == (lost.run_id,)
+    tired = new_run(queue_timeout_seconds=0)
+    await store.create(tired)
+    await asyncio.sleep(0.01)
+    assert await store.expire_queued() == [tired.id]
+    await store.create(new_run())  # has not ended
+    await claimed(store)
+    assert await all_of(counter(database)) == 7
+    found = await total(database, PROFILE)
+    assert (found.calls, found.runs) == (0, 7)
+    assert found.run_errors == {
+        "flow_failed": 1,
+        "inference_unavailable": 1,
+        "cancelled": 1,
+        "timeout": 1,
+        "worker_lost": 1,
+        "queue_timeout": 1,
+    }
+
+
+async def test_counting_again_counts_only_what_is_new(database: Database, store: RunStore) -> None:
+    first, second = counter(database), counter(database)
+    await end(store)
+    await end(store)
+    assert await all_of(first) == 2
+    assert await all_of(second) == 0
+    await end(store)
+    assert await all_of(second) == 1
+    assert await all_of(first) == 0
+    assert (await total(database, PROFILE)).runs == 3
+
+
+async def test_processes_that_count_at_once_count_each_run_once(
+    database: Database, store: RunStore
+) -> None:
+    counters = [counter(database) for _ in range(4)]
+    for _ in range(3):
+        await asyncio.gather(*(end(store) for _ in range(15)))
+        await asyncio.sleep(0.01)
+        await asyncio.gather(*(count.count() for count in counters))
+    await asyncio.gather(*(all_of(count) for count in counters))
+    assert (await total(database, PROFILE)).runs == 45
+
+
+async def test_more_runs_than_one_transaction_takes_are_all_counted(
+    database: Database, store: RunStore
+) -> None:
+    moment = now() - timedelta(minutes=5)
+    runs = [finished(mode=ExecutionMode.SYNC) for _ in range(450)]
+    await store.record_finished(runs)
+    async with database.write() as session:  # ties, as a burst within a millisecond makes them
+        await session.execute(update(RunRow).values(finished_at=moment))
+    assert await all_of(counter(database)) == 450
+    usage = await everything(database, PROFILE, step=Step.MINUTE)
+    (item,) = usage.items
+    assert item.since == moment.replace(second=0, microsecond=0)
+    assert item.counts.runs == 450
+
+
+async def test_fast_calls_that_were_recorded_are_no_runs_here(
+    database: Database, store: RunStore
+) -> None:
+    await store.record_finished([finished(), finished()])
+    assert await all_of(counter(database)) == 0
+
+
+async def test_what_a_process_dies_over_is_counted_by_the_next(
+    database: Database, store: RunStore
+) -> None:
+    await end(store)
+    await asyncio.sleep(0.01)
+    async with without(database, "usage_minutes"):
+        with pytest.raises(SQLAlchemyError):
+            await counter(database).count()
+    assert await all_of(counter(database)) == 1
+    assert (await total(database, PROFILE)).runs == 1
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)  # of SQLite one writes at a time
+async def test_a_run_whose_end_is_committed_late_is_not_passed_over(
+    database: Database, store: RunStore
+) -> None:
+    slow = await claimed(store)
+    async with database.write() as session:
+        statement = update(RunRow).where(RunRow.id == slow.run_id)
+        await session.execute(
+            statement.values(status="completed", finished_at=text("statement_timestamp()"))
+        )
+        await end(store)  # ends later, and is there sooner
+        assert await all_of(counter(database)) == 0
+    assert await all_of(counter(database)) == 2
+
+
+async def test_queue_boot_and_run_are_told_apart_also_for_prometheus(
+    database: Database, store: RunStore
+) -> None:
+    metrics = GatewayMetrics()
+    ending = RunResult(status=RunStatus.COMPLETED, duration_seconds=3.0, boot_seconds=2.0)
+    await end(store, ending)
+    await all_of(RunCounter(UsageStore(database), metrics, behind=0))
+    found = await total(database, PROFILE)
+    assert set(found.seconds) == {"queue", "boot", "run"}
+    assert percentile(found.seconds["run"], 0.5) == pytest.approx(3.0, rel=0.05)
+    assert percentile(found.seconds["boot"], 0.5) == pytest.approx(2.0, rel=0.05)
+    shown = render([metrics.registry]).decode()
+    for stage in ("queue", "boot", "run"):
+        assert f'run_stage_seconds_count{{mode="async",stage="{stage}"}} 1.0' in shown
+
+
+async def test_the_runs_to_count_are_found_by_their_index(
+    database: Database, store: RunStore
+) -> None:
+    for _ in range(3):
+        await store.record_finished([finished() for _ in range(1000)])
+        await store.record_finished([finished(mode=ExecutionMode.SYNC) for _ in range(200)])
+    await all_of(counter(database))
+    await end(store)
+    await asyncio.sleep(0.01)
+    statements = await asked(database, counter(database).count())
+    plans = [await plan_of(database, *one) for one in statements if "FROM runs" in one[0]]
+    assert len(plans) == 2
+    for plan in plans:
+        assert "ix_runs_counted" in plan

@@ -1,0 +1,162 @@
+"""Counts on their way from memory to rows."""
+
+from __future__ import annotations
+
+import math
+import random
+from time import perf_counter
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.metrics import GatewayMetrics
+from gateway.storage.database import Database
+from gateway.storage.usage_tables import UsageMinute
+from gateway.usage.histogram import percentile
+from gateway.usage.meter import MINUTE
+from gateway.usage.writer import UsageWriter
+from tests.gateway.databases import PostgresDatabase, statements, without
+from tests.gateway.usage.calls import ADA, BOB, PHONE, WINE, Called, call, total
+
+
+def usage_writer(database: Database) -> UsageWriter:
+    """Return that of a process of its own."""
+    return UsageWriter(database, GatewayMetrics(), minute_hours=48, days=400)
+
+
+async def rows(database: Database) -> int:
+    """Return how many minutes are kept."""
+    async with database.read() as session:
+        counted = await session.execute(select(func.count()).select_from(UsageMinute))
+        return counted.scalar_one()
+
+
+async def test_what_two_processes_count_adds_up(database: Database) -> None:
+    first, second = usage_writer(database), usage_writer(database)
+    call(first.meter, times=300)
+    call(first.meter, error="overloaded", times=7)
+    call(second.meter, times=500, seconds=0.002)
+    call(second.meter, error="overloaded", times=2)
+    call(second.meter, error="invalid_input")
+    await first.flush()
+    await second.flush()
+    found = await total(database)
+    assert found.calls == 810
+    assert found.errors == {"overloaded": 9, "invalid_input": 1}
+    assert sum(found.seconds["total"].values()) == 810
+    assert sum(found.seconds["infer"].values()) == 800
+    assert percentile(found.seconds["total"], 0.25) == pytest.approx(0.001, rel=0.05)
+    assert percentile(found.seconds["total"], 0.75) == pytest.approx(0.002, rel=0.05)
+
+
+async def test_percentiles_of_several_processes_and_minutes_are_those_of_all_calls(
+    database: Database,
+) -> None:
+    chance, values = random.Random(11), []
+    for _ in range(3):
+        writer = usage_writer(database)
+        for minute in range(2):
+            for _ in range(700):
+                seconds = 0.0003 * chance.lognormvariate(0, 0.8)
+                values.append(seconds)
+                writer.meter.observe(
+                    Called(),
+                    PHONE,
+                    error=None,
+                    ended=perf_counter() + minute * MINUTE,
+                    seconds=seconds,
+                    stages=(),
+                )
+            await writer.flush()
+    found = (await total(database)).seconds["total"]
+    for share in (0.5, 0.95, 0.99):
+        exact = sorted(values)[math.ceil(share * len(values)) - 1]
+        assert percentile(found, share) == pytest.approx(exact, rel=0.05)
+
+
+async def test_a_process_keeps_one_row_of_a_minute_however_often_it_writes(
+    database: Database,
+) -> None:
+    writer = usage_writer(database)
+    for _ in range(5):
+        call(writer.meter)
+        await writer.flush()
+    assert (await total(database)).calls == 5
+    assert await rows(database) <= 2  # a minute may have ended meanwhile
+    with statements(database) as asked:
+        await writer.flush()
+    assert asked == []
+
+
+async def test_what_was_written_already_does_no_harm_when_it_is_written_again(
+    database: Database,
+) -> None:
+    writer = usage_writer(database)
+    call(writer.meter, times=4)
+    snapshots = [bucket.snapshot() for bucket in writer.meter.unwritten()]
+    await writer._store.write_calls(snapshots)  # and then the connection is lost: who knows?
+    call(writer.meter)
+    await writer.flush()
+    assert (await total(database)).calls == 5
+
+
+async def test_nothing_is_lost_while_the_database_is_away(database: Database) -> None:
+    writer = usage_writer(database)
+    call(writer.meter, times=3)
+    async with without(database, "usage_minutes"):
+        for _ in range(2):
+            call(writer.meter, Called(id=WINE))
+            with pytest.raises(SQLAlchemyError):
+                await writer.flush()
+    await writer.flush()
+    assert (await total(database)).calls == 5
+
+
+async def test_connections_that_are_cut_lose_nothing(postgres: PostgresDatabase) -> None:
+    database = Database(postgres.url)
+    writer = usage_writer(database)
+    before = (await total(database)).calls
+    call(writer.meter, times=3)
+    await writer.flush()
+    await postgres.hang_up()
+    call(writer.meter, times=2)
+    await writer.flush()
+    assert (await total(database)).calls == before + 5
+    await database.close()
+
+
+async def test_a_process_that_ends_writes_what_it_has(database: Database) -> None:
+    writer = usage_writer(database)
+    writer.start()
+    call(writer.meter, times=2)
+    await writer.close()
+    assert (await total(database)).calls == 2
+
+
+async def test_profiles_have_their_own_numbers(database: Database) -> None:
+    writer = usage_writer(database)
+    call(writer.meter, times=2)
+    call(writer.meter, Called(id=WINE, profile_id=BOB))
+    await writer.flush()
+    assert [(await total(database, who)).calls for who in (ADA, BOB)] == [2, 1]
+
+
+async def test_many_cells_are_written_in_several_transactions(database: Database) -> None:
+    writer = usage_writer(database)
+    for number in range(450):
+        call(writer.meter, key=f"key {number}")
+    await writer.flush()
+    assert await rows(database) == 450
+    assert list(writer.meter.unwritten()) == []
+    assert (await total(database)).calls == 450
+
+
+async def test_calls_that_could_not_be_counted_show_in_the_metrics(database: Database) -> None:
+    metrics = GatewayMetrics()
+    writer = UsageWriter(database, metrics, minute_hours=48, days=400)
+    writer.meter._most = 1
+    for version in range(5):
+        call(writer.meter, Called(version=version))
+    await writer.flush()
+    assert metrics.calls_uncounted.value == 3

@@ -1,0 +1,293 @@
+"""Runs of microseconds stay on the event loop, others go to threads, as measured."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pytest
+
+from inference_server.data_plane.batching import batch_key
+from inference_server.data_plane.calls import PendingCall, RequestProfile
+from inference_server.data_plane.executor import BatchExecutor
+from inference_server.data_plane.responses import ResponseEncoder
+from inference_server.errors import InferenceError
+from inference_server.metrics import ModelMetrics
+from inference_server.runtime.session import OnnxSession
+from inference_server.runtime.warmup import WarmupResult, warm_up
+from protos import open_inference_pb2 as pb
+from protos.errors import ErrorCode
+from protos.parameters import INFER_SECONDS, QUEUE_SECONDS
+from telemetry.instruments import Registry
+from tests import onnx_models
+from tests.inference_server.requests import arrays
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one call was answered with."""
+
+    arrays: list[np.ndarray]
+    queue_seconds: float
+    infer_seconds: float
+
+
+Outcome = Answer | InferenceError
+
+
+class FutureResponder:
+    """Sets what it is sent as the result of a future."""
+
+    streamed = False
+
+    def __init__(self) -> None:
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def send_response(self, _call: PendingCall, message: bytes) -> None:
+        """Decode a response."""
+        response = pb.ModelInferResponse.FromString(message)
+        seconds = [response.parameters[key].double_param for key in (QUEUE_SECONDS, INFER_SECONDS)]
+        self.outcome.set_result(Answer(list(arrays(response).values()), *seconds))
+
+    def send_error(self, _call: PendingCall | None, _id: str, error: InferenceError) -> None:
+        """Keep an error."""
+        self.outcome.set_result(error)
+
+    def cancel_by_id(self, _call_id: str) -> None:
+        """No test sends this."""
+        raise AssertionError("nothing cancels")
+
+
+class ExecutorSetup:
+    """An executor of one model, and its metrics."""
+
+    timeout: float | None = None
+
+    def __init__(
+        self, session: OnnxSession, warmup: WarmupResult | None = None, *, calls: int = 64
+    ) -> None:
+        self.calls: list[PendingCall] = []
+        self.warmup = warm_up(session) if warmup is None else warmup
+        self.metrics = ModelMetrics(Registry(), "model", 1)
+        encoder = ResponseEncoder("model", "1", session.signature, max_bytes=1 << 28)
+        limits = {"threads": 1, "queue_calls": calls, "queue_bytes": 1 << 20}
+        self.executor = BatchExecutor(session, self.warmup, encoder, self.metrics, **limits)
+
+    @property
+    def batches(self) -> dict[float, int]:
+        """Upper bound of the rows → how many runs had so many."""
+        sizes = self.metrics.batch_size
+        return {
+            bound: count for bound, count in zip(sizes.bounds, sizes.counts, strict=False) if count
+        }
+
+    def submit(self, output: str, **feeds: np.ndarray) -> asyncio.Future[Outcome]:
+        """Submit a call; return what will hold its outcome."""
+        responder = FutureResponder()
+        key = batch_key(feeds, [output]) if self.executor.can_batch else None
+        profile = RequestProfile(
+            outputs=(output,),
+            input_bytes=sum(array.nbytes for array in feeds.values()),
+            batch_key=key[0] if key else None,
+            rows=key[1] if key else 1,
+            fixed_size_outputs=True,
+        )
+        call = PendingCall(
+            responder,
+            profile,
+            b"id",
+            arrived_at=perf_counter(),
+            timeout=self.timeout,
+            feeds=feeds,
+        )
+        self.calls.append(call)
+        self.executor.submit(call)
+        self.executor.flush_soon()
+        return responder.outcome
+
+
+def loaded(build: Callable[[Path], Path], folder: Path) -> OnnxSession:
+    """Return the model that `build` writes, loaded."""
+    return OnnxSession(build(folder / "model.onnx"), threads=1)
+
+
+async def test_a_size_that_ran_in_microseconds_is_quick(tmp_path: Path) -> None:
+    setup = ExecutorSetup(loaded(onnx_models.mlp, tmp_path))
+    assert setup.executor.is_quick(16)
+    assert setup.executor.is_quick(31)
+    rows = np.ones((1000, 4), "f4")
+    assert not setup.executor.is_quick(rows.nbytes)
+    threaded = await setup.submit("y", x=rows)
+    assert setup.executor.is_quick(rows.nbytes)
+    at_once = await setup.submit("y", x=rows)
+    assert isinstance(threaded, Answer)
+    assert isinstance(at_once, Answer)
+    np.testing.assert_array_equal(threaded.arrays, at_once.arrays)
+    assert at_once.infer_seconds > 0
+
+
+async def test_a_slow_model_is_never_quick(tmp_path: Path) -> None:
+    setup = ExecutorSetup(loaded(lambda path: onnx_models.slow_to_run(path, 0.01), tmp_path))
+    assert not setup.executor.is_quick(setup.warmup.samples[0][0])
+
+
+async def test_a_size_that_turns_slow_leaves_the_loop_and_may_return(tmp_path: Path) -> None:
+    setup = ExecutorSetup(loaded(onnx_models.fill, tmp_path))
+    small, large = np.array([1, 1]), np.array([1 << 24, 1])
+    await setup.submit("y", shape=small)
+    assert setup.executor.is_quick(small.nbytes)
+    await setup.submit("y", shape=large)
+    assert not setup.executor.is_quick(small.nbytes)
+    for _ in range(40):
+        await setup.submit("y", shape=small)
+    assert setup.executor.is_quick(small.nbytes)
+
+
+def test_a_model_that_rejects_synthetic_inputs_is_still_served(tmp_path: Path) -> None:
+    warmup = warm_up(loaded(onnx_models.picky, tmp_path))
+    assert not warmup.samples
+    assert warmup.refusal
+    assert warmup.max_batch_size == 1
+
+
+async def test_calls_that_arrive_together_run_together_and_are_split_exactly(
+    tmp_path: Path,
+) -> None:
+    setup = ExecutorSetup(loaded(onnx_models.mlp, tmp_path))
+    assert setup.warmup.max_batch_size >= 32
+    source = np.random.default_rng(1)
+    inputs = [source.random((rows, 4), np.float32) for rows in (1, 3, 2, 1, 5)]
+    outcomes = await asyncio.gather(*[setup.submit("y", x=rows) for rows in inputs])
+    assert setup.batches == {16: 1}  # 12 rows
+    for rows, outcome in zip(inputs, outcomes, strict=True):
+        alone = await setup.submit("y", x=rows)
+        assert isinstance(outcome, Answer)
+        assert isinstance(alone, Answer)
+        assert outcome.arrays[0].shape == (len(rows), 3)
+        np.testing.assert_allclose(outcome.arrays[0], alone.arrays[0], rtol=1e-5)
+
+
+async def test_a_single_call_does_not_wait_for_a_batch(tmp_path: Path) -> None:
+    setup = ExecutorSetup(loaded(onnx_models.mlp, tmp_path))
+    for _ in range(5):
+        outcome = await setup.submit("y", x=np.ones((1, 4), "f4"))
+        assert isinstance(outcome, Answer)
+        assert outcome.queue_seconds < 0.05
+    assert setup.batches == {1: 5}
+
+
+async def test_only_the_faulty_call_of_a_batch_fails(tmp_path: Path) -> None:
+    session = loaded(onnx_models.fails_at_run, tmp_path)
+    setup = ExecutorSetup(session)
+    places = [[0, 1], [7], [2], [-3, 0, 1]]
+    outcomes = await asyncio.gather(*[setup.submit("y", index=np.array(place)) for place in places])
+    assert [isinstance(outcome, Answer) for outcome in outcomes] == [True, False, True, True]
+    assert isinstance(outcomes[1], InferenceError)
+    assert outcomes[1].code is ErrorCode.INFERENCE_FAILED
+    assert isinstance(outcomes[3], Answer)
+    np.testing.assert_array_equal(outcomes[3].arrays[0], [10, 10, 20])
+
+
+async def test_calls_that_ran_again_alone_count_each_for_itself(tmp_path: Path) -> None:
+    setup = ExecutorSetup(loaded(onnx_models.fails_at_run, tmp_path))
+    places = [[0, 1], [7], [2]]
+    await asyncio.gather(*[setup.submit("y", index=np.array(place)) for place in places])
+    await asyncio.sleep(0)  # runs are counted after their responses
+    runs = {
+        rows: (totals.runs, totals.calls, totals.rows)
+        for rows, totals in setup.metrics.runs.by_rows.items()
+    }
+    assert runs == {2: (1, 1, 2), 1: (1, 1, 1)}
+    assert sum(setup.metrics.run_seconds.counts) == 2
+    assert sum(setup.metrics.queue_seconds.counts) == 2
+    assert (setup.metrics.succeeded, setup.metrics.failed) == (2, 1)
+
+
+async def test_a_run_that_failed_is_not_counted(tmp_path: Path) -> None:
+    setup = ExecutorSetup(loaded(onnx_models.fails_at_run, tmp_path))
+    assert isinstance(await setup.submit("y", index=np.array([7])), InferenceError)
+    await asyncio.sleep(0)
+    assert not setup.metrics.runs.by_rows
+    assert setup.metrics.runs.last_milliseconds() == 0
+
+
+async def test_calls_that_arrive_during_a_run_form_the_next_batch(tmp_path: Path) -> None:
+    session = loaded(onnx_models.mlp, tmp_path)
+    # Nothing was measured: the first run goes to the thread.
+    setup = ExecutorSetup(session, WarmupResult(samples=(), max_batch_size=8))
+    first = setup.submit("y", x=np.ones((1, 4), "f4"))
+    await asyncio.sleep(0)
+    later = [setup.submit("y", x=np.ones((1, 4), "f4")) for _ in range(6)]
+    await asyncio.gather(first, *later)
+    assert setup.batches == {1: 1, 8: 1}
+
+
+async def test_calls_are_refused_at_once_when_the_queue_is_full(tmp_path: Path) -> None:
+    session = loaded(lambda path: onnx_models.slow_to_run(path, 0.05), tmp_path)
+    setup = ExecutorSetup(session, WarmupResult(samples=()), calls=2)
+    kept = [setup.submit("y", x=np.zeros(1, "f4")) for _ in range(3)]  # one of them runs
+    with pytest.raises(InferenceError) as refused:
+        setup.submit("y", x=np.zeros(1, "f4"))
+    assert refused.value.code is ErrorCode.OVERLOADED
+    await asyncio.gather(*kept)
+    await setup.submit("y", x=np.zeros(1, "f4"))
+
+
+async def test_calls_that_would_miss_their_deadline_are_refused_and_late_ones_do_not_run(
+    tmp_path: Path,
+) -> None:
+    session = loaded(lambda path: onnx_models.slow_to_run(path, 0.05), tmp_path)
+    setup = ExecutorSetup(session)
+    patient = [setup.submit("y", x=np.zeros(1, "f4")) for _ in range(4)]  # about 0.2 s
+    await asyncio.sleep(0)
+    setup.timeout = 0.05
+    with pytest.raises(InferenceError) as refused:
+        setup.submit("y", x=np.zeros(1, "f4"))
+    assert refused.value.code is ErrorCode.OVERLOADED
+    assert refused.value.retry_after is not None
+    assert 0.05 < refused.value.retry_after < 1
+    await asyncio.gather(*patient)
+
+    unmeasured = ExecutorSetup(session, WarmupResult(samples=()))
+    running = unmeasured.submit("y", x=np.zeros(1, "f4"))
+    await asyncio.sleep(0)
+    unmeasured.timeout = 0.01
+    late = unmeasured.submit("y", x=np.zeros(1, "f4"))  # its wait cannot be estimated yet
+    await running
+    outcome = await late
+    assert isinstance(outcome, InferenceError)
+    assert outcome.code is ErrorCode.DEADLINE_EXCEEDED
+    assert unmeasured.metrics.run_seconds.counts.count(1) == 1
+
+
+async def test_a_cancelled_call_leaves_its_place_in_the_queue(tmp_path: Path) -> None:
+    session = loaded(lambda path: onnx_models.slow_to_run(path, 0.05), tmp_path)
+    setup = ExecutorSetup(session, calls=1)
+    running = setup.submit("y", x=np.zeros(1, "f4"))
+    await asyncio.sleep(0)
+    given_up = setup.submit("y", x=np.zeros(1, "f4"))
+    setup.executor.cancel(setup.calls[-1])
+    follower = setup.submit("y", x=np.zeros(1, "f4"))
+    await asyncio.gather(running, follower)
+    assert not given_up.done()
+    assert sum(setup.metrics.run_seconds.counts) == 2
+
+
+@pytest.mark.parametrize(
+    ("build", "batched"),
+    [
+        (onnx_models.mlp, True),
+        (onnx_models.mixed, True),
+        (onnx_models.scalar, False),
+        (onnx_models.fill, False),
+        (onnx_models.over_rows, False),
+    ],
+)
+def test_batching_is_detected_by_trying(
+    tmp_path: Path, build: Callable[[Path], Path], batched: bool
+) -> None:
+    assert (warm_up(loaded(build, tmp_path)).max_batch_size > 1) is batched

@@ -1,0 +1,82 @@
+"""How long a good receiver waits for its events: alone, and beside dead ones."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.settings import Settings
+from tests.torture.processes import DispatcherProcesses, ReceiverProcess
+from tests.torture.sender import DeliveryRow, EventSource, WebhookTarget
+from tests.torture.torture_run import DEAD, PrintStatus
+
+_ROUNDS = 3
+"""Of each kind, in turn: what else the machine does meets both."""
+_A_SECOND = 50
+"""Events that the good receiver is sent."""
+_DEAD_EVENTS = 200
+"""That wait for dead receivers when a round begins."""
+_DRAIN_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryLatency:
+    """99th percentiles of the seconds from an event's row to its arrival."""
+
+    alone: float
+    beside_dead: float
+
+
+async def measure(
+    settings: Settings, folder: Path, seconds: float, tell: PrintStatus
+) -> DeliveryLatency:
+    """Return the delays over some rounds of `seconds` each; the receiver's diary is in `folder`."""
+    receiver = ReceiverProcess(folder, fail=0.0)
+    sender, dispatchers = EventSource(settings, receiver), DispatcherProcesses(settings)
+    calm, *dead = await sender.open(["/calm/1", *DEAD])
+    waited: dict[bool, list[float]] = {False: [], True: []}
+    dispatchers.start()
+    try:
+        for number in range(2 * _ROUNDS):
+            beside_dead = bool(number % 2)
+            await sender.switch(dead, on=beside_dead)
+            if beside_dead:
+                await sender.end_runs([dead[each % len(dead)] for each in range(_DEAD_EVENTS)])
+            runs = await _pace(sender, calm, seconds)
+            await asyncio.sleep(_DRAIN_SECONDS)
+            found = _waited([row for row in await sender.rows() if row.run_id in runs])
+            waited[beside_dead] += found
+            words = "beside dead receivers" if beside_dead else "alone"
+            tell(f"{words}: p99 of {len(found):,} events {_p99(found) * 1000:.0f} ms")
+        await sender.switch(dead, on=False)
+    finally:
+        dispatchers.end()
+        receiver.close()
+        await sender.close()
+    return DeliveryLatency(alone=_p99(waited[False]), beside_dead=_p99(waited[True]))
+
+
+async def _pace(sender: EventSource, target: WebhookTarget, seconds: float) -> set[str]:
+    """End runs one by one, at an even pace; return them."""
+    began = time.monotonic()
+    runs: set[str] = set()
+    for number in range(int(seconds * _A_SECOND)):
+        await asyncio.sleep(began + number / _A_SECOND - time.monotonic())
+        runs.update(await sender.end_runs([target]))
+    return runs
+
+
+def _waited(rows: Sequence[DeliveryRow]) -> list[float]:
+    """Return the seconds that each waited; one that has not arrived waits for ever."""
+    return [
+        (row.delivered_at - row.created_at).total_seconds() if row.delivered_at else math.inf
+        for row in rows
+    ]
+
+
+def _p99(values: Sequence[float]) -> float:
+    return sorted(values)[int(len(values) * 0.99)]

@@ -1,0 +1,175 @@
+"""Events go out while their dispatcher is killed again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from random import Random
+
+from gateway.settings import Settings
+from gateway.storage.migrate import migrate
+from model_store.store import ModelStore
+from model_store.verification import Verifier
+from tests import onnx_models
+from tests.torture.log import LogEntry, ReceiverLog
+from tests.torture.processes import DispatcherProcesses, ReceiverProcess
+from tests.torture.sender import DeliveryRow, EventSource, WebhookTarget
+
+GOOD = 8
+"""Endpoints that take events, if often not at first."""
+DEAD = ("/dead/1", "/dead/2", "/refused/1")
+_BATCH = 100
+"""Runs that end in one transaction."""
+_WAITING = 3_000
+"""Events that wait at most: as many runs end as are told of."""
+_DEAD_SHARE = 0.02
+"""Of the events are for receivers that take none."""
+_LOOK_SECONDS = 0.1
+_TELL_SECONDS = 5.0
+_PATIENCE_SECONDS = 120.0
+"""Without anything new arriving."""
+
+PrintStatus = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorturePlan:
+    """What is asked."""
+
+    events: int
+    """For receivers that take them."""
+    kills: int
+    fail: float
+    """The share of messages that the receivers fail at."""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TortureResult:
+    """What came of it."""
+
+    plan: TorturePlan
+    sent: frozenset[str]
+    """The runs of whose ends good receivers were to be told."""
+    to_dead: frozenset[str]
+    """Those of whose ends dead ones were."""
+    entries: Sequence[LogEntry]
+    rows: Sequence[DeliveryRow]
+    logged: dict[str, int]
+    """Attempts in the log, by how they went."""
+    kills: int
+    seconds: float
+    """From the first event to the last one's arrival."""
+    cpu_seconds: float
+    """That dispatchers used, without their starts."""
+
+
+async def prepare(folder: Path, database_url: str) -> Settings:
+    """Return the settings of a new installation with one model."""
+    await migrate(database_url)
+    store = ModelStore(folder / "state" / "models")
+    verifier = Verifier([sys.executable, "-m", "inference_server.runtime.verify"])
+    store.publish(onnx_models.mlp(folder / "mlp.onnx"), "mlp", verifier=verifier)
+    return Settings(
+        state=folder / "state",
+        database_url=database_url,
+        webhook_allow=(ip_network("127.0.0.0/8"),),
+        webhook_allow_http=True,
+    )
+
+
+class TortureRun:
+    """One run of a plan."""
+
+    def __init__(
+        self, plan: TorturePlan, settings: Settings, receiver: ReceiverProcess, tell: PrintStatus
+    ) -> None:
+        self._plan = plan
+        self._tell = tell
+        self._random = Random(plan.seed)
+        self._sender = EventSource(settings, receiver)
+        self._dispatchers = DispatcherProcesses(settings)
+        self._diary = ReceiverLog(receiver.diary)
+        self._sent: list[str] = []
+        self._to_dead: list[str] = []
+
+    async def play(self) -> TortureResult:
+        """Send everything, through all the kills, and return what came of it.
+
+        Raises:
+            TimeoutError: nothing arrives any more.
+        """
+        good = [f"/good/{number}" for number in range(GOOD)]
+        targets = await self._sender.open([*good, *DEAD])
+        began = time.monotonic()
+        self._dispatchers.start()
+        try:
+            writing = asyncio.create_task(self._write(targets[:GOOD], targets[GOOD:]))
+            await self._watch(targets[:GOOD], began)
+            await writing
+            seconds = time.monotonic() - began
+        finally:
+            self._dispatchers.end()
+        self._diary.read()
+        outcome = TortureResult(
+            plan=self._plan,
+            sent=frozenset(self._sent),
+            to_dead=frozenset(self._to_dead),
+            entries=self._diary.entries,
+            rows=await self._sender.rows(),
+            logged=await self._sender.logged(),
+            kills=self._dispatchers.kills,
+            seconds=seconds,
+            cpu_seconds=self._dispatchers.cpu_seconds,
+        )
+        await self._sender.close()
+        return outcome
+
+    async def _write(self, good: Sequence[WebhookTarget], dead: Sequence[WebhookTarget]) -> None:
+        """End runs, as fast as they are told of."""
+        while len(self._sent) < self._plan.events:
+            if len(self._sent) - len(self._diary.arrived) > _WAITING:
+                await asyncio.sleep(_LOOK_SECONDS)
+                continue
+            size = min(_BATCH, self._plan.events - len(self._sent))
+            self._sent += await self._sender.end_runs(self._random.choices(good, k=size))
+            dead_size = max(1, int(size * _DEAD_SHARE))
+            self._to_dead += await self._sender.end_runs(self._random.choices(dead, k=dead_size))
+
+    async def _watch(self, good: Sequence[WebhookTarget], began: float) -> None:
+        """Kill when it is time to, until everything has arrived, and is written down."""
+        due = self._kills_due()
+        told = changed = time.monotonic()
+        before = 0
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self._diary.read()
+            arrived, at = len(self._diary.arrived), time.monotonic()
+            if due and arrived >= due[0]:
+                self._dispatchers.kill()
+                self._tell(f"kill {self._dispatchers.kills} of {self._plan.kills}")
+                due.pop(0)
+                await asyncio.to_thread(self._dispatchers.start)
+            if at - told > _TELL_SECONDS:
+                told = at
+                rate = arrived / (at - began)
+                self._tell(f"{arrived:,} of {self._plan.events:,} arrived, {rate:,.0f}/s")
+            if arrived > before:
+                before, changed = arrived, at
+            if arrived >= self._plan.events and not await self._sender.undelivered(good):
+                return
+            if at - changed > _PATIENCE_SECONDS:
+                raise TimeoutError(f"{arrived:,} events have arrived, and no more do")
+
+    def _kills_due(self) -> list[int]:
+        """Return how many events have arrived when each kill comes: spread, and none at the end."""
+        step = self._plan.events / (self._plan.kills + 1)
+        return [
+            int(step * (number + self._random.uniform(-0.4, 0.4)))
+            for number in range(1, self._plan.kills + 1)
+        ]
