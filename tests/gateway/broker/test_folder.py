@@ -118,6 +118,7 @@ def test_a_queue_stays_in_its_folder(connection: Connection, name: str) -> None:
         connection.SimpleQueue(name)
 
 
+@pytest.mark.processes
 def test_of_several_readers_each_message_has_one(tmp_path: Path) -> None:
     count = 2000
     command = [sys.executable, "-c", READER, str(tmp_path / "broker")]

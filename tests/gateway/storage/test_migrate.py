@@ -50,6 +50,7 @@ async def _migrate_in_a_process(url: str) -> bytes:
     return errors
 
 
+@pytest.mark.processes
 async def test_processes_that_migrate_a_new_sqlite_file_at_once_all_succeed(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/new/slipstream.db"
     assert set(await asyncio.gather(*(_migrate_in_a_process(url) for _ in range(3)))) == {b""}

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
+import pytest
 
 from gateway.broker.broker import Broker, Queue
 from gateway.broker.worker_files import read_heartbeats
