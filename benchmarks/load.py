@@ -139,7 +139,7 @@ def p50_us(calls: Sequence[HttpCall], port: int, seconds: float) -> float:
     """Return the median latency at one connection, in microseconds; no call may fail."""
     result = run_load(calls, port, seconds=seconds)
     if result.failed or result.latency_seconds is None:
-        raise LoadError(f"calls failed: {result.failures}")
+        raise LoadError(f"calls failed: {result.failures or 'none was answered'}")
     return result.latency_seconds.p50 * 1e6
 
 

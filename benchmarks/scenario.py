@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,6 @@ class Context:
     folder: Path
     status: Status
     console: Console
-    printed: list[str] = field(default_factory=list)
 
     def say(self, what: str) -> None:
         """Show what is going on."""

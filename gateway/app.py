@@ -141,6 +141,7 @@ def _add_metrics(app: FastAPI, container: Container) -> None:
     )
     async def metrics() -> Response:
         """Everything that is measured, over all gateway processes, for Prometheus."""
+        container.accounting.drain()
         body = await anyio.to_thread.run_sync(render, collectors)
         return Response(body, media_type=CONTENT_TYPE)
 

@@ -18,8 +18,8 @@ from gateway.broker.worker_files import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.execution.build import build_execution
-from gateway.fast_path.dispatch import Dispatcher
-from gateway.fast_path.fast_calls import FastCalls
+from gateway.fast_path.accounting import Accounting
+from gateway.fast_path.deployment_call import CallServices
 from gateway.fast_path.recorder import RunRecorder
 from gateway.fast_path.routes import RouteResolver
 from gateway.fast_path.trigger_call import TriggerRoute
@@ -64,7 +64,7 @@ class Container:
             max_message_bytes=settings.max_body_bytes,
             drain_seconds=settings.drain_seconds,
             on_wake=self.waker.wake,
-            credentials=UpstreamCredentials.of(settings),
+            credentials=UpstreamCredentials.from_settings(settings),
         )
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)
@@ -74,7 +74,7 @@ class Container:
         hasher = self.services.hasher
         self.accounts = AccountRoom(settings, self.db, self.feed, hasher, self.services.passwords)
         authenticator = KeyAuthenticator(self.db, hasher, self.feed)
-        self.key_uses = authenticator.usage
+        self.key_usage = authenticator.usage
         self.limits = build_limits(settings, registry)
         authentication = Authentication(
             authenticator, self.accounts.sessions, origins=settings.console_origins
@@ -109,19 +109,17 @@ class Container:
             days=settings.usage_retention_days,
         )
         self.recorder = RunRecorder(self.execution.store, self.metrics)
-        dispatcher = Dispatcher(
-            FastCalls(self.servers, self.metrics, self.recorder), RunCalls(self.execution)
-        )
-        self.trigger = TriggerRoute(
-            RouteResolver(
+        self.accounting = Accounting(self.metrics, self.usage.meter, self.key_usage, self.recorder)
+        call_services = CallServices(
+            resolver=RouteResolver(
                 authenticator, authentication, self.deployment_cache, self.limits, proxies
             ),
-            dispatcher,
-            BatchCalls(dispatcher),
-            self.metrics,
-            self.usage.meter,
-            max_body_bytes=settings.max_body_bytes,
+            servers=self.servers,
+            accounting=self.accounting,
+            runs=RunCalls(self.execution),
+            batches=BatchCalls(),
         )
+        self.trigger = TriggerRoute(call_services, max_body_bytes=settings.max_body_bytes)
         model_access = ModelAccess(authenticator, self.limits, anonymous=settings.anonymous_v2)
         self.oip = OipRoom(
             settings, self.servers, self.readiness, model_access, self.metrics, proxies=proxies
@@ -142,7 +140,7 @@ class Container:
         self.webhook_delivery.start()
         self.recorder.start()
         self.usage.start()
-        self.key_uses.start()
+        self.key_usage.start()
         await self.oip.open(self._certificate)
         self.shared.start()
 
@@ -150,8 +148,9 @@ class Container:
         """Let calls in flight finish, then give everything back."""
         drain_seconds = self.settings.drain_seconds
         await self.oip.close(drain_seconds)
+        self.accounting.drain()
         await self.recorder.close()
-        await self.key_uses.close()
+        await self.key_usage.close()
         await self.execution.close(drain_seconds)
         await self.webhook_delivery.close(drain_seconds)
         await self.usage.close()

@@ -1,16 +1,29 @@
-"""What the gateway measures. Children are resolved at a deployment's first call, not at each."""
+"""What the gateway measures. Labels are resolved at a deployment's first call, not at each."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from protos.errors import ErrorCode
 from telemetry.instruments import Counter, Histogram, MetricFamily, Registry
 
 STAGES = ("auth", "parse", "queue", "infer", "serialise")
 """The parts of a fast call, in order. Queue and infer are the inference server's own clock."""
 
-Timings = tuple[float, float, float, float, float]
-"""Seconds in each of STAGES."""
+
+class CallRecord:
+    """An answered call, as metrics and usage count it. Times are by `perf_counter()`."""
+
+    status = 0
+    """The HTTP status."""
+    error: ErrorCode | None = None
+    """The code of the error that it was answered with."""
+    began = 0.0
+    """When its last header had arrived."""
+    ended = 0.0
+    stages: Sequence[float] = ()
+    """Seconds in the first, or in all, of STAGES."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +38,20 @@ class CallMetrics:
 
     def answered(self, status: int, seconds: float) -> None:
         """Count a call that was answered with `status` after `seconds`."""
+        self._count_status(status)
+        self.seconds.observe(seconds)
+
+    def count(self, calls: Sequence[CallRecord]) -> None:
+        """Count answered calls."""
+        for call in calls:
+            self._count_status(call.status)
+        self.seconds.observe_many([call.ended - call.began for call in calls])
+
+    def _count_status(self, status: int) -> None:
         if status == 200:  # noqa: PLR2004 - HTTP's own number
             self.ok.value += 1
         else:
             self.requests.child(self.deployment, self.mode, str(status)).add()
-        self.seconds.observe(seconds)
 
 
 class GatewayMetrics:
@@ -73,27 +95,24 @@ class GatewayMetrics:
             "Fast calls that were answered and whose webhook hears nothing: too many at once.",
             (),
         ).child()
-        self._meters: dict[tuple[str, str], CallMetrics] = {}
+        self._call_metrics: dict[tuple[str, str], CallMetrics] = {}
 
-    def stages(self, timings: Timings) -> None:
-        """Count what each stage of a fast call took."""
-        auth, parse, queue, infer, serialise = timings
-        self.auth.observe(auth)
-        self.parse.observe(parse)
-        self.queue.observe(queue)
-        self.infer.observe(infer)
-        self.serialise.observe(serialise)
+    def count_stages(self, timings: Sequence[Sequence[float]]) -> None:
+        """Count what each stage took in these fast calls, which have all of them."""
+        stages = (self.auth, self.parse, self.queue, self.infer, self.serialise)
+        for histogram, seconds in zip(stages, zip(*timings, strict=True), strict=False):
+            histogram.observe_many(seconds)
 
-    def run_took(self, mode: str, stage: str, seconds: float) -> None:
+    def observe_run_stage(self, mode: str, stage: str, seconds: float) -> None:
         """Count what a stage of a sync or async run took."""
         self._run_stages.child(mode, stage).observe(seconds)
 
-    def meters(self, deployment: str, mode: str) -> CallMetrics:
+    def for_deployment(self, deployment: str, mode: str) -> CallMetrics:
         """Return the instruments of a deployment in a mode.
 
-        Only names that exist may come in, never what a caller made up: each is kept for ever.
+        Only names that exist may be given, never what a caller has made up: each is kept for good.
         """
-        found = self._meters.get((deployment, mode))
+        found = self._call_metrics.get((deployment, mode))
         if found is None:
             found = CallMetrics(
                 requests=self._requests,
@@ -102,5 +121,5 @@ class GatewayMetrics:
                 mode=mode,
                 ok=self._requests.child(deployment, mode, "200"),
             )
-            self._meters[deployment, mode] = found
+            self._call_metrics[deployment, mode] = found
         return found

@@ -1,7 +1,7 @@
 """`slipstream` and `python -m slipstream`.
 
-Commands that become processes read their own arguments and start at once: Typer alone, with what
-it imports, takes a third of the second within which `up` has to answer.
+Commands that become processes parse their options without Typer: importing it takes a third of the
+second within which `up` must answer.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ PROCESSES: Mapping[str, str] = {
 }
 
 
-_NOBODY_ELSE = 0o077
-"""What we and our children write holds runs, keys' hashes and models: for our own user only."""
+_OWNER_ONLY_UMASK = 0o077
+"""All files are for their owner only: they contain runs, hashes of keys, and models."""
 
 
 def main() -> None:
     """Run the command line; exits with one of `slipstream.failures.ExitStatus`."""
-    os.umask(_NOBODY_ELSE)
-    noun = sys.argv[1] if len(sys.argv) > 1 else ""
-    if noun in PROCESSES:
-        import_module(PROCESSES[noun]).main(sys.argv[2:])
+    os.umask(_OWNER_ONLY_UMASK)
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command in PROCESSES:
+        import_module(PROCESSES[command]).main(sys.argv[2:])
     else:
-        import_module("slipstream.cli").build(called=noun)(prog_name="slipstream")
+        import_module("slipstream.cli").build(called=command)(prog_name="slipstream")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The first level of the command line. A noun's module is imported only when it is called."""
+"""The first level of the command line. The module of a command is imported only to run it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.metadata import version
 import typer
 
 NOUNS: Mapping[str, str] = {
-    "up": "Run everything on this machine: gateway, worker, inference servers, at first a demo.",
+    "up": "Run everything on this machine: gateway, worker, inference servers; first with a demo.",
     "models": "The model store: add, list, show, verify, label, remove, serve, unserve.",
     "flows": "Flows: create, list, show.",
     "deployments": "Deployments: create, list, show, set, redeploy, promote, diff, pause, delete.",
@@ -23,21 +23,21 @@ NOUNS: Mapping[str, str] = {
     "bench": "Load on a deployment or a URL: rate, percentiles, what the model takes.",
     "doctor": "Diagnose this installation and suggest fixes.",
     "gateway": "Run a gateway alone.",
-    "worker": "Run a worker alone: flows of type api, on further machines.",
+    "worker": "Run a worker alone, on further machines: flows of type api.",
     "inference-server": "Run an inference server alone.",
 }
 
 _EPILOG = """
-[bold]Exit status[/]: 0 done; 1 refused, or something is wrong; 2 wrong command line;
-3 impossible here: a port in use, a state folder or a database that cannot be used.
+[bold]Exit status[/]: 0 done; 1 refused, or something is wrong; 2 invalid command line;
+3 cannot run here: a port in use, a state folder or a database that cannot be used.
 
-[bold]--json[/] puts exactly one JSON document on stdout; of a failure it is
+[bold]--json[/] prints exactly one JSON document to stdout; after an error it is
 {"error": {"code": …, "message": …}}. Everything else goes to stderr.
 """
 
 
 def build(*, called: str) -> typer.Typer:
-    """Return the application, complete for the noun that is called; the others have their help."""
+    """Return the application: complete for the called command, the others only with their help."""
     application = typer.Typer(
         help="Deploy flows and ONNX models behind API endpoints.",
         epilog=_EPILOG,
@@ -76,4 +76,4 @@ def _first_level(
 
 
 def _not_called() -> None:
-    """Stand for a noun in the list of commands."""
+    """Placeholder in the list of commands."""

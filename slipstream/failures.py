@@ -7,9 +7,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError, StorageError
 from model_store.errors import StoreError
+
+if TYPE_CHECKING:  # slow to import, and `up` imports this module first
+    from pydantic_core import ErrorDetails
+
+
+def expectation(problem: ErrorDetails) -> str:
+    """Return a problem that pydantic has found as `expected X, got Y`."""
+    expected = problem["msg"].replace("Input should be", "expected").removeprefix("Value error, ")
+    return f"{expected}, got {problem['input']!r}"
 
 
 class ExitStatus(IntEnum):

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.errors import GatewayError, StorageError
 from gateway.storage.paging import Page, PageRequest
 from protos.errors import ErrorCode
-from slipstream.failures import exit_on_error
+from slipstream.failures import exit_on_error, expectation
 from slipstream.supervisor.state_folder import ensure_state_folder
 from slipstream.terminal import Terminal
 from slipstream.workspace import Workspace, open_workspace, read_settings
@@ -71,7 +71,7 @@ def validated(schema: type[Schema], **values: object) -> Schema:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the document"
-        message = f"{field}: {first['msg']}, got {first['input']!r}"
+        message = f"{field}: {expectation(first)}"
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message) from None
 
 

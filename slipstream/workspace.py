@@ -19,7 +19,7 @@ from gateway.storage.audit_events import ACTOR, Actor
 from gateway.storage.database import Database
 from gateway.storage.migrate import migrate
 from gateway.storage.tables import Profile
-from slipstream.failures import UnusableError
+from slipstream.failures import UnusableError, expectation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def read_settings(**options: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        raise UnusableError(f"SLIPSTREAM_{name}: {first['msg']}, got {first['input']!r}") from None
+        raise UnusableError(f"SLIPSTREAM_{name}: {expectation(first)}") from None
     return settings
 
 

@@ -8,7 +8,7 @@ once per scrape remain prometheus-client's.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Generic, TypeVar, cast
@@ -75,6 +75,17 @@ class Histogram:
         """Count `value`, in the unit in the family's name."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+    def observe_many(self, values: Iterable[float]) -> None:
+        """Count values: sorted, many of them cost a fraction of `observe` each."""
+        ordered = sorted(values)
+        counts, start = self.counts, 0
+        for index, bound in enumerate(self.bounds):
+            end = bisect_right(ordered, bound, start)
+            counts[index] += end - start
+            start = end
+        counts[-1] += len(ordered) - start
+        self.total += sum(ordered)
 
 
 Instrument = TypeVar("Instrument", bound=Counter | Gauge | Histogram)

@@ -1,4 +1,4 @@
-"""A certificate authority, and what it issues, as files."""
+"""A certificate authority whose certificates and keys are files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transport import KeyPair
 
 
 class Authority:
-    """Vouches for what it issues into its folder."""
+    """Issues certificates into its folder."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
@@ -22,9 +22,9 @@ class Authority:
         self._ca.cert_pem.write_to_path(str(self.ca))
 
     def issue(self, name: str, *hosts: str, days: int = 30) -> KeyPair:
-        """Write a certificate for `hosts` that ends in so many days, and its key, or replace them.
+        """Write, or replace, a certificate for `hosts` that expires in `days`, and its key.
 
-        Each file is there whole or not at all, as certbot and Kubernetes do it.
+        Each file is replaced atomically, as certbot and Kubernetes do it.
         """
         end = datetime.now(UTC) + timedelta(days=days)
         leaf = self._ca.issue_cert(
@@ -34,27 +34,27 @@ class Authority:
         )
         pair = KeyPair(certificate=self._folder / f"{name}.pem", key=self._folder / f"{name}.key")
         chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
-        put(pair.certificate, chain)
-        put(pair.key, leaf.private_key_pem.bytes())
+        replace_file(pair.certificate, chain)
+        replace_file(pair.key, leaf.private_key_pem.bytes())
         return pair
 
 
-def put(path: Path, content: bytes) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
-    fresh = path.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    fresh.write_bytes(content)
-    fresh.replace(path)
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file atomically, readable only by its owner."""
+    temporary = path.with_suffix(".new")
+    temporary.touch(mode=0o600)
+    temporary.write_bytes(content)
+    temporary.replace(path)
 
 
-async def hung_up() -> None:
-    """Return when every connection of asyncio's loop is gone: TLS takes a few turns to say goodbye.
+async def wait_until_closed() -> None:
+    """Wait until every transport of the event loop is closed: TLS needs a few turns to shut down.
 
-    Where the loop ended before that, their sockets would be left open.
+    If the loop ended before that, their sockets would stay open.
     """
     transports = getattr(asyncio.get_running_loop(), "_transports", {})
     for _ in range(1000):
         if all(transport._sock is None for transport in list(transports.values())):
             return
         await asyncio.sleep(0.01)
-    raise AssertionError(f"still there: {list(transports.values())}")
+    raise AssertionError(f"still open: {list(transports.values())}")

@@ -219,7 +219,7 @@ def normalizer(path: Path, locale: str = "en_US.UTF-8") -> Path:
 
 
 def unknown_operator(path: Path) -> Path:
-    """A sound file that no stock runtime can load: its operator belongs to somebody's library."""
+    """A valid file that no stock runtime can load: its operator is not standard."""
     nodes = [helper.make_node("Frobnicate", ["x"], ["y"], domain="com.example")]
     inputs, outputs = [_tensor("x", "FP32", ("N",))], [_tensor("y", "FP32", ("N",))]
     return _save(path, nodes, inputs, outputs)

@@ -30,27 +30,29 @@ class KeyAuthenticator:
     def __init__(self, db: Database, hasher: KeyHasher, feed: ChangeFeed) -> None:
         self._db = db
         self._digest = hasher.digest
-        self._credentials: Cache[bytes, CachedKey] = Cache(self._load)
+        self.keys: Cache[bytes, CachedKey] = Cache(self._load)
         self.usage = KeyUsageRecorder(db)
         """Writes what is counted here; whoever made this starts and closes it."""
         feed.subscribe(ChangeKind.API_KEY, self._changed)
         feed.subscribe(ChangeKind.PROFILE, self._profile_changed)
 
-    def cached_identity(self, key: str | None, origin: Callable[[], str]) -> Identity | None:
-        """Return who holds the key if that is known here; None says: ask `authenticate`.
-
-        `origin` tells the address that the request comes from, and is asked now and then.
-        """
+    def cached_key(self, key: str | None) -> CachedKey | None:
+        """Return what is known of a valid key, or None if it is not in memory; counts no use."""
         if key is None or len(key) != KEY_LENGTH or not key.isascii():
             return None
-        credential = self._credentials.get(self._digest(key))
-        if credential is None or credential.ends_at <= time():
+        cached = self.keys.get(self._digest(key))
+        return None if cached is None or cached.ends_at <= time() else cached
+
+    def cached_identity(self, key: str | None, origin: Callable[[], str]) -> Identity | None:
+        """Return who holds the key, or None if that is not in memory: call `authenticate` then.
+
+        `origin` returns the address that the request comes from; it is called now and then.
+        """
+        cached = self.cached_key(key)
+        if cached is None:
             return None
-        if credential.uses:  # and so it is in the ledger
-            credential.uses += 1
-        else:
-            self.usage.count(credential, origin())
-        return credential.identity
+        self.usage.count(cached, "" if cached.uses else origin())
+        return cached.identity
 
     async def authenticate(self, key: str | None, address: str) -> Identity:
         """Return who holds the key, asking the database where it is not known here.
@@ -70,10 +72,10 @@ class KeyAuthenticator:
             )
             raise GatewayError(ErrorCode.API_KEY_INVALID, message)
         digest = self._digest(key)
-        credential = await self._credentials.find(digest)
+        credential = await self.keys.find(digest)
         if credential.ends_at <= time():
-            self._credentials.discard(digest)  # the database says why, and that is remembered
-            credential = await self._credentials.find(digest)
+            self.keys.discard(digest)  # the database says why, and that is remembered
+            credential = await self.keys.find(digest)
         self.usage.count(credential, address)
         return credential.identity
 
@@ -108,11 +110,11 @@ class KeyAuthenticator:
 
     def _changed(self, key_id: str | None) -> None:
         gone = None if key_id is None else lambda credential: credential.key_id == key_id
-        self._credentials.forget(gone)
+        self.keys.forget(gone)
 
     def _profile_changed(self, profile_id: str | None) -> None:
         gone = None if profile_id is None else lambda one: one.identity.profile_id == profile_id
-        self._credentials.forget(gone)
+        self.keys.forget(gone)
 
 
 def _expired(row: ApiKey) -> GatewayError:

@@ -41,7 +41,7 @@ class DeploymentCache:
 
     def __init__(self, db: Database, feed: ChangeFeed) -> None:
         self._db = db
-        self._entries: Cache[str, LiveDeployment | _InactiveDeployment] = Cache(self._load)
+        self.entries: Cache[str, LiveDeployment | _InactiveDeployment] = Cache(self._load)
         self._versions: Cache[tuple[str, int], LiveDeployment] = Cache(
             self._load_version, size=_MAX_VERSIONS
         )
@@ -49,7 +49,7 @@ class DeploymentCache:
 
     def get(self, deployment_id: str) -> LiveDeployment | None:
         """Return an active deployment of any profile if it is cached; otherwise call `find`."""
-        entry = self._entries.get(deployment_id)
+        entry = self.entries.get(deployment_id)
         return entry if type(entry) is LiveDeployment else None
 
     async def find(
@@ -66,7 +66,7 @@ class DeploymentCache:
         """
         if not is_id(deployment_id):
             raise _not_found(deployment_id)
-        entry = await self._entries.find(deployment_id.lower())
+        entry = await self.entries.find(deployment_id.lower())
         if entry.profile_id != profile_id:
             raise _not_found(deployment_id)
         if isinstance(entry, _InactiveDeployment):
@@ -80,7 +80,7 @@ class DeploymentCache:
         if not is_id(deployment_id):
             return None
         try:
-            entry = await self._entries.find(deployment_id.lower())
+            entry = await self.entries.find(deployment_id.lower())
         except GatewayError:
             return None
         return entry.cors_origins if isinstance(entry, LiveDeployment) else None
@@ -112,7 +112,7 @@ class DeploymentCache:
     def _changed(self, deployment_id: str | None) -> None:
         changed_id = deployment_id
         which = None if changed_id is None else lambda entry: entry.id == changed_id
-        self._entries.forget(which)
+        self.entries.forget(which)
         self._versions.forget(which)
 
 

@@ -12,11 +12,11 @@ from gateway.fleet.store import FleetStore
 from gateway.storage.tables import Deployment, DeploymentVersion, InferenceServer
 from protos.errors import ErrorCode
 
-_PATIENCE_SECONDS = 30.0
+_READY_TIMEOUT_SECONDS = 30.0
 """Longer than most models take to load, and shorter than common client and proxy timeouts."""
-_SETTLE_SECONDS = 0.5
+_CONNECT_SECONDS = 0.5
 """Until every gateway is connected to a new server: the change feed takes up to 0.3 s."""
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 
 
 class Rollout:
@@ -30,12 +30,12 @@ class Rollout:
         self,
         fleet: FleetStore,
         *,
-        patience: float = _PATIENCE_SECONDS,
-        settle: float = _SETTLE_SECONDS,
+        ready_timeout: float = _READY_TIMEOUT_SECONDS,
+        connect_seconds: float = _CONNECT_SECONDS,
     ) -> None:
         self._fleet = fleet
-        self._patience = patience
-        self._settle = settle
+        self._ready_timeout = ready_timeout
+        self._connect_seconds = connect_seconds
 
     async def prepare(
         self, deployment: Deployment, live: DeploymentVersion, following: DeploymentVersion
@@ -53,14 +53,14 @@ class Rollout:
             for model, version in sorted(_models_of(following))
         ]
         waiting = [server for server in wanted if server.state != State.READY]
-        if not waiting or not await self._answers(_models_of(live)):
+        if not waiting or not await self._is_serving(_models_of(live)):
             return
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self._ready_timeout
         for server in waiting:
             await self._until_ready(server, deadline)
-        await asyncio.sleep(self._settle)
+        await asyncio.sleep(self._connect_seconds)
 
-    async def _answers(self, models: set[tuple[str, int]]) -> bool:
+    async def _is_serving(self, models: set[tuple[str, int]]) -> bool:
         ready = {
             (server.model, server.version)
             for server in await self._fleet.desired_running()
@@ -84,9 +84,9 @@ class Rollout:
                 raise GatewayError(
                     ErrorCode.INFERENCE_SERVER_BOOTING,
                     f"{message}; retry when it is ready",
-                    retry_after=self._patience,
+                    retry_after=self._ready_timeout,
                 )
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 def _models_of(version: DeploymentVersion) -> set[tuple[str, int]]:

@@ -14,8 +14,7 @@ from gateway.errors import GatewayError
 from gateway.fast_path.tensors import TensorCodec
 from gateway.flows.ports import ModelCall
 from gateway.models.pins import Pin
-from gateway.upstream.predictor import Predictor
-from gateway.upstream.reply import InferenceReply
+from gateway.upstream.inference_stream import InferenceStream
 from gateway.upstream.servers import InferenceServers
 from protos.errors import ErrorCode
 
@@ -90,10 +89,10 @@ class InferenceClient:
         if timeout <= 0:
             message = f"no time is left to call {model.plan.model} version {model.plan.version}"
             raise GatewayError(ErrorCode.DEADLINE_EXCEEDED, message)
-        form, raws = model.request(inputs, timeout)
-        predictor: Predictor = self._servers.predictor(model.plan.model, model.plan.version)
-        reply: InferenceReply = await predictor.ask(form, raws, timeout)
-        outputs: dict[str, Any] = orjson.loads(model.output_data(reply))
+        template, raws = model.encode(inputs, timeout)
+        stream: InferenceStream = self._servers.stream(model.plan.model, model.plan.version)
+        reply = await stream.request(template, raws, timeout)
+        outputs: dict[str, Any] = orjson.loads(model.decode(reply.message, reply.template))
         return outputs
 
 

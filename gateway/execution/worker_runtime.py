@@ -29,7 +29,7 @@ class WorkerRuntime:
             max_message_bytes=settings.max_body_bytes,
             drain_seconds=settings.drain_seconds,
             on_wake=self._waker.wake,
-            credentials=UpstreamCredentials.of(settings),
+            credentials=UpstreamCredentials.from_settings(settings),
         )
         self._watcher = FleetWatcher(fleet, self._feed, self._servers)
         self._http = GuardedHttpClient(

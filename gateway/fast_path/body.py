@@ -1,4 +1,4 @@
-"""The body of a trigger: `{"input_data": {…}}`; nothing at all means `{}`."""
+"""The body of a call: `{"input_data": {…}}`; an empty body means `{}`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.web.json_depth import check_depth
+from gateway.web.json_depth import MAX_DEPTH, check_depth
 from protos import large_json
 from protos.errors import ErrorCode
 from protos.large_json import NumberArray
@@ -29,18 +29,18 @@ def parse_body(body: bytes, headers: Mapping[bytes, bytes], *, plain: bool = Fal
     """
     if not body:
         return {}
-    input_data = _member(body, headers, plain=plain)
-    if input_data is _NOTHING:
+    input_data = _parse(body, headers, plain=plain).get("input_data", _ABSENT)
+    if type(input_data) is dict:
+        return input_data
+    if input_data is _ABSENT:
         return {}
-    if type(input_data) is not dict:
-        message = f"input_data: expected an object, got {_kind(input_data)}"
-        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
-    return input_data
+    message = f"input_data: expected an object, got {_kind(input_data)}"
+    raise GatewayError(ErrorCode.INVALID_REQUEST, message)
 
 
 def parse_batch(body: bytes, headers: Mapping[bytes, bytes]) -> list[Any]:
     """Return the items of a batch, each the `input_data` of a call; raises as `parse_body`."""
-    items = _member(body, headers, plain=True) if body else _NOTHING
+    items = _parse(body, headers, plain=True).get("input_data", _ABSENT) if body else _ABSENT
     if type(items) is not list:
         message = f"input_data: expected an array of objects, got {_kind(items)}"
         raise GatewayError(ErrorCode.INVALID_REQUEST, message)
@@ -50,14 +50,15 @@ def parse_batch(body: bytes, headers: Mapping[bytes, bytes]) -> list[Any]:
     return items
 
 
-_NOTHING = object()
+_ABSENT = object()
 
 
-def _member(body: bytes, headers: Mapping[bytes, bytes], *, plain: bool) -> object:
+def _parse(body: bytes, headers: Mapping[bytes, bytes], *, plain: bool) -> dict[str, Any]:
     content_type = headers.get(b"content-type")
     if content_type is not None and not content_type.startswith(_JSON):
         _check_media_type(content_type)
-    check_depth(body)
+    if len(body) > 2 * MAX_DEPTH:  # each level takes two brackets
+        check_depth(body)
     try:
         large = len(body) >= large_json.LARGE_BYTES and not plain
         document = large_json.loads(body) if large else orjson.loads(body)
@@ -67,7 +68,7 @@ def _member(body: bytes, headers: Mapping[bytes, bytes], *, plain: bool) -> obje
     if type(document) is not dict:
         message = 'the body: expected an object such as {"input_data": {}}, got ' + _kind(document)
         raise GatewayError(ErrorCode.INVALID_REQUEST, message)
-    return document.get("input_data", _NOTHING)
+    return document
 
 
 _KINDS: Mapping[type, str] = {
@@ -82,7 +83,7 @@ _KINDS: Mapping[type, str] = {
 
 
 def _kind(value: object) -> str:
-    return "nothing" if value is _NOTHING else _KINDS.get(type(value), "null")
+    return "nothing" if value is _ABSENT else _KINDS.get(type(value), "null")
 
 
 def _check_media_type(content_type: bytes) -> None:

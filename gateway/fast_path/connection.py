@@ -1,30 +1,71 @@
 """uvicorn's HTTP/1.1 protocol, with a fast path for the requests of one route.
 
 ASGI costs a task, a scope, and a coroutine with two messages per response: half of what a fast call
-takes in the gateway. Requests of `FastPathApp.fast_route` go from the parser to their handler as
+takes in the gateway. Requests of `FastPathApp.fast_route` go from the parser to an `HttpCall` as
 function calls, and the response goes to the socket as one piece of bytes. All other requests take
 uvicorn's way through ASGI. See docs/adr/0008-fast-path.md.
+
+A keep-alive client repeats its request head byte for byte, but for Content-Length. A head that the
+parser has accepted is remembered by its connection; a read that consists of the same head and the
+whole body is not parsed again (`_RepeatedHead`). Everything else goes through the parser.
 """
 
 from __future__ import annotations
 
 from asyncio import Transport
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from gateway.fast_path.connection_timeouts import BODY, HEAD, IDLE, TimedConnection
-from gateway.fast_path.http_call import FastRoute, HttpCall
+from gateway.fast_path.http_call import FastRoute, HttpCall, RequestHead
 
-_MOST_BARREN_BYTES = 64 * 1024
-"""That may be read without a head or a part of a body becoming complete; h11 allows 16 KiB."""
-_MOST_WAITING = 16
-"""Requests that may wait for their turn, and more be read: a client's leaving is noticed then."""
-_GOODBYE_SECONDS = 1.0
-"""That a client has to answer TLS's when the process ends."""
+_MAX_UNUSABLE_BYTES = 64 * 1024
+"""That may be read before a head or a part of a body is complete; h11 allows 16 KiB."""
+_MAX_PIPELINED = 16
+"""Requests that may wait in the pipeline. Up to here we keep reading, to notice a disconnect."""
+_TLS_CLOSE_SECONDS = 1.0
+"""That a client has to answer the TLS closure alert when the process shuts down."""
+_MAX_HEAD_MISSES = 8
+"""Heads in a row that differ from the one before, after which a connection stops comparing."""
+_END_OF_HEAD = b"\r\n\r\n"
+_CONTENT_LENGTH = b"\r\ncontent-length:"
+_MAX_LENGTH_DIGITS = 8
+
+
+class _RepeatedHead(NamedTuple):
+    """A request head as bytes, cut at the value of its Content-Length."""
+
+    route: FastRoute
+    whole: bytes
+    body_bytes: int
+    """The Content-Length in `whole`."""
+    before: bytes
+    after: bytes
+    """What precedes and what follows the value."""
+    head: RequestHead
+
+    def body_in(self, data: bytes) -> bytes | None:
+        """Return the body if `data` is exactly this head and a whole body, else None."""
+        whole = self.whole
+        if len(data) == len(whole) + self.body_bytes and data.startswith(whole):
+            return data[len(whole) :]
+        start = len(self.before)
+        end = data.find(b"\r", start, start + _MAX_LENGTH_DIGITS + 1)
+        digits = data[start:end]
+        if (
+            end > 0
+            and digits.isdigit()
+            and data.startswith(self.before)
+            and data.startswith(self.after, end)
+        ):
+            body_start = end + len(self.after)
+            if len(data) - body_start == int(digits):
+                return data[body_start:]
+        return None
 
 
 class HttpConnection(TimedConnection):
@@ -34,38 +75,144 @@ class HttpConnection(TimedConnection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Any: as `cycle`
-        self._current: Any = None  # the last that had its turn; `cycle` is the last that came
-        self._stalled = False  # nothing is being answered, for the client does not read
-        self._going_on = False
-        self._read = 0  # bytes of the present read
-        self._barren = 0  # bytes read since a head or a part of a body was complete
+        self._current: Any = None  # the request being handled; `cycle` is the one that came last
+        self._stalled = False  # nothing is handled: the client does not read its responses
+        self._starting_next = False
+        self._read_bytes = 0  # bytes of the present read
+        self._unusable_bytes = 0  # bytes read since a head or a part of a body was complete
         self._upgrading = False
+        self._messages = 0  # requests that began in the present read
+        self._repeated: _RepeatedHead | None = None
+        self._fast_head: RequestHead | None = None  # of a request that began in the present read
+        self._head_misses = 0
+
+    # the connection's events
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Accept a client, which has to send a request soon."""
+        super().connection_made(transport)
+        self.flow = _FlowControl(transport, self.pipeline)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client has sent."""
+        repeated, at_boundary = self._repeated, self._phase == IDLE
+        if repeated is not None and at_boundary and self._handle_repeated(repeated, data):
+            return
+        if self._refused:
+            return
+        self._read_bytes = len(data)
+        self._unusable_bytes += self._read_bytes
+        self._messages = 0
+        self._fast_head = None
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._parse_without_upgrade(memoryview(data), upgrade.args[0])
+        except httptools.HttpParserError:
+            self._refuse("Invalid HTTP request received.")
+        else:
+            if self._phase and not self._since:
+                self._began_within_read()
+            if at_boundary:
+                self._remember_head(data)
+            if self._unusable_bytes > _MAX_UNUSABLE_BYTES:
+                self._refuse_flood()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop: the client has disconnected, or closed its side, which looks the same."""
+        current, self._current = self._current, None
+        self.cycle = None if isinstance(current, HttpCall) else current
+        super().connection_lost(exc)
+        self.pipeline.clear()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+        if isinstance(current, HttpCall):
+            current.lost()
+
+    def resume_writing(self) -> None:
+        """Continue: the client has read what was sent."""
+        super().resume_writing()
+        if self._stalled:
+            self._stalled = False
+            self._start_next()
+
+    # heads that repeat
+
+    def _handle_repeated(self, repeated: _RepeatedHead, data: bytes) -> bool:
+        """Handle a request with the same head as the one before; False: `data` is not that."""
+        cycle, route = self.cycle, repeated.route
+        if (
+            (cycle is not None and not cycle.response_complete)
+            or self._refused
+            or self.flow.write_paused
+            or route is not self._app.fast_route
+            or self.transport.is_closing()
+        ):
+            return False
+        body = repeated.body_in(data)
+        if body is None or len(body) > route.max_body_bytes:
+            return False
+        self._head_misses = self._unusable_bytes = 0
+        self.idle_since = 0.0
+        self.cycle = self._current = call = route.new_call(self, repeated.head)
+        call.begin_complete(body)
+        return True
+
+    def _remember_head(self, data: bytes) -> None:
+        """Remember the head of the request in `data` if it is the only one there, and complete."""
+        head, route = self._fast_head, self._app.fast_route
+        if head is None or route is None or self._phase != IDLE or self._messages != 1:
+            return
+        self._repeated = None
+        if self._head_misses > _MAX_HEAD_MISSES:
+            return
+        self._head_misses += 1
+        end = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        whole = data[:end]
+        folded = whole.lower()
+        start = folded.find(_CONTENT_LENGTH) + len(_CONTENT_LENGTH)
+        value_end = whole.find(b"\r\n", start)
+        value = whole[start:value_end]
+        digits = value.strip(b" \t")
+        if (
+            whole.startswith(b"POST ")
+            and start >= len(_CONTENT_LENGTH)
+            and _CONTENT_LENGTH not in folded[start:]
+            and b"\r\ntransfer-encoding:" not in folded
+            and whole[value_end + 2 : value_end + 3] not in (b" ", b"\t")
+            and digits.isdigit()
+            and int(digits) == len(data) - end
+        ):
+            cut = start + value.index(digits)
+            after = whole[cut + len(digits) :]
+            self._repeated = _RepeatedHead(route, whole, len(data) - end, whole[:cut], after, head)
 
     # the parser's events
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Prepare for a request."""
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
         self._phase = HEAD
         self._since = 0.0
+        self._messages += 1
 
     def on_headers_complete(self) -> None:
-        """Choose the way."""
-        read = self._barren if self._barren > self._read else self._read
-        self._barren = self._body_bytes = 0
+        """Send the request down the fast path or through ASGI."""
+        read = max(self._unusable_bytes, self._read_bytes)
+        self._unusable_bytes = self._body_bytes = 0
         self._phase = BODY
         self._since = 0.0
         if self.transport.is_closing():
-            return  # the last answer has been given: what follows must not be acted upon
+            return  # the last response has been sent: what follows must not have an effect
         limits = self._app.limits
         if (
             read > limits.max_header_bytes
             or len(self.url) > limits.max_url_bytes
             or len(self.headers) > limits.max_header_count
-        ) and (fault := self._fault_of_head()) is not None:
-            self._reject(fault)
+        ) and (error := self._head_error()) is not None:
+            self._reject(error)
             return
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._upgrading = True
@@ -75,7 +222,7 @@ class HttpConnection(TimedConnection):
         if route is not None and self.parser.get_method() == b"POST":
             url = self.url if self.url.startswith(b"/") else _relative(self.url)
             if url.startswith(route.prefix) or (b"%" in url and _leads_to(route, url)):
-                self._take_short_way(route, url)
+                self._open_call(route, url)
                 self.headers = []  # as below
                 return
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -84,15 +231,15 @@ class HttpConnection(TimedConnection):
         self.headers += headers
         self.expect_100_continue = expects
         super().on_headers_complete()
-        self.headers = []  # of trailers: they are no headers, and no proxy has looked at them
+        self.headers = []  # for trailers, which are no headers: no proxy has checked them
 
     def on_body(self, body: bytes) -> None:
-        """A piece of a body has come."""
-        self._barren = 0
+        """Take a piece of a body."""
+        self._unusable_bytes = 0
         if self._refused:
             return
         self._body_bytes += len(body)
-        if type(self.cycle) is HttpCall:
+        if isinstance(self.cycle, HttpCall):
             self.cycle.feed(body)
             if self.pipeline:
                 self.flow.pause_reading()  # it waits for its turn, and so can the rest of it
@@ -100,65 +247,100 @@ class HttpConnection(TimedConnection):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is complete."""
+        """Finish the request."""
         if self._upgrading:
             return
         self._phase = IDLE
         if self._refused:
             return
-        if type(self.cycle) is HttpCall:
+        if isinstance(self.cycle, HttpCall):
             self.cycle.end()
         else:
             super().on_message_complete()
 
-    # the connection's events
-
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """A client has come; it is to send a request soon."""
-        super().connection_made(transport)
-        self.flow = _Flow(transport, self.pipeline)
-
-    def data_received(self, data: bytes) -> None:
-        """Take what the client sends."""
-        if self._refused:
-            return
-        self._read = len(data)
-        self._barren += self._read
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._read_on(memoryview(data), upgrade.args[0])
-        except httptools.HttpParserError:
-            self._refuse("Invalid HTTP request received.")
+    def _open_call(self, route: FastRoute, url: bytes) -> None:
+        parser = self.parser
+        before = self.cycle
+        http_10 = parser.get_http_version() == "1.0"
+        head = RequestHead(
+            url,
+            self.headers,
+            keep_alive=not http_10 and parser.should_keep_alive(),
+            expects_continue=not http_10 and self.expect_100_continue,
+        )
+        if head.keep_alive and not head.expects_continue:
+            self._fast_head = head
+        self.cycle = call = route.new_call(self, head)
+        its_turn = before is None or before.response_complete
+        if its_turn and not self.flow.write_paused:
+            self._current = call
+            call.begin()
         else:
-            if self._phase and not self._since:
-                self._began_within_read()
-            if self._barren > _MOST_BARREN_BYTES:
-                self._give_up()
+            self.pipeline.appendleft((call, self.app))  # type: ignore[arg-type]
+            if len(self.pipeline) >= _MAX_PIPELINED:
+                self.flow.pause_reading()
+            if its_turn:
+                self._stalled = True
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone, or has closed its side, which looks the same."""
-        current, self._current = self._current, None
-        self.cycle = None if type(current) is HttpCall else current
-        super().connection_lost(exc)
-        self.pipeline.clear()
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
-        if type(current) is HttpCall:
-            current.lost()
+    # uvicorn's hooks
 
-    def resume_writing(self) -> None:
-        """The client has taken what was sent."""
-        super().resume_writing()
-        if self._stalled:
-            self._stalled = False
-            self._go_on()
+    # Any: uvicorn's cycle and application
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._current = cycle
+        super()._start_asgi_task(cycle, app)
 
-    def _read_on(self, data: memoryview, start: int) -> None:
-        """Read a request for an upgrade again, as one that does not ask for it, and what follows.
+    def on_response_complete(self) -> None:
+        """Continue with the next request."""
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.idle_since = self.loop.time()
+            if not self._starting_next and (self.pipeline or self.flow.read_paused):
+                self._start_next()
+
+    def _start_next(self) -> None:
+        """Start the next pipelined request, unless the client does not read its responses."""
+        self._starting_next = True  # a call that responds at once comes back here: no recursion
+        while self.pipeline and not self.transport.is_closing():
+            if self.flow.write_paused:
+                self._stalled = True
+                break
+            cycle: Any
+            cycle, app = self.pipeline.pop()
+            self.idle_since = 0.0
+            if isinstance(cycle, HttpCall):
+                self._current = cycle
+                cycle.begin()
+            else:
+                self._start_asgi_task(cycle, app)
+            if not cycle.response_complete:
+                break
+        self._starting_next = False
+        if self.flow.read_paused and not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Do nothing: one timer watches all pauses of the connection, see `_watch`."""
+
+    def shutdown(self) -> None:
+        """Close as soon as nothing is being handled.
+
+        An idle client does not read the TLS closure alert, and so does not answer it.
+        """
+        super().shutdown()
+        if self.transport.is_closing() and self.scheme == "https":
+            self.loop.call_later(_TLS_CLOSE_SECONDS, self._abort_if_drained)
+
+    def _abort_if_drained(self) -> None:
+        if not self.transport.get_write_buffer_size():  # else the client has something to read
+            self.transport.abort()
+
+    # what is not a usual request
+
+    def _parse_without_upgrade(self, data: memoryview, start: int) -> None:
+        """Parse a request for an upgrade again as one without, and everything behind it.
 
         The parser stops after its head. Java's client asks with every request; and where a proxy
-        has read a body, what it holds must not be taken for requests.
+        has read a body, the body must not be parsed as requests.
         """
         try:
             while self._upgrading:
@@ -182,101 +364,25 @@ class HttpConnection(TimedConnection):
         lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
-    def _give_up(self) -> None:
-        """Refuse a client that has sent much, and nothing that is a request or a part of one."""
+    def _refuse_flood(self) -> None:
+        """Refuse a client that has sent much, and no request or part of one."""
         if self._refused or self.transport.is_closing():
             return
         if self._phase != HEAD:
             self._refuse("Too much received that is no request yet.")
-        elif self._barren > _MOST_BARREN_BYTES + self._app.limits.max_header_bytes:
+        elif self._unusable_bytes > _MAX_UNUSABLE_BYTES + self._app.limits.max_header_bytes:
             self._reject(self._headers_too_large())
 
     def _refuse(self, message: str) -> None:
         self.logger.warning(message)
         self.send_400_response(message)
 
-    # uvicorn's hooks
 
-    def _take_short_way(self, route: FastRoute, url: bytes) -> None:
-        parser = self.parser
-        before = self.cycle
-        http_10 = parser.get_http_version() == "1.0"
-        self.cycle = exchange = HttpCall(
-            route,
-            url,
-            self.headers,
-            self.transport,
-            keep_alive=not http_10 and parser.should_keep_alive(),
-            expects_continue=not http_10 and self.expect_100_continue,
-            on_complete=self.on_response_complete,
-        )
-        its_turn = before is None or before.response_complete
-        if its_turn and not self.flow.write_paused:
-            self._current = exchange
-            exchange.begin()
-        else:
-            self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
-            if len(self.pipeline) >= _MOST_WAITING:
-                self.flow.pause_reading()
-            if its_turn:
-                self._stalled = True
+class _FlowControl(FlowControl):
+    """Reads no further requests while many wait in the pipeline.
 
-    # Any: uvicorn's cycle and application
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._current = cycle
-        super()._start_asgi_task(cycle, app)
-
-    def on_response_complete(self) -> None:
-        """A request is answered: go on to the next one."""
-        self.server_state.total_requests += 1
-        if not self.transport.is_closing():
-            self.idle_since = self.loop.time()
-            if not self._going_on:
-                self._go_on()
-
-    def _go_on(self) -> None:
-        """Begin the next pipelined request, unless the client does not read its answers."""
-        self._going_on = True  # whatever is answered at once comes back here: a loop, no recursion
-        while self.pipeline and not self.transport.is_closing():
-            if self.flow.write_paused:
-                self._stalled = True
-                break
-            cycle: Any
-            cycle, app = self.pipeline.pop()
-            self.idle_since = 0.0
-            if type(cycle) is HttpCall:
-                self._current = cycle
-                cycle.begin()
-            else:
-                self._start_asgi_task(cycle, app)
-            if not cycle.response_complete:
-                break
-        self._going_on = False
-        if self.flow.read_paused and not self.transport.is_closing():
-            self.flow.resume_reading()
-
-    def _unset_keepalive_if_required(self) -> None:
-        """Nothing: one timer looks after all pauses of the connection, see `_watch`."""
-
-    def shutdown(self) -> None:
-        """Close as soon as nothing is being answered.
-
-        A client that is idle does not read TLS's goodbye, and so does not answer it.
-        """
-        super().shutdown()
-        if self.transport.is_closing() and self.scheme == "https":
-            self.loop.call_later(_GOODBYE_SECONDS, self._leave)
-
-    def _leave(self) -> None:
-        if not self.transport.get_write_buffer_size():  # else there is something to be read still
-            self.transport.abort()
-
-
-class _Flow(FlowControl):
-    """Reads no more requests as long as many wait for their turn, whoever asks for it.
-
-    uvicorn reads on after every answer, so that who sends faster than he is answered fills memory.
-    Nothing waits for what is not read: of the requests before the last, all has come.
+    uvicorn reads on after every response, so that a client which sends faster than it is answered
+    fills memory. Nothing waits for what is not read: all requests but the last are complete.
     """
 
     def __init__(self, transport: Transport, pipeline: Collection[object]) -> None:
@@ -284,13 +390,13 @@ class _Flow(FlowControl):
         self._pipeline = pipeline
 
     def resume_reading(self) -> None:
-        """Read on, if not much waits."""
-        if len(self._pipeline) < _MOST_WAITING:
+        """Read on, unless the pipeline is full."""
+        if len(self._pipeline) < _MAX_PIPELINED:
             super().resume_reading()
 
 
 def _leads_to(route: FastRoute, url: bytes) -> bool:
-    """Whether it is the route's path in other letters: uvicorn would decode it, too."""
+    """Whether `url` is the route's path, percent-encoded: uvicorn would decode it, too."""
     return unquote_to_bytes(url.partition(b"?")[0]).startswith(route.prefix)
 
 

@@ -1,10 +1,9 @@
-"""One request and its answer without ASGI between: what the short way costs, is what it does."""
+"""An HTTP request and its response without ASGI: what a request on the fast path costs is here."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
@@ -19,212 +18,219 @@ _STATUS_LINES = {
     for status in HTTPStatus
 } | {499: b"HTTP/1.1 499 Client Closed Request\r\n"}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_SMALL = 64 * 1024
-_REQUEST_ID = b"req_failed"
+_MAX_COPIED_BYTES = 64 * 1024
+"""A response body up to this size is copied behind its head: one write, and one packet."""
+_FALLBACK_REQUEST_ID = b"req_failed"
 
 log = logging.getLogger("gateway.web")
 
 
-class Handler(Protocol):
-    """Answers one request, on the event loop. Where it raises, the answer is a 500."""
+class RequestHead:
+    """Target and headers of a request; shared by requests that repeat them byte for byte."""
 
-    def complete(self, body: bytes) -> None:
-        """Take the whole body; answer now or later."""
-
-    def refuse(self, error: GatewayError) -> None:
-        """Answer with an error: the request is not one that can be completed."""
-
-    def disconnected(self) -> None:
-        """The client has gone: nobody waits for the answer."""
-
-
-class FastRoute(Protocol):
-    """Requests that take the short way."""
-
-    prefix: bytes
-    """What the paths of these POSTs begin with."""
-    max_body_bytes: int
-
-    def open(self, exchange: HttpCall) -> Handler:
-        """Return the handler of a request whose headers are there."""
-
-
-class HttpCall:
-    """A request, and its place on the connection. Stands where uvicorn has its own cycle."""
-
-    __slots__ = (
-        "_chunks",
-        "_complete",
-        "_expects_continue",
-        "_handler",
-        "_on_complete",
-        "_route",
-        "_size",
-        "_transport",
-        "disconnected",
-        "headers",
-        "keep_alive",
-        "lines",
-        "response_complete",
-        "url",
-    )
+    __slots__ = ("expects_continue", "headers", "keep_alive", "lines", "resolution", "url")
 
     def __init__(
-        self,
-        route: FastRoute,
-        url: bytes,
-        lines: Headers,
-        transport: asyncio.Transport,
-        *,
-        keep_alive: bool,
-        expects_continue: bool,
-        on_complete: Callable[[], None],
+        self, url: bytes, lines: Headers, *, keep_alive: bool, expects_continue: bool
     ) -> None:
         self.url = url
         """The target, from its path on."""
         self.lines = lines
-        """The headers, each line of its own, names in lower case."""
+        """All header lines, names in lower case."""
         self.headers = dict(lines)
-        """By lower-case name; of several of one name, the last."""
+        """By lower-case name; the last line of a name wins."""
         self.keep_alive = keep_alive
-        self.response_complete = False
-        self.disconnected = False
-        self._route = route
-        self._transport = transport
-        self._expects_continue = expects_continue
-        self._on_complete = on_complete
-        self._handler: Handler | None = None
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._complete = False
-
-    @property
-    def peer(self) -> str:
-        """The address of the connection's other end; empty where it has none."""
-        name = self._transport.get_extra_info("peername")
-        return str(name[0]) if isinstance(name, tuple) else ""
+        self.expects_continue = expects_continue
+        self.resolution: object = None
+        """What the route has found out about this head, for the next request that repeats it."""
 
     @property
     def path(self) -> str:
-        """The path, decoded."""
+        """The decoded path."""
         return path_of(self.url)
 
+
+class FastRoute(Protocol):
+    """A route whose requests bypass ASGI."""
+
+    prefix: bytes
+    """What the paths of its POST requests begin with."""
+    max_body_bytes: int
+
+    def new_call(self, connection: Connection, head: RequestHead) -> HttpCall:
+        """Return the call for a request whose headers have arrived."""
+
+
+class Connection(Protocol):
+    """The client's connection, as far as a call needs it."""
+
+    transport: asyncio.Transport
+    client: tuple[str, int] | None
+
+    def on_response_complete(self) -> None:
+        """Start the next request of the connection."""
+
+
+class HttpCall:
+    """One request with its place on the connection, in the role of uvicorn's request cycle.
+
+    The connection calls `begin`, `feed`, `end`, `reject` and `lost`; a subclass implements the
+    `on_…` methods, which run on the event loop, and answers with `respond`. Whatever they raise is
+    answered with 500. Attributes that most calls never change are class attributes, so that a new
+    call costs few stores.
+    """
+
+    response_complete = False
+    disconnected = False
+    _body_complete = False
+    _started = False
+    _size = 0
+    _chunks: list[bytes] | None = None
+
+    def __init__(self, connection: Connection, head: RequestHead, max_body_bytes: int) -> None:
+        self.connection = connection
+        self.head = head
+        self.keep_alive = head.keep_alive
+        self._expects_continue = head.expects_continue
+        self._max_body_bytes = max_body_bytes
+
+    def on_headers(self) -> None:
+        """The request's turn has come: everything before it on the connection is answered."""
+        raise NotImplementedError
+
+    def on_body(self, body: bytes) -> None:
+        """Take the whole body; respond now or later."""
+        raise NotImplementedError
+
+    def on_error(self, error: GatewayError) -> None:
+        """Respond with an error: the request cannot be completed."""
+        raise NotImplementedError
+
+    def on_disconnect(self) -> None:
+        """Stop working: the client has disconnected before the response."""
+        raise NotImplementedError
+
     def respond(self, head: bytes, body: bytes) -> None:
-        """Send the answer: status line and headers, each with its line's end, and the body."""
-        transport = self._transport
+        """Send the response: status line and header lines, each with its CRLF, and the body."""
+        transport = self.connection.transport
         if self.response_complete or self.disconnected or transport.is_closing():
             return
         self.response_complete = True
-        self._handler = None  # they know each other: nothing is to wait for the garbage collector
-        self._chunks.clear()
-        if self._expects_continue and not self._complete:
-            self.keep_alive = False  # the client may send the body still, or leave it out
+        self._chunks = None
+        if self._expects_continue and not self._body_complete:
+            self.keep_alive = False  # the client may still send the body, or leave it out
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        if len(body) <= _SMALL:
+        if len(body) <= _MAX_COPIED_BYTES:
             transport.write(b"%b%b%b" % (head, end, body))
         else:
             transport.writelines((head, end, body))
-        if not self.keep_alive and (self._complete or self._expects_continue):
+        if not self.keep_alive and (self._body_complete or self._expects_continue):
             transport.close()
-        self._on_complete()
+        self.connection.on_response_complete()
 
     # for the connection
 
-    def begin(self) -> None:
-        """Its turn has come: everything before it on the connection is answered."""
+    def begin_complete(self, body: bytes) -> None:
+        """Start a request that has arrived whole, in its turn."""
+        self._body_complete = self._started = True
         try:
-            handler = self._route.open(self)
+            self.on_headers()
+            if not self.response_complete:
+                self.on_body(body)
+        except Exception as error:  # noqa: BLE001 - other calls are on the stack below this one
+            self._on_bug(error)
+
+    def begin(self) -> None:
+        """Start the request: everything before it on the connection is answered."""
+        try:
+            self.on_headers()
             if self.response_complete:
                 return
-            self._handler = handler
-            limit = self._route.max_body_bytes
-            declared = self.headers.get(b"content-length", b"0")
+            self._started = True
+            declared = self.head.headers.get(b"content-length", b"0")
+            limit = self._max_body_bytes
             if self._size > limit or (declared.isdigit() and int(declared) > limit):
-                handler.refuse(too_large(limit))
-            elif self._complete:
-                handler.complete(self._body())
-            else:
-                self._continue()
-        except Exception as error:  # noqa: BLE001 - others' calls are on the stack below this one
-            self._failed(error)
+                self.on_error(too_large(limit))
+            elif self._body_complete:
+                self.on_body(self._take_body())
+            elif self._expects_continue:
+                self._expects_continue = False
+                self.connection.transport.write(_CONTINUE)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._on_bug(error)
 
     def feed(self, chunk: bytes) -> None:
         """Take a piece of the body."""
         if self.response_complete:
             return
         self._size += len(chunk)
-        self._chunks.append(chunk)
-        limit, handler = self._route.max_body_bytes, self._handler
-        if self._size > limit and handler is not None:
-            try:
-                handler.refuse(too_large(limit))
-            except Exception as error:  # noqa: BLE001 - as above
-                self._failed(error)
+        if self._chunks is None:
+            self._chunks = [chunk]
+        else:
+            self._chunks.append(chunk)
+        if self._started and self._size > self._max_body_bytes:
+            self.reject(too_large(self._max_body_bytes))
 
     def end(self) -> None:
         """The body is complete."""
-        self._complete = True
+        self._body_complete = True
         if self.response_complete:
-            if not self.keep_alive:  # had it been closed before, the client had lost the answer
-                self._transport.close()
-        elif self._handler is not None:
+            if not self.keep_alive:  # closed any earlier, the client would lose the response
+                self.connection.transport.close()
+        elif self._started:
             try:
-                self._handler.complete(self._body())
+                self.on_body(self._take_body())
             except Exception as error:  # noqa: BLE001 - as above
-                self._failed(error)
+                self._on_bug(error)
 
-    def cut_off(self, error: GatewayError) -> None:
-        """Answer with `error` for a body that does not come."""
-        handler = self._handler
-        if handler is not None and not self.response_complete:
+    def reject(self, error: GatewayError) -> None:
+        """Respond with `error` to a request whose body is not going to be accepted."""
+        if self._started and not self.response_complete:
             try:
-                handler.refuse(error)
+                self.on_error(error)
             except Exception as failure:  # noqa: BLE001 - as above
-                self._failed(failure)
+                self._on_bug(failure)
 
     def lost(self) -> None:
         """The connection is gone."""
         if self.response_complete or self.disconnected:
             return
         self.disconnected = True
-        self._chunks.clear()
-        handler, self._handler = self._handler, None
-        if handler is not None:
-            handler.disconnected()
+        self._chunks = None
+        if self._started:
+            self.on_disconnect()
 
-    def _body(self) -> bytes:
-        chunks = self._chunks
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        return body
+    def _take_body(self) -> bytes:
+        chunks, self._chunks = self._chunks, None
+        if not chunks:
+            return b""
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def _continue(self) -> None:
-        """Have a client that waits for it send the body."""
-        if self._expects_continue:
-            self._expects_continue = False
-            self._transport.write(_CONTINUE)
-
-    def _failed(self, error: Exception) -> None:
-        """Answer for a handler that raised."""
+    def _on_bug(self, error: Exception) -> None:
+        """Respond in place of an `on_…` method that raised."""
         log.error("a handler failed", exc_info=error)
         message = "the gateway failed on this request; its log has the details"
-        refusal = GatewayError(ErrorCode.INTERNAL, message)
-        status, headers, body = problem(refusal, _REQUEST_ID)
+        status, headers, body = problem(
+            GatewayError(ErrorCode.INTERNAL, message), _FALLBACK_REQUEST_ID
+        )
         self.respond(head_of(status, headers, body), body)
 
 
 def path_of(url: bytes) -> str:
-    """Return the path of a target, decoded."""
+    """Return the decoded path of a request target."""
     path = url.partition(b"?")[0]
     return (unquote_to_bytes(path) if b"%" in path else path).decode("utf-8", "replace")
 
 
 def head_of(status: int, headers: Headers, body: bytes) -> bytes:
-    """Return status line and headers of an answer; Content-Length is added."""
-    lines = lines_of(headers)
-    return b"%b%bcontent-length: %d\r\n" % (_STATUS_LINES[status], lines, len(body))
+    """Return the status line and headers of a response; Content-Length is added."""
+    return b"%b%bcontent-length: %d\r\n" % (
+        _STATUS_LINES[status],
+        header_lines(headers),
+        len(body),
+    )
 
 
-def lines_of(headers: Headers) -> bytes:
-    """Return headers as lines of a head."""
+def header_lines(headers: Headers) -> bytes:
+    """Return headers as the lines of a head."""
     return b"".join([b"%b: %b\r\n" % header for header in headers])

@@ -1,123 +1,176 @@
-"""Who may call what: the key, the deployment, and the limits of both."""
+"""Who calls which deployment: the key, the deployment, and the limits of both."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import time
 
 from gateway.auth.authentication import Authentication
+from gateway.auth.headers import presented_key
 from gateway.auth.identity import Identity, check_covers
 from gateway.auth.key_authenticator import KeyAuthenticator
+from gateway.auth.key_usage import CachedKey
 from gateway.auth.proxies import TrustedProxies
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import ExecutionMode
-from gateway.fast_path.http_call import HttpCall, path_of
+from gateway.fast_path.http_call import Connection, RequestHead, path_of
+from gateway.fast_path.tensors import TensorCodec
 from gateway.fast_path.url import PREFIX, TriggerUrl
 from gateway.limits.policy import ConcurrencyLimit
 from gateway.limits.rate_limit import RateLimit
 from gateway.limits.rate_limiter import RateLimiter
 from gateway.limits.request_limits import RequestLimits
 
-_MOST_KEPT = 10_000
-_LONGEST_KEPT = 128
-"""Bytes of a URL: twice what one has that is not written in a strange way."""
+_MAX_ROUTES = 10_000
+_MAX_CODECS = 10_000
+_MAX_URL_BYTES = 128
+"""Of a URL that is kept: twice what one has without percent-encoding."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ResolvedRoute:
     """What the holder of a key calls at a URL, and what limits that."""
 
     identity: Identity
     deployment: LiveDeployment
+    codec: TensorCodec | None
+    """Of mode `fast`; None: the flow engine runs the call."""
     rate_limit: RateLimit | None
     concurrency_limits: tuple[ConcurrencyLimit, ...]
-    """How many runs may go on at once."""
-    epoch: int
-    """Of the gates: of another one, the gate counts no more."""
+    """How many runs may be active at once."""
+    limiter_epoch: int
+    """Of the rate limiter: in another epoch, `rate_limit` no longer counts."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resolution:
+    """What a request head has led to, until a key, a deployment or a limit changes."""
+
+    key: CachedKey
+    route: ResolvedRoute
+    keys_generation: int
+    deployments_generation: int
 
 
 class RouteResolver:
-    """Knows callers and deployments of the last time, and asks the database for others."""
+    """Finds routes in memory; for what is not there, asks the database."""
 
     def __init__(
         self,
         authenticator: KeyAuthenticator,
-        entrance: Authentication,
-        deployment_cache: DeploymentCache,
+        authentication: Authentication,
+        deployments: DeploymentCache,
         limits: RequestLimits,
         proxies: TrustedProxies,
     ) -> None:
-        self._authentication = entrance
-        self.authenticator = authenticator
+        self.deployments = deployments
+        self._authenticator = authenticator
+        self._authentication = authentication
+        self._cached_keys = authenticator.keys
+        self._cached_deployments = deployments.entries
         self._failed_auth = limits.failed_auth
         self._proxies = proxies
-        self.deployment_cache = deployment_cache
         self._rate_limiter: RateLimiter = limits.rate_limiter
-        self._ways: dict[tuple[str | None, bytes], ResolvedRoute] = {}
+        self._routes: dict[tuple[str | None, bytes], ResolvedRoute] = {}
+        self._codecs: dict[str, TensorCodec] = {}
 
-    def origin(self, exchange: HttpCall) -> str:
-        """Return the address that a call comes from."""
-        return self._proxies.client(exchange.peer, exchange.lines)
+    def client_address(self, connection: Connection, head: RequestHead) -> str:
+        """Return the address that a request comes from."""
+        peer = connection.client
+        return self._proxies.client(peer[0] if peer else "", head.lines)
 
-    def way(self, identity: Identity, url: bytes) -> ResolvedRoute | None:
-        """Return the way to the deployment that `url` names; None says: ask `find`.
+    def resolve(self, head: RequestHead) -> Resolution | None:
+        """Return who calls what, from memory; None: use `identify` and `find`.
 
-        The deployment is known here, the call is allowed, and the URL says nothing else.
+        It is in memory if the key and the deployment are, the key covers the deployment, and the
+        URL has no query. The key's use is for the caller to count.
         """
-        found = self._ways.get((identity.key_id, url))
+        known = head.resolution
         if (
-            found is not None
-            and found.identity is identity
-            and found.epoch == self._rate_limiter.epoch
-            and self.deployment_cache.get(found.deployment.id) is found.deployment
+            isinstance(known, Resolution)
+            and known.keys_generation == self._cached_keys.generation
+            and known.deployments_generation == self._cached_deployments.generation
+            and known.route.limiter_epoch == self._rate_limiter.epoch
+            and known.key.ends_at > time()
         ):
-            return found
-        return None if b"?" in url else self._new_way(identity, url)
+            return known
+        key = self._authenticator.cached_key(presented_key(head.headers))
+        route = None if key is None else self._cached_route(key.identity, head.url)
+        if key is None or route is None:
+            return None
+        found = head.resolution = Resolution(
+            key, route, self._cached_keys.generation, self._cached_deployments.generation
+        )
+        return found
 
-    async def identify(self, key: str | None, exchange: HttpCall) -> Identity:
+    async def identify(self, connection: Connection, head: RequestHead) -> Identity:
         """Return who calls, with a key or from a console session.
 
         Raises:
-            GatewayError: as `Authentication.admit`; TOO_MANY_FAILURES.
+            GatewayError: as `Authentication.authenticate`; TOO_MANY_FAILURES.
         """
-        address = self.origin(exchange)
-        attempt = self._authentication.authenticate("POST", exchange.headers, key, address)
+        address = self.client_address(connection, head)
+        key = presented_key(head.headers)
+        attempt = self._authentication.authenticate("POST", head.headers, key, address)
         return await self._failed_auth.guard(address, attempt)
 
-    async def find(self, identity: Identity, address: TriggerUrl) -> ResolvedRoute:
-        """Return the way to what is called, asking the database where it is not known here.
+    async def find(self, identity: Identity, url: TriggerUrl) -> ResolvedRoute:
+        """Return the route, asking the database for a deployment that is not in memory.
 
         Raises:
             GatewayError: as `DeploymentCache.find`; API_KEY_FORBIDDEN.
         """
-        deployment = await self.deployment_cache.find(
-            address.deployment_id, identity.profile_id, address.version
+        deployment = await self.deployments.find(
+            url.deployment_id, identity.profile_id, url.version
         )
         check_covers(identity, deployment.id)
-        return self._way_to(identity, deployment)
+        return self._new_route(identity, deployment)
 
-    def _new_way(self, identity: Identity, url: bytes) -> ResolvedRoute | None:
-        deployment = self.deployment_cache.get(path_of(url)[len(PREFIX) :].rstrip("/"))
+    def _cached_route(self, identity: Identity, url: bytes) -> ResolvedRoute | None:
+        known = self._routes.get((identity.key_id, url))
+        if (
+            known is not None
+            and known.identity is identity
+            and known.limiter_epoch == self._rate_limiter.epoch
+            and self.deployments.get(known.deployment.id) is known.deployment
+        ):
+            return known
+        if b"?" in url:
+            return None
+        deployment = self.deployments.get(path_of(url)[len(PREFIX) :].rstrip("/"))
         if (
             deployment is None
             or deployment.profile_id != identity.profile_id
             or not identity.may_trigger(deployment.id)
         ):
             return None
-        way = self._way_to(identity, deployment)
-        if len(self._ways) >= _MOST_KEPT:
-            self._ways.clear()
-        if len(url) <= _LONGEST_KEPT:
-            self._ways[identity.key_id, url] = way
-        return way
+        route = self._new_route(identity, deployment)
+        if len(self._routes) >= _MAX_ROUTES:
+            self._routes.clear()
+        if len(url) <= _MAX_URL_BYTES:
+            self._routes[identity.key_id, url] = route
+        return route
 
-    def _way_to(self, identity: Identity, deployment: LiveDeployment) -> ResolvedRoute:
-        place = identity.limit_key, identity.limits, deployment.id, deployment.limits
+    def _new_route(self, identity: Identity, deployment: LiveDeployment) -> ResolvedRoute:
+        limited = identity.limit_key, identity.limits, deployment.id, deployment.limits
         concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
+        codec = None
         if deployment.mode is ExecutionMode.FAST:
-            rate_limit = self._rate_limiter.for_call(*place)
+            rate_limit = self._rate_limiter.for_call(*limited)
+            codec = self._codec(deployment)
         else:
-            rate_limit, concurrency_limits = self._rate_limiter.for_run(*place)
-        return ResolvedRoute(
-            identity, deployment, rate_limit, concurrency_limits, self._rate_limiter.epoch
-        )
+            rate_limit, concurrency_limits = self._rate_limiter.for_run(*limited)
+        epoch = self._rate_limiter.epoch
+        return ResolvedRoute(identity, deployment, codec, rate_limit, concurrency_limits, epoch)
+
+    def _codec(self, deployment: LiveDeployment) -> TensorCodec:
+        """Return the deployment's codec, which its keys share: it keeps templates of its calls."""
+        plan = deployment.fast_plan
+        assert plan is not None, "a deployment is saved as fast only with a plan"
+        found = self._codecs.get(deployment.id)
+        if found is None or found.plan is not plan:
+            if len(self._codecs) >= _MAX_CODECS:
+                self._codecs.clear()
+            found = self._codecs[deployment.id] = TensorCodec(plan)
+        return found

@@ -1,7 +1,8 @@
-"""A model's inputs and outputs: JSON values → tensors of a request, tensors of a reply → JSON."""
+"""A model's tensors: JSON values → the tensors of a request, the tensors of a reply → JSON."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,7 @@ import orjson
 
 from gateway.deployments.fast_plan import FastInput, FastPlan
 from gateway.errors import GatewayError
-from gateway.upstream.predictor import ID_BYTES
-from gateway.upstream.reply import InferenceReply
+from gateway.upstream.inference_stream import ID_BYTES
 from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES, Datatype
 from protos.errors import ErrorCode, TensorError
@@ -22,125 +22,153 @@ from protos.parameters import TIMEOUT, timeout_microseconds
 from protos.tensors import decode_raw
 
 _MISSING = object()
-_MAX_FORMS = 1024
+_MAX_TEMPLATES = 1024
 
 InputData = dict[str, Any]
 """Any: a JSON object; large arrays in it are NumberArrays."""
-Shapes = tuple[tuple[int, ...] | None, ...]
+_Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """An input of the plan, with what a call would otherwise look up."""
+
+    source: FastInput
+    datatype: Datatype
+    key: str | None
+    """The member of `input_data` that holds its value; None: follow `source.path`."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """One field of `output_data`, and where it lies in the answers of one form."""
+    """A field of `output_data`, and where it lies in the replies of one template."""
 
     name: str
     tensor: str
     datatype: Datatype
-    shape: tuple[int, ...]
+    shape: _Shape
     start: int
     end: int
+    dtype: np.dtype | None
+    """Of an array that orjson writes as it lies in the reply; None: use `decode`."""
 
-    def read(self, message: bytes) -> object:
+    def decode(self, message: bytes) -> object:
         """Return the value, as orjson writes it."""
-        datatype = self.datatype
-        if self.shape and datatype.is_native_number:
-            count = (self.end - self.start) // datatype.size
-            array = np.frombuffer(message, datatype.dtype, count, self.start)
-            return array.reshape(self.shape)
         raw = memoryview(message)[self.start : self.end]
-        return to_json(decode_raw(raw, datatype, self.shape, tensor=self.tensor), datatype)
+        return to_json(
+            decode_raw(raw, self.datatype, self.shape, tensor=self.tensor), self.datatype
+        )
 
 
 class TensorCodec:
-    """A plan for one model made ready: what does not change from call to call is done once."""
+    """Encodes requests and decodes replies of one plan; what calls have in common is done once."""
 
     def __init__(self, plan: FastPlan) -> None:
         self.plan = plan
-        self._inputs = [(source, DATATYPES[source.spec.datatype]) for source in plan.inputs]
-        self._variable = any(not datatype.size for _, datatype in self._inputs)
-        self._request_forms: dict[tuple[int, Shapes], InferRequestTemplate] = {}
+        self._inputs = [
+            _Input(
+                source,
+                DATATYPES[source.spec.datatype],
+                source.path[0] if len(source.path) == 1 else None,
+            )
+            for source in plan.inputs
+        ]
+        self._has_strings = any(not each.datatype.size for each in self._inputs)
+        self._requests: dict[tuple[object, ...], InferRequestTemplate] = {}
         self._fields: dict[InferResponseTemplate, list[_Field]] = {}
 
-    def request(
+    def encode(
         self, input_data: InputData, timeout: float
     ) -> tuple[InferRequestTemplate, list[bytes]]:
-        """Return form and tensors of the inference request for `input_data`.
+        """Return the template and the tensors of the inference request for `input_data`.
 
-        Shapes are left to the inference server, which checks every caller's. It is told that the
-        answer may take `timeout` seconds.
+        The inference server checks the shapes, as for every caller. The request says that the reply
+        may take `timeout` seconds.
 
         Raises:
             GatewayError: INVALID_INPUT where a value is missing, INVALID_TENSOR where it does not
                 fit its datatype; both point into the body.
         """
-        shapes: list[tuple[int, ...] | None] = []
+        shapes: list[_Shape | None] = []
         raws: list[bytes] = []
-        for source, datatype in self._inputs:
-            value = _lookup(input_data, source.path)
+        for each in self._inputs:
+            source = each.source
+            if each.key is not None:
+                value = input_data.get(each.key, _MISSING)
+            else:
+                value = _lookup(input_data, source.path)
             if value is _MISSING:
                 if not source.spec.optional:
                     raise _missing(source)
                 shapes.append(None)
                 continue
             try:
-                shape, raw = pack_json(value, datatype, tensor=source.name)
+                shape, raw = pack_json(value, each.datatype, tensor=source.name)
             except TensorError as error:
-                raise _misfit(source, error) from None
+                raise _invalid_tensor(source, error) from None
             shapes.append(shape)
             raws.append(raw)
-        granted = timeout_microseconds(timeout)
-        key = (granted, tuple(shapes))
-        form = self._request_forms.get(key)
-        if form is None or (self._variable and form.sizes != [len(raw) for raw in raws]):
-            form = self._new_form(granted, shapes, raws)
-            self._request_forms[key] = form
-        return form, raws or [b""]
+        key = (timeout, *shapes)
+        template = self._requests.get(key)
+        # the same shape says nothing about the size of strings
+        if template is None or (self._has_strings and template.sizes != [len(raw) for raw in raws]):
+            template = self._new_request(timeout, shapes, raws)
+            self._requests[key] = template
+        return template, raws or [b""]
 
-    def output_data(self, reply: InferenceReply) -> bytes:
-        """Return `output_data` as JSON. What JSON cannot say (NaN, infinities) becomes null.
+    def decode(self, message: bytes, template: InferResponseTemplate) -> bytes:
+        """Return `output_data` as JSON. What JSON cannot express (NaN, infinities) becomes null.
 
         Raises:
             GatewayError: INFERENCE_FAILED where an output is missing.
         """
-        form, message = reply.formed()
-        fields = self._fields.get(form)
+        fields = self._fields.get(template)
         if fields is None:
-            if len(self._fields) >= _MAX_FORMS:
+            if len(self._fields) >= _MAX_TEMPLATES:
                 self._fields.clear()
-            fields = self._fields[form] = self._fields_in(form)
+            fields = self._fields[template] = self._fields_of(template)
         # Any: whatever orjson writes
-        data: dict[str, Any] = {field.name: field.read(message) for field in fields}
+        data: dict[str, Any] = {}
+        for field in fields:
+            if field.dtype is not None:
+                data[field.name] = np.ndarray(field.shape, field.dtype, message, field.start)
+            else:
+                data[field.name] = field.decode(message)
         return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
 
-    def _new_form(
-        self, granted: int, shapes: list[tuple[int, ...] | None], raws: list[bytes]
+    def _new_request(
+        self, timeout: float, shapes: list[_Shape | None], raws: list[bytes]
     ) -> InferRequestTemplate:
-        if len(self._request_forms) >= _MAX_FORMS:
-            self._request_forms.clear()
+        if len(self._requests) >= _MAX_TEMPLATES:
+            self._requests.clear()
         plan = self.plan
         head = pb.ModelInferRequest(model_name=plan.model, model_version=str(plan.version))
-        head.parameters[TIMEOUT].int64_param = granted
-        for (source, datatype), shape in zip(self._inputs, shapes, strict=True):
+        head.parameters[TIMEOUT].int64_param = timeout_microseconds(timeout)
+        for each, shape in zip(self._inputs, shapes, strict=True):
             if shape is not None:
-                head.inputs.add(name=source.name, datatype=datatype.name, shape=shape)
+                head.inputs.add(name=each.source.name, datatype=each.datatype.name, shape=shape)
         for name in dict.fromkeys(output.name for output in plan.outputs):
             head.outputs.add(name=name)
         return InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
 
-    def _fields_in(self, form: InferResponseTemplate) -> list[_Field]:
-        found = {
+    def _fields_of(self, template: InferResponseTemplate) -> list[_Field]:
+        tensors = {
             name: (datatype, shape, start, end)
             for (name, datatype, shape), (start, end) in zip(
-                form.tensors, form.outputs, strict=True
+                template.tensors, template.outputs, strict=True
             )
         }
         fields: list[_Field] = []
         for output in self.plan.outputs:
-            if output.name not in found:
+            if output.name not in tensors:
                 message = f"the inference server gave no output '{output.name}'"
                 raise GatewayError(ErrorCode.INFERENCE_FAILED, message)
-            datatype, shape, start, end = found[output.name]
-            fields.append(_Field(output.field, output.name, DATATYPES[datatype], shape, start, end))
+            name, shape, start, end = tensors[output.name]
+            datatype = DATATYPES[name]
+            is_plain = shape and datatype.is_native_number
+            fits = math.prod(shape) * datatype.size == end - start
+            dtype = datatype.dtype if is_plain and fits else None
+            fields.append(_Field(output.field, output.name, datatype, shape, start, end, dtype))
         return fields
 
 
@@ -164,13 +192,13 @@ def _missing(source: FastInput) -> GatewayError:
         f"input_data.{'.'.join(source.path)} is missing: expected the tensor '{source.name}', "
         f"{source.spec.datatype} with shape {shape}"
     )
-    return _refused(ErrorCode.INVALID_INPUT, message, source)
+    return _input_error(ErrorCode.INVALID_INPUT, message, source)
 
 
-def _misfit(source: FastInput, error: TensorError) -> GatewayError:
-    return _refused(ErrorCode.INVALID_TENSOR, str(error), source)
+def _invalid_tensor(source: FastInput, error: TensorError) -> GatewayError:
+    return _input_error(ErrorCode.INVALID_TENSOR, str(error), source)
 
 
-def _refused(code: ErrorCode, message: str, source: FastInput) -> GatewayError:
+def _input_error(code: ErrorCode, message: str, source: FastInput) -> GatewayError:
     error: Mapping[str, str] = {"detail": message, "pointer": _pointer(source)}
     return GatewayError(code, message, errors=[error])

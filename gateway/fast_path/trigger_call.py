@@ -1,282 +1,249 @@
-"""The trigger route, from a request on the short way to its answer."""
+"""`POST /node/deployment-trigger/{deployment_id}/`: from the request's headers to its response."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from time import perf_counter
 from typing import Any
 
-from gateway.auth.headers import presented_key
 from gateway.auth.identity import Identity
 from gateway.errors import GatewayError
 from gateway.fast_path.body import parse_batch
-from gateway.fast_path.call import BatchHandler, Pending, Result, Trigger
-from gateway.fast_path.deadline import timeout_seconds
-from gateway.fast_path.dispatch import Dispatcher
-from gateway.fast_path.http_call import HttpCall, head_of, lines_of
-from gateway.fast_path.replies import server_timing
-from gateway.fast_path.routes import ResolvedRoute, RouteResolver
-from gateway.fast_path.url import PREFIX, TriggerUrl
+from gateway.fast_path.deployment_call import CallServices, DeploymentCall
+from gateway.fast_path.http_call import Connection, HttpCall, RequestHead, head_of, header_lines
+from gateway.fast_path.replies import fast_head
+from gateway.fast_path.routes import ResolvedRoute
+from gateway.fast_path.url import PREFIX, TriggerUrl, deployment_in
 from gateway.ids import new_run_id
-from gateway.metrics import GatewayMetrics
-from gateway.usage.meter import UsageMeter
 from gateway.web.cors import cors_headers
 from gateway.web.problems import Headers, problem
 from gateway.web.requests import request_id_of
 from gateway.web.unexpected_errors import as_gateway_error
 from protos.errors import ErrorCode
 
-_OK_HEAD = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-    b"x-content-type-options: nosniff\r\nx-request-id: %b\r\nserver-timing: %b\r\n"
-)
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
 class TriggerRoute:
-    """Answers `POST /node/deployment-trigger/{deployment_id}/`, with or without the last slash.
-
-    With `batch/` after it, a batch.
-    """
+    """The route, with or without the last slash; with `batch/` at the end, a batch."""
 
     prefix = PREFIX.encode()
 
-    def __init__(
-        self,
-        admission: RouteResolver,
-        dispatcher: Dispatcher,
-        batches: BatchHandler,
-        metrics: GatewayMetrics,
-        usage: UsageMeter,
-        *,
-        max_body_bytes: int,
-    ) -> None:
-        self.admission = admission
-        self.dispatcher = dispatcher
-        self.batches = batches
-        self.metrics = metrics
-        self.usage = usage
+    def __init__(self, services: CallServices, *, max_body_bytes: int) -> None:
+        self.services = services
         self.max_body_bytes = max_body_bytes
-        self.strangers = metrics.meters("", "")
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def open(self, exchange: HttpCall) -> _Call:
-        """Return the handler of a call whose headers are there."""
-        call = _Call(self, exchange)
-        call.authorise()
-        return call
+    def new_call(self, connection: Connection, head: RequestHead) -> TriggerCall:
+        """Return the call for a request whose headers have arrived."""
+        return TriggerCall(self, connection, head)
 
 
-class _Call:
-    """One call: it may begin when its sender is known to be allowed and its body is complete."""
+class TriggerCall(HttpCall, DeploymentCall):
+    """One call: it starts when its sender is authorised and its body is complete.
 
-    __slots__ = (
-        "_address",
-        "_authenticated",
-        "_authorising",
-        "_began",
-        "_body",
-        "_edge",
-        "_exchange",
-        "_inside",
-        "_may_begin",
-        "_pending",
-        "_request_id",
-        "_run_id",
-        "_way",
-    )
+    Usually everything that authorisation needs is in memory, and it is done within `on_headers`.
+    Else a task asks the database meanwhile, and whichever comes last starts the call.
+    """
 
-    def __init__(self, edge: TriggerRoute, exchange: HttpCall) -> None:
-        self._began = perf_counter()
-        self._edge = edge
-        self._exchange = exchange
-        self._run_id = new_run_id()
-        self._request_id = request_id_of(exchange.headers, self._run_id)
-        self._way: ResolvedRoute | None = None  # there as soon as it is known
-        self._inside = False  # its gate has let it in, and hears when it is answered
-        self._may_begin = False
-        self._address: TriggerUrl | None = (
-            None  # where the way alone does not say what is asked for
-        )
-        self._authenticated = self._began
-        self._authorising: asyncio.Task[None] | None = None
-        self._body: bytes | None = None
-        self._pending: Pending | None = None
+    is_request = True
+    _url: TriggerUrl | None = None  # where the route alone does not say what is called
+    _holds_limit = False  # its rate limit has admitted it, and is to be released
+    _may_start = False
+    _waiting_body: bytes | None = None
+    _task: asyncio.Task[None] | None = None
 
-    def authorise(self) -> None:
-        """Find out who calls what: at once where both are known here, else from the database."""
-        edge, exchange = self._edge, self._exchange
-        key = presented_key(exchange.headers)
-        identity = edge.admission.authenticator.cached_identity(key, self._origin)
-        if identity is not None:
-            way = edge.admission.way(identity, exchange.url)
-            if way is not None and self._enter(way):
-                return
-        self._go_on(self._ask(key, identity))
+    def __init__(self, route: TriggerRoute, connection: Connection, head: RequestHead) -> None:
+        super().__init__(connection, head, route.max_body_bytes)
+        self._trigger_route = route
+        self.services = route.services
+        self.headers = head.headers
 
-    def complete(self, body: bytes) -> None:
-        """See Handler."""
-        if self._may_begin and self._way is not None:
-            self._start(self._way, body)
+    @property
+    def client_address(self) -> str:
+        """Where the call comes from."""
+        return self.services.resolver.client_address(self.connection, self.head)
+
+    # HttpCall
+
+    def on_headers(self) -> None:
+        """Authorise the call: at once if everything is in memory, else by the database."""
+        self.began = perf_counter()
+        self.run_id = new_run_id()
+        resolution = self.services.resolver.resolve(self.head)
+        if resolution is None:
+            self._run_task(self._authorise(None))
+            return
+        self.key = resolution.key
+        if not self._enter(resolution.route):
+            self._run_task(self._authorise(resolution.key.identity))
+
+    def on_body(self, body: bytes) -> None:
+        """Start the call, or let `_authorise` do so."""
+        if self._may_start:
+            self._start(body)
         else:
-            self._body = body
+            self._waiting_body = body
 
-    def refuse(self, error: Exception) -> None:
-        """See Handler."""
-        if self._authorising is not None:
-            self._authorising.cancel()
-        refusal = as_gateway_error(error, self._request_id)
-        status, headers, body = problem(refusal, self._request_id)
-        elapsed = perf_counter() - self._began
-        head = head_of(status, self._with_own(headers, elapsed), body)
-        self._exchange.respond(head, body)
-        self._count(status, refusal.code)
+    def on_error(self, error: Exception) -> None:
+        """Respond with an error."""
+        self.fail(error)
 
-    def disconnected(self) -> None:
-        """See Handler."""
-        if self._authorising is not None:
-            self._authorising.cancel()
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.abandon()
-        self._count(ErrorCode.CANCELLED.http_status, ErrorCode.CANCELLED)
+    def on_disconnect(self) -> None:
+        """Stop working: the client has disconnected."""
+        if self._task is not None:
+            self._task.cancel()
+        self.abandon()
+        self._finish(ErrorCode.CANCELLED.http_status, ErrorCode.CANCELLED)
 
-    def _origin(self) -> str:
-        return self._edge.admission.origin(self._exchange)
+    # authorisation
 
-    def _enter(self, way: ResolvedRoute) -> bool:
-        """Pass the gate, or be refused; False: somebody has to be asked first."""
-        self._way = way
-        if way.rate_limit is not None:
+    def _enter(self, route: ResolvedRoute) -> bool:
+        """Take the route and pass its rate limit; False: the limit is not in memory."""
+        self.route = route
+        if route.rate_limit is not None:
             try:
-                if not way.rate_limit.try_acquire():
+                if not route.rate_limit.try_acquire():
                     return False
-            except GatewayError as refusal:
-                self.refuse(refusal)
+            except GatewayError as error:
+                self.fail(error)
                 return True
-            self._inside = True
-        self._authenticated = perf_counter()
-        self._may_begin = True
+            self._holds_limit = True
+        self.authenticated = perf_counter()
+        self._may_start = True
         return True
 
-    def _go_on(self, work: Coroutine[None, None, None]) -> None:
-        """Find out what is not known here."""
-        self._authorising = asyncio.create_task(work)
-        self._edge.tasks.add(self._authorising)
-        self._authorising.add_done_callback(self._edge.tasks.discard)
-
-    async def _ask(self, key: str | None, known: Identity | None) -> None:
-        admission, exchange = self._edge.admission, self._exchange
+    async def _authorise(self, identity: Identity | None) -> None:
+        resolver, head = self.services.resolver, self.head
         try:
-            if b"origin" in exchange.headers:  # a page without a good key is to see why not
-                await admission.deployment_cache.origins(self._named())
-            identity = known or await admission.identify(key, exchange)
-            query = exchange.url.partition(b"?")[2]
-            address = self._address = TriggerUrl.of(exchange.path, query)
-            way = self._way = await admission.find(identity, address)
-            if (
-                way.rate_limit is not None and not address.batch
-            ):  # what a batch costs, its body says
-                await way.rate_limit.acquire()
-                self._inside = True
+            if b"origin" in head.headers:  # a page without a valid key is to be told why
+                await resolver.deployments.origins(deployment_in(head.path))
+            if identity is None:
+                identity = await resolver.identify(self.connection, head)
+            url = self._url = TriggerUrl.parse(head.path, head.url.partition(b"?")[2])
+            route = self.route = await resolver.find(identity, url)
+            if route.rate_limit is not None and not url.is_batch:  # a batch's body says its cost
+                await route.rate_limit.acquire()
+                self._holds_limit = True
         except Exception as error:
-            self._authorising = None
-            self.refuse(error)
+            self._task = None
+            self.fail(error)
             return
-        self._authorising = None
-        self._authenticated = perf_counter()
-        self._may_begin = True
-        if self._body is not None:
-            self._start(way, self._body)
+        self._task = None
+        self.authenticated = perf_counter()
+        self._may_start = True
+        if self._waiting_body is not None:
+            self._start(self._waiting_body)
 
-    def _start(self, way: ResolvedRoute, body: bytes) -> None:
-        headers, address, deployment = self._exchange.headers, self._address, way.deployment
-        asked_format = address.response_format if address else None
+    def _run_task(self, work: Coroutine[None, None, None]) -> None:
+        tasks = self._trigger_route.tasks
+        self._task = asyncio.create_task(work)
+        tasks.add(self._task)
+        self._task.add_done_callback(tasks.discard)
+
+    # execution
+
+    def _start(self, body: bytes) -> None:
+        route, url = self.route, self._url
+        assert route is not None
+        self.response_format = route.deployment.response_format
+        self._waiting_body = None
         try:
-            trigger = Trigger(
-                deployment=deployment,
-                key_id=way.identity.key_id,
-                run_id=self._run_id,
-                headers=headers,
-                body=body,
-                response_format=asked_format or deployment.response_format,
-                timeout=timeout_seconds(headers, deployment.timeout_seconds),
-                began=self._began,
-                authenticated=self._authenticated,
-                rate_limit=way.rate_limit,
-                concurrency_limits=way.concurrency_limits,
-            )
-            if address is not None and address.batch:
-                self._go_on(self._start_batch(trigger, parse_batch(body, headers)))
+            if url is None:
+                self.execute(route, body)
+                return
+            self.response_format = url.response_format or self.response_format
+            if url.is_batch:
+                self._run_task(self._start_batch(route, parse_batch(body, self.headers)))
             else:
-                self._pending = self._edge.dispatcher.start(trigger, self._done)
+                self.execute(route, body)
         except Exception as error:
-            self.refuse(error)
+            self.fail(error)
 
-    # Any: values as JSON has them
-    async def _start_batch(self, trigger: Trigger, items: list[Any]) -> None:
-        """Begin with a batch when the gate lets all its items in."""
+    # Any: JSON values
+    async def _start_batch(self, route: ResolvedRoute, items: list[Any]) -> None:
+        """Start a batch when the rate limit admits all its items."""
         try:
-            if trigger.rate_limit is not None:
-                await trigger.rate_limit.acquire(len(items))
-                self._inside = True
-            self._authorising = None
-            self._pending = self._edge.batches.start(trigger, items, self._done)
+            if route.rate_limit is not None:
+                await route.rate_limit.acquire(len(items))
+                self._holds_limit = True
+            self._task = None
+            running = self.services.batches.start(self, items)
+            if not self.response_complete:
+                self._running = running
         except Exception as error:
-            self._authorising = None
-            self.refuse(error)
+            self._task = None
+            self.fail(error)
 
-    def _done(self, result: Result | Exception) -> None:
-        self._pending = None  # it knows this call: nothing waits for the garbage collector
-        if not isinstance(result, Result):
-            self.refuse(result)
-            return
-        body, timings, way = result.body, result.timings, self._way
-        elapsed = perf_counter() - self._began
-        if timings is not None and result.headers is None:
-            timing = server_timing(timings, elapsed)
-            head = _OK_HEAD % (len(body), self._request_id, timing)
-            if way is not None:
-                if way.rate_limit is not None:
-                    head += way.rate_limit.header_lines()
-                if way.deployment.cors_origins is not None:
-                    head += lines_of(self._cross_origin())
-        else:
-            head = head_of(result.status, self._with_own(result.headers or [], elapsed), body)
-        self._exchange.respond(head, body)
-        auth, parse = self._authenticated - self._began, result.parse_seconds
-        self._count(result.status, None, timings or ((auth,) if parse is None else (auth, parse)))
+    # results
 
-    def _with_own(self, headers: Headers, elapsed: float) -> Headers:
-        timing = b"total;dur=%.3f" % (elapsed * 1e3)
-        own = (b"x-request-id", self._request_id), (b"server-timing", timing), _NO_SNIFFING
-        rate_limit = None if self._way is None else self._way.rate_limit
-        limits = [] if rate_limit is None else rate_limit.headers()
-        return [*headers, *own, *limits, *self._cross_origin()]
+    def succeed_fast(self, output_data: bytes) -> None:
+        """See DeploymentCall."""
+        body = self.fast_body(output_data)
+        seconds = self.ended - self.began
+        head = fast_head(body, self._request_id(), self.stages, seconds)
+        route = self.route
+        assert route is not None
+        if route.rate_limit is not None:
+            head += route.rate_limit.header_lines()
+        if route.deployment.cors_origins is not None:
+            head += header_lines(self._cors_headers())
+        self.respond(head, body)
+        self._finish(200, None)
 
-    def _cross_origin(self) -> Headers:
-        """Return what lets a page of another origin see the answer, where it may."""
-        exchange = self._exchange
-        found = None if self._way is None else self._way.deployment
-        if found is None and b"origin" in exchange.headers:
-            found = self._edge.admission.deployment_cache.get(self._named())
-        origins = None if found is None else found.cors_origins
-        return cors_headers(origins, exchange.headers.get(b"origin"))
+    def succeed(
+        self, status: int, headers: Headers, body: bytes, *, parse_seconds: float | None = None
+    ) -> None:
+        """See DeploymentCall."""
+        self._running = None
+        authenticated = self.authenticated - self.began
+        self.stages = (authenticated,) if parse_seconds is None else (authenticated, parse_seconds)
+        self._respond(status, headers, body)
+        self._finish(status, None)
 
-    def _named(self) -> str:
-        """Return what the URL names as a deployment, whether there is one or not."""
-        return self._exchange.path[len(PREFIX) :].rstrip("/").removesuffix("/batch")
+    def fail(self, error: Exception) -> None:
+        """See DeploymentCall."""
+        self._running = None
+        if self._task is not None:
+            self._task.cancel()
+        self.stages = ()
+        known = as_gateway_error(error, self._request_id())
+        status, headers, body = problem(known, self._request_id())
+        self._respond(status, headers, body)
+        self._finish(status, known.code)
 
-    def _count(self, status: int, error: ErrorCode | None, stages: Sequence[float] = ()) -> None:
-        edge, way, ended = self._edge, self._way, perf_counter()
-        seconds = ended - self._began
-        if way is None:
-            edge.strangers.answered(status, seconds)
-            return
-        if self._inside and way.rate_limit is not None:
-            self._inside = False
-            way.rate_limit.release()
-        found, key_id = way.deployment, way.identity.key_id or ""
-        edge.metrics.meters(found.id, found.mode).answered(status, seconds)
-        edge.usage.observe(found, key_id, error=error, ended=ended, seconds=seconds, stages=stages)
+    def _respond(self, status: int, headers: Headers, body: bytes) -> None:
+        self.ended = perf_counter()
+        timing = b"total;dur=%.3f" % ((self.ended - self.began) * 1e3)
+        own = (b"x-request-id", self._request_id()), (b"server-timing", timing), _NO_SNIFFING
+        limit = None if self.route is None else self.route.rate_limit
+        limits = [] if limit is None else limit.headers()
+        headers = [*headers, *own, *limits, *self._cors_headers()]
+        self.respond(head_of(status, headers, body), body)
+
+    def _finish(self, status: int, error: ErrorCode | None) -> None:
+        """Release what the call holds, and have it counted."""
+        self.status = status
+        self.error = error
+        if error is not None:
+            self.ended = perf_counter()
+        if self._holds_limit:
+            self._holds_limit = False
+            assert self.route is not None
+            assert self.route.rate_limit is not None
+            self.route.rate_limit.release()
+        self.body = b""
+        self.services.accounting.add(self)
+
+    def _request_id(self) -> bytes:
+        return request_id_of(self.headers, self.run_id)
+
+    def _cors_headers(self) -> Headers:
+        """Return what lets a page of another origin see the response, where it may."""
+        head = self.head
+        deployment = None if self.route is None else self.route.deployment
+        if deployment is None and b"origin" in head.headers:
+            deployment = self.services.resolver.deployments.get(deployment_in(head.path))
+        origins = None if deployment is None else deployment.cors_origins
+        return cors_headers(origins, head.headers.get(b"origin"))

@@ -1,4 +1,4 @@
-"""What the URL of a call says: which deployment, one call or a batch, which version and format."""
+"""The URL of a call: which deployment, one call or a batch, which version and response format."""
 
 from __future__ import annotations
 
@@ -12,35 +12,38 @@ from protos.errors import ErrorCode
 
 PREFIX = "/node/deployment-trigger/"
 _BATCH = "/batch"
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
+
+
+def deployment_in(path: str) -> str:
+    """Return what `path`, which begins with PREFIX, names as a deployment, existing or not."""
+    return path[len(PREFIX) :].rstrip("/").removesuffix(_BATCH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerUrl:
-    """A URL under PREFIX, read."""
+    """A parsed URL under PREFIX."""
 
     deployment_id: str
-    batch: bool
+    is_batch: bool
     version: int | None
     """A version other than the live one."""
     response_format: ResponseFormat | None
     """A format other than the deployment's."""
 
     @classmethod
-    def of(cls, path: str, query: bytes) -> Self:
-        """Return what `path`, which begins with PREFIX, and `query` mean.
+    def parse(cls, path: str, query: bytes) -> Self:
+        """Parse a path that begins with PREFIX, and its query.
 
         Raises:
-            GatewayError: INVALID_REQUEST where a parameter has no such value.
+            GatewayError: INVALID_REQUEST where a parameter has an invalid value.
         """
-        rest = path[len(PREFIX) :].rstrip("/")
-        batch = rest.endswith(_BATCH)
-        given = parse_qs(query.decode("latin-1"), keep_blank_values=True) if query else {}
+        params = parse_qs(query.decode("latin-1"), keep_blank_values=True) if query else {}
         return cls(
-            deployment_id=rest.removesuffix(_BATCH),
-            batch=batch,
-            version=_version(given.get("version")),
-            response_format=_format(given.get("response_format")),
+            deployment_id=deployment_in(path),
+            is_batch=path.rstrip("/").endswith(_BATCH),
+            version=_version(params.get("version")),
+            response_format=_format(params.get("response_format")),
         )
 
 
@@ -48,9 +51,9 @@ def _version(values: list[str] | None) -> int | None:
     if values is None:
         return None
     text = values[-1]
-    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) > 0:
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and int(text) > 0:
         return int(text)
-    raise _no_such("version", "the number of a version, such as 3", text)
+    raise _invalid("version", "the number of a version, such as 3", text)
 
 
 def _format(values: list[str] | None) -> ResponseFormat | None:
@@ -59,10 +62,10 @@ def _format(values: list[str] | None) -> ResponseFormat | None:
     try:
         return ResponseFormat(values[-1])
     except ValueError:
-        raise _no_such("response_format", "'flat' or 'envelope'", values[-1]) from None
+        raise _invalid("response_format", "'flat' or 'envelope'", values[-1]) from None
 
 
-def _no_such(name: str, expected: str, got: str) -> GatewayError:
+def _invalid(name: str, expected: str, got: str) -> GatewayError:
     return GatewayError(
         ErrorCode.INVALID_REQUEST, f"?{name}: expected {expected}, got '{got[:40]}'"
     )

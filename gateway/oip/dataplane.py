@@ -10,8 +10,7 @@ from gateway.errors import GatewayError
 from gateway.metrics import GatewayMetrics
 from gateway.oip.repository import repository_index
 from gateway.readiness import Readiness
-from gateway.upstream.predictor import ID_BYTES
-from gateway.upstream.reply import InferenceReply
+from gateway.upstream.inference_stream import ID_BYTES, InferenceReply
 from gateway.upstream.servers import InferenceServers
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
@@ -66,11 +65,11 @@ class DataPlane:
         """Return what the model takes and gives, with the versions that are ready.
 
         Raises:
-            GatewayError: as `InferenceServers.predictor`, and what the inference server says.
+            GatewayError: as `InferenceServers.stream`, and what the inference server says.
         """
         number = self._version(name, version_text)
-        predictor = self._servers.predictor(name, number)
-        response = await predictor.metadata(name, str(number))
+        stream = self._servers.stream(name, number)
+        response = await stream.metadata(name, str(number))
         del response.versions[:]
         response.versions.extend(map(str, self._servers.ready_versions(name)))
         return response
@@ -82,8 +81,8 @@ class DataPlane:
             GatewayError: as `metadata`; NOT_IMPLEMENTED where the inference server has none.
         """
         number = self._version(name, version_text)
-        predictor = self._servers.predictor(name, number)
-        response = await predictor.config(name, str(number))
+        stream = self._servers.stream(name, number)
+        response = await stream.config(name, str(number))
         specific = pb.ModelVersionPolicy.Specific(versions=self._servers.ready_versions(name))
         response.config.version_policy.CopyFrom(pb.ModelVersionPolicy(specific=specific))
         return response
@@ -96,15 +95,15 @@ class DataPlane:
             version_text: of the model, or empty for all that are ready.
 
         Raises:
-            GatewayError: as `InferenceServers.present`, and what the inference server says:
+            GatewayError: as `InferenceServers.awake_stream`, and what the inference server says:
                 NOT_IMPLEMENTED where it counts nothing.
         """
         counting = [
-            (model, number, self._servers.present(model, number))
+            (model, number, self._servers.awake_stream(model, number))
             for model, number in self._counting(name, version_text)
         ]
         answers = await asyncio.gather(
-            *(predictor.statistics(model, str(number)) for model, number, predictor in counting)
+            *(stream.statistics(model, str(number)) for model, number, stream in counting)
         )
         merged = pb.ModelStatisticsResponse()
         for answer in answers:
@@ -132,13 +131,13 @@ class DataPlane:
             remaining: seconds that the caller will wait, if it said so.
 
         Raises:
-            GatewayError: as `InferenceServers.predictor`, and what the inference server says.
+            GatewayError: as `InferenceServers.stream`, and what the inference server says.
         """
         name = request.model_name
         number = self._version(name, request.model_version)
-        predictor = self._servers.predictor(name, number)
+        stream = self._servers.stream(name, number)
         request.model_version = str(number)
-        response = await predictor.infer(request, self._timeout(request, remaining))
+        response = await stream.infer(request, self._timeout(request, remaining))
         self._metrics.queue.observe(response.parameters[QUEUE_SECONDS].double_param)
         self._metrics.infer.observe(response.parameters[INFER_SECONDS].double_param)
         return response
@@ -158,13 +157,13 @@ class DataPlane:
         """
         name = head.model_name
         number = self._version(name, head.model_version)
-        predictor = self._servers.predictor(name, number)
+        stream = self._servers.stream(name, number)
         timeout = self._timeout(head, remaining)
         head.model_version = str(number)
         head.parameters[TIMEOUT].int64_param = timeout_microseconds(timeout)
         form = InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
-        reply = await predictor.ask(form, raws or (b"",), timeout)
-        queue, infer = reply.seconds()
+        reply = await stream.request(form, raws or (b"",), timeout)
+        queue, infer = reply.timings()
         self._metrics.queue.observe(queue)
         self._metrics.infer.observe(infer)
         return reply

@@ -114,7 +114,7 @@ class InferenceService:
             status = refusal.code.v2_status
             raise refusal from None
         finally:
-            self._metrics.meters(name, _MODE).answered(status, perf_counter() - began)
+            self._metrics.for_deployment(name, _MODE).answered(status, perf_counter() - began)
         return response
 
     @staticmethod

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from gateway.oip.http_request import ParsedInferRequest
-from gateway.upstream.reply import InferenceReply
+from gateway.upstream.inference_stream import InferenceReply
 from gateway.web.problems import Answer, Headers
 from protos.datatypes import get_datatype
 from protos.json_tensors import to_json
@@ -20,10 +20,9 @@ def render_infer(reply: InferenceReply, asked: ParsedInferRequest) -> Answer:
     """Return the answer in the form that was asked for.
 
     Raises:
-        GatewayError: as `InferenceReply.formed`.
         TensorError: an output is not what the inference server says of it.
     """
-    form, message = reply.formed()
+    form, message = reply.template, reply.message
     # Any: JSON as it goes out
     document: dict[str, Any] = {"model_name": form.model, "model_version": form.version}
     if asked.request.id:

@@ -76,7 +76,7 @@ class V2App:
         found = _MODEL.fullmatch(scope["path"])
         if found and found["verb"] == "infer":
             name = found["name"] if self._plane.known(found["name"]) else ""
-            self._metrics.meters(name, _MODE).answered(answer[0], perf_counter() - began)
+            self._metrics.for_deployment(name, _MODE).answered(answer[0], perf_counter() - began)
 
     async def _answer(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, own: Headers

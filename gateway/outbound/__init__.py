@@ -1,6 +1,5 @@
-"""HTTP to the world outside, on behalf of users: never to where only this machine should reach.
+"""HTTP to URLs that users choose, guarded against requests to internal addresses (SSRF).
 
-`targets` reads URLs, `addresses` judges IP addresses, `dialer` connects to what was judged and to
-nothing else, by a `line`; `connections` keeps those for a while, `http` sends. Knows nothing of
-flows and webhooks, which use it.
+`targets` parses URLs, `addresses` decides which IP addresses are allowed, `resolver` resolves names
+to allowed addresses only, and `http` sends. Knows nothing of flows and webhooks, which use it.
 """

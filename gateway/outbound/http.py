@@ -1,34 +1,41 @@
-"""The HTTP client for what users name: guarded, bounded in size and time, follows no redirect."""
+"""The HTTP client for URLs that users choose: guarded, bounded in size and time, no redirects."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
+import time
 import zlib
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-import httpcore
+import aiohttp
+import certifi
+from yarl import URL
 
 from gateway.errors import GatewayError
 from gateway.outbound.addresses import Network, embedded_ipv4, is_public
-from gateway.outbound.connection_pool import ConnectionPool
-from gateway.outbound.dialer import GuardedDialer, Resolver
+from gateway.outbound.resolver import GuardedResolver, Resolver
 from gateway.outbound.targets import OutboundTarget, ip_literal, parse_target
 from protos.errors import ErrorCode
 
-_OURS = frozenset(
+_CONNECTION_HEADERS = frozenset(
     {
         *("host", "connection", "content-length", "transfer-encoding", "te", "upgrade", "expect"),
         *("keep-alive", "proxy-authorization", "proxy-connection", "trailer", "accept-encoding"),
     }
 )
-"""Headers that belong to the connection: what a caller says of them is left out."""
+"""Set by the client; a caller's values are dropped."""
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
+_AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _USER_AGENT = "slipstream"
-_CONNECTIONS = 100
-_KEPT_SECONDS = 15.0
+_MAX_CONNECTIONS = 100
+_KEEPALIVE_SECONDS = 15.0
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": 15}
 
 
@@ -41,25 +48,39 @@ class OutboundRequest:
     headers: Mapping[str, str]
     body: bytes | None
     max_bytes: int
-    """The most that the reply's body may have, decompressed."""
+    """Maximum size of the response body, decompressed."""
     truncate: bool = False
-    """Take the first `max_bytes` of a longer body, instead of refusing it."""
+    """Return the first `max_bytes` of a longer body instead of failing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundResponse:
-    """What came back."""
+    """The response to a request."""
 
     status: int
     headers: Mapping[str, str]
-    """By name in lower case; several of one name are joined by a comma."""
+    """By lower-case name; several of one name are joined by a comma."""
     body: bytes
     public: bool = False
-    """Whether it came from the public internet, and not from a network of the operator's."""
+    """Whether it came from the public internet, not from a network of the operator's."""
+
+
+class _Response(aiohttp.ClientResponse):
+    """Sees its connection before aiohttp takes it back, which is at the end of a short body."""
+
+    peer: object = None
+
+    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        if connection.transport is not None:
+            self.peer = connection.transport.get_extra_info("peername")
+        if connection.protocol is not None and "connection" in self.request_info.headers:
+            # The server need not honour `Connection: close`.
+            connection.protocol.force_close()
+        return await super().start(connection)
 
 
 class GuardedHttpClient:
-    """Follows no redirect, and knows no proxy and no environment variable."""
+    """Follows no redirect, keeps no cookies, and ignores proxies and environment variables."""
 
     def __init__(
         self,
@@ -68,54 +89,53 @@ class GuardedHttpClient:
         allow_http: bool = False,
         resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
-        connections: int = _CONNECTIONS,
+        max_connections: int = _MAX_CONNECTIONS,
     ) -> None:
-        """Dial the public internet and the operator's `allowed` networks.
+        """Call the public internet and the operator's `allowed` networks.
 
-        `ssl_context` replaces the usual one, which trusts the usual authorities. `connections` is
-        the most that are open at a time.
+        `ssl_context` replaces the default, which trusts certifi's authorities. At most
+        `max_connections` requests are in progress; others wait.
         """
         self._allow_http = allow_http
-        self._dialer = GuardedDialer(allowed, resolver=resolver)
-        self._connections = ConnectionPool(
-            self._dialer,
-            ssl_context=ssl_context,
-            most=connections,
-            kept_seconds=_KEPT_SECONDS,
-        )
+        self._resolver = GuardedResolver(allowed, resolver=resolver)
+        self._ssl_context = ssl_context
+        self._max_connections = max_connections
+        self._session: aiohttp.ClientSession | None = None
+        self._kept_origins: OrderedDict[tuple[str, str, int], float] = OrderedDict()
 
     async def check(self, url: str) -> None:
-        """Return where `url` could be sent to now.
+        """Check whether `url` may be called now.
 
         Raises:
             GatewayError: BLOCKED_TARGET, UPSTREAM_UNREACHABLE.
         """
-        await self._dialer.check(parse_target(url, allow_http=self._allow_http))
+        await self._resolver.check(parse_target(url, allow_http=self._allow_http))
 
-    async def send(self, call: OutboundRequest, deadline: float) -> OutboundResponse:
-        """Return the reply, whatever its status.
+    async def send(self, request: OutboundRequest, deadline: float) -> OutboundResponse:
+        """Return the response, whatever its status.
 
-        The whole of it, name, connection and body, ends by `deadline`, the event loop's time.
+        Name resolution, connection and body together end by `deadline`, in event loop time.
 
         Raises:
-            GatewayError: BLOCKED_TARGET, UPSTREAM_UNREACHABLE; INVALID_REQUEST where method or
-                headers are not HTTP's.
+            GatewayError: BLOCKED_TARGET, UPSTREAM_UNREACHABLE; INVALID_REQUEST if method or
+                headers are not valid in HTTP.
         """
-        target = parse_target(call.url, allow_http=self._allow_http)
+        target = parse_target(request.url, allow_http=self._allow_http)
+        _check_syntax(request)
+        if ip_literal(target.host) is not None:
+            await self._resolver.check(target)
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._send(call, target)
-        except (TimeoutError, httpcore.TimeoutException):
-            raise _unreachable(target, "it did not answer in time") from None
-        except (httpcore.LocalProtocolError, UnicodeError) as error:
-            message = f"method, headers: expected what HTTP allows: {error}"
-            raise GatewayError(ErrorCode.INVALID_REQUEST, message) from None
-        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+                return await self._send(request, target)
+        except TimeoutError:
+            raise _unreachable(target, "no response within the time limit") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _unreachable(target, str(error) or "the connection was lost") from None
 
     async def close(self) -> None:
-        """Close every connection; those that a call has when that is through."""
-        await self._connections.close()
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,95 +148,131 @@ class GuardedHttpClient:
     ) -> None:
         await self.close()
 
-    async def _send(self, call: OutboundRequest, target: OutboundTarget) -> OutboundResponse:
-        url = httpcore.URL(
-            scheme=target.scheme, host=target.host, port=target.port, target=target.path
-        )
-        headers = _headers(call.headers, target, call.body)
-        request = httpcore.Request(call.method.upper(), url, headers=headers, content=call.body)
-        async with self._connections.to((target.scheme, target.host, target.port)) as connection:
-            response = await connection.handle_async_request(request)
-            try:
-                received = _received(response.headers)
-                encoding = received.get("content-encoding", "")
-                body = await _read(response, encoding, call, target)
-                public = _is_public(response)
-            finally:
-                await response.aclose()
-        return OutboundResponse(status=response.status, headers=received, body=body, public=public)
+    async def _send(self, request: OutboundRequest, target: OutboundTarget) -> OutboundResponse:
+        async with self._open_session().request(
+            request.method.upper(),
+            # `encoded`: what was checked is what is sent, byte for byte.
+            URL(f"{target.scheme}://{target.authority}{target.path.decode()}", encoded=True),
+            headers=_headers(request, target, keep_alive=self._keeps_alive(target)),
+            data=request.body,
+            skip_auto_headers=_AUTOMATIC_HEADERS,
+            allow_redirects=False,
+        ) as response:
+            received = {name.lower(): "" for name in response.headers}
+            for name in received:
+                received[name] = ", ".join(response.headers.getall(name))
+            encoding = received.get("content-encoding", "")
+            return OutboundResponse(
+                status=response.status,
+                headers=received,
+                body=await _read(response, encoding, request, target),
+                public=isinstance(response, _Response) and _is_public(response.peer),
+            )
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        # Not in __init__, which may run outside the event loop.
+        if self._session is None:
+            context = self._ssl_context or ssl.create_default_context(cafile=certifi.where())
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    resolver=self._resolver,
+                    use_dns_cache=False,
+                    ssl=context,
+                    limit=self._max_connections,
+                    keepalive_timeout=_KEEPALIVE_SECONDS,
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(),  # one deadline covers the whole request
+                auto_decompress=False,
+                response_class=_Response,
+            )
+        return self._session
+
+    def _keeps_alive(self, target: OutboundTarget) -> bool:
+        """Return whether the connection stays open after the request.
+
+        aiohttp does not limit idle connections, and a flow may call any number of hosts: only so
+        many origins keep theirs.
+        """
+        now, origin = time.monotonic(), (target.scheme, target.host, target.port)
+        while self._kept_origins:
+            oldest, used_at = next(iter(self._kept_origins.items()))
+            if used_at > now - _KEEPALIVE_SECONDS:
+                break
+            del self._kept_origins[oldest]
+        if origin not in self._kept_origins and len(self._kept_origins) >= self._max_connections:
+            return False
+        self._kept_origins[origin] = now
+        self._kept_origins.move_to_end(origin)
+        return True
+
+
+def _check_syntax(request: OutboundRequest) -> None:
+    """Raise INVALID_REQUEST for a method or header that is not valid, or would add a header."""
+    faults = [repr(request.method)] if not _TOKEN.fullmatch(request.method) else []
+    for name, text in request.headers.items():
+        if not _TOKEN.fullmatch(name) or not _HEADER_VALUE.fullmatch(text):
+            faults.append(f"the header {name!r}")
+    if faults:
+        message = f"method, headers: expected what HTTP allows, got {', '.join(faults)}"
+        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
 
 
 def _headers(
-    given: Mapping[str, str], target: OutboundTarget, body: bytes | None
-) -> list[tuple[bytes, bytes]]:
-    headers = [(b"host", target.authority.encode("ascii")), (b"accept-encoding", b"identity")]
-    names = {name.lower() for name in given}
-    if "user-agent" not in names:
-        headers.append((b"user-agent", _USER_AGENT.encode()))
-    if body is not None:
-        headers.append((b"content-length", str(len(body)).encode()))
-    for name, value in given.items():
-        if name.lower() not in _OURS:
-            headers.append((name.encode("ascii"), value.encode("latin-1")))
-    return headers
-
-
-def _received(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    received: dict[str, str] = {}
-    for raw, content in headers:
-        name, value = raw.decode("latin-1").lower(), content.decode("latin-1")
-        received[name] = f"{received[name]}, {value}" if name in received else value
-    return received
+    request: OutboundRequest, target: OutboundTarget, *, keep_alive: bool
+) -> dict[str, str]:
+    headers = {"host": target.authority, "accept-encoding": "identity"}
+    if not keep_alive:
+        headers["connection"] = "close"
+    given = {name.lower(): text for name, text in request.headers.items()}
+    kept = {name: text for name, text in given.items() if name not in _CONNECTION_HEADERS}
+    return {**headers, "user-agent": _USER_AGENT, **kept}
 
 
 async def _read(
-    response: httpcore.Response, encoding: str, call: OutboundRequest, target: OutboundTarget
+    response: aiohttp.ClientResponse,
+    encoding: str,
+    request: OutboundRequest,
+    target: OutboundTarget,
 ) -> bytes:
-    """Return the body, decompressed if it came compressed though we had asked for it plain."""
+    """Return the body, decompressed if it is compressed although `identity` was requested."""
     inflate = _inflater(encoding.strip().lower(), target)
     body = bytearray()
-    async for chunk in response.aiter_stream():
+    async for chunk in response.content.iter_any():
         try:
-            body += inflate(chunk, call.max_bytes + 1 - len(body))
+            # At most one byte more than allowed is decompressed: a bomb stays small.
+            body += inflate.decompress(chunk, request.max_bytes + 1 - len(body))
         except zlib.error:
-            raise _unreachable(target, f"its body is not the {encoding} that it says") from None
-        if len(body) > call.max_bytes:
-            if call.truncate:
-                return bytes(body[: call.max_bytes])
-            raise _unreachable(target, f"its answer has more than {call.max_bytes} bytes")
+            raise _unreachable(target, f"the body is not valid {encoding}") from None
+        if len(body) > request.max_bytes:
+            response.close()
+            if request.truncate:
+                return bytes(body[: request.max_bytes])
+            raise _unreachable(target, f"the response has more than {request.max_bytes} bytes")
     return bytes(body)
 
 
-def _is_public(response: httpcore.Response) -> bool:
-    """Whether the connection that an answer came by leads to the public internet."""
-    server = response.extensions["network_stream"].get_extra_info("server_addr")
-    address = ip_literal(str(server[0])) if isinstance(server, tuple) else None
-    if address is None:
-        return False
-    return is_public(embedded_ipv4(address) or address)
+class _Identity:
+    """Stands in for a decompressor."""
 
-
-class _Plain:
-    def __call__(self, chunk: bytes, _most: int) -> bytes:
+    def decompress(self, chunk: bytes, _max_length: int, /) -> bytes:
         return chunk
 
 
-class _Inflater:
-    """Decompresses no more than is asked for: a bomb stays as small as it came."""
-
-    def __init__(self, window_bits: int) -> None:
-        self._inflate = zlib.decompressobj(window_bits)
-
-    def __call__(self, chunk: bytes, most: int) -> bytes:
-        return self._inflate.decompress(chunk, most)
-
-
-def _inflater(encoding: str, target: OutboundTarget) -> _Plain | _Inflater:
+def _inflater(encoding: str, target: OutboundTarget) -> _Identity | zlib._Decompress:
     if encoding in {"", "identity"}:
-        return _Plain()
+        return _Identity()
     if encoding in _WINDOW_BITS:
-        return _Inflater(_WINDOW_BITS[encoding])
-    raise _unreachable(target, f"it answered in {encoding[:40]!r}, which was not asked for")
+        return zlib.decompressobj(_WINDOW_BITS[encoding])
+    raise _unreachable(target, f"the content-encoding is {encoding[:40]!r}, not identity")
+
+
+def _is_public(peer: object) -> bool:
+    """Return whether the peer's address belongs to the public internet."""
+    address = ip_literal(str(peer[0])) if isinstance(peer, tuple) else None
+    if address is None:
+        return False
+    return is_public(embedded_ipv4(address) or address)
 
 
 def _unreachable(target: OutboundTarget, reason: str) -> GatewayError:

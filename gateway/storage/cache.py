@@ -30,7 +30,8 @@ class Cache(Generic[K, V]):
         self._values: OrderedDict[K, V] = OrderedDict()
         self._refusals: OrderedDict[K, tuple[float, ErrorCode, str]] = OrderedDict()
         self._loads: dict[K, asyncio.Task[V]] = {}
-        self._generation = 0
+        self.generation = 0
+        """Rises with each change: a value from an earlier generation may be outdated."""
 
     def get(self, key: K) -> V | None:
         """Return the value if it is here."""
@@ -57,7 +58,7 @@ class Cache(Generic[K, V]):
 
     def forget(self, which: Callable[[V], bool] | None = None) -> None:
         """Drop the values that `which` picks, or all; and every refusal, and loads under way."""
-        self._generation += 1
+        self.generation += 1
         self._loads.clear()
         self._refusals.clear()
         if which is None:
@@ -71,16 +72,16 @@ class Cache(Generic[K, V]):
         self._values.pop(key, None)
 
     async def _load_and_keep(self, key: K) -> V:
-        generation = self._generation
+        generation = self.generation
         try:
             value = await self._load(key)
         except GatewayError as error:
-            if generation == self._generation:
+            if generation == self.generation:
                 refusal = (time.monotonic() + _REFUSAL_SECONDS, error.code, error.message)
                 _keep(self._refusals, key, refusal, self._size)
             raise
         # What was read before a change must not be kept after it.
-        if generation == self._generation:
+        if generation == self.generation:
             _keep(self._values, key, value, self._size)
         return value
 

@@ -3,119 +3,147 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from gateway.deployments.settings import ResponseFormat
-from gateway.fast_path.call import Done, Pending, Result, Trigger
-from gateway.fast_path.dispatch import Dispatcher
+from gateway.fast_path.deployment_call import DeploymentCall
 from gateway.ids import new_run_id
-from gateway.runs.idempotency import HEADER
+from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
+from gateway.web.problems import Headers
 from gateway.web.unexpected_errors import as_gateway_error
 
-_AT_ONCE = 64
-"""Items of one batch in flight: others' calls are to have their turn, too."""
-_OF_THE_CALL = ("data", "message", "fast_mode")
-"""Members of a single call's answer that say nothing about the item."""
+_MAX_IN_FLIGHT = 64
+"""Items of one batch in flight at once, so that other callers get their turn."""
+_CALL_MEMBERS = ("data", "message", "fast_mode")
+"""Members of a single call's body that say nothing about the item."""
+
+Json = dict[str, Any]
+"""Any: JSON values."""
 
 
 class BatchCalls:
     """Answers a batch by answering its items as single calls."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
-        self._dispatcher = dispatcher
+    def start(self, call: DeploymentCall, items: list[Any]) -> _Batch:
+        """Have every item answered; `call` gets all results at once.
 
-    def start(self, trigger: Trigger, items: list[Any], done: Done) -> Pending:
-        """Have every item answered; `done` gets all results at once.
-
-        What is wrong with an item is its own result.
+        An item's error is the result of that item.
         """
-        batch = _Batch(self._dispatcher, trigger, items, done)
-        batch.go_on()
+        batch = _Batch(call, items)
+        batch.start_items()
         return batch
 
 
 class _Batch:
-    def __init__(
-        self, dispatcher: Dispatcher, trigger: Trigger, items: list[Any], done: Done
-    ) -> None:
-        self._dispatcher = dispatcher
-        self._trigger = trigger
+    """The items of one batch, and their results."""
+
+    def __init__(self, call: DeploymentCall, items: list[Any]) -> None:
+        self._call = call
         self._items = items
-        self._done: Done | None = done
+        self._finished = False
+        self._starting = False
         self._next = 0
-        self._in_flight: dict[int, Pending] = {}
-        self._results: dict[int, dict[str, Any]] = {}
+        self._in_flight: dict[int, _Item] = {}
+        self._results: dict[int, Json] = {}
 
     def abandon(self) -> None:
-        """See Pending."""
-        self._done = None
-        for pending in self._in_flight.values():
-            pending.abandon()
+        """See RunningCall."""
+        self._finished = True
+        for item in self._in_flight.values():
+            item.abandon()
         self._in_flight.clear()
 
-    def go_on(self) -> None:
-        """Begin with as many items as may be in flight, and answer when all are through."""
-        while self._next < len(self._items) and len(self._in_flight) < _AT_ONCE:
+    def start_items(self) -> None:
+        """Start as many items as may be in flight; respond when all have their results."""
+        if self._starting:
+            return  # an item that has its result at once: the loop below goes on
+        self._starting = True
+        while self._next < len(self._items) and len(self._in_flight) < _MAX_IN_FLIGHT:
             index = self._next
             self._next += 1
-            self._begin(index)
-        if self._done is not None and len(self._results) == len(self._items):
-            done, self._done = self._done, None
-            done(self._answer())
+            item = self._in_flight[index] = _Item(self._call, self, index)
+            item.start(orjson.dumps({"input_data": self._items[index]}))
+        self._starting = False
+        if not self._finished and len(self._results) == len(self._items):
+            self._finished = True
+            self._respond()
 
-    def _begin(self, index: int) -> None:
-        def ended(result: Result | Exception) -> None:
-            self._in_flight.pop(index, None)
-            self._results[index] = self._shown(index, result)
-            self.go_on()
+    def set_result(self, index: int, result: Json) -> None:
+        """Take an item's result."""
+        self._in_flight.pop(index, None)
+        self._results[index] = {"index": index, **result}
+        self.start_items()
 
-        try:
-            trigger = self._item(index)
-            self._in_flight[index] = self._dispatcher.start(trigger, ended)
-        except Exception as error:  # noqa: BLE001 - the item's own
-            self._results[index] = self._shown(index, error)
-
-    def _item(self, index: int) -> Trigger:
-        headers = dict(self._trigger.headers)
-        headers[b"content-type"] = b"application/json"
-        key = headers.get(HEADER)
-        if key is not None:  # the batch's, made each item's own
-            headers[HEADER] = b"%b/%d" % (key.strip().strip(b'"'), index)
-        return replace(
-            self._trigger,
-            run_id=new_run_id(),
-            headers=headers,
-            body=orjson.dumps({"input_data": self._items[index]}),
-            response_format=ResponseFormat.FLAT,
-        )
-
-    def _shown(self, index: int, result: Result | Exception) -> dict[str, Any]:
-        if isinstance(result, Result):
-            answered: Mapping[str, Any] = orjson.loads(result.body)
-            kept = {name: it for name, it in answered.items() if name not in _OF_THE_CALL}
-            return {"index": index, **kept}
-        error = as_gateway_error(result, self._trigger.run_id.encode())
-        return {
-            "index": index,
-            "status": "failed",
-            "error": {"code": error.code, "message": error.message},
-            "retryable": error.code.retryable,
-            **error.details,
-        }
-
-    def _answer(self) -> Result:
+    def _respond(self) -> None:
         results = [self._results[index] for index in range(len(self._items))]
         statuses = [result["status"] for result in results]
         queued = "queued" in statuses or "running" in statuses
-        answer: dict[str, Any] = {
+        body: Json = {
             "status": "queued" if queued else "completed",
             "results": results,
             "failed": statuses.count("failed"),
         }
-        if self._trigger.response_format is ResponseFormat.ENVELOPE:
-            answer = {"status": "success", "message": "The batch was answered.", "data": answer}
+        if self._call.response_format is ResponseFormat.ENVELOPE:
+            body = {"status": "success", "message": "The batch was answered.", "data": body}
         headers = [(b"content-type", b"application/json")]
-        return Result(202 if queued else 200, orjson.dumps(answer), headers=headers)
+        self._call.succeed(202 if queued else 200, headers, orjson.dumps(body))
+
+
+class _Item(DeploymentCall):
+    """One input of a batch."""
+
+    def __init__(self, call: DeploymentCall, batch: _Batch, index: int) -> None:
+        self.services = call.services
+        self.route = call.route
+        self.began = call.began
+        self.authenticated = call.authenticated
+        self.run_id = new_run_id()
+        self.response_format = ResponseFormat.FLAT
+        headers = {**call.headers, b"content-type": b"application/json"}
+        key = headers.get(IDEMPOTENCY_KEY)
+        if key is not None:  # the batch's key, made the item's own
+            headers[IDEMPOTENCY_KEY] = b"%b/%d" % (key.strip().strip(b'"'), index)
+        self.headers = headers
+        self._batch = batch
+        self._index = index
+
+    def start(self, body: bytes) -> None:
+        """Have the item answered; its errors are its result."""
+        assert self.route is not None
+        try:
+            self.execute(self.route, body)
+        except Exception as error:  # noqa: BLE001 - `fail` knows which are bugs
+            self.fail(error)
+
+    def succeed(
+        self,
+        status: int,  # noqa: ARG002 - an item has none
+        headers: Headers,  # noqa: ARG002 - likewise
+        body: bytes,
+        *,
+        parse_seconds: float | None = None,  # noqa: ARG002 - it is the batch that is measured
+    ) -> None:
+        """See DeploymentCall."""
+        answered: Mapping[str, Any] = orjson.loads(body)
+        kept = {name: it for name, it in answered.items() if name not in _CALL_MEMBERS}
+        self._batch.set_result(self._index, kept)
+
+    def succeed_fast(self, output_data: bytes) -> None:
+        """See DeploymentCall."""
+        self.services.accounting.add(self)
+        self.succeed(200, [], self.fast_body(output_data))
+
+    def fail(self, error: Exception) -> None:
+        """See DeploymentCall."""
+        known = as_gateway_error(error, self.run_id.encode())
+        if self.is_run:
+            self.services.accounting.add(self)
+        result = {
+            "status": "failed",
+            "error": {"code": known.code, "message": known.message},
+            "retryable": known.code.retryable,
+            **known.details,
+        }
+        self._batch.set_result(self._index, result)

@@ -1,1 +1,1 @@
-"""Connections to the inference servers. Plain Open Inference Protocol: Triton would do, too."""
+"""Connections to inference servers by the Open Inference Protocol, as Triton speaks it."""

@@ -1,4 +1,4 @@
-"""The standing wish to be connected to one inference server: connect, serve, connect again."""
+"""Connects to one inference server, and connects again whenever the connection ends."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ from collections.abc import Callable, Sequence
 
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.inference_stream import InferenceStream
-from gateway.upstream.predictor import Predictor
 from protos import open_inference_pb2 as pb
 from protos.methods import method_path
 from protos.parameters import CANCELLATION
 from telemetry.logs import logger
 from transport import GrpcConnection, GrpcLimits, Metadata, RpcError, StatusCode, connect
 
-_ASK_SECONDS = 0.05
-"""Between two questions whether the model is ready; a tiny model boots in 0.2 s."""
-_ANSWER_SECONDS = 5.0
-_DRAIN_LOOK_SECONDS = 0.02
-_ANSWER_BYTES = 2**31 - 1
-"""What a server may send is its own to limit: its answer was computed already."""
+_RETRY_SECONDS = 0.05
+"""Between two attempts to connect, or to find the model ready; a tiny model boots in 0.2 s."""
+_UNARY_TIMEOUT_SECONDS = 5.0
+_DRAIN_POLL_SECONDS = 0.02
+_MAX_REPLY_BYTES = 2**31 - 1
+"""The server limits its replies itself: a reply has been computed already."""
 
 log = logger("gateway.upstream")
 
 
 class ServerConnector:
-    """Keeps `predictor` set while the server takes calls for the model version.
+    """Keeps `stream` set while the server accepts calls for the model version.
 
-    Of its `addresses` each is tried in turn: a Unix socket is there only on the server's machine.
+    It tries each of `addresses` in turn: a Unix socket exists only on the server's machine.
     """
 
     def __init__(
@@ -42,55 +41,55 @@ class ServerConnector:
         self.model = model
         self.version = version
         self.addresses = addresses
-        self.predictor: Predictor | None = None
+        self.stream: InferenceStream | None = None
         self._on_change = on_change
         self._max_message_bytes = max_message_bytes
         self._credentials = credentials or UpstreamCredentials()
         self._metadata: Metadata = ()
-        self._complaint = ""
-        self._task = asyncio.create_task(self._keep(), name=f"link to {model} {version}")
+        self._last_failure = ""
+        self._task = asyncio.create_task(self._run(), name=f"connector {model} {version}")
 
     async def close(self, grace: float) -> None:
-        """Give the connection up, `grace` seconds after the last call was taken at the latest."""
+        """Close the connection when its calls are answered, or after `grace` seconds."""
         deadline = asyncio.get_running_loop().time() + grace
-        while (predictor := self.predictor) is not None and predictor.in_flight:
+        while (stream := self.stream) is not None and stream.in_flight:
             if asyncio.get_running_loop().time() > deadline:
                 break
-            await asyncio.sleep(_DRAIN_LOOK_SECONDS)
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _keep(self) -> None:
+    async def _run(self) -> None:
         while True:
             for address in self.addresses:
-                if await self._visit(address):
+                if await self._connect(address):
                     break
-            await asyncio.sleep(_ASK_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _visit(self, address: str) -> bool:
-        """Be connected as long as that lasts; return whether there was anybody."""
-        limits = GrpcLimits(max_message_bytes=_ANSWER_BYTES)
+    async def _connect(self, address: str) -> bool:
+        """Connect, and stay connected while that lasts; return whether a server was there."""
+        limits = GrpcLimits(max_message_bytes=_MAX_REPLY_BYTES)
         try:
             connection = await connect(address, limits=limits, tls=self._credentials.tls)
-        except RpcError as error:  # no server yet, or no longer: ask again
-            self._complain(address, error)
+        except RpcError as error:  # no server yet, or no longer
+            self._log_failure(address, error)
             return False
         self._metadata = self._credentials.metadata(address)
         try:
             await self._serve(connection)
         except RpcError as error:
-            self._complain(address, error)
+            self._log_failure(address, error)
         finally:
             connection.close()
         return True
 
-    def _complain(self, address: str, error: RpcError) -> None:
-        """Log why a server on another machine cannot be used, each reason once."""
-        if address.startswith("unix:") or error.message == self._complaint:
+    def _log_failure(self, address: str, error: RpcError) -> None:
+        """Log why a server on another machine cannot be used, but each reason only once."""
+        if address.startswith("unix:") or error.message == self._last_failure:
             return
-        self._complaint = error.message
+        self._last_failure = error.message
         log.warning(
-            "inference_server_unreached",
+            "inference_server_unreachable",
             model=self.model,
             version=self.version,
             address=address,
@@ -98,43 +97,43 @@ class ServerConnector:
         )
 
     async def _serve(self, connection: GrpcConnection) -> None:
-        """Show the predictor from when the model is ready until its stream ends."""
-        await self._until_ready(connection)
-        predictor = InferenceStream(
+        """Set `stream` from when the model is ready until the stream ends."""
+        await self._wait_until_ready(connection)
+        stream = InferenceStream(
             connection,
             max_message_bytes=self._max_message_bytes,
             cancels=CANCELLATION in await self._extensions(connection),
             metadata=self._metadata,
         )
-        self._complaint = ""
-        self._set(predictor)
+        self._last_failure = ""
+        self._set(stream)
         log.info("inference_server_connected", model=self.model, version=self.version)
         try:
-            await predictor.ended.wait()
+            await stream.ended.wait()
         finally:
             self._set(None)
-        log.warning("inference_server_lost", model=self.model, version=self.version)
+        log.warning("inference_server_connection_lost", model=self.model, version=self.version)
 
-    async def _until_ready(self, connection: GrpcConnection) -> None:
-        question = pb.ModelReadyRequest(name=self.model, version=str(self.version))
+    async def _wait_until_ready(self, connection: GrpcConnection) -> None:
+        request = pb.ModelReadyRequest(name=self.model, version=str(self.version))
         while True:
             raw = await connection.unary(
                 method_path("ModelReady"),
-                question.SerializeToString(),
-                timeout=_ANSWER_SECONDS,
+                request.SerializeToString(),
+                timeout=_UNARY_TIMEOUT_SECONDS,
                 metadata=self._metadata,
             )
             if pb.ModelReadyResponse.FromString(raw).ready:
                 return
-            await asyncio.sleep(_ASK_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _extensions(self, connection: GrpcConnection) -> Sequence[str]:
-        """Return what the server says that it understands beyond the protocol."""
+        """Return the extensions that the server announces."""
         try:
             raw = await connection.unary(
                 method_path("ServerMetadata"),
                 pb.ServerMetadataRequest().SerializeToString(),
-                timeout=_ANSWER_SECONDS,
+                timeout=_UNARY_TIMEOUT_SECONDS,
                 metadata=self._metadata,
             )
         except RpcError as error:
@@ -143,6 +142,6 @@ class ServerConnector:
             return ()
         return pb.ServerMetadataResponse.FromString(raw).extensions
 
-    def _set(self, predictor: Predictor | None) -> None:
-        self.predictor = predictor
+    def _set(self, stream: InferenceStream | None) -> None:
+        self.stream = stream
         self._on_change()

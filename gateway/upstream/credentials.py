@@ -1,4 +1,4 @@
-"""What this process shows to inference servers on other machines, and whom it trusts there."""
+"""How this process authenticates to inference servers on other machines, and which it trusts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ log = logger("gateway.upstream")
 
 
 class UpstreamCredentials:
-    """For connections over TCP. Over a Unix socket nothing is shown.
+    """For connections over TCP; a Unix socket needs none.
 
     Args:
-        tls: for addresses with TLS; None: trust whom the system trusts, and show no certificate.
-        token: returns what is shown as `authorization: Bearer …`, or None.
+        tls: for addresses with TLS; None: the system's CAs, and no client certificate.
+        token: returns what is sent as `authorization: Bearer …`, or None.
     """
 
     def __init__(
@@ -29,8 +29,8 @@ class UpstreamCredentials:
         self._token = token
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Return those that the settings name.
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the credentials that the settings name.
 
         Raises:
             TlsError: a file cannot be used.
@@ -46,7 +46,7 @@ class UpstreamCredentials:
                 ca=settings.upstream_tls_ca,
                 pair=pair,
                 server_name=settings.upstream_tls_server_name,
-                on_reload=_tell,
+                on_reload=_log_reload,
             )
         for reason in certificate_warnings(pair) if pair else ():
             log.warning("tls_warning", reason=reason)
@@ -54,13 +54,13 @@ class UpstreamCredentials:
         return cls(tls) if file is None else cls(tls, lambda: _first_token(file))
 
     def metadata(self, address: str) -> Metadata:
-        """Return what comes with each call to a server at `address`."""
+        """Return the metadata of each call to a server at `address`."""
         token = None if address.startswith("unix:") else self._token()
         return (("authorization", f"Bearer {token}"),) if token else ()
 
 
 def _first_token(file: Path) -> str | None:
-    """Return the first line of a file, which may be another than the last time."""
+    """Return the first word of a file, which may change at any time."""
     try:
         words = file.read_text().split()
     except OSError as error:
@@ -69,7 +69,7 @@ def _first_token(file: Path) -> str | None:
     return words[0] if words else None
 
 
-def _tell(reason: str) -> None:
+def _log_reload(reason: str) -> None:
     if reason:
         log.error("tls_reload_failed", reason=reason)
     else:

@@ -1,23 +1,21 @@
-"""A Predictor on one long-lived ModelStreamInfer stream.
+"""A long-lived ModelStreamInfer stream to one inference server.
 
-A message on an open stream costs a fraction of a unary call. Calls are told apart by a number of
-ours in `id`; the caller's own id is put back into the answer.
+A message on an open stream costs a fraction of a unary call. Our own numbers in `id` match replies
+with calls; the caller's own id is put back into the reply.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
-from functools import partial
-from itertools import count
+from typing import NamedTuple, Protocol
 
 from google.protobuf.message import DecodeError, Message
 
 from gateway.errors import GatewayError
-from gateway.upstream.deadlines import DeadlineTimer
-from gateway.upstream.predictor import ID_BYTES, Done
-from gateway.upstream.reply import InferenceReply
 from protos import open_inference_pb2 as pb
+from protos.datatypes import get_datatype
 from protos.errors import ErrorCode
 from protos.message_templates import (
     InferRequestTemplate,
@@ -28,13 +26,18 @@ from protos.message_templates import (
 from protos.methods import method_path
 from protos.parameters import CANCEL, TIMEOUT, timeout_microseconds
 from protos.status import CODE_KEY, PUSHBACK_KEY, RETRY_KEY, code_of
+from protos.tensors import decode_contents, encode_raw
 from telemetry.logs import logger
 from transport import GrpcConnection, Metadata, RpcError, Status
 
+ID_BYTES = 8
+"""Of the number that a stream gives each call, in hexadecimal digits."""
 _BROKEN = "the connection to the inference server broke during the call; it is being restarted"
 _METADATA_SECONDS = 10.0
-_BULK = 2**16
-"""A message of this size is sent from where its tensors lie."""
+_UNCOPIED_BYTES = 2**16
+"""A message of this size is sent in pieces, from where its tensors lie."""
+_TIMER_GRAIN_SECONDS = 0.002
+"""Between two checks of deadlines: a deadline may be exceeded by so much."""
 
 _CANCELLATION = InferRequestTemplate(
     pb.ModelInferRequest(parameters={CANCEL: pb.InferParameter(bool_param=True)}), ID_BYTES, ()
@@ -43,8 +46,26 @@ _CANCELLATION = InferRequestTemplate(
 log = logger("gateway.upstream")
 
 
+class Caller(Protocol):
+    """What waits for a reply. The stream calls one of the two methods, once, unless cancelled."""
+
+    deadline: float
+    """By the event loop's clock; the stream sets it, and `timeout` in seconds."""
+    timeout: float
+
+    def on_reply(self, message: bytes, template: InferResponseTemplate | None) -> None:
+        """Take an encoded ModelStreamInferResponse; where it has no template, see `templated`."""
+
+    def on_failure(self, error: GatewayError) -> None:
+        """Take an error such as `InferenceStream.infer` raises."""
+
+
 class InferenceStream:
-    """The stream and the calls that wait on it."""
+    """The stream and the calls that wait on it.
+
+    It serves any number of calls at once, on one event loop. When the connection breaks, every call
+    in flight fails at once and no new one is accepted.
+    """
 
     def __init__(
         self,
@@ -56,93 +77,125 @@ class InferenceStream:
     ) -> None:
         """Open the stream; raises RpcError where the connection is over.
 
-        `cancels` says whether the server wants to know which calls nobody waits for any more;
-        `metadata` comes with each call of a method.
+        `cancels` says whether the server wants to be told of cancelled calls; `metadata` is sent
+        with each call of a method.
         """
         self._connection = connection
         self._max_message_bytes = max_message_bytes
-        self._most_queued_bytes = 2 * max_message_bytes
+        self._max_queued_bytes = 2 * max_message_bytes
         self._loop = asyncio.get_running_loop()
-        self._numbers = count(1)
-        self._waiting: dict[bytes, Done] = {}
-        self._deadlines = DeadlineTimer(self._expired)
-        self._forms: TemplateCache[InferResponseTemplate] = TemplateCache()
+        self._last_number = 0
+        self._callers: dict[bytes, Caller] = {}
+        self._templates: TemplateCache[InferResponseTemplate] = TemplateCache()
         self._cancels = cancels
         self._metadata = metadata
+        # One timer for all deadlines: a timer for each call would cost more than sending it.
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
         self._ended = False
         self.ended = asyncio.Event()
-        """Set when the stream has ended: every call has failed, and no new one is taken."""
+        """Set when the stream has ended: every call has failed, and no new one is accepted."""
         self._stream = connection.open_stream(
             method_path("ModelStreamInfer"),
-            on_message=self._answered,
-            on_end=self._end,
+            on_message=self._on_message,
+            on_end=self._on_end,
             metadata=metadata,
         )
 
-    def start(
-        self, form: InferRequestTemplate, raws: Sequence[RawBytes], timeout: float, done: Done
+    def send(
+        self,
+        template: InferRequestTemplate,
+        raws: Sequence[RawBytes],
+        timeout: float,
+        caller: Caller,
     ) -> bytes:
-        """See Predictor."""
-        number = self._number()
-        self._check_sendable(form.length)
-        if form.length < _BULK:
-            self._stream.send(form.render((number, *raws)))
+        """Send a request and return its number, by which it can be cancelled.
+
+        Args:
+            template: of the request; its ids have ID_BYTES.
+            raws: the elements of its inputs.
+            timeout: seconds that the reply may take. The request's own `timeout` is the template's.
+            caller: gets the reply or an error.
+
+        Raises:
+            GatewayError: as `infer`, where the call cannot even begin; `caller` gets nothing then.
+        """
+        size = template.length
+        self._check_sendable(size)
+        self._last_number += 1
+        number = b"%08x" % (self._last_number & 0xFFFF_FFFF)
+        if size < _UNCOPIED_BYTES:
+            self._stream.send(template.render((number, *raws)))
         else:
-            self._stream.send_pieces(form.segments((number, *raws)))
-        self._wait(number, timeout, done)
+            self._stream.send_pieces(template.segments((number, *raws)))
+        self._wait(number, timeout, caller)
         return number
 
-    def abandon(self, number: bytes) -> None:
-        """See Predictor."""
-        if self._waiting.pop(number, None) is None:
-            return
-        self._deadlines.forget(number)
-        if self._cancels and not self._ended:
-            self._stream.send(_CANCELLATION.render((number, b"")))
+    async def request(
+        self, template: InferRequestTemplate, raws: Sequence[RawBytes], timeout: float
+    ) -> InferenceReply:
+        """Return the reply to what `send` sends; raises as `infer`, and as `templated`.
+
+        Its id is the call's number.
+        """
+        answer = _AwaitedReply(self._loop)
+        number = self.send(template, raws, timeout, answer)
+        original, known = await self._answer(number, answer)
+        message, known = (original, known) if known is not None else templated(original)
+        return InferenceReply(original, message, known)
 
     async def infer(self, request: pb.ModelInferRequest, timeout: float) -> pb.ModelInferResponse:
-        """See Predictor."""
-        own_id, number = request.id, self._number()
+        """Return the reply to `request`, with the request's `id`.
+
+        Args:
+            request: taken over: the stream may write to it.
+            timeout: seconds that the reply may take.
+
+        Raises:
+            GatewayError: what the server said, INFERENCE_SERVER_UNAVAILABLE if the connection
+                broke, DEADLINE_EXCEEDED after `timeout`, OVERLOADED where the server reads nothing.
+        """
+        own_id = request.id
+        self._last_number += 1
+        number = b"%08x" % (self._last_number & 0xFFFF_FFFF)
         request.id = number.decode()
         request.parameters[TIMEOUT].int64_param = timeout_microseconds(timeout)
         message = request.SerializeToString()
         self._check_sendable(len(message))
         self._stream.send(message)
-        answer: asyncio.Future[InferenceReply] = self._loop.create_future()
-        self._wait(number, timeout, partial(_settle, answer))
-        response = (await self._answer(number, answer)).response()
+        answer = _AwaitedReply(self._loop)
+        self._wait(number, timeout, answer)
+        reply, _ = await self._answer(number, answer)
+        response = pb.ModelStreamInferResponse.FromString(reply).infer_response
         response.id = own_id
         return response
 
-    async def ask(
-        self, form: InferRequestTemplate, raws: Sequence[RawBytes], timeout: float
-    ) -> InferenceReply:
-        """See Predictor."""
-        answer: asyncio.Future[InferenceReply] = self._loop.create_future()
-        number = self.start(form, raws, timeout, partial(_settle, answer))
-        return await self._answer(number, answer)
+    def cancel(self, number: bytes) -> None:
+        """Forget a call, of which the caller hears no more, and tell the server."""
+        if self._callers.pop(number, None) is not None and self._cancels and not self._ended:
+            self._stream.send(_CANCELLATION.render((number, b"")))
 
     async def metadata(self, name: str, version: str) -> pb.ModelMetadataResponse:
-        """See Predictor."""
+        """Return the model's inputs and outputs; raises as `infer`."""
         request = pb.ModelMetadataRequest(name=name, version=version)
-        return pb.ModelMetadataResponse.FromString(await self._ask("ModelMetadata", request))
+        return pb.ModelMetadataResponse.FromString(await self._unary("ModelMetadata", request))
 
     async def config(self, name: str, version: str) -> pb.ModelConfigResponse:
-        """See Predictor."""
+        """Return the model's configuration in Triton's form; raises as `infer`."""
         request = pb.ModelConfigRequest(name=name, version=version)
-        return pb.ModelConfigResponse.FromString(await self._ask("ModelConfig", request))
+        return pb.ModelConfigResponse.FromString(await self._unary("ModelConfig", request))
 
     async def statistics(self, name: str, version: str) -> pb.ModelStatisticsResponse:
-        """See Predictor."""
+        """Return what the server has counted and timed; raises as `infer`."""
         request = pb.ModelStatisticsRequest(name=name, version=version)
-        return pb.ModelStatisticsResponse.FromString(await self._ask("ModelStatistics", request))
+        return pb.ModelStatisticsResponse.FromString(await self._unary("ModelStatistics", request))
 
     @property
     def in_flight(self) -> int:
-        """How many calls wait for their answers."""
-        return len(self._waiting)
+        """How many calls wait for their replies."""
+        return len(self._callers)
 
-    async def _ask(self, method: str, request: Message) -> bytes:
+    async def _unary(self, method: str, request: Message) -> bytes:
         try:
             return await self._connection.unary(
                 method_path(method),
@@ -151,70 +204,87 @@ class InferenceStream:
                 metadata=self._metadata,
             )
         except RpcError as error:
-            raise refusal(error) from None
-
-    def _number(self) -> bytes:
-        return b"%08x" % (next(self._numbers) & 0xFFFF_FFFF)
+            raise _error_of_status(error) from None
 
     def _check_sendable(self, size: int) -> None:
         if self._ended:
-            raise unavailable()
+            raise _unavailable()
         if size > self._max_message_bytes:
             raise self._too_large(size)
-        if self._stream.queued > self._most_queued_bytes:
-            reason = "the inference server does not take what is sent to it already"
+        if self._stream.queued > self._max_queued_bytes:
+            reason = "the inference server does not read what was sent to it before"
             raise GatewayError(ErrorCode.OVERLOADED, reason, retry_after=1)
 
-    def _wait(self, number: bytes, timeout: float, done: Done) -> None:
-        self._waiting[number] = done
-        self._deadlines.add(number, timeout)
+    def _wait(self, number: bytes, timeout: float, caller: Caller) -> None:
+        caller.timeout = timeout
+        caller.deadline = deadline = self._loop.time() + timeout
+        self._callers[number] = caller
+        if deadline < self._timer_at:
+            self._set_timer(deadline)
 
     async def _answer(
-        self, number: bytes, answer: asyncio.Future[InferenceReply]
-    ) -> InferenceReply:
+        self, number: bytes, answer: _AwaitedReply
+    ) -> tuple[bytes, InferResponseTemplate | None]:
         try:
-            return await answer
+            return await answer.future
         finally:
-            self.abandon(number)
+            self.cancel(number)  # does nothing once the reply is there
 
-    def _answered(self, raw: bytes) -> None:
-        form = self._forms.find(raw)
-        if form is not None:
-            self._conclude(raw[form.id_start : form.id_end], InferenceReply(raw, form))
+    def _on_message(self, message: bytes) -> None:
+        template = self._templates.find(message)
+        if template is None:
+            self._on_unknown_message(message)
             return
+        caller = self._callers.pop(message[template.id_start : template.id_end], None)
+        if caller is not None:  # else the call was cancelled, or its deadline has passed
+            caller.on_reply(message, template)
+
+    def _on_unknown_message(self, message: bytes) -> None:
+        """Take a reply without a template: parse it, and learn its template if it has one."""
         try:
-            message = pb.ModelStreamInferResponse.FromString(raw)
+            parsed = pb.ModelStreamInferResponse.FromString(message)
         except DecodeError:
-            log.warning("upstream_message_unreadable", size=len(raw))
-            self._stream.cancel()  # nobody can know whose it was
+            log.warning("inference_reply_unreadable", size=len(message))
+            self._stream.cancel()  # it cannot be known whose it was
             return
-        response = message.infer_response
-        number = response.id.encode()
-        if message.error_message:
-            self._conclude(number, _failure(message))
+        response = parsed.infer_response
+        caller = self._callers.pop(response.id.encode(), None)
+        if parsed.error_message:
+            if caller is not None:
+                caller.on_failure(_error_of_reply(parsed))
+            return
+        template = InferResponseTemplate.from_message(response, streamed=True)
+        if template is not None and template.render(template.slot_values(response)) == message:
+            self._templates.add(template, template)
         else:
-            self._learn(raw, response)
-            self._conclude(number, InferenceReply(raw, response=response))
+            template = None
+        if caller is not None:
+            caller.on_reply(message, template)
 
-    def _learn(self, raw: bytes, response: pb.ModelInferResponse) -> None:
-        form = InferResponseTemplate.from_message(response, streamed=True)
-        if form is not None and form.render(form.slot_values(response)) == raw:
-            self._forms.add(form, form)
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self._loop.call_at(when, self._check_deadlines)
 
-    def _conclude(self, number: bytes, outcome: InferenceReply | GatewayError) -> None:
-        done = self._waiting.pop(number, None)
-        if done is not None:  # else its caller has gone, or its time was up
-            self._deadlines.forget(number)
-            done(outcome)
+    def _check_deadlines(self) -> None:
+        """Fail the calls whose deadline has passed; check again at the next deadline."""
+        now = self._loop.time()
+        self._timer, self._timer_at = None, math.inf
+        expired = [item for item in self._callers.items() if item[1].deadline <= now]
+        for number, caller in expired:
+            if self._callers.pop(number, None) is not None:
+                message = f"no answer from the inference server within {caller.timeout:g} s"
+                caller.on_failure(GatewayError(ErrorCode.DEADLINE_EXCEEDED, message))
+        if self._callers:
+            first = min(caller.deadline for caller in self._callers.values())
+            self._set_timer(max(first, now + _TIMER_GRAIN_SECONDS))
 
-    def _expired(self, number: bytes, timeout: float) -> None:
-        message = f"no answer from the inference server within {timeout:g} s"
-        self._conclude(number, GatewayError(ErrorCode.DEADLINE_EXCEEDED, message))
-
-    def _end(self, _status: Status) -> None:
+    def _on_end(self, _status: Status) -> None:
         self._ended = True
-        for number in list(self._waiting):
-            self._conclude(number, unavailable())
+        callers, self._callers = self._callers, {}
+        for caller in callers.values():
+            caller.on_failure(_unavailable())
         self.ended.set()
 
     def _too_large(self, size: int) -> GatewayError:
@@ -225,24 +295,80 @@ class InferenceStream:
         return GatewayError(ErrorCode.PAYLOAD_TOO_LARGE, message)
 
 
-def _settle(answer: asyncio.Future[InferenceReply], outcome: InferenceReply | GatewayError) -> None:
-    if answer.done():
-        return  # it was cancelled, and who awaits it has not run yet
-    if isinstance(outcome, GatewayError):
-        answer.set_exception(outcome)
-    else:
-        answer.set_result(outcome)
+class _AwaitedReply:
+    """A caller that is a coroutine."""
+
+    deadline = timeout = 0.0
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.future: asyncio.Future[tuple[bytes, InferResponseTemplate | None]] = (
+            loop.create_future()
+        )
+
+    def on_reply(self, message: bytes, template: InferResponseTemplate | None) -> None:
+        """See Caller."""
+        if not self.future.done():  # it may have been cancelled in this turn of the loop
+            self.future.set_result((message, template))
+
+    def on_failure(self, error: GatewayError) -> None:
+        """See Caller."""
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
-def unavailable() -> GatewayError:
-    """Return the error of a call whose connection is gone."""
+class InferenceReply(NamedTuple):
+    """A reply, by its template and as protobuf's object."""
+
+    original: bytes
+    """The reply as it came."""
+    message: bytes
+    """The reply in the form that `template` describes."""
+    template: InferResponseTemplate
+
+    def timings(self) -> tuple[float, float]:
+        """Return the seconds in the server's queue and in its inference."""
+        return self.template.timings(self.message)
+
+    def response(self) -> pb.ModelInferResponse:
+        """Return the reply with raw contents."""
+        return _with_raw_contents(self.original)
+
+
+def templated(message: bytes) -> tuple[bytes, InferResponseTemplate]:
+    """Return a reply that has no template in a form that has one, and the template.
+
+    Raises:
+        GatewayError: INFERENCE_FAILED where there is no output.
+        TensorError: typed contents do not fit their shape.
+    """
+    response = _with_raw_contents(message)
+    template = InferResponseTemplate.from_message(response, streamed=True)
+    if template is None:
+        reason = "the inference server's answer has no outputs, or not the bytes of each"
+        raise GatewayError(ErrorCode.INFERENCE_FAILED, reason)
+    return template.render(template.slot_values(response)), template
+
+
+def _with_raw_contents(message: bytes) -> pb.ModelInferResponse:
+    """Parse a reply; typed contents, which other servers may send, become raw."""
+    response = pb.ModelStreamInferResponse.FromString(message).infer_response
+    if not response.raw_output_contents:
+        for output in response.outputs:
+            datatype = get_datatype(output.datatype, tensor=output.name)
+            array = decode_contents(output.contents, datatype, output.shape, tensor=output.name)
+            response.raw_output_contents.append(encode_raw(array, datatype))
+            output.ClearField("contents")
+    return response
+
+
+def _unavailable() -> GatewayError:
     return GatewayError(ErrorCode.INFERENCE_SERVER_UNAVAILABLE, _BROKEN, retry_after=1)
 
 
-def refusal(error: RpcError) -> GatewayError:
-    """Return what a unary call's status says, as ours."""
-    told = dict(error.trailers)
-    name, pushback = told.get(CODE_KEY), told.get(PUSHBACK_KEY)
+def _error_of_status(error: RpcError) -> GatewayError:
+    """Return what the status of a unary call says."""
+    trailers = dict(error.trailers)
+    name, pushback = trailers.get(CODE_KEY), trailers.get(PUSHBACK_KEY)
     code = code_of(error.code.name, name if isinstance(name, str) else None)
     retry_after = None
     if isinstance(pushback, str) and pushback.isdecimal():
@@ -250,8 +376,8 @@ def refusal(error: RpcError) -> GatewayError:
     return GatewayError(code, error.message or code, retry_after=retry_after)
 
 
-def _failure(message: pb.ModelStreamInferResponse) -> GatewayError:
-    told = message.infer_response.parameters
-    code = ErrorCode.known(told[CODE_KEY].string_param) or ErrorCode.INFERENCE_FAILED
-    retry_after = told[RETRY_KEY].double_param if RETRY_KEY in told else None
+def _error_of_reply(message: pb.ModelStreamInferResponse) -> GatewayError:
+    parameters = message.infer_response.parameters
+    code = ErrorCode.known(parameters[CODE_KEY].string_param) or ErrorCode.INFERENCE_FAILED
+    retry_after = parameters[RETRY_KEY].double_param if RETRY_KEY in parameters else None
     return GatewayError(code, message.error_message, retry_after=retry_after)

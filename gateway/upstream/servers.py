@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from gateway.errors import GatewayError
 from gateway.upstream.connector import ServerConnector
 from gateway.upstream.credentials import UpstreamCredentials
-from gateway.upstream.predictor import Predictor
+from gateway.upstream.inference_stream import InferenceStream
 from protos.errors import ErrorCode
 
 _GUESS_SECONDS = 5.0
@@ -76,7 +76,7 @@ class InferenceServers:
         self._credentials = credentials
         self._statuses: dict[str, dict[int, ServerStatus]] = {}
         self._links: dict[tuple[str, int], ServerConnector] = {}
-        self._predictors: dict[tuple[str, int], Predictor] = {}
+        self._streams: dict[tuple[str, int], InferenceStream] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._called: dict[tuple[str, int], int] = {}
         """The newest generation of which a server was called while it was asleep."""
@@ -106,7 +106,7 @@ class InferenceServers:
             self._drop(key)
         await asyncio.gather(*self._closing)
 
-    def predictor(self, model: str, version: int) -> Predictor:
+    def stream(self, model: str, version: int) -> InferenceStream:
         """Return the connection to the server of one model version.
 
         One that is asleep is woken, and booting until it is there.
@@ -116,23 +116,23 @@ class InferenceServers:
                 the phase; INFERENCE_SERVER_FAILED, with the reason; INFERENCE_SERVER_UNAVAILABLE
                 while the connection is being made anew.
         """
-        found = self._predictors.get((model, version))
+        found = self._streams.get((model, version))
         if found is None:
             self._call(model, version)
             raise self._absence(model, version)
         return found
 
-    def present(self, model: str, version: int) -> Predictor:
-        """Do as `predictor`, for a question that is no reason to wake anybody.
+    def awake_stream(self, model: str, version: int) -> InferenceStream:
+        """Do as `stream`, for a question that is no reason to wake anybody.
 
         Raises:
-            GatewayError: as `predictor`; NO_ACTIVE_INFERENCE where the server is asleep.
+            GatewayError: as `stream`; NO_ACTIVE_INFERENCE where the server is asleep.
         """
         status = self._status(model, version)
         if status is not None and status.asleep:
             message = f"the inference server for {status.title} is asleep: a call starts it"
             raise GatewayError(ErrorCode.NO_ACTIVE_INFERENCE, message)
-        return self.predictor(model, version)
+        return self.stream(model, version)
 
     def choose(self, model: str) -> int:
         """Return the version that answers calls which name none: the highest that is ready.
@@ -140,7 +140,7 @@ class InferenceServers:
         Where none is ready it is the highest wanted one, so that the error says what it waits for;
         a higher one that is asleep is woken meanwhile, to answer the calls to come.
         """
-        ready = [version for name, version in self._predictors if name == model]
+        ready = [version for name, version in self._streams if name == model]
         known = self._statuses.get(model, {})
         if not ready:
             wanted = [each.version for each in known.values() if each.wanted or each.asleep]
@@ -154,12 +154,12 @@ class InferenceServers:
     def is_ready(self, model: str, version: int | None) -> bool:
         """Whether calls for the model version (None: for any of its versions) are answered."""
         if version is None:
-            return any(name == model for name, _ in self._predictors)
-        return (model, version) in self._predictors
+            return any(name == model for name, _ in self._streams)
+        return (model, version) in self._streams
 
     def ready_versions(self, model: str) -> list[int]:
         """Return the versions that answer, in order."""
-        return sorted(version for name, version in self._predictors if name == model)
+        return sorted(version for name, version in self._streams if name == model)
 
     def statuses(self) -> list[ServerStatus]:
         """Return all that is known, by model and version."""
@@ -175,10 +175,10 @@ class InferenceServers:
         def changed() -> None:
             if self._links.get(key) is not link:
                 return  # dropped, and draining: the key may be another link's by now
-            if link.predictor is None:
-                self._predictors.pop(key, None)
+            if link.stream is None:
+                self._streams.pop(key, None)
             else:
-                self._predictors[key] = link.predictor
+                self._streams[key] = link.stream
 
         link = ServerConnector(
             model,
@@ -192,7 +192,7 @@ class InferenceServers:
 
     def _drop(self, key: tuple[str, int]) -> None:
         link = self._links.pop(key)
-        self._predictors.pop(key, None)
+        self._streams.pop(key, None)
         task = asyncio.create_task(link.close(self._drain_seconds))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

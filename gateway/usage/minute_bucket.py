@@ -15,15 +15,15 @@ from gateway.usage.histogram import BUCKETS_PER_OCTAVE, MIN_SECONDS
 _COLUMNS = (*STAGES, TOTAL)
 _WIDTH = len(_COLUMNS)
 _ABSENT = (-1.0,) * len(STAGES)
-"""Stands for stages that a call did not get to."""
-_MOST_SECONDS = 1e6
-_LOWEST = -19
+"""For stages that a call did not reach."""
+_MAX_SECONDS = 1e6
+_MIN_EXPONENT = -19
 """The exponent of LEAST_SECONDS, as `frexp` has it."""
 _SPAN = 1024
-"""More than there are buckets from LEAST_SECONDS to _MOST_SECONDS."""
-_OFFSETS = np.arange(_WIDTH, dtype=np.int64) * _SPAN - _LOWEST * BUCKETS_PER_OCTAVE
-_AT_ONCE = 256 * _WIDTH
-"""Durations that are sorted at a time: a tenth of a millisecond."""
+"""More than there are buckets from LEAST_SECONDS to _MAX_SECONDS."""
+_OFFSETS = np.arange(_WIDTH, dtype=np.int64) * _SPAN - _MIN_EXPONENT * BUCKETS_PER_OCTAVE
+_FOLD_AT = 256 * _WIDTH
+"""Durations that are sorted at once: a tenth of a millisecond."""
 
 BucketKey = tuple[str, int, str]
 """Deployment, version and key."""
@@ -35,7 +35,7 @@ class MinuteBucket:
     One by one, the buckets would take three times as long.
     """
 
-    __slots__ = ("_waiting", "counts", "minute", "name", "profile_id", "source", "written")
+    __slots__ = ("_unsorted", "counts", "minute", "name", "profile_id", "source", "written")
 
     def __init__(self, name: BucketKey, profile_id: str, minute: int, source: str) -> None:
         self.name = name
@@ -44,32 +44,32 @@ class MinuteBucket:
         """Seconds since 1970 at its beginning."""
         self.source = source
         self.counts = Counts()
-        """Without the durations, and the number of calls, that wait."""
+        """Without the calls and durations that are not sorted yet."""
         self.written = 0
         """Calls in it when it was last written."""
-        self._waiting: list[float] = []
+        self._unsorted: list[float] = []
 
     @property
     def calls(self) -> int:
         """All of them."""
-        return self.counts.calls + len(self._waiting) // _WIDTH
+        return self.counts.calls + len(self._unsorted) // _WIDTH
 
     def count(self, seconds: float, stages: Sequence[float]) -> None:
         """Add a call that took `seconds`, and the seconds in the first, or in all, of STAGES."""
-        waiting = self._waiting
-        waiting += stages
+        unsorted = self._unsorted
+        unsorted += stages
         if len(stages) != len(_ABSENT):
-            waiting += _ABSENT[len(stages) :]
-        waiting.append(seconds)
-        if len(waiting) >= _AT_ONCE:
+            unsorted += _ABSENT[len(stages) :]
+        unsorted.append(seconds)
+        if len(unsorted) >= _FOLD_AT:
             self.fold()
 
     def fold(self) -> None:
         """Sort what waits into buckets: a tenth of a microsecond for each duration."""
-        waiting, self._waiting = self._waiting, []
-        self.counts.calls += len(waiting) // _WIDTH
-        values = np.frombuffer(array("d", waiting))
-        fractions, exponents = np.frexp(np.clip(values, MIN_SECONDS, _MOST_SECONDS))
+        unsorted, self._unsorted = self._unsorted, []
+        self.counts.calls += len(unsorted) // _WIDTH
+        values = np.frombuffer(array("d", unsorted))
+        fractions, exponents = np.frexp(np.clip(values, MIN_SECONDS, _MAX_SECONDS))
         buckets = exponents * BUCKETS_PER_OCTAVE + (fractions * (2 * BUCKETS_PER_OCTAVE)).astype(
             np.int64
         )
@@ -79,7 +79,7 @@ class MinuteBucket:
         for key, number in zip(hit.tolist(), hits[hit].tolist(), strict=True):
             column, shifted = divmod(key, _SPAN)
             found = self.counts.seconds.setdefault(_COLUMNS[column], {})
-            bucket = shifted + _LOWEST * BUCKETS_PER_OCTAVE
+            bucket = shifted + _MIN_EXPONENT * BUCKETS_PER_OCTAVE
             found[bucket] = found.get(bucket, 0) + number
 
     def snapshot(self) -> BucketSnapshot:

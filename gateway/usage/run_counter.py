@@ -104,7 +104,7 @@ class RunCounter:
             await session.execute(_MOVE, to)
         for row in rows:
             for stage, seconds in _durations(row).items():
-                self._metrics.run_took(row.mode, stage, seconds)
+                self._metrics.observe_run_stage(row.mode, stage, seconds)
         return len(rows)
 
     async def _any(self) -> bool:

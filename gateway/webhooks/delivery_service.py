@@ -35,7 +35,7 @@ class WebhookDeliveryService:
         self._http = GuardedHttpClient(
             settings.webhook_allow,
             allow_http=settings.webhook_allow_http,
-            connections=numbers.concurrency,
+            max_connections=numbers.concurrency,
         )
         sender = DeliverySender(self._http, secret_box, timeout_seconds=numbers.timeout_seconds)
         self.dispatcher = WebhookDispatcher(self.store, sender, numbers, self.metrics)

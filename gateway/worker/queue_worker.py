@@ -83,7 +83,7 @@ def main(arguments: Sequence[str], build: Callable[[Settings], WorkerExecutor]) 
         broker = parse_broker_url(
             settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
         )
-        UpstreamCredentials.of(
+        UpstreamCredentials.from_settings(
             settings
         )  # each child opens its own; errors in them are reported once
     except (BrokerError, OSError, TlsError) as error:

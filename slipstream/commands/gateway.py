@@ -1,4 +1,4 @@
-"""`slipstream gateway`: a gateway process, in place of this one."""
+"""`slipstream gateway`: replaces this process by a gateway."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from telemetry.options import read
 _DESCRIPTION = """\
 Run a gateway alone.
 
-It starts no inference servers: it uses those that the database says are running.
-On another machine than theirs it reaches them by their TCP addresses, see docs/tls.md.
+It starts no inference servers: it uses those that run according to the database.
+On another machine it reaches them by their TCP addresses, see docs/tls.md.
 All other settings come from SLIPSTREAM_... variables.
 
     slipstream gateway --port 9080 --grpc-port 9081
@@ -24,7 +24,7 @@ All other settings come from SLIPSTREAM_... variables.
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Become a gateway that listens by itself."""
+    """Listen, and become a gateway."""
     options = read(
         ServeOptions,
         arguments,

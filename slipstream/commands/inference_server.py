@@ -1,4 +1,4 @@
-"""`slipstream inference-server`: that process, in place of this one."""
+"""`slipstream inference-server`: replaces this process by an inference server."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Become an inference server; every argument, --help too, is its own."""
+    """Become an inference server, which parses all arguments, including --help."""
     command = [sys.executable, "-m", "inference_server", *arguments]
     os.execv(sys.executable, command)  # noqa: S606 - our own program, never a shell

@@ -14,17 +14,17 @@ _DESCRIPTION = """\
 Run everything on this machine: gateway, worker and inference servers.
 
 REST listens at once and answers 503 until everything is ready. On the first start
-there is an administrator, a demo model with flow, deployment and API key, and a curl
-line to try it with. Ctrl-C or SIGTERM drains and stops; a second one stops at once.
+it creates an administrator and a demo: a model, a flow, a deployment, an API key, and prints
+a curl line to try them. Ctrl-C or SIGTERM drains and stops; a second one stops at once.
 
     slipstream up
     slipstream up --port 9080 --grpc-port 9081 --state /tmp/second --no-demo
     slipstream up --host 0.0.0.0 --tls-cert fullchain.pem --tls-key privkey.pem
 """
 _EPILOG = """\
-exit status: 0 after a stop that was asked for, 1 when something broke, 2 for a wrong command
-line, 3 where it cannot run: a port in use, a state folder, a database or a certificate that
-cannot be used
+exit status: 0 after a requested stop, 1 after an internal error, 2 for an invalid command line,
+3 if it cannot run here: a port in use, a state folder, a database or a certificate that cannot
+be used
 """
 
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     with exit_on_error(as_json=options.json):
         launched = launch(options)
-        # What takes longer to import comes after the gateways are on their way.
+        # Slow imports come after the gateways have been started.
         from slipstream.status_printer import StatusPrinter  # noqa: PLC0415
 
         printer = StatusPrinter(as_json=options.json, started_at=started_at)

@@ -87,6 +87,6 @@ async def _run(manager: WorkerManager, signals: StopSignals, settings: Settings)
 def _check_credentials(settings: Settings) -> None:
     """Report once what every child would report."""
     try:
-        UpstreamCredentials.of(settings)
+        UpstreamCredentials.from_settings(settings)
     except TlsError as error:
         raise UnusableError(str(error)) from None

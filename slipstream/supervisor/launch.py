@@ -30,7 +30,7 @@ class Launch:
     lifeline: Lifeline
     rest: socket.socket
     """Listening socket of REST. All gateways accept from it; connections queue until one does."""
-    front_door: socket.socket
+    grpc_reservation: socket.socket
     """Reserves the gRPC port; see `ports.reserve`."""
     gateways: Mapping[str, ChildProcess]
     """The gateway processes by name."""
@@ -52,7 +52,7 @@ class Launch:
         """Close everything. Children that still run exit at once."""
         self.lifeline.close()
         self.rest.close()
-        self.front_door.close()
+        self.grpc_reservation.close()
         self.folder.release()
 
 
@@ -75,7 +75,7 @@ def launch(options: UpOptions) -> Launch:
         tls_certificate=options.tls_certificate,
     )
     rest = ports.listen(options.host, options.port)
-    front_door = ports.reserve(options.host, options.grpc_port)
+    grpc_reservation = ports.reserve(options.host, options.grpc_port)
     lifeline = Lifeline()
     gateways = {name: _spawn_gateway(options, rest, lifeline) for name in _names(options.workers)}
     forks = ForkServer.SUPPORTED and options.models_per_process == 1
@@ -86,7 +86,7 @@ def launch(options: UpOptions) -> Launch:
         folder=folder,
         lifeline=lifeline,
         rest=rest,
-        front_door=front_door,
+        grpc_reservation=grpc_reservation,
         gateways=gateways,
         fork_server=fork_server,
     )

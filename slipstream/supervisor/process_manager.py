@@ -56,21 +56,21 @@ class ProcessManager:
     def __init__(
         self,
         spawn: Callable[[str], Awaitable[ChildProcess]],
-        watcher: ProcessListener,
+        listener: ProcessListener,
         *,
         running: Mapping[str, ChildProcess] | None = None,
         on_idle: Callable[[str], None] | None = None,
     ) -> None:
-        """Start processes with `spawn`, and report to `watcher`.
+        """Start processes with `spawn`, and report to `listener`.
 
         Args:
             spawn: starts a process for a key.
-            watcher: is told what happens to them.
+            listener: is told what happens to them.
             running: processes that run already; their generation is 1.
             on_idle: called instead of `exited` when one ends with ExitStatus.IDLE.
         """
         self._spawn = spawn
-        self._watcher = watcher
+        self._listener = listener
         self._on_idle_exit = on_idle
         self._desired: dict[str, int] = {}
         self._states: dict[str, ProcessState] = {}
@@ -142,7 +142,7 @@ class ProcessManager:
                     child.terminate()
             case Forget():
                 del self._states[key]
-                self._watcher.removed(key)
+                self._listener.removed(key)
 
     def _start(self, key: str) -> None:
         generation = self._desired[key]
@@ -165,7 +165,7 @@ class ProcessManager:
 
     def _attach(self, key: str, child: ChildProcess) -> None:
         self._children[key] = child
-        self._watcher.spawned(key, child)
+        self._listener.spawned(key, child)
         # A stop may have been requested while it was starting.
         if self._killed:
             child.kill()
@@ -196,7 +196,7 @@ class ProcessManager:
         if line["event"] == "failed":
             self._states[key] = replace(self._states[key], failed=True)
             self._changed.set()
-        self._watcher.reported(key, line)
+        self._listener.reported(key, line)
 
     def _on_idle(self, key: str, on_idle: Callable[[str], None]) -> None:
         self._states[key] = after_idle_exit(self._states[key], desired=self._desired.get(key))
@@ -208,5 +208,7 @@ class ProcessManager:
         before = self._states[key]
         after = self._states[key] = after_exit(before, ran_for=ran_for, now=now)
         requested = before.stopping or self._closed
-        self._watcher.exited(key, requested=requested, reason=reason, retry_in=after.retry_at - now)
+        self._listener.exited(
+            key, requested=requested, reason=reason, retry_in=after.retry_at - now
+        )
         self._changed.set()

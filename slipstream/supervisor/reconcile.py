@@ -63,11 +63,11 @@ Action = Start | Stop | Forget
 def reconcile(
     desired: Mapping[str, int], states: Mapping[str, ProcessState], now: float
 ) -> tuple[Action, ...]:
-    """Return what brings `states` nearer to `desired` (key → generation), at most one act per key.
+    """Return what moves `states` towards `desired` (key → generation), at most one action per key.
 
-    A failed process stays, to answer with its reason, until its key is no longer wanted or is
-    wanted anew with a higher generation. One that rests is not started for a wish that it has had
-    already.
+    A failed process stays, to answer with its reason, until its key is no longer desired or has a
+    higher generation. One that has ended because it was idle starts again for a higher generation
+    only.
     """
     actions: list[Action] = []
     for key, generation in desired.items():
@@ -96,22 +96,22 @@ def next_restart_at(desired: Mapping[str, int], states: Mapping[str, ProcessStat
     return min(due, default=None)
 
 
-def after_exit(states: ProcessState, *, ran_for: float, now: float) -> ProcessState:
+def after_exit(state: ProcessState, *, ran_for: float, now: float) -> ProcessState:
     """Return the state after a process has ended that ran for `ran_for` seconds."""
-    if states.stopping:
-        return replace(states, alive=False, failed=False, stopping=False, crashes=0, retry_at=now)
-    crashes = 1 if ran_for >= STABLE_SECONDS else states.crashes + 1
+    if state.stopping:
+        return replace(state, alive=False, failed=False, stopping=False, crashes=0, retry_at=now)
+    crashes = 1 if ran_for >= STABLE_SECONDS else state.crashes + 1
     return replace(
-        states, alive=False, failed=False, crashes=crashes, retry_at=now + restart_delay(crashes)
+        state, alive=False, failed=False, crashes=crashes, retry_at=now + restart_delay(crashes)
     )
 
 
-def after_idle_exit(states: ProcessState, *, desired: int | None) -> ProcessState:
-    """Return what is remembered of a process that has ended because nobody needed it.
+def after_idle_exit(state: ProcessState, *, desired: int | None) -> ProcessState:
+    """Return the state after a process has ended because it was idle.
 
-    It has been there for all the wishes until then, the newest of generation `desired`.
+    It has served all generations until then; `desired` is the newest.
     """
-    generation = max(states.generation, desired or 0)
+    generation = max(state.generation, desired or 0)
     return ProcessState(generation=generation, alive=False, idle=True)
 
 

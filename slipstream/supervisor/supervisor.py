@@ -18,7 +18,7 @@ from slipstream.supervisor.spawner import ServerSpawner
 from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS, WorkerManager
 
 if TYPE_CHECKING:  # takes a second or two to import, while the loop runs
-    from slipstream.supervisor.fleet_service import FleetService
+    from slipstream.supervisor.fleet_runner import FleetRunner
 
 _MARGIN_SECONDS = 2.0
 """What a process needs beyond its calls to notice the signal and to exit."""
@@ -43,7 +43,7 @@ class Supervisor:
         self._launched = launched
         self._printer = printer
         self._demo = demo
-        self._fleet_service: FleetService | None = None
+        self._fleet_runner: FleetRunner | None = None
 
     async def run(self) -> None:
         """Serve until the first signal, drain until done or until the second."""
@@ -88,29 +88,29 @@ class Supervisor:
 
     async def _serve(self) -> None:
         kind = await asyncio.to_thread(_import)
-        self._fleet_service = kind(self._launched, self._printer, self._spawner, demo=self._demo)
-        await self._fleet_service.serve(self._gateway_monitor, self._workers)
+        self._fleet_runner = kind(self._launched, self._printer, self._spawner, demo=self._demo)
+        await self._fleet_runner.serve(self._gateway_monitor, self._workers)
 
     async def _drain(self) -> None:
         """Stop the processes that take calls before those that answer them."""
         self._printer.step("slipstream", "stopping", "dim")
-        # Before there is a fleet service, there are no calls to wait for.
-        calls = self._fleet_service.drain_seconds if self._fleet_service else 0.0
+        # Before there is a fleet runner, there are no calls to wait for.
+        calls = self._fleet_runner.drain_seconds if self._fleet_runner else 0.0
         await self._gateways.drain(calls + _MARGIN_SECONDS)
         await self._workers.drain(calls + HAND_BACK_SECONDS + _MARGIN_SECONDS)
-        if self._fleet_service:
-            await self._fleet_service.drain(calls + _MARGIN_SECONDS)
+        if self._fleet_runner:
+            await self._fleet_runner.drain(calls + _MARGIN_SECONDS)
         await self._spawner.drain(_MARGIN_SECONDS)
 
     def _kill(self) -> None:
         self._gateways.kill()
         self._workers.kill()
         self._spawner.kill()
-        if self._fleet_service:
-            self._fleet_service.kill()
+        if self._fleet_runner:
+            self._fleet_runner.kill()
 
 
-def _import() -> type[FleetService]:
-    from slipstream.supervisor.fleet_service import FleetService  # noqa: PLC0415
+def _import() -> type[FleetRunner]:
+    from slipstream.supervisor.fleet_runner import FleetRunner  # noqa: PLC0415
 
-    return FleetService
+    return FleetRunner

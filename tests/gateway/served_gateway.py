@@ -1,4 +1,4 @@
-"""The real gateway behind a socket, the short way of triggers included, and people who call it."""
+"""The real gateway behind a socket, the fast path included, and people who call it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tritonclient import grpc as triton
 from inference_server import settings
 from protos import open_inference_pb2 as pb
 from telemetry.options import OptionsError
-from tests.authority import Authority, put
+from tests.authority import Authority, replace_file
 from tests.inference_server.conftest import Serve
 from tests.inference_server.process import InferenceProcess
 from tests.stub import InferenceStub
@@ -47,7 +47,7 @@ def mutual(authority: Authority) -> list[str]:
 @pytest.fixture
 def tokens(tmp_path: Path) -> Path:
     file = tmp_path / "tokens"
-    put(file, f"{TOKEN}\n".encode())
+    replace_file(file, f"{TOKEN}\n".encode())
     return file
 
 
@@ -214,13 +214,13 @@ def test_tokens_rotate_without_a_restart(served: Serve, tokens: Path) -> None:
         except grpc.RpcError:
             return False
 
-    put(tokens, f"{OTHER}\n{TOKEN}\n".encode())
+    replace_file(tokens, f"{OTHER}\n{TOKEN}\n".encode())
     eventually(lambda: accepted(OTHER), bool)
     assert accepted(TOKEN)
-    put(tokens, b"short")
+    replace_file(tokens, b"short")
     eventually(server.log, lambda log: "tokens_reload_failed" in log)
     assert accepted(OTHER)
-    put(tokens, f"{OTHER}\n".encode())
+    replace_file(tokens, f"{OTHER}\n".encode())
     eventually(lambda: accepted(TOKEN), lambda yes: not yes)
     assert accepted(OTHER)
 

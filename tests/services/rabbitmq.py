@@ -8,7 +8,7 @@ from uuid import uuid4
 
 
 class VirtualHost:
-    """Queues that nobody else sees."""
+    """Queues in a virtual host of their own."""
 
     def __init__(self) -> None:
         self.name = f"slipstream_test_{uuid4().hex[:12]}"

@@ -1,4 +1,4 @@
-"""What a keeper tells of its children, written down."""
+"""Records what a process manager reports about its processes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from slipstream.supervisor.process_manager import StatusLine
 
 
 class EventLog:
-    """Writes down what happens, and lets a test wait for it."""
+    """A ProcessListener that records events and lets a test wait for them."""
 
     def __init__(self) -> None:
         self.entries: list[str] = []
         self.pids: list[int] = []
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     async def until(self, condition: Callable[[list[str]], bool]) -> None:
         async with asyncio.timeout(30):
             while not condition(self.entries):
-                self._news.clear()
-                await self._news.wait()
+                self._changed.clear()
+                await self._changed.wait()
 
     def spawned(self, key: str, child: ChildProcess) -> None:
         self.pids.append(child.pid)
@@ -35,11 +35,11 @@ class EventLog:
         self._write(f"{key} {'stopped' if requested else 'crashed'}: {reason}")
 
     def exited_idle(self, key: str) -> None:
-        self._write(f"{key} rests")
+        self._write(f"{key} idle")
 
     def removed(self, key: str) -> None:
         self._write(f"{key} forgotten")
 
     def _write(self, entry: str) -> None:
         self.entries.append(entry)
-        self._news.set()
+        self._changed.set()

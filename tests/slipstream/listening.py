@@ -1,4 +1,4 @@
-"""`slipstream webhooks listen` as a real process, with what it has told at hand."""
+"""`slipstream webhooks listen` as a real process, with the documents that it prints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 class Listener:
-    """A receiver that tells in JSON what comes."""
+    """A listener that prints JSON."""
 
     def __init__(self, *options: str, secret: str | None = None) -> None:
         command = [sys.executable, "-m", "slipstream", "webhooks", "listen", "--json", *options]
@@ -42,24 +42,24 @@ class Listener:
         self.url: str = self.listening["url"]
 
     def next(self, wanted: Callable[[Json], bool] = lambda _: True) -> Json:
-        """Return the next thing that it tells, and is wanted."""
+        """Return the next document that matches."""
         while True:
-            told = self._lines.get(timeout=TIMEOUT_SECONDS)
-            assert told is not None, f"it has ended: {self._errors()}"
-            if wanted(told):
-                return told
+            document = self._lines.get(timeout=TIMEOUT_SECONDS)
+            assert document is not None, f"it has ended: {self._errors()}"
+            if wanted(document):
+                return document
 
     def close(self, number: int = signal.SIGINT) -> Json:
-        """End it as Ctrl-C does; return the sum that it tells."""
+        """Stop it as Ctrl-C does; return its summary."""
         self._process.send_signal(number)
         status = self._process.wait(TIMEOUT_SECONDS)
         self._reader.join()
         assert self._process.stdout is not None
         self._process.stdout.close()
-        said = self._errors()
-        assert status == 0, said
-        assert "Traceback" not in said, said
-        return self.next(lambda told: told["kind"] == "summary")
+        errors = self._errors()
+        assert status == 0, errors
+        assert "Traceback" not in errors, errors
+        return self.next(lambda document: document["kind"] == "summary")
 
     def _errors(self) -> str:
         assert self._process.stderr is not None

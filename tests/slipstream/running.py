@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 60.0
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

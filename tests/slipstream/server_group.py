@@ -1,4 +1,4 @@
-"""Inference servers of one model, kept alive, from a source of processes."""
+"""A group of inference servers of one model, run by a process manager."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def status_printer() -> StatusPrinter:
 
 
 class ServerGroup:
-    """Servers of `mlp` by key, kept alive."""
+    """Servers of `mlp` by key."""
 
     def __init__(self, store: Path, sockets: Path, source: ServerSpawner) -> None:
         self.source = source
@@ -59,7 +59,7 @@ class ServerGroup:
             await self.events.until(lambda entries, key=key: entries.count(f"{key} ready") == times)
 
     def answers(self, *keys: str) -> bool:
-        """Whether the servers compute what they should."""
+        """Return whether the servers compute correct results."""
         return all(abs(self.sum(key) - 1) < 1e-5 for key in keys)
 
     def sum(self, key: str) -> float:
@@ -81,10 +81,10 @@ class ServerGroup:
 
 @asynccontextmanager
 async def serve_group(store: Path, source: ServerSpawner) -> AsyncIterator[ServerGroup]:
-    """Yield a family; see in the end that none of it is left, not even a zombie."""
+    """Yield a group; check at the end that no process of it is left, not even a zombie."""
     with TemporaryDirectory(prefix="ss-") as sockets:
         running = ServerGroup(store, Path(sockets), source)
-        tasks = [asyncio.create_task(kept.run()) for kept in (running.source, running.manager)]
+        tasks = [asyncio.create_task(each.run()) for each in (running.source, running.manager)]
         try:
             yield running
         finally:

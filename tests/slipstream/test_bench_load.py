@@ -1,4 +1,4 @@
-"""The load generator against servers that answer in their own ways."""
+"""The load generator against servers that answer in various ways."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROBLEM = b'HTTP/1.1 503 No\r\nContent-Length: 21\r\n\r\n{"code":"overloaded"}'
 async def measured(
     answer: Answer, until: Callable[[LoadProgress], bool], *, connections: int = 2
 ) -> LoadResult:
-    """Load a server that answers with `answer`, until it went so far."""
+    """Load a server that answers with `answer`, until `until` is true."""
     calls = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""The arithmetic of `slipstream bench`: percentiles, histogram, the model's part."""
+"""The arithmetic of `slipstream bench`: percentiles, histogram, model time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inference servers from a fork server: real processes, and what becomes of them."""
+"""Inference servers from a fork server, with real processes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def spawner(*, forks: bool = True) -> ForkServerSpawner:
 
 @asynccontextmanager
 async def forked_group(store: Path) -> AsyncIterator[ServerGroup]:
-    """Yield a family from a fork server; see in the end that that is gone, too."""
+    """Yield a group from a fork server; check at the end that the fork server has ended."""
     async with serve_group(store, spawner()) as running:
         yield running
     assert not fork_servers()
@@ -46,7 +46,7 @@ def descriptors(pid: int) -> list[str]:
     return sorted(re.sub(r"\d+", "", str(link.readlink())) for link in links)
 
 
-async def test_a_server_is_forked_and_is_our_child_like_one_that_was_started_directly(
+async def test_a_forked_server_is_our_child_like_one_started_directly(
     store: Path,
 ) -> None:
     async with forked_group(store) as forked, serve_group(store, spawner(forks=False)) as direct:
@@ -78,7 +78,7 @@ async def test_the_environment_reaches_a_server(
         )
 
 
-async def test_a_fork_server_that_is_killed_is_replaced_and_its_children_go_on(
+async def test_a_killed_fork_server_is_replaced_and_its_servers_go_on(
     store: Path,
 ) -> None:
     async with forked_group(store) as running:
@@ -114,7 +114,7 @@ async def test_a_fork_server_that_hangs_is_replaced(store: Path) -> None:
         assert running.answers("a")
 
 
-async def test_a_server_is_asked_to_go_before_it_is_there(store: Path) -> None:
+async def test_a_server_can_be_stopped_before_it_has_started(store: Path) -> None:
     async with forked_group(store) as running:
         running.manager.set_desired({"a": 1})
         await asyncio.sleep(0)
@@ -122,7 +122,7 @@ async def test_a_server_is_asked_to_go_before_it_is_there(store: Path) -> None:
         await running.events.until(lambda entries: "a forgotten" in entries)
 
 
-async def test_servers_that_are_killed_while_they_are_born_leave_nothing(store: Path) -> None:
+async def test_servers_killed_while_they_are_forked_leave_no_process(store: Path) -> None:
     async with forked_group(store) as running:
         running.manager.set_desired({"a": 1, "b": 1, "c": 1})
         await running.events.until(lambda entries: "a spawned" in entries)

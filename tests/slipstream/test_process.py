@@ -1,4 +1,4 @@
-"""One child: how it is tied to its parent, and how it ends."""
+"""A child process: its ties to its parent, and its end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_child_reports_on_its_status_pipe_and_ends_when_asked() -> None:
     assert describe_exit(child.wait()) == "was killed by SIGTERM"
 
 
-def test_a_deaf_child_can_be_killed() -> None:
+def test_a_child_that_ignores_sigterm_can_be_killed() -> None:
     child = ChildProcess.spawn(IGNORES_SIGTERM, lifeline=Lifeline())
     read_line(child)
     child.terminate()
@@ -36,7 +36,7 @@ def test_a_deaf_child_can_be_killed() -> None:
     child.terminate()
 
 
-def test_a_child_ends_when_the_lifeline_is_cut() -> None:
+def test_a_child_ends_when_the_lifeline_closes() -> None:
     lifeline = Lifeline()
     child = ChildProcess.spawn(IGNORES_SIGTERM, lifeline=lifeline)
     read_line(child)
@@ -44,7 +44,7 @@ def test_a_child_ends_when_the_lifeline_is_cut() -> None:
     assert describe_exit(child.wait()) == "exited with status 70"
 
 
-def test_a_child_ends_with_a_parent_that_is_killed() -> None:
+def test_a_child_ends_when_its_parent_is_killed() -> None:
     parent = subprocess.Popen(
         [
             sys.executable,
@@ -65,7 +65,7 @@ def test_a_child_ends_with_a_parent_that_is_killed() -> None:
     child.wait(timeout=30)
 
 
-def test_what_a_child_leaves_behind_ends_with_it() -> None:
+def test_the_children_of_a_child_end_with_it() -> None:
     leaving = "import subprocess\nsay(pid=subprocess.Popen(['sleep', '600']).pid)"
     child = ChildProcess.spawn(program(leaving), lifeline=Lifeline())
     left = psutil.Process(int(read_line(child).split(b":")[1].strip(b" }\n")))
@@ -73,7 +73,7 @@ def test_what_a_child_leaves_behind_ends_with_it() -> None:
     left.wait(timeout=30)
 
 
-def test_the_childs_stdout_is_not_ours() -> None:
+def test_stdout_of_a_child_goes_to_our_stderr() -> None:
     code = (
         "from slipstream.supervisor.process import *; "
         "from tests.slipstream.programs import program; "

@@ -1,4 +1,4 @@
-"""Children kept alive, with real processes."""
+"""The process manager with real processes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.slipstream.programs import CRASHES, EXITS_IDLE, FAILS, HALF_LINE, IGN
 
 
 @asynccontextmanager
-async def keeping(
-    command: Sequence[str], *, grace: float = 5.0, rests: bool = False
+async def managing(
+    command: Sequence[str], *, grace: float = 5.0, idle: bool = False
 ) -> AsyncIterator[tuple[ProcessManager, EventLog]]:
     events = EventLog()
     lifeline = Lifeline()
@@ -26,7 +26,7 @@ async def keeping(
     async def spawn(_key: str) -> ChildProcess:
         return ChildProcess.spawn(command, lifeline=lifeline)
 
-    manager = ProcessManager(spawn, events, on_idle=events.exited_idle if rests else None)
+    manager = ProcessManager(spawn, events, on_idle=events.exited_idle if idle else None)
     task = asyncio.create_task(manager.run())
     try:
         yield manager, events
@@ -36,8 +36,8 @@ async def keeping(
     assert not any(psutil.pid_exists(pid) for pid in events.pids)
 
 
-async def test_what_is_wanted_runs_until_it_is_not() -> None:
-    async with keeping(STEADY) as (manager, events):
+async def test_a_process_runs_while_its_key_is_desired() -> None:
+    async with managing(STEADY) as (manager, events):
         manager.set_desired({"a": 1, "b": 1})
         await events.until(lambda entries: {"a ready", "b ready"} <= set(entries))
         manager.set_desired({"b": 1})
@@ -45,8 +45,8 @@ async def test_what_is_wanted_runs_until_it_is_not() -> None:
         assert list(manager.pids) == ["b"]
 
 
-async def test_whoever_is_killed_comes_back() -> None:
-    async with keeping(STEADY) as (manager, events):
+async def test_a_killed_process_is_restarted() -> None:
+    async with managing(STEADY) as (manager, events):
         manager.set_desired({"a": 1})
         await events.until(lambda entries: "a ready" in entries)
         os.kill(manager.pids["a"], signal.SIGKILL)
@@ -54,15 +54,15 @@ async def test_whoever_is_killed_comes_back() -> None:
         assert "a crashed: was killed by SIGKILL" in events.entries
 
 
-async def test_whoever_keeps_dying_is_started_again_and_again() -> None:
-    async with keeping(CRASHES) as (manager, events):
+async def test_a_crashing_process_is_restarted_repeatedly() -> None:
+    async with managing(CRASHES) as (manager, events):
         manager.set_desired({"a": 1})
         await events.until(lambda entries: entries.count("a spawned") == 3)
         assert events.entries[:3] == ["a spawned", "a loading", "a crashed: exited with status 3"]
 
 
-async def test_a_failed_one_stays_and_is_started_anew_when_wanted_anew() -> None:
-    async with keeping(FAILS) as (manager, events):
+async def test_a_failed_process_stays_and_a_new_generation_restarts_it() -> None:
+    async with managing(FAILS) as (manager, events):
         manager.set_desired({"a": 1})
         await events.until(lambda entries: "a failed" in entries)
         manager.set_desired({"a": 1})
@@ -77,42 +77,42 @@ async def test_a_failed_one_stays_and_is_started_anew_when_wanted_anew() -> None
         ]
 
 
-async def test_whoever_rests_is_let_sleep_and_started_when_wanted_anew() -> None:
-    async with keeping(EXITS_IDLE, rests=True) as (manager, events):
+async def test_an_idle_process_stays_stopped_until_a_new_generation() -> None:
+    async with managing(EXITS_IDLE, idle=True) as (manager, events):
         manager.set_desired({"a": 1})
-        await events.until(lambda entries: "a rests" in entries)
+        await events.until(lambda entries: "a idle" in entries)
         manager.set_desired({"a": 1})
         assert manager.pids == {}
         manager.set_desired({"a": 2})
-        await events.until(lambda entries: entries.count("a rests") == 2)
-        assert events.entries == ["a spawned", "a ready", "a rests"] * 2
+        await events.until(lambda entries: entries.count("a idle") == 2)
+        assert events.entries == ["a spawned", "a ready", "a idle"] * 2
         manager.set_desired({})
         await events.until(lambda entries: "a forgotten" in entries)
         assert len(events.entries) == 7
 
 
-async def test_where_nobody_may_rest_that_is_a_crash() -> None:
-    async with keeping(EXITS_IDLE) as (manager, events):
+async def test_an_idle_exit_is_a_crash_without_on_idle() -> None:
+    async with managing(EXITS_IDLE) as (manager, events):
         manager.set_desired({"a": 1})
         await events.until(lambda entries: entries.count("a ready") == 2)
         assert "a crashed: exited with status 4" in events.entries
 
 
-async def test_half_a_line_is_passed_over() -> None:
-    async with keeping(HALF_LINE) as (manager, events):
+async def test_an_incomplete_status_line_is_ignored() -> None:
+    async with managing(HALF_LINE) as (manager, events):
         manager.set_desired({"a": 1})
         await events.until(lambda entries: "a crashed: exited with status 0" in entries)
 
 
-async def test_draining_kills_whoever_does_not_go() -> None:
-    async with keeping(IGNORES_SIGTERM, grace=0.2) as (manager, events):
+async def test_draining_kills_a_process_that_ignores_sigterm() -> None:
+    async with managing(IGNORES_SIGTERM, grace=0.2) as (manager, events):
         manager.set_desired({"a": 1})
         await events.until(lambda entries: "a ready" in entries)
     assert events.entries[-2:] == ["a stopped: was killed by SIGKILL", "a forgotten"]
 
 
-async def test_a_command_that_cannot_be_started_is_tried_again() -> None:
-    async with keeping(["/nowhere/at-all"]) as (manager, events):
+async def test_a_command_that_cannot_be_started_is_retried() -> None:
+    async with managing(["/nowhere/at-all"]) as (manager, events):
         manager.set_desired({"a": 1})
         failure = "a crashed: could not be started (No such file or directory)"
         await events.until(lambda entries: entries.count(failure) == 2)

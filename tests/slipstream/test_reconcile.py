@@ -28,41 +28,41 @@ FAILED = ProcessState(generation=1, failed=True)
 CRASHED = ProcessState(generation=1, alive=False, crashes=1, retry_at=10.0)
 
 
-def test_what_is_wanted_and_missing_is_started() -> None:
+def test_a_desired_key_without_a_process_is_started() -> None:
     assert reconcile({"a": 1}, {}, now=0.0) == (Start("a"),)
 
 
-def test_what_runs_as_wanted_is_left_alone() -> None:
+def test_a_process_that_runs_as_desired_is_unchanged() -> None:
     assert reconcile({"a": 1}, {"a": RUNNING}, now=0.0) == ()
 
 
-def test_a_healthy_one_is_not_disturbed_by_a_new_generation() -> None:
+def test_a_healthy_process_is_unchanged_by_a_new_generation() -> None:
     assert reconcile({"a": 2}, {"a": RUNNING}, now=0.0) == ()
 
 
-def test_what_is_no_longer_wanted_is_stopped_once_and_then_forgotten() -> None:
+def test_a_key_no_longer_desired_is_stopped_once_and_then_forgotten() -> None:
     assert reconcile({}, {"a": RUNNING}, now=0.0) == (Stop("a"),)
     assert reconcile({}, {"a": STOPPING}, now=0.0) == ()
     gone = after_exit(STOPPING, ran_for=1.0, now=5.0)
     assert reconcile({}, {"a": gone}, now=5.0) == (Forget("a"),)
 
 
-def test_a_crashed_one_waits_for_its_time() -> None:
+def test_a_crashed_process_restarts_after_its_delay() -> None:
     assert reconcile({"a": 1}, {"a": CRASHED}, now=9.9) == ()
     assert next_restart_at({"a": 1}, {"a": CRASHED}) == 10.0
     assert reconcile({"a": 1}, {"a": CRASHED}, now=10.0) == (Start("a"),)
 
 
-def test_a_new_wish_does_not_wait_out_the_delay() -> None:
+def test_a_new_generation_restarts_without_the_delay() -> None:
     assert reconcile({"a": 2}, {"a": CRASHED}, now=0.0) == (Start("a"),)
 
 
-def test_a_crashed_one_that_nobody_wants_is_forgotten() -> None:
+def test_a_crashed_process_that_is_not_desired_is_forgotten() -> None:
     assert reconcile({}, {"a": CRASHED}, now=0.0) == (Forget("a"),)
     assert next_restart_at({}, {"a": CRASHED}) is None
 
 
-def test_a_failed_one_stays_until_it_is_wanted_anew() -> None:
+def test_a_failed_process_stays_until_a_new_generation() -> None:
     assert reconcile({"a": 1}, {"a": FAILED}, now=1e9) == ()
     assert reconcile({"a": 2}, {"a": FAILED}, now=0.0) == (Stop("a"),)
     assert reconcile({"a": 2}, {"a": replace(FAILED, stopping=True)}, now=0.0) == ()
@@ -70,13 +70,13 @@ def test_a_failed_one_stays_until_it_is_wanted_anew() -> None:
     assert reconcile({"a": 2}, {"a": gone}, now=5.0) == (Start("a"),)
 
 
-def test_one_that_is_wanted_again_while_it_stops_is_started_after_it_has_gone() -> None:
+def test_a_key_desired_again_while_it_stops_is_started_after_the_exit() -> None:
     assert reconcile({"a": 2}, {"a": STOPPING}, now=0.0) == ()
     gone = after_exit(STOPPING, ran_for=1.0, now=5.0)
     assert reconcile({"a": 2}, {"a": gone}, now=5.0) == (Start("a"),)
 
 
-def test_one_that_rests_is_not_started_until_it_is_wanted_anew() -> None:
+def test_an_idle_process_is_not_started_until_a_new_generation() -> None:
     idle = after_idle_exit(replace(RUNNING, crashes=3), desired=1)
     assert idle.crashes == 0
     assert reconcile({"a": 1}, {"a": idle}, now=1e9) == ()
@@ -85,20 +85,20 @@ def test_one_that_rests_is_not_started_until_it_is_wanted_anew() -> None:
     assert reconcile({}, {"a": idle}, now=0.0) == (Forget("a"),)
 
 
-def test_one_that_rests_has_been_there_for_the_wishes_until_then() -> None:
+def test_an_idle_exit_satisfies_all_generations_until_then() -> None:
     assert reconcile({"a": 2}, {"a": after_idle_exit(RUNNING, desired=2)}, now=1e9) == ()
     assert reconcile({"a": 3}, {"a": after_idle_exit(RUNNING, desired=2)}, now=0.0) == (Start("a"),)
     assert after_idle_exit(RUNNING, desired=None).generation == RUNNING.generation
 
 
-def test_delays_double_up_to_the_last() -> None:
+def test_delays_double_up_to_the_maximum() -> None:
     delays = [restart_delay(crashes) for crashes in range(1, 10)]
     assert delays[:4] == pytest.approx([0.1, 0.2, 0.4, 0.8])
     assert delays[-1] == MAX_DELAY_SECONDS
     assert restart_delay(10_000) == MAX_DELAY_SECONDS
 
 
-def test_a_steady_run_clears_the_count_of_crashes() -> None:
+def test_a_stable_run_resets_the_crash_count() -> None:
     often = replace(RUNNING, crashes=7)
     assert after_exit(often, ran_for=STABLE_SECONDS - 1, now=0.0).crashes == 8
     assert after_exit(often, ran_for=STABLE_SECONDS, now=0.0).crashes == 1
@@ -117,7 +117,7 @@ keys = st.sampled_from("abc")
 
 
 @given(st.dictionaries(keys, st.integers(1, 3)), st.dictionaries(keys, held), st.floats(0, 20))
-def test_no_key_gets_two_actions_and_no_living_process_a_second_one(
+def test_no_key_gets_two_actions_or_a_second_process(
     desired: dict[str, int], have: dict[str, ProcessState], now: float
 ) -> None:
     actions = reconcile(desired, have, now)

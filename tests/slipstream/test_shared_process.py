@@ -1,4 +1,4 @@
-"""Inference servers that share processes: real ones, and what becomes of them."""
+"""Inference servers that share processes, with real processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pool(*, servers_per_process: int) -> SharedProcessPool:
     )
 
 
-async def test_so_many_servers_share_a_process_and_each_answers(store: Path) -> None:
+async def test_servers_share_a_process_and_each_answers(store: Path) -> None:
     async with serve_group(store, pool(servers_per_process=3)) as running:
         running.manager.set_desired(dict.fromkeys("abcd", 1))
         await running.until_ready(*"abcd")
@@ -34,7 +34,7 @@ async def test_so_many_servers_share_a_process_and_each_answers(store: Path) -> 
         assert {running.process(key).name() for key in "abcd"} == {"inference"}
 
 
-async def test_a_server_that_is_told_to_go_goes_alone_and_its_place_is_taken(store: Path) -> None:
+async def test_a_stopped_server_leaves_alone_and_its_place_is_reused(store: Path) -> None:
     async with serve_group(store, pool(servers_per_process=2)) as running:
         running.manager.set_desired({"a": 1, "b": 1})
         await running.until_ready("a", "b")
@@ -63,7 +63,7 @@ async def test_a_process_ends_with_its_last_server(store: Path) -> None:
         assert running.answers("b")
 
 
-async def test_a_process_that_is_killed_comes_back_with_all_of_its_servers(store: Path) -> None:
+async def test_a_killed_process_is_restarted_with_all_its_servers(store: Path) -> None:
     async with serve_group(store, pool(servers_per_process=2)) as running:
         running.manager.set_desired({"a": 1, "b": 1})
         await running.until_ready("a", "b")
@@ -75,7 +75,7 @@ async def test_a_process_that_is_killed_comes_back_with_all_of_its_servers(store
         assert running.answers("a", "b")
 
 
-async def test_a_server_that_nobody_calls_leaves_the_others_alone(store: Path) -> None:
+async def test_an_idle_server_ends_without_the_others(store: Path) -> None:
     async with serve_group(store, pool(servers_per_process=2)) as running:
         running.manager.set_desired({"a": 1})
         await running.until_ready("a")
@@ -93,7 +93,7 @@ async def test_a_server_that_nobody_calls_leaves_the_others_alone(store: Path) -
         assert running.answers("a")
 
 
-async def test_a_server_whose_arguments_are_wrong_harms_nobody(
+async def test_a_server_with_invalid_arguments_does_not_affect_the_others(
     store: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with serve_group(store, pool(servers_per_process=4)) as running:
@@ -115,7 +115,7 @@ async def test_a_server_whose_arguments_are_wrong_harms_nobody(
     assert "Traceback" not in said
 
 
-async def test_a_stopped_server_gives_its_memory_and_threads_back(store: Path) -> None:
+async def test_a_stopped_server_releases_its_memory_and_threads(store: Path) -> None:
     async with serve_group(store, pool(servers_per_process=50)) as running:
         running.manager.set_desired({"first": 1, "last": 1})
         await running.until_ready("first", "last")

@@ -62,7 +62,7 @@ def test_the_first_start_prints_a_curl_line_that_works_and_the_second_no_secret(
 
 
 @pytest.mark.services
-def test_with_json_there_is_one_document_also_from_a_deep_folder_and_two_workers(
+def test_json_output_is_one_document_even_from_a_deep_folder_with_two_workers(
     tmp_path: Path,
 ) -> None:
     # Deeper than the path of a Unix socket may be.
@@ -94,7 +94,7 @@ def test_it_answers_before_it_is_ready(tmp_path: Path) -> None:
     assert up.stop() == 0
 
 
-def test_a_signal_in_the_first_moments_leaves_nothing(tmp_path: Path) -> None:
+def test_a_signal_during_start_up_leaves_no_process(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--no-demo")
     up.until("listens")
     assert up.stop() == 0
@@ -115,7 +115,7 @@ def test_a_second_signal_does_not_wait_for_calls_in_flight(tmp_path: Path) -> No
         assert time.monotonic() - began < 3
 
 
-def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+def test_no_process_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     up = Up(tmp_path / "state")
     up.until("documentation")
     assert len(up.children("-m")) >= 3

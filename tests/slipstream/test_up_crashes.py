@@ -56,7 +56,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     assert up.stop() == 0
 
 
-def test_an_inference_server_that_is_killed_comes_back(running: Running) -> None:
+def test_a_killed_inference_server_is_restarted(running: Running) -> None:
     (server,) = running.up.servers()
     server.kill()
     server.wait()
@@ -66,7 +66,7 @@ def test_an_inference_server_that_is_killed_comes_back(running: Running) -> None
     running.up.until("was killed by SIGKILL; started again")
 
 
-def test_a_fork_server_that_is_killed_comes_back_and_the_servers_notice_nothing(
+def test_a_killed_fork_server_is_restarted_and_its_servers_are_unaffected(
     running: Running,
 ) -> None:
     (fork_server,) = running.up.fork_servers()
@@ -84,7 +84,7 @@ def test_a_fork_server_that_is_killed_comes_back_and_the_servers_notice_nothing(
     running.up.until("was killed by SIGKILL; started again")
 
 
-def test_a_gateway_that_is_killed_comes_back_and_refuses_no_connection(running: Running) -> None:
+def test_a_killed_gateway_is_restarted_and_no_connection_is_refused(running: Running) -> None:
     (gateway,) = running.up.gateways()
     gateway.kill()
     gateway.wait()
@@ -93,9 +93,7 @@ def test_a_gateway_that_is_killed_comes_back_and_refuses_no_connection(running: 
     assert successor.pid != gateway.pid
 
 
-def test_a_server_that_has_failed_is_tried_again_only_when_it_is_asked_for_again(
-    running: Running, tmp_path: Path
-) -> None:
+def test_a_failed_server_is_restarted_only_on_request(running: Running, tmp_path: Path) -> None:
     model = onnx_models.sequence_input(tmp_path / "sequence.onnx")
     running.command("models", "add", str(model), "--name", "sequence", "--serve")
     running.up.until("sequence 1         failed")

@@ -1,4 +1,4 @@
-"""What `slipstream up` says where it cannot run: one line, and an exit status."""
+"""Errors of `slipstream up`: one line and an exit status."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def refused(*options: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("option", ["--port", "--grpc-port"])
-def test_a_port_in_use_is_named(tmp_path: Path, option: str) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path, option: str) -> None:
     other = {"--port": "--grpc-port", "--grpc-port": "--port"}[option]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -36,7 +36,7 @@ def test_a_port_in_use_is_named(tmp_path: Path, option: str) -> None:
     assert f"port {port}" in line
 
 
-def test_a_grpc_port_that_others_would_share_silently_is_refused(tmp_path: Path) -> None:
+def test_a_grpc_port_that_another_process_shares_is_refused(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind(("127.0.0.1", 0))
@@ -48,7 +48,7 @@ def test_a_grpc_port_that_others_would_share_silently_is_refused(tmp_path: Path)
     assert f"port {port}" in line
 
 
-def test_a_state_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_state_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     state = tmp_path / "file" / "state"
     status, stdout, line = refused("--state", str(state), "--json")
@@ -57,7 +57,7 @@ def test_a_state_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert json.loads(stdout)["error"]["message"] in line
 
 
-def test_a_state_folder_in_use_is_named_with_the_process_that_uses_it(tmp_path: Path) -> None:
+def test_a_state_folder_in_use_is_reported_with_its_process(tmp_path: Path) -> None:
     state = tmp_path / "state"
     up = Up(state, "--no-demo")
     up.until("listens")
@@ -68,7 +68,7 @@ def test_a_state_folder_in_use_is_named_with_the_process_that_uses_it(tmp_path: 
     assert up.stop() == 0
 
 
-def test_a_corrupt_database_is_said_and_nothing_is_left_running(tmp_path: Path) -> None:
+def test_a_corrupt_database_is_reported_and_no_process_is_left(tmp_path: Path) -> None:
     (tmp_path / "slipstream.db").write_bytes(b"no database, whatever it may be " * 100)
     ports = ["--port", str(free_port()), "--grpc-port", str(free_port())]
     status, _, line = refused("--state", str(tmp_path), *ports)
@@ -77,7 +77,7 @@ def test_a_corrupt_database_is_said_and_nothing_is_left_running(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("options", [("--port", "0"), ("--workers", "none"), ("--nonsense",)])
-def test_a_wrong_command_line_is_a_usage_error(options: tuple[str, ...]) -> None:
+def test_an_invalid_command_line_is_a_usage_error(options: tuple[str, ...]) -> None:
     status, _, line = refused(*options)
     assert status == 2
     assert options[0] in line

@@ -1,4 +1,4 @@
-"""`slipstream webhooks listen` as a process: what it takes, what it refuses, what it tells."""
+"""`slipstream webhooks listen` as a process: accepting, refusing, forwarding, reporting."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def listener() -> Iterator[Listener]:
     made.close()
 
 
-def codes(told: dict[str, list[dict[str, str]]]) -> list[str]:
-    return [finding["code"] for finding in told["findings"]]
+def codes(delivery: dict[str, list[dict[str, str]]]) -> list[str]:
+    return [finding["code"] for finding in delivery["findings"]]
 
 
 def test_a_valid_delivery_is_accepted_and_reported(listener: Listener) -> None:
@@ -54,19 +54,27 @@ def test_a_valid_delivery_is_accepted_and_reported(listener: Listener) -> None:
         "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1",
     }
     assert send(listener.url).status_code == 200
-    told = listener.next()
-    assert (told["kind"], told["id"], told["event"]) == ("delivery", "msg_1", "run.completed")
-    assert (told["flow_run_id"], told["attempt"], told["status"]) == ("7", "2", 200)
-    assert (told["verified"], told["duplicate"], told["findings"]) == (True, False, [])
-    assert told["after_seconds"] > 0
+    delivery = listener.next()
+    assert (delivery["kind"], delivery["id"], delivery["event"]) == (
+        "delivery",
+        "msg_1",
+        "run.completed",
+    )
+    assert (delivery["flow_run_id"], delivery["attempt"], delivery["status"]) == ("7", "2", 200)
+    assert (delivery["verified"], delivery["duplicate"], delivery["findings"]) == (True, False, [])
+    assert delivery["after_seconds"] > 0
 
 
 def test_deliveries_signed_with_another_secret_are_refused_with_the_reason(
     listener: Listener,
 ) -> None:
     assert send(listener.url, secret=new_secret()).status_code == 401
-    told = listener.next()
-    assert (told["verified"], told["status"], codes(told)) == (False, 401, ["signature_mismatch"])
+    delivery = listener.next()
+    assert (delivery["verified"], delivery["status"], codes(delivery)) == (
+        False,
+        401,
+        ["signature_mismatch"],
+    )
     assert send(listener.url, off=-1000).status_code == 401
     assert codes(listener.next()) == ["timestamp_too_old"]
     assert httpx.post(listener.url, content=b"").status_code == 401
@@ -94,8 +102,12 @@ def test_duplicates_are_reported_and_forged_deliveries_do_not_count_as_first(
 def test_a_signed_body_that_is_not_an_event_is_accepted(listener: Listener) -> None:
     for body in (b"[1]", b"\x00", b'{"type":"\\u001b[31mred","data":7,"timestamp":"noon"}'):
         assert send(listener.url, body=body).status_code == 200
-        told = listener.next()
-        assert (told["event"], told["flow_run_id"], told["after_seconds"]) == (None, None, None)
+        delivery = listener.next()
+        assert (delivery["event"], delivery["flow_run_id"], delivery["after_seconds"]) == (
+            None,
+            None,
+            None,
+        )
 
 
 def test_a_share_of_the_deliveries_fails_and_the_summary_counts_them() -> None:
@@ -141,8 +153,8 @@ def test_valid_deliveries_are_forwarded_unchanged(tmp_path: Path) -> None:
     assert listener.next()["status"] == 418
     receiver.close()
     assert send(listener.url, "msg_2").status_code == 502
-    told = listener.next(lambda told: told["status"] == 502)
-    assert "does not answer" in told["note"]
+    delivery = listener.next(lambda delivery: delivery["status"] == 502)
+    assert "does not answer" in delivery["note"]
     listener.close()
 
 
@@ -175,5 +187,5 @@ def test_a_port_in_use_and_an_invalid_secret_are_refused(
 
 
 def refusal(*words: str) -> tuple[int, str]:
-    """Return how the command ends that cannot begin; it takes no state folder."""
+    """Return exit status and code of a command that fails to start; it takes no state folder."""
     return Cli(Path(), stateless=True).refusal("webhooks", "listen", *words)

@@ -31,7 +31,7 @@ class ServerSentEvent:
 
 
 class Runs:
-    """Triggers, polls, cancels. Each answer is looked at by whoever asked."""
+    """Triggers, polls, cancels. Each test checks the answers itself."""
 
     def __init__(self, installation: Installation) -> None:
         self.installation = installation

@@ -54,7 +54,7 @@ class SlowServer:
         return self.installation.trigger(deployment or self.deployment, json=BODY, headers=headers)
 
     def send(self) -> socket.socket:
-        """Call it, and leave the answer to whoever reads it."""
+        """Call it, and return the answer unread."""
         body = json.dumps(BODY)
         client = socket.create_connection(("127.0.0.1", self.installation.up.port))
         client.sendall(

@@ -1,4 +1,4 @@
-"""What strangers and guests may try on a whole installation, and what comes of it: nothing."""
+"""Attacks by unauthenticated clients and by members on a whole installation: all fail."""
 
 from __future__ import annotations
 
@@ -185,18 +185,18 @@ def test_what_is_not_there_and_what_is_anothers_look_alike(
     installation: Installation, iris: str
 ) -> None:
     """An unknown key learns nothing of ids; one that may call learns nothing of others' either."""
-    nobody = "00000000-0000-4000-8000-000000000000"
-    for path in (f"/node/deployment-trigger/{iris}/", f"/node/deployment-trigger/{nobody}/"):
+    unknown = "00000000-0000-4000-8000-000000000000"
+    for path in (f"/node/deployment-trigger/{iris}/", f"/node/deployment-trigger/{unknown}/"):
         unknown = {"X-API-Key": keys.generate_key()}
         assert installation.http.post(path, json={}, headers=unknown).status_code == 401
-    who = {"email": "curious@example.com", "password": "the password of nobody at all"}
+    who = {"email": "curious@example.com", "password": "the password of an unknown user"}
     assert installation.post("/node/users/", who)["role"] == "member"
     with httpx.Client(base_url=installation.up.url) as member:
         opened = member.post("/node/session/", json=who)
         member.headers["X-CSRF-Token"] = opened.json()["csrf_token"]
         answers = [
             member.request(method, path.format(which), json={})
-            for which in (iris, nobody)
+            for which in (iris, unknown)
             for method, path in (
                 ("GET", "/node/deployments/{}/"),
                 ("PATCH", "/node/deployments/{}/"),
@@ -205,7 +205,7 @@ def test_what_is_not_there_and_what_is_anothers_look_alike(
             )
         ]
     told = [
-        (answer.status_code, answer.text.replace(iris, "ID").replace(nobody, "ID"))
+        (answer.status_code, answer.text.replace(iris, "ID").replace(unknown, "ID"))
         for answer in answers
     ]
     without_ids = [(status, json.loads(text) | {"request_id": ""}) for status, text in told]

@@ -39,7 +39,7 @@ class Behind:
     ca: Path
 
     def client(self, address: str, key: str | None = None) -> httpx.Client:
-        """Return somebody with an address of their own, who calls the proxy."""
+        """Return a client with its own address that calls the proxy."""
         context = ssl.create_default_context(cafile=str(self.ca))
         transport = httpx.HTTPTransport(verify=context, local_address=address)
         url = f"https://localhost:{self.nginx.port}"
@@ -79,12 +79,14 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
 
 
 def guess(client: httpx.Client, *said: str) -> int:
-    """Present a key that is none, and claim to be somebody; return the answer's status."""
+    """Send an invalid key and a forged address; return the answer's status."""
     headers = [("X-API-Key", keys.generate_key()), *(("X-Forwarded-For", line) for line in said)]
     return client.get("/node/flows/", headers=headers).status_code
 
 
-def test_who_guesses_keeps_nobody_else_out_and_cannot_pass_for_another(behind: Behind) -> None:
+def test_guessing_keys_blocks_one_address_only_and_the_address_cannot_be_forged(
+    behind: Behind,
+) -> None:
     with behind.client(GUESSER) as guesser, behind.client(NEIGHBOUR) as neighbour:
         answers = [guess(guesser, "203.0.113.7", f"198.51.100.{n}") for n in range(FAILURES + 1)]
         assert answers == [401] * FAILURES + [429]
@@ -177,6 +179,6 @@ def test_events_of_a_run_come_as_they_happen(behind: Behind) -> None:
 def test_a_browser_logs_in_by_tls_only(behind: Behind) -> None:
     with behind.client(NEIGHBOUR) as http:
         origin = {"Origin": f"https://localhost:{behind.nginx.port}"}
-        body = {"email": "nobody@example.com", "password": PASSWORD}
+        body = {"email": "unknown@example.com", "password": PASSWORD}
         answer = http.post("/node/session/", json=body, headers=origin)
         assert answer.json()["code"] == "login_failed", "and not csrf_failed: it is our own page"

@@ -9,7 +9,7 @@ from tests import onnx_models
 from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 
 
-def test_a_slow_model_says_how_far_it_is_and_disturbs_nobody(
+def test_a_slow_model_reports_its_progress_and_does_not_disturb_others(
     installation: Installation, tmp_path: Path
 ) -> None:
     installation.add_model("slow", onnx_models.slow_to_load(tmp_path / "slow.onnx", 4))

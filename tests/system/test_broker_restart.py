@@ -61,7 +61,7 @@ def test_a_long_run_runs_once_whatever_its_broker_does(
     long = runs.deploy(telling(f"{counter.url}/long", RUN_SECONDS), "async", retry_safe=True)
     run_id = runs.accept(long, {"x": 1})
     runs.until(run_id, "running")
-    time.sleep(VISIBILITY_SECONDS + 1)  # now the broker would give it to somebody else
+    time.sleep(VISIBILITY_SECONDS + 1)  # now the broker would deliver it to another worker
     redis.restart()
     run = runs.until(run_id)
     assert run["output_data"] == {"x": 1}

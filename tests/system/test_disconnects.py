@@ -1,4 +1,4 @@
-"""Who leaves before the answer takes nobody's turn: what waits for nobody is not run."""
+"""Calls whose client has disconnected leave the queue and are not run."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def test_an_unknown_deployment_is_not_found_and_a_deleted_one_gone(
     assert (answer.status_code, answer.json()["code"]) == (410, "gone")
 
 
-def test_a_model_that_nobody_serves_is_a_conflict(installation: Installation) -> None:
+def test_a_model_without_an_inference_server_is_a_conflict(installation: Installation) -> None:
     installation.add_model("idle", installation.up.state / "models" / "mlp" / "1" / "model.onnx")
     deployment = installation.deploy(chain("idle"))
     answer = installation.trigger(deployment, json={"input_data": {"x": ROWS}})

@@ -16,7 +16,7 @@ REPLAYED = "idempotent-replayed"
 
 
 def key_header() -> dict[str, str]:
-    """Return a header with a key that nobody has used."""
+    """Return a header with an unused key."""
     return {"Idempotency-Key": f'"{uuid4()}"'}
 
 

@@ -262,10 +262,10 @@ def test_refusals_are_counted_in_the_metrics(limited: Installation, iris: str) -
     )
 
 
-def test_pages_of_other_origins_are_let_in_where_a_deployment_says_so(
+def test_pages_of_other_origins_may_call_a_deployment_that_lists_them(
     limited: Installation,
 ) -> None:
-    page, stranger = "https://app.example.com", "https://evil.example"
+    page, other_origin = "https://app.example.com", "https://evil.example"
     deployment = limited.deploy(echo(), execution_mode="sync", deployment_type="server")
     path = f"/node/deployment-trigger/{deployment}/"
     body = {"input_data": {"param1": "1"}}
@@ -288,13 +288,13 @@ def test_pages_of_other_origins_are_let_in_where_a_deployment_says_so(
         assert {"X-API-Key", "Idempotency-Key", "Prefer", "Content-Type"} <= {*allowed.split(", ")}
         assert "Origin" in opened.headers["vary"]
         assert "access-control-allow-credentials" not in opened.headers
-    assert "access-control-allow-origin" not in preflight(path, stranger).headers
+    assert "access-control-allow-origin" not in preflight(path, other_origin).headers
 
     good = limited.http.post(path, json=body, headers={"Origin": page})
     assert good.headers["access-control-allow-origin"] == page
     for name in ("Location", "Retry-After", "RateLimit", "Idempotent-Replayed"):
         assert name in good.headers["access-control-expose-headers"]
-    foreign = limited.http.post(path, json=body, headers={"Origin": stranger})
+    foreign = limited.http.post(path, json=body, headers={"Origin": other_origin})
     assert foreign.status_code == 200
     assert "access-control-allow-origin" not in foreign.headers
     refused = httpx.post(limited.up.url + path, json=body, headers={"Origin": page})
@@ -303,7 +303,7 @@ def test_pages_of_other_origins_are_let_in_where_a_deployment_says_so(
 
     run = f"/node/flow-runs/{good.json()['flow_run_id']}/"
     assert preflight(run, page).headers["access-control-allow-methods"] == "GET, POST"
-    assert "access-control-allow-origin" not in preflight(run, stranger).headers
+    assert "access-control-allow-origin" not in preflight(run, other_origin).headers
     shown = limited.http.get(run, headers={"Origin": page})
     assert shown.headers["access-control-allow-origin"] == page
     listed = limited.http.get("/node/flow-runs/", headers={"Origin": page})

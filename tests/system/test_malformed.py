@@ -94,7 +94,7 @@ def memory(installation: Installation) -> float:
     return sum(child.memory_info().rss for child in children) / 2**20
 
 
-def test_malformed_requests_harm_nobody(installation: Installation) -> None:
+def test_malformed_requests_do_not_affect_other_calls(installation: Installation) -> None:
     deployment = installation.deploy(chain("iris"))
     up = installation.up
     before = {child.pid for child in up.gateways() + up.servers()}

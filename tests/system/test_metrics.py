@@ -91,7 +91,7 @@ def test_promtool_has_nothing_to_say(installation: Installation) -> None:
         assert result.stdout + result.stderr == b""
 
 
-def test_the_api_documentation_needs_nobody_else(installation: Installation) -> None:
+def test_the_api_documentation_loads_nothing_from_other_hosts(installation: Installation) -> None:
     page = installation.http.get("/docs")
     assert page.is_success
     assert "https://" not in page.text

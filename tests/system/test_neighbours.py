@@ -1,4 +1,4 @@
-"""Another user of the same machine, and somebody who got hold of a copy of what is on its disk."""
+"""Another user of the same machine, and an attacker with a copy of its disk."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 from tests.slipstream.running import Up
 from tests.system.installation import Installation, chain
 
-NOBODY = 65534
-PEPPER = "a pepper that nobody else has to know"
+UNPRIVILEGED_USER = 65534
+PEPPER = "a pepper for this test only"
 CALLBACK = {
     "notification_method": "webhook",
     "callback_url": "https://shop.example.com/hooks?token=query-of-the-callback",
@@ -85,8 +85,15 @@ def test_another_user_reads_nothing_and_reaches_no_inference_server(
     assert any(path.endswith(".sock") for path in paths)
     public = open_house.up.state.parent / "public"
     public.touch()
-    command = [sys.executable, "-I", "-c", _TRIES.format(user=NOBODY), *paths, str(public)]
-    # only root can become somebody else
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        _TRIES.format(user=UNPRIVILEGED_USER),
+        *paths,
+        str(public),
+    ]
+    # only root can switch to another user
     become = [] if os.geteuid() == 0 else ["sudo", "-n"]
     tried = subprocess.run(
         [*become, *command], capture_output=True, text=True, timeout=60, check=False

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.authority import Authority, put
+from tests.authority import Authority, replace_file
 from tests.gateway.databases import PostgresDatabase
 from tests.slipstream.running import Up, environment, free_port
 from tests.system.runs import eventually
@@ -92,10 +92,10 @@ def test_a_gateway_elsewhere_reaches_inference_servers_by_mutual_tls(
         "SLIPSTREAM_UPSTREAM_TLS_CA": str(authority.ca),
         "SLIPSTREAM_UPSTREAM_TLS_SERVER_NAME": "models.internal",
     }
-    stranger = OtherGateway(tmp_path, **shared, **known)
-    eventually(stranger.log, lambda log: "require a client certificate" in log)
-    assert stranger.status(up) == 503
-    stranger.stop()
+    untrusted = OtherGateway(tmp_path, **shared, **known)
+    eventually(untrusted.log, lambda log: "require a client certificate" in log)
+    assert untrusted.status(up) == 503
+    untrusted.stop()
     gateway = OtherGateway(
         tmp_path,
         **shared,
@@ -117,7 +117,7 @@ def test_a_gateway_elsewhere_reaches_inference_servers_by_a_token(
 ) -> None:
     shared = {"SLIPSTREAM_DATABASE_URL": database.url, "SLIPSTREAM_KEY_PEPPER": "p" * 40}
     tokens = tmp_path / "tokens"
-    put(tokens, TOKEN.encode())
+    replace_file(tokens, TOKEN.encode())
     up = Up(
         tmp_path / "state",
         **shared,
@@ -128,10 +128,10 @@ def test_a_gateway_elsewhere_reaches_inference_servers_by_a_token(
     up.until("documentation")
     for socket in (tmp_path / "state" / "run" / "sockets").iterdir():
         socket.unlink()
-    stranger = OtherGateway(tmp_path, **shared)
-    eventually(stranger.log, lambda log: "inference_server_unreached" in log)
-    assert stranger.status(up) == 503
-    stranger.stop()
+    untrusted = OtherGateway(tmp_path, **shared)
+    eventually(untrusted.log, lambda log: "inference_server_unreachable" in log)
+    assert untrusted.status(up) == 503
+    untrusted.stop()
     gateway = OtherGateway(tmp_path, **shared, SLIPSTREAM_UPSTREAM_TOKEN_FILE=str(tokens))
     eventually(lambda: gateway.status(up), lambda status: status == 200)
     gateway.stop()

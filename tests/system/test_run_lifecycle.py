@@ -165,7 +165,7 @@ def test_a_run_ends_with_its_caller_where_that_is_wanted(runs: Runs, kind: str) 
 
 @kinds
 @pytest.mark.parametrize("cancels", [True, False])
-def test_a_run_goes_on_without_its_caller_where_that_may_come_again(
+def test_a_run_with_a_key_or_without_cancel_on_disconnect_outlives_its_client(
     runs: Runs, kind: str, *, cancels: bool
 ) -> None:
     deployment = runs.deploy(waiting(2), "sync", kind, cancel_on_disconnect=cancels)
@@ -183,7 +183,7 @@ def test_a_finished_run_cannot_be_cancelled(runs: Runs, kind: str) -> None:
 
 @kinds
 @pytest.mark.parametrize(("then", "status"), [("finish", "completed"), ("cancel", "cancelled")])
-def test_runs_that_have_begun_end_as_whoever_deletes_their_deployment_says(
+def test_runs_in_progress_finish_or_are_cancelled_with_their_deployment(
     runs: Runs, kind: str, then: str, status: str
 ) -> None:
     deployment = runs.deploy(waiting(3), "async", kind)

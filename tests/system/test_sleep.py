@@ -1,4 +1,4 @@
-"""Inference servers that sleep when nobody calls, and are woken by a call, by whichever door."""
+"""Inference servers sleep after a time without calls, and a call through any API wakes them."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Sleeper:
 
 
 def until_it_answers(call: Callable[[], httpx.Response]) -> httpx.Response:
-    """Do as a client should: come again after as long as one is told."""
+    """Retry after `Retry-After` seconds, as a client should."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while (answer := call()).status_code == 503:
         assert time.monotonic() < deadline, answer.text
@@ -97,7 +97,7 @@ def sleeper(installation: Installation, tmp_path: Path) -> Iterator[Sleeper]:
     made.stop()
 
 
-def test_it_is_as_good_as_not_there_until_a_trigger_wakes_it(
+def test_it_has_no_process_until_a_call_wakes_it(
     installation: Installation, sleeper: Sleeper
 ) -> None:
     asleep = sleeper.server

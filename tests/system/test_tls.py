@@ -19,7 +19,7 @@ import requests
 from tritonclient import grpc as triton_grpc
 from tritonclient import http as triton_http
 
-from tests.authority import Authority, put
+from tests.authority import Authority, replace_file
 from tests.slipstream.running import Up
 from tests.slipstream.test_up_refusals import refused
 from tests.system.grpcio_gateway import grpcio_gateway
@@ -139,8 +139,8 @@ def test_stock_grpcio_speaks_tls_and_follows_the_files(running: Encrypted, tmp_p
         assert ssl.get_server_certificate(("localhost", port), timeout=10) != first
 
 
-def test_grpcio_with_a_client_certificate_nobody_asked_for_is_served(running: Encrypted) -> None:
-    pair = running.authority.issue("client", "somebody")
+def test_grpcio_with_an_unrequested_client_certificate_is_served(running: Encrypted) -> None:
+    pair = running.authority.issue("client", "unrequested")
     credentials = grpc.ssl_channel_credentials(
         Path(running.ca).read_bytes(), pair.key.read_bytes(), pair.certificate.read_bytes()
     )
@@ -189,27 +189,27 @@ def test_certificates_change_under_load_and_no_call_fails(running: Encrypted) ->
 
 def test_a_bad_pair_changes_nothing_and_is_logged(running: Encrypted, authority: Authority) -> None:
     before = shown(running)
-    put(running.pair.key, authority.issue("other").key.read_bytes())
+    replace_file(running.pair.key, authority.issue("other").key.read_bytes())
     eventually(lambda: running.up.errors, lambda log: "belongs to another certificate" in log)
     assert shown(running) == before
     running.authority.issue("server")
     eventually(lambda: shown(running), lambda after: after != before)
 
 
-def test_who_does_not_end_the_handshake_is_cut_off_and_holds_up_nobody(running: Encrypted) -> None:
+def test_an_unfinished_handshake_times_out_and_does_not_delay_others(running: Encrypted) -> None:
     most = MAX_CONNECTIONS // 8
     silent = [socket.create_connection(("127.0.0.1", running.up.port)) for _ in range(most + 20)]
     began = time.monotonic()
     assert requests.get(f"{running.url}/livez", verify=running.ca, timeout=4).ok
     for each in silent[:20]:
-        assert hung_up(each)
+        assert is_closed(each)
     assert time.monotonic() - began < HEADER_SECONDS, "too many at once: the first give way"
     for each in silent[20:]:
-        assert hung_up(each)
+        assert is_closed(each)
     assert HEADER_SECONDS - 1 < time.monotonic() - began < HEADER_SECONDS + 10
 
 
-def hung_up(connection: socket.socket) -> bool:
+def is_closed(connection: socket.socket) -> bool:
     """Wait until the server ends a connection; say whether that was without a word."""
     connection.settimeout(20)
     with connection:

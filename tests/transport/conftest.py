@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.authority import Authority, hung_up
+from tests.authority import Authority, wait_until_closed
 from tests.transport.services import HandlerLog, Listen, router
 from transport import GrpcConnection, GrpcLimits, GrpcServer, ServerTls, connect
 
@@ -87,4 +87,4 @@ async def listen(servers: list[GrpcServer], handler_log: HandlerLog) -> AsyncIte
     yield listen_one
     for server in servers:
         await server.drain(0)
-    await hung_up()
+    await wait_until_closed()

@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 
-from tests.authority import Authority, put
+from tests.authority import Authority, replace_file
 from tests.transport.services import ECHO, TIMEOUT_SECONDS, Listen, echo_once, without_scheme
 from transport import ClientTls, RpcError, ServerTls, connect
 from transport.tls import reload_on_change
@@ -54,12 +54,12 @@ async def test_an_unusable_new_pair_changes_nothing_and_is_reported_once(
     before = await serial_of(address, authority)
     reported: asyncio.Queue[str] = asyncio.Queue()
     reloading = asyncio.create_task(reload_on_change((tls, tls), reported.put_nowait))
-    put(pair.key, other_authority.issue("other").key.read_bytes())
+    replace_file(pair.key, other_authority.issue("other").key.read_bytes())
     async with asyncio.timeout(TIMEOUT_SECONDS):
         assert "belongs to another certificate" in await reported.get()
     assert await serial_of(address, authority) == before
     await asyncio.sleep(0.3)  # several intervals of checks
-    put(pair.key, good)
+    replace_file(pair.key, good)
     async with asyncio.timeout(TIMEOUT_SECONDS):
         assert await reported.get() == ""
     assert reported.empty()
@@ -71,12 +71,12 @@ async def test_clients_of_a_removed_ca_are_rejected(
     authority: Authority, other_authority: Authority, listen: Listen
 ) -> None:
     trusted = authority.ca.with_name("clients.pem")
-    put(trusted, other_authority.ca.read_bytes())
+    replace_file(trusted, other_authority.ca.read_bytes())
     tls = ServerTls(authority.issue("server"), client_ca=trusted)
     address = await listen(tls)
     client = ClientTls(ca=authority.ca, pair=other_authority.issue("client", "client"))
     assert await echo_once(address, client) == b"hello"
-    put(trusted, authority.ca.read_bytes())
+    replace_file(trusted, authority.ca.read_bytes())
     assert tls.reload()
     with pytest.raises(RpcError, match="require a client certificate"):
         await echo_once(address, client)
@@ -87,15 +87,15 @@ async def test_a_client_uses_new_files_from_its_next_connection_on(
 ) -> None:
     address = await listen(ServerTls(authority.issue("server")))
     trusted = authority.ca.with_name("servers.pem")
-    put(trusted, other_authority.ca.read_bytes())
+    replace_file(trusted, other_authority.ca.read_bytes())
     reported: list[str] = []
     client = ClientTls(ca=trusted, on_reload=reported.append)
     with pytest.raises(RpcError):
         await echo_once(address, client)
-    put(trusted, b"half a file")
+    replace_file(trusted, b"half a file")
     with pytest.raises(RpcError):
         await echo_once(address, client)
-    put(trusted, authority.ca.read_bytes())
+    replace_file(trusted, authority.ca.read_bytes())
     assert await echo_once(address, client) == b"hello"
     assert len(reported) == 2
     assert "expected PEM" in reported[0]

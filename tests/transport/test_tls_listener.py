@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from tests.authority import Authority, hung_up
+from tests.authority import Authority, wait_until_closed
 from tests.transport.services import ECHO, HandlerLog, data, headers, message, router
 from transport import ClientTls, GrpcLimits, GrpcServer, ServerTls, connect, frames, http2
 
@@ -35,7 +35,7 @@ async def server() -> AsyncIterator[GrpcServer]:
     made = GrpcServer(router(HandlerLog()), limits=limits, max_connections=MIN_HANDSHAKES)
     yield made
     made.close()
-    await hung_up()
+    await wait_until_closed()
 
 
 async def listening(server: GrpcServer, authority: Authority) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Which broker a URL means."""
+"""Broker URLs, and checks of brokers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.gateway.brokers import send
 FOLDER = Path("/nowhere/broker")
 
 
-def test_without_a_url_it_is_a_folder() -> None:
+def test_the_broker_is_a_folder_without_a_url() -> None:
     broker = parse_broker_url(None, folder=FOLDER, prefix="slipstream")
     assert (broker.kind, broker.folder) == (BrokerKind.FOLDER, FOLDER)
     assert broker.display_url == "the folder /nowhere/broker"
@@ -36,7 +36,7 @@ def test_a_url_is_shown_without_its_password(url: str, kind: BrokerKind, shown: 
 @pytest.mark.parametrize(
     "url", ["", "secret", "http://:secret@host", "kafka://secret", "redis://host/0?secret=1"]
 )
-def test_a_url_of_another_kind_is_refused_without_telling_it(url: str) -> None:
+def test_an_unknown_url_is_refused_without_printing_it(url: str) -> None:
     with pytest.raises(BrokerError) as caught:
         parse_broker_url(url, folder=FOLDER, prefix="slipstream")
     assert "SLIPSTREAM_BROKER_URL" in str(caught.value)
@@ -49,13 +49,13 @@ def test_a_visibility_timeout_is_a_number_of_seconds(text: str) -> None:
         parse_broker_url(f"redis://host/0?visibility_timeout={text}", folder=FOLDER, prefix="x")
 
 
-def test_redis_may_be_told_a_visibility_timeout() -> None:
+def test_a_redis_url_can_have_a_visibility_timeout() -> None:
     broker = parse_broker_url("redis://host/0?visibility_timeout=5", folder=FOLDER, prefix="x")
     assert (broker.url, broker.visibility_timeout) == ("redis://host/0", 5.0)
     assert build_app(broker).conf.broker_transport_options["visibility_timeout"] == 5.0
 
 
-def test_messages_are_acknowledged_before_their_run_and_results_are_nowhere() -> None:
+def test_messages_are_acknowledged_before_their_run_and_results_are_not_stored() -> None:
     for url in (None, "redis://host/0", "amqp://host//"):
         conf = build_app(parse_broker_url(url, folder=FOLDER, prefix="mine")).conf
         assert conf.task_acks_late is False
@@ -74,7 +74,7 @@ def test_each_queue_has_its_own_messages(broker: Broker) -> None:
     assert connection_error(broker) is None
 
 
-def test_a_broker_that_is_away_is_in_trouble(tmp_path: Path) -> None:
+def test_an_unreachable_broker_has_a_connection_error(tmp_path: Path) -> None:
     away = parse_broker_url("redis://127.0.0.1:1/0", folder=tmp_path, prefix="x")
     assert connection_error(away)
     assert connection_error(parse_broker_url("amqp://127.0.0.1:1//", folder=tmp_path, prefix="x"))

@@ -63,7 +63,7 @@ async def until_connected(publisher: Publisher, *, connected: bool = True) -> No
     await patiently(lambda: publisher.state().connected is connected)
 
 
-async def test_ids_reach_their_queues_and_are_told(broker: Broker, tmp_path: Path) -> None:
+async def test_ids_reach_their_queues_and_are_reported(broker: Broker, tmp_path: Path) -> None:
     async with publishing(broker, tmp_path) as (publisher, published):
         sync = [f"sync-{n}" for n in range(150)]
         assert all(publisher.publish(run_id, Queue.SYNC) for run_id in sync)
@@ -76,7 +76,7 @@ async def test_ids_reach_their_queues_and_are_told(broker: Broker, tmp_path: Pat
     assert WakeFile(tmp_path).touched_at() > 0
 
 
-async def test_it_never_waits_and_never_raises_where_there_is_no_broker(tmp_path: Path) -> None:
+async def test_publishing_without_a_broker_neither_waits_nor_raises(tmp_path: Path) -> None:
     away = parse_broker_url("redis://127.0.0.1:1/0", folder=tmp_path, prefix="x")
     async with publishing(away, tmp_path, capacity=2) as (publisher, published):
         taken = [publisher.publish(str(n), Queue.SYNC) for n in range(4)]
@@ -90,7 +90,7 @@ async def test_it_never_waits_and_never_raises_where_there_is_no_broker(tmp_path
 
 
 @pytest.mark.parametrize("kind", ["redis", "amqp"])
-async def test_what_was_taken_while_the_broker_was_away_is_sent_when_it_is_back(
+async def test_ids_accepted_while_the_broker_was_down_are_sent_later(
     kind: str, tmp_path: Path
 ) -> None:
     with brokers.broker(kind, tmp_path) as broker:
@@ -111,7 +111,7 @@ async def test_what_was_taken_while_the_broker_was_away_is_sent_when_it_is_back(
         cable.close()
 
 
-async def test_what_waits_is_sent_before_it_ends(broker: Broker, tmp_path: Path) -> None:
+async def test_waiting_ids_are_sent_before_it_closes(broker: Broker, tmp_path: Path) -> None:
     async with publishing(broker, tmp_path) as (publisher, _):
         await until_connected(publisher)
         for number in range(100):

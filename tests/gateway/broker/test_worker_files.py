@@ -1,4 +1,4 @@
-"""What the processes of one machine tell each other by files."""
+"""Files by which the processes of one machine signal each other."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import os
 import time
 from pathlib import Path
 
-from gateway.broker.worker_files import HeartbeatFile, WakeFile, WorkerHeartbeat, read_heartbeats
+from gateway.broker.worker_files import (
+    HeartbeatFile,
+    WakeFile,
+    WorkerCollector,
+    WorkerHeartbeat,
+    read_heartbeats,
+)
+from telemetry.instruments import render
 
 
-def test_a_beacon_is_seen_until_it_is_removed(tmp_path: Path) -> None:
+def test_a_heartbeat_is_read_until_it_is_removed(tmp_path: Path) -> None:
     file = HeartbeatFile(tmp_path)
     heartbeat = WorkerHeartbeat(pid=os.getpid(), ready=True, concurrency=3, busy=1)
     file.write(heartbeat)
@@ -22,7 +29,7 @@ def test_a_beacon_is_seen_until_it_is_removed(tmp_path: Path) -> None:
     assert not list(read_heartbeats(tmp_path))
 
 
-def test_what_is_shown_is_a_heartbeat_though_nothing_has_changed(tmp_path: Path) -> None:
+def test_writing_an_unchanged_state_renews_the_heartbeat(tmp_path: Path) -> None:
     file = HeartbeatFile(tmp_path)
     heartbeat = WorkerHeartbeat(pid=1, ready=True, concurrency=3, busy=1)
     file.write(heartbeat)
@@ -36,7 +43,7 @@ def test_what_is_shown_is_a_heartbeat_though_nothing_has_changed(tmp_path: Path)
     assert age < 60
 
 
-def test_one_that_was_killed_is_forgotten_in_the_end(tmp_path: Path) -> None:
+def test_the_heartbeat_of_a_killed_worker_expires(tmp_path: Path) -> None:
     HeartbeatFile(tmp_path).write(WorkerHeartbeat(pid=1, ready=True, concurrency=3, busy=1))
     (path,) = (tmp_path / "worker").iterdir()
     os.utime(path, (0, 0))
@@ -44,7 +51,7 @@ def test_one_that_was_killed_is_forgotten_in_the_end(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_where_there_is_no_folder_there_is_nothing_and_nobody_minds(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_heartbeats_and_no_wake_file(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     assert not list(read_heartbeats(missing))
     wake_file = WakeFile(missing)
@@ -53,7 +60,7 @@ def test_where_there_is_no_folder_there_is_nothing_and_nobody_minds(tmp_path: Pa
     assert wake_file.seconds_since_touch() == float("inf")
 
 
-def test_a_ring_is_heard_in_another_process(tmp_path: Path) -> None:
+def test_a_touch_is_seen_by_another_process(tmp_path: Path) -> None:
     ours, theirs = WakeFile(tmp_path), WakeFile(tmp_path)
     ours.touch()
     heard = theirs.touched_at()
@@ -61,3 +68,18 @@ def test_a_ring_is_heard_in_another_process(tmp_path: Path) -> None:
     assert theirs.seconds_since_touch() < 60
     WakeFile(tmp_path).touch()
     assert theirs.touched_at() >= heard
+
+
+def test_a_workers_heartbeat_has_an_age(tmp_path: Path) -> None:
+    collector = WorkerCollector(tmp_path)
+    assert b"celery_worker_heartbeat_age_seconds{" not in render([collector])
+    HeartbeatFile(tmp_path).write(
+        WorkerHeartbeat(pid=os.getpid(), ready=True, concurrency=3, busy=1)
+    )
+    (path,) = (tmp_path / "worker").iterdir()
+    long_ago = time.time() - 100
+    os.utime(path, (long_ago, long_ago))
+    lines = render([collector]).decode().splitlines()
+    name = f'celery_worker_heartbeat_age_seconds{{worker="{os.getpid()}"}}'
+    (age,) = (float(line.split()[1]) for line in lines if line.startswith(name))
+    assert 99 < age < 160

@@ -65,9 +65,9 @@ class Site:
         """Return the number of the live version."""
         return (await self.services.deployments.get(self.profile_id, self.id)).row.live_version
 
-    def versions(self, patience: float = 60.0) -> VersionService:
-        """Return the service, with a rollout that waits up to `patience` seconds."""
-        rollout = Rollout(self.fleet, patience=patience, settle=0)
+    def versions(self, ready_timeout: float = 60.0) -> VersionService:
+        """Return the service, with a rollout that waits up to `ready_timeout` seconds."""
+        rollout = Rollout(self.fleet, ready_timeout=ready_timeout, connect_seconds=0)
         return VersionService(self.in_process_gateway.db, self.snapshots, rollout)
 
 
@@ -133,7 +133,7 @@ async def test_a_failed_later_redeploy_does_not_block_an_earlier_one(site: Site)
     slow = await site.wanted(2)
     await site.fleet.observe(slow.id, state=State.BOOTING, phase=Phase.SPAWNING)
     with pytest.raises(GatewayError, match="nothing was changed"):
-        await site.versions(patience=0).redeploy(site.profile_id, site.id)
+        await site.versions(ready_timeout=0).redeploy(site.profile_id, site.id)
     await site.fleet.observe(slow.id, state=State.READY)
     assert (await first).row.live_version == 2
 
@@ -163,11 +163,11 @@ async def test_a_server_that_failed_before_is_started_again(site: Site) -> None:
 async def test_a_boot_timeout_changes_nothing_and_the_boot_continues(site: Site) -> None:
     await site.serve(1)
     with pytest.raises(GatewayError, match="nothing was changed") as caught:
-        await site.versions(patience=0).redeploy(site.profile_id, site.id)
+        await site.versions(ready_timeout=0).redeploy(site.profile_id, site.id)
     assert caught.value.code is ErrorCode.INFERENCE_SERVER_BOOTING
     assert await site.live() == 1
     await site.serve(2)
-    deployed = await site.versions(patience=0).redeploy(site.profile_id, site.id)
+    deployed = await site.versions(ready_timeout=0).redeploy(site.profile_id, site.id)
     assert deployed.row.live_version == 2
 
 
@@ -182,9 +182,9 @@ async def test_a_promotion_waits_like_a_redeploy(site: Site) -> None:
     await site.versions().redeploy(site.profile_id, site.id)
     await site.serve(2)
     with pytest.raises(GatewayError) as caught:
-        await site.versions(patience=0).promote(site.profile_id, site.id, 1)
+        await site.versions(ready_timeout=0).promote(site.profile_id, site.id, 1)
     assert caught.value.code is ErrorCode.INFERENCE_SERVER_BOOTING
     assert await site.live() == 2
     await site.serve(1)
-    deployed = await site.versions(patience=0).promote(site.profile_id, site.id, 1)
+    deployed = await site.versions(ready_timeout=0).promote(site.profile_id, site.id, 1)
     assert deployed.row.live_version == 1

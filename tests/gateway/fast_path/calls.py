@@ -1,4 +1,4 @@
-"""A route of the tests' own on the short way, and the same as an ASGI application."""
+"""A route of the tests' own on the fast path, and the same as an ASGI application."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from gateway.errors import GatewayError
-from gateway.fast_path.http_call import HttpCall
+from gateway.fast_path.http_call import Connection, HttpCall, RequestHead
 from gateway.web.asgi import Receive, Scope, Send
 from gateway.web.connection_limits import ConnectionLimits
 
@@ -16,31 +16,35 @@ LIMIT = 100_000
 
 
 def echo_of(target: bytes, body: bytes) -> bytes:
-    """Return what both ways answer with."""
+    """Return what both paths answer with."""
     return b"%b %d " % (target, len(body)) + body
 
 
-class Call:
+class Call(HttpCall):
     """One request; the last part of its path says what becomes of it.
 
     `echo` is answered at once, `wait` when the test says so, `large` with a megabyte. `early` is
-    answered before its body is there. `open`, `complete` and `refuse` raise.
+    answered before its body is there. `headers`, `complete` and `error` raise.
     """
 
-    def __init__(self, route: EchoRoute, exchange: HttpCall) -> None:
+    def __init__(self, route: EchoRoute, connection: Connection, head: RequestHead) -> None:
+        super().__init__(connection, head, route.max_body_bytes)
         self.route = route
-        self.exchange = exchange
-        self.kind = exchange.path.rpartition("/")[2]
+        self.kind = head.path.rpartition("/")[2]
         self.body: bytes | None = None
-        self.refusals: list[GatewayError] = []
+        self.errors: list[GatewayError] = []
         self.losses = 0
-        self.lost = asyncio.Event()
+        self.lost_event = asyncio.Event()
+
+    def on_headers(self) -> None:
+        """See HttpCall."""
+        self.route.opened.put_nowait(self)
         if self.kind == "early":
             self.answer(401, b"no key")
-        self._fail_in("open")
+        self._fail_in("headers")
 
-    def complete(self, body: bytes) -> None:
-        """See Handler."""
+    def on_body(self, body: bytes) -> None:
+        """See HttpCall."""
         assert self.body is None, "completed once"
         self.body = body
         self._fail_in("complete")
@@ -51,26 +55,26 @@ class Call:
         else:
             self.echo()
 
-    def refuse(self, error: GatewayError) -> None:
-        """See Handler."""
-        self.refusals.append(error)
-        self._fail_in("refuse")
+    def on_error(self, error: GatewayError) -> None:
+        """See HttpCall."""
+        self.errors.append(error)
+        self._fail_in("error")
         self.answer(error.code.http_status, error.code.encode())
 
-    def disconnected(self) -> None:
-        """See Handler."""
+    def on_disconnect(self) -> None:
+        """See HttpCall."""
         self.losses += 1
-        self.lost.set()
+        self.lost_event.set()
 
     def echo(self) -> None:
         """Answer as the route should."""
-        self.answer(200, echo_of(self.exchange.url, self.body or b""))
+        self.answer(200, echo_of(self.head.url, self.body or b""))
 
     def answer(self, status: int, body: bytes) -> None:
         """Answer with anything."""
         phrase = HTTPStatus(status).phrase.encode()
         head = b"HTTP/1.1 %d %b\r\ncontent-length: %d\r\n" % (status, phrase, len(body))
-        self.exchange.respond(head, body)
+        self.respond(head, body)
 
     def _fail_in(self, name: str) -> None:
         if self.kind == name:
@@ -90,15 +94,13 @@ class EchoRoute:
         self.waiting: asyncio.Queue[Call] = asyncio.Queue()
         """Calls that are complete, and wait to be answered."""
 
-    def open(self, exchange: HttpCall) -> Call:
-        """See Route."""
-        call = Call(self, exchange)
-        self.opened.put_nowait(call)
-        return call
+    def new_call(self, connection: Connection, head: RequestHead) -> Call:
+        """See FastRoute."""
+        return Call(self, connection, head)
 
 
 class Application:
-    """Answers whatever does not take the short way; `…/wait` when the test says so."""
+    """Answers whatever does not take the fast path; `…/wait` when the test says so."""
 
     def __init__(self, fast_route: EchoRoute | None) -> None:
         self.fast_route = fast_route

@@ -38,7 +38,7 @@ async def test_a_client_that_leaves_within_its_body_is_noticed_once(
     client.send(post(ECHO, b"body")[:-1])
     call = await served.route.opened.get()
     await leave(client, how)
-    await soon(call.lost)
+    await soon(call.lost_event)
     call.echo()
     assert (call.losses, call.body) == (1, None)
     assert not served.server.server_state.connections
@@ -53,7 +53,7 @@ async def test_the_call_of_a_client_that_leaves_is_given_up(
     client.send(post(WAIT, b"body"), post(ECHO), post(WAIT))
     call = await served.route.waiting.get()
     await leave(client, how)
-    await soon(call.lost)
+    await soon(call.lost_event)
     call.echo()
     assert call.losses == 1
     assert served.route.opened.get_nowait() is call

@@ -124,7 +124,7 @@ async def test_garbage_behind_a_call_gives_it_up(client: Client, served: Served)
     client.send(b"garbage\r\n\r\n")
     assert (await client.answer()).status == 400
     assert await client.rest() == b""
-    await call.lost.wait()
+    await call.lost_event.wait()
     call.echo()
     assert call.losses == 1
 
@@ -133,7 +133,7 @@ async def test_a_broken_body_gives_its_call_up(client: Client, served: Served) -
     client.send(lines(b"transfer-encoding: chunked", body=b"3\r\nabc\r\nz"))
     call = await served.route.opened.get()
     assert (await client.answer()).status == 400
-    await call.lost.wait()
+    await call.lost_event.wait()
     assert call.body is None
 
 

@@ -1,4 +1,4 @@
-"""One request after the other on the short way: bodies, targets, headers, limits, failures."""
+"""One request after the other on the fast path: bodies, targets, headers, limits, failures."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ async def test_a_chunked_body_is_joined_and_its_trailers_are_nobodys_headers(
     assert (await client.answer()).body == echo_of(ECHO, b"a" * 5000 + b"b" * 70_000)
     assert (await client.answer()).status == 200
     for _ in range(2):
-        exchange = served.route.opened.get_nowait().exchange
-        assert b"x-request-id" not in exchange.headers
-        assert dict(exchange.lines) == exchange.headers
+        head = served.route.opened.get_nowait().head
+        assert b"x-request-id" not in head.headers
+        assert dict(head.lines) == head.headers
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ async def test_a_target_is_found_in_every_spelling(
 ) -> None:
     answer = await client.asked(post(target, b"!"))
     assert answer.body == echo_of(url, b"!")
-    assert served.route.opened.get_nowait().exchange.path == path
+    assert served.route.opened.get_nowait().head.path == path
 
 
 async def test_headers_are_known_by_lower_case_names_and_the_last_of_a_name_counts(
     client: Client, served: Served
 ) -> None:
     await client.asked(post(ECHO, b"", b"X-Key: first", b"x-KEY:   second \t", b"Empty:"))
-    headers = served.route.opened.get_nowait().exchange.headers
+    headers = served.route.opened.get_nowait().head.headers
     assert headers[b"x-key"].strip() == b"second"
     assert headers[b"empty"] == b""
 
@@ -107,7 +107,7 @@ async def test_a_length_over_the_limit_is_refused_before_the_body_comes(
     call = served.route.opened.get_nowait()
     client.send(bytes(LIMIT + 1), post(ECHO, b"next"))  # what is sent still is no request
     assert (await client.answer()).body == echo_of(ECHO, b"next")
-    assert len(call.refusals) == 1
+    assert len(call.errors) == 1
     assert call.body is None
     assert (await client.asked(post(ECHO, bytes(LIMIT)))).status == 200
 
@@ -121,7 +121,7 @@ async def test_a_body_that_grows_over_the_limit_is_refused_before_its_end(
     call = served.route.opened.get_nowait()
     client.send(whole[-1000:], post(ECHO, b"next"))
     assert (await client.answer()).body == echo_of(ECHO, b"next")
-    assert len(call.refusals) == 1
+    assert len(call.errors) == 1
     assert call.losses == 0
 
 
@@ -206,12 +206,12 @@ async def test_a_large_answer_reaches_a_slow_reader_whole(served: Served) -> Non
     assert await client.rest() == b""
 
 
-@pytest.mark.parametrize("kind", [b"open", b"complete", b"refuse"])
+@pytest.mark.parametrize("kind", [b"headers", b"complete", b"error"])
 async def test_a_handler_that_raises_is_answered_for(
     client: Client, kind: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR, "gateway.web")
-    body = bytes(LIMIT + 1) if kind == b"refuse" else b""
+    body = bytes(LIMIT + 1) if kind == b"error" else b""
     answer = await client.asked(post(b"/direct/" + kind, body))
     assert answer.status == 500
     assert orjson.loads(answer.body)["code"] == "internal"
@@ -224,7 +224,7 @@ async def test_a_handler_that_raises_harms_no_other_of_its_connection(
     client: Client, served: Served
 ) -> None:
     wait = b"/direct/wait"
-    client.send(post(wait, b"1"), post(b"/direct/complete"), post(b"/direct/open"), post(wait))
+    client.send(post(wait, b"1"), post(b"/direct/complete"), post(b"/direct/headers"), post(wait))
     first: Call = await served.route.waiting.get()
     first.echo()  # begins the next ones: what those raise must not come out here
     assert [(await client.answer()).status for _ in range(3)] == [200, 500, 500]

@@ -31,9 +31,9 @@ SHAPES = settings(
 )
 
 
-def exchanges() -> int:
-    """Return how many requests on the short way are in memory."""
-    return sum(type(each) is HttpCall for each in gc.get_objects())
+def calls_in_memory() -> int:
+    """Return how many calls are in memory."""
+    return sum(isinstance(each, HttpCall) for each in gc.get_objects())
 
 
 @contextlib.contextmanager
@@ -158,7 +158,7 @@ async def test_a_client_that_does_not_read_has_nothing_more_done(served: Served)
 async def test_calls_that_are_answered_wait_for_no_collector(
     client: Client, served: Served
 ) -> None:
-    before = exchanges()
+    before = calls_in_memory()
     with no_collector():
         for _ in range(50):
             await client.asked(post(ECHO, bytes(100)))
@@ -167,4 +167,4 @@ async def test_calls_that_are_answered_wait_for_no_collector(
             (await served.route.waiting.get()).echo()
             await client.answer()
             served.route.opened.get_nowait()
-        assert exchanges() <= before + 2
+        assert calls_in_memory() <= before + 2

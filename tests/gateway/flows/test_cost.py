@@ -146,10 +146,10 @@ def test_a_list_of_a_hundred_thousand_is_fast() -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("input.xs.map(x, x + 'a')", "types do not fit"),
-        ("[input.xs.map(x, x.y)]", "types do not fit"),
+        ("input.xs.map(x, x + 'a')", "operand types do not match"),
+        ("[input.xs.map(x, x.y)]", "operand types do not match"),
         ("[input.xs.map(x, x), input.nothing.map(x, x)]", "has no 'nothing'"),
-        ("[input.xs.map(x, x), input.k.map(x, x)]", "types do not fit"),
+        ("[input.xs.map(x, x), input.k.map(x, x)]", "operand types do not match"),
     ],
 )
 def test_chunked_evaluation_fails_with_the_same_error(source: str, words: str) -> None:

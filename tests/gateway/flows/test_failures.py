@@ -42,7 +42,7 @@ async def test_a_failure_ends_the_run_and_cancels_running_nodes() -> None:
     assert outcome.output_data is None
     assert outcome.error is not None
     assert (outcome.error.code, outcome.error.node_id) == ("flow_failed", "bad")
-    assert "fast has no 'nothing'" in outcome.error.message
+    assert "fast is empty: 'nothing' is required" in outcome.error.message
     assert statuses(outcome) == {
         "input": "completed",
         "slow": "cancelled",

@@ -89,7 +89,7 @@ async def test_expressions_may_read_indirect_predecessors() -> None:
     ("bad", "pointer", "words"),
     [
         (transform("n", x="1 +"), "fields/x", "'1 +'"),
-        (transform("n", **{"a/b": "f(1)"}), "fields/a~1b", "no function 'f'"),
+        (transform("n", **{"a/b": "f(1)"}), "fields/a~1b", "unknown function 'f'"),
         (node("n", "transform"), "fields", "either fields or expression"),
         (node("n", "transform", fields={"x": "1"}, expression="1"), "fields", "either"),
         (node("n", "transform", fields={}), "fields", "at least one member"),

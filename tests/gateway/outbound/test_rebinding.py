@@ -1,4 +1,4 @@
-"""The guard against a DNS server of our own: real questions, real answers, and no way in."""
+"""The guard against a hostile DNS server: DNS rebinding, and blocked addresses in answers."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ async def send(http: GuardedHttpClient, url: str) -> OutboundResponse:
     return await http.send(call, asyncio.get_running_loop().time() + 5.0)
 
 
-async def test_a_name_that_is_public_when_looked_at_and_private_when_dialled_is_not_dialled() -> (
-    None
-):
+async def test_a_name_rebound_from_public_to_private_is_refused() -> None:
     async with (
         serving(plain("the keys")) as inside,
         hostile_dns([PUBLIC], ["127.0.0.1"]) as (server, resolver),
@@ -39,7 +37,7 @@ async def test_a_name_that_is_public_when_looked_at_and_private_when_dialled_is_
     assert server.questions == ["hostile.example. A", "hostile.example. AAAA"] * 2
 
 
-async def test_what_is_dialled_is_what_was_judged_though_the_next_answer_is_another() -> None:
+async def test_the_address_that_was_checked_is_the_one_connected_to() -> None:
     async with (
         serving(plain("yes")) as outside,
         hostile_dns(["127.0.0.1"], ["169.254.169.254"]) as (server, resolver),
@@ -47,7 +45,7 @@ async def test_what_is_dialled_is_what_was_judged_though_the_next_answer_is_anot
     ):
         reply = await send(http, f"http://hostile.example:{outside.port}/")
         assert reply.body == b"yes"
-        assert len(server.questions) == 2  # once each kind: nobody asks between look and dial
+        assert len(server.questions) == 2  # A and AAAA, once: no second look-up before connecting
         with pytest.raises(GatewayError) as caught:
             await send(http, f"http://hostile.example:{outside.port}/")
     assert caught.value.code is ErrorCode.BLOCKED_TARGET
@@ -71,7 +69,7 @@ async def test_what_is_dialled_is_what_was_judged_though_the_next_answer_is_anot
         ["::"],
     ],
 )
-async def test_one_closed_address_in_either_kind_of_answer_closes_the_name(
+async def test_one_blocked_address_of_either_family_blocks_the_name(
     answer: list[str],
 ) -> None:
     async with (
@@ -87,7 +85,7 @@ async def test_one_closed_address_in_either_kind_of_answer_closes_the_name(
     "address",
     ["169.254.169.254", "100.100.100.200", "fd00:ec2::254", "::ffff:169.254.169.254"],
 )
-async def test_where_clouds_keep_credentials_is_closed_by_name_too_whatever_is_open(
+async def test_cloud_metadata_is_blocked_by_name_even_if_everything_is_allowed(
     address: str,
 ) -> None:
     async with (
@@ -100,7 +98,7 @@ async def test_where_clouds_keep_credentials_is_closed_by_name_too_whatever_is_o
     assert "credentials" in caught.value.message
 
 
-async def test_a_redirect_to_where_credentials_are_is_an_answer_like_any_other() -> None:
+async def test_a_redirect_to_cloud_metadata_is_returned_and_not_followed() -> None:
     moved = plain("", status="307 Temporary", headers="location: http://169.254.169.254/\r\n")
     async with (
         serving(moved) as outside,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from gateway.upstream.connector import ServerConnector
-from gateway.upstream.predictor import Predictor
+from gateway.upstream.inference_stream import InferenceStream
 from tests.gateway.upstream.stock_server import StockServer
 from tests.inference_server.conftest import publish, served, shared, sockets
 
@@ -28,17 +28,17 @@ class Watched:
             model, version, address, max_message_bytes=LIMIT, on_change=self._changed.set
         )
 
-    async def connected(self) -> Predictor:
+    async def connected(self) -> InferenceStream:
         """Return the connection as soon as there is one."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while self.link.predictor is None:
+            while self.link.stream is None:
                 await self._next()
-            return self.link.predictor
+            return self.link.stream
 
     async def lost(self) -> None:
         """Return when the connection is gone."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while self.link.predictor is not None:
+            while self.link.stream is not None:
                 await self._next()
 
     async def _next(self) -> None:

@@ -52,17 +52,17 @@ async def test_a_server_takes_calls_once_it_says_that_its_model_is_ready(
     await soon(stock.asked.wait())
     stock.asked.clear()
     await soon(stock.asked.wait())  # it asked again: so the first answer has been seen
-    assert watched.link.predictor is None
+    assert watched.link.stream is None
     stock.ready = True
-    predictor = await watched.connected()
-    assert (await predictor.infer(request(b"a"), REQUEST_SECONDS)).raw_output_contents[0] == b"a"
+    stream = await watched.connected()
+    assert (await stream.infer(request(b"a"), REQUEST_SECONDS)).raw_output_contents[0] == b"a"
 
 
 async def test_a_server_that_comes_later_is_found(sockets: Path, watch: Watch) -> None:
     server = StockServer(sockets / "late.sock")
     watched = watch(server.address)
     await asyncio.sleep(0)
-    assert watched.link.predictor is None
+    assert watched.link.stream is None
     async with server:
         began = time.perf_counter()
         await watched.connected()
@@ -88,9 +88,9 @@ async def test_closing_lets_calls_in_flight_finish(stock: StockServer, watch: Wa
     gate = Gate()
     stock.answer = gate.answer
     watched = watch(stock.address)
-    predictor = await watched.connected()
+    stream = await watched.connected()
     calls = [
-        asyncio.create_task(predictor.infer(request(b"%d" % number), REQUEST_SECONDS))
+        asyncio.create_task(stream.infer(request(b"%d" % number), REQUEST_SECONDS))
         for number in range(3)
     ]
     for _ in calls:
@@ -102,14 +102,14 @@ async def test_closing_lets_calls_in_flight_finish(stock: StockServer, watch: Wa
     answers = await asyncio.gather(*calls)
     assert [answer.raw_output_contents[0] for answer in answers] == [b"0", b"1", b"2"]
     await soon(closing)
-    assert watched.link.predictor is None
+    assert watched.link.stream is None
 
 
 async def test_closing_waits_no_longer_than_its_grace(stock: StockServer, watch: Watch) -> None:
     stock.answer = Gate().answer
     watched = watch(stock.address)
-    predictor = await watched.connected()
-    call = asyncio.create_task(predictor.infer(request(), REQUEST_SECONDS))
+    stream = await watched.connected()
+    call = asyncio.create_task(stream.infer(request(), REQUEST_SECONDS))
     await soon(stock.received.get())
     began = time.perf_counter()
     await watched.link.close(0.1)
@@ -138,7 +138,7 @@ async def test_every_gain_and_loss_is_reported(stock: StockServer, watch: Watch)
     await stock.start()
     await watched.connected()
     await watched.link.close(0)
-    await until(lambda: watched.link.predictor is None)
+    await until(lambda: watched.link.stream is None)
 
 
 @pytest.mark.parametrize("ready", [True, False])

@@ -11,10 +11,10 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from gateway.errors import GatewayError
-from gateway.upstream.predictor import Predictor
+from gateway.upstream.inference_stream import InferenceStream
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from tests.gateway.upstream.conftest import LIMIT, Watch, soon
+from tests.gateway.upstream.conftest import LIMIT, Watch, soon, until
 from tests.gateway.upstream.stock_server import Abort, Answer, Request, StockServer, echo, failure
 
 
@@ -30,10 +30,10 @@ async def refused(call: Awaitable[object]) -> GatewayError:
     return caught.value
 
 
-def calls(predictor: Predictor, count: int) -> list[asyncio.Task[pb.ModelInferResponse]]:
+def calls(stream: InferenceStream, count: int) -> list[asyncio.Task[pb.ModelInferResponse]]:
     """Begin some calls, with contents 0, 1, … ."""
     return [
-        asyncio.create_task(predictor.infer(request(str(number).encode()), 20))
+        asyncio.create_task(stream.infer(request(str(number).encode()), 20))
         for number in range(count)
     ]
 
@@ -52,11 +52,11 @@ async def test_answers_find_their_callers_and_bear_their_ids(
         return await echo(call)
 
     stock.answer = last_first
-    predictor = await watch(stock.address).connected()
+    stream = await watch(stock.address).connected()
     own_ids = ["same", "", "1", "2", "ü"] * 20
     answers = await asyncio.gather(
         *(
-            predictor.infer(request(str(number).encode(), own_id), 20)
+            stream.infer(request(str(number).encode(), own_id), 20)
             for number, own_id in enumerate(own_ids)
         )
     )
@@ -64,7 +64,7 @@ async def test_answers_find_their_callers_and_bear_their_ids(
     contents = [int(answer.raw_output_contents[0]) for answer in answers]
     assert contents == list(range(100))
     assert len({call.id for call in stock.requests}) == 100
-    assert predictor.in_flight == 0
+    assert stream.in_flight == 0
 
 
 async def test_a_failed_call_keeps_its_message_and_leaves_the_others_alone(
@@ -75,8 +75,8 @@ async def test_a_failed_call_keeps_its_message_and_leaves_the_others_alone(
         return failure(call, "the model does not like it") if odd else await echo(call)
 
     stock.answer = fail_odd
-    predictor = await watch(stock.address).connected()
-    good, bad, last = calls(predictor, 3)
+    stream = await watch(stock.address).connected()
+    good, bad, last = calls(stream, 3)
     error = await refused(bad)
     assert (error.code, error.message) == (
         ErrorCode.INFERENCE_FAILED,
@@ -98,16 +98,16 @@ async def test_a_deadline_ends_a_call_and_not_the_connection(
 
     stock.answer = answer_late
     watched = watch(stock.address)
-    predictor = await watched.connected()
+    stream = await watched.connected()
     began = time.perf_counter()
-    error = await refused(predictor.infer(request(b"late"), 0.05))
+    error = await refused(stream.infer(request(b"late"), 0.05))
     assert 0.04 < time.perf_counter() - began < 1
     assert error.code is ErrorCode.DEADLINE_EXCEEDED
     assert error.message == "no answer from the inference server within 0.05 s"
-    assert predictor.in_flight == 0
+    assert stream.in_flight == 0
     late.set()  # its answer now comes before the next one, and has no caller
-    assert (await predictor.infer(request(b"next"), 20)).raw_output_contents[0] == b"next"
-    assert watched.link.predictor is predictor
+    assert (await stream.infer(request(b"next"), 20)).raw_output_contents[0] == b"next"
+    assert watched.link.stream is stream
 
 
 async def test_a_caller_that_goes_away_leaves_nothing_behind(
@@ -119,32 +119,33 @@ async def test_a_caller_that_goes_away_leaves_nothing_behind(
         await forever.wait()
 
     stock.answer = never
-    predictor = await watch(stock.address).connected()
-    (call,) = calls(predictor, 1)
+    stream = await watch(stock.address).connected()
+    (call,) = calls(stream, 1)
     await soon(stock.received.get())
-    assert predictor.in_flight == 1
+    assert stream.in_flight == 1
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
-    assert predictor.in_flight == 0
+    assert stream.in_flight == 0
     stock.answer = echo
-    assert (await predictor.infer(request(b"next"), 20)).raw_output_contents[0] == b"next"
+    assert (await stream.infer(request(b"next"), 20)).raw_output_contents[0] == b"next"
 
 
 async def test_a_server_that_reads_nothing_costs_bounded_memory(
     stock: StockServer, watch: Watch
 ) -> None:
-    predictor = await watch(stock.address).connected()
-    await predictor.infer(request(b"first"), 20)
+    stream = await watch(stock.address).connected()
+    await stream.infer(request(b"first"), 20)
     stock.reading.clear()
     large = bytes(LIMIT - 1000)  # more than the buffers on the way hold, all in all
     stuck = await asyncio.gather(
-        *(predictor.infer(request(large), 0.2) for _ in range(40)), return_exceptions=True
+        *(stream.infer(request(large), 0.2) for _ in range(40)), return_exceptions=True
     )
     codes = [error.code for error in stuck if isinstance(error, GatewayError)]
     assert set(codes) == {ErrorCode.DEADLINE_EXCEEDED, ErrorCode.OVERLOADED}
     assert codes.count(ErrorCode.OVERLOADED) > 20
     stock.reading.set()
-    await predictor.infer(request(b"last"), 20)
+    await until(lambda: stream._stream.queued <= 2 * LIMIT)
+    await stream.infer(request(b"last"), 20)
     assert 2 < len(stock.requests) < 20
 
 
@@ -162,20 +163,20 @@ async def test_the_streams_end_fails_all_calls_at_once_and_a_new_one_is_opened(
 
     stock.answer = end_at_the_last
     watched = watch(stock.address)
-    predictor = await watched.connected()
+    stream = await watched.connected()
     began = time.perf_counter()
-    for call in calls(predictor, 5):
+    for call in calls(stream, 5):
         error = await refused(call)
         assert error.code is ErrorCode.INFERENCE_SERVER_UNAVAILABLE
         assert error.retry_after == 1
     assert time.perf_counter() - began < 1
-    assert predictor.in_flight == 0
-    error = await refused(predictor.infer(request(), 20))
+    assert stream.in_flight == 0
+    error = await refused(stream.infer(request(), 20))
     assert error.code is ErrorCode.INFERENCE_SERVER_UNAVAILABLE
     stock.answer = echo
     await watched.lost()
     again = await watched.connected()
-    assert again is not predictor
+    assert again is not stream
     assert (await again.infer(request(b"next"), 20)).raw_output_contents[0] == b"next"
 
 
@@ -205,18 +206,18 @@ async def test_a_message_over_the_limit_is_refused_alone(stock: StockServer, wat
 
     stock.answer = answer
     watched = watch(stock.address)
-    predictor = await watched.connected()
-    (waiting,) = calls(predictor, 1)
+    stream = await watched.connected()
+    (waiting,) = calls(stream, 1)
     await soon(stock.received.get())
-    error = await refused(predictor.infer(request(bytes(LIMIT)), 20))
+    error = await refused(stream.infer(request(bytes(LIMIT)), 20))
     assert error.code is ErrorCode.PAYLOAD_TOO_LARGE
     assert f"expected at most {LIMIT}" in error.message
     assert "SLIPSTREAM_MAX_BODY_BYTES" in error.message
     spare = request(bytes(LIMIT - 100), own_id="x" * 50)
-    assert len((await predictor.infer(spare, 20)).raw_output_contents[0]) == LIMIT - 100
+    assert len((await stream.infer(spare, 20)).raw_output_contents[0]) == LIMIT - 100
     forever.set()
     assert (await waiting).raw_output_contents[0] == b"0"
-    assert watched.link.predictor is predictor
+    assert watched.link.stream is stream
 
 
 async def test_an_answer_may_be_larger_than_any_request(stock: StockServer, watch: Watch) -> None:
@@ -226,24 +227,24 @@ async def test_an_answer_may_be_larger_than_any_request(stock: StockServer, watc
         return answer
 
     stock.answer = enlarge
-    predictor = await watch(stock.address).connected()
-    answer = await predictor.infer(request(), 20)
+    stream = await watch(stock.address).connected()
+    answer = await stream.infer(request(), 20)
     assert len(answer.raw_output_contents[1]) == 6 * LIMIT
 
 
 async def test_what_a_stranger_does_not_offer_is_not_implemented(
     stock: StockServer, watch: Watch
 ) -> None:
-    predictor = await watch(stock.address).connected()
-    for asked in (predictor.config("mlp", "1"), predictor.statistics("mlp", "1")):
+    stream = await watch(stock.address).connected()
+    for asked in (stream.config("mlp", "1"), stream.statistics("mlp", "1")):
         assert (await refused(asked)).code is ErrorCode.NOT_IMPLEMENTED
 
 
 async def test_metadata_is_passed_on(stock: StockServer, watch: Watch) -> None:
     stock.metadata = service_pb2.ModelMetadataResponse(name="mlp", versions=["1"], platform="other")
     stock.metadata.inputs.add(name="x", datatype="FP32", shape=[-1, 4])
-    predictor = await watch(stock.address).connected()
-    answer = await predictor.metadata("mlp", "1")
+    stream = await watch(stock.address).connected()
+    answer = await stream.metadata("mlp", "1")
     assert str(answer) == str(stock.metadata)
 
 
@@ -264,6 +265,6 @@ async def test_a_status_without_our_code_is_still_understood(
     stock: StockServer, watch: Watch, status: grpc.StatusCode, code: ErrorCode
 ) -> None:
     stock.metadata = status
-    predictor = await watch(stock.address).connected()
-    error = await refused(predictor.metadata("mlp", "1"))
+    stream = await watch(stock.address).connected()
+    error = await refused(stream.metadata("mlp", "1"))
     assert (error.code, error.message) == (code, "no metadata of mlp")

@@ -33,11 +33,11 @@ def slow(number: int) -> pb.ModelInferRequest:
 
 async def test_many_calls_at_once_each_get_their_own_answer(shared: Serve, watch: Watch) -> None:
     rows = np.random.default_rng(0).normal(size=(200, 4)).astype("f4")
-    predictor = await watch(shared("mlp").address).connected()
-    together = await predictor.infer(infer_request("mlp", {"x": ("FP32", rows)}), TIMEOUT)
+    stream = await watch(shared("mlp").address).connected()
+    together = await stream.infer(infer_request("mlp", {"x": ("FP32", rows)}), TIMEOUT)
     answers = await asyncio.gather(
         *(
-            predictor.infer(infer_request("mlp", {"x": fp32(row)}, call_id=f"id {number}"), TIMEOUT)
+            stream.infer(infer_request("mlp", {"x": fp32(row)}, call_id=f"id {number}"), TIMEOUT)
             for number, row in enumerate(rows)
         )
     )
@@ -49,13 +49,13 @@ async def test_many_calls_at_once_each_get_their_own_answer(shared: Serve, watch
 
 
 async def test_the_servers_own_codes_come_through(shared: Serve, watch: Watch) -> None:
-    predictor = await watch(shared("gather").address, "gather").connected()
+    stream = await watch(shared("gather").address, "gather").connected()
     good = infer_request("gather", {"index": ("INT64", np.array([1]))})
     wrong = infer_request("gather", {"other": ("INT64", np.array([1]))}, call_id="mine")
     failing = infer_request("gather", {"index": ("INT64", np.array([99]))})
     stranger = infer_request("iris", {"index": ("INT64", np.array([1]))})
     outcomes = await asyncio.gather(
-        *(predictor.infer(call, TIMEOUT) for call in (good, wrong, failing, stranger)),
+        *(stream.infer(call, TIMEOUT) for call in (good, wrong, failing, stranger)),
         return_exceptions=True,
     )
     assert isinstance(outcomes[0], pb.ModelInferResponse)
@@ -67,9 +67,9 @@ async def test_the_servers_own_codes_come_through(shared: Serve, watch: Watch) -
     ]
     assert "other" in errors[0].message
     with pytest.raises(GatewayError) as caught:
-        await predictor.metadata("gather", "9")
+        await stream.metadata("gather", "9")
     assert caught.value.code is ErrorCode.NOT_FOUND
-    assert (await predictor.metadata("gather", "1")).inputs[0].name == "index"
+    assert (await stream.metadata("gather", "1")).inputs[0].name == "index"
 
 
 async def test_a_killed_server_fails_all_its_calls_at_once_and_is_found_again(
@@ -77,11 +77,11 @@ async def test_a_killed_server_fails_all_its_calls_at_once_and_is_found_again(
 ) -> None:
     server = served("mlp")
     watched = watch(server.address)
-    predictor = await watched.connected()
-    await predictor.infer(quick(), TIMEOUT)
+    stream = await watched.connected()
+    await stream.infer(quick(), TIMEOUT)
     server.process.send_signal(signal.SIGSTOP)  # from here on no call is answered
-    calls = [asyncio.create_task(predictor.infer(quick(), TIMEOUT)) for _ in range(20)]
-    await until(lambda: predictor.in_flight == len(calls))
+    calls = [asyncio.create_task(stream.infer(quick(), TIMEOUT)) for _ in range(20)]
+    await until(lambda: stream.in_flight == len(calls))
     server.process.kill()
     server.ended()
     began = time.perf_counter()
@@ -102,10 +102,10 @@ async def test_a_server_that_is_told_to_stop_answers_the_calls_it_has(
 ) -> None:
     server = served("slow_to_run", "--threads", "1", "--max-batch-size", "1")
     watched = watch(server.address, "slow_to_run")
-    predictor = await watched.connected()
-    calls = [asyncio.create_task(predictor.infer(slow(number), TIMEOUT)) for number in range(3)]
-    await until(lambda: predictor.in_flight == len(calls))
-    await predictor.metadata("slow_to_run", "1")  # on the same connection: the calls are there, too
+    stream = await watched.connected()
+    calls = [asyncio.create_task(stream.infer(slow(number), TIMEOUT)) for number in range(3)]
+    await until(lambda: stream.in_flight == len(calls))
+    await stream.metadata("slow_to_run", "1")  # on the same connection: the calls are there, too
     server.terminate()
     answers = await asyncio.gather(*calls)
     assert [arrays(answer)["y"].tolist() for answer in answers] == [[0.0], [1.0], [2.0]]
@@ -115,6 +115,6 @@ async def test_a_server_that_is_told_to_stop_answers_the_calls_it_has(
 
 async def test_a_server_that_boots_is_waited_for(served: Serve, watch: Watch) -> None:
     watched = watch(served("mlp", until="listening").address)
-    assert watched.link.predictor is None
-    predictor = await watched.connected()
-    assert arrays(await predictor.infer(quick(), TIMEOUT))["y"].shape == (1, 3)
+    assert watched.link.stream is None
+    stream = await watched.connected()
+    assert arrays(await stream.infer(quick(), TIMEOUT))["y"].shape == (1, 3)

@@ -70,7 +70,7 @@ async def other(sockets: Path) -> AsyncIterator[StockServer]:
 def absence(servers: InferenceServers, model: str = "iris", version: int = 1) -> GatewayError:
     """Return what a caller is told."""
     with pytest.raises(GatewayError) as caught:
-        servers.predictor(model, version)
+        servers.stream(model, version)
     return caught.value
 
 
@@ -84,7 +84,7 @@ def retry_after(error: GatewayError) -> str | None:
 async def called(servers: InferenceServers, version: int = 1) -> bytes:
     """Return what comes back of a call."""
     request = pb.ModelInferRequest(model_name="iris", raw_input_contents=[b"sent"])
-    answer = await servers.predictor("iris", version).infer(request, TIMEOUT)
+    answer = await servers.stream("iris", version).infer(request, TIMEOUT)
     return answer.raw_output_contents[0]
 
 
@@ -190,9 +190,9 @@ async def test_the_same_fleet_again_changes_no_connection(
 ) -> None:
     servers.apply([status(address=stock.address)])
     await until(lambda: servers.is_ready("iris", 1))
-    before = servers.predictor("iris", 1)
+    before = servers.stream("iris", 1)
     servers.apply([status(address=stock.address), status(2, "booting")])
-    assert servers.predictor("iris", 1) is before
+    assert servers.stream("iris", 1) is before
 
 
 @pytest.mark.parametrize("after", ["stopped", "gone"])

@@ -12,7 +12,7 @@ import pytest_asyncio
 from gateway.settings import Settings
 from gateway.upstream.connector import ServerConnector
 from gateway.upstream.credentials import UpstreamCredentials
-from tests.authority import Authority, hung_up, put
+from tests.authority import Authority, replace_file, wait_until_closed
 from tests.gateway.upstream.conftest import LIMIT, soon
 from tests.inference_server.conftest import Serve
 from transport import TlsError
@@ -45,13 +45,13 @@ async def reach() -> AsyncIterator[Reach]:
     yield linked
     for link in links:
         await soon(link.close(0))
-    await hung_up()
+    await wait_until_closed()
 
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Path:
     file = tmp_path / "tokens"
-    put(file, TOKEN.encode())
+    replace_file(file, TOKEN.encode())
     return file
 
 
@@ -67,12 +67,12 @@ async def test_without_the_socket_it_is_tcp_with_the_newest_token(
 ) -> None:
     server = served("mlp", "--tcp", "127.0.0.1:0", "--token-file", str(tokens))
     shown = tmp_path / "shown"
-    put(shown, OLD.encode())
-    credentials = UpstreamCredentials.of(Settings(upstream_token_file=shown))
+    replace_file(shown, OLD.encode())
+    credentials = UpstreamCredentials.from_settings(Settings(upstream_token_file=shown))
     up = reach(f"unix:{tmp_path}/none.sock", server.tcp_address, credentials=credentials)
     await asyncio.sleep(0.5)
     assert not up.is_set()
-    put(shown, f"{TOKEN}\n{OLD}\n".encode())
+    replace_file(shown, f"{TOKEN}\n{OLD}\n".encode())
     await soon(up.wait())
 
 
@@ -88,12 +88,14 @@ async def test_with_tls_it_shows_its_certificate(
         upstream_tls_certificate=own.certificate,
         upstream_tls_key=own.key,
     )
-    await soon(reach(server.tcp_address, credentials=UpstreamCredentials.of(settings)).wait())
+    await soon(
+        reach(server.tcp_address, credentials=UpstreamCredentials.from_settings(settings)).wait()
+    )
 
 
 def test_credentials_that_cannot_be_used_are_refused_by_name(tmp_path: Path) -> None:
     own = Authority(tmp_path / "ours").issue("gateway", "gateway")
     with pytest.raises(TlsError, match="SLIPSTREAM_UPSTREAM_TLS_KEY is not"):
-        UpstreamCredentials.of(Settings(upstream_tls_certificate=own.certificate))
+        UpstreamCredentials.from_settings(Settings(upstream_tls_certificate=own.certificate))
     with pytest.raises(TlsError, match=r"missing\.pem cannot be read"):
-        UpstreamCredentials.of(Settings(upstream_tls_ca=tmp_path / "missing.pem"))
+        UpstreamCredentials.from_settings(Settings(upstream_tls_ca=tmp_path / "missing.pem"))

@@ -93,7 +93,7 @@ async def test_nobody_else_is_woken(fleet: Called, known: ServerStatus) -> None:
 async def test_a_question_about_it_wakes_nobody(fleet: Called) -> None:
     fleet.apply([asleep()])
     with pytest.raises(GatewayError, match="iris version 1 is asleep: a call") as caught:
-        fleet.servers.present("iris", 1)
+        fleet.servers.awake_stream("iris", 1)
     assert caught.value.code is ErrorCode.NO_ACTIVE_INFERENCE
     assert not fleet.servers.is_ready("iris", 1)
     assert not fleet.servers.is_ready("iris", None)

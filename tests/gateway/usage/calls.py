@@ -9,11 +9,13 @@ from time import perf_counter
 from typing import Any
 
 from gateway.auth.identity import Identity, Scope
+from gateway.metrics import CallRecord
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.usage.counts import Counts
 from gateway.usage.meter import UsageMeter
 from gateway.usage.service import UsageQuery, UsageReport, UsageService
+from protos.errors import ErrorCode
 
 ADA = "11111111-1111-4111-8111-111111111111"
 BOB = "99999999-9999-4999-8999-999999999999"
@@ -46,14 +48,24 @@ def call(
 ) -> None:
     """Answer the same call some times."""
     for _ in range(times):
-        meter.observe(
-            called or Called(),
-            key,
-            error=error,
-            ended=perf_counter(),
-            seconds=seconds,
-            stages=() if error else stages,
-        )
+        record = answered(seconds, error=error, stages=() if error else stages)
+        meter.count(called or Called(), key, [record])
+
+
+def answered(
+    seconds: float,
+    *,
+    ended: float | None = None,
+    error: str | None = None,
+    stages: Sequence[float] = (),
+) -> CallRecord:
+    """Return a call that has just been answered."""
+    record = CallRecord()
+    record.error = ErrorCode(error) if error else None
+    record.ended = perf_counter() if ended is None else ended
+    record.began = record.ended - seconds
+    record.stages = stages
+    return record
 
 
 async def everything(db: Database, profile_id: str = ADA, **query: Any) -> UsageReport:

@@ -9,7 +9,8 @@ from gateway.metrics import STAGES
 from gateway.usage.histogram import count
 from gateway.usage.meter import MINUTE, OTHER_KEYS, UsageMeter
 from gateway.usage.minute_bucket import MinuteBucket
-from tests.gateway.usage.calls import IRIS, LAPTOP, PHONE, WINE, Called, call
+from tests.gateway.usage.calls import IRIS, LAPTOP, PHONE, WINE, Called, answered, call
+from tests.gateway.usage.calls import STAGES as STAGE_SECONDS
 
 
 def minute_buckets(meter: UsageMeter) -> dict[tuple[str, int, str], MinuteBucket]:
@@ -61,7 +62,7 @@ def test_errors_are_counted_by_code_and_have_no_stages() -> None:
 def test_a_minute_ends_with_the_first_call_after_it() -> None:
     meter = UsageMeter()
     call(meter)
-    meter.observe(Called(), PHONE, error=None, ended=perf_counter() + MINUTE, seconds=1, stages=())
+    meter.count(Called(), PHONE, [answered(1, ended=perf_counter() + MINUTE)])
     first, second = meter.unwritten()
     assert (first.calls, second.calls) == (1, 1)
     # the wall clock has not moved: the same minute from another source, so that both rows stay
@@ -69,7 +70,7 @@ def test_a_minute_ends_with_the_first_call_after_it() -> None:
 
 
 def test_keys_beyond_the_limit_are_counted_together_and_then_only_as_dropped() -> None:
-    meter = UsageMeter(most=3)
+    meter = UsageMeter(max_buckets=3)
     for number in range(10):
         call(meter, key=f"key {number}")
     found = {name[2]: bucket.calls for name, bucket in minute_buckets(meter).items()}
@@ -94,8 +95,9 @@ def test_what_is_written_is_not_written_again_until_there_is_more() -> None:
 
 def test_counting_a_call_takes_some_microseconds_at_most() -> None:
     meter = UsageMeter()
+    calls = [answered(0.001, stages=STAGE_SECONDS) for _ in range(20_000)]
     before = perf_counter()
-    call(meter, times=20_000)
+    meter.count(Called(), PHONE, calls)
     assert (perf_counter() - before) / 20_000 < 20e-6
 
 
@@ -103,7 +105,7 @@ def test_memory_of_past_minutes_is_given_back_when_they_are_written() -> None:
     meter = UsageMeter()
     call(meter)
     late = perf_counter() + MINUTE
-    meter.observe(Called(), PHONE, error=None, ended=late, seconds=1, stages=())
+    meter.count(Called(), PHONE, [answered(1, ended=late)])
     assert len(meter._closed) == 1
     meter.mark_written([bucket.snapshot() for bucket in list(meter.unwritten())])
     assert meter._closed == []

@@ -10,7 +10,7 @@ import httpx
 from tests.system.document.things import PASSWORD, Things
 
 OWNER = "manage key of an owner"
-OTHERS = ("nobody", "wrong key", "trigger key", "manage key of a member", "session of an owner")
+OTHERS = ("anonymous", "wrong key", "trigger key", "manage key of a member", "session of an owner")
 _SPARE_SESSIONS = 8
 """Opened before anything knocks: later the throttle of logins may turn this address away."""
 
@@ -32,7 +32,7 @@ class Session:
 
 @dataclass(slots=True)
 class Caller:
-    """Somebody, and the things whose ids are known to them."""
+    """A client with its credentials, and the resources whose ids it knows."""
 
     name: str
     things: Things

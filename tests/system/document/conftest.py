@@ -41,7 +41,7 @@ class _Receiver(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[str]:
-    """The URL of somebody who takes webhooks."""
+    """The URL of a webhook receiver."""
     with HTTPServer(("127.0.0.1", 0), _Receiver) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/hook"
@@ -89,7 +89,7 @@ def callers(
         issued = client(owner).post("/node/api-keys/", json={"name": "t", "scope": "trigger"})
         sessions = spare_sessions(url, "browser@example.com")
         known = (
-            Caller("nobody", of_owner, {}),
+            Caller("anonymous", of_owner, {}),
             Caller("wrong key", of_owner, {"x-api-key": generate_key()}),
             Caller("trigger key", of_owner, {"x-api-key": issued.json()["key"]}),
             Caller(OWNER, of_owner, owner),

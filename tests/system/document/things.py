@@ -1,4 +1,4 @@
-"""What the calls are about: things of one user, made anew when a call has used them up."""
+"""The resources that calls are about: one user's, created again when a call has consumed them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Things:
             "key_id": lambda: self._made("/node/api-keys/", {"name": "victim"}),
             "rotated_key": self._rotated_key,
             "session_id": self._session,
-            "user_id": self._somebody,
+            "user_id": self._other_user,
             "name": self._published,
             "server_id": self._server,
             "run_id": lambda: self._called(self["called"], {"x": ROWS}),
@@ -126,10 +126,10 @@ class Things:
         return key_id
 
     def _session(self) -> str:
-        """Return a session that nobody uses; in the end, one that there is not."""
+        """Return an unused session, or in the end an unknown one."""
         return self._sessions.pop() if self._sessions else str(uuid4())
 
-    def _somebody(self) -> str:
+    def _other_user(self) -> str:
         body = {"email": f"victim{next(_numbers)}@example.com", "password": PASSWORD}
         return str(self._owner.post("/node/users/", json=body).json()["id"])
 
@@ -149,5 +149,5 @@ class Things:
         return str(answer.json()["id"])
 
     def _delivery(self) -> str:
-        deployment_id = self._deployment()  # its own: nobody deletes it
+        deployment_id = self._deployment()  # a separate one that no other call deletes
         return str(self._post(f"/node/webhooks/endpoints/{deployment_id}/test/")["id"])

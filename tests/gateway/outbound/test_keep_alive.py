@@ -1,4 +1,4 @@
-"""Connections are kept and taken again, by real servers that answer more than once."""
+"""Connections are kept alive and reused, with real servers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.gateway.outbound.servers import StaticResolver
 MEGABYTE = 1_000_000
 
 
-class Keeping:
-    """A server that answers each request on a connection, and remembers what it saw."""
+class KeepAliveServer:
+    """A server that answers every request on a connection, and records what it saw."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -48,7 +48,7 @@ class Keeping:
             writer.close()
 
     async def send(self, http: GuardedHttpClient, body: bytes = b"hello") -> OutboundResponse:
-        """Have a request sent here."""
+        """Send a request to this server."""
         call = OutboundRequest(
             method="POST",
             url=self.url,
@@ -59,15 +59,15 @@ class Keeping:
         return await http.send(call, asyncio.get_running_loop().time() + 10)
 
     async def until_open(self, count: int) -> None:
-        """Wait until so many connections are open here."""
+        """Wait until that many connections are open."""
         async with asyncio.timeout(30):
             while len(self.open) != count:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
-async def keeping(tls: ssl.SSLContext | None = None) -> AsyncIterator[Keeping]:
-    kept = Keeping()
+async def keep_alive_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[KeepAliveServer]:
+    kept = KeepAliveServer()
     server = await asyncio.start_server(kept.serve, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
     kept.url = f"https://shop.example:{port}/" if tls else f"http://127.0.0.1:{port}/"
@@ -81,33 +81,33 @@ def client(connections: int = 10, *, tls: ssl.SSLContext | None = None) -> Guard
         allow_http=True,
         resolver=StaticResolver(shop_example=[["127.0.0.1"]]),
         ssl_context=tls,
-        connections=connections,
+        max_connections=connections,
     )
 
 
-async def test_one_request_after_the_other_takes_one_connection() -> None:
-    async with keeping() as server, client() as http:
+async def test_sequential_requests_share_a_connection() -> None:
+    async with keep_alive_server() as server, client() as http:
         for _ in range(5):
             assert (await server.send(http)).body == b"thanks"
     assert (server.opened, server.sizes) == (1, [5] * 5)
 
 
-async def test_requests_side_by_side_have_a_connection_each_which_are_kept() -> None:
-    async with keeping() as server, client() as http:
+async def test_concurrent_requests_have_a_connection_each_and_reuse_them() -> None:
+    async with keep_alive_server() as server, client() as http:
         for _ in range(3):
             await asyncio.gather(*(server.send(http) for _ in range(5)))
     assert server.opened == 5
 
 
-async def test_more_requests_than_connections_wait_for_their_turn() -> None:
-    async with keeping() as server, client(connections=2) as http:
+async def test_requests_beyond_the_maximum_wait() -> None:
+    async with keep_alive_server() as server, client(connections=2) as http:
         await asyncio.gather(*(server.send(http) for _ in range(20)))
     assert len(server.sizes) == 20
     assert server.opened == 2
 
 
-async def test_what_the_other_side_has_closed_is_not_taken() -> None:
-    async with keeping() as server, client() as http:
+async def test_a_connection_closed_by_the_server_is_not_reused() -> None:
+    async with keep_alive_server() as server, client() as http:
         await server.send(http)
         for writer in list(server.open):
             writer.close()
@@ -116,9 +116,9 @@ async def test_what_the_other_side_has_closed_is_not_taken() -> None:
     assert server.opened == 2
 
 
-async def test_what_was_idle_for_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbound, "_KEPT_SECONDS", 0.05)
-    async with keeping() as one, keeping() as other, client() as http:
+async def test_an_idle_connection_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbound, "_KEEPALIVE_SECONDS", 0.05)
+    async with keep_alive_server() as one, keep_alive_server() as other, client() as http:
         await one.send(http)
         await asyncio.sleep(0.1)
         await other.send(http)
@@ -127,23 +127,28 @@ async def test_what_was_idle_for_long_is_closed(monkeypatch: pytest.MonkeyPatch)
     assert (one.opened, other.opened) == (2, 1)
 
 
-async def test_an_idle_connection_gives_way_to_one_that_leads_elsewhere() -> None:
-    async with keeping() as one, keeping() as other, client(connections=1) as http:
-        await one.send(http)
-        await other.send(http)
-        await one.until_open(0)
-        assert (one.opened, other.opened) == (1, 1)
+async def test_only_so_many_origins_keep_idle_connections() -> None:
+    async with (
+        keep_alive_server() as one,
+        keep_alive_server() as other,
+        client(connections=1) as http,
+    ):
+        for _ in range(2):
+            await one.send(http)
+            await other.send(http)
+            await other.until_open(0)
+        assert (one.opened, len(one.open), other.opened) == (1, 1, 2)
 
 
-async def test_after_the_client_is_closed_nothing_stays_open() -> None:
-    async with keeping() as server:
+async def test_closing_the_client_closes_all_connections() -> None:
+    async with keep_alive_server() as server:
         async with client() as http:
             await asyncio.gather(*(server.send(http) for _ in range(3)))
         await server.until_open(0)
 
 
 async def test_large_bodies_go_both_ways() -> None:
-    async with keeping() as server, client() as http:
+    async with keep_alive_server() as server, client() as http:
         server.answer = b"x" * MEGABYTE
         for _ in range(2):
             assert len((await server.send(http, b"y" * MEGABYTE)).body) == MEGABYTE
@@ -151,14 +156,14 @@ async def test_large_bodies_go_both_ways() -> None:
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_with_tls_it_is_the_same(
+def test_connections_are_reused_with_tls(
     certificate: tuple[Path, Path], new_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
     async def send_twice() -> tuple[int, list[int]]:
         ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ours.load_cert_chain(*certificate)
         trusting = ssl.create_default_context(cafile=str(certificate[0]))
-        async with keeping(tls=ours) as server, client(tls=trusting) as http:
+        async with keep_alive_server(tls=ours) as server, client(tls=trusting) as http:
             server.answer = b"x" * MEGABYTE
             for _ in range(3):
                 assert len((await server.send(http, b"y" * MEGABYTE)).body) == MEGABYTE

@@ -23,7 +23,7 @@ from telemetry.options import OptionsError
 from transport import TlsError
 
 
-class FleetService:
+class FleetRunner:
     """Creates what a first start creates, then runs the inference servers of the database."""
 
     def __init__(

@@ -1,0 +1,79 @@
+"""What is counted and recorded about calls, after they are answered.
+
+An answered call is appended to a list, and nothing else happens while its client waits. A few times
+a second, and before anything is read, the list is drained: into the metrics, the usage meter, the
+use of keys, and the rows of fast calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.auth.key_usage import KeyUsageRecorder
+from gateway.fast_path.call_record import DeploymentCallRecord
+from gateway.fast_path.recorder import RunRecorder
+from gateway.fast_path.routes import ResolvedRoute
+from gateway.metrics import STAGES, GatewayMetrics
+from gateway.usage.meter import UsageMeter
+
+_DRAIN_SECONDS = 0.05
+
+
+class Accounting:
+    """The calls that were answered and not yet counted. For one event loop."""
+
+    def __init__(
+        self,
+        metrics: GatewayMetrics,
+        usage: UsageMeter,
+        key_usage: KeyUsageRecorder,
+        recorder: RunRecorder,
+    ) -> None:
+        self._metrics = metrics
+        self._usage = usage
+        self._key_usage = key_usage
+        self._recorder = recorder
+        self._calls: list[DeploymentCallRecord] = []
+
+    def add(self, call: DeploymentCallRecord) -> None:
+        """Have an answered call counted: about 0.1 µs."""
+        if not self._calls:
+            asyncio.get_running_loop().call_later(_DRAIN_SECONDS, self.drain)
+        self._calls.append(call)
+
+    def drain(self) -> None:
+        """Count all calls that were answered: about 1.5 µs for each of many."""
+        calls, self._calls = self._calls, []
+        by_route: dict[ResolvedRoute | None, list[DeploymentCallRecord]] = {}
+        for call in calls:
+            group = by_route.get(call.route)
+            if group is None:
+                by_route[call.route] = [call]
+            else:
+                group.append(call)
+        for route, group in by_route.items():
+            requests = [call for call in group if call.is_request]
+            if route is None:  # refused before it was known what they call
+                self._metrics.for_deployment("", "").count(requests)
+                continue
+            deployment = route.deployment
+            self._metrics.for_deployment(deployment.id, deployment.mode).count(requests)
+            self._usage.count(deployment, route.identity.key_id or "", requests)
+            self._count_keys(requests)
+            runs = [call for call in group if call.is_run]
+            if runs:
+                self._recorder.record(deployment, runs)
+        self._metrics.count_stages(
+            [call.stages for call in calls if len(call.stages) == len(STAGES)]
+        )
+
+    def _count_keys(self, calls: list[DeploymentCallRecord]) -> None:
+        """Count the use of keys; a key's address is looked up once in several uses."""
+        for call in calls:
+            key = call.key
+            if key is None:
+                continue
+            if key.uses:
+                key.uses += 1
+            else:
+                self._key_usage.count(key, call.client_address)

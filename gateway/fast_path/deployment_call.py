@@ -1,0 +1,182 @@
+"""One call of a deployment, from its body to its result, whatever it arrived in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Protocol
+
+from gateway.deployments.settings import NotificationMethod, ResponseFormat
+from gateway.errors import GatewayError
+from gateway.fast_path.accounting import Accounting
+from gateway.fast_path.body import parse_body
+from gateway.fast_path.call_record import DeploymentCallRecord
+from gateway.fast_path.replies import fast_body
+from gateway.fast_path.routes import ResolvedRoute, RouteResolver
+from gateway.upstream.inference_stream import InferenceStream, templated
+from gateway.upstream.servers import InferenceServers
+from gateway.web.problems import Headers
+from protos.errors import ErrorCode
+from protos.message_templates import InferResponseTemplate
+
+_TIMEOUT_HEADER = b"x-request-timeout"
+"""Seconds, such as `0.25`."""
+
+
+class RunningCall(Protocol):
+    """A call that something else than an inference server is working on."""
+
+    def abandon(self) -> None:
+        """Stop: nothing waits for the result any more, and it must not be delivered."""
+
+
+class RunCaller(Protocol):
+    """Answers calls of modes `sync` and `async`, by runs."""
+
+    def start(self, call: DeploymentCall) -> RunningCall:
+        """Have a call answered by its `succeed` or `fail`, later."""
+
+
+class BatchCaller(Protocol):
+    """Answers batches."""
+
+    # Any: JSON values
+    def start(self, call: DeploymentCall, items: list[Any]) -> RunningCall:
+        """Have every item answered; the call's `succeed` gets all results at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallServices:
+    """What calls need; one for all calls of a process."""
+
+    resolver: RouteResolver
+    servers: InferenceServers
+    accounting: Accounting
+    runs: RunCaller
+    batches: BatchCaller
+
+
+class DeploymentCall(DeploymentCallRecord):
+    """A call, and afterwards its accounting record.
+
+    A fast call is also what its inference server's stream holds on to (`Caller`). Attributes that
+    most calls never change are class attributes.
+    """
+
+    services: CallServices
+    headers: Mapping[bytes, bytes]
+    """The request's, by lower-case name."""
+    response_format: ResponseFormat
+    timeout: float
+    """Seconds that the result may take."""
+    deadline = 0.0
+    authenticated = 0.0
+    """`perf_counter()` when the key was found valid."""
+    body = b""
+    """Of a call that is not fast."""
+    parse_seconds = 0.0
+    """What it took to make tensors, or the flow's input, of the body."""
+    _number = b""
+    _stream: InferenceStream | None = None
+    _running: RunningCall | None = None
+
+    def succeed(
+        self, status: int, headers: Headers, body: bytes, *, parse_seconds: float | None = None
+    ) -> None:
+        """Take the result of a sync or async call, or of a batch."""
+        raise NotImplementedError
+
+    def succeed_fast(self, output_data: bytes) -> None:
+        """Take the prediction of a fast call, of which `ended` and `stages` are set."""
+        raise NotImplementedError
+
+    def fail(self, error: Exception) -> None:
+        """Take an error in place of a result."""
+        raise NotImplementedError
+
+    def execute(self, route: ResolvedRoute, body: bytes) -> None:
+        """Have the call answered in its deployment's mode.
+
+        Raises:
+            GatewayError: what is wrong with the request, or why there is no inference server.
+        """
+        deployment = route.deployment
+        given = self.headers.get(_TIMEOUT_HEADER)
+        timeout: float = deployment.timeout_seconds
+        self.timeout = timeout if given is None else min(timeout, _timeout_seconds(given))
+        codec = route.codec
+        if codec is None:
+            self.body = body
+            self._running = self.services.runs.start(self)
+            return
+        began = perf_counter()
+        template, raws = codec.encode(parse_body(body, self.headers), self.timeout)
+        self.parse_seconds = perf_counter() - began
+        plan = codec.plan
+        stream = self.services.servers.stream(plan.model, plan.version)
+        self._number = stream.send(template, raws, self.timeout, self)
+        self._stream = stream
+
+    def abandon(self) -> None:
+        """Stop working on the call: nothing waits for its result."""
+        if self._stream is not None:
+            self._stream.cancel(self._number)
+        elif self._running is not None:
+            running, self._running = self._running, None
+            running.abandon()
+
+    def on_reply(self, message: bytes, template: InferResponseTemplate | None) -> None:
+        """Take the inference server's reply to a fast call."""
+        self._stream = None
+        route = self.route
+        assert route is not None
+        assert route.codec is not None
+        arrived = perf_counter()
+        try:
+            if template is None:
+                message, template = templated(message)
+            output_data = route.codec.decode(message, template)
+            queue, infer = template.timings(message)
+            self.ended = ended = perf_counter()
+            authenticated = self.authenticated - self.began
+            self.stages = authenticated, self.parse_seconds, queue, infer, ended - arrived
+            self.status = 200
+            self.is_run = True
+            if route.deployment.notification_method is NotificationMethod.WEBHOOK:
+                self.output_data = output_data
+            self.succeed_fast(output_data)
+        except Exception as error:  # noqa: BLE001 - `fail` knows which are bugs
+            self.is_run = False
+            self.fail(error)
+
+    def on_failure(self, error: GatewayError) -> None:
+        """Take the inference server's error, or that there is no reply."""
+        self._stream = None
+        self.ended = perf_counter()
+        self.is_run = True
+        self.run_error = error
+        self.fail(error)
+
+    def fast_body(self, output_data: bytes) -> bytes:
+        """Return the response body of a fast call."""
+        run_id, seconds = self.run_id.encode(), self.ended - self.began
+        return fast_body(output_data, seconds, run_id, self.response_format)
+
+
+def _timeout_seconds(given: bytes) -> float:
+    """Return the seconds that the caller gives the call.
+
+    Raises:
+        GatewayError: INVALID_REQUEST where the header is no positive number.
+    """
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        shown = given.decode("latin-1")[:40]
+        message = f"X-Request-Timeout: expected seconds such as 0.25, got '{shown}'"
+        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+    return seconds
