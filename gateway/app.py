@@ -1,6 +1,6 @@
-"""The gateway as one ASGI application: `/v2` first, FastAPI for all the rest.
+"""The gateway as one ASGI application: `/v2`, and FastAPI for everything else.
 
-Triggers do not come here: see `gateway.fast_path.connection`.
+Calls of deployments bypass it, see `gateway.fast_path.connection`.
 """
 
 from __future__ import annotations
@@ -37,15 +37,14 @@ from gateway.usage.router import build_router as usage
 from gateway.web.asgi import App, Receive, Scope, Send
 from gateway.web.fastapi_errors import FastApiErrorHandlers
 from gateway.web.middleware import RestMiddleware
-from gateway.web.naming import operation_id
-from gateway.web.openapi import DocumentedFastAPI
+from gateway.web.openapi import DocumentedFastAPI, operation_id
 from gateway.web.problem_pages import build_router as problems
 from gateway.web.security_headers import content_security_policy
 from gateway.webhooks.router import build_router as webhooks
 from telemetry.instruments import CONTENT_TYPE, render
 
 _UPLOADS = "/node/models/"
-_PRIVATE = ("/node/session", "/node/users", "/node/webhooks/verify")
+_SECRET_PATHS = ("/node/session", "/node/users", "/node/webhooks/verify")
 """Where bodies hold passwords or secrets: what came is never repeated."""
 # Any: OpenAPI's own form
 _EXPOSITION: dict[int | str, dict[str, Any]] = {
@@ -57,7 +56,7 @@ _EXPOSITION: dict[int | str, dict[str, Any]] = {
 
 
 class Gateway:
-    """Sends each request to the edge that knows it."""
+    """Dispatches requests to `/v2` or to FastAPI."""
 
     def __init__(self, container: Container) -> None:
         self._oip = container.oip.rest
@@ -96,7 +95,7 @@ def build_fastapi(container: Container) -> FastAPI:
     for router in (
         trigger(),
         flows(services.flows, access),
-        deployments(services.deployments, access, container.execution.cleanup),
+        deployments(services.deployments, access, container.execution.cleanup.cancel_runs),
         deployment_versions(services.versions, access),
         inference_servers(services.fleet, access),
         models(services.models, access),
@@ -110,7 +109,12 @@ def build_fastapi(container: Container) -> FastAPI:
             access,
             secure_cookies=container.settings.secure_cookies,
         ),
-        users(services.users, container.accounts.sessions, access, container.execution.cleanup),
+        users(
+            services.users,
+            container.accounts.sessions,
+            access,
+            container.execution.cleanup.cancel_runs_of_user,
+        ),
         usage(services.usage, access),
         audit(services.audit, access),
         oip(),
@@ -119,7 +123,7 @@ def build_fastapi(container: Container) -> FastAPI:
         app.include_router(router)
     _add_metrics(app, container)
     _add_docs(app)
-    FastApiErrorHandlers(app, private=_PRIVATE)
+    FastApiErrorHandlers(app, private=_SECRET_PATHS)
     return app
 
 
@@ -129,7 +133,7 @@ def _add_metrics(app: FastAPI, container: Container) -> None:
         container.fleet_metrics,
         container.worker_metrics,
         container.execution.metrics,
-        container.webhook_delivery.metrics,
+        container.webhook_dispatcher.metrics,
     ]
 
     @app.get(

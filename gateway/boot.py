@@ -1,7 +1,7 @@
-"""What answers from the first moment: probes at once, everything else as soon as it is built.
+"""The outermost ASGI application: probes at once, everything else once the gateway has started.
 
-Importing the gateway takes over a second. This module imports next to nothing, so that the port
-answers 503 with the reason meanwhile, instead of nothing.
+Importing the gateway takes over a second. This module imports very little, so that the port can
+answer 503 with the reason meanwhile.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:  # most ports have none, and none has to import what it takes
 _LIVE = frozenset({"/livez", "/v2/health/live"})
 _READY = frozenset({"/readyz", "/v2/health/ready"})
 _PROBES = _LIVE | _READY
-_PROBED_BY = ("GET", "HEAD")
+_PROBE_METHODS = ("GET", "HEAD")
 _REQUEST_ID = b"req_boot"
 
 
 class BootApp:
-    """The outermost ASGI application: probes here, ahead of everything; the rest to `app`."""
+    """Answers probes itself, ahead of everything else, and passes other requests to `app`."""
 
     def __init__(self) -> None:
         self.app: App | None = None
@@ -39,25 +39,25 @@ class BootApp:
         self.limits = ConnectionLimits()
         """Of requests and connections; the settings' own, when they are read."""
         self.reasons: Callable[[], Sequence[str]] = lambda: ["starting: the gateway is loading"]
-        """Why calls should not come; nothing means ready."""
+        """Returns why the gateway is not ready; empty: it is."""
         self.close: Callable[[], Awaitable[None]] | None = None
-        """Called once when the last request is answered."""
+        """Called once, after the last request has been answered."""
         self.on_drain: Callable[[], None] | None = None
-        """Called when the process begins to end, while requests are still being answered: those
-        that only wait for something to happen are answered then."""
+        """Called when the process starts to drain, so that requests which only wait for an event
+        are answered."""
         self.certificate: Certificate | None = None
-        """With which the port speaks TLS, and the front door is to."""
+        """For TLS on the REST port and on the public gRPC port."""
         self.draining = False
-        """Set when the process has been told to end: readiness says so at once."""
+        """Set when the process has received a signal to stop: it is not ready from then on."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or take part in the server's start and end."""
+        """Answer one request, or take part in the server's startup and shutdown."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifespan(receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close"})
-        elif scope["path"] in _PROBES and scope["method"] not in _PROBED_BY:
-            await send_answer(send, _not_taken(scope["path"], scope["method"]))
+        elif scope["path"] in _PROBES and scope["method"] not in _PROBE_METHODS:
+            await send_answer(send, _method_not_allowed(scope["path"], scope["method"]))
         elif scope["path"] in _LIVE:
             await send_answer(send, _json(200, {"live": True}))
         elif scope["path"] in _READY:
@@ -80,7 +80,7 @@ class BootApp:
         error = GatewayError(ErrorCode.GATEWAY_STARTING, message, retry_after=1)
         return _error(path, error)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -93,9 +93,9 @@ def _json(status: int, document: object) -> Answer:
     return status, [(b"content-type", b"application/json")], orjson.dumps(document)
 
 
-def _not_taken(path: str, method: str) -> Answer:
-    message = f"{path}: expected {' or '.join(_PROBED_BY)}, got {method}"
-    return _error(path, GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message, allowed=_PROBED_BY))
+def _method_not_allowed(path: str, method: str) -> Answer:
+    message = f"{path}: expected {' or '.join(_PROBE_METHODS)}, got {method}"
+    return _error(path, GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message, allowed=_PROBE_METHODS))
 
 
 def _error(path: str, error: GatewayError) -> Answer:

@@ -1,7 +1,7 @@
 """The composition root: the only place that knows which class stands behind which role.
 
 A room of several classes wires itself: `AccountRoom`, `build_execution`,
-`OipRoom`, `WebhookDeliveryService`, `UsageWriter`.
+`OipRoom`, `build_dispatcher`, `UsageWriter`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from gateway.trigger.run_calls import RunCalls
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.servers import InferenceServers
 from gateway.usage.writer import UsageWriter
-from gateway.webhooks.delivery_service import WebhookDeliveryService
+from gateway.webhooks.dispatcher import build_dispatcher
 from gateway.webhooks.service import WebhookService
 from telemetry.snapshots import SharedRegistry
 
@@ -83,14 +83,12 @@ class Container:
         self.access = Access(authentication, self.limits, proxies)
 
         self.deployment_cache = DeploymentCache(self.db, self.feed)
-        self.webhook_delivery = WebhookDeliveryService(
+        self.webhook_dispatcher = build_dispatcher(
             settings, self.db, self.services.secret_box, registry=registry
         )
-        self.webhooks = WebhookService(
-            self.db, self.services.secret_box, self.webhook_delivery.dispatcher
-        )
+        self.webhooks = WebhookService(self.db, self.services.secret_box, self.webhook_dispatcher)
         self.execution = build_execution(
-            settings, self.db, self.feed, self.servers, registry, webhooks=self.webhook_delivery
+            settings, self.db, self.feed, self.servers, registry, webhooks=self.webhook_dispatcher
         )
         self.runs = RunService(
             self.db,
@@ -137,7 +135,7 @@ class Container:
         await self.watcher.loaded.wait()
         self.readiness.servers_known()
         await self.execution.start()
-        self.webhook_delivery.start()
+        self.webhook_dispatcher.start()
         self.recorder.start()
         self.usage.start()
         self.key_usage.start()
@@ -152,7 +150,7 @@ class Container:
         await self.recorder.close()
         await self.key_usage.close()
         await self.execution.close(drain_seconds)
-        await self.webhook_delivery.close(drain_seconds)
+        await self.webhook_dispatcher.close(drain_seconds)
         await self.usage.close()
         await self.watcher.stop()
         await self.servers.close()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
 
 _BYTES = 16
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _POOL_IDS = 256
 _VARIANT = "89ab"
 _TIME_ORDERED = 7
@@ -92,3 +95,14 @@ def is_id(text: str) -> bool:
 def normalize_id(text: str) -> str:
     """Return the id as rows have it; what is none matches nothing, and never reaches a driver."""
     return text.lower() if is_id(text) else "none"
+
+
+def request_id_of(headers: Mapping[bytes, bytes], fallback: str) -> bytes:
+    """Return a request's id, for its response and log lines.
+
+    It is `X-Request-ID` where that is 1 to 128 visible characters, else `req_{fallback}`.
+    """
+    given = headers.get(b"x-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    return b"req_" + fallback.encode()

@@ -1,4 +1,4 @@
-"""Whether the gateway should be sent calls, and why not if not."""
+"""Whether the gateway is ready for calls, and if not, why."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ Key = tuple[str, int]
 
 
 class Readiness:
-    """Ready once every inference server that was wanted at the start has settled.
+    """Ready once every inference server that should run at startup has settled.
 
-    Settled is ready, failed, or not wanted any more; where all have failed, we are not ready. A
-    model that is loaded, reloaded or lost later changes only its own readiness: no other call
-    suffers.
+    A server has settled when it is ready, has failed, or should no longer run; if all have failed,
+    the gateway is not ready. A model that is loaded, reloaded or lost later changes only its own
+    readiness, so that calls of other models are not affected.
     """
 
     def __init__(self, servers: InferenceServers) -> None:
         self._servers = servers
-        self._starting: set[Key] | None = None
-        self._useful = False
-        """Whether one of them has been ready."""
+        self._unsettled: set[Key] | None = None
+        self._any_ready = False
+        """Whether any of them has been ready."""
 
     def servers_known(self) -> None:
-        """Take note of the servers that are wanted now, at the start."""
+        """Note which servers should run now, at startup."""
         wanted = [status for status in self._servers.statuses() if status.wanted]
-        self._starting = {_key(status) for status in wanted}
+        self._unsettled = {_key(status) for status in wanted}
 
     def reasons(self) -> Sequence[str]:
-        """Return why calls should not come yet; nothing means ready."""
-        if self._starting is None:
+        """Return why the gateway is not ready; empty: it is."""
+        if self._unsettled is None:
             return ["starting: the inference servers are not known yet"]
-        if not self._starting:
+        if not self._unsettled:
             return []
         statuses = {_key(status): status for status in self._servers.statuses() if status.wanted}
-        ready = {key for key in self._starting if self._servers.is_ready(*key)}
-        self._useful = self._useful or bool(ready)
-        self._starting = {key for key in self._starting - ready if key in statuses}
-        waiting = [statuses[key] for key in sorted(self._starting)]
-        if self._useful:
+        ready = {key for key in self._unsettled if self._servers.is_ready(*key)}
+        self._any_ready = self._any_ready or bool(ready)
+        self._unsettled = {key for key in self._unsettled - ready if key in statuses}
+        waiting = [statuses[key] for key in sorted(self._unsettled)]
+        if self._any_ready:
             waiting = [status for status in waiting if status.state != "failed"]
-        return [f"inference server {status.title}: {_why(status)}" for status in waiting]
+        return [f"inference server {status.title}: {_reason(status)}" for status in waiting]
 
 
 def _key(status: ServerStatus) -> Key:
     return status.model, status.version
 
 
-def _why(status: ServerStatus) -> str:
+def _reason(status: ServerStatus) -> str:
     match status.state:
         case "failed":
             return f"failed: {status.reason or 'for an unknown reason'}"

@@ -17,7 +17,7 @@ from gateway.deployments.rollout import Rollout
 from gateway.deployments.service import DeploymentService
 from gateway.deployments.snapshots import Snapshotter
 from gateway.deployments.versions import VersionService
-from gateway.fleet.service import FleetService
+from gateway.fleet.service import InferenceServerService
 from gateway.fleet.store import FleetStore
 from gateway.flows.service import FlowService
 from gateway.models.service import ModelService
@@ -46,7 +46,9 @@ class Services:
         self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
         self.passwords = PasswordService()
         self.flows = FlowService(db)
-        self.fleet = FleetService(FleetStore(db), self.models.resolve, self.flows.models_of)
+        self.fleet = InferenceServerService(
+            FleetStore(db), self.models.resolve, self.flows.models_of
+        )
         http = GuardedHttpClient(settings.webhook_allow, allow_http=settings.webhook_allow_http)
         webhook_endpoints = EndpointLifecycle(
             self.secret_box, http

@@ -18,7 +18,7 @@ from inference_server.lifecycle import BootPhase, Lifecycle
 from inference_server.metrics import ModelMetrics
 from inference_server.model_info import ModelInfo
 from inference_server.runtime.host import plan_threads
-from inference_server.runtime.session import OnnxSession
+from inference_server.runtime.session import ModelSession
 from inference_server.runtime.warmup import WarmupResult, warm_up
 from inference_server.settings import Settings
 from model_store.errors import StoreError
@@ -83,7 +83,7 @@ class BootSequence:
         )
         self._connect(session, warmup)
 
-    def _load(self, intra_op: int) -> OnnxSession:
+    def _load(self, intra_op: int) -> ModelSession:
         settings = self._settings
         store = ModelStore(settings.store)
         try:
@@ -93,9 +93,9 @@ class BootSequence:
             raise InferenceError(ErrorCode.INFERENCE_SERVER_FAILED, str(error)) from error
         specs = (*manifest.inputs, *manifest.outputs)
         unranked = [spec.name for spec in specs if spec.shape is None]
-        return OnnxSession(model, threads=intra_op, unranked=unranked)
+        return ModelSession(model, threads=intra_op, unranked=unranked)
 
-    def _connect(self, session: OnnxSession, warmup: WarmupResult) -> None:
+    def _connect(self, session: ModelSession, warmup: WarmupResult) -> None:
         """Give the served model what it answers with."""
         settings = self._settings
         signature = session.signature

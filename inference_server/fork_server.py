@@ -27,7 +27,7 @@ from pathlib import Path
 
 from inference_server import settings
 from inference_server.process import serve, set_process_name
-from inference_server.runtime.session import OnnxSession
+from inference_server.runtime.session import ModelSession
 from inference_server.runtime.warmup import warm_up
 from inference_server.server import OnnxServer
 from inference_server.spawn import SpawnRequest
@@ -82,7 +82,7 @@ def prefork_warmup() -> None:
         # Invalid settings in the environment are reported by each server itself.
         with suppress(SystemExit):
             OnnxServer(settings.read(arguments), started_at=time.perf_counter())
-        warm_up(OnnxSession(path, threads=1))
+        warm_up(ModelSession(path, threads=1))
 
 
 @contextmanager

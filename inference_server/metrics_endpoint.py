@@ -52,7 +52,7 @@ class MetricsEndpoint:
             self._server.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A client that is slow, gone or sends garbage gets no response.
+        # A client that is slow, disconnects or sends garbage gets no response.
         with contextlib.suppress(*_CLIENT_FAILURES):
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""What a server tells about its model: metadata, configuration, statistics and the index.
+"""What a server reports about its model: metadata, configuration, statistics and the index.
 
 Configuration, statistics and index are Triton's extensions of the Open Inference Protocol.
 """

@@ -17,7 +17,7 @@ from inference_server.metrics import ModelMetrics
 from inference_server.metrics_endpoint import MetricsEndpoint
 from inference_server.model_info import ModelInfo
 from inference_server.runtime.host import plan_threads
-from inference_server.service import InferenceService, add_health_and_reflection
+from inference_server.service import ProtocolService, add_health_and_reflection
 from inference_server.settings import Settings, TcpAddress
 from inference_server.spawn import ServerExitStatus
 from inference_server.tcp_security import TcpSecurity, TokenFileError, advertised_address
@@ -61,7 +61,7 @@ class OnnxServer:
         self._metrics_endpoint = MetricsEndpoint(registry.render)
         self._model = ServedModel(name, version, self._lifecycle, self._metrics)
         self._info = ModelInfo(name, version, self._model, self._lifecycle, self._metrics)
-        self._service = InferenceService(
+        self._service = ProtocolService(
             self._model, self._info, self._lifecycle, spin_seconds=_spin_seconds(settings)
         )
         router = Router()

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2
 
 from inference_server.data_plane.busy_poll import ActiveStreams, ArrivalRate
-from inference_server.data_plane.responders import InferenceStream, UnaryInference, to_rpc_error
+from inference_server.data_plane.responders import StreamResponder, UnaryResponder, to_rpc_error
 from inference_server.data_plane.served_model import ServedModel
 from inference_server.errors import InferenceError, as_inference_error
 from inference_server.lifecycle import Lifecycle, LifecycleState
@@ -28,7 +28,7 @@ SERVER_NAME = "slipstream-inference-server"
 Request = TypeVar("Request", bound=Message)
 
 
-class InferenceService:
+class ProtocolService:
     """Answers the methods of the Open Inference Protocol, and keeps the open streams."""
 
     def __init__(
@@ -39,7 +39,7 @@ class InferenceService:
         self._info = info
         self._lifecycle = lifecycle
         self._spin_seconds = spin_seconds
-        self._streams: set[InferenceStream] = set()
+        self._streams: set[StreamResponder] = set()
         self._active_streams = ActiveStreams()
         self._version = metadata.version("slipstream")
 
@@ -89,10 +89,10 @@ class InferenceService:
         )
 
     def _infer(self, raw: bytes, call: UnaryCall) -> asyncio.Future[bytes]:
-        return UnaryInference(self._model, raw, call.remaining()).response
+        return UnaryResponder(self._model, raw, call.remaining()).response
 
-    def _open_stream(self, call: StreamCall) -> InferenceStream:
-        stream = InferenceStream(
+    def _open_stream(self, call: StreamCall) -> StreamResponder:
+        stream = StreamResponder(
             self._model,
             self._lifecycle,
             call,
@@ -103,7 +103,7 @@ class InferenceService:
         self._streams.add(stream)
         return stream
 
-    def _on_stream_end(self, stream: InferenceStream) -> None:
+    def _on_stream_end(self, stream: StreamResponder) -> None:
         self._streams.discard(stream)
         self._active_streams.remove(stream)
 

@@ -143,8 +143,8 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        if flaw := _flaw(self):
-            raise OptionsError(flaw)
+        if conflict := _find_conflict(self):
+            raise OptionsError(conflict)
 
 
 def read(arguments: Sequence[str] | None = None) -> Settings:
@@ -164,7 +164,7 @@ def check(arguments: Sequence[str]) -> Settings:
     return options.check(Settings, arguments, prefix=ENVIRONMENT_PREFIX)
 
 
-def _flaw(chosen: Settings) -> str | None:
+def _find_conflict(chosen: Settings) -> str | None:
     """Return what is wrong with the combination of settings, or None."""
     if (chosen.tls_certificate is None) != (chosen.tls_key is None):
         given, missing = (

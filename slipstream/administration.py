@@ -12,7 +12,7 @@ from gateway.runs.store import RunStore
 from gateway.runs.waiter import RunWaiter
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.paging import Page, PageRequest
-from gateway.webhooks.delivery_service import WebhookDeliveryService
+from gateway.webhooks.dispatcher import build_dispatcher
 from gateway.webhooks.service import WebhookService
 from slipstream.workspace import Workspace
 
@@ -82,10 +82,10 @@ class _LocalSender:
     async def send_test(self, delivery_id: str) -> None:
         """Send a test event now, once, with the settings of this process."""
         workspace = self._workspace
-        webhook_delivery = WebhookDeliveryService(
+        webhook_dispatcher = build_dispatcher(
             workspace.settings, workspace.db, workspace.services.secret_box
         )
         try:
-            await webhook_delivery.dispatcher.send_test(delivery_id)
+            await webhook_dispatcher.send_test(delivery_id)
         finally:
-            await webhook_delivery.close()
+            await webhook_dispatcher.close()

@@ -6,16 +6,16 @@ from fastapi import APIRouter, Depends
 
 from gateway.accounts.schemas import UserIn, UserOut, UserPage, UserPatch
 from gateway.accounts.sessions import SessionService
-from gateway.accounts.users import RunsOf, UserService
+from gateway.accounts.users import CancelRunsOfUser, UserService
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
 from gateway.storage.paging import PageRequest
 
 
 def build_router(
-    service: UserService, sessions: SessionService, access: Access, runs: RunsOf
+    service: UserService, sessions: SessionService, access: Access, cancel_runs: CancelRunsOfUser
 ) -> APIRouter:
-    """Return the routes for users; all need the role admin or owner. `runs` ends theirs."""
+    """Return the routes for users; all need the role admin or owner."""
     router = APIRouter(
         prefix="/node/users", tags=["Users"], dependencies=[Depends(access.administrator)]
     )
@@ -46,7 +46,7 @@ def build_router(
     @router.delete("/{user_id}/", status_code=204)
     async def delete(user_id: str, actor: Identity = Depends(access.administrator)) -> None:
         """Delete a user with their flows, deployments and keys; runs that go on are cancelled."""
-        await service.delete(user_id, runs, by=actor)
+        await service.delete(user_id, cancel_runs, by=actor)
 
     @router.delete("/{user_id}/sessions/", status_code=204)
     async def end_sessions(user_id: str, actor: Identity = Depends(access.administrator)) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -44,11 +45,8 @@ class UserChange:
     """A new one, chosen for the user: it ends the user's sessions."""
 
 
-class RunsOf(Protocol):
-    """Ends the runs of a user."""
-
-    async def end_runs_of_user(self, profile_id: str) -> None:
-        """Cancel those that are queued, and have the others stopped."""
+CancelRunsOfUser = Callable[[str], Awaitable[None]]
+"""Cancels the unfinished runs of a profile."""
 
 
 class Callbacks(Protocol):
@@ -148,7 +146,9 @@ class UserService:
             raise _email_taken(email) from None
         return row
 
-    async def delete(self, user_id: str, runs: RunsOf, *, by: Identity | None) -> None:
+    async def delete(
+        self, user_id: str, cancel_runs: CancelRunsOfUser, *, by: Identity | None
+    ) -> None:
         """Remove a user with everything that is theirs; runs go when runs are pruned.
 
         Those that have not ended are cancelled: nobody is left to ask what came of them. Webhooks
@@ -172,7 +172,7 @@ class UserService:
             for deployment_id in deployments:
                 await record_change(session, ChangeKind.DEPLOYMENT, deployment_id)
             await record_change(session, ChangeKind.PROFILE, row.id)
-        await runs.end_runs_of_user(row.id)
+        await cancel_runs(row.id)
 
     async def _give_up(self, session: AsyncSession, row: Profile) -> list[str]:
         """Tell of what goes with a user, forget the webhooks; return the deployments' ids."""

@@ -16,14 +16,12 @@ from gateway.deployments.schemas import (
     NewDeploymentOut,
     PresetList,
 )
-from gateway.deployments.service import DeploymentRunCanceller, DeploymentService
+from gateway.deployments.service import CancelRuns, DeploymentService
 from gateway.deployments.settings import RunsOnDelete
 from gateway.storage.paging import PageRequest
 
 
-def build_router(
-    service: DeploymentService, access: Access, runs_of: DeploymentRunCanceller
-) -> APIRouter:
+def build_router(service: DeploymentService, access: Access, cancel_runs: CancelRuns) -> APIRouter:
     """Return the routes for deployments; all need a `manage` key."""
     router = APIRouter(prefix="/node/deployments", tags=["Deployments"])
 
@@ -103,6 +101,6 @@ def build_router(
 
         Queued runs are cancelled. Running runs finish, or with `runs=cancel` are cancelled.
         """
-        await service.delete(actor.profile_id, deployment_id, runs_of, then=runs)
+        await service.delete(actor.profile_id, deployment_id, cancel_runs, then=runs)
 
     return router

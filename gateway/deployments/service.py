@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Any, Protocol, Unpack
+from typing import Any, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -35,12 +35,8 @@ from gateway.storage.tables import Deployment, DeploymentVersion, Flow
 from gateway.webhooks.endpoints import EndpointLifecycle
 from protos.errors import ErrorCode
 
-
-class DeploymentRunCanceller(Protocol):
-    """Cancels runs of a deployment; implemented by `gateway.runs.cleanup`, a higher layer."""
-
-    async def end_runs_of_deployment(self, deployment_id: str, *, running: bool) -> None:
-        """Cancel the queued runs; with `running`, also the running ones."""
+CancelRuns = Callable[[str, RunsOnDelete], Awaitable[None]]
+"""Cancels the queued runs of a deployment, and with CANCEL also the running ones."""
 
 
 class DeploymentService:
@@ -147,7 +143,7 @@ class DeploymentService:
         self,
         profile_id: str,
         deployment_id: str,
-        runs: DeploymentRunCanceller,
+        cancel_runs: CancelRuns,
         *,
         then: RunsOnDelete = RunsOnDelete.FINISH,
     ) -> None:
@@ -168,7 +164,7 @@ class DeploymentService:
             await deactivate_keys_of(session, profile_id, row.id)
             await self._webhook_endpoints.delete(session, row.id)
             await record_change(session, ChangeKind.DEPLOYMENT, row.id)
-        await runs.end_runs_of_deployment(row.id, running=then is RunsOnDelete.CANCEL)
+        await cancel_runs(row.id, then)
 
     async def generate_key(
         self,

@@ -21,7 +21,7 @@ from gateway.storage.changes import ChangeFeed
 from gateway.storage.commit_signal import CommitSignal
 from gateway.storage.database import Database
 from gateway.upstream.servers import InferenceServers
-from gateway.webhooks.delivery_service import WebhookDeliveryService
+from gateway.webhooks.dispatcher import WebhookDispatcher
 from gateway.webhooks.outbox import WebhookOutbox
 from telemetry.instruments import Registry
 
@@ -70,12 +70,10 @@ def build_execution(
     servers: InferenceServers,
     registry: Registry,
     *,
-    webhooks: WebhookDeliveryService,
+    webhooks: WebhookDispatcher,
 ) -> Execution:
     """Wire the parts; raise BrokerError if the broker's URL is invalid."""
-    outbox = WebhookOutbox(
-        feed, public_url=settings.public_url, on_written=webhooks.dispatcher.wake
-    )
+    outbox = WebhookOutbox(feed, public_url=settings.public_url, on_written=webhooks.wake)
     store = RunStore(db, outbox=outbox)
     compiled_flows = CompiledFlowCache(db)
     http = GuardedHttpClient(settings.webhook_allow, allow_http=settings.webhook_allow_http)

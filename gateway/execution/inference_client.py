@@ -14,7 +14,7 @@ from gateway.errors import GatewayError
 from gateway.fast_path.tensors import TensorCodec
 from gateway.flows.ports import ModelCall
 from gateway.models.pins import Pin
-from gateway.upstream.inference_stream import InferenceStream
+from gateway.upstream.inference_stream import InferenceStreamClient
 from gateway.upstream.servers import InferenceServers
 from protos.errors import ErrorCode
 
@@ -90,7 +90,7 @@ class InferenceClient:
             message = f"no time is left to call {model.plan.model} version {model.plan.version}"
             raise GatewayError(ErrorCode.DEADLINE_EXCEEDED, message)
         template, raws = model.encode(inputs, timeout)
-        stream: InferenceStream = self._servers.stream(model.plan.model, model.plan.version)
+        stream: InferenceStreamClient = self._servers.stream(model.plan.model, model.plan.version)
         reply = await stream.request(template, raws, timeout)
         outputs: dict[str, Any] = orjson.loads(model.decode(reply.message, reply.template))
         return outputs

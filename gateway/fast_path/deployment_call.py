@@ -15,7 +15,7 @@ from gateway.fast_path.body import parse_body
 from gateway.fast_path.call_record import DeploymentCallRecord
 from gateway.fast_path.replies import fast_body
 from gateway.fast_path.routes import ResolvedRoute, RouteResolver
-from gateway.upstream.inference_stream import InferenceStream, templated
+from gateway.upstream.inference_stream import InferenceStreamClient, templated
 from gateway.upstream.servers import InferenceServers
 from gateway.web.problems import Headers
 from protos.errors import ErrorCode
@@ -79,7 +79,7 @@ class DeploymentCall(DeploymentCallRecord):
     parse_seconds = 0.0
     """What it took to make tensors, or the flow's input, of the body."""
     _number = b""
-    _stream: InferenceStream | None = None
+    _stream: InferenceStreamClient | None = None
     _running: RunningCall | None = None
 
     def succeed(

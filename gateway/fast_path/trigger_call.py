@@ -15,10 +15,9 @@ from gateway.fast_path.http_call import Connection, HttpCall, RequestHead, head_
 from gateway.fast_path.replies import fast_head
 from gateway.fast_path.routes import ResolvedRoute
 from gateway.fast_path.url import PREFIX, TriggerUrl, deployment_in
-from gateway.ids import new_run_id
+from gateway.ids import new_run_id, request_id_of
 from gateway.web.cors import cors_headers
 from gateway.web.problems import Headers, problem
-from gateway.web.requests import request_id_of
 from gateway.web.unexpected_errors import as_gateway_error
 from protos.errors import ErrorCode
 

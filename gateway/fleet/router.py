@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity, check_administers
 from gateway.fleet.schemas import ServerIn, ServerOut, ServerPage, ServerSettingsIn
-from gateway.fleet.service import FleetService
+from gateway.fleet.service import InferenceServerService
 from gateway.storage.paging import PageRequest
 
 
-def build_router(service: FleetService, access: Access) -> APIRouter:
+def build_router(service: InferenceServerService, access: Access) -> APIRouter:
     """Return the routes of inference servers, for a `manage` key or a session.
 
     Members may read and start; the rest requires the role admin or owner.

@@ -16,7 +16,7 @@ ListFlowModels = Callable[[str, str], Awaitable[Sequence[tuple[str, str]]]]
 """(profile id, flow id) → (model, version as written) of each inference node; raises NOT_FOUND."""
 
 
-class FleetService:
+class InferenceServerService:
     """Turns requests for a model or a flow into rows of the fleet."""
 
     def __init__(

@@ -12,7 +12,7 @@ import orjson
 from gateway.auth.headers import presented_key
 from gateway.auth.proxies import TrustedProxies
 from gateway.errors import GatewayError
-from gateway.ids import new_id
+from gateway.ids import new_id, request_id_of
 from gateway.limits.rate_limit import RateLimit
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
@@ -22,7 +22,6 @@ from gateway.oip.http_response import render_infer
 from gateway.oip.json_form import as_json
 from gateway.web.asgi import DisconnectedError, Receive, Scope, Send, read_body, send_answer
 from gateway.web.problems import Answer, Headers, v2_error
-from gateway.web.requests import request_id_of
 from gateway.web.unexpected_errors import as_gateway_error
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode

@@ -1,4 +1,4 @@
-"""Which IP addresses may be dialled for a user. Pure: resolves nothing and opens nothing."""
+"""Which IP addresses may be called on behalf of users. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 PORTS = frozenset({80, 443, 8443})
-"""Where the public internet may be called. In the operator's own networks any port is."""
+"""Allowed on the public internet. In the operator's allowed networks any port is."""
 
 _METADATA: tuple[Network, ...] = tuple(
     ip_network(text)
@@ -23,7 +23,7 @@ _METADATA: tuple[Network, ...] = tuple(
         "192.0.0.192/32",  # Oracle
     )
 )
-"""Where clouds hand out credentials to whoever asks: closed, whatever the operator allows."""
+"""Metadata services, which give credentials to any client: blocked, whatever is allowed."""
 METADATA_NAMES = frozenset({"metadata.google.internal", "metadata"})
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
@@ -32,17 +32,17 @@ _NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")
 _COMPATIBLE = IPv6Network("::/96")
 _IPV4_MASK = 0xFFFF_FFFF
 _LOCAL = 1
-"""`::1` looks like an embedded IPv4 address, and is none."""
+"""`::1` looks like an embedded IPv4 address but is not one."""
 
 
 def block_reason(address: Address, port: int, allowed: Sequence[Network]) -> str | None:
-    """Return why `address` and `port` may not be dialled; None where they may.
+    """Return why `address` and `port` are blocked; None if they are allowed.
 
-    `allowed` are the operator's networks: private addresses in them are open, at every port.
+    `allowed` are the operator's networks: private addresses in them are allowed, at every port.
     """
     inner = embedded_ipv4(address)
     if any(_within(form, _METADATA) for form in (address, inner) if form is not None):
-        return "it is where clouds keep credentials, which nothing opens"
+        return "it is a cloud's metadata service, which has credentials"
     judged = address if inner is None else inner
     if _within(judged, allowed):
         return None
@@ -50,19 +50,19 @@ def block_reason(address: Address, port: int, allowed: Sequence[Network]) -> str
         return "it is not on the public internet, and not in SLIPSTREAM_WEBHOOK_ALLOW"
     if port not in PORTS:
         ports = ", ".join(str(number) for number in sorted(PORTS))
-        return f"port {port} is not one of {ports}; SLIPSTREAM_WEBHOOK_ALLOW opens its every port"
+        return f"port {port} is not one of {ports}, nor its network in SLIPSTREAM_WEBHOOK_ALLOW"
     return None
 
 
 def is_public(address: Address) -> bool:
-    """Whether the internet routes to the address; those of a multicast group are nobody's."""
+    """Return whether the address is routed on the internet, and not multicast or reserved."""
     if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def embedded_ipv4(address: Address) -> IPv4Address | None:
-    """Return the IPv4 address that an IPv6 one only wraps, whichever way; None where it does not.
+    """Return the IPv4 address embedded in an IPv6 one; None if there is none.
 
     Mapped (`::ffff:…`), compatible (`::…`), 6to4 (`2002:…`), Teredo (the client's), NAT64.
     """

@@ -1,4 +1,4 @@
-"""URLs that users give us, read once: what is checked here is what is dialled, byte for byte."""
+"""Parsing of URLs that users choose: what is checked here is what is sent, byte for byte."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gateway.errors import GatewayError
 from gateway.outbound.addresses import METADATA_NAMES, Address
 from protos.errors import ErrorCode
 
-_LONGEST_HOST = 253
+_MAX_HOST_LENGTH = 253
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_ODD = re.compile(r"[\x00-\x20\x7f\\]")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 _NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_-]{1,63}\.?")
-_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
-"""A last label of this form makes some resolvers take the whole name for an IPv4 address."""
+_NUMERIC_LABEL = re.compile(r"0x[0-9a-f]*|[0-9]+")
+"""With such a last label, some resolvers read the whole name as an IPv4 address."""
 _PATH = "/%:@!$&'()*+,;=~"
-"""What stays as it is in a path, beside letters, digits and `-._`."""
+"""Characters not percent-encoded in a path, beside letters, digits and `-._`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +38,11 @@ class OutboundTarget:
 
 
 def parse_target(url: str, *, allow_http: bool) -> OutboundTarget:
-    """Return what a URL means, or raise GatewayError BLOCKED_TARGET with the reason.
+    """Return the parsed URL, or raise GatewayError BLOCKED_TARGET with the reason.
 
-    Looks nothing up: for that see `Dialer.check`.
+    Resolves nothing: see `GuardedResolver.check`.
     """
-    if _ODD.search(url):
+    if _FORBIDDEN.search(url):
         raise _blocked("expected a URL without spaces, backslashes and control characters", url)
     try:
         parsed = urlsplit(url)
@@ -65,7 +65,7 @@ def parse_target(url: str, *, allow_http: bool) -> OutboundTarget:
 
 
 def ip_literal(host: str) -> Address | None:
-    """Return the IP address that a host is; None where it is a name."""
+    """Return the IP address that a host is; None if it is a name."""
     try:
         return ip_address(host)
     except ValueError:
@@ -81,7 +81,7 @@ def _check_scheme(scheme: str, url: str, *, allow_http: bool) -> None:
 
 
 def _host(host: str, url: str) -> str:
-    """Return a host in its one form: an address, or a name in ASCII."""
+    """Return a host in canonical form: an address, or a name in ASCII."""
     address = ip_literal(host)
     if isinstance(address, IPv6Address) and address.scope_id:
         raise _blocked("expected an address without an interface in it", url)
@@ -89,12 +89,12 @@ def _host(host: str, url: str) -> str:
         return str(address)
     name = _ascii(host, url)
     bare = name.rstrip(".")
-    if not _NAME.fullmatch(name) or len(bare) > _LONGEST_HOST:
-        raise _blocked(f"expected a host name of 1 to {_LONGEST_HOST} characters", url)
-    if _NUMBER.fullmatch(bare.rpartition(".")[2]):
+    if not _NAME.fullmatch(name) or len(bare) > _MAX_HOST_LENGTH:
+        raise _blocked(f"expected a host name of 1 to {_MAX_HOST_LENGTH} characters", url)
+    if _NUMERIC_LABEL.fullmatch(bare.rpartition(".")[2]):
         raise _blocked("expected a name, or an IP address in its usual form", url)
     if bare in METADATA_NAMES:
-        raise _blocked("expected a host that is not where clouds keep credentials", url)
+        raise _blocked("expected a host that is not a cloud's metadata service", url)
     return name
 
 
@@ -104,7 +104,7 @@ def _ascii(host: str, url: str) -> str:
     try:
         return idna.encode(host, uts46=True).decode("ascii").lower()
     except idna.IDNAError:
-        raise _blocked("expected a host name that IDNA knows", url) from None
+        raise _blocked("expected a host name that is valid in IDNA", url) from None
 
 
 def _path(parsed: SplitResult) -> bytes:
@@ -115,6 +115,6 @@ def _path(parsed: SplitResult) -> bytes:
 
 
 def _blocked(expected: str, url: str) -> GatewayError:
-    """Return the refusal; of the URL only what can hold no secret."""
+    """Return the error; of the URL only parts that cannot contain a secret."""
     shown = re.sub(r"//[^/]*@", "//…@", url.partition("?")[0])[:200]
     return GatewayError(ErrorCode.BLOCKED_TARGET, f"url: {expected}, got {shown!r}")

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 import sqlalchemy as sa
 
-from gateway.deployments.settings import DeploymentStatus
+from gateway.deployments.settings import DeploymentStatus, RunsOnDelete
 from gateway.runs.rows import RUNS
 from gateway.runs.run import RunStatus
 from gateway.runs.statements import is_in
@@ -95,11 +95,11 @@ class DeletedOwnerCleanup:
         self._db = db
         self._store = store
 
-    async def end_runs_of_deployment(self, deployment_id: str, *, running: bool) -> None:
-        """Cancel the queued runs of a deployment; with `running`, also the running ones."""
-        await self._end(_OF_DEPLOYMENT, deployment_id, running=running)
+    async def cancel_runs(self, deployment_id: str, then: RunsOnDelete) -> None:
+        """Cancel the queued runs of a deployment, and with CANCEL also the running ones."""
+        await self._end(_OF_DEPLOYMENT, deployment_id, running=then is RunsOnDelete.CANCEL)
 
-    async def end_runs_of_user(self, profile_id: str) -> None:
+    async def cancel_runs_of_user(self, profile_id: str) -> None:
         """Cancel the queued and running runs of a user."""
         await self._end(_OF_USER, profile_id, running=True)
 

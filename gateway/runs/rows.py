@@ -25,11 +25,11 @@ from gateway.runs.run import (
     RunResult,
     RunStatus,
 )
-from gateway.storage.run_tables import RunEvent, RunPayload, RunRow
+from gateway.storage.run_tables import RunEventRow, RunPayload, RunRow
 
 RUNS = cast("sa.Table", RunRow.__table__)
 PAYLOADS = cast("sa.Table", RunPayload.__table__)
-EVENTS = cast("sa.Table", RunEvent.__table__)
+EVENTS = cast("sa.Table", RunEventRow.__table__)
 
 _MAX_NODE_ID = 200
 

@@ -122,7 +122,7 @@ class RunPayload(Table):
     node_outputs: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
-class RunEvent(Table):
+class RunEventRow(Table):
     """A node that a run has finished, while the run goes on."""
 
     __tablename__ = "run_events"

@@ -1,1 +1,1 @@
-"""`POST /node/deployment-trigger/{id}/`: the one call that everything else is for."""
+"""Calls of deployments that run as runs or batches; fast ones are in `gateway.fast_path`."""

@@ -1,4 +1,4 @@
-"""Calls from pages of other origins, as far as their deployment lets them in."""
+"""CORS for calls of deployments and for their runs, as each deployment allows it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _TRIGGER = re.compile(rf"{PREFIX}(?P<deployment>[^/]+)(?:/batch)?/?")
 
 
 class CrossOriginMiddleware:
-    """Before `app`: answers preflights of deployments and their runs, and lets pages see answers.
+    """Before `app`: answers preflight requests, and adds CORS headers to responses.
 
-    What a deployment does not let in, and everything else, passes as if this were not here: no
-    header tells a browser that it may show anything.
+    Requests for anything else, and for deployments that allow no origins, pass unchanged: without
+    CORS headers a browser shows nothing to the page.
     """
 
     def __init__(self, app: App, deployment_cache: DeploymentCache, runs: RunDeployments) -> None:

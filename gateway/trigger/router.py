@@ -1,4 +1,4 @@
-"""The trigger routes as the OpenAPI document shows them; `edge.py` answers them."""
+"""The trigger routes for the OpenAPI document; `gateway.fast_path` answers them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def build_router() -> APIRouter:
         idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
     ) -> FinishedOut | EnvelopeOut:
         """Call a deployment: sync and fast answer with the result, async with the run's id."""
-        raise _no_edge_yet()
+        raise _starting()
 
     @router.post(
         "/node/deployment-trigger/{deployment_id}/batch/",
@@ -105,14 +105,14 @@ def build_router() -> APIRouter:
         prefer: Prefer = None,  # noqa: ARG001 - likewise
         idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
     ) -> BatchOut | EnvelopeOut:
-        """Call a deployment with many inputs: what fails, fails for itself."""
-        raise _no_edge_yet()
+        """Call a deployment with many inputs: each has its own result or error."""
+        raise _starting()
 
     return router
 
 
-def _no_edge_yet() -> GatewayError:
-    """Return what is answered to what came in before there was an edge."""
+def _starting() -> GatewayError:
+    """Return the error for a request that arrived before the fast path was ready."""
     message = "starting: the gateway was loading when the request came"
     return GatewayError(ErrorCode.GATEWAY_STARTING, message, retry_after=1)
 

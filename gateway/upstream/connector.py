@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from gateway.upstream.credentials import UpstreamCredentials
-from gateway.upstream.inference_stream import InferenceStream
+from gateway.upstream.inference_stream import InferenceStreamClient
 from protos import open_inference_pb2 as pb
 from protos.methods import method_path
 from protos.parameters import CANCELLATION
@@ -41,7 +41,7 @@ class ServerConnector:
         self.model = model
         self.version = version
         self.addresses = addresses
-        self.stream: InferenceStream | None = None
+        self.stream: InferenceStreamClient | None = None
         self._on_change = on_change
         self._max_message_bytes = max_message_bytes
         self._credentials = credentials or UpstreamCredentials()
@@ -99,7 +99,7 @@ class ServerConnector:
     async def _serve(self, connection: GrpcConnection) -> None:
         """Set `stream` from when the model is ready until the stream ends."""
         await self._wait_until_ready(connection)
-        stream = InferenceStream(
+        stream = InferenceStreamClient(
             connection,
             max_message_bytes=self._max_message_bytes,
             cancels=CANCELLATION in await self._extensions(connection),
@@ -142,6 +142,6 @@ class ServerConnector:
             return ()
         return pb.ServerMetadataResponse.FromString(raw).extensions
 
-    def _set(self, stream: InferenceStream | None) -> None:
+    def _set(self, stream: InferenceStreamClient | None) -> None:
         self.stream = stream
         self._on_change()

@@ -57,10 +57,10 @@ class Caller(Protocol):
         """Take an encoded ModelStreamInferResponse; where it has no template, see `templated`."""
 
     def on_failure(self, error: GatewayError) -> None:
-        """Take an error such as `InferenceStream.infer` raises."""
+        """Take an error such as `InferenceStreamClient.infer` raises."""
 
 
-class InferenceStream:
+class InferenceStreamClient:
     """The stream and the calls that wait on it.
 
     It serves any number of calls at once, on one event loop. When the connection breaks, every call

@@ -1,4 +1,4 @@
-"""The inference servers that this gateway knows: who serves what, and why not if not."""
+"""The inference servers that this process knows: which serves what, or why none does."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from datetime import UTC, datetime
 from gateway.errors import GatewayError
 from gateway.upstream.connector import ServerConnector
 from gateway.upstream.credentials import UpstreamCredentials
-from gateway.upstream.inference_stream import InferenceStream
+from gateway.upstream.inference_stream import InferenceStreamClient
 from protos.errors import ErrorCode
 
-_GUESS_SECONDS = 5.0
-"""How long a boot takes where none has been measured yet."""
+_DEFAULT_BOOT_SECONDS = 5.0
+"""The assumed duration of a boot until one has been measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerStatus:
-    """What is known of one inference server, as the fleet has it."""
+    """The status of one inference server, from its row in the database."""
 
     model: str
     version: int
     wanted: bool
     state: str
     asleep: bool = False
-    """It has no process, and the first call shall have it started."""
+    """It has no process; the first call has it started."""
     generation: int = 1
-    """Rises with each start: one that is asleep once more is to be woken once more."""
+    """Rises with each start: a server that sleeps again is to be woken again."""
     phase: str | None = None
     address: str | None = None
     """Of its gRPC service, such as `unix:/run/iris-3.sock`."""
@@ -39,17 +39,17 @@ class ServerStatus:
     reason: str | None = None
     started_at: datetime | None = None
     boot_seconds: float | None = None
-    """What its last boot took."""
+    """The duration of its last boot."""
     restarts: int = 0
 
     @property
     def title(self) -> str:
-        """The model version, in words."""
+        """The model version, for messages."""
         return f"{self.model} version {self.version}"
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where to reach it, in the order in which to try."""
+        """Its addresses, in the order in which to try them."""
         return tuple(filter(None, (self.address, self.tcp_address)))
 
 
@@ -64,26 +64,26 @@ class InferenceServers:
         on_wake: Callable[[str, int], None] | None = None,
         credentials: UpstreamCredentials | None = None,
     ) -> None:
-        """Know of no server yet.
+        """Start without servers.
 
-        `credentials` are for servers on other machines. `on_wake` is called with the model
-        version of a server that is asleep and has got a call, once each time that it sleeps, on the
-        loop, in the middle of the call: it must not block.
+        `credentials` are for servers on other machines. `on_wake` is called with the model version
+        of a sleeping server that gets a call, once each time that it sleeps. It is called on the
+        event loop in the middle of the call, and must not block.
         """
         self._max_message_bytes = max_message_bytes
         self._drain_seconds = drain_seconds
         self._on_wanted = on_wake
         self._credentials = credentials
         self._statuses: dict[str, dict[int, ServerStatus]] = {}
-        self._links: dict[tuple[str, int], ServerConnector] = {}
-        self._streams: dict[tuple[str, int], InferenceStream] = {}
+        self._connectors: dict[tuple[str, int], ServerConnector] = {}
+        self._streams: dict[tuple[str, int], InferenceStreamClient] = {}
         self._closing: set[asyncio.Task[None]] = set()
-        self._called: dict[tuple[str, int], int] = {}
-        """The newest generation of which a server was called while it was asleep."""
+        self._woken: dict[tuple[str, int], int] = {}
+        """The generation of each sleeping server that has been called already."""
 
     def apply(self, statuses: Iterable[ServerStatus]) -> None:
-        """Take over the fleet as it is now: everything that is not listed is gone."""
-        called, self._called = self._called, {}
+        """Replace all statuses: servers that are not listed are gone."""
+        woken, self._woken = self._woken, {}
         self._statuses = {}
         addresses: dict[tuple[str, int], tuple[str, ...]] = {}
         for status in statuses:
@@ -91,39 +91,37 @@ class InferenceServers:
             self._statuses.setdefault(status.model, {})[status.version] = status
             if status.wanted and status.addresses:
                 addresses[key] = status.addresses
-            if status.asleep and key in called:
-                self._called[key] = called[key]
-        for key in list(self._links):
-            if addresses.get(key) != self._links[key].addresses:
+            if status.asleep and key in woken:
+                self._woken[key] = woken[key]
+        for key in list(self._connectors):
+            if addresses.get(key) != self._connectors[key].addresses:
                 self._drop(key)
         for key, known in addresses.items():
-            if key not in self._links:
-                self._links[key] = self._connect(*key, known)
+            if key not in self._connectors:
+                self._connectors[key] = self._connect(*key, known)
 
     async def close(self) -> None:
-        """Give every connection up, when its calls in flight are answered."""
-        for key in list(self._links):
+        """Close every connection when its calls are answered."""
+        for key in list(self._connectors):
             self._drop(key)
         await asyncio.gather(*self._closing)
 
-    def stream(self, model: str, version: int) -> InferenceStream:
-        """Return the connection to the server of one model version.
-
-        One that is asleep is woken, and booting until it is there.
+    def stream(self, model: str, version: int) -> InferenceStreamClient:
+        """Return the stream to the server of one model version; wake one that sleeps.
 
         Raises:
             GatewayError: NO_ACTIVE_INFERENCE where none is wanted; INFERENCE_SERVER_BOOTING, with
                 the phase; INFERENCE_SERVER_FAILED, with the reason; INFERENCE_SERVER_UNAVAILABLE
-                while the connection is being made anew.
+                while the connection is being made again.
         """
         found = self._streams.get((model, version))
         if found is None:
-            self._call(model, version)
-            raise self._absence(model, version)
+            self._wake_if_asleep(model, version)
+            raise self._unavailable(model, version)
         return found
 
-    def awake_stream(self, model: str, version: int) -> InferenceStream:
-        """Do as `stream`, for a question that is no reason to wake anybody.
+    def awake_stream(self, model: str, version: int) -> InferenceStreamClient:
+        """Do as `stream`, for a request that does not wake a sleeping server.
 
         Raises:
             GatewayError: as `stream`; NO_ACTIVE_INFERENCE where the server is asleep.
@@ -135,10 +133,10 @@ class InferenceServers:
         return self.stream(model, version)
 
     def choose(self, model: str) -> int:
-        """Return the version that answers calls which name none: the highest that is ready.
+        """Return the version for calls without one: the highest that is ready.
 
-        Where none is ready it is the highest wanted one, so that the error says what it waits for;
-        a higher one that is asleep is woken meanwhile, to answer the calls to come.
+        Where none is ready it is the highest one that should run, so that the error names it. A
+        higher version that sleeps is woken for later calls.
         """
         ready = [version for name, version in self._streams if name == model]
         known = self._statuses.get(model, {})
@@ -148,21 +146,21 @@ class InferenceServers:
         newest = max(ready)
         for version in known:
             if version > newest:
-                self._call(model, version)
+                self._wake_if_asleep(model, version)
         return newest
 
     def is_ready(self, model: str, version: int | None) -> bool:
-        """Whether calls for the model version (None: for any of its versions) are answered."""
+        """Whether the model version (None: any version of the model) takes calls."""
         if version is None:
             return any(name == model for name, _ in self._streams)
         return (model, version) in self._streams
 
     def ready_versions(self, model: str) -> list[int]:
-        """Return the versions that answer, in order."""
+        """Return the versions that take calls, in order."""
         return sorted(version for name, version in self._streams if name == model)
 
     def statuses(self) -> list[ServerStatus]:
-        """Return all that is known, by model and version."""
+        """Return all statuses, by model and version."""
         return [
             versions[version]
             for _, versions in sorted(self._statuses.items())
@@ -173,14 +171,14 @@ class InferenceServers:
         key = (model, version)
 
         def changed() -> None:
-            if self._links.get(key) is not link:
-                return  # dropped, and draining: the key may be another link's by now
-            if link.stream is None:
+            if self._connectors.get(key) is not connector:
+                return  # dropped and draining: the key may be another connector's by now
+            if connector.stream is None:
                 self._streams.pop(key, None)
             else:
-                self._streams[key] = link.stream
+                self._streams[key] = connector.stream
 
-        link = ServerConnector(
+        connector = ServerConnector(
             model,
             version,
             *addresses,
@@ -188,29 +186,29 @@ class InferenceServers:
             on_change=changed,
             credentials=self._credentials,
         )
-        return link
+        return connector
 
     def _drop(self, key: tuple[str, int]) -> None:
-        link = self._links.pop(key)
+        connector = self._connectors.pop(key)
         self._streams.pop(key, None)
-        task = asyncio.create_task(link.close(self._drain_seconds))
+        task = asyncio.create_task(connector.close(self._drain_seconds))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     def _status(self, model: str, version: int) -> ServerStatus | None:
         return self._statuses.get(model, {}).get(version)
 
-    def _call(self, model: str, version: int) -> None:
-        """Have a server started, if it is asleep and nobody has asked for that yet."""
+    def _wake_if_asleep(self, model: str, version: int) -> None:
+        """Have a server started if it is asleep, once each time that it sleeps."""
         status = self._status(model, version)
         if status is None or not status.asleep or self._on_wanted is None:
             return
         key = (model, version)
-        if self._called.get(key) != status.generation:
-            self._called[key] = status.generation
+        if self._woken.get(key) != status.generation:
+            self._woken[key] = status.generation
             self._on_wanted(model, version)
 
-    def _absence(self, model: str, version: int) -> GatewayError:
+    def _unavailable(self, model: str, version: int) -> GatewayError:
         status = self._status(model, version)
         if status is not None and status.asleep:
             return _booting(status)
@@ -237,7 +235,7 @@ def _booting(status: ServerStatus) -> GatewayError:
         elapsed = max(0.0, (datetime.now(UTC) - status.started_at).total_seconds())
     usual = status.boot_seconds
     expected = f", usually {usual:.1f} s" if usual else ""
-    left = max(1.0, (usual or max(_GUESS_SECONDS, 2 * elapsed)) - elapsed)
+    left = max(1.0, (usual or max(_DEFAULT_BOOT_SECONDS, 2 * elapsed)) - elapsed)
     message = (
         f"the inference server for {status.title} is booting (phase {phase}, "
         f"{elapsed:.1f} s elapsed{expected}): retry after {left:.0f} s"

@@ -1,4 +1,4 @@
-"""Old minutes become days, and old days go: a few rows a transaction, whoever does it."""
+"""Compacts old minutes to days, and deletes old days: a few rows per transaction."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from gateway.usage.store import (
 )
 
 _AT_ONCE = 100
-"""Rows of one transaction: a hundredth of a second of this process's time."""
+"""Rows per transaction: about 10 ms of processor time."""
 _PAUSE_SECONDS = 0.05
 _LOCK = "usage compaction"
 
 
 class Compaction:
-    """Keeps `minute_hours` hours of minutes, and `days` days of days."""
+    """Keeps minutes for `minute_hours` hours, and days for `days` days."""
 
     def __init__(self, store: UsageStore, *, minute_hours: int, days: int) -> None:
         self._store = store
@@ -41,7 +41,7 @@ class Compaction:
         self._days = timedelta(days=days)
 
     async def sweep(self) -> None:
-        """Make days of all minutes that are old enough, and delete the days that are."""
+        """Compact all minutes that are old enough, and delete all days that are."""
         present = now()
         for step, before in (
             (self.compact, midnight(present - self._kept)),
@@ -53,7 +53,7 @@ class Compaction:
     async def compact(self, before: datetime, *, most: int = _AT_ONCE) -> int:
         """Add the oldest minutes before a midnight to their days; return how many those were.
 
-        They are deleted in the transaction that adds them: nobody sees them twice, or not at all.
+        They are deleted in the same transaction: readers never see them twice or not at all.
         """
         oldest = sa.select(MINUTES).where(MINUTES.c.began_at < before)
         oldest = oldest.order_by(*MINUTES.primary_key).limit(most)

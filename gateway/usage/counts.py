@@ -1,4 +1,4 @@
-"""What is counted about calls and runs, and how it is kept in a row. Pure."""
+"""Counts of calls and runs, and their form in a database row. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gateway.usage.histogram import DurationHistogram, count, merge
 TOTAL = "total"
 """From a call's last header to its answer."""
 QUEUE, BOOT, RUN = "queue", "boot", "run"
-"""Of a run: what it waited until somebody began, what it waited for an inference server to boot,
-and what it took from its beginning to its end.
+"""Of a run: from its creation until it was started, the wait for an inference server to boot, and
+from its start to its end.
 """
 SHOWN_STAGES = ("auth", "parse", QUEUE, BOOT, "infer", "serialise", RUN)
 

@@ -1,4 +1,4 @@
-"""What a gateway process does for usage beside answering: writes, counts runs, compacts."""
+"""The background jobs of usage: write counted calls, count runs, compact old minutes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from gateway.usage.store import UsageStore
 from telemetry.logs import logger, reason_of
 
 FLUSH_SECONDS = 5.0
-"""What a process that is killed may lose."""
+"""The most that a killed process loses."""
 _COUNT_SECONDS = 5.0
 _COMPACT_SECONDS = 60.0
-_AT_ONCE = 200
-_PACKED_AT_ONCE = 10
+_WRITE_BATCH = 200
+_PACK_BATCH = 10
 """Cells that are packed before calls get their turn: a millisecond or two."""
 
 log = logger("gateway.usage")
 
 
 class UsageWriter:
-    """The meter, and three duties that go on by themselves, whatever fails in between."""
+    """The meter, and three periodic jobs that go on after failures."""
 
     def __init__(
         self, db: Database, metrics: GatewayMetrics, *, minute_hours: int, days: int
@@ -41,10 +41,10 @@ class UsageWriter:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin with the duties."""
+        """Start the jobs."""
         self._tasks = [
-            asyncio.create_task(_every(seconds, duty), name=f"usage: {duty.__name__}")
-            for seconds, duty in (
+            asyncio.create_task(_every(seconds, job), name=f"usage: {job.__name__}")
+            for seconds, job in (
                 (FLUSH_SECONDS, self.flush),
                 (_COUNT_SECONDS, self.count_runs),
                 (_COMPACT_SECONDS, self._compaction.sweep),
@@ -52,22 +52,22 @@ class UsageWriter:
         ]
 
     async def close(self) -> None:
-        """Write what was counted, if the database takes it, and end."""
+        """Stop the jobs, and write what is counted if the database is reachable."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await _tried(self.flush)
+        await _attempt(self.flush)
 
     async def flush(self) -> None:
-        """Write all that is not written. What the database does not take stays for the next time.
+        """Write all unwritten counts. They are kept until the database has accepted them.
 
         Raises:
-            SQLAlchemyError, OSError: the database is away.
+            SQLAlchemyError, OSError: the database is unreachable.
         """
         self._metrics.calls_uncounted.value = self.meter.dropped
         minute_buckets = list(self.meter.unwritten())
-        for first in range(0, len(minute_buckets), _AT_ONCE):
-            snapshots = await _packed(minute_buckets[first : first + _AT_ONCE])
+        for first in range(0, len(minute_buckets), _WRITE_BATCH):
+            snapshots = await _packed(minute_buckets[first : first + _WRITE_BATCH])
             await self._store.write_calls(snapshots)
             self.meter.mark_written(snapshots)
 
@@ -80,20 +80,20 @@ class UsageWriter:
 async def _packed(minute_buckets: Sequence[MinuteBucket]) -> list[BucketSnapshot]:
     packed = []
     for number, bucket in enumerate(minute_buckets):
-        if number % _PACKED_AT_ONCE == 0:
+        if number % _PACK_BATCH == 0:
             await asyncio.sleep(0)
         packed.append(bucket.snapshot())
     return packed
 
 
-async def _every(seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
+async def _every(seconds: float, job: Callable[[], Awaitable[None]]) -> None:
     while True:
         await asyncio.sleep(seconds)
-        await _tried(duty)
+        await _attempt(job)
 
 
-async def _tried(duty: Callable[[], Awaitable[None]]) -> None:
+async def _attempt(job: Callable[[], Awaitable[None]]) -> None:
     try:
-        await duty()
+        await job()
     except (SQLAlchemyError, OSError) as error:
         log.warning("usage_not_written", reason=reason_of(error))

@@ -1,4 +1,4 @@
-"""Pure ASGI, for the routes that cannot afford a framework."""
+"""Helpers for pure ASGI applications."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class DisconnectedError(Exception):
-    """The client has gone before its request was complete."""
+    """The client disconnected before its request was complete."""
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
     """Return the request's body.
 
     Raises:
-        GatewayError: PAYLOAD_TOO_LARGE, as soon as that is known.
-        DisconnectedError: there is nobody to answer.
+        GatewayError: PAYLOAD_TOO_LARGE, as soon as the limit is exceeded.
+        DisconnectedError: the client has disconnected.
     """
     declared = headers.get(b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > limit:
@@ -62,7 +62,7 @@ def too_large(limit: int) -> GatewayError:
 async def send_answer(
     send: Send, answer: Answer, extra: Iterable[tuple[bytes, bytes]] = ()
 ) -> None:
-    """Send a whole answer; Content-Length is added."""
+    """Send a whole response; Content-Length is added."""
     status, headers, body = answer
     sent: Headers = [*headers, (b"content-length", b"%d" % len(body)), *extra]
     await send({"type": "http.response.start", "status": status, "headers": sent})

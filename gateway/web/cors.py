@@ -1,6 +1,6 @@
-"""Pages of other origins: which may call, and what they may see (the Fetch standard).
+"""CORS: which pages of other origins may call, and what they may read (the Fetch standard).
 
-A request that carries a key in a header needs no cookie: credentials are never allowed.
+Requests carry their key in a header and need no cookie: credentials are never allowed.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from collections.abc import Collection
 from gateway.web.problems import Answer, Headers
 
 ANY = b"*"
-_MAY_SEND = b"X-API-Key, Authorization, Content-Type, Idempotency-Key, Prefer, X-Request-Timeout"
-_MAY_READ = (
+_ALLOWED_HEADERS = (
+    b"X-API-Key, Authorization, Content-Type, Idempotency-Key, Prefer, X-Request-Timeout"
+)
+_EXPOSED_HEADERS = (
     b"Location, Retry-After, RateLimit, RateLimit-Policy, Preference-Applied, Idempotent-Replayed, "
     b"X-Request-ID, Server-Timing"
 )
-_KEPT_SECONDS = b"600"
+_MAX_AGE_SECONDS = b"600"
 
 
 def cors_headers(origins: Collection[bytes] | None, origin: bytes | None) -> Headers:
-    """Return the headers of an answer to `origin`; caches are told that it depends on it."""
+    """Return the headers of a response to `origin`, with `Vary` for caches."""
     if not origins:
         return []
     if ANY in origins:
@@ -31,12 +33,12 @@ def cors_headers(origins: Collection[bytes] | None, origin: bytes | None) -> Hea
     return [
         (b"vary", b"Origin"),
         (b"access-control-allow-origin", allowed),
-        (b"access-control-expose-headers", _MAY_READ),
+        (b"access-control-expose-headers", _EXPOSED_HEADERS),
     ]
 
 
 def preflight(origins: Collection[bytes] | None, origin: bytes | None, methods: bytes) -> Answer:
-    """Return the answer to a browser that asks before it sends; `methods` such as `POST`."""
+    """Return the response to a preflight request; `methods` such as `POST`."""
     granted = cors_headers(origins, origin)
     headers = [(b"vary", b"Origin, Access-Control-Request-Headers")]
     for name, value in granted:
@@ -44,7 +46,7 @@ def preflight(origins: Collection[bytes] | None, origin: bytes | None, methods: 
             headers += [
                 (name, value),
                 (b"access-control-allow-methods", methods),
-                (b"access-control-allow-headers", _MAY_SEND),
-                (b"access-control-max-age", _KEPT_SECONDS),
+                (b"access-control-allow-headers", _ALLOWED_HEADERS),
+                (b"access-control-max-age", _MAX_AGE_SECONDS),
             ]
     return 200, headers, b""

@@ -1,4 +1,4 @@
-"""Around FastAPI: request ids, body limits, both forms of each path, and JSON for every error."""
+"""Middleware around FastAPI: request ids, body limits, time-outs, trailing slashes, JSON errors."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from gateway.errors import GatewayError
-from gateway.ids import new_id
+from gateway.ids import new_id, request_id_of
 from gateway.web.asgi import App, Message, Receive, Scope, Send, send_answer, too_large
 from gateway.web.json_depth import check_depth
 from gateway.web.problems import Headers, problem
-from gateway.web.requests import request_id_of
 from gateway.web.security_headers import with_security_headers
 from gateway.web.unexpected_errors import as_gateway_error
 from protos.errors import ErrorCode
 
 
 class RestMiddleware:
-    """Serves `app`; below the `unlimited` path prefixes, routes bound their bodies themselves."""
+    """Wraps `app`; below the `unlimited` path prefixes, routes limit their bodies themselves."""
 
     def __init__(
         self,
@@ -27,7 +26,7 @@ class RestMiddleware:
         unlimited: Sequence[str],
         timeout_seconds: float = 120.0,
     ) -> None:
-        """Give an answer `timeout_seconds` to begin, but for those below `unlimited`."""
+        """Allow `timeout_seconds` until a response begins, except below `unlimited`."""
         self._app = app
         self._timeout_seconds = timeout_seconds
         self._max_body_bytes = max_body_bytes
@@ -38,7 +37,7 @@ class RestMiddleware:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = request_id_of(headers, new_id())
         bounded = not scope["path"].startswith(self._unlimited)
-        exchange = _Exchange(
+        request = _BoundedRequest(
             receive,
             send,
             request_id,
@@ -46,32 +45,34 @@ class RestMiddleware:
             is_json=bounded and _is_json(headers),
         )
         state = scope["state"] = {**scope.get("state", {}), "request_id": request_id}
-        state["headers"] = exchange.headers
+        state["headers"] = request.headers
         _add_slash(scope)
         if scope["method"] == "HEAD":  # as GET: the server leaves out the body
             scope = {**scope, "method": "GET"}
         declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > exchange.limit:
-            await exchange.refuse(too_large(exchange.limit))
+        if declared.isdigit() and int(declared) > request.limit:
+            await request.refuse(too_large(request.limit))
             return
         try:
-            async with asyncio.timeout(self._timeout_seconds if bounded else None) as patience:
-                exchange.patience = patience
+            async with asyncio.timeout(self._timeout_seconds if bounded else None) as timeout:
+                request.timeout = timeout
                 try:
-                    await self._app(scope, exchange.receive, exchange.send)
+                    await self._app(scope, request.receive, request.send)
                 finally:
-                    exchange.patience = None
+                    request.timeout = None
         except Exception as error:
-            late = isinstance(error, TimeoutError) and patience.expired()
-            await exchange.refuse(self._late() if late else error)
+            timed_out = isinstance(error, TimeoutError) and timeout.expired()
+            await request.refuse(self._timed_out() if timed_out else error)
 
-    def _late(self) -> GatewayError:
-        message = f"there was no answer within {self._timeout_seconds:g} s: look before you repeat"
+    def _timed_out(self) -> GatewayError:
+        message = (
+            f"no response within {self._timeout_seconds:g} s: check before you repeat the request"
+        )
         return GatewayError(ErrorCode.DEADLINE_EXCEEDED, message)
 
 
 def _is_json(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether the body will be read as JSON, as FastAPI does where nothing else is said."""
+    """Whether the body is parsed as JSON, which is FastAPI's default."""
     return b"json" in headers.get(b"content-type", b"json").lower()
 
 
@@ -83,8 +84,8 @@ def _add_slash(scope: Scope) -> None:
         scope["raw_path"] = scope.get("raw_path", path.encode()).partition(b"?")[0] + b"/"
 
 
-class _Exchange:
-    """One request and its answer."""
+class _BoundedRequest:
+    """One request and its response."""
 
     def __init__(
         self,
@@ -96,9 +97,9 @@ class _Exchange:
         is_json: bool,
     ) -> None:
         self.headers: Headers = []
-        """What routes add to the answer, whatever it is."""
-        self.patience: asyncio.Timeout | None = None
-        """Ends the request, unless its answer has begun."""
+        """Headers that routes add to the response, whether it succeeds or fails."""
+        self.timeout: asyncio.Timeout | None = None
+        """Ends the request, unless its response has begun."""
         self._is_json = is_json
         self._chunks: list[bytes] = []
         self._receive = receive
@@ -110,7 +111,7 @@ class _Exchange:
         self._refused = False
 
     async def receive(self) -> Message:
-        """Return the next part of the body; over a limit, refuse it and seem disconnected."""
+        """Return the next part of the body; over a limit, respond with an error and disconnect."""
         message = await self._receive()
         try:
             self._check(message)
@@ -133,13 +134,13 @@ class _Exchange:
                 self._chunks.clear()
 
     async def send(self, message: Message) -> None:
-        """Pass a part of the answer on, with the request's id in its headers."""
+        """Send a part of the response, with the request id in its headers."""
         if self._refused:
             return
         if message["type"] == "http.response.start":
             self._started = True
-            if self.patience is not None and not self.patience.expired():
-                self.patience.reschedule(None)
+            if self.timeout is not None and not self.timeout.expired():
+                self.timeout.reschedule(None)
             own = (b"x-request-id", self._request_id)
             message["headers"] = [
                 *with_security_headers(message.get("headers", ())),
@@ -149,7 +150,7 @@ class _Exchange:
         await self._send(message)
 
     async def refuse(self, error: Exception) -> None:
-        """Answer with `error`, unless an answer has begun."""
+        """Respond with `error`, unless a response has begun."""
         refusal = as_gateway_error(error, self._request_id)
         if not self._started:
             await send_answer(self.send, problem(refusal, self._request_id))

@@ -1,7 +1,7 @@
-"""What every route has in common, added to the OpenAPI document in one place.
+"""What all routes have in common in the OpenAPI document: their errors, ids and summaries.
 
-Routes say what is their own: parameters, bodies, and answers where all went well. How they fail
-follows from what they take, and is written down here for all of them, new ones included.
+Routes declare what is their own: parameters, bodies, and successful responses. Their error
+responses follow from what they take, and are added here for all of them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.routing import compile_path
 
 from protos.errors import ErrorCode
 
 EXECUTES_FLOWS: Mapping[str, Any] = {"x-executes": True}
-"""`openapi_extra` of a route that runs flows or models: it may also fail for what they do."""
+"""`openapi_extra` of a route that runs flows or models: it may fail for their reasons, too."""
 
 _V2 = "/v2"
 _ALWAYS = frozenset({408, 414, 431, 500, 503, 504})
@@ -27,6 +28,8 @@ _WITH_EFFECTS = frozenset({409})
 _EXECUTING = frozenset({501, 502})
 _V2_STATUSES = {code.v2_status for code in ErrorCode} - {409, 410, 422}
 _GET = "get"
+
+_VERBS = {"GET": "get", "POST": "create", "PUT": "replace", "PATCH": "change", "DELETE": "delete"}
 
 # Any, here and below: OpenAPI's own form
 Json = dict[str, Any]
@@ -94,7 +97,7 @@ _HEADERS: Mapping[int, Json] = {
 
 
 class DocumentedFastAPI(FastAPI):
-    """FastAPI with a document that is complete."""
+    """FastAPI with a complete document."""
 
     def openapi(self) -> Json:
         """Return the OpenAPI document."""
@@ -104,9 +107,9 @@ class DocumentedFastAPI(FastAPI):
         return self.openapi_schema
 
     def methods_of(self, path: str) -> list[str]:
-        """Return which methods the routes at a path take; nothing where the document has none.
+        """Return the methods of all routes at a path; empty where the document has none.
 
-        Starlette would name those of the first route only.
+        Starlette returns those of the first route only.
         """
         for template, item in self.openapi()["paths"].items():
             if compile_path(template)[0].match(path):
@@ -177,8 +180,34 @@ def _phrase(status: int) -> str:
 
 
 def _summarise(operation: Json) -> None:
-    """Let the summary be the description's first sentence, not the name of a function."""
+    """Make the description's first sentence the summary, in place of the function's name."""
     description = operation.get("description")
     if description:
         first = description.partition("\n\n")[0].replace("\n", " ")
         operation["summary"] = first.partition(". ")[0].rstrip(".")
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return an operation's id, such as `list_flows`, `get_flow` or `pause_deployment`.
+
+    Generated clients name their functions so. The last word of a POST is a verb, unless it is a
+    plural: then the operation creates one.
+    """
+    (method,) = route.methods or {"GET"}
+    parts = [part for part in route.path_format.split("/") if part and part != "node"]
+    words = [part for part in parts if not part.startswith("{")]
+    owners, last = [_singular(word) for word in words[:-1]], words[-1]
+    names_one = parts[-1].startswith("{")
+    if method == "POST" and len(parts) > 1 and not last.endswith("s"):
+        name = [last, *owners]
+    elif method == "GET" and not names_one:
+        name = ["list" if last.endswith("s") else "get", *owners, last]
+    elif method == "DELETE" and not names_one:
+        name = ["delete", *owners, last]
+    else:
+        name = [_VERBS[method], *owners, _singular(last)]
+    return "_".join(name).replace("-", "_")
+
+
+def _singular(noun: str) -> str:
+    return noun[:-3] + "y" if noun.endswith("ies") else noun.removesuffix("s")

@@ -1,4 +1,4 @@
-"""`Prefer`: how a caller would like to be answered (RFC 7240)."""
+"""The `Prefer` header (RFC 7240)."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _PREFERENCE = re.compile(
     rf"""\s*({_WORD})(?:\s*=\s*({_WORD}|"(?:[^"\\]|\\.)*"))?((?:\s*;[^,"]*(?:"[^"]*"[^,"]*)*)?)\s*"""
 )
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preferences:
-    """What a caller would like; what is unknown or malformed has been passed over."""
+    """A caller's preferences; unknown and malformed ones are ignored."""
 
     respond_async: bool = False
-    """To be told where the result will be, not to wait for it."""
+    """Respond with the URL of the result in place of waiting for it."""
     wait: int | None = None
-    """Seconds within which to have an answer."""
+    """Seconds within which to respond."""
     strict: bool = False
-    """`handling=strict`: rather an error than something that is only nearly what was asked for."""
+    """`handling=strict`: fail where a preference cannot be met."""
 
     def applied(self, *, waited: float | None = None, responded_async: bool = False) -> str | None:
-        """Return `Preference-Applied` for what was done of it; None for nothing.
+        """Return `Preference-Applied` for the preferences that were applied; None for none.
 
-        `waited` is how many seconds an answer was allowed to take because of `wait`.
+        `waited` is how many seconds the response was allowed to take because of `wait`.
         """
         done = []
         if responded_async and self.respond_async:
@@ -42,7 +42,7 @@ NO_PREFERENCES = Preferences()
 
 
 def read_preferences(value: bytes | str | None) -> Preferences:
-    """Return what a `Prefer` header asks for; of several values of one name, the first counts."""
+    """Parse a `Prefer` header; of several values of one name, the first counts."""
     if not value:
         return NO_PREFERENCES
     text = value.decode("latin-1") if isinstance(value, bytes) else value
@@ -72,4 +72,4 @@ def _unquoted(text: str) -> str:
 def _seconds(text: str | None) -> int | None:
     if text is None or not text.isascii() or not text.isdigit():
         return None
-    return int(text[:_MOST_DIGITS])
+    return int(text[:_MAX_DIGITS])

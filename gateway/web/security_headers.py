@@ -1,4 +1,4 @@
-"""Headers that keep a browser from doing more with an answer than it should."""
+"""Response headers that limit what a browser may do with a response."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ALWAYS: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 ]
-_UNLESS_SAID: Headers = [
+_DEFAULTS: Headers = [
     (b"content-security-policy", _DATA_ONLY),
     (b"cache-control", b"no-store"),  # keys and secrets among them
 ]
@@ -22,10 +22,10 @@ _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def with_security_headers(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Return the headers of an answer, and with them what it does not say itself."""
+    """Return the headers of a response with the security headers that it does not set itself."""
     given = list(headers)
     names = {name.lower() for name, _ in given}
-    return [*given, *_ALWAYS, *(header for header in _UNLESS_SAID if header[0] not in names)]
+    return [*given, *_ALWAYS, *(header for header in _DEFAULTS if header[0] not in names)]
 
 
 def content_security_policy(html: str) -> str:

@@ -1,4 +1,4 @@
-"""Exceptions that nobody foresaw: logged with their traceback here, and never sent."""
+"""Exceptions as errors for the caller: unexpected ones are logged here, and never sent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = logger("gateway.web")
 
 
 def as_gateway_error(error: Exception, request_id: bytes) -> GatewayError:
-    """Return what the caller is told of `error`."""
+    """Return the error to send for `error`."""
     if isinstance(error, GatewayError):
         return error
     if isinstance(error, TensorError):

@@ -1,4 +1,4 @@
-"""What the trail tells of webhooks: never a secret."""
+"""Audit events of webhooks; without secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deliveries as a dispatcher sees them: claimed, tried, settled. Data only."""
+"""Deliveries in a dispatcher: due, claimed, attempted. Data only."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from gateway.webhooks.states import AttemptResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueEndpoint:
-    """An endpoint for which something is due."""
+    """An endpoint with due deliveries."""
 
     endpoint_id: str
     failures: int
-    """In a row."""
+    """Consecutive failed attempts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedDelivery:
-    """A delivery that this process may send until its lease ends, and how."""
+    """A delivery that this process may send until its lease expires."""
 
     id: str
     message_id: str
@@ -29,44 +29,44 @@ class ClaimedDelivery:
     event: str
     payload: bytes
     attempt: int
-    """1, 2, 3 … over all that was ever begun."""
+    """1, 2, 3 … over all attempts ever started, also before a replay."""
     failures: int
-    """Its place in the schedule."""
+    """Failed attempts, its position in the schedule."""
     url: str
     secrets: tuple[bytes, ...]
-    """Sealed; the newest first, then the previous one while it signs, too."""
+    """Encrypted; the newest first, then the previous one during the overlap after a rotation."""
     endpoint_failing: bool
-    """Whether its endpoint's last attempts had failed."""
+    """Whether its endpoint's last attempt had failed."""
     is_test: bool = False
-    """Tried once, and no sign of the endpoint's health."""
+    """Sent once, and not counted in the endpoint's health."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryAttempt:
-    """What happened when a delivery was sent."""
+    """The result of sending a delivery once."""
 
     result: AttemptResult
     started_at: datetime
     seconds: float
     headers: Mapping[str, str]
-    """As they were sent."""
+    """Of the request."""
     status_code: int | None = None
     body: bytes | None = None
-    """The answer's beginning, where it may be kept."""
+    """The start of the response, if it may be stored."""
     retry_after: float | None = None
-    """Seconds that the receiver asks for."""
+    """Seconds from the Retry-After header."""
     error_code: str | None = None
     error_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletedAttempt:
-    """An attempt to be written down."""
+    """An attempt to be recorded."""
 
     claimed: ClaimedDelivery
     attempt: DeliveryAttempt
     pause_seconds: float | None
-    """Until the next attempt; None where there is none."""
+    """Until the next attempt; None if there is none."""
 
 
 # Any: the columns of ATTEMPTS

@@ -1,4 +1,4 @@
-"""Sends one delivery once, and says how that went."""
+"""Sends one delivery once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.errors import GatewayError
 from gateway.outbound.http import GuardedHttpClient, OutboundRequest, OutboundResponse
 from gateway.storage.clock import now
 from gateway.webhooks.deliveries import ClaimedDelivery, DeliveryAttempt
-from gateway.webhooks.schedule import parse_retry_after
+from gateway.webhooks.retry_policy import parse_retry_after
 from gateway.webhooks.secret_box import SecretBox, SecretDecryptionError
 from gateway.webhooks.signature import (
     ID_HEADER,
@@ -22,17 +22,17 @@ from gateway.webhooks.states import AttemptResult
 from protos.errors import ErrorCode
 
 _USER_AGENT = "flow-deploy-webhooks/1"
-_MOST_READ_BYTES = 64 * 1024
-"""Of an answer: a short one leaves the connection usable, and a long one is nobody's business."""
-_KEPT_BYTES = 1024
-_MESSAGE_CHARACTERS = 500
+_MAX_READ_BYTES = 64 * 1024
+"""Of a response: a short one is read to its end, so that the connection can be reused."""
+_MAX_STORED_BYTES = 1024
+_MAX_MESSAGE_LENGTH = 500
 _ABORT = "abort-message"
 _GONE = 410
 _THROTTLES = frozenset({429, 502, 504})
 
 
 class DeliverySender:
-    """Signs, posts, and judges the answer. Follows no redirect, and waits for so long only."""
+    """Signs a delivery, posts it, and classifies the response."""
 
     def __init__(
         self, http: GuardedHttpClient, secret_box: SecretBox, *, timeout_seconds: float
@@ -42,7 +42,7 @@ class DeliverySender:
         self._timeout_seconds = timeout_seconds
 
     async def send(self, claimed: ClaimedDelivery) -> DeliveryAttempt:
-        """Return how one attempt went; whatever may go wrong is in there."""
+        """Return the result of one attempt; failures are results, not exceptions."""
         started_at, before = now(), time.monotonic()
         headers: dict[str, str] = {}
         try:
@@ -53,7 +53,7 @@ class DeliverySender:
                     url=claimed.url,
                     headers=headers,
                     body=claimed.payload,
-                    max_bytes=_MOST_READ_BYTES,
+                    max_bytes=_MAX_READ_BYTES,
                     truncate=True,
                 ),
                 asyncio.get_running_loop().time() + self._timeout_seconds,
@@ -67,7 +67,7 @@ class DeliverySender:
                 seconds=took,
                 headers=headers,
                 error_code=code,
-                error_message=str(error)[:_MESSAGE_CHARACTERS],
+                error_message=str(error)[:_MAX_MESSAGE_LENGTH],
             )
         took = time.monotonic() - before
         result = classify_response(reply.status, reply.headers)
@@ -77,13 +77,16 @@ class DeliverySender:
             seconds=took,
             headers=headers,
             status_code=reply.status,
-            body=_kept(reply),
+            body=_stored_body(reply),
             retry_after=parse_retry_after(reply.headers.get("retry-after"), now()),
             error_code=None if result is AttemptResult.DELIVERED else f"http_{reply.status}",
         )
 
     def _headers(self, claimed: ClaimedDelivery, timestamp: int) -> dict[str, str]:
-        secrets = [self._secret_box.open(sealed, claimed.endpoint_id) for sealed in claimed.secrets]
+        secrets = [
+            self._secret_box.decrypt(encrypted, claimed.endpoint_id)
+            for encrypted in claimed.secrets
+        ]
         signature = signature_header(secrets, claimed.message_id, timestamp, claimed.payload)
         return {
             "content-type": "application/json",
@@ -97,7 +100,7 @@ class DeliverySender:
 
 
 def classify_response(status: int, headers: Mapping[str, str]) -> AttemptResult:
-    """Return what an answer means; `headers` by names in lower case."""
+    """Return what a response means; `headers` by lower-case name."""
     if status // 100 == 2:  # noqa: PLR2004 - HTTP's class of successes
         return AttemptResult.DELIVERED
     if status == _GONE:
@@ -107,10 +110,10 @@ def classify_response(status: int, headers: Mapping[str, str]) -> AttemptResult:
     return AttemptResult.THROTTLED if status in _THROTTLES else AttemptResult.FAILED
 
 
-def _kept(reply: OutboundResponse) -> bytes | None:
-    """Return the beginning of an answer, if it comes from where everybody may look."""
+def _stored_body(reply: OutboundResponse) -> bytes | None:
+    """Return the start of a response, unless it could reveal something about private networks."""
     redirect = reply.status // 100 == 3  # noqa: PLR2004 - HTTP's class of redirects
-    return reply.body[:_KEPT_BYTES] if reply.public and not redirect else None
+    return reply.body[:_MAX_STORED_BYTES] if reply.public and not redirect else None
 
 
 _BLOCKED = "blocked_target"

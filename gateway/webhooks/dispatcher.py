@@ -1,14 +1,23 @@
-"""Sends what is due: in any process, in as many as there are, and through all their deaths."""
+"""Delivers due webhook events.
+
+Any number of processes may run it; a claim with a lease keeps a delivery from being sent twice at
+once. If a process dies, its claims expire and another process sends them, under the same id.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.webhooks.breaker import is_open
+from gateway.outbound.http import GuardedHttpClient
+from gateway.settings import Settings
+from gateway.storage.database import Database
 from gateway.webhooks.deliveries import (
     ClaimedDelivery,
     CompletedAttempt,
@@ -17,52 +26,88 @@ from gateway.webhooks.deliveries import (
 )
 from gateway.webhooks.delivery_sender import DeliverySender
 from gateway.webhooks.metrics import WebhookMetrics
-from gateway.webhooks.options import DispatcherOptions
-from gateway.webhooks.schedule import retry_pause
+from gateway.webhooks.retry_policy import is_circuit_open, retry_pause
+from gateway.webhooks.secret_box import SecretBox
 from gateway.webhooks.states import AttemptResult
 from gateway.webhooks.store import DeliveryStore
+from telemetry.instruments import Registry
 from telemetry.logs import logger, reason_of
 
-_GATHER_SECONDS = 0.02
-"""Between two claims, so that under load each is for many."""
+_LEASE_MARGIN_SECONDS = 15.0
+"""Of a lease beyond the timeout: for the claim before the attempt, and its record after it."""
+_CLAIM_INTERVAL_SECONDS = 0.02
+"""Between two claims, so that under load each covers many deliveries."""
 _MEASURE_SECONDS = 5.0
-_FINAL = frozenset({AttemptResult.GONE, AttemptResult.ABORTED})
+_FINAL = frozenset({AttemptResult.DELIVERED, AttemptResult.GONE, AttemptResult.ABORTED})
 
 log = logger("gateway.webhooks")
 
 
-class WebhookDispatcher:
-    """Claims due deliveries, sends them side by side, and settles each as soon as it is through.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatcherOptions:
+    """How deliveries are sent; seconds unless said otherwise."""
 
-    No endpoint has more than its share in flight, and one that fails again and again has one at a
-    time, with pauses: a dead receiver delays no other.
+    schedule: Sequence[float]
+    """The pause before each attempt, the first included; its length is the number of attempts."""
+    timeout_seconds: float = 15.0
+    """For one attempt, from name resolution to the end of the response."""
+    lease_seconds: float = 30.0
+    """After it, a dead process's delivery is sent again. Must exceed the duration of an attempt."""
+    endpoint_concurrency: int = 16
+    """Deliveries in flight to one endpoint, per process."""
+    concurrency: int = 200
+    """Deliveries in flight, per process."""
+    poll_seconds: float = 0.5
+    """Interval of looking for deliveries that other processes have written."""
+    disable_seconds: float = 5 * 86_400.0
+    """An endpoint is disabled after failing without a success for so long."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the options that the settings define."""
+        timeout = settings.webhook_timeout_seconds
+        return cls(
+            schedule=settings.webhook_schedule_seconds,
+            timeout_seconds=timeout,
+            lease_seconds=timeout + _LEASE_MARGIN_SECONDS,
+        )
+
+
+class WebhookDispatcher:
+    """Claims due deliveries, sends them concurrently, and records each attempt when it completes.
+
+    Each endpoint has a maximum of deliveries in flight, and a failing one gets one at a time, with
+    pauses: a dead receiver delays no other.
     """
 
     def __init__(
         self,
         store: DeliveryStore,
-        sender: DeliverySender,
+        http: GuardedHttpClient,
+        secret_box: SecretBox,
         options: DispatcherOptions,
         metrics: WebhookMetrics,
     ) -> None:
-        self._store = store
-        self._sender = sender
+        """Send by `http`, which it closes."""
+        self.store = store
+        self.metrics = metrics
+        self._http = http
+        self._sender = DeliverySender(http, secret_box, timeout_seconds=options.timeout_seconds)
         self._options = options
-        self._metrics = metrics
         self._wake = asyncio.Event()
         self._in_flight: Counter[str] = Counter()
         self._deliveries: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin."""
+        """Start delivering."""
         self._tasks = [
             asyncio.create_task(self._run(), name="webhooks"),
             asyncio.create_task(self._measure(), name="webhook outbox"),
         ]
 
-    async def stop(self, drain_seconds: float = 0.0) -> None:
-        """Begin nothing more, and give what is being sent some seconds; the rest comes again."""
+    async def close(self, drain_seconds: float = 0.0) -> None:
+        """Start no more deliveries, and give those in flight some seconds; leases free the rest."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -71,21 +116,22 @@ class WebhookDispatcher:
         for delivery in self._deliveries:
             delivery.cancel()
         await asyncio.gather(*self._deliveries, return_exceptions=True)
+        await self._http.close()
 
     def wake(self) -> None:
-        """Look at once: something may be due."""
+        """Look for due deliveries now."""
         self._wake.set()
 
     async def send_test(self, delivery_id: str) -> None:
-        """Send a test now, once; how it went is in its row.
+        """Send a test event now, once; the result is in its row.
 
         Raises:
-            SQLAlchemyError, OSError: the database is away.
+            SQLAlchemyError, OSError: the database is unreachable.
         """
-        claimed = await self._store.claim_test(delivery_id)
+        claimed = await self.store.claim_test(delivery_id)
         attempt = await self._sender.send(claimed)
-        self._metrics.tried(attempt.result)
-        await self._store.settle(
+        self.metrics.count_attempt(attempt.result)
+        await self.store.record_attempt(
             CompletedAttempt(claimed=claimed, attempt=attempt, pause_seconds=None)
         )
 
@@ -93,47 +139,47 @@ class WebhookDispatcher:
         while True:
             self._wake.clear()
             try:
-                began = await self._begin_due()
+                started = await self._start_due()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("webhooks_not_claimed", reason=reason_of(error))
-                began = 0
-            if began:
-                await asyncio.sleep(_GATHER_SECONDS)
+                started = 0
+            if started:
+                await asyncio.sleep(_CLAIM_INTERVAL_SECONDS)
             else:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._options.poll_seconds):
                         await self._wake.wait()
 
-    async def _begin_due(self) -> int:
-        """Claim as much as there is room for, and begin to send it; return how much that was."""
+    async def _start_due(self) -> int:
+        """Claim as many deliveries as may be in flight, start them, and return their number."""
         free = self._options.concurrency - len(self._deliveries)
         if free <= 0:
             return 0
-        share = self._options.endpoint_concurrency
-        busy = [endpoint for endpoint, count in self._in_flight.items() if count >= share]
-        ready = await self._store.ready(busy)
-        room = self._room(ready, free)
-        if not room:
+        maximum = self._options.endpoint_concurrency
+        busy = [endpoint for endpoint, count in self._in_flight.items() if count >= maximum]
+        due = await self.store.due_endpoints(busy)
+        claim_limits = self._claim_limits(due, free)
+        if not claim_limits:
             return 0
-        probed = [each.endpoint_id for each in ready if is_open(each.failures)]
-        claimed = await self._store.claim(room, probed=probed)
+        probed = [each.endpoint_id for each in due if is_circuit_open(each.failures)]
+        claimed = await self.store.claim(claim_limits, probed=probed)
         for delivery in claimed:
-            self._begin(delivery)
+            self._start(delivery)
         return len(claimed)
 
-    def _room(self, ready: list[DueEndpoint], free: int) -> dict[str, int]:
-        """Return how much to claim for each endpoint; for one that fails, one at a time."""
-        room: dict[str, int] = {}
-        for endpoint in ready:
-            in_flight = self._in_flight[endpoint.endpoint_id]
-            share = 1 if is_open(endpoint.failures) else self._options.endpoint_concurrency
-            most = min(share - in_flight, free)
-            if most > 0:
-                room[endpoint.endpoint_id] = most
-                free -= most
-        return room
+    def _claim_limits(self, due: Sequence[DueEndpoint], free: int) -> dict[str, int]:
+        """Return how many deliveries to claim per endpoint; one if its circuit is open."""
+        limits: dict[str, int] = {}
+        for endpoint in due:
+            is_open = is_circuit_open(endpoint.failures)
+            maximum = 1 if is_open else self._options.endpoint_concurrency
+            limit = min(maximum - self._in_flight[endpoint.endpoint_id], free)
+            if limit > 0:
+                limits[endpoint.endpoint_id] = limit
+                free -= limit
+        return limits
 
-    def _begin(self, claimed: ClaimedDelivery) -> None:
+    def _start(self, claimed: ClaimedDelivery) -> None:
         self._in_flight[claimed.endpoint_id] += 1
         task = asyncio.create_task(self._deliver(claimed))
         self._deliveries.add(task)
@@ -142,14 +188,15 @@ class WebhookDispatcher:
     async def _deliver(self, claimed: ClaimedDelivery) -> None:
         try:
             attempt = await self._sender.send(claimed)
-            self._metrics.tried(attempt.result)
-            await self._store.settle(self._settled(claimed, attempt))
+            self.metrics.count_attempt(attempt.result)
+            pause = self._pause_after(claimed, attempt)
+            await self.store.record_attempt(
+                CompletedAttempt(claimed=claimed, attempt=attempt, pause_seconds=pause)
+            )
         except (SQLAlchemyError, OSError) as error:
-            # Its lease ends, and it is sent once more.
+            # The lease expires, and the delivery is sent once more.
             log.warning(
-                "webhook_not_settled",
-                webhook_id=claimed.message_id,
-                reason=reason_of(error),
+                "webhook_not_recorded", webhook_id=claimed.message_id, reason=reason_of(error)
             )
         finally:
             self._in_flight[claimed.endpoint_id] -= 1
@@ -157,17 +204,40 @@ class WebhookDispatcher:
                 del self._in_flight[claimed.endpoint_id]
             self._wake.set()
 
-    def _settled(self, claimed: ClaimedDelivery, attempt: DeliveryAttempt) -> CompletedAttempt:
-        pause = None
-        if attempt.result not in _FINAL and attempt.result is not AttemptResult.DELIVERED:
-            schedule = self._options.schedule
-            pause = retry_pause(claimed.failures + 1, schedule, retry_after=attempt.retry_after)
-        if claimed.is_test:
-            pause = None
-        return CompletedAttempt(claimed=claimed, attempt=attempt, pause_seconds=pause)
+    def _pause_after(self, claimed: ClaimedDelivery, attempt: DeliveryAttempt) -> float | None:
+        """Return the seconds until the next attempt; None if there is none."""
+        if attempt.result in _FINAL or claimed.is_test:
+            return None
+        schedule = self._options.schedule
+        return retry_pause(claimed.failures + 1, schedule, retry_after=attempt.retry_after)
 
     async def _measure(self) -> None:
         while True:
             with suppress(SQLAlchemyError, OSError):
-                self._metrics.oldest_seconds = await self._store.oldest_pending_seconds()
+                self.metrics.oldest_seconds = await self.store.oldest_pending_seconds()
             await asyncio.sleep(_MEASURE_SECONDS)
+
+
+def build_dispatcher(
+    settings: Settings,
+    db: Database,
+    secret_box: SecretBox,
+    *,
+    registry: Registry | None = None,
+    options: DispatcherOptions | None = None,
+) -> WebhookDispatcher:
+    """Return a dispatcher for this event loop; `options` replace those of the settings."""
+    options = options or DispatcherOptions.of(settings)
+    return WebhookDispatcher(
+        DeliveryStore(
+            db, lease_seconds=options.lease_seconds, disable_seconds=options.disable_seconds
+        ),
+        GuardedHttpClient(
+            settings.webhook_allow,
+            allow_http=settings.webhook_allow_http,
+            max_connections=options.concurrency,
+        ),
+        secret_box,
+        options,
+        WebhookMetrics(registry or Registry()),
+    )

@@ -1,4 +1,4 @@
-"""What a deployment's callback URL needs: a look at where it points, and a secret of its own."""
+"""Endpoints of deployments: a callback URL that may be called, and a secret."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from gateway.webhooks.secret_box import SecretBox
 from gateway.webhooks.signature import new_secret
 from protos.errors import ErrorCode
 
-_LOOK_UP_SECONDS = 5.0
+_RESOLVE_SECONDS = 5.0
 
 
 class EndpointLifecycle:
-    """What saving a deployment does about its webhook, in the same transaction."""
+    """Creates, updates and deletes a deployment's endpoint in the transaction that saves it."""
 
     def __init__(self, secret_box: SecretBox, http: GuardedHttpClient) -> None:
         self._secret_box = secret_box
         self._http = http
 
     async def check_url(self, url: str | None) -> None:
-        """Return where events may be sent to `url`, or there is none. Before any transaction.
+        """Check that `url` may be called, if there is one. Before any transaction: it resolves.
 
-        A name that has no address yet may have one later: each attempt looks again.
+        A name without an address is accepted: each attempt resolves it again.
 
         Raises:
             GatewayError: BLOCKED_TARGET.
@@ -41,7 +41,7 @@ class EndpointLifecycle:
             return
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_UP_SECONDS):
+                async with asyncio.timeout(_RESOLVE_SECONDS):
                     await self._http.check(url)
         except GatewayError as error:
             if error.code is ErrorCode.BLOCKED_TARGET:
@@ -50,9 +50,9 @@ class EndpointLifecycle:
                 raise GatewayError(error.code, message, errors=[fault]) from None
 
     async def sync(self, session: AsyncSession, deployment: Deployment) -> str | None:
-        """Make the endpoint that a deployment saved just now needs, and return its secret, once.
+        """Create the endpoint that a saved deployment needs, and return its secret, this once.
 
-        None where it has one already, or needs none; then what still waited for it is cancelled.
+        None if it has one already or needs none; then pending deliveries are cancelled.
         """
         endpoint = await find_endpoint(session, deployment.id)
         if deployment.notification_method != "webhook":
@@ -67,7 +67,7 @@ class EndpointLifecycle:
                 id=endpoint_id,
                 profile_id=deployment.profile_id,
                 deployment_id=deployment.id,
-                secret=self._secret_box.seal(secret, endpoint_id),
+                secret=self._secret_box.encrypt(secret, endpoint_id),
             )
         )
         await session.flush()
@@ -81,7 +81,7 @@ class EndpointLifecycle:
         return secret
 
     async def delete(self, session: AsyncSession, deployment_id: str) -> None:
-        """Cancel what still waits, and delete the secrets: the deployment is deleted."""
+        """Cancel pending deliveries and delete the secrets of a deleted deployment."""
         endpoint = await find_endpoint(session, deployment_id)
         if endpoint is not None:
             await session.execute(sql.CANCEL, {"of_endpoint": endpoint.id})
@@ -91,7 +91,7 @@ class EndpointLifecycle:
 async def find_endpoint(
     session: AsyncSession, deployment_id: str, *, lock: bool = False
 ) -> WebhookEndpoint | None:
-    """Return a deployment's endpoint, if it has one; with `lock` nobody else changes it."""
+    """Return a deployment's endpoint, if it has one; `lock` locks its row."""
     statement = select(WebhookEndpoint).where(WebhookEndpoint.deployment_id == deployment_id)
     if lock:
         statement = statement.with_for_update()

@@ -1,4 +1,4 @@
-"""What a webhook is told, as the bytes that are stored, signed and sent. Pure."""
+"""The payloads of webhook events, as the bytes that are stored, signed and sent. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import NamedTuple, Protocol
 import orjson
 
 MAX_PAYLOAD_BYTES = 256 * 1024
-"""Of one event; one with more comes without the outputs."""
+"""Of one event; a larger one is sent without the outputs."""
 
 _COMPLETED = "completed"
 _CANCELLED = "cancelled"
 
 
 class WebhookEvent(StrEnum):
-    """What a webhook can be told."""
+    """An event that a webhook can subscribe to."""
 
     STARTED = "run.started"
     COMPLETED = "run.completed"
@@ -24,16 +24,16 @@ class WebhookEvent(StrEnum):
 
 
 TEST_EVENT = "webhook.test"
-"""What the test button sends; it cannot be subscribed to, and always comes."""
+"""Sent on request only; it needs no subscription."""
 ENDINGS = (WebhookEvent.COMPLETED, WebhookEvent.FAILED)
 
 
 class ErrorFacts(Protocol):
-    """Why a run has no result."""
+    """The error of a failed run."""
 
     @property
     def code(self) -> str:
-        """A word such as `timeout`."""
+        """Error code, such as `timeout`."""
 
     @property
     def message(self) -> str:
@@ -45,7 +45,7 @@ class ErrorFacts(Protocol):
 
 
 class RunFacts(Protocol):
-    """What an event says of a run; `gateway.runs.run.Run` is one."""
+    """What an event contains of a run; `gateway.runs.run.Run` satisfies it."""
 
     @property
     def id(self) -> str:
@@ -73,23 +73,23 @@ class RunFacts(Protocol):
 
     @property
     def created_at(self) -> datetime:
-        """When it was asked for."""
+        """Time of the call."""
 
     @property
     def started_at(self) -> datetime | None:
-        """When it began."""
+        """Time of its start."""
 
     @property
     def finished_at(self) -> datetime | None:
-        """When it ended."""
+        """Time of its end."""
 
     @property
     def duration_seconds(self) -> float | None:
-        """What it took."""
+        """Duration."""
 
     @property
     def error(self) -> ErrorFacts | None:
-        """Why it has no result."""
+        """Its error, if it failed."""
 
     @property
     def output_data(self) -> bytes | None:
@@ -101,19 +101,19 @@ class RunFacts(Protocol):
 
 
 class RunEvent(NamedTuple):
-    """Something that has happened to a run."""
+    """A change of a run."""
 
     type: WebhookEvent
     run: RunFacts
 
     @classmethod
     def started(cls, run: RunFacts) -> RunEvent:
-        """Return that it has begun."""
+        """Return the event of a run that has started."""
         return cls(WebhookEvent.STARTED, run)
 
     @classmethod
     def ended(cls, run: RunFacts) -> RunEvent:
-        """Return how it has ended; whatever is not completed has failed, cancelled runs too."""
+        """Return the event of a run that has ended; cancelled runs count as failed."""
         good = run.status == _COMPLETED
         return cls(WebhookEvent.COMPLETED if good else WebhookEvent.FAILED, run)
 
@@ -121,8 +121,8 @@ class RunEvent(NamedTuple):
 def payload_of(event: RunEvent, *, result_url: str, include_node_outputs: bool = True) -> bytes:
     """Return an event's body as JSON, of at most MAX_PAYLOAD_BYTES.
 
-    What the flow gave is JSON already, and is spliced in as it is. Where that is too much, or was
-    too much to be kept at all, both outputs are null, and `output_truncated` is there and true.
+    The flow's outputs are JSON already and are inserted without parsing. If they are too large, or
+    were too large to be stored, both are null and `output_truncated` is true.
     """
     run = event.run
     begun = event.type is WebhookEvent.STARTED
@@ -152,13 +152,13 @@ def payload_of(event: RunEvent, *, result_url: str, include_node_outputs: bool =
 
 
 def payload_of_test(deployment_id: str, at: datetime) -> bytes:
-    """Return the body of the event that the test button sends."""
+    """Return the payload of a test event."""
     data = {"deployment_id": deployment_id, "message": "This is a test."}
     return orjson.dumps({"type": TEST_EVENT, "timestamp": format_time(at), "data": data})
 
 
 def format_time(at: datetime) -> str:
-    """Return a time as events have it: UTC, to the millisecond, with a Z."""
+    """Return a time in RFC 3339: UTC, milliseconds, Z."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

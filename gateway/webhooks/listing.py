@@ -1,4 +1,4 @@
-"""Deliveries in pages, and one with its attempts."""
+"""Queries of deliveries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from protos.errors import ErrorCode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFilter:
-    """Which deliveries of a profile; what is None does not narrow."""
+    """Selects deliveries of a profile; None matches all."""
 
     deployment_id: str | None = None
     run_id: str | None = None
@@ -32,7 +32,7 @@ class DeliveryFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryDetail:
-    """A delivery with its attempts, the first one first."""
+    """A delivery and its attempts, oldest first."""
 
     delivery: WebhookDelivery
     attempts: Sequence[WebhookAttempt]
@@ -44,9 +44,9 @@ async def list_deliveries(
     """Return a page of the profile's deliveries, newest first, without their payloads.
 
     Raises:
-        GatewayError: INVALID_REQUEST where the cursor is none of ours.
+        GatewayError: INVALID_REQUEST if the cursor is invalid.
     """
-    statement = _like(profile_id, which).options(defer(WebhookDelivery.payload, raiseload=True))
+    statement = _filtered(profile_id, which).options(defer(WebhookDelivery.payload, raiseload=True))
     return await fetch_page(session, statement, WebhookDelivery, request)
 
 
@@ -60,7 +60,7 @@ async def find_delivery(session: AsyncSession, profile_id: str, message_id: str)
 
 
 async def with_attempts(session: AsyncSession, delivery: WebhookDelivery) -> DeliveryDetail:
-    """Return a delivery and all that was tried."""
+    """Return a delivery and its attempts."""
     statement = (
         select(WebhookAttempt)
         .where(WebhookAttempt.delivery_id == delivery.id)
@@ -70,7 +70,7 @@ async def with_attempts(session: AsyncSession, delivery: WebhookDelivery) -> Del
     return DeliveryDetail(delivery=delivery, attempts=attempts)
 
 
-def _like(profile_id: str, which: DeliveryFilter) -> Select[WebhookDelivery]:
+def _filtered(profile_id: str, which: DeliveryFilter) -> Select[WebhookDelivery]:
     query = select(WebhookDelivery).where(WebhookDelivery.profile_id == profile_id)
     if which.deployment_id is not None:
         query = query.where(WebhookDelivery.deployment_id == normalize_id(which.deployment_id))

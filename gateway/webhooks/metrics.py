@@ -1,4 +1,4 @@
-"""Webhooks as Prometheus sees them."""
+"""Metrics of webhooks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from telemetry.instruments import Registry
 
 
 class WebhookMetrics(Collector):
-    """Attempts of this process, in its `registry`; and how long the oldest event waits.
+    """Attempts of this process, in its `registry`, and the age of the oldest pending event.
 
-    That age is the database's: a gateway shows it as it is, and does not add it up over processes.
+    The age is read from the database: it is the same in every process, and must not be summed.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -24,12 +24,12 @@ class WebhookMetrics(Collector):
         self._attempts = {result: attempts.child(result) for result in AttemptResult}
         self.oldest_seconds = 0.0
 
-    def tried(self, result: AttemptResult) -> None:
+    def count_attempt(self, result: AttemptResult) -> None:
         """Count an attempt."""
         self._attempts[result].add()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the age of the oldest event that is still tried."""
+        """Yield the age of the oldest pending event."""
         yield GaugeMetricFamily(
             "webhook_outbox_oldest_seconds",
             "Age of the oldest event that has not arrived and is still tried.",

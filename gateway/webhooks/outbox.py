@@ -1,4 +1,4 @@
-"""Events are written in the transaction that makes them true: none is lost, and none is a lie."""
+"""The transactional outbox: events are written in the transaction that changes the run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.webhooks import statements as sql
 from gateway.webhooks.events import RunEvent, RunFacts, payload_of
 from gateway.webhooks.states import DeliveryStatus, EndpointState
 
-_MOST_KNOWN = 100_000
+_MAX_REMEMBERED = 100_000
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_DIGITS = 26
 
@@ -27,10 +27,10 @@ _Values = dict[str, Any]
 
 
 class WebhookOutbox:
-    """What a run store calls with the runs that it has begun and ended. For one event loop.
+    """Writes the events of runs that have started or ended. For one event loop.
 
-    That a deployment has no webhook is remembered until the feed tells of a change to it, so runs
-    of such a deployment cost a look into a set. Of one that has, the rows are asked each time.
+    Deployments without a webhook are remembered until the change feed reports a change, so their
+    runs cost a set look-up. Endpoints of the others are read each time.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class WebhookOutbox:
         public_url: str,
         on_written: Callable[[], None] | None = None,
     ) -> None:
-        """Call `on_written` after each commit with a new event in it."""
+        """Call `on_written` after each commit that contains new events."""
         self._public_url = public_url
         self._on_written = on_written
         self._without: set[str] = set()
@@ -48,15 +48,15 @@ class WebhookOutbox:
         feed.subscribe(ChangeKind.DEPLOYMENT, self._changed)
 
     async def started(self, session: AsyncSession, runs: Sequence[RunFacts]) -> None:
-        """Write that runs have begun, for those who want to hear of that."""
+        """Write the events of runs that have started."""
         await self.write(session, [RunEvent.started(run) for run in runs])
 
     async def ended(self, session: AsyncSession, runs: Sequence[RunFacts]) -> None:
-        """Write how runs have ended."""
+        """Write the events of runs that have ended."""
         await self.write(session, [RunEvent.ended(run) for run in runs])
 
     async def write(self, session: AsyncSession, events: Sequence[RunEvent]) -> None:
-        """Write events, in order, for the endpoints that are subscribed to them."""
+        """Write events, in order, for the endpoints that subscribe to them."""
         asked = {event.run.deployment_id for event in events} - self._without
         if not asked:
             return
@@ -69,16 +69,16 @@ class WebhookOutbox:
         ]
         if rows:
             await insert_deliveries(session, rows)
-            self._tell_when_committed(session)
+            self._notify_on_commit(session)
 
     # Any: the columns of SUBSCRIBED, here and below
     async def _endpoints(self, session: AsyncSession, asked: set[str]) -> dict[str, Any]:
         generation = self._generation
         found = await session.execute(sql.SUBSCRIBED, {"deployment_ids": sorted(asked)})
         endpoints = {row.deployment_id: row for row in found}
-        # What was read before a change must not be remembered after it.
+        # A result that was read before a change must not be remembered after it.
         if generation == self._generation:
-            if len(self._without) >= _MOST_KNOWN:
+            if len(self._without) >= _MAX_REMEMBERED:
                 self._without.clear()
             self._without |= asked - endpoints.keys()
         return endpoints
@@ -97,7 +97,7 @@ class WebhookOutbox:
             run_id=event.run.id,
         )
 
-    def _tell_when_committed(self, session: AsyncSession) -> None:
+    def _notify_on_commit(self, session: AsyncSession) -> None:
         told = self._on_written
         if told is not None:
             sa_event.listen(session.sync_session, "after_commit", lambda _: told(), once=True)
@@ -114,7 +114,7 @@ class WebhookOutbox:
 def delivery_values(
     endpoint: Any, *, message_id: str, event: str, payload: bytes, run_id: str | None
 ) -> _Values:
-    """Return the columns of a delivery that is due at once, or held where nothing is sent."""
+    """Return the columns of a new delivery: due now, or held if the endpoint is disabled."""
     enabled = endpoint.state == EndpointState.ENABLED
     return {
         "id": new_run_id(),
@@ -134,7 +134,7 @@ def delivery_values(
 
 
 async def insert_deliveries(session: AsyncSession, rows: Sequence[_Values]) -> None:
-    """Write deliveries; a message that is there already stays as it is."""
+    """Write deliveries; existing message ids stay unchanged."""
     insert = dialect_insert(sql.DELIVERIES, session.get_bind().dialect.name)
     statement = insert.values(
         due_at=seconds_from_now(sql.seconds("due_seconds"))
@@ -143,7 +143,7 @@ async def insert_deliveries(session: AsyncSession, rows: Sequence[_Values]) -> N
 
 
 def message_id_for(endpoint_id: str, run_id: str, event: str) -> str:
-    """Return the `webhook-id` of an event: the same whenever and by whomever it is written."""
+    """Return the `webhook-id` of an event, derived so that writing it twice gives one row."""
     digest = hashlib.sha256(f"{endpoint_id} {run_id} {event}".encode()).digest()
     number = int.from_bytes(digest, "big")
     digits = []

@@ -30,7 +30,7 @@ from gateway.webhooks.verification import VerdictOut, verify_request
 
 
 def build_router(service: WebhookService, access: Access) -> APIRouter:
-    """Return the routes for webhooks; all need a `manage` key."""
+    """Return the routes of webhooks; all need a `manage` key."""
     router = APIRouter(prefix="/node/webhooks", tags=["Webhooks"])
     _add_endpoints(router, service, access)
     _add_deliveries(router, service, access)
@@ -52,14 +52,14 @@ def _add_endpoints(router: APIRouter, service: WebhookService, access: Access) -
     async def show_endpoint(
         deployment_id: str, actor: Identity = Depends(access.manager)
     ) -> EndpointOut:
-        """Show a deployment's webhook and how it fares."""
+        """Show a deployment's webhook and its health."""
         return EndpointOut.of(await service.get(actor.profile_id, deployment_id))
 
     @router.patch(one)
     async def change_endpoint(
         deployment_id: str, body: EndpointPatch, actor: Identity = Depends(access.manager)
     ) -> EndpointOut:
-        """Subscribe to other events, or turn the webhook off and on."""
+        """Change the events, or enable or disable the webhook."""
         endpoint = await service.change(
             actor.profile_id, deployment_id, events=body.events, state=body.state
         )
@@ -71,7 +71,7 @@ def _add_endpoints(router: APIRouter, service: WebhookService, access: Access) -
         body: RotateIn | None = None,
         actor: Identity = Depends(access.manager),
     ) -> EndpointSecretOut:
-        """Make a new secret, shown this once. For 24 hours the previous one signs, too."""
+        """Create a new secret, shown this once. The previous one also signs for 24 hours."""
         force = body is not None and body.force
         endpoint = await service.rotate(actor.profile_id, deployment_id, force=force)
         return EndpointSecretOut.of(endpoint)
@@ -80,19 +80,19 @@ def _add_endpoints(router: APIRouter, service: WebhookService, access: Access) -
     async def end_overlap(
         deployment_id: str, actor: Identity = Depends(access.manager)
     ) -> EndpointOut:
-        """Have the previous secret sign no longer."""
+        """Stop signing with the previous secret."""
         return EndpointOut.of(await service.end_overlap(actor.profile_id, deployment_id))
 
     @router.post(f"{one}test/")
     async def test(deployment_id: str, actor: Identity = Depends(access.manager)) -> DeliveryOut:
-        """Send the event `webhook.test` now, once, and show how that went."""
+        """Send the event `webhook.test` now, once, and show the result."""
         return DeliveryOut.of_shown(await service.test(actor.profile_id, deployment_id))
 
     @router.post(f"{one}replay/", status_code=202)
     async def replay_since(
         deployment_id: str, body: ReplayIn, actor: Identity = Depends(access.manager)
     ) -> ReplayedOut:
-        """Send the events since a time again, each under its old id."""
+        """Send the events since a time again, each under its original id."""
         count = await service.replay_since(
             actor.profile_id, deployment_id, body.since, only_failed=body.only_failed
         )
@@ -100,7 +100,7 @@ def _add_endpoints(router: APIRouter, service: WebhookService, access: Access) -
 
 
 class DeliveryFilterParams:
-    """Which deliveries; a FastAPI dependency."""
+    """Query parameters that select deliveries; a FastAPI dependency."""
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
         self,
@@ -128,19 +128,19 @@ def _add_deliveries(router: APIRouter, service: WebhookService, access: Access) 
         page: PageRequest = Depends(),
         actor: Identity = Depends(access.manager),
     ) -> DeliveryPage:
-        """List events and how far they are, newest first; `to` is not included."""
+        """List deliveries, newest first; `to` is exclusive."""
         return DeliveryPage.of(await service.deliveries(actor.profile_id, filters.which, page))
 
     @router.get("/deliveries/{delivery_id}/")
     async def show_delivery(
         delivery_id: str, actor: Identity = Depends(access.manager)
     ) -> DeliveryOut:
-        """Show an event, what was sent, and what came back each time."""
+        """Show an event, and the request and response of each attempt."""
         return DeliveryOut.of_shown(await service.delivery(actor.profile_id, delivery_id))
 
     @router.post("/deliveries/{delivery_id}/replay/", status_code=202)
     async def replay(delivery_id: str, actor: Identity = Depends(access.manager)) -> DeliveryOut:
-        """Send one event again, under its old id."""
+        """Send one event again, under its original id."""
         return DeliveryOut.of_shown(await service.replay(actor.profile_id, delivery_id))
 
 

@@ -36,37 +36,37 @@ class VerifyIn(BaseModel):
 
 
 class EndpointPatch(BaseModel):
-    """What to change of an endpoint; members left out stay as they are."""
+    """Changes of an endpoint; absent members stay unchanged."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     events: list[WebhookEvent] | None = None
     state: EndpointState | None = None
-    """`enabled` sends new events; those that were held meanwhile are sent by a replay."""
+    """`enabled` sends new events; held ones are sent by a replay."""
 
 
 class RotateIn(BaseModel):
-    """How to rotate."""
+    """Options of a rotation."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     force: bool = False
-    """Also within the day in which the previous secret still signs: that one ends at once."""
+    """Also during the overlap of 24 hours: the previous secret stops signing at once."""
 
 
 class ReplayIn(BaseModel):
-    """What to send again."""
+    """Selects what to send again."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     since: AwareDatetime
-    """Events that were written then or later."""
+    """Events written at this time or later."""
     only_failed: bool = True
-    """Only those that have not arrived: failed for good, or held while nothing was sent."""
+    """Only undelivered ones: failed, or held while the endpoint was disabled."""
 
 
 class ReplayedOut(BaseModel):
-    """How much is sent again."""
+    """Number of events that are sent again."""
 
     replayed: int
 
@@ -84,29 +84,29 @@ class EndpointOut(BaseModel):
     disabled_reason: DisabledReason | None
     disabled_at: datetime | None
     failures: int
-    """Attempts in a row that have failed."""
+    """Consecutive failed attempts."""
     failing_since: datetime | None
     paused_until: datetime | None
-    """Nothing is sent before: the receiver throttles, or has failed too often in a row."""
+    """Nothing is sent before: the receiver throttles, or keeps failing."""
     overlap_until: datetime | None
-    """Until then the previous secret signs, too."""
+    """Until then the previous secret also signs."""
     rotated_at: datetime | None
     created_at: datetime
 
     @classmethod
     def of(cls, endpoint: EndpointDetail) -> Self:
-        """Return the endpoint as it is sent."""
+        """Return the response."""
         return cls.model_validate(_endpoint(endpoint))
 
 
 class EndpointSecretOut(EndpointOut):
-    """An endpoint with its new secret, which is shown this once."""
+    """An endpoint with its new secret, shown this once."""
 
     secret: str
 
     @classmethod
     def of(cls, endpoint: EndpointDetail) -> Self:
-        """Return the endpoint as it is sent."""
+        """Return the response."""
         return cls.model_validate({**_endpoint(endpoint), "secret": endpoint.secret})
 
 
@@ -118,13 +118,13 @@ class EndpointPage(BaseModel):
 
     @classmethod
     def of(cls, page: Page[EndpointDetail]) -> Self:
-        """Return the page as it is sent."""
+        """Return the response."""
         items = [EndpointOut.of(endpoint) for endpoint in page.items]
         return cls(items=items, next_cursor=page.next_cursor)
 
 
 class DeliverySummary(BaseModel):
-    """An event on its way, in a list."""
+    """A delivery, in a list."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -145,7 +145,7 @@ class DeliverySummary(BaseModel):
 
     @classmethod
     def of(cls, row: WebhookDelivery) -> Self:
-        """Return the delivery as a list shows it."""
+        """Return the response."""
         return cls.model_validate(_delivery(row))
 
 
@@ -157,7 +157,7 @@ class DeliveryPage(BaseModel):
 
     @classmethod
     def of(cls, page: Page[WebhookDelivery]) -> Self:
-        """Return the page as it is sent."""
+        """Return the response."""
         items = [DeliverySummary.of(row) for row in page.items]
         return cls(items=items, next_cursor=page.next_cursor)
 
@@ -168,7 +168,7 @@ class AttemptOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     number: int
-    """Numbers may be missing: of attempts whose process died before it could write."""
+    """Numbers may be missing: the process of that attempt died before recording it."""
     started_at: datetime
     seconds: float
     result: AttemptResult
@@ -182,7 +182,7 @@ class AttemptOut(BaseModel):
 
     @classmethod
     def of(cls, row: WebhookAttempt) -> Self:
-        """Return the attempt as it is sent."""
+        """Return the response."""
         values = {name: getattr(row, name) for name in cls.model_fields}
         if row.response_body is not None:
             values["response_body"] = row.response_body.decode("utf-8", "replace")
@@ -190,7 +190,7 @@ class AttemptOut(BaseModel):
 
 
 class DeliveryOut(DeliverySummary):
-    """An event with what was sent, and each attempt."""
+    """A delivery with its payload and its attempts."""
 
     # Any: the event, as events.py writes it
     payload: dict[str, Any]
@@ -198,7 +198,7 @@ class DeliveryOut(DeliverySummary):
 
     @classmethod
     def of_shown(cls, shown: DeliveryDetail) -> Self:
-        """Return the delivery as it is sent."""
+        """Return the response."""
         row = shown.delivery
         log = [AttemptOut.of(attempt) for attempt in shown.attempts]
         payload = orjson.loads(row.payload)

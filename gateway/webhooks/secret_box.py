@@ -1,4 +1,4 @@
-"""Secrets of webhooks at rest: encrypted, so that a copy of the database signs nothing."""
+"""Encryption of webhook secrets at rest: a copy of the database is not enough to sign."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ _NONCE_BYTES = 12
 
 
 class SecretDecryptionError(Exception):
-    """A secret was sealed by another installation, or its row was tampered with."""
+    """A secret was encrypted with another pepper, or its row was tampered with."""
 
 
 class SecretBox:
-    """Seals secrets with a key that only whoever has the installation's pepper can derive."""
+    """Encrypts secrets with a key derived from the installation's pepper (AES-256-GCM)."""
 
     def __init__(self, pepper: bytes) -> None:
         derive = HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=_PURPOSE)
         self._cipher = AESGCM(derive.derive(pepper))
 
-    def seal(self, secret: str, place: str) -> bytes:
-        """Return a secret encrypted, bound to its `place`: sealed for one row it opens in no other.
+    def encrypt(self, secret: str, row_id: str) -> bytes:
+        """Return the encrypted secret, bound to `row_id`: in another row it cannot be decrypted.
 
-        Twice the same secret gives different bytes.
+        Encrypting a secret twice gives different bytes.
         """
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, secret.encode(), place.encode())
+        return nonce + self._cipher.encrypt(nonce, secret.encode(), row_id.encode())
 
-    def open(self, sealed: bytes, place: str) -> str:
-        """Return what was sealed for `place`.
+    def decrypt(self, encrypted: bytes, row_id: str) -> str:
+        """Return the secret that was encrypted for `row_id`.
 
         Raises:
-            SealedSecretError: with another pepper, for another place, or changed since.
+            SealedSecretError: encrypted with another pepper or for another row, or changed.
         """
-        nonce, text = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        nonce, text = encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:]
         try:
-            return self._cipher.decrypt(nonce, text, place.encode()).decode()
+            return self._cipher.decrypt(nonce, text, row_id.encode()).decode()
         except (InvalidTag, ValueError):
-            message = "the webhook's secret cannot be read: it was made with another pepper"
+            message = "the webhook's secret cannot be decrypted: it belongs to another pepper"
             raise SecretDecryptionError(message) from None

@@ -1,4 +1,4 @@
-"""What a profile may do with its webhooks: look, rotate, test, replay, turn on and off."""
+"""Management of a profile's webhooks: read, rotate, test, replay, enable and disable."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ from gateway.webhooks.store import disable
 from protos.errors import ErrorCode
 
 OVERLAP = timedelta(hours=24)
-"""For which the old secret signs, too, after a rotation."""
-_NEVER_SECONDS = 3600.0
-"""Until others may send a test: it is sent by who has written it."""
+"""After a rotation, during which the previous secret signs, too."""
+_TEST_DUE_SECONDS = 3600.0
+"""A test is sent by the process that wrote it; dispatchers must not claim it before."""
 _UNSENT = (DeliveryStatus.FAILED, DeliveryStatus.HELD)
 
 
 class DeliveryTrigger(Protocol):
-    """Whoever sends deliveries."""
+    """Sends deliveries: the dispatcher, or for tests the command line's own process."""
 
     def wake(self) -> None:
-        """Look at once: something may be due."""
+        """Look for due deliveries now."""
 
     async def send_test(self, delivery_id: str) -> None:
-        """Send a test now, once; how it went is in its row."""
+        """Send a test event now, once; the result is in its row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointDetail:
-    """An endpoint with its deployment, which has the URL and the events."""
+    """An endpoint and its deployment, which has the URL and the events."""
 
     row: WebhookEndpoint
     deployment: Deployment
     secret: str | None = None
-    """In plain, in the one answer that shows it."""
+    """In plain text, only in the response to its creation."""
 
 
 class WebhookService:
@@ -68,7 +68,7 @@ class WebhookService:
         self._sender = sender
 
     async def page(self, profile_id: str, request: PageRequest) -> Page[EndpointDetail]:
-        """Return a page of the profile's endpoints that are in use, newest first."""
+        """Return a page of the profile's endpoints in use, newest first."""
         statement = (
             select(WebhookEndpoint)
             .join(Deployment, Deployment.id == WebhookEndpoint.deployment_id)
@@ -91,7 +91,7 @@ class WebhookService:
         """Return a deployment's endpoint.
 
         Raises:
-            GatewayError: NOT_FOUND where there is no such deployment, or it has no webhook.
+            GatewayError: NOT_FOUND if the deployment does not exist, or has no webhook.
         """
         async with self._db.read() as session:
             return await _find(session, profile_id, deployment_id)
@@ -104,9 +104,9 @@ class WebhookService:
         events: Sequence[WebhookEvent] | None = None,
         state: EndpointState | None = None,
     ) -> EndpointDetail:
-        """Subscribe to other events, or turn sending off and on; what is None stays.
+        """Change the events, or enable or disable sending; None changes nothing.
 
-        Turned on, new events are sent; those that were held stay so until `replay`.
+        Enabling sends new events; held ones wait for a replay.
 
         Raises:
             GatewayError: as `get`.
@@ -141,10 +141,10 @@ class WebhookService:
     async def rotate(
         self, profile_id: str, deployment_id: str, *, force: bool = False
     ) -> EndpointDetail:
-        """Give an endpoint a new secret, shown in the answer only; for a day both sign.
+        """Give an endpoint a new secret, returned this once; for a day both sign.
 
         Raises:
-            GatewayError: as `get`; CONFLICT within that day, unless `force` ends the oldest one.
+            GatewayError: as `get`; CONFLICT within that day, unless `force` ends the overlap.
         """
         async with self._db.write(notify=False) as session:
             endpoint = await _find(session, profile_id, deployment_id, lock=True)
@@ -152,18 +152,18 @@ class WebhookService:
             if row.overlap_until is not None and row.overlap_until > at and not force:
                 until = row.overlap_until.isoformat(timespec="seconds")
                 message = (
-                    f"the previous secret signs until {until}: end that first, or rotate with "
-                    "force, and receivers that still have it refuse what comes"
+                    f"the previous secret signs until {until}: end the overlap first, or rotate "
+                    "with force; receivers that still have the previous one reject events then"
                 )
                 raise GatewayError(ErrorCode.CONFLICT, message)
             secret = new_secret()
-            row.previous_secret, row.secret = row.secret, self._secret_box.seal(secret, row.id)
+            row.previous_secret, row.secret = row.secret, self._secret_box.encrypt(secret, row.id)
             row.overlap_until, row.rotated_at = at + OVERLAP, at
             await _record(session, "rotate", endpoint, before)
         return EndpointDetail(row=row, deployment=endpoint.deployment, secret=secret)
 
     async def end_overlap(self, profile_id: str, deployment_id: str) -> EndpointDetail:
-        """Have only the newest secret sign; a second time changes nothing.
+        """Let only the newest secret sign; idempotent.
 
         Raises:
             GatewayError: as `get`.
@@ -176,7 +176,7 @@ class WebhookService:
         return endpoint
 
     async def test(self, profile_id: str, deployment_id: str) -> DeliveryDetail:
-        """Send a test event at once, whatever the endpoint's state, and return how that went.
+        """Send a test event now, whatever the endpoint's state, and return the result.
 
         Raises:
             GatewayError: as `get`.
@@ -190,8 +190,8 @@ class WebhookService:
                 payload=payload_of_test(endpoint.deployment.id, now()),
                 run_id=None,
             )
-            # Nobody else shall claim it, before or after.
-            values |= {"status": DeliveryStatus.PENDING, "due_seconds": _NEVER_SECONDS}
+            # Not due for a while, so that no dispatcher claims it.
+            values |= {"status": DeliveryStatus.PENDING, "due_seconds": _TEST_DUE_SECONDS}
             await insert_deliveries(session, [values])
         await self._sender.send_test(values["id"])
         return await self.delivery(profile_id, values["message_id"])
@@ -204,22 +204,22 @@ class WebhookService:
             return await listing.list_deliveries(session, profile_id, which, request)
 
     async def delivery(self, profile_id: str, message_id: str) -> DeliveryDetail:
-        """Return one delivery with its attempts, or raise GatewayError NOT_FOUND."""
+        """Return a delivery with its attempts, or raise GatewayError NOT_FOUND."""
         async with self._db.read() as session:
             found = await listing.find_delivery(session, profile_id, message_id)
             return await listing.with_attempts(session, found)
 
     async def replay(self, profile_id: str, message_id: str) -> DeliveryDetail:
-        """Send one delivery again, under its id, with all attempts before it.
+        """Send a delivery again, under the same id, with a new schedule.
 
         Raises:
-            GatewayError: NOT_FOUND; CONFLICT where its endpoint is disabled or gone.
+            GatewayError: NOT_FOUND; CONFLICT if its endpoint is disabled.
         """
         async with self._db.write(notify=False) as session:
             found = await listing.find_delivery(session, profile_id, message_id)
             endpoint = await _find(session, profile_id, found.deployment_id)
             _check_enabled(endpoint.row)
-            await session.execute(_again(WebhookDelivery.id == found.id))
+            await session.execute(_make_due(WebhookDelivery.id == found.id))
             await session.refresh(found)
             shown = await listing.with_attempts(session, found)
         self._sender.wake()
@@ -228,10 +228,10 @@ class WebhookService:
     async def replay_since(
         self, profile_id: str, deployment_id: str, since: datetime, *, only_failed: bool
     ) -> int:
-        """Send all events since a time again, or only those that have not arrived; how many.
+        """Send the events since a time again, or only undelivered ones; return how many.
 
         Raises:
-            GatewayError: as `get`; CONFLICT where the endpoint is disabled.
+            GatewayError: as `get`; CONFLICT if the endpoint is disabled.
         """
         statuses = _UNSENT if only_failed else (*_UNSENT, DeliveryStatus.DELIVERED)
         async with self._db.write(notify=False) as session:
@@ -244,7 +244,7 @@ class WebhookService:
                 WebhookDelivery.status.in_(statuses),
                 WebhookDelivery.event != TEST_EVENT,
             )
-            done = await session.execute(_again(*these))
+            done = await session.execute(_make_due(*these))
             await record_webhook_event(
                 session,
                 "replay",
@@ -263,8 +263,8 @@ async def _find(
     row = await find_endpoint(session, deployment.id, lock=lock)
     if row is None or deployment.notification_method != "webhook":
         message = (
-            f"deployment '{deployment.id}' has no webhook: give it a callback_url, and the "
-            "notification_method webhook"
+            f"deployment '{deployment.id}' has no webhook: set its callback_url, and "
+            "notification_method to webhook"
         )
         raise GatewayError(ErrorCode.NOT_FOUND, message)
     return EndpointDetail(row=row, deployment=deployment)
@@ -290,8 +290,8 @@ def _check_enabled(row: WebhookEndpoint) -> None:
 
 
 # Any: conditions on WebhookDelivery
-def _again(*these: Any) -> Any:
-    """Return the statement that has deliveries sent as if they were new; the log stays."""
+def _make_due(*these: Any) -> Any:
+    """Return the statement that makes deliveries due again; the log of attempts stays."""
     return (
         update(WebhookDelivery)
         .where(*these)

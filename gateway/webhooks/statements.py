@@ -1,4 +1,4 @@
-"""Every statement about endpoints and deliveries that is asked often, made once.
+"""SQL statements on endpoints and deliveries, built once.
 
 Times come from the database's clock (`seconds_from_now`). Statements that a partial index serves
 spell out its condition as the index does.
@@ -29,7 +29,7 @@ def seconds(name: str) -> sa.BindParameter[float]:
 
 
 PENDING = DELIVERIES.c.status == sql_literal(DeliveryStatus.PENDING)
-"""As the partial indexes have it."""
+"""The condition of the partial indexes."""
 _UNSENT = DELIVERIES.c.status.in_(
     [sql_literal(DeliveryStatus.PENDING), sql_literal(DeliveryStatus.HELD)]
 )
@@ -53,7 +53,7 @@ SUBSCRIBED = (
     .select_from(_WITH_DEPLOYMENT)
     .where(in_list(_DEPLOYMENTS.c.id, "deployment_ids"), _NOTIFIES)
 )
-"""The endpoints of some deployments, with what they want to hear."""
+"""The endpoints of some deployments, with the events they subscribe to."""
 
 _OLDEST = (
     sa.select(DELIVERIES.c.due_at)
@@ -80,7 +80,7 @@ READY = (
     .order_by(_READY.c.oldest)
     .limit(sa.bindparam("most", type_=sa.Integer()))
 )
-"""Endpoints that may be sent something now: one look into an index for each that there is."""
+"""Endpoints with due deliveries: one index look-up per existing endpoint."""
 
 DUE = (
     sa.select(DELIVERIES.c.id)
@@ -103,7 +103,7 @@ CLAIM = (
     )
     .returning(DELIVERIES)
 )
-"""Theirs who claims: due again, for somebody else, when the lease has ended."""
+"""The claim is a lease: the delivery is due again, for any process, when it expires."""
 
 ADDRESSES = (
     sa.select(
@@ -123,7 +123,7 @@ HOLD_OTHERS = (
     .where(_THIS_ENDPOINT)
     .values(paused_until=seconds_from_now(seconds("lease_seconds")))
 )
-"""While one attempt finds out whether the receiver is back."""
+"""While one attempt finds out whether the receiver has recovered."""
 
 ENDED_RUNS = sa.select(DELIVERIES.c.run_id).where(
     in_list(DELIVERIES.c.run_id, "run_ids"),
@@ -148,7 +148,7 @@ SETTLE = (
         _UNSENT,
     )
     .values(
-        # Disabled meanwhile: what did not get through is held with the others.
+        # Disabled meanwhile: an undelivered event is held like the others.
         status=sa.case(
             (
                 sa.and_(_HELD, _NOT_DELIVERED),
@@ -165,7 +165,7 @@ SETTLE = (
         last_error=sa.bindparam("trouble"),
     )
 )
-"""How an attempt went; nothing where the delivery is in somebody else's hands by now."""
+"""The result of an attempt; no row matches if another process holds the delivery by now."""
 INSERT_ATTEMPTS = sa.insert(ATTEMPTS)
 
 RECOVERED = (
@@ -215,7 +215,7 @@ HOLD = (
     .where(DELIVERIES.c.endpoint_id == sa.bindparam("of_endpoint"), PENDING)
     .values(status=sql_literal(DeliveryStatus.HELD), due_at=sa.null())
 )
-"""What waits for a disabled endpoint; what is being sent just now counts if it gets through."""
+"""Pending deliveries of a disabled endpoint; those in flight may still be delivered."""
 
 CANCEL = (
     sa.update(DELIVERIES)

@@ -6,52 +6,52 @@ from enum import StrEnum
 
 
 class EndpointState(StrEnum):
-    """Whether anything is sent."""
+    """Whether events are sent."""
 
     ENABLED = "enabled"
     DISABLED = "disabled"
-    """Events are kept until somebody enables it, and has them sent."""
+    """Events are held until the endpoint is enabled and they are replayed."""
 
 
 class DisabledReason(StrEnum):
-    """Who has disabled an endpoint."""
+    """Why an endpoint is disabled."""
 
     BY_USER = "by_user"
-    """A person."""
+    """By a user."""
     GONE = "gone"
-    """The receiver: it answered 410."""
+    """The receiver answered 410."""
     FAILING = "failing"
-    """We: nothing but failures for days."""
+    """It only failed for days."""
 
 
 class DeliveryStatus(StrEnum):
-    """How far an event is on its way."""
+    """State of a delivery."""
 
     PENDING = "pending"
-    """It is being sent, or waits for its next attempt."""
+    """In flight, or waiting for its next attempt."""
     DELIVERED = "delivered"
     """The receiver answered 2xx."""
     FAILED = "failed"
-    """No attempt is left, or the receiver wants none."""
+    """Out of attempts, or aborted by the receiver."""
     HELD = "held"
-    """The endpoint is disabled; nothing is sent until somebody says so."""
+    """The endpoint is disabled; sent only by a replay."""
     SUPERSEDED = "superseded"
-    """A `run.started` that had not got through when the run's end had."""
+    """A `run.started` that was still pending when the run's end was delivered."""
     CANCELLED = "cancelled"
-    """The deployment has no webhook any more."""
+    """The deployment's webhook was removed."""
 
 
 class AttemptResult(StrEnum):
-    """How one attempt went."""
+    """Result of one attempt."""
 
     DELIVERED = "delivered"
     FAILED = "failed"
-    """Another status than 2xx, or no answer."""
+    """No 2xx response."""
     THROTTLED = "throttled"
-    """429, 502 or 504: everything for this endpoint waits a while."""
+    """429, 502 or 504: the endpoint is paused."""
     BLOCKED = "blocked"
-    """The URL points to where nothing may be sent."""
+    """The URL points to a blocked address."""
     GONE = "gone"
     """410: the endpoint was disabled."""
     ABORTED = "aborted"
-    """The receiver does not want this event any more."""
+    """The receiver asked to stop retrying this event."""

@@ -1,7 +1,8 @@
-"""Rows of deliveries: claimed by compare-and-set, settled by the attempt that the claim has given.
+"""Rows of deliveries: claimed with a lease, and updated after each attempt.
 
-Any number of processes may do so at once. A claim is a lease: a delivery whose process died is due
-again when that has ended, and goes out a second time under the same id.
+Any number of processes may claim at once. The attempt number is a fencing token: a process whose
+lease expired cannot overwrite what the next holder has recorded. A delivery whose process died is
+due again when its lease expires, and is sent a second time under the same id.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.webhooks import statements as sql
 from gateway.webhooks.audit_events import record_webhook_event
-from gateway.webhooks.breaker import endpoint_pause
 from gateway.webhooks.deliveries import (
     ClaimedDelivery,
     CompletedAttempt,
@@ -28,32 +28,33 @@ from gateway.webhooks.deliveries import (
     attempt_values,
 )
 from gateway.webhooks.events import TEST_EVENT, WebhookEvent
+from gateway.webhooks.retry_policy import endpoint_pause
 from gateway.webhooks.states import AttemptResult, DeliveryStatus, DisabledReason
 
-_MOST_ENDPOINTS = 50
-"""That one transaction claims for."""
-_AT_ONCE = 500
-_ENOUGH_FAILURES = 2
-"""In a day: one that is called once a week has not failed for long after two of them."""
+_MAX_ENDPOINTS = 50
+"""Per claim, which is one transaction."""
+_PRUNE_BATCH = 500
+_MIN_FAILURES_TODAY = 2
+"""To disable an endpoint: two failures a week apart are no outage of a week."""
 _THROTTLED = AttemptResult.THROTTLED
 
 
 class DeliveryStore:
-    """The deliveries of an installation, for whoever sends them."""
+    """The deliveries of an installation."""
 
     def __init__(self, db: Database, *, lease_seconds: float, disable_seconds: float) -> None:
-        """Disable endpoints for which nothing but failures was seen for `disable_seconds`."""
+        """Disable endpoints that have only failed for `disable_seconds`."""
         self._db = db
         self._lease = {"lease_seconds": lease_seconds}
         self._disable_seconds = disable_seconds
-        self._settling = BatchWriter[CompletedAttempt](self._settle)
+        self._writes = BatchWriter[CompletedAttempt](self._write)
 
-    async def ready(self, busy: Sequence[str]) -> list[DueEndpoint]:
-        """Return endpoints for which something is due, and that are not `busy`; longest due first.
+    async def due_endpoints(self, busy: Sequence[str]) -> list[DueEndpoint]:
+        """Return the endpoints with due deliveries that are not `busy`, longest due first.
 
-        Writes nothing, and costs one look into an index for each endpoint that there is.
+        Writes nothing; takes one index look-up per existing endpoint.
         """
-        values = {"busy": busy, "most": _MOST_ENDPOINTS}
+        values = {"busy": busy, "most": _MAX_ENDPOINTS}
         async with self._db.read() as session:
             return [
                 DueEndpoint(endpoint_id=row.id, failures=row.failures)
@@ -61,15 +62,16 @@ class DeliveryStore:
             ]
 
     async def claim(
-        self, room: Mapping[str, int], *, probed: Sequence[str]
+        self, limits: Mapping[str, int], *, probed: Sequence[str]
     ) -> list[ClaimedDelivery]:
-        """Claim what is due, up to `room` deliveries for each endpoint.
+        """Claim due deliveries, up to `limits` per endpoint.
 
-        Nobody claims anything more for endpoints that are `probed` while the lease lasts.
+        Endpoints in `probed` are not claimed for again while the lease lasts: one attempt finds out
+        whether they have recovered.
         """
         claimed: list[Row[Any]] = []
         async with self._db.write(notify=False) as session:
-            for endpoint_id, most in room.items():
+            for endpoint_id, most in limits.items():
                 asked = {"of_endpoint": endpoint_id, "most": most}
                 ids = (await session.execute(sql.DUE, asked)).scalars().all()
                 if not ids:
@@ -82,27 +84,27 @@ class DeliveryStore:
             return await _addressed(session, kept)
 
     async def claim_test(self, delivery_id: str) -> ClaimedDelivery:
-        """Claim a test, whatever its endpoint's state and breaker are; it is there and pending."""
+        """Claim a test event, whatever the state of its endpoint."""
         async with self._db.write(notify=False) as session:
             values = {"ids": [delivery_id], **self._lease}
             rows = (await session.execute(sql.CLAIM, values)).all()
             (claimed,) = await _addressed(session, rows)
         return claimed
 
-    async def settle(self, settled: CompletedAttempt) -> None:
-        """Write down how an attempt went; with others' in one transaction, where they are many."""
-        await self._settling.put(settled)
+    async def record_attempt(self, completed: CompletedAttempt) -> None:
+        """Write the result of an attempt; concurrent ones share a transaction."""
+        await self._writes.put(completed)
 
     async def oldest_pending_seconds(self) -> float:
-        """Return the age of the oldest event that has not arrived and is still tried; 0: none."""
+        """Return the age of the oldest pending delivery; 0 if there is none."""
         async with self._db.read() as session:
             oldest = (await session.execute(sql.OLDEST_PENDING)).scalar_one_or_none()
         return 0.0 if oldest is None else max(0.0, (now() - oldest).total_seconds())
 
     async def prune(self, before: datetime) -> int:
-        """Delete the oldest deliveries made before a time, but those still tried; how many: see.
+        """Delete some of the oldest deliveries from before a time; return how many.
 
-        One small transaction: others get their turn between two of them.
+        Pending ones stay. One small transaction, so that other writers are not blocked for long.
         """
         oldest = (
             select(sql.DELIVERIES.c.id)
@@ -111,7 +113,7 @@ class DeliveryStore:
                 sql.DELIVERIES.c.status != DeliveryStatus.PENDING,
             )
             .order_by(sql.DELIVERIES.c.id)
-            .limit(_AT_ONCE)
+            .limit(_PRUNE_BATCH)
         )
         async with self._db.read() as session:
             ids = list((await session.execute(oldest)).scalars())
@@ -121,48 +123,48 @@ class DeliveryStore:
                     await session.execute(statement, {"ids": ids})
         return len(ids)
 
-    async def _settle(self, batch: Sequence[CompletedAttempt]) -> None:
-        ACTOR.set(SYSTEM)  # of this task, which some request may have begun
+    async def _write(self, batch: Sequence[CompletedAttempt]) -> None:
+        ACTOR.set(SYSTEM)  # the task may have been started by a request
         async with self._db.write(notify=False) as session:
             await session.execute(sql.INSERT_ATTEMPTS, [attempt_values(each) for each in batch])
-            await session.execute(sql.SETTLE, [_settled_values(each) for each in batch])
+            await session.execute(sql.SETTLE, [_delivery_values(each) for each in batch])
             for endpoint_id, attempts in _by_endpoint(batch).items():
-                await self._judge(session, endpoint_id, attempts)
+                await self._update_health(session, endpoint_id, attempts)
 
-    async def _judge(
-        self, session: AsyncSession, endpoint_id: str, settled: Sequence[CompletedAttempt]
+    async def _update_health(
+        self, session: AsyncSession, endpoint_id: str, completed: Sequence[CompletedAttempt]
     ) -> None:
-        """Note what some attempts, in order, say of an endpoint's health."""
+        """Update an endpoint's health from some attempts, in order."""
         this = {"of_endpoint": endpoint_id}
-        results = [each.attempt.result for each in settled]
-        since_good = settled
+        results = [each.attempt.result for each in completed]
+        since_success = completed
         if AttemptResult.DELIVERED in results:
-            if len(set(results)) > 1 or any(each.claimed.endpoint_failing for each in settled):
+            if len(set(results)) > 1 or any(each.claimed.endpoint_failing for each in completed):
                 await session.execute(sql.RECOVERED, this)
-            since_good = settled[len(results) - results[::-1].index(AttemptResult.DELIVERED) :]
-        if not since_good:
+            since_success = completed[len(results) - results[::-1].index(AttemptResult.DELIVERED) :]
+        if not since_success:
             return
         values = {
             **this,
-            "more_failures": len(since_good),
+            "more_failures": len(since_success),
             "long_ago": -self._disable_seconds,
         }
         row = (await session.execute(sql.FAILED, values)).one_or_none()
         if row is None:
             return
-        pause = _pause(row.failures, since_good)
+        pause = _pause(row.failures, since_success)
         if pause is not None:
             await session.execute(sql.PAUSE, {**this, "pause_seconds": pause})
         if AttemptResult.GONE in results:
             await disable(session, endpoint_id, DisabledReason.GONE)
         elif row.for_long:
             today = (await session.execute(sql.FAILED_TODAY, this)).scalar_one()
-            if today >= _ENOUGH_FAILURES:
+            if today >= _MIN_FAILURES_TODAY:
                 await disable(session, endpoint_id, DisabledReason.FAILING)
 
 
 async def disable(session: AsyncSession, endpoint_id: str, reason: DisabledReason) -> None:
-    """Have nothing more sent to an endpoint; what waits is held."""
+    """Disable an endpoint; its pending deliveries are held."""
     values = {"of_endpoint": endpoint_id, "why": reason}
     disabled = (await session.execute(sql.DISABLE, values)).one_or_none()
     if disabled is None:
@@ -179,7 +181,7 @@ async def disable(session: AsyncSession, endpoint_id: str, reason: DisabledReaso
 
 # Any, here and below: the columns of DELIVERIES
 async def _without_superseded(session: AsyncSession, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
-    """Return the rows but the late `run.started` of runs whose end has arrived: those are over."""
+    """Return the rows, without late `run.started` events of runs whose end was delivered."""
     late = {
         row.id: row.run_id for row in rows if row.event == WebhookEvent.STARTED and row.failures
     }
@@ -194,7 +196,7 @@ async def _without_superseded(session: AsyncSession, rows: Sequence[Row[Any]]) -
 
 
 async def _addressed(session: AsyncSession, rows: Sequence[Row[Any]]) -> list[ClaimedDelivery]:
-    """Return deliveries with where they go and what they are signed with."""
+    """Return deliveries with their URL and secrets."""
     if not rows:
         return []
     values = {"endpoint_ids": sorted({row.endpoint_id for row in rows})}
@@ -221,12 +223,12 @@ def _claimed(row: Row[Any], place: Row[Any]) -> ClaimedDelivery:
     )
 
 
-def _settled_values(settled: CompletedAttempt) -> dict[str, Any]:
-    claimed, attempt = settled.claimed, settled.attempt
+def _delivery_values(completed: CompletedAttempt) -> dict[str, Any]:
+    claimed, attempt = completed.claimed, completed.attempt
     delivered = attempt.result is AttemptResult.DELIVERED
     if delivered:
         status = DeliveryStatus.DELIVERED
-    elif settled.pause_seconds is None:
+    elif completed.pause_seconds is None:
         status = DeliveryStatus.FAILED
     else:
         status = DeliveryStatus.PENDING
@@ -234,7 +236,7 @@ def _settled_values(settled: CompletedAttempt) -> dict[str, Any]:
         "delivery": claimed.id,
         "held_attempt": claimed.attempt,
         "new_status": status,
-        "pause_seconds": settled.pause_seconds,
+        "pause_seconds": completed.pause_seconds,
         "more_failures": int(not delivered),
         "since_delivered": 0.0 if delivered else None,
         "code": attempt.status_code,
@@ -244,13 +246,13 @@ def _settled_values(settled: CompletedAttempt) -> dict[str, Any]:
 
 def _by_endpoint(batch: Sequence[CompletedAttempt]) -> dict[str, list[CompletedAttempt]]:
     found: dict[str, list[CompletedAttempt]] = {}
-    for settled in batch:
-        if not settled.claimed.is_test:
-            found.setdefault(settled.claimed.endpoint_id, []).append(settled)
-    return dict(sorted(found.items()))  # in one order everywhere: no two lock each other out
+    for completed in batch:
+        if not completed.claimed.is_test:
+            found.setdefault(completed.claimed.endpoint_id, []).append(completed)
+    return dict(sorted(found.items()))  # one order in all processes, to avoid deadlocks
 
 
-def _pause(failures: int, since_good: Sequence[CompletedAttempt]) -> float | None:
-    throttled = [each.attempt for each in since_good if each.attempt.result is _THROTTLED]
+def _pause(failures: int, since_success: Sequence[CompletedAttempt]) -> float | None:
+    throttled = [each.attempt for each in since_success if each.attempt.result is _THROTTLED]
     asked = [attempt.retry_after for attempt in throttled if attempt.retry_after is not None]
     return endpoint_pause(failures, throttled=bool(throttled), retry_after=max(asked, default=None))

@@ -13,7 +13,7 @@ import numpy as np
 
 from inference_server.data_plane.calls import Feeds, PendingCall
 from inference_server.errors import InferenceError
-from inference_server.runtime.session import OnnxSession
+from inference_server.runtime.session import ModelSession
 
 
 class BatchResult:
@@ -107,7 +107,7 @@ def batch_key(feeds: Feeds, outputs: Sequence[str]) -> tuple[Hashable, int] | No
     return (tuple(parts), rows) if rows > 0 else None
 
 
-def run_batch(session: OnnxSession, calls: Sequence[PendingCall]) -> Sequence[Outcome]:
+def run_batch(session: ModelSession, calls: Sequence[PendingCall]) -> Sequence[Outcome]:
     """Run `calls` together and return the outcome of each.
 
     If the run fails, each call is run once more by itself, so that only the faulty one fails. The

@@ -180,7 +180,7 @@ class PendingCall:
         """Where its rows begin in the outputs of a run that it shares."""
         self.queued = False
         self.cancelled = False
-        """Its client has gone: it need not run, and no response is sent."""
+        """Its client has left: it need not run, and no response is sent."""
 
     @property
     def id_text(self) -> str:

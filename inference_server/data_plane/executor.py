@@ -17,7 +17,7 @@ from inference_server.data_plane.calls import PendingCall
 from inference_server.data_plane.responses import ResponseEncoder
 from inference_server.errors import InferenceError, as_inference_error
 from inference_server.metrics import ModelMetrics
-from inference_server.runtime.session import OnnxSession
+from inference_server.runtime.session import ModelSession
 from inference_server.runtime.warmup import WarmupResult
 from protos.errors import ErrorCode
 
@@ -40,7 +40,7 @@ class BatchExecutor:
 
     def __init__(
         self,
-        session: OnnxSession,
+        session: ModelSession,
         warmup: WarmupResult,
         encoder: ResponseEncoder,
         metrics: ModelMetrics,

@@ -1,6 +1,6 @@
 """The two gRPC methods that run inference: ModelStreamInfer and ModelInfer.
 
-Both take encoded requests, submit them to the served model, and send what comes back.
+Both take encoded requests, submit them to the served model, and send the outcomes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAX_QUEUED_BYTES = 8 * 1024 * 1024
 """Of responses that the client has not read: beyond it, no more of its requests are read."""
 
 
-class InferenceStream:
+class StreamResponder:
     """A ModelStreamInfer stream: many calls at once, answered in any order.
 
     All messages of one read are submitted before any runs, so that they can share a run. Waiting
@@ -39,7 +39,7 @@ class InferenceStream:
         *,
         arrival_rate: ArrivalRate,
         active_streams: ActiveStreams,
-        on_end: Callable[[InferenceStream], None],
+        on_end: Callable[[StreamResponder], None],
     ) -> None:
         """Serve the stream `call`.
 
@@ -85,7 +85,7 @@ class InferenceStream:
         self._end_if_done()
 
     def cancelled(self) -> None:
-        """Drop the calls: the client has gone."""
+        """Drop the calls: the client has left."""
         for call in self._calls:
             self._model.cancel(call)
         self._calls.clear()
@@ -143,7 +143,7 @@ class InferenceStream:
             self._call.finish()
 
 
-class UnaryInference:
+class UnaryResponder:
     """A ModelInfer call; `response` becomes the encoded response, or raises RpcError."""
 
     streamed = False

@@ -46,7 +46,7 @@ class ResponseEncoder:
         self._templates: dict[object, InferResponseTemplate] = {}
 
     def requested_outputs(self, request: pb.ModelInferRequest) -> tuple[str, ...]:
-        """Return the names of the outputs that `request` asks for, in its order; all by default.
+        """Return the names of the outputs that `request` lists, in its order; all by default.
 
         Raises:
             TensorError: an output is unknown or requested twice.
@@ -147,7 +147,7 @@ class ResponseEncoder:
         *,
         typed: bool,
     ) -> None:
-        """Add the outputs to `response`: typed if asked for and possible, else raw.
+        """Add the outputs to `response`: typed if requested and possible, else raw.
 
         FP16 and BF16 have no typed form. A response with one of them is raw as a whole, because
         clients match raw contents with outputs by position.

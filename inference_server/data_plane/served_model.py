@@ -81,11 +81,11 @@ class ServedModel:
     ) -> PendingCall | None:
         """Accept an encoded request; it runs with the next `flush`.
 
-        Return None if it is no inference, or was refused, which `responder` has then been told:
-        INVALID_REQUEST for what is not a request, NOT_FOUND for another model, INVALID_TENSOR for
-        inputs that do not fit, NOT_IMPLEMENTED for unsupported features, OVERLOADED for a full
-        queue or too short a deadline, and the lifecycle's errors. An accepted call may still fail
-        with DEADLINE_EXCEEDED or INFERENCE_FAILED.
+        Return None for a cancellation, and if the request is refused: `responder` then gets
+        INVALID_REQUEST if it cannot be parsed, NOT_FOUND for another model, INVALID_TENSOR for
+        wrong inputs, NOT_IMPLEMENTED for unsupported features, OVERLOADED for a full queue or too
+        short a deadline, or an error of the lifecycle. An accepted call may still fail with
+        DEADLINE_EXCEEDED or INFERENCE_FAILED.
 
         Args:
             message: a ModelInferRequest.
@@ -105,7 +105,7 @@ class ServedModel:
             message=message,
         )
         try:
-            if not self.ready:
+            if self._lifecycle.state is not LifecycleState.READY:
                 self._lifecycle.check_ready()
             assert self._executor is not None, "profiles are learned from accepted calls"
             self._executor.submit(call)

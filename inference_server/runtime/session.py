@@ -31,7 +31,7 @@ _ERROR_NOISE = re.compile(
 """In ONNX Runtime's messages: the prefix, and the location in its source code."""
 
 
-class OnnxSession:
+class ModelSession:
     """A loaded model. `run` may be called from several threads at once."""
 
     def __init__(self, model: Path, *, threads: int, unranked: Collection[str] = ()) -> None:

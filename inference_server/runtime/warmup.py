@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference_server.errors import InferenceError
-from inference_server.runtime.session import OnnxSession
+from inference_server.runtime.session import ModelSession
 from inference_server.runtime.signature import Signature
 from model_store.manifest import TensorSpec
 from protos.datatypes import DATATYPES
@@ -47,7 +47,7 @@ class WarmupResult:
     """Why the model rejects synthetic inputs."""
 
 
-def warm_up(session: OnnxSession, *, max_rows: int = _MAX_BATCH_ROWS) -> WarmupResult:
+def warm_up(session: ModelSession, *, max_rows: int = _MAX_BATCH_ROWS) -> WarmupResult:
     """Run the model several times on zeros and empty strings, with 1 for each dynamic dimension.
 
     A model may reject these (it expects an even number, or a known word): that is not a failure.
@@ -64,7 +64,7 @@ def warm_up(session: OnnxSession, *, max_rows: int = _MAX_BATCH_ROWS) -> WarmupR
 
 
 def _find_batch_byte_size(
-    session: OnnxSession, samples: list[tuple[int, float]], max_rows: int
+    session: ModelSession, samples: list[tuple[int, float]], max_rows: int
 ) -> WarmupResult:
     """Double the rows as long as that is faster per row."""
     one = _synthetic_inputs(session.signature, np.zeros)
@@ -95,7 +95,7 @@ def _may_have_batch_axis(signature: Signature) -> bool:
     )
 
 
-def _rows_are_independent(session: OnnxSession) -> bool:
+def _rows_are_independent(session: ModelSession) -> bool:
     """Whether rows give the same outputs together as alone: then the axis is a batch axis."""
     source = np.random.default_rng(7)
     three = [_synthetic_inputs(session.signature, source.random) for _ in range(3)]
@@ -122,7 +122,7 @@ def _close(expected: np.ndarray, got: np.ndarray) -> bool:
     return np.allclose(*wide, rtol=_RELATIVE_TOLERANCE, atol=_ABSOLUTE_TOLERANCE, equal_nan=True)
 
 
-def _timed(session: OnnxSession, feeds: Feeds, rounds: int) -> float:
+def _timed(session: ModelSession, feeds: Feeds, rounds: int) -> float:
     """Return the median seconds of a run, without the first."""
     outputs = [spec.name for spec in session.signature.outputs]
     seconds: list[float] = []

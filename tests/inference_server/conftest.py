@@ -43,7 +43,7 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
 }
 
 Publish = Callable[[str], Path]
-Serve = Callable[..., InferenceProcess]
+StartServer = Callable[..., InferenceProcess]
 
 
 @pytest.fixture(scope="session")
@@ -62,15 +62,15 @@ def publish(tmp_path_factory: pytest.TempPathFactory) -> Publish:
 
 
 @pytest.fixture
-def sockets() -> Iterator[Path]:
+def socket_folder() -> Iterator[Path]:
     """A folder for Unix sockets: pytest's own are too long for them."""
     with TemporaryDirectory(prefix="ss-") as folder:
         yield Path(folder)
 
 
 @pytest.fixture(scope="session")
-def shared(publish: Publish) -> Iterator[Serve]:
-    """Return a server of a model that all tests share: leave it as it was."""
+def shared_server(publish: Publish) -> Iterator[StartServer]:
+    """Return a server of a model that all tests share; tests must not change its state."""
     with ExitStack() as servers:
         folder = Path(servers.enter_context(TemporaryDirectory(prefix="ss-")))
 
@@ -83,8 +83,8 @@ def shared(publish: Publish) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def served(publish: Publish) -> Iterator[Serve]:
-    """Start a server for this test alone: `served("mlp", "--threads", "1", until="listening")`."""
+def start_server(publish: Publish) -> Iterator[StartServer]:
+    """Start a server for one test: `start_server("mlp", "--threads", "1", until="listening")`."""
     with ExitStack() as servers:
 
         def serve(model: str, *arguments: str, until: str = "ready") -> InferenceProcess:

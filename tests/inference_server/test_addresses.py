@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.inference_server.conftest import Publish, Serve
+from tests.inference_server.conftest import Publish, StartServer
 from tests.inference_server.process import InferenceProcess
 
 
-def test_a_stale_socket_of_a_dead_server_is_replaced(publish: Publish, sockets: Path) -> None:
+def test_a_stale_socket_of_a_dead_server_is_replaced(publish: Publish, socket_folder: Path) -> None:
     for _ in range(2):
-        with InferenceProcess(publish("mlp"), "mlp", sockets) as server:
+        with InferenceProcess(publish("mlp"), "mlp", socket_folder) as server:
             server.wait_for("ready")
             os.kill(server.process.pid, signal.SIGKILL)
             server.ended()
@@ -24,19 +24,19 @@ def test_a_stale_socket_of_a_dead_server_is_replaced(publish: Publish, sockets: 
 
 @pytest.mark.parametrize("option", ["--tcp", "--metrics"])
 def test_a_port_in_use_is_reported_in_one_line(
-    publish: Publish, sockets: Path, option: str
+    publish: Publish, socket_folder: Path, option: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with InferenceProcess(publish("mlp"), "mlp", sockets, option, address) as server:
+        with InferenceProcess(publish("mlp"), "mlp", socket_folder, option, address) as server:
             assert address in server.wait_for("failed")["message"]
             assert server.ended() == 1
             assert f"inference_server: {option[2:]}: cannot listen on {address}" in server.log()
             assert "Traceback" not in server.log()
 
 
-def test_a_socket_in_use_is_not_replaced(served: Serve, publish: Publish) -> None:
-    first = served("mlp")
+def test_a_socket_in_use_is_not_replaced(start_server: StartServer, publish: Publish) -> None:
+    first = start_server("mlp")
     with InferenceProcess(publish("mlp"), "mlp", first.socket.parent) as second:
         assert "another process listens on" in second.wait_for("failed")["message"]
         assert second.ended() == 1

@@ -11,7 +11,7 @@ import pytest
 
 from protos import open_inference_pb2 as pb
 from protos.methods import method_path
-from tests.inference_server.conftest import Serve
+from tests.inference_server.conftest import StartServer
 from tests.inference_server.process import InferenceProcess
 from tests.inference_server.requests import arrays, infer_request
 from transport import ClientStream, GrpcConnection, Status, connect
@@ -20,7 +20,7 @@ LINGER = ("--linger-microseconds", "50000")
 """Far more than any pause of the test's own: the machine may be busy."""
 
 
-class Caller:
+class SequentialCaller:
     """A stream on which call follows call."""
 
     def __init__(self, connection: GrpcConnection) -> None:
@@ -50,11 +50,11 @@ def context_switches(server: InferenceProcess) -> int:
 
 @pytest.mark.parametrize(("arguments", "polling"), [(LINGER, True), ((*LINGER[:1], "0"), False)])
 async def test_a_server_polls_for_a_client_in_a_tight_loop_if_enabled(
-    served: Serve, arguments: tuple[str, ...], polling: bool
+    start_server: StartServer, arguments: tuple[str, ...], polling: bool
 ) -> None:
-    server = served("mlp", *arguments)
+    server = start_server("mlp", *arguments)
     connection = await connect(server.address)
-    caller = Caller(connection)
+    caller = SequentialCaller(connection)
     row = np.ones((1, 4), "f4")
     for _ in range(60):
         expected = await caller.call(row)
@@ -66,9 +66,9 @@ async def test_a_server_polls_for_a_client_in_a_tight_loop_if_enabled(
     connection.close()
 
 
-async def test_large_messages_are_intact_while_polling(served: Serve) -> None:
-    connection = await connect(served("mlp", *LINGER).address)
-    caller = Caller(connection)
+async def test_large_messages_are_intact_while_polling(start_server: StartServer) -> None:
+    connection = await connect(start_server("mlp", *LINGER).address)
+    caller = SequentialCaller(connection)
     source = np.random.default_rng(3)
     small = source.random((1, 4), np.float32)
     large = np.concatenate([small, source.random((200_000, 4), np.float32)])  # 3 MB
@@ -80,14 +80,16 @@ async def test_large_messages_are_intact_while_polling(served: Serve) -> None:
     connection.close()
 
 
-async def test_polling_delays_neither_a_second_client_nor_the_shutdown(served: Serve) -> None:
-    server = served("mlp", *LINGER)
+async def test_polling_delays_neither_a_second_client_nor_the_shutdown(
+    start_server: StartServer,
+) -> None:
+    server = start_server("mlp", *LINGER)
     first, second = await connect(server.address), await connect(server.address)
     row = np.ones((1, 4), "f4")
-    eager = Caller(first)
+    eager = SequentialCaller(first)
     for _ in range(60):
         expected = await eager.call(row)
-    other = Caller(second)
+    other = SequentialCaller(second)
     for _ in range(20):
         for caller in (eager, other):
             np.testing.assert_array_equal(await caller.call(row), expected)

@@ -20,7 +20,7 @@ from tritonclient.utils import InferenceServerException  # type: ignore[import-u
 
 from protos import open_inference_pb2 as pb
 from protos.methods import SERVICE
-from tests.inference_server.conftest import Connect, Serve
+from tests.inference_server.conftest import Connect, StartServer
 from tests.inference_server.process import InferenceProcess
 
 NUMBER = np.array([[1, 2], [3, 4]], "f4")
@@ -29,9 +29,9 @@ TEXT = np.array(["grün".encode(), b""], object)
 
 
 @pytest.fixture
-def server(shared: Serve) -> InferenceProcess:
+def server(shared_server: StartServer) -> InferenceProcess:
     """A server of a model with FP32, INT64 and BYTES."""
-    return shared("mixed")
+    return shared_server("mixed")
 
 
 def inputs(module: object = triton) -> list[triton.InferInput]:
@@ -141,12 +141,12 @@ def test_reflection_shows_the_services_and_their_messages(server: InferenceProce
 
 
 async def test_metadata_says_what_the_protocol_has_no_field_for(
-    shared: Serve, connect: Connect
+    shared_server: StartServer, connect: Connect
 ) -> None:
     properties = {}
     for model in ("maps", "optional", "any_rank"):
         request = pb.ModelMetadataRequest(name=model)
-        metadata = await connect(shared(model)).ModelMetadata(request)
+        metadata = await connect(shared_server(model)).ModelMetadata(request)
         properties[model] = dict(metadata.properties)
     assert properties == {
         "maps": {"unsupported_outputs": "probabilities: seq(map(int64,tensor(float)))"},

@@ -17,7 +17,7 @@ from inference_server.data_plane.executor import BatchExecutor
 from inference_server.data_plane.responses import ResponseEncoder
 from inference_server.errors import InferenceError
 from inference_server.metrics import ModelMetrics
-from inference_server.runtime.session import OnnxSession
+from inference_server.runtime.session import ModelSession
 from inference_server.runtime.warmup import WarmupResult, warm_up
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
@@ -28,7 +28,7 @@ from tests.inference_server.requests import arrays
 
 
 @dataclass(frozen=True)
-class Answer:
+class CallResult:
     """What one call was answered with."""
 
     arrays: list[np.ndarray]
@@ -36,7 +36,7 @@ class Answer:
     infer_seconds: float
 
 
-Outcome = Answer | InferenceError
+Outcome = CallResult | InferenceError
 
 
 class FutureResponder:
@@ -51,7 +51,7 @@ class FutureResponder:
         """Decode a response."""
         response = pb.ModelInferResponse.FromString(message)
         seconds = [response.parameters[key].double_param for key in (QUEUE_SECONDS, INFER_SECONDS)]
-        self.outcome.set_result(Answer(list(arrays(response).values()), *seconds))
+        self.outcome.set_result(CallResult(list(arrays(response).values()), *seconds))
 
     def send_error(self, _call: PendingCall | None, _id: str, error: InferenceError) -> None:
         """Keep an error."""
@@ -68,7 +68,7 @@ class ExecutorSetup:
     timeout: float | None = None
 
     def __init__(
-        self, session: OnnxSession, warmup: WarmupResult | None = None, *, calls: int = 64
+        self, session: ModelSession, warmup: WarmupResult | None = None, *, calls: int = 64
     ) -> None:
         self.calls: list[PendingCall] = []
         self.warmup = warm_up(session) if warmup is None else warmup
@@ -110,9 +110,9 @@ class ExecutorSetup:
         return responder.outcome
 
 
-def loaded(build: Callable[[Path], Path], folder: Path) -> OnnxSession:
+def loaded(build: Callable[[Path], Path], folder: Path) -> ModelSession:
     """Return the model that `build` writes, loaded."""
-    return OnnxSession(build(folder / "model.onnx"), threads=1)
+    return ModelSession(build(folder / "model.onnx"), threads=1)
 
 
 async def test_a_size_that_ran_in_microseconds_is_quick(tmp_path: Path) -> None:
@@ -124,8 +124,8 @@ async def test_a_size_that_ran_in_microseconds_is_quick(tmp_path: Path) -> None:
     threaded = await setup.submit("y", x=rows)
     assert setup.executor.is_quick(rows.nbytes)
     at_once = await setup.submit("y", x=rows)
-    assert isinstance(threaded, Answer)
-    assert isinstance(at_once, Answer)
+    assert isinstance(threaded, CallResult)
+    assert isinstance(at_once, CallResult)
     np.testing.assert_array_equal(threaded.arrays, at_once.arrays)
     assert at_once.infer_seconds > 0
 
@@ -165,8 +165,8 @@ async def test_calls_that_arrive_together_run_together_and_are_split_exactly(
     assert setup.batches == {16: 1}  # 12 rows
     for rows, outcome in zip(inputs, outcomes, strict=True):
         alone = await setup.submit("y", x=rows)
-        assert isinstance(outcome, Answer)
-        assert isinstance(alone, Answer)
+        assert isinstance(outcome, CallResult)
+        assert isinstance(alone, CallResult)
         assert outcome.arrays[0].shape == (len(rows), 3)
         np.testing.assert_allclose(outcome.arrays[0], alone.arrays[0], rtol=1e-5)
 
@@ -175,7 +175,7 @@ async def test_a_single_call_does_not_wait_for_a_batch(tmp_path: Path) -> None:
     setup = ExecutorSetup(loaded(onnx_models.mlp, tmp_path))
     for _ in range(5):
         outcome = await setup.submit("y", x=np.ones((1, 4), "f4"))
-        assert isinstance(outcome, Answer)
+        assert isinstance(outcome, CallResult)
         assert outcome.queue_seconds < 0.05
     assert setup.batches == {1: 5}
 
@@ -185,15 +185,16 @@ async def test_only_the_faulty_call_of_a_batch_fails(tmp_path: Path) -> None:
     setup = ExecutorSetup(session)
     places = [[0, 1], [7], [2], [-3, 0, 1]]
     outcomes = await asyncio.gather(*[setup.submit("y", index=np.array(place)) for place in places])
-    assert [isinstance(outcome, Answer) for outcome in outcomes] == [True, False, True, True]
+    assert [isinstance(outcome, CallResult) for outcome in outcomes] == [True, False, True, True]
     assert isinstance(outcomes[1], InferenceError)
     assert outcomes[1].code is ErrorCode.INFERENCE_FAILED
-    assert isinstance(outcomes[3], Answer)
+    assert isinstance(outcomes[3], CallResult)
     np.testing.assert_array_equal(outcomes[3].arrays[0], [10, 10, 20])
 
 
 async def test_calls_that_ran_again_alone_count_each_for_itself(tmp_path: Path) -> None:
-    setup = ExecutorSetup(loaded(onnx_models.fails_at_run, tmp_path))
+    warmup = WarmupResult(samples=(), max_batch_size=8)  # whatever this machine measures
+    setup = ExecutorSetup(loaded(onnx_models.fails_at_run, tmp_path), warmup)
     places = [[0, 1], [7], [2]]
     await asyncio.gather(*[setup.submit("y", index=np.array(place)) for place in places])
     await asyncio.sleep(0)  # runs are counted after their responses

@@ -15,7 +15,7 @@ from tritonclient.utils import InferenceServerException  # type: ignore[import-u
 
 from protos import open_inference_pb2 as pb
 from protos.parameters import CANCELLATION
-from tests.inference_server.conftest import Connect, Serve
+from tests.inference_server.conftest import Connect, StartServer
 from tests.inference_server.process import InferenceProcess
 from tests.inference_server.requests import fp32, infer_request
 
@@ -36,8 +36,8 @@ def infer(server: InferenceProcess, rows: int, columns: int = 4) -> None:
         client.infer("mlp", [tensor])
 
 
-def test_the_batch_axis_is_left_out_of_the_configuration(shared: Serve) -> None:
-    config = config_of(shared("mlp"))
+def test_the_batch_axis_is_left_out_of_the_configuration(shared_server: StartServer) -> None:
+    config = config_of(shared_server("mlp"))
     assert config.name == "mlp"
     assert (config.platform, config.backend) == ("onnxruntime_onnx", "onnxruntime")
     assert config.max_batch_size > 1
@@ -49,8 +49,8 @@ def test_the_batch_axis_is_left_out_of_the_configuration(shared: Serve) -> None:
     assert not taken.optional
 
 
-def test_a_configured_batch_size_is_shown(served: Serve) -> None:
-    config = config_of(served("mlp", *TCP, "--max-batch-size", "1"))
+def test_a_configured_batch_size_is_shown(start_server: StartServer) -> None:
+    config = config_of(start_server("mlp", *TCP, "--max-batch-size", "1"))
     assert config.max_batch_size == 1
     assert not config.HasField("dynamic_batching")
     assert list(config.input[0].dims) == [4]
@@ -66,9 +66,9 @@ def test_a_configured_batch_size_is_shown(served: Serve) -> None:
     ],
 )
 def test_a_model_without_a_batch_axis_is_configured_with_full_shapes(
-    shared: Serve, model: str, inputs: dict[str, tuple[int, list[int]]]
+    shared_server: StartServer, model: str, inputs: dict[str, tuple[int, list[int]]]
 ) -> None:
-    config = config_of(shared(model))
+    config = config_of(shared_server(model))
     assert config.max_batch_size == 0
     assert not config.HasField("dynamic_batching")
     assert {each.name: (each.data_type, list(each.dims)) for each in config.input} == inputs
@@ -78,11 +78,11 @@ def test_a_model_without_a_batch_axis_is_configured_with_full_shapes(
 
 
 async def test_every_datatype_has_its_name_in_the_configuration(
-    shared: Serve, connect: Connect
+    shared_server: StartServer, connect: Connect
 ) -> None:
     shown = {}
     for model in ("numeric", "bfloat_and_text"):
-        stub = connect(shared(model))
+        stub = connect(shared_server(model))
         metadata = await stub.ModelMetadata(pb.ModelMetadataRequest(name=model))
         answer = await stub.ModelConfig(pb.ModelConfigRequest(name=model))
         for tensor, configured in zip(metadata.inputs, answer.config.input, strict=True):
@@ -92,8 +92,8 @@ async def test_every_datatype_has_its_name_in_the_configuration(
     assert len(shown) == 13
 
 
-def test_statistics_count_calls_rows_and_runs(served: Serve) -> None:
-    server = served("mlp", *TCP)
+def test_statistics_count_calls_rows_and_runs(start_server: StartServer) -> None:
+    server = start_server("mlp", *TCP)
     before = time.time_ns() // 1_000_000
     for rows in (1, 1, 4):
         infer(server, rows)
@@ -119,9 +119,9 @@ def test_statistics_count_calls_rows_and_runs(served: Serve) -> None:
 
 
 async def test_a_run_shared_by_calls_counts_once_and_its_time_for_each_call(
-    served: Serve, connect: Connect
+    start_server: StartServer, connect: Connect
 ) -> None:
-    stub = connect(served("mlp"))
+    stub = connect(start_server("mlp"))
     stream = stub.ModelStreamInfer()
     calls = 200
     for number in range(calls):
@@ -141,8 +141,10 @@ async def test_a_run_shared_by_calls_counts_once_and_its_time_for_each_call(
     await stream.done_writing()
 
 
-async def test_calls_of_a_batch_that_failed_count_alone(served: Serve, connect: Connect) -> None:
-    stub = connect(served("gather"))
+async def test_calls_of_a_batch_that_failed_count_alone(
+    start_server: StartServer, connect: Connect
+) -> None:
+    stub = connect(start_server("gather"))
     stream = stub.ModelStreamInfer()
     for number in range(20):
         index = ("INT64", np.array([9 if number == 7 else 0], "i8"))
@@ -156,8 +158,8 @@ async def test_calls_of_a_batch_that_failed_count_alone(served: Serve, connect: 
     await stream.done_writing()
 
 
-async def test_the_asyncio_client_reads_all_three(shared: Serve) -> None:
-    async with triton_aio.InferenceServerClient(shared("mlp").tcp_address) as client:
+async def test_the_asyncio_client_reads_all_three(shared_server: StartServer) -> None:
+    async with triton_aio.InferenceServerClient(shared_server("mlp").tcp_address) as client:
         config = await client.get_model_config("mlp", as_json=True)
         assert config["config"]["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": ["4"]}]
         statistics = await client.get_inference_statistics("mlp")
@@ -166,14 +168,14 @@ async def test_the_asyncio_client_reads_all_three(shared: Serve) -> None:
         assert index == {"models": [{"name": "mlp", "version": "1", "state": "READY"}]}
 
 
-def test_metadata_lists_the_extensions(shared: Serve) -> None:
-    with triton.InferenceServerClient(shared("mlp").tcp_address) as client:
+def test_metadata_lists_the_extensions(shared_server: StartServer) -> None:
+    with triton.InferenceServerClient(shared_server("mlp").tcp_address) as client:
         extensions = list(client.get_server_metadata().extensions)
     assert extensions == ["model_configuration", "statistics", CANCELLATION]
 
 
-def test_an_unknown_model_is_not_found(shared: Serve) -> None:
-    with triton.InferenceServerClient(shared("mlp").tcp_address) as client:
+def test_an_unknown_model_is_not_found(shared_server: StartServer) -> None:
+    with triton.InferenceServerClient(shared_server("mlp").tcp_address) as client:
         for ask in (client.get_model_config, client.get_inference_statistics):
             for name, version in (("other", ""), ("mlp", "2")):
                 with pytest.raises(InferenceServerException, match="this server has") as caught:
@@ -184,9 +186,9 @@ def test_an_unknown_model_is_not_found(shared: Serve) -> None:
 
 
 async def test_a_booting_server_has_an_index_and_statistics_but_no_configuration(
-    served: Serve, connect: Connect
+    start_server: StartServer, connect: Connect
 ) -> None:
-    server = served("slow_to_load", *TCP, until="listening")
+    server = start_server("slow_to_load", *TCP, until="listening")
     with triton.InferenceServerClient(server.tcp_address) as client:
         (model,) = client.get_model_repository_index().models
         assert (model.name, model.version, model.state) == ("slow_to_load", "1", "LOADING")
@@ -198,15 +200,19 @@ async def test_a_booting_server_has_an_index_and_statistics_but_no_configuration
     assert not answer.models
 
 
-async def test_the_index_shows_why_a_server_failed(served: Serve, connect: Connect) -> None:
-    stub = connect(served("sequence", until="failed"))
+async def test_the_index_shows_why_a_server_failed(
+    start_server: StartServer, connect: Connect
+) -> None:
+    stub = connect(start_server("sequence", until="failed"))
     (model,) = (await stub.RepositoryIndex(pb.RepositoryIndexRequest())).models
     assert model.state == "UNAVAILABLE"
     assert "only tensors" in model.reason
 
 
-async def test_a_named_repository_is_unimplemented(shared: Serve, connect: Connect) -> None:
+async def test_a_named_repository_is_unimplemented(
+    shared_server: StartServer, connect: Connect
+) -> None:
     request = pb.RepositoryIndexRequest(repository_name="other")
     with pytest.raises(grpc.aio.AioRpcError, match="there is one repository") as caught:
-        await connect(shared("mlp")).RepositoryIndex(request)
+        await connect(shared_server("mlp")).RepositoryIndex(request)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

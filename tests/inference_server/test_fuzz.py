@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES
-from tests.inference_server.conftest import Serve
+from tests.inference_server.conftest import StartServer
 from tests.inference_server.requests import fp32, infer_request, strings
 
 _GROWTH_BYTES = 30 << 20
@@ -92,9 +92,9 @@ Send = Callable[[bytes], None]
 
 
 @pytest.fixture(scope="module")
-def send(shared: Serve) -> Iterator[Send]:
+def send(shared_server: StartServer) -> Iterator[Send]:
     """Send bytes to ModelInfer, to be answered or refused; the server must not change."""
-    server = shared("mixed")
+    server = shared_server("mixed")
     process = psutil.Process(server.process.pid)
     with grpc.insecure_channel(server.address) as channel:
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(

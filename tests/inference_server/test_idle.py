@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from inference_server.spawn import ServerExitStatus
 from protos import open_inference_pb2 as pb
-from tests.inference_server.conftest import Connect, Serve
+from tests.inference_server.conftest import Connect, StartServer
 from tests.inference_server.process import InferenceProcess
 from tests.inference_server.requests import arrays, fp32, infer_request
 from tests.stub import InferenceStub
@@ -30,8 +30,8 @@ async def ended(server: InferenceProcess) -> int:
     return await asyncio.to_thread(server.ended)
 
 
-async def test_an_idle_server_drains_and_ends(served: Serve, connect: Connect) -> None:
-    server = served("mlp", "--idle-timeout", "1")
+async def test_an_idle_server_drains_and_ends(start_server: StartServer, connect: Connect) -> None:
+    server = start_server("mlp", "--idle-timeout", "1")
     stream = connect(server).ModelStreamInfer()
     await stream.write(call())
     assert not (await stream.read()).error_message
@@ -45,9 +45,9 @@ async def test_an_idle_server_drains_and_ends(served: Serve, connect: Connect) -
 
 
 async def test_probes_and_metadata_do_not_keep_a_server_running(
-    served: Serve, connect: Connect
+    start_server: StartServer, connect: Connect
 ) -> None:
-    server = served("mlp", "--idle-timeout", "0.5")
+    server = start_server("mlp", "--idle-timeout", "0.5")
     stub = connect(server)
     await stub.ModelInfer(call())
 
@@ -68,10 +68,10 @@ async def test_probes_and_metadata_do_not_keep_a_server_running(
 
 
 async def test_waiting_and_running_calls_keep_a_server_running(
-    served: Serve, connect: Connect
+    start_server: StartServer, connect: Connect
 ) -> None:
     alone = ("--threads", "1", "--max-batch-size", "1")
-    server = served("slow_to_run", "--idle-timeout", "2", *alone)
+    server = start_server("slow_to_run", "--idle-timeout", "2", *alone)
     stub = connect(server)
     request = infer_request("slow_to_run", {"x": ("FP32", np.ones(1, "f4"))})
     answers = await asyncio.gather(*(stub.ModelInfer(request) for _ in range(CALLS)))
@@ -79,8 +79,8 @@ async def test_waiting_and_running_calls_keep_a_server_running(
     assert await ended(server) == ServerExitStatus.IDLE
 
 
-async def test_a_refused_call_counts_as_a_call(served: Serve, connect: Connect) -> None:
-    server = served("mlp", "--idle-timeout", "2")
+async def test_a_refused_call_counts_as_a_call(start_server: StartServer, connect: Connect) -> None:
+    server = start_server("mlp", "--idle-timeout", "2")
     stub = connect(server)
     misfit = infer_request("mlp", {"other": fp32([1, 2, 3, 4])})
     for _ in range(30):
@@ -91,8 +91,10 @@ async def test_a_refused_call_counts_as_a_call(served: Serve, connect: Connect) 
     assert await ended(server) == ServerExitStatus.IDLE
 
 
-async def test_a_started_server_waits_for_its_first_call(served: Serve, connect: Connect) -> None:
-    server = served("slow_to_load", "--idle-timeout", "0.2", until="listening")
+async def test_a_started_server_waits_for_its_first_call(
+    start_server: StartServer, connect: Connect
+) -> None:
+    server = start_server("slow_to_load", "--idle-timeout", "0.2", until="listening")
     request = infer_request("slow_to_load", {"x": ("FP32", np.ones(2, "f4"))})
     stub = connect(server)
     with pytest.raises(grpc.aio.AioRpcError, match="booting"):
@@ -103,14 +105,16 @@ async def test_a_started_server_waits_for_its_first_call(served: Serve, connect:
     assert await ended(server) == ServerExitStatus.IDLE
 
 
-async def test_a_server_told_to_stop_exits_as_stopped(served: Serve) -> None:
-    server = served("mlp", "--idle-timeout", "100")
+async def test_a_server_told_to_stop_exits_as_stopped(start_server: StartServer) -> None:
+    server = start_server("mlp", "--idle-timeout", "100")
     server.terminate()
     assert await ended(server) == ServerExitStatus.STOPPED
 
 
-async def test_a_failed_server_stays_to_report_the_reason(served: Serve, connect: Connect) -> None:
-    server = served("sequence", "--idle-timeout", "0.1", until="failed")
+async def test_a_failed_server_stays_to_report_the_reason(
+    start_server: StartServer, connect: Connect
+) -> None:
+    server = start_server("sequence", "--idle-timeout", "0.1", until="failed")
     stub = connect(server)
     for _ in range(10):
         with pytest.raises(grpc.aio.AioRpcError, match="only tensors are supported"):

@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.status import CODE_KEY
-from tests.inference_server.conftest import Connect, Publish, Serve
+from tests.inference_server.conftest import Connect, Publish, StartServer
 from tests.inference_server.process import InferenceProcess
 from tests.inference_server.requests import arrays, fp32, infer_request
 from tests.stub import InferenceStub
@@ -37,8 +37,8 @@ async def failure(stub: InferenceStub, request: pb.ModelInferRequest) -> tuple[o
     return caught.value.code(), str(code), caught.value.details() or ""
 
 
-def test_a_boot_is_reported_phase_by_phase(served: Serve) -> None:
-    server = served("mlp")
+def test_a_boot_is_reported_phase_by_phase(start_server: StartServer) -> None:
+    server = start_server("mlp")
     assert [(line["event"], line.get("phase")) for line in server.events] == [
         ("listening", None),
         ("phase", "loading"),
@@ -51,22 +51,22 @@ def test_a_boot_is_reported_phase_by_phase(served: Serve) -> None:
     assert stat.S_IMODE(server.socket.stat().st_mode) == 0o600
 
 
-def test_the_reported_boot_time_is_not_longer_than_the_boot(served: Serve) -> None:
+def test_the_reported_boot_time_is_not_longer_than_the_boot(start_server: StartServer) -> None:
     began = time.perf_counter()
-    server = served("mlp")
+    server = start_server("mlp")
     assert server.events[-1]["boot_seconds"] < time.perf_counter() - began + 0.02
 
 
-def test_no_usage_is_reported_to_the_vendor_of_the_runtime(shared: Serve) -> None:
-    process = psutil.Process(shared("mlp").process.pid)
+def test_no_usage_is_reported_to_the_vendor_of_the_runtime(shared_server: StartServer) -> None:
+    process = psutil.Process(shared_server("mlp").process.pid)
     opened = [file.path for file in process.open_files()]
     assert not [path for path in opened if "Microsoft" in path]
 
 
 async def test_a_loading_server_answers_probes_and_refuses_calls(
-    served: Serve, connect: Connect
+    start_server: StartServer, connect: Connect
 ) -> None:
-    server = served("slow_to_load", until="phase")
+    server = start_server("slow_to_load", until="phase")
     stub = connect(server)
     request = infer_request("slow_to_load", {"x": ("FP32", np.ones(2, "f4"))})
     assert await failure(stub, request) == (
@@ -90,8 +90,8 @@ async def test_a_loading_server_answers_probes_and_refuses_calls(
     assert server.wait_for("ready")
 
 
-async def test_health_watchers_see_every_change(served: Serve) -> None:
-    server = served("slow_to_load", until="listening")
+async def test_health_watchers_see_every_change(start_server: StartServer) -> None:
+    server = start_server("slow_to_load", until="listening")
     statuses = health_pb2.HealthCheckResponse
     async with (
         grpc.aio.insecure_channel(server.address) as channel,
@@ -111,9 +111,9 @@ async def test_health_watchers_see_every_change(served: Serve) -> None:
 
 
 async def test_a_model_that_takes_a_sequence_is_unimplemented(
-    served: Serve, connect: Connect
+    start_server: StartServer, connect: Connect
 ) -> None:
-    server = served("sequence", until="failed")
+    server = start_server("sequence", until="failed")
     assert server.events[-1]["code"] == ErrorCode.NOT_IMPLEMENTED
     reason = "the model takes input 'x' of type seq(tensor(float)): only tensors are supported"
     assert server.events[-1]["message"] == reason
@@ -128,7 +128,7 @@ async def test_a_model_that_takes_a_sequence_is_unimplemented(
 
 
 async def test_a_model_that_cannot_be_loaded_is_reported_and_the_server_stays(
-    tmp_path: Path, publish: Publish, sockets: Path, connect: Connect
+    tmp_path: Path, publish: Publish, socket_folder: Path, connect: Connect
 ) -> None:
     broken = tmp_path / "store"
     version = broken / "mlp" / "1"
@@ -136,7 +136,7 @@ async def test_a_model_that_cannot_be_loaded_is_reported_and_the_server_stays(
     good = publish("mlp") / "mlp" / "1"
     (version / "manifest.json").write_bytes((good / "manifest.json").read_bytes())
     (version / "model.onnx").write_bytes(b"not a model")
-    with InferenceProcess(broken, "mlp", sockets) as server:
+    with InferenceProcess(broken, "mlp", socket_folder) as server:
         failed = server.wait_for("failed")
         assert failed["code"] == ErrorCode.INFERENCE_SERVER_FAILED
         assert failed["message"].startswith("ONNX Runtime cannot load the model:")
@@ -152,15 +152,17 @@ async def test_a_model_that_cannot_be_loaded_is_reported_and_the_server_stays(
         assert server.ended() == 0
 
 
-def test_a_missing_version_is_reported(publish: Publish, sockets: Path) -> None:
-    with InferenceProcess(publish("mlp"), "mlp", sockets, version=9) as server:
+def test_a_missing_version_is_reported(publish: Publish, socket_folder: Path) -> None:
+    with InferenceProcess(publish("mlp"), "mlp", socket_folder, version=9) as server:
         failed = server.wait_for("failed")
     assert failed["code"] == ErrorCode.INFERENCE_SERVER_FAILED
     assert "version 9" in failed["message"]
 
 
-async def test_sigterm_lets_calls_in_flight_finish(served: Serve, connect: Connect) -> None:
-    server = served("slow_to_run", "--threads", "1")
+async def test_sigterm_lets_calls_in_flight_finish(
+    start_server: StartServer, connect: Connect
+) -> None:
+    server = start_server("slow_to_run", "--threads", "1")
     stub = connect(server)
     stream = stub.ModelStreamInfer()
     await stream.write(slow())
@@ -178,8 +180,10 @@ async def test_sigterm_lets_calls_in_flight_finish(served: Serve, connect: Conne
     assert not server.socket.exists()
 
 
-async def test_an_idle_stream_does_not_delay_the_shutdown(served: Serve, connect: Connect) -> None:
-    server = served("mlp", "--grace-seconds", "60")
+async def test_an_idle_stream_does_not_delay_the_shutdown(
+    start_server: StartServer, connect: Connect
+) -> None:
+    server = start_server("mlp", "--grace-seconds", "60")
     stream = connect(server).ModelStreamInfer()
     await stream.write(infer_request("mlp", {"x": fp32([1, 2, 3, 4])}))
     await stream.read()
@@ -190,9 +194,9 @@ async def test_an_idle_stream_does_not_delay_the_shutdown(served: Serve, connect
 
 
 async def test_calls_that_exceed_the_grace_period_are_cut_off(
-    served: Serve, connect: Connect
+    start_server: StartServer, connect: Connect
 ) -> None:
-    server = served("slow_to_run", "--threads", "1", "--grace-seconds", "0.1")
+    server = start_server("slow_to_run", "--threads", "1", "--grace-seconds", "0.1")
     calls = [asyncio.create_task(answered(connect(server))) for _ in range(8)]
     await queued(server, 4)
     began = time.perf_counter()
@@ -203,16 +207,18 @@ async def test_calls_that_exceed_the_grace_period_are_cut_off(
     assert any(isinstance(outcome, grpc.aio.AioRpcError) for outcome in outcomes)
 
 
-def test_sigterm_while_loading_ends_the_server_at_once(served: Serve) -> None:
-    server = served("slow_to_load", until="phase")
+def test_sigterm_while_loading_ends_the_server_at_once(start_server: StartServer) -> None:
+    server = start_server("slow_to_load", until="phase")
     began = time.perf_counter()
     server.terminate()
     assert server.ended() == 0
     assert time.perf_counter() - began < 2
 
 
-async def test_a_second_sigterm_ends_the_server_at_once(served: Serve, connect: Connect) -> None:
-    server = served("slow_to_run", "--threads", "1", "--grace-seconds", "60")
+async def test_a_second_sigterm_ends_the_server_at_once(
+    start_server: StartServer, connect: Connect
+) -> None:
+    server = start_server("slow_to_run", "--threads", "1", "--grace-seconds", "60")
     calls = [asyncio.create_task(answered(connect(server))) for _ in range(30)]
     await queued(server, 20)
     server.terminate()
@@ -223,30 +229,32 @@ async def test_a_second_sigterm_ends_the_server_at_once(served: Serve, connect: 
     assert any(isinstance(outcome, grpc.aio.AioRpcError) for outcome in outcomes)
 
 
-def test_ctrl_c_is_left_to_the_parent(served: Serve) -> None:
-    server = served("mlp")
+def test_ctrl_c_is_left_to_the_parent(start_server: StartServer) -> None:
+    server = start_server("mlp")
     server.process.send_signal(signal.SIGINT)
     server.terminate()
     assert server.ended() == 0
     assert "KeyboardInterrupt" not in server.log()
 
 
-def test_a_server_ends_with_its_parent(served: Serve) -> None:
-    server = served("mlp")
+def test_a_server_ends_with_its_parent(start_server: StartServer) -> None:
+    server = start_server("mlp")
     server.cut_lifeline()
     assert server.ended() != 0
 
 
-def test_a_loading_server_ends_with_its_parent(served: Serve) -> None:
-    server = served("slow_to_load", until="phase")
+def test_a_loading_server_ends_with_its_parent(start_server: StartServer) -> None:
+    server = start_server("slow_to_load", until="phase")
     began = time.perf_counter()
     server.cut_lifeline()
     assert server.ended() != 0
     assert time.perf_counter() - began < 2
 
 
-async def test_a_killed_server_fails_its_calls_at_once(served: Serve, connect: Connect) -> None:
-    server = served("slow_to_run", "--threads", "1")
+async def test_a_killed_server_fails_its_calls_at_once(
+    start_server: StartServer, connect: Connect
+) -> None:
+    server = start_server("slow_to_run", "--threads", "1")
     calls = [asyncio.create_task(answered(connect(server))) for _ in range(4)]
     await queued(server, 2)
     server.process.kill()

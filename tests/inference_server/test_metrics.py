@@ -13,12 +13,14 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from tests.inference_server.conftest import Connect, Serve
+from tests.inference_server.conftest import Connect, StartServer
 from tests.inference_server.requests import infer_request
 
 
-async def test_calls_are_counted_by_what_became_of_them(served: Serve, connect: Connect) -> None:
-    server = served("gather")
+async def test_calls_are_counted_by_what_became_of_them(
+    start_server: StartServer, connect: Connect
+) -> None:
+    server = start_server("gather")
     stub = connect(server)
     for index, times in ((0, 3), (9, 2)):
         for _ in range(times):
@@ -38,8 +40,8 @@ async def test_calls_are_counted_by_what_became_of_them(served: Serve, connect: 
     assert server.sample("inference_queue_depth") == 0
 
 
-def test_state_and_boot_are_shown(served: Serve) -> None:
-    server = served("mlp")
+def test_state_and_boot_are_shown(start_server: StartServer) -> None:
+    server = start_server("mlp")
     assert server.sample("inference_server_state", state="ready") == 1
     assert server.sample("inference_server_state", state="booting") == 0
     for phase in ("spawning", "loading", "warming"):
@@ -49,18 +51,18 @@ def test_state_and_boot_are_shown(served: Serve) -> None:
 
 
 @pytest.mark.services
-def test_promtool_finds_no_problem(shared: Serve) -> None:
+def test_promtool_finds_no_problem(shared_server: StartServer) -> None:
     promtool = shutil.which("promtool")
     assert promtool, "install the Debian package prometheus"
-    server = shared("mlp")
+    server = shared_server("mlp")
     found = subprocess.run(
         [promtool, "check", "metrics"], input=server.metrics(), capture_output=True, check=False
     )
     assert (found.returncode, found.stdout + found.stderr) == (0, b"")
 
 
-def test_the_metrics_port_serves_nothing_else(shared: Serve) -> None:
-    server = shared("mlp")
+def test_the_metrics_port_serves_nothing_else(shared_server: StartServer) -> None:
+    server = shared_server("mlp")
     for url, method, status in (
         (server.metrics_url.removesuffix("metrics"), "GET", 404),
         (server.metrics_url, "POST", 405),
@@ -71,8 +73,8 @@ def test_the_metrics_port_serves_nothing_else(shared: Serve) -> None:
         caught.value.close()
 
 
-def test_garbage_on_the_metrics_port_is_ignored(shared: Serve) -> None:
-    server = shared("mlp")
+def test_garbage_on_the_metrics_port_is_ignored(shared_server: StartServer) -> None:
+    server = shared_server("mlp")
     address = urlsplit(server.metrics_url)
     for nonsense in (b"\r\n\r\n", b"GET\r\n\r\n", b"x" * 200_000, b"\xff\0 \xff\r\n\r\n"):
         with socket.create_connection((address.hostname or "", address.port or 0)) as client:

@@ -13,7 +13,7 @@ import pytest
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.status import CODE_KEY
-from tests.inference_server.conftest import Connect, Serve
+from tests.inference_server.conftest import Connect, StartServer
 from tests.inference_server.requests import fp32, infer_request, strings
 from tests.stub import InferenceStub
 
@@ -135,13 +135,13 @@ CASES: dict[str, tuple[list[Breakage], str]] = {
 
 @pytest.mark.parametrize("case", CASES)
 async def test_a_bad_tensor_is_an_invalid_argument(
-    shared: Serve, connect: Connect, case: str
+    shared_server: StartServer, connect: Connect, case: str
 ) -> None:
     breakages, expected = CASES[case]
     request = good()
     for breakage in breakages:
         breakage(request)
-    stub = connect(shared("mixed"))
+    stub = connect(shared_server("mixed"))
     refused = await refused_call(stub, request)
     assert refused.message.startswith(expected)
     assert refused.status is grpc.StatusCode.INVALID_ARGUMENT
@@ -151,40 +151,42 @@ async def test_a_bad_tensor_is_an_invalid_argument(
 
 @pytest.mark.parametrize("shape", [(0, 2**61), (2**62, 0, 2**62), (1,) * 33, (2**32, 2**32)])
 async def test_absurd_shapes_are_refused_even_with_any_rank(
-    shared: Serve, connect: Connect, shape: tuple[int, ...]
+    shared_server: StartServer, connect: Connect, shape: tuple[int, ...]
 ) -> None:
     request = infer_request("any_rank", {"x": fp32([1])})
     request.inputs[0].shape[:] = shape
     request.raw_input_contents[0] = b""
-    refused = await refused_call(connect(shared("any_rank")), request)
+    refused = await refused_call(connect(shared_server("any_rank")), request)
     assert refused.code is ErrorCode.INVALID_TENSOR
     assert "'x'" in refused.message
 
 
 @pytest.mark.parametrize("parameter", ["classification", "shared_memory_region"])
 async def test_unsupported_output_parameters_are_unimplemented(
-    shared: Serve, connect: Connect, parameter: str
+    shared_server: StartServer, connect: Connect, parameter: str
 ) -> None:
     request = good()
     request.outputs.add(name="next").parameters[parameter].int64_param = 1
-    refused = await refused_call(connect(shared("mixed")), request)
+    refused = await refused_call(connect(shared_server("mixed")), request)
     assert refused.status is grpc.StatusCode.UNIMPLEMENTED
     assert parameter in refused.message
 
 
-async def test_inputs_in_shared_memory_are_unimplemented(shared: Serve, connect: Connect) -> None:
+async def test_inputs_in_shared_memory_are_unimplemented(
+    shared_server: StartServer, connect: Connect
+) -> None:
     request = good()
     request.inputs[0].parameters["shared_memory_region"].string_param = "region"
-    refused = await refused_call(connect(shared("mixed")), request)
+    refused = await refused_call(connect(shared_server("mixed")), request)
     assert refused.code is ErrorCode.NOT_IMPLEMENTED
     assert refused.message.startswith("input 'number': shared memory is not supported")
 
 
 async def test_a_failed_run_returns_the_reason_of_onnx_runtime(
-    shared: Serve, connect: Connect
+    shared_server: StartServer, connect: Connect
 ) -> None:
     request = infer_request("gather", {"index": ("INT64", np.array([7]))})
-    refused = await refused_call(connect(shared("gather")), request)
+    refused = await refused_call(connect(shared_server("gather")), request)
     assert (refused.status, refused.code) == (
         grpc.StatusCode.INTERNAL,
         ErrorCode.INFERENCE_FAILED,
@@ -195,17 +197,19 @@ async def test_a_failed_run_returns_the_reason_of_onnx_runtime(
 
 @pytest.mark.parametrize("shape", [[2**25], [2**45], [2**62], [2**40, 2**40], [-1]])
 async def test_a_call_that_needs_too_much_memory_fails_alone(
-    shared: Serve, connect: Connect, shape: list[int]
+    shared_server: StartServer, connect: Connect, shape: list[int]
 ) -> None:
-    stub = connect(shared("fill"))
+    stub = connect(shared_server("fill"))
     asked = infer_request("fill", {"shape": ("INT64", np.array(shape))})
     assert (await refused_call(stub, asked)).code is ErrorCode.INFERENCE_FAILED
     small = infer_request("fill", {"shape": ("INT64", np.array([2]))})
     assert (await stub.ModelInfer(small)).outputs[0].shape == [2]
 
 
-async def test_bytes_that_are_not_a_message_are_an_invalid_argument(shared: Serve) -> None:
-    async with grpc.aio.insecure_channel(shared("mixed").address) as channel:
+async def test_bytes_that_are_not_a_message_are_an_invalid_argument(
+    shared_server: StartServer,
+) -> None:
+    async with grpc.aio.insecure_channel(shared_server("mixed").address) as channel:
         call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
             "/inference.GRPCInferenceService/ModelInfer"
         )
@@ -214,10 +218,12 @@ async def test_bytes_that_are_not_a_message_are_an_invalid_argument(shared: Serv
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_message_too_long_for_a_trailer_is_cut(shared: Serve, connect: Connect) -> None:
+async def test_a_message_too_long_for_a_trailer_is_cut(
+    shared_server: StartServer, connect: Connect
+) -> None:
     request = good()
     request.inputs[0].name = "x" * 100_000
-    assert len((await refused_call(connect(shared("mixed")), request)).message) <= 1000
+    assert len((await refused_call(connect(shared_server("mixed")), request)).message) <= 1000
     request = good()
     request.model_name = "m" * 100_000
-    assert len((await refused_call(connect(shared("mixed")), request)).message) <= 1000
+    assert len((await refused_call(connect(shared_server("mixed")), request)).message) <= 1000

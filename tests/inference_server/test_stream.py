@@ -13,7 +13,7 @@ import numpy as np
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.status import CODE_KEY
-from tests.inference_server.conftest import Connect, Serve
+from tests.inference_server.conftest import Connect, StartServer
 from tests.inference_server.requests import arrays, fp32, infer_request
 
 Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.ModelInferRequest, pb.ModelStreamInferResponse]"
@@ -29,9 +29,11 @@ def gather(call_id: str, index: int) -> pb.ModelInferRequest:
     return infer_request("gather", {"index": ("INT64", np.array([index]))}, call_id=call_id)
 
 
-async def test_responses_carry_the_ids_of_their_calls(shared: Serve, connect: Connect) -> None:
+async def test_responses_carry_the_ids_of_their_calls(
+    shared_server: StartServer, connect: Connect
+) -> None:
     rows = np.random.default_rng(0).normal(size=(50, 4)).astype("f4")
-    stub = connect(shared("mlp"))
+    stub = connect(shared_server("mlp"))
     stream = stub.ModelStreamInfer()
     for index, row in enumerate(rows):
         await stream.write(infer_request("mlp", {"x": fp32(row)}, call_id=str(index)))
@@ -44,8 +46,10 @@ async def test_responses_carry_the_ids_of_their_calls(shared: Serve, connect: Co
     assert await stream.code() is grpc.StatusCode.OK
 
 
-async def test_a_failed_call_does_not_affect_its_stream(shared: Serve, connect: Connect) -> None:
-    stream = connect(shared("gather")).ModelStreamInfer()
+async def test_a_failed_call_does_not_affect_its_stream(
+    shared_server: StartServer, connect: Connect
+) -> None:
+    stream = connect(shared_server("gather")).ModelStreamInfer()
     wrong_name = gather("wrong", 0)
     wrong_name.inputs[0].name = "other"
     for request in (gather("good", 1), gather("bad", 9), wrong_name, gather("last", 2)):
@@ -62,8 +66,10 @@ async def test_a_failed_call_does_not_affect_its_stream(shared: Serve, connect: 
         assert answers[call_id].infer_response.parameters[CODE_KEY].string_param == code
 
 
-async def test_bytes_that_are_not_a_message_do_not_end_the_stream(shared: Serve) -> None:
-    async with grpc.aio.insecure_channel(shared("gather").address) as channel:
+async def test_bytes_that_are_not_a_message_do_not_end_the_stream(
+    shared_server: StartServer,
+) -> None:
+    async with grpc.aio.insecure_channel(shared_server("gather").address) as channel:
         open_stream: grpc.aio.StreamStreamMultiCallable[bytes, pb.ModelStreamInferResponse]
         open_stream = channel.stream_stream(
             "/inference.GRPCInferenceService/ModelStreamInfer",
@@ -78,9 +84,11 @@ async def test_bytes_that_are_not_a_message_do_not_end_the_stream(shared: Serve)
     assert not good.error_message
 
 
-async def test_an_id_that_is_not_utf8_does_not_affect_other_calls(shared: Serve) -> None:
+async def test_an_id_that_is_not_utf8_does_not_affect_other_calls(
+    shared_server: StartServer,
+) -> None:
     """A recognised request is not parsed, and so its id is not validated."""
-    async with grpc.aio.insecure_channel(shared("gather").address) as channel:
+    async with grpc.aio.insecure_channel(shared_server("gather").address) as channel:
         open_stream: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
         open_stream = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
         stream = open_stream()
@@ -95,9 +103,9 @@ async def test_an_id_that_is_not_utf8_does_not_affect_other_calls(shared: Serve)
 
 
 async def test_slow_calls_block_neither_their_stream_nor_the_server(
-    shared: Serve, connect: Connect
+    shared_server: StartServer, connect: Connect
 ) -> None:
-    server = shared("slow_to_run")
+    server = shared_server("slow_to_run")
     stream, other = connect(server).ModelStreamInfer(), connect(server)
     wrong = slow("wrong")
     wrong.inputs[0].name = "other"
@@ -114,8 +122,10 @@ async def test_slow_calls_block_neither_their_stream_nor_the_server(
     assert longest < 0.3
 
 
-async def test_calls_beyond_the_queue_are_refused_at_once(served: Serve, connect: Connect) -> None:
-    stub = connect(served("slow_to_run", "--threads", "1", "--queue-calls", "1"))
+async def test_calls_beyond_the_queue_are_refused_at_once(
+    start_server: StartServer, connect: Connect
+) -> None:
+    stub = connect(start_server("slow_to_run", "--threads", "1", "--queue-calls", "1"))
     stream = stub.ModelStreamInfer()
     for call_id in "abc":
         await stream.write(slow(call_id))
@@ -126,9 +136,9 @@ async def test_calls_beyond_the_queue_are_refused_at_once(served: Serve, connect
 
 
 async def test_waiting_calls_are_cancelled_when_their_client_leaves(
-    served: Serve, connect: Connect
+    start_server: StartServer, connect: Connect
 ) -> None:
-    server = served("slow_to_run", "--threads", "1")
+    server = start_server("slow_to_run", "--threads", "1")
     stream = connect(server).ModelStreamInfer()
     for number in range(20):
         await stream.write(slow(str(number)))
@@ -144,9 +154,9 @@ async def test_waiting_calls_are_cancelled_when_their_client_leaves(
 
 
 async def test_a_client_that_does_not_read_responses_is_paused(
-    shared: Serve, connect: Connect
+    shared_server: StartServer, connect: Connect
 ) -> None:
-    server, count = shared("any_rank"), 40
+    server, count = shared_server("any_rank"), 40
     large = infer_request("any_rank", {"x": ("FP32", np.zeros(500_000, "f4"))})
     stream = connect(server).ModelStreamInfer()
 

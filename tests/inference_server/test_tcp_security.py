@@ -19,7 +19,7 @@ from inference_server import settings
 from protos import open_inference_pb2 as pb
 from telemetry.options import OptionsError
 from tests.authority import Authority, replace_file
-from tests.inference_server.conftest import Serve
+from tests.inference_server.conftest import StartServer
 from tests.inference_server.process import InferenceProcess
 from tests.stub import InferenceStub
 from tests.system.runs import eventually
@@ -83,20 +83,20 @@ def test_incomplete_tls_options_are_refused(half: Sequence[str], said: str) -> N
 
 @pytest.mark.parametrize("content", [None, b"", b"short\n"], ids=str)
 def test_a_token_file_without_tokens_is_refused(
-    served: Serve, tmp_path: Path, content: bytes | None
+    start_server: StartServer, tmp_path: Path, content: bytes | None
 ) -> None:
     file = tmp_path / "tokens"
     if content is not None:
         file.write_bytes(content)
-    server = served("mlp", "--tcp", ANYWHERE, "--token-file", str(file), until="failed")
+    server = start_server("mlp", "--tcp", ANYWHERE, "--token-file", str(file), until="failed")
     assert str(file) in server.events[-1]["message"]
     assert server.ended() == 1
 
 
-def test_invalid_tls_files_are_named(served: Serve, authority: Authority) -> None:
+def test_invalid_tls_files_are_named(start_server: StartServer, authority: Authority) -> None:
     pair = authority.issue("server")
     options = ["--tls-certificate", str(pair.certificate), "--tls-key", str(pair.certificate)]
-    server = served("mlp", "--tcp", "127.0.0.1:0", *options, until="failed")
+    server = start_server("mlp", "--tcp", "127.0.0.1:0", *options, until="failed")
     assert f"the private key {pair.certificate}: expected PEM" in server.events[-1]["message"]
     assert server.ended() == 1
 
@@ -117,9 +117,9 @@ def client_credentials(authority: Authority) -> grpc.ChannelCredentials:
 
 
 def test_stock_clients_need_a_client_certificate(
-    served: Serve, authority: Authority, mutual: list[str]
+    start_server: StartServer, authority: Authority, mutual: list[str]
 ) -> None:
-    server = served("mlp", *mutual)
+    server = start_server("mlp", *mutual)
     address = address_of(server)
     with grpc.secure_channel(address, client_credentials(authority)) as channel:
         assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
@@ -136,17 +136,17 @@ def test_stock_clients_need_a_client_certificate(
     for _ in range(20):  # a tight loop: with TLS the server does not poll
         assert client.infer("mlp", [batch]).as_numpy("y").shape[0] == 2
     client.close()
-    nobody = grpc.ssl_channel_credentials(authority.ca.read_bytes())
-    with grpc.secure_channel(address, nobody) as channel, pytest.raises(grpc.RpcError):
+    anonymous = grpc.ssl_channel_credentials(authority.ca.read_bytes())
+    with grpc.secure_channel(address, anonymous) as channel, pytest.raises(grpc.RpcError):
         channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
     with grpc.insecure_channel(server.address) as channel:  # the Unix socket needs no certificate
         assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
 
 
 def test_metrics_require_a_client_certificate(
-    served: Serve, authority: Authority, mutual: list[str]
+    start_server: StartServer, authority: Authority, mutual: list[str]
 ) -> None:
-    server = served("mlp", *mutual)
+    server = start_server("mlp", *mutual)
     url = str(server.events[0]["metrics_address"]) + "/metrics"
     assert url.startswith("https://127.0.0.1:")
     context = ssl.create_default_context(cafile=str(authority.ca))
@@ -172,8 +172,10 @@ def bearer(token: str) -> tuple[str, str]:
     return ("authorization", f"Bearer {token}")
 
 
-def test_every_call_but_health_checks_requires_a_token(served: Serve, tokens: Path) -> None:
-    server = served("mlp", "--tcp", "127.0.0.1:0", "--token-file", str(tokens))
+def test_every_call_but_health_checks_requires_a_token(
+    start_server: StartServer, tokens: Path
+) -> None:
+    server = start_server("mlp", "--tcp", "127.0.0.1:0", "--token-file", str(tokens))
     address = address_of(server)
     assert ready(address, bearer(TOKEN))
     assert ready(address, ("authorization", f"bearer {TOKEN}"))
@@ -204,8 +206,8 @@ def server_methods() -> list[str]:
     return [*own, reflection, "/no.Such/Method"]
 
 
-def test_tokens_rotate_without_a_restart(served: Serve, tokens: Path) -> None:
-    server = served("mlp", "--tcp", "127.0.0.1:0", "--token-file", str(tokens))
+def test_tokens_rotate_without_a_restart(start_server: StartServer, tokens: Path) -> None:
+    server = start_server("mlp", "--tcp", "127.0.0.1:0", "--token-file", str(tokens))
     address = address_of(server)
 
     def accepted(token: str) -> bool:
@@ -225,8 +227,8 @@ def test_tokens_rotate_without_a_restart(served: Serve, tokens: Path) -> None:
     assert accepted(OTHER)
 
 
-def test_metrics_require_a_token(served: Serve, tokens: Path) -> None:
-    server = served("mlp", "--token-file", str(tokens))
+def test_metrics_require_a_token(start_server: StartServer, tokens: Path) -> None:
+    server = start_server("mlp", "--token-file", str(tokens))
     for headers, status in (
         ({}, 401),
         ({"Authorization": f"Bearer {OTHER}"}, 401),
@@ -238,9 +240,9 @@ def test_metrics_require_a_token(served: Serve, tokens: Path) -> None:
 
 
 async def test_a_renewed_certificate_is_used_without_a_restart(
-    served: Serve, authority: Authority, mutual: list[str]
+    start_server: StartServer, authority: Authority, mutual: list[str]
 ) -> None:
-    server = served("mlp", *mutual)
+    server = start_server("mlp", *mutual)
     address, credentials = address_of(server), client_credentials(authority)
     async with grpc.aio.secure_channel(address, credentials) as channel:
         assert (await InferenceStub(channel).ServerLive(pb.ServerLiveRequest())).live

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 import time
@@ -29,7 +30,8 @@ def grpcio_gateway(up: Up, *options: str, ca: str | None = None) -> Iterator[int
         )
     try:
         url = f"http://127.0.0.1:{port}" if ca is None else f"https://localhost:{port}"
-        with httpx.Client(base_url=url, verify=ca or True) as client:
+        context = ssl.create_default_context(cafile=ca)
+        with httpx.Client(base_url=url, verify=context) as client:
             deadline = time.monotonic() + TIMEOUT_SECONDS
             while not _is_ready(client):
                 assert time.monotonic() < deadline, log.read_text()

@@ -1,4 +1,4 @@
-"""An installation that speaks TLS, called by the clients that people use."""
+"""An installation with TLS, called by common clients."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ HEADER_SECONDS = 3.0
 MAX_CONNECTIONS = 256
 
 
-class Encrypted:
-    """A running installation, and what its clients know."""
+class TlsInstallation:
+    """A running installation, and what clients need to call it."""
 
     def __init__(self, up: Up, authority: Authority, pair: KeyPair, lines: list[str]) -> None:
         self.up = up
@@ -45,13 +45,13 @@ class Encrypted:
 
     @property
     def key(self) -> str:
-        """The demo's."""
+        """The demo's API key."""
         header = next(word for word in self.curl if word.startswith("X-API-Key: "))
         return header.removeprefix("X-API-Key: ")
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encrypted]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsInstallation]:
     folder = tmp_path_factory.mktemp("tls")
     authority = Authority(folder / "certificates")
     pair = authority.issue("server")
@@ -63,25 +63,25 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encrypted]:
         SLIPSTREAM_MAX_CONNECTIONS=str(MAX_CONNECTIONS),
     )
     up.until("documentation")
-    yield Encrypted(up, authority, pair, list(up.output))
+    yield TlsInstallation(up, authority, pair, list(up.output))
     assert up.stop() == 0
 
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path / "ours")
+    return Authority(tmp_path / "ca")
 
 
 @pytest.mark.services
-def test_what_is_printed_says_https_and_works_as_it_is(running: Encrypted) -> None:
+def test_the_printed_curl_command_uses_https_and_works(running: TlsInstallation) -> None:
     assert any(f"ready at https://127.0.0.1:{running.up.port}" in line for line in running.lines)
     curl = [running.curl[0], "--cacert", running.ca, *running.curl[1:]]
     answer = subprocess.run(curl, capture_output=True, text=True, timeout=30, check=True)
     assert "output" in answer.stdout
 
 
-def test_rest_is_for_httpx_and_requests_and_not_for_who_trusts_another(
-    running: Encrypted, authority: Authority
+def test_httpx_and_requests_reach_rest_but_not_with_another_ca_or_without_tls(
+    running: TlsInstallation, authority: Authority
 ) -> None:
     url = f"{running.url}/readyz"
     context = ssl.create_default_context(cafile=running.ca)
@@ -94,18 +94,18 @@ def test_rest_is_for_httpx_and_requests_and_not_for_who_trusts_another(
     assert requests.get(url, verify=running.ca, timeout=10).json()["ready"]
 
 
-def test_http_1_1_is_chosen_at_rest_and_h2_at_the_front_door(running: Encrypted) -> None:
+def test_alpn_selects_http_1_1_for_rest_and_h2_for_grpc(running: TlsInstallation) -> None:
     context = ssl.create_default_context(cafile=running.ca)
     context.set_alpn_protocols(["h2", "http/1.1"])
     for port, expected in ((running.up.port, "http/1.1"), (running.up.grpc_port, "h2")):
         with (
             socket.create_connection(("127.0.0.1", port), timeout=10) as raw,
-            context.wrap_socket(raw, server_hostname="localhost") as shaken,
+            context.wrap_socket(raw, server_hostname="localhost") as tls,
         ):
-            assert shaken.selected_alpn_protocol() == expected
+            assert tls.selected_alpn_protocol() == expected
 
 
-def test_triton_clients_call_both_ports(running: Encrypted) -> None:
+def test_triton_clients_call_both_ports(running: TlsInstallation) -> None:
     key = {"authorization": f"Bearer {running.key}"}
     batch = triton_grpc.InferInput("x", list(IRIS.shape), "FP32")
     batch.set_data_from_numpy(IRIS)
@@ -122,7 +122,9 @@ def test_triton_clients_call_both_ports(running: Encrypted) -> None:
         assert client.infer("iris", [over_http], headers=key).get_response()["model_name"] == "iris"
 
 
-def test_stock_grpcio_speaks_tls_and_follows_the_files(running: Encrypted, tmp_path: Path) -> None:
+def test_the_grpcio_server_uses_tls_and_reloads_the_files(
+    running: TlsInstallation, tmp_path: Path
+) -> None:
     files = Authority(tmp_path / "certificates")
     pair = files.issue("server")
     options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
@@ -139,7 +141,7 @@ def test_stock_grpcio_speaks_tls_and_follows_the_files(running: Encrypted, tmp_p
         assert ssl.get_server_certificate(("localhost", port), timeout=10) != first
 
 
-def test_grpcio_with_an_unrequested_client_certificate_is_served(running: Encrypted) -> None:
+def test_grpcio_with_an_unrequested_client_certificate_is_served(running: TlsInstallation) -> None:
     pair = running.authority.issue("client", "unrequested")
     credentials = grpc.ssl_channel_credentials(
         Path(running.ca).read_bytes(), pair.key.read_bytes(), pair.certificate.read_bytes()
@@ -148,7 +150,7 @@ def test_grpcio_with_an_unrequested_client_certificate_is_served(running: Encryp
         assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
 
 
-def test_large_bodies_come_and_go_whole(running: Encrypted) -> None:
+def test_large_bodies_are_transferred_completely(running: TlsInstallation) -> None:
     rows = np.random.default_rng(1).random((60_000, 4)).round(3).tolist()
     answer = httpx.post(
         f"{running.url}/v2/models/iris/infer",
@@ -161,7 +163,7 @@ def test_large_bodies_come_and_go_whole(running: Encrypted) -> None:
     assert answer.json()["outputs"][0]["shape"][0] == 60_000
 
 
-def test_certificates_change_under_load_and_no_call_fails(running: Encrypted) -> None:
+def test_certificates_change_under_load_without_a_failed_call(running: TlsInstallation) -> None:
     over = threading.Event()
     statuses: list[int] = []
     context = ssl.create_default_context(cafile=running.ca)
@@ -177,9 +179,11 @@ def test_certificates_change_under_load_and_no_call_fails(running: Encrypted) ->
     for caller in callers:
         caller.start()
     for _ in range(3):
-        before = shown(running)
+        before = served_certificate(running)
         running.authority.issue("server")
-        eventually(lambda: shown(running), lambda after, before=before: after != before)
+        eventually(
+            lambda: served_certificate(running), lambda after, before=before: after != before
+        )
     over.set()
     for caller in callers:
         caller.join()
@@ -187,30 +191,34 @@ def test_certificates_change_under_load_and_no_call_fails(running: Encrypted) ->
     assert set(statuses) == {200}
 
 
-def test_a_bad_pair_changes_nothing_and_is_logged(running: Encrypted, authority: Authority) -> None:
-    before = shown(running)
+def test_an_unusable_pair_changes_nothing_and_is_logged(
+    running: TlsInstallation, authority: Authority
+) -> None:
+    before = served_certificate(running)
     replace_file(running.pair.key, authority.issue("other").key.read_bytes())
     eventually(lambda: running.up.errors, lambda log: "belongs to another certificate" in log)
-    assert shown(running) == before
+    assert served_certificate(running) == before
     running.authority.issue("server")
-    eventually(lambda: shown(running), lambda after: after != before)
+    eventually(lambda: served_certificate(running), lambda after: after != before)
 
 
-def test_an_unfinished_handshake_times_out_and_does_not_delay_others(running: Encrypted) -> None:
-    most = MAX_CONNECTIONS // 8
-    silent = [socket.create_connection(("127.0.0.1", running.up.port)) for _ in range(most + 20)]
+def test_an_unfinished_handshake_times_out_and_does_not_delay_others(
+    running: TlsInstallation,
+) -> None:
+    limit = MAX_CONNECTIONS // 8
+    silent = [socket.create_connection(("127.0.0.1", running.up.port)) for _ in range(limit + 20)]
     began = time.monotonic()
     assert requests.get(f"{running.url}/livez", verify=running.ca, timeout=4).ok
     for each in silent[:20]:
         assert is_closed(each)
-    assert time.monotonic() - began < HEADER_SECONDS, "too many at once: the first give way"
+    assert time.monotonic() - began < HEADER_SECONDS, "at the limit, the oldest are closed"
     for each in silent[20:]:
         assert is_closed(each)
     assert HEADER_SECONDS - 1 < time.monotonic() - began < HEADER_SECONDS + 10
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Wait until the server ends a connection; say whether that was without a word."""
+    """Wait until the server closes a connection; return whether it sent nothing before."""
     connection.settimeout(20)
     with connection:
         try:
@@ -219,13 +227,13 @@ def is_closed(connection: socket.socket) -> bool:
             return True
 
 
-def shown(running: Encrypted) -> str:
+def served_certificate(running: TlsInstallation) -> str:
     """Return the certificate that a new connection gets."""
     address = ("localhost", running.up.port)
     return ssl.get_server_certificate(address, ca_certs=running.ca)
 
 
-def test_the_end_does_not_wait_for_idle_clients(tmp_path: Path, authority: Authority) -> None:
+def test_shutdown_does_not_wait_for_idle_clients(tmp_path: Path, authority: Authority) -> None:
     pair = authority.issue("server", "api.example")
     pair.key.chmod(0o644)
     options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
@@ -250,7 +258,7 @@ def test_the_end_does_not_wait_for_idle_clients(tmp_path: Path, authority: Autho
 
 
 @pytest.mark.parametrize("option", ["--tls-cert", "--tls-key"])
-def test_half_a_configuration_is_refused(tmp_path: Path, authority: Authority, option: str) -> None:
+def test_one_option_of_two_is_refused(tmp_path: Path, authority: Authority, option: str) -> None:
     pair = authority.issue("server")
     file = pair.certificate if option == "--tls-cert" else pair.key
     status, _, line = refused(option, str(file), "--state", str(tmp_path / "state"))
@@ -259,13 +267,14 @@ def test_half_a_configuration_is_refused(tmp_path: Path, authority: Authority, o
     assert not (tmp_path / "state").exists()
 
 
-def test_files_that_cannot_be_used_are_refused_by_name(
-    tmp_path: Path, authority: Authority
-) -> None:
+def test_unusable_files_are_refused_by_name(tmp_path: Path, authority: Authority) -> None:
     pair, other = authority.issue("server"), authority.issue("other")
     missing = tmp_path / "missing.pem"
-    for key, said in ((missing, f"{missing} cannot be read"), (other.key, "another certificate")):
+    for key, message in (
+        (missing, f"{missing} cannot be read"),
+        (other.key, "another certificate"),
+    ):
         options = ["--tls-cert", str(pair.certificate), "--tls-key", str(key)]
         status, _, line = refused(*options, "--state", str(tmp_path / "state"))
         assert status == 3
-        assert said in line
+        assert message in line

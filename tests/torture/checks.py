@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from gateway.webhooks.options import DispatcherOptions
+from gateway.webhooks.dispatcher import DispatcherOptions
 from tests.chaos.checks import Check
 from tests.torture.log import MessageKind
 from tests.torture.torture_run import TortureResult

@@ -32,7 +32,7 @@ async def leave(client: Client, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "abort"])
-async def test_a_client_that_leaves_within_its_body_is_noticed_once(
+async def test_a_disconnect_within_the_body_is_noticed_once(
     client: Client, served: Served, how: str
 ) -> None:
     client.send(post(ECHO, b"body")[:-1])
@@ -47,7 +47,7 @@ async def test_a_client_that_leaves_within_its_body_is_noticed_once(
 # A client that only closes its own side looks like one that has left: who waited for the answer of
 # the first could not cancel the second's. uvicorn decides so, too.
 @pytest.mark.parametrize("how", ["close", "abort", "half"])
-async def test_the_call_of_a_client_that_leaves_is_given_up(
+async def test_the_call_of_a_disconnected_client_is_abandoned(
     client: Client, served: Served, how: str
 ) -> None:
     client.send(post(WAIT, b"body"), post(ECHO), post(WAIT))
@@ -63,7 +63,7 @@ async def test_the_call_of_a_client_that_leaves_is_given_up(
     assert (await (await served.client()).asked(post(ECHO))).status == 200
 
 
-async def test_who_closes_its_side_gets_the_answers_that_are_there(
+async def test_a_half_closed_connection_gets_the_responses_that_are_ready(
     client: Client, served: Served
 ) -> None:
     client.send(post(ECHO, b"1"), post(ECHO, b"2"))
@@ -73,7 +73,7 @@ async def test_who_closes_its_side_gets_the_answers_that_are_there(
     assert await client.rest() == b""
 
 
-async def test_an_application_hears_of_its_client_whatever_is_queued_behind(
+async def test_an_asgi_application_is_told_of_a_disconnect_with_requests_queued(
     client: Client, served: Served
 ) -> None:
     client.send(post(b"/asgi/leave"))

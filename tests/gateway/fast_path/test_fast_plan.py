@@ -45,7 +45,7 @@ def asking(inputs: object = None, fields: object = None) -> dict[str, Any]:
     return flow
 
 
-def test_without_maps_everything_goes_by_its_own_name() -> None:
+def test_without_mappings_tensors_keep_their_names() -> None:
     found = plan(asking())
     assert (found.model, found.version) == ("iris", 3)
     assert [(i.name, i.path, i.spec) for i in found.inputs] == [
@@ -58,7 +58,7 @@ def test_without_maps_everything_goes_by_its_own_name() -> None:
     ]
 
 
-def test_maps_choose_rename_and_reach_inside() -> None:
+def test_mappings_select_rename_and_follow_paths() -> None:
     found = plan(
         asking(
             inputs={"x": 'input.flower["sepal and petal"]'},
@@ -91,7 +91,7 @@ def test_the_whole_input_can_be_one_tensor() -> None:
         (None, {"y": "model.maps"}, "output 'maps' of iris is seq"),
     ],
 )
-def test_what_the_plan_cannot_do_is_refused_with_the_reason(
+def test_flows_that_need_the_engine_are_refused_with_the_reason(
     inputs: object, fields: object, reason: str
 ) -> None:
     with pytest.raises(GatewayError, match="cannot be deployed as fast") as caught:
@@ -132,7 +132,7 @@ def test_other_shapes_of_flow_need_the_engine(flow: dict[str, Any], reason: str)
     assert reason in caught.value.message
 
 
-def test_an_input_that_is_no_tensor_rules_fast_out() -> None:
+def test_a_model_with_an_input_that_is_no_tensor_is_refused() -> None:
     pin = Pin.from_json(PIN.to_json() | {"unsupported_inputs": {"s": "seq(tensor(float))"}})
     with pytest.raises(GatewayError, match="input 's' of iris is seq"):
         plan(asking(), pin)

@@ -1,4 +1,4 @@
-"""What is no request, or two at once: uvicorn's own verdict, and nobody else is hurt."""
+"""Malformed and ambiguous requests: they are judged as by uvicorn, and harm no other client."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def verdict(client: Client, data: bytes) -> tuple[bytes, bool]:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_the_verdict_is_uvicorns(serve: Serve, name: str) -> None:
+async def test_malformed_requests_are_judged_as_by_uvicorn(serve: Serve, name: str) -> None:
     ours, theirs = await serve(), await serve(http=HttpToolsProtocol)
     data = CASES[name]
     mine, expected = await asyncio.gather(
@@ -111,14 +111,14 @@ async def test_garbage_is_refused_and_ends_its_connection(client: Client, served
     assert served.route.opened.empty()
 
 
-async def test_garbage_behind_an_answer_does_not_undo_it(client: Client) -> None:
+async def test_garbage_behind_a_response_leaves_the_response_intact(client: Client) -> None:
     client.send(post(ECHO), b"garbage\r\n\r\n")
     assert (await client.answer()).status == 200
     assert (await client.answer()).status == 400
     assert await client.rest() == b""
 
 
-async def test_garbage_behind_a_call_gives_it_up(client: Client, served: Served) -> None:
+async def test_garbage_behind_a_call_abandons_the_call(client: Client, served: Served) -> None:
     client.send(post(b"/direct/wait"))
     call = await served.route.waiting.get()
     client.send(b"garbage\r\n\r\n")
@@ -129,7 +129,7 @@ async def test_garbage_behind_a_call_gives_it_up(client: Client, served: Served)
     assert call.losses == 1
 
 
-async def test_a_broken_body_gives_its_call_up(client: Client, served: Served) -> None:
+async def test_a_malformed_body_abandons_its_call(client: Client, served: Served) -> None:
     client.send(lines(b"transfer-encoding: chunked", body=b"3\r\nabc\r\nz"))
     call = await served.route.opened.get()
     assert (await client.answer()).status == 400
@@ -148,7 +148,7 @@ async def test_a_broken_body_gives_its_call_up(client: Client, served: Served) -
         lines(b"transfer-encoding: chunked", body=b"1;"),
     ],
 )
-async def test_what_never_becomes_a_request_is_not_collected(
+async def test_bytes_that_never_become_a_request_are_not_buffered(
     client: Client, served: Served, begun: bytes
 ) -> None:
     client.send(begun)

@@ -29,7 +29,7 @@ async def test_a_request_is_answered_and_its_connection_kept(
     assert served.server.server_state.total_requests == 7
 
 
-async def test_other_methods_and_paths_go_uvicorns_way(client: Client, served: Served) -> None:
+async def test_other_methods_and_paths_take_uvicorns_way(client: Client, served: Served) -> None:
     for request in (
         post(ECHO).replace(b"POST", b"PUT"),
         post(b"/direct"),
@@ -55,7 +55,7 @@ async def test_a_body_may_come_byte_by_byte(client: Client) -> None:
     assert (await client.answer()).body == echo_of(ECHO, b"andin chunks")
 
 
-async def test_a_chunked_body_is_joined_and_its_trailers_are_nobodys_headers(
+async def test_a_chunked_body_is_joined_and_its_trailers_are_no_headers(
     client: Client, served: Served
 ) -> None:
     client.send(
@@ -125,7 +125,7 @@ async def test_a_body_that_grows_over_the_limit_is_refused_before_its_end(
     assert call.losses == 0
 
 
-async def test_a_client_that_ends_with_its_request_is_told_of_a_limit_all_the_same(
+async def test_a_limit_is_reported_on_a_connection_that_closes_after_its_request(
     client: Client,
 ) -> None:
     body = bytes(20 * LIMIT)
@@ -136,7 +136,7 @@ async def test_a_client_that_ends_with_its_request_is_told_of_a_limit_all_the_sa
     assert await client.rest() == b""
 
 
-async def test_what_follows_an_answer_that_came_early_is_not_taken_for_a_request(
+async def test_a_body_behind_an_early_response_is_not_parsed_as_a_request(
     client: Client, served: Served
 ) -> None:
     request = post(b"/direct/early", post(ECHO), b"connection: close")
@@ -160,11 +160,11 @@ async def test_a_client_that_waits_for_it_is_told_to_send_its_body(client: Clien
         assert (await client.answer()).body == echo_of(ECHO, body)
 
 
-async def test_a_client_that_is_refused_its_body_ends_there(client: Client) -> None:
+async def test_a_refused_expectation_closes_the_connection(client: Client) -> None:
     length = b"content-length: %d" % (LIMIT + 1)
     head = post(ECHO, b"", b"expect: 100-continue").replace(b"content-length: 0", length)
     answer = await client.asked(head)
-    # it may send the body or leave it out: nobody could tell the next request from it
+    # it may send the body or leave it out: the next request could not be told from it
     assert (answer.status, answer.closes) == (413, True)
     assert await client.rest() == b""
 
@@ -207,7 +207,7 @@ async def test_a_large_answer_reaches_a_slow_reader_whole(served: Served) -> Non
 
 
 @pytest.mark.parametrize("kind", [b"headers", b"complete", b"error"])
-async def test_a_handler_that_raises_is_answered_for(
+async def test_a_handler_that_raises_is_answered_with_500(
     client: Client, kind: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR, "gateway.web")
@@ -220,7 +220,7 @@ async def test_a_handler_that_raises_is_answered_for(
     assert (await client.asked(post(ECHO, b"next"))).body == echo_of(ECHO, b"next")
 
 
-async def test_a_handler_that_raises_harms_no_other_of_its_connection(
+async def test_a_handler_that_raises_affects_no_other_call_of_its_connection(
     client: Client, served: Served
 ) -> None:
     wait = b"/direct/wait"
@@ -241,7 +241,7 @@ async def test_only_the_first_answer_counts(client: Client, served: Served) -> N
     assert (await client.asked(post(ECHO, b"2"))).body == echo_of(ECHO, b"2")
 
 
-async def test_a_clients_offer_to_upgrade_is_passed_over(client: Client, served: Served) -> None:
+async def test_a_clients_offer_to_upgrade_is_ignored(client: Client, served: Served) -> None:
     offer = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")
     hidden = post(b"/direct/echo/hidden")
     for target in (ECHO, b"/asgi/echo"):

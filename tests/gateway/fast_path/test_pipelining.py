@@ -60,7 +60,7 @@ async def test_answers_come_in_the_order_of_the_requests(
         assert (await client.answer()).body == echo_of(target, body)
 
 
-async def test_two_thousand_that_wait_behind_one_need_no_deep_stack(
+async def test_two_thousand_pipelined_requests_do_not_recurse(
     client: Client, served: Served
 ) -> None:
     client.send(post(WAIT, b"first"), *[post(ECHO, b"%d" % number) for number in range(2000)])
@@ -127,7 +127,7 @@ async def flood(client: Client, request: bytes) -> int:
 
 
 @pytest.mark.parametrize("target", [ECHO, WAIT, ASGI, ASGI_WAIT])
-async def test_who_sends_without_end_and_reads_nothing_fills_no_memory(
+async def test_a_client_that_floods_and_reads_nothing_uses_bounded_memory(
     client: Client, served: Served, target: bytes
 ) -> None:
     sent = await flood(client, post(target))
@@ -142,7 +142,7 @@ async def test_who_sends_without_end_and_reads_nothing_fills_no_memory(
             assert (await client.answer()).body == echo_of(target, b"")
 
 
-async def test_a_client_that_does_not_read_has_nothing_more_done(served: Served) -> None:
+async def test_a_client_that_does_not_read_gets_no_further_requests_handled(served: Served) -> None:
     client = await served.client()
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]
     client.send(*[post(b"/direct/large", b"%d" % number) for number in range(50)])
@@ -155,7 +155,7 @@ async def test_a_client_that_does_not_read_has_nothing_more_done(served: Served)
         assert (await client.answer()).body == bytes(1_000_000)
 
 
-async def test_calls_that_are_answered_wait_for_no_collector(
+async def test_answered_calls_are_freed_without_the_garbage_collector(
     client: Client, served: Served
 ) -> None:
     before = calls_in_memory()

@@ -89,7 +89,7 @@ async def test_a_client_whose_heads_always_differ_is_compared_no_longer(
     ],
     ids=["two", "partial", "short", "zeros", "spaces", "method", "chunked", "empty-line"],
 )
-async def test_what_is_nearly_the_same_means_what_the_parser_says(
+async def test_nearly_identical_requests_get_the_parsers_answer(
     served: Served, second: bytes
 ) -> None:
     """The same bytes on a connection without a remembered head, and on one with it."""
@@ -153,7 +153,7 @@ async def test_a_request_behind_one_in_progress_waits_for_its_turn(
     assert (await client.answer()).body == echo_of(WAIT, b"2")
 
 
-async def test_a_client_that_leaves_during_a_known_request_is_noticed(
+async def test_a_disconnect_during_a_repeated_request_is_noticed(
     client: Client, served: Served
 ) -> None:
     client.send(post(WAIT, b"a"))
@@ -166,7 +166,7 @@ async def test_a_client_that_leaves_during_a_known_request_is_noticed(
         await call.lost_event.wait()
 
 
-async def test_a_known_head_ends_its_connection_when_the_server_drains(
+async def test_a_drain_closes_the_connection_after_a_repeated_request(
     client: Client, served: Served
 ) -> None:
     for _ in range(2):

@@ -27,7 +27,7 @@ async def limited(serve: Serve, **limits: Any) -> Served:
 
 
 async def drip(client: Client, data: bytes, pause: float) -> None:
-    """Send byte by byte, until the other side has had enough."""
+    """Send byte by byte, until the server closes the connection."""
     for position in range(len(data)):
         if client.writer.is_closing():
             return
@@ -41,7 +41,7 @@ def code_of(answer: Answer) -> str:
 
 
 @pytest.mark.parametrize("target", [ECHO, ASGI])
-async def test_headers_that_trickle_are_cut_off_with_408(serve: Serve, target: bytes) -> None:
+async def test_slow_headers_are_answered_408(serve: Serve, target: bytes) -> None:
     served = await limited(serve, header_seconds=SECONDS)
     client = await served.client()
     began = time.monotonic()
@@ -54,7 +54,7 @@ async def test_headers_that_trickle_are_cut_off_with_408(serve: Serve, target: b
 
 
 @pytest.mark.parametrize("target", [ECHO, ASGI])
-async def test_a_body_that_trickles_is_cut_off_with_408(serve: Serve, target: bytes) -> None:
+async def test_a_slow_body_is_answered_408(serve: Serve, target: bytes) -> None:
     served = await limited(serve, body_seconds=SECONDS)
     client = await served.client()
     dripping = asyncio.create_task(drip(client, post(target, b"z" * 2000)[:-1500], 0.01))
@@ -64,7 +64,7 @@ async def test_a_body_that_trickles_is_cut_off_with_408(serve: Serve, target: by
     dripping.cancel()
 
 
-async def test_a_second_request_that_trickles_is_cut_off_as_the_first_is(serve: Serve) -> None:
+async def test_a_slow_second_request_is_answered_408(serve: Serve) -> None:
     served = await limited(serve, header_seconds=SECONDS)
     client = await served.client()
     assert (await client.asked(post(ECHO))).status == 200
@@ -96,7 +96,7 @@ async def test_a_slow_head_behind_a_call_leaves_the_call_alone(serve: Serve) -> 
     assert (await client.answer()).status == 408
 
 
-async def test_an_answer_that_nobody_takes_ends_its_connection(serve: Serve) -> None:
+async def test_an_unread_response_ends_its_connection(serve: Serve) -> None:
     served = await limited(serve, stall_seconds=SECONDS)
     client = await served.client()
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -110,7 +110,7 @@ async def test_an_answer_that_nobody_takes_ends_its_connection(serve: Serve) -> 
 async def test_a_url_that_is_too_long_is_answered_414(serve: Serve, target: bytes) -> None:
     served = await limited(serve, max_url_bytes=300)
     client = await served.client()
-    long = await client.asked(post(target + b"?" + b"q" * 300, b"body that nobody reads"))
+    long = await client.asked(post(target + b"?" + b"q" * 300, b"body that is not read"))
     assert (long.status, long.closes, code_of(long)) == (414, True, "url_too_long")
     assert (await (await served.client()).asked(post(target + b"?" + b"q" * 200))).status == 200
     assert served.route.waiting.empty()
@@ -153,7 +153,7 @@ async def test_many_headers_of_usual_size_pass(client: Client) -> None:
     assert (await client.asked(post(ECHO, b"", *headers))).status == 200
 
 
-async def test_a_crowd_of_idle_connections_keeps_nobody_out(serve: Serve) -> None:
+async def test_idle_connections_are_closed_to_admit_new_ones(serve: Serve) -> None:
     served = await limited(serve, max_connections=20)
     crowd = [await served.client() for _ in range(60)]
     for client in crowd[30:]:
@@ -164,7 +164,7 @@ async def test_a_crowd_of_idle_connections_keeps_nobody_out(serve: Serve) -> Non
     assert await crowd[0].rest() == b""
 
 
-async def test_where_every_connection_is_at_work_a_new_one_is_answered_503(serve: Serve) -> None:
+async def test_a_new_connection_is_answered_503_while_all_are_busy(serve: Serve) -> None:
     served = await limited(serve, max_connections=3)
     busy = [await served.client() for _ in range(3)]
     for client in busy:

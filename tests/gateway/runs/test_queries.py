@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from gateway.deployments.settings import DeploymentType
+from gateway.deployments.settings import DeploymentType, RunsOnDelete
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import RunStatus
@@ -110,14 +110,14 @@ PLANS: list[tuple[str, str, Act]] = [
     (
         "end of one",
         "ix_runs_deployment_status_page ix_runs_due",
-        lambda store: DeletedOwnerCleanup(store._db, store).end_runs_of_deployment(
-            UNKNOWN, running=True
+        lambda store: DeletedOwnerCleanup(store._db, store).cancel_runs(
+            UNKNOWN, RunsOnDelete.CANCEL
         ),
     ),
     (
         "end of a user's",
         "ix_runs_status_page ix_runs_due",
-        lambda store: DeletedOwnerCleanup(store._db, store).end_runs_of_user(UNKNOWN),
+        lambda store: DeletedOwnerCleanup(store._db, store).cancel_runs_of_user(UNKNOWN),
     ),
     ("orphans", "ix_runs_due", lambda store: DeletedOwnerCleanup(store._db, store).sweep()),
     ("list", "ix_runs_page", listed),

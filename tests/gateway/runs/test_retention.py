@@ -15,7 +15,7 @@ from gateway.runs.run import RunResult, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.clock import now
 from gateway.storage.database import Database, sqlite_file
-from gateway.storage.run_tables import RunEvent, RunPayload, RunRow
+from gateway.storage.run_tables import RunEventRow, RunPayload, RunRow
 from tests.gateway.databases import statements
 from tests.gateway.runs.builders import claimed, finished, new_run, run_id_of
 
@@ -28,7 +28,7 @@ async def rows(database: Database) -> tuple[int, ...]:
         return tuple(
             [
                 (await session.execute(select(func.count()).select_from(table))).scalar_one()
-                for table in (RunRow, RunPayload, RunEvent)
+                for table in (RunRow, RunPayload, RunEventRow)
             ]
         )
 

@@ -1,1 +1,1 @@
-"""Tests of the gateway's connections to inference servers, of ours and of a stranger's."""
+"""Tests of the gateway's connections to inference servers, our own and other implementations."""

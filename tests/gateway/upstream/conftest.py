@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest_asyncio
 
 from gateway.upstream.connector import ServerConnector
-from gateway.upstream.inference_stream import InferenceStream
+from gateway.upstream.inference_stream import InferenceStreamClient
 from tests.gateway.upstream.stock_server import StockServer
-from tests.inference_server.conftest import publish, served, shared, sockets
+from tests.inference_server.conftest import publish, shared_server, socket_folder, start_server
 
-__all__ = ["publish", "served", "shared", "sockets"]
+__all__ = ["publish", "shared_server", "socket_folder", "start_server"]
 
 LIMIT = 1024 * 1024
 PATIENCE_SECONDS = 20.0
@@ -28,7 +28,7 @@ class Watched:
             model, version, address, max_message_bytes=LIMIT, on_change=self._changed.set
         )
 
-    async def connected(self) -> InferenceStream:
+    async def connected(self) -> InferenceStreamClient:
         """Return the connection as soon as there is one."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while self.link.stream is None:
@@ -64,20 +64,20 @@ async def watch() -> AsyncIterator[Watch]:
 
 
 @pytest_asyncio.fixture
-async def stock(sockets: Path) -> AsyncIterator[StockServer]:
-    """A stranger's server."""
-    async with StockServer(sockets / "stock.sock") as server:
+async def stock(socket_folder: Path) -> AsyncIterator[StockServer]:
+    """A server on stock grpcio."""
+    async with StockServer(socket_folder / "stock.sock") as server:
         yield server
 
 
 async def until(true: Callable[[], bool]) -> None:
-    """Return when something has become true that nobody reports."""
+    """Return when something has become true that no event reports."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not true():  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.005)
 
 
 async def soon(awaited: Awaitable[object]) -> None:
-    """Wait for something that must happen, but not for ever."""
+    """Wait for something that must happen, within a time limit."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         await awaited

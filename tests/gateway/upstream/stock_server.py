@@ -55,7 +55,7 @@ class StockServer:
         self.metadata: Answer | grpc.StatusCode = service_pb2.ModelMetadataResponse()
         self.requests: list[Request] = []
         self.asked = asyncio.Event()
-        """Set whenever somebody asks for readiness."""
+        """Set at each request for readiness."""
         self.left = asyncio.Event()
         """Set when a stream has ended."""
         self.received: asyncio.Queue[Request] = asyncio.Queue()
@@ -72,7 +72,7 @@ class StockServer:
         await self.stop()
 
     async def start(self) -> None:
-        """Listen, anew as well."""
+        """Listen, the first time or again."""
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._server = grpc.aio.server(options=options)
         methods = {

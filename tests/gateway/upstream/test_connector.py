@@ -23,7 +23,7 @@ def request(content: bytes = b"") -> pb.ModelInferRequest:
     return pb.ModelInferRequest(model_name="mlp", raw_input_contents=[content])
 
 
-class Gate:
+class HeldReplies:
     """Answers calls when it is opened."""
 
     def __init__(self) -> None:
@@ -58,8 +58,8 @@ async def test_a_server_takes_calls_once_it_says_that_its_model_is_ready(
     assert (await stream.infer(request(b"a"), REQUEST_SECONDS)).raw_output_contents[0] == b"a"
 
 
-async def test_a_server_that_comes_later_is_found(sockets: Path, watch: Watch) -> None:
-    server = StockServer(sockets / "late.sock")
+async def test_a_server_that_starts_later_is_connected(socket_folder: Path, watch: Watch) -> None:
+    server = StockServer(socket_folder / "late.sock")
     watched = watch(server.address)
     await asyncio.sleep(0)
     assert watched.link.stream is None
@@ -69,9 +69,7 @@ async def test_a_server_that_comes_later_is_found(sockets: Path, watch: Watch) -
         assert time.perf_counter() - began < 2
 
 
-async def test_a_server_that_is_started_again_is_found_again(
-    stock: StockServer, watch: Watch
-) -> None:
+async def test_a_restarted_server_is_connected_again(stock: StockServer, watch: Watch) -> None:
     watched = watch(stock.address)
     first = await watched.connected()
     await stock.stop()
@@ -85,7 +83,7 @@ async def test_a_server_that_is_started_again_is_found_again(
 
 
 async def test_closing_lets_calls_in_flight_finish(stock: StockServer, watch: Watch) -> None:
-    gate = Gate()
+    gate = HeldReplies()
     stock.answer = gate.answer
     watched = watch(stock.address)
     stream = await watched.connected()
@@ -106,7 +104,7 @@ async def test_closing_lets_calls_in_flight_finish(stock: StockServer, watch: Wa
 
 
 async def test_closing_waits_no_longer_than_its_grace(stock: StockServer, watch: Watch) -> None:
-    stock.answer = Gate().answer
+    stock.answer = HeldReplies().answer
     watched = watch(stock.address)
     stream = await watched.connected()
     call = asyncio.create_task(stream.infer(request(), REQUEST_SECONDS))
@@ -120,9 +118,11 @@ async def test_closing_waits_no_longer_than_its_grace(stock: StockServer, watch:
 
 
 @pytest.mark.parametrize("there", [True, False])
-async def test_an_idle_link_closes_at_once(sockets: Path, watch: Watch, there: bool) -> None:
-    async with StockServer(sockets / "idle.sock") as server:
-        watched = watch(server.address if there else f"unix:{sockets / 'nobody.sock'}")
+async def test_an_idle_connection_closes_at_once(
+    socket_folder: Path, watch: Watch, there: bool
+) -> None:
+    async with StockServer(socket_folder / "idle.sock") as server:
+        watched = watch(server.address if there else f"unix:{socket_folder / 'none.sock'}")
         if there:
             await watched.connected()
         began = time.perf_counter()
@@ -130,7 +130,7 @@ async def test_an_idle_link_closes_at_once(sockets: Path, watch: Watch, there: b
         assert time.perf_counter() - began < 0.5
 
 
-async def test_every_gain_and_loss_is_reported(stock: StockServer, watch: Watch) -> None:
+async def test_every_connect_and_disconnect_is_reported(stock: StockServer, watch: Watch) -> None:
     watched = watch(stock.address)
     await watched.connected()  # and `connected`, like `lost`, waits for nothing but reports
     await stock.stop()
@@ -143,10 +143,10 @@ async def test_every_gain_and_loss_is_reported(stock: StockServer, watch: Watch)
 
 @pytest.mark.parametrize("ready", [True, False])
 async def test_closing_ends_whatever_the_server_does_at_that_moment(
-    sockets: Path, watch: Watch, ready: bool
+    socket_folder: Path, watch: Watch, ready: bool
 ) -> None:
     for turns in range(30):
-        server = StockServer(sockets / f"going-{turns}.sock")
+        server = StockServer(socket_folder / f"going-{turns}.sock")
         await server.start()
         server.ready = ready
         watched = watch(server.address)

@@ -11,7 +11,7 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from gateway.errors import GatewayError
-from gateway.upstream.inference_stream import InferenceStream
+from gateway.upstream.inference_stream import InferenceStreamClient
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from tests.gateway.upstream.conftest import LIMIT, Watch, soon, until
@@ -30,7 +30,7 @@ async def refused(call: Awaitable[object]) -> GatewayError:
     return caught.value
 
 
-def calls(stream: InferenceStream, count: int) -> list[asyncio.Task[pb.ModelInferResponse]]:
+def calls(stream: InferenceStreamClient, count: int) -> list[asyncio.Task[pb.ModelInferResponse]]:
     """Begin some calls, with contents 0, 1, … ."""
     return [
         asyncio.create_task(stream.infer(request(str(number).encode()), 20))
@@ -38,9 +38,7 @@ def calls(stream: InferenceStream, count: int) -> list[asyncio.Task[pb.ModelInfe
     ]
 
 
-async def test_answers_find_their_callers_and_bear_their_ids(
-    stock: StockServer, watch: Watch
-) -> None:
+async def test_replies_reach_their_callers_with_their_ids(stock: StockServer, watch: Watch) -> None:
     everyone = asyncio.Event()
 
     async def last_first(call: Request) -> Answer:
@@ -110,9 +108,7 @@ async def test_a_deadline_ends_a_call_and_not_the_connection(
     assert watched.link.stream is stream
 
 
-async def test_a_caller_that_goes_away_leaves_nothing_behind(
-    stock: StockServer, watch: Watch
-) -> None:
+async def test_a_cancelled_caller_leaves_nothing_behind(stock: StockServer, watch: Watch) -> None:
     forever = asyncio.Event()
 
     async def never(call: Request) -> None:
@@ -180,7 +176,7 @@ async def test_the_streams_end_fails_all_calls_at_once_and_a_new_one_is_opened(
     assert (await again.infer(request(b"next"), 20)).raw_output_contents[0] == b"next"
 
 
-async def test_an_answer_that_is_no_message_ends_the_stream_and_not_the_link(
+async def test_an_unreadable_reply_ends_the_stream_and_not_the_connector(
     stock: StockServer, watch: Watch
 ) -> None:
     async def nonsense(call: Request) -> Answer:
@@ -232,7 +228,7 @@ async def test_an_answer_may_be_larger_than_any_request(stock: StockServer, watc
     assert len(answer.raw_output_contents[1]) == 6 * LIMIT
 
 
-async def test_what_a_stranger_does_not_offer_is_not_implemented(
+async def test_what_another_server_does_not_offer_is_not_implemented(
     stock: StockServer, watch: Watch
 ) -> None:
     stream = await watch(stock.address).connected()

@@ -21,7 +21,7 @@ async def servers() -> AsyncIterator[InferenceServers]:
     await soon(made.close())
 
 
-async def test_a_gateway_that_does_not_know_its_fleet_is_not_ready(
+async def test_a_gateway_is_not_ready_before_it_knows_the_servers(
     servers: InferenceServers,
 ) -> None:
     readiness = Readiness(servers)
@@ -30,14 +30,14 @@ async def test_a_gateway_that_does_not_know_its_fleet_is_not_ready(
     assert readiness.reasons() == []
 
 
-async def test_servers_that_nobody_wants_are_not_waited_for(servers: InferenceServers) -> None:
+async def test_stopped_servers_are_not_waited_for(servers: InferenceServers) -> None:
     servers.apply([status(1, "stopped", wanted=False), status(2, "failed", wanted=False)])
     readiness = Readiness(servers)
     readiness.servers_known()
     assert readiness.reasons() == []
 
 
-async def test_every_wanted_server_is_waited_for_with_its_phase(
+async def test_every_server_that_should_run_is_waited_for_with_its_phase(
     servers: InferenceServers, stock: StockServer
 ) -> None:
     booting = status(2, "booting", phase="loading")
@@ -84,7 +84,7 @@ async def test_where_all_failed_the_gateway_says_why(servers: InferenceServers) 
     assert readiness.reasons() == []
 
 
-async def test_one_that_was_ready_during_the_start_counts_though_it_is_lost_again(
+async def test_a_server_that_was_ready_once_during_startup_counts(
     servers: InferenceServers, stock: StockServer
 ) -> None:
     booting = status(2, "booting", phase="loading")
@@ -115,7 +115,7 @@ async def test_once_ready_a_model_that_is_lost_or_new_changes_nothing(
     assert readiness.reasons() == []
 
 
-async def test_one_gateways_start_is_over_for_itself_alone(servers: InferenceServers) -> None:
+async def test_each_gateway_tracks_its_own_startup(servers: InferenceServers) -> None:
     first = Readiness(servers)
     first.servers_known()
     assert first.reasons() == []

@@ -14,7 +14,7 @@ from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.parameters import INFER_SECONDS, QUEUE_SECONDS
 from tests.gateway.upstream.conftest import Watch, until
-from tests.inference_server.conftest import Publish, Serve
+from tests.inference_server.conftest import Publish, StartServer
 from tests.inference_server.process import InferenceProcess
 from tests.inference_server.requests import arrays, fp32, infer_request
 
@@ -31,9 +31,11 @@ def slow(number: int) -> pb.ModelInferRequest:
     return infer_request("slow_to_run", {"x": ("FP32", np.full(1, number, "f4"))})
 
 
-async def test_many_calls_at_once_each_get_their_own_answer(shared: Serve, watch: Watch) -> None:
+async def test_many_calls_at_once_each_get_their_own_answer(
+    shared_server: StartServer, watch: Watch
+) -> None:
     rows = np.random.default_rng(0).normal(size=(200, 4)).astype("f4")
-    stream = await watch(shared("mlp").address).connected()
+    stream = await watch(shared_server("mlp").address).connected()
     together = await stream.infer(infer_request("mlp", {"x": ("FP32", rows)}), TIMEOUT)
     answers = await asyncio.gather(
         *(
@@ -48,8 +50,8 @@ async def test_many_calls_at_once_each_get_their_own_answer(shared: Serve, watch
     assert together.parameters[QUEUE_SECONDS].double_param >= 0
 
 
-async def test_the_servers_own_codes_come_through(shared: Serve, watch: Watch) -> None:
-    stream = await watch(shared("gather").address, "gather").connected()
+async def test_the_servers_own_codes_come_through(shared_server: StartServer, watch: Watch) -> None:
+    stream = await watch(shared_server("gather").address, "gather").connected()
     good = infer_request("gather", {"index": ("INT64", np.array([1]))})
     wrong = infer_request("gather", {"other": ("INT64", np.array([1]))}, call_id="mine")
     failing = infer_request("gather", {"index": ("INT64", np.array([99]))})
@@ -73,9 +75,9 @@ async def test_the_servers_own_codes_come_through(shared: Serve, watch: Watch) -
 
 
 async def test_a_killed_server_fails_all_its_calls_at_once_and_is_found_again(
-    served: Serve, publish: Publish, watch: Watch
+    start_server: StartServer, publish: Publish, watch: Watch
 ) -> None:
-    server = served("mlp")
+    server = start_server("mlp")
     watched = watch(server.address)
     stream = await watched.connected()
     await stream.infer(quick(), TIMEOUT)
@@ -98,9 +100,9 @@ async def test_a_killed_server_fails_all_its_calls_at_once_and_is_found_again(
 
 
 async def test_a_server_that_is_told_to_stop_answers_the_calls_it_has(
-    served: Serve, watch: Watch
+    start_server: StartServer, watch: Watch
 ) -> None:
-    server = served("slow_to_run", "--threads", "1", "--max-batch-size", "1")
+    server = start_server("slow_to_run", "--threads", "1", "--max-batch-size", "1")
     watched = watch(server.address, "slow_to_run")
     stream = await watched.connected()
     calls = [asyncio.create_task(stream.infer(slow(number), TIMEOUT)) for number in range(3)]
@@ -113,8 +115,8 @@ async def test_a_server_that_is_told_to_stop_answers_the_calls_it_has(
     assert server.ended() == 0
 
 
-async def test_a_server_that_boots_is_waited_for(served: Serve, watch: Watch) -> None:
-    watched = watch(served("mlp", until="listening").address)
+async def test_a_server_that_boots_is_waited_for(start_server: StartServer, watch: Watch) -> None:
+    watched = watch(start_server("mlp", until="listening").address)
     assert watched.link.stream is None
     stream = await watched.connected()
     assert arrays(await stream.infer(quick(), TIMEOUT))["y"].shape == (1, 3)

@@ -1,4 +1,4 @@
-"""Who serves what, and what a caller is told where nobody does."""
+"""Which server takes a call, and the error where none does."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ async def servers() -> AsyncIterator[InferenceServers]:
 
 
 @pytest_asyncio.fixture
-async def other(sockets: Path) -> AsyncIterator[StockServer]:
+async def other(socket_folder: Path) -> AsyncIterator[StockServer]:
     """A second server."""
-    async with StockServer(sockets / "other.sock") as server:
+    async with StockServer(socket_folder / "other.sock") as server:
         yield server
 
 
@@ -88,7 +88,7 @@ async def called(servers: InferenceServers, version: int = 1) -> bytes:
     return answer.raw_output_contents[0]
 
 
-async def test_a_model_that_nobody_wants_is_no_active_inference(servers: InferenceServers) -> None:
+async def test_a_model_that_is_not_served_is_no_active_inference(servers: InferenceServers) -> None:
     servers.apply([status(2, "stopped", wanted=False)])
     for model, version, title in (
         ("iris", 1, "iris version 1"),
@@ -104,7 +104,7 @@ async def test_a_model_that_nobody_wants_is_no_active_inference(servers: Inferen
         assert retry_after(error) is None
 
 
-async def test_a_booting_server_says_in_which_phase_and_when_to_come_again(
+async def test_a_booting_server_reports_its_phase_and_when_to_retry(
     servers: InferenceServers,
 ) -> None:
     servers.apply([status(3, "booting", phase="loading", seconds_ago=2.0, boot_seconds=6.5)])
@@ -122,7 +122,7 @@ async def test_a_booting_server_says_in_which_phase_and_when_to_come_again(
 @pytest.mark.parametrize(
     ("seconds_ago", "boot_seconds", "expected"),
     [
-        (None, None, "5"),  # nobody knows: the usual guess
+        (None, None, "5"),  # unknown: the default
         (0.0, None, "5"),
         (100.0, None, "100"),  # as long again
         (9.0, 6.0, "1"),  # overdue
@@ -196,7 +196,7 @@ async def test_the_same_fleet_again_changes_no_connection(
 
 
 @pytest.mark.parametrize("after", ["stopped", "gone"])
-async def test_a_server_that_is_wanted_no_more_takes_no_calls_and_finishes_those_it_has(
+async def test_a_stopped_server_takes_no_calls_and_finishes_those_in_flight(
     servers: InferenceServers, stock: StockServer, after: str
 ) -> None:
     gate = asyncio.Event()

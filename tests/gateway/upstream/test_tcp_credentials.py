@@ -14,7 +14,7 @@ from gateway.upstream.connector import ServerConnector
 from gateway.upstream.credentials import UpstreamCredentials
 from tests.authority import Authority, replace_file, wait_until_closed
 from tests.gateway.upstream.conftest import LIMIT, soon
-from tests.inference_server.conftest import Serve
+from tests.inference_server.conftest import StartServer
 from transport import TlsError
 
 TOKEN = "a-token-of-32-characters-or-more"
@@ -56,16 +56,16 @@ def tokens(tmp_path: Path) -> Path:
 
 
 async def test_the_socket_comes_first_and_takes_no_token(
-    served: Serve, tokens: Path, reach: Reach
+    start_server: StartServer, tokens: Path, reach: Reach
 ) -> None:
-    server = served("mlp", "--tcp", "127.0.0.1:0", "--token-file", str(tokens))
+    server = start_server("mlp", "--tcp", "127.0.0.1:0", "--token-file", str(tokens))
     await soon(reach(server.address, server.tcp_address).wait())
 
 
 async def test_without_the_socket_it_is_tcp_with_the_newest_token(
-    served: Serve, tokens: Path, tmp_path: Path, reach: Reach
+    start_server: StartServer, tokens: Path, tmp_path: Path, reach: Reach
 ) -> None:
-    server = served("mlp", "--tcp", "127.0.0.1:0", "--token-file", str(tokens))
+    server = start_server("mlp", "--tcp", "127.0.0.1:0", "--token-file", str(tokens))
     shown = tmp_path / "shown"
     replace_file(shown, OLD.encode())
     credentials = UpstreamCredentials.from_settings(Settings(upstream_token_file=shown))
@@ -77,12 +77,14 @@ async def test_without_the_socket_it_is_tcp_with_the_newest_token(
 
 
 async def test_with_tls_it_shows_its_certificate(
-    served: Serve, tmp_path: Path, reach: Reach
+    start_server: StartServer, tmp_path: Path, reach: Reach
 ) -> None:
     authority = Authority(tmp_path / "ours")
     pair, own = authority.issue("server"), authority.issue("gateway", "gateway")
     options = ["--tls-certificate", str(pair.certificate), "--tls-key", str(pair.key)]
-    server = served("mlp", "--tcp", "127.0.0.1:0", *options, "--tls-client-ca", str(authority.ca))
+    server = start_server(
+        "mlp", "--tcp", "127.0.0.1:0", *options, "--tls-client-ca", str(authority.ca)
+    )
     settings = Settings(
         upstream_tls_ca=authority.ca,
         upstream_tls_certificate=own.certificate,

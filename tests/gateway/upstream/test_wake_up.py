@@ -63,7 +63,7 @@ async def test_one_that_was_just_woken_has_not_been_booting_since_its_last_start
     assert fleet.woken == []
 
 
-async def test_news_of_others_do_not_have_it_woken_again(fleet: Called) -> None:
+async def test_updates_about_others_do_not_wake_it_again(fleet: Called) -> None:
     fleet.apply([asleep()])
     absence(fleet.servers)
     fleet.apply([asleep(), status(2, "booting")])
@@ -83,14 +83,14 @@ async def test_each_sleep_ends_with_the_first_call_in_it(fleet: Called) -> None:
 
 
 @pytest.mark.parametrize("known", [status(1, "stopped", wanted=False), status(1, "booting")])
-async def test_nobody_else_is_woken(fleet: Called, known: ServerStatus) -> None:
+async def test_no_other_server_is_woken(fleet: Called, known: ServerStatus) -> None:
     fleet.apply([known])
     absence(fleet.servers)
     absence(fleet.servers, version=7)
     assert fleet.woken == []
 
 
-async def test_a_question_about_it_wakes_nobody(fleet: Called) -> None:
+async def test_a_request_for_metadata_wakes_no_server(fleet: Called) -> None:
     fleet.apply([asleep()])
     with pytest.raises(GatewayError, match="iris version 1 is asleep: a call") as caught:
         fleet.servers.awake_stream("iris", 1)

@@ -39,17 +39,17 @@ async def test_a_route_that_takes_too_long_is_answered_504() -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_an_answer_that_has_begun_may_take_its_time() -> None:
+async def test_a_response_that_has_begun_is_not_timed_out() -> None:
     async with client() as http:
         assert (await http.get("/node/begun/")).text == "through"
 
 
-async def test_an_upload_may_take_its_time() -> None:
+async def test_an_upload_is_not_timed_out() -> None:
     async with client() as http:
         assert (await http.post("/node/models/", content=b"x" * 5000)).text == "through"
 
 
-async def test_deep_json_is_refused_however_it_is_cut() -> None:
+async def test_deep_json_is_refused_in_any_chunks() -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(70):
             yield b"["

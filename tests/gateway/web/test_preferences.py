@@ -30,7 +30,7 @@ READ = [
 
 
 @pytest.mark.parametrize(("value", "expected"), READ)
-def test_what_is_asked_for_is_read_and_the_rest_passed_over(
+def test_preferences_are_parsed_and_unknown_ones_ignored(
     value: bytes | str | None, expected: Preferences
 ) -> None:
     assert read_preferences(value) == expected
@@ -43,11 +43,11 @@ def test_an_endless_wait_is_a_long_one() -> None:
 
 
 @given(st.text(alphabet='abwit=;," \\09-', max_size=60))
-def test_nothing_that_comes_breaks_the_reader(text: str) -> None:
+def test_no_header_value_breaks_the_parser(text: str) -> None:
     assert isinstance(read_preferences(text), Preferences)
 
 
-def test_only_what_was_asked_for_and_done_is_said_to_be_applied() -> None:
+def test_only_applied_preferences_are_reported() -> None:
     both = Preferences(respond_async=True, wait=10)
     assert NO_PREFERENCES.applied(waited=10, responded_async=True) is None
     assert both.applied() is None

@@ -78,7 +78,7 @@ async def test_a_problems_page_is_html_for_browsers(served_gateway: ServedGatewa
     assert "Trying again does not help." in answer.text
 
 
-async def test_a_problems_page_runs_nothing_and_is_framed_by_nobody(
+async def test_a_problems_page_runs_no_script_and_may_not_be_framed(
     served_gateway: ServedGateway,
 ) -> None:
     answer = await served_gateway.client().get("/problems/conflict", headers=BROWSER)

@@ -1,4 +1,4 @@
-"""What nobody foresaw, and what a request meets that came too early: JSON, whatever happens."""
+"""Unexpected errors, and requests that arrive too early: the response is always JSON."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_a_bug_in_a_route_is_a_500_in_json_without_its_traceback(
     assert "Traceback" not in answer.text
 
 
-async def test_a_trigger_that_came_before_there_was_an_edge_is_to_be_sent_again(
+async def test_a_call_before_the_fast_path_is_ready_is_retryable(
     in_process_gateway: InProcessGateway,
 ) -> None:
     ada = await in_process_gateway.user("ada@example.com")

@@ -60,11 +60,11 @@ async def idle_harness(
     """A gateway that writes events, and sends none but tests."""
     opened = WebhookHarness(in_process_gateway, await in_process_gateway.user(), receiver)
     yield opened
-    await opened.webhook_delivery.close(_DRAIN_SECONDS)
+    await opened.webhook_dispatcher.close(_DRAIN_SECONDS)
 
 
 @pytest.fixture
 async def harness(idle_harness: WebhookHarness) -> WebhookHarness:
     """A gateway that sends them."""
-    idle_harness.webhook_delivery.start()
+    idle_harness.webhook_dispatcher.start()
     return idle_harness

@@ -12,8 +12,7 @@ from dataclasses import replace
 from gateway.auth.pepper import load_pepper
 from gateway.settings import Settings
 from gateway.storage.database import Database
-from gateway.webhooks.delivery_service import WebhookDeliveryService
-from gateway.webhooks.options import DispatcherOptions
+from gateway.webhooks.dispatcher import DispatcherOptions, build_dispatcher
 from gateway.webhooks.secret_box import SecretBox
 
 
@@ -25,10 +24,10 @@ async def main() -> None:
     if poll:
         options = replace(options, poll_seconds=poll[0])
     secret_box = SecretBox(load_pepper(settings.key_pepper, settings.state))
-    webhook_delivery = WebhookDeliveryService(
+    webhook_dispatcher = build_dispatcher(
         settings, Database(settings.database), secret_box, options=options
     )
-    webhook_delivery.start()
+    webhook_dispatcher.start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.Event().wait()

@@ -12,7 +12,7 @@ from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.runs.run import Claim, NewRun, RunResult
 from gateway.runs.store import RunStore
 from gateway.storage.database import Database
-from gateway.webhooks.delivery_service import WebhookDeliveryService
+from gateway.webhooks.dispatcher import WebhookDispatcher
 from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 from tests.gateway.runs.builders import COMPLETED
 from tests.gateway.webhooks.receiver import TIMEOUT_SECONDS, Receiver
@@ -36,7 +36,7 @@ class WebhookHarness:
         self.db: Database = in_process_gateway.db
         container = in_process_gateway._container
         self.runs: RunStore = container.execution.store
-        self.webhook_delivery: WebhookDeliveryService = container.webhook_delivery
+        self.webhook_dispatcher: WebhookDispatcher = container.webhook_dispatcher
 
     async def deploy(self, path: str = "ok", **settings: Any) -> Json:
         """Deploy a flow with a webhook to a path of the receiver."""

@@ -238,17 +238,17 @@ async def test_deliveries_go_when_runs_go_but_for_those_that_are_still_tried(
     held = await idle_harness.deploy()
     await idle_harness.patch(held, state="disabled")
     await idle_harness.finish(held)
-    assert await idle_harness.webhook_delivery.store.prune(now() + timedelta(seconds=1)) == 1
-    assert await idle_harness.webhook_delivery.store.prune(now() + timedelta(seconds=1)) == 0
+    assert await idle_harness.webhook_dispatcher.store.prune(now() + timedelta(seconds=1)) == 1
+    assert await idle_harness.webhook_dispatcher.store.prune(now() + timedelta(seconds=1)) == 0
     assert (await idle_harness.delivery(waiting))["status"] == "pending"
     assert await count(idle_harness) == 1
 
 
 async def test_the_age_of_the_oldest_event_is_known(idle_harness: WebhookHarness) -> None:
-    assert await idle_harness.webhook_delivery.store.oldest_pending_seconds() == 0.0
+    assert await idle_harness.webhook_dispatcher.store.oldest_pending_seconds() == 0.0
     await idle_harness.finish(await idle_harness.deploy())
     await asyncio.sleep(0.05)
-    assert 0.0 < await idle_harness.webhook_delivery.store.oldest_pending_seconds() < 30.0
+    assert 0.0 < await idle_harness.webhook_dispatcher.store.oldest_pending_seconds() < 30.0
 
 
 async def test_a_deleted_deployment_keeps_no_secret_and_is_told_nothing(
@@ -273,11 +273,13 @@ async def test_a_deleted_user_keeps_no_secret_and_is_told_nothing(
     await idle_harness.finish(made)
     engine = idle_harness.in_process_gateway._container.execution
     profile = idle_harness.user.headers["x-test-profile"]
-    await idle_harness.in_process_gateway.services.users.delete(profile, engine.cleanup, by=None)
+    await idle_harness.in_process_gateway.services.users.delete(
+        profile, engine.cleanup.cancel_runs_of_user, by=None
+    )
     await idle_harness.in_process_gateway.feed.poll()
     await idle_harness.finish(made)
     async with idle_harness.db.read() as session:
         statuses = (await session.execute(select(WebhookDelivery.status))).scalars().all()
         endpoints = (await session.execute(select(WebhookEndpoint))).scalars().all()
     assert (statuses, endpoints) == (["cancelled"], [])
-    assert await idle_harness.webhook_delivery.store.oldest_pending_seconds() == 0.0
+    assert await idle_harness.webhook_dispatcher.store.oldest_pending_seconds() == 0.0

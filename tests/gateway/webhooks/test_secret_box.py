@@ -1,4 +1,4 @@
-"""Secrets at rest."""
+"""Encryption of secrets at rest."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import pytest
 from gateway.webhooks.secret_box import SecretBox, SecretDecryptionError
 
 
-def test_what_was_sealed_opens_again_and_nothing_of_it_is_seen() -> None:
+def test_an_encrypted_secret_can_be_decrypted_and_is_not_visible() -> None:
     secret_box = SecretBox(b"p" * 32)
-    sealed = secret_box.seal("whsec_secret", "here")
-    assert secret_box.open(sealed, "here") == "whsec_secret"
-    assert b"secret" not in sealed
-    assert secret_box.seal("whsec_secret", "here") != sealed
+    encrypted = secret_box.encrypt("whsec_secret", "here")
+    assert secret_box.decrypt(encrypted, "here") == "whsec_secret"
+    assert b"secret" not in encrypted
+    assert secret_box.encrypt("whsec_secret", "here") != encrypted
 
 
 @pytest.mark.parametrize("case", ["pepper", "place", "changed", "short"])
-def test_it_opens_nowhere_else(case: str) -> None:
-    sealed = SecretBox(b"p" * 32).seal("whsec_secret", "here")
+def test_it_cannot_be_decrypted_elsewhere_or_after_a_change(case: str) -> None:
+    encrypted = SecretBox(b"p" * 32).encrypt("whsec_secret", "here")
     pepper = b"q" * 32 if case == "pepper" else b"p" * 32
     place = "there" if case == "place" else "here"
     if case == "changed":
-        sealed = sealed[:-1] + bytes([sealed[-1] ^ 1])
+        encrypted = encrypted[:-1] + bytes([encrypted[-1] ^ 1])
     if case == "short":
-        sealed = sealed[:5]
+        encrypted = encrypted[:5]
     with pytest.raises(SecretDecryptionError, match="another pepper"):
-        SecretBox(pepper).open(sealed, place)
+        SecretBox(pepper).decrypt(encrypted, place)

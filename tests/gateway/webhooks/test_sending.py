@@ -13,8 +13,8 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from gateway.storage.clock import now
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
-from gateway.webhooks.breaker import THRESHOLD
-from gateway.webhooks.options import DispatcherOptions
+from gateway.webhooks.dispatcher import DispatcherOptions
+from gateway.webhooks.retry_policy import CIRCUIT_THRESHOLD
 from tests.gateway.runs.builders import COMPLETED
 from tests.gateway.webhooks.harness import WebhookHarness
 from tests.gateway.webhooks.receiver import eventually
@@ -118,9 +118,9 @@ async def test_a_receiver_that_throttles_is_left_alone_with_everything(
 ) -> None:
     made = await idle_harness.deploy(f"status/{status}")
     await idle_harness.finish(made)
-    idle_harness.webhook_delivery.start()
+    idle_harness.webhook_dispatcher.start()
     endpoint = await idle_harness.until_endpoint(made, failures=1)
-    await idle_harness.webhook_delivery.close(3.0)
+    await idle_harness.webhook_dispatcher.close(3.0)
     assert endpoint["paused_until"] is not None
 
 
@@ -170,11 +170,11 @@ async def test_a_late_beginning_is_dropped_once_the_end_has_arrived(
     claim = await idle_harness.begin(made)
     await _put_off(idle_harness, hours=1)
     await idle_harness.runs.finish(claim.run_id, claim.attempt, COMPLETED)
-    idle_harness.webhook_delivery.start()
+    idle_harness.webhook_dispatcher.start()
     await idle_harness.until(claim.run_id, "delivered", "run.completed")
     await _put_off(idle_harness, hours=0)
     await idle_harness.until(claim.run_id, "superseded", "run.started")
-    await idle_harness.webhook_delivery.close(3.0)
+    await idle_harness.webhook_dispatcher.close(3.0)
     assert [message.event["type"] for message in idle_harness.receiver.messages()] == [
         "run.completed"
     ]
@@ -224,17 +224,17 @@ async def test_an_endpoint_that_fails_again_and_again_gets_one_attempt_at_a_time
     idle_harness: WebhookHarness,
 ) -> None:
     made = await idle_harness.deploy("status/500")
-    for _ in range(THRESHOLD + 5):
+    for _ in range(CIRCUIT_THRESHOLD + 5):
         await idle_harness.finish(made)
-    idle_harness.webhook_delivery.start()
+    idle_harness.webhook_dispatcher.start()
     deadline = time.monotonic() + 20
     while not (shown := await idle_harness.endpoint(made))["paused_until"]:
         assert time.monotonic() < deadline, shown
         await asyncio.sleep(0.02)
     await asyncio.sleep(0.5)
-    at_most = THRESHOLD + DispatcherOptions(schedule=()).endpoint_concurrency
+    at_most = CIRCUIT_THRESHOLD + DispatcherOptions(schedule=()).endpoint_concurrency
     assert len(idle_harness.receiver.messages()) <= at_most
-    await idle_harness.webhook_delivery.close(3.0)
+    await idle_harness.webhook_dispatcher.close(3.0)
 
 
 async def test_after_five_days_of_failures_an_endpoint_is_disabled(harness: WebhookHarness) -> None:

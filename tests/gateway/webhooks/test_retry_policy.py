@@ -7,9 +7,14 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.settings import Settings
-from gateway.webhooks.breaker import THRESHOLD, endpoint_pause, is_open
 from gateway.webhooks.delivery_sender import classify_response
-from gateway.webhooks.schedule import parse_retry_after, retry_pause
+from gateway.webhooks.retry_policy import (
+    CIRCUIT_THRESHOLD,
+    endpoint_pause,
+    is_circuit_open,
+    parse_retry_after,
+    retry_pause,
+)
 from gateway.webhooks.states import AttemptResult
 
 THEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -55,11 +60,11 @@ def test_retry_after_is_read_in_both_forms(value: str | None, seconds: float | N
 
 
 def test_the_breaker_opens_after_ten_failures_and_its_pauses_grow() -> None:
-    assert not is_open(THRESHOLD - 1)
-    assert endpoint_pause(THRESHOLD - 1, throttled=False, retry_after=None) is None
+    assert not is_circuit_open(CIRCUIT_THRESHOLD - 1)
+    assert endpoint_pause(CIRCUIT_THRESHOLD - 1, throttled=False, retry_after=None) is None
     pauses = [
         endpoint_pause(failures, throttled=False, retry_after=None)
-        for failures in range(THRESHOLD, THRESHOLD + 9)
+        for failures in range(CIRCUIT_THRESHOLD, CIRCUIT_THRESHOLD + 9)
     ]
     assert pauses == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0, 300.0]
 
