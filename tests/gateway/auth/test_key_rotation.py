@@ -88,7 +88,7 @@ async def test_the_old_key_ends_with_the_grace(in_process_gateway: InProcessGate
     await in_process_gateway.authenticator.authenticate(old["key"], HERE)
     await asyncio.sleep(3.05)
     assert in_process_gateway.authenticator.cached_identity(old["key"], here) is None
-    with pytest.raises(GatewayError, match="use the key that took its place") as caught:
+    with pytest.raises(GatewayError, match="use its replacement") as caught:
         await in_process_gateway.authenticator.authenticate(old["key"], HERE)
     assert caught.value.code is ErrorCode.API_KEY_EXPIRED
     assert (await show(user, old["id"]))["state"] == "expired"

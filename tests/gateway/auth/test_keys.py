@@ -67,7 +67,7 @@ FAULTS = {
     "pk-" + VECTOR[3:]: ["prefix", "alphabet: expected 0-9, A-Z and a-z, got others at 3"],
     VECTOR[:20] + "_" + VECTOR[21:]: ["alphabet: expected 0-9, A-Z and a-z, got others at 21"],
     VECTOR[:20] + "_é" + VECTOR[22:]: ["alphabet: expected 0-9, A-Z and a-z, got others at 21 and"],
-    mask(VECTOR[:8], VECTOR[-5:]): ["it is the mask of a key"],
+    mask(VECTOR[:8], VECTOR[-5:]): ["this is a masked key"],
     "": ["prefix", "length: expected 49 characters, got 0"],
 }
 
