@@ -26,7 +26,7 @@ from gateway.fleet.router import build_router as inference_servers
 from gateway.flows.router import build_router as flows
 from gateway.models.router import build_router as models
 from gateway.oip import rest
-from gateway.oip.dataplane import SERVER_VERSION
+from gateway.oip.data_plane import SERVER_VERSION
 from gateway.oip.router import build_router as oip
 from gateway.runs.queries import RunDeployments
 from gateway.runs.router import build_router as runs
@@ -59,7 +59,7 @@ class Gateway:
     """Dispatches requests to `/v2` or to FastAPI."""
 
     def __init__(self, container: Container) -> None:
-        self._oip = container.oip.rest
+        self._v2 = container.v2
         shell = RestMiddleware(
             cast("App", build_fastapi(container)),
             max_body_bytes=container.settings.max_body_bytes,
@@ -74,7 +74,7 @@ class Gateway:
         """Answer one HTTP request."""
         path: str = scope["path"]
         if path.startswith(rest.PREFIX) and path[len(rest.PREFIX) :][:1] in ("", "/"):
-            await self._oip(scope, receive, send)
+            await self._v2(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
 
@@ -103,15 +103,15 @@ def build_fastapi(container: Container) -> FastAPI:
         runs(container.runs, access),
         webhooks(container.webhooks, access),
         sessions(
-            container.accounts.login,
-            container.accounts.sessions,
+            container.login,
+            container.sessions,
             services.users,
             access,
             secure_cookies=container.settings.secure_cookies,
         ),
         users(
             services.users,
-            container.accounts.sessions,
+            container.sessions,
             access,
             container.execution.cleanup.cancel_runs_of_user,
         ),

@@ -1,4 +1,4 @@
-"""The certificate that REST and the gRPC front door show, and its renewal while they run."""
+"""The TLS certificate of the REST and gRPC ports, reloaded when its files change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logger("gateway.tls")
 
 
 class Certificate:
-    """TLS of both listeners, with the same files.
+    """TLS of both ports, from the same files.
 
     Raises:
         TlsError: a file cannot be used.

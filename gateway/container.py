@@ -1,19 +1,22 @@
-"""The composition root: the only place that knows which class stands behind which role.
+"""The composition root of a gateway process: creates its objects and passes them to each other.
 
-A room of several classes wires itself: `AccountRoom`, `build_execution`,
-`OipRoom`, `build_dispatcher`, `UsageWriter`.
+Management services, which the command line uses too, are in `services.py`. Features with several
+objects have functions of their own, such as `build_limits` and `build_execution`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 
-from gateway.accounts.room import AccountRoom
+from gateway.accounts.login import LoginService
+from gateway.accounts.login_throttle import LoginThrottle
 from gateway.auth.access import Access
 from gateway.auth.authentication import Authentication
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.proxies import TrustedProxies
+from gateway.auth.sessions import SessionService
 from gateway.broker.worker_files import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.deployment_cache import DeploymentCache
@@ -29,7 +32,10 @@ from gateway.fleet.watcher import FleetWatcher
 from gateway.limits.request_limits import build_limits
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
-from gateway.oip.room import OipRoom
+from gateway.oip.data_plane import DataPlane
+from gateway.oip.grpc_server import ListeningServer, start_grpc_server
+from gateway.oip.grpc_service import InferenceService
+from gateway.oip.rest import V2App
 from gateway.readiness import Readiness
 from gateway.runs.service import RunService
 from gateway.services import Services
@@ -47,7 +53,7 @@ from telemetry.snapshots import SharedRegistry
 
 
 class Container:
-    """Everything in one gateway process, made on its event loop."""
+    """All objects of one gateway process, created on its event loop."""
 
     def __init__(self, settings: Settings, certificate: Certificate | None = None) -> None:
         self.settings = settings
@@ -72,12 +78,20 @@ class Container:
         self.fleet_metrics = FleetCollector(self.servers)
 
         hasher = self.services.hasher
-        self.accounts = AccountRoom(settings, self.db, self.feed, hasher, self.services.passwords)
+        self.sessions = SessionService(
+            self.db,
+            hasher,
+            self.feed,
+            idle=timedelta(hours=settings.session_idle_hours),
+            lifetime=timedelta(days=settings.session_days),
+        )
+        throttle = LoginThrottle(self.db, hasher)
+        self.login = LoginService(self.db, self.services.passwords, self.sessions, throttle)
         authenticator = KeyAuthenticator(self.db, hasher, self.feed)
         self.key_usage = authenticator.usage
         self.limits = build_limits(settings, registry)
         authentication = Authentication(
-            authenticator, self.accounts.sessions, origins=settings.console_origins
+            authenticator, self.sessions, origins=settings.console_origins
         )
         proxies = TrustedProxies(settings.trusted_proxies)
         self.access = Access(authentication, self.limits, proxies)
@@ -119,16 +133,24 @@ class Container:
         )
         self.trigger = TriggerRoute(call_services, max_body_bytes=settings.max_body_bytes)
         model_access = ModelAccess(authenticator, self.limits, anonymous=settings.anonymous_v2)
-        self.oip = OipRoom(
-            settings, self.servers, self.readiness, model_access, self.metrics, proxies=proxies
+        plane = DataPlane(
+            self.servers,
+            self.readiness,
+            self.metrics,
+            timeout_seconds=settings.infer_timeout_seconds,
         )
+        self.v2 = V2App(
+            plane, model_access, proxies, self.metrics, max_body_bytes=settings.max_body_bytes
+        )
+        self._grpc_service = InferenceService(plane, model_access, proxies, self.metrics)
+        self._grpc_server: ListeningServer | None = None
 
     async def start(self) -> None:
-        """Follow the database, know the fleet, and open the gRPC front door.
+        """Follow the change feed, connect to the inference servers, and open the gRPC port.
 
         Raises:
             StorageError: the database cannot be used.
-            OSError: the front door's port is taken.
+            OSError: the gRPC port is in use.
         """
         self.feed.start()
         self.watcher.start()
@@ -139,13 +161,16 @@ class Container:
         self.recorder.start()
         self.usage.start()
         self.key_usage.start()
-        await self.oip.open(self._certificate)
+        self._grpc_server = await start_grpc_server(
+            self._grpc_service, self.readiness, self.settings, self._certificate
+        )
         self.shared.start()
 
     async def close(self) -> None:
-        """Let calls in flight finish, then give everything back."""
+        """Finish the calls in flight, within limits, then release everything."""
         drain_seconds = self.settings.drain_seconds
-        await self.oip.close(drain_seconds)
+        if self._grpc_server is not None:
+            await self._grpc_server.drain(drain_seconds)
         self.accounting.drain()
         await self.recorder.close()
         await self.key_usage.close()
@@ -162,9 +187,9 @@ class Container:
         await self.db.close()
 
     def reasons(self) -> Sequence[str]:
-        """Return why calls should not come yet; nothing means ready."""
+        """Return why the gateway is not ready; an empty sequence means ready."""
         return [*self.readiness.reasons(), *self.execution.preloader.reasons()]
 
     def drain(self) -> None:
-        """Let nobody wait any more who can ask again: the process is to end."""
+        """End the waits of clients that can repeat the request: the process is about to stop."""
         self.runs.drain()

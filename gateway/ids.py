@@ -1,4 +1,4 @@
-"""Identifiers: only the gateway mints them; everybody else echoes."""
+"""Ids of rows and runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _RandomPool:
 
 
 _pool = _RandomPool()
-os.register_at_fork(after_in_child=_pool.__init__)  # type: ignore[misc]  # no id twice
+os.register_at_fork(after_in_child=_pool.__init__)  # type: ignore[misc]  # a child must not repeat ids
 
 
 def new_id() -> str:
@@ -55,7 +55,7 @@ def new_id() -> str:
 def new_run_id() -> str:
     """Return a new id for a run: a UUID that begins with the time (version 7, RFC 9562).
 
-    Runs made one after the other lie side by side in every index, and a time is a range of ids.
+    Consecutive runs are neighbours in every index, and a period is a range of ids.
     """
     if not _pool.run_id_ends:
         _pool.refill_run_id_ends()
@@ -63,12 +63,12 @@ def new_run_id() -> str:
 
 
 def min_run_id(moment: datetime) -> str:
-    """Return the least id that a run made at `moment` can have: all made before it are less."""
+    """Return the lower bound of the ids of runs created at or after `moment`."""
     return f"{_time_digits(int(moment.timestamp() * 1000))}-7000-8000-000000000000"
 
 
 def run_id_time(run_id: str) -> datetime | None:
-    """Return when an id of a run was made, to the millisecond; None where it is none of those."""
+    """Return when a run id was created, to the millisecond; None: not a run id."""
     try:
         number = UUID(run_id)
         if number.version != _TIME_ORDERED:
@@ -78,14 +78,14 @@ def run_id_time(run_id: str) -> datetime | None:
         return None
 
 
-@lru_cache(maxsize=1)  # many runs begin within a millisecond
+@lru_cache(maxsize=1)  # many runs start within a millisecond
 def _time_digits(milliseconds: int) -> str:
     digits = f"{milliseconds:012x}"
     return f"{digits[:8]}-{digits[8:]}"
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` has the form of an id, so that looking it up can be worth it."""
+    """Whether `text` has the form of an id."""
     try:
         return str(UUID(text)) == text.lower()
     except ValueError:
@@ -93,7 +93,7 @@ def is_id(text: str) -> bool:
 
 
 def normalize_id(text: str) -> str:
-    """Return the id as rows have it; what is none matches nothing, and never reaches a driver."""
+    """Return the id in lower case; for anything else, a text that matches no row."""
     return text.lower() if is_id(text) else "none"
 
 

@@ -1,6 +1,6 @@
-"""The management services over one database and one model store; the command line's, too.
+"""The management services over one database and one model store, for gateway and command line.
 
-Apart from the container, because building only these takes no web framework and no gRPC.
+They are separate from the container because they need neither the web framework nor gRPC.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _VERIFY = ("-m", "inference_server.runtime.verify")
 
 
 class Services:
-    """One of each, knowing each other. Raises StorageError where there can be no pepper."""
+    """One object of each service. Raises StorageError if the pepper cannot be loaded."""
 
     def __init__(self, settings: Settings, db: Database) -> None:
         self.store = ModelStore(settings.models)
@@ -53,7 +53,7 @@ class Services:
         webhook_endpoints = EndpointLifecycle(
             self.secret_box, http
         )  # which looks where a URL leads, and opens nothing
-        self.users = UserService(db, self.passwords, webhook_endpoints)
+        self.users = UserService(db, self.passwords, webhook_endpoints.delete)
         snapshots = Snapshotter(db, self.models)
         self.deployments = DeploymentService(db, self.keys, snapshots, webhook_endpoints)
         self.usage = UsageService(db)

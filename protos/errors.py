@@ -223,7 +223,7 @@ class ErrorCode(StrEnum):
         http=409,
         grpc="FAILED_PRECONDITION",
         meaning="The deployment is paused and takes no calls.",
-        advice="Resume it with `slipstream deployments resume`, or ask whoever paused it.",
+        advice="Resume it with `slipstream deployments resume`, or ask the user who paused it.",
     )
     RUN_FINISHED = ErrorSpec(
         name="run_finished",

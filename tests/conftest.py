@@ -1,8 +1,16 @@
-"""What holds for all tests."""
+"""What holds for all tests: markers, what they allow, and cheap password hashes."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 import structlog
+
+from gateway.accounts import passwords
+from tests.services import declared
 
 # structlog's own traceback shows the values of all variables, which takes seconds of ours
 structlog.configure(
@@ -11,3 +19,51 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+_HERE = Path(__file__).parent
+_SERVICE_PARAMETERS = {"postgresql", "redis", "amqp", "rabbitmq"}
+"""Parameters of fixtures and tests that choose an external service."""
+_PROCESS_FIXTURES = {"verifier", "start", "serve", "shared", "served", "stock"}
+"""Fixtures that start a process, or stand on one that does (`verifier` loads models in one)."""
+_PROCESS_FOLDERS = {"system", "chaos", "torture", "slipstream", "inference_server", "model_store"}
+_PROCESS_EVENTS = {"subprocess.Popen", "os.fork", "os.posix_spawn"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses a service by a parameter, or starts processes by a fixture or its folder."""
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        values = parameters.params.values() if parameters else ()
+        if any(isinstance(value, str) and value in _SERVICE_PARAMETERS for value in values):
+            item.add_marker(pytest.mark.services)
+        folder, *_ = item.path.relative_to(_HERE).parts
+        if folder in _PROCESS_FOLDERS or _PROCESS_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.processes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let a test use only what its markers declare, wherever it is run."""
+    declared.services = item.get_closest_marker("services") is not None
+    declared.processes = declared.services or item.get_closest_marker("processes") is not None
+    try:
+        return (yield)
+    finally:
+        declared.services = declared.processes = True
+
+
+def _refuse_undeclared_processes(event: str, _arguments: object) -> None:
+    if event in _PROCESS_EVENTS and not declared.processes:
+        pytest.fail("the test starts a process and is not marked `processes`")
+
+
+sys.addaudithook(_refuse_undeclared_processes)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cheap_password_hashes() -> Iterator[None]:
+    """Hash passwords in a millisecond instead of 170; tests/system checks the real cost."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_MEMORY_KIB", 1024)
+        patch.setattr(passwords, "_TIME_COST", 1)
+        yield

@@ -1,1 +1,1 @@
-"""Users: passwords, roles, console sessions. Keys are `auth`'s."""
+"""Users: passwords, roles and login. Sessions and API keys are in `auth`."""

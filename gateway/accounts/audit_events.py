@@ -1,4 +1,4 @@
-"""What the trail tells of users, and of those who fail to be one."""
+"""Audit events of users and of failed logins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def record_user(
     before: AuditFields | None = None,
     after: AuditFields | None = None,
 ) -> None:
-    """Record, in the caller's transaction, an act on a user, such as `update`."""
+    """Record `user.<verb>` in the caller's transaction."""
     await record_event(
         session,
         action=f"user.{verb}",
@@ -31,7 +31,7 @@ async def record_user(
 async def record_deleted_with_user(
     session: AsyncSession, kind: AuditTarget, thing: ApiKey | Deployment | Flow
 ) -> None:
-    """Record, in the caller's transaction, that something went with its user."""
+    """Record, in the caller's transaction, that something was deleted with its user."""
     await record_event(
         session,
         action=f"{kind}.delete",
@@ -44,7 +44,7 @@ async def record_deleted_with_user(
 
 
 async def record_failures_for_user(session: AsyncSession, user: Profile, failures: int) -> None:
-    """Record that a wrong password was given for a user, so many times by now."""
+    """Record a failed login of a user; `failures` is the count so far."""
     await record_event(
         session,
         action="user.fail_login",
@@ -57,7 +57,7 @@ async def record_failures_for_user(session: AsyncSession, user: Profile, failure
 
 
 async def record_failures_from(session: AsyncSession, address: str, failures: int) -> None:
-    """Record that so many log-ins from an address have failed, whoever they were for."""
+    """Record the number of failed logins from an address, for any users."""
     await record_event(
         session,
         action="address.fail_login",

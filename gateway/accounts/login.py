@@ -1,16 +1,16 @@
-"""Logging in, and the password that it takes."""
+"""Login, and changes of one's own password."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from gateway.accounts import store
-from gateway.accounts.emails import MAX_EMAIL_LENGTH
 from gateway.accounts.login_throttle import LoginThrottle
 from gateway.accounts.passwords import PasswordService
-from gateway.accounts.sessions import NewSession, SessionService
-from gateway.accounts.users import UserState
+from gateway.accounts.users import MAX_EMAIL_LENGTH, UserState
 from gateway.auth.identity import Identity
+from gateway.auth.session_store import end_sessions_of
+from gateway.auth.sessions import NewSession, SessionService
 from gateway.errors import GatewayError
 from gateway.storage.audit_events import ACTOR, AuditTarget, record_event
 from gateway.storage.changes import ChangeKind, record_change
@@ -25,14 +25,14 @@ log = logger("gateway.accounts")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientInfo:
-    """Where a request comes from."""
+    """The client of a request."""
 
     address: str | None
     user_agent: str | None
 
 
 class LoginService:
-    """Turns an e-mail address and a password into a session."""
+    """Opens sessions for e-mail address and password."""
 
     def __init__(
         self,
@@ -49,12 +49,12 @@ class LoginService:
     async def log_in(
         self, email: str, password: str, client: ClientInfo
     ) -> tuple[Profile, NewSession]:
-        """Return the user, and a session that is new.
+        """Return the user and a new session.
 
-        It takes as long where there is no such user.
+        An unknown user takes as long, so that timing does not reveal which users exist.
 
         Raises:
-            GatewayError: LOGIN_FAILED, whatever the reason; TOO_MANY_FAILURES; OVERLOADED.
+            GatewayError: LOGIN_FAILED for every reason; TOO_MANY_FAILURES; OVERLOADED.
         """
         email = email.strip().lower()[:MAX_EMAIL_LENGTH]
         attempt = await self._throttle.begin(email, client.address)
@@ -65,21 +65,21 @@ class LoginService:
         if user is None or hashed is None or not right or user.state != UserState.ACTIVE:
             log.info("login_failed", address=client.address)
             await self._throttle.failed(attempt, user)
-            message = "e-mail or password is wrong, or the user is deactivated"
+            message = "e-mail address or password is wrong, or the user is deactivated"
             raise GatewayError(ErrorCode.LOGIN_FAILED, message)
         await self._throttle.succeeded(email, client.address)
         ACTOR.set(replace(ACTOR.get(), profile_id=user.id))
-        renewed = await self._passwords.renewed(password, hashed)
-        return await self._open(user.id, hashed, renewed, client)
+        rehashed = await self._passwords.rehash_if_needed(password, hashed)
+        return await self._open(user.id, hashed, rehashed, client)
 
     async def change_password(
         self, actor: Identity, old: str, new: str, client: ClientInfo
     ) -> None:
-        """Give the user another password, and end the user's other sessions.
+        """Change the user's password and end the user's other sessions.
 
         Raises:
-            GatewayError: LOGIN_FAILED where `old` is not the present one; VALIDATION_FAILED where
-                `new` is none to take; TOO_MANY_FAILURES; OVERLOADED.
+            GatewayError: LOGIN_FAILED if `old` is wrong; VALIDATION_FAILED if `new` is not
+                accepted; TOO_MANY_FAILURES; OVERLOADED.
         """
         async with self._db.read() as session:
             user = await store.find_user(session, actor.profile_id)
@@ -93,10 +93,10 @@ class LoginService:
         async with self._db.write() as session:
             row = await store.find_user(session, user.id, lock=True)
             if row.password_hash != before:
-                message = "the password was changed by somebody else meanwhile: log in again"
+                message = "the password was changed concurrently: log in again"
                 raise GatewayError(ErrorCode.CONFLICT, message)
             row.password_hash, row.password_changed_at = hashed, now()
-            await store.end_sessions_of(session, user.id, but=actor.session_id)
+            await end_sessions_of(session, user.id, but=actor.session_id)
             await session.flush()
             await record_event(
                 session,
@@ -109,15 +109,15 @@ class LoginService:
             await record_change(session, ChangeKind.PROFILE, user.id)
 
     async def _open(
-        self, user_id: str, hashed: str, renewed: str | None, client: ClientInfo
+        self, user_id: str, hashed: str, rehashed: str | None, client: ClientInfo
     ) -> tuple[Profile, NewSession]:
         async with self._db.write(notify=False) as session:
             row = await store.find_user(session, user_id, lock=True)
             if row.password_hash != hashed or row.state != UserState.ACTIVE:
-                message = "e-mail or password was changed meanwhile: log in again"
+                message = "the user was changed during the login: log in again"
                 raise GatewayError(ErrorCode.LOGIN_FAILED, message)
             row.last_login_at = now()
-            row.password_hash = renewed or hashed
+            row.password_hash = rehashed or hashed
             opened = await self._sessions.open(
                 session, row.id, address=client.address, user_agent=client.user_agent
             )

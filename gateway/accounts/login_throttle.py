@@ -1,4 +1,4 @@
-"""How often a password may be guessed, by the address that guesses and the user it guesses at."""
+"""Limits on failed logins, per user and per client address."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from protos.errors import ErrorCode
 
 WINDOW = timedelta(minutes=15)
 MAX_FAILURES_PER_EMAIL = 10
-"""Failures within the window: a thousand guesses a day, at passwords of a hundred million."""
+"""Per window: about a thousand guesses a day, against passwords of a hundred million guesses."""
 MAX_FAILURES_PER_ADDRESS = 50
-"""More than for an e-mail: an office shares one."""
+"""Higher than per e-mail address, because an office shares an address."""
 MAX_AUDIT_EVENTS = 50
-"""Within the window, of users and of addresses each: nobody fills the audit log by failing."""
+"""Per window, for users and addresses each: failed logins must not fill the audit log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginAttempt:
-    """A log-in that was counted, and how many it is by now within the window."""
+    """A counted login attempt, with the counts within the window."""
 
     of_email: int
     from_address: int
-    """0 where it has none."""
+    """0 without an address."""
     address: str
-    """What counts as one."""
+    """The client subnet that is counted."""
 
 
 class LoginThrottle:
-    """Counts in the database, so that all processes count together.
+    """Counts in the database, shared by all processes.
 
-    An attempt is counted before its password is looked at, and taken back when it was right: of
-    many at once no more than the limit are looked at.
+    An attempt is counted before its password is checked, and subtracted if it was right. So no
+    more than the limit are checked, even if many arrive at once.
     """
 
     def __init__(self, db: Database, hasher: KeyHasher) -> None:
@@ -52,22 +52,22 @@ class LoginThrottle:
         """Count an attempt.
 
         Raises:
-            GatewayError: TOO_MANY_FAILURES, and nothing is counted.
+            GatewayError: TOO_MANY_FAILURES.
         """
         moment = now()
         limits = self._limits(email, address)
         counts: dict[str, int] = {}
         async with self._db.read() as session:
             counted = await store.failures_of(session, list(limits))
-        for subject, most in limits.items():
+        for subject, limit in limits.items():
             row = counted.get(subject)
-            if row is not None and row.count >= most and row.since > moment - WINDOW:
+            if row is not None and row.count >= limit and row.since > moment - WINDOW:
                 raise _too_many(row.since, moment)
         async with self._db.write(notify=False) as session:
             await store.delete_failures_before(session, moment - WINDOW)
-            for subject, most in sorted(limits.items()):  # in one order: no two wait for each other
+            for subject, limit in sorted(limits.items()):  # in a fixed order, to avoid deadlocks
                 counts[subject] = await self._count(session, subject, moment)
-                if counts[subject] > most:
+                if counts[subject] > limit:
                     raise _too_many(moment, moment)
         of_email = counts.pop(self._subject("email", email))
         return LoginAttempt(
@@ -77,9 +77,9 @@ class LoginThrottle:
         )
 
     async def failed(self, attempt: LoginAttempt, user: Profile | None) -> None:
-        """Tell the trail of a failure that is the first for a user, or the last that is let in.
+        """Record an audit event for a user's first failure, and for the last one before the limit.
 
-        Of an address only the last is told. What was typed in place of a user's address is not.
+        For an address only the last is recorded. The e-mail address that was typed is not stored.
         """
         of_user = attempt.of_email in {1, MAX_FAILURES_PER_EMAIL}
         of_address = attempt.from_address == MAX_FAILURES_PER_ADDRESS
@@ -87,15 +87,15 @@ class LoginThrottle:
             return
         async with self._db.write(notify=False) as session:
             if of_user:
-                # for nobody, too: who asks must not learn from the time that nobody is there
-                told = await self._may_tell(session, "users" if user else "nobody")
-                if told and user is not None:
+                # for unknown users, too, so that timing does not reveal which users exist
+                recorded = await self._may_record(session, "users" if user else "nobody")
+                if recorded and user is not None:
                     await record_failures_for_user(session, user, attempt.of_email)
-            if of_address and await self._may_tell(session, "addresses"):
+            if of_address and await self._may_record(session, "addresses"):
                 await record_failures_from(session, attempt.address, attempt.from_address)
 
     async def succeeded(self, email: str, address: str | None) -> None:
-        """Forget the user's failures: the password was right; the address keeps its others."""
+        """Reset the user's count, and subtract this attempt from the address's."""
         own = self._subject("email", email)
         async with self._db.write(notify=False) as session:
             for subject in sorted(self._limits(email, address)):
@@ -104,7 +104,7 @@ class LoginThrottle:
                 else:
                     await store.decrement_failures(session, subject)
 
-    async def _may_tell(self, session: AsyncSession, kind: str) -> bool:
+    async def _may_record(self, session: AsyncSession, kind: str) -> bool:
         return await self._count(session, self._subject("acts", kind), now()) <= MAX_AUDIT_EVENTS
 
     async def _count(self, session: AsyncSession, subject: str, moment: datetime) -> int:
@@ -123,7 +123,7 @@ class LoginThrottle:
 def _too_many(since: datetime, moment: datetime) -> GatewayError:
     seconds = (since + WINDOW - moment).total_seconds()
     message = (
-        f"too many log-ins have failed: wait {max(1, round(seconds / 60))} minutes, or have the "
+        f"too many failed logins: retry in {max(1, round(seconds / 60))} minutes, or have the "
         "password reset (slipstream users reset-password)"
     )
     return GatewayError(ErrorCode.TOO_MANY_FAILURES, message, retry_after=max(1.0, seconds))

@@ -1,7 +1,7 @@
-"""Which passwords are taken: long ones that are not among the first that anybody would try.
+"""Password rules: a minimum length and a strength estimate.
 
-No rules about capitals and digits (NIST SP 800-63B): they make passwords hard to remember, and not
-hard to guess.
+There are no rules about capitals and digits (NIST SP 800-63B): they make passwords hard to
+remember, not hard to guess.
 """
 
 from __future__ import annotations
@@ -16,41 +16,39 @@ from protos.errors import ErrorCode
 MIN_LENGTH = 12
 MAX_LENGTH = 256
 _SCORED_LENGTH = 72
-"""Characters that the judge looks at: what it takes grows with the square of them."""
+"""Characters that zxcvbn scores; its run time grows with their square."""
 _MIN_SCORE = 3
-"""Of zxcvbn's 0 to 4: a hundred million guesses."""
+"""Of zxcvbn's 0 to 4: at least a hundred million guesses."""
 
 
 def normalize(password: str) -> str:
-    """Return the password in the one form that all keyboards' ways to write it share (NFKC)."""
+    """Return the password in Unicode form NFKC, which is the same for all keyboards."""
     return unicodedata.normalize("NFKC", password)
 
 
 def check_password(password: str, email: str) -> None:
-    """Return where the user may have this password, which is in its normal form.
-
-    Takes milliseconds. The error never repeats the password.
+    """Check a normalized password. Takes milliseconds; errors never contain the password.
 
     Raises:
-        GatewayError: VALIDATION_FAILED: too short, too long, the user's own address, or easy to
+        GatewayError: VALIDATION_FAILED: too short, too long, the user's e-mail address, or easy to
             guess.
     """
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         got = f"{len(password)} characters"
         raise _rejected(f"expected {MIN_LENGTH} to {MAX_LENGTH} characters, got {got}")
     if password.lower().strip() == email:
-        raise _rejected("expected something else than the e-mail address")
-    # imported here: its word lists take longer than most commands
-    judged = import_module("zxcvbn").zxcvbn(
+        raise _rejected("expected something other than the e-mail address")
+    # imported here, because loading its word lists is slow
+    score = import_module("zxcvbn").zxcvbn(
         password[:_SCORED_LENGTH],
         user_inputs=["slipstream", email, *re.split(r"\W+", email)],
         max_length=_SCORED_LENGTH,
     )
-    if judged["score"] < _MIN_SCORE:
-        reason = judged["feedback"]["warning"].rstrip(".")
+    if score["score"] < _MIN_SCORE:
+        reason = score["feedback"]["warning"].rstrip(".")
         raise _rejected(
-            "expected one that is hard to guess, got one that is not"
-            f"{f' ({reason})' if reason else ''}: several unusual words make a good one"
+            "expected one that is hard to guess, got an easy one"
+            f"{f' ({reason})' if reason else ''}: use several unusual words"
         )
 
 

@@ -1,4 +1,4 @@
-"""Passwords as Argon2id hashes, made and checked on threads of their own."""
+"""Argon2id password hashes, computed in a thread pool."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ T = TypeVar("T")
 _MEMORY_KIB = 64 * 1024
 _TIME_COST = 3
 _PARALLELISM = 1
-"""RFC 9106's second choice on one thread instead of four, which would take the cores from calls:
-0.17 s on the machine that the benchmarks ran on."""
+"""RFC 9106's second recommended option, but with one lane instead of four, which would take cores
+away from calls: 0.17 s on the benchmark machine."""
 _THREADS = 2
-"""Hashes at the same time: 128 MiB, and no more than two cores."""
+"""Concurrent hashes: 128 MiB and two cores at most."""
 _MAX_PENDING = 50
 _RETRY_SECONDS = 5.0
 _GENERATED_BYTES = 15
@@ -31,14 +31,14 @@ _GENERATED_BYTES = 15
 
 
 class PasswordService:
-    """Hashes and verifies. For one event loop, which goes on meanwhile."""
+    """Hashes and verifies passwords without blocking the event loop. For one event loop."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(
             time_cost=_TIME_COST, memory_cost=_MEMORY_KIB, parallelism=_PARALLELISM, type=Type.ID
         )
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="passwords")
-        self._waiting = 0
+        self._pending = 0
 
     async def accept(self, password: str, email: str) -> str:
         """Return the hash of a new password.
@@ -49,21 +49,21 @@ class PasswordService:
         return await self._run(lambda: self._accept(password, email))
 
     async def verify(self, password: str, hashed: str | None) -> bool:
-        """Whether it is the password; for `hashed` None it takes as long, and is False.
+        """Whether the password matches; for `hashed` None, False after the same time.
 
         Raises:
-            GatewayError: OVERLOADED where too many wait already.
+            GatewayError: OVERLOADED if too many are pending.
         """
         return await self._run(lambda: self._verify(password, hashed))
 
-    async def renewed(self, password: str, hashed: str) -> str | None:
-        """Return a new hash of a password that is right, where the old one was made otherwise."""
+    async def rehash_if_needed(self, password: str, hashed: str) -> str | None:
+        """Return a new hash of a verified password if `hashed` has outdated parameters."""
         if not self._hasher.check_needs_rehash(hashed):
             return None
         return await self._run(lambda: self._hasher.hash(normalize(password)))
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """Cancel what is pending."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _accept(self, password: str, email: str) -> str:
@@ -74,7 +74,7 @@ class PasswordService:
     def _verify(self, password: str, hashed: str | None) -> bool:
         given = normalize(password[:MAX_LENGTH])
         if hashed is None:
-            self._hasher.hash(given)  # who asks must not learn from the time that nobody is there
+            self._hasher.hash(given)  # timing must not reveal that the user does not exist
             return False
         try:
             return self._hasher.verify(hashed, given)
@@ -82,16 +82,16 @@ class PasswordService:
             return False
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._waiting >= _MAX_PENDING:
-            message = "too many passwords are being checked: try again in a moment"
+        if self._pending >= _MAX_PENDING:
+            message = f"too many passwords are being checked: retry in {_RETRY_SECONDS:g} s"
             raise GatewayError(ErrorCode.OVERLOADED, message, retry_after=_RETRY_SECONDS)
-        self._waiting += 1
+        self._pending += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
-            self._waiting -= 1
+            self._pending -= 1
 
 
 def generate_password() -> str:
-    """Return a password that nobody guesses, to be shown once."""
+    """Return a random password."""
     return secrets.token_urlsafe(_GENERATED_BYTES)

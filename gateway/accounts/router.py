@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 
 from gateway.accounts.schemas import UserIn, UserOut, UserPage, UserPatch
-from gateway.accounts.sessions import SessionService
 from gateway.accounts.users import CancelRunsOfUser, UserService
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
+from gateway.auth.sessions import SessionService
 from gateway.storage.paging import PageRequest
 
 
@@ -22,7 +22,7 @@ def build_router(
 
     @router.post("/", status_code=201)
     async def create(body: UserIn, actor: Identity = Depends(access.administrator)) -> UserOut:
-        """Make a user. Only an owner can make an owner."""
+        """Create a user. Only an owner can create an owner."""
         user = await service.create(body.email, body.role, body.password, by=actor)
         return UserOut.of(user)
 
@@ -45,12 +45,12 @@ def build_router(
 
     @router.delete("/{user_id}/", status_code=204)
     async def delete(user_id: str, actor: Identity = Depends(access.administrator)) -> None:
-        """Delete a user with their flows, deployments and keys; runs that go on are cancelled."""
+        """Delete a user with their flows, deployments and keys; unfinished runs are cancelled."""
         await service.delete(user_id, cancel_runs, by=actor)
 
     @router.delete("/{user_id}/sessions/", status_code=204)
     async def end_sessions(user_id: str, actor: Identity = Depends(access.administrator)) -> None:
-        """Log a user out everywhere."""
+        """End all sessions of a user."""
         await service.check_may_change(user_id, by=actor)
         await sessions.end_all(user_id.lower())
 

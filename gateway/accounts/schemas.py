@@ -1,4 +1,4 @@
-"""Users and sessions over HTTP."""
+"""Users and sessions in requests and responses."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ _OUT = ConfigDict(use_attribute_docstrings=True)
 
 
 class UserIn(BaseModel):
-    """A user to make."""
+    """A user to create."""
 
     model_config = _IN
 
     email: str = Field(max_length=254)
     role: Role = Role.MEMBER
     password: str | None = None
-    """At least 12 characters, hard to guess. Left out: the user cannot log in yet."""
+    """At least 12 characters, hard to guess. Omitted: the user cannot log in yet."""
 
 
 class UserPatch(BaseModel):
-    """What to change of a user; what is left out stays."""
+    """Changes to a user; omitted members stay as they are."""
 
     model_config = _IN
 
     email: str | None = Field(default=None, max_length=254)
     role: Role | None = None
     state: UserState | None = None
-    """`deactivated`: the user's keys and sessions are refused, within a second."""
+    """`deactivated`: the user's keys and sessions are rejected within a second."""
     password: str | None = None
-    """A new one for the user, whose sessions end."""
+    """A new password; it ends the user's sessions."""
 
     def change(self) -> UserChange:
-        """Return it as the service takes it."""
+        """Return the service's argument."""
         return UserChange(
             email=self.email, role=self.role, state=self.state, password=self.password
         )
@@ -57,13 +57,13 @@ class UserOut(BaseModel):
     role: Role
     state: UserState
     has_password: bool
-    """Without one nobody can log in as this user."""
+    """Without a password the user cannot log in."""
     created_at: datetime
     last_login_at: datetime | None
 
     @classmethod
     def of(cls, row: Profile) -> Self:
-        """Return what may be shown of `row`."""
+        """Return the user's public fields."""
         return cls(
             id=row.id,
             email=row.email,
@@ -83,12 +83,12 @@ class UserPage(BaseModel):
 
     @classmethod
     def of(cls, page: Page[Profile]) -> Self:
-        """Return the page as it is sent."""
+        """Return the response body."""
         return cls(items=[UserOut.of(row) for row in page.items], next_cursor=page.next_cursor)
 
 
 class LoginIn(BaseModel):
-    """Who logs in."""
+    """Login credentials."""
 
     model_config = _IN
 
@@ -97,7 +97,7 @@ class LoginIn(BaseModel):
 
 
 class PasswordIn(BaseModel):
-    """A new password of one's own."""
+    """A change of one's own password."""
 
     model_config = _IN
 
@@ -107,18 +107,18 @@ class PasswordIn(BaseModel):
 
 
 class LoggedInOut(BaseModel):
-    """Who is logged in."""
+    """The current session and its user."""
 
     model_config = _OUT
 
     session_id: str
     user: UserOut
     csrf_token: str
-    """To be sent as `X-CSRF-Token` with every request that is no GET."""
+    """Send it as `X-CSRF-Token` with every request except GET."""
     expires_at: datetime
-    """However much the session is used."""
+    """The end of the session, even if it is in use."""
     idle_seconds: float
-    """After so long without a request it ends sooner."""
+    """Seconds without a request after which it ends sooner."""
 
 
 class SessionOut(BaseModel):
@@ -129,17 +129,17 @@ class SessionOut(BaseModel):
     id: str
     created_at: datetime
     last_seen_at: datetime
-    """To the minute."""
+    """Accurate to the minute."""
     expires_at: datetime
     address: str | None
-    """Where it was logged in from."""
+    """The client address at login."""
     user_agent: str | None
     current: bool
-    """Whether it is the one that asks."""
+    """Whether it is the session of this request."""
 
     @classmethod
     def of(cls, row: ConsoleSession, current: str | None) -> Self:
-        """Return what may be shown of `row`; `current` is the id of the session that asks."""
+        """Return the session's public fields; `current` is the id of the request's session."""
         return cls(
             id=row.id,
             created_at=row.created_at,
@@ -159,6 +159,6 @@ class SessionPage(BaseModel):
 
     @classmethod
     def of(cls, page: Page[ConsoleSession], current: str | None) -> Self:
-        """Return the page as it is sent."""
+        """Return the response body."""
         items = [SessionOut.of(row, current) for row in page.items]
         return cls(items=items, next_cursor=page.next_cursor)

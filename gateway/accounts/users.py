@@ -1,21 +1,20 @@
-"""Users: made, listed, changed, deleted, by administrators and by the operator."""
+"""Users: created, listed, changed and deleted by administrators and by the operator."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.accounts import store
 from gateway.accounts.audit_events import record_deleted_with_user, record_user
-from gateway.accounts.emails import normalize_email
 from gateway.accounts.passwords import PasswordService
-from gateway.accounts.permissions import check_can_manage
-from gateway.auth.identity import Identity, Role
+from gateway.auth.identity import Identity, Role, check_administers
+from gateway.auth.session_store import end_sessions_of
 from gateway.errors import GatewayError
 from gateway.ids import is_id, new_id
 from gateway.storage.audit_events import AuditTarget, row_snapshot
@@ -26,9 +25,13 @@ from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Profile
 from protos.errors import ErrorCode
 
+MAX_EMAIL_LENGTH = 254
+"""Characters of an address in SMTP (RFC 5321)."""
+_PATTERN = re.compile(r"[^\s@\x00-\x1f\x7f<>]{1,64}@[^\s@\x00-\x1f\x7f<>]{1,253}")
+
 
 class UserState(StrEnum):
-    """Whether a user's keys and sessions are good."""
+    """Whether a user's keys and sessions are valid."""
 
     ACTIVE = "active"
     DEACTIVATED = "deactivated"
@@ -36,39 +39,34 @@ class UserState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserChange:
-    """What to change; None stays as it is."""
+    """Changes to a user; None: unchanged."""
 
     email: str | None = None
     role: Role | None = None
     state: UserState | None = None
     password: str | None = None
-    """A new one, chosen for the user: it ends the user's sessions."""
+    """A new password, which ends the user's sessions."""
 
 
 CancelRunsOfUser = Callable[[str], Awaitable[None]]
-"""Cancels the unfinished runs of a profile."""
-
-
-class Callbacks(Protocol):
-    """Knows the webhooks of deployments."""
-
-    async def delete(self, session: AsyncSession, deployment_id: str) -> None:
-        """Cancel what still waits, and delete the secrets, in the caller's transaction."""
+"""Cancels a user's queued runs and stops the running ones."""
+DeleteWebhook = Callable[[AsyncSession, str], Awaitable[None]]
+"""Deletes a deployment's secrets and cancels its deliveries, in the caller's transaction."""
 
 
 class UserService:
     """The users of an installation.
 
-    `by` is who asks; None is the operator. Changes of roles and states are in force in every
-    process within a moment (Kind.PROFILE).
+    `by` is the caller's identity; None is the operator. Changes of role and state are announced to
+    all processes (`ChangeKind.PROFILE`).
     """
 
     def __init__(
-        self, db: Database, passwords: PasswordService, webhook_endpoints: Callbacks
+        self, db: Database, passwords: PasswordService, delete_webhook: DeleteWebhook
     ) -> None:
         self._db = db
         self._passwords = passwords
-        self._webhook_endpoints = webhook_endpoints
+        self._delete_webhook = delete_webhook
 
     async def page(self, request: PageRequest) -> Page[Profile]:
         """Return a page of the users, newest first."""
@@ -87,21 +85,21 @@ class UserService:
         async with self._db.read() as session:
             found = await store.user_with_email(session, name.strip().lower())
         if found is None:
-            raise GatewayError(ErrorCode.NOT_FOUND, f"there is no user '{name[:80]}'")
+            raise GatewayError(ErrorCode.NOT_FOUND, f"unknown user '{name[:80]}'")
         return found
 
     async def check_may_change(self, user_id: str, *, by: Identity) -> None:
-        """Raise NOT_FOUND, or ROLE_FORBIDDEN where `by` may not change the user."""
+        """Raise NOT_FOUND, or ROLE_FORBIDDEN if `by` may not change the user."""
         check_can_manage(by, Role((await self.get(user_id)).role))
 
     async def create(
         self, email: str, role: Role, password: str | None, *, by: Identity | None
     ) -> Profile:
-        """Make a user; one without a password cannot log in before it is given one.
+        """Create a user; without a password, the user cannot log in yet.
 
         Raises:
-            GatewayError: VALIDATION_FAILED for the address or the password; CONFLICT where the
-                address is taken; ROLE_FORBIDDEN.
+            GatewayError: VALIDATION_FAILED for address or password; CONFLICT if the address is in
+                use; ROLE_FORBIDDEN.
         """
         check_can_manage(by, role)
         email = normalize_email(email)
@@ -122,9 +120,9 @@ class UserService:
         """Change a user.
 
         Raises:
-            GatewayError: NOT_FOUND; VALIDATION_FAILED; ROLE_FORBIDDEN; CONFLICT where the address
-                is taken, where no active owner would be left, or where one's own password, role or
-                state is to be changed.
+            GatewayError: NOT_FOUND; VALIDATION_FAILED; ROLE_FORBIDDEN; CONFLICT if the address is
+                in use, no active owner would be left, or the change is to the caller's own
+                password, role or state.
         """
         if change.email is not None:
             normalize_email(change.email)
@@ -141,7 +139,7 @@ class UserService:
                 row = await store.find_user(session, user_id, lock=True)
                 check_can_manage(by, Role(row.role))
                 await self._apply(session, row, change, hashed)
-                _check_an_owner_is_left(owners, row)
+                _check_owner_remains(owners, row)
         except IntegrityError:
             raise _email_taken(email) from None
         return row
@@ -149,13 +147,13 @@ class UserService:
     async def delete(
         self, user_id: str, cancel_runs: CancelRunsOfUser, *, by: Identity | None
     ) -> None:
-        """Remove a user with everything that is theirs; runs go when runs are pruned.
+        """Delete a user with their flows, deployments and keys.
 
-        Those that have not ended are cancelled: nobody is left to ask what came of them. Webhooks
-        are told nothing any more.
+        Unfinished runs are cancelled, and no more webhooks are sent. Rows of runs are deleted when
+        their retention ends.
 
         Raises:
-            GatewayError: NOT_FOUND; ROLE_FORBIDDEN; CONFLICT for oneself and the last owner.
+            GatewayError: NOT_FOUND; ROLE_FORBIDDEN; CONFLICT for the caller and the last owner.
         """
         async with self._db.write() as session:
             owners = await store.active_owners(session)
@@ -165,7 +163,7 @@ class UserService:
                 raise _not_on_yourself("delete your own user")
             if owners == {row.id}:
                 raise _last_owner()
-            deployments = await self._give_up(session, row)
+            deployments = await self._delete_owned(session, row)
             await session.delete(row)
             await session.flush()
             await record_user(session, "delete", row, before=row_snapshot(row))
@@ -174,15 +172,15 @@ class UserService:
             await record_change(session, ChangeKind.PROFILE, row.id)
         await cancel_runs(row.id)
 
-    async def _give_up(self, session: AsyncSession, row: Profile) -> list[str]:
-        """Tell of what goes with a user, forget the webhooks; return the deployments' ids."""
+    async def _delete_owned(self, session: AsyncSession, row: Profile) -> list[str]:
+        """Record what is deleted with a user, and delete the webhooks; return deployment ids."""
         for flow in await store.flows_of(session, row.id):
             await record_deleted_with_user(session, AuditTarget.FLOW, flow)
         for key in await store.keys_of(session, row.id):
             await record_deleted_with_user(session, AuditTarget.API_KEY, key)
         deployments = await store.deployments_of(session, row.id)
         for deployment in deployments:
-            await self._webhook_endpoints.delete(session, deployment.id)
+            await self._delete_webhook(session, deployment.id)
             if deployment.status != "deleted":
                 await record_deleted_with_user(session, AuditTarget.DEPLOYMENT, deployment)
         return [deployment.id for deployment in deployments]
@@ -198,7 +196,7 @@ class UserService:
             row.password_hash, row.password_changed_at = hashed, now()
         ends = hashed is not None or row.state != UserState.ACTIVE
         if ends:
-            await store.end_sessions_of(session, row.id)
+            await end_sessions_of(session, row.id)
         await session.flush()
         await record_user(session, "update", row, before=before, after=row_snapshot(row))
         if ends or (before["role"], before["state"]) != (row.role, row.state):
@@ -209,27 +207,50 @@ def _check_not_yourself(user_id: str, change: UserChange, by: Identity | None) -
     if by is None or by.profile_id != user_id:
         return
     if change.password is not None:
-        raise _not_on_yourself(
-            "set your own password here: POST /node/session/password/ asks for the old"
-        )
+        raise _not_on_yourself("set your own password here: use POST /node/session/password/")
     if change.role not in (None, by.role) or change.state is UserState.DEACTIVATED:
         raise _not_on_yourself("change your own role or state")
 
 
-def _check_an_owner_is_left(before: set[str], row: Profile) -> None:
-    stays = row.role == Role.OWNER and row.state == UserState.ACTIVE
-    if before == {row.id} and not stays:
+def _check_owner_remains(owners: set[str], row: Profile) -> None:
+    remains = row.role == Role.OWNER and row.state == UserState.ACTIVE
+    if owners == {row.id} and not remains:
         raise _last_owner()
 
 
-def _not_on_yourself(act: str) -> GatewayError:
-    return GatewayError(ErrorCode.CONFLICT, f"you cannot {act}: another administrator can")
+def _not_on_yourself(action: str) -> GatewayError:
+    return GatewayError(ErrorCode.CONFLICT, f"you cannot {action}: another administrator can")
 
 
 def _last_owner() -> GatewayError:
-    message = "this is the only active owner: make another one first"
+    message = "this is the only active owner: create another one first"
     return GatewayError(ErrorCode.CONFLICT, message)
 
 
 def _email_taken(email: str) -> GatewayError:
-    return GatewayError(ErrorCode.CONFLICT, f"there is a user '{email}' already")
+    return GatewayError(ErrorCode.CONFLICT, f"email: the user '{email}' already exists")
+
+
+def normalize_email(text: str) -> str:
+    """Return the address in lower case; raise VALIDATION_FAILED if it is invalid."""
+    email = text.strip().lower()
+    if len(email) > MAX_EMAIL_LENGTH or not _PATTERN.fullmatch(email):
+        message = f"email: expected an address such as ada@example.com, got '{text[:80]}'"
+        raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
+    return email
+
+
+def check_can_manage(by: Identity | None, *roles: Role) -> None:
+    """Check that `by` may create, change or delete users with these old and new roles.
+
+    None is the operator on the command line, who may do everything.
+
+    Raises:
+        GatewayError: ROLE_FORBIDDEN.
+    """
+    if by is None:
+        return
+    check_administers(by)
+    if by.role is not Role.OWNER and Role.OWNER in roles:
+        message = "role: expected owner to create, change or delete an owner, got admin"
+        raise GatewayError(ErrorCode.ROLE_FORBIDDEN, message)

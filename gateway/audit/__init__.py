@@ -1,1 +1,1 @@
-"""Who did what, when and from where: read, filtered, exported. `storage/trail.py` writes it."""
+"""Reading the audit log: lists, filters, export. `storage/audit_events.py` writes it."""

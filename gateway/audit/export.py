@@ -1,4 +1,4 @@
-"""Acts as text, for other programs: CSV for spreadsheets, JSON lines for everything else."""
+"""Exports audit events as CSV or JSON lines."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from gateway.storage.audit_tables import AuditEvent
 COLUMNS = tuple(AuditEventOut.model_fields)
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the start of a formula."""
+"""Characters that start a formula in spreadsheets."""
 
 
 class ExportFormat(StrEnum):
-    """The form of an export."""
+    """The format of an export."""
 
     CSV = "csv"
     """RFC 4180 with a header line, UTF-8; `before` and `after` are JSON."""
     JSONL = "jsonl"
-    """One JSON document a line."""
+    """One JSON document per line."""
 
 
 MEDIA_TYPES = {ExportFormat.CSV: "text/csv; charset=utf-8", ExportFormat.JSONL: "application/jsonl"}
 
 
 async def export(
-    lots: AsyncIterator[Sequence[AuditEvent]], form: ExportFormat
+    batches: AsyncIterator[Sequence[AuditEvent]], form: ExportFormat
 ) -> AsyncIterator[bytes]:
-    """Yield the acts as text, a part for each lot."""
+    """Yield the events as text, one chunk per batch."""
     if form is ExportFormat.CSV:
         yield _csv([COLUMNS])
-    async for lot in lots:
-        acts = [AuditEventOut.of(row) for row in lot]
+    async for batch in batches:
+        events = [AuditEventOut.of(row) for row in batch]
         if form is ExportFormat.CSV:
-            yield _csv([_cells(act) for act in acts])
+            yield _csv([_cells(event) for event in events])
         else:
-            yield b"".join(act.model_dump_json().encode() + b"\n" for act in acts)
+            yield b"".join(event.model_dump_json().encode() + b"\n" for event in events)
 
 
-def _cells(act: AuditEventOut) -> list[str]:
-    return [_escape_formula(_text(value)) for value in act.model_dump(mode="json").values()]
+def _cells(event: AuditEventOut) -> list[str]:
+    return [_escape_formula(_text(value)) for value in event.model_dump(mode="json").values()]
 
 
 def _text(value: object) -> str:
@@ -55,7 +55,7 @@ def _text(value: object) -> str:
 
 
 def _escape_formula(cell: str) -> str:
-    """Return a cell that no spreadsheet runs: names are what their makers want them to be."""
+    """Return a cell that spreadsheets do not run as a formula; users choose their names freely."""
     return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 

@@ -25,13 +25,13 @@ _TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 _EXPORT: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"text/csv": _TEXT, "application/jsonl": _TEXT},
-        "description": "Every act that the filters let through.",
+        "description": "All events that match the filters.",
     }
 }
 
 
 class _FilterParams:
-    """Which acts; a FastAPI dependency."""
+    """Query parameters that filter events; a FastAPI dependency."""
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
         self,
@@ -44,7 +44,7 @@ class _FilterParams:
         everyone: bool = False,
     ) -> None:
         self._everyone = everyone
-        self.which = AuditFilter(
+        self._filter = AuditFilter(
             action=action,
             subject_kind=subject_kind,
             subject_id=subject_id,
@@ -53,15 +53,16 @@ class _FilterParams:
             before=before,
         )
 
-    def seen_by(self, identity: Identity) -> AuditFilter:
-        """Return the filter, narrowed to what concerns the caller's own profile.
+    def for_caller(self, identity: Identity) -> AuditFilter:
+        """Return the filter, limited to the caller's own profile unless `everyone` is set.
 
-        Unless everybody's acts are asked for: then raise ROLE_FORBIDDEN where that is a member.
+        Raises:
+            GatewayError: ROLE_FORBIDDEN for `everyone` from a member.
         """
         if self._everyone:
             check_administers(identity)
-            return self.which
-        return replace(self.which, owner_id=identity.profile_id)
+            return self._filter
+        return replace(self._filter, owner_id=identity.profile_id)
 
 
 def build_router(log: AuditLog, access: Access) -> APIRouter:
@@ -69,33 +70,35 @@ def build_router(log: AuditLog, access: Access) -> APIRouter:
     router = APIRouter(prefix="/node/audit", tags=["Audit log"])
 
     @router.get("/")
-    async def list_acts(
+    async def list_audit_events(
         filters: _FilterParams = Depends(),
         page: PageRequest = Depends(),
         actor: Identity = Depends(access.manager),
     ) -> AuditEventPage:
-        """List acts, newest first. `from` and `to` are times; `to` is not included.
+        """List events, newest first. `from` and `to` are times; `to` is exclusive.
 
-        `actor` is the id of the profile that acted. `everyone` shows the acts on all profiles'
-        things, to admins and owners.
+        `actor` is the id of the profile that acted. `everyone` shows the events of all profiles; it
+        needs the role admin or owner.
         """
-        return AuditEventPage.of(await log.page(filters.seen_by(actor), page))
+        return AuditEventPage.of(await log.page(filters.for_caller(actor), page))
 
     @router.get("/export/", response_class=StreamingResponse, responses=_EXPORT)
-    async def export_acts(
+    async def export_audit_events(
         form: Annotated[ExportFormat, Query(alias="format")] = ExportFormat.JSONL,
         filters: _FilterParams = Depends(),
         actor: Identity = Depends(access.manager),
     ) -> StreamingResponse:
-        """Download all acts, newest first, with the filters of the list.
+        """Download all events that match the filters, newest first.
 
-        In CSV, a cell that a spreadsheet would run as a formula has an apostrophe before it.
+        In CSV, a cell that a spreadsheet would run as a formula is prefixed with an apostrophe.
         """
-        lots = log.everything(filters.seen_by(actor))
+        batches = log.batches(filters.for_caller(actor))
         headers = {
             "content-disposition": f'attachment; filename="audit.{form}"',
             "cache-control": "no-store",
         }
-        return StreamingResponse(export(lots, form), media_type=MEDIA_TYPES[form], headers=headers)
+        return StreamingResponse(
+            export(batches, form), media_type=MEDIA_TYPES[form], headers=headers
+        )
 
     return router

@@ -1,4 +1,4 @@
-"""Acts over HTTP."""
+"""Audit events in responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.storage.paging import Page
 
 
 class AuditEventOut(BaseModel):
-    """One act. `before` and `after` hold the fields that changed, with secrets masked."""
+    """One event. `before` and `after` contain the changed fields, with secrets masked."""
 
     id: str
     at: datetime
@@ -27,26 +27,26 @@ class AuditEventOut(BaseModel):
     address: str | None
     system_user: str | None
     request_id: str | None
-    # Any: whatever fields the subject has
+    # Any: the fields of the target
     before: dict[str, Any] | None
     after: dict[str, Any] | None
 
     @classmethod
     def of(cls, row: AuditEvent) -> Self:
-        """Return the act as it is sent."""
-        told = {name: getattr(row, name) for name in cls.model_fields if name != "at"}
-        return cls(at=row.created_at, **told)
+        """Return the response body."""
+        columns = {name: getattr(row, name) for name in cls.model_fields if name != "at"}
+        return cls(at=row.created_at, **columns)
 
 
 class AuditEventPage(BaseModel):
-    """A page of acts."""
+    """A page of events."""
 
     items: list[AuditEventOut]
     next_cursor: str | None
 
     @classmethod
     def of(cls, page: Page[AuditEvent]) -> Self:
-        """Return the page as it is sent."""
+        """Return the response body."""
         return cls(
             items=[AuditEventOut.of(row) for row in page.items], next_cursor=page.next_cursor
         )

@@ -1,4 +1,4 @@
-"""The audit log: read in pages, read to its end, shortened."""
+"""The audit log: pages, exports and pruning."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gateway.storage.paging import Page, PageRequest
 from protos.errors import ErrorCode
 
 _EXPORT_BATCH_ROWS = 500
-"""Rows that an export has in memory."""
+"""Rows that an export keeps in memory."""
 _PRUNE_BATCH_ROWS = 2000
-"""Rows that one transaction deletes: other writers of a SQLite file wait for it."""
+"""Rows that one transaction deletes; other writers of a SQLite database wait for it."""
 
 
 class AuditLog:
@@ -28,15 +28,15 @@ class AuditLog:
         self._db = db
 
     async def page(self, which: AuditFilter, request: PageRequest) -> Page[AuditEvent]:
-        """Return a page of acts, newest first; raise INVALID_REQUEST for a foreign cursor."""
+        """Return a page of events, newest first; raise INVALID_REQUEST for an invalid cursor."""
         async with self._db.read() as session:
             return await store.event_page(session, which, request)
 
-    async def everything(self, which: AuditFilter) -> AsyncIterator[Sequence[AuditEvent]]:
-        """Yield all acts, newest first, some hundred at a time.
+    async def batches(self, which: AuditFilter) -> AsyncIterator[Sequence[AuditEvent]]:
+        """Yield all events, newest first, in batches.
 
-        Each lot is a look of its own, so a slow reader holds no transaction open; what is written
-        meanwhile is newer than what comes, and left out.
+        Each batch is a query of its own, so that a slow client keeps no transaction open. Events
+        that are written meanwhile are not included.
         """
         cursor: str | None = None
         while True:
@@ -47,28 +47,28 @@ class AuditLog:
                 return
 
     async def prune(self, before: datetime) -> int:
-        """Delete the acts older than `before`, which itself is an act; return how many.
+        """Delete the events older than `before`, record that as an event, and return how many.
 
         Raises:
-            GatewayError: VALIDATION_FAILED where some of them are to be kept still.
+            GatewayError: VALIDATION_FAILED if `before` is within the minimum retention.
         """
         newest = now() - timedelta(days=MIN_RETENTION_DAYS)
         if before > newest:
             message = (
                 f"before: expected a time more than {MIN_RETENTION_DAYS} days ago, got {before}"
             )
-            raise GatewayError(ErrorCode.VALIDATION_FAILED, f"{message}: younger acts stay")
-        deleted = await self._prune_some(before, told=False)
-        gone = deleted
+            raise GatewayError(ErrorCode.VALIDATION_FAILED, f"{message}: younger events are kept")
+        deleted = await self._prune_batch(before, recorded=False)
+        total = deleted
         while deleted == _PRUNE_BATCH_ROWS:
-            deleted = await self._prune_some(before, told=True)
-            gone += deleted
-        return gone
+            deleted = await self._prune_batch(before, recorded=True)
+            total += deleted
+        return total
 
-    async def _prune_some(self, before: datetime, *, told: bool) -> int:
+    async def _prune_batch(self, before: datetime, *, recorded: bool) -> int:
         async with self._db.write(notify=False) as session:
             deleted = await store.delete_before(session, before, limit=_PRUNE_BATCH_ROWS)
-            if deleted and not told:
+            if deleted and not recorded:
                 await record_event(
                     session,
                     action="audit_log.prune",

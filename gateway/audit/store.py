@@ -1,4 +1,4 @@
-"""Rows of acts, as they are looked for."""
+"""Queries of audit events."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from gateway.storage.paging import Page, PageRequest, fetch_page
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """Which acts; None does not ask."""
+    """Conditions on events; None: any."""
 
     owner_id: str | None = None
-    """Only acts that concern this profile: None shows everybody's."""
+    """Only events of this profile; None: of all profiles."""
     action: str | None = None
     subject_kind: str | None = None
     subject_id: str | None = None
     actor_id: str | None = None
     since: datetime | None = None
     before: datetime | None = None
-    """Not included."""
+    """Exclusive."""
 
 
 async def event_page(
     session: AsyncSession, which: AuditFilter, request: PageRequest
 ) -> Page[AuditEvent]:
-    """Return a page of acts, newest first; raise INVALID_REQUEST for a foreign cursor."""
+    """Return a page of events, newest first; raise INVALID_REQUEST for an invalid cursor."""
     statement = select(AuditEvent).where(*_conditions(which))
     return await fetch_page(session, statement, AuditEvent, request)
 
 
 async def delete_before(session: AsyncSession, before: datetime, *, limit: int) -> int:
-    """Delete up to `limit` acts older than `before`; return how many there were."""
+    """Delete up to `limit` events older than `before`; return how many."""
     old = select(AuditEvent.id).where(AuditEvent.created_at < before).limit(limit)
     found = list((await session.execute(old)).scalars())
     if found:
@@ -46,14 +46,14 @@ async def delete_before(session: AsyncSession, before: datetime, *, limit: int) 
 
 
 def _conditions(which: AuditFilter) -> Iterator[ColumnElement[bool]]:
-    asked = (
+    conditions = (
         (AuditEvent.owner_id, which.owner_id),
         (AuditEvent.action, which.action),
         (AuditEvent.subject_kind, which.subject_kind),
         (AuditEvent.subject_id, which.subject_id),
         (AuditEvent.actor_id, which.actor_id),
     )
-    yield from (column == value for column, value in asked if value is not None)
+    yield from (column == value for column, value in conditions if value is not None)
     if which.since is not None:
         yield AuditEvent.created_at >= which.since
     if which.before is not None:

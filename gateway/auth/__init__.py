@@ -1,1 +1,1 @@
-"""Who calls: profiles, API keys, and the look-up that every request starts with."""
+"""Authentication: API keys, console sessions, and the identity behind each request."""

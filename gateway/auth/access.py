@@ -1,4 +1,4 @@
-"""What a route of FastAPI asks for: the identity behind a request, with the right scope."""
+"""FastAPI dependencies that authenticate a request and check its scope or role."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCreden
 from gateway.auth.authentication import Authentication
 from gateway.auth.identity import Identity, Scope, check_administers
 from gateway.auth.proxies import TrustedProxies
+from gateway.auth.request_credentials import SESSION_COOKIE
 from gateway.auth.security_schemes import BEARER_KEY, HEADER_KEY, SESSION
-from gateway.auth.sessions import COOKIE
 from gateway.errors import GatewayError
 from gateway.limits.rate_limiter import PollLimit
 from gateway.limits.request_limits import RequestLimits
@@ -26,7 +26,7 @@ _BEARER = HTTPBearer(
     auto_error=False, scheme_name=BEARER_KEY, description="An API key as bearer token."
 )
 _SESSION = APIKeyCookie(
-    name=COOKIE,
+    name=SESSION_COOKIE,
     auto_error=False,
     scheme_name=SESSION,
     description=(
@@ -47,19 +47,19 @@ async def _presented_key(
 
 
 Key = Annotated[str | None, Depends(_presented_key)]
-"""The API key of a request, of a route that takes a session as well."""
+"""The API key of a request to a route that accepts sessions, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRequest:
-    """A request of a console session."""
+    """A request made with a console session."""
 
     identity: Identity
     token: str
 
 
 class Poller(NamedTuple):
-    """Who looks at runs, and what limits the look."""
+    """The identity of a request that reads runs, and its rate limit."""
 
     identity: Identity
     poll: PollLimit
@@ -76,10 +76,10 @@ class Access:
         self._proxies = proxies
 
     async def caller(self, request: Request, key: Key) -> Identity:
-        """Return the holder of any active key, or of a session; see `Authentication.authenticate`.
+        """Return the identity behind a key or a session; see `Authentication.authenticate`.
 
         Raises:
-            GatewayError: as that does; TOO_MANY_FAILURES where the address has failed too often.
+            GatewayError: as that method; TOO_MANY_FAILURES after too many failures of the address.
         """
         actor = self.actor_of(request)
         address = actor.address or ""
@@ -89,7 +89,7 @@ class Access:
         return identity
 
     async def poller(self, request: Request, key: Key) -> Poller:
-        """Return who looks at runs, counted apart from calls; raise RATE_LIMITED as well."""
+        """As `caller`, for reads of runs, which have a limit of their own; raise RATE_LIMITED."""
         identity = await self.caller(request, key)
         poll = PollLimit(self._limits.rate_limiter, identity.limit_key, identity.limits)
         poll.headers = request.scope["state"]["headers"]
@@ -97,7 +97,7 @@ class Access:
         return Poller(identity, poll)
 
     async def manager(self, request: Request, key: Key) -> Identity:
-        """Return the holder of a session or `manage` key; for another key, API_KEY_FORBIDDEN."""
+        """As `caller`, for sessions and `manage` keys; raise API_KEY_FORBIDDEN for other keys."""
         identity = await self.caller(request, key)
         if identity.scope is not Scope.MANAGE:
             message = "this key may only trigger deployments: use a key of scope 'manage'"
@@ -105,7 +105,7 @@ class Access:
         return identity
 
     async def administrator(self, request: Request, key: Key) -> Identity:
-        """Return a manager whose role is admin or owner; for a member, ROLE_FORBIDDEN."""
+        """As `manager`, for the roles admin and owner; raise ROLE_FORBIDDEN for members."""
         identity = await self.manager(request, key)
         check_administers(identity)
         return identity
@@ -118,11 +118,11 @@ class Access:
         return SessionRequest(identity=identity, token=token)
 
     async def same_origin(self, request: Request) -> None:
-        """Raise CSRF_FAILED where a browser sends this for another site's page."""
+        """Raise CSRF_FAILED if a page of another site sent the request."""
         self._authentication.check_same_origin(_headers(request))
 
     def actor_of(self, request: Request) -> Actor:
-        """Return who acts, as the trail of acts names whoever has not proved to be anybody."""
+        """Return the audit log's actor for a request that is not authenticated."""
         peer = request.client.host if request.client else ""
         return Actor(
             profile_id=None,

@@ -1,4 +1,4 @@
-"""What the trail tells of API keys."""
+"""Audit events of API keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def record_key(
     before: AuditFields | None = None,
     after: AuditFields | None = None,
 ) -> None:
-    """Record, in the caller's transaction, an act on a key, such as `deactivate`."""
+    """Record `api_key.<verb>` in the caller's transaction."""
     await record_event(
         session,
         action=f"api_key.{verb}",

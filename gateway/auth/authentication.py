@@ -1,4 +1,4 @@
-"""Who comes in, by key or by console session: the same for every way that requests take."""
+"""Authentication of requests, by API key or by console session."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from collections.abc import Collection, Mapping
 from gateway.auth.csrf import check_csrf, check_same_origin
 from gateway.auth.identity import Identity
 from gateway.auth.key_authenticator import KeyAuthenticator
-from gateway.auth.sessions import Sessions, session_token
+from gateway.auth.request_credentials import session_token
+from gateway.auth.sessions import SessionService
 from gateway.errors import GatewayError
 from protos.errors import ErrorCode
 
 
 class Authentication:
-    """Keys and sessions; a key counts before a session.
+    """API keys and sessions; a key takes precedence over a session.
 
-    `origins` are those of the console beside the host that a request names. Headers are by
-    lower-case name.
+    `origins` are the console's, beside the request's own host. Header names are in lower case.
     """
 
     def __init__(
-        self, authenticator: KeyAuthenticator, sessions: Sessions, *, origins: Collection[str] = ()
+        self,
+        authenticator: KeyAuthenticator,
+        sessions: SessionService,
+        *,
+        origins: Collection[str] = (),
     ) -> None:
         self._authenticator = authenticator
         self._sessions = sessions
@@ -29,9 +33,9 @@ class Authentication:
     async def authenticate(
         self, method: str, headers: Mapping[bytes, bytes], key: str | None, address: str
     ) -> Identity:
-        """Return the holder of `key`, or where there is none, of the session in the cookie.
+        """Return the identity of `key`; without a key, of the session in the cookie.
 
-        The request comes from `address`.
+        `address` is the client's.
 
         Raises:
             GatewayError: as `KeyAuthenticator.authenticate` (API_KEY_MISSING if there is neither a
@@ -47,10 +51,10 @@ class Authentication:
     async def authenticate_session(
         self, method: str, headers: Mapping[bytes, bytes]
     ) -> tuple[Identity, str]:
-        """Return whose session it is, and its token.
+        """Return the identity of the session in the cookie, and its token.
 
         Raises:
-            GatewayError: SESSION_INVALID, also where there is none; CSRF_FAILED.
+            GatewayError: SESSION_INVALID, also without a cookie; CSRF_FAILED.
         """
         token = session_token(headers)
         if token is None:
@@ -59,7 +63,7 @@ class Authentication:
         return await self._identify_session(method, headers, token), token
 
     def check_same_origin(self, headers: Mapping[bytes, bytes]) -> None:
-        """Raise CSRF_FAILED where a browser sends this for another site's page."""
+        """Raise CSRF_FAILED if a page of another site sent the request."""
         check_same_origin(headers, self._origins)
 
     async def _identify_session(

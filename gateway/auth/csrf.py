@@ -1,8 +1,8 @@
-"""Whether a request with a session's cookie was sent by our own pages. Pure.
+"""CSRF protection of console sessions.
 
-A browser sends the cookie with whatever any page makes it ask. What another page cannot do is read
-our answers, so it does not know the token that a session's page was told; and it cannot lie about
-where it comes from (`Sec-Fetch-Site`, `Origin`).
+A browser sends the session's cookie with requests that any site's page makes. A page of another
+site cannot read our responses, so it does not know the session's CSRF token, and it cannot forge
+`Sec-Fetch-Site` and `Origin`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DIGEST = 32
 
 
 def csrf_token(session_token: str) -> str:
-    """Return the token that belongs to a session: 64 hexadecimal digits, made of its own token."""
+    """Return a session's CSRF token: 64 hexadecimal digits, derived from its session token."""
     key = session_token.encode("utf-8", "surrogatepass")[: blake2b.MAX_KEY_SIZE]
     return blake2b(key=key, digest_size=_DIGEST, person=b"csrf").hexdigest()
 
@@ -30,23 +30,22 @@ def csrf_token(session_token: str) -> str:
 def check_csrf(
     method: str, headers: Mapping[bytes, bytes], token: str, origins: Collection[str]
 ) -> None:
-    """Return where the request changes nothing, or proves to be ours; else raise CSRF_FAILED.
+    """Raise CSRF_FAILED for an unsafe request that does not prove its origin.
 
-    `headers` are by lower-case name; `origins` are those that count as ours beside the request's
-    own `Host`.
+    Names of `headers` are in lower case. `origins` are accepted beside the request's own `Host`.
     """
     if method in _SAFE:
         return
     check_same_origin(headers, origins)
     given = headers.get(HEADER, b"")
     if not hmac.compare_digest(given, csrf_token(token).encode()):
-        got = "another one" if given else "none"
+        got = "another value" if given else "none"
         message = f"X-CSRF-Token: expected the token of GET /node/session/, got {got}"
         raise GatewayError(ErrorCode.CSRF_FAILED, message)
 
 
 def check_same_origin(headers: Mapping[bytes, bytes], origins: Collection[str]) -> None:
-    """Raise CSRF_FAILED where the browser says that another site's page sends this request."""
+    """Raise CSRF_FAILED if the browser reports that a page of another site sent the request."""
     site = headers.get(b"sec-fetch-site")
     if site is not None and site not in _SAME_SITE:
         raise _cross_site_error("Sec-Fetch-Site", site)
@@ -69,7 +68,7 @@ def _host_of(origin: str) -> str | None:
 def _cross_site_error(name: str, got: bytes) -> GatewayError:
     shown = got[:200].decode("latin-1")
     message = (
-        f"{name}: expected a page of this gateway, got '{shown}': where a proxy stands between, "
-        "set SLIPSTREAM_CONSOLE_ORIGINS"
+        f"{name}: expected a page of this gateway, got '{shown}': behind a proxy that changes the "
+        "host, set SLIPSTREAM_CONSOLE_ORIGINS"
     )
     return GatewayError(ErrorCode.CSRF_FAILED, message)

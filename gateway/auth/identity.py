@@ -1,4 +1,4 @@
-"""Who a request comes from, as its API key or its console session says."""
+"""The identity of an authenticated request, and checks of what it may do."""
 
 from __future__ import annotations
 
@@ -11,61 +11,61 @@ from protos.errors import ErrorCode
 
 
 class Scope(StrEnum):
-    """What a key is good for."""
+    """What an API key may be used for."""
 
     TRIGGER = "trigger"
-    """Calls deployments."""
+    """Calling deployments."""
     MANAGE = "manage"
-    """Changes flows, deployments, keys and the rest; calls deployments, too."""
+    """Managing flows, deployments, keys and everything else, and calling deployments."""
 
 
 class Role(StrEnum):
-    """What a user may do with what belongs to the installation, not to a profile."""
+    """What a user may do with shared resources: users, models, inference servers, the audit log."""
 
     OWNER = "owner"
-    """Everything, other owners included."""
+    """Everything, including managing other owners."""
     ADMIN = "admin"
-    """Users but owners, models and inference servers, audit of all."""
+    """Managing users except owners, models and inference servers; reading all audit events."""
     MEMBER = "member"
-    """Reads models and inference servers, adds the one and starts the other."""
+    """Reading and adding models, reading and starting inference servers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """The holder of an active key or of a console session."""
+    """The holder of a valid API key or console session."""
 
     key_id: str | None
     """None for a console session, and for the command line."""
     profile_id: str
     scope: Scope
     deployments: frozenset[str] | None
-    """The deployments that the key may trigger; None means all of the profile's."""
+    """The deployments that the key may trigger; None: all of the profile's."""
     role: Role
     """The profile's."""
     session_id: str | None = None
-    """The console session, where it is one."""
+    """The console session, if one was used."""
     limits: CallLimits | None = None
-    """The key's own limits; None: it has none."""
+    """The key's own limits; None: none."""
 
     @property
     def limit_key(self) -> str:
-        """Whose limits count a call: the key's, or without one the profile's."""
+        """What calls are counted under: the key's id, or the profile's without a key."""
         return self.key_id or self.profile_id
 
     def may_trigger(self, deployment_id: str) -> bool:
-        """Whether the key covers the deployment, if that belongs to the same profile."""
+        """Whether the key covers the deployment, which belongs to the same profile."""
         return self.deployments is None or deployment_id in self.deployments
 
 
 def check_administers(identity: Identity) -> None:
-    """Raise ROLE_FORBIDDEN where the user is neither admin nor owner."""
+    """Raise ROLE_FORBIDDEN unless the user is an admin or owner."""
     if identity.role is Role.MEMBER:
-        message = "this takes the role admin or owner, yours is member: ask one of them"
+        message = "role: expected admin or owner, got member: ask one of them to do it"
         raise GatewayError(ErrorCode.ROLE_FORBIDDEN, message)
 
 
 def check_covers(identity: Identity, deployment_id: str) -> None:
-    """Raise API_KEY_FORBIDDEN where the key does not cover a deployment of its profile."""
+    """Raise API_KEY_FORBIDDEN if the key does not cover the deployment."""
     if not identity.may_trigger(deployment_id):
-        message = "this API key is limited to other deployments: use one that covers this one"
+        message = "this API key is limited to other deployments: use a key that covers this one"
         raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)

@@ -1,4 +1,4 @@
-"""From the key that a request carries to who sent it, without the database on the way."""
+"""Authenticates API keys from memory; only unknown keys need a query."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from protos.errors import ErrorCode
 
 
 class KeyAuthenticator:
-    """Identities by key hash, in memory; changes to keys arrive through the feed.
+    """Identities by key hash, in memory; the change feed invalidates them.
 
     Each resolved key counts as one use: after `cached_identity` has returned an identity, do not
     call `authenticate` as well.
@@ -32,7 +32,7 @@ class KeyAuthenticator:
         self._digest = hasher.digest
         self.keys: Cache[bytes, CachedKey] = Cache(self._load)
         self.usage = KeyUsageRecorder(db)
-        """Writes what is counted here; whoever made this starts and closes it."""
+        """Records uses of keys. The creator of this object starts and closes it."""
         feed.subscribe(ChangeKind.API_KEY, self._changed)
         feed.subscribe(ChangeKind.PROFILE, self._profile_changed)
 
@@ -55,9 +55,9 @@ class KeyAuthenticator:
         return cached.identity
 
     async def authenticate(self, key: str | None, address: str) -> Identity:
-        """Return who holds the key, asking the database where it is not known here.
+        """Return the key's identity, from memory or the database.
 
-        The request comes from `address`; empty: by a Unix socket.
+        `address` is the client's; empty for a Unix socket.
 
         Raises:
             GatewayError: API_KEY_MISSING, API_KEY_INVALID, API_KEY_DEACTIVATED or API_KEY_EXPIRED.
@@ -67,8 +67,8 @@ class KeyAuthenticator:
             raise GatewayError(ErrorCode.API_KEY_MISSING, message)
         if not is_well_formed(key):
             message = (
-                "this is no API key: expected sk- and 46 letters and digits, copied in full"
-                " (a masked key does not work)"
+                "API key: expected sk- and 46 letters and digits, got something else: copy the key"
+                " in full (a masked key does not work)"
             )
             raise GatewayError(ErrorCode.API_KEY_INVALID, message)
         digest = self._digest(key)
@@ -84,7 +84,7 @@ class KeyAuthenticator:
             row = await store.key_with_hash(session, digest)
             profile = await store.holder_of(session, row) if row else None
         if row is None or profile is None:
-            message = "the API key is unknown, or was deleted: create another one"
+            message = "the API key is unknown or was deleted: create a new one"
             raise GatewayError(ErrorCode.API_KEY_INVALID, message)
         match state_at(row, now()):
             case KeyState.DEACTIVATED:
@@ -110,18 +110,18 @@ class KeyAuthenticator:
 
     def _changed(self, key_id: str | None) -> None:
         gone = None if key_id is None else lambda credential: credential.key_id == key_id
-        self.keys.forget(gone)
+        self.keys.invalidate(gone)
 
     def _profile_changed(self, profile_id: str | None) -> None:
         gone = None if profile_id is None else lambda one: one.identity.profile_id == profile_id
-        self.keys.forget(gone)
+        self.keys.invalidate(gone)
 
 
 def _expired(row: ApiKey) -> GatewayError:
     if row.grace_ends_at is not None and row.grace_ends_at == ends_at(row):
         message = (
-            f"the API key '{row.name}' was rotated, and its grace ended at "
-            f"{row.grace_ends_at.isoformat()}: use the key that took its place"
+            f"the API key '{row.name}' was rotated, and its grace period ended at "
+            f"{row.grace_ends_at.isoformat()}: use its replacement"
         )
     else:
         assert row.expires_at is not None

@@ -1,4 +1,4 @@
-"""How often keys are used, and where from: counted in memory, written many at once."""
+"""Counts uses of API keys in memory and writes them in batches."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from telemetry.logs import logger, reason_of
 
-_PAUSE_SECONDS = 2.0
-"""Between two writes: as late as what is shown may be."""
-_AT_ONCE = 500
-"""Keys in one statement: each takes nine of the 32,766 parameters that SQLite allows."""
-_LAST_WRITE_SECONDS = 5.0
+_WRITE_INTERVAL_SECONDS = 2.0
+"""Between two writes, so the shown counts are at most this late."""
+_MAX_BATCH = 500
+"""Keys in one statement: each needs nine of SQLite's 32,766 parameters."""
+_CLOSE_SECONDS = 5.0
 
 log = logger("gateway.auth.key_usage")
 
 
 class CachedKey:
-    """A key that was looked up.
+    """A validated key in memory.
 
-    `uses` counts the requests since the last write; the first of them came from `address`.
+    `uses` counts requests since the last write; the first of them came from `address`.
     """
 
     __slots__ = ("address", "ends_at", "identity", "key_id", "rotated", "uses")
@@ -40,20 +40,20 @@ class CachedKey:
         self.identity = identity
         self.key_id = key_id
         self.ends_at = math.inf if ends_at is None else ends_at.timestamp()
-        """Unix time from which it opens nothing."""
+        """Unix time at which it stops being valid."""
         self.rotated = rotated
         self.uses = 0
         self.address = ""
 
 
 class KeyUsageRecorder:
-    """Collects the credentials that were used, and adds their counts to the rows."""
+    """Collects the keys that were used, and adds their counts to the rows."""
 
-    def __init__(self, db: Database, *, interval: float = _PAUSE_SECONDS) -> None:
+    def __init__(self, db: Database, *, interval: float = _WRITE_INTERVAL_SECONDS) -> None:
         self._db = db
         self._interval = interval
         self._used: list[CachedKey] = []
-        self._waiting: dict[str, KeyUsage] = {}
+        self._pending: dict[str, KeyUsage] = {}
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -65,50 +65,50 @@ class KeyUsageRecorder:
         credential.uses += 1
 
     def start(self) -> None:
-        """Begin to write."""
-        self._task = asyncio.create_task(self._write(), name="uses of keys")
+        """Start to write periodically."""
+        self._task = asyncio.create_task(self._run(), name="key usage")
 
     async def close(self) -> None:
-        """Write what is left, if the database takes it, and no more."""
+        """Write what is left and stop."""
         self._closing.set()
         if self._task is not None:
-            # A write that was cut off might have been done, and would be counted twice.
-            await asyncio.wait({self._task}, timeout=_LAST_WRITE_SECONDS)
+            # A cancelled write may have been committed, and would then be counted twice.
+            await asyncio.wait({self._task}, timeout=_CLOSE_SECONDS)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self.flush()
 
     async def flush(self) -> None:
-        """Write what was counted; keep it where the database is away."""
-        self._gather()
-        while self._waiting and await self._write_some():
+        """Write the counts; keep them if the database is unavailable."""
+        self._collect()
+        while self._pending and await self._write_batch():
             pass
 
-    async def _write(self) -> None:
+    async def _run(self) -> None:
         while not self._closing.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._closing.wait()
             await self.flush()
 
-    def _gather(self) -> None:
+    def _collect(self) -> None:
         moment = now()
         for credential in self._used:
-            uses = self._waiting.setdefault(credential.key_id, KeyUsage(last_at=moment))
+            uses = self._pending.setdefault(credential.key_id, KeyUsage(last_at=moment))
             uses.total += credential.uses
             uses.since_rotation += credential.uses if credential.rotated else 0
             uses.last_at, uses.last_address = moment, credential.address
             credential.uses = 0
         self._used.clear()
 
-    async def _write_some(self) -> bool:
-        batch = dict(islice(self._waiting.items(), _AT_ONCE))
+    async def _write_batch(self) -> bool:
+        batch = dict(islice(self._pending.items(), _MAX_BATCH))
         try:
             async with self._db.write(notify=False) as session:
                 await store.add_usage(session, batch)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("uses_not_written", reason=reason_of(error))
+            log.warning("key_usage_write_failed", reason=reason_of(error))
             return False
         for key_id in batch:
-            del self._waiting[key_id]
+            del self._pending[key_id]
         return True

@@ -1,4 +1,4 @@
-"""A key as it is shown: its row, what it is at this moment, and what to warn of."""
+"""Keys as they are shown: row, current state and warnings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.storage.tables import ApiKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyView:
-    """A key, without the key."""
+    """A key's row, current state and warnings."""
 
     row: ApiKey
     state: KeyState
@@ -26,7 +26,7 @@ class KeyView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedKey(KeyView):
-    """A key just made: the only moment at which it can be read."""
+    """A key that was just created, with its secret, which cannot be read again."""
 
     plain: str
 
@@ -34,7 +34,7 @@ class IssuedKey(KeyView):
 async def load_views(
     session: AsyncSession, profile_id: str, rows: Sequence[ApiKey], *, old_after: timedelta
 ) -> list[KeyView]:
-    """Return the profile's keys with what is known about them, in the same order."""
+    """Return the views of a profile's keys, in the same order."""
     deployments = await store.deployments_in_use(session, profile_id) if rows else set()
     moment = now()
     return [

@@ -1,4 +1,4 @@
-"""What the owner of a key should know about it. Pure."""
+"""Warnings about a key for its owner."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class WarningCode(StrEnum):
     """What a warning is about."""
 
     SHARED = "shared"
-    """The key opens several deployments."""
+    """The key covers several deployments."""
     OLD = "old"
-    """The key was made long ago."""
+    """The key was created long ago."""
     EXPIRES_SOON = "expires_soon"
     """The key expires within a week."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyWarning:
-    """One thing to know, as a code and as a sentence that says what to do."""
+    """A warning: a code, and a sentence that says what to do."""
 
     code: WarningCode
     message: str
@@ -36,9 +36,9 @@ class KeyWarning:
 def key_warnings(
     key: ApiKey, moment: datetime, *, deployments: Collection[str], old_after: timedelta
 ) -> list[KeyWarning]:
-    """Return what to warn of at `moment`; nothing where the key opens nothing any more.
+    """Return the warnings at `moment`; none for a deactivated or expired key.
 
-    `deployments` are the ids of all that the key's profile has in use.
+    `deployments` are the ids of the profile's deployments, without deleted ones.
     """
     state = state_at(key, moment)
     if state in {KeyState.DEACTIVATED, KeyState.EXPIRED}:
@@ -47,11 +47,11 @@ def key_warnings(
     covered = _covered(key, deployments)
     if key.scope == Scope.TRIGGER and covered > 1:
         message = (
-            f"this key opens {covered} deployments: give each a key of its own, so that one can be "
+            f"this key covers {covered} deployments: give each its own key, so that one can be "
             "rotated or revoked without the others"
         )
         warnings.append(KeyWarning(code=WarningCode.SHARED, message=message))
-    if state is KeyState.ROTATING:  # it ends by itself
+    if state is KeyState.ROTATING:  # it expires by itself
         return warnings
     age = moment - key.created_at
     if age >= old_after:

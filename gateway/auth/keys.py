@@ -1,7 +1,7 @@
-"""API keys as text: `sk-`, 40 random characters and a checksum that tells a typo from a key.
+"""The format of API keys: `sk-`, 40 random characters, and a checksum that detects typos.
 
-Pure. A key is stored only as a hash keyed with the installation's pepper; being random, it needs
-no slow hash.
+A key is stored only as a hash keyed with the installation's pepper. Keys are random, so no slow
+password hash is needed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _DIGEST_BYTES = 32
 
 KEY_LENGTH = len(_PREFIX) + _RANDOM_LENGTH + _CHECKSUM_LENGTH
 PREFIX_LENGTH = 8
-"""Characters at the start of a key that its mask shows."""
+"""Characters at the start of a key that stay visible when it is masked."""
 SUFFIX_LENGTH = 5
-"""Characters at the end of a key that its mask shows."""
+"""Characters at the end of a key that stay visible when it is masked."""
 
 
 def generate_key() -> str:
@@ -39,7 +39,7 @@ def checksum(body: str) -> str:
 
 
 def is_well_formed(key: str) -> bool:
-    """Whether `key` could be one of ours, so that asking the database is worth it."""
+    """Whether format and checksum of `key` are valid, so that a query makes sense."""
     if len(key) != KEY_LENGTH or not key.startswith(_PREFIX) or not key.isascii():
         return False
     return (
@@ -49,12 +49,12 @@ def is_well_formed(key: str) -> bool:
 
 
 def format_errors(key: str) -> list[str]:
-    """Return what keeps `key` from being well formed, in words that show nothing of it.
+    """Return why `key` is malformed, without revealing any part of it.
 
-    A checksum says that a character is wrong, never which.
+    The checksum shows that a character is wrong, not which one.
     """
     if _MASK in key:
-        return ["it is the mask of a key, as lists show it: the key itself was shown only once"]
+        return ["this is a masked key, as lists show it: the key itself was shown only once"]
     found = []
     if not key.startswith(_PREFIX):
         found.append(f"prefix: expected {_PREFIX} at the start")
@@ -66,24 +66,24 @@ def format_errors(key: str) -> list[str]:
         more = f" and {len(strange) - 1} more" if strange[1:] else ""
         found.append(f"alphabet: expected 0-9, A-Z and a-z, got others at {strange[0]}{more}")
     if not found and not is_well_formed(key):
-        found.append("checksum: a character was mistyped, or two were swapped")
+        found.append("checksum: does not match: a character was mistyped, or two were swapped")
     return found
 
 
 def mask(prefix: str, suffix: str) -> str:
-    """Return what may be shown of a key, such as `sk-EuT64********vsQa1`."""
+    """Return the masked form of a key, such as `sk-EuT64********vsQa1`."""
     return prefix + _MASK + suffix
 
 
 class KeyHasher:
-    """BLAKE2b keyed with the pepper (RFC 7693): the keyed state is made once, and copied a call."""
+    """BLAKE2b keyed with the pepper (RFC 7693). The keyed state is computed once and copied."""
 
     def __init__(self, pepper: bytes) -> None:
         key = pepper if len(pepper) <= blake2b.MAX_KEY_SIZE else blake2b(pepper).digest()
         self._keyed = blake2b(key=key, digest_size=_DIGEST_BYTES)
 
     def digest(self, key: str) -> bytes:
-        """Return the 32 bytes that stand for `key`; UnicodeEncodeError for a lone surrogate."""
+        """Return the 32-byte hash of `key`; raise UnicodeEncodeError for a lone surrogate."""
         state = self._keyed.copy()
         state.update(key.encode())
         return state.digest()

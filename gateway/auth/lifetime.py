@@ -1,4 +1,4 @@
-"""How long a key is good, and what it is at a moment. Pure."""
+"""Expiry and state of API keys."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from gateway.storage.tables import ApiKey
 from protos.errors import ErrorCode
 
 MAX_LIFETIME = timedelta(days=3650)
-"""From now to the farthest expiry; a key that is to live longer has none."""
+"""The latest expiry from now; a key for longer has none."""
 
 
 class KeyState(StrEnum):
-    """What a key is at a moment. `active` and `rotating` ones open something."""
+    """A key's state. `active` and `rotating` keys are valid."""
 
     ACTIVE = "active"
     ROTATING = "rotating"
-    """Another key has taken its place; it works until the grace ends."""
+    """It was replaced, and is valid until its grace period ends."""
     EXPIRED = "expired"
-    """Its expiry, or its grace, is over."""
+    """Its expiry, or its grace period, has passed."""
     DEACTIVATED = "deactivated"
-    """Somebody has turned it off, and can turn it on again."""
+    """It was deactivated, and can be activated again."""
 
 
 def ends_at(key: ApiKey) -> datetime | None:
-    """Return from when on the key answers 401; None means never."""
+    """Return when the key stops being valid; None: never."""
     ends = [moment for moment in (key.expires_at, key.grace_ends_at) if moment is not None]
     return min(ends, default=None)
 
 
 def state_at(key: ApiKey, moment: datetime) -> KeyState:
-    """Return what the key is at `moment`."""
+    """Return the key's state at `moment`."""
     if key.state != KeyState.ACTIVE:
         return KeyState.DEACTIVATED
     end = ends_at(key)
@@ -42,7 +42,7 @@ def state_at(key: ApiKey, moment: datetime) -> KeyState:
 
 
 def check_expiry(expires_at: datetime | None, moment: datetime) -> None:
-    """Raise VALIDATION_FAILED where a key made or changed at `moment` cannot end then."""
+    """Raise VALIDATION_FAILED unless `expires_at` is in the permitted range after `moment`."""
     if expires_at is None or moment < expires_at <= moment + MAX_LIFETIME:
         return
     message = (
@@ -53,7 +53,7 @@ def check_expiry(expires_at: datetime | None, moment: datetime) -> None:
 
 
 def renewed_expiry(key: ApiKey, moment: datetime) -> datetime | None:
-    """Return when a key that takes its place at `moment` ends: it is given as long a life."""
+    """Return the expiry of the key's replacement, which gets the same lifetime from `moment`."""
     if key.expires_at is None:
         return None
     return moment + min(key.expires_at - key.created_at, MAX_LIFETIME)

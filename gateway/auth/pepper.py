@@ -1,4 +1,4 @@
-"""The secret that API keys are hashed with: given by the operator, or made once and kept."""
+"""The pepper, the secret for hashing API keys: set by the operator, or generated once."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _GENERATED_BYTES = 32
 
 
 def load_pepper(given: str | None, state: Path) -> bytes:
-    """Return the pepper: `given` where there is one, else that of the state folder.
+    """Return the pepper: `given`, or else the one in the state folder.
 
-    The file `<state>/pepper` is made on the first call, readable by its owner only; of several
-    processes that make it at once one wins and all return the same.
+    The file `<state>/pepper` is created on the first call, readable by its owner only. If several
+    processes create it at once, all of them return the same pepper.
 
     Raises:
         StorageError: the pepper is too short, or its file cannot be read or written.
@@ -41,7 +41,7 @@ def _create_file(path: Path) -> None:
             file.write(secrets.token_hex(_GENERATED_BYTES).encode())
             file.flush()
             os.fsync(file.fileno())
-        os.link(draft, path)  # fails where another process was first: its pepper stands
+        os.link(draft, path)  # fails if another process was first; its pepper is used
     except FileExistsError:
         pass
     finally:

@@ -1,4 +1,4 @@
-"""The profile that a fresh installation starts with."""
+"""The first user of an installation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EMAIL = "admin@localhost"
 
 
 async def ensure_owner(db: Database) -> Profile:
-    """Return the first owner, made on the first call; one made here has no password."""
+    """Return the first owner, created without a password if there is none."""
     async with db.read() as session:
         found = await store.profile_with_role(session, Role.OWNER)
     if found is not None:

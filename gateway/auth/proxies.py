@@ -1,4 +1,4 @@
-"""Where a request comes from: the other end of its connection, or whom a trusted proxy names."""
+"""The client address of a request: the connection's peer, or as reported by a trusted proxy."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 _FORWARDED_FOR = b"x-forwarded-for"
 _MAX_HOPS = 16
-"""That are followed: what stands before them is not looked at."""
+"""Addresses that are evaluated, from the right; earlier ones are ignored."""
 
 Network = IPv4Network | IPv6Network
 
 
 class TrustedProxies:
-    """The reverse proxies that are believed. The only place that decides whom a request is of."""
+    """The trusted reverse proxies. The only code that decides a request's client address."""
 
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = trusted
 
     def client(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
-        """Return the address that a request comes from; empty where that is a Unix socket.
+        """Return the client's address; empty for a Unix socket.
 
-        Of `X-Forwarded-For` it is the rightmost address that is not a trusted proxy's: each proxy
-        appends whom it was asked by, and what stands before that may be anybody's invention. Where
-        something that is no address stands there, it is the last proxy that is known.
+        It is the rightmost address of `X-Forwarded-For` that is not a trusted proxy: each proxy
+        appends its peer, and a client can invent everything before that. An entry that is not an
+        address ends the search; the result is then the last proxy.
 
         Args:
-            peer: the address of the connection's other end.
-            headers: the request's, each line of its own, names in lower case.
+            peer: the address of the connection's peer.
+            headers: the request's header lines, names in lower case.
         """
         known = self._proxy(peer)
         if known is None:
@@ -43,7 +43,7 @@ class TrustedProxies:
         return str(known)
 
     def _proxy(self, peer: str) -> IPv4Address | IPv6Address | None:
-        """Return the address of a peer that is trusted."""
+        """Return the peer's address if it is a trusted proxy."""
         address = _parse_address(peer) if self._trusted else None
         return address if address is not None and self._trusts(address) else None
 
@@ -52,9 +52,9 @@ class TrustedProxies:
 
 
 def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Return `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80`; None: none of them.
+    """Parse `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80`; None: invalid.
 
-    An IPv4 address that is written as one of IPv6 is what it stands for.
+    An IPv4-mapped IPv6 address is returned as IPv4.
     """
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -65,7 +65,7 @@ def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     if isinstance(address, IPv6Address):
-        if address.scope_id is not None:  # of a link of the proxy's: it says nothing here
+        if address.scope_id is not None:  # a scope is valid on the proxy's machine only
             return None
         return address.ipv4_mapped or address
     return address

@@ -1,4 +1,4 @@
-"""A key takes the place of another, which works on for a while: the grace."""
+"""Key rotation: a replacement, and a grace period in which both keys are valid."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _INHERITED_COLUMNS = ("profile_id", "name", "environment", "scope", "deployments
 
 # Any: the columns have several types
 def inherited_columns(key: ApiKey, moment: datetime) -> dict[str, Any]:
-    """Return the columns of a key that takes the place of `key` at `moment`."""
+    """Return the columns of the key that replaces `key` at `moment`."""
     columns = {name: getattr(key, name) for name in _INHERITED_COLUMNS}
     return {**columns, "expires_at": renewed_expiry(key, moment), "replaces": key.id}
 
@@ -32,36 +32,39 @@ def inherited_columns(key: ApiKey, moment: datetime) -> dict[str, Any]:
 async def rotation_chain(
     session: AsyncSession, key: ApiKey, moment: datetime, *, force: bool
 ) -> list[ApiKey]:
-    """Return the keys that are to be replaced: `key`, and those that took its place before.
+    """Return the keys to replace: `key`, and the replacements that it already has.
 
     Raises:
-        GatewayError: CONFLICT where a rotation is not over yet, or the key has a successor; not
-            with `force`.
+        GatewayError: CONFLICT, unless `force`: the last rotation's grace period has not ended, or
+            the key was replaced already.
     """
-    line = [key, *await store.successors(session, key)]
+    chain = [key, *await store.successors(session, key)]
     if force:
-        return line
-    if len(line) > 1:
-        newest = line[-1].id
+        return chain
+    if len(chain) > 1:
+        newest = chain[-1].id
         message = (
-            f"the key was rotated already: its place has been taken by {newest}; rotate that "
-            'one, or, where it was lost, send {"force": true} to replace both'
+            f"the key was rotated already and replaced by {newest}: rotate that key, or, if it "
+            'was lost, send {"force": true} to replace both'
         )
         raise GatewayError(ErrorCode.CONFLICT, message)
-    before = await store.predecessor(session, key)
-    if before is not None and before.grace_ends_at is not None and before.grace_ends_at > moment:
+    replaced = await store.predecessor(session, key)
+    if replaced and replaced.grace_ends_at and replaced.grace_ends_at > moment:
         message = (
-            f"the key took the place of {before.id}, which works until "
-            f'{before.grace_ends_at.isoformat()}: end that grace first, or send {{"force": true}}'
+            f"the key replaced {replaced.id}, which is valid until "
+            f"{replaced.grace_ends_at.isoformat()}: end that grace period first, or send "
+            '{"force": true}'
         )
         raise GatewayError(ErrorCode.CONFLICT, message)
-    return line
+    return chain
 
 
-def retire(line: Sequence[ApiKey], heir: ApiKey, moment: datetime, grace: timedelta) -> None:
-    """Have `heir` take the place of all of `line`; whose grace is over stays out."""
-    for key in line:
-        key.replaced_by = heir.id
+def replace_keys(
+    chain: Sequence[ApiKey], replacement: ApiKey, moment: datetime, grace: timedelta
+) -> None:
+    """Replace all keys of `chain`. A grace period that has ended is not extended."""
+    for key in chain:
+        key.replaced_by = replacement.id
         if key.grace_ends_at is None or key.grace_ends_at > moment:
             key.grace_ends_at = moment + grace
         if key.rotated_at is None:
@@ -69,9 +72,11 @@ def retire(line: Sequence[ApiKey], heir: ApiKey, moment: datetime, grace: timede
 
 
 def end_grace(key: ApiKey, moment: datetime) -> bool:
-    """End the grace; return whether it was not over. Raise CONFLICT where the key has none."""
+    """End the grace period; return False if it had ended. Raise CONFLICT if there is none."""
     if key.grace_ends_at is None:
-        message = "the key has no grace to end: it was not rotated; deactivate or delete it instead"
+        message = (
+            "the key was not rotated, so it has no grace period: deactivate or delete it instead"
+        )
         raise GatewayError(ErrorCode.CONFLICT, message)
     if key.grace_ends_at <= moment:
         return False

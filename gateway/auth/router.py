@@ -19,12 +19,12 @@ from gateway.storage.paging import PageRequest
 
 
 def build_router(service: ApiKeyService, access: Access) -> APIRouter:
-    """Return the routes for API keys; all need a `manage` key."""
+    """Return the routes for API keys; all need a `manage` key or a session."""
     router = APIRouter(prefix="/node/api-keys", tags=["API keys"])
 
     @router.post("/", status_code=201)
     async def create(body: NewKey, actor: Identity = Depends(access.manager)) -> IssuedKeyOut:
-        """Make a key. The answer shows it, once."""
+        """Create a key. Only this response shows it."""
         issued = await service.create(actor.profile_id, **body.columns())
         return IssuedKeyOut.of_issued(issued)
 
@@ -51,34 +51,35 @@ def build_router(service: ApiKeyService, access: Access) -> APIRouter:
     async def rotate(
         key_id: str, body: RotationIn | None = None, actor: Identity = Depends(access.manager)
     ) -> IssuedKeyOut:
-        """Make a key that takes another's place. The answer shows it, once.
+        """Replace a key. Only this response shows the new one.
 
-        The old one works on until the grace ends. A second rotation before that answers 409.
+        The old key stays valid until the grace period ends. A second rotation before that answers
+        409.
         """
-        order = body or RotationIn()
+        rotation = body or RotationIn()
         issued = await service.rotate(
-            actor.profile_id, key_id, grace_seconds=order.grace_seconds, force=order.force
+            actor.profile_id, key_id, grace_seconds=rotation.grace_seconds, force=rotation.force
         )
         return IssuedKeyOut.of_issued(issued)
 
     @router.post("/{key_id}/end-grace/")
     async def end_grace(key_id: str, actor: Identity = Depends(access.manager)) -> KeyOut:
-        """Make a key that was rotated answer 401 from now on; 409 for one that was not."""
+        """End a rotated key's grace period: it answers 401 from now on. Other keys answer 409."""
         return KeyOut.of(await service.end_grace(actor.profile_id, key_id))
 
     @router.post("/{key_id}/deactivate/")
     async def deactivate(key_id: str, actor: Identity = Depends(access.manager)) -> KeyOut:
-        """Make a key answer 401 until it is activated again."""
+        """Make a key answer 401 until it is activated."""
         return KeyOut.of(await service.deactivate(actor.profile_id, key_id))
 
     @router.post("/{key_id}/activate/")
     async def activate(key_id: str, actor: Identity = Depends(access.manager)) -> KeyOut:
-        """Undo a deactivation."""
+        """Activate a deactivated key."""
         return KeyOut.of(await service.activate(actor.profile_id, key_id))
 
     @router.delete("/{key_id}/", status_code=204)
     async def delete(key_id: str, actor: Identity = Depends(access.manager)) -> None:
-        """Delete a key for good."""
+        """Delete a key permanently."""
         await service.delete(actor.profile_id, key_id)
 
     return router

@@ -1,4 +1,4 @@
-"""API keys over HTTP."""
+"""API keys in requests and responses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateway.storage.paging import Page
 _RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
 
 
-def _written_out(value: object) -> object:
+def _check_rfc_3339(value: object) -> object:
     if isinstance(value, str) and not _RFC_3339.match(value):
         raise ValueError("expected a time with its zone, such as 2027-01-31T12:00:00Z")
     if not isinstance(value, str | datetime):
@@ -39,52 +39,52 @@ def _in_utc(value: datetime) -> datetime:
 
 # Any: JSON Schema's own form
 def without_defaults(schema: dict[str, Any]) -> None:
-    """Have the document of a PATCH name no defaults: what is left out stays."""
+    """Remove defaults from the schema of a PATCH body: omitted members stay unchanged."""
     for member in schema["properties"].values():
         member.pop("default", None)
 
 
 Environment = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
-Expiry = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
+Expiry = Annotated[AwareDatetime, BeforeValidator(_check_rfc_3339), AfterValidator(_in_utc)]
 DeploymentIds = Annotated[list[str], Field(min_length=1, max_length=1000)]
 
 
 class LabelsIn(BaseModel):
-    """What every new key can be given."""
+    """Attributes of every new key."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     environment: Environment | None = None
-    """Where it is used, such as `production`; only a label."""
+    """A label for where it is used, such as `production`."""
     expires_at: Expiry | None = None
-    """From when on it answers 401, at most ten years ahead; left out: never."""
+    """When it stops being valid, at most ten years ahead; omitted: never."""
 
 
 class NewKey(LabelsIn):
-    """A key to make."""
+    """A key to create."""
 
     name: DisplayName
-    """What to call it in lists."""
+    """Its name in lists."""
     scope: Scope = Scope.TRIGGER
     deployments: DeploymentIds | None = None
-    """Ids of the deployments that it may trigger; left out: all, later ones included."""
+    """Ids of the deployments it may trigger; omitted: all, including later ones."""
     limits: LimitsBody | None = None
 
     # Any: the columns have several types
     def columns(self) -> dict[str, Any]:
-        """Return what the service makes a key of."""
+        """Return the service's arguments."""
         return {**dict(self), "limits": self.limits.stored() if self.limits else None}
 
 
 class NewDeploymentKey(LabelsIn):
-    """A key to make for one deployment."""
+    """A key to create for one deployment."""
 
     name: DisplayName | None = None
-    """What to call it in lists; left out: "Key for " and the deployment's name."""
+    """Its name in lists; omitted: "Key for " and the deployment's name."""
 
 
 class KeyPatch(BaseModel):
-    """What to change of a key; members left out stay as they are."""
+    """Changes to a key; omitted members stay as they are."""
 
     model_config = ConfigDict(
         extra="forbid", use_attribute_docstrings=True, json_schema_extra=without_defaults
@@ -96,28 +96,28 @@ class KeyPatch(BaseModel):
     """null: never."""
     scope: Scope = Scope.TRIGGER
     deployments: DeploymentIds | None = None
-    """null: all, later ones included."""
+    """null: all, including later ones."""
     limits: LimitsBody | None = None
-    """What it names changes; null: none of its own."""
+    """Changes the limits that it contains; null removes all."""
 
     def change(self) -> KeyChange:
-        """Return the members that were sent, and of `limits` those that were."""
+        """Return the members that the request contains, also within `limits`."""
         return cast(KeyChange, self.model_dump(exclude_unset=True))
 
 
 class RotationIn(BaseModel):
-    """How a key is to be rotated."""
+    """Options of a rotation."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     grace_seconds: int = Field(default=DEFAULT_GRACE_SECONDS, ge=0, le=MAX_GRACE_SECONDS)
-    """How long the old key works beside the new one."""
+    """How long the old key stays valid."""
     force: bool = False
-    """Rotate although the last rotation is not over; the key that it made is replaced as well."""
+    """Rotate before the last rotation has ended; its new key is replaced as well."""
 
 
 class KeyWarningOut(BaseModel):
-    """Something that the owner of a key should know."""
+    """A warning about a key."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -126,7 +126,7 @@ class KeyWarningOut(BaseModel):
 
 
 class KeyOut(BaseModel):
-    """A key, without the key."""
+    """A key without its secret."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -137,44 +137,44 @@ class KeyOut(BaseModel):
     deployments: list[str] | None
     masked: str
     state: KeyState
-    """`active` and `rotating` keys open something; the others answer 401."""
+    """`active` and `rotating` keys are valid; the others answer 401."""
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
-    """To within some seconds; so are the counts."""
+    """Accurate to a few seconds, as are the counts."""
     last_address: str | None
-    """Where one of its calls came from, of about two seconds until then; null: nobody knows."""
+    """The client address of one of its last calls; null: unknown."""
     total_uses: int
-    """Requests that came with it."""
+    """Requests made with it."""
     rotated_at: datetime | None
-    """When another key took its place."""
+    """When it was replaced."""
     grace_ends_at: datetime | None
-    """Until when it works beside the key that took its place."""
+    """Until when it stays valid beside its replacement."""
     calls_since_rotation: int | None
-    """Requests that still came with it since then; null while it was not rotated."""
+    """Requests made with it since it was rotated; null: not rotated."""
     last_call_since_rotation: datetime | None
     replaces: str | None
-    """Id of the key whose place it took, which may be deleted since."""
+    """Id of the key that it replaced, which may have been deleted."""
     replaced_by: str | None
-    """Id of the key that took its place, which may be deleted since."""
+    """Id of its replacement, which may have been deleted."""
     warnings: list[KeyWarningOut]
     limits: LimitsBody
 
     @classmethod
     def of(cls, key: KeyView) -> Self:
-        """Return what may be shown of `key`."""
-        return cls.model_validate(_shown(key))
+        """Return the key's public fields."""
+        return cls.model_validate(_public_fields(key))
 
 
 class IssuedKeyOut(KeyOut):
-    """A key just made. `key` is never shown again."""
+    """A key that was just created. `key` is not shown again."""
 
     key: str
 
     @classmethod
     def of_issued(cls, issued: IssuedKey) -> Self:
-        """Return the key in plain, with what is stored about it."""
-        return cls.model_validate({**_shown(issued), "key": issued.plain})
+        """Return the key with its secret."""
+        return cls.model_validate({**_public_fields(issued), "key": issued.plain})
 
 
 class KeyPage(BaseModel):
@@ -185,11 +185,11 @@ class KeyPage(BaseModel):
 
     @classmethod
     def of(cls, page: Page[KeyView]) -> Self:
-        """Return the page as it is sent."""
+        """Return the response body."""
         return cls(items=[KeyOut.of(key) for key in page.items], next_cursor=page.next_cursor)
 
 
-def _shown(key: KeyView) -> dict[str, object]:
+def _public_fields(key: KeyView) -> dict[str, object]:
     row = key.row
     columns = {name: getattr(row, name) for name in KeyOut.model_fields if hasattr(row, name)}
     since = None if row.rotated_at is None else row.uses_since_rotation

@@ -1,4 +1,4 @@
-"""What lets people in, as the OpenAPI document names it."""
+"""The security schemes of the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ SESSION = "ConsoleSession"
 
 # Any: OpenAPI's own form
 KEY_SECURITY: list[dict[str, Any]] = [{HEADER_KEY: []}, {BEARER_KEY: []}]
-"""Of routes that FastAPI only describes, and that take a key."""
+"""For routes that accept API keys and are only described, not served, by FastAPI."""
 ANY_SECURITY: list[dict[str, Any]] = [*KEY_SECURITY, {SESSION: []}]
-"""Of those that take a session, too."""
+"""For those that accept sessions, too."""

@@ -1,4 +1,4 @@
-"""API keys: made, listed, changed, rotated, deactivated, activated, deleted."""
+"""Management of API keys."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _VERBS = {KeyState.ACTIVE: "activate", KeyState.DEACTIVATED: "deactivate"}
 
 
 class KeyChange(TypedDict, total=False):
-    """What can be changed of a key; members left out stay as they are."""
+    """Changes to a key; omitted members stay as they are."""
 
     name: str
     environment: str | None
@@ -36,14 +36,14 @@ class KeyChange(TypedDict, total=False):
     scope: Scope
     deployments: list[str] | None
     limits: dict[str, int | None] | None
-    """Members that are left out stay; None takes one back, and in the place of all, all."""
+    """Omitted members stay; None removes a limit, and in place of the object, all of them."""
 
 
 class ApiKeyService:
-    """The keys of a profile. Every change reaches every gateway process through the feed."""
+    """The keys of a profile. The change feed announces every change to all gateway processes."""
 
     def __init__(self, db: Database, hasher: keys.KeyHasher, *, old_after_days: int = 90) -> None:
-        """Warn of keys that are older than `old_after_days`."""
+        """Keys older than `old_after_days` get a warning."""
         self._db = db
         self._hasher = hasher
         self._old_after = timedelta(days=old_after_days)
@@ -59,11 +59,11 @@ class ApiKeyService:
         expires_at: datetime | None = None,
         limits: dict[str, int] | None = None,
     ) -> IssuedKey:
-        """Make a key; `deployments` None means all of the profile's, now and later.
+        """Create a key; `deployments` None means all of the profile's, including later ones.
 
         Raises:
-            GatewayError: VALIDATION_FAILED where a deployment is unknown, the key is a `manage`
-                key and yet limited to deployments, or it would expire at once or too late.
+            GatewayError: VALIDATION_FAILED for an unknown deployment, a list of deployments with
+                the scope `manage`, or an expiry out of range.
         """
         async with self._db.write() as session:
             await _check_deployments(session, profile_id, scope, deployments)
@@ -90,10 +90,10 @@ class ApiKeyService:
         expires_at: datetime | None = None,
         limits: dict[str, int] | None = None,
     ) -> IssuedKey:
-        """Make a key in the caller's transaction; the deployments have been checked.
+        """Create a key in the caller's transaction, for deployments that are known to exist.
 
         Raises:
-            GatewayError: VALIDATION_FAILED where it would expire at once or too late.
+            GatewayError: VALIDATION_FAILED for an expiry out of range.
         """
         check_expiry(expires_at, now())
         return await self._mint(
@@ -121,7 +121,7 @@ class ApiKeyService:
             return await self._known(session, key)
 
     async def change(self, profile_id: str, key_id: str, **change: Unpack[KeyChange]) -> KeyView:
-        """Change a key at once: what is left out stays.
+        """Change a key.
 
         Raises:
             GatewayError: NOT_FOUND, and VALIDATION_FAILED as `create`.
@@ -150,30 +150,30 @@ class ApiKeyService:
         grace_seconds: int = rotation.DEFAULT_GRACE_SECONDS,
         force: bool = False,
     ) -> IssuedKey:
-        """Make a key with the same attributes; the old one works on for `grace_seconds`.
+        """Replace a key by one with the same attributes; it stays valid for `grace_seconds`.
 
-        Where the old one expires, the new one is given as long a life. With `force` a key may be
-        rotated before its last rotation is over: what took its place then is replaced as well.
+        If the old key expires, the new one gets the same lifetime. With `force`, a key can be
+        rotated before its last rotation has ended; its replacement is then replaced as well.
 
         Raises:
-            GatewayError: NOT_FOUND; CONFLICT where a rotation is not over.
+            GatewayError: NOT_FOUND; CONFLICT while the last rotation has not ended.
         """
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
             moment = now()
-            line = await rotation.rotation_chain(session, key, moment, force=force)
-            before = [row_snapshot(old) for old in line]
+            chain = await rotation.rotation_chain(session, key, moment, force=force)
+            before = [row_snapshot(old) for old in chain]
             issued = await self._mint(session, **rotation.inherited_columns(key, moment))
-            rotation.retire(line, issued.row, moment, timedelta(seconds=grace_seconds))
-            for old, was in zip(line, before, strict=True):
-                await self._changed(session, "rotate", old, was)
+            rotation.replace_keys(chain, issued.row, moment, timedelta(seconds=grace_seconds))
+            for old, fields in zip(chain, before, strict=True):
+                await self._changed(session, "rotate", old, fields)
         return issued
 
     async def end_grace(self, profile_id: str, key_id: str) -> KeyView:
-        """Have a key that was rotated answer 401 from now on; a second time changes nothing.
+        """End a rotated key's grace period. Idempotent.
 
         Raises:
-            GatewayError: NOT_FOUND; CONFLICT where the key was not rotated.
+            GatewayError: NOT_FOUND; CONFLICT for a key that was not rotated.
         """
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
@@ -183,15 +183,15 @@ class ApiKeyService:
             return await self._known(session, key)
 
     async def deactivate(self, profile_id: str, key_id: str) -> KeyView:
-        """Make the key answer 401 until it is activated again; a second time changes nothing."""
+        """Make the key answer 401 until it is activated. Idempotent."""
         return await self._set_state(profile_id, key_id, KeyState.DEACTIVATED)
 
     async def activate(self, profile_id: str, key_id: str) -> KeyView:
-        """Undo `deactivate`."""
+        """Activate a deactivated key. Idempotent."""
         return await self._set_state(profile_id, key_id, KeyState.ACTIVE)
 
     async def delete(self, profile_id: str, key_id: str) -> None:
-        """Remove the key for good."""
+        """Delete the key permanently."""
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
             await session.delete(key)
@@ -243,9 +243,9 @@ class ApiKeyService:
 async def has_active_trigger_key(
     session: AsyncSession, profile_id: str, deployment_id: str
 ) -> bool:
-    """Whether a key made for callers opens the deployment, and goes on to.
+    """Whether an active key of scope `trigger` covers the deployment.
 
-    Keys that are deactivated, expired or rotated do not count, and `manage` keys do not.
+    Deactivated, expired and rotated keys do not count.
     """
     moment = now()
     return any(
@@ -256,7 +256,7 @@ async def has_active_trigger_key(
 
 
 async def deactivate_keys_of(session: AsyncSession, profile_id: str, deployment_id: str) -> None:
-    """Deactivate, in the caller's transaction, the keys that only this deployment used."""
+    """Deactivate, in the caller's transaction, the keys that cover only this deployment."""
     for key in await store.trigger_keys(session, profile_id):
         if key.deployments == [deployment_id]:
             before = row_snapshot(key)
@@ -271,9 +271,9 @@ async def _check_deployments(
     if deployments is None:
         return
     if scope is Scope.MANAGE:
-        message = "deployments: a manage key covers everything: leave the list out"
+        message = "deployments: expected no list for a manage key, which covers all: leave it out"
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
     missing = await store.missing_deployments(session, profile_id, deployments)
     if missing:
-        message = f"deployments: there is no deployment '{min(missing)}'"
+        message = f"deployments: unknown deployment '{min(missing)}'"
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message)

@@ -18,13 +18,13 @@ from gateway.storage.tables import ApiKey, Deployment, Profile, UtcTime
 
 @dataclass(slots=True, kw_only=True)
 class KeyUsage:
-    """What is to be added to a key's row."""
+    """Uses to add to a key's row."""
 
     total: int = 0
     since_rotation: int = 0
     last_at: datetime
     last_address: str = ""
-    """Empty where it was a Unix socket."""
+    """Empty for a Unix socket."""
 
 
 async def profile_with_role(session: AsyncSession, role: str) -> Profile | None:
@@ -35,7 +35,7 @@ async def profile_with_role(session: AsyncSession, role: str) -> Profile | None:
 
 
 async def key_with_hash(session: AsyncSession, digest: bytes) -> ApiKey | None:
-    """Return the key that hashes to `digest`, in whatever state."""
+    """Return the key with this hash, in any state."""
     statement = select(ApiKey).where(ApiKey.hash == digest.hex())
     return (await session.execute(statement)).scalar_one_or_none()
 
@@ -69,7 +69,7 @@ async def trigger_keys(session: AsyncSession, profile_id: str) -> list[ApiKey]:
 async def missing_deployments(
     session: AsyncSession, profile_id: str, deployment_ids: Collection[str]
 ) -> set[str]:
-    """Return those of `deployment_ids` that are no deployments of the profile in use."""
+    """Return those of `deployment_ids` that are not deployments of the profile."""
     statement = select(Deployment.id).where(
         Deployment.id.in_([name for name in deployment_ids if is_id(name)]),
         Deployment.profile_id == profile_id,
@@ -87,26 +87,26 @@ async def deployments_in_use(session: AsyncSession, profile_id: str) -> set[str]
 
 
 async def successors(session: AsyncSession, key: ApiKey) -> list[ApiKey]:
-    """Return the keys that took the place of `key`, one after the other, as far as they exist."""
+    """Return the chain of keys that replaced `key`, up to the first deleted one."""
     found: list[ApiKey] = []
     last = key
     while last.replaced_by is not None:
-        heir = await session.get(ApiKey, last.replaced_by, with_for_update=True)
-        if heir is None:
+        replacement = await session.get(ApiKey, last.replaced_by, with_for_update=True)
+        if replacement is None:
             break
-        found.append(heir)
-        last = heir
+        found.append(replacement)
+        last = replacement
     return found
 
 
 async def predecessor(session: AsyncSession, key: ApiKey) -> ApiKey | None:
-    """Return the key whose place `key` took, where it exists."""
+    """Return the key that `key` replaced, if it still exists."""
     return None if key.replaces is None else await session.get(ApiKey, key.replaces)
 
 
 async def add_usage(session: AsyncSession, uses: Mapping[str, KeyUsage]) -> None:
-    """Add, in one statement, what was counted of keys, by their ids; deleted ones are left out."""
-    # Locked in the order of their ids: two processes that write at once do not wait for each other.
+    """Add uses to keys by id, in one statement; deleted keys are ignored."""
+    # Lock in the order of ids, so that two processes writing at once cannot deadlock.
     locked = (
         select(ApiKey.id).where(ApiKey.id.in_(list(uses))).order_by(ApiKey.id).with_for_update()
     )

@@ -1,4 +1,4 @@
-"""What the trail tells of deployments and their versions."""
+"""Audit events of deployments and their versions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def record_deployment(
     before: AuditFields | None = None,
     after: AuditFields | None = None,
 ) -> None:
-    """Record, in the caller's transaction, an act on a deployment, such as `pause`."""
+    """Record `deployment.<verb>` in the caller's transaction."""
     await record_event(
         session,
         action=f"deployment.{verb}",
@@ -49,12 +49,12 @@ async def record_version_note(
 
 
 def version_note(version: DeploymentVersion) -> dict[str, Any]:
-    """Return what can change about a version. Any: JSON."""
+    """Return the fields of a version that can change. Any: JSON."""
     return {"name": version.name, "description": version.description}
 
 
 def live(version: DeploymentVersion) -> dict[str, Any]:
-    """Return what a version makes of its deployment when it goes live. Any: JSON."""
+    """Return the deployment's fields that change when a version goes live. Any: JSON."""
     models = {node: f"{pin['model']} {pin['version']}" for node, pin in version.models.items()}
     return {
         "live_version": version.version,

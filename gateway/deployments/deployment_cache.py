@@ -112,8 +112,8 @@ class DeploymentCache:
     def _changed(self, deployment_id: str | None) -> None:
         changed_id = deployment_id
         which = None if changed_id is None else lambda entry: entry.id == changed_id
-        self.entries.forget(which)
-        self._versions.forget(which)
+        self.entries.invalidate(which)
+        self._versions.invalidate(which)
 
 
 def _not_found(deployment_id: str) -> GatewayError:

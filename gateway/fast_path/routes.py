@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from time import time
 
 from gateway.auth.authentication import Authentication
-from gateway.auth.headers import presented_key
 from gateway.auth.identity import Identity, check_covers
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.key_usage import CachedKey
 from gateway.auth.proxies import TrustedProxies
+from gateway.auth.request_credentials import presented_key
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import ExecutionMode

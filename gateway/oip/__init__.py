@@ -1,1 +1,1 @@
-"""The Open Inference Protocol at the gateway: `/v2` over REST, and the gRPC front door."""
+"""The Open Inference Protocol: `/v2` over REST, and the public gRPC port."""

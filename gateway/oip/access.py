@@ -1,4 +1,4 @@
-"""Who may call models by name."""
+"""Authentication of calls of models by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from protos.errors import ErrorCode
 
 
 class ModelAccess:
-    """Any active key that is not limited to deployments; or, if so set, everybody."""
+    """Accepts valid keys that are not limited to deployments, and anonymous calls if enabled."""
 
     def __init__(
         self, authenticator: KeyAuthenticator, limits: RequestLimits, *, anonymous: bool
@@ -23,15 +23,13 @@ class ModelAccess:
         self._anonymous = anonymous
 
     async def check(self, key: str | None, origin: Callable[[], str]) -> Identity | None:
-        """Return the holder of `key`, who may call models; None: anybody may, without one.
+        """Return the identity of `key`; None for an anonymous call, if those are enabled.
 
-        `origin` tells the address that the call comes from. It is asked where the key is not
-        known, and now and then.
+        `origin` returns the client's address; it is called only when the address is needed.
 
         Raises:
-            GatewayError: what `KeyAuthenticator.authenticate` raises; TOO_MANY_FAILURES where the
-                address has failed too often; API_KEY_FORBIDDEN for a key that covers listed
-                deployments only.
+            GatewayError: as `KeyAuthenticator.authenticate`; TOO_MANY_FAILURES after too many
+                failures of the address; API_KEY_FORBIDDEN for a key limited to deployments.
         """
         if key is None and self._anonymous:
             return None
@@ -49,7 +47,7 @@ class ModelAccess:
         return identity
 
     def rate_limit(self, identity: Identity | None) -> RateLimit | None:
-        """Return what limits the calls of models of whoever `check` has returned."""
+        """Return the rate limit of an identity that `check` returned; None: unlimited."""
         if identity is None:
             return None
         return self._limits.rate_limiter.for_model_call(identity.limit_key, identity.limits)

@@ -1,4 +1,4 @@
-"""The gRPC front door: the protocol's service for clients outside, with their keys in metadata."""
+"""The protocol's gRPC service for clients, who send their API keys as metadata."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from google.protobuf.message import DecodeError, Message
 
 from gateway.auth.identity import Identity
 from gateway.auth.proxies import TrustedProxies
+from gateway.auth.request_credentials import presented_key
 from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
-from gateway.oip.callers import api_key_of, client_address
-from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
+from gateway.oip.data_plane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
 from gateway.web.unexpected_errors import as_gateway_error
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
@@ -28,19 +28,19 @@ from transport import Router, RpcError, ServerStream, StatusCode, StreamCall, Un
 
 _MODE = "grpc"
 _WINDOW = 256
-"""Calls without an answer that one stream may have."""
+"""Calls in flight per stream."""
 _LARGE_BYTES = 2**16
-"""A request of this size is worth knowing by its form."""
+"""From this size on, requests are read by a template, without copying their tensors."""
 _MAX_TEMPLATE_BYTES = 4096
-"""Bytes of a form that are no tensors'; forms are many, and anybody's."""
+"""Bytes of a template besides the tensors; clients can cause many templates."""
 _MAX_MESSAGE_LENGTH = 1000
-"""Messages travel in HTTP/2 trailers, which peers limit to about 8 KiB."""
+"""Messages are sent in HTTP/2 trailers, which peers limit to about 8 KiB."""
 
 Request = TypeVar("Request", bound=Message)
 
 
 class InferenceService:
-    """Answers the protocol's methods from the data plane."""
+    """Serves the protocol's methods from the data plane."""
 
     def __init__(
         self,
@@ -53,10 +53,10 @@ class InferenceService:
         self._access = access
         self._proxies = proxies
         self._metrics = metrics
-        self._bulky: TemplateCache[_LargeRequestTemplate] = TemplateCache()
+        self._large_templates: TemplateCache[_LargeRequestTemplate] = TemplateCache()
 
     def add_to(self, router: Router) -> None:
-        """Let `router` know the methods."""
+        """Register the methods."""
         plane = self._plane
         live = pb.ServerLiveResponse(live=True).SerializeToString()
         router.unary(method_path("ServerLive"), lambda _raw, _call: live)
@@ -64,28 +64,32 @@ class InferenceService:
         self._add(router, pb.ModelReadyRequest, self._model_ready)
         self._add(router, pb.ServerMetadataRequest, self._server_metadata)
         self._add(
-            router, pb.ModelMetadataRequest, lambda asked: plane.metadata(asked.name, asked.version)
+            router,
+            pb.ModelMetadataRequest,
+            lambda request: plane.metadata(request.name, request.version),
         )
         self._add(
-            router, pb.ModelConfigRequest, lambda asked: plane.config(asked.name, asked.version)
+            router,
+            pb.ModelConfigRequest,
+            lambda request: plane.config(request.name, request.version),
         )
         self._add(
             router,
             pb.ModelStatisticsRequest,
-            lambda asked: plane.statistics(asked.name, asked.version),
+            lambda request: plane.statistics(request.name, request.version),
         )
         self._add(router, pb.RepositoryIndexRequest, self._index)
         router.unary(method_path("ModelInfer"), self._model_infer)
         router.stream(method_path("ModelStreamInfer"), lambda call: _InferStream(self, call))
 
-    async def admit(self, key: str | None, call: ServerStream) -> Identity | None:
-        """Return whose `key` it is, if it may call; raise as `ModelAccess.check`."""
+    async def authenticate(self, key: str | None, call: ServerStream) -> Identity | None:
+        """Return the identity of `key`; raise as `ModelAccess.check`."""
         return await self._access.check(key, partial(client_address, call, self._proxies))
 
     async def infer_for(
         self, identity: Identity | None, raw: bytes, call: ServerStream
     ) -> pb.ModelInferResponse:
-        """Answer one call within the limits of who makes it."""
+        """Serve one call within the caller's limits."""
         rate_limit = self._access.rate_limit(identity)
         if rate_limit is None:
             return await self.infer(raw, call)
@@ -93,43 +97,43 @@ class InferenceService:
             return await self.infer(raw, call)
 
     async def infer(self, raw: bytes, call: ServerStream) -> pb.ModelInferResponse:
-        """Answer one call and count it, under the status that REST would have answered."""
+        """Serve one call and count it, under the equivalent HTTP status."""
         began = perf_counter()
         name, status = "", ErrorCode.CANCELLED.v2_status
         try:
-            known = self._bulky.find(raw) if len(raw) >= _LARGE_BYTES else None
+            known = self._large_templates.find(raw) if len(raw) >= _LARGE_BYTES else None
             request = parse_message(pb.ModelInferRequest, raw) if known is None else known.head()
-            name = request.model_name if self._plane.known(request.model_name) else ""
+            name = request.model_name if self._plane.has_model(request.model_name) else ""
             if known is None:
-                self._learn(request, raw)
+                self._add_template(request, raw)
                 response = await self._plane.infer(request, call.remaining())
             else:
                 call_id, raws = known.call_id(raw), known.raws(raw)
-                reply = await self._plane.infer_apart(request, raws, call.remaining())
+                reply = await self._plane.infer_raw(request, raws, call.remaining())
                 response = reply.response()
                 response.id = call_id
             status = 200
         except Exception as error:
-            refusal = to_gateway_error(error)
-            status = refusal.code.v2_status
-            raise refusal from None
+            gateway_error = to_gateway_error(error)
+            status = gateway_error.code.v2_status
+            raise gateway_error from None
         finally:
             self._metrics.for_deployment(name, _MODE).answered(status, perf_counter() - began)
         return response
 
     @staticmethod
     def log_error(path: str, error: BaseException) -> None:
-        """Log what a handler raised and should not have."""
+        """Log an unexpected exception of a handler."""
         if isinstance(error, Exception):
             as_gateway_error(error, path.encode())
 
-    def _learn(self, request: pb.ModelInferRequest, raw: bytes) -> None:
-        """Have large requests such as this one read without their tensors being copied."""
+    def _add_template(self, request: pb.ModelInferRequest, raw: bytes) -> None:
+        """Keep the template of a large request, to read the next one without copying tensors."""
         form = InferRequestTemplate.from_message(request) if len(raw) >= _LARGE_BYTES else None
         if form is None or form.length - sum(form.sizes) > _MAX_TEMPLATE_BYTES:
             return
         if form.render(form.slot_values(request)) == raw:
-            self._bulky.add(form, _LargeRequestTemplate(form, request))
+            self._large_templates.add(form, _LargeRequestTemplate(form, request))
 
     def _add(
         self,
@@ -137,12 +141,12 @@ class InferenceService:
         kind: type[Request],
         answer: Callable[[Request], Awaitable[Message]],
     ) -> None:
-        """Add the method whose request is a `kind`."""
+        """Register the method whose request type is `kind`."""
         (name,) = [name for name, rpc in RPC_METHODS.items() if rpc.request is kind]
 
         async def handle(raw: bytes, call: UnaryCall) -> bytes:
             try:
-                await self.admit(api_key_of(call), call)
+                await self.authenticate(api_key_of(call), call)
                 return (await answer(parse_message(kind, raw))).SerializeToString()
             except Exception as error:
                 raise to_rpc_error(to_gateway_error(error)) from None
@@ -151,29 +155,29 @@ class InferenceService:
 
     async def _model_infer(self, raw: bytes, call: UnaryCall) -> bytes:
         try:
-            identity = await self.admit(api_key_of(call), call)
+            identity = await self.authenticate(api_key_of(call), call)
             return (await self.infer_for(identity, raw, call)).SerializeToString()
         except Exception as error:
             raise to_rpc_error(to_gateway_error(error)) from None
 
     def _server_ready(self, _raw: bytes, _call: UnaryCall) -> bytes:
-        """Say whether the gateway takes calls; like all probes, to everybody."""
+        """Return whether the gateway is ready; like all probes, without a key."""
         return pb.ServerReadyResponse(ready=self._plane.server_ready()).SerializeToString()
 
-    async def _model_ready(self, asked: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
-        return pb.ModelReadyResponse(ready=self._plane.model_ready(asked.name, asked.version))
+    async def _model_ready(self, request: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
+        return pb.ModelReadyResponse(ready=self._plane.model_ready(request.name, request.version))
 
     async def _server_metadata(self, _: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:
         return pb.ServerMetadataResponse(
             name=SERVER_NAME, version=SERVER_VERSION, extensions=EXTENSIONS
         )
 
-    async def _index(self, asked: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
-        return self._plane.index(asked.repository_name, only_ready=asked.ready)
+    async def _index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
+        return self._plane.index(request.repository_name, only_ready=request.ready)
 
 
 class _LargeRequestTemplate:
-    """A form of requests, and what all of them have."""
+    """The template of large requests, with the fields that they have in common."""
 
     def __init__(self, form: InferRequestTemplate, request: pb.ModelInferRequest) -> None:
         self._form = form
@@ -189,7 +193,7 @@ class _LargeRequestTemplate:
         return head
 
     def call_id(self, raw: bytes) -> str:
-        """Return the id of one of them, or raise INVALID_REQUEST."""
+        """Return the id of a request, or raise INVALID_REQUEST."""
         try:
             return raw[self._form.id_start : self._form.id_end].decode()
         except UnicodeDecodeError:
@@ -197,69 +201,69 @@ class _LargeRequestTemplate:
             raise GatewayError(ErrorCode.INVALID_REQUEST, message) from None
 
     def raws(self, raw: bytes) -> list[RawBytes]:
-        """Return the elements of its inputs, where they lie."""
+        """Return the bytes of its inputs, as views of the request."""
         view = memoryview(raw)
         return [view[start:end] for start, end in self._form.inputs]
 
 
 class _InferStream:
-    """One ModelStreamInfer: its calls are answered as each is done, until the client has no more.
+    """One ModelStreamInfer. Calls are answered in the order in which they finish.
 
-    While _WINDOW of them have no answer, the client is held back.
+    While `_WINDOW` calls are in flight, no more messages are read.
     """
 
-    def __init__(self, door: InferenceService, call: StreamCall) -> None:
-        self._door = door
+    def __init__(self, service: InferenceService, call: StreamCall) -> None:
+        self._service = service
         self._call = call
         self._key = api_key_of(call)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._held = False
+        self._paused = False
         self._ending = False
 
     def messages(self, messages: list[bytes]) -> None:
-        """Begin the calls that have come."""
+        """Start the received calls."""
         for raw in messages:
             task = asyncio.create_task(self._answer(raw))
             self._tasks.add(task)
             task.add_done_callback(self._done)
-        if len(self._tasks) >= _WINDOW and not self._held:
-            self._held = True
+        if len(self._tasks) >= _WINDOW and not self._paused:
+            self._paused = True
             self._call.pause()
 
     def half_closed(self) -> None:
-        """End when everything is answered."""
+        """End the stream when every call is answered."""
         self._ending = True
         self._end_if_done()
 
     def cancelled(self) -> None:
-        """Give the calls up: the client has gone."""
+        """Cancel the calls: the client has disconnected."""
         for task in self._tasks:
             task.cancel()
 
     async def _answer(self, raw: bytes) -> None:
         try:
-            # For each call: a stream may go on for days, and its key may not.
-            identity = await self._door.admit(self._key, self._call)
+            # For each call: a stream may last for days, longer than its key.
+            identity = await self._service.authenticate(self._key, self._call)
         except Exception as error:
             failure = to_rpc_error(to_gateway_error(error))
             self._call.finish(failure.code, failure.message, failure.trailers)
             return
         try:
-            response = await self._door.infer_for(identity, raw, self._call)
+            response = await self._service.infer_for(identity, raw, self._call)
             message = pb.ModelStreamInferResponse(infer_response=response)
-        except GatewayError as refusal:
+        except GatewayError as gateway_error:
             message = stream_failure(
                 _id_in(raw),
-                refusal.code,
-                refusal.message[:_MAX_MESSAGE_LENGTH],
-                refusal.retry_after,
+                gateway_error.code,
+                gateway_error.message[:_MAX_MESSAGE_LENGTH],
+                gateway_error.retry_after,
             )
         self._call.send(message.SerializeToString())
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if self._held and len(self._tasks) < _WINDOW:
-            self._held = False
+        if self._paused and len(self._tasks) < _WINDOW:
+            self._paused = False
             self._call.resume()
         if self._ending:
             self._end_if_done()
@@ -274,22 +278,22 @@ def parse_message(kind: type[Request], raw: bytes) -> Request:
     try:
         return kind.FromString(raw)
     except DecodeError:
-        message = f"the {len(raw)} bytes of the request are no message"
+        message = f"the request of {len(raw)} bytes is not a valid message"
         raise GatewayError(ErrorCode.INVALID_REQUEST, message) from None
 
 
 def to_gateway_error(error: Exception) -> GatewayError:
-    """Return what a caller is told of `error`."""
+    """Return the error for the caller."""
     return as_gateway_error(error, b"req_" + new_id().encode())
 
 
-def to_rpc_error(refusal: GatewayError) -> RpcError:
-    """Return `refusal` as its status, with code and waiting time in the trailing metadata."""
-    trailers = [(CODE_KEY, refusal.code.value)]
-    if refusal.retry_after is not None:
-        trailers.append((PUSHBACK_KEY, str(round(refusal.retry_after * 1e3))))
-    status = StatusCode[refusal.code.grpc_status]
-    return RpcError(status, refusal.message[:_MAX_MESSAGE_LENGTH], tuple(trailers))
+def to_rpc_error(gateway_error: GatewayError) -> RpcError:
+    """Return the gRPC status, with code and retry time in the trailing metadata."""
+    trailers = [(CODE_KEY, gateway_error.code.value)]
+    if gateway_error.retry_after is not None:
+        trailers.append((PUSHBACK_KEY, str(round(gateway_error.retry_after * 1e3))))
+    status = StatusCode[gateway_error.code.grpc_status]
+    return RpcError(status, gateway_error.message[:_MAX_MESSAGE_LENGTH], tuple(trailers))
 
 
 def _id_in(raw: bytes) -> str:
@@ -297,3 +301,25 @@ def _id_in(raw: bytes) -> str:
         return pb.ModelInferRequest.FromString(raw).id
     except DecodeError:
         return ""
+
+
+def client_address(call: ServerStream, proxies: TrustedProxies) -> str:
+    """Return the client's address; proxies send it as metadata, as over REST."""
+    return proxies.client(peer_host(call.peer), _headers(call))
+
+
+def peer_host(peer: str) -> str:
+    """Return the address in `ipv4:host:port` or `ipv6:[host]:port`."""
+    return peer.partition(":")[2].rpartition(":")[0].strip("[]")
+
+
+def api_key_of(call: ServerStream) -> str | None:
+    """Return the key in the call's metadata."""
+    return presented_key(dict(_headers(call)))
+
+
+def _headers(call: ServerStream) -> list[tuple[bytes, bytes]]:
+    return [
+        (name.encode(), value if isinstance(value, bytes) else value.encode())
+        for name, value in call.metadata
+    ]

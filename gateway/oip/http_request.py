@@ -1,4 +1,4 @@
-"""A REST inference request: its JSON, and the binary tensors that may follow it.
+"""Parses inference requests of REST: JSON, and binary tensors behind it.
 
 The body is JSON, or, with `Inference-Header-Content-Length`, that many bytes of JSON and then the
 raw bytes of the inputs that say `binary_data_size`, in order (Triton, extension_binary_data.md).
@@ -33,23 +33,23 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedInferRequest:
-    """A request, and in which form its outputs are wanted."""
+    """A request, and the requested format of its outputs."""
 
     request: pb.ModelInferRequest
     """Without contents."""
     raws: list[RawBytes]
-    """The elements of its inputs; binary ones are views of the body."""
+    """The bytes of its inputs; binary ones are views of the body."""
     binary_default: bool
     binary: Mapping[str, bool]
-    """By output, where it was said."""
+    """By output, if requested."""
 
 
 def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> ParsedInferRequest:
-    """Return what the body asks for; the model's name and version are the URL's.
+    """Parse a body; the model's name and version come from the URL.
 
     Raises:
         GatewayError: INVALID_JSON, INVALID_REQUEST, UNSUPPORTED_MEDIA_TYPE, NOT_IMPLEMENTED.
-        TensorError: a tensor's data does not fit what is said of it.
+        TensorError: a tensor's data does not match its datatype or shape.
     """
     head, rest = _split(body, headers)
     document = _document(head)
@@ -63,7 +63,7 @@ def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> ParsedInferReque
     for index, tensor in enumerate(inputs):
         rest = _add_input(request, raws, _object(tensor, f"inputs[{index}]"), rest)
     if len(rest):
-        raise _invalid(f"{len(rest)} bytes are left over after the last binary input")
+        raise _invalid(f"expected no bytes after the last binary input, got {len(rest)}")
     return ParsedInferRequest(
         request=request,
         raws=raws,
@@ -73,7 +73,7 @@ def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> ParsedInferReque
 
 
 def parse_index(body: bytes) -> bool:
-    """Return whether a request for the repository's index asks for what is ready only.
+    """Return whether a request for the index is limited to ready models.
 
     Raises:
         GatewayError: INVALID_JSON, INVALID_REQUEST.
@@ -110,7 +110,7 @@ def _document(head: bytes) -> Json:
 def _add_input(
     request: pb.ModelInferRequest, raws: list[RawBytes], tensor: Json, rest: memoryview
 ) -> memoryview:
-    """Add one input; return what is left of the binary part."""
+    """Add one input; return the rest of the binary part."""
     name = _text(tensor.get("name"), "an input's name")
     datatype = get_datatype(_text(tensor.get("datatype"), f"'{name}' datatype"), tensor=name)
     shape = tensor.get("shape")
@@ -126,11 +126,11 @@ def _add_input(
         return rest
     if type(size) is not int or not 0 <= size <= len(rest):
         raise TensorError(
-            f"tensor '{name}': binary_data_size: expected 0 to {len(rest)}, the bytes that are "
-            f"left, got {size!r}"
+            f"tensor '{name}': binary_data_size: expected 0 to {len(rest)}, the remaining "
+            f"bytes, got {size!r}"
         )
     if "data" in tensor:
-        raise TensorError(f"tensor '{name}': has data and binary_data_size, expected one of them")
+        raise TensorError(f"tensor '{name}': expected data or binary_data_size, got both")
     raws.append(rest[:size])
     return rest[size:]
 
@@ -142,7 +142,7 @@ def _json_data(tensor: Json, datatype: Datatype, shape: list[int], name: str) ->
 
 
 def _add_outputs(request: pb.ModelInferRequest, outputs: object) -> dict[str, bool]:
-    """Ask for the outputs that are listed; return which are wanted binary or not."""
+    """Add the requested outputs; return which of them are requested as binary."""
     if outputs is None:
         return {}
     if type(outputs) is not list:

@@ -1,10 +1,11 @@
-"""A REST inference answer: JSON, and after it the outputs that were wanted binary."""
+"""Renders responses of REST: JSON, and binary outputs behind it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import orjson
+from google.protobuf.message import Message
 
 from gateway.oip.http_request import ParsedInferRequest
 from gateway.upstream.inference_stream import InferenceReply
@@ -16,24 +17,24 @@ from protos.tensors import decode_raw
 _SERIALISE = orjson.OPT_SERIALIZE_NUMPY
 
 
-def render_infer(reply: InferenceReply, asked: ParsedInferRequest) -> Answer:
-    """Return the answer in the form that was asked for.
+def render_infer(reply: InferenceReply, request: ParsedInferRequest) -> Answer:
+    """Return the response in the requested format.
 
     Raises:
-        TensorError: an output is not what the inference server says of it.
+        TensorError: an output does not match its datatype or shape.
     """
     form, message = reply.template, reply.message
-    # Any: JSON as it goes out
+    # Any: values of JSON
     document: dict[str, Any] = {"model_name": form.model, "model_version": form.version}
-    if asked.request.id:
-        document["id"] = asked.request.id
+    if request.request.id:
+        document["id"] = request.request.id
     outputs: list[dict[str, Any]] = []
     tail: list[memoryview] = []
     view = memoryview(message)
     for (name, datatype, shape), (start, end) in zip(form.tensors, form.outputs, strict=True):
         shown: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
         raw = view[start:end]
-        if asked.binary.get(name, asked.binary_default):
+        if request.binary.get(name, request.binary_default):
             shown["parameters"] = {"binary_data_size": len(raw)}
             tail.append(raw)
         else:
@@ -50,3 +51,30 @@ def render_infer(reply: InferenceReply, asked: ParsedInferRequest) -> Answer:
         (b"inference-header-content-length", b"%d" % len(head)),
     ]
     return 200, headers, b"".join((head, *tail))
+
+
+def as_json(message: Message) -> dict[str, Any]:
+    """Return a message as Triton's REST interface does: fields by name, including 0 and empty ones.
+
+    Unlike protobuf's JSON it has 64-bit numbers as numbers. Fields with presence are omitted if
+    they are not set. Maps and bytes are not supported. Any, here and below: values and descriptors.
+    """
+    return {
+        field.name: _value(field, getattr(message, field.name))
+        for field in message.DESCRIPTOR.fields
+        if not field.has_presence or message.HasField(field.name)
+    }
+
+
+def _value(field: Any, value: Any) -> Any:
+    if field.is_repeated:
+        return [_one(field, item) for item in value]
+    return _one(field, value)
+
+
+def _one(field: Any, value: Any) -> Any:
+    if field.message_type is not None:
+        return as_json(value)
+    if field.enum_type is not None:
+        return field.enum_type.values_by_number[value].name
+    return value

@@ -1,4 +1,4 @@
-"""`/v2` as pure ASGI; every error is `{"error": …}`, as the protocol's clients expect."""
+"""`/v2` as an ASGI application; errors are `{"error": …}`, as the protocol's clients expect."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from time import perf_counter
 
 import orjson
 
-from gateway.auth.headers import presented_key
 from gateway.auth.proxies import TrustedProxies
+from gateway.auth.request_credentials import presented_key
 from gateway.errors import GatewayError
 from gateway.ids import new_id, request_id_of
 from gateway.limits.rate_limit import RateLimit
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
-from gateway.oip.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
+from gateway.oip.data_plane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
 from gateway.oip.http_request import parse_index, parse_infer
-from gateway.oip.http_response import render_infer
-from gateway.oip.json_form import as_json
+from gateway.oip.http_response import as_json, render_infer
 from gateway.web.asgi import DisconnectedError, Receive, Scope, Send, read_body, send_answer
 from gateway.web.problems import Answer, Headers, v2_error
 from gateway.web.unexpected_errors import as_gateway_error
@@ -36,13 +35,13 @@ _SERVER_PATHS = {"/v2": "server", "/v2/models": "models", "/v2/health/live": "li
 _SERVER_PATHS |= {"/v2/health/ready": "ready", "/v2/models/stats": "stats"}
 _POSTS = frozenset({"infer", "index"})
 _PUBLIC = frozenset({"live", "ready"})
-"""Probes need no key, except for those of models: they would tell which there are."""
+"""Probes need no key. Probes of models do: they reveal which models exist."""
 _MODE = "v2"
 _SECURITY_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 
 class V2App:
-    """Answers everything under `/v2`."""
+    """Serves everything under `/v2`."""
 
     def __init__(
         self,
@@ -60,7 +59,7 @@ class V2App:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Serve one request."""
         began = perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = request_id_of(headers, new_id())
@@ -74,13 +73,13 @@ class V2App:
         await send_answer(send, answer, own)
         found = _MODEL.fullmatch(scope["path"])
         if found and found["verb"] == "infer":
-            name = found["name"] if self._plane.known(found["name"]) else ""
+            name = found["name"] if self._plane.has_model(found["name"]) else ""
             self._metrics.for_deployment(name, _MODE).answered(answer[0], perf_counter() - began)
 
     async def _answer(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, own: Headers
     ) -> Answer:
-        """Return the answer; `own` gets what its headers say of limits, refusals included."""
+        """Return the response; adds rate limit headers to `own`, also when it raises."""
         identity = None
         path, method = scope["path"], scope["method"]
         verb, found = _route(path)
@@ -109,7 +108,7 @@ class V2App:
     async def _limited(
         rate_limit: RateLimit | None, own: Headers, work: Callable[[], Awaitable[Answer]]
     ) -> Answer:
-        """Return what `work` does, if the gate lets it in."""
+        """Return the result of `work` within the rate limit."""
         if rate_limit is None:
             return await work()
         try:
@@ -140,7 +139,7 @@ class V2App:
                 ready = self._plane.server_ready()
                 return _probe(ready, {"ready": ready})
             case "models":
-                return _ok({"models": self._plane.models()})
+                return _ok({"models": self._plane.model_names()})
             case _:
                 about = {"name": SERVER_NAME, "version": SERVER_VERSION}
                 return _ok({**about, "extensions": EXTENSIONS})
@@ -157,26 +156,26 @@ class V2App:
     ) -> Answer:
         body = await read_body(receive, headers, self._max_body_bytes)
         began = perf_counter()
-        asked = parse_infer(body, headers)
-        asked.request.model_name = name
-        asked.request.model_version = version
+        parsed = parse_infer(body, headers)
+        parsed.request.model_name = name
+        parsed.request.model_version = version
         self._metrics.parse.observe(perf_counter() - began)
-        reply = await self._plane.infer_apart(asked.request, asked.raws)
+        reply = await self._plane.infer_raw(parsed.request, parsed.raws)
         began = perf_counter()
-        answer = render_infer(reply, asked)
+        answer = render_infer(reply, parsed)
         self._metrics.serialise.observe(perf_counter() - began)
         return answer
 
 
 def _route(path: str) -> tuple[str, re.Match[str] | None]:
-    """Return what is asked for and, unless it is about the server, of what."""
+    """Return the operation, and the match of its path unless it is about the server."""
     if plain := _SERVER_PATHS.get(path.rstrip("/")):
         return plain, None
     if found := _MODEL.fullmatch(path):
         return found["verb"] or "model", found
     if found := _INDEX.fullmatch(path):
         return "index", found
-    raise GatewayError(ErrorCode.NOT_FOUND, f"there is no {path}")
+    raise GatewayError(ErrorCode.NOT_FOUND, f"unknown path {path}")
 
 
 def _metadata(model: pb.ModelMetadataResponse) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The protocol's routes as the OpenAPI document shows them; `rest.py` answers them."""
+"""The protocol's routes for the OpenAPI document; `rest.py` serves them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _BYTES: Json = {"application/octet-stream": {"schema": {"type": "string", "forma
 _KEYS: Json = {"security": KEY_SECURITY}
 _WORKS: Json = {**_KEYS, **EXECUTES_FLOWS}
 _CALL: Json = {**_WORKS, "requestBody": {"content": _BYTES}}
-_RESULT = "JSON; where outputs are wanted binary, JSON and then their bytes."
+_RESULT = "JSON; if binary outputs are requested, JSON and then their bytes."
 _EXAMPLE = {
     "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [5.1, 3.5, 1.4, 0.2]}]
 }
@@ -55,23 +55,23 @@ def build_router() -> APIRouter:
 def _add_server(router: APIRouter) -> None:
     @router.get("", operation_id="get_server_metadata", openapi_extra=_KEYS)
     async def metadata() -> ServerMetadata:
-        """Show who answers, and which extensions it has."""
-        _elsewhere()
+        """Show the server's name, version and extensions."""
+        _served_by_v2_app()
 
     @router.get("/health/live", operation_id="get_liveness")
     async def live() -> ServerLive:
-        """Show whether the gateway lives. No key."""
-        _elsewhere()
+        """Show whether the gateway is alive. Needs no key."""
+        _served_by_v2_app()
 
-    @router.get("/health/ready", operation_id="get_readiness", responses=_or_503(ServerReady))
+    @router.get("/health/ready", operation_id="get_readiness", responses=_or_not_ready(ServerReady))
     async def ready() -> ServerReady:
-        """Show whether the gateway takes calls. No key."""
-        _elsewhere()
+        """Show whether the gateway is ready. Needs no key."""
+        _served_by_v2_app()
 
     @router.get("/models", operation_id="list_served_models", openapi_extra=_KEYS)
     async def models() -> ModelNames:
         """List the models that are served."""
-        _elsewhere()
+        _served_by_v2_app()
 
     statistics = _message(pb.ModelStatisticsResponse)
 
@@ -82,22 +82,22 @@ def _add_server(router: APIRouter) -> None:
         openapi_extra=_WORKS,
     )
     async def stats() -> None:
-        """Show what was counted and timed, of all models."""
-        _elsewhere()
+        """Show the statistics of all models."""
+        _served_by_v2_app()
 
     @router.post("/repository/index", operation_id="index_repository", openapi_extra=_KEYS)
     async def index(body: IndexRequest | None = None) -> list[IndexedModel]:  # noqa: ARG001
-        """List the models and their states; with `ready` only those that are."""
-        _elsewhere()
+        """List the models and their states; with `ready` only ready ones."""
+        _served_by_v2_app()
 
 
 def _add_model(router: APIRouter, path: str, of: str, named: Endpoint, called: Endpoint) -> None:
-    """Add the routes of a model at `path`: of a version by name, or of the one that is chosen."""
+    """Add the routes of a model at `path`, with or without a version."""
     router.add_api_route(
         path,
         named,
         operation_id=f"get_served_{of}",
-        summary=f"Show what a model takes and gives ({of})",
+        summary=f"Show a model's inputs and outputs ({of})",
         response_model=ModelMetadata,
         openapi_extra=_WORKS,
     )
@@ -105,9 +105,9 @@ def _add_model(router: APIRouter, path: str, of: str, named: Endpoint, called: E
         f"{path}/ready",
         named,
         operation_id=f"get_{of}_readiness",
-        summary=f"Show whether calls are answered ({of})",
+        summary=f"Show whether a model is ready ({of})",
         response_model=ModelReady,
-        responses=_or_503(ModelReady),
+        responses=_or_not_ready(ModelReady),
         openapi_extra=_KEYS,
     )
     router.add_api_route(
@@ -121,8 +121,8 @@ def _add_model(router: APIRouter, path: str, of: str, named: Endpoint, called: E
         openapi_extra=_CALL,
     )
     for verb, noun, summary, message in (
-        ("config", "config", "Show how a model is configured, as Triton does", pb.ModelConfig),
-        ("stats", "statistics", "Show what was counted and timed", pb.ModelStatisticsResponse),
+        ("config", "config", "Show a model's configuration in Triton's format", pb.ModelConfig),
+        ("stats", "statistics", "Show a model's statistics", pb.ModelStatisticsResponse),
     ):
         router.add_api_route(
             f"{path}/{verb}",
@@ -135,27 +135,27 @@ def _add_model(router: APIRouter, path: str, of: str, named: Endpoint, called: E
 
 
 async def _of_model(model: str) -> None:  # noqa: ARG001 - documented, here and below
-    _elsewhere()
+    _served_by_v2_app()
 
 
 async def _of_version(model: str, version: str) -> None:  # noqa: ARG001
-    _elsewhere()
+    _served_by_v2_app()
 
 
 async def _call_model(model: str, body: Call) -> None:  # noqa: ARG001
-    _elsewhere()
+    _served_by_v2_app()
 
 
 async def _call_version(model: str, version: str, body: Call) -> None:  # noqa: ARG001
-    _elsewhere()
+    _served_by_v2_app()
 
 
-def _elsewhere() -> NoReturn:
-    raise AssertionError("the edge answers this route")
+def _served_by_v2_app() -> NoReturn:
+    raise AssertionError("V2App serves this route")
 
 
-def _or_503(ready: type[BaseModel]) -> dict[int | str, Json]:
-    """Return how a probe says no; whoever gets no answer to his question gets an error."""
+def _or_not_ready(ready: type[BaseModel]) -> dict[int | str, Json]:
+    """Return the response of a probe that is not ready, or of an error."""
     return {503: {"model": ready | V2Error, "description": "Not ready."}}
 
 

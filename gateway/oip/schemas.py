@@ -1,4 +1,4 @@
-"""The protocol's JSON, as the OpenAPI document shows it; `http_request.py` and others read it."""
+"""The protocol's JSON for the OpenAPI document; `http_request.py` parses it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Parameters = dict[str, str | int | float | bool]
 
 
 class V2Error(BaseModel):
-    """Why a call failed."""
+    """An error."""
 
     error: str
 
 
 class ServerMetadata(BaseModel):
-    """Who answers."""
+    """Name, version and extensions of the server."""
 
     name: str
     version: str
@@ -25,33 +25,33 @@ class ServerMetadata(BaseModel):
 
 
 class ServerLive(BaseModel):
-    """Whether the gateway lives."""
+    """Whether the gateway is alive."""
 
     live: bool
 
 
 class ServerReady(BaseModel):
-    """Whether the gateway takes calls, and why not."""
+    """Whether the gateway is ready, and if not, why."""
 
     ready: bool
     reasons: list[str] | None = None
 
 
 class ModelReady(BaseModel):
-    """Whether calls for a model are answered."""
+    """Whether a model is ready."""
 
     name: str
     ready: bool
 
 
 class ModelNames(BaseModel):
-    """The models that are served."""
+    """The models with inference servers."""
 
     models: list[str]
 
 
 class TensorMetadata(BaseModel):
-    """What a model takes or gives; -1 in a shape means any size."""
+    """An input or output; -1 in a shape means any size."""
 
     name: str
     datatype: str
@@ -59,7 +59,7 @@ class TensorMetadata(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """What a model takes and gives."""
+    """A model's inputs and outputs."""
 
     name: str
     versions: list[str]
@@ -70,7 +70,7 @@ class ModelMetadata(BaseModel):
 
 
 class InferInput(BaseModel):
-    """A tensor that comes in."""
+    """An input tensor."""
 
     name: str
     datatype: str
@@ -81,14 +81,14 @@ class InferInput(BaseModel):
 
 
 class RequestedOutput(BaseModel):
-    """A tensor that is wanted."""
+    """A requested output."""
 
     name: str
     parameters: Parameters | None = None
 
 
 class InferRequest(BaseModel):
-    """A call of a model."""
+    """An inference request."""
 
     id: str = ""
     parameters: Parameters | None = None
@@ -97,7 +97,7 @@ class InferRequest(BaseModel):
 
 
 class InferOutput(BaseModel):
-    """A tensor that goes out."""
+    """An output tensor."""
 
     name: str
     datatype: str
@@ -108,7 +108,7 @@ class InferOutput(BaseModel):
 
 
 class InferResponse(BaseModel):
-    """The answer of a model."""
+    """An inference response."""
 
     model_name: str
     model_version: str
@@ -117,7 +117,7 @@ class InferResponse(BaseModel):
 
 
 class IndexRequest(BaseModel):
-    """Which models the index shall show."""
+    """A filter of the index."""
 
     ready: bool = False
 
@@ -133,7 +133,7 @@ class IndexedModel(BaseModel):
 
 # Any, here and below: descriptors of all kinds, and JSON schemas
 def schema_of(message: type[Message]) -> dict[str, Any]:
-    """Return the JSON schema of what `as_json` makes of such a message."""
+    """Return the JSON schema of `as_json` for a message type."""
     return _object(message.DESCRIPTOR)
 
 

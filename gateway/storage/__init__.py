@@ -1,4 +1,4 @@
-"""The database: SQLite or PostgreSQL, its tables, its migrations, and the feed of changes.
+"""The database, SQLite or PostgreSQL: tables, migrations, change feed and audit events.
 
-Knows rows and transactions, and no feature's rules. Features keep their queries in a `store.py`.
+It contains no feature's rules. Each feature has its queries in a `store.py`.
 """

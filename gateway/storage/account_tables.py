@@ -1,4 +1,4 @@
-"""The tables of console sessions, and of log-ins that failed."""
+"""The tables of console sessions and of failed logins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.storage.tables import Name, Owned, Table, UtcTime
 
 
 class ConsoleSession(Owned):
-    """A browser that is logged in: a keyed hash of its token, and what tells it from others."""
+    """A browser that is logged in. The token is stored as a keyed hash."""
 
     __tablename__ = "console_sessions"
     noun = "session"
@@ -20,22 +20,22 @@ class ConsoleSession(Owned):
 
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     expires_at: Mapped[datetime] = mapped_column(UtcTime)
-    """However much it is used."""
+    """The end of the session, even if it is in use."""
     last_seen_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
-    """To the minute."""
+    """Accurate to the minute."""
     address: Mapped[str | None] = mapped_column(String(64))
-    """Where it was logged in from."""
+    """The client address at login."""
     user_agent: Mapped[str | None] = mapped_column(Name)
-    """What the browser calls itself."""
+    """The browser's User-Agent."""
 
 
 class LoginFailures(Table):
-    """Log-ins that failed within a window of time, by e-mail and by address."""
+    """Counts of failed logins in a time window, by e-mail address and by client address."""
 
     __tablename__ = "login_failures"
 
     subject: Mapped[str] = mapped_column(String(64), primary_key=True)
-    """A keyed hash: what is typed into the wrong field can be a password."""
+    """A keyed hash, because users sometimes type a password into the wrong field."""
     count: Mapped[int] = mapped_column(Integer)
     since: Mapped[datetime] = mapped_column(UtcTime, index=True)
-    """When the first of them came."""
+    """When the first of them happened."""

@@ -1,7 +1,7 @@
-"""The trail of acts: who did what to which thing, written in the transaction that did it.
+"""Audit events: who changed what, written in the transaction that makes the change.
 
-Who it is that acts is known at the edge and wanted at the bottom, so it travels beside the call: an
-edge sets `ACTOR` once it knows who asks, and every task that serves the request sees it.
+The actor is known where a request is authenticated and needed where rows are written, so it is a
+context variable: authentication sets `ACTOR`, and every task that serves the request inherits it.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ _EXCLUDED_COLUMNS = frozenset(
         *("rollout_seq", "live_rollout_seq"),
     }
 )
-"""Columns that say nothing about an act, or that its row says elsewhere."""
+"""Columns that events leave out: bookkeeping, or stored in a column of the event itself."""
 _MAX_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who acts, and from where."""
+    """Who makes a change, and from where."""
 
     profile_id: str | None
-    """None: the installation itself, or somebody who has not proved to be a profile."""
+    """None: the installation itself, or a client that is not authenticated."""
     key_id: str | None = None
-    """The API key that was used, where one was."""
+    """The API key, if one was used."""
     session_id: str | None = None
-    """The console session, where it was one."""
+    """The console session, if one was used."""
     address: str | None = None
     """The client's IP address; None for the command line."""
     system_user: str | None = None
-    """The operating system's user, where it is the command line."""
+    """The operating system's user; only for the command line."""
     request_id: str | None = None
-    """As the answer's `X-Request-Id` says it."""
+    """The response's `X-Request-Id`."""
 
 
 SYSTEM = Actor(profile_id=None)
 
 ACTOR: ContextVar[Actor] = ContextVar("ACTOR", default=SYSTEM)
-"""Who acts in the present task."""
+"""The actor of the current task."""
 
 
 class AuditTarget(StrEnum):
-    """What an act is done to."""
+    """What kind of thing an event is about."""
 
     ADDRESS = "address"
-    """Where requests come from."""
+    """A client's IP address."""
     API_KEY = "api_key"
     AUDIT_LOG = "audit_log"
     DEPLOYMENT = "deployment"
@@ -74,7 +74,7 @@ class AuditTarget(StrEnum):
 
 # Any: JSON, and times
 AuditFields = Mapping[str, Any]
-"""A thing's fields, by name, secrets and all: `record_event` masks them."""
+"""Fields of the target by name; `record_event` masks secrets."""
 
 
 async def record_event(
@@ -88,11 +88,11 @@ async def record_event(
     after: AuditFields | None = None,
     owner_id: str | None = None,
 ) -> None:
-    """Record, in the session's transaction, what `ACTOR` does; before `record_change`.
+    """Record, in the session's transaction, what `ACTOR` does. Call it before `record_change`.
 
-    Where both pictures are given, the fields that differ are kept, and where none does nothing is
-    recorded, for nothing was done. `before` alone is a deletion, `after` alone a creation.
-    `owner_id` is the profile that the thing belongs to, where that is not who acts.
+    With both `before` and `after`, only the fields that differ are stored; if none differs, nothing
+    is recorded. `before` alone is a deletion, `after` alone a creation. `owner_id` is the profile
+    that the target belongs to, if that is not the actor.
     """
     old, new = _changed_fields(before, after)
     if before is not None and after is not None and not (old or new):
@@ -119,7 +119,7 @@ async def record_event(
 
 
 def row_snapshot(row: Table) -> dict[str, Any]:
-    """Return the columns of a row that the trail may tell of; a new row is flushed first."""
+    """Return the columns of a row for an event. Flush a new row first."""
     names = (column.key for column in inspect(type(row)).column_attrs)
     return {name: getattr(row, name) for name in names if name not in _EXCLUDED_COLUMNS}
 
@@ -127,7 +127,7 @@ def row_snapshot(row: Table) -> dict[str, Any]:
 def _changed_fields(
     before: AuditFields | None, after: AuditFields | None
 ) -> tuple[AuditFields | None, ...]:
-    """Return both, each with only those fields in which they differ."""
+    """Return both, reduced to the fields in which they differ."""
     if before is None or after is None:
         return before, after
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]

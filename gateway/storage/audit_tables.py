@@ -12,11 +12,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 from gateway.storage.tables import Id, Json, Listed, Name
 
 MIN_RETENTION_DAYS = 90
-"""How long the database itself refuses to let an act go. The triggers say the same number."""
+"""How long the database rejects the deletion of an event. The triggers contain the same number."""
 
 
 class AuditEvent(Listed):
-    """One act: who did what to which thing. `created_at` is when."""
+    """One event: who did what to which target, at `created_at`."""
 
     __tablename__ = "audit_acts"
     __table_args__ = (
@@ -30,20 +30,20 @@ class AuditEvent(Listed):
     subject_kind: Mapped[str] = mapped_column(String(32))
     subject_id: Mapped[str] = mapped_column(String(200))
     subject_name: Mapped[str | None] = mapped_column(Name)
-    """What the thing was called at the time."""
+    """The target's name at the time."""
     owner_id: Mapped[str | None] = mapped_column(Id)
-    """The profile that the thing belongs to, or that acted on one of the installation's."""
+    """The profile that the target belongs to; for shared targets, the profile that acted."""
     actor_id: Mapped[str | None] = mapped_column(Id)
-    """The profile that acted; NULL where nobody had proved to be one."""
+    """The profile that acted; NULL: not authenticated."""
     actor_name: Mapped[str | None] = mapped_column(String(320))
     """Its e-mail address at the time."""
     key_id: Mapped[str | None] = mapped_column(Id)
     session_id: Mapped[str | None] = mapped_column(Id)
     address: Mapped[str | None] = mapped_column(String(64))
     system_user: Mapped[str | None] = mapped_column(Name)
-    """The operating system's user, where it was the command line."""
+    """The operating system's user; only for the command line."""
     request_id: Mapped[str | None] = mapped_column(Name)
     before: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
-    """The fields that changed, as they were; NULL for what was made. Secrets are masked."""
+    """The changed fields with their old values; NULL for a creation. Secrets are masked."""
     after: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
-    """The same fields, as they became; NULL for what was deleted."""
+    """The same fields with their new values; NULL for a deletion."""

@@ -1,4 +1,4 @@
-"""Writes that gather: what comes while one is under way goes into the database with the next."""
+"""Batched writes: items that arrive during a write are written together in the next one."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ Item = TypeVar("Item")
 
 
 class BatchWriter(Generic[Item]):
-    """Writes single items at once where they are few, and many in one transaction where not.
+    """Writes a single item at once, and items that arrive meanwhile in one transaction.
 
-    `write` writes all of a batch, or raises and has written none. For one event loop.
+    `write` is atomic: it writes the whole batch, or raises and writes nothing. For one event loop.
     """
 
     def __init__(
-        self, write: Callable[[Sequence[Item]], Awaitable[None]], *, most: int = 100
+        self, write: Callable[[Sequence[Item]], Awaitable[None]], *, max_batch: int = 100
     ) -> None:
         self._write = write
-        self._most = most
+        self._max_batch = max_batch
         self._waiting: list[tuple[Item, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
     async def put(self, item: Item) -> None:
-        """Return when `item` is written; raise what writing its batch raised.
+        """Return when `item` is written; raise what the write of its batch raised.
 
-        Whoever is cancelled meanwhile does not know: the item may be written all the same.
+        After a cancellation it is unknown whether the item is written.
         """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, written))
         if self._writing is None:
-            self._writing = asyncio.create_task(self._write_all(), name="gathered writes")
+            self._writing = asyncio.create_task(self._write_all(), name="batch writer")
         await written
 
     async def _write_all(self) -> None:
         while self._waiting:
-            batch = self._waiting[: self._most]
-            del self._waiting[: self._most]
+            batch = self._waiting[: self._max_batch]
+            del self._waiting[: self._max_batch]
             error: Exception | None = None
             try:
                 await self._write([item for item, _ in batch])
             except Exception as caught:  # noqa: BLE001 - each caller gets it
                 error = caught
             for _, written in batch:
-                if written.done():  # its caller has gone
+                if written.done():  # its caller was cancelled
                     continue
                 if error is None:
                     written.set_result(None)

@@ -1,4 +1,4 @@
-"""The time, as the database keeps it."""
+"""The current time, as the database stores it."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """Return the present time in UTC, aware, to the microsecond."""
+    """Return the current time in UTC, with its time zone, to the microsecond."""
     return datetime.now(UTC)

@@ -1,7 +1,7 @@
-"""What may be written down of a value: secrets are masked, and what is large is told by its digest.
+"""Masks secrets in values that are stored, and replaces large values by a digest.
 
-Pure. Three nets, for no single one holds everything: the names of fields, the forms of our own
-secrets wherever they stand, and the parts of URLs that carry credentials.
+No single rule finds every secret, so there are three: names of fields, the formats of Slipstream's
+own secrets anywhere in a text, and the parts of URLs that carry credentials.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SECRET = re.compile(
     r"|(?:^|[-_ ])(?:key|keys|hash)$",
     re.IGNORECASE,
 )
-"""Names whose values are secrets. `key_id` is none, and `API-Key` is one."""
+"""Names whose values are secrets: `API-Key` is one, `key_id` is not."""
 _OWN_SECRETS = re.compile(r"\b(?:sk-|whsec_)[0-9A-Za-z+/=_-]{8,}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _MAX_TEXT_LENGTH = 2000
@@ -31,17 +31,17 @@ _ELLIPSIS = "…"
 
 # Any, throughout: JSON, and times
 def mask_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `values` fit for being kept: JSON without secrets, at most some kilobytes a field."""
+    """Return `values` as JSON without secrets, at most a few kilobytes per field."""
     return {name: _truncate(_mask(value, name)) for name, value in values.items()}
 
 
 def mask_text(text: str) -> str:
-    """Return `text` without what looks like a secret in it."""
+    """Return `text` with everything that looks like a secret masked."""
     return _OWN_SECRETS.sub(MASK, _URL.sub(_mask_url, text))
 
 
 def digest(value: Any) -> dict[str, Any]:
-    """Return what tells one JSON value from another, and nothing that is in it."""
+    """Return size and SHA-256 of a JSON value, which identify it without its content."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()
     return {"bytes": len(text), "sha256": sha256(text).hexdigest()}
 
@@ -67,7 +67,7 @@ def _truncate(value: Any) -> Any:
 
 
 def _mask_url(found: re.Match[str]) -> str:
-    """Return a URL without user, password, values of the query, and fragment."""
+    """Return a URL with user, password, query values and fragment masked."""
     try:
         parts = urlsplit(found[0])
     except ValueError:

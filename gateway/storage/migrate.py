@@ -1,4 +1,4 @@
-"""Brings a database to the tables of this version; safe when several processes start at once."""
+"""Upgrades the database schema; safe when several processes start at once."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _LOCK_SECONDS = 60
 
 
 async def migrate(url: str) -> None:
-    """Create or upgrade the tables in the database at `url`; make SQLite's folder if need be.
+    """Create or upgrade the tables of the database at `url`, and create SQLite's folder.
 
     Raises:
-        StorageError: the database cannot be reached or read, is damaged, or is newer than this.
+        StorageError: the database cannot be reached or read, is damaged, or has a newer schema.
     """
     parsed = parse_url(url)
     shown = parsed.render_as_string(hide_password=True)
     engine = create_engine(parsed)
     try:
         async with (
-            _alone(sqlite_file(parsed)),
+            _exclusive(sqlite_file(parsed)),
             with_immediate_transactions(engine).connect() as connection,
         ):
             if parsed.get_backend_name() == "postgresql":
@@ -59,8 +59,8 @@ async def migrate(url: str) -> None:
 
 
 @asynccontextmanager
-async def _alone(file: Path | None) -> AsyncIterator[None]:
-    """Hold SQLite's start-up lock, since a switch to WAL waits for nobody; check the file."""
+async def _exclusive(file: Path | None) -> AsyncIterator[None]:
+    """Hold a lock file: a switch to WAL fails at once if another process uses the database."""
     if file is None:
         yield
         return
@@ -78,14 +78,14 @@ async def _alone(file: Path | None) -> AsyncIterator[None]:
 
 
 def _check_sqlite(file: Path) -> None:
-    """Switch the file to WAL, which stays; raise StorageError where its pages are damaged."""
+    """Switch the file to WAL permanently; raise StorageError if its pages are damaged."""
     with closing(sqlite3.connect(file)) as connection:
-        # Counts only where the file is new and empty; it lets pruned runs give their pages back.
+        # Takes effect only in a new file. It lets pages of pruned runs be returned to the disk.
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL")
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
-        first = str(verdict).strip().replace("\n", " ")
+        (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if result != "ok":
+        first = str(result).strip().replace("\n", " ")
         raise StorageError(f"the database {file} is damaged ({first}): restore a backup of it")
 
 

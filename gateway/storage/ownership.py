@@ -1,4 +1,4 @@
-"""Rows that belong to a profile: nobody finds another's, and nobody learns that it exists."""
+"""Rows that belong to a profile. Other profiles get NOT_FOUND, as if the row did not exist."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def find_owned(
     *,
     lock: bool = False,
 ) -> OwnedRow:
-    """Return the profile's row; with `lock` it stays as it is until the transaction ends.
+    """Return the profile's row; `lock` locks it until the transaction ends.
 
     Raises:
         GatewayError: NOT_FOUND.

@@ -1,4 +1,4 @@
-"""Lists in pages, by keyset: the cursor names the last row seen, so new rows never shift a page."""
+"""Keyset pagination: the cursor names the last row of a page, so new rows do not shift pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ListedRow = TypeVar("ListedRow", bound=Listed)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRequest:
-    """Which page: `limit` rows after the one that `cursor` names. A FastAPI dependency as it is."""
+    """The requested page: `limit` rows after the one that `cursor` names. A FastAPI dependency."""
 
     limit: Annotated[int, Interval(ge=1, le=200)] = 50
     cursor: str | None = None
@@ -31,7 +31,7 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[Row]):
-    """Some rows, and the cursor of the next page where there is one."""
+    """Some rows, and the cursor of the next page, if there is one."""
 
     items: list[Row]
     next_cursor: str | None
@@ -46,7 +46,7 @@ async def fetch_page(
     """Return the requested page of `statement`, newest rows first.
 
     Raises:
-        GatewayError: INVALID_REQUEST where the cursor is none of ours.
+        GatewayError: INVALID_REQUEST for a cursor of another list.
     """
     key = tuple_(table.created_at, table.id)
     if request.cursor is not None:
@@ -71,6 +71,6 @@ def _decode(cursor: str) -> tuple[datetime, str]:
     except (ValueError, binascii.Error):
         created_at = None
     if created_at is None or created_at.tzinfo is None or not is_id(row_id):
-        message = "cursor: expected a next_cursor of this list, got something else: leave it out"
+        message = "cursor: expected a next_cursor of this list, got another value: leave it out"
         raise GatewayError(ErrorCode.INVALID_REQUEST, message)
     return created_at, row_id

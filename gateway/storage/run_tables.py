@@ -1,11 +1,11 @@
-"""The tables of runs: a narrow row that everything asks for, and apart from it what is large.
+"""The tables of runs: a narrow row that every query reads, and large values in tables of their own.
 
-Runs end, and then hardly anybody looks at them: the partial indexes hold only those that have not,
-so that a hundred thousand finished ones cost nothing where runs are claimed, reaped or counted. A
-query is served by one of them only where it shows the index's condition as it is written here.
+The partial indexes contain only unfinished runs, so that finished runs cost nothing when runs are
+claimed, reaped or counted. PostgreSQL and SQLite use such an index only for a query that contains
+its condition literally (`sql_literal`).
 
-No foreign keys: a row of a profile that hundreds of inserts a second point to would be locked by
-each of them. What belongs together is deleted together, by the run's id.
+There are no foreign keys: each insert would lock the row of its profile. Rows that belong together
+are deleted together, by the run's id.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _RUNNING = text("status = 'running'")
 _NOT_COMPLETED = text("status <> 'completed'")
 _REPLAYED = text("fingerprint IS NOT NULL")
 COUNTED = text("mode <> 'fast' AND finished_at IS NOT NULL")
-"""Runs that usage is to count: fast calls are counted where they are answered."""
+"""Runs for usage to count; fast calls are counted when they are answered."""
 
 
 class RunRow(Listed):
-    """One execution of a flow, without what went in and what came out.
+    """One execution of a flow, without its input and output.
 
-    The ids begin with the time (`gateway.ids.new_run_id`), so the oldest runs lie first.
+    Ids begin with the time (`gateway.ids.new_run_id`), so the oldest runs sort first.
     """
 
     __tablename__ = "runs"
@@ -79,40 +79,40 @@ class RunRow(Listed):
     type: Mapped[str] = mapped_column(Word)
     key_id: Mapped[str | None] = mapped_column(Id)
     retry_of: Mapped[str | None] = mapped_column(Id)
-    """The failed run that this one repeats."""
+    """The failed run that this one retries."""
     status: Mapped[str] = mapped_column(Word)
     cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
     timeout_seconds: Mapped[float] = mapped_column(Float)
     retry_safe: Mapped[bool] = mapped_column(Boolean)
-    """Whether it may begin again after its worker was lost."""
+    """Whether it may be restarted after its worker was lost."""
     attempt: Mapped[int] = mapped_column(Integer, default=0)
-    """How often it has been claimed: who writes must name the present one."""
+    """How often it was claimed. Writes name it, so a process that lost its lease cannot write."""
     max_attempts: Mapped[int] = mapped_column(Integer)
     due_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    """While queued: when to hand it over again, if nobody has claimed it by then."""
+    """While queued: when to enqueue it again if no worker has claimed it."""
     queue_until: Mapped[datetime | None] = mapped_column(UtcTime)
-    """While queued: until when it may begin."""
+    """While queued: the latest time for it to start."""
     lease_owner: Mapped[str | None] = mapped_column(Name)
     lease_until: Mapped[datetime | None] = mapped_column(UtcTime)
-    """While running: until when its process is believed to be alive."""
+    """While running: when its process counts as dead unless it renews the lease."""
     started_at: Mapped[datetime | None] = mapped_column(UtcTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    """There in every terminal state, and in no other."""
+    """Set in every final state, and in no other."""
     duration_seconds: Mapped[float | None] = mapped_column(Float)
     boot_seconds: Mapped[float | None] = mapped_column(Float)
-    """Of those, what it waited for an inference server to boot; NULL where it did not."""
+    """The part of it spent waiting for an inference server to boot; NULL: none."""
     error_code: Mapped[str | None] = mapped_column(Word)
     error_message: Mapped[str | None] = mapped_column(Text)
     error_node: Mapped[str | None] = mapped_column(Name)
     event_count: Mapped[int] = mapped_column(Integer, default=0)
-    """Rows of RunEvent: the number of the last one."""
+    """The number of the last RunEventRow."""
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     fingerprint: Mapped[str | None] = mapped_column(String(64))
-    """Of the body, as long as the key stands for this run."""
+    """Hash of the body, while the idempotency key is valid."""
 
 
 class RunPayload(Table):
-    """What went into a run and what came out, as JSON."""
+    """Input and output of a run, as JSON."""
 
     __tablename__ = "run_payloads"
 
@@ -123,13 +123,13 @@ class RunPayload(Table):
 
 
 class RunEventRow(Table):
-    """A node that a run has finished, while the run goes on."""
+    """A finished node of a run that is still running."""
 
     __tablename__ = "run_events"
 
     run_id: Mapped[str] = mapped_column(Id, primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    """1, 2, 3 … within the run, over all its attempts."""
+    """1, 2, 3 … within the run, across all attempts."""
     node_id: Mapped[str] = mapped_column(Name)
     data: Mapped[bytes] = mapped_column(LargeBinary)
     """JSON of the node's entry in `node_outputs`."""

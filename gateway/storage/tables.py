@@ -1,4 +1,4 @@
-"""Every table. Ids are UUID strings, times are UTC, JSON columns hold what a schema has checked."""
+"""The tables of all features. Ids are UUID strings, times UTC; JSON columns hold validated data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gateway.storage.clock import now
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An aware time in UTC; SQLite keeps it without its zone, sortable as text."""
+    """A time in UTC with its zone. SQLite stores it without the zone, as sortable text."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -39,7 +39,7 @@ class UtcTime(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """Return what was stored, aware again."""
+        """Return the stored time with its zone."""
         return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
 
 
@@ -50,7 +50,7 @@ Json = dict[str, Any]
 
 
 class Table(DeclarativeBase):
-    """The base of all tables; constraints are named so that migrations can find them."""
+    """The base of all tables. Constraints have names, so that migrations can refer to them."""
 
     metadata = MetaData(
         naming_convention={
@@ -78,13 +78,13 @@ class Owned(Listed):
     __abstract__ = True
 
     noun: ClassVar[str]
-    """What a row is called in messages."""
+    """The word for a row in messages."""
 
     profile_id: Mapped[str] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"))
 
 
 class Profile(Listed):
-    """A user. Everything but models and inference servers belongs to one."""
+    """A user, who owns everything except models and inference servers."""
 
     __tablename__ = "profiles"
 
@@ -92,15 +92,15 @@ class Profile(Listed):
     """In lower case."""
     role: Mapped[str] = mapped_column(Word)
     state: Mapped[str] = mapped_column(Word, default="active")
-    """`active`, or `deactivated`: its keys and sessions are refused."""
+    """`active`, or `deactivated`: keys and sessions are rejected."""
     password_hash: Mapped[str | None] = mapped_column(Text)
-    """As Argon2 writes it; NULL: there is no password yet, and no way to log in."""
+    """An Argon2 hash; NULL: no password is set, so the user cannot log in."""
     password_changed_at: Mapped[datetime | None] = mapped_column(UtcTime)
     last_login_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
 
 class ApiKey(Owned):
-    """An API key, without the key: a keyed hash of it, and what its mask shows."""
+    """An API key as a keyed hash, with the characters that its mask shows."""
 
     __tablename__ = "api_keys"
     noun = "API key"
@@ -109,34 +109,34 @@ class ApiKey(Owned):
     name: Mapped[str] = mapped_column(Name)
     scope: Mapped[str] = mapped_column(Word)
     deployments: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
-    """The deployments that it may trigger; NULL means all of the profile's."""
+    """The deployments it may trigger; NULL: all of the profile's."""
     hash: Mapped[str] = mapped_column(String(64), unique=True)
     display_prefix: Mapped[str] = mapped_column(String(8))
     display_suffix: Mapped[str] = mapped_column(String(5))
     state: Mapped[str] = mapped_column(Word, default="active")
     last_used_at: Mapped[datetime | None] = mapped_column(UtcTime)
     last_address: Mapped[str | None] = mapped_column(String(64))
-    """Where one of the calls until then came from; NULL: never used, or by a Unix socket."""
+    """The client address of a recent call; NULL: never used, or over a Unix socket."""
     environment: Mapped[str | None] = mapped_column(Word)
-    """What its owner calls the place where it is used, such as `production`."""
+    """A label for where it is used, such as `production`."""
     expires_at: Mapped[datetime | None] = mapped_column(UtcTime)
     total_uses: Mapped[int] = mapped_column(BigInteger, default=0)
-    """Requests that came with it; written in batches, so a little late."""
+    """Requests made with it; updated in batches, with a short delay."""
     rotated_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    """When another key took its place; NULL while none has."""
+    """When it was rotated; NULL: not rotated."""
     grace_ends_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    """Until when it works beside the key that took its place."""
+    """Until when it stays valid beside its replacement."""
     uses_since_rotation: Mapped[int] = mapped_column(BigInteger, default=0)
     replaces: Mapped[str | None] = mapped_column(Id)
-    """The key whose place it took, which may be deleted since."""
+    """The key that it replaced, which may have been deleted."""
     replaced_by: Mapped[str | None] = mapped_column(Id)
-    """The key that took its place, which may be deleted since."""
+    """Its replacement, which may have been deleted."""
     limits: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
-    """As `limits/call_limits.py` reads them; NULL: none of its own."""
+    """See `limits/call_limits.py`; NULL: no limits of its own."""
 
 
 class Flow(Owned):
-    """A flow's draft. Deployments run snapshots of it, never this row."""
+    """A flow's draft. Deployments run snapshots of it."""
 
     __tablename__ = "flows"
     noun = "flow"
@@ -149,7 +149,7 @@ class Flow(Owned):
 
 
 class Deployment(Owned):
-    """A stable URL for a flow. A deleted one stays as a tombstone, so that its URL can say so."""
+    """A stable URL for a flow. A deleted one stays as a tombstone, so that its URL answers 410."""
 
     __tablename__ = "deployments"
     noun = "deployment"
@@ -175,9 +175,9 @@ class Deployment(Owned):
     record_sample: Mapped[float] = mapped_column(Float)
     cancel_on_disconnect: Mapped[bool] = mapped_column(Boolean)
     limits: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
-    """As those of keys."""
+    """As those of API keys."""
     cors_origins: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
-    """Whose pages may call it from a browser; NULL: nobody's."""
+    """Origins whose pages may call it from a browser; NULL: none."""
     live_version: Mapped[int] = mapped_column(Integer)
     rollout_seq: Mapped[int] = mapped_column(Integer, default=0)
     """Number of the last redeploy or promotion that was started."""
@@ -188,7 +188,7 @@ class Deployment(Owned):
 
 
 class DeploymentVersion(Table):
-    """A snapshot of a flow, with the models that it runs. Only its name and description change."""
+    """A snapshot of a flow with its pinned models. Only name and description can change."""
 
     __tablename__ = "deployment_versions"
 
@@ -200,20 +200,20 @@ class DeploymentVersion(Table):
     models: Mapped[dict[str, Json]] = mapped_column(JSON)
     """Node id → the pinned model version with its signature, as `models/pins.py` writes it."""
     input_schema: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
-    """The JSON Schema of `input_data`; NULL where the flow has none."""
+    """The JSON Schema of `input_data`; NULL: the flow has none."""
     drafted_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    """The flow's `updated_at` when this was taken: while that stands, the draft is the same."""
+    """The flow's `updated_at` at the time of the snapshot; if it is unchanged, so is the draft."""
     name: Mapped[str | None] = mapped_column(Name)
     description: Mapped[str | None] = mapped_column(Text)
     created_by: Mapped[str | None] = mapped_column(Id)
     """The profile."""
     created_by_key: Mapped[str | None] = mapped_column(Id)
-    """The API key, which may be deleted since; NULL for the command line."""
+    """The API key, which may have been deleted; NULL for the command line."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
 class InferenceServer(Listed):
-    """An inference server as it should be (`desired`, `generation`) and as it was last seen."""
+    """An inference server: desired state (`desired`, `generation`) and last observed state."""
 
     __tablename__ = "inference_servers"
     __table_args__ = (
@@ -224,18 +224,18 @@ class InferenceServer(Listed):
     model: Mapped[str] = mapped_column(String(128))
     version: Mapped[int] = mapped_column(BigInteger)
     flow_id: Mapped[str | None] = mapped_column(Id)
-    """The flow that it was asked for, where it was asked for by flow."""
+    """The flow that it was started for, if any."""
     desired: Mapped[str] = mapped_column(Word, default="running")
     generation: Mapped[int] = mapped_column(Integer, default=1)
-    """Rises with each start that somebody asks for: a failed server is tried again when it does."""
+    """Incremented by each requested start; a failed server is started again when it changes."""
     idle_timeout_seconds: Mapped[int | None] = mapped_column(Integer)
-    """Without a call for so long it sleeps, until the next call; NULL means never."""
+    """Seconds without a call after which it is put to sleep; NULL: never."""
     state: Mapped[str] = mapped_column(Word, default="stopped")
     phase: Mapped[str | None] = mapped_column(Word)
     pid: Mapped[int | None] = mapped_column(Integer)
     address: Mapped[str | None] = mapped_column(Text)
     tcp_address: Mapped[str | None] = mapped_column(Text)
-    """For who is on another machine than the server."""
+    """For gateways and workers on other machines."""
     metrics_address: Mapped[str | None] = mapped_column(Text)
     restarts: Mapped[int] = mapped_column(Integer, default=0)
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
@@ -247,7 +247,7 @@ class InferenceServer(Listed):
 
 
 class ChangeCounter(Table):
-    """One row: the number of the last change. Its lock makes commit order the order of numbers."""
+    """One row: the last revision. Its lock makes revisions follow the order of commits."""
 
     __tablename__ = "change_counter"
     __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
@@ -257,7 +257,7 @@ class ChangeCounter(Table):
 
 
 class Change(Table):
-    """One write that other processes must hear of."""
+    """One change for the other processes, see `changes.py`."""
 
     __tablename__ = "changes"
 

@@ -1,7 +1,7 @@
-"""The tables of usage: what was called, minute by minute, and day by day once that is old.
+"""The tables of usage: calls per minute, and per day once the minutes are old.
 
-The primary keys begin with the time: rows are added at one end, and compacted and deleted at the
-other. No foreign keys: numbers outlive the key, and the deployment, that they are about.
+Primary keys begin with the time: rows are added at one end, and compacted and deleted at the
+other. There are no foreign keys: usage outlives its key and its deployment.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from gateway.storage.tables import Id, Table, UtcTime, Word
 
 
 class UsageRow(Table):
-    """What happened to one version of a deployment with one key, in one span of time."""
+    """Usage of one deployment version by one key in one period."""
 
     __abstract__ = True
 
     began_at: Mapped[datetime] = mapped_column(UtcTime, primary_key=True)
-    """The span's beginning: a whole minute, or midnight UTC."""
+    """The start of the period: a whole minute, or midnight UTC."""
     deployment_id: Mapped[str] = mapped_column(Id, primary_key=True)
     version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     key_id: Mapped[str] = mapped_column(Id, primary_key=True)
-    """Empty where no key was used; `other` for all keys beyond those that are told apart."""
+    """Empty: no key; `other`: all keys beyond the number that is counted separately."""
     profile_id: Mapped[str] = mapped_column(Id)
     calls: Mapped[int] = mapped_column(BigInteger)
     errors: Mapped[int] = mapped_column(BigInteger)
-    """Calls that were answered with an error."""
+    """Calls answered with an error."""
     runs: Mapped[int] = mapped_column(BigInteger)
     """Sync and async runs that have ended."""
     run_errors: Mapped[int] = mapped_column(BigInteger)
@@ -38,29 +38,28 @@ class UsageRow(Table):
 
 
 class UsageMinute(UsageRow):
-    """A minute, as one process has counted it. Whoever reads adds the sources up.
+    """One minute as counted by one process. Readers sum over the sources.
 
-    A process writes its own row of a minute again and again, whole: to write it twice does no harm,
-    so that a write whose outcome is unknown can be repeated, and processes never wait for each
-    other.
+    A process overwrites its own row of the minute, so a write whose outcome is unknown can be
+    repeated, and processes do not wait for each other.
     """
 
     __tablename__ = "usage_minutes"
     __table_args__ = (Index("ix_usage_minutes_profile", "profile_id", "began_at"),)
 
     source: Mapped[str] = mapped_column(Word, primary_key=True)
-    """A name that no other process has, or ever had; `runs` for what the rows of runs say."""
+    """A name unique to the process; `runs` for counts taken from the rows of runs."""
 
 
 class UsageDay(UsageRow):
-    """A day, of all sources."""
+    """One day, of all sources."""
 
     __tablename__ = "usage_days"
     __table_args__ = (Index("ix_usage_days_profile", "profile_id", "began_at"),)
 
 
 class UsageMark(Table):
-    """One row: the last run that has been counted, by the time at which it ended."""
+    """One row: the last run that was counted, in order of `finished_at`."""
 
     __tablename__ = "usage_marks"
 

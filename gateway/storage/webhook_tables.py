@@ -1,7 +1,7 @@
-"""The tables of webhooks: an endpoint a deployment, what it is told, and each attempt at that.
+"""The tables of webhooks: one endpoint per deployment, its deliveries, and their attempts.
 
-A delivery is written in the transaction that changes its run, so there are no foreign keys: a
-deployment's row would be locked by each run of it.
+A delivery is written in the transaction that changes its run. There are no foreign keys, because
+each run would lock the row of its deployment.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _HAS_RUN = text("run_id IS NOT NULL")
 
 
 class WebhookEndpoint(Listed):
-    """Where a deployment's events go: its secrets and its health. URL and events are on its row.
+    """Secrets and health of a deployment's webhook; URL and events are columns of the deployment.
 
-    It stays when the webhook is turned off, so that turning it on again keeps the secret.
+    The row stays when the webhook is turned off, so that its secret is kept.
     """
 
     __tablename__ = "webhook_endpoints"
@@ -31,22 +31,22 @@ class WebhookEndpoint(Listed):
     secret: Mapped[bytes] = mapped_column(LargeBinary)
     """Sealed by `gateway.webhooks.secret_box`."""
     previous_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """Sealed as well; it signs, too, until `overlap_until`."""
+    """Sealed as well; it also signs until `overlap_until`."""
     overlap_until: Mapped[datetime | None] = mapped_column(UtcTime)
     rotated_at: Mapped[datetime | None] = mapped_column(UtcTime)
     state: Mapped[str] = mapped_column(Word, default="enabled")
     disabled_reason: Mapped[str | None] = mapped_column(Word)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcTime)
     failures: Mapped[int] = mapped_column(Integer, default=0)
-    """Attempts in a row that have failed."""
+    """Consecutive failed attempts."""
     failing_since: Mapped[datetime | None] = mapped_column(UtcTime)
-    """When the first of those was."""
+    """When the first of them failed."""
     paused_until: Mapped[datetime | None] = mapped_column(UtcTime)
-    """The breaker: nothing is sent before."""
+    """The circuit breaker: nothing is sent before this time."""
 
 
 class WebhookDelivery(Listed):
-    """One event on its way to one endpoint. The ids begin with the time."""
+    """The delivery of one event to one endpoint. Ids begin with the time."""
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
@@ -73,21 +73,21 @@ class WebhookDelivery(Listed):
     )
 
     message_id: Mapped[str] = mapped_column(String(36), unique=True)
-    """What receivers see: the same for one event of one run, however often it is sent."""
+    """The `webhook-id` header: the same for every attempt of one event of one run."""
     profile_id: Mapped[str] = mapped_column(Id)
     endpoint_id: Mapped[str] = mapped_column(Id)
     deployment_id: Mapped[str] = mapped_column(Id)
     run_id: Mapped[str | None] = mapped_column(Id)
     event: Mapped[str] = mapped_column(Word)
     payload: Mapped[bytes] = mapped_column(LargeBinary)
-    """The body, as it is signed and sent."""
+    """The body that is signed and sent."""
     status: Mapped[str] = mapped_column(Word)
     due_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    """While pending: when to send it, or where that has begun, when somebody else may."""
+    """While pending: when to send it; once claimed, when another process may claim it."""
     attempts: Mapped[int] = mapped_column(Integer, default=0)
-    """How often sending was begun: who writes how it went must name the present one."""
+    """How often it was claimed. The write of a result names it, so that a late one is dropped."""
     failures: Mapped[int] = mapped_column(Integer, default=0)
-    """How many attempts have failed since it was last sent off: its place in the schedule."""
+    """Failed attempts since it was last enqueued: its position in the retry schedule."""
     delivered_at: Mapped[datetime | None] = mapped_column(UtcTime)
     last_attempt_at: Mapped[datetime | None] = mapped_column(UtcTime)
     last_status_code: Mapped[int | None] = mapped_column(Integer)
@@ -95,7 +95,7 @@ class WebhookDelivery(Listed):
 
 
 class WebhookAttempt(Table):
-    """One attempt: what was sent, beside the payload, and what came back."""
+    """One attempt: the request without its payload, and the response."""
 
     __tablename__ = "webhook_attempts"
     __table_args__ = (Index("ix_webhook_attempts_endpoint", "endpoint_id", "started_at"),)
@@ -110,6 +110,6 @@ class WebhookAttempt(Table):
     request_headers: Mapped[dict[str, str]] = mapped_column(JSON)
     status_code: Mapped[int | None] = mapped_column(Integer)
     response_body: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """Its beginning; NULL for a private target and for a redirect."""
+    """The beginning of the body; NULL for private targets and redirects."""
     error_code: Mapped[str | None] = mapped_column(Word)
     error_message: Mapped[str | None] = mapped_column(Text)

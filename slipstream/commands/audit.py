@@ -91,7 +91,7 @@ def export(
     """
     which = _filter(action, kind, subject_id, actor, since, before)
     with open_session(state, as_json=False) as session, _opened(output) as file:
-        session.run(_write(exported(session.services.audit.everything(which), form), file))
+        session.run(_write(exported(session.services.audit.batches(which), form), file))
 
 
 @commands.command("prune")

@@ -25,6 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("lock", ["run", "dev"])
 def test_a_bill_lists_all_that_its_lock_pins_and_nothing_else(folder: Path, lock: str) -> None:
     bill = json.loads((folder / f"slipstream-{lock}.cdx.json").read_text())

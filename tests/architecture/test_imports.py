@@ -9,6 +9,8 @@ import pytest
 
 from tests.architecture.repository import ROOT, modules
 
+pytestmark = pytest.mark.processes
+
 LEAN = ("inference_server", "model_store", "telemetry", "protos", "transport")
 REFUSED = ("fastapi", "starlette", "celery", "sqlalchemy", "gateway", "slipstream")
 DEVELOPERS_ONLY = ("protos.generate",)

@@ -99,7 +99,7 @@ class ServedGateway:
     async def browser(self, user: Profile) -> httpx.AsyncClient:
         """Return a client with a session of a user's, which sends what a page of ours would."""
         client = ClientInfo(address="127.0.0.1", user_agent=None)
-        _, opened = await self.container.accounts.login.log_in(user.email, PASSWORD, client)
+        _, opened = await self.container.login.log_in(user.email, PASSWORD, client)
         made = self.client()
         made.cookies.set("slipstream_session", opened.token, domain="127.0.0.1")
         answer = await made.get("/node/session/")

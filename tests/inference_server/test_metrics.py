@@ -50,6 +50,7 @@ def test_state_and_boot_are_shown(start_server: StartServer) -> None:
         assert seconds > 0
 
 
+@pytest.mark.services
 def test_promtool_finds_no_problem(shared_server: StartServer) -> None:
     promtool = shutil.which("promtool")
     assert promtool, "install the Debian package prometheus"

@@ -15,6 +15,8 @@ from protos import generate
 from protos import open_inference_pb2 as pb
 from protos.methods import RPC_METHODS, SERVICE
 
+pytestmark = pytest.mark.processes
+
 OURS, THEIRS = "protos.open_inference_pb2", "tritonclient.grpc.service_pb2"
 
 EXCHANGE_MESSAGES = """

@@ -185,8 +185,8 @@ def test_what_is_not_there_and_what_is_anothers_look_alike(
     installation: Installation, iris: str
 ) -> None:
     """An unknown key learns nothing of ids; one that may call learns nothing of others' either."""
-    unknown = "00000000-0000-4000-8000-000000000000"
-    for path in (f"/node/deployment-trigger/{iris}/", f"/node/deployment-trigger/{unknown}/"):
+    unknown_id = "00000000-0000-4000-8000-000000000000"
+    for path in (f"/node/deployment-trigger/{iris}/", f"/node/deployment-trigger/{unknown_id}/"):
         unknown = {"X-API-Key": keys.generate_key()}
         assert installation.http.post(path, json={}, headers=unknown).status_code == 401
     who = {"email": "curious@example.com", "password": "the password of an unknown user"}
@@ -196,7 +196,7 @@ def test_what_is_not_there_and_what_is_anothers_look_alike(
         member.headers["X-CSRF-Token"] = opened.json()["csrf_token"]
         answers = [
             member.request(method, path.format(which), json={})
-            for which in (iris, unknown)
+            for which in (iris, unknown_id)
             for method, path in (
                 ("GET", "/node/deployments/{}/"),
                 ("PATCH", "/node/deployments/{}/"),
@@ -204,10 +204,10 @@ def test_what_is_not_there_and_what_is_anothers_look_alike(
                 ("POST", "/node/deployment-trigger/{}/"),
             )
         ]
-    told = [
-        (answer.status_code, answer.text.replace(iris, "ID").replace(unknown, "ID"))
+    found = [
+        (answer.status_code, answer.text.replace(iris, "ID").replace(unknown_id, "ID"))
         for answer in answers
     ]
-    without_ids = [(status, json.loads(text) | {"request_id": ""}) for status, text in told]
+    without_ids = [(status, json.loads(text) | {"request_id": ""}) for status, text in found]
     assert without_ids[:4] == without_ids[4:]
-    assert {status for status, _ in told} == {404}
+    assert {status for status, _ in found} == {404}

@@ -21,6 +21,8 @@ from tests.slipstream.running import Up
 from tests.system.flow_documents import echo
 from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 
+pytestmark = pytest.mark.services
+
 PROXY, GUESSER, NEIGHBOUR, OUTSIDER = "127.0.0.9", "127.0.0.2", "127.0.0.3", "127.0.0.4"
 FAILURES = 5
 X = [[5.1, 3.5, 1.4, 0.2]]

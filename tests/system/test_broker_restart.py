@@ -16,6 +16,8 @@ from tests.system.flow_documents import computing, telling
 from tests.system.installation import Installation
 from tests.system.runs import Runs
 
+pytestmark = pytest.mark.services
+
 RUN_SECONDS = 20
 VISIBILITY_SECONDS = 5
 LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}

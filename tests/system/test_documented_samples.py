@@ -45,6 +45,7 @@ def execute(*command: str, text: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("kind", ["api", "server"])
 @pytest.mark.parametrize("response_format", FORMATS)
 def test_the_curl_sample_prints_the_documented_body(
@@ -74,6 +75,7 @@ def test_the_python_sample_prints_the_result(runs: Runs, kind: str, response_for
     assert float(duration.removeprefix("Duration: ").removesuffix(" seconds")) > 0
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("kind", ["api", "server"])
 def test_the_javascript_sample_prints_the_result_of_an_envelope(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(echo(), "sync", kind, response_format="envelope")
@@ -85,6 +87,7 @@ def test_the_javascript_sample_prints_the_result_of_an_envelope(runs: Runs, kind
     assert float(duration.removeprefix("Duration: ").removesuffix(" seconds")) > 0
 
 
+@pytest.mark.services
 def test_the_javascript_sample_on_a_flat_answer_says_which_format_it_needs(runs: Runs) -> None:
     deployment = runs.deploy(echo(), "sync", "server", response_format="flat")
     ran = execute("node", "--input-type=module", text=sample("javascript", runs, deployment))
@@ -93,6 +96,7 @@ def test_the_javascript_sample_on_a_flat_answer_says_which_format_it_needs(runs:
     assert "response_format" in ran.stderr
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("response_format", FORMATS)
 def test_the_samples_say_why_a_call_was_refused(runs: Runs, response_format: str) -> None:
     deployment = runs.deploy(echo(), "sync", "server", response_format=response_format)

@@ -21,6 +21,8 @@ from tests.system.flow_documents import echo, waiting
 from tests.system.installation import TIMEOUT_SECONDS, Installation, Json, chain
 from tests.system.runs import eventually
 
+pytestmark = pytest.mark.services
+
 X = [[5.1, 3.5, 1.4, 0.2]]
 TENSOR = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": X[0]}
 IRIS = {"inputs": [TENSOR]}

@@ -74,6 +74,7 @@ def test_calls_at_the_front_door_are_counted_too(installation: Installation) -> 
             time.sleep(0.1)
 
 
+@pytest.mark.services
 def test_promtool_has_nothing_to_say(installation: Installation) -> None:
     targets = installation.http.get("/metrics/targets").json()
     iris = [target for target in targets if target["labels"]["model"] == "iris"]

@@ -71,6 +71,7 @@ class OtherGateway:
         assert self.process.wait(30) == 0, self.log()
 
 
+@pytest.mark.services
 def test_a_gateway_elsewhere_reaches_inference_servers_by_mutual_tls(
     tmp_path: Path, database: PostgresDatabase, authority: Authority
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_gateway_elsewhere_reaches_inference_servers_by_mutual_tls(
     assert up.stop() == 0
 
 
+@pytest.mark.services
 def test_a_gateway_elsewhere_reaches_inference_servers_by_a_token(
     tmp_path: Path, database: PostgresDatabase
 ) -> None:

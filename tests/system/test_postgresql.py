@@ -11,6 +11,8 @@ from tests.gateway.databases import PostgresDatabase
 from tests.slipstream.running import Up
 from tests.system.installation import Installation, chain
 
+pytestmark = pytest.mark.services
+
 
 @pytest.fixture
 def postgresql() -> Iterator[PostgresDatabase]:

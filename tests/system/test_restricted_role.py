@@ -14,6 +14,8 @@ from tests.gateway.databases import SERVER, PostgresDatabase
 from tests.slipstream.running import Up
 from tests.system.installation import Installation
 
+pytestmark = pytest.mark.services
+
 GRANTS = """
 CREATE ROLE {role} LOGIN;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};

@@ -204,6 +204,7 @@ def postgresql() -> Iterator[PostgresDatabase]:
     database.drop()
 
 
+@pytest.mark.services
 def test_on_postgresql_one_of_a_shared_process_sleeps_through_a_restart(
     tmp_path: Path, postgresql: PostgresDatabase
 ) -> None:

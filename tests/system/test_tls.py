@@ -72,6 +72,7 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path / "ca")
 
 
+@pytest.mark.services
 def test_the_printed_curl_command_uses_https_and_works(running: TlsInstallation) -> None:
     assert any(f"ready at https://127.0.0.1:{running.up.port}" in line for line in running.lines)
     curl = [running.curl[0], "--cacert", running.ca, *running.curl[1:]]

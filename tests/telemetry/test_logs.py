@@ -16,6 +16,8 @@ import pytest
 from gateway.auth.keys import generate_key
 from telemetry.redaction import redact_log, redact_message
 
+pytestmark = pytest.mark.processes
+
 KEY = generate_key()
 
 PROLOGUE = """

@@ -89,6 +89,7 @@ def siblings(folder: Path, *names: str) -> Iterator[list[Sibling]]:
         yield started
 
 
+@pytest.mark.processes
 def test_a_scrape_sums_all_processes_including_dead_ones(tmp_path: Path) -> None:
     metrics = ProcessMetrics(tmp_path / "metrics", "mine")
     metrics.call("a", 1)

@@ -37,6 +37,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.processes
 async def test_a_killed_server_fails_every_call_at_once(folder: Path) -> None:
     address = f"unix:{folder}/killed"
     process = await asyncio.create_subprocess_exec(

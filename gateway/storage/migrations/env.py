@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection, and in the transaction, of `migrate`."""
+"""Alembic's entry point: runs the migrations in the transaction of `migrate`."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ async def log_in(served_gateway: ServedGateway, email: str) -> httpx.AsyncClient
     return browser
 
 
-async def test_what_a_session_does_is_told_with_the_session(served_gateway: ServedGateway) -> None:
+async def test_events_of_a_session_contain_its_id(served_gateway: ServedGateway) -> None:
     ada = await served_gateway.user("ada@example.com")
     browser = await log_in(served_gateway, ada.email)
     assert await newest(served_gateway) == ("session.create", ada.id, None)
@@ -48,7 +48,7 @@ async def test_what_a_session_does_is_told_with_the_session(served_gateway: Serv
     assert await newest(served_gateway) == ("session.delete", ada.id, session_id)
 
 
-async def test_no_act_tells_a_password_or_its_hash(served_gateway: ServedGateway) -> None:
+async def test_no_event_contains_a_password_or_its_hash(served_gateway: ServedGateway) -> None:
     ada = await served_gateway.user("ada@example.com")
     await served_gateway.services.users.change(ada.id, UserChange(password=NEW_PASSWORD), by=None)
     told = "".join(f"{act.before} {act.after}" for act in await acts_in(served_gateway.db))
@@ -58,7 +58,7 @@ async def test_no_act_tells_a_password_or_its_hash(served_gateway: ServedGateway
     assert NEW_PASSWORD not in told
 
 
-async def test_administrators_read_everybodys_acts_and_members_their_own(
+async def test_administrators_read_all_events_and_members_their_own(
     served_gateway: ServedGateway,
 ) -> None:
     ada = await served_gateway.key_client(
@@ -91,7 +91,7 @@ async def fail(served_gateway: ServedGateway, email: str, times: int = 1) -> Non
         await client.post(SESSION, json={"email": email, "password": "not the password"})
 
 
-async def test_of_failed_log_ins_the_first_and_the_last_are_told(
+async def test_the_first_and_the_last_failed_login_are_recorded(
     served_gateway: ServedGateway,
 ) -> None:
     ada = await served_gateway.user("ada@example.com")
@@ -105,17 +105,17 @@ async def test_of_failed_log_ins_the_first_and_the_last_are_told(
     assert [act["address"] for act in seen] == ["127.0.0.1", "127.0.0.1"]
 
 
-async def test_a_log_in_that_was_meant_for_nobody_is_not_told(
+async def test_a_failed_login_of_an_unknown_user_is_not_recorded(
     served_gateway: ServedGateway,
 ) -> None:
     await fail(served_gateway, "my secret typed into the wrong field", MAX_FAILURES_PER_EMAIL)
     assert await failures_told(served_gateway) == []
 
 
-async def test_an_address_that_guesses_at_many_is_told_when_it_is_stopped(
+async def test_an_address_that_guesses_for_many_users_is_recorded_when_it_is_blocked(
     served_gateway: ServedGateway,
 ) -> None:
-    gate = served_gateway.container.accounts.login._throttle
+    gate = served_gateway.container.login._throttle
     for number in range(MAX_FAILURES_PER_ADDRESS):
         attempt = await gate.begin(f"{number}@example.com", "2001:db8::7")
         await gate.failed(attempt, None)
@@ -125,7 +125,7 @@ async def test_an_address_that_guesses_at_many_is_told_when_it_is_stopped(
     assert act.owner_id is None
 
 
-async def test_nobody_fills_the_audit_log_by_failing(
+async def test_failed_logins_cannot_fill_the_audit_log(
     served_gateway: ServedGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(login_throttle, "MAX_AUDIT_EVENTS", 3)
@@ -135,7 +135,7 @@ async def test_nobody_fills_the_audit_log_by_failing(
     assert len(await failures_told(served_gateway)) == 3
 
 
-async def test_a_wrong_old_password_is_told_too(served_gateway: ServedGateway) -> None:
+async def test_a_wrong_old_password_is_recorded(served_gateway: ServedGateway) -> None:
     ada = await served_gateway.user("ada@example.com")
     browser = await log_in(served_gateway, ada.email)
     body = {"old_password": "not the password", "new_password": NEW_PASSWORD}
@@ -146,7 +146,7 @@ async def test_a_wrong_old_password_is_told_too(served_gateway: ServedGateway) -
     assert act.session_id is not None
 
 
-async def test_what_goes_with_a_user_is_told(served_gateway: ServedGateway) -> None:
+async def test_resources_deleted_with_a_user_are_recorded(served_gateway: ServedGateway) -> None:
     ada, boss = (
         await served_gateway.user("ada@example.com"),
         await served_gateway.user("boss@example.com", Role.ADMIN),

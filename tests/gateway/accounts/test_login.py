@@ -82,7 +82,7 @@ def _secure(settings: Settings) -> Settings:
     return settings.model_copy(update={"secure_cookies": True})
 
 
-async def test_whatever_is_wrong_the_answer_is_the_same(
+async def test_every_failed_login_gets_the_same_response(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
     users = served_gateway.services.users
@@ -101,12 +101,12 @@ async def test_whatever_is_wrong_the_answer_is_the_same(
     ]
     assert {answer.status_code for answer in answers} == {401}
     assert {(answer.json()["code"], answer.json()["message"]) for answer in answers} == {
-        ("login_failed", "e-mail or password is wrong, or the user is deactivated")
+        ("login_failed", "e-mail address or password is wrong, or the user is deactivated")
     }
     assert not any("set-cookie" in answer.headers for answer in answers)
 
 
-async def test_it_takes_as_long_to_refuse_a_user_who_is_not_there(
+async def test_rejecting_an_unknown_user_takes_as_long(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
     async def fastest(email: str) -> float:
@@ -122,7 +122,7 @@ async def test_it_takes_as_long_to_refuse_a_user_who_is_not_there(
     assert await fastest("nobody@example.com") > 0.5 * await fastest("ada@example.com")
 
 
-async def test_the_loop_goes_on_while_passwords_are_checked(
+async def test_the_event_loop_is_not_blocked_while_passwords_are_checked(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
     guesses = asyncio.gather(
@@ -136,7 +136,7 @@ async def test_the_loop_goes_on_while_passwords_are_checked(
     assert {answer.status_code for answer in await guesses} == {401}
 
 
-async def test_after_some_failures_even_the_right_password_has_to_wait(
+async def test_after_too_many_failures_even_the_right_password_is_rejected(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
     await served_gateway.user("bob@example.com")
@@ -149,17 +149,17 @@ async def test_after_some_failures_even_the_right_password_has_to_wait(
     assert (await log_in(client, "bob@example.com")).status_code == 200
 
 
-async def test_a_login_that_succeeds_begins_the_count_again(
+async def test_a_successful_login_resets_the_count(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
     client = served_gateway.client()
     for _ in range(3):
         for _ in range(MAX_FAILURES_PER_EMAIL - 1):
-            await served_gateway.container.accounts.login._throttle.begin(ada.email, "10.0.0.1")
+            await served_gateway.container.login._throttle.begin(ada.email, "10.0.0.1")
         assert (await log_in(client)).status_code == 200
 
 
-async def test_many_guesses_at_once_are_no_more_than_one_after_the_other(
+async def test_concurrent_guesses_are_limited_like_sequential_ones(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
     guesses = (
@@ -176,7 +176,7 @@ def throttle(in_process_gateway: InProcessGateway) -> LoginThrottle:
     return LoginThrottle(in_process_gateway.db, in_process_gateway.services.hasher)
 
 
-async def test_an_address_that_guesses_at_many_users_is_stopped_too(
+async def test_an_address_that_guesses_for_many_users_is_blocked(
     throttle: LoginThrottle,
 ) -> None:
     for number in range(MAX_FAILURES_PER_ADDRESS):
@@ -197,7 +197,7 @@ async def test_all_addresses_of_a_network_of_version_6_count_as_one(
     await throttle.begin("another@example.com", "2001:db8:0:1::1")
 
 
-async def test_what_was_typed_into_the_wrong_field_is_kept_nowhere(
+async def test_text_typed_into_the_wrong_field_is_not_stored(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
     client = served_gateway.client()
@@ -211,7 +211,7 @@ async def test_what_was_typed_into_the_wrong_field_is_kept_nowhere(
             assert "127.0.0.1" not in kept, "of nobody's failures the address is not kept either"
 
 
-async def test_another_sites_page_logs_nobody_in(
+async def test_a_page_of_another_site_cannot_log_in(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
     body = {"email": ada.email, "password": PASSWORD}
@@ -227,7 +227,7 @@ async def test_another_sites_page_logs_nobody_in(
     assert (await served_gateway.client(**ours).post(SESSION, json=body)).status_code == 200
 
 
-async def test_an_origin_that_the_operator_names_counts_as_ours(
+async def test_configured_console_origins_are_accepted(
     database: Database, settings: Settings
 ) -> None:
     named = settings.model_copy(update={"console_origins": ("https://Console.example/",)})
@@ -240,7 +240,7 @@ async def test_an_origin_that_the_operator_names_counts_as_ours(
     await in_process_gateway.close()
 
 
-async def test_logging_in_again_ends_the_session_before(
+async def test_a_second_login_ends_the_previous_session(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
     browser, other = served_gateway.client(), served_gateway.client()
@@ -254,7 +254,7 @@ async def test_logging_in_again_ends_the_session_before(
     assert (await other.get(SESSION)).status_code == 200, "another browser's is left alone"
 
 
-async def test_what_is_wrong_with_a_login_is_said_without_the_password(
+async def test_login_errors_do_not_contain_the_password(
     served_gateway: ServedGateway,
 ) -> None:
     for body in (

@@ -88,7 +88,7 @@ async def test_passwords_that_are_short_common_or_the_address_are_refused_and_no
     assert "hidden-word" not in broken.text
 
 
-async def test_any_long_password_is_taken_however_it_is_typed(
+async def test_any_long_password_is_accepted_in_every_unicode_form(
     served_gateway: ServedGateway, owner: Profile
 ) -> None:
     for number, password in enumerate(
@@ -100,9 +100,7 @@ async def test_any_long_password_is_taken_however_it_is_typed(
         assert (await served_gateway.client().post("/node/session/", json=typed)).status_code == 200
 
 
-async def test_only_an_owner_touches_an_owner(
-    served_gateway: ServedGateway, owner: Profile
-) -> None:
+async def test_only_an_owner_manages_owners(served_gateway: ServedGateway, owner: Profile) -> None:
     admin = await served_gateway.caller(
         await served_gateway.user("admin@example.com", Role.ADMIN), "session"
     )
@@ -124,7 +122,9 @@ async def test_only_an_owner_touches_an_owner(
     assert raised.json()["role"] == "owner"
 
 
-async def test_nobody_raises_their_own_role(served_gateway: ServedGateway, owner: Profile) -> None:
+async def test_users_cannot_raise_their_own_role(
+    served_gateway: ServedGateway, owner: Profile
+) -> None:
     for role in (Role.MEMBER, Role.ADMIN):
         user = await served_gateway.user(f"climbing.{role}@example.com", role)
         for credential in ("session", "manage key"):
@@ -140,7 +140,7 @@ async def test_nobody_raises_their_own_role(served_gateway: ServedGateway, owner
         assert shown.json()["role"] == role
 
 
-async def test_nobody_locks_themselves_out_or_goes_round_the_old_password(
+async def test_users_cannot_lock_themselves_out_or_skip_the_old_password(
     served_gateway: ServedGateway, owner: Profile
 ) -> None:
     await served_gateway.user("second@example.com", Role.OWNER)
@@ -169,7 +169,7 @@ async def test_the_last_active_owner_stays_even_if_the_operator_says_otherwise(
     await users.delete(second.id, cleanup.cancel_runs_of_user, by=None)
 
 
-async def test_of_two_owners_who_demote_each_other_one_stays(
+async def test_two_owners_who_demote_each_other_leave_one_owner(
     served_gateway: ServedGateway, owner: Profile
 ) -> None:
     second = await served_gateway.user("second@example.com", Role.OWNER)
@@ -182,7 +182,7 @@ async def test_of_two_owners_who_demote_each_other_one_stays(
     assert [error.code for error in refused] == [ErrorCode.CONFLICT]
 
 
-async def test_a_new_role_is_in_force_at_once(
+async def test_a_new_role_takes_effect_at_once(
     served_gateway: ServedGateway, owner: Profile
 ) -> None:
     ada = await served_gateway.user("ada@example.com")
@@ -198,7 +198,7 @@ async def test_a_new_role_is_in_force_at_once(
         assert (await client.get(USERS)).status_code == 200
 
 
-async def test_with_a_user_goes_all_that_was_theirs(
+async def test_deleting_a_user_deletes_their_resources(
     served_gateway: ServedGateway, owner: Profile
 ) -> None:
     ada = await served_gateway.user("ada@example.com")

@@ -34,7 +34,7 @@ async def listed(user: httpx.AsyncClient, **filters: Any) -> list[dict[str, Any]
     return items
 
 
-async def test_everybody_sees_the_acts_on_their_own_things_alone(
+async def test_users_see_only_events_of_their_own_resources(
     in_process_gateway: InProcessGateway,
 ) -> None:
     ada, bob = await in_process_gateway.user(), await in_process_gateway.user("bob@example.com")
@@ -81,7 +81,7 @@ async def test_filters_that_make_no_sense_are_refused(
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
 
 
-async def test_pages_hold_every_act_once(in_process_gateway: InProcessGateway) -> None:
+async def test_pages_contain_every_event_once(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     for number in range(5):
         await user.post("/node/api-keys/", json={"name": f"{number}"})
@@ -115,7 +115,7 @@ async def test_json_lines_are_the_list(in_process_gateway: InProcessGateway) -> 
     assert len(filtered.text.splitlines()) == 1
 
 
-async def test_csv_is_the_list_too(in_process_gateway: InProcessGateway) -> None:
+async def test_csv_has_the_same_events_as_the_list(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     await deploy(user, {**flow_json(), "name": 'a "quoted", name'})
     answer = await user.get(EXPORT, params={"format": "csv"})
@@ -149,14 +149,14 @@ async def test_an_empty_log_is_a_header_or_nothing(in_process_gateway: InProcess
     assert (await user.get(EXPORT, params=early)).text == ""
 
 
-async def test_an_export_takes_little_memory_however_long_it_is(database: Database) -> None:
+async def test_an_export_of_any_length_needs_little_memory(database: Database) -> None:
     for _ in range(20):
         await write_acts(database, 1000, weight=1500)
     for form in ExportFormat:
         count = size = 0
         tracemalloc.start()
         try:
-            async for part in export(AuditLog(database).everything(AuditFilter()), form):
+            async for part in export(AuditLog(database).batches(AuditFilter()), form):
                 size += len(part)
                 count += part.count(b"flow.update")
             peak = tracemalloc.get_traced_memory()[1]

@@ -15,7 +15,7 @@ from tests.gateway.audit.steps import EXEMPT, steps
 from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
 
 
-def test_that_every_changing_route_is_tried_or_says_why_not(
+def test_every_changing_route_has_a_step_or_a_reason_not_to(
     in_process_gateway: InProcessGateway,
 ) -> None:
     paths = in_process_gateway.openapi()["paths"]
@@ -28,7 +28,7 @@ def test_that_every_changing_route_is_tried_or_says_why_not(
     assert changing == set(steps(b"")) | set(EXEMPT)
 
 
-async def test_every_changing_route_leaves_its_act_and_no_other(
+async def test_every_changing_route_records_its_event_and_no_other(
     in_process_gateway: InProcessGateway, tmp_path: Path
 ) -> None:
     user = await in_process_gateway.user()
@@ -61,7 +61,9 @@ async def test_every_changing_route_leaves_its_act_and_no_other(
         assert act.before or act.after
 
 
-async def test_a_change_to_the_same_leaves_no_act(in_process_gateway: InProcessGateway) -> None:
+async def test_a_change_without_effect_records_no_event(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     path = f"/node/deployments/{made['id']}/"
@@ -74,7 +76,7 @@ async def test_a_change_to_the_same_leaves_no_act(in_process_gateway: InProcessG
     assert len(await acts_in(in_process_gateway.db)) == acts
 
 
-async def test_only_the_fields_that_changed_are_told(in_process_gateway: InProcessGateway) -> None:
+async def test_only_changed_fields_are_recorded(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     await user.patch(f"/node/deployments/{made['id']}/", json={"timeout_seconds": 7, "name": "Z"})
@@ -84,7 +86,7 @@ async def test_only_the_fields_that_changed_are_told(in_process_gateway: InProce
     assert act.subject_name == "Z"
 
 
-async def test_what_was_refused_leaves_no_act(in_process_gateway: InProcessGateway) -> None:
+async def test_rejected_requests_record_no_event(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     acts = len(await acts_in(in_process_gateway.db))
@@ -100,7 +102,7 @@ async def test_what_was_refused_leaves_no_act(in_process_gateway: InProcessGatew
     assert len(await acts_in(in_process_gateway.db)) == acts
 
 
-async def test_a_deleted_deployment_takes_its_keys_along_and_both_are_told(
+async def test_deleting_a_deployment_records_it_and_its_deactivated_keys(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -116,7 +118,7 @@ async def test_a_deleted_deployment_takes_its_keys_along_and_both_are_told(
     }
 
 
-async def test_requests_at_the_same_time_are_not_taken_for_each_other(
+async def test_concurrent_requests_have_their_own_actor(
     in_process_gateway: InProcessGateway,
 ) -> None:
     users = [await in_process_gateway.user(), await in_process_gateway.user("bob@example.com")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.auth.csrf import check_csrf, check_same_origin, csrf_token
-from gateway.auth.sessions import session_token
+from gateway.auth.request_credentials import session_token
 from gateway.errors import GatewayError
 
 TOKEN = "t" * 43
@@ -28,7 +28,7 @@ def test_what_changes_nothing_needs_no_token() -> None:
         {b"origin": b"https://console.example"},
     ],
 )
-def test_our_own_pages_may(more: dict[bytes, bytes]) -> None:
+def test_pages_of_the_gateway_are_accepted(more: dict[bytes, bytes]) -> None:
     check_csrf("POST", {**RIGHT, **more}, TOKEN, {"https://console.example"})
 
 
@@ -49,18 +49,18 @@ def test_our_own_pages_may(more: dict[bytes, bytes]) -> None:
         {b"sec-fetch-site": b"same-site"},
     ],
 )
-def test_nobody_elses_may(more: dict[bytes, bytes]) -> None:
+def test_pages_of_other_sites_are_rejected(more: dict[bytes, bytes]) -> None:
     with pytest.raises(GatewayError) as caught:
         check_csrf("POST", {**RIGHT, **more}, TOKEN, {"https://console.example"})
     assert caught.value.code == "csrf_failed"
 
 
-def test_a_request_without_a_host_is_nobodys() -> None:
+def test_a_request_without_a_host_is_cross_site() -> None:
     with pytest.raises(GatewayError):
         check_same_origin({b"origin": b"null"}, ())
 
 
-def test_the_token_does_not_tell_the_sessions_own() -> None:
+def test_the_csrf_token_does_not_reveal_the_session_token() -> None:
     assert TOKEN not in csrf_token(TOKEN)
     assert csrf_token(TOKEN) != csrf_token(TOKEN[:-1] + "u")
 

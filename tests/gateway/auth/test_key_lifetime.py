@@ -68,7 +68,7 @@ async def test_a_key_is_given_a_name_an_environment_and_an_expiry(
     assert shown["rotated_at"] is shown["calls_since_rotation"] is shown["replaced_by"] is None
 
 
-async def test_what_is_sent_is_changed_and_the_rest_stays(
+async def test_only_members_in_the_request_change(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -133,7 +133,7 @@ async def test_an_expiry_that_cannot_be_is_refused_when_the_key_is_made(
         assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
 
 
-async def test_a_key_that_has_expired_answers_401_at_once_although_it_is_known(
+async def test_an_expired_key_answers_401_at_once_although_it_is_cached(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -180,7 +180,7 @@ async def test_a_deactivated_key_that_has_expired_says_that_it_is_deactivated(
     assert (await user.get(f"{KEYS}{made['id']}/")).json()["state"] == "deactivated"
 
 
-async def test_a_key_that_opens_several_deployments_is_warned_of(
+async def test_a_key_that_covers_several_deployments_has_a_warning(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -189,7 +189,7 @@ async def test_a_key_that_opens_several_deployments_is_warned_of(
     listed = {key["name"]: key for key in (await user.get(KEYS)).json()["items"]}
     shared = listed[f"Key for {first['name']}"]
     assert codes(shared) == ["shared"]
-    assert "opens 3 deployments" in shared["warnings"][0]["message"]
+    assert "covers 3 deployments" in shared["warnings"][0]["message"]
     assert codes(listed["manager"]) == []
     two = await make(user, deployments=[first["id"], second["id"]])
     assert codes(two) == ["shared"]
@@ -200,7 +200,7 @@ async def test_a_key_that_opens_several_deployments_is_warned_of(
     assert codes((await user.get(f"{KEYS}{shared['id']}/")).json()) == []
 
 
-async def test_a_key_that_is_old_and_one_that_expires_soon_are_warned_of(
+async def test_old_keys_and_keys_that_expire_soon_have_a_warning(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -263,7 +263,7 @@ async def _lose_heir(
 
 
 @pytest.mark.parametrize("end", [_delete, _deactivate, _expire, _lose_heir])
-async def test_whoever_has_no_key_left_gets_one_with_the_next_deployment(
+async def test_a_new_deployment_without_an_active_key_gets_one(
     in_process_gateway: InProcessGateway, end: Any
 ) -> None:
     user = await in_process_gateway.user()

@@ -35,7 +35,7 @@ async def show(user: httpx.AsyncClient, key_id: str) -> dict[str, Any]:
     return shown
 
 
-async def test_the_new_key_has_the_attributes_of_the_old_one_which_works_on(
+async def test_the_new_key_has_the_attributes_of_the_old_one_which_stays_valid(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -94,7 +94,7 @@ async def test_the_old_key_ends_with_the_grace(in_process_gateway: InProcessGate
     assert (await show(user, old["id"]))["state"] == "expired"
 
 
-async def test_without_a_grace_the_old_key_ends_at_once(
+async def test_without_a_grace_period_the_old_key_ends_at_once(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -131,7 +131,7 @@ async def test_a_second_rotation_is_refused_until_the_first_is_over(
     assert (await rotate(user, old["id"]))["http"] == 409
 
 
-async def test_by_force_the_key_that_was_lost_is_replaced_as_well(
+async def test_force_also_replaces_the_lost_key(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -146,7 +146,7 @@ async def test_by_force_the_key_that_was_lost_is_replaced_as_well(
     assert first["rotated_at"] < second["rotated_at"]
 
 
-async def test_by_force_no_key_comes_back_whose_grace_is_over(
+async def test_force_does_not_revive_a_key_whose_grace_period_has_ended(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -158,7 +158,7 @@ async def test_by_force_no_key_comes_back_whose_grace_is_over(
     assert (shown["state"], shown["grace_ends_at"]) == ("expired", ended)
 
 
-async def test_a_key_whose_heir_was_deleted_can_be_rotated_again(
+async def test_a_key_whose_replacement_was_deleted_can_be_rotated_again(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -179,7 +179,7 @@ async def test_a_deactivated_key_can_be_rotated_and_stays_off(
     assert await refusal(in_process_gateway, old["key"]) is ErrorCode.API_KEY_DEACTIVATED
 
 
-async def test_the_new_key_is_given_as_long_a_life_as_the_old_one(
+async def test_the_new_key_has_the_lifetime_of_the_old_one(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -196,7 +196,7 @@ async def test_the_new_key_is_given_as_long_a_life_as_the_old_one(
     "order",
     [{"grace_seconds": -1}, {"grace_seconds": 604_801}, {"grace_seconds": "long"}, {"grace": 1}],
 )
-async def test_orders_that_make_no_sense_are_refused(
+async def test_invalid_rotation_options_are_rejected(
     in_process_gateway: InProcessGateway, order: dict[str, object]
 ) -> None:
     user = await in_process_gateway.user()
@@ -205,7 +205,9 @@ async def test_orders_that_make_no_sense_are_refused(
     assert (refused["http"], refused["code"]) == (422, "validation_failed")
 
 
-async def test_of_rotations_at_once_one_wins(in_process_gateway: InProcessGateway) -> None:
+async def test_one_of_several_concurrent_rotations_wins(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     old = await make(user)
     answers = await asyncio.gather(*(rotate(user, old["id"]) for _ in range(5)))
@@ -248,7 +250,7 @@ ENDS: list[tuple[str, str, dict[str, object] | None, ErrorCode]] = [
 
 
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end[1] or end[0])
-async def test_what_ends_a_key_is_in_force_elsewhere_within_a_second(
+async def test_ending_a_key_takes_effect_in_other_processes_within_a_second(
     in_process_gateway: InProcessGateway,
     elsewhere: KeyAuthenticator,
     end: tuple[str, str, dict[str, object] | None, ErrorCode],
@@ -262,7 +264,7 @@ async def test_what_ends_a_key_is_in_force_elsewhere_within_a_second(
     assert await _until_refused(elsewhere, made["key"]) is code
 
 
-async def test_what_a_key_covers_is_changed_elsewhere_within_a_second(
+async def test_a_changed_coverage_takes_effect_in_other_processes_within_a_second(
     in_process_gateway: InProcessGateway, elsewhere: KeyAuthenticator
 ) -> None:
     user = await in_process_gateway.user()
@@ -276,7 +278,7 @@ async def test_what_a_key_covers_is_changed_elsewhere_within_a_second(
             await asyncio.sleep(0.01)
 
 
-async def test_a_key_that_was_turned_on_again_works_elsewhere_within_a_second(
+async def test_an_activated_key_works_in_other_processes_within_a_second(
     in_process_gateway: InProcessGateway, elsewhere: KeyAuthenticator
 ) -> None:
     user = await in_process_gateway.user()

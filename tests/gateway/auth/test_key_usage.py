@@ -91,7 +91,7 @@ async def test_the_audit_log_that_others_may_read_says_nothing_of_the_address(
     assert "192.0.2.1" not in str([(act.before, act.after, act.address) for act in acts])
 
 
-async def test_nothing_is_written_where_nothing_was_used(
+async def test_without_uses_nothing_is_written(
     in_process_gateway: InProcessGateway,
 ) -> None:
     with statements(in_process_gateway.db) as asked:
@@ -129,7 +129,7 @@ async def test_processes_add_up(in_process_gateway: InProcessGateway, url: str) 
         await db.close()
 
 
-async def test_what_could_not_be_written_is_written_later(
+async def test_failed_writes_are_repeated_later(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -145,7 +145,7 @@ async def test_what_could_not_be_written_is_written_later(
     assert (shown["total_uses"], shown["last_address"]) == (2, "192.0.2.2")
 
 
-async def test_a_key_that_was_deleted_meanwhile_keeps_no_other_from_being_counted(
+async def test_a_deleted_key_does_not_keep_others_from_being_counted(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -175,7 +175,7 @@ async def test_uses_of_more_keys_than_one_statement_takes_are_all_written(
         ).row.total_uses == 1
 
 
-async def test_the_ledger_writes_by_itself_and_once_more_when_it_closes(
+async def test_the_recorder_writes_periodically_and_once_more_when_it_closes(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()

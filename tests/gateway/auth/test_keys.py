@@ -36,7 +36,7 @@ def test_the_documented_key_is_well_formed_and_masked_as_documented() -> None:
     assert mask(VECTOR[:8], VECTOR[-5:]) == "sk-EuT64********vsQa1"
 
 
-def test_minted_keys_are_well_formed_and_differ() -> None:
+def test_generated_keys_are_well_formed_and_differ() -> None:
     minted = {generate_key() for _ in range(200)}
     assert len(minted) == 200
     assert all(is_well_formed(key) and len(key) == KEY_LENGTH for key in minted)
@@ -49,13 +49,13 @@ def test_one_wrong_character_is_noticed(position: int, character: str) -> None:
 
 
 @given(st.text() | st.text(alphabet=ALPHABET, min_size=46, max_size=46).map("sk-{}".format))
-def test_any_text_is_judged_without_an_error(text: str) -> None:
+def test_any_text_is_checked_without_an_exception(text: str) -> None:
     assert is_well_formed(text) in (True, False)
     assert not is_well_formed(mask(VECTOR[:8], VECTOR[-5:]))
 
 
 @given(st.text() | st.text(alphabet=ALPHABET, min_size=46, max_size=46).map("sk-{}".format))
-def test_a_key_has_no_faults_exactly_where_it_is_well_formed(text: str) -> None:
+def test_format_errors_are_empty_for_well_formed_keys_only(text: str) -> None:
     assert (format_errors(text) == []) == is_well_formed(text)
     assert format_errors(VECTOR) == []
 
@@ -73,7 +73,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("key", FAULTS)
-def test_what_is_wrong_with_a_key_is_said_without_showing_it(key: str) -> None:
+def test_format_errors_do_not_reveal_the_key(key: str) -> None:
     found = format_errors(key)
     assert len(found) == len(FAULTS[key])
     for said, expected in zip(found, FAULTS[key], strict=True):

@@ -57,7 +57,7 @@ def lines_of(words: list[bytes], cuts: set[int]) -> list[tuple[bytes, bytes]]:
     hops=st.lists(proxies, max_size=8),
     cuts=st.sets(st.integers(0, 14)),
 )
-def test_it_is_the_rightmost_address_that_is_no_proxys_whatever_stands_before_it(
+def test_the_client_is_the_rightmost_address_that_is_not_a_proxy(
     invented: list[bytes],
     client: IPv4Address | IPv6Address,
     form: int,
@@ -69,7 +69,7 @@ def test_it_is_the_rightmost_address_that_is_no_proxys_whatever_stands_before_it
 
 
 @given(peer=strangers, words=st.lists(anything, max_size=5))
-def test_whoever_is_no_proxy_is_not_believed(
+def test_headers_of_untrusted_peers_are_ignored(
     peer: IPv4Address | IPv6Address, words: list[bytes]
 ) -> None:
     lines = [(b"x-forwarded-for", word) for word in [*words, b"192.0.2.1"]]
@@ -79,7 +79,7 @@ def test_whoever_is_no_proxy_is_not_believed(
 
 
 @given(words=st.lists(anything | strangers.map(lambda one: str(one).encode()), max_size=30))
-def test_whatever_is_said_the_answer_is_an_address(words: list[bytes]) -> None:
+def test_the_result_is_always_an_address(words: list[bytes]) -> None:
     found = PROXIES.client(PEER, [(b"x-forwarded-for", b",".join(words))])
     assert str(ip_address(found)) == found
 
@@ -105,7 +105,7 @@ def test_whatever_is_said_the_answer_is_an_address(words: list[bytes]) -> None:
         ("192.0.2.1, " * 3000, PEER),
     ],
 )
-def test_what_is_no_address_ends_the_search(said: str, found: str) -> None:
+def test_an_invalid_address_ends_the_search(said: str, found: str) -> None:
     assert PROXIES.client(PEER, [(b"x-forwarded-for", said.encode("latin-1"))]) == found
 
 
@@ -150,7 +150,7 @@ async def guess(served_gateway: ServedGateway, door: str, *forwarded: str) -> in
 
 
 @pytest.mark.parametrize("door", ["trigger", "v2", "management"])
-async def test_who_guesses_behind_a_proxy_is_stopped_and_its_neighbours_are_not(
+async def test_guesses_behind_a_proxy_block_only_the_guessing_client(
     behind: ServedGateway, door: str
 ) -> None:
     guesser, neighbour = "203.0.113.1", "203.0.113.2"
@@ -165,7 +165,7 @@ async def test_who_guesses_behind_a_proxy_is_stopped_and_its_neighbours_are_not(
 
 
 @pytest.mark.parametrize("door", ["trigger", "v2", "management"])
-async def test_who_is_no_trusted_proxy_gains_nothing_by_naming_others(
+async def test_untrusted_clients_cannot_set_their_address(
     database: Database, settings: Settings, door: str
 ) -> None:
     changes = {"trusted_proxies": (ip_network("10.0.0.0/8"),), "failed_auth_per_minute": FAILURES}
@@ -177,7 +177,7 @@ async def test_who_is_no_trusted_proxy_gains_nothing_by_naming_others(
         assert answers == [401] * FAILURES + [429] * 2
 
 
-async def test_sessions_and_acts_have_the_clients_address(behind: ServedGateway) -> None:
+async def test_sessions_and_events_have_the_client_address(behind: ServedGateway) -> None:
     await behind.user("ada@example.com", Role.ADMIN)
     browser = behind.client(**{"x-forwarded-for": "198.51.100.1, 203.0.113.7"})
     answer = await browser.post(
@@ -204,14 +204,14 @@ async def test_a_key_shows_its_owner_where_it_was_last_used_from(
         client = behind.client(**{"x-api-key": issued.plain}, **said)
         answers = [await client.request(*request_at(door)) for _ in range(2)]
         assert 401 not in [answer.status_code for answer in answers]
-        await behind.container.key_uses.flush()
+        await behind.container.key_usage.flush()
         found = (await owner.get(f"/node/api-keys/{issued.row.id}/")).json()
         assert found["last_address"] == shown
         listed = (await owner.get("/node/api-keys/")).json()["items"]
         assert shown in [key["last_address"] for key in listed]
 
 
-async def test_a_trailer_names_nobody(behind: ServedGateway) -> None:
+async def test_a_trailer_does_not_set_the_client_address(behind: ServedGateway) -> None:
     await behind.user("ada@example.com", Role.ADMIN)
     body = orjson.dumps({"email": "ada@example.com", "password": PASSWORD})
     client = await Client.to(int(behind.url.rpartition(":")[2]))

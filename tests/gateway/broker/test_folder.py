@@ -123,6 +123,7 @@ def test_a_queue_stays_in_its_folder(connection: Connection, name: str) -> None:
         connection.SimpleQueue(name)
 
 
+@pytest.mark.processes
 def test_each_message_has_exactly_one_of_several_readers(tmp_path: Path) -> None:
     count = 2000
     command = [sys.executable, "-c", READER, str(tmp_path / "broker")]

@@ -119,6 +119,7 @@ async def test_waiting_ids_are_sent_before_it_closes(broker: Broker, tmp_path: P
     assert queue_depths(broker, [Queue.ASYNC]) == {Queue.ASYNC: 100}
 
 
+@pytest.mark.processes
 def test_celery_is_not_imported_before_the_publisher_begins() -> None:
     program = (
         "import sys, gateway.broker.publisher, gateway.broker.worker_files\n"

@@ -18,6 +18,8 @@ from gateway.limits.request_limits import RequestLimits
 from tests.gateway.limits.helpers import DEPLOYMENT, admitted_calls, build_limits, rejection_of
 from tests.services.redis import RedisServer
 
+pytestmark = pytest.mark.services
+
 _PATIENCE = 10.0
 
 

@@ -138,15 +138,15 @@ def test_a_header_length_that_cuts_the_json_leaves_no_json(length: bytes) -> Non
     assert caught.value.message.startswith("the body is not JSON: ")
 
 
-def test_bytes_that_belong_to_no_input_are_refused() -> None:
-    message = "3 bytes are left over after the last binary input"
+def test_bytes_after_the_last_input_are_rejected() -> None:
+    message = "expected no bytes after the last binary input, got 3"
     assert refused({"inputs": [binary()]}, RAW + b"abc") == message
     assert refused({"inputs": [X]}, b"abc") == message
 
 
 def test_binary_data_without_the_header_has_no_bytes() -> None:
     message = tensor_refused(binary())
-    assert message.endswith("expected 0 to 0, the bytes that are left, got 8")
+    assert message.endswith("expected 0 to 0, the remaining bytes, got 8")
 
 
 @pytest.mark.parametrize("size", [9, -1, 2**70, 8.0, "8", True, [8]], ids=repr)
@@ -175,7 +175,7 @@ def test_a_shape_that_no_tensor_can_have_is_refused(shape: list[int]) -> None:
     tensor_refused(binary(size=0, shape=shape), b"")
 
 
-def test_what_the_codec_refuses_is_refused_with_the_tensors_name() -> None:
+def test_codec_errors_name_the_tensor() -> None:
     assert "unknown datatype 'FLOAT'" in tensor_refused({**X, "datatype": "FLOAT"})
     assert "expected 3 elements" in tensor_refused({**X, "shape": [3]})
     assert "expected FP32 values" in tensor_refused({**X, "data": [1, "2"]})
@@ -243,7 +243,7 @@ def test_a_parameter_that_is_no_scalar_is_refused(value: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["classification", "shared_memory_region"])
-def test_what_is_not_offered_is_said_to_be_so(name: str) -> None:
+def test_unsupported_features_are_reported(name: str) -> None:
     outputs = [{"name": "y", "parameters": {name: 1}}]
     message = refused({"inputs": [], "outputs": outputs}, code=ErrorCode.NOT_IMPLEMENTED)
     assert message == f"parameter '{name}' is not offered by this server"
@@ -289,7 +289,7 @@ def test_a_compressed_body_is_refused(encoding: bytes) -> None:
     assert parse_infer(b'{"inputs": []}', {b"content-encoding": b"identity"}).request
 
 
-def test_json_that_is_none_is_refused() -> None:
+def test_invalid_json_is_rejected() -> None:
     for body in (b"", b"{", b'{"inputs": [NaN]}', b"\xff", b'{"id": "\\ud800"}', b"[" * 5000):
         with pytest.raises(GatewayError) as caught:
             parse_infer(body, {})

@@ -74,6 +74,7 @@ async def test_concurrent_claims_have_one_winner_per_run(
     assert Counter(claim.run_id for claim in claims if claim) == Counter(new.id for new in runs)
 
 
+@pytest.mark.processes
 async def test_claims_of_many_processes_have_one_winner_per_run(store: RunStore, url: str) -> None:
     ids = [new.id for new in [new_run() for _ in range(30)]]
     for run_id in ids:

@@ -31,7 +31,7 @@ OF_A_DIALECT = {
 }
 
 
-async def test_no_statement_changes_or_deletes_an_act(database: Database) -> None:
+async def test_no_statement_changes_or_deletes_an_event(database: Database) -> None:
     await write_acts(database, 2, name="kept")
     for statement in (*FORBIDDEN, OF_A_DIALECT[database.dialect]):
         with pytest.raises(DBAPIError, match="append-only"):
@@ -40,14 +40,14 @@ async def test_no_statement_changes_or_deletes_an_act(database: Database) -> Non
     assert [act.subject_name for act in await acts_in(database)] == ["kept", "kept"]
 
 
-async def test_an_old_act_cannot_be_changed_either(database: Database) -> None:
+async def test_old_events_cannot_be_changed_either(database: Database) -> None:
     await write_acts(database, 1, at=now() - OLD)
     with pytest.raises(DBAPIError, match="append-only"):
         async with database.write() as session:
             await session.execute(text(FORBIDDEN[0]))
 
 
-async def test_the_database_lets_go_of_nothing_that_is_young(database: Database) -> None:
+async def test_the_database_rejects_the_deletion_of_young_events(database: Database) -> None:
     await write_acts(database, 1, at=now() - OLD, name="old")
     await write_acts(database, 1, at=now() - YOUNG, name="young")
     async with database.write() as session:
@@ -58,7 +58,7 @@ async def test_the_database_lets_go_of_nothing_that_is_young(database: Database)
     assert [act.subject_name for act in await acts_in(database)] == ["young"]
 
 
-async def test_pruning_deletes_what_is_old_and_says_so(
+async def test_pruning_deletes_old_events_and_is_recorded(
     database: Database, profile: Profile
 ) -> None:
     await write_acts(database, 4500, at=now() - 2 * OLD, name="old")
@@ -74,12 +74,12 @@ async def test_pruning_deletes_what_is_old_and_says_so(
     assert len(await acts_in(database)) == 2, "nothing was deleted, so nothing was done"
 
 
-async def test_pruning_what_is_to_be_kept_is_refused(database: Database) -> None:
+async def test_pruning_within_the_minimum_retention_is_rejected(database: Database) -> None:
     with pytest.raises(GatewayError, match="90 days"):
         await AuditLog(database).prune(now() - YOUNG)
 
 
-async def test_a_transaction_that_is_rolled_back_leaves_no_act(database: Database) -> None:
+async def test_a_rolled_back_transaction_records_no_event(database: Database) -> None:
     with pytest.raises(ZeroDivisionError):
         await _act_and_fail(database)
     assert await acts_in(database) == []
@@ -94,7 +94,7 @@ async def _act_and_fail(db: Database) -> None:
         raise ZeroDivisionError
 
 
-async def test_a_user_who_is_gone_is_still_named(database: Database, profile: Profile) -> None:
+async def test_events_name_deleted_users(database: Database, profile: Profile) -> None:
     ACTOR.set(Actor(profile_id=profile.id))
     async with database.write() as session:
         await record_event(session, action="x.y", target_kind=AuditTarget.USER, target_id="x")

@@ -24,10 +24,10 @@ class _Slow:
             raise ValueError("13")
 
 
-async def test_what_comes_during_a_write_is_written_with_the_next() -> None:
+async def test_items_that_arrive_during_a_write_are_written_with_the_next_one() -> None:
     slow = _Slow()
-    gathering = BatchWriter(slow.write, most=3)
-    puts = [asyncio.create_task(gathering.put(n)) for n in range(6)]
+    writer = BatchWriter(slow.write, max_batch=3)
+    puts = [asyncio.create_task(writer.put(n)) for n in range(6)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not any(task.done() for task in puts)
@@ -35,26 +35,24 @@ async def test_what_comes_during_a_write_is_written_with_the_next() -> None:
     await asyncio.gather(*puts)
     assert [n for batch in slow.batches for n in batch] == list(range(6))
     assert max(len(batch) for batch in slow.batches) == 3
-    await gathering.put(6)
+    await writer.put(6)
     assert slow.batches[-1] == [6]
 
 
 async def test_a_batch_that_fails_fails_for_those_in_it_only() -> None:
     slow = _Slow()
-    gathering = BatchWriter(slow.write, most=2)
+    writer = BatchWriter(slow.write, max_batch=2)
     slow.open.set()
-    results = await asyncio.gather(
-        *(gathering.put(n) for n in (13, 1, 2, 3)), return_exceptions=True
-    )
+    results = await asyncio.gather(*(writer.put(n) for n in (13, 1, 2, 3)), return_exceptions=True)
     assert [type(result) for result in results] == [ValueError, ValueError, type(None), type(None)]
     with pytest.raises(ValueError, match="13"):
-        await gathering.put(13)
+        await writer.put(13)
 
 
-async def test_who_has_gone_keeps_nobody_waiting() -> None:
+async def test_a_cancelled_caller_does_not_delay_the_others() -> None:
     slow = _Slow()
-    gathering = BatchWriter(slow.write)
-    gone, stays = (asyncio.create_task(gathering.put(n)) for n in (1, 2))
+    writer = BatchWriter(slow.write)
+    gone, stays = (asyncio.create_task(writer.put(n)) for n in (1, 2))
     await asyncio.sleep(0)
     gone.cancel()
     slow.open.set()

@@ -56,46 +56,46 @@ async def test_a_refusal_is_remembered_until_something_changes() -> None:
         with pytest.raises(GatewayError, match="there is none"):
             await cache.find("missing")
     assert source.loads == ["missing"]
-    cache.forget(lambda _: False)
+    cache.invalidate(lambda _: False)
     with pytest.raises(GatewayError):
         await cache.find("missing")
     assert source.loads == ["missing", "missing"]
 
 
-async def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
+async def test_a_value_read_before_a_change_is_not_cached_after_it() -> None:
     source = _Source()
     source.go_on.clear()
     cache = Cache(source.load)
     early = asyncio.create_task(cache.find("a"))
     await source.asked.wait()
     source.value = "new"
-    cache.forget(lambda value: value == "something else")
+    cache.invalidate(lambda value: value == "something else")
     source.go_on.set()
     assert await early == "old"
     assert await cache.find("a") == "new"
 
 
-async def test_those_who_miss_at_once_share_one_load() -> None:
+async def test_concurrent_misses_share_one_load() -> None:
     source = _Source()
     cache = Cache(source.load)
     assert set(await asyncio.gather(*(cache.find("a") for _ in range(20)))) == {"old"}
     assert source.loads == ["a"]
 
 
-async def test_who_asks_after_a_change_does_not_get_a_load_from_before_it() -> None:
+async def test_a_load_started_before_a_change_does_not_answer_later_callers() -> None:
     source = _Source()
     source.go_on.clear()
     cache = Cache(source.load)
     early = asyncio.create_task(cache.find("a"))
     await source.asked.wait()
     source.value = "new"
-    cache.forget()
+    cache.invalidate()
     late = asyncio.create_task(cache.find("a"))
     source.go_on.set()
     assert [await early, await late, cache.get("a")] == ["old", "new", "new"]
 
 
-async def test_a_caller_who_goes_away_takes_nothing_from_the_others() -> None:
+async def test_a_cancelled_caller_does_not_affect_the_others() -> None:
     source = _Source()
     source.go_on.clear()
     cache = Cache(source.load)
@@ -106,19 +106,19 @@ async def test_a_caller_who_goes_away_takes_nothing_from_the_others() -> None:
     assert await second == "old"
 
 
-async def test_forgetting_one_leaves_the_others() -> None:
+async def test_invalidating_one_value_keeps_the_others() -> None:
     source = _Source()
     cache = Cache(source.load)
     await cache.find("a")
     source.value = "new"
     await cache.find("b")
-    cache.forget(lambda value: value == "old")
+    cache.invalidate(lambda value: value == "old")
     assert (cache.get("a"), cache.get("b")) == (None, "new")
-    cache.forget()
+    cache.invalidate()
     assert cache.get("b") is None
 
 
-async def test_the_least_used_go_first() -> None:
+async def test_the_least_recently_used_are_evicted_first() -> None:
     cache = Cache(_Source().load, size=2)
     for key in ("a", "b", "a", "c"):
         await cache.find(key)

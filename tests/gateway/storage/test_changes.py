@@ -42,7 +42,7 @@ async def _change(db: Database, entity_id: str, kind: ChangeKind = ChangeKind.FL
         await record_change(session, kind, entity_id)
 
 
-async def test_the_first_look_says_that_everything_may_have_changed(database: Database) -> None:
+async def test_the_first_poll_reports_that_everything_may_have_changed(database: Database) -> None:
     feed = ChangeFeed(database)
     heard = _Heard(feed, ChangeKind.FLOW)
     async with _running(feed):

@@ -57,7 +57,7 @@ async def test_rows_stay_readable_after_their_session(database: Database) -> Non
     assert row.created_at.tzinfo is not None
 
 
-async def test_a_row_of_nobody_is_refused(database: Database) -> None:
+async def test_a_row_without_an_owner_is_rejected(database: Database) -> None:
     with pytest.raises(IntegrityError):
         async with database.write() as session:
             session.add(Flow(profile_id="nobody", name="f", definition={}))
@@ -71,7 +71,7 @@ async def test_json_that_nothing_can_read_back_is_not_stored(
             session.add(Flow(profile_id=profile.id, name="f", definition={"x": float("nan")}))
 
 
-async def test_a_write_that_is_not_for_the_feed_leaves_it_alone(database: Database) -> None:
+async def test_a_write_without_notify_does_not_wake_the_feed(database: Database) -> None:
     watch = database.commits.watch()
     async with database.write(notify=False) as session:
         session.add(_profile("ada"))

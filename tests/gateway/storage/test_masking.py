@@ -29,16 +29,16 @@ def test_a_field_that_is_called_like_a_secret_is_masked(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_other_fields_are_told(name: str) -> None:
+def test_other_fields_are_recorded(name: str) -> None:
     assert mask_secrets({name: "x"}) == {name: "x"}
 
 
-def test_whether_there_is_a_secret_is_none() -> None:
+def test_whether_a_secret_is_set_is_not_masked() -> None:
     values = {"require_idempotency_key": True, "secret": None}
     assert mask_secrets(values) == values
 
 
-def test_our_own_secrets_are_masked_wherever_they_stand() -> None:
+def test_slipstreams_own_secrets_are_masked_anywhere() -> None:
     key = generate_key()
     assert mask_text(f"use {key}, please") == f"use {MASK}, please"
     assert mask_secrets({"note": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]}) == {"note": [MASK]}
@@ -55,11 +55,11 @@ URLS = {
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_an_url_is_told_without_what_may_open_doors(url: str) -> None:
+def test_credentials_in_urls_are_masked(url: str) -> None:
     assert mask_text(url) == URLS[url]
 
 
-def test_what_is_large_is_told_by_its_digest() -> None:
+def test_large_values_are_replaced_by_a_digest() -> None:
     large = ["x" * 100] * 100
     assert mask_secrets({"a": large}) == {"a": digest(large)}
     assert digest(large) != digest(large[1:])

@@ -50,11 +50,13 @@ async def _migrate_in_a_process(url: str) -> bytes:
     return errors
 
 
+@pytest.mark.processes
 async def test_processes_that_migrate_a_new_sqlite_file_at_once_all_succeed(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/new/slipstream.db"
     assert set(await asyncio.gather(*(_migrate_in_a_process(url) for _ in range(3)))) == {b""}
 
 
+@pytest.mark.services
 async def test_processes_that_migrate_a_new_postgresql_database_at_once_all_succeed() -> None:
     database = PostgresDatabase()
     await asyncio.to_thread(database.create)
@@ -110,6 +112,7 @@ async def test_a_server_that_does_not_answer_is_said_without_the_password() -> N
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.services
 async def test_a_database_that_does_not_exist_is_named() -> None:
     with pytest.raises(StorageError, match='"not_there" does not exist'):
         await migrate(f"{SERVER}/not_there")

@@ -61,7 +61,7 @@ async def test_an_empty_list_is_one_empty_page(database: Database) -> None:
     assert await _walk(database, 2) == [[]]
 
 
-async def test_a_cursor_of_somebody_else_is_refused(database: Database) -> None:
+async def test_a_cursor_of_another_list_is_rejected(database: Database) -> None:
     zoneless, no_id = f"2026-01-01T00:00:00 {uuid4()}", "2026-01-01T00:00:00+00:00 a\x00b"
     for cursor in ("x", "é", "=", "AAAA", encoded(zoneless), encoded(no_id)):
         async with database.read() as session:

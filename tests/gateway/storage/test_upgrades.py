@@ -140,7 +140,7 @@ async def _write_first_rows(db: Database, flow: dict[str, Any]) -> None:
         )
 
 
-async def test_deployments_of_the_first_tables_go_on_as_they_were(
+async def test_deployments_of_the_first_schema_stay_as_they_were(
     first_tables: str, tmp_path: Path
 ) -> None:
     flow = flow_json()
@@ -187,9 +187,7 @@ async def test_the_administrator_of_the_first_tables_becomes_an_owner(first_tabl
     await db.close()
 
 
-async def test_keys_of_the_first_tables_open_what_they_did(
-    first_tables: str, tmp_path: Path
-) -> None:
+async def test_keys_of_the_first_schema_stay_valid(first_tables: str, tmp_path: Path) -> None:
     plain = generate_key()
     settings = Settings(state=tmp_path / "state", database_url=first_tables)
     hasher = KeyHasher(load_pepper(None, settings.state))
@@ -223,7 +221,7 @@ async def test_a_deployment_keeps_the_order_of_its_rollouts(first_tables: str) -
     await db.close()
 
 
-async def test_a_webhook_that_never_had_a_secret_is_off_until_somebody_turns_it_on(
+async def test_a_webhook_without_a_secret_is_off_until_it_is_turned_on(
     first_tables: str, tmp_path: Path
 ) -> None:
     url = "https://8.8.8.8/hooks"
@@ -243,7 +241,7 @@ async def test_a_webhook_that_never_had_a_secret_is_off_until_somebody_turns_it_
     await db.close()
 
 
-async def test_what_waits_for_the_webhook_of_a_user_who_was_deleted_is_given_up(
+async def test_pending_webhooks_of_deleted_users_are_cancelled(
     first_tables: str,
 ) -> None:
     db = Database(first_tables)

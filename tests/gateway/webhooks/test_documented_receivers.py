@@ -62,7 +62,9 @@ def until_it_listens(port: int) -> None:
             return
 
 
-@pytest.mark.parametrize("language", ["python", "javascript"])
+@pytest.mark.parametrize(
+    "language", ["python", pytest.param("javascript", marks=pytest.mark.services)]
+)
 async def test_it_takes_what_we_send_once_and_refuses_what_others_send(
     harness: WebhookHarness, node_folder: Path, language: str
 ) -> None:

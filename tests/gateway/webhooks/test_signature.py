@@ -89,6 +89,7 @@ def test_a_malformed_secret_is_refused(secret: str) -> None:
         check_secret(secret)
 
 
+@pytest.mark.services
 def test_the_libraries_of_pypi_and_npm_accept_our_signatures(judge: Path) -> None:
     secret = new_secret()
     headers = signed([secret])
@@ -96,6 +97,7 @@ def test_the_libraries_of_pypi_and_npm_accept_our_signatures(judge: Path) -> Non
     assert verdict(judge, secret, headers) == "good"
 
 
+@pytest.mark.services
 def test_either_of_two_active_secrets_verifies(judge: Path) -> None:
     new, old = new_secret(), new_secret()
     headers = signed([new, old])
@@ -104,6 +106,7 @@ def test_either_of_two_active_secrets_verifies(judge: Path) -> None:
         assert verdict(judge, secret, headers) == "good"
 
 
+@pytest.mark.services
 def test_another_secret_or_another_body_is_rejected(judge: Path) -> None:
     secret = new_secret()
     headers = signed([secret])

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
+import pytest
 
 from gateway.broker.broker import Broker, Queue
 from gateway.broker.worker_files import read_heartbeats
@@ -181,6 +182,7 @@ def test_a_worker_reconnects_to_its_broker_while_its_run_goes_on(
     cable.close()
 
 
+@pytest.mark.services
 def test_a_run_that_outlasts_the_visibility_timeout_and_the_broker_runs_once(
     tmp_path: Path, start: Start
 ) -> None:

@@ -9,9 +9,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from gateway.accounts.sessions import SessionService
 from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role, Scope
+from gateway.auth.sessions import SessionService
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
@@ -58,7 +58,7 @@ async def opened(
     return made.token
 
 
-async def test_a_session_that_nobody_uses_ends(
+async def test_an_idle_session_ends(
     in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
 ) -> None:
     sessions = serve(timedelta(seconds=2), timedelta(days=1))
@@ -71,7 +71,7 @@ async def test_a_session_that_nobody_uses_ends(
         await sessions.identify(token)
 
 
-async def test_a_session_that_is_used_in_another_process_is_not_left_alone(
+async def test_a_session_used_in_another_process_is_not_idle(
     in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
 ) -> None:
     here, there = (serve(timedelta(seconds=3), timedelta(days=1)) for _ in range(2))
@@ -83,7 +83,7 @@ async def test_a_session_that_is_used_in_another_process_is_not_left_alone(
     assert (await here.identify(token)).profile_id == profile.id
 
 
-async def test_a_session_ends_at_last_however_much_it_is_used(
+async def test_a_session_in_use_ends_at_its_maximum_lifetime(
     in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
 ) -> None:
     sessions = serve(timedelta(days=1), timedelta(seconds=2))
@@ -94,7 +94,7 @@ async def test_a_session_ends_at_last_however_much_it_is_used(
         await sessions.identify(token)
 
 
-async def test_sessions_that_are_over_are_deleted_at_the_next_login(
+async def test_expired_sessions_are_deleted_at_the_next_login(
     in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
 ) -> None:
     sessions = serve(timedelta(seconds=0.1), timedelta(days=1))
@@ -116,11 +116,11 @@ async def test_requests_of_a_session_write_nothing_and_hardly_read(
     assert [statement for statement in asked if "console_sessions" in statement] == []
 
 
-async def test_what_is_no_token_never_reaches_the_database(served_gateway: ServedGateway) -> None:
+async def test_an_invalid_token_never_reaches_the_database(served_gateway: ServedGateway) -> None:
     with statements(served_gateway.db) as asked:
         for token in ("", "short", "\u00fc" * 43, "x" * 10_000):
             with pytest.raises(GatewayError, match="has ended"):
-                await served_gateway.container.accounts.sessions.identify(token)
+                await served_gateway.container.sessions.identify(token)
     assert asked == []
 
 
@@ -179,7 +179,9 @@ async def test_a_new_password_needs_the_old_one_and_ends_all_other_sessions(
         assert (await served_gateway.client().post(SESSION, json=body)).status_code == status
 
 
-async def test_a_key_counts_before_a_cookie(served_gateway: ServedGateway, ada: Profile) -> None:
+async def test_a_key_takes_precedence_over_a_cookie(
+    served_gateway: ServedGateway, ada: Profile
+) -> None:
     bob = await served_gateway.user("bob@example.com")
     browser = await served_gateway.browser(ada)
     key = (await served_gateway.key_client(bob, Scope.MANAGE)).headers["x-api-key"]
@@ -226,7 +228,7 @@ async def _until(client: httpx.AsyncClient, path: str, status: int) -> None:
     raise AssertionError(answer.text)
 
 
-async def test_what_is_ended_in_one_process_ends_in_all(two_houses: list[ServedGateway]) -> None:
+async def test_a_session_ended_in_one_process_ends_in_all(two_houses: list[ServedGateway]) -> None:
     here, there = two_houses
     ada = await here.user("ada@example.com", Role.OWNER)
     bob = await here.user("bob@example.com")
@@ -237,7 +239,7 @@ async def test_what_is_ended_in_one_process_ends_in_all(two_houses: list[ServedG
 
     listed = (await (await here.browser(bob)).get(SESSIONS)).json()["items"]
     (phones,) = [one["id"] for one in listed if one["id"] == await _id_of(phone)]
-    await here.container.accounts.sessions.end(bob.id, phones)
+    await here.container.sessions.end(bob.id, phones)
     await _until(phone, SESSION, 401)
     assert (await browser.get(SESSION)).status_code == 200
 

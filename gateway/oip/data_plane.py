@@ -1,17 +1,16 @@
-"""What the protocol's calls mean at the gateway, whichever transport they came by."""
+"""The protocol's operations, independent of the transport."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from gateway.errors import GatewayError
 from gateway.metrics import GatewayMetrics
-from gateway.oip.repository import repository_index
 from gateway.readiness import Readiness
 from gateway.upstream.inference_stream import ID_BYTES, InferenceReply
-from gateway.upstream.servers import InferenceServers
+from gateway.upstream.servers import InferenceServers, ServerStatus
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, RawBytes
@@ -28,11 +27,19 @@ _MOST_DIGITS = 18
 SERVER_NAME = "slipstream"
 SERVER_VERSION = version("slipstream")
 EXTENSIONS = ("model_configuration", "binary_tensor_data", "parameters", "statistics")
-"""As server metadata lists them. Not `model_repository`: that is loading and unloading, too."""
+"""As listed in server metadata. `model_repository` is missing: it includes loading models."""
+_READY = "READY"
+_STATES: Mapping[str, str] = {
+    "booting": "LOADING",
+    "ready": "UNAVAILABLE",  # ready for others, not reachable for this gateway
+    "draining": "UNLOADING",
+    "failed": "UNAVAILABLE",
+    "stopped": "UNAVAILABLE",
+}
 
 
 class DataPlane:
-    """Finds the server of a model version and hands the call over."""
+    """Forwards each call to the inference server of its model version."""
 
     def __init__(
         self,
@@ -48,21 +55,21 @@ class DataPlane:
         self._timeout_seconds = timeout_seconds
 
     def server_ready(self) -> bool:
-        """Whether the gateway takes calls."""
+        """Whether the gateway is ready."""
         return not self._readiness.reasons()
 
     def model_ready(self, name: str, version_text: str) -> bool:
-        """Whether calls for the model version are answered; False also for an unknown one."""
+        """Whether the model version is ready; False if it is unknown."""
         if version_text and not _is_number(version_text):
             return False
         return self._servers.is_ready(name, int(version_text) if version_text else None)
 
-    def models(self) -> list[str]:
-        """Return the names of the models that are served, ready or not."""
+    def model_names(self) -> list[str]:
+        """Return the names of the models with inference servers, ready or not."""
         return list(dict.fromkeys(status.model for status in self._servers.statuses()))
 
     async def metadata(self, name: str, version_text: str) -> pb.ModelMetadataResponse:
-        """Return what the model takes and gives, with the versions that are ready.
+        """Return the model's inputs and outputs, and its ready versions.
 
         Raises:
             GatewayError: as `InferenceServers.stream`, and what the inference server says.
@@ -75,10 +82,10 @@ class DataPlane:
         return response
 
     async def config(self, name: str, version_text: str) -> pb.ModelConfigResponse:
-        """Return the model's configuration as Triton has it, with the versions that are ready.
+        """Return the model's configuration in Triton's format, with its ready versions.
 
         Raises:
-            GatewayError: as `metadata`; NOT_IMPLEMENTED where the inference server has none.
+            GatewayError: as `metadata`; NOT_IMPLEMENTED if the inference server has none.
         """
         number = self._version(name, version_text)
         stream = self._servers.stream(name, number)
@@ -88,47 +95,49 @@ class DataPlane:
         return response
 
     async def statistics(self, name: str, version_text: str) -> pb.ModelStatisticsResponse:
-        """Return what the inference servers have counted and timed since they started.
+        """Return counts and times of the inference servers since their start.
 
         Args:
-            name: of a model, or empty for all that are ready.
-            version_text: of the model, or empty for all that are ready.
+            name: a model, or empty for all ready models.
+            version_text: a version of it, or empty for all ready versions.
 
         Raises:
             GatewayError: as `InferenceServers.awake_stream`, and what the inference server says:
                 NOT_IMPLEMENTED where it counts nothing.
         """
-        counting = [
+        targets = [
             (model, number, self._servers.awake_stream(model, number))
-            for model, number in self._counting(name, version_text)
+            for model, number in self._statistics_targets(name, version_text)
         ]
-        answers = await asyncio.gather(
-            *(stream.statistics(model, str(number)) for model, number, stream in counting)
+        responses = await asyncio.gather(
+            *(stream.statistics(model, str(number)) for model, number, stream in targets)
         )
         merged = pb.ModelStatisticsResponse()
-        for answer in answers:
-            merged.model_stats.extend(answer.model_stats)
+        for response in responses:
+            merged.model_stats.extend(response.model_stats)
         return merged
 
     def index(self, repository: str, *, only_ready: bool) -> pb.RepositoryIndexResponse:
-        """Return the models that servers are known for.
+        """Return the models with inference servers.
 
         Raises:
-            GatewayError: NOT_IMPLEMENTED for a repository by name: there is only one.
+            GatewayError: NOT_IMPLEMENTED for a named repository: there is only one.
         """
         if repository:
-            message = "repository name: there is one repository, leave the name out"
+            message = (
+                "repository name: expected none, because there is one repository: leave it out"
+            )
             raise GatewayError(ErrorCode.NOT_IMPLEMENTED, message)
-        return repository_index(self._servers, only_ready=only_ready)
+        return _repository_index(self._servers, only_ready=only_ready)
 
     async def infer(
         self, request: pb.ModelInferRequest, remaining: float | None = None
     ) -> pb.ModelInferResponse:
-        """Return the answer to `request`.
+        """Return the response to `request`.
 
         Args:
-            request: taken over: it may be written to.
-            remaining: seconds that the caller will wait, if it said so.
+            request: is modified.
+            remaining: seconds until the caller's deadline, if any.
 
         Raises:
             GatewayError: as `InferenceServers.stream`, and what the inference server says.
@@ -142,14 +151,14 @@ class DataPlane:
         self._metrics.infer.observe(response.parameters[INFER_SECONDS].double_param)
         return response
 
-    async def infer_apart(
+    async def infer_raw(
         self, head: pb.ModelInferRequest, raws: Sequence[RawBytes], remaining: float | None = None
     ) -> InferenceReply:
-        """Return the answer to a request whose tensors need no place in protobuf's object.
+        """Return the response to a request whose tensors stay outside the protobuf object.
 
         Args:
-            head: the request without its id and contents; taken over.
-            raws: the elements of its inputs.
+            head: the request without id and contents; is modified.
+            raws: the bytes of its inputs.
             remaining: as for `infer`.
 
         Raises:
@@ -168,15 +177,15 @@ class DataPlane:
         self._metrics.infer.observe(infer)
         return reply
 
-    def known(self, name: str) -> bool:
-        """Whether a server is wanted for the model, so that its name can be a label."""
+    def has_model(self, name: str) -> bool:
+        """Whether the model has an inference server, so that its name can be a metric label."""
         return any(status.model == name for status in self._servers.statuses())
 
-    def _counting(self, name: str, text: str) -> list[tuple[str, int]]:
-        """Return the model versions whose statistics are asked for."""
+    def _statistics_targets(self, name: str, text: str) -> list[tuple[str, int]]:
+        """Return the model versions to collect statistics from."""
         if not name:
             ready = self._servers.ready_versions
-            return [(model, number) for model in self.models() for number in ready(model)]
+            return [(model, number) for model in self.model_names() for number in ready(model)]
         numbers = [] if text else self._servers.ready_versions(name)
         return [(name, number) for number in numbers or [self._version(name, text)]]
 
@@ -194,5 +203,28 @@ class DataPlane:
 
 
 def _is_number(text: str) -> bool:
-    """Whether it is a whole number that fits 64 bits; `¹` is a digit, and no number."""
+    """Whether it is a whole number that fits 64 bits; `¹` is a digit but not a number."""
     return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+
+
+def _repository_index(servers: InferenceServers, *, only_ready: bool) -> pb.RepositoryIndexResponse:
+    """Return each model version with an inference server, and its state."""
+    response = pb.RepositoryIndexResponse()
+    for status in servers.statuses():
+        ready = servers.is_ready(status.model, status.version)
+        if ready or not only_ready:
+            listed = response.models.add(name=status.model, version=str(status.version))
+            listed.state, listed.reason = (_READY, "") if ready else _not_ready_state(status)
+    return response
+
+
+def _not_ready_state(status: ServerStatus) -> tuple[str, str]:
+    """Return state and reason of a model version that is not ready here."""
+    if status.asleep:
+        return _STATES["stopped"], "asleep: a call starts its server"
+    if status.state == "ready":
+        if not status.wanted:  # the supervisor has not stopped it yet
+            return _STATES["draining"], "draining"
+        return _STATES["ready"], "connecting to its inference server"
+    phase = f" ({status.phase})" if status.phase else ""
+    return _STATES[status.state], status.reason or f"{status.state}{phase}"
