@@ -94,7 +94,8 @@ def _host(host: str, url: str) -> str:
     if _NUMERIC_LABEL.fullmatch(bare.rpartition(".")[2]):
         raise _blocked("expected a name, or an IP address in its usual form", url)
     if bare in METADATA_NAMES:
-        raise _blocked("expected a host that is not a cloud's metadata service", url)
+        expected = "expected a host other than a cloud's metadata service, which has credentials"
+        raise _blocked(expected, url)
     return name
 
 
