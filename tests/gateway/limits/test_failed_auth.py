@@ -8,7 +8,7 @@ from gateway.errors import GatewayError
 from gateway.limits.failed_auth import client_subnet
 from gateway.limits.request_limits import RequestLimits
 from protos.errors import ErrorCode
-from tests.gateway.limits.helpers import build_limits
+from tests.gateway.limits.limiters import build_limits
 
 
 async def attempt(code: ErrorCode | None) -> str:

@@ -15,7 +15,7 @@ from gateway.errors import GatewayError
 from gateway.limits.call_limits import CallLimits
 from gateway.limits.rate_limit import RateLimit
 from gateway.limits.request_limits import RequestLimits
-from tests.gateway.limits.helpers import DEPLOYMENT, admitted_calls, build_limits, rejection_of
+from tests.gateway.limits.limiters import DEPLOYMENT, admitted_calls, build_limits, rejection_of
 from tests.services.redis import RedisServer
 
 pytestmark = pytest.mark.services

@@ -11,7 +11,7 @@ from gateway.limits.rate_limiter import RateLimiter
 from gateway.web.problems import problem
 from protos.errors import ErrorCode
 from telemetry.instruments import Registry
-from tests.gateway.limits.helpers import (
+from tests.gateway.limits.limiters import (
     DEPLOYMENT,
     KEY,
     admitted_calls,
