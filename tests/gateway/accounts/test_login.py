@@ -182,7 +182,7 @@ async def test_an_address_that_guesses_for_many_users_is_blocked(
     for number in range(MAX_FAILURES_PER_ADDRESS):
         await throttle.begin(f"user{number}@example.com", "192.0.2.1")
     for address in ("192.0.2.1", "::ffff:192.0.2.1"):
-        with pytest.raises(GatewayError, match="too many log-ins"):
+        with pytest.raises(GatewayError, match="too many failed logins"):
             await throttle.begin("another@example.com", address)
     await throttle.begin("another@example.com", "192.0.2.2")
 
@@ -192,7 +192,7 @@ async def test_all_addresses_of_a_network_of_version_6_count_as_one(
 ) -> None:
     for number in range(MAX_FAILURES_PER_ADDRESS):
         await throttle.begin(f"user{number}@example.com", f"2001:db8::{number:x}:1")
-    with pytest.raises(GatewayError, match="too many log-ins"):
+    with pytest.raises(GatewayError, match="too many failed logins"):
         await throttle.begin("another@example.com", "2001:db8::ffff:1")
     await throttle.begin("another@example.com", "2001:db8:0:1::1")
 
