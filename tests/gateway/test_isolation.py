@@ -153,18 +153,20 @@ def said(answer: httpx.Response) -> tuple[int, str | None]:
     return answer.status_code, code
 
 
-async def test_every_route_is_classified(
-    served_gateway: ServedGateway, things: Things
-) -> None:
+async def test_every_route_is_classified(served_gateway: ServedGateway, things: Things) -> None:
     known = {*things, *SHARED_NAMES}
     for route in routes_of(served_gateway.openapi()):
         prefixes = [prefix for prefix in (*OWNED, *INSTALLATION) if route.path.startswith(prefix)]
-        message = f"{route}: add its prefix to OWNED or INSTALLATION, and create the resources it needs"
+        message = (
+            f"{route}: add its prefix to OWNED or INSTALLATION, and create the resources it needs"
+        )
         assert len(prefixes) == 1 or str(route) in PUBLIC, message
         assert set(route.parameters) <= known, message
 
 
-async def test_every_route_but_the_public_ones_requires_authentication(served_gateway: ServedGateway) -> None:
+async def test_every_route_but_the_public_ones_requires_authentication(
+    served_gateway: ServedGateway,
+) -> None:
     invented = {"cookie": f"slipstream_session={'x' * 43}"}
     unauthenticated = [
         (served_gateway.client(), {"api_key_missing", "session_invalid"}),
@@ -282,7 +284,9 @@ async def test_owners_read_their_resources_by_key_and_by_session(
                 assert answer.status_code == 200, f"{caller}: {route}: {answer.text}"
         call = f"/node/deployment-trigger/{things['deployment_id']}/"
         refused = await caller.client.post(call, content=b"[")
-        assert said(refused) == (400, "invalid_json"), "the deployment is found, the key accepted, the body parsed"
+        assert said(refused) == (400, "invalid_json"), (
+            "the deployment is found, the key accepted, the body parsed"
+        )
 
 
 async def test_a_session_without_its_csrf_token_changes_nothing(

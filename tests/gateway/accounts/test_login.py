@@ -208,7 +208,9 @@ async def test_text_typed_into_the_wrong_field_is_not_stored(
         for table in ("login_failures", "audit_acts"):
             kept = repr((await connection.exec_driver_sql(f"SELECT * FROM {table}")).all())
             assert "secret" not in kept
-            assert "127.0.0.1" not in kept, "failures for unknown users do not store the address either"
+            assert "127.0.0.1" not in kept, (
+                "failures for unknown users do not store the address either"
+            )
 
 
 async def test_a_page_of_another_site_cannot_log_in(

@@ -78,7 +78,9 @@ def test_headers_of_untrusted_peers_are_ignored(
     assert PROXIES.client("", lines) == ""
 
 
-@given(words=st.lists(anything | untrusted_addresses.map(lambda one: str(one).encode()), max_size=30))
+@given(
+    words=st.lists(anything | untrusted_addresses.map(lambda one: str(one).encode()), max_size=30)
+)
 def test_the_result_is_always_an_address(words: list[bytes]) -> None:
     found = PROXIES.client(PEER, [(b"x-forwarded-for", b",".join(words))])
     assert str(ip_address(found)) == found

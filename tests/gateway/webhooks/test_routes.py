@@ -235,7 +235,9 @@ async def test_what_was_held_is_sent_by_a_replay_of_all_since(harness: WebhookHa
     assert len({message.id for message in harness.receiver.messages()}) == 4
 
 
-async def test_users_cannot_read_or_change_webhooks_of_other_users(idle_harness: WebhookHarness) -> None:
+async def test_users_cannot_read_or_change_webhooks_of_other_users(
+    idle_harness: WebhookHarness,
+) -> None:
     made = await idle_harness.deploy()
     await idle_harness.finish(made)
     (delivery,) = await idle_harness.deliveries()
