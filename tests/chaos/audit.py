@@ -99,7 +99,7 @@ class Audit:
             try:
                 ((overdue,),) = await self._ask(_OVERDUE)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                pass  # it is being restarted: whoever should have acted could not
+                pass  # PostgreSQL is restarting, so no process could have acted
             else:
                 self.most_overdue = max(self.most_overdue, float(overdue))
             await asyncio.sleep(max(0.0, began + _LOOK_SECONDS - time.monotonic()))

@@ -52,5 +52,5 @@ class CallLog:
         self.answers[pair, answer] += 1
 
     def told(self) -> set[str]:
-        """Return every run that somebody was told of, but those of fast calls."""
+        """Return the id of every run that a caller received, except those of fast calls."""
         return {run_id for call in self.calls for run_id in call.run_ids}

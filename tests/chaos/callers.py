@@ -53,7 +53,7 @@ class Callers:
             await self._pause()
 
     async def fast(self, pair: str, deployment: str) -> None:
-        """Call, and take what comes: nobody tries a fast call again."""
+        """Call once and record the answer: fast calls are not retried."""
         body = {"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}}
         while not self.stopping.is_set():
             await self._post(pair, deployment, body, {})

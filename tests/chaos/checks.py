@@ -45,7 +45,7 @@ class FinalState:
     replays: dict[str, Json]
     """By key, what the same call was answered with in the end."""
     shown: dict[str, Json]
-    """By run, what a poll shows now, of runs whose end somebody has seen."""
+    """By run, what a poll shows now, for runs whose terminal state a caller has seen."""
     twice: Sequence[str]
     most_overdue: float
     counted: dict[str, int]
@@ -68,7 +68,7 @@ def checks(call_log: CallLog, after: FinalState) -> list[Check]:
         ),
         Check(promise="no run ends twice", broken=after.twice, of=len(after.rows)),
         Check(
-            promise="a terminal state that somebody saw is final",
+            promise="a terminal state that a caller saw is final",
             broken=[*_changed(call_log, after)],
             of=sum(call.final is not None for call in call_log.calls),
         ),

@@ -63,7 +63,7 @@ class ChaosEnvironment:
         self.counter.close()
 
     def kill_supervisor(self, _random: Random) -> str:
-        """Kill `up`; its children end with it. Whoever looks next revives it."""
+        """Kill `up`; its children end with it. The next check restarts it."""
         pid = self.up.process.pid
         self.up.process.kill()
         self.up.process.wait()

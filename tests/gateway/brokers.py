@@ -23,7 +23,7 @@ TIMEOUT_SECONDS = 60.0
 
 @contextmanager
 def broker(kind: str, folder: Path) -> Iterator[Broker]:
-    """Yield a broker with queues that nobody else has, and remove them in the end."""
+    """Yield a broker with queues of its own, and remove them at the end."""
     made = parse_broker_url(URLS[kind], folder=folder, prefix=f"test-{uuid4().hex[:8]}")
     yield made
     if made.kind is not BrokerKind.FOLDER:

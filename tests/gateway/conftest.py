@@ -97,7 +97,7 @@ def model_store_dir(tmp_path_factory: pytest.TempPathFactory, verifier: Verifier
 def settings(url: str, model_store_dir: Path, tmp_path: Path) -> Settings:
     """Settings of an installation of the test's own, with models in its store."""
     shutil.copytree(model_store_dir, tmp_path / "state" / "models")
-    # all of a test's strangers have one address
+    # all unauthenticated clients of a test share one address
     return Settings(state=tmp_path / "state", database_url=url, failed_auth_per_minute=0)
 
 

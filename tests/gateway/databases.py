@@ -32,7 +32,7 @@ class PostgresDatabase:
         asyncio.run(self._run(f"CREATE DATABASE {self.name}"))
 
     def drop(self) -> None:
-        """Drop the database, whoever is still connected."""
+        """Drop the database and close the connections to it."""
         asyncio.run(self._run(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)"))
 
     async def hang_up(self) -> None:

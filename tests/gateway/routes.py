@@ -1,4 +1,4 @@
-"""The routes of the OpenAPI document, and requests for them that are as good as can be told."""
+"""The routes of the OpenAPI document, and plausible requests for them."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ CREDENTIALS = ("manage key", "trigger key", "session")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Somebody with one of the things that let people in."""
+    """A client with one kind of credential."""
 
     role: Role
     credential: str

@@ -1,6 +1,6 @@
-"""Nobody gets at another user's things, and nobody gets anywhere without being let in.
+"""Users cannot reach resources of other users, and every route but the public ones needs a key.
 
-Over every route of the OpenAPI document: one that is new fails here until it is dealt with.
+Every route of the OpenAPI document is tested; a new route fails here until it is classified.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PUBLIC = {
     "GET /v2/health/ready",
     "POST /node/session/",
 }
-"""What anybody may ask; the document says so by naming no key."""
+"""Routes without authentication; the document lists no security scheme for them."""
 
 OWNED = (
     "/node/api-keys/",
@@ -45,10 +45,10 @@ OWNED = (
     "/node/usage/",
     "/node/webhooks/",
 )
-"""Where everything belongs to a profile, and everybody sees their own."""
+"""Prefixes of routes whose resources belong to a profile; users see only their own."""
 
 INSTALLATION = ("/node/inference-servers/", "/node/models/", "/node/users/", "/v2")
-"""What all profiles share, or what is about them."""
+"""Prefixes of routes whose resources all profiles share, and of user management."""
 
 ADMINISTRATORS_ONLY = {
     "DELETE /node/models/{name}/versions/{version}/",
@@ -66,7 +66,7 @@ ADMINISTRATORS_ONLY = {
 }
 
 NEEDS_NOTHING = ("/node/flows/", "/node/webhooks/verify/")
-"""What can be asked for without having anything."""
+"""Routes that a user without any resources can call successfully."""
 SHARED_NAMES = {
     "name": "mlp",
     "model": "mlp",
@@ -74,18 +74,18 @@ SHARED_NAMES = {
     "label": "stable",
     "problem": "not-found",
 }
-"""What stands in paths, and is nobody's own."""
+"""Path parameters of shared resources."""
 
 
 @pytest.fixture
 async def ada(served_gateway: ServedGateway) -> Profile:
-    """Who has things."""
+    """The user who owns the resources."""
     return await served_gateway.user("ada@example.com", Role.OWNER)
 
 
 @pytest.fixture
 async def things(served_gateway: ServedGateway, ada: Profile) -> dict[str, Any]:
-    """Name of a parameter → the id of Ada's."""
+    """Parameter name → id of Ada's resource."""
     client = await served_gateway.key_client(ada, Scope.MANAGE)
     draft = {**flow_json(), "name": SECRET}
     flow = (await client.post("/node/flows/", json=draft)).json()
@@ -128,21 +128,21 @@ async def things(served_gateway: ServedGateway, ada: Profile) -> dict[str, Any]:
 
 
 def owned(served_gateway: ServedGateway) -> Iterator[Route]:
-    """Yield the routes of things that belong to a profile."""
+    """Yield the routes of resources that belong to a profile."""
     for route in routes_of(served_gateway.openapi()):
         if route.path.startswith(OWNED) and str(route) not in PUBLIC:
             yield route
 
 
 def shared(served_gateway: ServedGateway) -> Iterator[Route]:
-    """Yield the routes of what belongs to the installation, and is not for everybody."""
+    """Yield the routes of shared resources that require authentication."""
     for route in routes_of(served_gateway.openapi()):
         if route.path.startswith(INSTALLATION) and str(route) not in PUBLIC:
             yield route
 
 
 def ids_in(things: Things) -> set[str]:
-    """Return the ids that are Ada's own: everybody knows inference servers."""
+    """Return the ids of Ada's resources, without inference servers, which all users see."""
     own = {name: value for name, value in things.items() if name != "server_id"}
     return {value for value in own.values() if isinstance(value, str)}
 
@@ -153,20 +153,22 @@ def said(answer: httpx.Response) -> tuple[int, str | None]:
     return answer.status_code, code
 
 
-async def test_every_route_is_dealt_with_here(
-    served_gateway: ServedGateway, things: Things
-) -> None:
+async def test_every_route_is_classified(served_gateway: ServedGateway, things: Things) -> None:
     known = {*things, *SHARED_NAMES}
     for route in routes_of(served_gateway.openapi()):
         prefixes = [prefix for prefix in (*OWNED, *INSTALLATION) if route.path.startswith(prefix)]
-        message = f"{route}: say in this file whose it is, and make the things that it is about"
+        message = (
+            f"{route}: add its prefix to OWNED or INSTALLATION, and create the resources it needs"
+        )
         assert len(prefixes) == 1 or str(route) in PUBLIC, message
         assert set(route.parameters) <= known, message
 
 
-async def test_no_route_but_the_public_ones_lets_anybody_in(served_gateway: ServedGateway) -> None:
-    made_up = {"cookie": f"slipstream_session={'x' * 43}"}
-    strangers = [
+async def test_every_route_but_the_public_ones_requires_authentication(
+    served_gateway: ServedGateway,
+) -> None:
+    invented = {"cookie": f"slipstream_session={'x' * 43}"}
+    unauthenticated = [
         (served_gateway.client(), {"api_key_missing", "session_invalid"}),
         (
             served_gateway.client(**{"x-api-key": generate_key()}),
@@ -176,11 +178,11 @@ async def test_no_route_but_the_public_ones_lets_anybody_in(served_gateway: Serv
             served_gateway.client(authorization="Bearer sk-no"),
             {"api_key_invalid", "session_invalid"},
         ),
-        (served_gateway.client(**made_up), {"session_invalid"}),
+        (served_gateway.client(**invented), {"session_invalid"}),
     ]
     for route in routes_of(served_gateway.openapi()):
         names = {name: str(uuid4()) for name in route.parameters}
-        for client, codes in strangers:
+        for client, codes in unauthenticated:
             answer = await route.ask(client, names)
             if str(route) in PUBLIC:
                 login = str(route) == "POST /node/session/"
@@ -197,7 +199,7 @@ async def test_no_route_but_the_public_ones_lets_anybody_in(served_gateway: Serv
                 assert route.operation["security"], route
 
 
-async def test_another_users_things_are_as_if_they_were_not(
+async def test_resources_of_another_user_are_not_found(
     served_gateway: ServedGateway, things: dict[str, Any]
 ) -> None:
     callers = await served_gateway.other_callers()
@@ -222,7 +224,7 @@ async def test_another_users_things_are_as_if_they_were_not(
     assert await rows_with(served_gateway.db, ids_in(things)) == before
 
 
-async def test_no_list_and_no_new_thing_has_anything_of_another_user(
+async def test_lists_and_new_resources_contain_nothing_of_another_user(
     served_gateway: ServedGateway, things: dict[str, Any]
 ) -> None:
     callers = await served_gateway.other_callers()
@@ -242,11 +244,11 @@ async def test_no_list_and_no_new_thing_has_anything_of_another_user(
     assert await rows_with(served_gateway.db, ids_in(things)) == before
 
 
-async def test_what_is_shared_is_open_by_role(
+async def test_shared_resources_are_authorised_by_role(
     served_gateway: ServedGateway, things: dict[str, Any]
 ) -> None:
     callers = await served_gateway.other_callers()
-    # nothing is there to be harmed, so that every caller finds the same
+    # unknown names, so that no call changes anything and every caller gets the same answer
     names = {**drawn(things, "mine"), **SHARED_NAMES, "name": "nowhere", "model": "nowhere"}
     names |= {name: str(uuid4()) for name in ("server_id", "user_id", "flow_id")}
     seen = set()
@@ -269,7 +271,7 @@ async def test_what_is_shared_is_open_by_role(
     assert seen >= ADMINISTRATORS_ONLY
 
 
-async def test_the_owner_of_things_sees_them_by_key_and_by_session(
+async def test_owners_read_their_resources_by_key_and_by_session(
     served_gateway: ServedGateway, ada: Profile, things: dict[str, Any]
 ) -> None:
     for credential in ("manage key", "session"):
@@ -282,10 +284,12 @@ async def test_the_owner_of_things_sees_them_by_key_and_by_session(
                 assert answer.status_code == 200, f"{caller}: {route}: {answer.text}"
         call = f"/node/deployment-trigger/{things['deployment_id']}/"
         refused = await caller.client.post(call, content=b"[")
-        assert said(refused) == (400, "invalid_json"), "found, let in, and looked at"
+        assert said(refused) == (400, "invalid_json"), (
+            "the deployment is found, the key accepted, the body parsed"
+        )
 
 
-async def test_a_session_changes_nothing_without_its_csrf_token(
+async def test_a_session_without_its_csrf_token_changes_nothing(
     served_gateway: ServedGateway, ada: Profile, things: dict[str, Any]
 ) -> None:
     browser = await served_gateway.browser(ada)
@@ -314,7 +318,7 @@ async def test_a_session_changes_nothing_without_its_csrf_token(
     assert await rows_with(served_gateway.db, ids_in(things)) == before
 
 
-async def test_a_key_in_plain_and_a_sessions_token_are_nowhere_in_the_database(
+async def test_the_database_contains_no_plain_key_and_no_session_token(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
     browser = await served_gateway.browser(ada)

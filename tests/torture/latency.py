@@ -71,7 +71,7 @@ async def _pace(sender: EventSource, target: WebhookTarget, seconds: float) -> s
 
 
 def _waited(rows: Sequence[DeliveryRow]) -> list[float]:
-    """Return the seconds that each waited; one that has not arrived waits for ever."""
+    """Return each delivery's latency in seconds; infinity if it has not arrived."""
     return [
         (row.delivered_at - row.created_at).total_seconds() if row.delivered_at else math.inf
         for row in rows

@@ -18,7 +18,7 @@ _ATTEMPTS = 30
 """In the schedule: with fewer, some of 100,000 events would fail every time, by chance."""
 _PAUSE_SECONDS = 0.2
 _POLL_SECONDS = 0.02
-"""In a gateway, whoever writes an event wakes the dispatcher; here that is another process."""
+"""In a gateway, writing an event wakes the dispatcher; here they are separate processes."""
 
 
 class ReceiverProcess:
@@ -26,7 +26,7 @@ class ReceiverProcess:
 
     Attributes:
         diary: the file with what came.
-        secrets: the file with the secrets by path, which whoever makes the endpoints writes.
+        secrets: the file with the secrets by path, written when the endpoints are created.
     """
 
     def __init__(self, folder: Path, fail: float) -> None:
@@ -43,7 +43,7 @@ class ReceiverProcess:
         self._port = int(self._process.stdout.readline())
 
     def url(self, path: str) -> str:
-        """Return where a path is; `/refused/…` is where nobody listens."""
+        """Return the URL of a path; `/refused/…` has a port that refuses connections."""
         refused = path.startswith("/refused/")
         port = self._refuses.getsockname()[1] if refused else self._port
         return f"http://127.0.0.1:{port}{path}"

@@ -102,7 +102,7 @@ class TortureRun:
         """Send everything, through all the kills, and return what came of it.
 
         Raises:
-            TimeoutError: nothing arrives any more.
+            TimeoutError: no event has arrived for too long.
         """
         good = [f"/good/{number}" for number in range(GOOD)]
         targets = await self._sender.open([*good, *DEAD])

@@ -85,7 +85,7 @@ async def failures_told(served_gateway: ServedGateway) -> list[tuple[str, str | 
 
 
 async def fail(served_gateway: ServedGateway, email: str, times: int = 1) -> None:
-    """Guess at somebody's password."""
+    """Send log-ins with a wrong password for a user."""
     client = served_gateway.client()
     for _ in range(times):
         await client.post(SESSION, json={"email": email, "password": "not the password"})

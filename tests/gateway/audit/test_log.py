@@ -65,7 +65,7 @@ async def test_every_filter_narrows_the_list(in_process_gateway: InProcessGatewa
         ({"subject_id": made["id"], "action": "flow.create"}, []),
         ({"from": middle}, ["deployment.pause"]),
         ({"to": middle, "subject_kind": "deployment"}, ["deployment.create"]),
-        ({"actor": "nobody"}, []),
+        ({"actor": "unknown"}, []),
     ):
         assert [act["action"] for act in await listed(user, **filters)] == actions, filters
 

@@ -1,4 +1,4 @@
-"""Every route that changes something leaves one act, whoever adds routes later."""
+"""Every route that changes a resource writes one audit event, including routes added later."""
 
 from __future__ import annotations
 

@@ -255,14 +255,14 @@ async def _expire(
     await age(in_process_gateway, key_id, expires_at=now() - timedelta(seconds=1))
 
 
-async def _lose_heir(
+async def _delete_successor(
     in_process_gateway: InProcessGateway, user: httpx.AsyncClient, key_id: str
 ) -> None:
-    heir = (await user.post(f"{KEYS}{key_id}/rotate/")).json()
-    await user.delete(f"{KEYS}{heir['id']}/")
+    successor = (await user.post(f"{KEYS}{key_id}/rotate/")).json()
+    await user.delete(f"{KEYS}{successor['id']}/")
 
 
-@pytest.mark.parametrize("end", [_delete, _deactivate, _expire, _lose_heir])
+@pytest.mark.parametrize("end", [_delete, _deactivate, _expire, _delete_successor])
 async def test_a_new_deployment_without_an_active_key_gets_one(
     in_process_gateway: InProcessGateway, end: Any
 ) -> None:

@@ -27,7 +27,7 @@ PEER = "10.0.0.1"
 FAILURES = 2
 
 proxies = st.sampled_from(["10.0.0.2", "10.255.255.255", "2001:db8:ffff::7", "::ffff:10.0.0.3"])
-strangers = (st.ip_addresses(v=4) | st.ip_addresses(v=6)).filter(
+untrusted_addresses = (st.ip_addresses(v=4) | st.ip_addresses(v=6)).filter(
     lambda address: (
         not any(address in network for network in OURS)
         and not (isinstance(address, IPv6Address) and address.ipv4_mapped)
@@ -52,7 +52,7 @@ def lines_of(words: list[bytes], cuts: set[int]) -> list[tuple[bytes, bytes]]:
 
 @given(
     invented=st.lists(anything, max_size=5),
-    client=strangers,
+    client=untrusted_addresses,
     form=st.integers(0, 2),
     hops=st.lists(proxies, max_size=8),
     cuts=st.sets(st.integers(0, 14)),
@@ -68,7 +68,7 @@ def test_the_client_is_the_rightmost_address_that_is_not_a_proxy(
     assert PROXIES.client(PEER, lines_of(words, cuts)) == str(client)
 
 
-@given(peer=strangers, words=st.lists(anything, max_size=5))
+@given(peer=untrusted_addresses, words=st.lists(anything, max_size=5))
 def test_headers_of_untrusted_peers_are_ignored(
     peer: IPv4Address | IPv6Address, words: list[bytes]
 ) -> None:
@@ -78,7 +78,9 @@ def test_headers_of_untrusted_peers_are_ignored(
     assert PROXIES.client("", lines) == ""
 
 
-@given(words=st.lists(anything | strangers.map(lambda one: str(one).encode()), max_size=30))
+@given(
+    words=st.lists(anything | untrusted_addresses.map(lambda one: str(one).encode()), max_size=30)
+)
 def test_the_result_is_always_an_address(words: list[bytes]) -> None:
     found = PROXIES.client(PEER, [(b"x-forwarded-for", b",".join(words))])
     assert str(ip_address(found)) == found
@@ -125,7 +127,7 @@ def test_the_setting_takes_networks_and_never_all_of_them() -> None:
 
 @pytest.fixture
 async def behind(database: Database, settings: Settings) -> AsyncIterator[ServedGateway]:
-    """A gateway that trusts whoever connects from this machine."""
+    """A gateway that trusts every peer on this machine as a proxy."""
     changes = {"trusted_proxies": (ip_network("127.0.0.0/8"),), "failed_auth_per_minute": FAILURES}
     opened = ServedGateway(settings.model_copy(update=changes))
     await opened.open()

@@ -36,7 +36,7 @@ async def test_an_address_that_fails_too_often_is_told_to_wait_and_no_other_is()
     assert await answers(limits, "192.0.2.2", bad, 1) == [bad]
 
 
-async def test_a_good_key_is_let_in_whatever_came_from_its_address() -> None:
+async def test_a_valid_key_is_accepted_from_a_blocked_address() -> None:
     limits = build_limits(failed_auth_per_minute=1)
     await answers(limits, "192.0.2.1", ErrorCode.API_KEY_DEACTIVATED, 9)
     assert await answers(limits, "192.0.2.1", None, 2) == ["good"] * 2

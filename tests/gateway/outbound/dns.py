@@ -22,7 +22,7 @@ _KINDS = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
 
 
 class HostileDns(asyncio.DatagramProtocol):
-    """Answers each question of a kind with the next of its answers, the last one for ever."""
+    """Answers each query of a type with the next of its answers, then repeats the last one."""
 
     def __init__(self, answers: Sequence[Sequence[str]]) -> None:
         self._answers = [list(answer) for answer in answers]

@@ -14,7 +14,7 @@ Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 class StaticResolver:
-    """A resolver: each question for a name gets the next of its answers, the last one for ever."""
+    """A resolver that returns the next answer for a name on each query, then repeats the last."""
 
     def __init__(self, **answers: Sequence[Sequence[str]]) -> None:
         """Know names, with `_` for a dot."""
@@ -95,7 +95,7 @@ def raw(*chunks: bytes, pause: float = 0.0) -> Answer:
 
 
 def flood(writer_head: bytes, chunk: bytes) -> Answer:
-    """Send a head and then the same bytes for ever."""
+    """Send a head, then the same bytes without a limit."""
 
     async def answer(writer: asyncio.StreamWriter) -> None:
         writer.write(writer_head)

@@ -1,4 +1,4 @@
-"""The database itself keeps the audit log: whoever has SQL can add to it, and nothing else."""
+"""The database enforces an append-only audit log: SQL can insert events, not change them."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ async def test_rows_stay_readable_after_their_session(database: Database) -> Non
 async def test_a_row_without_an_owner_is_rejected(database: Database) -> None:
     with pytest.raises(IntegrityError):
         async with database.write() as session:
-            session.add(Flow(profile_id="nobody", name="f", definition={}))
+            session.add(Flow(profile_id="unknown", name="f", definition={}))
 
 
 async def test_json_that_nothing_can_read_back_is_not_stored(

@@ -108,7 +108,7 @@ async def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> No
 
 async def test_a_server_that_does_not_answer_is_said_without_the_password() -> None:
     with pytest.raises(StorageError, match="cannot be used") as caught:
-        await migrate("postgresql://somebody:secret@127.0.0.1:1/nothing")
+        await migrate("postgresql://user:secret@127.0.0.1:1/nothing")
     assert "secret" not in str(caught.value)
 
 

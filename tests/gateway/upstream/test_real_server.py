@@ -55,9 +55,9 @@ async def test_the_servers_own_codes_come_through(shared_server: StartServer, wa
     good = infer_request("gather", {"index": ("INT64", np.array([1]))})
     wrong = infer_request("gather", {"other": ("INT64", np.array([1]))}, call_id="mine")
     failing = infer_request("gather", {"index": ("INT64", np.array([99]))})
-    stranger = infer_request("iris", {"index": ("INT64", np.array([1]))})
+    mismatched = infer_request("iris", {"index": ("INT64", np.array([1]))})
     outcomes = await asyncio.gather(
-        *(stream.infer(call, TIMEOUT) for call in (good, wrong, failing, stranger)),
+        *(stream.infer(call, TIMEOUT) for call in (good, wrong, failing, mismatched)),
         return_exceptions=True,
     )
     assert isinstance(outcomes[0], pb.ModelInferResponse)

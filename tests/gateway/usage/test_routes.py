@@ -172,7 +172,7 @@ async def test_too_many_items_are_refused(shop: Shop, monkeypatch: pytest.Monkey
     assert "at most 2 items" in answer.json()["message"]
 
 
-async def test_nobody_sees_anybody_elses_numbers(
+async def test_users_see_only_their_own_usage(
     shop: Shop, in_process_gateway: InProcessGateway
 ) -> None:
     await shop.count(shop.iris)

@@ -17,7 +17,7 @@ from gateway.usage.histogram import percentile
 from gateway.usage.meter import MINUTE
 from gateway.usage.writer import UsageWriter
 from tests.gateway.databases import PostgresDatabase, statements, without
-from tests.gateway.usage.calls import ADA, BOB, PHONE, WINE, Called, call, total
+from tests.gateway.usage.calls import ADA, BOB, PHONE, WINE, Called, answered, call, total
 
 
 def usage_writer(database: Database) -> UsageWriter:
@@ -60,14 +60,8 @@ async def test_percentiles_of_several_processes_and_minutes_are_those_of_all_cal
             for _ in range(700):
                 seconds = 0.0003 * chance.lognormvariate(0, 0.8)
                 values.append(seconds)
-                writer.meter.observe(
-                    Called(),
-                    PHONE,
-                    error=None,
-                    ended=perf_counter() + minute * MINUTE,
-                    seconds=seconds,
-                    stages=(),
-                )
+                record = answered(seconds, ended=perf_counter() + minute * MINUTE)
+                writer.meter.count(Called(), PHONE, [record])
             await writer.flush()
     found = (await total(database)).seconds["total"]
     for share in (0.5, 0.95, 0.99):
@@ -155,7 +149,7 @@ async def test_many_cells_are_written_in_several_transactions(database: Database
 async def test_calls_that_could_not_be_counted_show_in_the_metrics(database: Database) -> None:
     metrics = GatewayMetrics()
     writer = UsageWriter(database, metrics, minute_hours=48, days=400)
-    writer.meter._most = 1
+    writer.meter._max_buckets = 1
     for version in range(5):
         call(writer.meter, Called(version=version))
     await writer.flush()

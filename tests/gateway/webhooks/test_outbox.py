@@ -114,7 +114,7 @@ async def test_a_run_whose_worker_is_lost_is_told_as_failed(idle_harness: Webhoo
     assert await told(idle_harness, claim.run_id) == [("run.failed", "worker_lost")]
 
 
-async def test_a_run_that_nobody_has_begun_with_is_told_as_failed(
+async def test_a_run_that_never_started_is_reported_as_failed(
     idle_harness: WebhookHarness,
 ) -> None:
     made = await idle_harness.deploy()

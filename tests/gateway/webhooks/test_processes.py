@@ -20,7 +20,7 @@ LEASE_SECONDS = 1.5
 
 @contextmanager
 def dispatcher(settings: Settings) -> Iterator[subprocess.Popen[str]]:
-    """Run a dispatcher; whoever is still alive in the end is killed."""
+    """Run a dispatcher, and kill it at the end if it still runs."""
     environment = {
         **os.environ,
         "SLIPSTREAM_STATE": str(settings.state),
@@ -54,7 +54,7 @@ async def test_what_a_killed_dispatcher_had_sent_comes_again_under_the_same_id(
     with dispatcher(settings) as first:
         await eventually(
             idle_harness.receiver.messages
-        )  # it is there, and nobody has written that down
+        )  # received, but the delivery is not yet recorded
         first.kill()
     assert (await idle_harness.delivery(run_id))["status"] == "pending"
     with dispatcher(settings):

@@ -85,7 +85,7 @@ async def test_a_large_output_is_in_the_run_and_not_in_the_event(
 
 
 @pytest.mark.parametrize(("output", "fit"), [(b"{}", 20_000), (b"x" * MIB, 64)])
-async def test_what_does_not_fit_any_more_is_counted(
+async def test_events_that_exceed_the_queue_are_counted(
     idle_harness: WebhookHarness, output: bytes, fit: int
 ) -> None:
     metrics = GatewayMetrics()

@@ -67,7 +67,7 @@ async def test_a_callback_that_the_guard_refuses_is_not_saved(
     ] is None
 
 
-async def test_an_endpoint_tells_how_it_fares(idle_harness: WebhookHarness) -> None:
+async def test_an_endpoint_shows_its_delivery_status(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
     shown = await idle_harness.endpoint(made)
     assert shown["deployment_name"] == made["name"]
@@ -235,7 +235,9 @@ async def test_what_was_held_is_sent_by_a_replay_of_all_since(harness: WebhookHa
     assert len({message.id for message in harness.receiver.messages()}) == 4
 
 
-async def test_nobody_sees_or_touches_another_users_webhooks(idle_harness: WebhookHarness) -> None:
+async def test_users_cannot_read_or_change_webhooks_of_other_users(
+    idle_harness: WebhookHarness,
+) -> None:
     made = await idle_harness.deploy()
     await idle_harness.finish(made)
     (delivery,) = await idle_harness.deliveries()

@@ -40,7 +40,7 @@ async def test_a_finished_run_arrives_and_an_independent_library_finds_the_signa
     (attempt,) = shown["attempt_log"]
     assert (attempt["result"], attempt["status_code"]) == ("delivered", 200)
     assert attempt["request_headers"]["webhook-signature"] == headers["webhook-signature"]
-    assert attempt["response_body"] is None  # a private target's answer is nobody's business
+    assert attempt["response_body"] is None  # answers of private targets are not recorded
 
 
 async def test_a_retry_has_the_same_id_and_body_and_a_signature_of_its_own_time(
@@ -133,7 +133,7 @@ async def test_a_receiver_that_says_nothing_is_left_after_the_timeout(
         assert 0.9 < attempt["seconds"] < 10
 
 
-async def test_nobody_listening_is_a_failure(harness: WebhookHarness) -> None:
+async def test_a_refused_connection_is_a_failure(harness: WebhookHarness) -> None:
     made = await harness.deploy()
     harness.receiver.close()
     shown = await harness.until(await harness.finish(made), "failed")
