@@ -88,7 +88,7 @@ class LoginThrottle:
         async with self._db.write(notify=False) as session:
             if of_user:
                 # for unknown users, too, so that timing does not reveal which users exist
-                recorded = await self._may_record(session, "users" if user else "nobody")
+                recorded = await self._may_record(session, "users" if user else "unknown users")
                 if recorded and user is not None:
                     await record_failures_for_user(session, user, attempt.of_email)
             if of_address and await self._may_record(session, "addresses"):

@@ -108,8 +108,8 @@ class RateLimit:
     def header_lines(self) -> bytes:
         """Return `RateLimit-Policy` and `RateLimit` as lines of an HTTP/1.1 head.
 
-        Rendering takes longer than a whole check, so lines are reused while they are off by less
-        than a hundredth of what is left, for at most a second. Rejections render them anew.
+        Rendering takes longer than a whole check, so lines are reused for at most a second, while
+        they are off by less than a hundredth of what is left. Rejections always render them.
         """
         self._headers_left -= 1
         if self._headers_left < 0 or monotonic() >= self._headers_expire_at:

@@ -90,7 +90,7 @@ class RateLimiter:
     ) -> _CachedLimit:
         cache_key = kind, key_id, deployment_id
         found = self._cache.get(cache_key)
-        # Identity is enough: a changed key or deployment is read anew, with other limits.
+        # Comparing identity is enough: a changed key or deployment is a new object with new limits.
         if (
             found is not None
             and found.key_limits is key_limits

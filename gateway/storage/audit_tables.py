@@ -1,4 +1,4 @@
-"""The table of acts. Nothing points to it and it points to nothing: an act outlives its actor.
+"""The table of audit events. It has no foreign keys, because an event outlives its actor.
 
 Triggers of the database, made by migration 0005, refuse every change of a row, and the deletion of
 one that is younger than `MIN_RETENTION_DAYS`.

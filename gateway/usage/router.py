@@ -1,4 +1,4 @@
-"""`/node/usage/`, and what is about one deployment."""
+"""The routes `/node/usage/` and `/node/deployments/{id}/usage/`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gateway.usage.service import GroupBy, Step, UsageQuery, UsageService
 
 
 class UsageParams:
-    """What is asked for; a FastAPI dependency."""
+    """The query parameters, as a FastAPI dependency."""
 
-    def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
+    def __init__(  # noqa: PLR0917 - query parameters, which FastAPI passes by name
         self,
         since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
         until: Annotated[AwareDatetime | None, Query(alias="to")] = None,
@@ -31,17 +31,17 @@ class UsageParams:
 
 
 def build_router(service: UsageService, access: Access) -> APIRouter:
-    """Return the routes for usage; any key may use them for the deployments that it covers."""
+    """Return the routes for usage; each key may call them for the deployments that it covers."""
     router = APIRouter(prefix="/node", tags=["Usage"])
 
     @router.get("/usage/")
     async def usage(
         asked: UsageParams = Depends(), actor: Identity = Depends(access.caller)
     ) -> UsageOut:
-        """Show calls, errors and percentiles; of the last 24 hours, unless `from` and `to` say.
+        """Show calls, errors and percentiles between `from` and `to`, by default the last 24 hours.
 
-        `from` is rounded down to a whole step, `to` is not included. Items without a call or a run
-        are left out. Of days that are more than two days ago there are no minutes any more.
+        `from` is rounded down to a whole step, and `to` is exclusive. Items without a call or a run
+        are left out. Minutes are kept for about two days; older items are whole days.
         """
         return UsageOut.of(await service.for_actor(actor, asked.query))
 
@@ -49,7 +49,7 @@ def build_router(service: UsageService, access: Access) -> APIRouter:
     async def deployment_usage(
         deployment_id: str, actor: Identity = Depends(access.caller)
     ) -> DeploymentUsageOut:
-        """Show the last 24 hours of one deployment, as a whole and hour by hour."""
+        """Show the last 24 hours of one deployment, in total and by hour."""
         return DeploymentUsageOut.of(await service.for_deployment(actor, deployment_id))
 
     return router

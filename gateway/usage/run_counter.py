@@ -1,8 +1,9 @@
-"""Counts ended runs from their rows: each once, whoever has ended it and whatever has died.
+"""Counts ended runs from their rows, each exactly once, in spite of crashes.
 
-A mark says up to where rows have been counted, by the time at which they ended. Counts and mark are
-written in one transaction. What is still being written may show up with a time that is past, so
-rows are only counted up to a horizon behind which no transaction is open.
+Rows are counted in the order of their end. A mark stores the last row counted, and is written in
+one transaction with the counts. A transaction that is still open may commit a run that ended
+earlier, so rows are counted only up to a horizon: two seconds ago, or the beginning of the oldest
+open transaction if that is earlier.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ _MOVE = sa.update(_MARKS).values(
 
 
 class RunCounter:
-    """Takes turns with its likes in other processes, without waiting for them."""
+    """One process counts at a time, the one that locks the mark; the others skip the turn."""
 
     def __init__(
         self, store: UsageStore, metrics: GatewayMetrics, *, behind: float = _BEHIND_SECONDS
@@ -84,15 +85,15 @@ class RunCounter:
         self._first = first.on_conflict_do_nothing()
 
     async def count(self) -> int:
-        """Count some of the runs that are not counted; return how many: 0 is all done."""
+        """Count a batch of runs; return how many there were, 0 if none is left."""
         if not await self._any():
             return 0
         async with self._db.write(notify=False) as session:
             await session.execute(self._first)
             mark = (await session.execute(_MARK.with_for_update(skip_locked=True))).one_or_none()
-            if mark is None:  # another process is at it
+            if mark is None:  # another process is counting
                 return 0
-            # first the horizon, then the rows: what was open then is not behind it
+            # The horizon is read first: a transaction that was open then began at or after it.
             horizon = await self._horizon(session)
             place = {"finished_at": mark.finished_at, "run_id": mark.run_id, "horizon": horizon}
             rows = (await session.execute(_ENDED, place)).all()
@@ -108,7 +109,7 @@ class RunCounter:
         return len(rows)
 
     async def _any(self) -> bool:
-        """Look without the lock of a writer: mostly there is nothing to do."""
+        """Check without a write lock, because there is usually nothing to count."""
         async with self._db.read() as session:
             mark = (await session.execute(_MARK)).one_or_none()
             place = _AFTER if mark is None else mark._asdict()
@@ -117,9 +118,9 @@ class RunCounter:
             return found.first() is not None
 
     async def _horizon(self, session: AsyncSession) -> datetime:
-        """Return a moment: what will have ended before it and is not there now, never will be."""
+        """Return a time such that all runs that ended before it are committed."""
         behind: datetime = (await session.execute(self._present)).scalar_one()
-        if self._db.dialect == "sqlite":  # one writes at a time
+        if self._db.dialect == "sqlite":  # there is one writer at a time
             return behind
         oldest: datetime | None = (await session.execute(_OLDEST_WRITER)).scalar_one()
         return behind if oldest is None else min(behind, oldest)
@@ -163,7 +164,7 @@ def _count(counts: Counts, row: Any) -> None:
 
 
 def _durations(row: Any) -> Mapping[str, float]:
-    """Return the seconds of each stage that the run got to."""
+    """Return the seconds of each stage that the run reached."""
     if row.started_at is None:
         return {QUEUE: (row.finished_at - row.created_at).total_seconds()}
     found = {QUEUE: (row.started_at - row.created_at).total_seconds()}

@@ -1,4 +1,4 @@
-"""Usage over HTTP."""
+"""The JSON of usage reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.usage.service import GroupBy, Step, UsageEntry, UsageGroup, UsageRe
 
 
 class Percentiles(BaseModel):
-    """Seconds that half, 95 % and 99 % took at most, to within 3.2 %; null where none did."""
+    """Percentiles of durations in seconds, accurate to 3.2 %; null without durations."""
 
     p50_seconds: float | None
     p95_seconds: float | None
@@ -22,30 +22,30 @@ class Percentiles(BaseModel):
 
     @classmethod
     def of(cls, counts: Counts, stage: str) -> Self:
-        """Return those of one stage."""
+        """Return the percentiles of one stage."""
         found = counts.seconds.get(stage, {})
         p50, p95, p99 = (percentile(found, share) for share in (0.5, 0.95, 0.99))
         return cls(p50_seconds=p50, p95_seconds=p95, p99_seconds=p99)
 
 
 class UsageItem(Percentiles):
-    """What was counted about one subject in a span of time. Its percentiles are those of calls."""
+    """The counts of one group in a span of time. The percentiles are those of calls."""
 
     model_config = ConfigDict(use_attribute_docstrings=True, serialize_by_alias=True)
 
     since: datetime = Field(serialization_alias="from")
     until: datetime = Field(serialization_alias="to")
     deployment_id: str | None
-    """Null, like the next ones, where it is not told apart."""
+    """Null, like the following fields, unless items are grouped by it."""
     deployment_name: str | None
     version: int | None
     api_key_id: str | None
-    """`other` for keys that were too many to be told apart; empty for calls without one."""
+    """`other` for keys beyond the number counted separately; empty for calls without a key."""
     api_key_name: str | None
     code: str | None
-    """Where codes are told apart: an error's, or `ok`."""
+    """An error code or `ok`, if items are grouped by code."""
     calls: int
-    """Answered calls, whatever the answer."""
+    """Answered calls, with or without an error."""
     errors: int
     errors_by_code: dict[str, int]
     runs: int
@@ -53,11 +53,11 @@ class UsageItem(Percentiles):
     run_errors: int
     run_errors_by_code: dict[str, int]
     stages: dict[str, Percentiles]
-    """`auth`, `parse`, `queue`, `boot`, `infer`, `serialise`, `run`; those that there were."""
+    """`auth`, `parse`, `queue`, `boot`, `infer`, `serialise`, `run`, as far as they occurred."""
 
     @classmethod
     def of_item(cls, item: UsageEntry, names: Mapping[str, str]) -> Self:
-        """Return an item as it is sent."""
+        """Return an item of a report as JSON."""
         subject, counts = item.subject, item.counts
         stages = [stage for stage in SHOWN_STAGES if counts.seconds.get(stage)]
         return cls(
@@ -93,7 +93,7 @@ class UsageOut(BaseModel):
 
     @classmethod
     def of(cls, usage: UsageReport) -> Self:
-        """Return usage as it is sent."""
+        """Return a report as JSON."""
         return cls(
             since=usage.since,
             until=usage.until,
@@ -104,18 +104,18 @@ class UsageOut(BaseModel):
 
 
 class DeploymentUsageOut(BaseModel):
-    """The last 24 hours of one deployment, and what there was of the hour before."""
+    """The last 24 hours of one deployment, extended to the beginning of the first hour."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     summary: UsageItem
-    """All of it."""
+    """The sum of all hours."""
     hours: list[UsageItem]
-    """Hour by hour; those without a call are left out."""
+    """Hours without a call or a run are left out."""
 
     @classmethod
     def of(cls, usage: UsageReport) -> Self:
-        """Return the hours as they are sent, and their sum."""
+        """Return the hours and their sum as JSON."""
         subject = UsageGroup(deployment_id=usage.query.deployment_id)
         whole = UsageEntry(usage.since, usage.until, subject, usage.total())
         return cls(summary=UsageItem.of_item(whole, usage.names), hours=UsageOut.of(usage).items)

@@ -1,4 +1,4 @@
-"""Usage as somebody asks for it: grouped, added up, with percentiles."""
+"""Usage queries: counts grouped and added up, with percentiles."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ _MOST_ITEMS = 5_000
 
 
 class GroupBy(StrEnum):
-    """What is told apart."""
+    """What the items of a report are grouped by."""
 
     DEPLOYMENT = "deployment"
     VERSION = "version"
-    """And the deployment."""
+    """By deployment and version."""
     KEY = "key"
     CODE = "code"
-    """Why calls and runs failed; `ok` for those that did not. Without durations."""
+    """By error code, `ok` for calls and runs without an error. These items have no durations."""
 
 
 class Step(StrEnum):
-    """How long a time each item is about."""
+    """The length of time that each item covers."""
 
     MINUTE = "minute"
     HOUR = "hour"
     DAY = "day"
     NONE = "none"
-    """All of it."""
+    """The whole range in one item."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageQuery:
-    """What is asked for; what is None does not narrow."""
+    """A query; fields that are None do not filter."""
 
     since: datetime | None = None
-    """Is rounded down to a whole step. Default: a day before `until`."""
+    """Rounded down to a whole step. Default: a day before `until`."""
     until: datetime | None = None
-    """Not included. Default: now."""
+    """Exclusive. Default: now."""
     by: GroupBy = GroupBy.DEPLOYMENT
     step: Step = Step.NONE
     deployment_id: str | None = None
@@ -65,7 +65,7 @@ class UsageQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageGroup:
-    """What an item is about; what is None is not told apart."""
+    """The group that an item belongs to; fields that it is not grouped by are None."""
 
     deployment_id: str | None = None
     version: int | None = None
@@ -75,7 +75,7 @@ class UsageGroup:
 
 @dataclass(frozen=True, slots=True)
 class UsageEntry:
-    """What was counted about one subject from one moment to another."""
+    """The counts of one group between two times."""
 
     since: datetime
     until: datetime
@@ -85,14 +85,14 @@ class UsageEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageReport:
-    """The answer, in the order of time and subjects."""
+    """The result of a query, sorted by time and group."""
 
     query: UsageQuery
     since: datetime
     until: datetime
     items: Sequence[UsageEntry]
     names: Mapping[str, str] = field(default_factory=dict)
-    """Of deployments and keys that still exist, by their ids."""
+    """The names of existing deployments and keys, by id."""
 
     def total(self) -> Counts:
         """Return all items added up."""
@@ -103,20 +103,20 @@ class UsageReport:
 
 
 class UsageService:
-    """Reads what gateways have written: the calls of the last seconds are not in it."""
+    """Reads the usage that gateways have written, which lacks the calls of the last seconds."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._store = UsageStore(db)
 
     async def for_actor(self, actor: Identity, query: UsageQuery) -> UsageReport:
-        """Return usage of the deployments that the actor's profile has and its key covers.
+        """Return usage of the actor's own deployments that its key covers.
 
-        Only who manages keys learns what others are called.
+        Names of keys are included only for credentials with the scope `manage`.
 
         Raises:
-            GatewayError: INVALID_REQUEST where the times are in the wrong order, out of any
-                calendar, or give too many items.
+            GatewayError: INVALID_REQUEST if the times are in the wrong order or out of range,
+                or if there would be too many items.
         """
         usage = await self.for_profile(
             actor.profile_id, query, deployments=actor.deployments, most=_MOST_ITEMS
@@ -126,10 +126,10 @@ class UsageService:
         return replace(usage, names=await self._names(actor.profile_id, Deployment))
 
     async def for_deployment(self, actor: Identity, deployment_id: str) -> UsageReport:
-        """Return the last day of one deployment, hour by hour.
+        """Return the last day of one deployment by hour.
 
         Raises:
-            GatewayError: NOT_FOUND where it is not the actor's, or the key does not cover it.
+            GatewayError: NOT_FOUND if it is not the actor's, or the key does not cover it.
         """
         if not actor.may_trigger(deployment_id.lower()):
             message = f"there is no deployment '{deployment_id}'"
@@ -146,11 +146,11 @@ class UsageService:
         deployments: Collection[str] | None = None,
         most: int | None = None,
     ) -> UsageReport:
-        """Return usage of a profile's deployments, or of those of them that are listed.
+        """Return usage of a profile's deployments, or only of the listed ones.
 
         Raises:
-            GatewayError: INVALID_REQUEST where the times are in the wrong order, out of any
-                calendar, or give more than `most` items.
+            GatewayError: INVALID_REQUEST if the times are in the wrong order or out of range,
+                or if there would be more than `most` items.
         """
         since, until = _range(query)
         which = UsageFilter(
@@ -217,9 +217,9 @@ def _floor(moment: datetime, step: Step) -> datetime:
 def _step_of(
     span: UsagePeriod, step: Step, since: datetime, until: datetime
 ) -> tuple[datetime, datetime]:
-    """Return from when to when the item is that a span belongs to.
+    """Return the beginning and the end of the item that a span belongs to.
 
-    A day of which no minutes are kept any more is not divided.
+    A day whose minutes have been compacted is not divided.
     """
     if step is Step.NONE:
         return since, until

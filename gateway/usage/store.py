@@ -1,4 +1,4 @@
-"""Rows of usage: minutes as they are counted, days made of them, and both read as one."""
+"""Rows of usage: minutes, and the days that they are compacted into. Queries read both."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ DAYS = cast("sa.Table", UsageDay.__table__)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 _AT_A_TIME = 25
-"""Rows that are fetched, and unpacked, before others get their turn."""
+"""Rows to fetch and unpack before yielding to the event loop."""
 
-# Any, here and below: a row's columns, as the driver gives or takes them
+# Any, here and below: the columns of a row, as the driver reads and writes them
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageFilter:
-    """Which rows; what is None does not narrow."""
+    """Selects rows; fields that are None do not filter."""
 
     profile_id: str
     since: datetime
-    """Whole days that only days are kept of are in it from their beginning on."""
+    """For days whose minutes have been compacted, rounded down to midnight."""
     until: datetime
     deployments: Collection[str] | None = None
-    """The only ones that the asker may see."""
+    """The deployments that the caller may see."""
     deployment_id: str | None = None
     key_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UsagePeriod:
-    """What was counted of one deployment, version and key in a minute or a day."""
+    """The counts of one deployment, version and key in a minute or a day."""
 
     began_at: datetime
     length: timedelta
@@ -52,7 +52,7 @@ class UsagePeriod:
 
 
 class UsageStore:
-    """The minutes and days of an installation."""
+    """Reads and writes the minutes and days of an installation."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
@@ -60,22 +60,22 @@ class UsageStore:
         self._put_day = _put(db, DAYS)
 
     async def write_calls(self, snapshots: Sequence[BucketSnapshot]) -> None:
-        """Write what a process has counted: one transaction, and no harm when it is repeated."""
+        """Write the counts of a process in one idempotent transaction."""
         async with self.db.write(notify=False) as session:
             await session.execute(self._put_minute, [_minute_of(each) for each in snapshots])
 
     async def put_minutes(self, session: AsyncSession, values: Sequence[Values]) -> None:
-        """Write minutes, in place of those that are there."""
+        """Insert minutes, or replace existing ones."""
         if values:
             await session.execute(self._put_minute, values)
 
     async def put_days(self, session: AsyncSession, values: Sequence[Values]) -> None:
-        """Write days, in place of those that are there."""
+        """Insert days, or replace existing ones."""
         if values:
             await session.execute(self._put_day, values)
 
     async def spans(self, which: UsageFilter) -> AsyncGenerator[UsagePeriod]:
-        """Yield minutes and days in no order, from one consistent state."""
+        """Yield minutes and days in no particular order, from one snapshot."""
         found = sa.union_all(
             _selected(MINUTES, which, MINUTE),
             _selected(DAYS, which, DAY),
@@ -92,12 +92,12 @@ class UsageStore:
 
 
 def midnight(moment: datetime) -> datetime:
-    """Return the beginning of a moment's day, in UTC."""
+    """Return the beginning of the UTC day that contains `moment`."""
     return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def count_columns(counts: Counts) -> Values:
-    """Return the columns of a tally."""
+    """Return counts as columns."""
     return {
         "calls": counts.calls,
         "errors": sum(counts.errors.values()),
@@ -108,7 +108,7 @@ def count_columns(counts: Counts) -> Values:
 
 
 def key_columns(began_at: datetime, name: BucketKey, profile_id: str) -> Values:
-    """Return the columns that say what a row is about."""
+    """Return the columns that identify a row and its owner."""
     deployment_id, version, key_id = name
     return {
         "began_at": began_at,

@@ -76,7 +76,7 @@ _Name = Annotated[
 # Any: OpenAPI's own form
 _PAGES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "JSON, or a page for who asks for `text/html`.",
+        "description": "JSON, or a page if `Accept` prefers `text/html`.",
         "content": {_HTML: {"schema": {"type": "string"}}},
     }
 }

@@ -32,7 +32,7 @@ async def record_webhook_event(
 
 
 def public_fields(row: WebhookEndpoint) -> Mapping[str, object]:
-    """Return what can change about an endpoint, but for its secrets and how it fares."""
+    """Return an endpoint's editable fields, without its secrets and delivery status."""
     return {
         "state": row.state,
         "disabled_reason": row.disabled_reason,

@@ -1,4 +1,4 @@
-"""`slipstream audit`: who did what, when and from where."""
+"""`slipstream audit`: list, export and prune audit events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from slipstream.session import open_session
 
 commands = typer.Typer(no_args_is_help=True)
 
-Action = Annotated[str | None, typer.Option(help="Only this action, such as `deployment.create`.")]
+Action = Annotated[
+    str | None, typer.Option(help="Only events with this action, e.g. `api_key.delete`.")
+]
 Kind = Annotated[
     AuditTarget | None, typer.Option("--kind", help="Only events about this kind of resource.")
 ]
@@ -84,7 +86,7 @@ def export(
     before: options.Before = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
-    """Export all events, newest first, as CSV or JSON lines.
+    """Export all matching audit events, newest first, as CSV or JSON lines.
 
     [dim]slipstream audit export --format csv --output audit.csv[/]
     [dim]slipstream audit export --from 2026-01-01 | gzip > audit.jsonl.gz[/]
@@ -101,14 +103,14 @@ def prune(
         datetime,
         typer.Option(
             "--before",
-            help=f"At least {MIN_RETENTION_DAYS} days ago; export first.",
+            help=f"At least {MIN_RETENTION_DAYS} days ago. Export those events first.",
             callback=options.local_time,
         ),
     ],
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Delete old events permanently; this is recorded as an event too.
+    """Delete old audit events permanently; the deletion is itself recorded as an event.
 
     [dim]slipstream audit prune --before 2025-01-01[/]
     """
