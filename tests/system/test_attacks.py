@@ -41,7 +41,7 @@ def iris(installation: Installation) -> str:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_no_body_harms_the_gateway(
+def test_malformed_bodies_do_not_harm_the_gateway(
     installation: Installation, iris: str, path: str, bomb: str
 ) -> None:
     before = {child.pid for child in installation.up.gateways()}
@@ -64,7 +64,7 @@ def test_no_body_harms_the_gateway(
         *(".staging", "iris%2f1", "C:%5cboot.ini", "iris%0a", "~root", "%ff%fe"),
     ],
 )
-def test_a_name_of_a_model_is_no_path(installation: Installation, name: str) -> None:
+def test_a_model_name_cannot_be_a_path(installation: Installation, name: str) -> None:
     state = installation.up.state
     files = {path.relative_to(state) for path in (state / "models").rglob("*")}
     url = installation.up.url
@@ -110,9 +110,7 @@ def raw(installation: Installation, *lines: str) -> bytes:
         *("/docs", "/docs/", "/node/flows", f"http://{EVIL}/node/flows", "/node/session?url=//x"),
     ],
 )
-def test_nothing_redirects_and_the_host_leads_nowhere(
-    installation: Installation, target: str
-) -> None:
+def test_the_host_header_causes_no_redirect(installation: Installation, target: str) -> None:
     said = raw(
         installation,
         f"GET {target} HTTP/1.1",
@@ -126,7 +124,7 @@ def test_nothing_redirects_and_the_host_leads_nowhere(
     assert EVIL.encode() not in head
 
 
-def test_where_a_run_is_found_does_not_depend_on_the_host(installation: Installation) -> None:
+def test_the_url_of_a_run_does_not_depend_on_the_host_header(installation: Installation) -> None:
     deployment = installation.deploy(echo(), execution_mode="async", deployment_type="server")
     answer = installation.trigger(
         deployment, json={"input_data": {"param1": "1"}}, headers={"Host": EVIL}
@@ -135,9 +133,7 @@ def test_where_a_run_is_found_does_not_depend_on_the_host(installation: Installa
     assert EVIL not in answer.text + repr(answer.headers)
 
 
-def test_no_text_of_a_caller_begins_a_header_or_a_line_of_the_log(
-    installation: Installation, iris: str
-) -> None:
+def test_input_cannot_inject_headers_or_log_lines(installation: Installation, iris: str) -> None:
     forged = '{"event": "forged", "level": "info"}'
     encoded = httpx.QueryParams({"x": f"a\r\nSet-Cookie: forged=1\r\n\r\n{forged}\n"})
     text = str(encoded).removeprefix("x=")
@@ -159,7 +155,7 @@ def test_no_text_of_a_caller_begins_a_header_or_a_line_of_the_log(
     assert not [line for line in lines if line.get("event") == "forged"]
 
 
-def test_a_session_out_of_the_database_opens_nothing(installation: Installation) -> None:
+def test_a_stored_session_hash_is_not_a_valid_cookie(installation: Installation) -> None:
     email = "stolen@example.com"
     password = "korrekte pferde heften"
     installation.post("/node/users/", {"email": email, "password": password})
@@ -181,7 +177,7 @@ def test_a_session_out_of_the_database_opens_nothing(installation: Installation)
     assert shown.status_code == 200
 
 
-def test_what_is_not_there_and_what_is_anothers_look_alike(
+def test_unknown_ids_and_ids_of_other_users_get_the_same_response(
     installation: Installation, iris: str
 ) -> None:
     """An unknown key learns nothing of ids; one that may call learns nothing of others' either."""

@@ -20,7 +20,7 @@ def batch(runs: Runs, deployment_id: str, input_data: object) -> httpx.Response:
 
 
 @kinds
-def test_a_sync_batch_answers_in_order_and_one_failure_stays_alone(runs: Runs, kind: str) -> None:
+def test_a_sync_batch_answers_in_order_and_isolates_failures(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(dividing(), "sync", kind)
     answer = batch(runs, deployment, [{"x": 1}, {"x": 0}, {"x": 5}])
     assert answer.status_code == 200, answer.text
@@ -39,7 +39,7 @@ def test_a_sync_batch_answers_in_order_and_one_failure_stays_alone(runs: Runs, k
 
 
 @kinds
-def test_an_item_that_is_no_input_fails_alone(runs: Runs, kind: str) -> None:
+def test_an_invalid_item_fails_alone(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(dividing(), "sync", kind)
     answer = batch(runs, deployment, [{"x": 1}, "no object"])
     assert answer.status_code == 200, answer.text
@@ -50,7 +50,7 @@ def test_an_item_that_is_no_input_fails_alone(runs: Runs, kind: str) -> None:
 
 
 @kinds
-def test_an_async_batch_answers_202_with_an_id_for_each(runs: Runs, kind: str) -> None:
+def test_an_async_batch_answers_202_with_one_id_per_item(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(dividing(), "async", kind)
     answer = batch(runs, deployment, [{"x": 1}, {"x": 0}, {"x": 5}])
     assert answer.status_code == 202, answer.text
@@ -61,7 +61,7 @@ def test_an_async_batch_answers_202_with_an_id_for_each(runs: Runs, kind: str) -
 
 
 @kinds
-def test_a_fast_batch_asks_the_model_for_each(runs: Runs, kind: str) -> None:
+def test_a_fast_batch_calls_the_model_once_per_item(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(chain("iris"), "fast", kind)
     good = {"x": [[5.1, 3.5, 1.4, 0.2]]}
     answer = batch(runs, deployment, [good, {"x": "no numbers"}, good])
@@ -72,6 +72,6 @@ def test_a_fast_batch_asks_the_model_for_each(runs: Runs, kind: str) -> None:
     assert results[1]["error"]["code"] == "invalid_tensor"
 
 
-def test_what_is_no_list_is_400(runs: Runs) -> None:
+def test_a_body_without_a_list_is_400(runs: Runs) -> None:
     deployment = runs.deploy(dividing(), "sync", "server")
     problem_of(batch(runs, deployment, {"x": 1}), 400, "invalid_request")

@@ -111,7 +111,7 @@ def ask(channel: grpc.Channel, **metadata: str) -> grpc.StatusCode:
     return grpc.StatusCode.OK
 
 
-def test_at_the_front_door_it_is_the_same(behind: Behind) -> None:
+def test_guessing_keys_over_grpc_blocks_one_address_only(behind: Behind) -> None:
     bad = keys.generate_key()
     wrong, late = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.RESOURCE_EXHAUSTED
     with behind.channel() as channel:
@@ -150,7 +150,7 @@ def test_a_key_has_the_clients_address(behind: Behind, door: str) -> None:
     assert shown["last_address"] == (NEIGHBOUR if door == "v2" else "127.0.0.1")
 
 
-def test_calls_go_through_and_so_do_large_ones(behind: Behind) -> None:
+def test_small_and_large_calls_pass_the_proxy(behind: Behind) -> None:
     deployment = behind.installation.deploy(chain("iris"))
     with behind.client(NEIGHBOUR, behind.installation.key) as http:
         path = f"/node/deployment-trigger/{deployment}/"
@@ -164,7 +164,7 @@ def test_calls_go_through_and_so_do_large_ones(behind: Behind) -> None:
         assert refused.status_code == 422, "the gateway's own word on what is no model"
 
 
-def test_events_of_a_run_come_as_they_happen(behind: Behind) -> None:
+def test_run_events_arrive_as_they_happen(behind: Behind) -> None:
     deployment = behind.installation.deploy(
         echo(), execution_mode="async", deployment_type="server"
     )

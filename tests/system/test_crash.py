@@ -13,7 +13,7 @@ from tests.system.installation import Installation, chain
 CALLERS = 8
 
 
-async def test_kill_fails_only_calls_in_flight_and_service_is_soon_back(
+async def test_a_kill_fails_only_calls_in_flight_and_service_resumes_soon(
     installation: Installation,
 ) -> None:
     deployment = installation.deploy(chain("mlp"))

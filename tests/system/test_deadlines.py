@@ -54,14 +54,14 @@ def check_overloaded(answer: httpx.Response) -> None:
     assert 1 <= int(answer.headers["retry-after"]) < 60
 
 
-def test_a_call_that_takes_longer_than_its_header_says_is_given_up(slow: SlowServer) -> None:
+def test_a_call_beyond_its_header_timeout_is_aborted(slow: SlowServer) -> None:
     began = time.monotonic()
     answer = slow.trigger(str(SHORT))
     check_too_late(answer, time.monotonic() - began)
     assert slow.trigger("20").status_code == 200
 
 
-def test_a_call_that_would_wait_for_too_long_is_refused_at_once_and_never_runs(
+def test_a_call_that_would_time_out_in_the_queue_is_refused_and_never_runs(
     slow: SlowServer,
 ) -> None:
     before = slow.counted()
@@ -74,13 +74,13 @@ def test_a_call_that_would_wait_for_too_long_is_refused_at_once_and_never_runs(
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf", "1e999", "", "0x1", "1,5", "1s"])
-def test_a_header_that_is_no_time_is_refused(slow: SlowServer, text: str) -> None:
+def test_an_invalid_timeout_header_is_refused(slow: SlowServer, text: str) -> None:
     answer = slow.trigger(text)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
     assert f"got '{text}'" in answer.json()["message"]
 
 
-def test_a_deployment_says_how_long_a_call_may_take_at_most(slow: SlowServer) -> None:
+def test_a_deployment_limits_the_duration_of_its_calls(slow: SlowServer) -> None:
     hurried = slow.installation.deploy(chain(MODEL), timeout_seconds=1)
     assert slow.trigger(deployment=hurried).status_code == 200
     before = slow.counted()
@@ -90,7 +90,7 @@ def test_a_deployment_says_how_long_a_call_may_take_at_most(slow: SlowServer) ->
     assert slow.counted().since(before).runs == QUEUED
 
 
-def test_a_call_of_v2_says_so_in_microseconds(slow: SlowServer) -> None:
+def test_a_v2_call_sets_its_timeout_in_microseconds(slow: SlowServer) -> None:
     began = time.monotonic()
     late = v2_infer(slow, round(SHORT * 1e6))
     assert late.status_code == 504, late.text

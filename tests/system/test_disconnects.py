@@ -36,7 +36,7 @@ def check_few_ran(slow: SlowServer, before_runs: int, leavers: int) -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_callers_of_a_deployment_that_leave_are_not_run(slow: SlowServer, how: str) -> None:
+def test_calls_of_disconnected_rest_clients_are_not_run(slow: SlowServer, how: str) -> None:
     before = slow.counted()
     clients = [slow.send() for _ in range(LEAVING)]
     slow.until_waiting(least=LEAVING - FEW // 2)
@@ -48,7 +48,7 @@ def test_callers_of_a_deployment_that_leave_are_not_run(slow: SlowServer, how: s
     check_few_ran(slow, before.runs, leavers)
 
 
-def test_callers_at_the_front_door_that_cancel_are_not_run(slow: SlowServer) -> None:
+def test_cancelled_grpc_calls_are_not_run(slow: SlowServer) -> None:
     before = slow.counted()
     request = infer_request(MODEL, {"x": ("FP32", np.zeros(2, "f4"))}).SerializeToString()
     metadata = (("x-api-key", slow.installation.key),)

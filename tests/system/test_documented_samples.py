@@ -98,7 +98,7 @@ def test_the_javascript_sample_on_a_flat_answer_says_which_format_it_needs(runs:
 
 @pytest.mark.services
 @pytest.mark.parametrize("response_format", FORMATS)
-def test_the_samples_say_why_a_call_was_refused(runs: Runs, response_format: str) -> None:
+def test_the_samples_print_why_a_call_was_refused(runs: Runs, response_format: str) -> None:
     deployment = runs.deploy(echo(), "sync", "server", response_format=response_format)
     assert runs.http.delete(f"/node/deployments/{deployment}/").is_success
     python = execute(sys.executable, "-", text=sample("python", runs, deployment))

@@ -26,7 +26,7 @@ def trigger_key(installation: Installation) -> str:
     return key
 
 
-def test_the_numbers_are_onnx_runtimes_own(installation: Installation, iris: str) -> None:
+def test_outputs_equal_those_of_onnx_runtime(installation: Installation, iris: str) -> None:
     answer = installation.trigger(iris, json={"input_data": {"x": ROWS}})
     assert answer.status_code == 200
     body = answer.json()
@@ -54,14 +54,14 @@ def test_the_envelope_holds_the_run_as_data(installation: Installation) -> None:
     assert body["data"]["output_data"]["label"] == [0, 2]
 
 
-def test_the_last_slash_may_be_left_out(installation: Installation, iris: str) -> None:
+def test_the_trailing_slash_is_optional(installation: Installation, iris: str) -> None:
     answer = installation.http.post(
         f"/node/deployment-trigger/{iris}", json={"input_data": {"x": ROWS}}
     )
     assert answer.status_code == 200
 
 
-def test_the_path_may_be_spelled_otherwise(installation: Installation, iris: str) -> None:
+def test_the_path_may_be_percent_encoded(installation: Installation, iris: str) -> None:
     for path in (f"/node/deployment%2Dtrigger/{iris}/", f"/node/deployment-trigger%2F{iris}"):
         answer = installation.http.post(path, json={"input_data": {"x": ROWS}})
         assert answer.status_code == 200, answer.text
@@ -79,7 +79,7 @@ def test_a_bearer_token_is_a_key_and_a_manage_key_may_trigger(
         assert answer.status_code == 200
 
 
-def test_not_a_number_comes_out_as_null(installation: Installation) -> None:
+def test_nan_is_returned_as_null(installation: Installation) -> None:
     deployment = installation.deploy(chain("nan"))
     answer = installation.trigger(deployment, json={"input_data": {"x": [-1.0, 1.0, 0.0]}})
     assert answer.status_code == 200
@@ -87,7 +87,7 @@ def test_not_a_number_comes_out_as_null(installation: Installation) -> None:
     assert answer.json()["output_data"]["reciprocal"] == [-1.0, 1.0, None]
 
 
-def test_texts_and_integers_pass_through_a_deployment(installation: Installation) -> None:
+def test_strings_and_integers_pass_through_a_deployment(installation: Installation) -> None:
     deployment = installation.deploy(chain("mixed"))
     data = {"number": [[1.5, 2]], "count": [7], "text": ["grün"]}
     answer = installation.trigger(deployment, json={"input_data": data})
@@ -138,7 +138,7 @@ def test_a_body_over_the_limit_is_refused(installation: Installation, iris: str)
         ("sk-" + "é" * 46, "api_key_invalid"),
     ],
 )
-def test_a_call_without_a_good_key_is_refused(
+def test_a_call_without_a_valid_key_is_refused(
     installation: Installation, iris: str, key: str | None, code: str
 ) -> None:
     answer = httpx.post(

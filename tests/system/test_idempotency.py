@@ -72,7 +72,7 @@ def test_a_key_belongs_to_its_deployment(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words", "ümlaut"])
-def test_a_key_of_another_form_is_400(runs: Runs, key: str) -> None:
+def test_a_malformed_key_is_400(runs: Runs, key: str) -> None:
     deployment = runs.deploy(computing(), "sync", "server")
     raw = [(b"Idempotency-Key", key.encode()), (b"Content-Type", b"application/json")]
     answer = runs.installation.trigger(deployment, content=b'{"input_data":{"x":1}}', headers=raw)
@@ -80,7 +80,7 @@ def test_a_key_of_another_form_is_400(runs: Runs, key: str) -> None:
 
 
 @kinds
-def test_callers_with_the_same_key_share_a_run_that_goes_on(runs: Runs, kind: str) -> None:
+def test_callers_with_the_same_key_share_an_unfinished_run(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(waiting(1), "sync", kind)
     headers = key_header()
     with ThreadPoolExecutor(4) as pool:
@@ -92,7 +92,7 @@ def test_callers_with_the_same_key_share_a_run_that_goes_on(runs: Runs, kind: st
 
 
 @kinds
-def test_an_async_call_that_goes_on_is_accepted_as_the_same_run(runs: Runs, kind: str) -> None:
+def test_a_repeated_async_call_returns_its_unfinished_run(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(waiting(MANY_SECONDS), "async", kind)
     headers = key_header()
     first, again = (runs.accept(deployment, {"x": 1}, headers) for _ in range(2))
@@ -103,7 +103,7 @@ def test_an_async_call_that_goes_on_is_accepted_as_the_same_run(runs: Runs, kind
 
 
 @kinds
-def test_a_caller_that_was_cut_off_finds_its_run_by_the_key(runs: Runs, kind: str) -> None:
+def test_a_disconnected_caller_finds_its_run_by_the_key(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(waiting(1), "sync", kind)
     headers = key_header()
     runs.call_and_hang_up(deployment, headers)

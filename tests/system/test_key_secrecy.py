@@ -134,7 +134,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_plain_key_is_nowhere(loud: Installation, tmp_path: Path) -> None:
+def test_a_plain_key_is_stored_and_logged_nowhere(loud: Installation, tmp_path: Path) -> None:
     up = loud.up
     loud.add_model("mixed", onnx_models.mixed(tmp_path / "mixed.onnx"))
     loud.serve("mixed")

@@ -66,7 +66,7 @@ def ask_all(callers: list[httpx.Client], path: str, key: str) -> list[tuple[int,
     ],
     ids=["deactivated", "rotated"],
 )
-def test_what_ends_a_key_is_in_force_in_every_gateway_within_a_second(
+def test_a_revoked_key_is_rejected_by_every_gateway_within_a_second(
     installation: Installation,
     path: str,
     callers: list[httpx.Client],
@@ -80,7 +80,7 @@ def test_what_ends_a_key_is_in_force_in_every_gateway_within_a_second(
     assert ask_all(callers, path, made["key"]) == [(401, code)] * CONNECTIONS
 
 
-def test_an_expiry_is_in_force_in_every_gateway_at_once(
+def test_an_expired_key_is_rejected_by_every_gateway_at_once(
     installation: Installation, path: str, callers: list[httpx.Client]
 ) -> None:
     ends_at = datetime.now(UTC) + timedelta(seconds=3)
@@ -91,7 +91,7 @@ def test_an_expiry_is_in_force_in_every_gateway_at_once(
     assert ask_all(callers, path, made["key"]) == expected
 
 
-def test_uses_of_all_gateways_and_doors_are_counted(
+def test_uses_over_all_gateways_and_apis_are_counted(
     installation: Installation, path: str, callers: list[httpx.Client]
 ) -> None:
     made = make(installation)

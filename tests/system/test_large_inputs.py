@@ -49,7 +49,7 @@ def same(data: object, image: np.ndarray) -> None:
     np.testing.assert_array_equal(np.array(data, "<f4").reshape(SHAPE), image)
 
 
-def test_a_trigger_takes_and_gives_an_image(
+def test_a_trigger_accepts_and_returns_an_image(
     installation: Installation, served: str, image: np.ndarray
 ) -> None:
     body = b'{"input_data":{"x":%b}}' % json_of(image)
@@ -60,7 +60,7 @@ def test_a_trigger_takes_and_gives_an_image(
 
 
 @pytest.mark.parametrize("flat", [False, True])
-def test_v2_takes_and_gives_an_image_as_json(
+def test_v2_accepts_and_returns_an_image_as_json(
     installation: Installation, served: str, image: np.ndarray, flat: bool
 ) -> None:
     answer = infer(installation, json_of(image.ravel() if flat else image))
@@ -68,7 +68,7 @@ def test_v2_takes_and_gives_an_image_as_json(
     same(answer.json()["outputs"][0]["data"], image)
 
 
-def test_v2_takes_and_gives_an_image_as_it_lies_in_memory(
+def test_v2_accepts_and_returns_an_image_as_binary_data(
     installation: Installation, served: str, image: np.ndarray
 ) -> None:
     tensor = {"name": "x", "datatype": "FP32", "shape": SHAPE}
@@ -91,7 +91,7 @@ def test_v2_takes_and_gives_an_image_as_it_lies_in_memory(
     assert answer.content[length:] == image.tobytes()
 
 
-def test_the_front_door_takes_and_gives_an_image(
+def test_grpc_accepts_and_returns_an_image(
     installation: Installation, served: str, image: np.ndarray
 ) -> None:
     with triton_grpc.InferenceServerClient(f"127.0.0.1:{installation.up.grpc_port}") as client:
@@ -105,7 +105,7 @@ def test_the_front_door_takes_and_gives_an_image(
             assert answer.get_response().id == str(number)
 
 
-def test_a_large_input_that_does_not_fit_is_refused(
+def test_a_large_input_of_the_wrong_shape_is_refused(
     installation: Installation, served: str, image: np.ndarray
 ) -> None:
     text = json_of(image)

@@ -97,7 +97,7 @@ def test_a_quota_is_exact_over_both_gateways(limited: Installation, iris: str) -
     assert call(limited, iris, other).status_code == 200
 
 
-def test_a_good_answer_says_what_is_left_and_nothing_where_nothing_is_limited(
+def test_rate_limit_headers_are_sent_only_where_limits_apply(
     limited: Installation, iris: str
 ) -> None:
     answer = call(limited, iris, key_with(limited, calls_per_day=5))
@@ -106,7 +106,7 @@ def test_a_good_answer_says_what_is_left_and_nothing_where_nothing_is_limited(
     assert "ratelimit" not in limited.trigger(iris, json={"input_data": {"x": X}}).headers
 
 
-def test_refusals_for_other_reasons_use_nothing_up(limited: Installation, iris: str) -> None:
+def test_calls_refused_for_other_reasons_use_no_quota(limited: Installation, iris: str) -> None:
     key = key_with(limited, calls_per_minute=2)
     limited.http.patch(f"/node/deployments/{iris}/", json={"limits": {"calls_per_minute": 1000}})
     other = limited.deploy(chain("iris"))
@@ -118,7 +118,7 @@ def test_refusals_for_other_reasons_use_nothing_up(limited: Installation, iris: 
     limited.http.patch(f"/node/deployments/{iris}/", json={"limits": None})
 
 
-def test_a_change_is_in_force_in_both_gateways_within_a_second(limited: Installation) -> None:
+def test_a_changed_limit_applies_in_both_gateways_within_a_second(limited: Installation) -> None:
     deployment = limited.deploy(chain("iris"))
     key = key_with(limited, calls_per_day=100_000)
     command = ("deployments", "set", deployment, "--calls-per-minute", "1", "--json")
@@ -134,7 +134,7 @@ def test_a_change_is_in_force_in_both_gateways_within_a_second(limited: Installa
     assert statuses([call(limited, deployment, key) for _ in range(10)]) == {200: 10}
 
 
-def test_a_batch_costs_what_its_items_do(limited: Installation, iris: str) -> None:
+def test_a_batch_costs_as_much_as_its_items(limited: Installation, iris: str) -> None:
     key = key_with(limited, calls_per_day=10)
     batch = {"input_data": [{"x": X}] * 8}
     assert call(limited, f"{iris}/batch", key, batch).json()["failed"] == 0
@@ -142,7 +142,7 @@ def test_a_batch_costs_what_its_items_do(limited: Installation, iris: str) -> No
     assert statuses([call(limited, iris, key) for _ in range(4)]) == {200: 2, 429: 2}
 
 
-def test_runs_at_once_are_as_many_as_may_and_those_that_end_make_room(
+def test_concurrent_runs_are_limited_and_a_finished_run_frees_its_slot(
     limited: Installation,
 ) -> None:
     deployment = limited.deploy(
@@ -174,7 +174,7 @@ def test_runs_at_once_are_as_many_as_may_and_those_that_end_make_room(
     limited.http.post(last.headers["location"] + "cancel/")  # or the end would wait for it
 
 
-def test_polls_have_a_bucket_of_their_own(limited: Installation) -> None:
+def test_polls_have_their_own_limit(limited: Installation) -> None:
     deployment = limited.deploy(echo(), execution_mode="sync", deployment_type="server")
     key = key_with(limited, calls_per_minute=100, polls_per_minute=3)
     run = call(limited, deployment, key, {"input_data": {"param1": "1"}}).json()["flow_run_id"]
@@ -193,7 +193,7 @@ def test_polls_have_a_bucket_of_their_own(limited: Installation) -> None:
     assert statuses(answers) == {200: 2, 429: 2}
 
 
-def test_calls_of_models_count_at_rest_and_at_grpc(limited: Installation) -> None:
+def test_model_calls_count_over_rest_and_grpc(limited: Installation) -> None:
     key = key_with(limited, calls_per_day=6)
     headers = {"X-API-Key": key}
     url = f"{limited.up.url}/v2/models/iris/infer"
@@ -221,7 +221,7 @@ def test_calls_of_models_count_at_rest_and_at_grpc(limited: Installation) -> Non
 
 
 @pytest.mark.parametrize("door", ["trigger", "v2", "management", "grpc"])
-def test_failed_authentication_is_limited_by_address_at_every_door(
+def test_failed_authentication_is_limited_by_address_in_every_api(
     limited: Installation, iris: str, door: str
 ) -> None:
     def knock(key: str) -> int:
@@ -253,7 +253,7 @@ def test_failed_authentication_is_limited_by_address_at_every_door(
     assert knock(limited.key) == 200, "a good key from the same address"
 
 
-def test_refusals_are_counted_in_the_metrics(limited: Installation, iris: str) -> None:
+def test_refused_calls_are_counted_in_the_metrics(limited: Installation, iris: str) -> None:
     key = key_with(limited, calls_per_minute=1)
     assert statuses([call(limited, iris, key) for _ in range(3)])[429] == 2
     eventually(
@@ -310,7 +310,7 @@ def test_pages_of_other_origins_may_call_a_deployment_that_lists_them(
     assert "access-control-allow-origin" not in listed.headers
 
 
-def test_a_fast_deployment_may_be_open_to_all_pages(limited: Installation) -> None:
+def test_a_fast_deployment_may_allow_all_origins(limited: Installation) -> None:
     deployment = limited.deploy(chain("iris"), cors_origins=["*"])
     answer = limited.trigger(
         deployment, json={"input_data": {"x": X}}, headers={"Origin": "https://any.example"}
@@ -320,7 +320,7 @@ def test_a_fast_deployment_may_be_open_to_all_pages(limited: Installation) -> No
     assert limited.http.post("/node/deployments/", json=bad).status_code == 422
 
 
-def test_answers_say_what_browsers_must_not_do_with_them(limited: Installation, iris: str) -> None:
+def test_responses_have_security_headers(limited: Installation, iris: str) -> None:
     listed = limited.http.get("/node/api-keys/").headers
     assert listed["x-content-type-options"] == "nosniff"
     assert listed["cache-control"] == "no-store"
@@ -334,7 +334,7 @@ def test_answers_say_what_browsers_must_not_do_with_them(limited: Installation, 
 
 
 @pytest.mark.parametrize("path", ["/node/deployment-trigger/{}/", "/v2/models/iris/infer"])
-def test_json_that_is_too_deep_is_refused(limited: Installation, iris: str, path: str) -> None:
+def test_deeply_nested_json_is_refused(limited: Installation, iris: str, path: str) -> None:
     deep: Json = {"input_data": {}}
     for _ in range(70):
         deep = {"input_data": deep}

@@ -25,7 +25,7 @@ def sample(text: str, name: str, **labels: str) -> float:
     )
 
 
-def test_counts_are_those_of_all_processes(installation: Installation) -> None:
+def test_metrics_are_summed_over_all_processes(installation: Installation) -> None:
     deployment = installation.deploy(chain("iris"))
     url = f"{installation.up.url}/node/deployment-trigger/{deployment}/"
     headers = {"X-API-Key": installation.key}
@@ -53,7 +53,7 @@ def test_counts_are_those_of_all_processes(installation: Installation) -> None:
     assert sample(text, "inference_server_boot_seconds", model="iris") > 0
 
 
-def test_calls_at_the_front_door_are_counted_too(installation: Installation) -> None:
+def test_grpc_calls_are_counted_too(installation: Installation) -> None:
     before = installation.http.get("/metrics").text
     tensor = triton_grpc.InferInput("x", [1, 4], "FP32")
     tensor.set_data_from_numpy(np.ones((1, 4), np.float32))
@@ -75,7 +75,7 @@ def test_calls_at_the_front_door_are_counted_too(installation: Installation) -> 
 
 
 @pytest.mark.services
-def test_promtool_has_nothing_to_say(installation: Installation) -> None:
+def test_promtool_reports_no_problem(installation: Installation) -> None:
     targets = installation.http.get("/metrics/targets").json()
     iris = [target for target in targets if target["labels"]["model"] == "iris"]
     addresses = [f"{installation.up.url}/metrics"]

@@ -82,7 +82,7 @@ def test_async_answers_202_and_the_result_is_polled(
 
 @kinds
 @pytest.mark.parametrize("response_format", ["flat", "envelope"])
-def test_fast_answers_200_with_the_prediction_and_is_recorded_afterwards(
+def test_fast_answers_200_with_the_prediction_and_records_it_afterwards(
     runs: Runs, kind: str, response_format: str
 ) -> None:
     deployment = runs.deploy(chain("iris"), "fast", kind, response_format=response_format)
@@ -99,7 +99,7 @@ def test_fast_answers_200_with_the_prediction_and_is_recorded_afterwards(
 
 
 @kinds
-def test_a_model_is_asked_in_sync_and_async_as_it_is_in_fast(runs: Runs, kind: str) -> None:
+def test_sync_and_async_call_a_model_as_fast_does(runs: Runs, kind: str) -> None:
     synced = runs.call(runs.deploy(chain("iris"), "sync", kind), PREDICTED)
     assert synced.status_code == 200, synced.text
     run_id = runs.accept(runs.deploy(chain("iris"), "async", kind), PREDICTED)
@@ -111,7 +111,7 @@ def test_a_model_is_asked_in_sync_and_async_as_it_is_in_fast(runs: Runs, kind: s
 
 @kinds
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"input_data": {"param2": 1}}'])
-def test_a_body_may_be_left_out_and_unknown_inputs_are_ignored(
+def test_the_body_is_optional_and_unknown_inputs_are_ignored(
     runs: Runs, kind: str, body: bytes
 ) -> None:
     flow = computing("'always'")
@@ -123,7 +123,7 @@ def test_a_body_may_be_left_out_and_unknown_inputs_are_ignored(
     assert answer.json()["output_data"] == {"y": "always"}
 
 
-def test_a_caller_may_ask_for_the_envelope(runs: Runs) -> None:
+def test_a_caller_may_request_the_envelope(runs: Runs) -> None:
     deployment = runs.deploy(echo(), "sync", "server")
     answer = runs.call(deployment, {"param1": "value1"}, response_format="envelope")
     assert answer.json()["status"] == "success"
@@ -165,9 +165,7 @@ def test_prefer_respond_async_makes_a_sync_call_answer_202(runs: Runs, kind: str
 
 
 @kinds
-def test_prefer_wait_answers_202_when_the_time_is_over_and_200_before(
-    runs: Runs, kind: str
-) -> None:
+def test_prefer_wait_answers_200_in_time_and_202_after_it(runs: Runs, kind: str) -> None:
     slow = runs.deploy(waiting(MANY_SECONDS), "sync", kind)
     answer = runs.call(slow, {"x": 1}, {"Prefer": "wait=1"})
     assert answer.status_code == 202, answer.text
@@ -221,7 +219,7 @@ def test_a_version_can_be_called_by_its_number(runs: Runs, kind: str) -> None:
 
 
 @kinds
-def test_input_that_does_not_fit_the_schema_is_422_and_makes_no_run(runs: Runs, kind: str) -> None:
+def test_input_that_violates_the_schema_is_422_and_creates_no_run(runs: Runs, kind: str) -> None:
     flow = computing()
     flow["nodes"][0]["config"] = {
         "schema": {

@@ -51,7 +51,7 @@ def everything(state: Path) -> list[Path]:
     return [path for path in state.rglob("*") if path.exists()]
 
 
-def test_what_is_remembered_is_for_its_owner_only(open_house: Installation) -> None:
+def test_state_files_are_accessible_to_their_owner_only(open_house: Installation) -> None:
     state = open_house.up.state
     open_house.http.post("/node/flows/", json=chain("iris"))
     found = {path: path.stat().st_mode for path in everything(state)}
@@ -78,7 +78,7 @@ for path in sys.argv[1:]:
 """
 
 
-def test_another_user_reads_nothing_and_reaches_no_inference_server(
+def test_another_user_cannot_read_state_or_reach_inference_servers(
     open_house: Installation,
 ) -> None:
     paths = [str(path) for path in everything(open_house.up.state)]
@@ -109,7 +109,7 @@ def test_the_list_of_processes_shows_no_secret(open_house: Installation) -> None
     assert "sk-" not in repr(commands)
 
 
-def test_a_copy_of_the_disk_signs_no_webhook_and_opens_no_deployment(
+def test_a_copy_of_the_disk_contains_no_plain_secret(
     open_house: Installation,
 ) -> None:
     flow = open_house.post("/node/flows/", chain("iris"))

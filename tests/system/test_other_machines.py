@@ -72,7 +72,7 @@ class OtherGateway:
 
 
 @pytest.mark.services
-def test_a_gateway_elsewhere_reaches_inference_servers_by_mutual_tls(
+def test_a_remote_gateway_reaches_inference_servers_with_mutual_tls(
     tmp_path: Path, database: PostgresDatabase, authority: Authority
 ) -> None:
     shared = {"SLIPSTREAM_DATABASE_URL": database.url, "SLIPSTREAM_KEY_PEPPER": "p" * 40}
@@ -112,7 +112,7 @@ def test_a_gateway_elsewhere_reaches_inference_servers_by_mutual_tls(
 
 
 @pytest.mark.services
-def test_a_gateway_elsewhere_reaches_inference_servers_by_a_token(
+def test_a_remote_gateway_reaches_inference_servers_with_a_token(
     tmp_path: Path, database: PostgresDatabase
 ) -> None:
     shared = {"SLIPSTREAM_DATABASE_URL": database.url, "SLIPSTREAM_KEY_PEPPER": "p" * 40}
@@ -139,7 +139,7 @@ def test_a_gateway_elsewhere_reaches_inference_servers_by_a_token(
     assert TOKEN not in up.errors
 
 
-def test_servers_that_would_be_open_to_everybody_are_refused_once(tmp_path: Path) -> None:
+def test_inference_servers_without_authentication_are_refused(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--no-demo", SLIPSTREAM_INFERENCE_TCP="0.0.0.0:0")
     assert up.ended() == 3
     said = (tmp_path / "state.stderr").read_text().splitlines()

@@ -22,7 +22,7 @@ def postgresql() -> Iterator[PostgresDatabase]:
     database.drop()
 
 
-def test_the_main_job_runs_on_postgresql(tmp_path: Path, postgresql: PostgresDatabase) -> None:
+def test_postgresql_needs_no_sqlite_file(tmp_path: Path, postgresql: PostgresDatabase) -> None:
     up = Up(tmp_path / "state", SLIPSTREAM_DATABASE_URL=postgresql.url)
     up.until("documentation")
     installation = Installation(up)

@@ -15,9 +15,7 @@ DEPLOYMENTS = "/node/deployments/"
 IN_FORCE_SECONDS = 1.0
 
 
-def test_no_call_notices_a_redeploy_or_a_promotion(
-    installation: Installation, tmp_path: Path
-) -> None:
+def test_redeploying_and_promoting_fail_no_call(installation: Installation, tmp_path: Path) -> None:
     installation.add_model("swapped", onnx_models.mlp(tmp_path / "one.onnx"))
     installation.serve("swapped")
     deployment = installation.deploy(chain("swapped"))
@@ -69,7 +67,7 @@ def test_a_paused_deployment_answers_409_in_every_gateway_and_a_deleted_one_410(
         assert answers() == {expected}
 
 
-def test_a_call_can_ask_for_a_version_that_is_not_live(installation: Installation) -> None:
+def test_a_call_can_select_a_version_that_is_not_live(installation: Installation) -> None:
     old, new = chain("mlp"), chain("mlp")
     old["nodes"][1]["config"]["inputs"] = {"x": "input.old"}
     new["nodes"][1]["config"]["inputs"] = {"x": "input.new"}

@@ -47,7 +47,9 @@ def restricted() -> Iterator[str]:
         asyncio.run(execute(f"{SERVER}/postgres", f"DROP ROLE IF EXISTS {role}"))
 
 
-def test_it_serves_and_cannot_open_the_audit_log(restricted: str, tmp_path: Path) -> None:
+def test_a_restricted_role_serves_calls_and_cannot_change_the_audit_log(
+    restricted: str, tmp_path: Path
+) -> None:
     up = Up(tmp_path / "state", SLIPSTREAM_DATABASE_URL=restricted)
     up.until("documentation")
     installation = Installation(up)

@@ -38,7 +38,7 @@ def test_a_poll_shows_everything_about_a_run(runs: Runs, kind: str) -> None:
 
 
 @kinds
-def test_an_unfinished_run_says_when_to_ask_again(runs: Runs, kind: str) -> None:
+def test_an_unfinished_run_has_retry_after(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(waiting(MANY_SECONDS), "async", kind), {"x": 1})
     runs.until(run_id, "running")
     answer = runs.poll(run_id)
@@ -76,7 +76,7 @@ def test_a_long_poll_answers_when_the_run_ends(
 
 
 @kinds
-def test_a_long_poll_that_is_over_shows_the_run_as_it_is(runs: Runs, kind: str) -> None:
+def test_a_long_poll_that_times_out_returns_the_current_run(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(waiting(MANY_SECONDS), "async", kind), {"x": 1})
     answer = runs.poll(run_id, params={"wait": "1"})
     assert answer.status_code == 200
@@ -85,7 +85,7 @@ def test_a_long_poll_that_is_over_shows_the_run_as_it_is(runs: Runs, kind: str) 
 
 
 @kinds
-def test_events_tell_of_each_node_and_end_with_the_run(runs: Runs, kind: str) -> None:
+def test_events_cover_each_node_and_end_with_the_run(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(waiting(1), "async", kind), {"x": 1})
     events = runs.events(run_id)
     last = events[-1]
@@ -97,7 +97,7 @@ def test_events_tell_of_each_node_and_end_with_the_run(runs: Runs, kind: str) ->
 
 
 @kinds
-def test_events_tell_of_a_node_while_the_run_goes_on(runs: Runs, kind: str) -> None:
+def test_node_events_arrive_while_the_run_is_in_progress(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(waiting(MANY_SECONDS), "async", kind), {"x": 1})
     with runs.stream(run_id) as events:
         node = next(event for event in events if event.name == "node")
@@ -114,7 +114,7 @@ def test_events_tell_of_a_node_while_the_run_goes_on(runs: Runs, kind: str) -> N
 
 
 @kinds
-def test_events_go_on_where_a_reader_was_cut_off(runs: Runs, kind: str) -> None:
+def test_an_event_stream_resumes_after_a_disconnect(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(waiting(1), "async", kind), {"x": 1})
     with runs.stream(run_id) as events:
         first = next(event for event in events if event.id)
@@ -125,7 +125,7 @@ def test_events_go_on_where_a_reader_was_cut_off(runs: Runs, kind: str) -> None:
 
 
 @kinds
-def test_cancel_really_stops_a_run(runs: Runs, kind: str) -> None:
+def test_cancelling_stops_a_run(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(waiting(MANY_SECONDS), "async", kind), {"x": 1})
     runs.until(run_id, "running")
     asked = time.monotonic()
@@ -142,7 +142,7 @@ def test_cancel_really_stops_a_run(runs: Runs, kind: str) -> None:
 
 
 @kinds
-def test_a_sync_caller_hears_that_its_run_was_cancelled(runs: Runs, kind: str) -> None:
+def test_a_sync_caller_is_told_that_its_run_was_cancelled(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(waiting(MANY_SECONDS), "sync", kind)
     accepted = runs.call(deployment, {"x": 1}, {"Prefer": "wait=1", "Idempotency-Key": "stop-me"})
     run_id = accepted.json()["flow_run_id"]
@@ -156,7 +156,7 @@ def test_a_sync_caller_hears_that_its_run_was_cancelled(runs: Runs, kind: str) -
 
 
 @kinds
-def test_a_run_ends_with_its_caller_where_that_is_wanted(runs: Runs, kind: str) -> None:
+def test_cancel_on_disconnect_stops_the_run_of_a_disconnected_caller(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(waiting(MANY_SECONDS), "sync", kind, cancel_on_disconnect=True)
     runs.call_and_hang_up(deployment, {})
     (left,) = runs.everything(deployment=deployment)
@@ -165,7 +165,7 @@ def test_a_run_ends_with_its_caller_where_that_is_wanted(runs: Runs, kind: str) 
 
 @kinds
 @pytest.mark.parametrize("cancels", [True, False])
-def test_a_run_with_a_key_or_without_cancel_on_disconnect_outlives_its_client(
+def test_a_run_with_a_key_or_without_cancel_on_disconnect_survives_a_disconnect(
     runs: Runs, kind: str, *, cancels: bool
 ) -> None:
     deployment = runs.deploy(waiting(2), "sync", kind, cancel_on_disconnect=cancels)
@@ -196,7 +196,7 @@ def test_runs_in_progress_finish_or_are_cancelled_with_their_deployment(
 
 
 @kinds
-def test_a_failed_run_can_be_made_again_as_a_run_of_its_own(runs: Runs, kind: str) -> None:
+def test_a_failed_run_can_be_retried_as_a_new_run(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(dividing(), "async", kind), {"x": 0})
     failed = runs.until(run_id)
     assert failed["status"] == "failed"
@@ -211,7 +211,7 @@ def test_a_failed_run_can_be_made_again_as_a_run_of_its_own(runs: Runs, kind: st
 
 
 @kinds
-def test_a_completed_run_is_not_made_again(runs: Runs, kind: str) -> None:
+def test_a_completed_run_cannot_be_retried(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(computing(), "async", kind), {"x": 1})
     runs.until(run_id)
     assert runs.retry(run_id).status_code == 409
@@ -237,6 +237,6 @@ def test_the_list_has_filters_and_pages(runs: Runs, kind: str) -> None:
     assert set(made[:2]) <= {run["flow_run_id"] for run in earlier} <= set(made[:3])
 
 
-def test_a_run_that_is_not_there_is_404(runs: Runs) -> None:
+def test_an_unknown_run_is_404(runs: Runs) -> None:
     for answer in (runs.poll(NOWHERE), runs.cancel(NOWHERE), runs.retry(NOWHERE)):
         problem_of(answer, 404, "not_found")

@@ -97,7 +97,7 @@ def sleeper(installation: Installation, tmp_path: Path) -> Iterator[Sleeper]:
     made.stop()
 
 
-def test_it_has_no_process_until_a_call_wakes_it(
+def test_a_sleeping_server_has_no_process_until_a_call_wakes_it(
     installation: Installation, sleeper: Sleeper
 ) -> None:
     asleep = sleeper.server
@@ -119,7 +119,7 @@ def test_it_has_no_process_until_a_call_wakes_it(
     assert (again["restarts"], again["reason"]) == (0, None)
 
 
-def test_many_who_call_at_once_wake_it_once(installation: Installation, sleeper: Sleeper) -> None:
+def test_concurrent_calls_wake_a_server_once(installation: Installation, sleeper: Sleeper) -> None:
     with ThreadPoolExecutor(32) as callers:
         first = list(callers.map(lambda _: sleeper.trigger(), range(64)))
         assert {answer.status_code for answer in first} <= {200, 503}
@@ -130,7 +130,7 @@ def test_many_who_call_at_once_wake_it_once(installation: Installation, sleeper:
     assert len([line for line in starts if "process" in line]) == 2
 
 
-def test_a_call_under_v2_wakes_it(installation: Installation, sleeper: Sleeper) -> None:
+def test_a_v2_call_wakes_a_server(installation: Installation, sleeper: Sleeper) -> None:
     def infer() -> httpx.Response:
         url = f"/v2/models/{sleeper.name}/infer"
         return installation.http.post(url, json={"inputs": [TENSOR]})
@@ -147,7 +147,7 @@ def test_a_call_under_v2_wakes_it(installation: Installation, sleeper: Sleeper) 
     assert until_it_answers(infer).status_code == 200
 
 
-def test_a_call_at_the_front_door_wakes_it(installation: Installation, sleeper: Sleeper) -> None:
+def test_a_grpc_call_wakes_a_server(installation: Installation, sleeper: Sleeper) -> None:
     tensor = triton_grpc.InferInput("x", [1, 4], "FP32")
     tensor.set_data_from_numpy(np.ones((1, 4), np.float32))
     headers = {"x-api-key": installation.key}
@@ -168,7 +168,7 @@ def test_a_call_at_the_front_door_wakes_it(installation: Installation, sleeper: 
 
 
 @pytest.mark.parametrize("kind", ["api", "server"])
-def test_a_sync_run_wakes_it_and_waits_for_it(
+def test_a_sync_run_wakes_a_server_and_waits_for_it(
     installation: Installation, sleeper: Sleeper, kind: str
 ) -> None:
     flow = chain(sleeper.name)
@@ -179,7 +179,7 @@ def test_a_sync_run_wakes_it_and_waits_for_it(
     assert "y" in answer.json()["output_data"]
 
 
-def test_a_person_wakes_it_too_and_what_a_person_has_stopped_stays_stopped(
+def test_a_user_can_wake_a_server_and_a_stopped_one_stays_stopped(
     installation: Installation, sleeper: Sleeper
 ) -> None:
     command = ("models", "serve", sleeper.name, "--idle-timeout", "0", "--json")
@@ -205,7 +205,7 @@ def postgresql() -> Iterator[PostgresDatabase]:
 
 
 @pytest.mark.services
-def test_on_postgresql_one_of_a_shared_process_sleeps_through_a_restart(
+def test_a_sleeping_server_of_a_shared_process_survives_a_restart_on_postgresql(
     tmp_path: Path, postgresql: PostgresDatabase
 ) -> None:
     options = ("--no-demo", "--models-per-process", "4")

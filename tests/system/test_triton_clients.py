@@ -41,7 +41,7 @@ def check(result: Any) -> None:
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_the_http_client_runs_all_it_can(installation: Installation, binary: bool) -> None:
+def test_the_http_client_supports_all_its_calls(installation: Installation, binary: bool) -> None:
     headers = {"X-API-Key": installation.key}
     with triton_http.InferenceServerClient(f"127.0.0.1:{installation.up.port}") as client:
         assert client.is_server_live()
@@ -64,7 +64,7 @@ def test_the_http_client_runs_all_it_can(installation: Installation, binary: boo
             client.infer("mixed", inputs)
 
 
-async def test_the_asyncio_http_client_runs_all_it_can(installation: Installation) -> None:
+async def test_the_asyncio_http_client_supports_all_its_calls(installation: Installation) -> None:
     headers = {"X-API-Key": installation.key}
     address = f"127.0.0.1:{installation.up.port}"
     async with triton_http_aio.InferenceServerClient(address) as client:
@@ -75,7 +75,7 @@ async def test_the_asyncio_http_client_runs_all_it_can(installation: Installatio
         check(await client.infer("mixed", inputs, headers=headers))
 
 
-def test_the_grpc_client_runs_everything(installation: Installation, grpc_address: str) -> None:
+def test_the_grpc_client_supports_all_calls(installation: Installation, grpc_address: str) -> None:
     headers = {"x-api-key": installation.key}
     with triton_grpc.InferenceServerClient(grpc_address) as client:
         assert client.is_server_live()
@@ -96,7 +96,7 @@ def test_the_grpc_client_runs_everything(installation: Installation, grpc_addres
         assert unknown.value.status() == "StatusCode.NOT_FOUND"
 
 
-async def test_the_asyncio_grpc_client_runs_calls_and_streams(
+async def test_the_asyncio_grpc_client_supports_calls_and_streams(
     installation: Installation, grpc_address: str
 ) -> None:
     headers = {"authorization": f"Bearer {installation.key}"}

@@ -45,7 +45,7 @@ def call(client: Any, module: Any, installation: Installation, rows: int = 1) ->
     client.infer("mlp", [tensor], headers=headers(installation))
 
 
-def test_the_http_client_reads_a_configuration_as_tritons(installation: Installation) -> None:
+def test_the_http_client_reads_a_model_configuration(installation: Installation) -> None:
     with rest(installation) as client:
         for version in ("", "1"):
             config = client.get_model_config("mlp", version, headers=headers(installation))
@@ -61,7 +61,7 @@ def test_the_http_client_reads_a_configuration_as_tritons(installation: Installa
             }
 
 
-def test_the_http_client_reads_statistics_as_tritons(installation: Installation) -> None:
+def test_the_http_client_reads_model_statistics(installation: Installation) -> None:
     key = headers(installation)
     with rest(installation) as client:
         (before,) = client.get_inference_statistics("mlp", headers=key)["model_stats"]
@@ -81,7 +81,7 @@ def test_the_http_client_reads_statistics_as_tritons(installation: Installation)
     assert after["last_inference"] > before["last_inference"]
 
 
-def test_without_a_name_the_statistics_are_those_of_all_models(
+def test_statistics_without_a_name_cover_all_models(
     installation: Installation, grpc_address: str
 ) -> None:
     key = headers(installation)
@@ -101,9 +101,7 @@ def test_the_http_client_reads_the_index(installation: Installation) -> None:
     assert only == [model for model in index if model["state"] == "READY"]
 
 
-def test_a_model_that_is_stopped_stays_in_the_index(
-    installation: Installation, grpc_address: str
-) -> None:
+def test_a_stopped_model_stays_in_the_index(installation: Installation, grpc_address: str) -> None:
     servers = installation.http.get("/node/inference-servers/").json()["items"]
     (server,) = [each for each in servers if each["model"] == "nan"]
     installation.post(f"/node/inference-servers/{server['id']}/stop/", {})
@@ -168,7 +166,7 @@ def test_an_unknown_model_is_not_found(installation: Installation, grpc_address:
                 assert grpc.value.status() == "StatusCode.NOT_FOUND"
 
 
-def test_without_a_key_nothing_is_told(installation: Installation, grpc_address: str) -> None:
+def test_extensions_require_a_key(installation: Installation, grpc_address: str) -> None:
     with rest(installation) as client, grpc_client_of(grpc_address) as grpc_client:
         for ask, arguments in (
             ("get_model_config", ["mlp"]),
@@ -196,7 +194,7 @@ def test_without_a_key_nothing_is_told(installation: Installation, grpc_address:
         ("POST", "/v2/repository/other/index", None, 501),
     ],
 )
-def test_what_is_asked_wrongly_is_an_error_in_the_protocols_form(
+def test_invalid_requests_get_errors_in_protocol_format(
     installation: Installation, method: str, path: str, body: str | None, status: int
 ) -> None:
     answer = installation.http.request(method, path, content=body)

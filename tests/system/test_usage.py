@@ -69,7 +69,7 @@ def test_calls_of_every_mode_are_counted_exactly(runs: Runs) -> None:
     ]
 
 
-def test_a_batch_is_one_call_and_its_items_are_runs(runs: Runs) -> None:
+def test_a_batch_counts_as_one_call_and_each_item_as_a_run(runs: Runs) -> None:
     sync = runs.deploy(computing(), "sync", "server")
     answer = runs.http.post(
         f"/node/deployment-trigger/{sync}/batch/", json={"input_data": [{"x": x} for x in range(5)]}
@@ -88,7 +88,7 @@ def two_gateways(tmp_path: Path) -> Iterator[Installation]:
     installation.stop()
 
 
-def test_a_gateway_that_is_killed_takes_the_last_seconds_with_it_and_no_run(
+def test_a_killed_gateway_loses_the_counts_of_its_last_seconds_but_no_run(
     two_gateways: Installation,
 ) -> None:
     fast = two_gateways.deploy(chain("iris"))
@@ -131,7 +131,7 @@ def _ready(installation: Installation) -> bool:
         return False
 
 
-def test_what_a_run_waits_for_a_booting_server_is_told_apart(
+def test_the_wait_for_a_booting_server_is_measured_separately(
     two_gateways: Installation, tmp_path: Path
 ) -> None:
     two_gateways.add_model("slow", onnx_models.slow_to_load(tmp_path / "slow.onnx", 2))

@@ -43,7 +43,7 @@ def every_datatype(
     return datatypes
 
 
-def test_every_datatype_is_ordinary_json(
+def test_every_datatype_is_plain_json(
     installation: Installation, every_datatype: list[str]
 ) -> None:
     for model, datatypes in (("all", every_datatype), ("bfloat", ["BF16"])):
@@ -59,7 +59,7 @@ def test_every_datatype_is_ordinary_json(
         assert got == {datatype: VALUES[datatype] for datatype in datatypes}
 
 
-def test_not_a_number_is_null_in_json(installation: Installation) -> None:
+def test_nan_is_null_in_json(installation: Installation) -> None:
     inputs = [{"name": "x", "datatype": "FP32", "shape": [2], "data": [-1, 1]}]
     answer = installation.http.post("/v2/models/nan/infer", json={"inputs": inputs})
     logarithm, reciprocal = answer.json()["outputs"]
@@ -79,7 +79,7 @@ def test_not_a_number_is_null_in_json(installation: Installation) -> None:
         ("DELETE", "/v2", 405),
     ],
 )
-def test_errors_have_the_protocols_form(
+def test_errors_have_the_format_of_the_protocol(
     installation: Installation, method: str, path: str, status: int
 ) -> None:
     answer = installation.http.request(method, path)

@@ -44,7 +44,7 @@ def trigger(laptop: Runs, made: Json) -> str:
     return run_id
 
 
-def test_a_call_is_seen_and_verified_and_a_replay_is_a_duplicate(
+def test_a_call_is_printed_and_verified_and_a_replay_is_a_duplicate(
     laptop: Runs, tmp_path: Path
 ) -> None:
     port = str(free_port())
@@ -76,7 +76,7 @@ def test_with_the_wrong_secret_each_attempt_is_refused_with_the_reason(laptop: R
     assert listener.close()["refused"] == 3
 
 
-def test_what_fails_on_purpose_comes_again_until_it_is_taken(laptop: Runs) -> None:
+def test_a_rejected_delivery_is_retried_until_accepted(laptop: Runs) -> None:
     listener = Listener("--fail", "1")
     made = deploy(laptop, listener.url)
     trigger(laptop, made)

@@ -69,7 +69,7 @@ def told(receiver: Receiver, run_id: str, count: int = 2) -> list[Message]:
 
 @kinds
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_a_run_of_a_flow_is_told_when_it_begins_and_ends(
+def test_the_start_and_the_end_of_a_run_are_reported(
     open_runs: Runs, receiver: Receiver, mode: str, kind: str
 ) -> None:
     made = deploy(open_runs, receiver, computing(), execution_mode=mode, deployment_type=kind)
@@ -88,7 +88,7 @@ def test_a_run_of_a_flow_is_told_when_it_begins_and_ends(
 
 
 @kinds
-def test_a_fast_call_is_told_with_its_prediction_whatever_is_recorded(
+def test_a_fast_call_is_reported_with_its_prediction_in_every_recording_mode(
     open_runs: Runs, receiver: Receiver, kind: str
 ) -> None:
     made = deploy(
@@ -109,7 +109,7 @@ def test_a_fast_call_is_told_with_its_prediction_whatever_is_recorded(
     assert run["output_data"] == body["output_data"]
 
 
-def test_a_run_that_fails_is_told_with_its_error(open_runs: Runs, receiver: Receiver) -> None:
+def test_a_failed_run_is_reported_with_its_error(open_runs: Runs, receiver: Receiver) -> None:
     made = deploy(open_runs, receiver, dividing(), execution_mode="async")
     run_id = open_runs.accept(made["id"], {"x": 0})
     _, failed = told(receiver, run_id)
@@ -118,9 +118,7 @@ def test_a_run_that_fails_is_told_with_its_error(open_runs: Runs, receiver: Rece
     assert failed.data["error"]["node_id"] == "compute"
 
 
-def test_the_secret_is_in_no_log_and_in_no_file_of_the_state(
-    open_runs: Runs, receiver: Receiver
-) -> None:
+def test_the_secret_is_in_no_log_and_no_state_file(open_runs: Runs, receiver: Receiver) -> None:
     made = deploy(open_runs, receiver, computing(), execution_mode="sync")
     secret = made["webhook_secret"].removeprefix("whsec_").encode()
     told(receiver, open_runs.call(made["id"], {"x": 1}).json()["flow_run_id"])

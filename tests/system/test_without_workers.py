@@ -43,7 +43,7 @@ def test_sync_of_type_api_without_a_worker_is_503_and_leaves_no_run(
     eventually(lambda: runs.call(deployment, {"x": 2}), lambda found: found.status_code == 200)
 
 
-def test_all_callers_of_a_run_that_is_taken_back_hear_of_it(backend: Backend, runs: Runs) -> None:
+def test_all_callers_of_a_withdrawn_run_get_an_error(backend: Backend, runs: Runs) -> None:
     deployment = runs.deploy(computing(), "sync", "api", cold_start_wait_seconds=2)
     key = {"Idempotency-Key": "together"}
     with backend.without_workers(), ThreadPoolExecutor(3) as callers:
@@ -53,7 +53,7 @@ def test_all_callers_of_a_run_that_is_taken_back_hear_of_it(backend: Backend, ru
     assert runs.everything(deployment=deployment) == []
 
 
-def test_a_run_of_a_killed_worker_is_made_again(backend: Backend, runs: Runs) -> None:
+def test_a_run_of_a_killed_worker_is_retried(backend: Backend, runs: Runs) -> None:
     deployment = runs.deploy(waiting(3), "async", "api", retry_safe=True)
     run_id = runs.accept(deployment, {"x": 1})
     runs.until(run_id, "running")
@@ -61,7 +61,7 @@ def test_a_run_of_a_killed_worker_is_made_again(backend: Backend, runs: Runs) ->
     assert runs.until(run_id)["output_data"] == {"x": 1}
 
 
-def test_async_of_type_server_survives_the_end_of_every_gateway(
+def test_async_runs_of_type_server_survive_a_kill_of_every_gateway(
     backend: Backend, runs: Runs
 ) -> None:
     safe = runs.deploy(waiting(2), "async", "server", retry_safe=True)

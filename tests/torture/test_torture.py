@@ -31,7 +31,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 @pytest.mark.timeout(300)
-async def test_every_event_arrives_under_one_id_however_often_its_dispatcher_is_killed(
+async def test_every_event_arrives_with_one_id_although_dispatchers_are_killed(
     database_url: str, tmp_path: Path
 ) -> None:
     plan = PLANS[database_url.partition(":")[0]]

@@ -57,7 +57,7 @@ async def test_what_an_address_is_told_names_the_policy() -> None:
     assert refused.value.retry_after is not None
 
 
-def test_an_address_of_ipv6_stands_for_its_network() -> None:
+def test_ipv6_addresses_are_limited_by_network() -> None:
     assert client_subnet("2001:db8:1:2:3::4") == client_subnet("2001:db8:1:2:ffff::1")
     assert client_subnet("2001:db8:1:2::1") != client_subnet("2001:db8:1:3::1")
     assert client_subnet("::ffff:192.0.2.1") == client_subnet("192.0.2.1")

@@ -52,7 +52,7 @@ async def compacted(database: Database, most: int = 100) -> int:
     return found
 
 
-async def test_minutes_of_a_day_become_one_row_a_deployment_version_and_key(
+async def test_minutes_of_a_day_become_one_row_per_deployment_version_and_key(
     database: Database,
 ) -> None:
     for minutes in range(1, 31):
@@ -74,7 +74,7 @@ async def test_minutes_of_a_day_become_one_row_a_deployment_version_and_key(
     ]
 
 
-async def test_what_comes_late_is_added_to_its_day(database: Database) -> None:
+async def test_late_minutes_are_added_to_their_day(database: Database) -> None:
     await count_at(database, timedelta(hours=1), times=2)
     await compacted(database)
     await count_at(database, timedelta(hours=1), times=3)
@@ -83,14 +83,14 @@ async def test_what_comes_late_is_added_to_its_day(database: Database) -> None:
     assert (await total(database)).calls == 7
 
 
-async def test_young_minutes_stay(database: Database) -> None:
+async def test_recent_minutes_are_kept(database: Database) -> None:
     await count_at(database, timedelta(minutes=-1))
     await count_at(database, timedelta(minutes=1))
     await compacted(database)
     assert await sizes(database) == (2, 2)
 
 
-async def test_processes_that_compact_at_once_lose_and_double_nothing(database: Database) -> None:
+async def test_concurrent_compactions_count_each_minute_once(database: Database) -> None:
     for minutes in range(1, 41):
         await count_at(database, timedelta(minutes=minutes))
     before = await total(database)
@@ -108,7 +108,7 @@ async def test_the_sweep_keeps_two_days_of_minutes_and_400_days(database: Databa
     assert (await total(database)).calls == 6
 
 
-async def test_old_days_are_deleted_a_few_at_a_time(database: Database) -> None:
+async def test_old_days_are_deleted_in_batches(database: Database) -> None:
     for days in range(1, 6):
         await count_at(database, timedelta(days=days))
     await compacted(database)

@@ -27,7 +27,7 @@ def exact(values: list[float], share: float) -> float:
 
 
 @given(DURATIONS)
-def test_what_stands_for_a_duration_is_off_by_a_thirtieth_at_most(seconds: float) -> None:
+def test_a_bucket_is_within_a_thirtieth_of_its_durations(seconds: float) -> None:
     assert bucket_midpoint(bucket_of(seconds)) == pytest.approx(seconds, rel=1 / 31)
 
 
@@ -38,7 +38,7 @@ def test_longer_durations_are_never_in_lower_buckets(one: float, other: float) -
 
 @pytest.mark.parametrize("middle", [0.0002, 0.3, 40.0])
 @pytest.mark.parametrize("share", [0.5, 0.95, 0.99, 1.0])
-def test_percentiles_of_what_several_processes_saw_are_within_5_percent(
+def test_merged_percentiles_of_several_processes_are_within_5_percent(
     middle: float, share: float
 ) -> None:
     chance = random.Random(7)
@@ -53,10 +53,10 @@ def test_percentiles_of_what_several_processes_saw_are_within_5_percent(
     assert percentile(merged, share) == pytest.approx(exact(values, share), rel=0.05)
 
 
-def test_nothing_has_no_percentile() -> None:
+def test_an_empty_histogram_has_no_percentile() -> None:
     assert percentile({}, 0.5) is None
 
 
 @pytest.mark.parametrize("seconds", [0.0, -0.001, 1e-9])
-def test_what_takes_no_time_counts_as_a_microsecond(seconds: float) -> None:
+def test_durations_below_a_microsecond_count_as_one(seconds: float) -> None:
     assert bucket_midpoint(bucket_of(seconds)) == pytest.approx(1e-6, rel=0.05)

@@ -21,7 +21,7 @@ def minute_buckets(meter: UsageMeter) -> dict[tuple[str, int, str], MinuteBucket
     return found
 
 
-def test_calls_are_told_apart_by_deployment_version_and_key() -> None:
+def test_calls_are_counted_by_deployment_version_and_key() -> None:
     meter = UsageMeter()
     call(meter, times=3)
     call(meter, Called(version=2))
@@ -30,7 +30,7 @@ def test_calls_are_told_apart_by_deployment_version_and_key() -> None:
     assert found == {(IRIS, 1, PHONE): 3, (IRIS, 2, PHONE): 1, (WINE, 1, LAPTOP): 2}
 
 
-def test_many_durations_sorted_at_once_are_in_the_buckets_of_each_alone() -> None:
+def test_sorting_durations_in_bulk_gives_the_same_buckets() -> None:
     chance = random.Random(3)
     bucket, expected = (
         MinuteBucket((IRIS, 1, PHONE), "", 0, ""),
@@ -59,7 +59,7 @@ def test_errors_are_counted_by_code_and_have_no_stages() -> None:
     assert set(counts.seconds) == {"total"}
 
 
-def test_a_minute_ends_with_the_first_call_after_it() -> None:
+def test_the_first_call_of_the_next_minute_closes_a_minute() -> None:
     meter = UsageMeter()
     call(meter)
     meter.count(Called(), PHONE, [answered(1, ended=perf_counter() + MINUTE)])
@@ -69,7 +69,7 @@ def test_a_minute_ends_with_the_first_call_after_it() -> None:
     assert (first.minute, first.source) != (second.minute, second.source)
 
 
-def test_keys_beyond_the_limit_are_counted_together_and_then_only_as_dropped() -> None:
+def test_keys_beyond_the_limit_share_a_bucket_and_then_count_as_dropped() -> None:
     meter = UsageMeter(max_buckets=3)
     for number in range(10):
         call(meter, key=f"key {number}")
@@ -81,7 +81,7 @@ def test_keys_beyond_the_limit_are_counted_together_and_then_only_as_dropped() -
     assert meter.dropped == 6
 
 
-def test_what_is_written_is_not_written_again_until_there_is_more() -> None:
+def test_a_written_minute_is_written_again_only_after_new_calls() -> None:
     meter = UsageMeter()
     call(meter, times=2)
     (bucket,) = meter.unwritten()
@@ -93,7 +93,7 @@ def test_what_is_written_is_not_written_again_until_there_is_more() -> None:
     assert list(meter.unwritten()) == []
 
 
-def test_counting_a_call_takes_some_microseconds_at_most() -> None:
+def test_counting_a_call_takes_a_few_microseconds() -> None:
     meter = UsageMeter()
     calls = [answered(0.001, stages=STAGE_SECONDS) for _ in range(20_000)]
     before = perf_counter()
@@ -101,7 +101,7 @@ def test_counting_a_call_takes_some_microseconds_at_most() -> None:
     assert (perf_counter() - before) / 20_000 < 20e-6
 
 
-def test_memory_of_past_minutes_is_given_back_when_they_are_written() -> None:
+def test_writing_past_minutes_frees_their_memory() -> None:
     meter = UsageMeter()
     call(meter)
     late = perf_counter() + MINUTE

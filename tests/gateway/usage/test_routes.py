@@ -77,7 +77,7 @@ async def test_usage_has_calls_errors_and_percentiles_by_stage(shop: Shop) -> No
     assert timedelta(hours=24) <= length < timedelta(hours=24, minutes=1)
 
 
-async def test_it_can_be_told_apart_by_version_key_and_code(shop: Shop) -> None:
+async def test_usage_can_be_grouped_by_version_key_and_code(shop: Shop) -> None:
     keys = (await shop.user.get("/node/api-keys/")).json()["items"]
     known = next(key["id"] for key in keys if key["name"] == "manager")
     await shop.count(shop.iris, times=2, key=known)
@@ -96,7 +96,7 @@ async def test_it_can_be_told_apart_by_version_key_and_code(shop: Shop) -> None:
     assert codes[0]["p50_seconds"] is None
 
 
-async def test_filters_narrow(shop: Shop) -> None:
+async def test_filters_narrow_the_result(shop: Shop) -> None:
     await shop.count(shop.iris, times=2, key=PHONE)
     await shop.count(shop.wine, times=3, key=LAPTOP)
     assert [item["calls"] for item in await shop.ask(deployment=shop.iris.upper())] == [2]
@@ -106,7 +106,7 @@ async def test_filters_narrow(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("step", "items"), [("minute", 4), ("hour", 3), ("day", 2), ("none", 1)])
-async def test_steps_divide_the_time(shop: Shop, step: str, items: int) -> None:
+async def test_steps_divide_the_period(shop: Shop, step: str, items: int) -> None:
     day = (now() - timedelta(days=1)).replace(hour=10, minute=0, second=0, microsecond=0)
     for moment in (
         day,
@@ -152,12 +152,12 @@ async def test_from_is_included_and_to_is_not(shop: Shop) -> None:
         {"to": "9999-12-31T23:59:59-14:00"},
     ],
 )
-async def test_times_that_make_no_sense_are_400(shop: Shop, times: dict[str, str]) -> None:
+async def test_invalid_periods_are_400(shop: Shop, times: dict[str, str]) -> None:
     answer = await shop.user.get(USAGE, params=times)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), answer.text
 
 
-async def test_words_that_are_none_are_422(shop: Shop) -> None:
+async def test_unknown_parameter_values_are_422(shop: Shop) -> None:
     for wrong in ({"by": "colour"}, {"step": "week"}, {"from": "yesterday"}):
         answer = await shop.user.get(USAGE, params=wrong)
         assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
@@ -196,7 +196,7 @@ async def test_a_key_sees_only_the_deployments_that_it_covers(
     assert (await some.get(f"/node/deployments/{shop.iris}/usage/")).status_code == 404
 
 
-async def test_a_key_that_may_only_trigger_does_not_learn_what_keys_are_called(
+async def test_a_trigger_key_does_not_see_key_names(
     shop: Shop, in_process_gateway: InProcessGateway
 ) -> None:
     made = (await shop.user.post("/node/api-keys/", json={"name": "phone"})).json()
@@ -209,14 +209,12 @@ async def test_a_key_that_may_only_trigger_does_not_learn_what_keys_are_called(
     assert item["deployment_name"] == "iris"
 
 
-async def test_without_a_key_there_is_no_usage(
-    shop: Shop, in_process_gateway: InProcessGateway
-) -> None:
+async def test_usage_requires_a_key(shop: Shop, in_process_gateway: InProcessGateway) -> None:
     for path in (USAGE, f"/node/deployments/{shop.iris}/usage/"):
         assert (await in_process_gateway.client({}).get(path)).status_code == 401
 
 
-async def test_a_deployment_has_its_last_day_hour_by_hour(shop: Shop) -> None:
+async def test_a_deployment_shows_its_last_day_by_hour(shop: Shop) -> None:
     path = f"/node/deployments/{shop.iris}/usage/"
     empty = (await shop.user.get(path)).json()
     assert (empty["summary"]["calls"], empty["hours"]) == (0, [])

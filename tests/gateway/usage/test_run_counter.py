@@ -54,7 +54,7 @@ async def all_of(count: RunCounter) -> int:
     return sum_
 
 
-async def test_every_way_to_end_is_counted_with_its_reason(
+async def test_every_final_status_is_counted_with_its_error_code(
     database: Database, store: RunStore
 ) -> None:
     await end(store)
@@ -87,7 +87,7 @@ async def test_every_way_to_end_is_counted_with_its_reason(
     }
 
 
-async def test_counting_again_counts_only_what_is_new(database: Database, store: RunStore) -> None:
+async def test_counting_again_counts_only_new_runs(database: Database, store: RunStore) -> None:
     first, second = counter(database), counter(database)
     await end(store)
     await end(store)
@@ -99,9 +99,7 @@ async def test_counting_again_counts_only_what_is_new(database: Database, store:
     assert (await total(database, PROFILE)).runs == 3
 
 
-async def test_processes_that_count_at_once_count_each_run_once(
-    database: Database, store: RunStore
-) -> None:
+async def test_concurrent_counters_count_each_run_once(database: Database, store: RunStore) -> None:
     counters = [counter(database) for _ in range(4)]
     for _ in range(3):
         await asyncio.gather(*(end(store) for _ in range(15)))
@@ -111,7 +109,7 @@ async def test_processes_that_count_at_once_count_each_run_once(
     assert (await total(database, PROFILE)).runs == 45
 
 
-async def test_more_runs_than_one_transaction_takes_are_all_counted(
+async def test_runs_beyond_one_transaction_are_all_counted(
     database: Database, store: RunStore
 ) -> None:
     moment = now() - timedelta(minutes=5)
@@ -126,14 +124,14 @@ async def test_more_runs_than_one_transaction_takes_are_all_counted(
     assert item.counts.runs == 450
 
 
-async def test_fast_calls_that_were_recorded_are_no_runs_here(
+async def test_recorded_fast_calls_are_not_counted_as_runs(
     database: Database, store: RunStore
 ) -> None:
     await store.record_finished([finished(), finished()])
     assert await all_of(counter(database)) == 0
 
 
-async def test_what_a_process_dies_over_is_counted_by_the_next(
+async def test_a_failed_count_is_repeated_by_the_next_process(
     database: Database, store: RunStore
 ) -> None:
     await end(store)
@@ -146,9 +144,7 @@ async def test_what_a_process_dies_over_is_counted_by_the_next(
 
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)  # of SQLite one writes at a time
-async def test_a_run_whose_end_is_committed_late_is_not_passed_over(
-    database: Database, store: RunStore
-) -> None:
+async def test_a_run_committed_late_is_not_skipped(database: Database, store: RunStore) -> None:
     slow = await claimed(store)
     async with database.write() as session:
         statement = update(RunRow).where(RunRow.id == slow.run_id)
@@ -160,7 +156,7 @@ async def test_a_run_whose_end_is_committed_late_is_not_passed_over(
     assert await all_of(counter(database)) == 2
 
 
-async def test_queue_boot_and_run_are_told_apart_also_for_prometheus(
+async def test_queue_boot_and_run_times_are_separate_also_in_prometheus(
     database: Database, store: RunStore
 ) -> None:
     metrics = GatewayMetrics()
@@ -176,9 +172,7 @@ async def test_queue_boot_and_run_are_told_apart_also_for_prometheus(
         assert f'run_stage_seconds_count{{mode="async",stage="{stage}"}} 1.0' in shown
 
 
-async def test_the_runs_to_count_are_found_by_their_index(
-    database: Database, store: RunStore
-) -> None:
+async def test_uncounted_runs_are_found_by_an_index(database: Database, store: RunStore) -> None:
     for _ in range(3):
         await store.record_finished([finished() for _ in range(1000)])
         await store.record_finished([finished(mode=ExecutionMode.SYNC) for _ in range(200)])

@@ -32,7 +32,7 @@ async def rows(database: Database) -> int:
         return counted.scalar_one()
 
 
-async def test_what_two_processes_count_adds_up(database: Database) -> None:
+async def test_counts_of_two_processes_add_up(database: Database) -> None:
     first, second = usage_writer(database), usage_writer(database)
     call(first.meter, times=300)
     call(first.meter, error="overloaded", times=7)
@@ -50,7 +50,7 @@ async def test_what_two_processes_count_adds_up(database: Database) -> None:
     assert percentile(found.seconds["total"], 0.75) == pytest.approx(0.002, rel=0.05)
 
 
-async def test_percentiles_of_several_processes_and_minutes_are_those_of_all_calls(
+async def test_percentiles_over_processes_and_minutes_cover_all_calls(
     database: Database,
 ) -> None:
     chance, values = random.Random(11), []
@@ -69,7 +69,7 @@ async def test_percentiles_of_several_processes_and_minutes_are_those_of_all_cal
         assert percentile(found, share) == pytest.approx(exact, rel=0.05)
 
 
-async def test_a_process_keeps_one_row_of_a_minute_however_often_it_writes(
+async def test_a_process_writes_one_row_per_minute(
     database: Database,
 ) -> None:
     writer = usage_writer(database)
@@ -83,7 +83,7 @@ async def test_a_process_keeps_one_row_of_a_minute_however_often_it_writes(
     assert asked == []
 
 
-async def test_what_was_written_already_does_no_harm_when_it_is_written_again(
+async def test_writing_the_same_counts_twice_changes_nothing(
     database: Database,
 ) -> None:
     writer = usage_writer(database)
@@ -95,7 +95,7 @@ async def test_what_was_written_already_does_no_harm_when_it_is_written_again(
     assert (await total(database)).calls == 5
 
 
-async def test_nothing_is_lost_while_the_database_is_away(database: Database) -> None:
+async def test_counts_survive_a_database_outage(database: Database) -> None:
     writer = usage_writer(database)
     call(writer.meter, times=3)
     async with without(database, "usage_minutes"):
@@ -107,7 +107,7 @@ async def test_nothing_is_lost_while_the_database_is_away(database: Database) ->
     assert (await total(database)).calls == 5
 
 
-async def test_connections_that_are_cut_lose_nothing(postgres: PostgresDatabase) -> None:
+async def test_counts_survive_broken_connections(postgres: PostgresDatabase) -> None:
     database = Database(postgres.url)
     writer = usage_writer(database)
     before = (await total(database)).calls
@@ -120,7 +120,7 @@ async def test_connections_that_are_cut_lose_nothing(postgres: PostgresDatabase)
     await database.close()
 
 
-async def test_a_process_that_ends_writes_what_it_has(database: Database) -> None:
+async def test_a_stopping_process_writes_its_remaining_counts(database: Database) -> None:
     writer = usage_writer(database)
     writer.start()
     call(writer.meter, times=2)
@@ -128,7 +128,7 @@ async def test_a_process_that_ends_writes_what_it_has(database: Database) -> Non
     assert (await total(database)).calls == 2
 
 
-async def test_profiles_have_their_own_numbers(database: Database) -> None:
+async def test_each_profile_has_its_own_counts(database: Database) -> None:
     writer = usage_writer(database)
     call(writer.meter, times=2)
     call(writer.meter, Called(id=WINE, profile_id=BOB))
@@ -136,7 +136,7 @@ async def test_profiles_have_their_own_numbers(database: Database) -> None:
     assert [(await total(database, who)).calls for who in (ADA, BOB)] == [2, 1]
 
 
-async def test_many_cells_are_written_in_several_transactions(database: Database) -> None:
+async def test_many_buckets_are_written_in_several_transactions(database: Database) -> None:
     writer = usage_writer(database)
     for number in range(450):
         call(writer.meter, key=f"key {number}")
@@ -146,7 +146,7 @@ async def test_many_cells_are_written_in_several_transactions(database: Database
     assert (await total(database)).calls == 450
 
 
-async def test_calls_that_could_not_be_counted_show_in_the_metrics(database: Database) -> None:
+async def test_calls_that_could_not_be_counted_appear_in_the_metrics(database: Database) -> None:
     metrics = GatewayMetrics()
     writer = UsageWriter(database, metrics, minute_hours=48, days=400)
     writer.meter._max_buckets = 1

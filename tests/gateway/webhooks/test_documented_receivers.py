@@ -65,7 +65,7 @@ def until_it_listens(port: int) -> None:
 @pytest.mark.parametrize(
     "language", ["python", pytest.param("javascript", marks=pytest.mark.services)]
 )
-async def test_it_takes_what_we_send_once_and_refuses_what_others_send(
+async def test_a_documented_receiver_accepts_our_events_once_and_rejects_forged_ones(
     harness: WebhookHarness, node_folder: Path, language: str
 ) -> None:
     port = free_port()

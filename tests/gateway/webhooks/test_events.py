@@ -36,7 +36,7 @@ def read(event: RunEvent, **options: Any) -> dict[str, Any]:
     return found
 
 
-def test_a_run_that_is_completed_is_told_with_all_that_it_gave() -> None:
+def test_a_completed_run_is_reported_with_all_its_outputs() -> None:
     done = run()
     event = read(RunEvent.ended(done))
     assert event["type"] == "run.completed"
@@ -60,7 +60,7 @@ def test_a_run_that_is_completed_is_told_with_all_that_it_gave() -> None:
     }
 
 
-def test_a_run_that_has_begun_has_nothing_to_show_yet() -> None:
+def test_a_started_run_is_reported_without_outputs() -> None:
     event = read(RunEvent.started(run()))
     assert (event["type"], event["timestamp"]) == ("run.started", "2026-01-02T03:04:05.678Z")
     data = event["data"]
@@ -76,7 +76,9 @@ def test_a_run_that_has_begun_has_nothing_to_show_yet() -> None:
         (RunStatus.CANCELLED, "cancelled"),
     ],
 )
-def test_whatever_is_not_completed_has_failed(status: RunStatus, code: str) -> None:
+def test_every_final_status_but_completed_is_reported_as_failed(
+    status: RunStatus, code: str
+) -> None:
     error = RunError(code=code, message="why", node_id="model")
     bad = run(status=status, error=error, output_data=None, node_outputs=None)
     event = read(RunEvent.ended(bad))
@@ -87,13 +89,13 @@ def test_whatever_is_not_completed_has_failed(status: RunStatus, code: str) -> N
     assert "output_truncated" not in event["data"]
 
 
-def test_a_cancelled_run_always_says_so_in_its_error() -> None:
+def test_a_cancelled_run_is_reported_with_the_error_cancelled() -> None:
     stopped = run(status=RunStatus.CANCELLED, output_data=None)
     assert read(RunEvent.ended(stopped))["data"]["error"]["code"] == "cancelled"
 
 
 @pytest.mark.parametrize("large", ["output_data", "node_outputs"])
-def test_what_is_too_large_is_left_out_and_the_event_says_so(large: str) -> None:
+def test_outputs_too_large_for_an_event_are_omitted_and_marked(large: str) -> None:
     text = json.dumps({"text": "x" * MAX_PAYLOAD_BYTES}).encode()
     payload = payload_of(RunEvent.ended(run(**{large: text})), result_url=URL)
     assert len(payload) < 1000
@@ -103,7 +105,7 @@ def test_what_is_too_large_is_left_out_and_the_event_says_so(large: str) -> None
     assert data["result_url"] == URL
 
 
-def test_an_event_may_have_256_kib_and_not_one_byte_more() -> None:
+def test_an_event_has_at_most_256_kib() -> None:
     empty = len(payload_of(RunEvent.ended(run(output_data=b'""')), result_url=URL))
     room = MAX_PAYLOAD_BYTES - empty
     fits = run(output_data=b'"%b"' % (b"x" * room))
@@ -112,9 +114,9 @@ def test_an_event_may_have_256_kib_and_not_one_byte_more() -> None:
     assert b"output_truncated" in payload_of(RunEvent.ended(over), result_url=URL)
 
 
-def test_node_outputs_are_left_out_where_the_deployment_wants_none() -> None:
+def test_node_outputs_are_omitted_if_the_deployment_disables_them() -> None:
     assert read(RunEvent.ended(run()), include_node_outputs=False)["data"]["node_outputs"] == {}
 
 
-def test_an_output_that_was_too_large_to_be_kept_is_missing_and_not_null_by_itself() -> None:
+def test_an_output_too_large_to_store_is_marked_as_truncated() -> None:
     assert read(RunEvent.ended(run(output_data=None)))["data"]["output_truncated"] is True

@@ -40,7 +40,7 @@ async def count(harness: WebhookHarness) -> int:
         return (await session.execute(select(func.count(WebhookDelivery.id)))).scalar_one()
 
 
-async def test_a_run_that_begins_and_ends_is_told_twice_where_both_are_wanted(
+async def test_a_subscription_to_both_events_gets_the_start_and_the_end_of_a_run(
     idle_harness: WebhookHarness,
 ) -> None:
     made = await idle_harness.deploy(webhook_events=ALL)
@@ -48,20 +48,20 @@ async def test_a_run_that_begins_and_ends_is_told_twice_where_both_are_wanted(
     assert await told(idle_harness, run_id) == [("run.started", None), ("run.completed", None)]
 
 
-async def test_by_default_only_the_end_is_told(idle_harness: WebhookHarness) -> None:
+async def test_only_the_end_of_a_run_is_reported_by_default(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
     assert await told(idle_harness, await idle_harness.finish(made)) == [("run.completed", None)]
     bad = await idle_harness.finish(made, failed())
     assert await told(idle_harness, bad) == [("run.failed", "flow_failed")]
 
 
-async def test_only_what_is_subscribed_to_is_told(idle_harness: WebhookHarness) -> None:
+async def test_only_subscribed_events_are_written(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy(webhook_events=["run.failed"])
     await idle_harness.finish(made)
     assert await count(idle_harness) == 0
 
 
-async def test_a_run_that_begins_where_it_was_made_is_told(idle_harness: WebhookHarness) -> None:
+async def test_a_run_started_where_it_was_created_is_reported(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy(webhook_events=ALL)
     new = idle_harness.new_run(made, mode=ExecutionMode.SYNC)
     await idle_harness.runs.create(new, owner="gateway")
@@ -76,7 +76,7 @@ async def test_a_run_that_begins_where_it_was_made_is_told(idle_harness: Webhook
     assert await count(idle_harness) == 2
 
 
-async def test_a_run_that_begins_again_is_told_once(idle_harness: WebhookHarness) -> None:
+async def test_a_run_that_starts_twice_is_reported_once(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy(webhook_events=ALL)
     claim = await idle_harness.begin(made, retry_safe=True)
     await asyncio.sleep(0.02)
@@ -86,7 +86,7 @@ async def test_a_run_that_begins_again_is_told_once(idle_harness: WebhookHarness
     assert await told(idle_harness, claim.run_id) == [("run.started", None)]
 
 
-async def test_a_cancelled_run_is_told_as_failed(idle_harness: WebhookHarness) -> None:
+async def test_a_cancelled_run_is_reported_as_failed(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
     new = idle_harness.new_run(made)
     await idle_harness.runs.create(new)
@@ -99,7 +99,7 @@ async def test_a_cancelled_run_is_told_as_failed(idle_harness: WebhookHarness) -
     assert await told(idle_harness, running.run_id) == [("run.failed", "cancelled")]
 
 
-async def test_a_run_that_takes_too_long_is_told_as_failed(idle_harness: WebhookHarness) -> None:
+async def test_a_timed_out_run_is_reported_as_failed(idle_harness: WebhookHarness) -> None:
     claim = await idle_harness.begin(await idle_harness.deploy())
     await idle_harness.runs.time_out(claim.run_id, 1.0)
     assert await told(idle_harness, claim.run_id) == [("run.failed", "timeout")]
@@ -107,7 +107,9 @@ async def test_a_run_that_takes_too_long_is_told_as_failed(idle_harness: Webhook
     assert await count(idle_harness) == 1
 
 
-async def test_a_run_whose_worker_is_lost_is_told_as_failed(idle_harness: WebhookHarness) -> None:
+async def test_a_run_whose_worker_is_lost_is_reported_as_failed(
+    idle_harness: WebhookHarness,
+) -> None:
     claim = await idle_harness.begin(await idle_harness.deploy())
     await idle_harness.runs.renew_leases([(claim.run_id, 1)], lease_seconds=-5.0)
     assert (await idle_harness.runs.reap()).lost == (claim.run_id,)
@@ -124,7 +126,7 @@ async def test_a_run_that_never_started_is_reported_as_failed(
     assert await told(idle_harness, new.id) == [("run.failed", "queue_timeout")]
 
 
-async def test_fast_calls_are_told_when_they_are_written_down(idle_harness: WebhookHarness) -> None:
+async def test_fast_calls_are_reported_when_they_are_recorded(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy(webhook_events=ALL)
     fields = {
         "profile_id": idle_harness.user.headers["x-test-profile"],
@@ -150,7 +152,7 @@ class _Broken(WebhookOutbox):
         raise RuntimeError("no")
 
 
-async def test_a_run_and_its_event_are_written_both_or_neither(
+async def test_a_run_and_its_event_are_written_atomically(
     idle_harness: WebhookHarness,
 ) -> None:
     made = await idle_harness.deploy()
@@ -174,7 +176,7 @@ async def test_a_deployment_without_a_webhook_costs_no_query(idle_harness: Webho
     assert not [text for text in asked if "webhook" in text]
 
 
-async def test_a_webhook_that_comes_later_is_heard_of_by_the_feed(
+async def test_a_webhook_added_later_reaches_the_outbox_through_the_feed(
     idle_harness: WebhookHarness,
 ) -> None:
     made = await deploy(idle_harness.user, flow_json())
@@ -187,7 +189,7 @@ async def test_a_webhook_that_comes_later_is_heard_of_by_the_feed(
     assert await count(idle_harness) == 1
 
 
-async def test_a_webhook_that_goes_is_told_nothing_more(idle_harness: WebhookHarness) -> None:
+async def test_a_removed_webhook_gets_no_further_events(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
     run_id = await idle_harness.finish(made)
     await idle_harness.change(made, notification_method="none")
@@ -198,7 +200,7 @@ async def test_a_webhook_that_goes_is_told_nothing_more(idle_harness: WebhookHar
     assert again["webhook_secret"] is None  # it has kept the one that it had
 
 
-async def test_what_a_disabled_endpoint_misses_is_held(idle_harness: WebhookHarness) -> None:
+async def test_events_of_a_disabled_endpoint_are_held(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
     before = await idle_harness.finish(made)
     await idle_harness.patch(made, state="disabled")
@@ -207,14 +209,14 @@ async def test_what_a_disabled_endpoint_misses_is_held(idle_harness: WebhookHarn
         assert (await idle_harness.delivery(run_id))["status"] == "held"
 
 
-async def test_an_output_without_end_comes_without_it(idle_harness: WebhookHarness) -> None:
+async def test_an_oversized_output_is_omitted_from_the_event(idle_harness: WebhookHarness) -> None:
     large = RunResult(status=RunStatus.COMPLETED, output_data=b'{"x":"' + b"x" * 300_000 + b'"}')
     run_id = await idle_harness.finish(await idle_harness.deploy(), large)
     data = (await idle_harness.delivery(run_id))["payload"]["data"]
     assert (data["output_data"], data["output_truncated"]) == (None, True)
 
 
-async def test_a_deployment_that_wants_no_node_outputs_gets_none(
+async def test_a_deployment_without_node_outputs_gets_none(
     idle_harness: WebhookHarness,
 ) -> None:
     run_id = await idle_harness.finish(await idle_harness.deploy(include_node_outputs=False))
@@ -230,7 +232,7 @@ def test_the_id_of_a_message_is_26_digits_and_the_same_for_the_same_event() -> N
     assert made[4:].isalnum()
 
 
-async def test_deliveries_go_when_runs_go_but_for_those_that_are_still_tried(
+async def test_deliveries_are_deleted_with_their_runs_except_pending_ones(
     idle_harness: WebhookHarness,
 ) -> None:
     made = await idle_harness.deploy()
@@ -244,14 +246,14 @@ async def test_deliveries_go_when_runs_go_but_for_those_that_are_still_tried(
     assert await count(idle_harness) == 1
 
 
-async def test_the_age_of_the_oldest_event_is_known(idle_harness: WebhookHarness) -> None:
+async def test_the_age_of_the_oldest_event_is_measured(idle_harness: WebhookHarness) -> None:
     assert await idle_harness.webhook_dispatcher.store.oldest_pending_seconds() == 0.0
     await idle_harness.finish(await idle_harness.deploy())
     await asyncio.sleep(0.05)
     assert 0.0 < await idle_harness.webhook_dispatcher.store.oldest_pending_seconds() < 30.0
 
 
-async def test_a_deleted_deployment_keeps_no_secret_and_is_told_nothing(
+async def test_a_deleted_deployment_has_no_secret_and_gets_no_events(
     idle_harness: WebhookHarness,
 ) -> None:
     made: Json = await idle_harness.deploy()
@@ -266,7 +268,7 @@ async def test_a_deleted_deployment_keeps_no_secret_and_is_told_nothing(
     assert (await idle_harness.user.get("/node/webhooks/endpoints/")).json()["items"] == []
 
 
-async def test_a_deleted_user_keeps_no_secret_and_is_told_nothing(
+async def test_a_deleted_user_has_no_secret_and_gets_no_events(
     idle_harness: WebhookHarness,
 ) -> None:
     made: Json = await idle_harness.deploy()

@@ -46,7 +46,7 @@ def dispatcher(settings: Settings) -> Iterator[subprocess.Popen[str]]:
         process.stdout.close()
 
 
-async def test_what_a_killed_dispatcher_had_sent_comes_again_under_the_same_id(
+async def test_a_delivery_interrupted_by_a_kill_is_sent_again_with_the_same_id(
     idle_harness: WebhookHarness, settings: Settings
 ) -> None:
     made = await idle_harness.deploy("wakes/2")
@@ -80,7 +80,7 @@ async def test_several_dispatchers_send_each_event_once(
 
 
 @pytest.mark.timeout(180)
-async def test_every_event_arrives_however_often_the_dispatcher_is_killed(
+async def test_every_event_arrives_although_dispatchers_are_killed(
     idle_harness: WebhookHarness, settings: Settings
 ) -> None:
     made = await idle_harness.deploy("sometimes/0.3")

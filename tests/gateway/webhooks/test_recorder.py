@@ -47,7 +47,9 @@ def deployment_of(call: Prediction) -> LiveDeployment:
     return call.route.deployment
 
 
-async def test_every_call_is_kept_with_its_output_and_told(idle_harness: WebhookHarness) -> None:
+async def test_every_call_is_recorded_with_its_output_and_reported(
+    idle_harness: WebhookHarness,
+) -> None:
     recorder, call = RunRecorder(idle_harness.runs, GatewayMetrics()), await call_of(idle_harness)
     call.output_data = b'{"label":1}'
     recorder.record(deployment_of(call), [call])
@@ -60,7 +62,7 @@ async def test_every_call_is_kept_with_its_output_and_told(idle_harness: Webhook
     assert run.output_data == b'{"label":1}'
 
 
-async def test_a_call_that_failed_is_told_with_its_error(idle_harness: WebhookHarness) -> None:
+async def test_a_failed_call_is_reported_with_its_error(idle_harness: WebhookHarness) -> None:
     recorder, call = RunRecorder(idle_harness.runs, GatewayMetrics()), await call_of(idle_harness)
     call.run_error = GatewayError(ErrorCode.INFERENCE_FAILED, "no")
     recorder.record(deployment_of(call), [call])
@@ -70,7 +72,7 @@ async def test_a_call_that_failed_is_told_with_its_error(idle_harness: WebhookHa
     assert shown["payload"]["data"]["error"]["code"] == "inference_failed"
 
 
-async def test_a_large_output_is_in_the_run_and_not_in_the_event(
+async def test_a_large_output_is_stored_in_the_run_but_not_in_the_event(
     idle_harness: WebhookHarness,
 ) -> None:
     recorder, call = RunRecorder(idle_harness.runs, GatewayMetrics()), await call_of(idle_harness)

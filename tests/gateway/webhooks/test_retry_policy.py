@@ -31,11 +31,11 @@ def test_there_are_ten_attempts_over_76_hours() -> None:
     assert 75.5 < hours < 75.6
 
 
-def test_pauses_differ_so_that_what_failed_together_does_not_come_back_together() -> None:
+def test_pauses_have_jitter() -> None:
     assert len({retry_pause(1, (0.0, 100.0)) for _ in range(20)}) > 1
 
 
-def test_a_receiver_can_ask_for_a_longer_pause_and_not_for_a_shorter_one() -> None:
+def test_retry_after_can_lengthen_a_pause_but_not_shorten_it() -> None:
     assert retry_pause(1, (0.0, 5.0), retry_after=60.0) == 60.0
     assert (retry_pause(1, (0.0, 5.0), retry_after=1.0) or 0.0) >= 5.0
     assert retry_pause(1, (0.0, 5.0), retry_after=1e9) == 86_400.0
@@ -55,7 +55,7 @@ def test_a_receiver_can_ask_for_a_longer_pause_and_not_for_a_shorter_one() -> No
         ("²", None),
     ],
 )
-def test_retry_after_is_read_in_both_forms(value: str | None, seconds: float | None) -> None:
+def test_retry_after_accepts_seconds_and_dates(value: str | None, seconds: float | None) -> None:
     assert parse_retry_after(value, THEN) == seconds
 
 
@@ -69,7 +69,7 @@ def test_the_breaker_opens_after_ten_failures_and_its_pauses_grow() -> None:
     assert pauses == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0, 300.0]
 
 
-def test_a_receiver_that_throttles_is_left_alone_at_once() -> None:
+def test_a_throttling_receiver_opens_the_breaker_at_once() -> None:
     assert endpoint_pause(1, throttled=True, retry_after=None) == 1.0
     assert endpoint_pause(2, throttled=True, retry_after=None) == 2.0
     assert endpoint_pause(1, throttled=True, retry_after=30.0) == 30.0
@@ -96,7 +96,7 @@ def test_only_2xx_is_a_success(status: int, result: AttemptResult) -> None:
     assert classify_response(status, {}) is result
 
 
-def test_a_receiver_can_say_that_it_wants_no_more_of_an_event() -> None:
+def test_a_receiver_can_abort_the_retries_of_an_event() -> None:
     said = {"webhook-delivery": "abort-message"}
     assert classify_response(500, said) is AttemptResult.ABORTED
     assert classify_response(200, said) is AttemptResult.DELIVERED

@@ -52,7 +52,7 @@ async def test_a_deployment_without_a_webhook_has_no_secret_and_no_endpoint(
 
 
 @pytest.mark.parametrize("callback", BLOCKED)
-async def test_a_callback_that_the_guard_refuses_is_not_saved(
+async def test_a_callback_url_rejected_by_the_guard_is_not_saved(
     idle_harness: WebhookHarness, callback: str
 ) -> None:
     webhook = {"notification_method": "webhook", "callback_url": callback}
@@ -78,7 +78,7 @@ async def test_an_endpoint_shows_its_delivery_status(idle_harness: WebhookHarnes
     assert listed == shown
 
 
-async def test_events_can_be_changed_here_and_at_the_deployment(
+async def test_subscriptions_can_be_changed_at_the_endpoint_and_at_the_deployment(
     idle_harness: WebhookHarness,
 ) -> None:
     made = await idle_harness.deploy()
@@ -94,7 +94,7 @@ async def test_events_can_be_changed_here_and_at_the_deployment(
     assert bad.status_code == 422
 
 
-async def test_turning_it_on_again_forgets_what_went_wrong(idle_harness: WebhookHarness) -> None:
+async def test_enabling_an_endpoint_resets_its_failures(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
     off = await idle_harness.patch(made, state="disabled")
     assert (off["state"], off["disabled_reason"]) == ("disabled", "by_user")
@@ -115,7 +115,7 @@ async def test_a_second_rotation_within_a_day_needs_force(idle_harness: WebhookH
     assert forced.json()["secret"] not in {first["secret"], made["webhook_secret"]}
 
 
-async def test_once_the_overlap_is_ended_a_rotation_needs_no_force(
+async def test_a_rotation_after_the_overlap_needs_no_force(
     idle_harness: WebhookHarness,
 ) -> None:
     made = await idle_harness.deploy()
@@ -125,7 +125,7 @@ async def test_once_the_overlap_is_ended_a_rotation_needs_no_force(
     assert (await idle_harness.ask(made, "rotate")).status_code == 200
 
 
-async def test_the_test_button_shows_at_once_how_it_went(idle_harness: WebhookHarness) -> None:
+async def test_a_test_delivery_returns_its_result_at_once(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
     shown = (await idle_harness.ask(made, "test")).json()
     assert (shown["status"], shown["event"], shown["flow_run_id"]) == (
@@ -141,7 +141,7 @@ async def test_the_test_button_shows_at_once_how_it_went(idle_harness: WebhookHa
     assert message.event["type"] == "webhook.test"
 
 
-async def test_a_test_that_fails_is_not_repeated_and_says_nothing_about_health(
+async def test_a_failed_test_delivery_is_not_retried_and_does_not_affect_health(
     harness: WebhookHarness,
 ) -> None:
     made = await harness.deploy("status/410")
@@ -152,13 +152,13 @@ async def test_a_test_that_fails_is_not_repeated_and_says_nothing_about_health(
     assert (endpoint["state"], endpoint["failures"]) == ("enabled", 0)
 
 
-async def test_a_test_works_for_a_disabled_endpoint(idle_harness: WebhookHarness) -> None:
+async def test_a_disabled_endpoint_can_be_tested(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
     await idle_harness.patch(made, state="disabled")
     assert (await idle_harness.ask(made, "test")).json()["status"] == "delivered"
 
 
-async def test_deliveries_are_listed_in_pages_and_by_what_they_are(
+async def test_deliveries_are_listed_in_pages_and_by_filters(
     idle_harness: WebhookHarness,
 ) -> None:
     one, two = await idle_harness.deploy(), await idle_harness.deploy()
@@ -193,7 +193,7 @@ async def test_deliveries_are_listed_in_pages_and_by_what_they_are(
         assert (await idle_harness.user.get(DELIVERIES, params=wrong)).status_code == status, wrong
 
 
-async def test_one_delivery_is_sent_again_under_its_id(harness: WebhookHarness) -> None:
+async def test_one_delivery_is_replayed_with_its_id(harness: WebhookHarness) -> None:
     made = await harness.deploy()
     run_id = await harness.finish(made)
     shown = await harness.until(run_id, "delivered")
@@ -206,7 +206,7 @@ async def test_one_delivery_is_sent_again_under_its_id(harness: WebhookHarness) 
     assert [attempt["number"] for attempt in again["attempt_log"]] == [1, 2]
 
 
-async def test_a_replay_has_all_attempts_before_it(harness: WebhookHarness) -> None:
+async def test_a_replay_has_all_attempts_again(harness: WebhookHarness) -> None:
     made = await harness.deploy("flaky/5")
     run_id = await harness.finish(made)
     failure = await harness.until(run_id, "failed")
@@ -215,7 +215,7 @@ async def test_a_replay_has_all_attempts_before_it(harness: WebhookHarness) -> N
     assert (await harness.until(run_id, "delivered"))["attempts"] == 5
 
 
-async def test_what_was_held_is_sent_by_a_replay_of_all_since(harness: WebhookHarness) -> None:
+async def test_replaying_since_a_time_sends_held_events(harness: WebhookHarness) -> None:
     made = await harness.deploy()
     await harness.until(await harness.finish(made), "delivered")
     since = now().isoformat()
@@ -268,14 +268,14 @@ async def test_users_cannot_read_or_change_webhooks_of_other_users(
         assert (row.state, row.previous_secret) == ("enabled", None)
 
 
-async def test_a_key_that_only_triggers_sees_no_webhook(idle_harness: WebhookHarness) -> None:
+async def test_a_trigger_key_sees_no_webhook(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
     trigger = idle_harness.in_process_gateway.client({"x-api-key": made["api_key"]["key"]})
     answer = await trigger.get(f"{ENDPOINTS}{made['id']}/")
     assert (answer.status_code, answer.json()["code"]) == (403, "api_key_forbidden")
 
 
-async def test_the_trail_tells_what_was_done_and_no_secret(idle_harness: WebhookHarness) -> None:
+async def test_the_audit_log_has_each_change_and_no_secret(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
     rotated = (await idle_harness.ask(made, "rotate")).json()
     await idle_harness.ask(made, "end-overlap")

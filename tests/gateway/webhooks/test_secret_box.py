@@ -16,7 +16,7 @@ def test_an_encrypted_secret_can_be_decrypted_and_is_not_visible() -> None:
 
 
 @pytest.mark.parametrize("case", ["pepper", "place", "changed", "short"])
-def test_it_cannot_be_decrypted_elsewhere_or_after_a_change(case: str) -> None:
+def test_decryption_fails_with_another_pepper_or_context_and_after_a_change(case: str) -> None:
     encrypted = SecretBox(b"p" * 32).encrypt("whsec_secret", "here")
     pepper = b"q" * 32 if case == "pepper" else b"p" * 32
     place = "there" if case == "place" else "here"

@@ -20,7 +20,7 @@ from tests.gateway.webhooks.harness import WebhookHarness
 from tests.gateway.webhooks.receiver import eventually
 
 
-async def test_a_finished_run_arrives_and_an_independent_library_finds_the_signature_good(
+async def test_a_finished_run_arrives_with_a_signature_that_an_independent_library_verifies(
     harness: WebhookHarness,
 ) -> None:
     made = await harness.deploy()
@@ -43,7 +43,7 @@ async def test_a_finished_run_arrives_and_an_independent_library_finds_the_signa
     assert attempt["response_body"] is None  # answers of private targets are not recorded
 
 
-async def test_a_retry_has_the_same_id_and_body_and_a_signature_of_its_own_time(
+async def test_a_retry_has_the_same_id_and_body_and_a_new_signature(
     harness: WebhookHarness,
 ) -> None:
     made = await harness.deploy("flaky/3")
@@ -66,7 +66,7 @@ async def test_a_retry_has_the_same_id_and_body_and_a_signature_of_its_own_time(
     assert (await harness.endpoint(made))["failures"] == 0
 
 
-async def test_after_the_last_attempt_it_has_failed(harness: WebhookHarness) -> None:
+async def test_a_delivery_fails_after_its_last_attempt(harness: WebhookHarness) -> None:
     made = await harness.deploy("status/500")
     shown = await harness.until(await harness.finish(made), "failed")
     assert (shown["attempts"], shown["last_error"]) == (3, "http_500")
@@ -83,7 +83,7 @@ async def test_a_redirect_is_a_failure_and_is_not_followed(harness: WebhookHarne
     assert harness.receiver.messages("ok") == []
 
 
-async def test_410_disables_the_endpoint_and_holds_what_waits(harness: WebhookHarness) -> None:
+async def test_410_disables_the_endpoint_and_holds_pending_events(harness: WebhookHarness) -> None:
     made = await harness.deploy("status/410")
     gone = await harness.finish(made)
     await harness.until(gone, "failed")
@@ -92,7 +92,7 @@ async def test_410_disables_the_endpoint_and_holds_what_waits(harness: WebhookHa
     assert (await harness.delivery(await harness.finish(made)))["status"] == "held"
 
 
-async def test_a_receiver_can_say_that_it_wants_no_more_of_an_event(
+async def test_a_receiver_can_abort_the_retries_of_an_event(
     harness: WebhookHarness,
 ) -> None:
     made = await harness.deploy("abort")
@@ -113,7 +113,7 @@ async def test_retry_after_is_honoured(harness: WebhookHarness) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 502, 504])
-async def test_a_receiver_that_throttles_is_left_alone_with_everything(
+async def test_a_throttling_receiver_pauses_its_endpoint(
     idle_harness: WebhookHarness, status: int
 ) -> None:
     made = await idle_harness.deploy(f"status/{status}")
@@ -124,7 +124,7 @@ async def test_a_receiver_that_throttles_is_left_alone_with_everything(
     assert endpoint["paused_until"] is not None
 
 
-async def test_a_receiver_that_says_nothing_is_left_after_the_timeout(
+async def test_a_silent_receiver_times_out(
     harness: WebhookHarness,
 ) -> None:
     shown = await harness.until(await harness.finish(await harness.deploy("hang")), "failed")
@@ -140,7 +140,7 @@ async def test_a_refused_connection_is_a_failure(harness: WebhookHarness) -> Non
     assert {each["error_code"] for each in shown["attempt_log"]} == {"unreachable"}
 
 
-async def test_a_target_that_was_closed_since_is_a_failure_at_each_attempt(
+async def test_a_target_blocked_later_fails_each_attempt(
     harness: WebhookHarness,
 ) -> None:
     made = await harness.deploy()
@@ -154,7 +154,9 @@ async def test_a_target_that_was_closed_since_is_a_failure_at_each_attempt(
     assert "credentials" in shown["attempt_log"][0]["error_message"]
 
 
-async def test_a_secret_of_another_pepper_signs_nothing(harness: WebhookHarness) -> None:
+async def test_a_secret_encrypted_with_another_pepper_signs_nothing(
+    harness: WebhookHarness,
+) -> None:
     made = await harness.deploy()
     async with harness.db.write() as session:
         await session.execute(update(WebhookEndpoint).values(secret=b"x" * 60))
@@ -163,7 +165,7 @@ async def test_a_secret_of_another_pepper_signs_nothing(harness: WebhookHarness)
     assert harness.receiver.messages() == []
 
 
-async def test_a_late_beginning_is_dropped_once_the_end_has_arrived(
+async def test_a_late_start_event_is_dropped_after_the_end_event(
     idle_harness: WebhookHarness,
 ) -> None:
     made = await idle_harness.deploy(webhook_events=["run.started", "run.completed"])
@@ -196,7 +198,7 @@ async def test_both_secrets_sign_after_a_rotation(harness: WebhookHarness) -> No
         messages[1].verify(made["webhook_secret"])
 
 
-async def test_a_previous_secret_signs_for_a_day_and_no_longer(harness: WebhookHarness) -> None:
+async def test_a_previous_secret_signs_for_one_day(harness: WebhookHarness) -> None:
     made = await harness.deploy()
     rotated = (await harness.ask(made, "rotate")).json()
     async with harness.db.write() as session:
@@ -208,7 +210,7 @@ async def test_a_previous_secret_signs_for_a_day_and_no_longer(harness: WebhookH
     assert " " not in message.headers["webhook-signature"]
 
 
-async def test_dead_receivers_delay_no_other(harness: WebhookHarness) -> None:
+async def test_dead_receivers_do_not_delay_others(harness: WebhookHarness) -> None:
     dead = [await harness.deploy("hang") for _ in range(3)]
     alive = await harness.deploy()
     for _ in range(20):
@@ -220,7 +222,7 @@ async def test_dead_receivers_delay_no_other(harness: WebhookHarness) -> None:
     assert time.monotonic() - began < 5.0
 
 
-async def test_an_endpoint_that_fails_again_and_again_gets_one_attempt_at_a_time(
+async def test_a_failing_endpoint_gets_one_attempt_at_a_time(
     idle_harness: WebhookHarness,
 ) -> None:
     made = await idle_harness.deploy("status/500")
@@ -249,14 +251,14 @@ async def test_after_five_days_of_failures_an_endpoint_is_disabled(harness: Webh
     assert (await harness.until(run_id, "held"))["attempts"] == 1
 
 
-async def test_a_receiver_that_is_back_is_whole_again(harness: WebhookHarness) -> None:
+async def test_a_success_resets_the_failures_of_an_endpoint(harness: WebhookHarness) -> None:
     made = await harness.deploy("flaky/2")
     await harness.until(await harness.finish(made), "delivered")
     endpoint = await harness.endpoint(made)
     assert (endpoint["failures"], endpoint["failing_since"]) == (0, None)
 
 
-async def test_attempts_are_counted_by_how_they_went(harness: WebhookHarness) -> None:
+async def test_attempts_are_counted_by_outcome(harness: WebhookHarness) -> None:
     await harness.until(await harness.finish(await harness.deploy("flaky/2")), "delivered")
     metrics = (await harness.in_process_gateway.client({}).get("/metrics")).text
     assert 'webhook_attempts_total{result="delivered"} 1.0' in metrics

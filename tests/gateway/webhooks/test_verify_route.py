@@ -34,7 +34,7 @@ async def verdict(harness: WebhookHarness, body: Json) -> Json:
     return found
 
 
-async def test_a_good_request_is_good(idle_harness: WebhookHarness) -> None:
+async def test_a_valid_request_is_accepted(idle_harness: WebhookHarness) -> None:
     question = asked(new_secret())
     expected = question["headers"]["webhook-signature"]
     assert await verdict(idle_harness, question) == {
@@ -44,13 +44,13 @@ async def test_a_good_request_is_good(idle_harness: WebhookHarness) -> None:
     }
 
 
-async def test_invalid_options_are_named(idle_harness: WebhookHarness) -> None:
+async def test_a_changed_body_is_reported(idle_harness: WebhookHarness) -> None:
     found = await verdict(idle_harness, asked(new_secret(), body=BODY.replace(":", ": ")))
     (finding,) = found["findings"]
     assert (found["good"], finding["code"], finding["place"]) == (False, "body_changed", "body")
 
 
-async def test_an_old_request_is_judged_at_its_own_time(idle_harness: WebhookHarness) -> None:
+async def test_an_old_request_can_be_verified_at_its_own_time(idle_harness: WebhookHarness) -> None:
     secret = new_secret()
     (finding,) = (await verdict(idle_harness, asked(secret, at=1767323046)))["findings"]
     assert finding["code"] == "timestamp_too_old"
@@ -64,7 +64,7 @@ async def test_the_previous_secret_is_recognised(idle_harness: WebhookHarness) -
     assert [finding["code"] for finding in found["findings"]] == ["previous_secret"]
 
 
-async def test_the_secret_is_in_no_answer_no_act_and_no_log(
+async def test_the_secret_appears_in_no_response_audit_event_or_log(
     idle_harness: WebhookHarness,
     in_process_gateway: InProcessGateway,
     capfd: pytest.CaptureFixture[str],
@@ -88,7 +88,7 @@ async def test_the_secret_is_in_no_answer_no_act_and_no_log(
     assert bare not in said.out + said.err
 
 
-async def test_it_takes_a_manage_key(idle_harness: WebhookHarness) -> None:
+async def test_verification_requires_a_manage_key(idle_harness: WebhookHarness) -> None:
     answer = await idle_harness.user.post(
         VERIFY, json=asked(new_secret()), headers={"X-API-Key": "x"}
     )

@@ -69,7 +69,7 @@ inside = read(OPENAPI, borders=False)
 @pytest.mark.timeout(3_600)
 @inside.parametrize()
 @HOW
-def test_answers_to_others_are_as_documented(
+def test_responses_to_other_callers_are_as_documented(
     case: schemathesis.Case, house: Installation, callers: dict[str, Caller], tally: Tally
 ) -> None:
     for name in OTHERS:  # one after the other: to think of a request takes longer than to send it
@@ -80,13 +80,13 @@ def test_answers_to_others_are_as_documented(
 @pytest.mark.timeout(3_600)
 @whole.parametrize()
 @HOW
-def test_answers_to_an_owner_are_as_documented(
+def test_responses_to_an_owner_are_as_documented(
     case: schemathesis.Case, house: Installation, callers: dict[str, Caller], tally: Tally
 ) -> None:
     ask(case, house.up.url, callers[OWNER], tally)
 
 
-def test_an_owners_calls_succeed_wherever_a_key_is_taken(tally: Tally) -> None:
+def test_an_owner_can_call_every_operation_that_accepts_a_key(tally: Tally) -> None:
     assert tally.never(OWNER) <= {
         "GET /node/session/",
         "DELETE /node/session/",
