@@ -20,17 +20,17 @@ from rich.console import Console
 from tests.chaos.audit import Audit
 from tests.chaos.call_log import CallLog
 from tests.chaos.callers import Callers
-from tests.chaos.checks import LEASE_SECONDS, MOST_OVERDUE_SECONDS, checks
+from tests.chaos.checks import LEASE_SECONDS, MAX_OVERDUE_SECONDS, checks
 from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.fault_injector import FaultInjector
-from tests.chaos.final_state import look, settle
+from tests.chaos.final_state import collect_final_state, settle
 from tests.chaos.report import report
 from tests.chaos.targets import deploy
 from tests.system.installation import Installation
 
 CALLERS_EACH = 4
 
-Tell = Callable[[str], None]
+PrintStatus = Callable[[str], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,20 +39,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False)
     began = time.monotonic()
 
-    def tell(line: str) -> None:
+    def print_status(line: str) -> None:
         console.print(f"{time.monotonic() - began:7.1f} s  {line}", markup=False)
 
-    tell(f"seed {options.seed}")
+    print_status(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="slipstream-chaos-") as folder:
         environment = ChaosEnvironment(Path(folder))
         try:
-            return asyncio.run(_play(environment, options, console, tell))
+            return asyncio.run(_play(environment, options, console, print_status))
         finally:
             environment.stop()
 
 
 async def _play(
-    environment: ChaosEnvironment, options: argparse.Namespace, console: Console, tell: Tell
+    environment: ChaosEnvironment,
+    options: argparse.Namespace,
+    console: Console,
+    print_status: PrintStatus,
 ) -> int:
     installation = Installation(environment.up)
     targets = deploy(installation, environment.counter.url)
@@ -60,7 +63,7 @@ async def _play(
     await audit.install()
     audit.watch()
     callers = Callers(environment.url, installation.key, call_log, Random(options.seed))
-    fault_injector = FaultInjector(environment, Random(options.seed), tell)
+    fault_injector = FaultInjector(environment, Random(options.seed), print_status)
     kinds = {"sync": callers.sync, "async": callers.accepted, "fast": callers.fast}
     calling = [
         asyncio.create_task(kinds[mode](f"{mode} {kind}", deployment))
@@ -68,20 +71,20 @@ async def _play(
         for _ in range(CALLERS_EACH)
     ]
     await fault_injector.run(options.minutes * 60)
-    tell("no more strikes; callers finish")
+    print_status("no more strikes; callers finish")
     await asyncio.sleep(2)
     callers.stopping.set()
     await asyncio.gather(*calling)
     # What was cut off in the last moment gets its lease, and the time to be made again.
-    await settle(audit, 2 * (LEASE_SECONDS + MOST_OVERDUE_SECONDS), tell)
-    after = await look(environment, installation.key, callers, audit, call_log)
+    await settle(audit, 2 * (LEASE_SECONDS + MAX_OVERDUE_SECONDS), print_status)
+    after = await collect_final_state(environment, installation.key, callers, audit, call_log)
     await audit.stop()
     await callers.close()
     found = checks(call_log, after)
     report(
         console,
         hits=fault_injector.hits,
-        revivals=fault_injector.revivals,
+        restarts=fault_injector.restarts,
         call_log=call_log,
         after=after,
         found=found,

@@ -14,26 +14,26 @@ import asyncpg
 _TABLE = "runs"
 _TERMINAL = "('completed', 'failed', 'cancelled')"
 _INSTALL = f"""
-CREATE TABLE chaos_endings (run_id text NOT NULL, status text NOT NULL);
+CREATE TABLE chaos_run_ends (run_id text NOT NULL, status text NOT NULL);
 CREATE FUNCTION chaos_note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO chaos_endings VALUES (NEW.id, NEW.status);
+    INSERT INTO chaos_run_ends VALUES (NEW.id, NEW.status);
     RETURN NULL;
 END $$;
-CREATE TRIGGER chaos_born_ended AFTER INSERT ON {_TABLE} FOR EACH ROW
+CREATE TRIGGER chaos_inserted_ended AFTER INSERT ON {_TABLE} FOR EACH ROW
     WHEN (NEW.status IN {_TERMINAL}) EXECUTE FUNCTION chaos_note();
 CREATE TRIGGER chaos_ended AFTER UPDATE ON {_TABLE} FOR EACH ROW
     WHEN (NEW.status IN {_TERMINAL}
           AND (OLD.status, OLD.finished_at) IS DISTINCT FROM (NEW.status, NEW.finished_at))
     EXECUTE FUNCTION chaos_note();
 """
-_TWICE = "SELECT run_id FROM chaos_endings GROUP BY run_id HAVING count(*) > 1"
+_ENDED_TWICE = "SELECT run_id FROM chaos_run_ends GROUP BY run_id HAVING count(*) > 1"
 _ROWS = f"SELECT id, status, attempt, error_code FROM {_TABLE}"
 _OVERDUE = f"""
 SELECT coalesce(max(extract(epoch FROM now() - lease_until)), 0) FROM {_TABLE}
 WHERE status = 'running' AND lease_until < now()
 """
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +50,11 @@ class Audit:
     """Installed once, then asked.
 
     Attributes:
-        most_overdue: the longest, in seconds, that a run has been seen `running` past its lease.
+        max_overdue: the longest, in seconds, that a run has been seen `running` past its lease.
     """
 
     url: str
-    most_overdue: float = 0.0
+    max_overdue: float = 0.0
     _watching: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def install(self) -> None:
@@ -74,9 +74,9 @@ class Audit:
             for row in await self._ask(_ROWS)
         }
 
-    async def twice(self) -> list[str]:
+    async def ended_twice(self) -> list[str]:
         """Return the runs that ended more than once."""
-        return [row["run_id"] for row in await self._ask(_TWICE)]
+        return [row["run_id"] for row in await self._ask(_ENDED_TWICE)]
 
     async def unfinished(self) -> int:
         """Return how many runs have not ended."""
@@ -101,8 +101,8 @@ class Audit:
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 pass  # PostgreSQL is restarting, so no process could have acted
             else:
-                self.most_overdue = max(self.most_overdue, float(overdue))
-            await asyncio.sleep(max(0.0, began + _LOOK_SECONDS - time.monotonic()))
+                self.max_overdue = max(self.max_overdue, float(overdue))
+            await asyncio.sleep(max(0.0, began + _POLL_SECONDS - time.monotonic()))
 
     async def _ask(self, statement: str) -> list[asyncpg.Record]:
         connection = await asyncpg.connect(self.url, timeout=10)

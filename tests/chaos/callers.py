@@ -10,9 +10,9 @@ import httpx
 
 from tests.chaos.call_log import TERMINAL, Call, CallLog, Json
 
-_PATIENCE = 90.0
+_TIMEOUT_SECONDS = 90.0
 _PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE = 1.0
+_MAX_PAUSE = 1.0
 _RETRIED = frozenset({429, 503})
 
 
@@ -21,12 +21,12 @@ class Callers:
 
     def __init__(self, url: str, key: str, call_log: CallLog, random: Random) -> None:
         self.stopping = asyncio.Event()
-        self._ledger = call_log
+        self._call_log = call_log
         self._random = random
         self._http = httpx.AsyncClient(
             base_url=url,
             headers={"X-API-Key": key},
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT_SECONDS,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
         )
 
@@ -38,7 +38,7 @@ class Callers:
         """Call, and take the result from the answer."""
         while not self.stopping.is_set():
             call = self._open(pair, deployment)
-            answer = await self.insist(call)
+            answer = await self.call_until_answered(call)
             if answer is not None and answer.is_success:
                 call.final = answer.json()
             await self._pause()
@@ -47,7 +47,7 @@ class Callers:
         """Call, and poll until the run has ended."""
         while not self.stopping.is_set():
             call = self._open(pair, deployment)
-            answer = await self.insist(call)
+            answer = await self.call_until_answered(call)
             if answer is not None and answer.is_success:
                 call.final = await self._poll(call, answer.json()["flow_run_id"])
             await self._pause()
@@ -59,7 +59,9 @@ class Callers:
             await self._post(pair, deployment, body, {})
             await self._pause()
 
-    async def insist(self, call: Call, *, tries: int | None = None) -> httpx.Response | None:
+    async def call_until_answered(
+        self, call: Call, *, tries: int | None = None
+    ) -> httpx.Response | None:
         """Call with the same key until there is an answer that is not 'later'; None: stopped."""
         headers = {"Idempotency-Key": call.key}
         while tries is None or tries > 0:
@@ -73,7 +75,7 @@ class Callers:
                 return answer
             if tries is None and self.stopping.is_set():
                 return None
-            await asyncio.sleep(_later(answer))
+            await asyncio.sleep(_retry_after(answer))
         return None
 
     async def _post(
@@ -84,13 +86,13 @@ class Callers:
         try:
             answer = await self._http.post(path, json=body, headers=headers)
         except httpx.TransportError as error:
-            self._ledger.answered(pair, type(error).__name__)
+            self._call_log.answered(pair, type(error).__name__)
             return None
         document = _document(answer)
         if not document or (answer.is_error and not document.get("message")):
-            self._ledger.not_json.append(f"{pair}: {answer.status_code} {answer.text[:200]}")
+            self._call_log.not_json.append(f"{pair}: {answer.status_code} {answer.text[:200]}")
         code = f" {document.get('code')}" if answer.is_error else ""
-        self._ledger.answered(pair, f"{answer.status_code}{code}")
+        self._call_log.answered(pair, f"{answer.status_code}{code}")
         return answer
 
     async def _poll(self, call: Call, run_id: str) -> Json | None:
@@ -101,11 +103,11 @@ class Callers:
                 answer = None
             if answer is not None:
                 if answer.status_code in {404, 410}:
-                    self._ledger.lost.append(run_id)
+                    self._call_log.lost.append(run_id)
                     return None
                 run = _document(answer)
                 if run.get("status") in TERMINAL:
-                    self._ledger.answered(call.pair, f"polled: {_ending(run)}")
+                    self._call_log.answered(call.pair, f"polled: {_outcome(run)}")
                     return run
             if self.stopping.is_set():
                 return None
@@ -114,7 +116,7 @@ class Callers:
     def _open(self, pair: str, deployment: str) -> Call:
         key = str(uuid4())
         body = {"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]], "token": key}}
-        return self._ledger.open(pair, deployment, key, body)
+        return self._call_log.open(pair, deployment, key, body)
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._random.uniform(0, 2 * _PAUSE_SECONDS))
@@ -129,10 +131,10 @@ def _document(answer: httpx.Response) -> Json:
     return document if isinstance(document, dict) else {}
 
 
-def _later(answer: httpx.Response | None) -> float:
+def _retry_after(answer: httpx.Response | None) -> float:
     told = answer.headers.get("retry-after", "") if answer is not None else ""
-    return min(float(told), _LONGEST_PAUSE) if told.isdecimal() else 2 * _PAUSE_SECONDS
+    return min(float(told), _MAX_PAUSE) if told.isdecimal() else 2 * _PAUSE_SECONDS
 
 
-def _ending(run: Json) -> str:
+def _outcome(run: Json) -> str:
     return f"failed {run['error']['code']}" if run["status"] == "failed" else str(run["status"])

@@ -10,7 +10,7 @@ from tests.chaos.audit import Row
 from tests.chaos.call_log import TERMINAL, Call, CallLog, Json
 
 LEASE_SECONDS = 30.0
-MOST_OVERDUE_SECONDS = 20.0
+MAX_OVERDUE_SECONDS = 20.0
 
 INFRASTRUCTURE = frozenset(
     {"worker_lost", "queue_timeout", "inference_unavailable", "cancelled_by_shutdown"}
@@ -46,8 +46,8 @@ class FinalState:
     """By key, what the same call was answered with in the end."""
     shown: dict[str, Json]
     """By run, what a poll shows now, for runs whose terminal state a caller has seen."""
-    twice: Sequence[str]
-    most_overdue: float
+    ended_twice: Sequence[str]
+    max_overdue: float
     counted: dict[str, int]
     """By path, how often flows have told the counter."""
 
@@ -66,15 +66,15 @@ def checks(call_log: CallLog, after: FinalState) -> list[Check]:
             broken=[run_id for run_id, row in after.rows.items() if row.status not in TERMINAL],
             of=len(after.rows),
         ),
-        Check(promise="no run ends twice", broken=after.twice, of=len(after.rows)),
+        Check(promise="no run ends twice", broken=after.ended_twice, of=len(after.rows)),
         Check(
             promise="a terminal state that a caller saw is final",
             broken=[*_changed(call_log, after)],
             of=sum(call.final is not None for call in call_log.calls),
         ),
         Check(
-            promise=f"none is running {MOST_OVERDUE_SECONDS:g} s past its lease",
-            broken=[f"{after.most_overdue:.1f} s"] * (after.most_overdue > MOST_OVERDUE_SECONDS),
+            promise=f"none is running {MAX_OVERDUE_SECONDS:g} s past its lease",
+            broken=[f"{after.max_overdue:.1f} s"] * (after.max_overdue > MAX_OVERDUE_SECONDS),
             of=len(after.rows),
         ),
         Check(
@@ -84,8 +84,10 @@ def checks(call_log: CallLog, after: FinalState) -> list[Check]:
         ),
         Check(
             promise="after a dropped connection the same key brings the same run",
-            broken=[call.key for call in cut_off(call_log) if not _same_run(call, after)],
-            of=len(cut_off(call_log)),
+            broken=[
+                call.key for call in disconnected_calls(call_log) if not _same_run(call, after)
+            ],
+            of=len(disconnected_calls(call_log)),
         ),
         Check(
             promise="what completed has really been done",
@@ -101,7 +103,7 @@ def checks(call_log: CallLog, after: FinalState) -> list[Check]:
     ]
 
 
-def cut_off(call_log: CallLog) -> list[Call]:
+def disconnected_calls(call_log: CallLog) -> list[Call]:
     """Return the calls whose connection broke at least once."""
     return [call for call in call_log.calls if call.dropped]
 
@@ -111,7 +113,7 @@ def final_statuses(after: FinalState) -> Counter[str]:
     return Counter(row.status for row in after.rows.values())
 
 
-def repeated(after: FinalState) -> int:
+def retried_runs(after: FinalState) -> int:
     """Return how many runs took more than one attempt."""
     return sum(row.attempt > 1 for row in after.rows.values())
 
@@ -131,10 +133,10 @@ def _changed(call_log: CallLog, after: FinalState) -> list[str]:
 def _same_run(call: Call, after: FinalState) -> bool:
     """Whether the key has one run that counts, and brings it; others gave way to it."""
     listed = {run["flow_run_id"] for run in after.by_key.get(call.key, [])}
-    counting = {run_id for run_id in {*listed, *call.run_ids} if not _gave_way(run_id, after)}
+    counting = {run_id for run_id in {*listed, *call.run_ids} if not _is_superseded(run_id, after)}
     return counting == {after.replays.get(call.key, {}).get("flow_run_id")}
 
 
-def _gave_way(run_id: str, after: FinalState) -> bool:
+def _is_superseded(run_id: str, after: FinalState) -> bool:
     row = after.rows.get(run_id)
     return row is not None and row.error_code in INFRASTRUCTURE

@@ -44,7 +44,7 @@ class ChaosEnvironment:
         """Where REST is, whenever it is there."""
         return f"http://127.0.0.1:{self._port}"
 
-    def revive(self) -> bool:
+    def restart_if_ended(self) -> bool:
         """Start `up` again where it has ended; return whether it had."""
         if self.up.process.poll() is None:
             return False
@@ -129,10 +129,10 @@ class ChaosEnvironment:
         return kept
 
 
-Strike = Callable[[ChaosEnvironment, Random], str | None]
+Fault = Callable[[ChaosEnvironment, Random], str | None]
 """Says what it has hit; None where there was nothing of the kind at this moment."""
 
-STRIKES: dict[str, Strike] = {
+FAULTS: dict[str, Fault] = {
     "worker child": ChaosEnvironment.kill_worker_child,
     "worker parent": ChaosEnvironment.kill_worker_parent,
     "gateway": ChaosEnvironment.kill_gateway,

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from random import Random
 
-from tests.chaos.environment import STRIKES, ChaosEnvironment
+from tests.chaos.environment import FAULTS, ChaosEnvironment
 
-_SHORTEST_SECONDS, _LONGEST_SECONDS = 1.0, 4.0
-_LOOKS, _LOOK_SECONDS = 10, 1.0
+_MIN_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 1.0, 4.0
+_ATTEMPTS, _POLL_SECONDS = 10, 1.0
 
 
 class FaultInjector:
@@ -18,44 +18,44 @@ class FaultInjector:
 
     Attributes:
         hits: how often each kind was really hit.
-        revivals: how often `up` had to be started again.
+        restarts: how often `up` had to be started again.
     """
 
     def __init__(
-        self, environment: ChaosEnvironment, random: Random, tell: Callable[[str], None]
+        self, environment: ChaosEnvironment, random: Random, print_status: Callable[[str], None]
     ) -> None:
-        """Know the ground; `tell` gets a line for each strike."""
-        self.hits = dict.fromkeys(STRIKES, 0)
-        self.revivals = 0
-        self._ground = environment
+        """Know the ground; `print_status` gets a line for each strike."""
+        self.hits = dict.fromkeys(FAULTS, 0)
+        self.restarts = 0
+        self._environment = environment
         self._random = random
-        self._tell = tell
+        self._print_status = print_status
 
     async def run(self, seconds: float) -> None:
-        """Strike for so long, then see that `up` runs."""
+        """Inject faults for `seconds`, then make sure that `up` runs."""
         end = time.monotonic() + seconds
         while True:
-            kinds = list(STRIKES)
+            kinds = list(FAULTS)
             self._random.shuffle(kinds)
             for kind in kinds:
-                pause = self._random.uniform(_SHORTEST_SECONDS, _LONGEST_SECONDS)
+                pause = self._random.uniform(_MIN_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)
                 if time.monotonic() + pause > end:
-                    await self._revive()
+                    await self._restart_if_ended()
                     return
                 await asyncio.sleep(pause)
-                await self._strike(kind)
+                await self._inject(kind)
 
-    async def _strike(self, kind: str) -> None:
-        await self._revive()
-        for _ in range(_LOOKS):
-            said = await asyncio.to_thread(STRIKES[kind], self._ground, self._random)
+    async def _inject(self, kind: str) -> None:
+        await self._restart_if_ended()
+        for _ in range(_ATTEMPTS):
+            said = await asyncio.to_thread(FAULTS[kind], self._environment, self._random)
             if said is not None:
                 self.hits[kind] += 1
                 break
-            await asyncio.sleep(_LOOK_SECONDS)  # it is on its way up
-        self._tell(f"{kind}: {said or 'there was none'}")
-        await self._revive()
+            await asyncio.sleep(_POLL_SECONDS)  # it is on its way up
+        self._print_status(f"{kind}: {said or 'there was none'}")
+        await self._restart_if_ended()
 
-    async def _revive(self) -> None:
-        if await asyncio.to_thread(self._ground.revive):
-            self.revivals += 1
+    async def _restart_if_ended(self) -> None:
+        if await asyncio.to_thread(self._environment.restart_if_ended):
+            self.restarts += 1

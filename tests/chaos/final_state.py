@@ -12,11 +12,11 @@ import httpx
 from tests.chaos.audit import Audit
 from tests.chaos.call_log import Call, CallLog, Json
 from tests.chaos.callers import Callers
-from tests.chaos.checks import FinalState, cut_off
+from tests.chaos.checks import FinalState, disconnected_calls
 from tests.chaos.environment import ChaosEnvironment
 
-Asked = TypeVar("Asked")
-Told = TypeVar("Told")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _AT_ONCE = 16
 _TRIES = 20
@@ -25,7 +25,7 @@ _REPLAYED_SECONDS = 60.0
 _PAUSE_SECONDS = 2.0
 
 
-async def look(
+async def collect_final_state(
     environment: ChaosEnvironment, key: str, callers: Callers, audit: Audit, call_log: CallLog
 ) -> FinalState:
     """Wait until the installation is ready, then take stock; cut-off calls are made once more."""
@@ -33,34 +33,36 @@ async def look(
         base_url=environment.url, headers={"X-API-Key": key}, timeout=60
     ) as http:
         await _ready(http)
-        broken = cut_off(call_log)
-        replays = await _each(
+        broken = disconnected_calls(call_log)
+        replays = await _gather(
             {call.key: call for call in broken},
             lambda call: _replay(callers, call),
         )
         await settle(audit, _REPLAYED_SECONDS)
-        by_key = await _each(
-            {call.key: call.key for call in broken}, lambda key: _of_key(http, key)
+        by_key = await _gather(
+            {call.key: call.key for call in broken}, lambda key: _runs_of_key(http, key)
         )
         seen = {call.final["flow_run_id"] for call in call_log.calls if call.final}
-        shown = await _each({run_id: run_id for run_id in seen}, lambda one: _show(http, one))
+        shown = await _gather({run_id: run_id for run_id in seen}, lambda one: _show(http, one))
     return FinalState(
         rows=await audit.rows(),
         by_key=by_key,
         replays=replays,
         shown=shown,
-        twice=await audit.twice(),
-        most_overdue=audit.most_overdue,
+        ended_twice=await audit.ended_twice(),
+        max_overdue=audit.max_overdue,
         counted=environment.counter.all(),
     )
 
 
-async def settle(audit: Audit, seconds: float, tell: Callable[[str], None] | None = None) -> None:
+async def settle(
+    audit: Audit, seconds: float, print_status: Callable[[str], None] | None = None
+) -> None:
     """Wait until every run has ended, or for so long."""
     end = time.monotonic() + seconds
     while (left := await audit.unfinished()) and time.monotonic() < end:
-        if tell:
-            tell(f"{left} runs have not ended yet")
+        if print_status:
+            print_status(f"{left} runs have not ended yet")
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
@@ -76,12 +78,12 @@ async def _ready(http: httpx.AsyncClient) -> None:
 
 
 async def _replay(callers: Callers, call: Call) -> Json:
-    answer = await callers.insist(call, tries=_TRIES)
+    answer = await callers.call_until_answered(call, tries=_TRIES)
     document: Json = answer.json() if answer is not None else {}
     return document
 
 
-async def _of_key(http: httpx.AsyncClient, key: str) -> list[Json]:
+async def _runs_of_key(http: httpx.AsyncClient, key: str) -> list[Json]:
     answer = await http.get("/node/flow-runs/", params={"idempotency_key": key})
     items: list[Json] = answer.json().get("items", [])
     return items
@@ -93,13 +95,13 @@ async def _show(http: httpx.AsyncClient, run_id: str) -> Json:
     return shown
 
 
-async def _each(
-    asked: Mapping[str, Asked], ask: Callable[[Asked], Awaitable[Told]]
-) -> dict[str, Told]:
+async def _gather(
+    asked: Mapping[str, Item], ask: Callable[[Item], Awaitable[Result]]
+) -> dict[str, Result]:
     """Ask about each, a few at a time; return what was told by name."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(value: Asked) -> Told:
+    async def one(value: Item) -> Result:
         async with gate:
             return await ask(value)
 

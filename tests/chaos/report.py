@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tests.chaos.call_log import CallLog
-from tests.chaos.checks import Check, FinalState, final_statuses, repeated
+from tests.chaos.checks import Check, FinalState, final_statuses, retried_runs
 
 _SHOWN = 3
 
@@ -18,7 +18,7 @@ def report(
     console: Console,
     *,
     hits: Mapping[str, int],
-    revivals: int,
+    restarts: int,
     call_log: CallLog,
     after: FinalState,
     found: Sequence[Check],
@@ -27,14 +27,14 @@ def report(
     console.print(
         Group(
             "",
-            _pairs("struck", {**hits, "`up` started again": revivals}),
+            _pairs("struck", {**hits, "`up` started again": restarts}),
             "",
             _answers(call_log),
             "",
             _pairs(
-                "runs", {**final_statuses(after), "took more than one attempt": repeated(after)}
+                "runs", {**final_statuses(after), "took more than one attempt": retried_runs(after)}
             ),
-            Text(f"longest past its lease: {after.most_overdue:.1f} s"),
+            Text(f"longest past its lease: {after.max_overdue:.1f} s"),
             "",
             _checks(found),
             Text(_examples(found)),

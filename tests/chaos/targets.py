@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from tests.system.flow_documents import Json, line, node
+from tests.system.flow_documents import Json, linear_flow, node
 from tests.system.installation import Installation, chain
 
 RUN_SECONDS = 0.2
 TIMEOUT_SECONDS = 60
-_PATIENT = {"attempts": 6, "delay_seconds": 0.2}
+_RETRY = {"attempts": 6, "delay_seconds": 0.2}
 """An inference server that was killed is back within a second."""
 
 
 def deploy(installation: Installation, counter: str) -> dict[tuple[str, str], str]:
     """Return the deployments by mode and type; each run tells `counter` its token."""
-    asking = _asking(counter)
+    counting_flow = _counting_flow(counter)
     slow = {"retry_safe": True, "timeout_seconds": TIMEOUT_SECONDS}
     return {
         (mode, kind): installation.deploy(
-            chain("iris") if mode == "fast" else asking,
+            chain("iris") if mode == "fast" else counting_flow,
             execution_mode=mode,
             deployment_type=kind,
             **({} if mode == "fast" else slow),
@@ -27,11 +27,11 @@ def deploy(installation: Installation, counter: str) -> dict[tuple[str, str], st
     }
 
 
-def _asking(counter: str) -> Json:
-    return line(
+def _counting_flow(counter: str) -> Json:
+    return linear_flow(
         "Asking, waiting, telling",
         node("input", "api_input"),
-        {**node("model", "inference", model="iris"), "retry": _PATIENT},
+        {**node("model", "inference", model="iris"), "retry": _RETRY},
         node("pause", "wait", seconds=RUN_SECONDS),
         node("tell", "http_request", method="POST", url=f"{counter}/{{{{ input.token }}}}"),
         node("output", "api_output", fields={"token": "input.token", "label": "model.label"}),

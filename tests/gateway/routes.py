@@ -11,7 +11,7 @@ import httpx
 
 from tests.gateway.in_process_gateway import flow_json
 
-Things = Mapping[str, Any]
+ResourceIds = Mapping[str, Any]
 """Name of a parameter or a field → what to send: Any, ids and numbers."""
 
 _PLAIN = {"string": "mine", "integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}}
@@ -34,40 +34,40 @@ class Route:
         """The names in the path."""
         return re.findall(r"\{(\w+)\}", self.path)
 
-    async def ask(self, client: httpx.AsyncClient, things: Things) -> httpx.Response:
-        """Send a request that names `things` wherever it can: in path, query and body."""
-        path = re.sub(r"\{(\w+)\}", lambda found: str(things[found[1]]), self.path)
+    async def ask(self, client: httpx.AsyncClient, resources: ResourceIds) -> httpx.Response:
+        """Send a request that names `resources` wherever it can: in path, query and body."""
+        path = re.sub(r"\{(\w+)\}", lambda found: str(resources[found[1]]), self.path)
         query = {
-            parameter["name"]: things[parameter["name"]]
+            parameter["name"]: resources[parameter["name"]]
             for parameter in self.operation.get("parameters", ())
-            if parameter["in"] == "query" and parameter["name"] in things
+            if parameter["in"] == "query" and parameter["name"] in resources
         }
-        body = self._body(things)
+        body = self._body(resources)
         return await client.request(self.method, path, params=query, json=body)
 
     # Any: a document
-    def _body(self, things: Things) -> Any:
+    def _body(self, resources: ResourceIds) -> Any:
         content = self.operation.get("requestBody", {}).get("content", {})
         schema = content.get("application/json", {}).get("schema")
-        return None if schema is None else self._sample(schema, things)
+        return None if schema is None else self._sample(schema, resources)
 
     # Any: a JSON schema, and what it describes
-    def _sample(self, schema: Mapping[str, Any], things: Things) -> Any:
+    def _sample(self, schema: Mapping[str, Any], resources: ResourceIds) -> Any:
         if "$ref" in schema:
             name = schema["$ref"].rpartition("/")[2]
-            return self._sample(self.document["components"]["schemas"][name], things)
+            return self._sample(self.document["components"]["schemas"][name], resources)
         if "anyOf" in schema:
-            return self._sample(schema["anyOf"][0], things)
+            return self._sample(schema["anyOf"][0], resources)
         if "enum" in schema:
             return schema["enum"][0]
         if schema.get("type") != "object":
             return _PLAIN[schema.get("type", "string")]
         sample = {}
         for name, field in schema.get("properties", {}).items():
-            if name in things:
-                sample[name] = things[name]
+            if name in resources:
+                sample[name] = resources[name]
             elif name in schema.get("required", ()):
-                sample[name] = self._sample(field, things)
+                sample[name] = self._sample(field, resources)
         return sample
 
 
@@ -80,7 +80,7 @@ def routes_of(document: Mapping[str, Any]) -> list[Route]:
     ]
 
 
-def drawn(things: Things, name: str) -> dict[str, Any]:
-    """Return `things` with the fields that a flow has, for bodies that are flows."""
+def drawn(resources: ResourceIds, name: str) -> dict[str, Any]:
+    """Return `resources` with the fields that a flow has, for bodies that are flows."""
     flow = flow_json()
-    return {**things, "name": name, "nodes": flow["nodes"], "edges": flow["edges"]}
+    return {**resources, "name": name, "nodes": flow["nodes"], "edges": flow["edges"]}

@@ -17,7 +17,7 @@ from gateway.auth.keys import generate_key
 from gateway.storage.tables import Profile
 from tests.gateway.databases import rows_with
 from tests.gateway.in_process_gateway import flow_json
-from tests.gateway.routes import Route, Things, drawn, routes_of
+from tests.gateway.routes import ResourceIds, Route, drawn, routes_of
 from tests.gateway.runs.builders import failed, new_run
 from tests.gateway.served_gateway import ServedGateway
 
@@ -84,7 +84,7 @@ async def ada(served_gateway: ServedGateway) -> Profile:
 
 
 @pytest.fixture
-async def things(served_gateway: ServedGateway, ada: Profile) -> dict[str, Any]:
+async def resources(served_gateway: ServedGateway, ada: Profile) -> dict[str, Any]:
     """Parameter name → id of Ada's resource."""
     client = await served_gateway.key_client(ada, Scope.MANAGE)
     draft = {**flow_json(), "name": SECRET}
@@ -141,20 +141,22 @@ def shared(served_gateway: ServedGateway) -> Iterator[Route]:
             yield route
 
 
-def ids_in(things: Things) -> set[str]:
+def ids_in(resources: ResourceIds) -> set[str]:
     """Return the ids of Ada's resources, without inference servers, which all users see."""
-    own = {name: value for name, value in things.items() if name != "server_id"}
+    own = {name: value for name, value in resources.items() if name != "server_id"}
     return {value for value in own.values() if isinstance(value, str)}
 
 
-def said(answer: httpx.Response) -> tuple[int, str | None]:
+def status_and_code(answer: httpx.Response) -> tuple[int, str | None]:
     """Return status and code of an answer."""
     code = answer.json().get("code") if answer.is_error else None
     return answer.status_code, code
 
 
-async def test_every_route_is_classified(served_gateway: ServedGateway, things: Things) -> None:
-    known = {*things, *SHARED_NAMES}
+async def test_every_route_is_classified(
+    served_gateway: ServedGateway, resources: ResourceIds
+) -> None:
+    known = {*resources, *SHARED_NAMES}
     for route in routes_of(served_gateway.openapi()):
         prefixes = [prefix for prefix in (*OWNED, *INSTALLATION) if route.path.startswith(prefix)]
         message = (
@@ -187,69 +189,74 @@ async def test_every_route_but_the_public_ones_requires_authentication(
             if str(route) in PUBLIC:
                 login = str(route) == "POST /node/session/"
                 assert login or answer.status_code != 401, route
-                assert not login or said(answer) == (401, "login_failed"), route
+                assert not login or status_and_code(answer) == (401, "login_failed"), route
                 assert "security" not in route.operation or route.path.startswith("/v2"), route
             elif route.path.startswith("/v2"):
                 assert answer.status_code == 401, route
                 assert set(answer.json()) == {"error"}, route
             else:
-                status, code = said(answer)
+                status, code = status_and_code(answer)
                 assert status == 401, route
                 assert code in codes, route
                 assert route.operation["security"], route
 
 
 async def test_resources_of_another_user_are_not_found(
-    served_gateway: ServedGateway, things: dict[str, Any]
+    served_gateway: ServedGateway, resources: dict[str, Any]
 ) -> None:
     callers = await served_gateway.other_callers()
-    before = await rows_with(served_gateway.db, ids_in(things))
+    before = await rows_with(served_gateway.db, ids_in(resources))
     asked = 0
     for route in owned(served_gateway):
         if not route.parameters:
             continue
         for caller in callers:
             about = f"{caller}: {route}"
-            answer = await route.ask(caller.client, drawn(things, "Stolen"))
+            answer = await route.ask(caller.client, drawn(resources, "Stolen"))
             if caller.credential == "trigger key" and answer.status_code == 403:
-                assert said(answer) == (403, "api_key_forbidden"), about
+                assert status_and_code(answer) == (403, "api_key_forbidden"), about
             else:
-                assert said(answer) == (404, "not_found"), about
+                assert status_and_code(answer) == (404, "not_found"), about
             assert SECRET not in answer.text, about
-            nothing = {**drawn(things, "Stolen"), **dict.fromkeys(route.parameters, str(uuid4()))}
+            nothing = {
+                **drawn(resources, "Stolen"),
+                **dict.fromkeys(route.parameters, str(uuid4())),
+            }
             nothing["number"] = 1
-            assert said(await route.ask(caller.client, nothing)) == said(answer), about
+            assert status_and_code(await route.ask(caller.client, nothing)) == status_and_code(
+                answer
+            ), about
             asked += 1
     assert asked >= 24 * len(callers)
-    assert await rows_with(served_gateway.db, ids_in(things)) == before
+    assert await rows_with(served_gateway.db, ids_in(resources)) == before
 
 
 async def test_lists_and_new_resources_contain_nothing_of_another_user(
-    served_gateway: ServedGateway, things: dict[str, Any]
+    served_gateway: ServedGateway, resources: dict[str, Any]
 ) -> None:
     callers = await served_gateway.other_callers()
-    before = await rows_with(served_gateway.db, ids_in(things))
+    before = await rows_with(served_gateway.db, ids_in(resources))
     for route in owned(served_gateway):
         if route.parameters or str(route) == "DELETE /node/session/":
             continue
         for caller in callers:
             about = f"{caller}: {route}"
-            answer = await route.ask(caller.client, drawn(things, "Mine"))
+            answer = await route.ask(caller.client, drawn(resources, "Mine"))
             assert SECRET not in answer.text, about
             assert answer.status_code < 500, about
             if answer.is_success:
-                assert not [found for found in ids_in(things) if found in answer.text], about
+                assert not [found for found in ids_in(resources) if found in answer.text], about
             if route.method == "POST" and route.path not in NEEDS_NOTHING:
                 assert answer.is_client_error, f"{about}: {answer.text}"
-    assert await rows_with(served_gateway.db, ids_in(things)) == before
+    assert await rows_with(served_gateway.db, ids_in(resources)) == before
 
 
 async def test_shared_resources_are_authorised_by_role(
-    served_gateway: ServedGateway, things: dict[str, Any]
+    served_gateway: ServedGateway, resources: dict[str, Any]
 ) -> None:
     callers = await served_gateway.other_callers()
     # unknown names, so that no call changes anything and every caller gets the same answer
-    names = {**drawn(things, "mine"), **SHARED_NAMES, "name": "nowhere", "model": "nowhere"}
+    names = {**drawn(resources, "mine"), **SHARED_NAMES, "name": "nowhere", "model": "nowhere"}
     names |= {name: str(uuid4()) for name in ("server_id", "user_id", "flow_id")}
     seen = set()
     for route in shared(served_gateway):
@@ -260,7 +267,7 @@ async def test_shared_resources_are_authorised_by_role(
             if route.path.startswith("/v2"):
                 assert (answer.status_code == 401) == (caller.credential == "session"), about
                 continue
-            status, code = said(answer)
+            status, code = status_and_code(answer)
             if caller.credential == "trigger key":
                 assert (status, code) == (403, "api_key_forbidden"), about
             elif str(route) in ADMINISTRATORS_ONLY and caller.role is Role.MEMBER:
@@ -272,7 +279,7 @@ async def test_shared_resources_are_authorised_by_role(
 
 
 async def test_owners_read_their_resources_by_key_and_by_session(
-    served_gateway: ServedGateway, ada: Profile, things: dict[str, Any]
+    served_gateway: ServedGateway, ada: Profile, resources: dict[str, Any]
 ) -> None:
     for credential in ("manage key", "session"):
         caller = await served_gateway.caller(ada, credential)
@@ -280,17 +287,17 @@ async def test_owners_read_their_resources_by_key_and_by_session(
             if route.path == "/node/session/" and credential != "session":
                 continue
             if route.method == "GET":
-                answer = await route.ask(caller.client, things)
+                answer = await route.ask(caller.client, resources)
                 assert answer.status_code == 200, f"{caller}: {route}: {answer.text}"
-        call = f"/node/deployment-trigger/{things['deployment_id']}/"
+        call = f"/node/deployment-trigger/{resources['deployment_id']}/"
         refused = await caller.client.post(call, content=b"[")
-        assert said(refused) == (400, "invalid_json"), (
+        assert status_and_code(refused) == (400, "invalid_json"), (
             "the deployment is found, the key accepted, the body parsed"
         )
 
 
 async def test_a_session_without_its_csrf_token_changes_nothing(
-    served_gateway: ServedGateway, ada: Profile, things: dict[str, Any]
+    served_gateway: ServedGateway, ada: Profile, resources: dict[str, Any]
 ) -> None:
     browser = await served_gateway.browser(ada)
     token = browser.headers.pop("x-csrf-token")
@@ -302,20 +309,20 @@ async def test_a_session_without_its_csrf_token_changes_nothing(
         {"x-csrf-token": token, "sec-fetch-site": "cross-site"},
         {"x-csrf-token": token, "sec-fetch-site": "same-site"},
     ]
-    before = await rows_with(served_gateway.db, ids_in(things))
+    before = await rows_with(served_gateway.db, ids_in(resources))
     asked = 0
     for route in routes_of(served_gateway.openapi()):
         if route.method == "GET" or str(route) in PUBLIC or route.path.startswith("/v2"):
             continue
         for headers in forged:
             browser.headers.update(headers)
-            answer = await route.ask(browser, {**drawn(things, "Forged"), **SHARED_NAMES})
-            assert said(answer) == (403, "csrf_failed"), f"{route}: {headers}"
+            answer = await route.ask(browser, {**drawn(resources, "Forged"), **SHARED_NAMES})
+            assert status_and_code(answer) == (403, "csrf_failed"), f"{route}: {headers}"
             for name in headers:
                 del browser.headers[name]
         asked += 1
     assert asked > 30
-    assert await rows_with(served_gateway.db, ids_in(things)) == before
+    assert await rows_with(served_gateway.db, ids_in(resources)) == before
 
 
 async def test_the_database_contains_no_plain_key_and_no_session_token(

@@ -20,7 +20,7 @@ from gateway.runs.store import RunStore
 from slipstream.workspace import Workspace, open_workspace, read_settings
 from tests.slipstream.cli import Cli
 from tests.slipstream.running import TIMEOUT_SECONDS, environment
-from tests.system.flow_documents import computing
+from tests.system.flow_documents import transform_flow
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class RunFixture:
     def __init__(self, cli: Cli, folder: Path) -> None:
         self.cli = cli
         file = folder / "flow.json"
-        file.write_text(json.dumps(computing()))
+        file.write_text(json.dumps(transform_flow()))
         self._flow_id = cli.answer("flows", "create", str(file))["id"]
         made = cli.answer("deployments", "create", "--flow", self._flow_id, "--mode", "async")
         self.deployment: str = made["id"]

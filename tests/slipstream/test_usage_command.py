@@ -13,16 +13,16 @@ from gateway.usage.meter import UsageMeter
 from gateway.usage.store import UsageStore
 from slipstream.commands.usage import sparkline
 from slipstream.workspace import open_workspace, read_settings
-from tests.gateway.usage.calls import Called, call
+from tests.gateway.usage.calls import DeploymentVersion, call
 from tests.slipstream.cli import Cli
-from tests.system.flow_documents import computing
+from tests.system.flow_documents import transform_flow
 
 
 @pytest.fixture
 def deployment(cli: Cli, tmp_path: Path) -> str:
     """A deployment that is called `Adder`."""
     file = tmp_path / "flow.json"
-    file.write_text(json.dumps(computing()))
+    file.write_text(json.dumps(transform_flow()))
     flow = cli.answer("flows", "create", str(file))["id"]
     words = ("deployments", "create", "--flow", flow, "--mode", "async", "--name", "Adder")
     made: str = cli.answer(*words)["id"]
@@ -42,7 +42,7 @@ def count(
     async def work() -> None:
         async with open_workspace(read_settings(state=cli.state)) as workspace:
             meter = UsageMeter()
-            called = Called(id=deployment, profile_id=workspace.profile.id)
+            called = DeploymentVersion(id=deployment, profile_id=workspace.profile.id)
             call(meter, called, times=times, seconds=0.004, error=error)
             (cell,) = meter.unwritten()
             cell.minute -= int(ago.total_seconds()) // 60 * 60

@@ -13,7 +13,7 @@ from gateway.webhooks.signature import new_secret, sign
 from slipstream.cli import build
 from tests.slipstream.cli import Cli
 from tests.slipstream.listening import Listener
-from tests.system.flow_documents import computing
+from tests.system.flow_documents import transform_flow
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 BODY = b'{"type":"run.completed","data":{"text":"x"}}'
@@ -33,7 +33,7 @@ def local(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
 
 def deploy(cli: Cli, tmp_path: Path, *words: str) -> Json:
     file = tmp_path / "flow.json"
-    file.write_text(json.dumps(computing()))
+    file.write_text(json.dumps(transform_flow()))
     flow = cli.answer("flows", "create", str(file))["id"]
     made: Json = cli.answer("deployments", "create", "--flow", flow, *words)
     return made

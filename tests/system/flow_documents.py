@@ -14,24 +14,24 @@ def node(node_id: str, node_type: str, **config: Any) -> Json:
     return {"id": node_id, "type": node_type, "config": config}
 
 
-def line(name: str, *nodes: Json) -> Json:
+def linear_flow(name: str, *nodes: Json) -> Json:
     """Return a flow whose nodes follow one another."""
     edges = [{"source": source["id"], "target": target["id"]} for source, target in pairwise(nodes)]
     return {"name": name, "nodes": list(nodes), "edges": edges}
 
 
-def echo() -> Json:
+def echo_flow() -> Json:
     """`{"param1": …}` comes back as it is: the documentation's own example."""
-    return line(
+    return linear_flow(
         "Chat Workflow",
         node("input", "api_input", test_data={"param1": "value1"}),
         node("output", "api_output", fields={"param1": "input.param1"}),
     )
 
 
-def computing(expression: str = "input.x * 2") -> Json:
+def transform_flow(expression: str = "input.x * 2") -> Json:
     """`{"x": …}` → `{"y": …}` by way of the node `compute`."""
-    return line(
+    return linear_flow(
         "Computing",
         node("input", "api_input"),
         node("compute", "transform", fields={"y": expression}),
@@ -39,14 +39,14 @@ def computing(expression: str = "input.x * 2") -> Json:
     )
 
 
-def dividing() -> Json:
+def division_flow() -> Json:
     """`{"x": …}` → `{"y": 10 / x}`: the node `compute` fails where x is 0."""
-    return computing("10 / input.x")
+    return transform_flow("10 / input.x")
 
 
-def waiting(seconds: float) -> Json:
+def waiting_flow(seconds: float) -> Json:
     """`{"x": …}` → `{"x": …}`, by way of the node `pause`, which takes its time."""
-    return line(
+    return linear_flow(
         f"Waiting {seconds:g} s",
         node("input", "api_input"),
         node("pause", "wait", seconds=seconds),
@@ -54,9 +54,9 @@ def waiting(seconds: float) -> Json:
     )
 
 
-def telling(url: str, seconds: float) -> Json:
+def callback_flow(url: str, seconds: float) -> Json:
     """Wait, then call `url`: once for each time that a run gets so far."""
-    return line(
+    return linear_flow(
         f"Telling after {seconds:g} s",
         node("input", "api_input"),
         node("pause", "wait", seconds=seconds),

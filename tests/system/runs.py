@@ -69,7 +69,7 @@ class Runs:
         run_id: str = answer.json()["flow_run_id"]
         return run_id
 
-    def call_and_hang_up(self, deployment_id: str, headers: dict[str, str]) -> None:
+    def call_and_disconnect(self, deployment_id: str, headers: dict[str, str]) -> None:
         """Trigger with `{"x": 1}`, and close the connection while the run goes on."""
         body = json.dumps({"input_data": {"x": 1}}, separators=(",", ":"))
         sent = {

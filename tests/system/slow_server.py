@@ -21,22 +21,22 @@ from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 RUN_SECONDS = 0.3
 MODEL = "slow"
 BODY = {"input_data": {"x": [1, 2]}}
-_ALONE = {"SLIPSTREAM_INFERENCE_MAX_BATCH_SIZE": "1", "SLIPSTREAM_INFERENCE_THREADS": "1"}
+_UNBATCHED = {"SLIPSTREAM_INFERENCE_MAX_BATCH_SIZE": "1", "SLIPSTREAM_INFERENCE_THREADS": "1"}
 
 
 @dataclass(frozen=True)
-class Counted:
+class ServerCounts:
     """What the inference server has counted."""
 
     runs: int
     waiting: int
     by_code: dict[str, int]
 
-    def since(self, before: Counted) -> Counted:
+    def since(self, before: ServerCounts) -> ServerCounts:
         """Return what has been added; `waiting` is as it is now."""
         codes = {code: count - before.by_code.get(code, 0) for code, count in self.by_code.items()}
         grown = {code: count for code, count in codes.items() if count}
-        return Counted(self.runs - before.runs, self.waiting, grown)
+        return ServerCounts(self.runs - before.runs, self.waiting, grown)
 
 
 class SlowServer:
@@ -64,7 +64,7 @@ class SlowServer:
         )
         return client
 
-    def counted(self) -> Counted:
+    def counts(self) -> ServerCounts:
         """Return what the inference server has counted so far."""
         samples = [
             sample
@@ -77,14 +77,14 @@ class SlowServer:
             for sample in samples
             if sample.name == "inference_requests_total"
         }
-        return Counted(
+        return ServerCounts(
             values.get("inference_seconds_count", 0), values["inference_queue_depth"], codes
         )
 
-    def until_waiting(self, *, least: int = 0, most: int = 2**31) -> None:
+    def wait_for_queue(self, *, minimum: int = 0, maximum: int = 2**31) -> None:
         """Return when so many calls wait for their run."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
-        while not least <= self.counted().waiting <= most:
+        while not minimum <= self.counts().waiting <= maximum:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -93,19 +93,19 @@ class SlowServer:
         """Have `calls` calls run, one after the other; all of them are answered in the end."""
         with contextlib.ExitStack() as opened:
             clients = [opened.enter_context(self.send()) for _ in range(calls)]
-            self.until_waiting(least=calls - 2)
+            self.wait_for_queue(minimum=calls - 2)
             yield
             for client in clients:
                 client.settimeout(TIMEOUT_SECONDS)
                 assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
-        self.until_waiting(most=0)
+        self.wait_for_queue(maximum=0)
 
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlowServer]:
     """Serve it, with what the gateway must know of its callers known."""
     folder: Path = tmp_path_factory.mktemp("slow")
-    up = Up(folder / "state", "--no-demo", **_ALONE)
+    up = Up(folder / "state", "--no-demo", **_UNBATCHED)
     up.until("documentation")
     installation = Installation(up)
     path = onnx_models.slow_to_run(folder / "model.onnx", RUN_SECONDS)

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.auth import keys
 from tests.slipstream.running import TIMEOUT_SECONDS
-from tests.system.flow_documents import echo
+from tests.system.flow_documents import echo_flow
 from tests.system.installation import Installation, chain
 
 EVIL = "evil.example"
@@ -125,7 +125,7 @@ def test_the_host_header_causes_no_redirect(installation: Installation, target: 
 
 
 def test_the_url_of_a_run_does_not_depend_on_the_host_header(installation: Installation) -> None:
-    deployment = installation.deploy(echo(), execution_mode="async", deployment_type="server")
+    deployment = installation.deploy(echo_flow(), execution_mode="async", deployment_type="server")
     answer = installation.trigger(
         deployment, json={"input_data": {"param1": "1"}}, headers={"Host": EVIL}
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.system.flow_documents import dividing
+from tests.system.flow_documents import division_flow
 from tests.system.installation import chain
 from tests.system.runs import Runs, problem_of
 
@@ -21,7 +21,7 @@ def batch(runs: Runs, deployment_id: str, input_data: object) -> httpx.Response:
 
 @kinds
 def test_a_sync_batch_answers_in_order_and_isolates_failures(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(dividing(), "sync", kind)
+    deployment = runs.deploy(division_flow(), "sync", kind)
     answer = batch(runs, deployment, [{"x": 1}, {"x": 0}, {"x": 5}])
     assert answer.status_code == 200, answer.text
     body = answer.json()
@@ -40,7 +40,7 @@ def test_a_sync_batch_answers_in_order_and_isolates_failures(runs: Runs, kind: s
 
 @kinds
 def test_an_invalid_item_fails_alone(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(dividing(), "sync", kind)
+    deployment = runs.deploy(division_flow(), "sync", kind)
     answer = batch(runs, deployment, [{"x": 1}, "no object"])
     assert answer.status_code == 200, answer.text
     good, bad = answer.json()["results"]
@@ -51,7 +51,7 @@ def test_an_invalid_item_fails_alone(runs: Runs, kind: str) -> None:
 
 @kinds
 def test_an_async_batch_answers_202_with_one_id_per_item(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(dividing(), "async", kind)
+    deployment = runs.deploy(division_flow(), "async", kind)
     answer = batch(runs, deployment, [{"x": 1}, {"x": 0}, {"x": 5}])
     assert answer.status_code == 202, answer.text
     ids = [result["flow_run_id"] for result in answer.json()["results"]]
@@ -73,5 +73,5 @@ def test_a_fast_batch_calls_the_model_once_per_item(runs: Runs, kind: str) -> No
 
 
 def test_a_body_without_a_list_is_400(runs: Runs) -> None:
-    deployment = runs.deploy(dividing(), "sync", "server")
+    deployment = runs.deploy(division_flow(), "sync", "server")
     problem_of(batch(runs, deployment, {"x": 1}), 400, "invalid_request")

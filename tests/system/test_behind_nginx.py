@@ -1,4 +1,4 @@
-"""An installation behind nginx, configured as docs/tls.md says: who calls is whom it names."""
+"""An installation behind nginx, configured as docs/tls.md says: nginx names the client address."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from protos.methods import SERVICE
 from tests.authority import Authority
 from tests.services.nginx import Nginx
 from tests.slipstream.running import Up
-from tests.system.flow_documents import echo
+from tests.system.flow_documents import echo_flow
 from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 
 pytestmark = pytest.mark.services
@@ -31,7 +31,7 @@ PASSWORD = "korrekte pferde heften"
 
 
 @dataclass
-class Behind:
+class ProxiedInstallation:
     """An installation and its proxy."""
 
     installation: Installation
@@ -49,14 +49,14 @@ class Behind:
         )
 
     def channel(self) -> grpc.Channel:
-        """Return a channel to the front door, through the proxy."""
+        """Return a channel to the gRPC port, through the proxy."""
         credentials = grpc.ssl_channel_credentials(self.ca.read_bytes())
         return grpc.secure_channel(f"localhost:{self.nginx.grpc_port}", credentials)
 
 
 @pytest.fixture(scope="module")
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
-    folder = tmp_path_factory.mktemp("behind")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedInstallation]:
+    folder = tmp_path_factory.mktemp("proxied")
     authority = Authority(folder / "certificates")
     up = Up(
         folder / "state",
@@ -71,11 +71,11 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     pair = authority.issue("server")
     nginx = Nginx(served, pair, PROXY, port=up.port, grpc_port=up.grpc_port)
     nginx.start()
-    yield Behind(installation := Installation(up), nginx, authority.ca)
+    yield ProxiedInstallation(installation := Installation(up), nginx, authority.ca)
     installation.stop()
     nginx.stop(signal.SIGTERM)
-    for told in ("[emerg]", "[alert]", "[crit]"):
-        assert told not in nginx.log()
+    for level in ("[emerg]", "[alert]", "[crit]"):
+        assert level not in nginx.log()
 
 
 def guess(client: httpx.Client, *said: str) -> int:
@@ -85,21 +85,21 @@ def guess(client: httpx.Client, *said: str) -> int:
 
 
 def test_guessing_keys_blocks_one_address_only_and_the_address_cannot_be_forged(
-    behind: Behind,
+    proxied: ProxiedInstallation,
 ) -> None:
-    with behind.client(GUESSER) as guesser, behind.client(NEIGHBOUR) as neighbour:
+    with proxied.client(GUESSER) as guesser, proxied.client(NEIGHBOUR) as neighbour:
         answers = [guess(guesser, "203.0.113.7", f"198.51.100.{n}") for n in range(FAILURES + 1)]
         assert answers == [401] * FAILURES + [429]
         assert guess(neighbour) == 401
         assert guess(neighbour, GUESSER) == 401
     past = httpx.HTTPTransport(local_address=OUTSIDER)
-    with httpx.Client(base_url=behind.installation.up.url, transport=past) as outsider:
+    with httpx.Client(base_url=proxied.installation.up.url, transport=past) as outsider:
         answers = [guess(outsider, f"198.51.100.{n}") for n in range(FAILURES + 1)]
         assert answers == [401] * FAILURES + [429]
 
 
 def ask(channel: grpc.Channel, **metadata: str) -> grpc.StatusCode:
-    """Ask the front door for what takes a key; return the status."""
+    """Make a gRPC call that requires a key; return its status."""
     method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
         f"/{SERVICE}/ServerMetadata"
     )
@@ -111,33 +111,33 @@ def ask(channel: grpc.Channel, **metadata: str) -> grpc.StatusCode:
     return grpc.StatusCode.OK
 
 
-def test_guessing_keys_over_grpc_blocks_one_address_only(behind: Behind) -> None:
+def test_guessing_keys_over_grpc_blocks_one_address_only(proxied: ProxiedInstallation) -> None:
     bad = keys.generate_key()
     wrong, late = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.RESOURCE_EXHAUSTED
-    with behind.channel() as channel:
-        assert ask(channel, x_api_key=behind.installation.key) is grpc.StatusCode.OK
+    with proxied.channel() as channel:
+        assert ask(channel, x_api_key=proxied.installation.key) is grpc.StatusCode.OK
         answers = [
             ask(channel, x_api_key=bad, x_forwarded_for=f"198.51.100.{number}")
             for number in range(FAILURES + 1)
         ]
         assert answers == [wrong] * FAILURES + [late]
-    with grpc.insecure_channel(f"127.0.0.1:{behind.installation.up.grpc_port}") as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{proxied.installation.up.grpc_port}") as channel:
         answer = ask(channel, x_api_key=bad, x_forwarded_for="192.0.2.2")
         assert answer is late, "nor past the proxy"
 
 
-def test_the_audit_log_has_the_clients_address(behind: Behind) -> None:
-    with behind.client(NEIGHBOUR, behind.installation.key) as http:
-        flow = http.post("/node/flows/", json=echo()).json()["id"]
+def test_the_audit_log_has_the_clients_address(proxied: ProxiedInstallation) -> None:
+    with proxied.client(NEIGHBOUR, proxied.installation.key) as http:
+        flow = http.post("/node/flows/", json=echo_flow()).json()["id"]
         acts = http.get("/node/audit/", params={"subject_id": flow}).json()["items"]
         assert [act["address"] for act in acts] == [NEIGHBOUR]
 
 
-@pytest.mark.parametrize("door", ["v2", "gRPC"])
-def test_a_key_has_the_clients_address(behind: Behind, door: str) -> None:
-    made = behind.installation.post(KEYS, {"name": "phone"})
-    with behind.client(NEIGHBOUR, made["key"]) as http, behind.channel() as channel:
-        if door == "v2":
+@pytest.mark.parametrize("api", ["v2", "gRPC"])
+def test_a_key_has_the_clients_address(proxied: ProxiedInstallation, api: str) -> None:
+    made = proxied.installation.post(KEYS, {"name": "phone"})
+    with proxied.client(NEIGHBOUR, made["key"]) as http, proxied.channel() as channel:
+        if api == "v2":
             assert http.get("/v2").is_success
         else:
             assert ask(channel, x_api_key=made["key"]) is grpc.StatusCode.OK
@@ -146,13 +146,13 @@ def test_a_key_has_the_clients_address(behind: Behind, door: str) -> None:
     while shown["last_used_at"] is None:
         assert time.monotonic() < deadline
         time.sleep(0.2)
-        shown = behind.installation.http.get(f"{KEYS}{made['id']}/").json()
-    assert shown["last_address"] == (NEIGHBOUR if door == "v2" else "127.0.0.1")
+        shown = proxied.installation.http.get(f"{KEYS}{made['id']}/").json()
+    assert shown["last_address"] == (NEIGHBOUR if api == "v2" else "127.0.0.1")
 
 
-def test_small_and_large_calls_pass_the_proxy(behind: Behind) -> None:
-    deployment = behind.installation.deploy(chain("iris"))
-    with behind.client(NEIGHBOUR, behind.installation.key) as http:
+def test_small_and_large_calls_pass_the_proxy(proxied: ProxiedInstallation) -> None:
+    deployment = proxied.installation.deploy(chain("iris"))
+    with proxied.client(NEIGHBOUR, proxied.installation.key) as http:
         path = f"/node/deployment-trigger/{deployment}/"
         answers = [http.post(path, json={"input_data": {"x": X}}) for _ in range(20)]
         assert {answer.status_code for answer in answers} == {200}
@@ -164,11 +164,11 @@ def test_small_and_large_calls_pass_the_proxy(behind: Behind) -> None:
         assert refused.status_code == 422, "the gateway's own word on what is no model"
 
 
-def test_run_events_arrive_as_they_happen(behind: Behind) -> None:
-    deployment = behind.installation.deploy(
-        echo(), execution_mode="async", deployment_type="server"
+def test_run_events_arrive_as_they_happen(proxied: ProxiedInstallation) -> None:
+    deployment = proxied.installation.deploy(
+        echo_flow(), execution_mode="async", deployment_type="server"
     )
-    with behind.client(NEIGHBOUR, behind.installation.key) as http:
+    with proxied.client(NEIGHBOUR, proxied.installation.key) as http:
         body = {"input_data": {"param1": "1"}}
         run = http.post(f"/node/deployment-trigger/{deployment}/", json=body).headers["location"]
         with http.stream("GET", f"{run}events/") as events:
@@ -176,9 +176,9 @@ def test_run_events_arrive_as_they_happen(behind: Behind) -> None:
             assert any("completed" in line for line in events.iter_lines())
 
 
-def test_a_browser_logs_in_by_tls_only(behind: Behind) -> None:
-    with behind.client(NEIGHBOUR) as http:
-        origin = {"Origin": f"https://localhost:{behind.nginx.port}"}
+def test_a_browser_logs_in_by_tls_only(proxied: ProxiedInstallation) -> None:
+    with proxied.client(NEIGHBOUR) as http:
+        origin = {"Origin": f"https://localhost:{proxied.nginx.port}"}
         body = {"email": "unknown@example.com", "password": PASSWORD}
         answer = http.post("/node/session/", json=body, headers=origin)
         assert answer.json()["code"] == "login_failed", "and not csrf_failed: it is our own page"

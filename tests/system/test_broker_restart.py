@@ -12,7 +12,7 @@ from tests.gateway.databases import PostgresDatabase
 from tests.services.counter import CountingServer
 from tests.services.redis import RedisServer
 from tests.slipstream.running import Up
-from tests.system.flow_documents import computing, telling
+from tests.system.flow_documents import callback_flow, transform_flow
 from tests.system.installation import Installation
 from tests.system.runs import Runs
 
@@ -58,7 +58,7 @@ def test_a_long_run_runs_once_although_its_broker_restarts(
     )
     up.until("documentation")
     runs = Runs(Installation(up))
-    long = runs.deploy(telling(f"{counter.url}/long", RUN_SECONDS), "async", retry_safe=True)
+    long = runs.deploy(callback_flow(f"{counter.url}/long", RUN_SECONDS), "async", retry_safe=True)
     run_id = runs.accept(long, {"x": 1})
     runs.until(run_id, "running")
     time.sleep(VISIBILITY_SECONDS + 1)  # now the broker would deliver it to another worker
@@ -66,7 +66,7 @@ def test_a_long_run_runs_once_although_its_broker_restarts(
     run = runs.until(run_id)
     assert run["output_data"] == {"x": 1}
     # The worker is back, and has nothing else to do: what was to come twice would come before this.
-    short = runs.deploy(computing(), "async")
+    short = runs.deploy(transform_flow(), "async")
     assert runs.until(runs.accept(short, {"x": 1}))["output_data"] == {"y": 2}
     assert counter.of("/long") == 1
     assert len(runs.everything(deployment=long)) == 1

@@ -64,11 +64,11 @@ def test_a_call_beyond_its_header_timeout_is_aborted(slow: SlowServer) -> None:
 def test_a_call_that_would_time_out_in_the_queue_is_refused_and_never_runs(
     slow: SlowServer,
 ) -> None:
-    before = slow.counted()
+    before = slow.counts()
     with slow.busy(QUEUED):
         for _ in range(5):
             check_overloaded(slow.trigger(str(SHORT)))
-    counted = slow.counted().since(before)
+    counted = slow.counts().since(before)
     assert counted.by_code == {"ok": QUEUED, "overloaded": 5}
     assert counted.runs == QUEUED
 
@@ -83,11 +83,11 @@ def test_an_invalid_timeout_header_is_refused(slow: SlowServer, text: str) -> No
 def test_a_deployment_limits_the_duration_of_its_calls(slow: SlowServer) -> None:
     hurried = slow.installation.deploy(chain(MODEL), timeout_seconds=1)
     assert slow.trigger(deployment=hurried).status_code == 200
-    before = slow.counted()
+    before = slow.counts()
     with slow.busy(QUEUED):
         check_overloaded(slow.trigger(deployment=hurried))
         check_overloaded(slow.trigger("100", deployment=hurried))
-    assert slow.counted().since(before).runs == QUEUED
+    assert slow.counts().since(before).runs == QUEUED
 
 
 def test_a_v2_call_sets_its_timeout_in_microseconds(slow: SlowServer) -> None:
@@ -96,22 +96,22 @@ def test_a_v2_call_sets_its_timeout_in_microseconds(slow: SlowServer) -> None:
     assert late.status_code == 504, late.text
     assert time.monotonic() - began < RUN_SECONDS
     assert v2_infer(slow, 20_000_000).status_code == 200
-    before = slow.counted()
+    before = slow.counts()
     with slow.busy(QUEUED):
         refused = v2_infer(slow, round(SHORT * 1e6))
         assert refused.status_code == 429, refused.text
         assert int(refused.headers["retry-after"]) >= 1
-    assert slow.counted().since(before).by_code == {"ok": QUEUED, "overloaded": 1}
+    assert slow.counts().since(before).by_code == {"ok": QUEUED, "overloaded": 1}
 
 
 def test_a_grpc_deadline_reaches_the_inference_server(slow: SlowServer) -> None:
     assert grpc_code(slow, SHORT)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
     assert grpc_code(slow, 20)[0] is grpc.StatusCode.OK
-    before = slow.counted()
+    before = slow.counts()
     with slow.busy(QUEUED):
         assert grpc_code(slow, LONGER) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
         for _ in range(3):
             code, _ = grpc_code(slow, SHORT)
             late = grpc.StatusCode.DEADLINE_EXCEEDED  # the client's own clock may be first
             assert code in (grpc.StatusCode.RESOURCE_EXHAUSTED, late)
-    assert slow.counted().since(before).runs == QUEUED
+    assert slow.counts().since(before).runs == QUEUED

@@ -23,40 +23,40 @@ LINGER = struct.pack("ii", 1, 0)
 """SO_LINGER for a connection that ends with a reset."""
 
 
-def check_few_ran(slow: SlowServer, before_runs: int, leavers: int) -> None:
+def check_few_ran(slow: SlowServer, before_runs: int, disconnected: int) -> None:
     """See that a patient client has its answer soon, and that hardly anything else was run."""
     began = time.monotonic()
     assert slow.trigger().status_code == 200
     took = time.monotonic() - began
     assert took < LEAVING * RUN_SECONDS / 2, "it has waited for those who left"
-    slow.until_waiting(most=0)
-    counted = slow.counted()
+    slow.wait_for_queue(maximum=0)
+    counted = slow.counts()
     assert counted.runs - before_runs <= FEW
-    assert counted.by_code["cancelled"] >= leavers
+    assert counted.by_code["cancelled"] >= disconnected
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_calls_of_disconnected_rest_clients_are_not_run(slow: SlowServer, how: str) -> None:
-    before = slow.counted()
+    before = slow.counts()
     clients = [slow.send() for _ in range(LEAVING)]
-    slow.until_waiting(least=LEAVING - FEW // 2)
+    slow.wait_for_queue(minimum=LEAVING - FEW // 2)
     for client in clients:
         if how == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
         client.close()
-    leavers = before.by_code.get("cancelled", 0) + LEAVING - FEW
-    check_few_ran(slow, before.runs, leavers)
+    disconnected = before.by_code.get("cancelled", 0) + LEAVING - FEW
+    check_few_ran(slow, before.runs, disconnected)
 
 
 def test_cancelled_grpc_calls_are_not_run(slow: SlowServer) -> None:
-    before = slow.counted()
+    before = slow.counts()
     request = infer_request(MODEL, {"x": ("FP32", np.zeros(2, "f4"))}).SerializeToString()
     metadata = (("x-api-key", slow.installation.key),)
     with grpc.insecure_channel(f"127.0.0.1:{slow.installation.up.grpc_port}") as channel:
         infer = channel.unary_unary(method_path("ModelInfer"))
         calls = [infer.future(request, metadata=metadata) for _ in range(LEAVING)]
-        slow.until_waiting(least=LEAVING - FEW // 2)
+        slow.wait_for_queue(minimum=LEAVING - FEW // 2)
         for call in calls:
             call.cancel()
-        leavers = before.by_code.get("cancelled", 0) + LEAVING - FEW
-        check_few_ran(slow, before.runs, leavers)
+        disconnected = before.by_code.get("cancelled", 0) + LEAVING - FEW
+        check_few_ran(slow, before.runs, disconnected)

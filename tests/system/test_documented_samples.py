@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.slipstream.running import environment
-from tests.system.flow_documents import echo
+from tests.system.flow_documents import echo_flow
 from tests.system.runs import Runs
 
 SAMPLES = Path(__file__).with_name("samples")
@@ -51,7 +51,7 @@ def execute(*command: str, text: str) -> subprocess.CompletedProcess[str]:
 def test_the_curl_sample_prints_the_documented_body(
     runs: Runs, kind: str, response_format: str
 ) -> None:
-    deployment = runs.deploy(echo(), "sync", kind, response_format=response_format)
+    deployment = runs.deploy(echo_flow(), "sync", kind, response_format=response_format)
     ran = execute("/bin/sh", text=sample("curl", runs, deployment))
     assert ran.returncode == 0, ran.stderr
     body = json.loads(ran.stdout)
@@ -66,7 +66,7 @@ def test_the_curl_sample_prints_the_documented_body(
 @pytest.mark.parametrize("kind", ["api", "server"])
 @pytest.mark.parametrize("response_format", FORMATS)
 def test_the_python_sample_prints_the_result(runs: Runs, kind: str, response_format: str) -> None:
-    deployment = runs.deploy(echo(), "sync", kind, response_format=response_format)
+    deployment = runs.deploy(echo_flow(), "sync", kind, response_format=response_format)
     ran = execute(sys.executable, "-", text=sample("python", runs, deployment))
     assert ran.returncode == 0, ran.stderr
     status, output, duration = ran.stdout.splitlines()
@@ -78,7 +78,7 @@ def test_the_python_sample_prints_the_result(runs: Runs, kind: str, response_for
 @pytest.mark.services
 @pytest.mark.parametrize("kind", ["api", "server"])
 def test_the_javascript_sample_prints_the_result_of_an_envelope(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(echo(), "sync", kind, response_format="envelope")
+    deployment = runs.deploy(echo_flow(), "sync", kind, response_format="envelope")
     ran = execute("node", "--input-type=module", text=sample("javascript", runs, deployment))
     assert ran.returncode == 0, ran.stderr
     status, output, duration = ran.stdout.splitlines()
@@ -89,7 +89,7 @@ def test_the_javascript_sample_prints_the_result_of_an_envelope(runs: Runs, kind
 
 @pytest.mark.services
 def test_the_javascript_sample_on_a_flat_answer_says_which_format_it_needs(runs: Runs) -> None:
-    deployment = runs.deploy(echo(), "sync", "server", response_format="flat")
+    deployment = runs.deploy(echo_flow(), "sync", "server", response_format="flat")
     ran = execute("node", "--input-type=module", text=sample("javascript", runs, deployment))
     assert ran.returncode != 0
     assert "API Error: " in ran.stderr
@@ -99,7 +99,7 @@ def test_the_javascript_sample_on_a_flat_answer_says_which_format_it_needs(runs:
 @pytest.mark.services
 @pytest.mark.parametrize("response_format", FORMATS)
 def test_the_samples_print_why_a_call_was_refused(runs: Runs, response_format: str) -> None:
-    deployment = runs.deploy(echo(), "sync", "server", response_format=response_format)
+    deployment = runs.deploy(echo_flow(), "sync", "server", response_format=response_format)
     assert runs.http.delete(f"/node/deployments/{deployment}/").is_success
     python = execute(sys.executable, "-", text=sample("python", runs, deployment))
     javascript = execute("node", "--input-type=module", text=sample("javascript", runs, deployment))

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.system.flow_documents import computing, dividing, waiting
+from tests.system.flow_documents import division_flow, transform_flow, waiting_flow
 from tests.system.runs import MANY_SECONDS, Runs, eventually, problem_of
 
 kinds = pytest.mark.parametrize("kind", ["api", "server"])
@@ -22,7 +22,7 @@ def key_header() -> dict[str, str]:
 
 @kinds
 def test_a_finished_call_is_replayed(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(computing(), "sync", kind)
+    deployment = runs.deploy(transform_flow(), "sync", kind)
     headers = key_header()
     first = runs.call(deployment, {"x": 1}, headers)
     again = runs.call(deployment, {"x": 1}, headers)
@@ -35,7 +35,7 @@ def test_a_finished_call_is_replayed(runs: Runs, kind: str) -> None:
 
 @kinds
 def test_a_failure_of_the_flow_is_replayed_as_well(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(dividing(), "sync", kind)
+    deployment = runs.deploy(division_flow(), "sync", kind)
     headers = key_header()
     answers = [runs.call(deployment, {"x": 0}, headers) for _ in range(2)]
     first, again = (problem_of(answer, 500, "flow_failed") for answer in answers)
@@ -46,7 +46,7 @@ def test_a_failure_of_the_flow_is_replayed_as_well(runs: Runs, kind: str) -> Non
 
 @kinds
 def test_a_key_is_the_same_with_and_without_its_quotes(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(computing(), "sync", kind)
+    deployment = runs.deploy(transform_flow(), "sync", kind)
     bare = str(uuid4())
     quoted = runs.call(deployment, {"x": 1}, {"Idempotency-Key": f'"{bare}"'}).json()
     unquoted = runs.call(deployment, {"x": 1}, {"Idempotency-Key": bare}).json()
@@ -56,7 +56,7 @@ def test_a_key_is_the_same_with_and_without_its_quotes(runs: Runs, kind: str) ->
 @kinds
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_a_key_with_another_body_is_refused(runs: Runs, kind: str, mode: str) -> None:
-    deployment = runs.deploy(computing(), mode, kind)
+    deployment = runs.deploy(transform_flow(), mode, kind)
     headers = key_header()
     assert runs.call(deployment, {"x": 1}, headers).is_success
     problem_of(runs.call(deployment, {"x": 2}, headers), 422, "idempotency_key_reused")
@@ -64,7 +64,7 @@ def test_a_key_with_another_body_is_refused(runs: Runs, kind: str, mode: str) ->
 
 def test_a_key_belongs_to_its_deployment(runs: Runs) -> None:
     headers = key_header()
-    one, other = (runs.deploy(computing(), "sync", "server") for _ in range(2))
+    one, other = (runs.deploy(transform_flow(), "sync", "server") for _ in range(2))
     first = runs.call(one, {"x": 1}, headers).json()
     second = runs.call(other, {"x": 1}, headers)
     assert second.status_code == 200
@@ -73,7 +73,7 @@ def test_a_key_belongs_to_its_deployment(runs: Runs) -> None:
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words", "ümlaut"])
 def test_a_malformed_key_is_400(runs: Runs, key: str) -> None:
-    deployment = runs.deploy(computing(), "sync", "server")
+    deployment = runs.deploy(transform_flow(), "sync", "server")
     raw = [(b"Idempotency-Key", key.encode()), (b"Content-Type", b"application/json")]
     answer = runs.installation.trigger(deployment, content=b'{"input_data":{"x":1}}', headers=raw)
     assert answer.status_code == 400, answer.text
@@ -81,7 +81,7 @@ def test_a_malformed_key_is_400(runs: Runs, key: str) -> None:
 
 @kinds
 def test_callers_with_the_same_key_share_an_unfinished_run(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(waiting(1), "sync", kind)
+    deployment = runs.deploy(waiting_flow(1), "sync", kind)
     headers = key_header()
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(runs.call, deployment, {"x": 1}, headers) for _ in range(4)]
@@ -93,7 +93,7 @@ def test_callers_with_the_same_key_share_an_unfinished_run(runs: Runs, kind: str
 
 @kinds
 def test_a_repeated_async_call_returns_its_unfinished_run(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(waiting(MANY_SECONDS), "async", kind)
+    deployment = runs.deploy(waiting_flow(MANY_SECONDS), "async", kind)
     headers = key_header()
     first, again = (runs.accept(deployment, {"x": 1}, headers) for _ in range(2))
     assert first == again
@@ -104,9 +104,9 @@ def test_a_repeated_async_call_returns_its_unfinished_run(runs: Runs, kind: str)
 
 @kinds
 def test_a_disconnected_caller_finds_its_run_by_the_key(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(waiting(1), "sync", kind)
+    deployment = runs.deploy(waiting_flow(1), "sync", kind)
     headers = key_header()
-    runs.call_and_hang_up(deployment, headers)
+    runs.call_and_disconnect(deployment, headers)
     key = headers["Idempotency-Key"].strip('"')
     (listed,) = eventually(lambda: runs.everything(idempotency_key=key), bool)
     answer = runs.call(deployment, {"x": 1}, headers)

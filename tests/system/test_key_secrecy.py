@@ -35,7 +35,7 @@ FLUSHED_SECONDS = 3.0
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def loud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
+def verbose_installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
     """An installation that logs as much as it can."""
     postgresql = PostgresDatabase() if request.param == "postgresql" else None
     extra = {"SLIPSTREAM_LOG_LEVEL": "debug"}
@@ -74,7 +74,7 @@ class Keys:
         return self.working + self.refused
 
 
-def call_in_every_way(
+def call_every_api(
     installation: Installation, keys: Keys, deployments: list[str]
 ) -> Iterator[httpx.Response]:
     """Call with every key, by every door, well and badly; yield the answers."""
@@ -105,7 +105,7 @@ def call_in_every_way(
     client.close()
 
 
-def call_the_front_door(installation: Installation, keys: Keys) -> Iterator[str]:
+def call_grpc(installation: Installation, keys: Keys) -> Iterator[str]:
     """Call by gRPC with every key; yield what failures say."""
     address = f"127.0.0.1:{installation.up.grpc_port}"
     with triton_grpc.InferenceServerClient(address) as client:
@@ -117,7 +117,7 @@ def call_the_front_door(installation: Installation, keys: Keys) -> Iterator[str]
                     yield str(error)
 
 
-async def everything_in(url: str) -> str:
+async def all_rows(url: str) -> str:
     """Return every row of every table, as text."""
     database = Database(url)
     found = []
@@ -129,44 +129,49 @@ async def everything_in(url: str) -> str:
     return "\n".join(found)
 
 
-def files_in(folder: Path) -> dict[str, bytes]:
+def all_files(folder: Path) -> dict[str, bytes]:
     """Return every file, the database's and its log included."""
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_plain_key_is_stored_and_logged_nowhere(loud: Installation, tmp_path: Path) -> None:
-    up = loud.up
-    loud.add_model("mixed", onnx_models.mixed(tmp_path / "mixed.onnx"))
-    loud.serve("mixed")
+def test_a_plain_key_is_stored_and_logged_nowhere(
+    verbose_installation: Installation, tmp_path: Path
+) -> None:
+    up = verbose_installation.up
+    verbose_installation.add_model("mixed", onnx_models.mixed(tmp_path / "mixed.onnx"))
+    verbose_installation.serve("mixed")
     deployments = [
-        loud.deploy(chain("iris")),
-        loud.deploy(chain("iris"), execution_mode="sync", deployment_type="server"),
-        loud.deploy(chain("iris"), execution_mode="sync", timeout_seconds=30),
-        loud.deploy(chain("iris"), execution_mode="async"),
+        verbose_installation.deploy(chain("iris")),
+        verbose_installation.deploy(chain("iris"), execution_mode="sync", deployment_type="server"),
+        verbose_installation.deploy(chain("iris"), execution_mode="sync", timeout_seconds=30),
+        verbose_installation.deploy(chain("iris"), execution_mode="async"),
     ]
-    keys = Keys(loud, deployments[0])
+    keys = Keys(verbose_installation, deployments[0])
     (demo,) = set(re.findall(r"sk-[0-9A-Za-z]{46}", "".join(up.output)))
 
-    answers = list(call_in_every_way(loud, keys, deployments))
+    answers = list(call_every_api(verbose_installation, keys, deployments))
     assert {200, 202, 400, 401, 404, 405, 422} <= {answer.status_code for answer in answers}
     told = [answer.text + repr(answer.headers) for answer in answers]
-    told += call_the_front_door(loud, keys)
-    told += [loud.http.get(KEYS).text, loud.http.get("/metrics").text]
-    told += [loud.http.get("/node/flow-runs/", params={"limit": 200}).text]
+    told += call_grpc(verbose_installation, keys)
+    told += [
+        verbose_installation.http.get(KEYS).text,
+        verbose_installation.http.get("/metrics").text,
+    ]
+    told += [verbose_installation.http.get("/node/flow-runs/", params={"limit": 200}).text]
     time.sleep(FLUSHED_SECONDS)
 
-    places = {"answers": "\n".join(told).encode(), **files_in(up.state)}
+    places = {"answers": "\n".join(told).encode(), **all_files(up.state)}
     url = up.extra.get("SLIPSTREAM_DATABASE_URL", f"sqlite:///{up.state}/slipstream.db")
-    places["rows"] = asyncio.run(everything_in(url)).encode()
+    places["rows"] = asyncio.run(all_rows(url)).encode()
     places["processes"] = repr([child.cmdline() for child in up.children()]).encode()
-    loud.stop()
-    places |= {f"{path}, at rest": content for path, content in files_in(up.state).items()}
+    verbose_installation.stop()
+    places |= {f"{path}, at rest": content for path, content in all_files(up.state).items()}
     places["stderr"] = Path(f"{up.state}.stderr").read_bytes()
     places["stdout"] = "".join(up.output).replace(demo, "").encode()
     assert b"api_key_invalid" in places["answers"]
     assert len(places["rows"]) > 10_000
     assert len(places["stderr"]) > 10_000
-    for key in (*keys.all, loud.key, demo):
+    for key in (*keys.all, verbose_installation.key, demo):
         secret = key[8:-5].encode()
         shapes = {secret, base64.b64encode(key.encode())[12:56], secret.hex().encode()}
         found = [name for name, content in places.items() for it in shapes if it in content]

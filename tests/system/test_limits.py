@@ -17,7 +17,7 @@ from protos import open_inference_pb2 as pb
 from protos.methods import SERVICE
 from tests.services.redis import RedisServer
 from tests.slipstream.running import Up
-from tests.system.flow_documents import echo, waiting
+from tests.system.flow_documents import echo_flow, waiting_flow
 from tests.system.installation import TIMEOUT_SECONDS, Installation, Json, chain
 from tests.system.runs import eventually
 
@@ -146,7 +146,7 @@ def test_concurrent_runs_are_limited_and_a_finished_run_frees_its_slot(
     limited: Installation,
 ) -> None:
     deployment = limited.deploy(
-        waiting(120), execution_mode="async", deployment_type="server", retry_safe=False
+        waiting_flow(120), execution_mode="async", deployment_type="server", retry_safe=False
     )
     limited.http.patch(f"/node/deployments/{deployment}/", json={"limits": {"concurrent_runs": 2}})
     key = key_with(limited, calls_per_day=1000)
@@ -175,7 +175,7 @@ def test_concurrent_runs_are_limited_and_a_finished_run_frees_its_slot(
 
 
 def test_polls_have_their_own_limit(limited: Installation) -> None:
-    deployment = limited.deploy(echo(), execution_mode="sync", deployment_type="server")
+    deployment = limited.deploy(echo_flow(), execution_mode="sync", deployment_type="server")
     key = key_with(limited, calls_per_minute=100, polls_per_minute=3)
     run = call(limited, deployment, key, {"input_data": {"param1": "1"}}).json()["flow_run_id"]
     with httpx.Client(base_url=limited.up.url, headers={"X-API-Key": key}) as http:
@@ -224,7 +224,7 @@ def test_model_calls_count_over_rest_and_grpc(limited: Installation) -> None:
 def test_failed_authentication_is_limited_by_address_in_every_api(
     limited: Installation, iris: str, door: str
 ) -> None:
-    def knock(key: str) -> int:
+    def attempt(key: str) -> int:
         headers = {"X-API-Key": key}
         match door:
             case "trigger":
@@ -245,12 +245,12 @@ def test_failed_authentication_is_limited_by_address_in_every_api(
             return 200
 
     started = time.monotonic()
-    answers = [knock(keys.generate_key()) for _ in range(FAILURES + 5)]
+    answers = [attempt(keys.generate_key()) for _ in range(FAILURES + 5)]
     regained = FAILURES / 60 * (time.monotonic() - started) + 1
     assert set(answers) <= {401, 429}
     assert answers.count(401) <= FAILURES + regained
     assert 429 in answers[-5:]
-    assert knock(limited.key) == 200, "a good key from the same address"
+    assert attempt(limited.key) == 200, "a good key from the same address"
 
 
 def test_refused_calls_are_counted_in_the_metrics(limited: Installation, iris: str) -> None:
@@ -266,7 +266,7 @@ def test_pages_of_other_origins_may_call_a_deployment_that_lists_them(
     limited: Installation,
 ) -> None:
     page, other_origin = "https://app.example.com", "https://evil.example"
-    deployment = limited.deploy(echo(), execution_mode="sync", deployment_type="server")
+    deployment = limited.deploy(echo_flow(), execution_mode="sync", deployment_type="server")
     path = f"/node/deployment-trigger/{deployment}/"
     body = {"input_data": {"param1": "1"}}
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}

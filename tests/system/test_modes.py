@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.flow_documents import computing, dividing, echo, waiting
+from tests.system.flow_documents import division_flow, echo_flow, transform_flow, waiting_flow
 from tests.system.installation import Json, chain
 from tests.system.runs import MANY_SECONDS, Runs, eventually, problem_of
 
@@ -33,7 +33,7 @@ def inner(body: Json, response_format: str) -> Json:
 def test_sync_answers_200_with_the_whole_result(
     runs: Runs, kind: str, response_format: str
 ) -> None:
-    deployment = runs.deploy(computing(), "sync", kind, response_format=response_format)
+    deployment = runs.deploy(transform_flow(), "sync", kind, response_format=response_format)
     answer = runs.call(deployment, {"x": 21})
     assert answer.status_code == 200, answer.text
     data = inner(answer.json(), response_format)
@@ -63,7 +63,7 @@ def test_sync_answers_200_with_the_whole_result(
 def test_async_answers_202_and_the_result_is_polled(
     runs: Runs, kind: str, response_format: str
 ) -> None:
-    deployment = runs.deploy(computing(), "async", kind, response_format=response_format)
+    deployment = runs.deploy(transform_flow(), "async", kind, response_format=response_format)
     answer = runs.call(deployment, {"x": 21})
     assert answer.status_code == 202, answer.text
     data = inner(answer.json(), response_format)
@@ -114,7 +114,7 @@ def test_sync_and_async_call_a_model_as_fast_does(runs: Runs, kind: str) -> None
 def test_the_body_is_optional_and_unknown_inputs_are_ignored(
     runs: Runs, kind: str, body: bytes
 ) -> None:
-    flow = computing("'always'")
+    flow = transform_flow("'always'")
     deployment = runs.deploy(flow, "sync", kind)
     answer = runs.installation.trigger(
         deployment, content=body, headers={"Content-Type": "application/json"}
@@ -124,7 +124,7 @@ def test_the_body_is_optional_and_unknown_inputs_are_ignored(
 
 
 def test_a_caller_may_request_the_envelope(runs: Runs) -> None:
-    deployment = runs.deploy(echo(), "sync", "server")
+    deployment = runs.deploy(echo_flow(), "sync", "server")
     answer = runs.call(deployment, {"param1": "value1"}, response_format="envelope")
     assert answer.json()["status"] == "success"
     assert answer.json()["data"]["output_data"] == {"param1": "value1"}
@@ -132,7 +132,7 @@ def test_a_caller_may_request_the_envelope(runs: Runs) -> None:
 
 @kinds
 def test_a_flow_that_fails_is_500_and_names_the_node(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(dividing(), "sync", kind)
+    deployment = runs.deploy(division_flow(), "sync", kind)
     problem = problem_of(runs.call(deployment, {"x": 0}), 500, "flow_failed")
     assert problem["node_id"] == "compute"
     assert "compute" in problem["message"]
@@ -147,7 +147,7 @@ def test_a_flow_that_fails_is_500_and_names_the_node(runs: Runs, kind: str) -> N
 
 @kinds
 def test_a_run_over_its_timeout_is_504_with_its_id_and_is_stopped(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(waiting(MANY_SECONDS), "sync", kind, timeout_seconds=1)
+    deployment = runs.deploy(waiting_flow(MANY_SECONDS), "sync", kind, timeout_seconds=1)
     problem = problem_of(runs.call(deployment, {"x": 1}), 504, "run_timeout")
     run = runs.until(problem["flow_run_id"])
     assert run["status"] == "failed"
@@ -156,7 +156,7 @@ def test_a_run_over_its_timeout_is_504_with_its_id_and_is_stopped(runs: Runs, ki
 
 @kinds
 def test_prefer_respond_async_makes_a_sync_call_answer_202(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(computing(), "sync", kind)
+    deployment = runs.deploy(transform_flow(), "sync", kind)
     answer = runs.call(deployment, {"x": 1}, {"Prefer": "respond-async"})
     assert answer.status_code == 202, answer.text
     assert answer.headers["preference-applied"] == "respond-async"
@@ -166,13 +166,13 @@ def test_prefer_respond_async_makes_a_sync_call_answer_202(runs: Runs, kind: str
 
 @kinds
 def test_prefer_wait_answers_200_in_time_and_202_after_it(runs: Runs, kind: str) -> None:
-    slow = runs.deploy(waiting(MANY_SECONDS), "sync", kind)
+    slow = runs.deploy(waiting_flow(MANY_SECONDS), "sync", kind)
     answer = runs.call(slow, {"x": 1}, {"Prefer": "wait=1"})
     assert answer.status_code == 202, answer.text
     assert answer.headers["preference-applied"] == "wait=1"
     assert answer.headers["location"].endswith(f"/{answer.json()['flow_run_id']}/")
     assert runs.cancel(answer.json()["flow_run_id"]).status_code == 202
-    quick = runs.deploy(computing(), "sync", kind)
+    quick = runs.deploy(transform_flow(), "sync", kind)
     assert runs.call(quick, {"x": 1}, {"Prefer": "wait=30"}).status_code == 200
 
 
@@ -199,8 +199,10 @@ def test_a_paused_deployment_answers_409_and_a_deleted_one_410(
 
 @kinds
 def test_a_version_can_be_called_by_its_number(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(computing("'first'"), "sync", kind)
-    answer = runs.http.put(f"/node/flows/{runs.flow_of(deployment)}/", json=computing("'second'"))
+    deployment = runs.deploy(transform_flow("'first'"), "sync", kind)
+    answer = runs.http.put(
+        f"/node/flows/{runs.flow_of(deployment)}/", json=transform_flow("'second'")
+    )
     assert answer.is_success, answer.text
     assert runs.http.post(f"/node/deployments/{deployment}/redeploy/").is_success
     eventually(
@@ -220,7 +222,7 @@ def test_a_version_can_be_called_by_its_number(runs: Runs, kind: str) -> None:
 
 @kinds
 def test_input_that_violates_the_schema_is_422_and_creates_no_run(runs: Runs, kind: str) -> None:
-    flow = computing()
+    flow = transform_flow()
     flow["nodes"][0]["config"] = {
         "schema": {
             "type": "object",

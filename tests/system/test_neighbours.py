@@ -25,7 +25,7 @@ CALLBACK = {
 
 
 @pytest.fixture(scope="module")
-def open_house() -> Iterator[Installation]:
+def installation() -> Iterator[Installation]:
     """An installation in a folder that was there before, under an umask that forbids nothing."""
     folder = Path(tempfile.mkdtemp(prefix="neighbours-"))
     folder.chmod(0o755)
@@ -51,9 +51,9 @@ def everything(state: Path) -> list[Path]:
     return [path for path in state.rglob("*") if path.exists()]
 
 
-def test_state_files_are_accessible_to_their_owner_only(open_house: Installation) -> None:
-    state = open_house.up.state
-    open_house.http.post("/node/flows/", json=chain("iris"))
+def test_state_files_are_accessible_to_their_owner_only(installation: Installation) -> None:
+    state = installation.up.state
+    installation.http.post("/node/flows/", json=chain("iris"))
     found = {path: path.stat().st_mode for path in everything(state)}
     names = {path.name for path in found}
     assert {"slipstream.db", "slipstream.db-wal", "models", "run", "sockets", "broker"} <= names
@@ -79,11 +79,11 @@ for path in sys.argv[1:]:
 
 
 def test_another_user_cannot_read_state_or_reach_inference_servers(
-    open_house: Installation,
+    installation: Installation,
 ) -> None:
-    paths = [str(path) for path in everything(open_house.up.state)]
+    paths = [str(path) for path in everything(installation.up.state)]
     assert any(path.endswith(".sock") for path in paths)
-    public = open_house.up.state.parent / "public"
+    public = installation.up.state.parent / "public"
     public.touch()
     command = [
         sys.executable,
@@ -102,24 +102,27 @@ def test_another_user_cannot_read_state_or_reach_inference_servers(
     assert tried.stdout == f"{public}\n"
 
 
-def test_the_list_of_processes_shows_no_secret(open_house: Installation) -> None:
-    commands = [open_house.up.process.args, *(one.cmdline() for one in open_house.up.children())]
+def test_the_list_of_processes_shows_no_secret(installation: Installation) -> None:
+    commands = [
+        installation.up.process.args,
+        *(one.cmdline() for one in installation.up.children()),
+    ]
     assert len(commands) > 3
     assert PEPPER not in repr(commands)
     assert "sk-" not in repr(commands)
 
 
 def test_a_copy_of_the_disk_contains_no_plain_secret(
-    open_house: Installation,
+    installation: Installation,
 ) -> None:
-    flow = open_house.post("/node/flows/", chain("iris"))
-    made = open_house.post("/node/deployments/", {"flow_id": flow["id"], **CALLBACK})
+    flow = installation.post("/node/flows/", chain("iris"))
+    made = installation.post("/node/deployments/", {"flow_id": flow["id"], **CALLBACK})
     secret = made["webhook_secret"].removeprefix("whsec_")
     assert len(secret) > 40
     copied = b"".join(
-        path.read_bytes() for path in everything(open_house.up.state) if path.is_file()
+        path.read_bytes() for path in everything(installation.up.state) if path.is_file()
     )
     assert made["id"].encode() in copied, "it is the right disk"
     assert secret.encode() not in copied
-    assert open_house.key[8:-5].encode() not in copied
+    assert installation.key[8:-5].encode() not in copied
     assert PEPPER.encode() not in copied

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.system.flow_documents import computing, dividing, waiting
+from tests.system.flow_documents import division_flow, transform_flow, waiting_flow
 from tests.system.runs import MANY_SECONDS, Runs, problem_of
 
 kinds = pytest.mark.parametrize("kind", ["api", "server"])
@@ -22,7 +22,7 @@ NOWHERE = "00000000-0000-4000-8000-000000000000"
 
 @kinds
 def test_a_poll_shows_everything_about_a_run(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(computing(), "async", kind)
+    deployment = runs.deploy(transform_flow(), "async", kind)
     run = runs.until(runs.accept(deployment, {"x": 2}))
     assert set(run) >= POLLED
     assert run["deployment_id"] == deployment
@@ -39,7 +39,7 @@ def test_a_poll_shows_everything_about_a_run(runs: Runs, kind: str) -> None:
 
 @kinds
 def test_an_unfinished_run_has_retry_after(runs: Runs, kind: str) -> None:
-    run_id = runs.accept(runs.deploy(waiting(MANY_SECONDS), "async", kind), {"x": 1})
+    run_id = runs.accept(runs.deploy(waiting_flow(MANY_SECONDS), "async", kind), {"x": 1})
     runs.until(run_id, "running")
     answer = runs.poll(run_id)
     assert int(answer.headers["retry-after"]) >= 1
@@ -51,7 +51,7 @@ def test_an_unfinished_run_has_retry_after(runs: Runs, kind: str) -> None:
 
 @kinds
 def test_a_finished_run_has_an_etag_and_304_has_no_body(runs: Runs, kind: str) -> None:
-    run_id = runs.accept(runs.deploy(computing(), "async", kind), {"x": 1})
+    run_id = runs.accept(runs.deploy(transform_flow(), "async", kind), {"x": 1})
     runs.until(run_id)
     first = runs.poll(run_id)
     assert "retry-after" not in first.headers
@@ -69,7 +69,7 @@ def test_a_finished_run_has_an_etag_and_304_has_no_body(runs: Runs, kind: str) -
 def test_a_long_poll_answers_when_the_run_ends(
     runs: Runs, kind: str, how: dict[str, dict[str, str]]
 ) -> None:
-    run_id = runs.accept(runs.deploy(waiting(1), "async", kind), {"x": 1})
+    run_id = runs.accept(runs.deploy(waiting_flow(1), "async", kind), {"x": 1})
     answer = runs.poll(run_id, **how)
     assert answer.status_code == 200
     assert answer.json()["status"] == "completed"
@@ -77,7 +77,7 @@ def test_a_long_poll_answers_when_the_run_ends(
 
 @kinds
 def test_a_long_poll_that_times_out_returns_the_current_run(runs: Runs, kind: str) -> None:
-    run_id = runs.accept(runs.deploy(waiting(MANY_SECONDS), "async", kind), {"x": 1})
+    run_id = runs.accept(runs.deploy(waiting_flow(MANY_SECONDS), "async", kind), {"x": 1})
     answer = runs.poll(run_id, params={"wait": "1"})
     assert answer.status_code == 200
     assert answer.json()["status"] in {"queued", "running"}
@@ -86,7 +86,7 @@ def test_a_long_poll_that_times_out_returns_the_current_run(runs: Runs, kind: st
 
 @kinds
 def test_events_cover_each_node_and_end_with_the_run(runs: Runs, kind: str) -> None:
-    run_id = runs.accept(runs.deploy(waiting(1), "async", kind), {"x": 1})
+    run_id = runs.accept(runs.deploy(waiting_flow(1), "async", kind), {"x": 1})
     events = runs.events(run_id)
     last = events[-1]
     assert (last.name, last.data["status"]) == ("completed", "completed")
@@ -98,7 +98,7 @@ def test_events_cover_each_node_and_end_with_the_run(runs: Runs, kind: str) -> N
 
 @kinds
 def test_node_events_arrive_while_the_run_is_in_progress(runs: Runs, kind: str) -> None:
-    run_id = runs.accept(runs.deploy(waiting(MANY_SECONDS), "async", kind), {"x": 1})
+    run_id = runs.accept(runs.deploy(waiting_flow(MANY_SECONDS), "async", kind), {"x": 1})
     with runs.stream(run_id) as events:
         node = next(event for event in events if event.name == "node")
         assert runs.show(run_id)["status"] == "running"
@@ -115,7 +115,7 @@ def test_node_events_arrive_while_the_run_is_in_progress(runs: Runs, kind: str) 
 
 @kinds
 def test_an_event_stream_resumes_after_a_disconnect(runs: Runs, kind: str) -> None:
-    run_id = runs.accept(runs.deploy(waiting(1), "async", kind), {"x": 1})
+    run_id = runs.accept(runs.deploy(waiting_flow(1), "async", kind), {"x": 1})
     with runs.stream(run_id) as events:
         first = next(event for event in events if event.id)
     rest = [event for event in runs.events(run_id, **{"Last-Event-ID": first.id}) if event.id]
@@ -126,7 +126,7 @@ def test_an_event_stream_resumes_after_a_disconnect(runs: Runs, kind: str) -> No
 
 @kinds
 def test_cancelling_stops_a_run(runs: Runs, kind: str) -> None:
-    run_id = runs.accept(runs.deploy(waiting(MANY_SECONDS), "async", kind), {"x": 1})
+    run_id = runs.accept(runs.deploy(waiting_flow(MANY_SECONDS), "async", kind), {"x": 1})
     runs.until(run_id, "running")
     asked = time.monotonic()
     assert runs.cancel(run_id).status_code == 202
@@ -143,7 +143,7 @@ def test_cancelling_stops_a_run(runs: Runs, kind: str) -> None:
 
 @kinds
 def test_a_sync_caller_is_told_that_its_run_was_cancelled(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(waiting(MANY_SECONDS), "sync", kind)
+    deployment = runs.deploy(waiting_flow(MANY_SECONDS), "sync", kind)
     accepted = runs.call(deployment, {"x": 1}, {"Prefer": "wait=1", "Idempotency-Key": "stop-me"})
     run_id = accepted.json()["flow_run_id"]
     assert runs.cancel(run_id).status_code == 202
@@ -157,8 +157,8 @@ def test_a_sync_caller_is_told_that_its_run_was_cancelled(runs: Runs, kind: str)
 
 @kinds
 def test_cancel_on_disconnect_stops_the_run_of_a_disconnected_caller(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(waiting(MANY_SECONDS), "sync", kind, cancel_on_disconnect=True)
-    runs.call_and_hang_up(deployment, {})
+    deployment = runs.deploy(waiting_flow(MANY_SECONDS), "sync", kind, cancel_on_disconnect=True)
+    runs.call_and_disconnect(deployment, {})
     (left,) = runs.everything(deployment=deployment)
     assert runs.until(left["flow_run_id"])["status"] == "cancelled"
 
@@ -168,15 +168,15 @@ def test_cancel_on_disconnect_stops_the_run_of_a_disconnected_caller(runs: Runs,
 def test_a_run_with_a_key_or_without_cancel_on_disconnect_survives_a_disconnect(
     runs: Runs, kind: str, *, cancels: bool
 ) -> None:
-    deployment = runs.deploy(waiting(2), "sync", kind, cancel_on_disconnect=cancels)
-    runs.call_and_hang_up(deployment, {"Idempotency-Key": "again"} if cancels else {})
+    deployment = runs.deploy(waiting_flow(2), "sync", kind, cancel_on_disconnect=cancels)
+    runs.call_and_disconnect(deployment, {"Idempotency-Key": "again"} if cancels else {})
     (left,) = runs.everything(deployment=deployment)
     assert runs.until(left["flow_run_id"])["status"] == "completed"
 
 
 @kinds
 def test_a_finished_run_cannot_be_cancelled(runs: Runs, kind: str) -> None:
-    run_id = runs.accept(runs.deploy(computing(), "async", kind), {"x": 1})
+    run_id = runs.accept(runs.deploy(transform_flow(), "async", kind), {"x": 1})
     runs.until(run_id)
     problem_of(runs.cancel(run_id), 409, "run_finished")
 
@@ -186,7 +186,7 @@ def test_a_finished_run_cannot_be_cancelled(runs: Runs, kind: str) -> None:
 def test_runs_in_progress_finish_or_are_cancelled_with_their_deployment(
     runs: Runs, kind: str, then: str, status: str
 ) -> None:
-    deployment = runs.deploy(waiting(3), "async", kind)
+    deployment = runs.deploy(waiting_flow(3), "async", kind)
     run_id = runs.accept(deployment, {"x": 1})
     runs.until(run_id, "running")
     answer = runs.http.delete(f"/node/deployments/{deployment}/", params={"runs": then})
@@ -197,7 +197,7 @@ def test_runs_in_progress_finish_or_are_cancelled_with_their_deployment(
 
 @kinds
 def test_a_failed_run_can_be_retried_as_a_new_run(runs: Runs, kind: str) -> None:
-    run_id = runs.accept(runs.deploy(dividing(), "async", kind), {"x": 0})
+    run_id = runs.accept(runs.deploy(division_flow(), "async", kind), {"x": 0})
     failed = runs.until(run_id)
     assert failed["status"] == "failed"
     answer = runs.retry(run_id)
@@ -212,14 +212,14 @@ def test_a_failed_run_can_be_retried_as_a_new_run(runs: Runs, kind: str) -> None
 
 @kinds
 def test_a_completed_run_cannot_be_retried(runs: Runs, kind: str) -> None:
-    run_id = runs.accept(runs.deploy(computing(), "async", kind), {"x": 1})
+    run_id = runs.accept(runs.deploy(transform_flow(), "async", kind), {"x": 1})
     runs.until(run_id)
     assert runs.retry(run_id).status_code == 409
 
 
 @kinds
 def test_the_list_has_filters_and_pages(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(dividing(), "async", kind)
+    deployment = runs.deploy(division_flow(), "async", kind)
     made = [runs.accept(deployment, {"x": x}) for x in (1, 2, 0, 5)]
     ended = [runs.until(run_id) for run_id in made]
     statuses = [run["status"] for run in ended]

@@ -29,7 +29,7 @@ NEWS_SECONDS = 0.5
 numbers = itertools.count(1)
 
 
-class Sleeper:
+class SleepingModel:
     """A model whose server sleeps after a second without a call, and its deployment."""
 
     def __init__(self, installation: Installation, folder: Path) -> None:
@@ -89,57 +89,61 @@ def until_it_answers(call: Callable[[], httpx.Response]) -> httpx.Response:
 
 
 @pytest.fixture
-def sleeper(installation: Installation, tmp_path: Path) -> Iterator[Sleeper]:
+def sleeping_model(installation: Installation, tmp_path: Path) -> Iterator[SleepingModel]:
     """A model of this test's own, asleep."""
-    made = Sleeper(installation, tmp_path)
+    made = SleepingModel(installation, tmp_path)
     made.until_asleep()
     yield made
     made.stop()
 
 
 def test_a_sleeping_server_has_no_process_until_a_call_wakes_it(
-    installation: Installation, sleeper: Sleeper
+    installation: Installation, sleeping_model: SleepingModel
 ) -> None:
-    asleep = sleeper.server
+    asleep = sleeping_model.server
     assert (asleep["state"], asleep["pid"], asleep["address"]) == ("stopped", None, None)
-    assert not installation.up.servers(f"{sleeper.name} 1")
-    assert (sleeper.measured("asleep"), sleeper.measured("stopped")) == (1, 0)
+    assert not installation.up.servers(f"{sleeping_model.name} 1")
+    assert (sleeping_model.measured("asleep"), sleeping_model.measured("stopped")) == (1, 0)
     assert installation.http.get("/readyz").status_code == 200
-    assert installation.http.get(f"/v2/models/{sleeper.name}/ready").status_code != 200
+    assert installation.http.get(f"/v2/models/{sleeping_model.name}/ready").status_code != 200
     time.sleep(NEWS_SECONDS)
-    assert sleeper.server["desired"] == "asleep"  # to ask about it was no call
-    first = sleeper.trigger()
+    assert sleeping_model.server["desired"] == "asleep"  # to ask about it was no call
+    first = sleeping_model.trigger()
     assert first.status_code == 503
     problem = first.json()
     assert (problem["code"], problem["phase"]) == ("inference_server_booting", "spawning")
     assert problem["retryable"] is True
     assert 1 <= int(first.headers["retry-after"]) <= 10
-    assert until_it_answers(sleeper.trigger).status_code == 200
-    again = sleeper.until_asleep()
+    assert until_it_answers(sleeping_model.trigger).status_code == 200
+    again = sleeping_model.until_asleep()
     assert (again["restarts"], again["reason"]) == (0, None)
 
 
-def test_concurrent_calls_wake_a_server_once(installation: Installation, sleeper: Sleeper) -> None:
+def test_concurrent_calls_wake_a_server_once(
+    installation: Installation, sleeping_model: SleepingModel
+) -> None:
     with ThreadPoolExecutor(32) as callers:
-        first = list(callers.map(lambda _: sleeper.trigger(), range(64)))
+        first = list(callers.map(lambda _: sleeping_model.trigger(), range(64)))
         assert {answer.status_code for answer in first} <= {200, 503}
-        calls = callers.map(lambda _: until_it_answers(sleeper.trigger), range(64))
+        calls = callers.map(lambda _: until_it_answers(sleeping_model.trigger), range(64))
         assert {answer.status_code for answer in calls} == {200}
-        assert len(installation.up.servers(f"{sleeper.name} 1")) == 1
-    starts = [line for line in installation.up.output if f"{sleeper.name} 1" in line]
+        assert len(installation.up.servers(f"{sleeping_model.name} 1")) == 1
+    starts = [line for line in installation.up.output if f"{sleeping_model.name} 1" in line]
     assert len([line for line in starts if "process" in line]) == 2
 
 
-def test_a_v2_call_wakes_a_server(installation: Installation, sleeper: Sleeper) -> None:
+def test_a_v2_call_wakes_a_server(
+    installation: Installation, sleeping_model: SleepingModel
+) -> None:
     def infer() -> httpx.Response:
-        url = f"/v2/models/{sleeper.name}/infer"
+        url = f"/v2/models/{sleeping_model.name}/infer"
         return installation.http.post(url, json={"inputs": [TENSOR]})
 
     index = installation.http.post("/v2/repository/index", json={}).json()
-    (listed,) = [entry for entry in index if entry["name"] == sleeper.name]
+    (listed,) = [entry for entry in index if entry["name"] == sleeping_model.name]
     assert listed["state"] == "UNAVAILABLE"
     assert listed["reason"] == "asleep: a call starts its server"
-    statistics = installation.http.get(f"/v2/models/{sleeper.name}/stats")
+    statistics = installation.http.get(f"/v2/models/{sleeping_model.name}/stats")
     assert "asleep" in statistics.json()["error"]
     first = infer()
     assert first.status_code == 503
@@ -147,18 +151,20 @@ def test_a_v2_call_wakes_a_server(installation: Installation, sleeper: Sleeper) 
     assert until_it_answers(infer).status_code == 200
 
 
-def test_a_grpc_call_wakes_a_server(installation: Installation, sleeper: Sleeper) -> None:
+def test_a_grpc_call_wakes_a_server(
+    installation: Installation, sleeping_model: SleepingModel
+) -> None:
     tensor = triton_grpc.InferInput("x", [1, 4], "FP32")
     tensor.set_data_from_numpy(np.ones((1, 4), np.float32))
     headers = {"x-api-key": installation.key}
     deadline = time.monotonic() + TIMEOUT_SECONDS
     with triton_grpc.InferenceServerClient(f"127.0.0.1:{installation.up.grpc_port}") as client:
         with pytest.raises(InferenceServerException, match="booting") as caught:
-            client.infer(sleeper.name, [tensor], headers=headers)
+            client.infer(sleeping_model.name, [tensor], headers=headers)
         assert caught.value.status() == "StatusCode.UNAVAILABLE"
         while True:
             try:
-                client.infer(sleeper.name, [tensor], headers=headers)
+                client.infer(sleeping_model.name, [tensor], headers=headers)
                 break
             except InferenceServerException as error:
                 if error.status() != "StatusCode.UNAVAILABLE":
@@ -169,9 +175,9 @@ def test_a_grpc_call_wakes_a_server(installation: Installation, sleeper: Sleeper
 
 @pytest.mark.parametrize("kind", ["api", "server"])
 def test_a_sync_run_wakes_a_server_and_waits_for_it(
-    installation: Installation, sleeper: Sleeper, kind: str
+    installation: Installation, sleeping_model: SleepingModel, kind: str
 ) -> None:
-    flow = chain(sleeper.name)
+    flow = chain(sleeping_model.name)
     deployment = installation.deploy(flow, execution_mode="sync", deployment_type=kind)
     answer = installation.trigger(deployment, json=ROW)
     assert answer.status_code == 200, answer.text
@@ -180,20 +186,20 @@ def test_a_sync_run_wakes_a_server_and_waits_for_it(
 
 
 def test_a_user_can_wake_a_server_and_a_stopped_one_stays_stopped(
-    installation: Installation, sleeper: Sleeper
+    installation: Installation, sleeping_model: SleepingModel
 ) -> None:
-    command = ("models", "serve", sleeper.name, "--idle-timeout", "0", "--json")
+    command = ("models", "serve", sleeping_model.name, "--idle-timeout", "0", "--json")
     assert installation.command(*command)["idle_timeout_seconds"] is None
-    sleeper.until(lambda server: server["state"] == "ready")
-    assert until_it_answers(sleeper.trigger).status_code == 200
+    sleeping_model.until(lambda server: server["state"] == "ready")
+    assert until_it_answers(sleeping_model.trigger).status_code == 200
     time.sleep(1.5)
-    assert sleeper.server["state"] == "ready"
-    sleeper.stop()
-    refused = sleeper.trigger()
+    assert sleeping_model.server["state"] == "ready"
+    sleeping_model.stop()
+    refused = sleeping_model.trigger()
     assert (refused.status_code, refused.json()["code"]) == (409, "no_active_inference")
-    assert (sleeper.measured("asleep"), sleeper.measured("stopped")) == (0, 1)
+    assert (sleeping_model.measured("asleep"), sleeping_model.measured("stopped")) == (0, 1)
     time.sleep(NEWS_SECONDS)
-    assert sleeper.server["desired"] == "stopped"
+    assert sleeping_model.server["desired"] == "stopped"
 
 
 @pytest.fixture
@@ -213,17 +219,17 @@ def test_a_sleeping_server_of_a_shared_process_survives_a_restart_on_postgresql(
     first = Up(tmp_path / "state", *options, **environment)
     first.until("documentation")
     installation = Installation(first)
-    sleeper = Sleeper(installation, tmp_path)
-    sleeper.until_asleep()
+    sleeping_model = SleepingModel(installation, tmp_path)
+    sleeping_model.until_asleep()
     installation.stop()
 
     ports = {"port": first.port, "grpc_port": first.grpc_port}
     second = Up(tmp_path / "state", *options, **ports, **environment)
     second.until("documentation")
-    assert sleeper.name not in "".join(second.output)
+    assert sleeping_model.name not in "".join(second.output)
     restarted = Installation(second)
     assert restarted.http.get("/readyz").status_code == 200
-    answer = until_it_answers(lambda: restarted.trigger(sleeper.deployment, json=ROW))
+    answer = until_it_answers(lambda: restarted.trigger(sleeping_model.deployment, json=ROW))
     assert answer.status_code == 200, answer.text
     (server,) = restarted.http.get(SERVERS).json()["items"]
     assert server["restarts"] == 0

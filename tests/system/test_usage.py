@@ -12,7 +12,7 @@ import pytest
 
 from tests import onnx_models
 from tests.slipstream.running import Up
-from tests.system.flow_documents import computing, dividing
+from tests.system.flow_documents import division_flow, transform_flow
 from tests.system.installation import Installation, Json, chain
 from tests.system.runs import Runs, eventually
 
@@ -41,8 +41,8 @@ def until_counted(installation: Installation, deployment: str, **counts: int) ->
 
 def test_calls_of_every_mode_are_counted_exactly(runs: Runs) -> None:
     fast = runs.deploy(chain("iris"), "fast")
-    sync = runs.deploy(dividing(), "sync", "server")
-    background = runs.deploy(computing(), "async", "api")
+    sync = runs.deploy(division_flow(), "sync", "server")
+    background = runs.deploy(transform_flow(), "async", "api")
     for _ in range(30):
         assert runs.call(fast, IRIS).status_code == 200
     for _ in range(4):
@@ -70,7 +70,7 @@ def test_calls_of_every_mode_are_counted_exactly(runs: Runs) -> None:
 
 
 def test_a_batch_counts_as_one_call_and_each_item_as_a_run(runs: Runs) -> None:
-    sync = runs.deploy(computing(), "sync", "server")
+    sync = runs.deploy(transform_flow(), "sync", "server")
     answer = runs.http.post(
         f"/node/deployment-trigger/{sync}/batch/", json={"input_data": [{"x": x} for x in range(5)]}
     )
@@ -93,7 +93,7 @@ def test_a_killed_gateway_loses_the_counts_of_its_last_seconds_but_no_run(
 ) -> None:
     fast = two_gateways.deploy(chain("iris"))
     runs = Runs(two_gateways)
-    background = runs.deploy(computing(), "async", "server")
+    background = runs.deploy(transform_flow(), "async", "server")
 
     def call(times: int) -> None:
         for _ in range(times):  # a connection each: both processes get some

@@ -17,55 +17,55 @@ INPUT = {"x": [[5.1, 3.5, 1.4, 0.2]]}
 
 
 @pytest.fixture(scope="module")
-def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+def local_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     """An installation with the settings that `listen` names; attempts follow each other fast."""
     listener = Listener()
     settings = {**listener.listening["settings"], "SLIPSTREAM_WEBHOOK_SCHEDULE_SECONDS": "0,0.5,1"}
     listener.close()
-    up = Up(tmp_path_factory.mktemp("laptop") / "state", **settings)
+    up = Up(tmp_path_factory.mktemp("local_runs") / "state", **settings)
     up.until("documentation")
     installation = Installation(up)
     yield Runs(installation)
     installation.stop()
 
 
-def deploy(laptop: Runs, url: str) -> Json:
-    command = laptop.installation.command
+def deploy(local_runs: Runs, url: str) -> Json:
+    command = local_runs.installation.command
     flow = command("flows", "list", "--json")["items"][0]["id"]
     words = ("--flow", flow, "--mode", "fast", "--callback-url", url, "--json")
     made: Json = command("deployments", "create", *words)
     return made
 
 
-def trigger(laptop: Runs, made: Json) -> str:
-    answer = laptop.call(made["id"], INPUT)
+def trigger(local_runs: Runs, made: Json) -> str:
+    answer = local_runs.call(made["id"], INPUT)
     assert answer.status_code == 200, answer.text
     run_id: str = answer.json()["flow_run_id"]
     return run_id
 
 
 def test_a_call_is_printed_and_verified_and_a_replay_is_a_duplicate(
-    laptop: Runs, tmp_path: Path
+    local_runs: Runs, tmp_path: Path
 ) -> None:
     port = str(free_port())
-    made = deploy(laptop, f"http://127.0.0.1:{port}/")
+    made = deploy(local_runs, f"http://127.0.0.1:{port}/")
     (tmp_path / "secret.txt").write_text(f"{made['webhook_secret']}\n")
     listener = Listener("--port", port, "--secret-file", str(tmp_path / "secret.txt"))
-    run_id = trigger(laptop, made)
+    run_id = trigger(local_runs, made)
     told = listener.next()
     assert (told["event"], told["flow_run_id"]) == ("run.completed", run_id)
     assert (told["verified"], told["attempt"], told["status"]) == (True, "1", 200)
     assert 0 <= told["after_seconds"] < 30
-    laptop.installation.command("webhooks", "replay", told["id"], "--json")
+    local_runs.installation.command("webhooks", "replay", told["id"], "--json")
     again = listener.next()
     assert (again["id"], again["duplicate"], again["attempt"]) == (told["id"], True, "2")
     assert listener.close()["duplicates"] == 1
 
 
-def test_with_the_wrong_secret_each_attempt_is_refused_with_the_reason(laptop: Runs) -> None:
+def test_with_the_wrong_secret_each_attempt_is_refused_with_the_reason(local_runs: Runs) -> None:
     listener = Listener(secret=new_secret())
-    made = deploy(laptop, listener.url)
-    run_id = trigger(laptop, made)
+    made = deploy(local_runs, listener.url)
+    run_id = trigger(local_runs, made)
     for attempt in ("1", "2", "3"):
         told = listener.next()
         assert (told["flow_run_id"], told["attempt"]) == (run_id, attempt)
@@ -76,10 +76,10 @@ def test_with_the_wrong_secret_each_attempt_is_refused_with_the_reason(laptop: R
     assert listener.close()["refused"] == 3
 
 
-def test_a_rejected_delivery_is_retried_until_accepted(laptop: Runs) -> None:
+def test_a_rejected_delivery_is_retried_until_accepted(local_runs: Runs) -> None:
     listener = Listener("--fail", "1")
-    made = deploy(laptop, listener.url)
-    trigger(laptop, made)
+    made = deploy(local_runs, listener.url)
+    trigger(local_runs, made)
     first, second = listener.next(), listener.next()
     assert [first["status"], second["status"]] == [503, 503]
     assert (first["id"], first["times"], second["times"]) == (second["id"], 1, 2)

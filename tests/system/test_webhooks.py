@@ -11,7 +11,7 @@ import pytest
 from tests.gateway.databases import PostgresDatabase
 from tests.gateway.webhooks.receiver import Message, Receiver, eventually
 from tests.slipstream.running import Up
-from tests.system.flow_documents import computing, dividing
+from tests.system.flow_documents import division_flow, transform_flow
 from tests.system.installation import Installation, Json, chain
 from tests.system.runs import Runs
 
@@ -56,7 +56,7 @@ def deploy(
     return runs.installation.post("/node/deployments/", body)
 
 
-def told(receiver: Receiver, run_id: str, count: int = 2) -> list[Message]:
+def messages_about(receiver: Receiver, run_id: str, count: int = 2) -> list[Message]:
     """Return what came about a run, in the order of events, once it is so much."""
 
     def messages() -> list[Message]:
@@ -72,11 +72,11 @@ def told(receiver: Receiver, run_id: str, count: int = 2) -> list[Message]:
 def test_the_start_and_the_end_of_a_run_are_reported(
     open_runs: Runs, receiver: Receiver, mode: str, kind: str
 ) -> None:
-    made = deploy(open_runs, receiver, computing(), execution_mode=mode, deployment_type=kind)
+    made = deploy(open_runs, receiver, transform_flow(), execution_mode=mode, deployment_type=kind)
     answer = open_runs.call(made["id"], {"x": 21})
     assert answer.is_success, answer.text
     run_id = answer.json()["flow_run_id"]
-    started, completed = told(receiver, run_id)
+    started, completed = messages_about(receiver, run_id)
     assert started.event["type"] == "run.started"
     assert completed.event["type"] == "run.completed"
     assert completed.data["output_data"] == {"y": 42}
@@ -102,7 +102,7 @@ def test_a_fast_call_is_reported_with_its_prediction_in_every_recording_mode(
     answer = open_runs.call(made["id"], PREDICTED)
     assert answer.status_code == 200, answer.text
     body = answer.json()
-    _, completed = told(receiver, body["flow_run_id"])
+    _, completed = messages_about(receiver, body["flow_run_id"])
     completed.verify(made["webhook_secret"])
     assert completed.data["output_data"] == body["output_data"]
     run = open_runs.until_recorded(body["flow_run_id"])
@@ -110,18 +110,18 @@ def test_a_fast_call_is_reported_with_its_prediction_in_every_recording_mode(
 
 
 def test_a_failed_run_is_reported_with_its_error(open_runs: Runs, receiver: Receiver) -> None:
-    made = deploy(open_runs, receiver, dividing(), execution_mode="async")
+    made = deploy(open_runs, receiver, division_flow(), execution_mode="async")
     run_id = open_runs.accept(made["id"], {"x": 0})
-    _, failed = told(receiver, run_id)
+    _, failed = messages_about(receiver, run_id)
     assert failed.event["type"] == "run.failed"
     assert failed.data["error"]["code"] == "flow_failed"
     assert failed.data["error"]["node_id"] == "compute"
 
 
 def test_the_secret_is_in_no_log_and_no_state_file(open_runs: Runs, receiver: Receiver) -> None:
-    made = deploy(open_runs, receiver, computing(), execution_mode="sync")
+    made = deploy(open_runs, receiver, transform_flow(), execution_mode="sync")
     secret = made["webhook_secret"].removeprefix("whsec_").encode()
-    told(receiver, open_runs.call(made["id"], {"x": 1}).json()["flow_run_id"])
+    messages_about(receiver, open_runs.call(made["id"], {"x": 1}).json()["flow_run_id"])
     up = open_runs.installation.up
     assert secret.decode() not in up.errors
     for file in Path(up.state).rglob("*"):

@@ -8,7 +8,7 @@ from contextlib import suppress
 import psutil
 
 from tests.system.backends import Backend
-from tests.system.flow_documents import computing, waiting
+from tests.system.flow_documents import transform_flow, waiting_flow
 from tests.system.installation import TIMEOUT_SECONDS, Json
 from tests.system.runs import MANY_SECONDS, TERMINAL, Runs, eventually
 
@@ -16,9 +16,9 @@ from tests.system.runs import MANY_SECONDS, TERMINAL, Runs, eventually
 def test_type_server_works_while_workers_and_broker_are_frozen(
     backend: Backend, runs: Runs
 ) -> None:
-    synced = runs.deploy(computing(), "sync", "server")
-    accepted = runs.deploy(computing(), "async", "server")
-    queued = runs.deploy(computing(), "async", "api")
+    synced = runs.deploy(transform_flow(), "sync", "server")
+    accepted = runs.deploy(transform_flow(), "async", "server")
+    queued = runs.deploy(transform_flow(), "async", "api")
     with backend.without_workers():
         answer = runs.call(synced, {"x": 2})
         assert answer.status_code == 200, answer.text
@@ -33,7 +33,7 @@ def test_type_server_works_while_workers_and_broker_are_frozen(
 def test_sync_of_type_api_without_a_worker_is_503_and_leaves_no_run(
     backend: Backend, runs: Runs
 ) -> None:
-    deployment = runs.deploy(computing(), "sync", "api", cold_start_wait_seconds=1)
+    deployment = runs.deploy(transform_flow(), "sync", "api", cold_start_wait_seconds=1)
     with backend.without_workers():
         answer = runs.call(deployment, {"x": 2})
         assert answer.status_code == 503, answer.text
@@ -44,7 +44,7 @@ def test_sync_of_type_api_without_a_worker_is_503_and_leaves_no_run(
 
 
 def test_all_callers_of_a_withdrawn_run_get_an_error(backend: Backend, runs: Runs) -> None:
-    deployment = runs.deploy(computing(), "sync", "api", cold_start_wait_seconds=2)
+    deployment = runs.deploy(transform_flow(), "sync", "api", cold_start_wait_seconds=2)
     key = {"Idempotency-Key": "together"}
     with backend.without_workers(), ThreadPoolExecutor(3) as callers:
         answers = list(callers.map(lambda _: runs.call(deployment, {"x": 2}, key), range(3)))
@@ -54,7 +54,7 @@ def test_all_callers_of_a_withdrawn_run_get_an_error(backend: Backend, runs: Run
 
 
 def test_a_run_of_a_killed_worker_is_retried(backend: Backend, runs: Runs) -> None:
-    deployment = runs.deploy(waiting(3), "async", "api", retry_safe=True)
+    deployment = runs.deploy(waiting_flow(3), "async", "api", retry_safe=True)
     run_id = runs.accept(deployment, {"x": 1})
     runs.until(run_id, "running")
     _kill(backend.workers())
@@ -64,8 +64,8 @@ def test_a_run_of_a_killed_worker_is_retried(backend: Backend, runs: Runs) -> No
 def test_async_runs_of_type_server_survive_a_kill_of_every_gateway(
     backend: Backend, runs: Runs
 ) -> None:
-    safe = runs.deploy(waiting(2), "async", "server", retry_safe=True)
-    unsafe = runs.deploy(waiting(MANY_SECONDS), "async", "server", retry_safe=False)
+    safe = runs.deploy(waiting_flow(2), "async", "server", retry_safe=True)
+    unsafe = runs.deploy(waiting_flow(MANY_SECONDS), "async", "server", retry_safe=False)
     lost = runs.accept(unsafe, {"x": 0})
     runs.until(lost, "running")
     accepted = [runs.accept(safe, {"x": x}) for x in range(5)]

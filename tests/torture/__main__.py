@@ -30,14 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False)
     began = time.monotonic()
 
-    def tell(line: str) -> None:
+    def print_status(line: str) -> None:
         console.print(f"{time.monotonic() - began:7.1f} s  {line}", markup=False)
 
-    tell(f"seed {options.seed}")
+    print_status(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="slipstream-torture-") as folder:
         receiver = ReceiverProcess(Path(folder), options.fail)
         try:
-            return asyncio.run(_play(Path(folder), receiver, options, console, tell))
+            return asyncio.run(_play(Path(folder), receiver, options, console, print_status))
         finally:
             receiver.close()
 
@@ -47,7 +47,7 @@ async def _play(
     receiver: ReceiverProcess,
     options: argparse.Namespace,
     console: Console,
-    tell: PrintStatus,
+    print_status: PrintStatus,
 ) -> int:
     in_folder = f"sqlite:///{folder}/slipstream.db"
     url = in_folder if options.database == "sqlite" else options.database
@@ -55,11 +55,11 @@ async def _play(
     delays = None
     if options.delays:
         (folder / "delays").mkdir()
-        delays = await measure(settings, folder / "delays", options.delays, tell)
+        delays = await measure(settings, folder / "delays", options.delays, print_status)
     plan = TorturePlan(
         events=options.events, kills=options.kills, fail=options.fail, seed=options.seed
     )
-    outcome = await TortureRun(plan, settings, receiver, tell).play()
+    outcome = await TortureRun(plan, settings, receiver, print_status).play()
     found = checks(outcome)
     report(console, outcome, delays, found)
     return 0 if all(check.kept for check in found) else 1

@@ -10,12 +10,12 @@ from tests.chaos.checks import Check
 from tests.torture.log import MessageKind
 from tests.torture.torture_run import TortureResult
 
-_MOST_IN_FLIGHT = DispatcherOptions(schedule=()).concurrency
+_MAX_IN_FLIGHT = DispatcherOptions(schedule=()).concurrency
 
 
 def checks(outcome: TortureResult) -> list[Check]:
     """Return each promise, and where it was broken."""
-    whole = [entry for entry in outcome.entries if entry.kind is not MessageKind.TORN]
+    whole = [entry for entry in outcome.entries if entry.kind is not MessageKind.TRUNCATED]
     arrived = {entry.run_id for entry in whole if entry.arrived}
     good_rows = [row for row in outcome.rows if row.path.startswith("/good/")]
     dead_rows = [row for row in outcome.rows if not row.path.startswith("/good/")]
@@ -32,7 +32,7 @@ def checks(outcome: TortureResult) -> list[Check]:
         ),
         Check(
             promise="an event has one body",
-            broken=_several({(entry.run_id, entry.digest) for entry in whole}),
+            broken=_with_several({(entry.run_id, entry.digest) for entry in whole}),
             of=len({entry.run_id for entry in whole}),
         ),
         Check(
@@ -63,7 +63,7 @@ def checks(outcome: TortureResult) -> list[Check]:
         ),
         Check(
             promise="only what was in flight at a kill arrives again",
-            broken=["one too many"] * max(0, repeated(outcome) - outcome.kills * _MOST_IN_FLIGHT),
+            broken=["one too many"] * max(0, repeated(outcome) - outcome.kills * _MAX_IN_FLIGHT),
             of=len(arrived),
         ),
         Check(
@@ -83,10 +83,10 @@ def repeated(outcome: TortureResult) -> int:
 def _unstable_ids(outcome: TortureResult) -> list[str]:
     seen = {(entry.run_id, entry.message_id) for entry in outcome.entries if entry.run_id}
     of_rows = {(row.run_id, row.message_id) for row in outcome.rows}
-    return sorted({*_several(seen), *(run_id for run_id, _ in seen - of_rows)})
+    return sorted({*_with_several(seen), *(run_id for run_id, _ in seen - of_rows)})
 
 
-def _several(pairs: set[tuple[str, str]]) -> Sequence[str]:
+def _with_several(pairs: set[tuple[str, str]]) -> Sequence[str]:
     """Return what is paired with more than one thing."""
     found: dict[str, set[str]] = defaultdict(set)
     for one, other in pairs:

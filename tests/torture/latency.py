@@ -16,7 +16,7 @@ from tests.torture.torture_run import DEAD, PrintStatus
 
 _ROUNDS = 3
 """Of each kind, in turn: what else the machine does meets both."""
-_A_SECOND = 50
+_EVENTS_PER_SECOND = 50
 """Events that the good receiver is sent."""
 _DEAD_EVENTS = 200
 """That wait for dead receivers when a round begins."""
@@ -32,9 +32,9 @@ class DeliveryLatency:
 
 
 async def measure(
-    settings: Settings, folder: Path, seconds: float, tell: PrintStatus
+    settings: Settings, folder: Path, seconds: float, print_status: PrintStatus
 ) -> DeliveryLatency:
-    """Return the delays over some rounds of `seconds` each; the receiver's diary is in `folder`."""
+    """Return the latencies over some rounds of `seconds` each; `folder` gets the receiver's log."""
     receiver = ReceiverProcess(folder, fail=0.0)
     sender, dispatchers = EventSource(settings, receiver), DispatcherProcesses(settings)
     calm, *dead = await sender.open(["/calm/1", *DEAD])
@@ -46,12 +46,12 @@ async def measure(
             await sender.switch(dead, on=beside_dead)
             if beside_dead:
                 await sender.end_runs([dead[each % len(dead)] for each in range(_DEAD_EVENTS)])
-            runs = await _pace(sender, calm, seconds)
+            runs = await _end_runs_at_rate(sender, calm, seconds)
             await asyncio.sleep(_DRAIN_SECONDS)
-            found = _waited([row for row in await sender.rows() if row.run_id in runs])
+            found = _latencies([row for row in await sender.rows() if row.run_id in runs])
             waited[beside_dead] += found
             words = "beside dead receivers" if beside_dead else "alone"
-            tell(f"{words}: p99 of {len(found):,} events {_p99(found) * 1000:.0f} ms")
+            print_status(f"{words}: p99 of {len(found):,} events {_p99(found) * 1000:.0f} ms")
         await sender.switch(dead, on=False)
     finally:
         dispatchers.end()
@@ -60,17 +60,17 @@ async def measure(
     return DeliveryLatency(alone=_p99(waited[False]), beside_dead=_p99(waited[True]))
 
 
-async def _pace(sender: EventSource, target: WebhookTarget, seconds: float) -> set[str]:
+async def _end_runs_at_rate(sender: EventSource, target: WebhookTarget, seconds: float) -> set[str]:
     """End runs one by one, at an even pace; return them."""
     began = time.monotonic()
     runs: set[str] = set()
-    for number in range(int(seconds * _A_SECOND)):
-        await asyncio.sleep(began + number / _A_SECOND - time.monotonic())
+    for number in range(int(seconds * _EVENTS_PER_SECOND)):
+        await asyncio.sleep(began + number / _EVENTS_PER_SECOND - time.monotonic())
         runs.update(await sender.end_runs([target]))
     return runs
 
 
-def _waited(rows: Sequence[DeliveryRow]) -> list[float]:
+def _latencies(rows: Sequence[DeliveryRow]) -> list[float]:
     """Return each delivery's latency in seconds; infinity if it has not arrived."""
     return [
         (row.delivered_at - row.created_at).total_seconds() if row.delivered_at else math.inf

@@ -14,7 +14,7 @@ class MessageKind(StrEnum):
     """Whole, and signed as it should be."""
     BAD = "bad"
     """Whole, and signed wrongly."""
-    TORN = "torn"
+    TRUNCATED = "truncated"
     """Its sender died before its end."""
 
 
@@ -40,13 +40,13 @@ class LogEntry:
         return self.kind is MessageKind.GOOD and self.status == 200
 
     def line(self) -> str:
-        """Return it as the diary has it."""
+        """Return it as the log_path has it."""
         numbers = f"{self.at:.6f}\t{self.path}\t{self.kind}\t{self.status}"
         return f"{numbers}\t{self.run_id}\t{self.message_id}\t{self.attempt}\t{self.digest}\n"
 
     @classmethod
     def read(cls, line: str) -> LogEntry:
-        """Return what a line of the diary says."""
+        """Return what a line of the log_path says."""
         at, path, kind, status, run_id, message_id, attempt, digest = line.split("\t")
         return cls(
             at=float(at),

@@ -25,17 +25,17 @@ class ReceiverProcess:
     """The process that is sent webhooks, and a port that refuses.
 
     Attributes:
-        diary: the file with what came.
+        log_path: the file with what came.
         secrets: the file with the secrets by path, written when the endpoints are created.
     """
 
     def __init__(self, folder: Path, fail: float) -> None:
-        self.diary, self.secrets = folder / "diary.tsv", folder / "secrets.json"
+        self.log_path, self.secrets = folder / "log.tsv", folder / "secrets.json"
         self._refuses = socket.socket()
         self._refuses.bind(("127.0.0.1", 0))  # bound and never listened to
         program = "tests.torture.receiver_program"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", program, str(self.diary), str(self.secrets), str(fail)],
+            [sys.executable, "-m", program, str(self.log_path), str(self.secrets), str(fail)],
             stdout=subprocess.PIPE,
             text=True,
         )

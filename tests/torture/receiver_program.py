@@ -1,11 +1,11 @@
 """A receiver of webhooks that fails often, and writes down each message: a process of its own.
 
-    python -m tests.torture.receiver_program DIARY SECRETS FAIL
+    python -m tests.torture.receiver_program LOG SECRETS FAIL
 
 It prints its port. `/good/…` fails with a share of FAIL, one way or another; `/calm/…` never does;
 `/dead/…` takes everything and never answers. SECRETS is JSON, by path, there before the first
 message; whether a signature is good is what the library `standardwebhooks` says. A message whose
-sender died in the middle of it is noted as torn.
+sender died in the middle of it is noted as truncated.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tests.torture.log import LogEntry, MessageKind
 
-_HANGS_UP = 0.2
+_DISCONNECT_SHARE = 0.2
 """The share of the failures that are a closed connection, and not a 500."""
 _FLUSH_SECONDS = 0.1
 _ANSWERS = {
@@ -36,15 +36,15 @@ _ANSWERS = {
 
 
 class MessageLog:
-    """Judges messages, and keeps the diary."""
+    """Judges messages, and keeps the log_path."""
 
-    def __init__(self, diary: Path, secrets: Path, fail: float) -> None:
-        self._diary = diary.open("a", buffering=1 << 20)
+    def __init__(self, log_path: Path, secrets: Path, fail: float) -> None:
+        self._log = log_path.open("a", buffering=1 << 20)
         self._secrets = secrets
         self._fail = fail
         self._webhooks: dict[str, Webhook] = {}
 
-    def judge(self, path: str, headers: dict[str, str], body: bytes) -> int | None:
+    def check(self, path: str, headers: dict[str, str], body: bytes) -> int | None:
         """Return the status to answer with; 0: hang up, None: say nothing."""
         kind, event = MessageKind.BAD, ""
         try:
@@ -63,27 +63,27 @@ class MessageLog:
             attempt=int(headers.get("x-webhook-attempt", "0")),
             digest=hashlib.sha256(body).hexdigest()[:16],
         )
-        self._diary.write(entry.line())
+        self._log.write(entry.line())
         return status
 
-    def torn(self, path: str) -> None:
+    def truncated(self, path: str) -> None:
         """Note a message that has no end."""
         entry = LogEntry(
             at=time.time(),
             path=path,
-            kind=MessageKind.TORN,
+            kind=MessageKind.TRUNCATED,
             status=0,
             run_id="",
             message_id="",
             attempt=0,
             digest="",
         )
-        self._diary.write(entry.line())
+        self._log.write(entry.line())
 
     async def flush(self) -> None:
-        """Have the diary readable, again and again."""
+        """Have the log_path readable, again and again."""
         while True:
-            self._diary.flush()
+            self._log.flush()
             await asyncio.sleep(_FLUSH_SECONDS)
 
     def _status(self, path: str, kind: MessageKind) -> int | None:
@@ -92,7 +92,7 @@ class MessageLog:
         if kind is MessageKind.BAD:
             return 401
         if path.startswith("/good/") and random.random() < self._fail:
-            return 0 if random.random() < _HANGS_UP else 500
+            return 0 if random.random() < _DISCONNECT_SHARE else 500
         return 200
 
     def _webhook(self, path: str) -> Webhook:
@@ -105,8 +105,8 @@ class MessageLog:
 class ReceiverConnection(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, desk: MessageLog) -> None:
-        self._desk = desk
+    def __init__(self, message_log: MessageLog) -> None:
+        self._message_log = message_log
         self._parser = httptools.HttpRequestParser(self)
         self._begun = False
 
@@ -121,7 +121,7 @@ class ReceiverConnection(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """Note what was cut off."""
         if self._begun:
-            self._desk.torn(self._path)
+            self._message_log.truncated(self._path)
 
     def on_message_begin(self) -> None:
         """Begin with a message."""
@@ -145,7 +145,7 @@ class ReceiverConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Answer, or do not."""
         self._begun = False
-        status = self._desk.judge(self._path, self._headers, bytes(self._body))
+        status = self._message_log.check(self._path, self._headers, bytes(self._body))
         if status:
             self._transport.write(_ANSWERS[status])
         elif status is not None:
@@ -154,15 +154,15 @@ class ReceiverConnection(asyncio.Protocol):
 
 async def main() -> None:
     """Receive until killed."""
-    diary, secrets, fail = sys.argv[1:]
-    desk = MessageLog(Path(diary), Path(secrets), float(fail))
+    log_path, secrets, fail = sys.argv[1:]
+    message_log = MessageLog(Path(log_path), Path(secrets), float(fail))
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: ReceiverConnection(desk), "127.0.0.1", 0, backlog=1024
+        lambda: ReceiverConnection(message_log), "127.0.0.1", 0, backlog=1024
     )
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
-    await desk.flush()
+    await message_log.flush()
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def report(
 def _figures(outcome: TortureResult, delays: DeliveryLatency | None) -> Table:
     attempts = sum(outcome.logged.values())
     failed = sum(not entry.arrived for entry in outcome.entries)
-    torn = sum(entry.kind is MessageKind.TORN for entry in outcome.entries)
+    truncated = sum(entry.kind is MessageKind.TRUNCATED for entry in outcome.entries)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(justify="left")
     table.add_column(justify="right")
@@ -41,7 +41,7 @@ def _figures(outcome: TortureResult, delays: DeliveryLatency | None) -> Table:
         "kills of the dispatcher": f"{outcome.kills:,}",
         "messages received": f"{len(outcome.entries):,}",
         "… that the receiver failed": f"{failed:,}",
-        "… torn by a kill": f"{torn:,}",
+        "… truncated by a kill": f"{truncated:,}",
         "… taken before": f"{repeated(outcome):,}",
         "attempts in the log": f"{attempts:,}",
         "seconds": f"{outcome.seconds:.1f}",

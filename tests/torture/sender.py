@@ -48,15 +48,15 @@ class EventSource:
     """
 
     def __init__(self, settings: Settings, receiver: ReceiverProcess) -> None:
-        self._office = InProcessGateway(settings)
+        self._gateway = InProcessGateway(settings)
         self._receiver = receiver
         self._secrets: dict[str, str] = {}
         self._targets: dict[str, WebhookTarget] = {}
-        self._runs: RunStore = self._office._container.execution.store
+        self._runs: RunStore = self._gateway._container.execution.store
 
     async def open(self, paths: Sequence[str]) -> list[WebhookTarget]:
         """Deploy a flow for each path, and let the receiver know their secrets."""
-        self._user = await self._office.user(f"{new_id()}@example.com")
+        self._user = await self._gateway.user(f"{new_id()}@example.com")
         made = [await self._deploy(path) for path in paths]
         self._receiver.secrets.write_text(json.dumps(self._secrets))
         return made
@@ -95,7 +95,7 @@ class EventSource:
             columns.delivered_at,
         )
         mine = columns.deployment_id.in_(list(self._targets))
-        async with self._office.db.read() as session:
+        async with self._gateway.db.read() as session:
             return [
                 DeliveryRow(
                     path=self._targets[row.deployment_id].path,
@@ -115,7 +115,7 @@ class EventSource:
         asked = select(func.count()).where(
             WebhookDelivery.deployment_id.in_(ids), WebhookDelivery.status != "delivered"
         )
-        async with self._office.db.read() as session:
+        async with self._gateway.db.read() as session:
             return int((await session.execute(asked)).scalar_one())
 
     async def logged(self) -> dict[str, int]:
@@ -128,13 +128,13 @@ class EventSource:
             .where(WebhookAttempt.delivery_id.in_(ours))
             .group_by(WebhookAttempt.result)
         )
-        async with self._office.db.read() as session:
+        async with self._gateway.db.read() as session:
             return {row[0]: int(row[1]) for row in await session.execute(asked)}
 
     async def close(self) -> None:
         """Give the database back."""
         await self._user.aclose()
-        await self._office.close()
+        await self._gateway.close()
 
     async def _deploy(self, path: str) -> WebhookTarget:
         made = await deploy(

@@ -25,13 +25,13 @@ GOOD = 8
 DEAD = ("/dead/1", "/dead/2", "/refused/1")
 _BATCH = 100
 """Runs that end in one transaction."""
-_WAITING = 3_000
+_MAX_PENDING = 3_000
 """Events that wait at most: as many runs end as are told of."""
 _DEAD_SHARE = 0.02
 """Of the events are for receivers that take none."""
-_LOOK_SECONDS = 0.1
-_TELL_SECONDS = 5.0
-_PATIENCE_SECONDS = 120.0
+_POLL_SECONDS = 0.1
+_STATUS_SECONDS = 5.0
+_TIMEOUT_SECONDS = 120.0
 """Without anything new arriving."""
 
 PrintStatus = Callable[[str], None]
@@ -87,14 +87,18 @@ class TortureRun:
     """One run of a plan."""
 
     def __init__(
-        self, plan: TorturePlan, settings: Settings, receiver: ReceiverProcess, tell: PrintStatus
+        self,
+        plan: TorturePlan,
+        settings: Settings,
+        receiver: ReceiverProcess,
+        print_status: PrintStatus,
     ) -> None:
         self._plan = plan
-        self._tell = tell
+        self._print_status = print_status
         self._random = Random(plan.seed)
         self._sender = EventSource(settings, receiver)
         self._dispatchers = DispatcherProcesses(settings)
-        self._diary = ReceiverLog(receiver.diary)
+        self._log = ReceiverLog(receiver.log_path)
         self._sent: list[str] = []
         self._to_dead: list[str] = []
 
@@ -115,12 +119,12 @@ class TortureRun:
             seconds = time.monotonic() - began
         finally:
             self._dispatchers.end()
-        self._diary.read()
+        self._log.read()
         outcome = TortureResult(
             plan=self._plan,
             sent=frozenset(self._sent),
             to_dead=frozenset(self._to_dead),
-            entries=self._diary.entries,
+            entries=self._log.entries,
             rows=await self._sender.rows(),
             logged=await self._sender.logged(),
             kills=self._dispatchers.kills,
@@ -133,8 +137,8 @@ class TortureRun:
     async def _write(self, good: Sequence[WebhookTarget], dead: Sequence[WebhookTarget]) -> None:
         """End runs, as fast as they are told of."""
         while len(self._sent) < self._plan.events:
-            if len(self._sent) - len(self._diary.arrived) > _WAITING:
-                await asyncio.sleep(_LOOK_SECONDS)
+            if len(self._sent) - len(self._log.arrived) > _MAX_PENDING:
+                await asyncio.sleep(_POLL_SECONDS)
                 continue
             size = min(_BATCH, self._plan.events - len(self._sent))
             self._sent += await self._sender.end_runs(self._random.choices(good, k=size))
@@ -147,23 +151,23 @@ class TortureRun:
         told = changed = time.monotonic()
         before = 0
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            self._diary.read()
-            arrived, at = len(self._diary.arrived), time.monotonic()
+            await asyncio.sleep(_POLL_SECONDS)
+            self._log.read()
+            arrived, at = len(self._log.arrived), time.monotonic()
             if due and arrived >= due[0]:
                 self._dispatchers.kill()
-                self._tell(f"kill {self._dispatchers.kills} of {self._plan.kills}")
+                self._print_status(f"kill {self._dispatchers.kills} of {self._plan.kills}")
                 due.pop(0)
                 await asyncio.to_thread(self._dispatchers.start)
-            if at - told > _TELL_SECONDS:
+            if at - told > _STATUS_SECONDS:
                 told = at
                 rate = arrived / (at - began)
-                self._tell(f"{arrived:,} of {self._plan.events:,} arrived, {rate:,.0f}/s")
+                self._print_status(f"{arrived:,} of {self._plan.events:,} arrived, {rate:,.0f}/s")
             if arrived > before:
                 before, changed = arrived, at
             if arrived >= self._plan.events and not await self._sender.undelivered(good):
                 return
-            if at - changed > _PATIENCE_SECONDS:
+            if at - changed > _TIMEOUT_SECONDS:
                 raise TimeoutError(f"{arrived:,} events have arrived, and no more do")
 
     def _kills_due(self) -> list[int]:

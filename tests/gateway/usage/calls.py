@@ -28,7 +28,7 @@ MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Called:
+class DeploymentVersion:
     """A version of a deployment."""
 
     id: str = IRIS
@@ -38,7 +38,7 @@ class Called:
 
 def call(
     meter: UsageMeter,
-    called: Called | None = None,
+    called: DeploymentVersion | None = None,
     *,
     key: str = PHONE,
     error: str | None = None,
@@ -48,11 +48,11 @@ def call(
 ) -> None:
     """Answer the same call some times."""
     for _ in range(times):
-        record = answered(seconds, error=error, stages=() if error else stages)
-        meter.count(called or Called(), key, [record])
+        record = finished_call(seconds, error=error, stages=() if error else stages)
+        meter.count(called or DeploymentVersion(), key, [record])
 
 
-def answered(
+def finished_call(
     seconds: float,
     *,
     ended: float | None = None,
@@ -68,7 +68,7 @@ def answered(
     return record
 
 
-async def everything(db: Database, profile_id: str = ADA, **query: Any) -> UsageReport:
+async def usage_report(db: Database, profile_id: str = ADA, **query: Any) -> UsageReport:
     """Return all usage there is: Any, the fields of UsageQuery."""
     asked = {"since": MIDNIGHT - timedelta(days=2000), "until": now() + timedelta(days=1), **query}
     return await UsageService(db).for_profile(profile_id, UsageQuery(**asked))
@@ -76,7 +76,7 @@ async def everything(db: Database, profile_id: str = ADA, **query: Any) -> Usage
 
 async def total(db: Database, profile_id: str = ADA, **query: Any) -> Counts:
     """Return it added up: Any, as above."""
-    return (await everything(db, profile_id, **query)).total()
+    return (await usage_report(db, profile_id, **query)).total()
 
 
 def actor(profile_id: str = ADA, *deployments: str) -> Identity:

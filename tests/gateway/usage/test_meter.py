@@ -9,7 +9,15 @@ from gateway.metrics import STAGES
 from gateway.usage.histogram import count
 from gateway.usage.meter import MINUTE, OTHER_KEYS, UsageMeter
 from gateway.usage.minute_bucket import MinuteBucket
-from tests.gateway.usage.calls import IRIS, LAPTOP, PHONE, WINE, Called, answered, call
+from tests.gateway.usage.calls import (
+    IRIS,
+    LAPTOP,
+    PHONE,
+    WINE,
+    DeploymentVersion,
+    call,
+    finished_call,
+)
 from tests.gateway.usage.calls import STAGES as STAGE_SECONDS
 
 
@@ -24,8 +32,8 @@ def minute_buckets(meter: UsageMeter) -> dict[tuple[str, int, str], MinuteBucket
 def test_calls_are_counted_by_deployment_version_and_key() -> None:
     meter = UsageMeter()
     call(meter, times=3)
-    call(meter, Called(version=2))
-    call(meter, Called(id=WINE), key=LAPTOP, times=2)
+    call(meter, DeploymentVersion(version=2))
+    call(meter, DeploymentVersion(id=WINE), key=LAPTOP, times=2)
     found = {name: bucket.calls for name, bucket in minute_buckets(meter).items()}
     assert found == {(IRIS, 1, PHONE): 3, (IRIS, 2, PHONE): 1, (WINE, 1, LAPTOP): 2}
 
@@ -62,7 +70,7 @@ def test_errors_are_counted_by_code_and_have_no_stages() -> None:
 def test_the_first_call_of_the_next_minute_closes_a_minute() -> None:
     meter = UsageMeter()
     call(meter)
-    meter.count(Called(), PHONE, [answered(1, ended=perf_counter() + MINUTE)])
+    meter.count(DeploymentVersion(), PHONE, [finished_call(1, ended=perf_counter() + MINUTE)])
     first, second = meter.unwritten()
     assert (first.calls, second.calls) == (1, 1)
     # the wall clock has not moved: the same minute from another source, so that both rows stay
@@ -76,7 +84,7 @@ def test_keys_beyond_the_limit_share_a_bucket_and_then_count_as_dropped() -> Non
     found = {name[2]: bucket.calls for name, bucket in minute_buckets(meter).items()}
     assert found == {"key 0": 1, "key 1": 1, "key 2": 1, OTHER_KEYS: 7}
     for version in range(2, 10):
-        call(meter, Called(version=version))
+        call(meter, DeploymentVersion(version=version))
     assert len(minute_buckets(meter)) == 6
     assert meter.dropped == 6
 
@@ -95,9 +103,9 @@ def test_a_written_minute_is_written_again_only_after_new_calls() -> None:
 
 def test_counting_a_call_takes_a_few_microseconds() -> None:
     meter = UsageMeter()
-    calls = [answered(0.001, stages=STAGE_SECONDS) for _ in range(20_000)]
+    calls = [finished_call(0.001, stages=STAGE_SECONDS) for _ in range(20_000)]
     before = perf_counter()
-    meter.count(Called(), PHONE, calls)
+    meter.count(DeploymentVersion(), PHONE, calls)
     assert (perf_counter() - before) / 20_000 < 20e-6
 
 
@@ -105,7 +113,7 @@ def test_writing_past_minutes_frees_their_memory() -> None:
     meter = UsageMeter()
     call(meter)
     late = perf_counter() + MINUTE
-    meter.count(Called(), PHONE, [answered(1, ended=late)])
+    meter.count(DeploymentVersion(), PHONE, [finished_call(1, ended=late)])
     assert len(meter._closed) == 1
     meter.mark_written([bucket.snapshot() for bucket in list(meter.unwritten())])
     assert meter._closed == []

@@ -24,7 +24,7 @@ from telemetry.instruments import render
 from tests.gateway.databases import without
 from tests.gateway.runs.builders import COMPLETED, PROFILE, claimed, failed, finished, new_run
 from tests.gateway.runs.test_queries import asked, plan_of
-from tests.gateway.usage.calls import everything, total
+from tests.gateway.usage.calls import total, usage_report
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ async def test_runs_beyond_one_transaction_are_all_counted(
     async with database.write() as session:  # ties, as a burst within a millisecond makes them
         await session.execute(update(RunRow).values(finished_at=moment))
     assert await all_of(counter(database)) == 450
-    usage = await everything(database, PROFILE, step=Step.MINUTE)
+    usage = await usage_report(database, PROFILE, step=Step.MINUTE)
     (item,) = usage.items
     assert item.since == moment.replace(second=0, microsecond=0)
     assert item.counts.runs == 450

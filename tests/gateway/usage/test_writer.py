@@ -17,7 +17,16 @@ from gateway.usage.histogram import percentile
 from gateway.usage.meter import MINUTE
 from gateway.usage.writer import UsageWriter
 from tests.gateway.databases import PostgresDatabase, statements, without
-from tests.gateway.usage.calls import ADA, BOB, PHONE, WINE, Called, answered, call, total
+from tests.gateway.usage.calls import (
+    ADA,
+    BOB,
+    PHONE,
+    WINE,
+    DeploymentVersion,
+    call,
+    finished_call,
+    total,
+)
 
 
 def usage_writer(database: Database) -> UsageWriter:
@@ -60,8 +69,8 @@ async def test_percentiles_over_processes_and_minutes_cover_all_calls(
             for _ in range(700):
                 seconds = 0.0003 * chance.lognormvariate(0, 0.8)
                 values.append(seconds)
-                record = answered(seconds, ended=perf_counter() + minute * MINUTE)
-                writer.meter.count(Called(), PHONE, [record])
+                record = finished_call(seconds, ended=perf_counter() + minute * MINUTE)
+                writer.meter.count(DeploymentVersion(), PHONE, [record])
             await writer.flush()
     found = (await total(database)).seconds["total"]
     for share in (0.5, 0.95, 0.99):
@@ -100,7 +109,7 @@ async def test_counts_survive_a_database_outage(database: Database) -> None:
     call(writer.meter, times=3)
     async with without(database, "usage_minutes"):
         for _ in range(2):
-            call(writer.meter, Called(id=WINE))
+            call(writer.meter, DeploymentVersion(id=WINE))
             with pytest.raises(SQLAlchemyError):
                 await writer.flush()
     await writer.flush()
@@ -131,7 +140,7 @@ async def test_a_stopping_process_writes_its_remaining_counts(database: Database
 async def test_each_profile_has_its_own_counts(database: Database) -> None:
     writer = usage_writer(database)
     call(writer.meter, times=2)
-    call(writer.meter, Called(id=WINE, profile_id=BOB))
+    call(writer.meter, DeploymentVersion(id=WINE, profile_id=BOB))
     await writer.flush()
     assert [(await total(database, who)).calls for who in (ADA, BOB)] == [2, 1]
 
@@ -151,6 +160,6 @@ async def test_calls_that_could_not_be_counted_appear_in_the_metrics(database: D
     writer = UsageWriter(database, metrics, minute_hours=48, days=400)
     writer.meter._max_buckets = 1
     for version in range(5):
-        call(writer.meter, Called(version=version))
+        call(writer.meter, DeploymentVersion(version=version))
     await writer.flush()
     assert metrics.calls_uncounted.value == 3

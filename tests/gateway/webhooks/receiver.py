@@ -53,9 +53,9 @@ class Receiver:
     """A process that is sent webhooks."""
 
     def __init__(self, folder: Path) -> None:
-        self._diary = folder / "received.jsonl"
+        self._log_path = folder / "received.jsonl"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.gateway.webhooks.receiver_program", str(self._diary)],
+            [sys.executable, "-m", "tests.gateway.webhooks.receiver_program", str(self._log_path)],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -67,9 +67,9 @@ class Receiver:
 
     def messages(self, path: str | None = None) -> list[Message]:
         """Return what came so far, in order."""
-        if not self._diary.exists():
+        if not self._log_path.exists():
             return []
-        whole = self._diary.read_text().rpartition("\n")[0]
+        whole = self._log_path.read_text().rpartition("\n")[0]
         found = [Message(**json.loads(line)) for line in whole.splitlines()]
         return [message for message in found if path is None or message.path == f"/{path}"]
 

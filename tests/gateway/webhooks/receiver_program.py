@@ -1,6 +1,6 @@
 """A receiver of webhooks: a process that behaves as each path says and writes down what it got.
 
-    python -m tests.gateway.webhooks.receiver_program DIARY
+    python -m tests.gateway.webhooks.receiver_program LOG_PATH
 
 It prints its port. `/ok` takes everything, `/status/CODE` answers that, `/flaky/N` takes a message
 at its N-th time, `/sometimes/SHARE` fails that often, `/hang` says nothing, `/wakes/N` neither
@@ -19,9 +19,9 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-DIARY = Path(sys.argv[1])
+LOG_PATH = Path(sys.argv[1])
 LOCK = threading.Lock()
-SEEN: Counter[str] = Counter()
+ATTEMPTS: Counter[str] = Counter()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -44,37 +44,37 @@ class Handler(BaseHTTPRequestHandler):
             "body": body.decode("utf-8"),
         }
         with LOCK:
-            SEEN[headers.get("webhook-id", "")] += 1
-            with DIARY.open("a") as diary:
-                diary.write(json.dumps(entry) + "\n")
+            ATTEMPTS[headers.get("webhook-id", "")] += 1
+            with LOG_PATH.open("a") as log:
+                log.write(json.dumps(entry) + "\n")
         self._answer(headers)
 
     def _answer(self, headers: dict[str, str]) -> None:
         _, kind, *rest = self.path.split("/")
         match kind:
             case "status":
-                self._say(int(rest[0]))
+                self._respond(int(rest[0]))
             case "flaky":
-                good = SEEN[headers["webhook-id"]] >= int(rest[0])
-                self._say(200 if good else 500)
+                good = ATTEMPTS[headers["webhook-id"]] >= int(rest[0])
+                self._respond(200 if good else 500)
             case "sometimes":
-                self._say(500 if random.random() < float(rest[0]) else 200)
+                self._respond(500 if random.random() < float(rest[0]) else 200)
             case "hang":
                 time.sleep(3600)
             case "wakes":
-                if SEEN[headers["webhook-id"]] < int(rest[0]):
+                if ATTEMPTS[headers["webhook-id"]] < int(rest[0]):
                     time.sleep(3600)
-                self._say(200)
+                self._respond(200)
             case "moved":
-                self._say(302, ("location", "/ok"))
+                self._respond(302, ("location", "/ok"))
             case "abort":
-                self._say(500, ("webhook-delivery", "abort-message"))
+                self._respond(500, ("webhook-delivery", "abort-message"))
             case "later":
-                self._say(503, ("retry-after", rest[0]))
+                self._respond(503, ("retry-after", rest[0]))
             case _:
-                self._say(200)
+                self._respond(200)
 
-    def _say(self, status: int, *headers: tuple[str, str]) -> None:
+    def _respond(self, status: int, *headers: tuple[str, str]) -> None:
         body = f"answer {status}".encode()
         self.send_response(status)
         for name, value in (*headers, ("content-length", str(len(body)))):

@@ -30,7 +30,7 @@ def run(**changes: Any) -> Run:
     return replace(rows.new_run(new_run(), now=THEN, started=True), **{**done, **changes})
 
 
-def read(event: RunEvent, **options: Any) -> dict[str, Any]:
+def parse(event: RunEvent, **options: Any) -> dict[str, Any]:
     """Return an event as a receiver reads it: Any, JSON."""
     found: dict[str, Any] = json.loads(payload_of(event, result_url=URL, **options))
     return found
@@ -38,7 +38,7 @@ def read(event: RunEvent, **options: Any) -> dict[str, Any]:
 
 def test_a_completed_run_is_reported_with_all_its_outputs() -> None:
     done = run()
-    event = read(RunEvent.ended(done))
+    event = parse(RunEvent.ended(done))
     assert event["type"] == "run.completed"
     assert event["timestamp"] == "2026-01-02T03:04:09.878Z"
     assert event["data"] == {
@@ -61,7 +61,7 @@ def test_a_completed_run_is_reported_with_all_its_outputs() -> None:
 
 
 def test_a_started_run_is_reported_without_outputs() -> None:
-    event = read(RunEvent.started(run()))
+    event = parse(RunEvent.started(run()))
     assert (event["type"], event["timestamp"]) == ("run.started", "2026-01-02T03:04:05.678Z")
     data = event["data"]
     assert (data["status"], data["sequence"]) == ("running", 1)
@@ -81,7 +81,7 @@ def test_every_final_status_but_completed_is_reported_as_failed(
 ) -> None:
     error = RunError(code=code, message="why", node_id="model")
     bad = run(status=status, error=error, output_data=None, node_outputs=None)
-    event = read(RunEvent.ended(bad))
+    event = parse(RunEvent.ended(bad))
     assert event["type"] == "run.failed"
     assert event["data"]["status"] == status
     assert event["data"]["error"] == {"code": code, "message": "why", "node_id": "model"}
@@ -91,7 +91,7 @@ def test_every_final_status_but_completed_is_reported_as_failed(
 
 def test_a_cancelled_run_is_reported_with_the_error_cancelled() -> None:
     stopped = run(status=RunStatus.CANCELLED, output_data=None)
-    assert read(RunEvent.ended(stopped))["data"]["error"]["code"] == "cancelled"
+    assert parse(RunEvent.ended(stopped))["data"]["error"]["code"] == "cancelled"
 
 
 @pytest.mark.parametrize("large", ["output_data", "node_outputs"])
@@ -115,8 +115,8 @@ def test_an_event_has_at_most_256_kib() -> None:
 
 
 def test_node_outputs_are_omitted_if_the_deployment_disables_them() -> None:
-    assert read(RunEvent.ended(run()), include_node_outputs=False)["data"]["node_outputs"] == {}
+    assert parse(RunEvent.ended(run()), include_node_outputs=False)["data"]["node_outputs"] == {}
 
 
 def test_an_output_too_large_to_store_is_marked_as_truncated() -> None:
-    assert read(RunEvent.ended(run(output_data=None)))["data"]["output_truncated"] is True
+    assert parse(RunEvent.ended(run(output_data=None)))["data"]["output_truncated"] is True

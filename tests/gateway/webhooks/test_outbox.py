@@ -24,7 +24,7 @@ from tests.gateway.webhooks.harness import Json, WebhookHarness
 ALL = ["run.started", "run.completed", "run.failed"]
 
 
-async def told(harness: WebhookHarness, run_id: str) -> list[tuple[str, str | None]]:
+async def events_of(harness: WebhookHarness, run_id: str) -> list[tuple[str, str | None]]:
     """Return the events of a run, the first one first, with the error's code."""
     found = await harness.deliveries(run=run_id)
     events = []
@@ -45,14 +45,16 @@ async def test_a_subscription_to_both_events_gets_the_start_and_the_end_of_a_run
 ) -> None:
     made = await idle_harness.deploy(webhook_events=ALL)
     run_id = await idle_harness.finish(made)
-    assert await told(idle_harness, run_id) == [("run.started", None), ("run.completed", None)]
+    assert await events_of(idle_harness, run_id) == [("run.started", None), ("run.completed", None)]
 
 
 async def test_only_the_end_of_a_run_is_reported_by_default(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
-    assert await told(idle_harness, await idle_harness.finish(made)) == [("run.completed", None)]
+    assert await events_of(idle_harness, await idle_harness.finish(made)) == [
+        ("run.completed", None)
+    ]
     bad = await idle_harness.finish(made, failed())
-    assert await told(idle_harness, bad) == [("run.failed", "flow_failed")]
+    assert await events_of(idle_harness, bad) == [("run.failed", "flow_failed")]
 
 
 async def test_only_subscribed_events_are_written(idle_harness: WebhookHarness) -> None:
@@ -71,8 +73,8 @@ async def test_a_run_started_where_it_was_created_is_reported(idle_harness: Webh
         idle_harness.new_run(made, idempotency=Idempotency(key="k", fingerprint="f" * 64)),
         owner="gateway",
     )
-    assert await told(idle_harness, new.id) == [("run.started", None)]
-    assert await told(idle_harness, keyed.id) == [("run.started", None)]
+    assert await events_of(idle_harness, new.id) == [("run.started", None)]
+    assert await events_of(idle_harness, keyed.id) == [("run.started", None)]
     assert await count(idle_harness) == 2
 
 
@@ -83,7 +85,7 @@ async def test_a_run_that_starts_twice_is_reported_once(idle_harness: WebhookHar
     await idle_harness.runs.renew_leases([(claim.run_id, 1)], lease_seconds=-5.0)
     assert len((await idle_harness.runs.reap()).requeued) == 1
     assert await idle_harness.runs.claim(claim.run_id, "another")
-    assert await told(idle_harness, claim.run_id) == [("run.started", None)]
+    assert await events_of(idle_harness, claim.run_id) == [("run.started", None)]
 
 
 async def test_a_cancelled_run_is_reported_as_failed(idle_harness: WebhookHarness) -> None:
@@ -91,18 +93,18 @@ async def test_a_cancelled_run_is_reported_as_failed(idle_harness: WebhookHarnes
     new = idle_harness.new_run(made)
     await idle_harness.runs.create(new)
     await idle_harness.runs.request_cancel(new.id)
-    assert await told(idle_harness, new.id) == [("run.failed", "cancelled")]
+    assert await events_of(idle_harness, new.id) == [("run.failed", "cancelled")]
     running = await idle_harness.begin(made)
     await idle_harness.runs.request_cancel(running.run_id)
-    assert await told(idle_harness, running.run_id) == []
+    assert await events_of(idle_harness, running.run_id) == []
     await idle_harness.runs.finish(running.run_id, 1, RunResult(status=RunStatus.CANCELLED))
-    assert await told(idle_harness, running.run_id) == [("run.failed", "cancelled")]
+    assert await events_of(idle_harness, running.run_id) == [("run.failed", "cancelled")]
 
 
 async def test_a_timed_out_run_is_reported_as_failed(idle_harness: WebhookHarness) -> None:
     claim = await idle_harness.begin(await idle_harness.deploy())
     await idle_harness.runs.time_out(claim.run_id, 1.0)
-    assert await told(idle_harness, claim.run_id) == [("run.failed", "timeout")]
+    assert await events_of(idle_harness, claim.run_id) == [("run.failed", "timeout")]
     assert not await idle_harness.runs.finish(claim.run_id, 1, COMPLETED)
     assert await count(idle_harness) == 1
 
@@ -113,7 +115,7 @@ async def test_a_run_whose_worker_is_lost_is_reported_as_failed(
     claim = await idle_harness.begin(await idle_harness.deploy())
     await idle_harness.runs.renew_leases([(claim.run_id, 1)], lease_seconds=-5.0)
     assert (await idle_harness.runs.reap()).lost == (claim.run_id,)
-    assert await told(idle_harness, claim.run_id) == [("run.failed", "worker_lost")]
+    assert await events_of(idle_harness, claim.run_id) == [("run.failed", "worker_lost")]
 
 
 async def test_a_run_that_never_started_is_reported_as_failed(
@@ -123,7 +125,7 @@ async def test_a_run_that_never_started_is_reported_as_failed(
     new = idle_harness.new_run(made, queue_timeout_seconds=-1.0)
     await idle_harness.runs.create(new)
     assert await idle_harness.runs.expire_queued() == [new.id]
-    assert await told(idle_harness, new.id) == [("run.failed", "queue_timeout")]
+    assert await events_of(idle_harness, new.id) == [("run.failed", "queue_timeout")]
 
 
 async def test_fast_calls_are_reported_when_they_are_recorded(idle_harness: WebhookHarness) -> None:
@@ -136,8 +138,11 @@ async def test_fast_calls_are_reported_when_they_are_recorded(idle_harness: Webh
     other = finished()
     for _ in range(2):  # a second time changes nothing
         await idle_harness.runs.record_finished([good, bad, other])
-    assert await told(idle_harness, good.new.id) == [("run.started", None), ("run.completed", None)]
-    assert await told(idle_harness, bad.new.id) == [
+    assert await events_of(idle_harness, good.new.id) == [
+        ("run.started", None),
+        ("run.completed", None),
+    ]
+    assert await events_of(idle_harness, bad.new.id) == [
         ("run.started", None),
         ("run.failed", "inference_failed"),
     ]

@@ -75,8 +75,8 @@ async def test_several_dispatchers_send_each_event_once(
     with dispatcher(settings), dispatcher(settings):
         await eventually(idle_harness.receiver.messages, lambda found: len(found) >= len(runs))
         await idle_harness.until(runs.copy().pop(), "delivered")
-    told = Counter(message.data["flow_run_id"] for message in idle_harness.receiver.messages())
-    assert told == dict.fromkeys(runs, 1)
+    received = Counter(message.data["flow_run_id"] for message in idle_harness.receiver.messages())
+    assert received == dict.fromkeys(runs, 1)
 
 
 @pytest.mark.timeout(180)

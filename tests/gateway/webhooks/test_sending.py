@@ -170,11 +170,11 @@ async def test_a_late_start_event_is_dropped_after_the_end_event(
 ) -> None:
     made = await idle_harness.deploy(webhook_events=["run.started", "run.completed"])
     claim = await idle_harness.begin(made)
-    await _put_off(idle_harness, hours=1)
+    await _postpone_start_events(idle_harness, hours=1)
     await idle_harness.runs.finish(claim.run_id, claim.attempt, COMPLETED)
     idle_harness.webhook_dispatcher.start()
     await idle_harness.until(claim.run_id, "delivered", "run.completed")
-    await _put_off(idle_harness, hours=0)
+    await _postpone_start_events(idle_harness, hours=0)
     await idle_harness.until(claim.run_id, "superseded", "run.started")
     await idle_harness.webhook_dispatcher.close(3.0)
     assert [message.event["type"] for message in idle_harness.receiver.messages()] == [
@@ -266,7 +266,7 @@ async def test_attempts_are_counted_by_outcome(harness: WebhookHarness) -> None:
     assert "webhook_outbox_oldest_seconds" in metrics
 
 
-async def _put_off(harness: WebhookHarness, *, hours: int) -> None:
+async def _postpone_start_events(harness: WebhookHarness, *, hours: int) -> None:
     """Have every `run.started` failed once, and due in some hours."""
     waits = {"failures": 1, "due_at": now() + timedelta(hours=hours)}
     begun = WebhookDelivery.event == "run.started"

@@ -17,15 +17,15 @@ BODY = '{"type":"run.completed","data":{"text":"größer, 😀"}}'.encode()
 
 
 @pytest.fixture
-def judge(node_folder: Path) -> Path:
+def npm_verifier(node_folder: Path) -> Path:
     """A program that verifies with the npm package."""
     return node_folder / "judge.mjs"
 
 
-def verdict(judge: Path, secret: str, headers: dict[str, str], body: bytes = BODY) -> str:
+def verdict(npm_verifier: Path, secret: str, headers: dict[str, str], body: bytes = BODY) -> str:
     asked = json.dumps({"secret": secret, "headers": headers, "body": body.decode()})
     said = subprocess.run(
-        ["node", str(judge)], input=asked.encode(), check=True, capture_output=True
+        ["node", str(npm_verifier)], input=asked.encode(), check=True, capture_output=True
     )
     return said.stdout.decode()
 
@@ -90,25 +90,25 @@ def test_a_malformed_secret_is_refused(secret: str) -> None:
 
 
 @pytest.mark.services
-def test_the_libraries_of_pypi_and_npm_accept_our_signatures(judge: Path) -> None:
+def test_the_libraries_of_pypi_and_npm_accept_our_signatures(npm_verifier: Path) -> None:
     secret = new_secret()
     headers = signed([secret])
     Webhook(secret).verify(BODY, headers)
-    assert verdict(judge, secret, headers) == "good"
+    assert verdict(npm_verifier, secret, headers) == "good"
 
 
 @pytest.mark.services
-def test_either_of_two_active_secrets_verifies(judge: Path) -> None:
+def test_either_of_two_active_secrets_verifies(npm_verifier: Path) -> None:
     new, old = new_secret(), new_secret()
     headers = signed([new, old])
     for secret in (new, old):
         Webhook(secret).verify(BODY, headers)
-        assert verdict(judge, secret, headers) == "good"
+        assert verdict(npm_verifier, secret, headers) == "good"
 
 
 @pytest.mark.services
-def test_another_secret_or_another_body_is_rejected(judge: Path) -> None:
+def test_another_secret_or_another_body_is_rejected(npm_verifier: Path) -> None:
     secret = new_secret()
     headers = signed([secret])
-    assert "No matching signature" in verdict(judge, new_secret(), headers)
-    assert "No matching signature" in verdict(judge, secret, headers, BODY + b" ")
+    assert "No matching signature" in verdict(npm_verifier, new_secret(), headers)
+    assert "No matching signature" in verdict(npm_verifier, secret, headers, BODY + b" ")

@@ -1,4 +1,4 @@
-"""`/node/webhooks/verify/`: why a signature fails, asked over HTTP."""
+"""`/node/webhooks/verify/`: reports why a signature fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERIFY = "/node/webhooks/verify/"
 BODY = '{"type":"run.completed","data":{"text":"größer"}}'
 
 
-def asked(secret: str, *, at: int | None = None, body: str = BODY, **more: Any) -> Json:
+def request_body(secret: str, *, at: int | None = None, body: str = BODY, **more: Any) -> Json:
     sent = int(time.time()) if at is None else at
     headers = {
         "Webhook-Id": "msg_1",
@@ -35,7 +35,7 @@ async def verdict(harness: WebhookHarness, body: Json) -> Json:
 
 
 async def test_a_valid_request_is_accepted(idle_harness: WebhookHarness) -> None:
-    question = asked(new_secret())
+    question = request_body(new_secret())
     expected = question["headers"]["webhook-signature"]
     assert await verdict(idle_harness, question) == {
         "good": True,
@@ -45,22 +45,22 @@ async def test_a_valid_request_is_accepted(idle_harness: WebhookHarness) -> None
 
 
 async def test_a_changed_body_is_reported(idle_harness: WebhookHarness) -> None:
-    found = await verdict(idle_harness, asked(new_secret(), body=BODY.replace(":", ": ")))
+    found = await verdict(idle_harness, request_body(new_secret(), body=BODY.replace(":", ": ")))
     (finding,) = found["findings"]
     assert (found["good"], finding["code"], finding["place"]) == (False, "body_changed", "body")
 
 
 async def test_an_old_request_can_be_verified_at_its_own_time(idle_harness: WebhookHarness) -> None:
     secret = new_secret()
-    (finding,) = (await verdict(idle_harness, asked(secret, at=1767323046)))["findings"]
+    (finding,) = (await verdict(idle_harness, request_body(secret, at=1767323046)))["findings"]
     assert finding["code"] == "timestamp_too_old"
     at = datetime.fromtimestamp(1767323050, UTC).isoformat()
-    assert (await verdict(idle_harness, asked(secret, at=1767323046) | {"at": at}))["good"]
+    assert (await verdict(idle_harness, request_body(secret, at=1767323046) | {"at": at}))["good"]
 
 
 async def test_the_previous_secret_is_recognised(idle_harness: WebhookHarness) -> None:
     old, new = new_secret(), new_secret()
-    found = await verdict(idle_harness, asked(old) | {"secret": new, "previous_secret": old})
+    found = await verdict(idle_harness, request_body(old) | {"secret": new, "previous_secret": old})
     assert [finding["code"] for finding in found["findings"]] == ["previous_secret"]
 
 
@@ -72,12 +72,12 @@ async def test_the_secret_appears_in_no_response_audit_event_or_log(
     secret = new_secret()
     bare = secret.removeprefix("whsec_")
     json_type = {"content-type": "application/json"}
-    good = await idle_harness.user.post(VERIFY, json=asked(secret))
+    good = await idle_harness.user.post(VERIFY, json=request_body(secret))
     wrong = [
-        await idle_harness.user.post(VERIFY, json=asked(secret) | {"secret": [secret]}),
-        await idle_harness.user.post(VERIFY, json=asked(secret) | {"secret": secret * 20}),
-        await idle_harness.user.post(VERIFY, json=asked(secret) | {"headers": secret}),
-        await idle_harness.user.post(VERIFY, json=asked(secret) | {secret: 1}),
+        await idle_harness.user.post(VERIFY, json=request_body(secret) | {"secret": [secret]}),
+        await idle_harness.user.post(VERIFY, json=request_body(secret) | {"secret": secret * 20}),
+        await idle_harness.user.post(VERIFY, json=request_body(secret) | {"headers": secret}),
+        await idle_harness.user.post(VERIFY, json=request_body(secret) | {secret: 1}),
         await idle_harness.user.post(VERIFY, content=f'{{"secret": "{secret}', headers=json_type),
     ]
     assert [answer.status_code for answer in wrong] == [422, 422, 422, 422, 400]
@@ -90,6 +90,6 @@ async def test_the_secret_appears_in_no_response_audit_event_or_log(
 
 async def test_verification_requires_a_manage_key(idle_harness: WebhookHarness) -> None:
     answer = await idle_harness.user.post(
-        VERIFY, json=asked(new_secret()), headers={"X-API-Key": "x"}
+        VERIFY, json=request_body(new_secret()), headers={"X-API-Key": "x"}
     )
     assert answer.status_code == 401

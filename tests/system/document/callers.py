@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tests.system.document.things import PASSWORD, Things
+from tests.system.document.resources import PASSWORD, Resources
 
 OWNER = "manage key of an owner"
 OTHERS = ("anonymous", "wrong key", "trigger key", "manage key of a member", "session of an owner")
@@ -35,7 +35,7 @@ class Caller:
     """A client with its credentials, and the resources whose ids it knows."""
 
     name: str
-    things: Things
+    resources: Resources
     headers: dict[str, str]
     spare: list[Session] = field(default_factory=list, repr=False)
 

@@ -1,4 +1,4 @@
-"""An installation of its own, with users who have things, for calls of all kinds."""
+"""An installation of its own, with users who have resources, for calls of all kinds."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gateway.auth.keys import generate_key
 from tests import onnx_models
 from tests.slipstream.running import Up
 from tests.system.document.callers import OWNER, Caller, log_in, spare_sessions
-from tests.system.document.tally import Tally
-from tests.system.document.things import PASSWORD, Things
+from tests.system.document.resources import PASSWORD, Resources
+from tests.system.document.response_counts import ResponseCounts
 from tests.system.installation import Installation
 
 _SETTINGS = {
@@ -27,7 +27,7 @@ _SETTINGS = {
 }
 
 
-class _Receiver(BaseHTTPRequestHandler):
+class _WebhookReceiver(BaseHTTPRequestHandler):
     """Takes every webhook."""
 
     def do_POST(self) -> None:
@@ -42,14 +42,14 @@ class _Receiver(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[str]:
     """The URL of a webhook receiver."""
-    with HTTPServer(("127.0.0.1", 0), _Receiver) as server:
+    with HTTPServer(("127.0.0.1", 0), _WebhookReceiver) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/hook"
         server.shutdown()
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """`iris` is served."""
     state = tmp_path_factory.mktemp("document") / "state"
     up = Up(state, **_SETTINGS)
@@ -61,27 +61,32 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 @pytest.fixture(scope="module")
 def callers(
-    house: Installation, receiver: str, tmp_path_factory: pytest.TempPathFactory
+    installation: Installation, receiver: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Caller]]:
     """OWNER and OTHERS by name."""
     onnx = onnx_models.mlp(tmp_path_factory.mktemp("models") / "victim.onnx").read_bytes()
-    url = house.up.url
+    url = installation.up.url
     with contextlib.ExitStack() as opened:
 
         def client(headers: dict[str, str]) -> httpx.Client:
             made = httpx.Client(base_url=url, headers=headers, timeout=60)
             return opened.enter_context(made)
 
-        def user(role: str, email: str) -> tuple[Things, dict[str, str]]:
-            house.post("/node/users/", {"email": email, "password": PASSWORD, "role": role})
+        def user(role: str, email: str) -> tuple[Resources, dict[str, str]]:
+            installation.post("/node/users/", {"email": email, "password": PASSWORD, "role": role})
             page = client(log_in(url, email).headers)
             made = page.post("/node/api-keys/", json={"name": "mine", "scope": "manage"})
             key = {"x-api-key": made.json()["key"]}
             spare = [session.id for session in spare_sessions(url, email)]
-            things = Things(
-                client(key), house.http, email=email, sessions=spare, onnx=onnx, hook=receiver
+            resources = Resources(
+                client(key),
+                installation.http,
+                email=email,
+                sessions=spare,
+                onnx=onnx,
+                webhook_url=receiver,
             )
-            return things, key
+            return resources, key
 
         of_owner, owner = user("owner", "owner@example.com")
         of_member, member = user("member", "member@example.com")
@@ -100,6 +105,6 @@ def callers(
 
 
 @pytest.fixture(scope="module")
-def tally() -> Tally:
+def response_counts() -> ResponseCounts:
     """What was answered so far."""
-    return Tally()
+    return ResponseCounts()

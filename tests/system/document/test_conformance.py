@@ -1,8 +1,8 @@
-"""Whatever is asked, by whomever: the answer is one that the OpenAPI document describes.
+"""Responses to generated requests conform to the OpenAPI document, for every kind of caller.
 
-schemathesis makes requests from the document, good ones and bad ones; for one of the callers, also
-all those at the borders of its schemas. A good request gets the ids of real things three times out
-of four. `FUZZ_EXAMPLES` says how many requests an operation gets at most, beside the borders;
+schemathesis generates valid and invalid requests from the document; for one of the callers, also
+all requests at the boundaries of its schemas. Three of four valid requests get ids of existing
+resources. `FUZZ_EXAMPLES` limits the requests per operation, not counting those at boundaries;
 `make fuzz` sends many.
 """
 
@@ -30,7 +30,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.system.document.callers import OTHERS, OWNER, Caller, Session
 from tests.system.document.document import openapi
 from tests.system.document.filling import fill
-from tests.system.document.tally import Tally
+from tests.system.document.response_counts import ResponseCounts
 from tests.system.installation import Installation
 
 CHECKS = [
@@ -42,7 +42,7 @@ CHECKS = [
     allow_header_conformance,
 ]
 # the same requests in each run, and none that is asked again: the second answer may differ
-HOW = settings(
+SETTINGS = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "15")),
     derandomize=True,
     deadline=None,
@@ -54,61 +54,71 @@ OPENAPI = asyncio.run(openapi())
 
 
 # Any: a document
-def read(document: dict[str, Any], *, borders: bool) -> BaseSchema:
-    """Return the document as schemathesis has it; with requests at the borders of its schemas."""
+def load_schema(document: dict[str, Any], *, boundaries: bool) -> BaseSchema:
+    """Return the schemathesis schema; `boundaries` adds requests at the limits of its schemas."""
     schema: BaseSchema = schemathesis.openapi.from_dict(document)
     schema.config.generation.update(with_security_parameters=False)  # the caller has its own
-    schema.config.phases.coverage.enabled = borders
+    schema.config.phases.coverage.enabled = boundaries
     return schema
 
 
-whole = read(OPENAPI, borders=True)
-inside = read(OPENAPI, borders=False)
+with_boundaries = load_schema(OPENAPI, boundaries=True)
+without_boundaries = load_schema(OPENAPI, boundaries=False)
 
 
 @pytest.mark.timeout(3_600)
-@inside.parametrize()
-@HOW
+@without_boundaries.parametrize()
+@SETTINGS
 def test_responses_to_other_callers_are_as_documented(
-    case: schemathesis.Case, house: Installation, callers: dict[str, Caller], tally: Tally
+    case: schemathesis.Case,
+    installation: Installation,
+    callers: dict[str, Caller],
+    response_counts: ResponseCounts,
 ) -> None:
     for name in OTHERS:  # one after the other: to think of a request takes longer than to send it
         note(f"asked as: {name}")
-        ask(twin_of(case), house.up.url, callers[name], tally)
+        send_and_check(copy_of(case), installation.up.url, callers[name], response_counts)
 
 
 @pytest.mark.timeout(3_600)
-@whole.parametrize()
-@HOW
+@with_boundaries.parametrize()
+@SETTINGS
 def test_responses_to_an_owner_are_as_documented(
-    case: schemathesis.Case, house: Installation, callers: dict[str, Caller], tally: Tally
+    case: schemathesis.Case,
+    installation: Installation,
+    callers: dict[str, Caller],
+    response_counts: ResponseCounts,
 ) -> None:
-    ask(case, house.up.url, callers[OWNER], tally)
+    send_and_check(case, installation.up.url, callers[OWNER], response_counts)
 
 
-def test_an_owner_can_call_every_operation_that_accepts_a_key(tally: Tally) -> None:
-    assert tally.never(OWNER) <= {
+def test_an_owner_can_call_every_operation_that_accepts_a_key(
+    response_counts: ResponseCounts,
+) -> None:
+    assert response_counts.never(OWNER) <= {
         "GET /node/session/",
         "DELETE /node/session/",
         "POST /node/session/password/",
     }
 
 
-def twin_of(case: schemathesis.Case) -> schemathesis.Case:
+def copy_of(case: schemathesis.Case) -> schemathesis.Case:
     """Return the same request, to be changed and judged by itself."""
-    twin = case.derive()
-    twin._meta = deepcopy(case.meta)
-    return twin
+    copy = case.derive()
+    copy._meta = deepcopy(case.meta)
+    return copy
 
 
-def ask(case: schemathesis.Case, url: str, caller: Caller, tally: Tally) -> None:
+def send_and_check(
+    case: schemathesis.Case, url: str, caller: Caller, response_counts: ResponseCounts
+) -> None:
     """Send a request, and look at the answer."""
-    fill(case, caller.things)
+    fill(case, caller.resources)
     answer = case.call(url, headers=caller.headers, timeout=60)
-    tally.add(caller.name, case.operation.label, answer.status_code)
+    response_counts.add(caller.name, case.operation.label, answer.status_code)
     operation = str(case.operation.definition.raw["operationId"])
     if 200 <= answer.status_code < 300:
-        caller.things.answered(operation, case.path_parameters)
+        caller.resources.answered(operation, case.path_parameters)
         if operation == "log_in":
             caller.logged_in(Session.of(answer.headers["set-cookie"][0], answer.json()))
         elif operation == "log_out":

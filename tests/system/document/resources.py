@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.system.flow_documents import dividing, waiting
+from tests.system.flow_documents import division_flow, waiting_flow
 from tests.system.installation import Json, chain
 from tests.system.runs import MANY_SECONDS
 
@@ -19,20 +19,20 @@ ROWS = [[5.1, 3.5, 1.4, 0.2]]
 _IRIS = {"schema": {"type": "object", "required": ["x"], "properties": {"x": {"const": ROWS}}}}
 """Of a flow's input: it refuses what the model would fail for."""
 
-_ITS_OWN = {
-    "trigger_deployment": "called",
-    "trigger_deployment_batch": "called",
-    "get_deployment_usage": "called",
+_REQUIRED_STATE = {
+    "trigger_deployment": "triggered",
+    "trigger_deployment_batch": "triggered",
+    "get_deployment_usage": "triggered",
     "cancel_flow_run": "waiting_run",
     "retry_flow_run": "failed_run",
     "end_grace_api_key": "rotated_key",
 }
 """Operations that need a thing in a certain state; others may do with theirs what they like."""
-_USE_UP = ("cancel_", "delete_", "deactivate_", "end_", "rotate_api_key")
+_CONSUMING = ("cancel_", "delete_", "deactivate_", "end_", "rotate_api_key")
 _numbers = count(1)
 
 
-class Things:
+class Resources:
     """Ids by the name of the parameter that they are for, such as `flow_id`."""
 
     def __init__(
@@ -43,9 +43,9 @@ class Things:
         email: str,
         sessions: list[str],
         onnx: bytes,
-        hook: str,
+        webhook_url: str,
     ) -> None:
-        """`user` and `owner` send `manage` keys; `hook` is a URL that takes webhooks.
+        """`user` and `owner` send `manage` keys; `webhook_url` is a URL that takes webhooks.
 
         `sessions` are ids of the user's that may be ended.
         """
@@ -55,46 +55,46 @@ class Things:
         """A model."""
         self._user = user
         self._owner = owner
-        self._hook = hook
+        self._webhook_url = webhook_url
         self._sessions = sessions
         self._victim = f"victim{next(_numbers)}"
         """A model that may be stopped, changed and deleted: calls are answered by `iris`."""
         # Any, here and below: ids and numbers
-        self._known: dict[str, Any] = {"model": "iris", "version": 1, "number": 1, "label": "live"}
-        self._makers: Mapping[str, Callable[[], str]] = {
-            "flow_id": lambda: self._made("/node/flows/", chain("iris")),
+        self._ids: dict[str, Any] = {"model": "iris", "version": 1, "number": 1, "label": "live"}
+        self._factories: Mapping[str, Callable[[], str]] = {
+            "flow_id": lambda: self._create("/node/flows/", chain("iris")),
             "deployment_id": self._deployment,
-            "called": lambda: self._deployed(chain("iris", input=_IRIS)),
-            "key_id": lambda: self._made("/node/api-keys/", {"name": "victim"}),
+            "triggered": lambda: self._deploy(chain("iris", input=_IRIS)),
+            "key_id": lambda: self._create("/node/api-keys/", {"name": "victim"}),
             "rotated_key": self._rotated_key,
             "session_id": self._session,
             "user_id": self._other_user,
             "name": self._published,
             "server_id": self._server,
-            "run_id": lambda: self._called(self["called"], {"x": ROWS}),
-            "failed_run": lambda: self._called(self._deployed(dividing()), {"x": 0}),
+            "run_id": lambda: self._trigger(self["triggered"], {"x": ROWS}),
+            "failed_run": lambda: self._trigger(self._deploy(division_flow()), {"x": 0}),
             "waiting_run": self._waiting_run,
             "delivery_id": self._delivery,
         }
 
     def __contains__(self, name: str) -> bool:
-        return name in self._makers or name in self._known
+        return name in self._factories or name in self._ids
 
     def __getitem__(self, name: str) -> Any:
         """Return the thing; make it where there is none."""
-        if name not in self._known:
-            self._known[name] = self._makers[name]()
-        return self._known[name]
+        if name not in self._ids:
+            self._ids[name] = self._factories[name]()
+        return self._ids[name]
 
     def named(self, name: str, operation: str) -> Any:
         """Return the thing for a parameter of an operation."""
-        return self[_ITS_OWN.get(operation, name) if name.endswith("_id") else name]
+        return self[_REQUIRED_STATE.get(operation, name) if name.endswith("_id") else name]
 
     def answered(self, operation: str, parameters: Mapping[str, object]) -> None:
         """Forget what a call that succeeded has used up: the next one gets another."""
-        if operation.startswith(_USE_UP) and parameters:
+        if operation.startswith(_CONSUMING) and parameters:
             last = "name" if "name" in parameters else list(parameters)[-1]
-            self._known.pop(_ITS_OWN.get(operation, last), None)
+            self._ids.pop(_REQUIRED_STATE.get(operation, last), None)
 
     def _post(self, path: str, body: Json | None = None) -> Json:
         answer = self._user.post(path, json=body)
@@ -102,26 +102,28 @@ class Things:
         made: Json = answer.json()
         return made
 
-    def _made(self, path: str, body: Json) -> str:
+    def _create(self, path: str, body: Json) -> str:
         return str(self._post(path, body)["id"])
 
-    def _deployed(self, flow: Json, **settings: object) -> str:
-        body = {"flow_id": self._made("/node/flows/", flow), "execution_mode": "sync", **settings}
-        return self._made("/node/deployments/", body)
+    def _deploy(self, flow: Json, **settings: object) -> str:
+        body = {"flow_id": self._create("/node/flows/", flow), "execution_mode": "sync", **settings}
+        return self._create("/node/deployments/", body)
 
     def _deployment(self) -> str:
-        return self._deployed(chain("iris"), notification_method="webhook", callback_url=self._hook)
+        return self._deploy(
+            chain("iris"), notification_method="webhook", callback_url=self._webhook_url
+        )
 
-    def _called(self, deployment_id: str, input_data: Json) -> str:
+    def _trigger(self, deployment_id: str, input_data: Json) -> str:
         call = f"/node/deployment-trigger/{deployment_id}/"
         return str(self._post(call, {"input_data": input_data})["flow_run_id"])
 
     def _waiting_run(self) -> str:
-        deployment_id = self._deployed(waiting(MANY_SECONDS), execution_mode="async")
-        return self._called(deployment_id, {"x": 1})
+        deployment_id = self._deploy(waiting_flow(MANY_SECONDS), execution_mode="async")
+        return self._trigger(deployment_id, {"x": 1})
 
     def _rotated_key(self) -> str:
-        key_id = self._made("/node/api-keys/", {"name": "rotated"})
+        key_id = self._create("/node/api-keys/", {"name": "rotated"})
         self._post(f"/node/api-keys/{key_id}/rotate/")
         return key_id
 
@@ -144,8 +146,8 @@ class Things:
         return self._victim
 
     def _server(self) -> str:
-        wish = {"model": self["name"], "version": 1}
-        answer = self._owner.post("/node/inference-servers/", json=wish)
+        body = {"model": self["name"], "version": 1}
+        answer = self._owner.post("/node/inference-servers/", json=body)
         return str(answer.json()["id"])
 
     def _delivery(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Tally:
+class ResponseCounts:
     """Counts by caller, operation and status."""
 
     counts: Counter[tuple[str, str, int]] = field(default_factory=Counter, repr=False)
