@@ -45,7 +45,7 @@ from telemetry.instruments import CONTENT_TYPE, render
 
 _UPLOADS = "/node/models/"
 _SECRET_PATHS = ("/node/session", "/node/users", "/node/webhooks/verify")
-"""Where bodies hold passwords or secrets: what came is never repeated."""
+"""Bodies of these paths hold passwords or secrets, so errors never repeat them."""
 # Any: OpenAPI's own form
 _EXPOSITION: dict[int | str, dict[str, Any]] = {
     200: {

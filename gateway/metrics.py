@@ -110,7 +110,7 @@ class GatewayMetrics:
     def for_deployment(self, deployment: str, mode: str) -> CallMetrics:
         """Return the instruments of a deployment in a mode.
 
-        Only names that exist may be given, never what a caller has made up: each is kept for good.
+        Pass only names of existing deployments, never client input: labels are never removed.
         """
         found = self._call_metrics.get((deployment, mode))
         if found is None:

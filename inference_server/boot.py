@@ -96,7 +96,7 @@ class BootSequence:
         return ModelSession(model, threads=intra_op, unranked=unranked)
 
     def _connect(self, session: ModelSession, warmup: WarmupResult) -> None:
-        """Give the served model what it answers with."""
+        """Give the served model its input reader, response encoder and executor."""
         settings = self._settings
         signature = session.signature
         encoder = ResponseEncoder(

@@ -17,9 +17,9 @@ _PREFIX_BYTES = 5
 _JOIN_BYTES = 4096
 """Up to this size a queued message is joined with its prefix: one buffer is cheaper than two."""
 _MAX_DATA_BYTES = 2**20
-"""Of one frame, whatever the peer allows: streams take turns frame by frame."""
+"""The maximum size of a DATA frame, even if the peer allows more: streams alternate by frame."""
 _WRITE_BYTES = 2**18
-"""Gathered from the streams before a write, which may pause us."""
+"""Bytes gathered from the streams before a write, after which the transport may pause us."""
 _NO_COPY_BYTES = 2**16
 """From this size on parts are written with `writelines`: joining them would cost a copy."""
 _HIGH_WATER = 2**20

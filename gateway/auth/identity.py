@@ -45,7 +45,7 @@ class Identity:
     session_id: str | None = None
     """The console session, if one was used."""
     limits: CallLimits | None = None
-    """The key's own limits; None: none."""
+    """The key's own limits, if it has any."""
 
     @property
     def limit_key(self) -> str:

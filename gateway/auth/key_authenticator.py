@@ -37,16 +37,16 @@ class KeyAuthenticator:
         feed.subscribe(ChangeKind.PROFILE, self._profile_changed)
 
     def cached_key(self, key: str | None) -> CachedKey | None:
-        """Return what is known of a valid key, or None if it is not in memory; counts no use."""
+        """Return a valid key from memory, or None if it is not cached. Does not count a use."""
         if key is None or len(key) != KEY_LENGTH or not key.isascii():
             return None
         cached = self.keys.get(self._digest(key))
         return None if cached is None or cached.ends_at <= time() else cached
 
     def cached_identity(self, key: str | None, origin: Callable[[], str]) -> Identity | None:
-        """Return who holds the key, or None if that is not in memory: call `authenticate` then.
+        """Return the identity of a key from memory, or None: then call `authenticate`.
 
-        `origin` returns the address that the request comes from; it is called now and then.
+        `origin` returns the address that the request comes from; it is not called every time.
         """
         cached = self.cached_key(key)
         if cached is None:

@@ -69,7 +69,7 @@ class KeyUsageRecorder:
         self._task = asyncio.create_task(self._run(), name="key usage")
 
     async def close(self) -> None:
-        """Write what is left and stop."""
+        """Write the remaining counts and stop."""
         self._closing.set()
         if self._task is not None:
             # A cancelled write may have been committed, and would then be counted twice.

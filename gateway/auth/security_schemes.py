@@ -12,4 +12,4 @@ SESSION = "ConsoleSession"
 KEY_SECURITY: list[dict[str, Any]] = [{HEADER_KEY: []}, {BEARER_KEY: []}]
 """For routes that accept API keys and are only described, not served, by FastAPI."""
 ANY_SECURITY: list[dict[str, Any]] = [*KEY_SECURITY, {SESSION: []}]
-"""For those that accept sessions, too."""
+"""For routes that accept sessions, too."""

@@ -9,20 +9,20 @@ from gateway.metrics import CallRecord
 
 
 class DeploymentCallRecord(CallRecord):
-    """The record of a call of a deployment; defaults are those of a call that got nowhere."""
+    """The record of a call of a deployment. The defaults are those of a call rejected early."""
 
     run_id: str
     route: ResolvedRoute | None = None
-    """None: it was refused before it was known what it calls."""
+    """None if the call was rejected before its deployment was known."""
     key: CachedKey | None = None
-    """Whose use is still to be counted."""
+    """A key whose use has not been counted yet."""
     is_request = False
-    """Whether it is a request of its own, and no item of a batch."""
+    """False for an item of a batch."""
     is_run = False
     """Whether it is recorded as a run: an inference server has answered or failed it."""
     run_error: GatewayError | None = None
     output_data: bytes | None = None
-    """Kept only where a webhook reports it."""
+    """Kept only if a webhook reports it."""
 
     @property
     def client_address(self) -> str:

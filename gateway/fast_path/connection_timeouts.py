@@ -120,7 +120,7 @@ class TimedConnection(HttpToolsProtocol):
         return GatewayError(ErrorCode.HEADERS_TOO_LARGE, message)
 
     def _reject(self, error: GatewayError) -> None:
-        """Respond to what has not become a request, and close."""
+        """Respond to an incomplete or invalid request, and close the connection."""
         self._refused = True
         status, headers, body = problem(error, _REQUEST_ID)
         head = head_of(status, headers, body)
@@ -151,7 +151,7 @@ class TimedConnection(HttpToolsProtocol):
         return self._since + limits.body_seconds + earned - now
 
     def _stall_left(self, now: float) -> float:
-        """Return the seconds within which the client has to read some of what was sent."""
+        """Return the seconds left for the client to read a part of the response."""
         unread = self.transport.get_write_buffer_size()
         if unread != self._unread:
             self._unread, self._unread_since = unread, now

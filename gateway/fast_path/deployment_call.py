@@ -1,4 +1,4 @@
-"""One call of a deployment, from its body to its result, whatever it arrived in."""
+"""One call of a deployment, from its body to its result, for single requests and batch items."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RunningCall(Protocol):
     """A call that something else than an inference server is working on."""
 
     def abandon(self) -> None:
-        """Stop: nothing waits for the result any more, and it must not be delivered."""
+        """Stop: nothing waits for the result, and it must not be delivered."""
 
 
 class RunCaller(Protocol):

@@ -54,7 +54,7 @@ class Resolution:
 
 
 class RouteResolver:
-    """Finds routes in memory; for what is not there, asks the database."""
+    """Finds routes in memory, or else in the database."""
 
     def __init__(
         self,
@@ -81,10 +81,10 @@ class RouteResolver:
         return self._proxies.client(peer[0] if peer else "", head.lines)
 
     def resolve(self, head: RequestHead) -> Resolution | None:
-        """Return who calls what, from memory; None: use `identify` and `find`.
+        """Return the caller and the route from memory, or None: then use `identify` and `find`.
 
-        It is in memory if the key and the deployment are, the key covers the deployment, and the
-        URL has no query. The key's use is for the caller to count.
+        Both are in memory if the key and the deployment are cached, the key covers the deployment,
+        and the URL has no query. It does not count a use of the key.
         """
         known = head.resolution
         if (
@@ -105,7 +105,7 @@ class RouteResolver:
         return found
 
     async def identify(self, connection: Connection, head: RequestHead) -> Identity:
-        """Return who calls, with a key or from a console session.
+        """Return the identity of the caller, by its key or console session.
 
         Raises:
             GatewayError: as `Authentication.authenticate`; TOO_MANY_FAILURES.

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class FailedAuthLimit:
-    """Counts failures by address. Valid credentials pass, whatever else the address has sent."""
+    """Counts failures by address. Valid credentials always pass."""
 
     def __init__(
         self,

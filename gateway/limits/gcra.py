@@ -21,22 +21,22 @@ class Quota(Protocol):
     policy: Policy
 
     def try_take(self, cost: int, now: float) -> float:
-        """Use `cost` units and return 0.0; else return as `seconds_until`, and use none."""
+        """Use `cost` units and return 0.0, or use none and return `seconds_until`."""
 
     def give_back(self, cost: int) -> None:
-        """Undo the `try_take` just before."""
+        """Undo the preceding `try_take`."""
 
     def seconds_until(self, cost: int, now: float) -> float:
-        """Return the seconds until `cost` units are available: 0.0 if they are now; or UNKNOWN."""
+        """Return the seconds until `cost` units are available, 0.0 if they are, or UNKNOWN."""
 
     def remaining(self, now: float) -> tuple[int, float]:
-        """Return the units that are left, and the seconds until all of the quota is."""
+        """Return the remaining units, and the seconds until the whole quota is available."""
 
     async def refill(self, cost: int) -> None:
-        """Find out what was UNKNOWN; never raises."""
+        """Resolve an UNKNOWN result; never raises."""
 
     def is_idle(self, now: float) -> bool:
-        """Return whether nothing is lost when it is dropped from memory."""
+        """Return whether dropping it from memory would lose no state."""
 
 
 class Gcra:

@@ -1,4 +1,4 @@
-"""All limits of a call: it passes every one of them, or is rejected and counted by none."""
+"""All limits of a call. A call passes all of them, or is rejected and counted by none."""
 
 from __future__ import annotations
 

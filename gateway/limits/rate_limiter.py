@@ -1,4 +1,4 @@
-"""Finds the limits of a call: one look-up, or none where nothing is limited."""
+"""Finds the limits of a call with one look-up, or none if no limits apply."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LimitedSubjects = list[tuple[str, str, CallLimits]]
 
 @dataclass(frozen=True, slots=True)
 class _CachedLimit:
-    """A rate limit, and what it was built from."""
+    """A rate limit and the limits that it was built from."""
 
     rate_limit: RateLimit | None
     concurrency_limits: tuple[ConcurrencyLimit, ...]

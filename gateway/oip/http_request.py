@@ -27,7 +27,7 @@ _MAX_DIGITS = 18
 _UNSUPPORTED_PARAMETERS = ("classification", "shared_memory_region")
 _RESERVED = frozenset({"binary_data_output", "binary_data", "binary_data_size"})
 
-# Any: JSON as it came
+# Any: parsed JSON
 Json = dict[str, Any]
 
 

@@ -112,7 +112,7 @@ class GuardedHttpClient:
         await self._resolver.check(parse_target(url, allow_http=self._allow_http))
 
     async def send(self, request: OutboundRequest, deadline: float) -> OutboundResponse:
-        """Return the response, whatever its status.
+        """Return the response, with any status.
 
         Name resolution, connection and body together end by `deadline`, in event loop time.
 

@@ -22,7 +22,7 @@ from gateway.storage.tables import Deployment, DeploymentVersion
 from telemetry.logs import logger
 
 _GRACE = timedelta(minutes=1)
-"""After a deletion, until no process accepts runs of the deployment any more."""
+"""After a deletion, until all processes reject runs of the deployment."""
 
 _DEPLOYMENTS = cast("sa.Table", Deployment.__table__)
 _VERSIONS = cast("sa.Table", DeploymentVersion.__table__)

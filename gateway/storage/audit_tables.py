@@ -16,7 +16,7 @@ MIN_RETENTION_DAYS = 90
 
 
 class AuditEvent(Listed):
-    """One event: who did what to which target, at `created_at`."""
+    """One event: its actor, action and target, at `created_at`."""
 
     __tablename__ = "audit_acts"
     __table_args__ = (

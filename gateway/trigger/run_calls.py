@@ -48,7 +48,7 @@ class RunCalls:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, call: DeploymentCall) -> _RunCall:
-        """Have `call` answered. The run goes on whatever happens to its caller."""
+        """Answer `call` in a task. Its run continues if the caller disconnects."""
         running = _RunCall(self._execution, call)
         task = asyncio.create_task(running.answer())
         self._tasks.add(task)

@@ -320,7 +320,7 @@ class InferenceReply(NamedTuple):
     """A reply, by its template and as protobuf's object."""
 
     original: bytes
-    """The reply as it came."""
+    """The reply as received."""
     message: bytes
     """The reply in the form that `template` describes."""
     template: InferResponseTemplate

@@ -1,4 +1,4 @@
-"""The inference servers that this process knows: which serves what, or why none does."""
+"""The inference servers known to this process, by the model versions that they serve."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ import orjson
 from gateway.usage.histogram import DurationHistogram, count, merge
 
 TOTAL = "total"
-"""From a call's last header to its answer."""
+"""The time from the last header of a call to its response."""
 QUEUE, BOOT, RUN = "queue", "boot", "run"
-"""Of a run: from its creation until it was started, the wait for an inference server to boot, and
+"""Stages of a run: from its creation to its start, the wait for an inference server to boot, and
 from its start to its end.
 """
 SHOWN_STAGES = ("auth", "parse", QUEUE, BOOT, "infer", "serialise", RUN)
@@ -20,14 +20,14 @@ SHOWN_STAGES = ("auth", "parse", QUEUE, BOOT, "infer", "serialise", RUN)
 
 @dataclass(slots=True)
 class Counts:
-    """Counts, and durations by stage. Two of them added up are what was counted together."""
+    """Counts, and durations by stage. They can be added up."""
 
     calls: int = 0
     errors: dict[str, int] = field(default_factory=dict)
-    """Calls that were answered with an error, by its code."""
+    """Calls answered with an error, by code."""
     runs: int = 0
     run_errors: dict[str, int] = field(default_factory=dict)
-    """Runs that ended without a result, by the reason."""
+    """Runs that ended without a result, by code."""
     seconds: dict[str, DurationHistogram] = field(default_factory=dict)
     """Durations by stage."""
 
@@ -36,7 +36,7 @@ class Counts:
         count(self.seconds.setdefault(stage, {}), seconds)
 
     def add(self, other: Counts) -> None:
-        """Count all that `other` has."""
+        """Add the counts of `other`."""
         self.calls += other.calls
         self.runs += other.runs
         _add(self.errors, other.errors)
@@ -45,7 +45,7 @@ class Counts:
             merge(self.seconds.setdefault(stage, {}), buckets)
 
     def pack(self) -> bytes:
-        """Return what `unpack` takes, but for `calls` and `runs`: JSON, about 0.6 KB a stage."""
+        """Return all but `calls` and `runs` as JSON, about 0.6 KB per stage."""
         seconds = {
             stage: [word for pair in buckets.items() for word in pair]
             for stage, buckets in self.seconds.items()
@@ -55,7 +55,7 @@ class Counts:
 
     @classmethod
     def unpack(cls, calls: int, runs: int, packed: bytes) -> Counts:
-        """Return what was packed."""
+        """Return the counts that `pack` has packed."""
         errors, run_errors, seconds = orjson.loads(packed)
         return cls(
             calls=calls,

@@ -1,8 +1,8 @@
-"""Durations by how long they took, in fixed buckets that add up over processes and time. Pure.
+"""Histograms of durations in fixed buckets, which can be added over processes and time. Pure.
 
-Every power of two is divided into sixteen equal parts. What a bucket is taken for, its middle, is
-off by 1/33 (3.1 %) at most of whatever lies in it, so no percentile of any sum of them is off by
-more. `frexp` finds the bucket without a search; only those that were hit are kept.
+Every power of two is divided into sixteen equal buckets. The midpoint of a bucket differs from any
+duration in it by at most 1/33 (3.1 %), and so do percentiles of any sum of histograms. `frexp`
+finds the bucket without a search; empty buckets are not stored.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import math
 from collections.abc import Mapping
 
 BUCKETS_PER_OCTAVE = 16
-"""Of a power of two."""
+"""Buckets per power of two."""
 MIN_SECONDS = 1e-6
-"""What took less counts as this."""
+"""Shorter durations count as this."""
 
 DurationHistogram = dict[int, int]
-"""Bucket → how many durations are in it."""
+"""Bucket → number of durations."""
 
 
 def bucket_of(seconds: float) -> int:
-    """Return the bucket that a duration belongs to; they ascend with the duration."""
-    # `cell.py` has this once more, for many at once
+    """Return the bucket of a duration. Longer durations have higher buckets."""
+    # `minute_bucket.py` computes the same for many durations at once
     fraction, exponent = math.frexp(seconds if seconds > MIN_SECONDS else MIN_SECONDS)
     return exponent * BUCKETS_PER_OCTAVE + int(fraction * (2 * BUCKETS_PER_OCTAVE))
 
 
 def bucket_midpoint(bucket: int) -> float:
-    """Return the duration that stands for all in a bucket: its middle."""
+    """Return the duration in the middle of a bucket, which represents it."""
     exponent, part = divmod(bucket - BUCKETS_PER_OCTAVE, BUCKETS_PER_OCTAVE)
     return math.ldexp((BUCKETS_PER_OCTAVE + part + 0.5) / (2 * BUCKETS_PER_OCTAVE), exponent)
 
@@ -39,15 +39,15 @@ def count(buckets: DurationHistogram, seconds: float) -> None:
 
 
 def merge(into: DurationHistogram, others: Mapping[int, int]) -> None:
-    """Add what is in `others`."""
+    """Add the durations of `others`."""
     for bucket, number in others.items():
         into[bucket] = into.get(bucket, 0) + number
 
 
 def percentile(buckets: Mapping[int, int], share: float) -> float | None:
-    """Return the seconds that a `share` (0 to 1) of the durations took at most; None for none.
+    """Return the seconds that a `share` (0 to 1) of the durations took at most, None if empty.
 
-    That is the nearest rank: with `n` durations in order, the one numbered `ceil(share * n)`.
+    It uses the nearest rank: of `n` sorted durations, the one numbered `ceil(share * n)`.
     """
     total = sum(buckets.values())
     if not total:

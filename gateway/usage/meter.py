@@ -1,4 +1,4 @@
-"""Counts calls in memory, minute by minute, until they are written. For one event loop."""
+"""Counts calls per minute in memory until they are written. Not thread-safe."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from gateway.usage.minute_bucket import BucketKey, BucketSnapshot, MinuteBucket
 
 MINUTE = 60
 OTHER_KEYS = "other"
-"""In place of the keys of calls once there are too many buckets."""
+"""Replaces the key id of calls once there are too many buckets."""
 _MAX_BUCKETS = 10_000
-"""That may wait to be written, a few KB each; as many more that no longer tell keys apart."""
+"""Unwritten buckets of a few KB each; as many more are used without distinguishing keys."""
 
 
 class MeteredVersion(Protocol):
-    """The version of a deployment that was version."""
+    """The version of a deployment that was called."""
 
     @property
     def id(self) -> str:
-        """The deployment."""
+        """The id of the deployment."""
 
     @property
     def version(self) -> int:
-        """The version."""
+        """The number of the version."""
 
     @property
     def profile_id(self) -> str:
-        """Whose it is."""
+        """The owner."""
 
 
 class UsageMeter:
     """The calls that this process has answered and not yet written.
 
-    While the database is down, minutes pile up: from `max_buckets` buckets on, calls are counted
-    under OTHER_KEYS, and from twice as many on only as `dropped`.
+    While the database is down, buckets accumulate. From `max_buckets` on, calls are counted under
+    OTHER_KEYS; from twice as many on, they are only counted in `dropped`.
     """
 
     def __init__(self, *, max_buckets: int = _MAX_BUCKETS) -> None:
@@ -47,7 +47,7 @@ class UsageMeter:
         """Calls that were not counted."""
         self._open: dict[BucketKey, MinuteBucket] = {}
         self._closed: list[MinuteBucket] = []
-        """Of minutes that are over."""
+        """Unwritten buckets of past minutes."""
         self._source = ""
         self._minute = 0
         self._ends = 0.0
@@ -56,7 +56,7 @@ class UsageMeter:
     def count(self, version: MeteredVersion, key_id: str, calls: Iterable[CallRecord]) -> None:
         """Count answered calls of a deployment's version: about 0.3 µs each.
 
-        `key_id` is empty where no key was used.
+        `key_id` is empty for calls without a key.
         """
         bucket = None
         for call in calls:
@@ -69,27 +69,27 @@ class UsageMeter:
                     self.dropped += 1
                     continue
             if call.error is not None:
-                errors, code = bucket.counts.errors, str(call.error)  # an enum's plain word
+                errors, code = bucket.counts.errors, str(call.error)  # a plain string
                 errors[code] = errors.get(code, 0) + 1
             bucket.count(call.ended - call.began, call.stages)
 
     def unwritten(self) -> Iterator[MinuteBucket]:
-        """Yield the buckets with calls that are not written, those of past minutes first.
+        """Yield the buckets with unwritten calls, past minutes first.
 
-        Make a list of them at once: buckets are added and removed with each call.
+        Collect them in a list at once: calls add and remove buckets.
         """
         for bucket in chain(self._closed, self._open.values()):
             if bucket.written != bucket.calls:
                 yield bucket
 
     def mark_written(self, snapshots: Sequence[BucketSnapshot]) -> None:
-        """Note that these are in the database, and free the memory of past minutes."""
+        """Mark snapshots as written, and drop the written buckets of past minutes."""
         for snapshot in snapshots:
             snapshot.bucket.written = snapshot.calls
         self._closed = [bucket for bucket in self._closed if bucket.written != bucket.calls]
 
     def _bucket(self, version: MeteredVersion, key_id: str) -> MinuteBucket | None:
-        """Return the bucket for a call; None where there are too many."""
+        """Return the bucket for a call, or None if there are too many."""
         found = self._open.get((version.id, version.version, key_id))
         if found is not None:
             return found
@@ -104,7 +104,7 @@ class UsageMeter:
         return found
 
     def _start_minute(self, at: float) -> None:
-        """Start another minute."""
+        """Close the buckets of the current minute and start a new one."""
         seconds = time()
         minute = int(seconds) // MINUTE * MINUTE
         if minute <= self._minute or not self._source:

@@ -18,21 +18,21 @@ _ABSENT = (-1.0,) * len(STAGES)
 """For stages that a call did not reach."""
 _MAX_SECONDS = 1e6
 _MIN_EXPONENT = -19
-"""The exponent of LEAST_SECONDS, as `frexp` has it."""
+"""The exponent of MIN_SECONDS, as `frexp` has it."""
 _SPAN = 1024
-"""More than there are buckets from LEAST_SECONDS to _MAX_SECONDS."""
+"""More than the number of buckets from MIN_SECONDS to _MAX_SECONDS."""
 _OFFSETS = np.arange(_WIDTH, dtype=np.int64) * _SPAN - _MIN_EXPONENT * BUCKETS_PER_OCTAVE
 _FOLD_AT = 256 * _WIDTH
-"""Durations that are sorted at once: a tenth of a millisecond."""
+"""Durations that are sorted at once, which takes a tenth of a millisecond."""
 
 BucketKey = tuple[str, int, str]
 """Deployment, version and key."""
 
 
 class MinuteBucket:
-    """Durations are kept as they come, and sorted into buckets many at once.
+    """Collects durations in a list and sorts many of them into buckets at once.
 
-    One by one, the buckets would take three times as long.
+    Sorting them one by one would take three times as long.
     """
 
     __slots__ = ("_unsorted", "counts", "minute", "name", "profile_id", "source", "written")
@@ -41,17 +41,17 @@ class MinuteBucket:
         self.name = name
         self.profile_id = profile_id
         self.minute = minute
-        """Seconds since 1970 at its beginning."""
+        """The beginning of the minute, in seconds since 1970."""
         self.source = source
         self.counts = Counts()
-        """Without the calls and durations that are not sorted yet."""
+        """Excludes the calls and durations that are not sorted yet."""
         self.written = 0
-        """Calls in it when it was last written."""
+        """The number of calls when the bucket was last written."""
         self._unsorted: list[float] = []
 
     @property
     def calls(self) -> int:
-        """All of them."""
+        """All calls, sorted or not."""
         return self.counts.calls + len(self._unsorted) // _WIDTH
 
     def count(self, seconds: float, stages: Sequence[float]) -> None:
@@ -65,7 +65,7 @@ class MinuteBucket:
             self.fold()
 
     def fold(self) -> None:
-        """Sort what waits into buckets: a tenth of a microsecond for each duration."""
+        """Sort the collected durations into buckets, which takes 0.1 µs per duration."""
         unsorted, self._unsorted = self._unsorted, []
         self.counts.calls += len(unsorted) // _WIDTH
         values = np.frombuffer(array("d", unsorted))
@@ -83,7 +83,7 @@ class MinuteBucket:
             found[bucket] = found.get(bucket, 0) + number
 
     def snapshot(self) -> BucketSnapshot:
-        """Return what is to be written now."""
+        """Return the current counts, packed for the database."""
         self.fold()
         counts = self.counts
         errors = sum(counts.errors.values())
@@ -92,7 +92,7 @@ class MinuteBucket:
 
 @dataclass(frozen=True, slots=True)
 class BucketSnapshot:
-    """A cell as it was when it was packed to be written."""
+    """The counts of a bucket at the time when they were packed."""
 
     bucket: MinuteBucket
     calls: int

@@ -17,18 +17,18 @@ from gateway.usage.store import UsageStore
 from telemetry.logs import logger, reason_of
 
 FLUSH_SECONDS = 5.0
-"""The most that a killed process loses."""
+"""A killed process loses at most the calls of this time."""
 _COUNT_SECONDS = 5.0
 _COMPACT_SECONDS = 60.0
 _WRITE_BATCH = 200
 _PACK_BATCH = 10
-"""Cells that are packed before calls get their turn: a millisecond or two."""
+"""Buckets to pack before yielding to the event loop: a millisecond or two."""
 
 log = logger("gateway.usage")
 
 
 class UsageWriter:
-    """The meter, and three periodic jobs that go on after failures."""
+    """The meter, and three periodic jobs that continue after failures."""
 
     def __init__(
         self, db: Database, metrics: GatewayMetrics, *, minute_hours: int, days: int
@@ -52,7 +52,7 @@ class UsageWriter:
         ]
 
     async def close(self) -> None:
-        """Stop the jobs, and write what is counted if the database is reachable."""
+        """Stop the jobs, and write the unwritten counts if the database is reachable."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What one client's connection may cost, before anybody knows who it is."""
+"""Limits of a client's connection, which apply before the client is authenticated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import resource
 from dataclasses import dataclass
 
 _OTHER_FILES = 256
-"""Descriptors that a gateway process needs beside its clients' connections, at the most."""
+"""File descriptors that a gateway process needs at most besides those of its clients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,21 +14,21 @@ class ConnectionLimits:
     """Limits of requests as they arrive, and of connections."""
 
     max_header_bytes: int = 32 * 1024
-    """Of all headers of a request, names and values."""
+    """The size of all headers of a request, names and values."""
     max_header_count: int = 100
     max_url_bytes: int = 8 * 1024
     header_seconds: float = 10.0
-    """From a request's first byte to its last header."""
+    """The time from the first byte of a request to its last header."""
     body_seconds: float = 60.0
-    """That a body may take, and a second more for every `bytes_per_second` of it."""
+    """The time to receive a body, plus a second per `bytes_per_second` received."""
     bytes_per_second: int = 16 * 1024
     stall_seconds: float = 60.0
-    """That a client may leave an answer unread without taking any of it."""
+    """The time without progress after which an unread response ends the connection."""
     max_connections: int = 4096
 
 
 def max_connections_for(wanted: int) -> int:
-    """Return `wanted`, or as many as the process' limit of open files leaves room for."""
+    """Return `wanted`, or fewer if the process's limit of open files requires it."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return wanted

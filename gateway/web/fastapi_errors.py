@@ -92,5 +92,5 @@ def _concerns_whole_body(fault: dict[str, object]) -> bool:
 
 
 def _excerpt(given: object) -> str:
-    """Return the beginning of what came, without a key: also not the half of one."""
+    """Return the beginning of the input. Keys are redacted before it is cut, so no part remains."""
     return redact_message(str(given)[: 2 * _EXCERPT])[:_EXCERPT]

@@ -52,7 +52,7 @@ class ProblemTypeOut(BaseModel):
 
 
 def problem_type(code: ErrorCode) -> ProblemTypeOut:
-    """Return what there is to say about a code."""
+    """Return the description of an error code."""
     return ProblemTypeOut(
         code=code.value,
         title=problem_title(code),

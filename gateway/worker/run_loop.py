@@ -26,7 +26,7 @@ class WorkerExecutor(Protocol):
     """Executes runs by their ids. Built, used and closed on one event loop."""
 
     async def start(self) -> None:
-        """Open what is needed. If it raises, another executor is built after a pause."""
+        """Open connections. If this raises, another executor is built after a pause."""
 
     async def run(self, run_id: str) -> None:
         """Claim the run, execute it and store its result; do nothing if it cannot be claimed."""

@@ -115,17 +115,17 @@ class ServedModel:
         return call
 
     def flush(self) -> None:
-        """Run what was submitted now: nothing else is about to arrive."""
+        """Run submitted calls now, because no others are about to arrive."""
         if self._executor is not None:
             self._executor.flush()
 
     def flush_soon(self) -> None:
-        """Run what was submitted in the next turn of the loop, with what else arrives in this."""
+        """Run submitted calls in the next loop iteration, with those that arrive in this one."""
         if self._executor is not None:
             self._executor.flush_soon()
 
     def cancel(self, call: PendingCall) -> None:
-        """Drop `call`: its client does not wait for the response any longer."""
+        """Drop `call`, because its client no longer waits for the response."""
         assert self._executor is not None, "calls are accepted by an executor"
         self._executor.cancel(call)
         self._metrics.record_error(ErrorCode.CANCELLED)
@@ -184,7 +184,7 @@ class ServedModel:
     def _learn_template(
         self, message: bytes, request: pb.ModelInferRequest, call: PendingCall
     ) -> None:
-        """Remember the kind of `request`, if others of it need no check but their length."""
+        """Store the template of `request` if other requests of it need only a length check."""
         assert call.feeds is not None, "it was parsed"
         if not self._reader.accepts_any_bytes(call.feeds):
             return

@@ -1,4 +1,4 @@
-"""The call before the load: does it work at all, and what to do if not."""
+"""One call before the load, which checks the target and explains failures."""
 
 from __future__ import annotations
 

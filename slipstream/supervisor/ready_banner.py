@@ -32,7 +32,7 @@ class ReadyBanner:
         """Wait until calls are answered, at most a minute, and return what /readyz says then."""
         if self.demo:
             await self._call(self.demo).wait_until_answered()
-        # A gateway hears of changes up to 0.3 s later, through the change feed.
+        # A gateway learns of changes up to 0.3 s later, through the change feed.
         deadline = time.monotonic() + _READY_TIMEOUT_SECONDS
         while True:
             host, port = reachable(self._options.host), self._options.port
