@@ -1,4 +1,4 @@
-"""Servers that tests start or talk to, and what the running test has declared that it uses."""
+"""External services that tests start or use, and the markers of the running test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @dataclass
 class Declared:
-    """What the markers of the running test allow; between tests, everything."""
+    """Resources that the markers of the running test allow; between tests, all."""
 
     services: bool = True
     processes: bool = True
@@ -19,6 +19,6 @@ declared = Declared()
 
 
 def require_services() -> None:
-    """Fail a test that talks to a service and would do so in `make test`."""
+    """Fail a test that uses an external service without the marker `services`."""
     if not declared.services:
         pytest.fail("the test needs an external service and is not marked `services`")

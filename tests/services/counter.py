@@ -1,4 +1,4 @@
-"""An HTTP server that counts what flows tell it: what has really happened, and how often."""
+"""An HTTP server that counts requests from flows: evidence of what was really executed."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class CountingServer:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The base URL."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def count(self, path: str) -> None:
-        """Note a call."""
+        """Count a request."""
         with self._lock:
             self._counts[path] += 1
 

@@ -1,4 +1,4 @@
-"""An nginx of a test's own, with the configuration that the documentation shows."""
+"""A private nginx with the documented configuration."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ http {{
 
 
 class Nginx(Service):
-    """nginx on two free ports, REST and gRPC, before a gateway."""
+    """nginx on two free ports, for REST and gRPC, in front of a gateway."""
 
     def __init__(self, folder: Path, pair: KeyPair, own: str, *, port: int, grpc_port: int) -> None:
-        """Write what the documentation shows, with the ports of a gateway of this machine.
+        """Write the documented configuration with the ports of a local gateway.
 
-        It connects to them from the address `own`.
+        nginx connects to the gateway from the address `own`.
         """
         self.port, self.grpc_port = free_port(), free_port()
         (snippet,) = _SNIPPET.findall((ROOT / "docs" / "tls.md").read_text())

@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster of a test's own: it may be restarted without hurting anybody else."""
+"""A private PostgreSQL cluster, which a test may restart."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _SETTINGS = {
 
 
 class PostgresServer(Service):
-    """A fresh cluster on a free port, with the superuser `postgres` and trust."""
+    """A new cluster on a free port, with the superuser `postgres` and no passwords."""
 
     def __init__(self) -> None:
-        """Make the cluster; the server refuses to run as root, so it runs as `postgres` then."""
+        """Create the cluster. The server refuses to run as root, so root runs it as `postgres`."""
         self.port = free_port()
         user = _USER if os.geteuid() == 0 else None
         self._home = Path(tempfile.mkdtemp(prefix="slipstream-postgres-"))
@@ -50,13 +50,13 @@ class PostgresServer(Service):
         super().__init__("postgres", command, self._ready, folder=self._home, user=user)
 
     def create(self, name: str) -> str:
-        """Make a database; return its URL."""
+        """Create a database; return its URL."""
         address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", _USER]
         subprocess.run(["createdb", *address, name], check=True, capture_output=True)
         return f"postgresql://{_USER}@127.0.0.1:{self.port}/{name}"
 
     def remove(self) -> None:
-        """End it, and delete everything."""
+        """Stop the server and delete its data."""
         # At once, and its children with it: what it would write down is deleted anyway.
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self._home, ignore_errors=True)
@@ -67,7 +67,7 @@ class PostgresServer(Service):
 
 
 def _binary(name: str) -> str:
-    """Return the path of a program that Debian keeps off the PATH."""
+    """Return the path of a program that Debian does not put on the PATH."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     found = shutil.which(name, path=os.pathsep.join([*map(str, folders), os.environ["PATH"]]))
     assert found is not None, f"{name} is neither on the PATH nor below /usr/lib/postgresql"

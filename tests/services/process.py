@@ -1,4 +1,4 @@
-"""A server process of a test's own: it may be killed and frozen without hurting anybody else."""
+"""A private server process, which a test may kill and suspend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMEOUT_SECONDS = 30.0
 
 
 class Service:
-    """One server that is started, ended and started again, always at the same address."""
+    """A server that can be restarted at the same address."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Service:
         folder: Path,
         user: str | None = None,
     ) -> None:
-        """Know how it is started, not more; it writes what it says to `folder`."""
+        """Remember how to start it, without starting it; its log is written to `folder`."""
         self.name = name
         self._command = command
         self._answers = answers
@@ -36,7 +36,7 @@ class Service:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the server and wait until it is ready."""
         with (self._folder / f"{self.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -55,33 +55,33 @@ class Service:
             time.sleep(0.02)
 
     def end(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal, and wait for the end."""
+        """Send a signal and wait for the exit."""
         assert self._process is not None
         self._process.send_signal(number)
         self._process.wait(TIMEOUT_SECONDS)
 
     def restart(self, number: int = signal.SIGKILL) -> None:
-        """End it by a signal, and start it again."""
+        """Stop the server with a signal and start it again."""
         self.end(number)
         self.start()
 
     def suspend(self) -> None:
-        """Freeze it: connections to it stay open, and nothing is answered."""
+        """Suspend the process: connections stay open without answers."""
         assert self._process is not None
         psutil.Process(self._process.pid).suspend()
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Resume the suspended process."""
         assert self._process is not None
         psutil.Process(self._process.pid).resume()
 
     def stop(self, number: int = signal.SIGKILL) -> None:
-        """End it, if it runs at all."""
+        """Stop the server if it is running."""
         if self._process is not None and self._process.poll() is None:
             with suppress(psutil.NoSuchProcess):
                 self.resume()
             self.end(number)
 
     def log(self) -> str:
-        """Return what it has said."""
+        """Return its log."""
         return (self._folder / f"{self.name}.log").read_text(errors="replace")

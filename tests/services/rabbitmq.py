@@ -1,4 +1,4 @@
-"""A virtual host of a test's own on the machine's RabbitMQ."""
+"""A private virtual host on the local RabbitMQ."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from uuid import uuid4
 
 
 class VirtualHost:
-    """Queues in a virtual host of their own."""
+    """A virtual host that isolates the queues of a test."""
 
     def __init__(self) -> None:
         self.name = f"slipstream_test_{uuid4().hex[:12]}"
         self.url = f"amqp://guest:guest@127.0.0.1:5672/{self.name}"
 
     def create(self) -> None:
-        """Make it."""
+        """Create the virtual host."""
         _rabbitmqctl("add_vhost", self.name)
         _rabbitmqctl("set_permissions", "-p", self.name, "guest", ".*", ".*", ".*")
 
     def drop(self) -> None:
-        """Delete it with all its queues; who is still connected is cut off."""
+        """Delete the virtual host with its queues and close the connections to it."""
         _rabbitmqctl("delete_vhost", self.name)
 
 

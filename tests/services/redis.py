@@ -1,4 +1,4 @@
-"""A Redis of a test's own, which keeps nothing on disk: what it held when it died is lost."""
+"""A private Redis without persistence: its data is lost when it is killed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class RedisServer(Service):
     """Redis on a free port."""
 
     def __init__(self, folder: Path) -> None:
-        """Know how to start it; `folder` is there."""
+        """Prepare the command; `folder` must exist."""
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         command = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port)]

@@ -1,1 +1,1 @@
-"""The whole system as its users see it: real processes, real clients, over the network."""
+"""End-to-end tests: real processes and real clients over the network."""

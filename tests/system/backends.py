@@ -1,4 +1,4 @@
-"""Installations on the three kinds of database and broker, one each for all tests that ask."""
+"""Installations on three combinations of database and broker, shared by all tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EMBEDDED, REDIS, RABBITMQ = BACKENDS = ("embedded", "redis", "rabbitmq")
 
 @dataclass(frozen=True)
 class Backend:
-    """A running installation, and what it stands on."""
+    """A running installation and its Redis, if any."""
 
     name: str
     installation: Installation
@@ -37,7 +37,7 @@ class Backend:
 
     @contextlib.contextmanager
     def without_workers(self) -> Iterator[None]:
-        """Freeze the workers, and the broker where it is a server of our own."""
+        """Suspend the workers, and the broker if it is a private server."""
         frozen = self.workers()
         assert frozen, "there is no worker to freeze"
         for worker in frozen:
@@ -56,7 +56,7 @@ class Backend:
 
 @contextlib.contextmanager
 def running(name: str, folder: Path) -> Iterator[Backend]:
-    """Start an installation with its demo on one of BACKENDS; stop it in the end."""
+    """Start an installation with the demo on one of BACKENDS; stop it at the end."""
     with contextlib.ExitStack() as stack:
         redis = None
         settings: dict[str, str] = {}

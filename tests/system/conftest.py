@@ -1,4 +1,4 @@
-"""One installation for most of the tests: two gateways, a handful of models."""
+"""One installation for most tests, with two gateways and a few models."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def grpcio_port(installation: Installation) -> Iterator[int]:
 
 @pytest.fixture(params=["native", "grpcio"])
 def grpc_address(request: pytest.FixtureRequest, installation: Installation) -> str:
-    """The gRPC port of `installation`, by each of the servers (`--grpc-server`)."""
+    """The gRPC port of `installation`, with each `--grpc-server`."""
     if request.param == "native":
         return f"127.0.0.1:{installation.up.grpc_port}"
     return f"127.0.0.1:{request.getfixturevalue('grpcio_port')}"
@@ -58,5 +58,5 @@ def backend(
 
 @pytest.fixture
 def runs(backend: Backend) -> Runs:
-    """What a caller does with runs there."""
+    """A client of that installation."""
     return Runs(backend.installation)

@@ -1,4 +1,4 @@
-"""Flows as JSON: the small ones that tests deploy."""
+"""Small flows as JSON, for tests to deploy."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def node(node_id: str, node_type: str, **config: Any) -> Json:
 
 
 def linear_flow(name: str, *nodes: Json) -> Json:
-    """Return a flow whose nodes follow one another."""
+    """Return a flow whose nodes form a chain."""
     edges = [{"source": source["id"], "target": target["id"]} for source, target in pairwise(nodes)]
     return {"name": name, "nodes": list(nodes), "edges": edges}
 
 
 def echo_flow() -> Json:
-    """`{"param1": …}` comes back as it is: the documentation's own example."""
+    """Return the flow of the documentation, which returns `{"param1": …}` unchanged."""
     return linear_flow(
         "Chat Workflow",
         node("input", "api_input", test_data={"param1": "value1"}),
@@ -30,7 +30,7 @@ def echo_flow() -> Json:
 
 
 def transform_flow(expression: str = "input.x * 2") -> Json:
-    """`{"x": …}` → `{"y": …}` by way of the node `compute`."""
+    """`{"x": …}` → `{"y": …}`, computed by the node `compute`."""
     return linear_flow(
         "Computing",
         node("input", "api_input"),
@@ -40,12 +40,12 @@ def transform_flow(expression: str = "input.x * 2") -> Json:
 
 
 def division_flow() -> Json:
-    """`{"x": …}` → `{"y": 10 / x}`: the node `compute` fails where x is 0."""
+    """`{"x": …}` → `{"y": 10 / x}`; the node `compute` fails if x is 0."""
     return transform_flow("10 / input.x")
 
 
 def waiting_flow(seconds: float) -> Json:
-    """`{"x": …}` → `{"x": …}`, by way of the node `pause`, which takes its time."""
+    """`{"x": …}` → `{"x": …}`, after a pause in the node `pause`."""
     return linear_flow(
         f"Waiting {seconds:g} s",
         node("input", "api_input"),
@@ -55,7 +55,7 @@ def waiting_flow(seconds: float) -> Json:
 
 
 def callback_flow(url: str, seconds: float) -> Json:
-    """Wait, then call `url`: once for each time that a run gets so far."""
+    """Wait, then call `url`, once per execution of the run."""
     return linear_flow(
         f"Telling after {seconds:g} s",
         node("input", "api_input"),

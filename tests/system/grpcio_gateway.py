@@ -1,4 +1,4 @@
-"""A second gateway of an installation, with stock grpcio behind its gRPC port."""
+"""A second gateway of an installation, with the grpcio server on its gRPC port."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.slipstream.running import TIMEOUT_SECONDS, Up, environment, free_port
 
 @contextmanager
 def grpcio_gateway(up: Up, *options: str, ca: str | None = None) -> Iterator[int]:
-    """Yield its gRPC port once the inference servers that are running are reached.
+    """Yield its gRPC port once it reaches the running inference servers.
 
     With `ca`, the CA bundle that verifies it, it speaks TLS. It ends without a traceback.
     """

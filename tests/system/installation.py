@@ -1,4 +1,4 @@
-"""A running installation, and what its administrator does with it over REST."""
+"""A running installation with its administrator's client."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Installation:
         )
 
     def _new_key(self) -> str:
-        """Run the command in this process: one of its own takes seconds to import everything."""
+        """Run the command in this process: a subprocess takes seconds to import."""
         words = ("keys", "create", "--name", "tests", "--manage", "--json")
         unset = {name: None for name in os.environ if name.startswith("SLIPSTREAM_")}
         result = CliRunner().invoke(
@@ -93,12 +93,12 @@ class Installation:
         assert answer.status_code == 201, answer.text
 
     def serve(self, name: str, *, wait: bool = True) -> Json:
-        """Have a model served, by default until it is ready."""
+        """Serve a model; by default wait until it is ready."""
         server = self.post("/node/inference-servers/", {"model": name})
         return self.until_ready(server["id"]) if wait else server
 
     def until_ready(self, server_id: str) -> Json:
-        """Return an inference server when it is ready."""
+        """Wait until an inference server is ready; return it."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             server: Json = self.http.get(f"/node/inference-servers/{server_id}/").json()
@@ -120,7 +120,7 @@ class Installation:
         return self.http.post(f"/node/deployment-trigger/{deployment_id}/", **arguments)
 
     def stop(self) -> None:
-        """End it, and see that nothing is left and no traceback was logged."""
+        """Stop it; assert that no process is left and no traceback was logged."""
         self.http.close()
         errors = self.up.errors
         assert self.up.stop() == 0

@@ -1,4 +1,4 @@
-"""What a caller does with deployments and runs over REST."""
+"""A REST client for deployments and runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 MANY_SECONDS = 300
-"""What a run waits that is to be stopped: longer than any test."""
+"""The duration of runs that are to be stopped: longer than any test."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ServerSentEvent:
 
 
 class Runs:
-    """Triggers, polls, cancels. Each test checks the answers itself."""
+    """Triggers, polls and cancels runs. Tests check the responses."""
 
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
@@ -70,7 +70,7 @@ class Runs:
         return run_id
 
     def call_and_disconnect(self, deployment_id: str, headers: dict[str, str]) -> None:
-        """Trigger with `{"x": 1}`, and close the connection while the run goes on."""
+        """Trigger with `{"x": 1}` and close the connection while the run is in progress."""
         body = json.dumps({"input_data": {"x": 1}}, separators=(",", ":"))
         sent = {
             "Host": "test",
@@ -89,32 +89,32 @@ class Runs:
         assert request.content == body.encode()
 
     def poll(self, run_id: str, **arguments: Any) -> httpx.Response:
-        """Ask for a run."""
+        """Request a run."""
         return self.http.get(f"/node/flow-runs/{run_id}/", **arguments)
 
     def show(self, run_id: str) -> Json:
-        """Return a run that is there, whatever the format of its deployment."""
+        """Return an existing run, regardless of the response format of its deployment."""
         answer = self.poll(run_id, params={"response_format": "flat"})
         assert answer.status_code == 200, answer.text
         run: Json = answer.json()
         return run
 
     def until(self, run_id: str, *statuses: str) -> Json:
-        """Return a run as soon as it has one of the statuses; by default any terminal one."""
+        """Wait until a run has one of the statuses, by default a terminal one; return it."""
         wanted = frozenset(statuses) or TERMINAL
         return eventually(lambda: self.show(run_id), lambda run: run["status"] in wanted)
 
     def until_recorded(self, run_id: str) -> Json:
-        """Return a run that is written down some time after its answer."""
+        """Return a run that is recorded after its response."""
         eventually(lambda: self.poll(run_id), lambda found: found.status_code != 404)
         return self.show(run_id)
 
     def cancel(self, run_id: str) -> httpx.Response:
-        """Ask for a run to be stopped."""
+        """Cancel a run."""
         return self.http.post(f"/node/flow-runs/{run_id}/cancel/")
 
     def retry(self, run_id: str) -> httpx.Response:
-        """Ask for a run to be made again."""
+        """Retry a run."""
         return self.http.post(f"/node/flow-runs/{run_id}/retry/")
 
     def page(self, **query: object) -> Json:
@@ -136,7 +136,7 @@ class Runs:
 
     @contextmanager
     def stream(self, run_id: str, **headers: str) -> Iterator[Iterator[ServerSentEvent]]:
-        """Open the events of a run."""
+        """Open the event stream of a run."""
         asked = {"Accept": "text/event-stream", **headers}
         path = f"/node/flow-runs/{run_id}/events/"
         with self.http.stream("GET", path, headers=asked) as answer:
@@ -145,13 +145,13 @@ class Runs:
             yield _events(answer.iter_lines())
 
     def events(self, run_id: str, **headers: str) -> list[ServerSentEvent]:
-        """Return the events of a run, from wherever the headers say to the end of the stream."""
+        """Return the events of a run up to the end of the stream; headers may set the start."""
         with self.stream(run_id, **headers) as events:
             return list(events)
 
 
 def eventually(look: Callable[[], T], good: Callable[[T], bool]) -> T:
-    """Return what `look` gives as soon as it is good."""
+    """Wait until `good` accepts what `look` returns; return that."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not good(found := look()):
         assert time.monotonic() < deadline, found
@@ -160,7 +160,7 @@ def eventually(look: Callable[[], T], good: Callable[[T], bool]) -> T:
 
 
 def problem_of(answer: httpx.Response, status: int, code: str) -> Json:
-    """Return the problem of an answer, which has to be this one."""
+    """Assert that a response is this problem; return it."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"].startswith("application/problem+json")
     problem: Json = answer.json()
@@ -170,7 +170,7 @@ def problem_of(answer: httpx.Response, status: int, code: str) -> Json:
 
 
 def _events(lines: Iterator[str]) -> Iterator[ServerSentEvent]:
-    """Read a stream as the HTML standard says; comments are for proxies."""
+    """Parse a stream by the HTML standard; comments only keep proxies from timing out."""
     fields: dict[str, str] = {}
     for text in lines:
         if text:

@@ -1,4 +1,4 @@
-"""An installation whose one model takes its time, one call after the other."""
+"""An installation with one slow model that runs calls one at a time."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _UNBATCHED = {"SLIPSTREAM_INFERENCE_MAX_BATCH_SIZE": "1", "SLIPSTREAM_INFERENCE_
 
 @dataclass(frozen=True)
 class ServerCounts:
-    """What the inference server has counted."""
+    """Counters of the inference server."""
 
     runs: int
     waiting: int
     by_code: dict[str, int]
 
     def since(self, before: ServerCounts) -> ServerCounts:
-        """Return what has been added; `waiting` is as it is now."""
+        """Return the difference to `before`; `waiting` is the current value."""
         codes = {code: count - before.by_code.get(code, 0) for code, count in self.by_code.items()}
         grown = {code: count for code, count in codes.items() if count}
         return ServerCounts(self.runs - before.runs, self.waiting, grown)
 
 
 class SlowServer:
-    """The installation, a deployment of the model, and what its server counts."""
+    """The installation, a deployment of the model, and the counters of its server."""
 
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
@@ -49,12 +49,12 @@ class SlowServer:
         self._metrics = f"http://{target['targets'][0]}/metrics"
 
     def trigger(self, timeout: str | None = None, deployment: str | None = None) -> httpx.Response:
-        """Call it, with X-Request-Timeout."""
+        """Call the deployment, with X-Request-Timeout."""
         headers = {} if timeout is None else {"X-Request-Timeout": timeout}
         return self.installation.trigger(deployment or self.deployment, json=BODY, headers=headers)
 
     def send(self) -> socket.socket:
-        """Call it, and return the answer unread."""
+        """Send a call; return the connection with the response unread."""
         body = json.dumps(BODY)
         client = socket.create_connection(("127.0.0.1", self.installation.up.port))
         client.sendall(
@@ -65,7 +65,7 @@ class SlowServer:
         return client
 
     def counts(self) -> ServerCounts:
-        """Return what the inference server has counted so far."""
+        """Return the current counters of the inference server."""
         samples = [
             sample
             for family in text_string_to_metric_families(httpx.get(self._metrics).text)
@@ -82,7 +82,7 @@ class SlowServer:
         )
 
     def wait_for_queue(self, *, minimum: int = 0, maximum: int = 2**31) -> None:
-        """Return when so many calls wait for their run."""
+        """Wait until the number of queued calls is in this range."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while not minimum <= self.counts().waiting <= maximum:
             assert time.monotonic() < deadline
@@ -90,7 +90,7 @@ class SlowServer:
 
     @contextlib.contextmanager
     def busy(self, calls: int) -> Iterator[None]:
-        """Have `calls` calls run, one after the other; all of them are answered in the end."""
+        """Keep the server busy with `calls` calls; all of them succeed in the end."""
         with contextlib.ExitStack() as opened:
             clients = [opened.enter_context(self.send()) for _ in range(calls)]
             self.wait_for_queue(minimum=calls - 2)
@@ -103,7 +103,7 @@ class SlowServer:
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlowServer]:
-    """Serve it, with what the gateway must know of its callers known."""
+    """A slow server that has already served one call."""
     folder: Path = tmp_path_factory.mktemp("slow")
     up = Up(folder / "state", "--no-demo", **_UNBATCHED)
     up.until("documentation")

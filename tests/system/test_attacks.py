@@ -1,4 +1,4 @@
-"""Attacks by unauthenticated clients and by members on a whole installation: all fail."""
+"""Attacks on an installation by unauthenticated clients and by members all fail."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_model_name_cannot_be_a_path(installation: Installation, name: str) ->
 
 
 def raw(installation: Installation, *lines: str) -> bytes:
-    """Send a head as it is, without a body; return everything that comes."""
+    """Send a raw head without a body; return the whole response."""
     text = "\r\n".join([*lines, "Connection: close", "", ""])
     with closing(socket.create_connection(("127.0.0.1", installation.up.port))) as connection:
         connection.settimeout(TIMEOUT_SECONDS)
@@ -180,7 +180,7 @@ def test_a_stored_session_hash_is_not_a_valid_cookie(installation: Installation)
 def test_unknown_ids_and_ids_of_other_users_get_the_same_response(
     installation: Installation, iris: str
 ) -> None:
-    """An unknown key learns nothing of ids; one that may call learns nothing of others' either."""
+    """Neither unknown keys nor valid ones can tell unknown ids from ids of other users."""
     unknown_id = "00000000-0000-4000-8000-000000000000"
     for path in (f"/node/deployment-trigger/{iris}/", f"/node/deployment-trigger/{unknown_id}/"):
         unknown = {"X-API-Key": keys.generate_key()}

@@ -1,4 +1,4 @@
-"""A batch: many inputs in one call, each a run of its own."""
+"""Batches: many inputs in one call, one run each."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ PASSWORD = "korrekte pferde heften"
 
 @dataclass
 class ProxiedInstallation:
-    """An installation and its proxy."""
+    """An installation and its nginx."""
 
     installation: Installation
     nginx: Nginx

@@ -1,4 +1,4 @@
-"""A model that takes long to load: 503 with the phase until it is ready, and never a refusal."""
+"""A model that loads slowly: 503 with the boot phase until it is ready."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that outlives its broker, and the time after which the broker would hand it out again."""
+"""A run that takes longer than the broker's visibility timeout and survives its restart."""
 
 from __future__ import annotations
 

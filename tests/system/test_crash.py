@@ -1,4 +1,4 @@
-"""An inference server killed under load: calls in flight fail at once, and service comes back."""
+"""An inference server is killed under load: calls in flight fail, then service resumes."""
 
 from __future__ import annotations
 

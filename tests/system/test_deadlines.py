@@ -1,4 +1,4 @@
-"""How long an answer may take: said in a header, a parameter, a gRPC deadline or a deployment."""
+"""Timeouts set by a header, a parameter, a gRPC deadline or the deployment."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def v2_infer(slow: SlowServer, microseconds: int) -> httpx.Response:
 
 
 def grpc_code(slow: SlowServer, timeout: float) -> tuple[grpc.StatusCode, bool]:
-    """Call the model at the front door; return how it ends, and whether that says when to retry."""
+    """Call the model over gRPC; return the status and whether it says when to retry."""
     request = infer_request(MODEL, {"x": ("FP32", np.zeros(2, "f4"))}).SerializeToString()
     with grpc.insecure_channel(f"127.0.0.1:{slow.installation.up.grpc_port}") as channel:
         infer = channel.unary_unary(method_path("ModelInfer"))
@@ -41,14 +41,14 @@ def grpc_code(slow: SlowServer, timeout: float) -> tuple[grpc.StatusCode, bool]:
 
 
 def check_too_late(answer: httpx.Response, took: float) -> None:
-    """See that an answer says that it would have come too late."""
+    """Assert that a call timed out, and when."""
     assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded"), answer.text
     assert answer.json()["retryable"] is True
     assert took < RUN_SECONDS, "it was not waited for"
 
 
 def check_overloaded(answer: httpx.Response) -> None:
-    """See that an answer says when to come back."""
+    """Assert that a call is refused with a time to retry."""
     assert (answer.status_code, answer.json()["code"]) == (429, "overloaded"), answer.text
     assert answer.json()["retryable"] is True
     assert 1 <= int(answer.headers["retry-after"]) < 60

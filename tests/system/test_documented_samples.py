@@ -1,7 +1,7 @@
-"""The samples of the product documentation, run as they stand there.
+"""The code samples of the product documentation, run unchanged.
 
-`samples/` has them word for word (the Python one indented, which its page has lost). Only host, key
-and the deployment's id are put in.
+`samples/` has verbatim copies, with the indentation of the Python sample restored. Only host, key
+and deployment id are replaced.
 """
 
 from __future__ import annotations

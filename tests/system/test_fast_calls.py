@@ -1,4 +1,4 @@
-"""`POST /node/deployment-trigger/{id}/` in mode fast: answers, forms, and every refusal."""
+"""`POST /node/deployment-trigger/{id}/` in mode fast: responses, formats and errors."""
 
 from __future__ import annotations
 

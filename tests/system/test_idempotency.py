@@ -1,4 +1,4 @@
-"""Idempotency-Key: the same call twice is one run, whatever became of the connection."""
+"""Idempotency-Key: a repeated call is one run, even after a disconnect."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A plain key is shown once, to whom it was made for, and is nowhere else: everything is searched.
+"""A plain key is shown once, at its creation; all responses, files and rows are searched.
 
-What is searched for is the middle of a key, so that a mask is no find and a part of a key is one.
+The middle of each key is searched for, which masked keys do not contain.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FLUSHED_SECONDS = 3.0
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def verbose_installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
-    """An installation that logs as much as it can."""
+    """An installation with the most verbose logging."""
     postgresql = PostgresDatabase() if request.param == "postgresql" else None
     extra = {"SLIPSTREAM_LOG_LEVEL": "debug"}
     if postgresql is not None:
@@ -53,7 +53,7 @@ def verbose_installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iter
 
 
 class Keys:
-    """A key in each state that it can be in."""
+    """A key in each possible state."""
 
     def __init__(self, installation: Installation, deployment: str) -> None:
         def make(**members: Any) -> Any:  # Any, throughout: JSON
@@ -77,7 +77,7 @@ class Keys:
 def call_every_api(
     installation: Installation, keys: Keys, deployments: list[str]
 ) -> Iterator[httpx.Response]:
-    """Call with every key, by every door, well and badly; yield the answers."""
+    """Make valid and invalid calls with every key over every API; yield the responses."""
     mistyped = [f"{key[:-1]}{'ab'[key[-1] == 'a']}" for key in keys.working[:2]]
     client = httpx.Client(base_url=installation.up.url, timeout=60)
     for number, key in enumerate((*keys.all, *mistyped)):
@@ -106,7 +106,7 @@ def call_every_api(
 
 
 def call_grpc(installation: Installation, keys: Keys) -> Iterator[str]:
-    """Call by gRPC with every key; yield what failures say."""
+    """Call over gRPC with every key; yield the error details."""
     address = f"127.0.0.1:{installation.up.grpc_port}"
     with triton_grpc.InferenceServerClient(address) as client:
         for key in keys.all:
@@ -130,7 +130,7 @@ async def all_rows(url: str) -> str:
 
 
 def all_files(folder: Path) -> dict[str, bytes]:
-    """Return every file, the database's and its log included."""
+    """Return all files, including the database and its log."""
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

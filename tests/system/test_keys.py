@@ -1,4 +1,4 @@
-"""Keys in a running installation of two gateways: in force everywhere, counted everywhere."""
+"""Keys in an installation of two gateways: changes apply and uses count in both."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def path(installation: Installation) -> str:
 
 @pytest.fixture
 def callers(installation: Installation) -> Iterator[list[httpx.Client]]:
-    """Clients with a connection each: some to each gateway."""
+    """Clients with one connection each, spread over both gateways."""
     with ExitStack() as stack:
         yield [
             stack.enter_context(httpx.Client(base_url=installation.up.url))
@@ -48,7 +48,7 @@ def make(installation: Installation, **members: Any) -> dict[str, Any]:
 
 
 def ask_all(callers: list[httpx.Client], path: str, key: str) -> list[tuple[int, str | None]]:
-    """Call by all connections at once; return status and error code of each answer."""
+    """Call over all connections at once; return status and error code of each response."""
 
     def ask(caller: httpx.Client) -> tuple[int, str | None]:
         answer = caller.post(path, json=BODY, headers={"X-API-Key": key})

@@ -1,4 +1,4 @@
-"""An image's worth of numbers, by every way in and out: nothing is lost, and ragged is refused."""
+"""Image-sized inputs over every API: values are preserved, ragged arrays are refused."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SHAPE = (1, 3, 224, 224)
 
 @pytest.fixture(scope="module")
 def image() -> np.ndarray:
-    """Return 600 KB of FP32 whose JSON spells them exactly."""
+    """Return 600 KB of FP32 values with an exact JSON representation."""
     return np.random.default_rng(3).normal(size=SHAPE).astype("<f4")
 
 
 @pytest.fixture(scope="module")
 def served(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Serve a model that gives images back, and deploy it; return the deployment's id."""
+    """Serve and deploy a model that returns images unchanged; return the deployment's id."""
     folder: Path = tmp_path_factory.mktemp("images")
     path = onnx_models.identity(folder / "images.onnx", shape=("N", 3, 224, 224))
     installation.add_model("images", path)

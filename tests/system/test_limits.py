@@ -1,4 +1,4 @@
-"""Limits at every door of a real installation: two gateways that count in a Redis of their own."""
+"""Limits in every API of an installation: two gateways that count in a private Redis."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STATUSES = {grpc.StatusCode.UNAUTHENTICATED: 401, grpc.StatusCode.RESOURCE_EXHA
 
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Two gateways; `iris` is served."""
+    """Two gateways that serve `iris`."""
     folder = tmp_path_factory.mktemp("limited")
     redis = RedisServer(folder)
     redis.start()
@@ -58,7 +58,7 @@ def iris(limited: Installation) -> str:
 
 
 def key_with(limited: Installation, **limits: int) -> str:
-    """Return a new key with limits of its own."""
+    """Return a new key with these limits."""
     made = limited.post("/node/api-keys/", {"name": "limited", "limits": limits})
     assert made["limits"].items() >= limits.items()
     key: str = made["key"]
@@ -66,7 +66,7 @@ def key_with(limited: Installation, **limits: int) -> str:
 
 
 def call(limited: Installation, deployment: str, key: str, body: object = None) -> httpx.Response:
-    """Trigger over a connection of its own, so that either gateway may get it."""
+    """Trigger over a new connection, so that either gateway may receive it."""
     path = f"{limited.up.url}/node/deployment-trigger/{deployment}/"
     document = {"input_data": {"x": X}} if body is None else body
     return httpx.post(path, json=document, headers={"X-API-Key": key}, timeout=TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""A thousand malformed requests: no traceback in an answer, no dead process, no memory lost."""
+"""A thousand malformed requests cause no traceback, no dead process and no memory leak."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PIECES = [b"null", b"-1", b"1e999", b"[[]]", b'""', b"{", b"\x00", b"\xff", b"99
 
 
 def mutated(source: random.Random, good: bytes) -> bytes:
-    """Return `good` with a few bytes changed, cut out, doubled or replaced by something nasty."""
+    """Return `good` with a few bytes changed, deleted, duplicated or replaced by special values."""
     data = bytearray(good)
     for _ in range(source.randint(1, 4)):
         place = source.randrange(len(data) + 1)
@@ -57,7 +57,7 @@ def mutated(source: random.Random, good: bytes) -> bytes:
 
 
 def fuzz(installation: Installation, deployment: str, seed: int, count: int) -> None:
-    """Send `count` malformed requests of each kind and look at every answer."""
+    """Send `count` malformed requests of each kind and check every response."""
     source = random.Random(seed)
     paths = [
         (f"/node/deployment-trigger/{deployment}/", GOOD_JSON),
@@ -81,7 +81,7 @@ def fuzz(installation: Installation, deployment: str, seed: int, count: int) -> 
 
 
 def check(answer: httpx.Response) -> None:
-    """See that an answer is what it should be whatever was sent."""
+    """Assert that a response is well-formed for any request."""
     assert answer.status_code < 500 or answer.status_code == 501, answer.text
     document = answer.json()
     assert "Traceback" not in answer.text
@@ -89,7 +89,7 @@ def check(answer: httpx.Response) -> None:
 
 
 def memory(installation: Installation) -> float:
-    """Return the MiB that the gateways and the model's server hold."""
+    """Return the memory of the gateways and the inference server, in MiB."""
     children = installation.up.gateways() + installation.up.children("iris")
     return sum(child.memory_info().rss for child in children) / 2**20
 

@@ -1,4 +1,4 @@
-"""/metrics: complete, summed over the gateway processes, and to promtool's liking."""
+"""/metrics is complete, summed over the gateway processes, and accepted by promtool."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 
 
 def sample(text: str, name: str, **labels: str) -> float:
-    """Return the sum of the samples with these labels."""
+    """Return the sum of the samples that have these labels."""
     return sum(
         item.value
         for family in text_string_to_metric_families(text)

@@ -1,4 +1,4 @@
-"""All six pairs of execution mode and deployment type, on every kind of database and broker."""
+"""All six combinations of execution mode and deployment type, on every backend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 def inner(body: Json, response_format: str) -> Json:
-    """Return the documented fields of a body of either format."""
+    """Return the documented fields of a body in either format."""
     data: Json = body["data"]
     if response_format == "envelope":
         assert body["status"] == "success"

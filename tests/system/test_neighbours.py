@@ -1,4 +1,4 @@
-"""Another user of the same machine, and an attacker with a copy of its disk."""
+"""Protection against another user of the machine and against a copy of its disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CALLBACK = {
 
 @pytest.fixture(scope="module")
 def installation() -> Iterator[Installation]:
-    """An installation in a folder that was there before, under an umask that forbids nothing."""
+    """An installation in an existing folder, under umask 0."""
     folder = Path(tempfile.mkdtemp(prefix="neighbours-"))
     folder.chmod(0o755)
     state = folder / "state"

@@ -1,4 +1,4 @@
-"""Gateways on another machine than the inference servers: they share the database alone."""
+"""Gateways on another machine than the inference servers: they share only the database."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 class OtherGateway:
-    """`slipstream gateway` at an address of its own; it ends with its context."""
+    """`slipstream gateway` at a separate address, as a context manager."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.port = free_port()
@@ -48,11 +48,11 @@ class OtherGateway:
         weakref.finalize(self, self.process.kill)
 
     def log(self) -> str:
-        """Return what it has said so far."""
+        """Return its output so far."""
         return self._log.read_text()
 
     def status(self, up: Up) -> int:
-        """Make the demo's call here; 0 is no answer."""
+        """Make the demo call to this gateway; return the status, or 0 without a response."""
         (curl,) = [line for line in up.output if line.startswith("curl")]
         key = curl.partition("X-API-Key: ")[2].partition("'")[0]
         path = curl.partition(f":{up.port}")[2].partition(" ")[0]

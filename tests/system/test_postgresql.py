@@ -1,4 +1,4 @@
-"""The same on PostgreSQL: nothing is kept in SQLite then."""
+"""An installation on PostgreSQL stores nothing in SQLite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fast deployment gets another model while it is being called."""
+"""A fast deployment is changed to another model while it is called."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_paused_deployment_answers_409_in_every_gateway_and_a_deleted_one_410(
     body = {"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}}
 
     def answers() -> set[tuple[int, str | None]]:
-        """Call by connections of their own: there are two gateways, each with its own memory."""
+        """Call over new connections: there are two gateways, each with its own cache."""
         closing = {"Connection": "close"}
         found = [installation.trigger(deployment, json=body, headers=closing) for _ in range(20)]
         return {(answer.status_code, answer.json().get("code")) for answer in found}

@@ -1,4 +1,4 @@
-"""A gateway whose role of the database may read and write, and change no table."""
+"""A gateway whose database role may read and write but not alter tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def execute(url: str, *statements: str) -> None:
 
 @pytest.fixture
 def restricted() -> Iterator[str]:
-    """The URL of a database that is up to date, for a role that owns nothing of it."""
+    """The URL of a migrated database for a role that owns none of its tables."""
     database = PostgresDatabase()
     role = f"{database.name}_app"
     database.create()

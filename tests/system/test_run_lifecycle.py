@@ -1,4 +1,4 @@
-"""A run after it was accepted: polled, waited for, streamed, cancelled, made again, listed."""
+"""An accepted run is polled, streamed, cancelled, retried and listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inference servers sleep after a time without calls, and a call through any API wakes them."""
+"""Inference servers sleep after an idle period, and a call through any API wakes them."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class SleepingModel:
 
     @property
     def server(self) -> Json:
-        """Its row."""
+        """The row of its server."""
         shown: Json = self._installation.http.get(self._url).json()
         return shown
 
     def until(self, true: Callable[[Json], bool]) -> Json:
-        """Return its row as soon as something is true of it."""
+        """Wait until a condition holds for its row; return the row."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while not true(server := self.server):
             assert time.monotonic() < deadline, server
@@ -56,7 +56,7 @@ class SleepingModel:
         return server
 
     def until_asleep(self) -> Json:
-        """Have it called, and return its row when it sleeps."""
+        """Call the model and wait until it sleeps; return its row."""
         answer = until_it_answers(self.trigger)
         assert answer.status_code == 200, answer.text
         server = self.until(lambda server: server["desired"] == "asleep")
@@ -64,18 +64,18 @@ class SleepingModel:
         return server
 
     def measured(self, state: str) -> float:
-        """Return what /metrics says of a state."""
+        """Return the number of servers in a state from /metrics."""
         labels = {"model": self.name, "version": "1", "state": state}
         text = self._installation.http.get("/metrics").text
         return sample(text, "inference_server_state", **labels)
 
     def stop(self) -> None:
-        """Have a person stop it."""
+        """Stop the server as a user does."""
         self._installation.post(f"{self._url}stop/", {})
         time.sleep(NEWS_SECONDS)
 
     def trigger(self) -> httpx.Response:
-        """Call its deployment."""
+        """Call the deployment."""
         return self._installation.trigger(self.deployment, json=ROW)
 
 
@@ -90,7 +90,7 @@ def until_it_answers(call: Callable[[], httpx.Response]) -> httpx.Response:
 
 @pytest.fixture
 def sleeping_model(installation: Installation, tmp_path: Path) -> Iterator[SleepingModel]:
-    """A model of this test's own, asleep."""
+    """A model of this test whose server is asleep."""
     made = SleepingModel(installation, tmp_path)
     made.until_asleep()
     yield made

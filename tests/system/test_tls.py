@@ -32,7 +32,7 @@ MAX_CONNECTIONS = 256
 
 
 class TlsInstallation:
-    """A running installation, and what clients need to call it."""
+    """A running installation and the settings of its clients."""
 
     def __init__(self, up: Up, authority: Authority, pair: KeyPair, lines: list[str]) -> None:
         self.up = up

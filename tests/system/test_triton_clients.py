@@ -24,7 +24,7 @@ OUTPUTS = ("doubled", "next", "echo")
 
 
 def tensors(module: Any, **options: object) -> list[Any]:
-    """Return an input of the client's for each of the model's."""
+    """Return one client input per input of the model."""
     made = []
     for name, value in INPUTS.items():
         made.append(module.InferInput(name, value.shape, DATATYPES[name]))
@@ -33,7 +33,7 @@ def tensors(module: Any, **options: object) -> list[Any]:
 
 
 def check(result: Any) -> None:
-    """See that the answer is the model's."""
+    """Assert that a response has the model's outputs."""
     np.testing.assert_array_equal(result.as_numpy("doubled"), INPUTS["number"] * 2)
     np.testing.assert_array_equal(result.as_numpy("next"), INPUTS["count"] + 1)
     echo = [item if isinstance(item, str) else item.decode() for item in result.as_numpy("echo")]

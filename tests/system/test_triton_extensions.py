@@ -1,4 +1,4 @@
-"""Triton's extensions at the gateway, with Triton's own clients."""
+"""Triton's protocol extensions at the gateway, called with Triton's clients."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def grpc_client_of(address: str) -> triton_grpc.InferenceServerClient:
 
 
 def headers(installation: Installation) -> dict[str, str]:
-    """Return what every call must have."""
+    """Return the headers of every call."""
     return {"x-api-key": installation.key}
 
 
 def call(client: Any, module: Any, installation: Installation, rows: int = 1) -> None:
-    """Have `mlp` run."""
+    """Call `mlp`."""
     tensor = module.InferInput("x", [rows, 4], "FP32")
     tensor.set_data_from_numpy(np.ones((rows, 4), np.float32))
     client.infer("mlp", [tensor], headers=headers(installation))

@@ -1,4 +1,4 @@
-"""Usage of real installations: every call and every run is in it, once."""
+"""Usage of real installations contains every call and every run exactly once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IRIS = {"x": [[5.1, 3.5, 1.4, 0.2]]}
 
 
 def usage_of(installation: Installation, deployment: str, **query: str) -> list[Json]:
-    """Return what is known of a deployment."""
+    """Return the usage items of a deployment."""
     answer = installation.http.get("/node/usage/", params={"deployment": deployment, **query})
     assert answer.status_code == 200, answer.text
     items: list[Json] = answer.json()["items"]
@@ -28,7 +28,7 @@ def usage_of(installation: Installation, deployment: str, **query: str) -> list[
 
 
 def until_counted(installation: Installation, deployment: str, **counts: int) -> Json:
-    """Return the item of a deployment when it has these counts: never more."""
+    """Wait until the usage of a deployment has these counts, and never more; return its item."""
 
     def look() -> dict[str, Any]:  # Any: JSON
         found = usage_of(installation, deployment)
@@ -80,7 +80,7 @@ def test_a_batch_counts_as_one_call_and_each_item_as_a_run(runs: Runs) -> None:
 
 @pytest.fixture
 def two_gateways(tmp_path: Path) -> Iterator[Installation]:
-    """An installation of the test's own."""
+    """A private installation."""
     up = Up(tmp_path / "state", "--workers", "2")
     up.until("documentation")
     installation = Installation(up)

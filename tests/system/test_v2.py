@@ -1,4 +1,4 @@
-"""`/v2` as plain HTTP: JSON of every datatype, errors in the protocol's form, open or closed."""
+"""`/v2` over plain HTTP: JSON of every datatype, errors in protocol format, optional keys."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_errors_have_the_format_of_the_protocol(
 
 @pytest.fixture
 def anonymous(tmp_path: Path) -> Iterator[Up]:
-    """Start an installation whose `/v2` is open."""
+    """Start an installation whose `/v2` needs no key."""
     up = Up(tmp_path / "state", SLIPSTREAM_ANONYMOUS_V2="1")
     up.until("documentation")
     yield up

@@ -1,4 +1,4 @@
-"""From nothing to a delivery that one sees: the commands of docs/webhooks.md, in real processes."""
+"""The commands of docs/webhooks.md, up to a printed delivery, in real processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INPUT = {"x": [[5.1, 3.5, 1.4, 0.2]]}
 
 @pytest.fixture(scope="module")
 def local_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """An installation with the settings that `listen` names; attempts follow each other fast."""
+    """An installation with the settings that `listen` prints and short retry pauses."""
     listener = Listener()
     settings = {**listener.listening["settings"], "SLIPSTREAM_WEBHOOK_SCHEDULE_SECONDS": "0,0.5,1"}
     listener.close()

@@ -1,4 +1,4 @@
-"""Webhooks of a whole installation: every mode and type, over real processes."""
+"""Webhooks of an installation, for every mode and type, with real processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ kinds = pytest.mark.parametrize("kind", ["api", "server"])
 def open_runs(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Runs]:
-    """An installation of two gateways and a worker that may call loopback, on either database."""
+    """An installation of two gateways and a worker, on either database, that may call loopback."""
     database, settings = PostgresDatabase(), dict(LOOPBACK)
     if request.param == "postgresql":
         database.create()
@@ -57,7 +57,7 @@ def deploy(
 
 
 def messages_about(receiver: Receiver, run_id: str, count: int = 2) -> list[Message]:
-    """Return what came about a run, in the order of events, once it is so much."""
+    """Wait for `count` messages about a run; return them in the order of events."""
 
     def messages() -> list[Message]:
         found = receiver.messages()

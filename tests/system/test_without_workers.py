@@ -1,4 +1,4 @@
-"""What stands still or dies must not stop what does not need it, and must lose nothing."""
+"""Suspended or killed workers, brokers and gateways lose no run and block no independent call."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_async_runs_of_type_server_survive_a_kill_of_every_gateway(
 
 
 def _ended(runs: Runs, run_id: str) -> Json:
-    """Return a run that has ended; until they are ready again, gateways answer 503."""
+    """Wait until a run has ended and return it; restarting gateways answer 503."""
     answer = eventually(
         lambda: runs.poll(run_id),
         lambda found: found.status_code != 503 and found.json()["status"] in TERMINAL,

@@ -1,4 +1,4 @@
-"""Calls to count, and what was counted of them."""
+"""Helpers that record calls and read their usage."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def call(
     stages: Sequence[float] = STAGES,
     times: int = 1,
 ) -> None:
-    """Answer the same call some times."""
+    """Record the same call `times` times."""
     for _ in range(times):
         record = finished_call(seconds, error=error, stages=() if error else stages)
         meter.count(called or DeploymentVersion(), key, [record])
@@ -59,7 +59,7 @@ def finished_call(
     error: str | None = None,
     stages: Sequence[float] = (),
 ) -> CallRecord:
-    """Return a call that has just been answered."""
+    """Return the record of a finished call."""
     record = CallRecord()
     record.error = ErrorCode(error) if error else None
     record.ended = perf_counter() if ended is None else ended
@@ -69,13 +69,13 @@ def finished_call(
 
 
 async def usage_report(db: Database, profile_id: str = ADA, **query: Any) -> UsageReport:
-    """Return all usage there is: Any, the fields of UsageQuery."""
+    """Return the usage of a profile. Any: the fields of UsageQuery."""
     asked = {"since": MIDNIGHT - timedelta(days=2000), "until": now() + timedelta(days=1), **query}
     return await UsageService(db).for_profile(profile_id, UsageQuery(**asked))
 
 
 async def total(db: Database, profile_id: str = ADA, **query: Any) -> Counts:
-    """Return it added up: Any, as above."""
+    """Return the usage of a profile, summed. Any: as above."""
     return (await usage_report(db, profile_id, **query)).total()
 
 

@@ -1,4 +1,4 @@
-"""Minutes become days, and days go."""
+"""Compaction merges minutes into days and deletes old days."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.gateway.usage.calls import (
 
 
 def compaction(database: Database) -> Compaction:
-    """Return that of a process of its own."""
+    """Return a new one, as each process has."""
     return Compaction(UsageStore(database), minute_hours=48, days=400)
 
 
 async def count_at(database: Database, age: timedelta, times: int = 1, key: str = LAPTOP) -> None:
-    """Have calls counted by a process of their own, that long before MIDNIGHT."""
+    """Record calls `age` before MIDNIGHT with a separate writer."""
     meter = UsageMeter()
     call(meter, key=key, times=times)
     call(meter, DeploymentVersion(id=WINE), error="overloaded", key=key)
@@ -42,7 +42,7 @@ async def count_at(database: Database, age: timedelta, times: int = 1, key: str 
 
 
 async def row_counts(database: Database) -> tuple[int, ...]:
-    """Return how many minutes and days are kept."""
+    """Return the numbers of stored minutes and days."""
     async with database.read() as session:
         return tuple(
             [
@@ -53,7 +53,7 @@ async def row_counts(database: Database) -> tuple[int, ...]:
 
 
 async def compact_all(database: Database, most: int = 100) -> int:
-    """Make days of all minutes before MIDNIGHT; return how many those were."""
+    """Compact all minutes before MIDNIGHT; return their number."""
     found = 0
     while some := await compaction(database).compact(MIDNIGHT, most=most):
         found += some

@@ -1,4 +1,4 @@
-"""Percentiles of buckets against those of the durations themselves."""
+"""Percentiles from buckets compared with exact ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DURATIONS = st.floats(min_value=1e-6, max_value=1e6)
 
 
 def exact(values: list[float], share: float) -> float:
-    """Return the nearest rank."""
+    """Return the percentile by nearest rank."""
     return sorted(values)[max(1, math.ceil(share * len(values))) - 1]
 
 

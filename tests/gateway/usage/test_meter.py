@@ -1,4 +1,4 @@
-"""What a process counts in memory."""
+"""Counting in memory, before anything is written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.gateway.usage.calls import STAGES as STAGE_SECONDS
 
 
 def minute_buckets(meter: UsageMeter) -> dict[tuple[str, int, str], MinuteBucket]:
-    """Return what waits, all durations sorted."""
+    """Return the pending buckets with all durations sorted."""
     found = {bucket.name: bucket for bucket in meter.unwritten()}
     for bucket in found.values():
         bucket.fold()

@@ -18,7 +18,7 @@ USAGE = "/node/usage/"
 
 
 class UsageScenario:
-    """A user with two deployments, and calls of them."""
+    """A user with two deployments that have calls."""
 
     def __init__(self, in_process_gateway: InProcessGateway, user: httpx.AsyncClient) -> None:
         self.in_process_gateway = in_process_gateway
@@ -33,7 +33,7 @@ class UsageScenario:
             setattr(self, name, made["id"])
 
     async def count(self, deployment: str, *, ago: timedelta = timedelta(), **calls: Any) -> None:
-        """Have calls counted: Any, as `call` takes them."""
+        """Record calls. Any: the arguments of `call`."""
         meter, version = UsageMeter(), calls.pop("version", 1)
         called = DeploymentVersion(id=deployment, version=version, profile_id=self.profile_id)
         call(meter, called, **calls)
@@ -45,7 +45,7 @@ class UsageScenario:
         )
 
     async def ask(self, **parameters: str) -> list[dict[str, Any]]:
-        """Return items. Any: JSON."""
+        """Return the items of a usage response. Any: JSON."""
         answer = await self.user.get(USAGE, params=parameters)
         assert answer.status_code == 200, answer.text
         items: list[dict[str, Any]] = answer.json()["items"]
@@ -54,7 +54,7 @@ class UsageScenario:
 
 @pytest.fixture
 async def scenario(in_process_gateway: InProcessGateway) -> UsageScenario:
-    """Ada's."""
+    """The scenario of user Ada."""
     opened = UsageScenario(in_process_gateway, await in_process_gateway.user())
     await opened.open()
     return opened

@@ -1,4 +1,4 @@
-"""Runs are counted from their rows, each once."""
+"""Runs are counted from their rows, exactly once."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from tests.gateway.usage.calls import total, usage_report
 
 @pytest.fixture
 def store(database: Database) -> RunStore:
-    """The runs."""
+    """The run store."""
     return RunStore(database)
 
 
 def counter(database: Database) -> RunCounter:
-    """Return that of a process of its own, which counts at once."""
+    """Return a new counter without a delay."""
     return RunCounter(UsageStore(database), GatewayMetrics(), behind=0)
 
 
 async def end(store: RunStore, ending: RunResult = COMPLETED, **changes: object) -> str:
-    """Execute a run."""
+    """Create, claim and finish a run."""
     claim = await claimed(store, **changes)
     assert await store.finish(claim.run_id, claim.attempt, ending)
     return claim.run_id
 
 
 async def all_of(count: RunCounter) -> int:
-    """Count until there is nothing left."""
+    """Count until no uncounted runs are left; return their number."""
     sum_ = 0
     await asyncio.sleep(0.01)  # SQLite's clock has milliseconds
     while counted := await count.count():

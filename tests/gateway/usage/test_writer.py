@@ -1,4 +1,4 @@
-"""Counts on their way from memory to rows."""
+"""Counts are written from memory to the database."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from tests.gateway.usage.calls import (
 
 
 def usage_writer(database: Database) -> UsageWriter:
-    """Return that of a process of its own."""
+    """Return a new one, as each process has."""
     return UsageWriter(database, GatewayMetrics(), minute_hours=48, days=400)
 
 
 async def rows(database: Database) -> int:
-    """Return how many minutes are kept."""
+    """Return the number of stored minutes."""
     async with database.read() as session:
         counted = await session.execute(select(func.count()).select_from(UsageMinute))
         return counted.scalar_one()

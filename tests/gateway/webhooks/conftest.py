@@ -1,4 +1,4 @@
-"""A gateway that may call loopback, with a hasty schedule; and a receiver."""
+"""Fixtures: a gateway that may call loopback, with short retry pauses, and a receiver."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.gateway.webhooks.harness import WebhookHarness
 from tests.gateway.webhooks.receiver import Receiver
 
 _DRAIN_SECONDS = 3.0
-"""For what is being sent at a test's end: connections are closed, and not left to the collector."""
+"""Time for deliveries in progress at the end of a test, so that connections are closed."""
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """As the gateway's tests have them, and open to the receiver."""
+    """The usual settings, with loopback and plain HTTP allowed."""
     return settings.model_copy(
         update={
             "webhook_allow": (ip_network("127.0.0.0/8"),),
@@ -35,7 +35,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture(scope="session")
 def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the npm package `standardwebhooks`, installed as its lock says."""
+    """A folder with the npm package `standardwebhooks`, installed from its lock file."""
     folder = tmp_path_factory.mktemp("node") / "judge"
     shutil.copytree(Path(__file__).parent / "node", folder)
     install = subprocess.run(
@@ -57,7 +57,7 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
 async def idle_harness(
     in_process_gateway: InProcessGateway, receiver: Receiver
 ) -> AsyncIterator[WebhookHarness]:
-    """A gateway that writes events, and sends none but tests."""
+    """A gateway that writes events and sends only test deliveries."""
     opened = WebhookHarness(in_process_gateway, await in_process_gateway.user(), receiver)
     yield opened
     await opened.webhook_dispatcher.close(_DRAIN_SECONDS)
@@ -65,6 +65,6 @@ async def idle_harness(
 
 @pytest.fixture
 async def harness(idle_harness: WebhookHarness) -> WebhookHarness:
-    """A gateway that sends them."""
+    """A gateway that also delivers events."""
     idle_harness.webhook_dispatcher.start()
     return idle_harness

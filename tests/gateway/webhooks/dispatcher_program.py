@@ -1,6 +1,6 @@
-"""A dispatcher in a process of its own, to be killed: `python -m … LEASE_SECONDS [POLL_SECONDS]`.
+"""A dispatcher process to be killed: `python -m … LEASE_SECONDS [POLL_SECONDS]`.
 
-Settings come from the environment, as always. It says `ready`, and runs until it is killed.
+Settings come from the environment. It prints `ready`, then runs until it is killed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.webhooks.secret_box import SecretBox
 
 
 async def main() -> None:
-    """Send until killed."""
+    """Deliver events until killed."""
     settings = Settings()
     lease, *poll = (float(argument) for argument in sys.argv[1:])
     options = replace(DispatcherOptions.of(settings), lease_seconds=lease)

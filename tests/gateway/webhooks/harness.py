@@ -1,4 +1,4 @@
-"""A gateway whose deployments have webhooks, and runs to tell of."""
+"""A gateway whose deployments have webhooks, with helpers for runs and deliveries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 
 class WebhookHarness:
-    """The office, one user of it, and the receiver's process."""
+    """An in-process gateway, one of its users, and a receiver process."""
 
     def __init__(
         self, in_process_gateway: InProcessGateway, user: httpx.AsyncClient, receiver: Receiver
@@ -51,7 +51,7 @@ class WebhookHarness:
         return made
 
     def new_run(self, deployment: Json, **changes: Any) -> NewRun:
-        """Return a run of a deployment: Any, the fields of NewRun."""
+        """Return a new run of a deployment. Any: the fields of NewRun."""
         fields: dict[str, Any] = {
             "profile_id": self.user.headers["x-test-profile"],
             "deployment_id": deployment["id"],
@@ -66,7 +66,7 @@ class WebhookHarness:
         return NewRun(**fields)
 
     async def begin(self, deployment: Json, **changes: Any) -> Claim:
-        """Begin a run, as a worker does."""
+        """Create and claim a run, as a worker does."""
         new = self.new_run(deployment, **changes)
         await self.runs.create(new)
         claim = await self.runs.claim(new.id, "worker")
@@ -74,7 +74,7 @@ class WebhookHarness:
         return claim
 
     async def finish(self, deployment: Json, ending: RunResult = COMPLETED) -> str:
-        """Run to an end, and return the run's id."""
+        """Create, claim and finish a run; return its id."""
         claim = await self.begin(deployment)
         assert await self.runs.finish(claim.run_id, claim.attempt, ending)
         return claim.run_id
@@ -87,7 +87,7 @@ class WebhookHarness:
         return items
 
     async def delivery(self, run_id: str, event: str | None = None) -> Json:
-        """Return the only delivery of a run, or that of one event, in full."""
+        """Return the only delivery of a run, or the one for an event, with details."""
         query = {"run": run_id, **({"event": event} if event else {})}
         (found,) = await self.deliveries(**query)
         answer = await self.user.get(f"{DELIVERIES}{found['id']}/")
@@ -95,7 +95,7 @@ class WebhookHarness:
         return shown
 
     async def until(self, run_id: str, status: str, event: str | None = None) -> Json:
-        """Return a delivery as soon as it has a status."""
+        """Wait until a delivery has a status; return it."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while (shown := await self.delivery(run_id, event))["status"] != status:
             assert time.monotonic() < deadline, shown
@@ -110,7 +110,7 @@ class WebhookHarness:
         return shown
 
     async def until_endpoint(self, deployment: Json, **members: Any) -> Json:
-        """Return a deployment's endpoint as soon as it has these members."""
+        """Wait until a deployment's endpoint has these fields; return it."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while not members.items() <= (shown := await self.endpoint(deployment)).items():
             assert time.monotonic() < deadline, shown
@@ -129,7 +129,7 @@ class WebhookHarness:
         return shown
 
     async def change(self, deployment: Json, **settings: Any) -> Json:
-        """Change a deployment, and have the caches hear of it."""
+        """Change a deployment and refresh the caches."""
         answer = await self.user.patch(f"{DEPLOYMENTS}{deployment['id']}/", json=settings)
         await self.in_process_gateway.feed.poll()
         shown: Json = answer.json()

@@ -1,4 +1,4 @@
-"""The receiver's process, and what it got."""
+"""The receiver process and the messages it received."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Message:
-    """One request, as it came."""
+    """One received request."""
 
     at: float
     path: str
@@ -45,7 +45,7 @@ class Message:
         return found
 
     def verify(self, secret: str) -> None:
-        """Raise where the independent library does not find the signature good."""
+        """Raise if the independent library rejects the signature."""
         Webhook(secret).verify(self.body.encode(), self.headers)
 
 
@@ -66,7 +66,7 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}/{path}"
 
     def messages(self, path: str | None = None) -> list[Message]:
-        """Return what came so far, in order."""
+        """Return the messages received so far, in order."""
         if not self._log_path.exists():
             return []
         whole = self._log_path.read_text().rpartition("\n")[0]
@@ -81,7 +81,7 @@ class Receiver:
 
 
 async def eventually(look: Callable[[], T], good: Callable[[T], object] = bool) -> T:
-    """Return what `look` gives as soon as it is good."""
+    """Wait until `good` accepts what `look` returns; return that."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not good(found := look()):
         assert time.monotonic() < deadline, str(found)[:500]

@@ -1,11 +1,11 @@
-"""A receiver of webhooks: a process that behaves as each path says and writes down what it got.
+"""A webhook receiver process: it answers as the path specifies and logs each message.
 
     python -m tests.gateway.webhooks.receiver_program LOG_PATH
 
-It prints its port. `/ok` takes everything, `/status/CODE` answers that, `/flaky/N` takes a message
-at its N-th time, `/sometimes/SHARE` fails that often, `/hang` says nothing, `/wakes/N` neither
-until its N-th time, `/moved` redirects to `/ok`, `/abort` wants no more of it, `/later/SECONDS`
-answers 503 with Retry-After.
+It prints its port. `/ok` accepts everything, `/status/CODE` answers CODE, `/flaky/N` accepts a
+message at its N-th attempt, `/sometimes/SHARE` fails that share, `/hang` never answers, `/wakes/N`
+answers from the N-th attempt on, `/moved` redirects to `/ok`, `/abort` aborts further retries,
+`/later/SECONDS` answers 503 with Retry-After.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        """Write it down, then answer."""
+        """Log the message, then answer."""
         size = int(self.headers["content-length"])
         body = self.rfile.read(size)
         if len(body) < size:  # the sender died in the middle of it
@@ -87,13 +87,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Takes many at once."""
+    """A server with a long accept queue."""
 
     request_queue_size = 128
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing of senders that were killed."""
+        """Ignore errors from killed senders."""
 
 
 if __name__ == "__main__":

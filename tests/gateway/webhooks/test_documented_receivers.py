@@ -1,4 +1,4 @@
-"""The receivers of docs/webhooks.md, run as they stand there."""
+"""The example receivers of docs/webhooks.md, run unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BLOCK = re.compile(r"```(python|javascript)\n(.*?)```", re.DOTALL)
 
 
 def command(language: str, folder: Path) -> Sequence[str]:
-    """Write the documented program down, and return how to run it."""
+    """Write the documented program to a file; return the command that runs it."""
     programs = dict(BLOCK.findall((ROOT / "docs" / "webhooks.md").read_text()))
     file = folder / ("receiver.py" if language == "python" else "receiver.mjs")
     file.write_text(programs[language])
@@ -32,7 +32,7 @@ def command(language: str, folder: Path) -> Sequence[str]:
 
 @contextmanager
 def running(language: str, folder: Path, secret: str, port: int) -> Iterator[list[str]]:
-    """Run the documented program; give the lines that it has printed, once it has ended."""
+    """Run the documented program; its output lines are available after it ends."""
     process = subprocess.Popen(
         command(language, folder),
         env={**os.environ, "WEBHOOK_SECRET": secret, "PORT": str(port)},

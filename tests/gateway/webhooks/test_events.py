@@ -1,4 +1,4 @@
-"""The bytes that events are."""
+"""The JSON of events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ URL = "https://flows.example.com/node/flow-runs/x/"
 
 
 def run(**changes: Any) -> Run:
-    """Return a run that is completed, or another: Any, the fields of Run."""
+    """Return a completed run with some fields changed. Any: the fields of Run."""
     done = {
         "status": RunStatus.COMPLETED,
         "finished_at": THEN + timedelta(seconds=4.2),
@@ -31,7 +31,7 @@ def run(**changes: Any) -> Run:
 
 
 def parse(event: RunEvent, **options: Any) -> dict[str, Any]:
-    """Return an event as a receiver reads it: Any, JSON."""
+    """Return an event parsed as a receiver does. Any: JSON."""
     found: dict[str, Any] = json.loads(payload_of(event, result_url=URL, **options))
     return found
 

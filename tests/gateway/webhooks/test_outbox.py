@@ -1,4 +1,4 @@
-"""Every way in which a run begins or ends writes its event in the same transaction."""
+"""Every start and end of a run writes its event in the same transaction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALL = ["run.started", "run.completed", "run.failed"]
 
 
 async def events_of(harness: WebhookHarness, run_id: str) -> list[tuple[str, str | None]]:
-    """Return the events of a run, the first one first, with the error's code."""
+    """Return the events of a run in order, each with its error code."""
     found = await harness.deliveries(run=run_id)
     events = []
     for delivery in reversed(found):
@@ -150,7 +150,7 @@ async def test_fast_calls_are_reported_when_they_are_recorded(idle_harness: Webh
 
 
 class _Broken(WebhookOutbox):
-    """An outbox that cannot write."""
+    """An outbox whose writes fail."""
 
     async def ended(self, session: Any, runs: Any) -> None:
         await super().ended(session, runs)

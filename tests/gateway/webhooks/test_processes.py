@@ -1,4 +1,4 @@
-"""Dispatchers as processes: several at once, and killed at the worst moment."""
+"""Dispatcher processes: several at once, and killed between sending and recording."""
 
 from __future__ import annotations
 

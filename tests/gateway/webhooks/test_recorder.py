@@ -1,4 +1,4 @@
-"""Fast calls of deployments with a webhook: all of them are kept, and what is not is counted."""
+"""Fast calls of deployments with a webhook: all are recorded, losses are counted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 
 
 class Prediction(DeploymentCall):
-    """A fast call that its inference server has answered or failed."""
+    """A fast call whose inference server has answered."""
 
     def __init__(self, route: ResolvedRoute) -> None:
         self.route = route
@@ -42,7 +42,7 @@ async def call_of(harness: WebhookHarness) -> Prediction:
 
 
 def deployment_of(call: Prediction) -> LiveDeployment:
-    """Return what was called."""
+    """Return the deployment of a call."""
     assert call.route is not None
     return call.route.deployment
 

@@ -1,4 +1,4 @@
-"""When a delivery is tried again, and when an endpoint is left alone."""
+"""When a delivery is retried and when an endpoint is paused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/node/webhooks/`, and what saving a deployment does about its webhook."""
+"""`/node/webhooks/`, and the effect of saving a deployment on its webhook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a run's end to the receiver: real rows, a real process at the other end."""
+"""Delivery from the end of a run to a receiver process, over real rows and connections."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ async def test_attempts_are_counted_by_outcome(harness: WebhookHarness) -> None:
 
 
 async def _postpone_start_events(harness: WebhookHarness, *, hours: int) -> None:
-    """Have every `run.started` failed once, and due in some hours."""
+    """Make every `run.started` delivery failed once and due in some hours."""
     waits = {"failures": 1, "due_at": now() + timedelta(hours=hours)}
     begun = WebhookDelivery.event == "run.started"
     async with harness.db.write() as session:

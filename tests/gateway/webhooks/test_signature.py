@@ -18,7 +18,7 @@ BODY = '{"type":"run.completed","data":{"text":"größer, 😀"}}'.encode()
 
 @pytest.fixture
 def npm_verifier(node_folder: Path) -> Path:
-    """A program that verifies with the npm package."""
+    """The program that verifies with the npm package."""
     return node_folder / "judge.mjs"
 
 

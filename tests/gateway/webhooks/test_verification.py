@@ -1,4 +1,4 @@
-"""Verification of signed requests: valid ones pass, and each reason of a rejection has its code."""
+"""Verification of signed requests: valid ones pass, and each reason for rejection has a code."""
 
 from __future__ import annotations
 

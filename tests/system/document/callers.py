@@ -1,4 +1,4 @@
-"""Everybody who may knock: without anything, with a wrong key, with each key, with a session."""
+"""Callers with every kind of credential: none, a wrong key, each kind of key, a session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.system.document.resources import PASSWORD, Resources
 OWNER = "manage key of an owner"
 OTHERS = ("anonymous", "wrong key", "trigger key", "manage key of a member", "session of an owner")
 _SPARE_SESSIONS = 8
-"""Opened before anything knocks: later the throttle of logins may turn this address away."""
+"""Opened before the tests start: later the log-in throttle may block this address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,11 @@ class Session:
 
     id: str
     headers: dict[str, str]
-    """What a page of the console sends."""
+    """The headers that a page of the console sends."""
 
     @classmethod
     def of(cls, cookie: str, body: dict[str, Any]) -> Session:  # Any: JSON
-        """Return the session that a login was answered with."""
+        """Return the session of a log-in response."""
         value = cookie.partition(";")[0]
         return cls(body["session_id"], {"cookie": value, "x-csrf-token": body["csrf_token"]})
 
@@ -40,12 +40,12 @@ class Caller:
     spare: list[Session] = field(default_factory=list, repr=False)
 
     def logged_in(self, session: Session) -> None:
-        """Go on with a new session, where the caller has one: the one before has ended."""
+        """Replace the session, if the caller uses one: the previous one has ended."""
         if self.spare:
             self.headers = session.headers
 
     def logged_out(self) -> None:
-        """Go on with a spare session."""
+        """Replace the session with a spare one."""
         if self.spare:
             self.headers = self.spare.pop().headers
 
@@ -58,5 +58,5 @@ def log_in(url: str, email: str) -> Session:
 
 
 def spare_sessions(url: str, email: str) -> list[Session]:
-    """Open sessions to go on with."""
+    """Open the spare sessions."""
     return [log_in(url, email) for _ in range(_SPARE_SESSIONS)]

@@ -1,4 +1,4 @@
-"""An installation of its own, with users who have resources, for calls of all kinds."""
+"""A private installation whose users have resources, and callers of every kind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SETTINGS = {
 
 
 class _WebhookReceiver(BaseHTTPRequestHandler):
-    """Takes every webhook."""
+    """Accepts every webhook."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
@@ -50,7 +50,7 @@ def receiver() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """`iris` is served."""
+    """An installation that serves `iris`."""
     state = tmp_path_factory.mktemp("document") / "state"
     up = Up(state, **_SETTINGS)
     up.until("documentation")
@@ -63,7 +63,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 def callers(
     installation: Installation, receiver: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Caller]]:
-    """OWNER and OTHERS by name."""
+    """The callers OWNER and OTHERS by name."""
     onnx = onnx_models.mlp(tmp_path_factory.mktemp("models") / "victim.onnx").read_bytes()
     url = installation.up.url
     with contextlib.ExitStack() as opened:
@@ -106,5 +106,5 @@ def callers(
 
 @pytest.fixture(scope="module")
 def response_counts() -> ResponseCounts:
-    """What was answered so far."""
+    """The responses counted so far."""
     return ResponseCounts()

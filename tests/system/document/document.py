@@ -1,4 +1,4 @@
-"""The OpenAPI document, from a gateway that is built and never started."""
+"""The OpenAPI document of a gateway that is built but not started."""
 
 from __future__ import annotations
 

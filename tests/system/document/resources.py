@@ -1,4 +1,4 @@
-"""The resources that calls are about: one user's, created again when a call has consumed them."""
+"""The resources of one user, created again after a call has consumed them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PASSWORD = "korrekte pferde heften"
 ROWS = [[5.1, 3.5, 1.4, 0.2]]
 
 _IRIS = {"schema": {"type": "object", "required": ["x"], "properties": {"x": {"const": ROWS}}}}
-"""Of a flow's input: it refuses what the model would fail for."""
+"""Configuration of a flow's input: it rejects values that the model would fail on."""
 
 _REQUIRED_STATE = {
     "trigger_deployment": "triggered",
@@ -27,13 +27,13 @@ _REQUIRED_STATE = {
     "retry_flow_run": "failed_run",
     "end_grace_api_key": "rotated_key",
 }
-"""Operations that need a thing in a certain state; others may do with theirs what they like."""
+"""Operations that need a resource in a certain state."""
 _CONSUMING = ("cancel_", "delete_", "deactivate_", "end_", "rotate_api_key")
 _numbers = count(1)
 
 
 class Resources:
-    """Ids by the name of the parameter that they are for, such as `flow_id`."""
+    """Ids by parameter name, such as `flow_id`."""
 
     def __init__(
         self,
@@ -47,18 +47,18 @@ class Resources:
     ) -> None:
         """`user` and `owner` send `manage` keys; `webhook_url` is a URL that takes webhooks.
 
-        `sessions` are ids of the user's that may be ended.
+        `sessions` are ids of sessions of the user that may be ended.
         """
         self.email = email
-        """The user's."""
+        """The user's e-mail address."""
         self.onnx = onnx
-        """A model."""
+        """A model file."""
         self._user = user
         self._owner = owner
         self._webhook_url = webhook_url
         self._sessions = sessions
         self._victim = f"victim{next(_numbers)}"
-        """A model that may be stopped, changed and deleted: calls are answered by `iris`."""
+        """A model that may be stopped, changed and deleted; calls use `iris`."""
         # Any, here and below: ids and numbers
         self._ids: dict[str, Any] = {"model": "iris", "version": 1, "number": 1, "label": "live"}
         self._factories: Mapping[str, Callable[[], str]] = {
@@ -81,17 +81,17 @@ class Resources:
         return name in self._factories or name in self._ids
 
     def __getitem__(self, name: str) -> Any:
-        """Return the thing; make it where there is none."""
+        """Return the id; create the resource if it does not exist."""
         if name not in self._ids:
             self._ids[name] = self._factories[name]()
         return self._ids[name]
 
     def named(self, name: str, operation: str) -> Any:
-        """Return the thing for a parameter of an operation."""
+        """Return the id for a parameter of an operation."""
         return self[_REQUIRED_STATE.get(operation, name) if name.endswith("_id") else name]
 
     def answered(self, operation: str, parameters: Mapping[str, object]) -> None:
-        """Forget what a call that succeeded has used up: the next one gets another."""
+        """Forget resources consumed by a successful call, so that the next call gets new ones."""
         if operation.startswith(_CONSUMING) and parameters:
             last = "name" if "name" in parameters else list(parameters)[-1]
             self._ids.pop(_REQUIRED_STATE.get(operation, last), None)
@@ -128,7 +128,7 @@ class Resources:
         return key_id
 
     def _session(self) -> str:
-        """Return an unused session, or in the end an unknown one."""
+        """Return an unused session, or an unknown id when none is left."""
         return self._sessions.pop() if self._sessions else str(uuid4())
 
     def _other_user(self) -> str:

@@ -1,4 +1,4 @@
-"""How often who was answered what, so that a test can tell that its calls got anywhere."""
+"""Counts of responses, to check that calls of each operation succeed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class ResponseCounts:
     counts: Counter[tuple[str, str, int]] = field(default_factory=Counter, repr=False)
 
     def add(self, caller: str, operation: str, status: int) -> None:
-        """Count one answer."""
+        """Count one response."""
         self.counts[caller, operation, status] += 1
 
     def succeeded(self, caller: str) -> set[str]:
-        """Return the operations that have answered the caller with success."""
+        """Return the operations that succeeded at least once for the caller."""
         return {called for name, called, status in self.counts if name == caller and status < 400}
 
     def never(self, caller: str) -> set[str]:
-        """Return the operations that have answered the caller, but never with success."""
+        """Return the operations that were called but never succeeded for the caller."""
         called = {called for name, called, _ in self.counts if name == caller}
         return called - self.succeeded(caller)

@@ -76,7 +76,7 @@ def test_responses_to_other_callers_are_as_documented(
     response_counts: ResponseCounts,
 ) -> None:
     for name in OTHERS:  # one after the other: to think of a request takes longer than to send it
-        note(f"asked as: {name}")
+        note(f"caller: {name}")
         send_and_check(copy_of(case), installation.up.url, callers[name], response_counts)
 
 
@@ -103,7 +103,7 @@ def test_an_owner_can_call_every_operation_that_accepts_a_key(
 
 
 def copy_of(case: schemathesis.Case) -> schemathesis.Case:
-    """Return the same request, to be changed and judged by itself."""
+    """Return an independent copy of the request."""
     copy = case.derive()
     copy._meta = deepcopy(case.meta)
     return copy
@@ -112,7 +112,7 @@ def copy_of(case: schemathesis.Case) -> schemathesis.Case:
 def send_and_check(
     case: schemathesis.Case, url: str, caller: Caller, response_counts: ResponseCounts
 ) -> None:
-    """Send a request, and look at the answer."""
+    """Send a request and validate the response."""
     fill(case, caller.resources)
     answer = case.call(url, headers=caller.headers, timeout=60)
     response_counts.add(caller.name, case.operation.label, answer.status_code)
