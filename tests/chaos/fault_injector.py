@@ -1,4 +1,4 @@
-"""Who kills: one thing after the other, at random, and nothing is left out."""
+"""Injects faults one after the other, in random order, each kind equally often."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _ATTEMPTS, _POLL_SECONDS = 10, 1.0
 
 
 class FaultInjector:
-    """Strikes until told to stop.
+    """Injects faults for a given time.
 
     Attributes:
-        hits: how often each kind was really hit.
-        restarts: how often `up` had to be started again.
+        hits: the number of successful faults of each kind.
+        restarts: the number of restarts of `up`.
     """
 
     def __init__(
         self, environment: ChaosEnvironment, random: Random, print_status: Callable[[str], None]
     ) -> None:
-        """Know the ground; `print_status` gets a line for each strike."""
+        """`print_status` gets a line for each fault."""
         self.hits = dict.fromkeys(FAULTS, 0)
         self.restarts = 0
         self._environment = environment

@@ -44,7 +44,7 @@ def check_too_late(answer: httpx.Response, took: float) -> None:
     """Assert that a call timed out, and when."""
     assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded"), answer.text
     assert answer.json()["retryable"] is True
-    assert took < RUN_SECONDS, "it was not waited for"
+    assert took < RUN_SECONDS, "the caller did not wait for the run"
 
 
 def check_overloaded(answer: httpx.Response) -> None:

@@ -250,7 +250,7 @@ def test_failed_authentication_is_limited_by_address_in_every_api(
     assert set(answers) <= {401, 429}
     assert answers.count(401) <= FAILURES + regained
     assert 429 in answers[-5:]
-    assert attempt(limited.key) == 200, "a good key from the same address"
+    assert attempt(limited.key) == 200, "a valid key from the same address"
 
 
 def test_refused_calls_are_counted_in_the_metrics(limited: Installation, iris: str) -> None:

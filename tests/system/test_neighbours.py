@@ -98,7 +98,7 @@ def test_another_user_cannot_read_state_or_reach_inference_servers(
     tried = subprocess.run(
         [*become, *command], capture_output=True, text=True, timeout=60, check=False
     )
-    assert tried.returncode == 0, f"run this as root, or let sudo ask no password: {tried.stderr}"
+    assert tried.returncode == 0, f"needs root or sudo without a password: {tried.stderr}"
     assert tried.stdout == f"{public}\n"
 
 
@@ -122,7 +122,7 @@ def test_a_copy_of_the_disk_contains_no_plain_secret(
     copied = b"".join(
         path.read_bytes() for path in everything(installation.up.state) if path.is_file()
     )
-    assert made["id"].encode() in copied, "it is the right disk"
+    assert made["id"].encode() in copied, "the copy contains the deployment"
     assert secret.encode() not in copied
     assert installation.key[8:-5].encode() not in copied
     assert PEPPER.encode() not in copied

@@ -1,4 +1,4 @@
-"""Send events to receivers that fail, kill the dispatcher again and again, and count everything.
+"""Send events to failing receivers, kill the dispatcher repeatedly, and check all guarantees.
 
 make torture
 make torture ARGS="--events 100000 --kills 20 --fail 0.3 --database sqlite"
@@ -73,22 +73,22 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=examples + "\nexit status: 0 every promise was kept, 1 one was broken",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--events", type=int, default=10_000, help="to send (%(default)s)")
+    parser.add_argument("--events", type=int, default=10_000, help="number of events (%(default)s)")
     parser.add_argument("--kills", type=int, default=20, help="of the dispatcher (%(default)s)")
     parser.add_argument(
         "--fail", type=float, default=0.3, help="share of messages that fail (%(default)s)"
     )
     parser.add_argument(
-        "--database", default="sqlite", help="sqlite, or the URL of an empty one (%(default)s)"
+        "--database", default="sqlite", help="sqlite, or the URL of an empty database (%(default)s)"
     )
     parser.add_argument(
         "--delays",
         type=float,
         default=0.0,
-        help="first measure for six times so many seconds what dead receivers do to others",
+        help="first measure for six times this many seconds how dead receivers delay others",
     )
     parser.add_argument(
-        "--seed", type=int, default=time.time_ns() % 100_000, help="of what is killed when"
+        "--seed", type=int, default=time.time_ns() % 100_000, help="seed of the times of the kills"
     )
     return parser.parse_args(arguments)
 

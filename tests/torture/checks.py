@@ -1,4 +1,4 @@
-"""What was promised, held against what came."""
+"""The guarantees, checked against the messages received."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_IN_FLIGHT = DispatcherOptions(schedule=()).concurrency
 
 
 def checks(outcome: TortureResult) -> list[Check]:
-    """Return each promise, and where it was broken."""
+    """Return the result of every check."""
     whole = [entry for entry in outcome.entries if entry.kind is not MessageKind.TRUNCATED]
     arrived = {entry.run_id for entry in whole if entry.arrived}
     good_rows = [row for row in outcome.rows if row.path.startswith("/good/")]
@@ -75,7 +75,7 @@ def checks(outcome: TortureResult) -> list[Check]:
 
 
 def repeated(outcome: TortureResult) -> int:
-    """Return how many messages were taken that had been taken before."""
+    """Return the number of messages accepted more than once."""
     taken = Counter(entry.run_id for entry in outcome.entries if entry.arrived)
     return sum(times - 1 for times in taken.values())
 
@@ -87,7 +87,7 @@ def _unstable_ids(outcome: TortureResult) -> list[str]:
 
 
 def _with_several(pairs: set[tuple[str, str]]) -> Sequence[str]:
-    """Return what is paired with more than one thing."""
+    """Return the first elements paired with more than one second element."""
     found: dict[str, set[str]] = defaultdict(set)
     for one, other in pairs:
         found[one].add(other)

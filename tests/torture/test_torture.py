@@ -1,4 +1,4 @@
-"""A small torture: real processes, a real receiver, and kills; `make torture` is the large one."""
+"""A small torture test with real processes and kills; `make torture` runs a large one."""
 
 from __future__ import annotations
 
