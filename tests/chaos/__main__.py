@@ -46,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="slipstream-chaos-") as folder:
         environment = ChaosEnvironment(Path(folder))
         try:
-            return asyncio.run(_play(environment, options, console, print_status))
+            return asyncio.run(_run(environment, options, console, print_status))
         finally:
             environment.stop()
 
 
-async def _play(
+async def _run(
     environment: ChaosEnvironment,
     options: argparse.Namespace,
     console: Console,
@@ -75,7 +75,7 @@ async def _play(
     await asyncio.sleep(2)
     callers.stopping.set()
     await asyncio.gather(*calling)
-    # What was cut off in the last moment gets its lease, and the time to be made again.
+    # Runs interrupted at the end need time for their lease to expire and for a retry.
     await settle(audit, 2 * (LEASE_SECONDS + MAX_OVERDUE_SECONDS), print_status)
     after = await collect_final_state(environment, installation.key, callers, audit, call_log)
     await audit.stop()

@@ -51,6 +51,6 @@ class CallLog:
         """Count a response."""
         self.answers[pair, answer] += 1
 
-    def told(self) -> set[str]:
+    def returned_run_ids(self) -> set[str]:
         """Return the id of every run that a caller received, except those of fast calls."""
         return {run_id for call in self.calls for run_id in call.run_ids}

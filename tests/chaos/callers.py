@@ -132,8 +132,8 @@ def _document(answer: httpx.Response) -> Json:
 
 
 def _retry_after(answer: httpx.Response | None) -> float:
-    told = answer.headers.get("retry-after", "") if answer is not None else ""
-    return min(float(told), _MAX_PAUSE) if told.isdecimal() else 2 * _PAUSE_SECONDS
+    value = answer.headers.get("retry-after", "") if answer is not None else ""
+    return min(float(value), _MAX_PAUSE) if value.isdecimal() else 2 * _PAUSE_SECONDS
 
 
 def _outcome(run: Json) -> str:

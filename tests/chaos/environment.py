@@ -88,7 +88,7 @@ class ChaosEnvironment:
     def kill_broker(self, _random: Random) -> str:
         """Kill Redis, which loses its data, and start it again."""
         self._redis.restart()
-        return "everything in it is gone"
+        return "all its data is lost"
 
     def restart_postgres(self, random: Random) -> str:
         """Restart PostgreSQL with a fast or an immediate shutdown."""

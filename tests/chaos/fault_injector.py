@@ -48,12 +48,12 @@ class FaultInjector:
     async def _inject(self, kind: str) -> None:
         await self._restart_if_ended()
         for _ in range(_ATTEMPTS):
-            said = await asyncio.to_thread(FAULTS[kind], self._environment, self._random)
-            if said is not None:
+            target = await asyncio.to_thread(FAULTS[kind], self._environment, self._random)
+            if target is not None:
                 self.hits[kind] += 1
                 break
-            await asyncio.sleep(_POLL_SECONDS)  # it is on its way up
-        self._print_status(f"{kind}: {said or 'there was none'}")
+            await asyncio.sleep(_POLL_SECONDS)  # the process may be starting
+        self._print_status(f"{kind}: {target or 'there was none'}")
         await self._restart_if_ended()
 
     async def _restart_if_ended(self) -> None:

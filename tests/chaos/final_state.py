@@ -96,7 +96,7 @@ async def _show(http: httpx.AsyncClient, run_id: str) -> Json:
 
 
 async def _gather(
-    asked: Mapping[str, Item], ask: Callable[[Item], Awaitable[Result]]
+    values: Mapping[str, Item], ask: Callable[[Item], Awaitable[Result]]
 ) -> dict[str, Result]:
     """Call `ask` for each value, a few at a time; return the results by key."""
     gate = asyncio.Semaphore(_AT_ONCE)
@@ -105,5 +105,5 @@ async def _gather(
         async with gate:
             return await ask(value)
 
-    told = await asyncio.gather(*(one(value) for value in asked.values()))
-    return dict(zip(asked, told, strict=True))
+    results = await asyncio.gather(*(one(value) for value in values.values()))
+    return dict(zip(values, results, strict=True))

@@ -78,9 +78,12 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedInstall
         assert level not in nginx.log()
 
 
-def guess(client: httpx.Client, *said: str) -> int:
+def guess(client: httpx.Client, *forwarded: str) -> int:
     """Send an invalid key and a forged address; return the answer's status."""
-    headers = [("X-API-Key", keys.generate_key()), *(("X-Forwarded-For", line) for line in said)]
+    headers = [
+        ("X-API-Key", keys.generate_key()),
+        *(("X-Forwarded-For", line) for line in forwarded),
+    ]
     return client.get("/node/flows/", headers=headers).status_code
 
 

@@ -112,6 +112,6 @@ def test_a_grpc_deadline_reaches_the_inference_server(slow: SlowServer) -> None:
         assert grpc_code(slow, LONGER) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
         for _ in range(3):
             code, _ = grpc_code(slow, SHORT)
-            late = grpc.StatusCode.DEADLINE_EXCEEDED  # the client's own clock may be first
+            late = grpc.StatusCode.DEADLINE_EXCEEDED  # the client may time out first
             assert code in (grpc.StatusCode.RESOURCE_EXHAUSTED, late)
     assert slow.counts().since(before).runs == QUEUED

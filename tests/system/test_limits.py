@@ -171,7 +171,7 @@ def test_concurrent_runs_are_limited_and_a_finished_run_frees_its_slot(
     last = eventually(
         lambda: call(limited, deployment, key, body), lambda answer: answer.status_code == 202
     )
-    limited.http.post(last.headers["location"] + "cancel/")  # or the end would wait for it
+    limited.http.post(last.headers["location"] + "cancel/")  # otherwise stopping would wait for it
 
 
 def test_polls_have_their_own_limit(limited: Installation) -> None:
@@ -354,9 +354,9 @@ def test_a_slow_client_is_cut_off_while_others_are_answered(
     assert limited.trigger(iris, json={"input_data": {"x": X}}).status_code == 200
     for connection in slow:
         connection.settimeout(TIMEOUT_SECONDS)
-        said = b""
+        response = b""
         while part := connection.recv(4096):
-            said += part
-        assert said.startswith(b"HTTP/1.1 408 ")
-        assert orjson.loads(said.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
+            response += part
+        assert response.startswith(b"HTTP/1.1 408 ")
+        assert orjson.loads(response.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
         connection.close()

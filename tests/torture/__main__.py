@@ -37,12 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="slipstream-torture-") as folder:
         receiver = ReceiverProcess(Path(folder), options.fail)
         try:
-            return asyncio.run(_play(Path(folder), receiver, options, console, print_status))
+            return asyncio.run(_run(Path(folder), receiver, options, console, print_status))
         finally:
             receiver.close()
 
 
-async def _play(
+async def _run(
     folder: Path,
     receiver: ReceiverProcess,
     options: argparse.Namespace,
@@ -59,7 +59,7 @@ async def _play(
     plan = TorturePlan(
         events=options.events, kills=options.kills, fail=options.fail, seed=options.seed
     )
-    outcome = await TortureRun(plan, settings, receiver, print_status).play()
+    outcome = await TortureRun(plan, settings, receiver, print_status).run()
     found = checks(outcome)
     report(console, outcome, delays, found)
     return 0 if all(check.kept for check in found) else 1

@@ -43,7 +43,7 @@ async def measure(
     try:
         for number in range(2 * _ROUNDS):
             beside_dead = bool(number % 2)
-            await sender.switch(dead, on=beside_dead)
+            await sender.set_enabled(dead, on=beside_dead)
             if beside_dead:
                 await sender.end_runs([dead[each % len(dead)] for each in range(_DEAD_EVENTS)])
             runs = await _end_runs_at_rate(sender, calm, seconds)
@@ -52,7 +52,7 @@ async def measure(
             waited[beside_dead] += found
             words = "beside dead receivers" if beside_dead else "alone"
             print_status(f"{words}: p99 of {len(found):,} events {_p99(found) * 1000:.0f} ms")
-        await sender.switch(dead, on=False)
+        await sender.set_enabled(dead, on=False)
     finally:
         dispatchers.end()
         receiver.close()

@@ -32,7 +32,7 @@ class ReceiverProcess:
     def __init__(self, folder: Path, fail: float) -> None:
         self.log_path, self.secrets = folder / "log.tsv", folder / "secrets.json"
         self._refuses = socket.socket()
-        self._refuses.bind(("127.0.0.1", 0))  # bound and never listened to
+        self._refuses.bind(("127.0.0.1", 0))  # bound without listening
         program = "tests.torture.receiver_program"
         self._process = subprocess.Popen(
             [sys.executable, "-m", program, str(self.log_path), str(self.secrets), str(fail)],

@@ -74,7 +74,7 @@ class EventSource:
         await self._runs.record_finished(batch)
         return [each.new.id for each in batch]
 
-    async def switch(self, targets: Sequence[WebhookTarget], *, on: bool) -> None:
+    async def set_enabled(self, targets: Sequence[WebhookTarget], *, on: bool) -> None:
         """Enable or disable endpoints; disabled ones hold their pending events."""
         state = "enabled" if on else "disabled"
         for target in targets:
@@ -85,7 +85,7 @@ class EventSource:
     async def rows(self) -> list[DeliveryRow]:
         """Return all deliveries."""
         columns = WebhookDelivery
-        asked = select(
+        query = select(
             columns.deployment_id,
             columns.run_id,
             columns.message_id,
@@ -106,30 +106,30 @@ class EventSource:
                     created_at=row.created_at,
                     delivered_at=row.delivered_at,
                 )
-                for row in await session.execute(asked.where(mine))
+                for row in await session.execute(query.where(mine))
             ]
 
     async def undelivered(self, targets: Sequence[WebhookTarget]) -> int:
         """Return the number of events for these targets that are not marked as delivered."""
         ids = [target.deployment_id for target in targets]
-        asked = select(func.count()).where(
+        query = select(func.count()).where(
             WebhookDelivery.deployment_id.in_(ids), WebhookDelivery.status != "delivered"
         )
         async with self._gateway.db.read() as session:
-            return int((await session.execute(asked)).scalar_one())
+            return int((await session.execute(query)).scalar_one())
 
-    async def logged(self) -> dict[str, int]:
+    async def attempts_by_result(self) -> dict[str, int]:
         """Return the number of logged attempts by result."""
         ours = select(WebhookDelivery.id).where(
             WebhookDelivery.deployment_id.in_(list(self._targets))
         )
-        asked = (
+        query = (
             select(WebhookAttempt.result, func.count())
             .where(WebhookAttempt.delivery_id.in_(ours))
             .group_by(WebhookAttempt.result)
         )
         async with self._gateway.db.read() as session:
-            return {row[0]: int(row[1]) for row in await session.execute(asked)}
+            return {row[0]: int(row[1]) for row in await session.execute(query)}
 
     async def close(self) -> None:
         """Close the gateway and its database."""

@@ -102,7 +102,7 @@ class TortureRun:
         self._sent: list[str] = []
         self._to_dead: list[str] = []
 
-    async def play(self) -> TortureResult:
+    async def run(self) -> TortureResult:
         """Send all events while killing the dispatcher; return the result.
 
         Raises:
@@ -126,7 +126,7 @@ class TortureRun:
             to_dead=frozenset(self._to_dead),
             entries=self._log.entries,
             rows=await self._sender.rows(),
-            logged=await self._sender.logged(),
+            logged=await self._sender.attempts_by_result(),
             kills=self._dispatchers.kills,
             seconds=seconds,
             cpu_seconds=self._dispatchers.cpu_seconds,
@@ -148,7 +148,7 @@ class TortureRun:
     async def _watch(self, good: Sequence[WebhookTarget], began: float) -> None:
         """Kill the dispatcher at the planned points until all events are delivered and recorded."""
         due = self._kills_due()
-        told = changed = time.monotonic()
+        reported = changed = time.monotonic()
         before = 0
         while True:
             await asyncio.sleep(_POLL_SECONDS)
@@ -159,8 +159,8 @@ class TortureRun:
                 self._print_status(f"kill {self._dispatchers.kills} of {self._plan.kills}")
                 due.pop(0)
                 await asyncio.to_thread(self._dispatchers.start)
-            if at - told > _STATUS_SECONDS:
-                told = at
+            if at - reported > _STATUS_SECONDS:
+                reported = at
                 rate = arrived / (at - began)
                 self._print_status(f"{arrived:,} of {self._plan.events:,} arrived, {rate:,.0f}/s")
             if arrived > before:
