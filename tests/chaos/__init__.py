@@ -1,1 +1,1 @@
-"""`make chaos`: load while everything is killed at random, and an account of what that cost."""
+"""`make chaos`: load while processes and servers are killed at random, then consistency checks."""

@@ -1,4 +1,4 @@
-"""Kill everything at random under load, then hold what is left against what was promised.
+"""Kill processes and servers at random under load, then check all guarantees.
 
 make chaos
 make chaos ARGS="--minutes 1 --seed 7"
@@ -46,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="slipstream-chaos-") as folder:
         environment = ChaosEnvironment(Path(folder))
         try:
-            return asyncio.run(_play(environment, options, console, print_status))
+            return asyncio.run(_run(environment, options, console, print_status))
         finally:
             environment.stop()
 
 
-async def _play(
+async def _run(
     environment: ChaosEnvironment,
     options: argparse.Namespace,
     console: Console,
@@ -71,11 +71,11 @@ async def _play(
         for _ in range(CALLERS_EACH)
     ]
     await fault_injector.run(options.minutes * 60)
-    print_status("no more strikes; callers finish")
+    print_status("no more faults; callers finish")
     await asyncio.sleep(2)
     callers.stopping.set()
     await asyncio.gather(*calling)
-    # What was cut off in the last moment gets its lease, and the time to be made again.
+    # Runs interrupted at the end need time for their lease to expire and for a retry.
     await settle(audit, 2 * (LEASE_SECONDS + MAX_OVERDUE_SECONDS), print_status)
     after = await collect_final_state(environment, installation.key, callers, audit, call_log)
     await audit.stop()
@@ -100,9 +100,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=examples + "\nexit status: 0 every promise was kept, 1 one was broken",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--minutes", type=float, default=3.0, help="of strikes (%(default)s)")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of faults (%(default)s)")
     parser.add_argument(
-        "--seed", type=int, default=time.time_ns() % 100_000, help="of what is struck, and when"
+        "--seed", type=int, default=time.time_ns() % 100_000, help="of the random faults"
     )
     return parser.parse_args(arguments)
 

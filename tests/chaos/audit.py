@@ -1,6 +1,6 @@
-"""The database's own account: each time that a run ends is noted by a trigger, in its transaction.
+"""A trigger records each end of a run in its transaction.
 
-What callers see can hide a run that ended twice; this cannot.
+This detects runs that ended twice, which responses to callers can hide.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _POLL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A run as it lies in the table."""
+    """A row of the runs table."""
 
     status: str
     attempt: int
@@ -47,10 +47,10 @@ class Row:
 
 @dataclass(slots=True)
 class Audit:
-    """Installed once, then asked.
+    """Installs the trigger and queries the database.
 
     Attributes:
-        max_overdue: the longest, in seconds, that a run has been seen `running` past its lease.
+        max_overdue: the longest time in seconds that a run was seen `running` past its lease.
     """
 
     url: str
@@ -58,7 +58,7 @@ class Audit:
     _watching: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def install(self) -> None:
-        """Begin to take notes; the tables are there."""
+        """Install the trigger; the tables must exist."""
         connection = await asyncpg.connect(self.url)
         try:
             await connection.execute(_INSTALL)
@@ -79,16 +79,16 @@ class Audit:
         return [row["run_id"] for row in await self._ask(_ENDED_TWICE)]
 
     async def unfinished(self) -> int:
-        """Return how many runs have not ended."""
+        """Return the number of runs that have not ended."""
         rows = await self.rows()
         return sum(row.status in {"queued", "running"} for row in rows.values())
 
     def watch(self) -> None:
-        """Look for overdue runs from now on."""
+        """Start watching for overdue runs."""
         self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """End the watching."""
+        """Stop watching."""
         if self._watching:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What callers were told, and what they asked for: the account that the rows are held against."""
+"""Calls and their responses, to compare with the rows of the database."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ TERMINAL = frozenset({"completed", "failed", "cancelled"})
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """One thing that a caller wanted, however many tries that took."""
+    """One logical call, over any number of attempts."""
 
     pair: str
     deployment: str
     key: str
-    """Its Idempotency-Key, the same for every try."""
+    """Its Idempotency-Key, the same for every attempt."""
     body: Json
     run_ids: list[str] = field(default_factory=list)
-    """Every flow_run_id that it was told, in order."""
+    """Every flow_run_id that was returned, in order."""
     dropped: int = 0
-    """Tries whose connection broke, or never came to be."""
+    """The number of attempts whose connection broke or failed."""
     final: Json | None = None
-    """The terminal state that it saw."""
+    """The terminal state that was returned."""
 
 
 @dataclass(slots=True)
 class CallLog:
-    """All calls, and what came back, counted."""
+    """All calls, with counts of their responses."""
 
     calls: list[Call] = field(default_factory=list)
     answers: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """By pair and answer: a status and a code, or what became of the connection."""
+    """By pair and response: status and code, or the connection error."""
     not_json: list[str] = field(default_factory=list)
-    """Answers that were no JSON, or had no message to go with their error."""
+    """Responses that were not JSON, or errors without a message."""
     lost: list[str] = field(default_factory=list)
-    """Runs that were accepted, and were not there when they were asked for."""
+    """Runs that were accepted but not found later."""
 
     def open(self, pair: str, deployment: str, key: str, body: Json) -> Call:
-        """Note a new call."""
+        """Record a new call."""
         call = Call(pair=pair, deployment=deployment, key=key, body=body)
         self.calls.append(call)
         return call
 
     def answered(self, pair: str, answer: str) -> None:
-        """Count an answer."""
+        """Count a response."""
         self.answers[pair, answer] += 1
 
-    def told(self) -> set[str]:
+    def returned_run_ids(self) -> set[str]:
         """Return the id of every run that a caller received, except those of fast calls."""
         return {run_id for call in self.calls for run_id in call.run_ids}

@@ -1,4 +1,4 @@
-"""Callers of every kind, each with one call at a time, who never give up on a key."""
+"""Callers of every mode, each with one call at a time; they retry a key until it is answered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RETRIED = frozenset({429, 503})
 
 
 class Callers:
-    """Makes calls until told to stop; the ledger has what became of them."""
+    """Makes calls until stopped and records them in the call log."""
 
     def __init__(self, url: str, key: str, call_log: CallLog, random: Random) -> None:
         self.stopping = asyncio.Event()
@@ -35,7 +35,7 @@ class Callers:
         await self._http.aclose()
 
     async def sync(self, pair: str, deployment: str) -> None:
-        """Call, and take the result from the answer."""
+        """Call repeatedly; the response has the result."""
         while not self.stopping.is_set():
             call = self._open(pair, deployment)
             answer = await self.call_until_answered(call)
@@ -44,7 +44,7 @@ class Callers:
             await self._pause()
 
     async def accepted(self, pair: str, deployment: str) -> None:
-        """Call, and poll until the run has ended."""
+        """Call repeatedly, polling each run until it has ended."""
         while not self.stopping.is_set():
             call = self._open(pair, deployment)
             answer = await self.call_until_answered(call)
@@ -53,7 +53,7 @@ class Callers:
             await self._pause()
 
     async def fast(self, pair: str, deployment: str) -> None:
-        """Call once and record the answer: fast calls are not retried."""
+        """Call repeatedly without retries, as for fast calls."""
         body = {"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}}
         while not self.stopping.is_set():
             await self._post(pair, deployment, body, {})
@@ -62,7 +62,7 @@ class Callers:
     async def call_until_answered(
         self, call: Call, *, tries: int | None = None
     ) -> httpx.Response | None:
-        """Call with the same key until there is an answer that is not 'later'; None: stopped."""
+        """Retry with the same key until there is a final response; None if stopped."""
         headers = {"Idempotency-Key": call.key}
         while tries is None or tries > 0:
             tries = tries and tries - 1
@@ -81,7 +81,7 @@ class Callers:
     async def _post(
         self, pair: str, deployment: str, body: Json, headers: dict[str, str]
     ) -> httpx.Response | None:
-        """Call once; None where the connection broke."""
+        """Call once; return None if the connection broke."""
         path = f"/node/deployment-trigger/{deployment}/"
         try:
             answer = await self._http.post(path, json=body, headers=headers)
@@ -123,7 +123,7 @@ class Callers:
 
 
 def _document(answer: httpx.Response) -> Json:
-    """Return the body, or nothing where it is no JSON object."""
+    """Return the body, or an empty dict if it is not a JSON object."""
     try:
         document = answer.json()
     except ValueError:
@@ -132,8 +132,8 @@ def _document(answer: httpx.Response) -> Json:
 
 
 def _retry_after(answer: httpx.Response | None) -> float:
-    told = answer.headers.get("retry-after", "") if answer is not None else ""
-    return min(float(told), _MAX_PAUSE) if told.isdecimal() else 2 * _PAUSE_SECONDS
+    value = answer.headers.get("retry-after", "") if answer is not None else ""
+    return min(float(value), _MAX_PAUSE) if value.isdecimal() else 2 * _PAUSE_SECONDS
 
 
 def _outcome(run: Json) -> str:

@@ -1,4 +1,4 @@
-"""What was promised, held against what is there."""
+"""The guarantees, checked against the final state."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ MAX_OVERDUE_SECONDS = 20.0
 INFRASTRUCTURE = frozenset(
     {"worker_lost", "queue_timeout", "inference_unavailable", "cancelled_by_shutdown"}
 )
-"""Endings after which the same key makes a new run, as B5 has it."""
+"""Error codes after which the same key creates a new run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One promise."""
+    """One guarantee."""
 
     promise: str
     broken: Sequence[str]
-    """Each case in which it was not kept; empty is good."""
+    """Each violation; empty if the guarantee holds."""
     of: int
-    """How many cases there were."""
+    """The number of cases."""
 
     @property
     def kept(self) -> bool:
-        """Whether it was kept, and there was something to keep."""
+        """Whether there were cases and none violated it."""
         return self.of > 0 and not self.broken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinalState:
-    """What was found when all had come to rest."""
+    """The state after all runs have ended."""
 
     rows: dict[str, Row]
-    """Every run, as the table has it."""
+    """Every run, from the database."""
     by_key: dict[str, list[Json]]
-    """The runs of each key whose caller was cut off, as REST lists them."""
+    """By key: the runs that REST lists, for keys whose caller was disconnected."""
     replays: dict[str, Json]
-    """By key, what the same call was answered with in the end."""
+    """By key: the response to a final repetition of the call."""
     shown: dict[str, Json]
     """By run, what a poll shows now, for runs whose terminal state a caller has seen."""
     ended_twice: Sequence[str]
     max_overdue: float
     counted: dict[str, int]
-    """By path, how often flows have told the counter."""
+    """By path: the number of requests that flows sent to the counter."""
 
 
 def checks(call_log: CallLog, after: FinalState) -> list[Check]:
-    """Return every promise and whether it was kept."""
-    told = call_log.told()
+    """Return the result of every check."""
+    run_ids = call_log.returned_run_ids()
     return [
         Check(
             promise="no accepted run is lost",
-            broken=[*call_log.lost, *(run_id for run_id in told if run_id not in after.rows)],
-            of=len(told),
+            broken=[*call_log.lost, *(run_id for run_id in run_ids if run_id not in after.rows)],
+            of=len(run_ids),
         ),
         Check(
             promise="every accepted run ends",
@@ -131,7 +131,7 @@ def _changed(call_log: CallLog, after: FinalState) -> list[str]:
 
 
 def _same_run(call: Call, after: FinalState) -> bool:
-    """Whether the key has one run that counts, and brings it; others gave way to it."""
+    """Whether the key returns its only run, leaving out those with infrastructure errors."""
     listed = {run["flow_run_id"] for run in after.by_key.get(call.key, [])}
     counting = {run_id for run_id in {*listed, *call.run_ids} if not _is_superseded(run_id, after)}
     return counting == {after.replays.get(call.key, {}).get("flow_run_id")}

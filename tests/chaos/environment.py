@@ -1,4 +1,4 @@
-"""All that may be killed: `slipstream up`, its processes, and the servers that it stands on."""
+"""Everything that can be killed: `slipstream up`, its processes, PostgreSQL and Redis."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ GATEWAYS = 2
 
 
 class ChaosEnvironment:
-    """An installation on a PostgreSQL and a Redis of its own.
+    """An installation with a private PostgreSQL and Redis.
 
     Attributes:
-        counter: what flows really did is counted there.
-        database_url: of the one database.
+        counter: counts the requests that flows made.
+        database_url: the URL of the database.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Start the servers, and `up` on them."""
+        """Start the servers, then `up`."""
         self.counter = CountingServer()
         self._folder = folder
         self._redis = RedisServer(folder)
@@ -41,18 +41,18 @@ class ChaosEnvironment:
 
     @property
     def url(self) -> str:
-        """Where REST is, whenever it is there."""
+        """The base URL of REST."""
         return f"http://127.0.0.1:{self._port}"
 
     def restart_if_ended(self) -> bool:
-        """Start `up` again where it has ended; return whether it had."""
+        """Start `up` again if it has ended; return whether it had."""
         if self.up.process.poll() is None:
             return False
         self.up = self._start()
         return True
 
     def stop(self) -> None:
-        """End everything."""
+        """Stop everything."""
         for process in self._children():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -74,7 +74,7 @@ class ChaosEnvironment:
         return _kill_one(self._children("--listen-fd"), random)
 
     def kill_worker_parent(self, random: Random) -> str | None:
-        """Kill the parent of a worker's children."""
+        """Kill the parent process of a worker."""
         return _kill_one(self._workers(parents=True), random)
 
     def kill_worker_child(self, random: Random) -> str | None:
@@ -86,12 +86,12 @@ class ChaosEnvironment:
         return _kill_one(self._children("inference_server"), random)
 
     def kill_broker(self, _random: Random) -> str:
-        """Kill Redis, with all that it holds, and start it again."""
+        """Kill Redis, which loses its data, and start it again."""
         self._redis.restart()
-        return "everything in it is gone"
+        return "all its data is lost"
 
     def restart_postgres(self, random: Random) -> str:
-        """Restart PostgreSQL: tidily, or as after a crash."""
+        """Restart PostgreSQL with a fast or an immediate shutdown."""
         how = random.choice([signal.SIGINT, signal.SIGQUIT])
         self._postgres.restart(how)
         return "fast shutdown" if how == signal.SIGINT else "immediate shutdown"
@@ -109,7 +109,7 @@ class ChaosEnvironment:
         )
 
     def _children(self, word: str = "") -> list[psutil.Process]:
-        """Return the children with a word on their command line; some may be dying."""
+        """Return the children with a word in their command line; some may be ending."""
         found = []
         with suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self.up.process.pid).children(recursive=True):
@@ -130,7 +130,7 @@ class ChaosEnvironment:
 
 
 Fault = Callable[[ChaosEnvironment, Random], str | None]
-"""Says what it has hit; None where there was nothing of the kind at this moment."""
+"""Returns a description of what was killed; None if there was no such process."""
 
 FAULTS: dict[str, Fault] = {
     "worker child": ChaosEnvironment.kill_worker_child,
@@ -144,7 +144,7 @@ FAULTS: dict[str, Fault] = {
 
 
 def _kill_one(processes: Iterable[psutil.Process], random: Random) -> str | None:
-    """Kill one of the processes; return which."""
+    """Kill one of the processes at random; return which."""
     candidates = list(processes)
     random.shuffle(candidates)
     for process in candidates:

@@ -1,4 +1,4 @@
-"""Who kills: one thing after the other, at random, and nothing is left out."""
+"""Injects faults one after the other, in random order, each kind equally often."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _ATTEMPTS, _POLL_SECONDS = 10, 1.0
 
 
 class FaultInjector:
-    """Strikes until told to stop.
+    """Injects faults for a given time.
 
     Attributes:
-        hits: how often each kind was really hit.
-        restarts: how often `up` had to be started again.
+        hits: the number of successful faults of each kind.
+        restarts: the number of restarts of `up`.
     """
 
     def __init__(
         self, environment: ChaosEnvironment, random: Random, print_status: Callable[[str], None]
     ) -> None:
-        """Know the ground; `print_status` gets a line for each strike."""
+        """`print_status` gets a line for each fault."""
         self.hits = dict.fromkeys(FAULTS, 0)
         self.restarts = 0
         self._environment = environment
@@ -48,12 +48,12 @@ class FaultInjector:
     async def _inject(self, kind: str) -> None:
         await self._restart_if_ended()
         for _ in range(_ATTEMPTS):
-            said = await asyncio.to_thread(FAULTS[kind], self._environment, self._random)
-            if said is not None:
+            target = await asyncio.to_thread(FAULTS[kind], self._environment, self._random)
+            if target is not None:
                 self.hits[kind] += 1
                 break
-            await asyncio.sleep(_POLL_SECONDS)  # it is on its way up
-        self._print_status(f"{kind}: {said or 'there was none'}")
+            await asyncio.sleep(_POLL_SECONDS)  # the process may be starting
+        self._print_status(f"{kind}: {target or 'there was none'}")
         await self._restart_if_ended()
 
     async def _restart_if_ended(self) -> None:

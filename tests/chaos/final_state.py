@@ -1,4 +1,4 @@
-"""Looking at what is left, over REST and in the table."""
+"""Collects the final state over REST and from the database."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PAUSE_SECONDS = 2.0
 async def collect_final_state(
     environment: ChaosEnvironment, key: str, callers: Callers, audit: Audit, call_log: CallLog
 ) -> FinalState:
-    """Wait until the installation is ready, then take stock; cut-off calls are made once more."""
+    """Wait until the installation is ready, repeat disconnected calls, and collect the state."""
     async with httpx.AsyncClient(
         base_url=environment.url, headers={"X-API-Key": key}, timeout=60
     ) as http:
@@ -58,7 +58,7 @@ async def collect_final_state(
 async def settle(
     audit: Audit, seconds: float, print_status: Callable[[str], None] | None = None
 ) -> None:
-    """Wait until every run has ended, or for so long."""
+    """Wait until every run has ended, at most for `seconds`."""
     end = time.monotonic() + seconds
     while (left := await audit.unfinished()) and time.monotonic() < end:
         if print_status:
@@ -96,14 +96,14 @@ async def _show(http: httpx.AsyncClient, run_id: str) -> Json:
 
 
 async def _gather(
-    asked: Mapping[str, Item], ask: Callable[[Item], Awaitable[Result]]
+    values: Mapping[str, Item], ask: Callable[[Item], Awaitable[Result]]
 ) -> dict[str, Result]:
-    """Ask about each, a few at a time; return what was told by name."""
+    """Call `ask` for each value, a few at a time; return the results by key."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one(value: Item) -> Result:
         async with gate:
             return await ask(value)
 
-    told = await asyncio.gather(*(one(value) for value in asked.values()))
-    return dict(zip(asked, told, strict=True))
+    results = await asyncio.gather(*(one(value) for value in values.values()))
+    return dict(zip(values, results, strict=True))

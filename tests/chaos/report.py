@@ -27,7 +27,7 @@ def report(
     console.print(
         Group(
             "",
-            _pairs("struck", {**hits, "`up` started again": restarts}),
+            _pairs("faults", {**hits, "`up` started again": restarts}),
             "",
             _answers(call_log),
             "",

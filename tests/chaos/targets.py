@@ -1,4 +1,4 @@
-"""What is called: a deployment for each pair of mode and type."""
+"""The deployments that are called: one for each pair of mode and type."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tests.system.installation import Installation, chain
 RUN_SECONDS = 0.2
 TIMEOUT_SECONDS = 60
 _RETRY = {"attempts": 6, "delay_seconds": 0.2}
-"""An inference server that was killed is back within a second."""
+"""Covers the restart of a killed inference server, which takes about a second."""
 
 
 def deploy(installation: Installation, counter: str) -> dict[tuple[str, str], str]:
-    """Return the deployments by mode and type; each run tells `counter` its token."""
+    """Return the deployments by mode and type; each run posts its token to `counter`."""
     counting_flow = _counting_flow(counter)
     slow = {"retry_safe": True, "timeout_seconds": TIMEOUT_SECONDS}
     return {
@@ -29,7 +29,7 @@ def deploy(installation: Installation, counter: str) -> dict[tuple[str, str], st
 
 def _counting_flow(counter: str) -> Json:
     return linear_flow(
-        "Asking, waiting, telling",
+        "Infer, wait, post",
         node("input", "api_input"),
         {**node("model", "inference", model="iris"), "retry": _RETRY},
         node("pause", "wait", seconds=RUN_SECONDS),

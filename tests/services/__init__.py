@@ -8,14 +8,14 @@ import pytest
 
 
 @dataclass
-class Declared:
+class DeclaredMarkers:
     """Resources that the markers of the running test allow; between tests, all."""
 
     services: bool = True
     processes: bool = True
 
 
-declared = Declared()
+declared = DeclaredMarkers()
 
 
 def require_services() -> None:

@@ -54,9 +54,9 @@ class Nginx(Service):
         configuration = folder / "nginx.conf"
         configuration.write_text(_FRAME.format(snippet=snippet, own=own))
         command = ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(configuration)]
-        super().__init__("nginx", command, self._listens, folder=folder)
+        super().__init__("nginx", command, self._accepts_connections, folder=folder)
 
-    def _listens(self) -> bool:
+    def _accepts_connections(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1):
                 return True

@@ -16,7 +16,7 @@ _USER = "postgres"
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "200",
-    # What the operating system has got survives the end of the process: only power cuts need fsync.
+    # Data written to the operating system survives a killed process; fsync is for power cuts.
     "fsync": "off",
 }
 
@@ -57,7 +57,7 @@ class PostgresServer(Service):
 
     def remove(self) -> None:
         """Stop the server and delete its data."""
-        # At once, and its children with it: what it would write down is deleted anyway.
+        # immediate shutdown: its data is deleted anyway
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self._home, ignore_errors=True)
 

@@ -18,9 +18,9 @@ class RedisServer(Service):
         self.url = f"redis://127.0.0.1:{self.port}/0"
         command = ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port)]
         command += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
-        super().__init__("redis", command, self._pongs, folder=folder)
+        super().__init__("redis", command, self._answers_ping, folder=folder)
 
-    def _pongs(self) -> bool:
+    def _answers_ping(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
                 connection.sendall(b"PING\r\n")

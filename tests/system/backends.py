@@ -75,11 +75,11 @@ def running(name: str, folder: Path) -> Iterator[Backend]:
             host.create()
             stack.callback(host.drop)
             settings["SLIPSTREAM_BROKER_URL"] = host.url
-        # The default is one gateway; what they tell each other is seen with two.
+        # The default is one gateway; communication between gateways needs two.
         gateways = "1" if name == EMBEDDED else "2"
         up = Up(folder / "state", "--workers", gateways, **settings)
         up.until("documentation")
         backend = Backend(name=name, installation=Installation(up), redis=redis)
-        eventually(backend.workers, bool)  # they are started when all else is ready
+        eventually(backend.workers, bool)  # workers start last
         yield backend
         backend.installation.stop()

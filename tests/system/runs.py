@@ -83,8 +83,8 @@ class Runs:
         target = f"/node/deployment-trigger/{deployment_id}/"
         with socket.create_connection(("127.0.0.1", self.installation.up.port)) as caller:
             caller.sendall(f"POST {target} HTTP/1.1\r\n{head}\r\n{body}".encode())
-            eventually(lambda: self.everything(deployment=deployment_id), bool)
-        # What httpx would have sent is the same to the byte: the fingerprint is of the raw body.
+            eventually(lambda: self.list_all(deployment=deployment_id), bool)
+        # httpx sends the same bytes: the idempotency fingerprint covers the raw body.
         request = httpx.Request("POST", "http://x", json={"input_data": {"x": 1}})
         assert request.content == body.encode()
 
@@ -124,7 +124,7 @@ class Runs:
         page: Json = answer.json()
         return page
 
-    def everything(self, **query: object) -> list[Json]:
+    def list_all(self, **query: object) -> list[Json]:
         """Return all pages of the list, newest first."""
         items: list[Json] = []
         while True:
@@ -137,9 +137,9 @@ class Runs:
     @contextmanager
     def stream(self, run_id: str, **headers: str) -> Iterator[Iterator[ServerSentEvent]]:
         """Open the event stream of a run."""
-        asked = {"Accept": "text/event-stream", **headers}
+        sent_headers = {"Accept": "text/event-stream", **headers}
         path = f"/node/flow-runs/{run_id}/events/"
-        with self.http.stream("GET", path, headers=asked) as answer:
+        with self.http.stream("GET", path, headers=sent_headers) as answer:
             assert answer.status_code == 200, answer.read()
             assert answer.headers["content-type"].startswith("text/event-stream")
             yield _events(answer.iter_lines())
@@ -155,7 +155,7 @@ def eventually(look: Callable[[], T], good: Callable[[T], bool]) -> T:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not good(found := look()):
         assert time.monotonic() < deadline, found
-        time.sleep(0.05)  # as often as a key may ask, in all
+        time.sleep(0.05)  # within the poll limit of a key
     return found
 
 

@@ -51,7 +51,7 @@ def test_malformed_bodies_do_not_harm_the_gateway(
     answer = installation.http.post(path.format(iris), content=BOMBS[bomb], headers=headers)
     assert answer.status_code in {400, 413, 415, 422}, answer.text[:1_000]
     assert "Traceback" not in answer.text
-    assert len(answer.content) < 100_000, "an answer is no echo"
+    assert len(answer.content) < 100_000, "the response does not contain the input"
     assert {child.pid for child in installation.up.gateways()} == before
     good = installation.trigger(iris, json={"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}})
     assert good.status_code == 200
@@ -69,7 +69,7 @@ def test_a_model_name_cannot_be_a_path(installation: Installation, name: str) ->
     files = {path.relative_to(state) for path in (state / "models").rglob("*")}
     url = installation.up.url
     model = (state / "models" / "iris" / "1" / "model.onnx").read_bytes()
-    good = {  # nothing is wrong but the name
+    good = {  # valid except for the name
         "PUT": ("application/json", b'{"version": 1}'),
         "POST": ("application/octet-stream", model),
     }
@@ -91,16 +91,16 @@ def test_a_model_name_cannot_be_a_path(installation: Installation, name: str) ->
     assert {path.relative_to(state) for path in (state / "models").rglob("*")} == files
 
 
-def raw(installation: Installation, *lines: str) -> bytes:
+def send_raw(installation: Installation, *lines: str) -> bytes:
     """Send a raw head without a body; return the whole response."""
     text = "\r\n".join([*lines, "Connection: close", "", ""])
     with closing(socket.create_connection(("127.0.0.1", installation.up.port))) as connection:
         connection.settimeout(TIMEOUT_SECONDS)
         connection.sendall(text.encode("latin-1"))
-        said = b""
+        response = b""
         while part := connection.recv(65_536):
-            said += part
-    return said
+            response += part
+    return response
 
 
 @pytest.mark.parametrize(
@@ -111,15 +111,15 @@ def raw(installation: Installation, *lines: str) -> bytes:
     ],
 )
 def test_the_host_header_causes_no_redirect(installation: Installation, target: str) -> None:
-    said = raw(
+    response = send_raw(
         installation,
         f"GET {target} HTTP/1.1",
         f"Host: {EVIL}",
         f"X-Forwarded-Host: {EVIL}",
         f"X-API-Key: {installation.key}",
     )
-    head = said.partition(b"\r\n\r\n")[0].lower()
-    assert int(said.split(b" ")[1]) not in range(300, 400)
+    head = response.partition(b"\r\n\r\n")[0].lower()
+    assert int(response.split(b" ")[1]) not in range(300, 400)
     assert b"location:" not in head
     assert EVIL.encode() not in head
 
@@ -143,13 +143,13 @@ def test_input_cannot_inject_headers_or_log_lines(installation: Installation, ir
             assert "forged" not in repr(answer.headers)
     echoed = {"input_data": {"x": f"\r\nSet-Cookie: forged=1\n{forged}\n"}}
     assert "forged" not in repr(installation.trigger(iris, json=echoed).headers)
-    said = raw(
+    response = send_raw(
         installation,
         "GET /livez HTTP/1.1",
         "Host: x",
         "X-Request-ID: a\tb\x85forged",
     )
-    assert b"forged" not in said.partition(b"\r\n\r\n")[0]
+    assert b"forged" not in response.partition(b"\r\n\r\n")[0]
     lines = [json.loads(line) for line in installation.up.errors.splitlines()]
     assert lines
     assert not [line for line in lines if line.get("event") == "forged"]

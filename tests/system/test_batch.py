@@ -35,7 +35,7 @@ def test_a_sync_batch_answers_in_order_and_isolates_failures(runs: Runs, kind: s
     assert second["retryable"] is False
     assert "compute" in second["error"]["message"]
     ids = {result["flow_run_id"] for result in body["results"]}
-    assert {run["flow_run_id"] for run in runs.everything(deployment=deployment)} == ids
+    assert {run["flow_run_id"] for run in runs.list_all(deployment=deployment)} == ids
 
 
 @kinds

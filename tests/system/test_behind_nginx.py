@@ -78,9 +78,12 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedInstall
         assert level not in nginx.log()
 
 
-def guess(client: httpx.Client, *said: str) -> int:
+def guess(client: httpx.Client, *forwarded: str) -> int:
     """Send an invalid key and a forged address; return the answer's status."""
-    headers = [("X-API-Key", keys.generate_key()), *(("X-Forwarded-For", line) for line in said)]
+    headers = [
+        ("X-API-Key", keys.generate_key()),
+        *(("X-Forwarded-For", line) for line in forwarded),
+    ]
     return client.get("/node/flows/", headers=headers).status_code
 
 
@@ -123,7 +126,7 @@ def test_guessing_keys_over_grpc_blocks_one_address_only(proxied: ProxiedInstall
         assert answers == [wrong] * FAILURES + [late]
     with grpc.insecure_channel(f"127.0.0.1:{proxied.installation.up.grpc_port}") as channel:
         answer = ask(channel, x_api_key=bad, x_forwarded_for="192.0.2.2")
-        assert answer is late, "nor past the proxy"
+        assert answer is late, "the address cannot be forged without the proxy either"
 
 
 def test_the_audit_log_has_the_clients_address(proxied: ProxiedInstallation) -> None:
@@ -161,7 +164,7 @@ def test_small_and_large_calls_pass_the_proxy(proxied: ProxiedInstallation) -> N
         assert (refused.status_code, refused.json()["code"]) == (413, "payload_too_large")
         model, kind = {"name": "none"}, {"Content-Type": "application/octet-stream"}
         refused = http.post("/node/models/", params=model, headers=kind, content=bytes(3_000_000))
-        assert refused.status_code == 422, "the gateway's own word on what is no model"
+        assert refused.status_code == 422, "the gateway rejects a body that is not a model"
 
 
 def test_run_events_arrive_as_they_happen(proxied: ProxiedInstallation) -> None:
@@ -181,4 +184,4 @@ def test_a_browser_logs_in_by_tls_only(proxied: ProxiedInstallation) -> None:
         origin = {"Origin": f"https://localhost:{proxied.nginx.port}"}
         body = {"email": "unknown@example.com", "password": PASSWORD}
         answer = http.post("/node/session/", json=body, headers=origin)
-        assert answer.json()["code"] == "login_failed", "and not csrf_failed: it is our own page"
+        assert answer.json()["code"] == "login_failed", "the request is same-origin"

@@ -25,7 +25,7 @@ def test_a_slow_model_reports_its_progress_and_does_not_disturb_others(
         if answer.status_code == 200:
             break
         problem = answer.json()
-        if problem["code"] == "no_active_inference":  # this gateway has not heard of it yet
+        if problem["code"] == "no_active_inference":  # this gateway does not know the server yet
             assert (answer.status_code, phases) == (409, set())
         else:
             assert (answer.status_code, problem["code"]) == (503, "inference_server_booting")

@@ -65,9 +65,9 @@ def test_a_long_run_runs_once_although_its_broker_restarts(
     redis.restart()
     run = runs.until(run_id)
     assert run["output_data"] == {"x": 1}
-    # The worker is back, and has nothing else to do: what was to come twice would come before this.
+    # The worker is idle again: a second delivery would run before this call.
     short = runs.deploy(transform_flow(), "async")
     assert runs.until(runs.accept(short, {"x": 1}))["output_data"] == {"y": 2}
     assert counter.of("/long") == 1
-    assert len(runs.everything(deployment=long)) == 1
+    assert len(runs.list_all(deployment=long)) == 1
     runs.installation.stop()

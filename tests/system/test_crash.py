@@ -52,7 +52,7 @@ async def test_a_kill_fails_only_calls_in_flight_and_service_resumes_soon(
     failures = [(began, ended) for began, ended, status in outcomes if status != 200]
     assert before
     assert set(before) == {200}
-    assert failures, "nothing was in flight, or nothing noticed"
+    assert failures, "no call was in flight, or none failed"
     assert max(ended - began for began, ended in failures) < 1.0, "a failure took long"
     back = max(ended for _, ended in failures)
     assert back - killed < server["boot_seconds"] + 2

@@ -44,7 +44,7 @@ def check_too_late(answer: httpx.Response, took: float) -> None:
     """Assert that a call timed out, and when."""
     assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded"), answer.text
     assert answer.json()["retryable"] is True
-    assert took < RUN_SECONDS, "it was not waited for"
+    assert took < RUN_SECONDS, "the caller did not wait for the run"
 
 
 def check_overloaded(answer: httpx.Response) -> None:
@@ -112,6 +112,6 @@ def test_a_grpc_deadline_reaches_the_inference_server(slow: SlowServer) -> None:
         assert grpc_code(slow, LONGER) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
         for _ in range(3):
             code, _ = grpc_code(slow, SHORT)
-            late = grpc.StatusCode.DEADLINE_EXCEEDED  # the client's own clock may be first
+            late = grpc.StatusCode.DEADLINE_EXCEEDED  # the client may time out first
             assert code in (grpc.StatusCode.RESOURCE_EXHAUSTED, late)
     assert slow.counts().since(before).runs == QUEUED

@@ -28,7 +28,7 @@ def check_few_ran(slow: SlowServer, before_runs: int, disconnected: int) -> None
     began = time.monotonic()
     assert slow.trigger().status_code == 200
     took = time.monotonic() - began
-    assert took < LEAVING * RUN_SECONDS / 2, "it has waited for those who left"
+    assert took < LEAVING * RUN_SECONDS / 2, "the call waited for disconnected clients"
     slow.wait_for_queue(maximum=0)
     counted = slow.counts()
     assert counted.runs - before_runs <= FEW

@@ -30,7 +30,7 @@ def test_a_finished_call_is_replayed(runs: Runs, kind: str) -> None:
     assert REPLAYED not in first.headers
     assert again.headers[REPLAYED] == "true"
     assert again.json() == first.json()
-    assert len(runs.everything(deployment=deployment)) == 1
+    assert len(runs.list_all(deployment=deployment)) == 1
 
 
 @kinds
@@ -88,7 +88,7 @@ def test_callers_with_the_same_key_share_an_unfinished_run(runs: Runs, kind: str
         answers = [call.result() for call in calls]
     assert [answer.status_code for answer in answers] == [200] * 4
     assert len({answer.json()["flow_run_id"] for answer in answers}) == 1
-    assert len(runs.everything(deployment=deployment)) == 1
+    assert len(runs.list_all(deployment=deployment)) == 1
 
 
 @kinds
@@ -108,7 +108,7 @@ def test_a_disconnected_caller_finds_its_run_by_the_key(runs: Runs, kind: str) -
     headers = key_header()
     runs.call_and_disconnect(deployment, headers)
     key = headers["Idempotency-Key"].strip('"')
-    (listed,) = eventually(lambda: runs.everything(idempotency_key=key), bool)
+    (listed,) = eventually(lambda: runs.list_all(idempotency_key=key), bool)
     answer = runs.call(deployment, {"x": 1}, headers)
     assert answer.status_code == 200, answer.text
     assert answer.json()["flow_run_id"] == listed["flow_run_id"]

@@ -151,16 +151,16 @@ def test_a_plain_key_is_stored_and_logged_nowhere(
 
     answers = list(call_every_api(verbose_installation, keys, deployments))
     assert {200, 202, 400, 401, 404, 405, 422} <= {answer.status_code for answer in answers}
-    told = [answer.text + repr(answer.headers) for answer in answers]
-    told += call_grpc(verbose_installation, keys)
-    told += [
+    responses = [answer.text + repr(answer.headers) for answer in answers]
+    responses += call_grpc(verbose_installation, keys)
+    responses += [
         verbose_installation.http.get(KEYS).text,
         verbose_installation.http.get("/metrics").text,
     ]
-    told += [verbose_installation.http.get("/node/flow-runs/", params={"limit": 200}).text]
+    responses += [verbose_installation.http.get("/node/flow-runs/", params={"limit": 200}).text]
     time.sleep(FLUSHED_SECONDS)
 
-    places = {"answers": "\n".join(told).encode(), **all_files(up.state)}
+    places = {"answers": "\n".join(responses).encode(), **all_files(up.state)}
     url = up.extra.get("SLIPSTREAM_DATABASE_URL", f"sqlite:///{up.state}/slipstream.db")
     places["rows"] = asyncio.run(all_rows(url)).encode()
     places["processes"] = repr([child.cmdline() for child in up.children()]).encode()

@@ -86,8 +86,8 @@ def test_v2_accepts_and_returns_an_image_as_binary_data(
     )
     assert answer.is_success, answer.text[:300]
     length = int(answer.headers["inference-header-content-length"])
-    said = orjson.loads(answer.content[:length])
-    assert (said["id"], said["model_name"], said["model_version"]) == ("mine", "images", "1")
+    header = orjson.loads(answer.content[:length])
+    assert (header["id"], header["model_name"], header["model_version"]) == ("mine", "images", "1")
     assert answer.content[length:] == image.tobytes()
 
 
@@ -95,11 +95,11 @@ def test_grpc_accepts_and_returns_an_image(
     installation: Installation, served: str, image: np.ndarray
 ) -> None:
     with triton_grpc.InferenceServerClient(f"127.0.0.1:{installation.up.grpc_port}") as client:
-        for number in range(4):  # the first of its kind is read in another way than the others
-            asked = triton_grpc.InferInput("x", list(SHAPE), "FP32")
-            asked.set_data_from_numpy(image + number)
+        for number in range(4):  # the first call of a kind is parsed differently from later ones
+            tensor = triton_grpc.InferInput("x", list(SHAPE), "FP32")
+            tensor.set_data_from_numpy(image + number)
             answer = client.infer(
-                "images", [asked], request_id=str(number), headers={"x-api-key": installation.key}
+                "images", [tensor], request_id=str(number), headers={"x-api-key": installation.key}
             )
             np.testing.assert_array_equal(answer.as_numpy("y"), image + number)
             assert answer.get_response().id == str(number)

@@ -171,7 +171,7 @@ def test_concurrent_runs_are_limited_and_a_finished_run_frees_its_slot(
     last = eventually(
         lambda: call(limited, deployment, key, body), lambda answer: answer.status_code == 202
     )
-    limited.http.post(last.headers["location"] + "cancel/")  # or the end would wait for it
+    limited.http.post(last.headers["location"] + "cancel/")  # otherwise stopping would wait for it
 
 
 def test_polls_have_their_own_limit(limited: Installation) -> None:
@@ -250,7 +250,7 @@ def test_failed_authentication_is_limited_by_address_in_every_api(
     assert set(answers) <= {401, 429}
     assert answers.count(401) <= FAILURES + regained
     assert 429 in answers[-5:]
-    assert attempt(limited.key) == 200, "a good key from the same address"
+    assert attempt(limited.key) == 200, "a valid key from the same address"
 
 
 def test_refused_calls_are_counted_in_the_metrics(limited: Installation, iris: str) -> None:
@@ -354,9 +354,9 @@ def test_a_slow_client_is_cut_off_while_others_are_answered(
     assert limited.trigger(iris, json={"input_data": {"x": X}}).status_code == 200
     for connection in slow:
         connection.settimeout(TIMEOUT_SECONDS)
-        said = b""
+        response = b""
         while part := connection.recv(4096):
-            said += part
-        assert said.startswith(b"HTTP/1.1 408 ")
-        assert orjson.loads(said.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
+            response += part
+        assert response.startswith(b"HTTP/1.1 408 ")
+        assert orjson.loads(response.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
         connection.close()

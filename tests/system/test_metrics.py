@@ -29,7 +29,7 @@ def test_metrics_are_summed_over_all_processes(installation: Installation) -> No
     deployment = installation.deploy(chain("iris"))
     url = f"{installation.up.url}/node/deployment-trigger/{deployment}/"
     headers = {"X-API-Key": installation.key}
-    for _ in range(20):  # a connection each: both processes get some
+    for _ in range(20):  # one connection each, so that both processes receive calls
         assert httpx.post(
             url, headers=headers, json={"input_data": {"x": [[1, 2, 3, 4]]}}
         ).is_success

@@ -15,7 +15,7 @@ PREDICTED = {"x": [[5.1, 3.5, 1.4, 0.2]]}
 kinds = pytest.mark.parametrize("kind", KINDS)
 
 
-def inner(body: Json, response_format: str) -> Json:
+def fields_of(body: Json, response_format: str) -> Json:
     """Return the documented fields of a body in either format."""
     data: Json = body["data"]
     if response_format == "envelope":
@@ -36,7 +36,7 @@ def test_sync_answers_200_with_the_whole_result(
     deployment = runs.deploy(transform_flow(), "sync", kind, response_format=response_format)
     answer = runs.call(deployment, {"x": 21})
     assert answer.status_code == 200, answer.text
-    data = inner(answer.json(), response_format)
+    data = fields_of(answer.json(), response_format)
     assert set(data) == {
         *("status", "flow_run_id", "output_data", "node_outputs", "duration_seconds"),
     }
@@ -66,7 +66,7 @@ def test_async_answers_202_and_the_result_is_polled(
     deployment = runs.deploy(transform_flow(), "async", kind, response_format=response_format)
     answer = runs.call(deployment, {"x": 21})
     assert answer.status_code == 202, answer.text
-    data = inner(answer.json(), response_format)
+    data = fields_of(answer.json(), response_format)
     assert data == {
         "flow_run_id": data["flow_run_id"],
         "status": "queued",
@@ -88,7 +88,7 @@ def test_fast_answers_200_with_the_prediction_and_records_it_afterwards(
     deployment = runs.deploy(chain("iris"), "fast", kind, response_format=response_format)
     answer = runs.call(deployment, PREDICTED)
     assert answer.status_code == 200, answer.text
-    data = inner(answer.json(), response_format)
+    data = fields_of(answer.json(), response_format)
     assert data["status"] == "completed"
     assert data["fast_mode"] is True
     assert data["output_data"]["label"] == [0]
@@ -233,4 +233,4 @@ def test_input_that_violates_the_schema_is_422_and_creates_no_run(runs: Runs, ki
     deployment = runs.deploy(flow, "sync", kind)
     problem = problem_of(runs.call(deployment, {"x": "two"}), 422, "invalid_input")
     assert problem["errors"][0]["pointer"] == "#/input_data/x"
-    assert runs.everything(deployment=deployment) == []
+    assert runs.list_all(deployment=deployment) == []

@@ -33,7 +33,7 @@ def installation() -> Iterator[Installation]:
     state.mkdir()
     state.chmod(0o755)
     (state / "slipstream.db").touch()
-    (state / "slipstream.db").chmod(0o644)  # as a version before may have left it
+    (state / "slipstream.db").chmod(0o644)  # as left by an earlier version
     before = os.umask(0)
     try:
         up = Up(state, SLIPSTREAM_KEY_PEPPER=PEPPER)
@@ -46,7 +46,7 @@ def installation() -> Iterator[Installation]:
     shutil.rmtree(folder)
 
 
-def everything(state: Path) -> list[Path]:
+def state_files(state: Path) -> list[Path]:
     """Return all files, folders and sockets below the state folder."""
     return [path for path in state.rglob("*") if path.exists()]
 
@@ -54,7 +54,7 @@ def everything(state: Path) -> list[Path]:
 def test_state_files_are_accessible_to_their_owner_only(installation: Installation) -> None:
     state = installation.up.state
     installation.http.post("/node/flows/", json=chain("iris"))
-    found = {path: path.stat().st_mode for path in everything(state)}
+    found = {path: path.stat().st_mode for path in state_files(state)}
     names = {path.name for path in found}
     assert {"slipstream.db", "slipstream.db-wal", "models", "run", "sockets", "broker"} <= names
     assert any(stat.S_ISSOCK(mode) for mode in found.values())
@@ -81,7 +81,7 @@ for path in sys.argv[1:]:
 def test_another_user_cannot_read_state_or_reach_inference_servers(
     installation: Installation,
 ) -> None:
-    paths = [str(path) for path in everything(installation.up.state)]
+    paths = [str(path) for path in state_files(installation.up.state)]
     assert any(path.endswith(".sock") for path in paths)
     public = installation.up.state.parent / "public"
     public.touch()
@@ -98,7 +98,7 @@ def test_another_user_cannot_read_state_or_reach_inference_servers(
     tried = subprocess.run(
         [*become, *command], capture_output=True, text=True, timeout=60, check=False
     )
-    assert tried.returncode == 0, f"run this as root, or let sudo ask no password: {tried.stderr}"
+    assert tried.returncode == 0, f"needs root or sudo without a password: {tried.stderr}"
     assert tried.stdout == f"{public}\n"
 
 
@@ -120,9 +120,9 @@ def test_a_copy_of_the_disk_contains_no_plain_secret(
     secret = made["webhook_secret"].removeprefix("whsec_")
     assert len(secret) > 40
     copied = b"".join(
-        path.read_bytes() for path in everything(installation.up.state) if path.is_file()
+        path.read_bytes() for path in state_files(installation.up.state) if path.is_file()
     )
-    assert made["id"].encode() in copied, "it is the right disk"
+    assert made["id"].encode() in copied, "the copy contains the deployment"
     assert secret.encode() not in copied
     assert installation.key[8:-5].encode() not in copied
     assert PEPPER.encode() not in copied

@@ -87,7 +87,7 @@ def test_a_remote_gateway_reaches_inference_servers_with_mutual_tls(
     )
     up.until("documentation")
     for socket in (tmp_path / "state" / "run" / "sockets").iterdir():
-        socket.unlink()  # another machine would not have it
+        socket.unlink()  # not present on another machine
     known = {
         "SLIPSTREAM_UPSTREAM_TLS_CA": str(authority.ca),
         "SLIPSTREAM_UPSTREAM_TLS_SERVER_NAME": "models.internal",
@@ -142,6 +142,6 @@ def test_a_remote_gateway_reaches_inference_servers_with_a_token(
 def test_inference_servers_without_authentication_are_refused(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--no-demo", SLIPSTREAM_INFERENCE_TCP="0.0.0.0:0")
     assert up.ended() == 3
-    said = (tmp_path / "state.stderr").read_text().splitlines()
-    (line,) = [line for line in said if line.startswith("slipstream:")]
+    errors = (tmp_path / "state.stderr").read_text().splitlines()
+    (line,) = [line for line in errors if line.startswith("slipstream:")]
     assert "--tcp 0.0.0.0:0: other machines reach this" in line

@@ -128,10 +128,10 @@ def test_an_event_stream_resumes_after_a_disconnect(runs: Runs, kind: str) -> No
 def test_cancelling_stops_a_run(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(waiting_flow(MANY_SECONDS), "async", kind), {"x": 1})
     runs.until(run_id, "running")
-    asked = time.monotonic()
+    began = time.monotonic()
     assert runs.cancel(run_id).status_code == 202
     run = runs.until(run_id)
-    assert time.monotonic() - asked < 5
+    assert time.monotonic() - began < 5
     assert run["status"] == "cancelled"
     assert run["output_data"] is None
     assert "output" not in run["node_outputs"] or (
@@ -148,7 +148,7 @@ def test_a_sync_caller_is_told_that_its_run_was_cancelled(runs: Runs, kind: str)
     run_id = accepted.json()["flow_run_id"]
     assert runs.cancel(run_id).status_code == 202
     runs.until(run_id, "cancelled")
-    # The same key brings the same run, and with it what became of it.
+    # The same key returns the same run with its result.
     problem = problem_of(
         runs.call(deployment, {"x": 1}, {"Idempotency-Key": "stop-me"}), 409, "run_cancelled"
     )
@@ -159,7 +159,7 @@ def test_a_sync_caller_is_told_that_its_run_was_cancelled(runs: Runs, kind: str)
 def test_cancel_on_disconnect_stops_the_run_of_a_disconnected_caller(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(waiting_flow(MANY_SECONDS), "sync", kind, cancel_on_disconnect=True)
     runs.call_and_disconnect(deployment, {})
-    (left,) = runs.everything(deployment=deployment)
+    (left,) = runs.list_all(deployment=deployment)
     assert runs.until(left["flow_run_id"])["status"] == "cancelled"
 
 
@@ -170,7 +170,7 @@ def test_a_run_with_a_key_or_without_cancel_on_disconnect_survives_a_disconnect(
 ) -> None:
     deployment = runs.deploy(waiting_flow(2), "sync", kind, cancel_on_disconnect=cancels)
     runs.call_and_disconnect(deployment, {"Idempotency-Key": "again"} if cancels else {})
-    (left,) = runs.everything(deployment=deployment)
+    (left,) = runs.list_all(deployment=deployment)
     assert runs.until(left["flow_run_id"])["status"] == "completed"
 
 
@@ -224,16 +224,16 @@ def test_the_list_has_filters_and_pages(runs: Runs, kind: str) -> None:
     ended = [runs.until(run_id) for run_id in made]
     statuses = [run["status"] for run in ended]
     assert statuses == ["completed", "completed", "failed", "completed"]
-    listed = runs.everything(deployment=deployment, limit=3)
+    listed = runs.list_all(deployment=deployment, limit=3)
     assert [run["flow_run_id"] for run in listed] == made[::-1]
-    failed = runs.everything(deployment=deployment, status="failed")
+    failed = runs.list_all(deployment=deployment, status="failed")
     assert [run["flow_run_id"] for run in failed] == [made[2]]
-    assert runs.everything(deployment=deployment, version=2) == []
-    assert len(runs.everything(deployment=deployment, version=1)) == 4
+    assert runs.list_all(deployment=deployment, version=2) == []
+    assert len(runs.list_all(deployment=deployment, version=1)) == 4
     since = ended[2]["created_at"]
-    later = runs.everything(**{"deployment": deployment, "from": since})
+    later = runs.list_all(**{"deployment": deployment, "from": since})
     assert {run["flow_run_id"] for run in later} == set(made[2:])
-    earlier = runs.everything(deployment=deployment, to=since)
+    earlier = runs.list_all(deployment=deployment, to=since)
     assert set(made[:2]) <= {run["flow_run_id"] for run in earlier} <= set(made[:3])
 
 

@@ -63,7 +63,7 @@ class SleepingModel:
         time.sleep(NEWS_SECONDS)
         return server
 
-    def measured(self, state: str) -> float:
+    def count_in_state(self, state: str) -> float:
         """Return the number of servers in a state from /metrics."""
         labels = {"model": self.name, "version": "1", "state": state}
         text = self._installation.http.get("/metrics").text
@@ -103,11 +103,14 @@ def test_a_sleeping_server_has_no_process_until_a_call_wakes_it(
     asleep = sleeping_model.server
     assert (asleep["state"], asleep["pid"], asleep["address"]) == ("stopped", None, None)
     assert not installation.up.servers(f"{sleeping_model.name} 1")
-    assert (sleeping_model.measured("asleep"), sleeping_model.measured("stopped")) == (1, 0)
+    assert (sleeping_model.count_in_state("asleep"), sleeping_model.count_in_state("stopped")) == (
+        1,
+        0,
+    )
     assert installation.http.get("/readyz").status_code == 200
     assert installation.http.get(f"/v2/models/{sleeping_model.name}/ready").status_code != 200
     time.sleep(NEWS_SECONDS)
-    assert sleeping_model.server["desired"] == "asleep"  # to ask about it was no call
+    assert sleeping_model.server["desired"] == "asleep"  # the readiness request is not a call
     first = sleeping_model.trigger()
     assert first.status_code == 503
     problem = first.json()
@@ -197,7 +200,10 @@ def test_a_user_can_wake_a_server_and_a_stopped_one_stays_stopped(
     sleeping_model.stop()
     refused = sleeping_model.trigger()
     assert (refused.status_code, refused.json()["code"]) == (409, "no_active_inference")
-    assert (sleeping_model.measured("asleep"), sleeping_model.measured("stopped")) == (0, 1)
+    assert (sleeping_model.count_in_state("asleep"), sleeping_model.count_in_state("stopped")) == (
+        0,
+        1,
+    )
     time.sleep(NEWS_SECONDS)
     assert sleeping_model.server["desired"] == "stopped"
 

@@ -54,8 +54,10 @@ def test_the_http_client_supports_all_its_calls(installation: Installation, bina
         assert metadata["inputs"][0]["shape"] == [-1, 2]
         inputs = tensors(triton_http, binary_data=binary)
         outputs = [triton_http.InferRequestedOutput(name, binary_data=binary) for name in OUTPUTS]
-        for asked in (outputs, None):
-            result = client.infer("mixed", inputs, outputs=asked, request_id="7", headers=headers)
+        for requested in (outputs, None):
+            result = client.infer(
+                "mixed", inputs, outputs=requested, request_id="7", headers=headers
+            )
             assert result.get_response()["id"] == "7"
             check(result)
         with pytest.raises(InferenceServerException, match="unknown"):

@@ -96,7 +96,7 @@ def test_a_killed_gateway_loses_the_counts_of_its_last_seconds_but_no_run(
     background = runs.deploy(transform_flow(), "async", "server")
 
     def call(times: int) -> None:
-        for _ in range(times):  # a connection each: both processes get some
+        for _ in range(times):  # one connection each, so that both processes receive calls
             with httpx.Client(
                 base_url=two_gateways.up.url, headers={"X-API-Key": two_gateways.key}
             ) as client:

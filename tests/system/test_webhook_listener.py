@@ -52,13 +52,13 @@ def test_a_call_is_printed_and_verified_and_a_replay_is_a_duplicate(
     (tmp_path / "secret.txt").write_text(f"{made['webhook_secret']}\n")
     listener = Listener("--port", port, "--secret-file", str(tmp_path / "secret.txt"))
     run_id = trigger(local_runs, made)
-    told = listener.next()
-    assert (told["event"], told["flow_run_id"]) == ("run.completed", run_id)
-    assert (told["verified"], told["attempt"], told["status"]) == (True, "1", 200)
-    assert 0 <= told["after_seconds"] < 30
-    local_runs.installation.command("webhooks", "replay", told["id"], "--json")
+    printed = listener.next()
+    assert (printed["event"], printed["flow_run_id"]) == ("run.completed", run_id)
+    assert (printed["verified"], printed["attempt"], printed["status"]) == (True, "1", 200)
+    assert 0 <= printed["after_seconds"] < 30
+    local_runs.installation.command("webhooks", "replay", printed["id"], "--json")
     again = listener.next()
-    assert (again["id"], again["duplicate"], again["attempt"]) == (told["id"], True, "2")
+    assert (again["id"], again["duplicate"], again["attempt"]) == (printed["id"], True, "2")
     assert listener.close()["duplicates"] == 1
 
 
@@ -67,10 +67,10 @@ def test_with_the_wrong_secret_each_attempt_is_refused_with_the_reason(local_run
     made = deploy(local_runs, listener.url)
     run_id = trigger(local_runs, made)
     for attempt in ("1", "2", "3"):
-        told = listener.next()
-        assert (told["flow_run_id"], told["attempt"]) == (run_id, attempt)
-        assert (told["verified"], told["status"]) == (False, 401)
-        (finding,) = told["findings"]
+        printed = listener.next()
+        assert (printed["flow_run_id"], printed["attempt"]) == (run_id, attempt)
+        assert (printed["verified"], printed["status"]) == (False, 401)
+        (finding,) = printed["findings"]
         assert finding["code"] == "signature_mismatch"
         assert "the secret is wrong" in finding["message"]
     assert listener.close()["refused"] == 3

@@ -24,7 +24,7 @@ def test_type_server_works_while_workers_and_broker_are_frozen(
         assert answer.status_code == 200, answer.text
         assert answer.json()["output_data"] == {"y": 4}
         assert runs.until(runs.accept(accepted, {"x": 3}))["output_data"] == {"y": 6}
-        # Type api is accepted all the same: the row is what counts.
+        # Type api is accepted as well: the row is stored.
         unclaimed = runs.accept(queued, {"x": 4})
         assert runs.show(unclaimed)["status"] == "queued"
     assert runs.until(unclaimed)["output_data"] == {"y": 8}
@@ -39,7 +39,7 @@ def test_sync_of_type_api_without_a_worker_is_503_and_leaves_no_run(
         assert answer.status_code == 503, answer.text
         assert int(answer.headers["retry-after"]) >= 1
         assert answer.json()["code"] == "no_worker"
-    assert runs.everything(deployment=deployment) == []
+    assert runs.list_all(deployment=deployment) == []
     eventually(lambda: runs.call(deployment, {"x": 2}), lambda found: found.status_code == 200)
 
 
@@ -50,7 +50,7 @@ def test_all_callers_of_a_withdrawn_run_get_an_error(backend: Backend, runs: Run
         answers = list(callers.map(lambda _: runs.call(deployment, {"x": 2}, key), range(3)))
     assert {answer.status_code for answer in answers} == {503}
     assert {answer.json()["code"] for answer in answers} == {"no_worker"}
-    assert runs.everything(deployment=deployment) == []
+    assert runs.list_all(deployment=deployment) == []
 
 
 def test_a_run_of_a_killed_worker_is_retried(backend: Backend, runs: Runs) -> None:
@@ -74,7 +74,7 @@ def test_async_runs_of_type_server_survive_a_kill_of_every_gateway(
     psutil.wait_procs(before, timeout=TIMEOUT_SECONDS)
     made_again = [_ended(runs, run_id) for run_id in accepted]
     assert [run["output_data"] for run in made_again] == [{"x": x} for x in range(5)]
-    # What must not be made again is said to be lost, and never stays `running`.
+    # A run that must not be retried is reported as lost and does not stay `running`.
     assert _ended(runs, lost)["error"]["code"] == "worker_lost"
 
 

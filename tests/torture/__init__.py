@@ -1,1 +1,1 @@
-"""`make torture`: events to receivers that fail, their dispatcher killed, and all of it counted."""
+"""`make torture`: events to failing receivers while the dispatcher is killed, then checks."""

@@ -1,4 +1,4 @@
-"""Send events to receivers that fail, kill the dispatcher again and again, and count everything.
+"""Send events to failing receivers, kill the dispatcher repeatedly, and check all guarantees.
 
 make torture
 make torture ARGS="--events 100000 --kills 20 --fail 0.3 --database sqlite"
@@ -37,12 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="slipstream-torture-") as folder:
         receiver = ReceiverProcess(Path(folder), options.fail)
         try:
-            return asyncio.run(_play(Path(folder), receiver, options, console, print_status))
+            return asyncio.run(_run(Path(folder), receiver, options, console, print_status))
         finally:
             receiver.close()
 
 
-async def _play(
+async def _run(
     folder: Path,
     receiver: ReceiverProcess,
     options: argparse.Namespace,
@@ -59,7 +59,7 @@ async def _play(
     plan = TorturePlan(
         events=options.events, kills=options.kills, fail=options.fail, seed=options.seed
     )
-    outcome = await TortureRun(plan, settings, receiver, print_status).play()
+    outcome = await TortureRun(plan, settings, receiver, print_status).run()
     found = checks(outcome)
     report(console, outcome, delays, found)
     return 0 if all(check.kept for check in found) else 1
@@ -73,22 +73,22 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=examples + "\nexit status: 0 every promise was kept, 1 one was broken",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--events", type=int, default=10_000, help="to send (%(default)s)")
+    parser.add_argument("--events", type=int, default=10_000, help="number of events (%(default)s)")
     parser.add_argument("--kills", type=int, default=20, help="of the dispatcher (%(default)s)")
     parser.add_argument(
         "--fail", type=float, default=0.3, help="share of messages that fail (%(default)s)"
     )
     parser.add_argument(
-        "--database", default="sqlite", help="sqlite, or the URL of an empty one (%(default)s)"
+        "--database", default="sqlite", help="sqlite, or the URL of an empty database (%(default)s)"
     )
     parser.add_argument(
         "--delays",
         type=float,
         default=0.0,
-        help="first measure for six times so many seconds what dead receivers do to others",
+        help="first measure for six times this many seconds how dead receivers delay others",
     )
     parser.add_argument(
-        "--seed", type=int, default=time.time_ns() % 100_000, help="of what is killed when"
+        "--seed", type=int, default=time.time_ns() % 100_000, help="seed of the times of the kills"
     )
     return parser.parse_args(arguments)
 

@@ -1,4 +1,4 @@
-"""What was promised, held against what came."""
+"""The guarantees, checked against the messages received."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_IN_FLIGHT = DispatcherOptions(schedule=()).concurrency
 
 
 def checks(outcome: TortureResult) -> list[Check]:
-    """Return each promise, and where it was broken."""
+    """Return the result of every check."""
     whole = [entry for entry in outcome.entries if entry.kind is not MessageKind.TRUNCATED]
     arrived = {entry.run_id for entry in whole if entry.arrived}
     good_rows = [row for row in outcome.rows if row.path.startswith("/good/")]
@@ -26,7 +26,7 @@ def checks(outcome: TortureResult) -> list[Check]:
             of=len(outcome.sent),
         ),
         Check(
-            promise="an event has one id, whatever was tried, and it is its row's",
+            promise="an event has one id over all attempts, the one in its row",
             broken=_unstable_ids(outcome),
             of=len({entry.run_id for entry in whole}),
         ),
@@ -36,12 +36,12 @@ def checks(outcome: TortureResult) -> list[Check]:
             of=len({entry.run_id for entry in whole}),
         ),
         Check(
-            promise="no message is signed wrongly",
+            promise="every message has a valid signature",
             broken=[entry.message_id for entry in whole if entry.kind is MessageKind.BAD],
             of=len(whole),
         ),
         Check(
-            promise="each event has its row, and that says that it has arrived",
+            promise="each event has a row that is marked as delivered",
             broken=[
                 *(row.run_id for row in good_rows if row.status != "delivered"),
                 *(outcome.sent - {row.run_id for row in good_rows}),
@@ -49,33 +49,34 @@ def checks(outcome: TortureResult) -> list[Check]:
             of=len(outcome.sent),
         ),
         Check(
-            promise="the log has one delivering attempt for each",
+            promise="the log has one delivering attempt per event",
             broken=["one too many or too few"]
             * abs(outcome.logged.get("delivered", 0) - len(outcome.sent)),
             of=outcome.logged.get("delivered", 0),
         ),
         Check(
-            promise="what dead receivers did not take is not lost",
+            promise="events for dead receivers are kept as pending",
             broken=sorted(
                 outcome.to_dead - {row.run_id for row in dead_rows if row.status == "pending"}
             ),
             of=len(outcome.to_dead),
         ),
         Check(
-            promise="only what was in flight at a kill arrives again",
-            broken=["one too many"] * max(0, repeated(outcome) - outcome.kills * _MAX_IN_FLIGHT),
+            promise="only events in flight at a kill arrive twice",
+            broken=["one too many"]
+            * max(0, count_repeated(outcome) - outcome.kills * _MAX_IN_FLIGHT),
             of=len(arrived),
         ),
         Check(
-            promise="the dispatcher was killed as often as was asked",
+            promise="the dispatcher is killed as often as planned",
             broken=["one too many or too few"] * abs(outcome.plan.kills - outcome.kills),
             of=max(1, outcome.plan.kills),
         ),
     ]
 
 
-def repeated(outcome: TortureResult) -> int:
-    """Return how many messages were taken that had been taken before."""
+def count_repeated(outcome: TortureResult) -> int:
+    """Return the number of messages accepted more than once."""
     taken = Counter(entry.run_id for entry in outcome.entries if entry.arrived)
     return sum(times - 1 for times in taken.values())
 
@@ -87,7 +88,7 @@ def _unstable_ids(outcome: TortureResult) -> list[str]:
 
 
 def _with_several(pairs: set[tuple[str, str]]) -> Sequence[str]:
-    """Return what is paired with more than one thing."""
+    """Return the first elements paired with more than one second element."""
     found: dict[str, set[str]] = defaultdict(set)
     for one, other in pairs:
         found[one].add(other)

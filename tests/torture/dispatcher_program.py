@@ -1,8 +1,8 @@
-"""A dispatcher in a process of its own, on the loop that gateways have, until it is killed.
+"""A dispatcher process on the event loop of the gateway, until it is killed.
 
     python -m tests.torture.dispatcher_program LEASE_SECONDS POLL_SECONDS
 
-Settings come from the environment, as always. It says `ready` when it begins.
+Settings come from the environment. It prints `ready` when it starts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long a good receiver waits for its events: alone, and beside dead ones."""
+"""Delivery latency of a working receiver: alone, and beside dead receivers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tests.torture.sender import DeliveryRow, EventSource, WebhookTarget
 from tests.torture.torture_run import DEAD, PrintStatus
 
 _ROUNDS = 3
-"""Of each kind, in turn: what else the machine does meets both."""
+"""Rounds of each kind, alternating, so that other load affects both equally."""
 _EVENTS_PER_SECOND = 50
-"""Events that the good receiver is sent."""
+"""Events per second to the working receiver."""
 _DEAD_EVENTS = 200
-"""That wait for dead receivers when a round begins."""
+"""Events pending for dead receivers at the start of a round."""
 _DRAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryLatency:
-    """99th percentiles of the seconds from an event's row to its arrival."""
+    """99th percentiles of the time from an event's row to its arrival, in seconds."""
 
     alone: float
     beside_dead: float
@@ -43,7 +43,7 @@ async def measure(
     try:
         for number in range(2 * _ROUNDS):
             beside_dead = bool(number % 2)
-            await sender.switch(dead, on=beside_dead)
+            await sender.set_enabled(dead, on=beside_dead)
             if beside_dead:
                 await sender.end_runs([dead[each % len(dead)] for each in range(_DEAD_EVENTS)])
             runs = await _end_runs_at_rate(sender, calm, seconds)
@@ -52,7 +52,7 @@ async def measure(
             waited[beside_dead] += found
             words = "beside dead receivers" if beside_dead else "alone"
             print_status(f"{words}: p99 of {len(found):,} events {_p99(found) * 1000:.0f} ms")
-        await sender.switch(dead, on=False)
+        await sender.set_enabled(dead, on=False)
     finally:
         dispatchers.end()
         receiver.close()
@@ -61,7 +61,7 @@ async def measure(
 
 
 async def _end_runs_at_rate(sender: EventSource, target: WebhookTarget, seconds: float) -> set[str]:
-    """End runs one by one, at an even pace; return them."""
+    """End runs one by one at a constant rate; return their ids."""
     began = time.monotonic()
     runs: set[str] = set()
     for number in range(int(seconds * _EVENTS_PER_SECOND)):

@@ -1,4 +1,4 @@
-"""What the receiver wrote down: one line a message."""
+"""The receiver's log: one line per message."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 
 class MessageKind(StrEnum):
-    """What a message was."""
+    """Whether a message was complete and correctly signed."""
 
     GOOD = "good"
-    """Whole, and signed as it should be."""
+    """Complete, with a valid signature."""
     BAD = "bad"
-    """Whole, and signed wrongly."""
+    """Complete, with an invalid signature."""
     TRUNCATED = "truncated"
-    """Its sender died before its end."""
+    """Incomplete: the sender was killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,26 +27,26 @@ class LogEntry:
     path: str
     kind: MessageKind
     status: int
-    """That it was answered with; 0: with nothing."""
+    """The status of the response; 0 without one."""
     run_id: str
     message_id: str
     attempt: int
     digest: str
-    """Of its body."""
+    """The digest of its body."""
 
     @property
     def arrived(self) -> bool:
-        """Whether the receiver has taken it."""
+        """Whether the receiver accepted it."""
         return self.kind is MessageKind.GOOD and self.status == 200
 
     def line(self) -> str:
-        """Return it as the log_path has it."""
+        """Return the entry as a line of the log."""
         numbers = f"{self.at:.6f}\t{self.path}\t{self.kind}\t{self.status}"
         return f"{numbers}\t{self.run_id}\t{self.message_id}\t{self.attempt}\t{self.digest}\n"
 
     @classmethod
     def read(cls, line: str) -> LogEntry:
-        """Return what a line of the log_path says."""
+        """Parse a line of the log."""
         at, path, kind, status, run_id, message_id, attempt, digest = line.split("\t")
         return cls(
             at=float(at),
@@ -61,11 +61,11 @@ class LogEntry:
 
 
 class ReceiverLog:
-    """The receiver's file, read on as it grows.
+    """The receiver's log, read as it grows.
 
     Attributes:
-        entries: all that were read so far, in order.
-        arrived: the runs whose events the receiver has taken.
+        entries: all entries read so far, in order.
+        arrived: the runs whose events the receiver has accepted.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +75,7 @@ class ReceiverLog:
         self.arrived: set[str] = set()
 
     def read(self) -> None:
-        """Read what has come since."""
+        """Read the new lines."""
         if not self._path.exists():
             return
         with self._path.open("rb") as file:

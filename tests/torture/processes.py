@@ -1,4 +1,4 @@
-"""The receiver and the dispatchers, as processes."""
+"""Receiver and dispatcher processes."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from gateway.settings import Settings
 LEASE_SECONDS = 5.0
 TIMEOUT_SECONDS = 2.0
 _ATTEMPTS = 30
-"""In the schedule: with fewer, some of 100,000 events would fail every time, by chance."""
+"""Attempts per event: with fewer, some of 100,000 events would fail all of them by chance."""
 _PAUSE_SECONDS = 0.2
 _POLL_SECONDS = 0.02
 """In a gateway, writing an event wakes the dispatcher; here they are separate processes."""
 
 
 class ReceiverProcess:
-    """The process that is sent webhooks, and a port that refuses.
+    """The receiver process, and a port that refuses connections.
 
     Attributes:
-        log_path: the file with what came.
+        log_path: the receiver's log.
         secrets: the file with the secrets by path, written when the endpoints are created.
     """
 
     def __init__(self, folder: Path, fail: float) -> None:
         self.log_path, self.secrets = folder / "log.tsv", folder / "secrets.json"
         self._refuses = socket.socket()
-        self._refuses.bind(("127.0.0.1", 0))  # bound and never listened to
+        self._refuses.bind(("127.0.0.1", 0))  # bound without listening
         program = "tests.torture.receiver_program"
         self._process = subprocess.Popen(
             [sys.executable, "-m", program, str(self.log_path), str(self.secrets), str(fail)],
@@ -55,11 +55,11 @@ class ReceiverProcess:
 
 
 class DispatcherProcesses:
-    """One dispatcher after the other.
+    """A dispatcher process, restarted after each kill.
 
     Attributes:
-        kills: how many were killed while they sent.
-        cpu_seconds: that those which have ended had used, beside what it took to start them.
+        kills: the number of dispatchers killed while sending.
+        cpu_seconds: CPU time of ended dispatchers, without their start.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -77,7 +77,7 @@ class DispatcherProcesses:
         self.cpu_seconds = 0.0
 
     def start(self) -> None:
-        """Start one, and wait until it sends."""
+        """Start a dispatcher and wait until it is ready."""
         program = "tests.torture.dispatcher_program"
         self._process = subprocess.Popen(
             [sys.executable, "-m", program, str(LEASE_SECONDS), str(_POLL_SECONDS)],
@@ -90,7 +90,7 @@ class DispatcherProcesses:
         self._cpu_at_start = self._cpu()
 
     def kill(self) -> None:
-        """Kill it (SIGKILL) while it sends."""
+        """Kill the dispatcher (SIGKILL) while it sends, and count the kill."""
         self.kills += 1
         self.end()
 

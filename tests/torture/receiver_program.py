@@ -1,11 +1,11 @@
-"""A receiver of webhooks that fails often, and writes down each message: a process of its own.
+"""A webhook receiver process that often fails and logs each message.
 
     python -m tests.torture.receiver_program LOG SECRETS FAIL
 
-It prints its port. `/good/…` fails with a share of FAIL, one way or another; `/calm/…` never does;
-`/dead/…` takes everything and never answers. SECRETS is JSON, by path, there before the first
-message; whether a signature is good is what the library `standardwebhooks` says. A message whose
-sender died in the middle of it is noted as truncated.
+It prints its port. `/good/…` fails for the share FAIL of messages; `/calm/…` never fails; `/dead/…`
+reads everything and never answers. SECRETS is a JSON file with secrets by path, written before the
+first message; the library `standardwebhooks` verifies signatures. A message whose sender was killed
+while sending is logged as truncated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from tests.torture.log import LogEntry, MessageKind
 
 _DISCONNECT_SHARE = 0.2
-"""The share of the failures that are a closed connection, and not a 500."""
+"""The share of failures that close the connection instead of answering 500."""
 _FLUSH_SECONDS = 0.1
 _ANSWERS = {
     200: b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nthanks",
@@ -36,7 +36,7 @@ _ANSWERS = {
 
 
 class MessageLog:
-    """Judges messages, and keeps the log_path."""
+    """Verifies messages and logs them."""
 
     def __init__(self, log_path: Path, secrets: Path, fail: float) -> None:
         self._log = log_path.open("a", buffering=1 << 20)
@@ -45,7 +45,7 @@ class MessageLog:
         self._webhooks: dict[str, Webhook] = {}
 
     def check(self, path: str, headers: dict[str, str], body: bytes) -> int | None:
-        """Return the status to answer with; 0: hang up, None: say nothing."""
+        """Verify and log a message; return the status to answer, 0 to close, None for no answer."""
         kind, event = MessageKind.BAD, ""
         try:
             read = cast("dict[str, dict[str, str]]", self._webhook(path).verify(body, headers))
@@ -67,7 +67,7 @@ class MessageLog:
         return status
 
     def truncated(self, path: str) -> None:
-        """Note a message that has no end."""
+        """Log an incomplete message."""
         entry = LogEntry(
             at=time.time(),
             path=path,
@@ -81,7 +81,7 @@ class MessageLog:
         self._log.write(entry.line())
 
     async def flush(self) -> None:
-        """Have the log_path readable, again and again."""
+        """Flush the log periodically."""
         while True:
             self._log.flush()
             await asyncio.sleep(_FLUSH_SECONDS)
@@ -111,39 +111,39 @@ class ReceiverConnection(asyncio.Protocol):
         self._begun = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where answers go."""
+        """Keep the transport for responses."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Read on."""
+        """Parse received data."""
         self._parser.feed_data(data)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Note what was cut off."""
+        """Log an incomplete message."""
         if self._begun:
             self._message_log.truncated(self._path)
 
     def on_message_begin(self) -> None:
-        """Begin with a message."""
+        """Start a message."""
         self._begun = True
         self._path = ""
         self._headers: dict[str, str] = {}
         self._body = bytearray()
 
     def on_url(self, url: bytes) -> None:
-        """Take its path."""
+        """Add to the path."""
         self._path += url.decode()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
+        """Add a header."""
         self._headers[name.decode().lower()] = value.decode()
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of its body."""
+        """Add to the body."""
         self._body += body
 
     def on_message_complete(self) -> None:
-        """Answer, or do not."""
+        """Answer as the log decides."""
         self._begun = False
         status = self._message_log.check(self._path, self._headers, bytes(self._body))
         if status:

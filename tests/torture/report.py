@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.chaos.checks import Check
-from tests.torture.checks import repeated
+from tests.torture.checks import count_repeated
 from tests.torture.latency import DeliveryLatency
 from tests.torture.log import MessageKind
 from tests.torture.torture_run import TortureResult
@@ -42,7 +42,7 @@ def _figures(outcome: TortureResult, delays: DeliveryLatency | None) -> Table:
         "messages received": f"{len(outcome.entries):,}",
         "… that the receiver failed": f"{failed:,}",
         "… truncated by a kill": f"{truncated:,}",
-        "… taken before": f"{repeated(outcome):,}",
+        "… taken before": f"{count_repeated(outcome):,}",
         "attempts in the log": f"{attempts:,}",
         "seconds": f"{outcome.seconds:.1f}",
         "events a second": f"{len(outcome.sent) / outcome.seconds:,.0f}",

@@ -1,4 +1,4 @@
-"""A gateway's side: deployments with webhooks, and runs that end, with their events."""
+"""The gateway's side: deployments with webhooks, and ended runs that write events."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class WebhookTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
-    """A delivery, as the table has it."""
+    """A row of the deliveries table."""
 
     path: str
     run_id: str
@@ -42,9 +42,9 @@ class DeliveryRow:
 
 
 class EventSource:
-    """Runs end by the real store, and their events go through the real outbox in its transactions.
+    """Ends runs through the real store, which writes their events to the real outbox.
 
-    Nothing is sent from here.
+    It delivers nothing itself.
     """
 
     def __init__(self, settings: Settings, receiver: ReceiverProcess) -> None:
@@ -55,14 +55,14 @@ class EventSource:
         self._runs: RunStore = self._gateway._container.execution.store
 
     async def open(self, paths: Sequence[str]) -> list[WebhookTarget]:
-        """Deploy a flow for each path, and let the receiver know their secrets."""
+        """Deploy a flow for each path and write the secrets for the receiver."""
         self._user = await self._gateway.user(f"{new_id()}@example.com")
         made = [await self._deploy(path) for path in paths]
         self._receiver.secrets.write_text(json.dumps(self._secrets))
         return made
 
     async def end_runs(self, targets: Sequence[WebhookTarget]) -> list[str]:
-        """End a run of each of these, all in one transaction; return the runs' ids."""
+        """End one run per target, all in one transaction; return their ids."""
         batch = [
             finished(
                 profile_id=target.profile_id,
@@ -74,8 +74,8 @@ class EventSource:
         await self._runs.record_finished(batch)
         return [each.new.id for each in batch]
 
-    async def switch(self, targets: Sequence[WebhookTarget], *, on: bool) -> None:
-        """Enable or disable endpoints; what waits for one that is disabled is held."""
+    async def set_enabled(self, targets: Sequence[WebhookTarget], *, on: bool) -> None:
+        """Enable or disable endpoints; disabled ones hold their pending events."""
         state = "enabled" if on else "disabled"
         for target in targets:
             url = f"/node/webhooks/endpoints/{target.deployment_id}/"
@@ -85,7 +85,7 @@ class EventSource:
     async def rows(self) -> list[DeliveryRow]:
         """Return all deliveries."""
         columns = WebhookDelivery
-        asked = select(
+        query = select(
             columns.deployment_id,
             columns.run_id,
             columns.message_id,
@@ -106,33 +106,33 @@ class EventSource:
                     created_at=row.created_at,
                     delivered_at=row.delivered_at,
                 )
-                for row in await session.execute(asked.where(mine))
+                for row in await session.execute(query.where(mine))
             ]
 
     async def undelivered(self, targets: Sequence[WebhookTarget]) -> int:
-        """Return how many events for these have not arrived, as the rows say."""
+        """Return the number of events for these targets that are not marked as delivered."""
         ids = [target.deployment_id for target in targets]
-        asked = select(func.count()).where(
+        query = select(func.count()).where(
             WebhookDelivery.deployment_id.in_(ids), WebhookDelivery.status != "delivered"
         )
         async with self._gateway.db.read() as session:
-            return int((await session.execute(asked)).scalar_one())
+            return int((await session.execute(query)).scalar_one())
 
-    async def logged(self) -> dict[str, int]:
-        """Return how many attempts are in the log, by how they went."""
+    async def attempts_by_result(self) -> dict[str, int]:
+        """Return the number of logged attempts by result."""
         ours = select(WebhookDelivery.id).where(
             WebhookDelivery.deployment_id.in_(list(self._targets))
         )
-        asked = (
+        query = (
             select(WebhookAttempt.result, func.count())
             .where(WebhookAttempt.delivery_id.in_(ours))
             .group_by(WebhookAttempt.result)
         )
         async with self._gateway.db.read() as session:
-            return {row[0]: int(row[1]) for row in await session.execute(asked)}
+            return {row[0]: int(row[1]) for row in await session.execute(query)}
 
     async def close(self) -> None:
-        """Give the database back."""
+        """Close the gateway and its database."""
         await self._user.aclose()
         await self._gateway.close()
 

@@ -1,4 +1,4 @@
-"""A small torture: real processes, a real receiver, and kills; `make torture` is the large one."""
+"""A small torture test with real processes and kills; `make torture` runs a large one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_every_event_arrives_with_one_id_although_dispatchers_are_killed(
     settings = await prepare(tmp_path, database_url)
     receiver = ReceiverProcess(tmp_path, plan.fail)
     try:
-        outcome = await TortureRun(plan, settings, receiver, print).play()
+        outcome = await TortureRun(plan, settings, receiver, print).run()
     finally:
         receiver.close()
     broken = {check.promise: check.broken[:3] for check in checks(outcome) if not check.kept}

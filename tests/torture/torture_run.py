@@ -1,4 +1,4 @@
-"""Events go out while their dispatcher is killed again and again."""
+"""Events are delivered while the dispatcher is killed repeatedly."""
 
 from __future__ import annotations
 
@@ -21,52 +21,52 @@ from tests.torture.processes import DispatcherProcesses, ReceiverProcess
 from tests.torture.sender import DeliveryRow, EventSource, WebhookTarget
 
 GOOD = 8
-"""Endpoints that take events, if often not at first."""
+"""Endpoints that accept events, often only after retries."""
 DEAD = ("/dead/1", "/dead/2", "/refused/1")
 _BATCH = 100
-"""Runs that end in one transaction."""
+"""Runs ended per transaction."""
 _MAX_PENDING = 3_000
-"""Events that wait at most: as many runs end as are told of."""
+"""The maximum of pending events, so that no backlog builds up."""
 _DEAD_SHARE = 0.02
-"""Of the events are for receivers that take none."""
+"""The share of events for receivers that accept none."""
 _POLL_SECONDS = 0.1
 _STATUS_SECONDS = 5.0
 _TIMEOUT_SECONDS = 120.0
-"""Without anything new arriving."""
+"""The longest time without a new arrival."""
 
 PrintStatus = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TorturePlan:
-    """What is asked."""
+    """The parameters of a run."""
 
     events: int
-    """For receivers that take them."""
+    """Events for working receivers."""
     kills: int
     fail: float
-    """The share of messages that the receivers fail at."""
+    """The share of messages that receivers fail."""
     seed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TortureResult:
-    """What came of it."""
+    """The result of a run."""
 
     plan: TorturePlan
     sent: frozenset[str]
-    """The runs of whose ends good receivers were to be told."""
+    """Runs whose events are for working receivers."""
     to_dead: frozenset[str]
-    """Those of whose ends dead ones were."""
+    """Runs whose events are for dead receivers."""
     entries: Sequence[LogEntry]
     rows: Sequence[DeliveryRow]
     logged: dict[str, int]
-    """Attempts in the log, by how they went."""
+    """Logged attempts by result."""
     kills: int
     seconds: float
-    """From the first event to the last one's arrival."""
+    """Time from the first event to the last arrival."""
     cpu_seconds: float
-    """That dispatchers used, without their starts."""
+    """CPU time of the dispatchers, without their starts."""
 
 
 async def prepare(folder: Path, database_url: str) -> Settings:
@@ -102,8 +102,8 @@ class TortureRun:
         self._sent: list[str] = []
         self._to_dead: list[str] = []
 
-    async def play(self) -> TortureResult:
-        """Send everything, through all the kills, and return what came of it.
+    async def run(self) -> TortureResult:
+        """Send all events while killing the dispatcher; return the result.
 
         Raises:
             TimeoutError: no event has arrived for too long.
@@ -126,7 +126,7 @@ class TortureRun:
             to_dead=frozenset(self._to_dead),
             entries=self._log.entries,
             rows=await self._sender.rows(),
-            logged=await self._sender.logged(),
+            logged=await self._sender.attempts_by_result(),
             kills=self._dispatchers.kills,
             seconds=seconds,
             cpu_seconds=self._dispatchers.cpu_seconds,
@@ -135,7 +135,7 @@ class TortureRun:
         return outcome
 
     async def _write(self, good: Sequence[WebhookTarget], dead: Sequence[WebhookTarget]) -> None:
-        """End runs, as fast as they are told of."""
+        """End runs, as fast as their events are delivered."""
         while len(self._sent) < self._plan.events:
             if len(self._sent) - len(self._log.arrived) > _MAX_PENDING:
                 await asyncio.sleep(_POLL_SECONDS)
@@ -146,9 +146,9 @@ class TortureRun:
             self._to_dead += await self._sender.end_runs(self._random.choices(dead, k=dead_size))
 
     async def _watch(self, good: Sequence[WebhookTarget], began: float) -> None:
-        """Kill when it is time to, until everything has arrived, and is written down."""
+        """Kill the dispatcher at the planned points until all events are delivered and recorded."""
         due = self._kills_due()
-        told = changed = time.monotonic()
+        reported = changed = time.monotonic()
         before = 0
         while True:
             await asyncio.sleep(_POLL_SECONDS)
@@ -159,8 +159,8 @@ class TortureRun:
                 self._print_status(f"kill {self._dispatchers.kills} of {self._plan.kills}")
                 due.pop(0)
                 await asyncio.to_thread(self._dispatchers.start)
-            if at - told > _STATUS_SECONDS:
-                told = at
+            if at - reported > _STATUS_SECONDS:
+                reported = at
                 rate = arrived / (at - began)
                 self._print_status(f"{arrived:,} of {self._plan.events:,} arrived, {rate:,.0f}/s")
             if arrived > before:
@@ -168,10 +168,10 @@ class TortureRun:
             if arrived >= self._plan.events and not await self._sender.undelivered(good):
                 return
             if at - changed > _TIMEOUT_SECONDS:
-                raise TimeoutError(f"{arrived:,} events have arrived, and no more do")
+                raise TimeoutError(f"{arrived:,} events have arrived; no progress")
 
     def _kills_due(self) -> list[int]:
-        """Return how many events have arrived when each kill comes: spread, and none at the end."""
+        """Return the number of arrivals at which each kill is due: spread out, none at the end."""
         step = self._plan.events / (self._plan.kills + 1)
         return [
             int(step * (number + self._random.uniform(-0.4, 0.4)))

@@ -70,8 +70,8 @@ def finished_call(
 
 async def usage_report(db: Database, profile_id: str = ADA, **query: Any) -> UsageReport:
     """Return the usage of a profile. Any: the fields of UsageQuery."""
-    asked = {"since": MIDNIGHT - timedelta(days=2000), "until": now() + timedelta(days=1), **query}
-    return await UsageService(db).for_profile(profile_id, UsageQuery(**asked))
+    fields = {"since": MIDNIGHT - timedelta(days=2000), "until": now() + timedelta(days=1), **query}
+    return await UsageService(db).for_profile(profile_id, UsageQuery(**fields))
 
 
 async def total(db: Database, profile_id: str = ADA, **query: Any) -> Counts:

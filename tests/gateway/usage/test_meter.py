@@ -73,7 +73,7 @@ def test_the_first_call_of_the_next_minute_closes_a_minute() -> None:
     meter.count(DeploymentVersion(), PHONE, [finished_call(1, ended=perf_counter() + MINUTE)])
     first, second = meter.unwritten()
     assert (first.calls, second.calls) == (1, 1)
-    # the wall clock has not moved: the same minute from another source, so that both rows stay
+    # the wall clock has not moved: the same minute from another source, so both rows are kept
     assert (first.minute, first.source) != (second.minute, second.source)
 
 

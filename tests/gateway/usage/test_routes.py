@@ -191,8 +191,8 @@ async def test_a_key_sees_only_the_deployments_that_it_covers(
 ) -> None:
     await scenario.count(scenario.iris)
     await scenario.count(scenario.wine, times=2)
-    asked = {"name": "some", "deployments": [scenario.wine]}
-    made = (await scenario.user.post("/node/api-keys/", json=asked)).json()
+    body = {"name": "some", "deployments": [scenario.wine]}
+    made = (await scenario.user.post("/node/api-keys/", json=body)).json()
     some = in_process_gateway.client({"x-api-key": made["key"]})
     items = (await some.get(USAGE)).json()["items"]
     assert [(item["deployment_id"], item["calls"]) for item in items] == [(scenario.wine, 2)]

@@ -45,7 +45,7 @@ async def end(store: RunStore, ending: RunResult = COMPLETED, **changes: object)
     return claim.run_id
 
 
-async def all_of(count: RunCounter) -> int:
+async def count_all(count: RunCounter) -> int:
     """Count until no uncounted runs are left; return their number."""
     sum_ = 0
     await asyncio.sleep(0.01)  # SQLite's clock has milliseconds
@@ -74,7 +74,7 @@ async def test_every_final_status_is_counted_with_its_error_code(
     assert await store.expire_queued() == [tired.id]
     await store.create(new_run())  # has not ended
     await claimed(store)
-    assert await all_of(counter(database)) == 7
+    assert await count_all(counter(database)) == 7
     found = await total(database, PROFILE)
     assert (found.calls, found.runs) == (0, 7)
     assert found.run_errors == {
@@ -91,11 +91,11 @@ async def test_counting_again_counts_only_new_runs(database: Database, store: Ru
     first, second = counter(database), counter(database)
     await end(store)
     await end(store)
-    assert await all_of(first) == 2
-    assert await all_of(second) == 0
+    assert await count_all(first) == 2
+    assert await count_all(second) == 0
     await end(store)
-    assert await all_of(second) == 1
-    assert await all_of(first) == 0
+    assert await count_all(second) == 1
+    assert await count_all(first) == 0
     assert (await total(database, PROFILE)).runs == 3
 
 
@@ -105,7 +105,7 @@ async def test_concurrent_counters_count_each_run_once(database: Database, store
         await asyncio.gather(*(end(store) for _ in range(15)))
         await asyncio.sleep(0.01)
         await asyncio.gather(*(count.count() for count in counters))
-    await asyncio.gather(*(all_of(count) for count in counters))
+    await asyncio.gather(*(count_all(count) for count in counters))
     assert (await total(database, PROFILE)).runs == 45
 
 
@@ -115,9 +115,9 @@ async def test_runs_beyond_one_transaction_are_all_counted(
     moment = now() - timedelta(minutes=5)
     runs = [finished(mode=ExecutionMode.SYNC) for _ in range(450)]
     await store.record_finished(runs)
-    async with database.write() as session:  # ties, as a burst within a millisecond makes them
+    async with database.write() as session:  # equal times, as in a burst within a millisecond
         await session.execute(update(RunRow).values(finished_at=moment))
-    assert await all_of(counter(database)) == 450
+    assert await count_all(counter(database)) == 450
     usage = await usage_report(database, PROFILE, step=Step.MINUTE)
     (item,) = usage.items
     assert item.since == moment.replace(second=0, microsecond=0)
@@ -128,7 +128,7 @@ async def test_recorded_fast_calls_are_not_counted_as_runs(
     database: Database, store: RunStore
 ) -> None:
     await store.record_finished([finished(), finished()])
-    assert await all_of(counter(database)) == 0
+    assert await count_all(counter(database)) == 0
 
 
 async def test_a_failed_count_is_repeated_by_the_next_process(
@@ -139,11 +139,11 @@ async def test_a_failed_count_is_repeated_by_the_next_process(
     async with without(database, "usage_minutes"):
         with pytest.raises(SQLAlchemyError):
             await counter(database).count()
-    assert await all_of(counter(database)) == 1
+    assert await count_all(counter(database)) == 1
     assert (await total(database, PROFILE)).runs == 1
 
 
-@pytest.mark.parametrize("url", ["postgresql"], indirect=True)  # of SQLite one writes at a time
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)  # SQLite has one writer at a time
 async def test_a_run_committed_late_is_not_skipped(database: Database, store: RunStore) -> None:
     slow = await claimed(store)
     async with database.write() as session:
@@ -151,9 +151,9 @@ async def test_a_run_committed_late_is_not_skipped(database: Database, store: Ru
         await session.execute(
             statement.values(status="completed", finished_at=text("statement_timestamp()"))
         )
-        await end(store)  # ends later, and is there sooner
-        assert await all_of(counter(database)) == 0
-    assert await all_of(counter(database)) == 2
+        await end(store)  # ends later but is committed first
+        assert await count_all(counter(database)) == 0
+    assert await count_all(counter(database)) == 2
 
 
 async def test_queue_boot_and_run_times_are_separate_also_in_prometheus(
@@ -162,7 +162,7 @@ async def test_queue_boot_and_run_times_are_separate_also_in_prometheus(
     metrics = GatewayMetrics()
     ending = RunResult(status=RunStatus.COMPLETED, duration_seconds=3.0, boot_seconds=2.0)
     await end(store, ending)
-    await all_of(RunCounter(UsageStore(database), metrics, behind=0))
+    await count_all(RunCounter(UsageStore(database), metrics, behind=0))
     found = await total(database, PROFILE)
     assert set(found.seconds) == {"queue", "boot", "run"}
     assert percentile(found.seconds["run"], 0.5) == pytest.approx(3.0, rel=0.05)
@@ -176,7 +176,7 @@ async def test_uncounted_runs_are_found_by_an_index(database: Database, store: R
     for _ in range(3):
         await store.record_finished([finished() for _ in range(1000)])
         await store.record_finished([finished(mode=ExecutionMode.SYNC) for _ in range(200)])
-    await all_of(counter(database))
+    await count_all(counter(database))
     await end(store)
     await asyncio.sleep(0.01)
     statements = await asked(database, counter(database).count())

@@ -87,9 +87,9 @@ async def test_a_process_writes_one_row_per_minute(
         await writer.flush()
     assert (await total(database)).calls == 5
     assert await rows(database) <= 2  # a minute may have ended meanwhile
-    with statements(database) as asked:
+    with statements(database) as executed:
         await writer.flush()
-    assert asked == []
+    assert executed == []
 
 
 async def test_writing_the_same_counts_twice_changes_nothing(
@@ -98,7 +98,9 @@ async def test_writing_the_same_counts_twice_changes_nothing(
     writer = usage_writer(database)
     call(writer.meter, times=4)
     snapshots = [bucket.snapshot() for bucket in writer.meter.unwritten()]
-    await writer._store.write_calls(snapshots)  # and then the connection is lost: who knows?
+    await writer._store.write_calls(
+        snapshots
+    )  # then the connection is lost, so the outcome is unknown
     call(writer.meter)
     await writer.flush()
     assert (await total(database)).calls == 5

@@ -33,7 +33,7 @@ class Handler(BaseHTTPRequestHandler):
         """Log the message, then answer."""
         size = int(self.headers["content-length"])
         body = self.rfile.read(size)
-        if len(body) < size:  # the sender died in the middle of it
+        if len(body) < size:  # the sender was killed while sending
             self.close_connection = True
             return
         headers = {name.lower(): value for name, value in self.headers.items()}

@@ -46,8 +46,8 @@ def running(language: str, folder: Path, secret: str, port: int) -> Iterator[lis
         yield lines
     finally:
         process.terminate()
-        said, _ = process.communicate()
-        lines += said.splitlines()
+        output, _ = process.communicate()
+        lines += output.splitlines()
 
 
 def until_it_listens(port: int) -> None:

@@ -149,7 +149,7 @@ async def test_fast_calls_are_reported_when_they_are_recorded(idle_harness: Webh
     assert await count(idle_harness) == 4
 
 
-class _Broken(WebhookOutbox):
+class _FailingOutbox(WebhookOutbox):
     """An outbox whose writes fail."""
 
     async def ended(self, session: Any, runs: Any) -> None:
@@ -163,7 +163,7 @@ async def test_a_run_and_its_event_are_written_atomically(
     made = await idle_harness.deploy()
     claim = await idle_harness.begin(made)
     broken = RunStore(
-        idle_harness.db, outbox=_Broken(idle_harness.in_process_gateway.feed, public_url="")
+        idle_harness.db, outbox=_FailingOutbox(idle_harness.in_process_gateway.feed, public_url="")
     )
     with pytest.raises(RuntimeError):
         await broken.finish(claim.run_id, claim.attempt, COMPLETED)
@@ -176,9 +176,9 @@ async def test_a_run_and_its_event_are_written_atomically(
 async def test_a_deployment_without_a_webhook_costs_no_query(idle_harness: WebhookHarness) -> None:
     made = await deploy(idle_harness.user, flow_json())
     await idle_harness.finish(made)
-    with statements(idle_harness.db) as asked:
+    with statements(idle_harness.db) as executed:
         await idle_harness.finish(made)
-    assert not [text for text in asked if "webhook" in text]
+    assert not [text for text in executed if "webhook" in text]
 
 
 async def test_a_webhook_added_later_reaches_the_outbox_through_the_feed(
@@ -202,7 +202,7 @@ async def test_a_removed_webhook_gets_no_further_events(idle_harness: WebhookHar
     await idle_harness.finish(made)
     assert await count(idle_harness) == 1
     again = await idle_harness.change(made, notification_method="webhook")
-    assert again["webhook_secret"] is None  # it has kept the one that it had
+    assert again["webhook_secret"] is None  # the secret has not changed
 
 
 async def test_events_of_a_disabled_endpoint_are_held(idle_harness: WebhookHarness) -> None:

@@ -97,6 +97,6 @@ def test_only_2xx_is_a_success(status: int, result: AttemptResult) -> None:
 
 
 def test_a_receiver_can_abort_the_retries_of_an_event() -> None:
-    said = {"webhook-delivery": "abort-message"}
-    assert classify_response(500, said) is AttemptResult.ABORTED
-    assert classify_response(200, said) is AttemptResult.DELIVERED
+    headers = {"webhook-delivery": "abort-message"}
+    assert classify_response(500, headers) is AttemptResult.ABORTED
+    assert classify_response(200, headers) is AttemptResult.DELIVERED

@@ -248,7 +248,7 @@ async def test_users_cannot_read_or_change_webhooks_of_other_users(
         if path.startswith("/node/webhooks/")
     }
     bodies = {"replay": {"since": now().isoformat()}}
-    asked = 0
+    requests = 0
     for path, item in paths.items():
         for method in item:
             place = path.format(deployment_id=made["id"], delivery_id=delivery["id"])
@@ -259,10 +259,10 @@ async def test_users_cannot_read_or_change_webhooks_of_other_users(
                 body = bodies.get(path.split("/")[-2]) if "endpoints" in path else None
                 answer = await bob.request(method, place, json=body or {})
                 assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
-                asked += 1
+                requests += 1
             elif method == "get":
                 assert (await bob.get(place)).json()["items"] == []
-    assert asked == 8
+    assert requests == 8
     async with idle_harness.db.read() as session:
         row = (await session.execute(select(WebhookEndpoint))).scalar_one()
         assert (row.state, row.previous_secret) == ("enabled", None)

@@ -23,11 +23,11 @@ def npm_verifier(node_folder: Path) -> Path:
 
 
 def verdict(npm_verifier: Path, secret: str, headers: dict[str, str], body: bytes = BODY) -> str:
-    asked = json.dumps({"secret": secret, "headers": headers, "body": body.decode()})
-    said = subprocess.run(
-        ["node", str(npm_verifier)], input=asked.encode(), check=True, capture_output=True
+    payload = json.dumps({"secret": secret, "headers": headers, "body": body.decode()})
+    result = subprocess.run(
+        ["node", str(npm_verifier)], input=payload.encode(), check=True, capture_output=True
     )
-    return said.stdout.decode()
+    return result.stdout.decode()
 
 
 def signed(secrets: list[str], body: bytes = BODY) -> dict[str, str]:

@@ -84,8 +84,8 @@ async def test_the_secret_appears_in_no_response_audit_event_or_log(
     for answer in (good, *wrong[:3], wrong[4]):
         assert bare not in answer.text
     assert bare not in repr([act.after for act in await acts_in(in_process_gateway.db)])
-    said = capfd.readouterr()
-    assert bare not in said.out + said.err
+    captured = capfd.readouterr()
+    assert bare not in captured.out + captured.err
 
 
 async def test_verification_requires_a_manage_key(idle_harness: WebhookHarness) -> None:

@@ -39,12 +39,12 @@ class Caller:
     headers: dict[str, str]
     spare: list[Session] = field(default_factory=list, repr=False)
 
-    def logged_in(self, session: Session) -> None:
+    def use_session(self, session: Session) -> None:
         """Replace the session, if the caller uses one: the previous one has ended."""
         if self.spare:
             self.headers = session.headers
 
-    def logged_out(self) -> None:
+    def use_spare_session(self) -> None:
         """Replace the session with a spare one."""
         if self.spare:
             self.headers = self.spare.pop().headers

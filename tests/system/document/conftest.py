@@ -21,7 +21,7 @@ from tests.system.installation import Installation
 _SETTINGS = {
     "SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8",
     "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1",
-    # That calls are turned away is tested elsewhere: here as many as can be get through.
+    # Limits are tested elsewhere; here no call should be refused by them.
     "SLIPSTREAM_FAILED_AUTH_PER_MINUTE": "0",
     "SLIPSTREAM_KEY_POLLS_PER_MINUTE": "0",
 }

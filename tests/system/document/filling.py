@@ -39,11 +39,11 @@ def fill(case: Case, resources: Resources) -> None:
     """Put existing resources into three of four valid requests; invalid ones stay unchanged."""
     if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
-    if _chance(case.path_parameters, case.query, case.body) == 0:
+    if _draw(case.path_parameters, case.query, case.body) == 0:
         return
     operation = str(case.operation.definition.raw["operationId"])
-    case.path_parameters = {  # a new one: schemathesis shares them among cases
-        name: resources.named(name, operation) if name in resources else value
+    case.path_parameters = {  # a new dict: schemathesis shares it among cases
+        name: resources.for_parameter(name, operation) if name in resources else value
         for name, value in case.path_parameters.items()
     }
     if operation == "create_model" and case.media_type == "application/octet-stream":
@@ -64,6 +64,6 @@ def _new_email() -> str:
     return f"user{next(_numbers)}@example.com"
 
 
-def _chance(*facts: object) -> int:
+def _draw(*facts: object) -> int:
     """Return 0 to 3, deterministically by `facts`."""
     return zlib.crc32(repr(facts).encode()) % 4

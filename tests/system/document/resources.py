@@ -69,7 +69,7 @@ class Resources:
             "rotated_key": self._rotated_key,
             "session_id": self._session,
             "user_id": self._other_user,
-            "name": self._published,
+            "name": self._publish,
             "server_id": self._server,
             "run_id": lambda: self._trigger(self["triggered"], {"x": ROWS}),
             "failed_run": lambda: self._trigger(self._deploy(division_flow()), {"x": 0}),
@@ -86,11 +86,11 @@ class Resources:
             self._ids[name] = self._factories[name]()
         return self._ids[name]
 
-    def named(self, name: str, operation: str) -> Any:
+    def for_parameter(self, name: str, operation: str) -> Any:
         """Return the id for a parameter of an operation."""
         return self[_REQUIRED_STATE.get(operation, name) if name.endswith("_id") else name]
 
-    def answered(self, operation: str, parameters: Mapping[str, object]) -> None:
+    def forget_consumed(self, operation: str, parameters: Mapping[str, object]) -> None:
         """Forget resources consumed by a successful call, so that the next call gets new ones."""
         if operation.startswith(_CONSUMING) and parameters:
             last = "name" if "name" in parameters else list(parameters)[-1]
@@ -135,7 +135,7 @@ class Resources:
         body = {"email": f"victim{next(_numbers)}@example.com", "password": PASSWORD}
         return str(self._owner.post("/node/users/", json=body).json()["id"])
 
-    def _published(self) -> str:
+    def _publish(self) -> str:
         answer = self._owner.post(
             "/node/models/",
             params={"name": self._victim, "version": 1},

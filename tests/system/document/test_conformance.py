@@ -41,7 +41,7 @@ CHECKS = [
     unsupported_method,
     allow_header_conformance,
 ]
-# the same requests in each run, and none that is asked again: the second answer may differ
+# the same requests in each run, without replays: the second response may differ
 SETTINGS = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "15")),
     derandomize=True,
@@ -75,7 +75,7 @@ def test_responses_to_other_callers_are_as_documented(
     callers: dict[str, Caller],
     response_counts: ResponseCounts,
 ) -> None:
-    for name in OTHERS:  # one after the other: to think of a request takes longer than to send it
+    for name in OTHERS:  # one request for all callers: generating one takes longer than sending it
         note(f"caller: {name}")
         send_and_check(copy_of(case), installation.up.url, callers[name], response_counts)
 
@@ -118,11 +118,11 @@ def send_and_check(
     response_counts.add(caller.name, case.operation.label, answer.status_code)
     operation = str(case.operation.definition.raw["operationId"])
     if 200 <= answer.status_code < 300:
-        caller.resources.answered(operation, case.path_parameters)
+        caller.resources.forget_consumed(operation, case.path_parameters)
         if operation == "log_in":
-            caller.logged_in(Session.of(answer.headers["set-cookie"][0], answer.json()))
+            caller.use_session(Session.of(answer.headers["set-cookie"][0], answer.json()))
         elif operation == "log_out":
-            caller.logged_out()
+            caller.use_spare_session()
     says_not_ready = answer.status_code == 503 and case.path.endswith("/ready")
     checks = CHECKS if says_not_ready else [not_a_server_error, *CHECKS]
     case.validate_response(answer, checks=checks)
