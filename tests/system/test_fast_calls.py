@@ -112,7 +112,7 @@ def test_strings_and_integers_pass_through_a_deployment(installation: Installati
         (422, "invalid_tensor", {"json": {"input_data": {"x": [[1, 2, 3, True]] * 2 + [None]}}}),
     ],
 )
-def test_a_bad_body_is_refused_with_its_reason(
+def test_an_invalid_body_is_refused_with_the_reason(
     installation: Installation, iris: str, status: int, code: str, request_: dict[str, object]
 ) -> None:
     answer = installation.trigger(iris, **request_)

@@ -191,7 +191,7 @@ def test_certificates_change_under_load_without_a_failed_call(running: TlsInstal
     assert set(statuses) == {200}
 
 
-def test_an_unusable_pair_changes_nothing_and_is_logged(
+def test_an_invalid_certificate_pair_is_logged_and_not_used(
     running: TlsInstallation, authority: Authority
 ) -> None:
     before = served_certificate(running)
@@ -258,7 +258,9 @@ def test_shutdown_does_not_wait_for_idle_clients(tmp_path: Path, authority: Auth
 
 
 @pytest.mark.parametrize("option", ["--tls-cert", "--tls-key"])
-def test_one_option_of_two_is_refused(tmp_path: Path, authority: Authority, option: str) -> None:
+def test_certificate_and_key_options_require_each_other(
+    tmp_path: Path, authority: Authority, option: str
+) -> None:
     pair = authority.issue("server")
     file = pair.certificate if option == "--tls-cert" else pair.key
     status, _, line = refused(option, str(file), "--state", str(tmp_path / "state"))

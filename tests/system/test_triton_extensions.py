@@ -118,7 +118,9 @@ def test_a_stopped_model_stays_in_the_index(installation: Installation, grpc_add
         installation.until_ready(server["id"])
 
 
-def test_the_grpc_client_reads_all_three(installation: Installation, grpc_address: str) -> None:
+def test_the_grpc_client_reads_configuration_statistics_and_index(
+    installation: Installation, grpc_address: str
+) -> None:
     key = headers(installation)
     with grpc_client_of(grpc_address) as client:
         assert list(client.get_server_metadata(headers=key).extensions) == EXTENSIONS
@@ -133,7 +135,7 @@ def test_the_grpc_client_reads_all_three(installation: Installation, grpc_addres
         assert ("mlp", "1", "READY") in [(each.name, each.version, each.state) for each in index]
 
 
-async def test_the_asyncio_clients_read_all_three(
+async def test_the_asyncio_clients_read_configuration_statistics_and_index(
     installation: Installation, grpc_address: str
 ) -> None:
     key = headers(installation)

@@ -13,7 +13,7 @@ from tests.system.installation import TIMEOUT_SECONDS, Json
 from tests.system.runs import MANY_SECONDS, TERMINAL, Runs, eventually
 
 
-def test_type_server_works_while_workers_and_broker_are_frozen(
+def test_type_server_works_while_workers_and_broker_are_suspended(
     backend: Backend, runs: Runs
 ) -> None:
     synced = runs.deploy(transform_flow(), "sync", "server")

@@ -133,7 +133,7 @@ async def test_a_wrong_checksum_never_reaches_the_database(
     assert asked == []
 
 
-async def test_another_process_hears_of_a_deactivation(
+async def test_a_deactivation_reaches_other_processes(
     in_process_gateway: InProcessGateway, url: str
 ) -> None:
     user = await in_process_gateway.user()

@@ -73,7 +73,7 @@ async def test_a_half_closed_connection_gets_the_responses_that_are_ready(
     assert await client.rest() == b""
 
 
-async def test_an_asgi_application_is_told_of_a_disconnect_with_requests_queued(
+async def test_an_asgi_application_gets_a_disconnect_with_requests_queued(
     client: Client, served: Served
 ) -> None:
     client.send(post(b"/asgi/leave"))

@@ -132,7 +132,7 @@ def test_other_shapes_of_flow_need_the_engine(flow: dict[str, Any], reason: str)
     assert reason in caught.value.message
 
 
-def test_a_model_with_an_input_that_is_no_tensor_is_refused() -> None:
+def test_a_model_with_an_input_that_is_not_a_tensor_is_refused() -> None:
     pin = Pin.from_json(PIN.to_json() | {"unsupported_inputs": {"s": "seq(tensor(float))"}})
     with pytest.raises(GatewayError, match="input 's' of iris is seq"):
         plan(asking(), pin)

@@ -149,7 +149,7 @@ async def test_a_body_behind_an_early_response_is_not_parsed_as_a_request(
     assert served.route.opened.get_nowait().body is None
 
 
-async def test_a_client_that_waits_for_it_is_told_to_send_its_body(client: Client) -> None:
+async def test_a_client_that_expects_100_continue_gets_it(client: Client) -> None:
     for body in (b"asked for", b""):
         client.send(post(ECHO, body, b"Expect: 100-Continue")[: -len(body) or None])
         if body:

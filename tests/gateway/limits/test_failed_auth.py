@@ -29,7 +29,7 @@ async def answers(
     return found
 
 
-async def test_an_address_that_fails_too_often_is_told_to_wait_and_no_other_is() -> None:
+async def test_an_address_with_too_many_failures_is_blocked_and_others_are_not() -> None:
     limits = build_limits(failed_auth_per_minute=3)
     bad = ErrorCode.API_KEY_INVALID
     assert await answers(limits, "192.0.2.1", bad, 5) == [bad] * 3 + ["too_many_failures"] * 2
@@ -42,13 +42,13 @@ async def test_a_valid_key_is_accepted_from_a_blocked_address() -> None:
     assert await answers(limits, "192.0.2.1", None, 2) == ["good"] * 2
 
 
-async def test_calls_without_a_key_and_forbidden_ones_are_no_failures() -> None:
+async def test_calls_without_a_key_and_forbidden_ones_do_not_count_as_failures() -> None:
     limits = build_limits(failed_auth_per_minute=1)
     for code in (ErrorCode.API_KEY_MISSING, ErrorCode.API_KEY_FORBIDDEN):
         assert await answers(limits, "192.0.2.1", code, 3) == [code] * 3
 
 
-async def test_what_an_address_is_told_names_the_policy() -> None:
+async def test_the_response_to_a_blocked_address_names_the_policy() -> None:
     limits = build_limits(failed_auth_per_minute=1)
     await answers(limits, "192.0.2.1", ErrorCode.API_KEY_INVALID, 1)
     with pytest.raises(GatewayError) as refused:

@@ -110,7 +110,7 @@ def test_any_body_is_read_or_refused(body: bytes, length: bytes | int | None) ->
 
 
 @pytest.mark.parametrize("length", [b"-1", b"+5", b"1.5", b" 7", b"0x10", b"", b"\xb2", b"1" * 18])
-def test_a_header_length_that_is_none_is_refused_and_shown(length: bytes) -> None:
+def test_an_invalid_header_length_is_refused_and_shown(length: bytes) -> None:
     body = orjson.dumps({"inputs": [X]})
     with pytest.raises(GatewayError) as caught:
         parse_infer(body, {HEADER_LENGTH: length})
@@ -234,7 +234,7 @@ def test_parameters_keep_their_types() -> None:
 
 
 @pytest.mark.parametrize("value", [None, [], {}, [1]], ids=repr)
-def test_a_parameter_that_is_no_scalar_is_refused(value: object) -> None:
+def test_a_parameter_that_is_not_a_scalar_is_refused(value: object) -> None:
     expected = "parameter 'p': expected a string, number or boolean"
     assert refused({"inputs": [], "parameters": {"p": value}}) == expected
     assert refused({"inputs": [{**X, "parameters": {"p": value}}]}) == expected

@@ -67,7 +67,7 @@ def test_a_url_that_is_refused_says_why(url: str, says: str) -> None:
     assert "secret" not in caught.value.message
 
 
-def test_the_query_of_a_refused_url_is_not_told() -> None:
+def test_errors_do_not_contain_the_query_of_a_refused_url() -> None:
     with pytest.raises(GatewayError) as caught:
         parse_target("http://example.com/?token=hidden", allow_http=False)
     assert "hidden" not in caught.value.message

@@ -88,7 +88,7 @@ async def test_a_change_that_is_rolled_back_is_never_heard(database: Database) -
     assert [heard.queue.get_nowait() for _ in range(2)] == [None, "flow 1"]
 
 
-async def test_numbers_have_no_gaps_however_many_write_at_once(
+async def test_concurrent_writers_leave_no_gaps_in_the_numbers(
     database: Database, url: str
 ) -> None:
     other = Database(url)

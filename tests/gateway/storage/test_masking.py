@@ -21,7 +21,7 @@ PLAIN = ["key_id", "hashes_seen", "monkey", "replaced_by", "name", "callback_url
 
 
 @pytest.mark.parametrize("name", SECRET)
-def test_a_field_that_is_called_like_a_secret_is_masked(name: str) -> None:
+def test_a_field_named_like_a_secret_is_masked(name: str) -> None:
     assert mask_secrets({name: "x"}) == {name: MASK}
     assert mask_secrets({name: 12345}) == {name: MASK}
     assert mask_secrets({name: {"old": "x"}}) == {name: MASK}

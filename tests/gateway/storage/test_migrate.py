@@ -67,7 +67,7 @@ async def test_processes_that_migrate_a_new_postgresql_database_at_once_all_succ
         await asyncio.to_thread(database.drop)
 
 
-async def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_database_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "slipstream.db"
     path.write_bytes(b"this was never a database" * 500)
     with pytest.raises(StorageError, match="file is not a database") as caught:

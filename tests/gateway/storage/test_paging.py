@@ -41,9 +41,7 @@ async def _walk(db: Database, limit: int) -> list[list[str]]:
             return pages
 
 
-async def test_every_row_comes_once_even_of_one_instant(
-    database: Database, profile: Profile
-) -> None:
+async def test_rows_with_equal_times_are_listed_once(database: Database, profile: Profile) -> None:
     await _add(database, profile, "a", "b", "c")
     await _add(database, profile, "d", "e")
     pages = await _walk(database, 2)

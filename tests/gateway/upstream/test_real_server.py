@@ -99,7 +99,7 @@ async def test_a_killed_server_fails_all_its_calls_at_once_and_is_found_again(
         assert arrays(await again.infer(quick(), TIMEOUT))["y"].shape == (1, 3)
 
 
-async def test_a_server_that_is_told_to_stop_answers_the_calls_it_has(
+async def test_a_stopping_server_answers_its_pending_calls(
     start_server: StartServer, watch: Watch
 ) -> None:
     server = start_server("slow_to_run", "--threads", "1", "--max-batch-size", "1")

@@ -45,7 +45,9 @@ async def fleet() -> AsyncIterator[Called]:
     await soon(made.servers.close())
 
 
-async def test_the_first_call_wakes_it_and_every_call_hears_that_it_boots(fleet: Called) -> None:
+async def test_the_first_call_wakes_a_server_and_every_call_reports_that_it_boots(
+    fleet: Called,
+) -> None:
     fleet.apply([asleep(boot_seconds=2.5, seconds_ago=3600.0)])
     for _ in range(3):
         error = absence(fleet.servers)
