@@ -15,7 +15,7 @@ _FOLDERS = (*PACKAGES, "tests", "docs", "examples", "benchmarks", "requirements"
 
 def files() -> Iterator[Path]:
     """Yield everything that is written or kept by us; nothing that was built, or downloaded."""
-    yield from (path for path in ROOT.iterdir() if path.is_file())
+    yield from (path for path in ROOT.iterdir() if path.is_file() and path.name != ".git")
     for folder in _FOLDERS:
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:

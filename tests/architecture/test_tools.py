@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tools import census, vocabulary
+
+pytestmark = pytest.mark.processes
 
 STORE = """
 from typing import Protocol
