@@ -44,12 +44,13 @@ fuzz: $(STAMPS)/dev ## Check many answers of every route against the OpenAPI doc
 
 check: check-static test test-services ## Everything that CI runs
 
-check-static: $(STAMPS)/dev ## Format, lint, types, import contracts, generated code and docs
+check-static: $(STAMPS)/dev ## Format, lint, types, import contracts, generated files, vocabulary and docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory protos-check errors-doc-check
+	@$(MAKE) --no-print-directory vocabulary
 
 vocabulary: $(STAMPS)/run ## Reject private words where a standard term exists
 	@$(BIN)/python tools/vocabulary.py
