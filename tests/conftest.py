@@ -29,15 +29,33 @@ _PROCESS_FOLDERS = {"system", "chaos", "torture", "slipstream", "inference_serve
 _PROCESS_EVENTS = {"subprocess.Popen", "os.fork", "os.posix_spawn"}
 
 
+_INSTALLATIONS = ("installation", "backend")
+"""Fixtures that run an installation; those with the scope of the session are shared by files."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses a service by a parameter, or starts processes by a fixture or its folder."""
+    """Mark what uses a service by a parameter, or starts processes by a fixture or its folder.
+
+    Tests of a file run in one process of pytest-xdist, and so do all tests that share an
+    installation: one that idles in each process would take the cores from the tests.
+    """
     for item in items:
         parameters = getattr(item, "callspec", None)
         values = parameters.params.values() if parameters else ()
+        fixtures = item._fixtureinfo.name2fixturedefs
+        shared = [
+            name
+            for name in _INSTALLATIONS
+            if name in fixtures and fixtures[name][-1].scope == "session"
+        ]
+        chosen = parameters.params.get("backend", "") if parameters else ""
+        group = f"{shared[0]} {chosen}" if shared else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
         if any(isinstance(value, str) and value in _SERVICE_PARAMETERS for value in values):
             item.add_marker(pytest.mark.services)
         folder, *_ = item.path.relative_to(_HERE).parts
-        if folder in _PROCESS_FOLDERS or _PROCESS_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if folder in _PROCESS_FOLDERS or _PROCESS_FIXTURES & fixtures.keys():
             item.add_marker(pytest.mark.processes)
 
 

@@ -98,9 +98,9 @@ class WebhookOutbox:
         )
 
     def _notify_on_commit(self, session: AsyncSession) -> None:
-        told = self._on_written
-        if told is not None:
-            sa_event.listen(session.sync_session, "after_commit", lambda _: told(), once=True)
+        on_written = self._on_written
+        if on_written is not None:
+            sa_event.listen(session.sync_session, "after_commit", lambda _: on_written(), once=True)
 
     def _changed(self, deployment_id: str | None) -> None:
         self._generation += 1
