@@ -8,6 +8,7 @@ import time
 import httpx
 import pytest
 
+from gateway.accounts import passwords
 from gateway.accounts.login_throttle import (
     MAX_FAILURES_PER_ADDRESS,
     MAX_FAILURES_PER_EMAIL,
@@ -106,6 +107,14 @@ async def test_every_failed_login_gets_the_same_response(
     assert not any("set-cookie" in answer.headers for answer in answers)
 
 
+@pytest.fixture
+def real_password_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash at the product's cost, not at the one of tests/conftest.py."""
+    monkeypatch.setattr(passwords, "_MEMORY_KIB", 64 * 1024)
+    monkeypatch.setattr(passwords, "_TIME_COST", 3)
+
+
+@pytest.mark.usefixtures("real_password_hashes")
 async def test_rejecting_an_unknown_user_takes_as_long(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
