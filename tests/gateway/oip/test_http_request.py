@@ -157,7 +157,7 @@ def test_a_binary_size_that_cannot_be_is_refused(size: object) -> None:
 
 
 def test_a_tensor_has_its_data_in_one_place() -> None:
-    assert "data and binary_data_size" in tensor_refused(binary(data=[1, 2]), RAW)
+    assert "expected data or binary_data_size, got both" in tensor_refused(binary(data=[1, 2]), RAW)
     nowhere = {name: value for name, value in X.items() if name != "data"}
     assert "expected data, or the parameter binary_data_size" in tensor_refused(nowhere)
 

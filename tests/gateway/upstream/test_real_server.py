@@ -18,6 +18,8 @@ from tests.inference_server.conftest import Publish, StartServer
 from tests.inference_server.process import InferenceProcess
 from tests.inference_server.requests import arrays, fp32, infer_request
 
+pytestmark = pytest.mark.processes
+
 TIMEOUT = 20.0
 
 

@@ -17,6 +17,8 @@ from tests.gateway.upstream.conftest import LIMIT, soon
 from tests.inference_server.conftest import StartServer
 from transport import TlsError
 
+pytestmark = pytest.mark.processes
+
 TOKEN = "a-token-of-32-characters-or-more"
 OLD = "an-old-token-that-is-not-taken-any-more"
 
