@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -37,7 +38,13 @@ async def forked_group(store: Path) -> AsyncIterator[ServerGroup]:
 
 
 def fork_servers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if child.name() == "fork server"]
+    """Return those that run: one killed within its fork is a zombie until its parent ends."""
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.name() == "fork server" and child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
+    return found
 
 
 def descriptors(pid: int) -> list[str]:
