@@ -121,7 +121,7 @@ async def test_a_stopped_server_releases_its_memory_and_threads(store: Path) -> 
         await running.until_ready("first", "last")
         process = running.process("first")
         keys = [f"k{number}" for number in range(15)]
-        sizes, threads = [], []
+        sizes, threads = [], process.num_threads()
         for turn in range(1, 4):
             running.manager.set_desired(dict.fromkeys(["first", *keys], turn))
             await running.until_ready(*keys, times=turn)
@@ -132,10 +132,12 @@ async def test_a_stopped_server_releases_its_memory_and_threads(store: Path) -> 
                 )
             )
             sizes.append(memory_of(process.pid) or 0)
-            threads.append(process.num_threads())
         assert running.answers("first")
         assert sizes[-1] - sizes[0] < 5 * MIB
-        assert threads[-1] - threads[0] < 5  # the loop's own pool may still grow by one or two
+        async with asyncio.timeout(10):
+            # The loop's own pool may still grow by six; the 45 servers had at least a thread each.
+            while process.num_threads() - threads > 10:
+                await asyncio.sleep(0.05)
 
 
 async def test_a_shared_process_ends_at_once_when_its_parent_is_gone(

@@ -85,4 +85,4 @@ def test_a_call_can_select_a_version_that_is_not_live(installation: Installation
         body = {"input_data": {name: rows}}
         answer = installation.trigger(deployment, json=body, params=params)
         assert answer.status_code == status, answer.text
-    assert "there is 1 to 2" in answer.json()["message"]
+    assert "has no version 3: expected 1 to 2" in answer.json()["message"]
