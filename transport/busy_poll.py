@@ -2,7 +2,7 @@
 
 Going to sleep and being woken takes a process 20 to 50 µs on a busy machine, more on a virtual one,
 and it wakes with cold caches: for small messages that is most of a round trip
-(docs/adr/0012-staying-awake.md).
+(docs/adr/0012-polling-for-busy-clients.md).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from protos.parameters import (
     timeout_seconds,
 )
 
-_MOST_DIGITS = 18
+_MAX_DIGITS = 18
 SERVER_NAME = "slipstream"
 SERVER_VERSION = version("slipstream")
 EXTENSIONS = ("model_configuration", "binary_tensor_data", "parameters", "statistics")
@@ -204,7 +204,7 @@ class DataPlane:
 
 def _is_number(text: str) -> bool:
     """Whether it is a whole number that fits 64 bits; `¹` is a digit but not a number."""
-    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
 def _repository_index(servers: InferenceServers, *, only_ready: bool) -> pb.RepositoryIndexResponse:

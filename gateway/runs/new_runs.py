@@ -78,12 +78,12 @@ _RETRY_SECONDS = 1.0
 """The end of a run cannot be predicted."""
 
 _SUBJECT = sa.bindparam("subject", type_=sa.String())
-_MOST = sa.bindparam("most", type_=sa.Integer())
+_LIMIT = sa.bindparam("limit", type_=sa.Integer())
 _HELD = sa.and_(is_in(RunStatus.RUNNING), RUNS.c.lease_until >= seconds_from_now())
 
 
 def _count_unfinished(column: sa.Column[str]) -> sa.Select[int]:
-    """Return the query that counts unfinished runs, up to `most` of them."""
+    """Return the query that counts unfinished runs, up to `limit` of them."""
     # Repeats the condition of the partial index of runs by deployment and state.
     unfinished = (
         sa.select(RUNS.c.id)
@@ -92,7 +92,7 @@ def _count_unfinished(column: sa.Column[str]) -> sa.Select[int]:
             RUNS.c.status != sql_literal(RunStatus.COMPLETED),
             sa.or_(is_in(RunStatus.QUEUED), _HELD),
         )
-        .limit(_MOST)
+        .limit(_LIMIT)
     )
     return sa.select(sa.func.count()).select_from(unfinished.subquery())
 
@@ -113,7 +113,7 @@ async def check_concurrency_limits(
     """
     for cap in concurrency_limits:
         await advisory_lock(session, f"slots {cap.kind} {cap.id}")
-        values = {"subject": cap.id, "most": cap.policy.quota}
+        values = {"subject": cap.id, "limit": cap.policy.quota}
         count = (await session.execute(_COUNTS[cap.kind], values)).scalar_one()
         if count >= cap.policy.quota:
             raise quota_exceeded([cap.policy], _RETRY_SECONDS)

@@ -39,7 +39,7 @@ DUE = (
         RUNS.c.due_at <= seconds_from_now(sa.bindparam("late_seconds", type_=sa.Float())),
     )
     .order_by(RUNS.c.due_at)
-    .limit(sa.bindparam("most", type_=sa.Integer()))
+    .limit(sa.bindparam("limit", type_=sa.Integer()))
 )
 
 MARK_PUBLISHED = (
@@ -141,7 +141,7 @@ DELETE_EVENTS = sa.delete(EVENTS).where(in_list(EVENTS.c.run_id, "run_ids"))
 DELETE_RUNS = sa.delete(RUNS).where(_THESE, RUNS.c.finished_at.is_not(None))
 
 
-def oldest_finished(before: datetime, most: int) -> sa.Select[str]:
+def oldest_finished(before: datetime, limit: int) -> sa.Select[str]:
     """Return the query for the ids of the oldest finished runs created before a time."""
     return (
         sa.select(RUNS.c.id)
@@ -151,7 +151,7 @@ def oldest_finished(before: datetime, most: int) -> sa.Select[str]:
             RUNS.c.finished_at.is_not(None),
         )
         .order_by(RUNS.c.id)
-        .limit(most)
+        .limit(limit)
     )
 
 
@@ -179,7 +179,7 @@ class SweepQueries:
         A run is due a few seconds after its creation, at the time set by `mark_published`, and at
         once after it was requeued; `older_than` adds seconds to that.
         """
-        values = {"type": type_, "late_seconds": -older_than, "most": limit}
+        values = {"type": type_, "late_seconds": -older_than, "limit": limit}
         async with self._db.read() as session:
             return [queued_run(row) for row in await session.execute(DUE, values)]
 
@@ -241,12 +241,12 @@ class SweepQueries:
             found = {row[0]: row[1] for row in await session.execute(COUNT_UNFINISHED)}
         return {status: found[status] for status in (RunStatus.QUEUED, RunStatus.RUNNING)}
 
-    async def prune(self, before: datetime, *, most: int = BATCH_SIZE) -> int:
+    async def prune(self, before: datetime, *, limit: int = BATCH_SIZE) -> int:
         """Delete the oldest finished runs created before a time; return their number.
 
         Each call is one small transaction, so that others can write in between.
         """
-        oldest = oldest_finished(before, most)
+        oldest = oldest_finished(before, limit)
         async with self._db.read() as session:
             ids = list((await session.execute(oldest)).scalars())
         if ids:

@@ -50,13 +50,13 @@ class Compaction:
             while await step(before):  # noqa: ASYNC110 - no event: it does something
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def compact(self, before: datetime, *, most: int = _AT_ONCE) -> int:
+    async def compact(self, before: datetime, *, limit: int = _AT_ONCE) -> int:
         """Add the oldest minutes before a midnight to their days; return how many those were.
 
         They are deleted in the same transaction: readers never see them twice or not at all.
         """
         oldest = sa.select(MINUTES).where(MINUTES.c.began_at < before)
-        oldest = oldest.order_by(*MINUTES.primary_key).limit(most)
+        oldest = oldest.order_by(*MINUTES.primary_key).limit(limit)
         async with self._db.read() as session:
             if (await session.execute(oldest.limit(1))).first() is None:
                 return 0
@@ -70,11 +70,11 @@ class Compaction:
                 )
         return len(rows)
 
-    async def prune(self, before: datetime, *, most: int = _AT_ONCE) -> int:
+    async def prune(self, before: datetime, *, limit: int = _AT_ONCE) -> int:
         """Delete the oldest days before a midnight; return how many rows those were."""
         oldest = sa.select(*DAYS.primary_key).where(DAYS.c.began_at < before)
         async with self._db.read() as session:
-            found = await session.execute(oldest.order_by(*DAYS.primary_key).limit(most))
+            found = await session.execute(oldest.order_by(*DAYS.primary_key).limit(limit))
             rows = found.all()
         if rows:
             async with self._db.write(notify=False) as session:

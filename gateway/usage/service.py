@@ -25,7 +25,7 @@ from protos.errors import ErrorCode
 OK = "ok"
 """The code of calls and runs without an error."""
 _HOUR = timedelta(hours=1)
-_MOST_ITEMS = 5_000
+_MAX_ITEMS = 5_000
 
 
 class GroupBy(StrEnum):
@@ -119,7 +119,7 @@ class UsageService:
                 or if there would be too many items.
         """
         usage = await self.for_profile(
-            actor.profile_id, query, deployments=actor.deployments, most=_MOST_ITEMS
+            actor.profile_id, query, deployments=actor.deployments, limit=_MAX_ITEMS
         )
         if actor.scope is Scope.MANAGE:
             return usage
@@ -144,13 +144,13 @@ class UsageService:
         query: UsageQuery,
         *,
         deployments: Collection[str] | None = None,
-        most: int | None = None,
+        limit: int | None = None,
     ) -> UsageReport:
         """Return usage of a profile's deployments, or only of the listed ones.
 
         Raises:
             GatewayError: INVALID_REQUEST if the times are in the wrong order or out of range,
-                or if there would be more than `most` items.
+                or if there would be more than `limit` items.
         """
         since, until = _range(query)
         which = UsageFilter(
@@ -167,8 +167,8 @@ class UsageService:
                 first, last = _step_of(span, query.step, since, until)
                 for subject, counts in _parts(span, query.by):
                     counts_by_group.setdefault((first, last, subject), Counts()).add(counts)
-                if most is not None and len(counts_by_group) > most:
-                    raise _too_many(most, query.step)
+                if limit is not None and len(counts_by_group) > limit:
+                    raise _too_many(limit, query.step)
         items = [UsageEntry(*key, counts) for key, counts in counts_by_group.items()]
         items.sort(key=_order)
         names = await self._names(profile_id, Deployment, ApiKey)
@@ -185,9 +185,9 @@ class UsageService:
         return found
 
 
-def _too_many(most: int, step: Step) -> GatewayError:
+def _too_many(limit: int, step: Step) -> GatewayError:
     message = (
-        f"step: expected one that gives at most {most} items, {step} gives more: "
+        f"step: expected one that gives at most {limit} items, {step} gives more: "
         "take a longer one, or a shorter time"
     )
     return GatewayError(ErrorCode.INVALID_REQUEST, message)

@@ -26,7 +26,7 @@ _MAX_BATCH_SECONDS = 0.05
 _REQUIRED_GAIN = 0.95
 """A batch twice as large must take less than this per row, or it would only delay calls.
 
-The fastest runs are compared: one that another process interrupts must not turn batching off until the next boot.
+The fastest runs are compared: an interrupted one must not turn batching off until the next boot.
 """
 _RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE = 1e-3, 1e-4
 """How much a row may differ in a batch: kernels add numbers in a different order there."""

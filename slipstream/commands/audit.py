@@ -42,7 +42,7 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 
 
 @commands.command("list")
-def list_acts(
+def list_events(
     *,
     action: Action = None,
     kind: Kind = None,

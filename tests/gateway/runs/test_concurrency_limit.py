@@ -15,9 +15,9 @@ DEPLOYMENT = "11111111-1111-4111-8111-111111111111"
 KEY = "22222222-2222-4222-8222-222222222222"
 
 
-def cap(kind: str, most: int) -> ConcurrencyLimit:
+def cap(kind: str, limit: int) -> ConcurrencyLimit:
     subject = KEY if kind == "key" else DEPLOYMENT
-    return ConcurrencyLimit(policy=Policy(name=f"{kind}-runs", quota=most), kind=kind, id=subject)
+    return ConcurrencyLimit(policy=Policy(name=f"{kind}-runs", quota=limit), kind=kind, id=subject)
 
 
 async def begin(

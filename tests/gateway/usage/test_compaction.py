@@ -52,10 +52,10 @@ async def row_counts(database: Database) -> tuple[int, ...]:
         )
 
 
-async def compact_all(database: Database, most: int = 100) -> int:
+async def compact_all(database: Database, limit: int = 100) -> int:
     """Compact all minutes before MIDNIGHT; return their number."""
     found = 0
-    while some := await compaction(database).compact(MIDNIGHT, most=most):
+    while some := await compaction(database).compact(MIDNIGHT, limit=limit):
         found += some
     return found
 
@@ -68,7 +68,7 @@ async def test_minutes_of_a_day_become_one_row_per_deployment_version_and_key(
     await count_at(database, timedelta(hours=30), times=5)
     before = await total(database)
     assert await row_counts(database) == (62, 0)
-    assert await compact_all(database, most=7) == 62
+    assert await compact_all(database, limit=7) == 62
     assert await row_counts(database) == (0, 4)
     after = await total(database)
     assert after == before
@@ -102,7 +102,7 @@ async def test_concurrent_compactions_count_each_minute_once(database: Database)
     for minutes in range(1, 41):
         await count_at(database, timedelta(minutes=minutes))
     before = await total(database)
-    await asyncio.gather(*(compact_all(database, most=5) for _ in range(4)))
+    await asyncio.gather(*(compact_all(database, limit=5) for _ in range(4)))
     assert await row_counts(database) == (0, 2)
     assert await total(database) == before
 
@@ -121,7 +121,7 @@ async def test_old_days_are_deleted_in_batches(database: Database) -> None:
         await count_at(database, timedelta(days=days))
     await compact_all(database)
     assert await row_counts(database) == (0, 10)
-    assert await compaction(database).prune(MIDNIGHT - timedelta(days=2), most=4) == 4
-    assert await compaction(database).prune(MIDNIGHT - timedelta(days=2), most=4) == 2
-    assert await compaction(database).prune(MIDNIGHT - timedelta(days=2), most=4) == 0
+    assert await compaction(database).prune(MIDNIGHT - timedelta(days=2), limit=4) == 4
+    assert await compaction(database).prune(MIDNIGHT - timedelta(days=2), limit=4) == 2
+    assert await compaction(database).prune(MIDNIGHT - timedelta(days=2), limit=4) == 0
     assert await row_counts(database) == (0, 4)

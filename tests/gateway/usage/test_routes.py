@@ -168,7 +168,7 @@ async def test_unknown_parameter_values_are_422(scenario: UsageScenario) -> None
 async def test_too_many_items_are_refused(
     scenario: UsageScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.usage.service._MOST_ITEMS", 2)
+    monkeypatch.setattr("gateway.usage.service._MAX_ITEMS", 2)
     for version in (1, 2, 3):
         await scenario.count(scenario.iris, version=version)
     answer = await scenario.user.get(USAGE, params={"by": "version"})
