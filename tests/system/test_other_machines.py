@@ -7,6 +7,7 @@ import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -71,14 +72,27 @@ class OtherGateway:
         assert self.process.wait(30) == 0, self.log()
 
 
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A folder whose path is short enough to contain Unix sockets."""
+    with TemporaryDirectory(prefix="ss-") as folder:
+        yield Path(folder) / "state"
+
+
+def hide_sockets(state: Path) -> None:
+    """Remove the Unix sockets: on another machine they do not exist."""
+    for socket in (state / "run" / "sockets").iterdir():
+        socket.unlink()
+
+
 @pytest.mark.services
 def test_a_remote_gateway_reaches_inference_servers_with_mutual_tls(
-    tmp_path: Path, database: PostgresDatabase, authority: Authority
+    state: Path, tmp_path: Path, database: PostgresDatabase, authority: Authority
 ) -> None:
     shared = {"SLIPSTREAM_DATABASE_URL": database.url, "SLIPSTREAM_KEY_PEPPER": "p" * 40}
     pair, own = authority.issue("server", "models.internal"), authority.issue("gateway", "gateway")
     up = Up(
-        tmp_path / "state",
+        state,
         **shared,
         SLIPSTREAM_INFERENCE_TCP=f"{SERVERS}:0",
         SLIPSTREAM_INFERENCE_TLS_CERTIFICATE=str(pair.certificate),
@@ -86,8 +100,7 @@ def test_a_remote_gateway_reaches_inference_servers_with_mutual_tls(
         SLIPSTREAM_INFERENCE_TLS_CLIENT_CA=str(authority.ca),
     )
     up.until("documentation")
-    for socket in (tmp_path / "state" / "run" / "sockets").iterdir():
-        socket.unlink()  # not present on another machine
+    hide_sockets(state)
     known = {
         "SLIPSTREAM_UPSTREAM_TLS_CA": str(authority.ca),
         "SLIPSTREAM_UPSTREAM_TLS_SERVER_NAME": "models.internal",
@@ -113,21 +126,20 @@ def test_a_remote_gateway_reaches_inference_servers_with_mutual_tls(
 
 @pytest.mark.services
 def test_a_remote_gateway_reaches_inference_servers_with_a_token(
-    tmp_path: Path, database: PostgresDatabase
+    state: Path, tmp_path: Path, database: PostgresDatabase
 ) -> None:
     shared = {"SLIPSTREAM_DATABASE_URL": database.url, "SLIPSTREAM_KEY_PEPPER": "p" * 40}
     tokens = tmp_path / "tokens"
     replace_file(tokens, TOKEN.encode())
     up = Up(
-        tmp_path / "state",
+        state,
         **shared,
         SLIPSTREAM_INFERENCE_TCP="0.0.0.0:0",
         SLIPSTREAM_INFERENCE_ADVERTISE=SERVERS,
         SLIPSTREAM_INFERENCE_TOKEN_FILE=str(tokens),
     )
     up.until("documentation")
-    for socket in (tmp_path / "state" / "run" / "sockets").iterdir():
-        socket.unlink()
+    hide_sockets(state)
     untrusted = OtherGateway(tmp_path, **shared)
     eventually(untrusted.log, lambda log: "inference_server_unreachable" in log)
     assert untrusted.status(up) == 503
