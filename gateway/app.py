@@ -10,7 +10,7 @@ from typing import Any, cast
 import anyio.to_thread
 from fastapi import FastAPI, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
@@ -89,6 +89,7 @@ def build_fastapi(container: Container) -> FastAPI:
         openapi_tags=TAGS,
         generate_unique_id_function=operation_id,
         redirect_slashes=False,
+        openapi_url=None,  # _add_docs: FastAPI's own route builds the document on the event loop
         docs_url=None,
         redoc_url=None,
     )
@@ -157,6 +158,10 @@ def _add_metrics(app: FastAPI, container: Container) -> None:
 
 def _add_docs(app: FastAPI) -> None:
     app.mount("/docs/assets", StaticFiles(directory=swagger_ui_path))
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def document() -> JSONResponse:  # in a thread: it is slow the first time
+        return JSONResponse(app.openapi())
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio.to_thread
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -62,10 +63,12 @@ class FastApiErrorHandlers:
             case 404:
                 refusal = GatewayError(ErrorCode.NOT_FOUND, f"there is no {path}")
             case 405:
+                # In a thread: the first time, the document is built.
+                methods = await anyio.to_thread.run_sync(self._app.methods_of, path)
                 refusal = GatewayError(
                     ErrorCode.METHOD_NOT_ALLOWED,
                     f"{path} does not take {method}",
-                    allowed=self._app.methods_of(path) or ("GET", "HEAD"),
+                    allowed=methods or ("GET", "HEAD"),
                 )
             case _:
                 refusal = GatewayError(ErrorCode.INVALID_REQUEST, str(error.detail))

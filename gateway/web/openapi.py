@@ -6,6 +6,7 @@ responses follow from what they take, and are added here for all of them.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -99,12 +100,18 @@ _HEADERS: Mapping[int, Json] = {
 class DocumentedFastAPI(FastAPI):
     """FastAPI with a complete document."""
 
+    _lock = threading.Lock()
+    """Held to build the document: other threads must not see an incomplete one."""
+    _complete = False
+
     def openapi(self) -> Json:
-        """Return the OpenAPI document."""
-        if self.openapi_schema is None:
-            complete_document(super().openapi())
-        assert self.openapi_schema is not None  # FastAPI's own keeps it
-        return self.openapi_schema
+        """Return the OpenAPI document. The first time, this takes a few hundred milliseconds."""
+        with self._lock:
+            document = super().openapi()
+            if not self._complete:
+                complete_document(document)
+                self._complete = True
+        return document
 
     def methods_of(self, path: str) -> list[str]:
         """Return the methods of all routes at a path; empty where the document has none.
