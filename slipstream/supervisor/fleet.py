@@ -23,6 +23,7 @@ from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.observations import ObservationQueue
 from slipstream.supervisor.process import ChildProcess
 from slipstream.supervisor.process_manager import ProcessManager, StatusLine
+from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.spawner import ServerSpawner
 
 _MEMORY_SECONDS = 5.0
@@ -66,7 +67,7 @@ class Fleet:
 
     async def run(self) -> None:
         """Run the inference servers until cancelled."""
-        await asyncio.gather(
+        await run_together(
             self._follow_desired(),
             self._manager.run(),
             self._observations.run(),

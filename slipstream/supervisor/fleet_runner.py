@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from gateway.storage.changes import ChangeFeed
 from inference_server import settings
 from inference_server.tcp_security import TcpSecurity, TokenFileError
@@ -15,6 +13,7 @@ from slipstream.supervisor.fleet import Fleet
 from slipstream.supervisor.gateways import GatewayMonitor
 from slipstream.supervisor.launch import Launch
 from slipstream.supervisor.ready_banner import ReadyBanner
+from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.spawner import ServerSpawner
 from slipstream.supervisor.worker_manager import WorkerManager
 from slipstream.workspace import broker_of, open_workspace, read_settings
@@ -74,7 +73,7 @@ class FleetRunner:
                 )
                 feed.start()
                 try:
-                    await asyncio.gather(
+                    await run_together(
                         fleet.run(), self._announce_when_ready(banner, gateways, fleet, workers)
                     )
                 finally:

@@ -12,6 +12,7 @@ from slipstream.supervisor.fork_server_spawner import ForkServerSpawner
 from slipstream.supervisor.gateways import GatewayMonitor
 from slipstream.supervisor.launch import Launch
 from slipstream.supervisor.process_manager import ProcessManager
+from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.shared_process import SharedProcessPool
 from slipstream.supervisor.signals import run_until_stopped
 from slipstream.supervisor.spawner import ServerSpawner
@@ -55,7 +56,7 @@ class Supervisor:
         self._gateways.set_desired(dict.fromkeys(launched.gateways, 1))
         self._workers = self._worker_manager()
         self._spawner = self._server_spawner()
-        work = asyncio.gather(
+        work = run_together(
             self._gateways.run(),
             self._spawner.run(),
             self._workers.run(),

@@ -18,6 +18,7 @@ from gateway.worker.plan import QueueWorkerPlan, plan_queue_workers
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.process import ChildProcess
 from slipstream.supervisor.process_manager import ProcessManager, StatusLine
+from slipstream.supervisor.run_together import run_together
 
 HAND_BACK_SECONDS = 4.0
 """Beyond the grace of runs: what queue workers need to hand back those that outlast it."""
@@ -64,7 +65,7 @@ class WorkerManager:
 
     async def run(self) -> None:
         """Look after the queue workers until cancelled."""
-        await asyncio.gather(self._manager.run(), self._wake_on_touch())
+        await run_together(self._manager.run(), self._wake_on_touch())
 
     def start(self, *, delivers_on_demand: bool) -> None:
         """Start the queue workers; see `plan_queue_workers`. Later calls change nothing."""
