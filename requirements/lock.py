@@ -15,7 +15,15 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 COMMAND = (
-    *("uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11"),
+    *(
+        str(Path(sys.executable).with_name("uv")),
+        "pip",
+        "compile",
+        "pyproject.toml",
+        "--universal",
+        "--python-version",
+        "3.11",
+    ),
     *("--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-annotate"),
     *("--no-header", "--quiet"),
 )

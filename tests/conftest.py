@@ -27,36 +27,32 @@ _PROCESS_FIXTURES = {"verifier", "start", "serve", "shared", "served", "stock"}
 """Fixtures that start a process, or stand on one that does (`verifier` loads models in one)."""
 _PROCESS_FOLDERS = {"system", "chaos", "torture", "slipstream", "inference_server", "model_store"}
 _PROCESS_EVENTS = {"subprocess.Popen", "os.fork", "os.posix_spawn"}
-
-
 _INSTALLATIONS = ("installation", "backend")
 """Fixtures that run an installation; those with the scope of the session are shared by files."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what uses a service by a parameter, or starts processes by a fixture or its folder.
 
     Tests of a file run in one process of pytest-xdist, and so do all tests that share an
-    installation: one that idles in each process would take the cores from the tests.
+    installation: one that idles in each process would take the cores from the tests. Not
+    `pytest_collection_modifyitems`: pytest-xdist reads the groups there, before us.
     """
-    for item in items:
-        parameters = getattr(item, "callspec", None)
-        values = parameters.params.values() if parameters else ()
-        fixtures = item._fixtureinfo.name2fixturedefs
-        shared = [
-            name
-            for name in _INSTALLATIONS
-            if name in fixtures and fixtures[name][-1].scope == "session"
-        ]
-        chosen = parameters.params.get("backend", "") if parameters else ""
-        group = f"{shared[0]} {chosen}" if shared else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-        if any(isinstance(value, str) and value in _SERVICE_PARAMETERS for value in values):
-            item.add_marker(pytest.mark.services)
-        folder, *_ = item.path.relative_to(_HERE).parts
-        if folder in _PROCESS_FOLDERS or _PROCESS_FIXTURES & fixtures.keys():
-            item.add_marker(pytest.mark.processes)
+    parameters = getattr(item, "callspec", None)
+    values = parameters.params.values() if parameters else ()
+    fixtures = item._fixtureinfo.name2fixturedefs
+    path = item.path.relative_to(_HERE)
+    shared = [
+        name
+        for name in _INSTALLATIONS
+        if name in fixtures and fixtures[name][-1].scope == "session"
+    ]
+    chosen = parameters.params.get("backend", "") if parameters else ""
+    item.add_marker(pytest.mark.xdist_group(f"{shared[0]} {chosen}" if shared else str(path)))
+    if any(isinstance(value, str) and value in _SERVICE_PARAMETERS for value in values):
+        item.add_marker(pytest.mark.services)
+    if path.parts[0] in _PROCESS_FOLDERS or _PROCESS_FIXTURES & fixtures.keys():
+        item.add_marker(pytest.mark.processes)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -71,7 +67,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def _refuse_undeclared_processes(event: str, _arguments: object) -> None:
-    if event in _PROCESS_EVENTS and not declared.processes:
+    # At exit, the names of this module are None.
+    if declared and event in _PROCESS_EVENTS and not declared.processes:
         pytest.fail("the test starts a process and is not marked `processes`")
 
 
