@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 
 TIMEOUT_SECONDS = 60.0
+NO_WORKER = ("--worker-concurrency", "0")
+"""For tests without runs of type api: a worker takes two seconds of processor time to start."""
 
 
 def free_port() -> int:

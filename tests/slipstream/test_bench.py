@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from slipstream.cli import build
-from tests.slipstream.running import TIMEOUT_SECONDS, Up, environment, free_port
+from tests.slipstream.running import NO_WORKER, TIMEOUT_SECONDS, Up, environment, free_port
 from tests.system.installation import Installation, chain
 
 NAME = "Iris classifier"
@@ -31,7 +31,11 @@ COUNTED = re.compile(r'^gateway_requests_total\{.*code="(\d+)".*\} (\d+)', re.MU
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    up = Up(tmp_path_factory.mktemp("bench") / "state", SLIPSTREAM_FAILED_AUTH_PER_MINUTE="0")
+    up = Up(
+        tmp_path_factory.mktemp("bench") / "state",
+        *NO_WORKER,
+        SLIPSTREAM_FAILED_AUTH_PER_MINUTE="0",
+    )
     up.until("documentation")
     running = Installation(up)
     yield running

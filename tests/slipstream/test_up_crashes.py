@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from slipstream.cli import build
 from tests import onnx_models
-from tests.slipstream.running import TIMEOUT_SECONDS, Up
+from tests.slipstream.running import NO_WORKER, TIMEOUT_SECONDS, Up
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    up = Up(tmp_path_factory.mktemp("up") / "state")
+    up = Up(tmp_path_factory.mktemp("up") / "state", *NO_WORKER)
     curl = up.until("curl ")
     found = re.search(r"trigger/([0-9a-f-]+)/.*(sk-\w+)", curl)
     assert found
@@ -110,7 +110,7 @@ def test_a_failed_server_is_restarted_only_on_request(running: Running, tmp_path
 def test_a_second_instance_runs_beside_the_first(
     running: Running, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    second = Up(tmp_path_factory.mktemp("beside") / "state", "--no-demo")
+    second = Up(tmp_path_factory.mktemp("beside") / "state", "--no-demo", *NO_WORKER)
     second.until("documentation")
     foreign = httpx.get(f"{second.url}/node/flows/", headers={"X-API-Key": running.key})
     assert foreign.status_code == 401

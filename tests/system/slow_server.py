@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import onnx_models
-from tests.slipstream.running import Up
+from tests.slipstream.running import NO_WORKER, Up
 from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 
 RUN_SECONDS = 0.3
@@ -105,7 +105,7 @@ class SlowServer:
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlowServer]:
     """A slow server that has already served one call."""
     folder: Path = tmp_path_factory.mktemp("slow")
-    up = Up(folder / "state", "--no-demo", **_UNBATCHED)
+    up = Up(folder / "state", "--no-demo", *NO_WORKER, **_UNBATCHED)
     up.until("documentation")
     installation = Installation(up)
     path = onnx_models.slow_to_run(folder / "model.onnx", RUN_SECONDS)

@@ -20,7 +20,7 @@ from tritonclient import grpc as triton_grpc
 from tritonclient import http as triton_http
 
 from tests.authority import Authority, replace_file
-from tests.slipstream.running import Up
+from tests.slipstream.running import NO_WORKER, Up
 from tests.slipstream.test_up_refusals import refused
 from tests.system.grpcio_gateway import grpcio_gateway
 from tests.system.runs import eventually
@@ -55,7 +55,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsInstallatio
     folder = tmp_path_factory.mktemp("tls")
     authority = Authority(folder / "certificates")
     pair = authority.issue("server")
-    options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
+    options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key), *NO_WORKER]
     up = Up(
         folder / "state",
         *options,
@@ -236,7 +236,7 @@ def served_certificate(running: TlsInstallation) -> str:
 def test_shutdown_does_not_wait_for_idle_clients(tmp_path: Path, authority: Authority) -> None:
     pair = authority.issue("server", "api.example")
     pair.key.chmod(0o644)
-    options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
+    options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key), *NO_WORKER]
     up = Up(tmp_path / "state", *options, SLIPSTREAM_DRAIN_SECONDS="20")
     curl = up.until("curl")
     assert f"--resolve api.example:{up.port}:127.0.0.1" in curl

@@ -10,7 +10,7 @@ import pytest
 import tritonclient.grpc as triton_grpc
 
 from tests import onnx_models
-from tests.slipstream.running import Up
+from tests.slipstream.running import NO_WORKER, Up
 from tests.system.installation import Installation
 
 VALUES = {
@@ -90,7 +90,7 @@ def test_errors_have_the_format_of_the_protocol(
 @pytest.fixture
 def anonymous(tmp_path: Path) -> Iterator[Up]:
     """Start an installation whose `/v2` needs no key."""
-    up = Up(tmp_path / "state", SLIPSTREAM_ANONYMOUS_V2="1")
+    up = Up(tmp_path / "state", *NO_WORKER, SLIPSTREAM_ANONYMOUS_V2="1")
     up.until("documentation")
     yield up
     assert up.stop() == 0
@@ -108,6 +108,6 @@ def test_v2_can_be_opened_to_clients_without_a_key(anonymous: Up) -> None:
 
 
 def test_v2_is_never_opened_to_other_machines(tmp_path: Path) -> None:
-    up = Up(tmp_path / "state", "--host", "0.0.0.0", SLIPSTREAM_ANONYMOUS_V2="1")
+    up = Up(tmp_path / "state", "--host", "0.0.0.0", *NO_WORKER, SLIPSTREAM_ANONYMOUS_V2="1")
     assert up.ended() != 0
     assert "loopback only" in "".join(up.output) + Path(tmp_path / "state.stderr").read_text()

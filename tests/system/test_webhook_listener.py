@@ -9,7 +9,7 @@ import pytest
 
 from gateway.webhooks.signature import new_secret
 from tests.slipstream.listening import Listener
-from tests.slipstream.running import Up, free_port
+from tests.slipstream.running import NO_WORKER, Up, free_port
 from tests.system.installation import Installation, Json
 from tests.system.runs import Runs
 
@@ -22,7 +22,7 @@ def local_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     listener = Listener()
     settings = {**listener.listening["settings"], "SLIPSTREAM_WEBHOOK_SCHEDULE_SECONDS": "0,0.5,1"}
     listener.close()
-    up = Up(tmp_path_factory.mktemp("local_runs") / "state", **settings)
+    up = Up(tmp_path_factory.mktemp("local_runs") / "state", *NO_WORKER, **settings)
     up.until("documentation")
     installation = Installation(up)
     yield Runs(installation)
