@@ -28,16 +28,16 @@ from gateway.models.router import build_router as models
 from gateway.oip import rest
 from gateway.oip.data_plane import SERVER_VERSION
 from gateway.oip.router import build_router as oip
+from gateway.operations import DESCRIPTION, TAGS, operation_id
 from gateway.runs.queries import RunDeployments
 from gateway.runs.router import build_router as runs
-from gateway.tags import DESCRIPTION, TAGS
 from gateway.trigger.cross_origin import CrossOriginMiddleware
 from gateway.trigger.router import build_router as trigger
 from gateway.usage.router import build_router as usage
 from gateway.web.asgi import App, Receive, Scope, Send
 from gateway.web.fastapi_errors import FastApiErrorHandlers
 from gateway.web.middleware import RestMiddleware
-from gateway.web.openapi import DocumentedFastAPI, operation_id
+from gateway.web.openapi import DocumentedFastAPI
 from gateway.web.problem_pages import build_router as problems
 from gateway.web.security_headers import content_security_policy
 from gateway.webhooks.router import build_router as webhooks
@@ -121,7 +121,8 @@ def build_fastapi(container: Container) -> FastAPI:
         oip(),
         problems(),
     ):
-        app.include_router(router)
+        # Not `include_router`, which builds each route again: 0.1 s of every start.
+        app.router.routes.extend(router.routes)
     _add_metrics(app, container)
     _add_docs(app)
     FastApiErrorHandlers(app, private=_SECRET_PATHS)

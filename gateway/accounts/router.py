@@ -9,6 +9,7 @@ from gateway.accounts.users import CancelRunsOfUser, UserService
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
 from gateway.auth.sessions import SessionService
+from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
 
 
@@ -16,7 +17,7 @@ def build_router(
     service: UserService, sessions: SessionService, access: Access, cancel_runs: CancelRunsOfUser
 ) -> APIRouter:
     """Return the routes for users; all need the role admin or owner."""
-    router = APIRouter(
+    router = DocumentedRouter(
         prefix="/node/users", tags=["Users"], dependencies=[Depends(access.administrator)]
     )
 

@@ -14,6 +14,7 @@ from gateway.auth.csrf import csrf_token
 from gateway.auth.identity import Identity
 from gateway.auth.request_credentials import SECURE_SESSION_COOKIE, SESSION_COOKIE, session_token
 from gateway.auth.sessions import SessionService
+from gateway.operations import DocumentedRouter
 from gateway.storage.account_tables import ConsoleSession
 from gateway.storage.audit_events import ACTOR
 from gateway.storage.paging import PageRequest
@@ -33,7 +34,7 @@ def build_router(
     With `secure_cookies`, cookies are marked as TLS-only even for plain HTTP requests, which a
     proxy that terminates TLS sends.
     """
-    router = APIRouter(tags=["Sessions"])
+    router = DocumentedRouter(tags=["Sessions"])
 
     @router.post(
         "/node/session/", operation_id="log_in", dependencies=[Depends(access.same_origin)]

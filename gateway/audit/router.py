@@ -15,6 +15,7 @@ from gateway.audit.service import AuditLog
 from gateway.audit.store import AuditFilter
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity, check_administers
+from gateway.operations import DocumentedRouter
 from gateway.storage.audit_events import AuditTarget
 from gateway.storage.paging import PageRequest
 
@@ -67,7 +68,7 @@ class _FilterParams:
 
 def build_router(log: AuditLog, access: Access) -> APIRouter:
     """Return the routes of the audit log; all need a `manage` key."""
-    router = APIRouter(prefix="/node/audit", tags=["Audit log"])
+    router = DocumentedRouter(prefix="/node/audit", tags=["Audit log"])
 
     @router.get("/")
     async def list_audit_events(

@@ -15,12 +15,13 @@ from gateway.auth.schemas import (
     RotationIn,
 )
 from gateway.auth.service import ApiKeyService
+from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
 
 
 def build_router(service: ApiKeyService, access: Access) -> APIRouter:
     """Return the routes for API keys; all need a `manage` key or a session."""
-    router = APIRouter(prefix="/node/api-keys", tags=["API keys"])
+    router = DocumentedRouter(prefix="/node/api-keys", tags=["API keys"])
 
     @router.post("/", status_code=201)
     async def create(body: NewKey, actor: Identity = Depends(access.manager)) -> IssuedKeyOut:

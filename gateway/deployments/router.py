@@ -18,12 +18,13 @@ from gateway.deployments.schemas import (
 )
 from gateway.deployments.service import CancelRuns, DeploymentService
 from gateway.deployments.settings import RunsOnDelete
+from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
 
 
 def build_router(service: DeploymentService, access: Access, cancel_runs: CancelRuns) -> APIRouter:
     """Return the routes for deployments; all need a `manage` key."""
-    router = APIRouter(prefix="/node/deployments", tags=["Deployments"])
+    router = DocumentedRouter(prefix="/node/deployments", tags=["Deployments"])
 
     @router.post("/", status_code=201)
     async def create(

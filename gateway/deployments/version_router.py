@@ -17,6 +17,7 @@ from gateway.deployments.version_schemas import (
     VersionPage,
 )
 from gateway.deployments.versions import DRAFT, LIVE, VersionService
+from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
 
 Number = Annotated[int, Path(ge=1, le=999_999_999)]
@@ -24,7 +25,7 @@ Number = Annotated[int, Path(ge=1, le=999_999_999)]
 
 def build_router(service: VersionService, access: Access) -> APIRouter:
     """Return the routes for versions; all need a `manage` key."""
-    router = APIRouter(prefix="/node/deployments/{deployment_id}", tags=["Deployments"])
+    router = DocumentedRouter(prefix="/node/deployments/{deployment_id}", tags=["Deployments"])
 
     @router.post("/redeploy/")
     async def redeploy(

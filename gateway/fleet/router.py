@@ -8,6 +8,7 @@ from gateway.auth.access import Access
 from gateway.auth.identity import Identity, check_administers
 from gateway.fleet.schemas import ServerIn, ServerOut, ServerPage, ServerSettingsIn
 from gateway.fleet.service import InferenceServerService
+from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
 
 
@@ -16,7 +17,7 @@ def build_router(service: InferenceServerService, access: Access) -> APIRouter:
 
     Members may read and start; the rest requires the role admin or owner.
     """
-    router = APIRouter(
+    router = DocumentedRouter(
         prefix="/node/inference-servers",
         tags=["Inference servers"],
         dependencies=[Depends(access.manager)],

@@ -8,12 +8,13 @@ from gateway.auth.access import Access
 from gateway.auth.identity import Identity
 from gateway.flows.schemas import FlowIn, FlowOut, FlowPage, FlowPatch
 from gateway.flows.service import FlowService
+from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
 
 
 def build_router(service: FlowService, access: Access) -> APIRouter:
     """Return the routes for flows; all need a `manage` key."""
-    router = APIRouter(prefix="/node/flows", tags=["Flows"])
+    router = DocumentedRouter(prefix="/node/flows", tags=["Flows"])
 
     @router.post("/", status_code=201)
     async def create(body: FlowIn, actor: Identity = Depends(access.manager)) -> FlowOut:

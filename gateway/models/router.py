@@ -11,6 +11,7 @@ from gateway.errors import GatewayError
 from gateway.models.schemas import LabelIn, ModelOut, ModelPage
 from gateway.models.service import ModelService
 from gateway.models.uploads import receive_upload
+from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
 from model_store.errors import StoreError
 from model_store.manifest import Manifest
@@ -43,7 +44,7 @@ _UPLOAD: dict[str, Any] = {
 
 def build_router(service: ModelService, access: Access) -> APIRouter:
     """Return the routes of models: a `manage` key or a session; some need an admin or owner."""
-    router = APIRouter(
+    router = DocumentedRouter(
         prefix="/node/models", tags=["Models"], dependencies=[Depends(access.manager)]
     )
     administers = [Depends(access.administrator)]

@@ -24,6 +24,7 @@ from gateway.oip.schemas import (
     V2Error,
     schema_of,
 )
+from gateway.operations import DocumentedRouter
 from gateway.web.openapi import EXECUTES_FLOWS
 from protos import open_inference_pb2 as pb
 
@@ -45,7 +46,7 @@ Call = Annotated[InferRequest, Body(examples=[_EXAMPLE])]
 
 def build_router() -> APIRouter:
     """Return the documented routes."""
-    router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+    router = DocumentedRouter(prefix="/v2", tags=["Open Inference Protocol"])
     _add_server(router)
     _add_model(router, "/models/{model}", "model", _of_model, _call_model)
     _add_model(router, "/models/{model}/versions/{version}", "version", _of_version, _call_version)

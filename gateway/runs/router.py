@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 from gateway.auth.access import Access, Poller
 from gateway.auth.identity import Identity
 from gateway.deployments.settings import ResponseFormat
+from gateway.operations import DocumentedRouter
 from gateway.runs.event_stream import read_last_event_id
 from gateway.runs.queries import RunFilter
 from gateway.runs.responses import (
@@ -82,7 +83,7 @@ class _RunFilterParams:
 
 def build_router(service: RunService, access: Access) -> APIRouter:
     """Return the routes for runs; any key may use them for the deployments it covers."""
-    router = APIRouter(prefix="/node/flow-runs", tags=["Flow runs"])
+    router = DocumentedRouter(prefix="/node/flow-runs", tags=["Flow runs"])
 
     @router.get("/")
     async def list_runs(

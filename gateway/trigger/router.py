@@ -11,6 +11,7 @@ from gateway.auth.security_schemes import ANY_SECURITY
 from gateway.deployments.settings import ResponseFormat
 from gateway.errors import GatewayError
 from gateway.fast_path.body import MAX_BATCH_ITEMS
+from gateway.operations import DocumentedRouter
 from gateway.runs.schemas import AcceptedOut, EnvelopeOut
 from gateway.web.openapi import EXECUTES_FLOWS
 from protos.errors import ErrorCode
@@ -63,7 +64,7 @@ class BatchOut(BaseModel):
 
 def build_router() -> APIRouter:
     """Return the documented routes; they also make other methods answer 405."""
-    router = APIRouter(tags=["Trigger"])
+    router = DocumentedRouter(tags=["Trigger"])
     # Any: as FastAPI has it
     accepted: dict[int | str, dict[str, Any]] = {
         202: {

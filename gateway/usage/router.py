@@ -9,6 +9,7 @@ from pydantic import AwareDatetime
 
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
+from gateway.operations import DocumentedRouter
 from gateway.usage.schemas import DeploymentUsageOut, UsageOut
 from gateway.usage.service import GroupBy, Step, UsageQuery, UsageService
 
@@ -32,7 +33,7 @@ class UsageParams:
 
 def build_router(service: UsageService, access: Access) -> APIRouter:
     """Return the routes for usage; each key may call them for the deployments that it covers."""
-    router = APIRouter(prefix="/node", tags=["Usage"])
+    router = DocumentedRouter(prefix="/node", tags=["Usage"])
 
     @router.get("/usage/")
     async def usage(

@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from starlette.routing import compile_path
 
 from protos.errors import ErrorCode
@@ -30,7 +29,6 @@ _EXECUTING = frozenset({501, 502})
 _V2_STATUSES = {code.v2_status for code in ErrorCode} - {409, 410, 422}
 _GET = "get"
 
-_VERBS = {"GET": "get", "POST": "create", "PUT": "replace", "PATCH": "change", "DELETE": "delete"}
 
 # Any, here and below: OpenAPI's own form
 Json = dict[str, Any]
@@ -192,29 +190,3 @@ def _summarise(operation: Json) -> None:
     if description:
         first = description.partition("\n\n")[0].replace("\n", " ")
         operation["summary"] = first.partition(". ")[0].rstrip(".")
-
-
-def operation_id(route: APIRoute) -> str:
-    """Return an operation's id, such as `list_flows`, `get_flow` or `pause_deployment`.
-
-    Generated clients name their functions so. The last word of a POST is a verb, unless it is a
-    plural: then the operation creates one.
-    """
-    (method,) = route.methods or {"GET"}
-    parts = [part for part in route.path_format.split("/") if part and part != "node"]
-    words = [part for part in parts if not part.startswith("{")]
-    owners, last = [_singular(word) for word in words[:-1]], words[-1]
-    names_one = parts[-1].startswith("{")
-    if method == "POST" and len(parts) > 1 and not last.endswith("s"):
-        name = [last, *owners]
-    elif method == "GET" and not names_one:
-        name = ["list" if last.endswith("s") else "get", *owners, last]
-    elif method == "DELETE" and not names_one:
-        name = ["delete", *owners, last]
-    else:
-        name = [_VERBS[method], *owners, _singular(last)]
-    return "_".join(name).replace("-", "_")
-
-
-def _singular(noun: str) -> str:
-    return noun[:-3] + "y" if noun.endswith("ies") else noun.removesuffix("s")

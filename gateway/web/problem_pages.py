@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import HTMLResponse
 
 from gateway.errors import GatewayError
+from gateway.operations import DocumentedRouter
 from gateway.web.problems import problem_name, problem_title
 from gateway.web.security_headers import content_security_policy
 from protos.errors import ErrorCode
@@ -84,7 +85,7 @@ _PAGES: dict[int | str, dict[str, Any]] = {
 
 def build_router() -> APIRouter:
     """Return the route, which is for everybody."""
-    router = APIRouter(prefix="/problems", tags=["Problems"])
+    router = DocumentedRouter(prefix="/problems", tags=["Problems"])
 
     @router.get("/{problem}", response_model=ProblemTypeOut, responses=_PAGES)
     async def get_problem_type(

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime
 
 from gateway.auth.access import Access
 from gateway.auth.identity import Identity
+from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
 from gateway.webhooks.listing import DeliveryFilter
 from gateway.webhooks.schemas import (
@@ -31,7 +32,7 @@ from gateway.webhooks.verification import VerdictOut, verify_request
 
 def build_router(service: WebhookService, access: Access) -> APIRouter:
     """Return the routes of webhooks; all need a `manage` key."""
-    router = APIRouter(prefix="/node/webhooks", tags=["Webhooks"])
+    router = DocumentedRouter(prefix="/node/webhooks", tags=["Webhooks"])
     _add_endpoints(router, service, access)
     _add_deliveries(router, service, access)
     _add_verification(router, access)

@@ -11,7 +11,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from gateway.auth.identity import Role, Scope
-from gateway.web.openapi import operation_id
+from gateway.operations import operation_id
 from tests.gateway.in_process_gateway import InProcessGateway
 from tests.gateway.routes import Route, routes_of
 from tests.gateway.served_gateway import ServedGateway
