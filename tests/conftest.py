@@ -28,7 +28,7 @@ _PROCESS_FIXTURES = {"verifier", "start", "serve", "shared", "served", "stock"}
 _PROCESS_FOLDERS = {"system", "chaos", "torture", "slipstream", "inference_server", "model_store"}
 _PROCESS_EVENTS = {"subprocess.Popen", "os.fork", "os.posix_spawn"}
 _INSTALLATIONS = ("installation", "backend")
-"""Fixtures that run an installation; those with the scope of the session are shared by files."""
+"""Fixtures that run an installation; those with the scope of a package are shared by files."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -45,7 +45,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     shared = [
         name
         for name in _INSTALLATIONS
-        if name in fixtures and fixtures[name][-1].scope == "session"
+        if name in fixtures and fixtures[name][-1].scope == "package"
     ]
     chosen = parameters.params.get("backend", "") if parameters else ""
     item.add_marker(pytest.mark.xdist_group(f"{shared[0]} {chosen}" if shared else str(path)))

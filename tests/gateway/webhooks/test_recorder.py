@@ -86,7 +86,9 @@ async def test_a_large_output_is_stored_in_the_run_but_not_in_the_event(
     assert len(run.output_data or b"") == MIB + 2
 
 
-@pytest.mark.parametrize(("output", "fit"), [(b"{}", 20_000), (b"x" * MIB, 64)])
+@pytest.mark.parametrize(
+    ("output", "fit"), [(b"{}", 20_000), (b"x" * MIB, 64)], ids=["small", "large"]
+)
 async def test_events_that_exceed_the_queue_are_counted(
     idle_harness: WebhookHarness, output: bytes, fit: int
 ) -> None:

@@ -1,4 +1,4 @@
-"""One installation for most tests, with two gateways and a few models."""
+"""One installation for all tests of this folder, with two gateways and a few models."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import pytest
 
 from tests import onnx_models
 from tests.slipstream.running import Up
-from tests.system.backends import BACKENDS, Backend, running
 from tests.system.grpcio_gateway import grpcio_gateway
 from tests.system.installation import Installation
-from tests.system.runs import Runs
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Serve `iris` (the demo), `mixed`, `mlp` and `nan`."""
     folder = tmp_path_factory.mktemp("system")
@@ -32,7 +30,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def grpcio_port(installation: Installation) -> Iterator[int]:
     """The gRPC port of another gateway of `installation`, served by stock grpcio."""
     with grpcio_gateway(installation.up) as port:
@@ -45,18 +43,3 @@ def grpc_address(request: pytest.FixtureRequest, installation: Installation) -> 
     if request.param == "native":
         return f"127.0.0.1:{installation.up.grpc_port}"
     return f"127.0.0.1:{request.getfixturevalue('grpcio_port')}"
-
-
-@pytest.fixture(scope="session", params=BACKENDS)
-def backend(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Backend]:
-    """An installation with workers on each kind of database and broker; `iris` is served."""
-    with running(request.param, tmp_path_factory.mktemp(request.param)) as found:
-        yield found
-
-
-@pytest.fixture
-def runs(backend: Backend) -> Runs:
-    """A client of that installation."""
-    return Runs(backend.installation)

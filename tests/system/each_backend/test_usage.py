@@ -78,14 +78,36 @@ def test_a_batch_counts_as_one_call_and_each_item_as_a_run(runs: Runs) -> None:
     until_counted(runs.installation, sync, calls=1, runs=5)
 
 
-@pytest.fixture
-def two_gateways(tmp_path: Path) -> Iterator[Installation]:
+@pytest.fixture(scope="module")
+def two_gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A private installation."""
-    up = Up(tmp_path / "state", "--workers", "2")
+    up = Up(tmp_path_factory.mktemp("two_gateways") / "state", "--workers", "2")
     up.until("documentation")
     installation = Installation(up)
     yield installation
     installation.stop()
+
+
+def test_the_wait_for_a_booting_server_is_measured_separately(
+    two_gateways: Installation, tmp_path: Path
+) -> None:
+    two_gateways.add_model("slow", onnx_models.slow_to_load(tmp_path / "slow.onnx", 2))
+    runs = Runs(two_gateways)
+    sync = runs.deploy(chain("slow"), "sync", "server")
+    two_gateways.serve("slow", wait=False)
+    answer = runs.call(sync, {"x": [1.0, 2.0]})
+    assert answer.status_code == 200, answer.text
+    found = until_counted(two_gateways, sync, calls=1, runs=1)
+    boot, run = found["stages"]["boot"]["p50_seconds"], found["stages"]["run"]["p50_seconds"]
+    assert 0.3 < boot <= run * 1.1
+    text = eventually(
+        lambda: two_gateways.http.get("/metrics").text, lambda text: "run_stage_seconds" in text
+    )
+    assert "celery_worker_heartbeat_age_seconds{worker=" in text
+    eventually(
+        lambda: two_gateways.http.get("/metrics").text,
+        lambda text: 'run_stage_seconds_count{mode="sync",stage="boot"} 1.0' in text,
+    )
 
 
 def test_a_killed_gateway_loses_the_counts_of_its_last_seconds_but_no_run(
@@ -129,25 +151,3 @@ def _ready(installation: Installation) -> bool:
         return installation.http.get("/readyz").is_success
     except httpx.TransportError:
         return False
-
-
-def test_the_wait_for_a_booting_server_is_measured_separately(
-    two_gateways: Installation, tmp_path: Path
-) -> None:
-    two_gateways.add_model("slow", onnx_models.slow_to_load(tmp_path / "slow.onnx", 2))
-    runs = Runs(two_gateways)
-    sync = runs.deploy(chain("slow"), "sync", "server")
-    two_gateways.serve("slow", wait=False)
-    answer = runs.call(sync, {"x": [1.0, 2.0]})
-    assert answer.status_code == 200, answer.text
-    found = until_counted(two_gateways, sync, calls=1, runs=1)
-    boot, run = found["stages"]["boot"]["p50_seconds"], found["stages"]["run"]["p50_seconds"]
-    assert 0.3 < boot <= run * 1.1
-    text = eventually(
-        lambda: two_gateways.http.get("/metrics").text, lambda text: "run_stage_seconds" in text
-    )
-    assert "celery_worker_heartbeat_age_seconds{worker=" in text
-    eventually(
-        lambda: two_gateways.http.get("/metrics").text,
-        lambda text: 'run_stage_seconds_count{mode="sync",stage="boot"} 1.0' in text,
-    )

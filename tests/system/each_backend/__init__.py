@@ -1,0 +1,1 @@
+"""Tests that run on each combination of database and broker."""

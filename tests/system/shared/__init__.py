@@ -1,0 +1,1 @@
+"""Tests that share one installation; it ends with the last of them."""
