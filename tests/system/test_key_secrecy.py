@@ -26,7 +26,7 @@ from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase
 from tests.slipstream.running import Up
 from tests.system.installation import Installation, chain
-from tests.system.shared.test_triton_clients import tensors
+from tests.system.one_installation.test_triton_clients import tensors
 
 KEYS = "/node/api-keys/"
 GOOD = {"input_data": {"x": [[1, 2, 3, 4]]}}

@@ -16,7 +16,7 @@ import tritonclient.grpc as triton_grpc
 from tritonclient.utils import InferenceServerException
 
 from tests.system.installation import Installation, chain
-from tests.system.shared.test_triton_clients import check, tensors
+from tests.system.one_installation.test_triton_clients import check, tensors
 
 KEYS = "/node/api-keys/"
 BODY = {"input_data": {"x": [[1, 2, 3, 4]]}}

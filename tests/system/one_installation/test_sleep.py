@@ -18,7 +18,7 @@ from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase
 from tests.slipstream.running import Up
 from tests.system.installation import TIMEOUT_SECONDS, Installation, Json, chain
-from tests.system.shared.test_metrics import sample
+from tests.system.one_installation.test_metrics import sample
 
 SERVERS = "/node/inference-servers/"
 ROW = {"input_data": {"x": [[1, 2, 3, 4]]}}
