@@ -33,10 +33,27 @@ class TriggerRoute:
         self.services = services
         self.max_body_bytes = max_body_bytes
         self.tasks: set[asyncio.Task[None]] = set()
+        self._responses: list[tuple[TriggerCall, bytes, bytes]] = []
 
     def new_call(self, connection: Connection, head: RequestHead) -> TriggerCall:
         """Return the call for a request whose headers have arrived."""
         return TriggerCall(self, connection, head)
+
+    def respond_soon(self, call: TriggerCall, head: bytes, body: bytes) -> None:
+        """Have `call` respond when the event loop has handled everything that has arrived.
+
+        Replies of an inference server arrive many in one read. A client that is woken by a response
+        in the midst of them would take the core: with 64 connections on two cores, that costs a
+        fifth of the throughput.
+        """
+        if not self._responses:
+            asyncio.get_running_loop().call_soon(self._respond)
+        self._responses.append((call, head, body))
+
+    def _respond(self) -> None:
+        responses, self._responses = self._responses, []
+        for call, head, body in responses:
+            call.respond_fast(head, body)
 
 
 class TriggerCall(HttpCall, DeploymentCall):
@@ -188,8 +205,13 @@ class TriggerCall(HttpCall, DeploymentCall):
             head += route.rate_limit.header_lines()
         if route.deployment.cors_origins is not None:
             head += header_lines(self._cors_headers())
-        self.respond(head, body)
-        self._finish(200, None)
+        self._trigger_route.respond_soon(self, head, body)
+
+    def respond_fast(self, head: bytes, body: bytes) -> None:
+        """Respond to a fast call, unless the client has disconnected since its reply came."""
+        if not self.disconnected:
+            self.respond(head, body)
+            self._finish(200, None)
 
     def succeed(
         self, status: int, headers: Headers, body: bytes, *, parse_seconds: float | None = None
