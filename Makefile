@@ -22,10 +22,10 @@ setup-dev: $(STAMPS)/dev ## Build .venv with everything that the checks need
 run: setup ## Set up, then run the whole system (Ctrl-C stops it)
 	@$(BIN)/slipstream up
 
-# TEST_PROCESSES=4 is faster, and too much for the bounds of time in tests on two cores. tests/conftest.py says what
+# Tests wait about as long as they compute: three processes keep two cores busy. tests/conftest.py says what
 # stays together.
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := -n $(or $(TEST_PROCESSES),2) --dist loadgroup
+PARALLEL := -n $(or $(TEST_PROCESSES),3) --dist loadgroup
 
 test: $(STAMPS)/dev ## Set up, then test the embedded installation: needs nothing but Python
 	@$(PYTEST) -m "not services" $(PARALLEL) $(ARGS)
