@@ -209,9 +209,13 @@ class TriggerCall(HttpCall, DeploymentCall):
 
     def respond_fast(self, head: bytes, body: bytes) -> None:
         """Respond to a fast call, unless the client has disconnected since its reply came."""
-        if not self.disconnected:
+        if self.disconnected:
+            return
+        try:
             self.respond(head, body)
             self._finish(200, None)
+        except Exception as error:  # noqa: BLE001 - other responses follow this one
+            self._on_bug(error)
 
     def succeed(
         self, status: int, headers: Headers, body: bytes, *, parse_seconds: float | None = None
