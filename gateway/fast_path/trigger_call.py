@@ -214,7 +214,7 @@ class TriggerCall(HttpCall, DeploymentCall):
         try:
             self.respond(head, body)
             self._finish(200, None)
-        except Exception as error:  # noqa: BLE001 - other responses follow this one
+        except Exception as error:  # other responses follow this one
             self._on_bug(error)
 
     def succeed(
