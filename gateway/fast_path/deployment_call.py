@@ -78,6 +78,8 @@ class DeploymentCall(DeploymentCallRecord):
     """Of a call that is not fast."""
     parse_seconds = 0.0
     """What it took to make tensors, or the flow's input, of the body."""
+    others_wait = False
+    """Whether other calls still waited for the inference server when the reply arrived."""
     _number = b""
     _stream: InferenceStreamClient | None = None
     _running: RunningCall | None = None
@@ -129,7 +131,9 @@ class DeploymentCall(DeploymentCallRecord):
 
     def on_reply(self, message: bytes, template: InferResponseTemplate | None) -> None:
         """Take the inference server's reply to a fast call."""
-        self._stream = None
+        stream, self._stream = self._stream, None
+        assert stream is not None
+        self.others_wait = stream.in_flight > 0
         route = self.route
         assert route is not None
         assert route.codec is not None

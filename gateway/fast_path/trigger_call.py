@@ -205,7 +205,10 @@ class TriggerCall(HttpCall, DeploymentCall):
             head += route.rate_limit.header_lines()
         if route.deployment.cors_origins is not None:
             head += header_lines(self._cors_headers())
-        self._trigger_route.respond_soon(self, head, body)
+        if self.others_wait:
+            self._trigger_route.respond_soon(self, head, body)
+        else:
+            self.respond_fast(head, body)
 
     def respond_fast(self, head: bytes, body: bytes) -> None:
         """Respond to a fast call, unless the client has disconnected since its reply came."""
