@@ -35,7 +35,7 @@ test-services: $(STAMPS)/dev ## Test what needs PostgreSQL, Redis, RabbitMQ, ngi
 	@$(PYTEST) -m services $(PARALLEL) $(ARGS)
 
 test-fast: $(STAMPS)/dev ## Unit tests only: no process is started
-	@$(PYTEST) -m "not services and not processes" $(ARGS)
+	@$(PYTEST) -m "not services and not processes" $(PARALLEL) $(ARGS)
 
 coverage: $(STAMPS)/dev ## Branch coverage of `make test`, as text and in htmlcov/
 	@$(PYTEST) -m "not services" $(PARALLEL) --cov --cov-branch --cov-report=term --cov-report=html $(ARGS)

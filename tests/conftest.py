@@ -31,6 +31,13 @@ _INSTALLATIONS = ("installation", "backend")
 """Fixtures that run an installation; those with the scope of a package are shared by files."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import folders whose tests all start processes, where none of them is to run."""
+    parts = collection_path.relative_to(_HERE).parts if _HERE in collection_path.parents else ()
+    unwanted = "not processes" in config.option.markexpr and parts[:1]
+    return True if unwanted and parts[0] in _PROCESS_FOLDERS else None
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what uses a service by a parameter, or starts processes by a fixture or its folder.
 
