@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import structlog
-from hypothesis import settings
 
 from gateway.accounts import passwords
 from tests.services import declared
@@ -20,9 +19,6 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
 )
-
-settings.register_profile("untimed", deadline=None)  # an example may wait for a busy core
-settings.load_profile("untimed")
 
 _HERE = Path(__file__).parent
 _SERVICE_PARAMETERS = {"postgresql", "redis", "amqp", "rabbitmq"}

@@ -58,12 +58,14 @@ async def test_a_server_polls_for_a_client_in_a_tight_loop_if_enabled(
     row = np.ones((1, 4), "f4")
     for _ in range(60):
         expected = await caller.call(row)
-    before = context_switches(server)
-    for _ in range(200):
-        np.testing.assert_array_equal(await caller.call(row), expected)
-    slept = context_switches(server) - before
-    assert slept < 100 if polling else slept > 150
+    slept = []
+    for _ in range(5):  # other processes change the count, but not that of every turn
+        before = context_switches(server)
+        for _ in range(200):
+            np.testing.assert_array_equal(await caller.call(row), expected)
+        slept.append(context_switches(server) - before)
     connection.close()
+    assert min(slept) < 100 if polling else max(slept) > 150, slept
 
 
 async def test_large_messages_are_intact_while_polling(start_server: StartServer) -> None:
