@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import gc
 import importlib
 import signal
 import socket
@@ -24,6 +23,7 @@ import uvloop
 
 from gateway.boot import BootApp
 from gateway.fast_path.connection import HttpConnection
+from telemetry import garbage_collection
 from telemetry.options import option, read, whole_number
 from telemetry.parent_process import StatusPipe, exit_with_parent
 
@@ -111,6 +111,7 @@ class _GatewayOptions:
 
 def main() -> None:
     """Run until a signal, or until the supervisor ends."""
+    garbage_collection.pause()
     options = read(
         _GatewayOptions, None, prefix="", program="python -m gateway", description=__doc__
     )
@@ -184,8 +185,7 @@ async def _build(boot_app: BootApp, server: GatewayServer, report: StatusPipe) -
         sys.stderr.write(f"gateway: {error}\n")
         server.should_exit = True
         raise
-    gc.freeze()  # objects of the boot stay: exclude them from collections
-    gc.set_threshold(*_GC_THRESHOLD)
+    garbage_collection.resume(*_GC_THRESHOLD)
     _keep_freed_memory()
     report.send("ready")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import multiprocessing
 import os
@@ -29,7 +28,7 @@ from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.monitor import QueueMonitor
 from gateway.worker.plan import QueueWorkerPlan, parse_queues
 from gateway.worker.run_loop import BuildExecutor, RunLoopThread, WorkerExecutor
-from telemetry import logs
+from telemetry import garbage_collection, logs
 from telemetry.options import option, read, whole_number
 from telemetry.parent_process import StatusPipe, exit_with_parent
 from transport import TlsError
@@ -236,7 +235,7 @@ def _preload(app: Celery) -> None:
     for module in ("celery.apps.worker", "celery.concurrency.prefork", "celery.worker.consumer"):
         import_module(module)
     app.connection_for_read().get_transport_cls()
-    gc.freeze()  # a collection in a child would copy the pages that it shares
+    garbage_collection.resume()
 
 
 def _keep_logging(**_: Any) -> None:  # Any: the same

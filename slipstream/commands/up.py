@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from slipstream.failures import exit_on_error
 from slipstream.settings import PREFIX, UpOptions
 from slipstream.supervisor.launch import launch
+from telemetry import garbage_collection
 from telemetry.options import read
 
 _DESCRIPTION = """\
@@ -31,6 +32,7 @@ be used
 def main(arguments: Sequence[str]) -> None:
     """Start, watch and drain the processes of one machine."""
     started_at = time.monotonic()
+    garbage_collection.pause()
     options = read(
         UpOptions,
         arguments,

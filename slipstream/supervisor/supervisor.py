@@ -17,6 +17,7 @@ from slipstream.supervisor.shared_process import SharedProcessPool
 from slipstream.supervisor.signals import run_until_stopped
 from slipstream.supervisor.spawner import ServerSpawner
 from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS, WorkerManager
+from telemetry import garbage_collection
 
 if TYPE_CHECKING:  # takes a second or two to import, while the loop runs
     from slipstream.supervisor.fleet_runner import FleetRunner
@@ -89,6 +90,7 @@ class Supervisor:
 
     async def _serve(self) -> None:
         kind = await asyncio.to_thread(_import)
+        garbage_collection.resume()
         self._fleet_runner = kind(self._launched, self._printer, self._spawner, demo=self._demo)
         await self._fleet_runner.serve(self._gateway_monitor, self._workers)
 
