@@ -10,7 +10,11 @@ import pytest
 import structlog
 
 from gateway.accounts import passwords
+from telemetry import garbage_collection
 from tests.services import declared
+
+# until all tests are collected: that creates millions of objects that stay
+garbage_collection.pause()
 
 # structlog's own traceback shows the values of all variables, which takes seconds of ours
 structlog.configure(
@@ -60,6 +64,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.services)
     if path.parts[0] in _PROCESS_FOLDERS or _PROCESS_FIXTURES & fixtures.keys():
         item.add_marker(pytest.mark.processes)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from here on, but not what was collected as tests."""
+    garbage_collection.resume()
 
 
 @pytest.hookimpl(wrapper=True)
