@@ -11,13 +11,15 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 
+from telemetry import garbage_collection
+
 PROCESSES: Mapping[str, str] = {
     "up": "slipstream.commands.up",
     "gateway": "slipstream.commands.gateway",
     "inference-server": "slipstream.commands.inference_server",
     "worker": "slipstream.commands.worker",
 }
-
+"""They collect garbage again once they have imported what they need."""
 
 _OWNER_ONLY_UMASK = 0o077
 """All files are for their owner only: they contain runs, hashes of keys, and models."""
@@ -26,11 +28,14 @@ _OWNER_ONLY_UMASK = 0o077
 def main() -> None:
     """Run the command line; exits with one of `slipstream.failures.ExitStatus`."""
     os.umask(_OWNER_ONLY_UMASK)
+    garbage_collection.pause()
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command in PROCESSES:
         import_module(PROCESSES[command]).main(sys.argv[2:])
     else:
-        import_module("slipstream.cli").build(called=command)(prog_name="slipstream")
+        application = import_module("slipstream.cli").build(called=command)
+        garbage_collection.resume()
+        application(prog_name="slipstream")
 
 
 if __name__ == "__main__":

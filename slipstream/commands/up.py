@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from slipstream.failures import exit_on_error
 from slipstream.settings import PREFIX, UpOptions
 from slipstream.supervisor.launch import launch
-from telemetry import garbage_collection
 from telemetry.options import read
 
 _DESCRIPTION = """\
@@ -32,7 +31,6 @@ be used
 def main(arguments: Sequence[str]) -> None:
     """Start, watch and drain the processes of one machine."""
     started_at = time.monotonic()
-    garbage_collection.pause()
     options = read(
         UpOptions,
         arguments,

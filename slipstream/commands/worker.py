@@ -18,6 +18,7 @@ from slipstream.supervisor.process import ChildProcess, Lifeline
 from slipstream.supervisor.signals import StopSignals, run_until_stopped
 from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS, WorkerManager
 from slipstream.workspace import broker_of, read_settings
+from telemetry import garbage_collection
 from telemetry.options import read
 from transport import TlsError
 
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
             queues=options.queues,
             wake_file=WakeFile(settings.run),
         )
+        garbage_collection.resume()
         asyncio.run(_run(manager, signals, settings))
 
 
