@@ -25,7 +25,7 @@ run: setup ## Set up, then run the whole system (Ctrl-C stops it)
 # Tests wait about as long as they compute: three processes keep two cores busy. tests/conftest.py says what
 # stays together.
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := -n $(or $(TEST_PROCESSES),3) --dist loadgroup
+PARALLEL := -n $(or $(TEST_PROCESSES),3) --dist loadgroup --no-loadscope-reorder
 
 test: $(STAMPS)/dev ## Set up, then test the embedded installation: needs nothing but Python
 	@$(PYTEST) -m "not services" $(PARALLEL) $(ARGS)

@@ -66,6 +66,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.processes)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with tests that start processes: they wait long, and short ones fill the end."""
+    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
+
+
 def pytest_collection_finish() -> None:
     """Collect garbage from here on, but not what was collected as tests."""
     garbage_collection.resume()
@@ -84,7 +89,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 def _refuse_undeclared_processes(event: str, _arguments: object) -> None:
     # At exit, the names of this module are None.
-    if declared and event in _PROCESS_EVENTS and not declared.processes:
+    if event in _PROCESS_EVENTS and declared and not declared.processes:
         pytest.fail("the test starts a process and is not marked `processes`")
 
 

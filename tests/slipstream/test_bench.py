@@ -44,7 +44,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 
 @pytest.fixture(scope="module")
 def deployment_id(installation: Installation) -> str:
-    (listed,) = installation.command("deployments", "list", "--json")["items"]
+    (listed,) = installation.command("deployments", "list")["items"]
     assert listed["name"] == NAME
     found: str = listed["id"]
     return found
@@ -211,13 +211,13 @@ def test_a_usage_error_has_its_own_exit_status(
 def test_failures_under_load_are_counted_and_ctrl_c_shows_what_was_measured(
     installation: Installation,
 ) -> None:
-    key = installation.command("keys", "create", "--name", "short-lived", "--json")
+    key = installation.command("keys", "create", "--name", "short-lived")
     words = (NAME, "--key", key["key"], "--concurrency", "2,4", "--seconds", "600")
     answered = until_counted(installation, "200", -1)
     refused = until_counted(installation, "401", -1)
     process = start(installation, *words, "--warmup", "0", "--json")
     until_counted(installation, "200", answered + 10)
-    installation.command("keys", "deactivate", key["id"], "--json")
+    installation.command("keys", "deactivate", key["id"])
     until_counted(installation, "401", refused)
     process.send_signal(signal.SIGINT)
     status, out, _ = ended(process)

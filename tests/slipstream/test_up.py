@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from slipstream.supervisor.state_folder import running_supervisor
-from tests.slipstream.running import Up, environment
+from tests.slipstream.running import NO_WORKER, Up, environment
 
 
 def run_curl(line: str) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def test_json_output_is_one_document_even_from_a_deep_folder_with_two_workers(
 
 def test_it_answers_before_it_is_ready(tmp_path: Path) -> None:
     began = time.monotonic()
-    up = Up(tmp_path / "state", "--no-demo")
+    up = Up(tmp_path / "state", "--no-demo", *NO_WORKER)
     while True:
         try:
             response = httpx.get(f"{up.url}/readyz", timeout=10)
@@ -101,7 +101,7 @@ def test_a_signal_during_start_up_leaves_no_process(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_does_not_wait_for_calls_in_flight(tmp_path: Path) -> None:
-    up = Up(tmp_path / "state", "--json", SLIPSTREAM_DRAIN_SECONDS="60")
+    up = Up(tmp_path / "state", "--json", *NO_WORKER, SLIPSTREAM_DRAIN_SECONDS="60")
     demo = json.loads(up.until("{"))["demo"]
     with socket.create_connection(("127.0.0.1", up.port)) as caller:
         head = f"POST /node/deployment-trigger/{demo['deployment_id']}/ HTTP/1.1\r\nHost: x\r\n"
@@ -121,6 +121,6 @@ def test_no_process_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     assert len(up.children("-m")) >= 3
     assert len(up.servers()) == 1
     assert up.stop(signal.SIGKILL) == -signal.SIGKILL
-    again = Up(tmp_path / "state", port=up.port, grpc_port=up.grpc_port)
+    again = Up(tmp_path / "state", *NO_WORKER, port=up.port, grpc_port=up.grpc_port)
     again.until("documentation")
     assert again.stop() == 0

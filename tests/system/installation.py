@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +13,7 @@ import httpx
 from typer.testing import CliRunner
 
 from slipstream.cli import build
-from tests.slipstream.running import Up, environment
+from tests.slipstream.running import Up
 
 TIMEOUT_SECONDS = 60.0
 
@@ -45,34 +43,23 @@ class Installation:
 
     def __init__(self, up: Up) -> None:
         self.up = up
-        self.key = self._new_key()
+        self.key: str = self.command("keys", "create", "--name", "tests", "--manage")["key"]
         self.http = httpx.Client(
             base_url=up.url, headers={"X-API-Key": self.key}, timeout=TIMEOUT_SECONDS
         )
 
-    def _new_key(self) -> str:
-        """Run the command in this process: a subprocess takes seconds to import."""
-        words = ("keys", "create", "--name", "tests", "--manage", "--json")
+    def command(self, *words: str) -> Any:
+        """Run `slipstream … --json` on the installation's state folder; return what it printed.
+
+        It runs in this process: a process of its own takes a second to import.
+        """
         unset = {name: None for name in os.environ if name.startswith("SLIPSTREAM_")}
         result = CliRunner().invoke(
-            build(called="keys"),
-            [*words, "--state", str(self.up.state)],
+            build(called=words[0]),
+            [*words, "--json", "--state", str(self.up.state)],
             env={**unset, **self.up.extra},
         )
         assert result.exit_code == 0, result.output
-        key: str = json.loads(result.stdout)["key"]
-        return key
-
-    def command(self, *arguments: str) -> Any:
-        """Run `slipstream … --json` on the installation's state folder; return what it printed."""
-        state = ("--state", str(self.up.state))
-        result = subprocess.run(
-            [sys.executable, "-m", "slipstream", *arguments, *state],
-            capture_output=True,
-            check=False,
-            env={**environment(), **self.up.extra},
-        )
-        assert result.returncode == 0, result.stderr.decode() + result.stdout.decode()
         return json.loads(result.stdout)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Json:

@@ -121,7 +121,7 @@ def test_calls_refused_for_other_reasons_use_no_quota(limited: Installation, iri
 def test_a_changed_limit_applies_in_both_gateways_within_a_second(limited: Installation) -> None:
     deployment = limited.deploy(chain("iris"))
     key = key_with(limited, calls_per_day=100_000)
-    command = ("deployments", "set", deployment, "--calls-per-minute", "1", "--json")
+    command = ("deployments", "set", deployment, "--calls-per-minute", "1")
     assert limited.command(*command)["limits"]["calls_per_minute"] == 1
     time.sleep(IN_FORCE_SECONDS)
     answers = [call(limited, deployment, key) for _ in range(10)]

@@ -31,8 +31,8 @@ def local_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
 
 def deploy(local_runs: Runs, url: str) -> Json:
     command = local_runs.installation.command
-    flow = command("flows", "list", "--json")["items"][0]["id"]
-    words = ("--flow", flow, "--mode", "fast", "--callback-url", url, "--json")
+    flow = command("flows", "list")["items"][0]["id"]
+    words = ("--flow", flow, "--mode", "fast", "--callback-url", url)
     made: Json = command("deployments", "create", *words)
     return made
 
@@ -56,7 +56,7 @@ def test_a_call_is_printed_and_verified_and_a_replay_is_a_duplicate(
     assert (printed["event"], printed["flow_run_id"]) == ("run.completed", run_id)
     assert (printed["verified"], printed["attempt"], printed["status"]) == (True, "1", 200)
     assert 0 <= printed["after_seconds"] < 30
-    local_runs.installation.command("webhooks", "replay", printed["id"], "--json")
+    local_runs.installation.command("webhooks", "replay", printed["id"])
     again = listener.next()
     assert (again["id"], again["duplicate"], again["attempt"]) == (printed["id"], True, "2")
     assert listener.close()["duplicates"] == 1

@@ -191,7 +191,7 @@ def test_a_sync_run_wakes_a_server_and_waits_for_it(
 def test_a_user_can_wake_a_server_and_a_stopped_one_stays_stopped(
     installation: Installation, sleeping_model: SleepingModel
 ) -> None:
-    command = ("models", "serve", sleeping_model.name, "--idle-timeout", "0", "--json")
+    command = ("models", "serve", sleeping_model.name, "--idle-timeout", "0")
     assert installation.command(*command)["idle_timeout_seconds"] is None
     sleeping_model.until(lambda server: server["state"] == "ready")
     assert until_it_answers(sleeping_model.trigger).status_code == 200
