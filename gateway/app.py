@@ -14,33 +14,35 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
-from gateway.accounts.router import build_router as users
-from gateway.accounts.session_router import build_router as sessions
-from gateway.audit.router import build_router as audit
-from gateway.auth.router import build_router as api_keys
+from gateway.accounts.router import router as users
+from gateway.accounts.session_router import router as sessions
+from gateway.accounts.users import UserRunCanceller
+from gateway.audit.router import router as audit
+from gateway.auth.router import router as api_keys
 from gateway.container import Container
-from gateway.deployments.router import build_router as deployments
-from gateway.deployments.version_router import build_router as deployment_versions
+from gateway.deployments.router import router as deployments
+from gateway.deployments.service import RunCanceller
+from gateway.deployments.version_router import router as deployment_versions
 from gateway.fleet.exposition import scrape_targets
-from gateway.fleet.router import build_router as inference_servers
-from gateway.flows.router import build_router as flows
-from gateway.models.router import build_router as models
+from gateway.fleet.router import router as inference_servers
+from gateway.flows.router import router as flows
+from gateway.models.router import router as models
 from gateway.oip import rest
 from gateway.oip.data_plane import SERVER_VERSION
-from gateway.oip.router import build_router as oip
+from gateway.oip.router import router as oip
 from gateway.operations import DESCRIPTION, TAGS, operation_id
 from gateway.runs.queries import RunDeployments
-from gateway.runs.router import build_router as runs
+from gateway.runs.router import router as runs
 from gateway.trigger.cross_origin import CrossOriginMiddleware
-from gateway.trigger.router import build_router as trigger
-from gateway.usage.router import build_router as usage
+from gateway.trigger.router import router as trigger
+from gateway.usage.router import router as usage
 from gateway.web.asgi import App, Receive, Scope, Send
 from gateway.web.fastapi_errors import FastApiErrorHandlers
 from gateway.web.middleware import RestMiddleware
 from gateway.web.openapi import DocumentedFastAPI
-from gateway.web.problem_pages import build_router as problems
+from gateway.web.problem_pages import router as problems
 from gateway.web.security_headers import content_security_policy
-from gateway.webhooks.router import build_router as webhooks
+from gateway.webhooks.router import router as webhooks
 from telemetry.instruments import CONTENT_TYPE, render
 
 _UPLOADS = "/node/models/"
@@ -81,7 +83,6 @@ class Gateway:
 
 def build_fastapi(container: Container) -> FastAPI:
     """Return the management routes, the metrics and the documentation."""
-    services, access = container.services, container.access
     app = DocumentedFastAPI(
         title="Slipstream",
         version=SERVER_VERSION,
@@ -93,33 +94,23 @@ def build_fastapi(container: Container) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.state.services = _services(container)
     for router in (
-        trigger(),
-        flows(services.flows, access),
-        deployments(services.deployments, access, container.execution.cleanup.cancel_runs),
-        deployment_versions(services.versions, access),
-        inference_servers(services.fleet, access),
-        models(services.models, access),
-        api_keys(services.keys, access),
-        runs(container.runs, access),
-        webhooks(container.webhooks, access),
-        sessions(
-            container.login,
-            container.sessions,
-            services.users,
-            access,
-            secure_cookies=container.settings.secure_cookies,
-        ),
-        users(
-            services.users,
-            container.sessions,
-            access,
-            container.execution.cleanup.cancel_runs_of_user,
-        ),
-        usage(services.usage, access),
-        audit(services.audit, access),
-        oip(),
-        problems(),
+        trigger,
+        flows,
+        deployments,
+        deployment_versions,
+        inference_servers,
+        models,
+        api_keys,
+        runs,
+        webhooks,
+        sessions,
+        users,
+        usage,
+        audit,
+        oip,
+        problems,
     ):
         # Not `include_router`, which builds each route again: 0.1 s of every start.
         app.router.routes.extend(router.routes)
@@ -127,6 +118,32 @@ def build_fastapi(container: Container) -> FastAPI:
     _add_docs(app)
     FastApiErrorHandlers(app, private=_SECRET_PATHS)
     return app
+
+
+def _services(container: Container) -> dict[type[object], object]:
+    """Return the objects that routes find by their class, see `gateway.dependencies`."""
+    services, cleanup = container.services, container.execution.cleanup
+    objects = (
+        container.settings,
+        container.authentication,
+        container.limits,
+        container.proxies,
+        container.login,
+        container.sessions,
+        container.runs,
+        container.webhooks,
+        services.flows,
+        services.deployments,
+        services.versions,
+        services.fleet,
+        services.models,
+        services.keys,
+        services.users,
+        services.usage,
+        services.audit,
+    )
+    by_class: dict[type[object], object] = {type(one): one for one in objects}
+    return {**by_class, RunCanceller: cleanup, UserRunCanceller: cleanup}
 
 
 def _add_metrics(app: FastAPI, container: Container) -> None:

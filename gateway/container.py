@@ -12,7 +12,6 @@ from datetime import timedelta
 
 from gateway.accounts.login import LoginService
 from gateway.accounts.login_throttle import LoginThrottle
-from gateway.auth.access import Access
 from gateway.auth.authentication import Authentication
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.proxies import TrustedProxies
@@ -90,11 +89,10 @@ class Container:
         authenticator = KeyAuthenticator(self.db, hasher, self.feed)
         self.key_usage = authenticator.usage
         self.limits = build_limits(settings, registry)
-        authentication = Authentication(
+        self.authentication = Authentication(
             authenticator, self.sessions, origins=settings.console_origins
         )
-        proxies = TrustedProxies(settings.trusted_proxies)
-        self.access = Access(authentication, self.limits, proxies)
+        self.proxies = TrustedProxies(settings.trusted_proxies)
 
         self.deployment_cache = DeploymentCache(self.db, self.feed)
         self.webhook_dispatcher = build_dispatcher(
@@ -124,7 +122,7 @@ class Container:
         self.accounting = Accounting(self.metrics, self.usage.meter, self.key_usage, self.recorder)
         call_services = CallServices(
             resolver=RouteResolver(
-                authenticator, authentication, self.deployment_cache, self.limits, proxies
+                authenticator, self.authentication, self.deployment_cache, self.limits, self.proxies
             ),
             servers=self.servers,
             accounting=self.accounting,
@@ -140,9 +138,9 @@ class Container:
             timeout_seconds=settings.infer_timeout_seconds,
         )
         self.v2 = V2App(
-            plane, model_access, proxies, self.metrics, max_body_bytes=settings.max_body_bytes
+            plane, model_access, self.proxies, self.metrics, max_body_bytes=settings.max_body_bytes
         )
-        self._grpc_service = InferenceService(plane, model_access, proxies, self.metrics)
+        self._grpc_service = InferenceService(plane, model_access, self.proxies, self.metrics)
         self._grpc_server: ListeningServer | None = None
 
     async def start(self) -> None:

@@ -3,107 +3,108 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from gateway.accounts.login import ClientInfo, LoginService
 from gateway.accounts.schemas import LoggedInOut, LoginIn, PasswordIn, SessionPage, UserOut
 from gateway.accounts.users import UserService
-from gateway.auth.access import Access, SessionRequest
+from gateway.auth.access import CurrentSession, Manager, Sender, same_origin
 from gateway.auth.csrf import csrf_token
-from gateway.auth.identity import Identity
 from gateway.auth.request_credentials import SECURE_SESSION_COOKIE, SESSION_COOKIE, session_token
 from gateway.auth.sessions import SessionService
+from gateway.dependencies import from_app
 from gateway.operations import DocumentedRouter
+from gateway.settings import Settings
 from gateway.storage.account_tables import ConsoleSession
-from gateway.storage.audit_events import ACTOR
+from gateway.storage.audit_events import ACTOR, Actor
 from gateway.storage.paging import PageRequest
 from gateway.storage.tables import Profile
 
+Login = Annotated[LoginService, from_app(LoginService)]
+Sessions = Annotated[SessionService, from_app(SessionService)]
+Users = Annotated[UserService, from_app(UserService)]
+router = DocumentedRouter(tags=["Sessions"])
 
-def build_router(
-    login: LoginService,
-    sessions: SessionService,
-    users: UserService,
-    access: Access,
+
+@router.post("/node/session/", operation_id="log_in", dependencies=[Depends(same_origin)])
+async def log_in(
     *,
-    secure_cookies: bool,
-) -> APIRouter:
-    """Return the routes for sessions.
+    login: Login,
+    sessions: Sessions,
+    settings: Annotated[Settings, from_app(Settings)],
+    sender: Sender,
+    body: LoginIn,
+    request: Request,
+    response: Response,
+) -> LoggedInOut:
+    """Log in. The response sets the session's cookie; a session that it replaces ends."""
+    ACTOR.set(sender)
+    before = session_token(dict(request.scope["headers"]))
+    user, opened = await login.log_in(body.email, body.password, _client(request, sender))
+    if before is not None:
+        await sessions.discard(before)
+    secure = settings.secure_cookies or request.url.scheme == "https"
+    _set_cookie(response, opened.token, sessions.lifetime, secure=secure)
+    return _session_out(user, opened.row, opened.token, idle=sessions.idle)
 
-    With `secure_cookies`, cookies are marked as TLS-only even for plain HTTP requests, which a
-    proxy that terminates TLS sends.
-    """
-    router = DocumentedRouter(tags=["Sessions"])
 
-    @router.post(
-        "/node/session/", operation_id="log_in", dependencies=[Depends(access.same_origin)]
+@router.get("/node/session/", operation_id="get_session")
+async def show(
+    users: Users, sessions: Sessions, current: CurrentSession, response: Response
+) -> LoggedInOut:
+    """Show the current user and the session's CSRF token."""
+    response.headers["cache-control"] = "no-store"
+    user = await users.get(current.identity.profile_id)
+    row = await sessions.get(user.id, str(current.identity.session_id))
+    return _session_out(user, row, current.token, idle=sessions.idle)
+
+
+@router.delete("/node/session/", operation_id="log_out", status_code=204)
+async def log_out(sessions: Sessions, current: CurrentSession, response: Response) -> None:
+    """Log out."""
+    await sessions.end(current.identity.profile_id, str(current.identity.session_id))
+    _clear_cookie(response)
+
+
+@router.post("/node/session/password/", operation_id="change_password", status_code=204)
+async def change_password(
+    login: Login, current: CurrentSession, sender: Sender, body: PasswordIn, request: Request
+) -> None:
+    """Change your password. Your other sessions end."""
+    await login.change_password(
+        current.identity, body.old_password, body.new_password, _client(request, sender)
     )
-    async def log_in(body: LoginIn, request: Request, response: Response) -> LoggedInOut:
-        """Log in. The response sets the session's cookie; a session that it replaces ends."""
-        ACTOR.set(access.actor_of(request))
-        before = session_token(dict(request.scope["headers"]))
-        user, opened = await login.log_in(body.email, body.password, _client(request))
-        if before is not None:
-            await sessions.discard(before)
-        secure = secure_cookies or request.url.scheme == "https"
-        _set_cookie(response, opened.token, sessions.lifetime, secure=secure)
-        return _session_out(user, opened.row, opened.token)
 
-    @router.get("/node/session/", operation_id="get_session")
-    async def show(
-        response: Response, current: SessionRequest = Depends(access.session)
-    ) -> LoggedInOut:
-        """Show the current user and the session's CSRF token."""
-        response.headers["cache-control"] = "no-store"
-        user = await users.get(current.identity.profile_id)
-        row = await sessions.get(user.id, str(current.identity.session_id))
-        return _session_out(user, row, current.token)
 
-    @router.delete("/node/session/", operation_id="log_out", status_code=204)
-    async def log_out(
-        response: Response, current: SessionRequest = Depends(access.session)
-    ) -> None:
-        """Log out."""
-        await sessions.end(current.identity.profile_id, str(current.identity.session_id))
-        _clear_cookie(response)
+@router.get("/node/sessions/")
+async def list_sessions(
+    sessions: Sessions, actor: Manager, page: PageRequest = Depends()
+) -> SessionPage:
+    """List your sessions, newest first."""
+    found = await sessions.page(actor.profile_id, page)
+    return SessionPage.of(found, actor.session_id)
 
-    @router.post("/node/session/password/", operation_id="change_password", status_code=204)
-    async def change_password(
-        body: PasswordIn, request: Request, current: SessionRequest = Depends(access.session)
-    ) -> None:
-        """Change your password. Your other sessions end."""
-        await login.change_password(
-            current.identity, body.old_password, body.new_password, _client(request)
-        )
 
-    @router.get("/node/sessions/")
-    async def list_sessions(
-        page: PageRequest = Depends(), actor: Identity = Depends(access.manager)
-    ) -> SessionPage:
-        """List your sessions, newest first."""
-        found = await sessions.page(actor.profile_id, page)
-        return SessionPage.of(found, actor.session_id)
+@router.delete("/node/sessions/{session_id}/", operation_id="end_session", status_code=204)
+async def end(sessions: Sessions, actor: Manager, session_id: str) -> None:
+    """End one of your sessions."""
+    await sessions.end(actor.profile_id, session_id)
 
-    @router.delete("/node/sessions/{session_id}/", operation_id="end_session", status_code=204)
-    async def end(session_id: str, actor: Identity = Depends(access.manager)) -> None:
-        """End one of your sessions."""
-        await sessions.end(actor.profile_id, session_id)
 
-    def _client(request: Request) -> ClientInfo:
-        address = access.actor_of(request).address
-        return ClientInfo(address=address, user_agent=request.headers.get("user-agent"))
+def _client(request: Request, sender: Actor) -> ClientInfo:
+    return ClientInfo(address=sender.address, user_agent=request.headers.get("user-agent"))
 
-    def _session_out(user: Profile, row: ConsoleSession, token: str) -> LoggedInOut:
-        return LoggedInOut(
-            session_id=row.id,
-            user=UserOut.of(user),
-            csrf_token=csrf_token(token),
-            expires_at=row.expires_at,
-            idle_seconds=sessions.idle.total_seconds(),
-        )
 
-    return router
+def _session_out(user: Profile, row: ConsoleSession, token: str, *, idle: timedelta) -> LoggedInOut:
+    return LoggedInOut(
+        session_id=row.id,
+        user=UserOut.of(user),
+        csrf_token=csrf_token(token),
+        expires_at=row.expires_at,
+        idle_seconds=idle.total_seconds(),
+    )
 
 
 def _set_cookie(response: Response, token: str, lifetime: timedelta, *, secure: bool) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -48,10 +49,15 @@ class UserChange:
     """A new password, which ends the user's sessions."""
 
 
-CancelRunsOfUser = Callable[[str], Awaitable[None]]
-"""Cancels a user's queued runs and stops the running ones."""
 DeleteWebhook = Callable[[AsyncSession, str], Awaitable[None]]
 """Deletes a deployment's secrets and cancels its deliveries, in the caller's transaction."""
+
+
+class UserRunCanceller(Protocol):
+    """Cancels the runs of a deleted user. `gateway.runs` does so, which is above this package."""
+
+    async def cancel_runs_of_user(self, profile_id: str) -> None:
+        """Cancel a user's queued runs and stop the running ones."""
 
 
 class UserService:
@@ -145,7 +151,7 @@ class UserService:
         return row
 
     async def delete(
-        self, user_id: str, cancel_runs: CancelRunsOfUser, *, by: Identity | None
+        self, user_id: str, canceller: UserRunCanceller, *, by: Identity | None
     ) -> None:
         """Delete a user with their flows, deployments and keys.
 
@@ -170,7 +176,7 @@ class UserService:
             for deployment_id in deployments:
                 await record_change(session, ChangeKind.DEPLOYMENT, deployment_id)
             await record_change(session, ChangeKind.PROFILE, row.id)
-        await cancel_runs(row.id)
+        await canceller.cancel_runs_of_user(row.id)
 
     async def _delete_owned(self, session: AsyncSession, row: Profile) -> list[str]:
         """Record what is deleted with a user, and delete the webhooks; return deployment ids."""

@@ -1,11 +1,11 @@
-"""`/node/audit/`."""
+"""`/node/audit/`; all routes need a `manage` key or a session."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import AwareDatetime
 from starlette.responses import StreamingResponse
 
@@ -13,8 +13,9 @@ from gateway.audit.export import MEDIA_TYPES, ExportFormat, export
 from gateway.audit.schemas import AuditEventPage
 from gateway.audit.service import AuditLog
 from gateway.audit.store import AuditFilter
-from gateway.auth.access import Access
+from gateway.auth.access import Manager
 from gateway.auth.identity import Identity, check_administers
+from gateway.dependencies import from_app
 from gateway.operations import DocumentedRouter
 from gateway.storage.audit_events import AuditTarget
 from gateway.storage.paging import PageRequest
@@ -66,40 +67,36 @@ class _FilterParams:
         return replace(self._filter, owner_id=identity.profile_id)
 
 
-def build_router(log: AuditLog, access: Access) -> APIRouter:
-    """Return the routes of the audit log; all need a `manage` key."""
-    router = DocumentedRouter(prefix="/node/audit", tags=["Audit log"])
+Log = Annotated[AuditLog, from_app(AuditLog)]
+router = DocumentedRouter(prefix="/node/audit", tags=["Audit log"])
 
-    @router.get("/")
-    async def list_audit_events(
-        filters: _FilterParams = Depends(),
-        page: PageRequest = Depends(),
-        actor: Identity = Depends(access.manager),
-    ) -> AuditEventPage:
-        """List events, newest first. `from` and `to` are times; `to` is exclusive.
 
-        `actor` is the id of the profile that acted. `everyone` shows the events of all profiles; it
-        needs the role admin or owner.
-        """
-        return AuditEventPage.of(await log.page(filters.for_caller(actor), page))
+@router.get("/")
+async def list_audit_events(
+    log: Log, actor: Manager, filters: _FilterParams = Depends(), page: PageRequest = Depends()
+) -> AuditEventPage:
+    """List events, newest first. `from` and `to` are times; `to` is exclusive.
 
-    @router.get("/export/", response_class=StreamingResponse, responses=_EXPORT)
-    async def export_audit_events(
-        form: Annotated[ExportFormat, Query(alias="format")] = ExportFormat.JSONL,
-        filters: _FilterParams = Depends(),
-        actor: Identity = Depends(access.manager),
-    ) -> StreamingResponse:
-        """Download all events that match the filters, newest first.
+    `actor` is the id of the profile that acted. `everyone` shows the events of all profiles; it
+    needs the role admin or owner.
+    """
+    return AuditEventPage.of(await log.page(filters.for_caller(actor), page))
 
-        In CSV, a cell that a spreadsheet would run as a formula is prefixed with an apostrophe.
-        """
-        batches = log.batches(filters.for_caller(actor))
-        headers = {
-            "content-disposition": f'attachment; filename="audit.{form}"',
-            "cache-control": "no-store",
-        }
-        return StreamingResponse(
-            export(batches, form), media_type=MEDIA_TYPES[form], headers=headers
-        )
 
-    return router
+@router.get("/export/", response_class=StreamingResponse, responses=_EXPORT)
+async def export_audit_events(
+    log: Log,
+    actor: Manager,
+    form: Annotated[ExportFormat, Query(alias="format")] = ExportFormat.JSONL,
+    filters: _FilterParams = Depends(),
+) -> StreamingResponse:
+    """Download all events that match the filters, newest first.
+
+    In CSV, a cell that a spreadsheet would run as a formula is prefixed with an apostrophe.
+    """
+    batches = log.batches(filters.for_caller(actor))
+    headers = {
+        "content-disposition": f'attachment; filename="audit.{form}"',
+        "cache-control": "no-store",
+    }
+    return StreamingResponse(export(batches, form), media_type=MEDIA_TYPES[form], headers=headers)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Any, Unpack
+from typing import Any, Protocol, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -35,8 +35,12 @@ from gateway.storage.tables import Deployment, DeploymentVersion, Flow
 from gateway.webhooks.endpoints import EndpointLifecycle
 from protos.errors import ErrorCode
 
-CancelRuns = Callable[[str, RunsOnDelete], Awaitable[None]]
-"""Cancels the queued runs of a deployment, and with CANCEL also the running ones."""
+
+class RunCanceller(Protocol):
+    """Cancels the runs of a deleted deployment. `gateway.runs` does so, above this package."""
+
+    async def cancel_runs(self, deployment_id: str, then: RunsOnDelete) -> None:
+        """Cancel the queued runs of a deployment, and with CANCEL also the running ones."""
 
 
 class DeploymentService:
@@ -143,7 +147,7 @@ class DeploymentService:
         self,
         profile_id: str,
         deployment_id: str,
-        cancel_runs: CancelRuns,
+        canceller: RunCanceller,
         *,
         then: RunsOnDelete = RunsOnDelete.FINISH,
     ) -> None:
@@ -164,7 +168,7 @@ class DeploymentService:
             await deactivate_keys_of(session, profile_id, row.id)
             await self._webhook_endpoints.delete(session, row.id)
             await record_change(session, ChangeKind.DEPLOYMENT, row.id)
-        await cancel_runs(row.id, then)
+        await canceller.cancel_runs(row.id, then)
 
     async def generate_key(
         self,

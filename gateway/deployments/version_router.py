@@ -1,13 +1,16 @@
-"""`/node/deployments/{id}/versions/`, redeploy, promote and diff."""
+"""`/node/deployments/{id}/versions/`, redeploy, promote and diff.
+
+All routes need a `manage` key or a session.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 
-from gateway.auth.access import Access
-from gateway.auth.identity import Identity
+from gateway.auth.access import Manager
+from gateway.dependencies import from_app
 from gateway.deployments.schemas import DeploymentOut
 from gateway.deployments.snapshots import VersionNote
 from gateway.deployments.version_schemas import (
@@ -23,68 +26,59 @@ from gateway.storage.paging import PageRequest
 Number = Annotated[int, Path(ge=1, le=999_999_999)]
 
 
-def build_router(service: VersionService, access: Access) -> APIRouter:
-    """Return the routes for versions; all need a `manage` key."""
-    router = DocumentedRouter(prefix="/node/deployments/{deployment_id}", tags=["Deployments"])
+Service = Annotated[VersionService, from_app(VersionService)]
+router = DocumentedRouter(prefix="/node/deployments/{deployment_id}", tags=["Deployments"])
 
-    @router.post("/redeploy/")
-    async def redeploy(
-        deployment_id: str,
-        body: VersionNoteIn | None = None,
-        actor: Identity = Depends(access.manager),
-    ) -> DeploymentOut:
-        """Deploy the flow's current draft to the same URL, as a new version."""
-        view = await service.redeploy(
-            actor.profile_id,
-            deployment_id,
-            key_id=actor.key_id,
-            note=VersionNote() if body is None else body.note(),
-        )
-        return DeploymentOut.of(view)
 
-    @router.get("/diff/")
-    async def diff(
-        deployment_id: str,
-        before: str = LIVE,
-        after: str = DRAFT,
-        actor: Identity = Depends(access.manager),
-    ) -> DifferenceOut:
-        """Compare two versions, each a number, `live` or `draft` (what a redeploy deploys)."""
-        return DifferenceOut.of(await service.diff(actor.profile_id, deployment_id, before, after))
+@router.post("/redeploy/")
+async def redeploy(
+    service: Service, actor: Manager, deployment_id: str, body: VersionNoteIn | None = None
+) -> DeploymentOut:
+    """Deploy the flow's current draft to the same URL, as a new version."""
+    view = await service.redeploy(
+        actor.profile_id,
+        deployment_id,
+        key_id=actor.key_id,
+        note=VersionNote() if body is None else body.note(),
+    )
+    return DeploymentOut.of(view)
 
-    @router.get("/versions/")
-    async def list_versions(
-        deployment_id: str,
-        page: PageRequest = Depends(),
-        actor: Identity = Depends(access.manager),
-    ) -> VersionPage:
-        """List the versions, newest first."""
-        return VersionPage.of(await service.page(actor.profile_id, deployment_id, page))
 
-    @router.get("/versions/{number}/")
-    async def show(
-        deployment_id: str, number: Number, actor: Identity = Depends(access.manager)
-    ) -> VersionOut:
-        """Show one version with its graph."""
-        return VersionOut.of(await service.get(actor.profile_id, deployment_id, number))
+@router.get("/diff/")
+async def diff(
+    service: Service, actor: Manager, deployment_id: str, before: str = LIVE, after: str = DRAFT
+) -> DifferenceOut:
+    """Compare two versions, each a number, `live` or `draft` (what a redeploy deploys)."""
+    return DifferenceOut.of(await service.diff(actor.profile_id, deployment_id, before, after))
 
-    @router.patch("/versions/{number}/")
-    async def describe(
-        deployment_id: str,
-        number: Number,
-        body: VersionNoteIn,
-        actor: Identity = Depends(access.manager),
-    ) -> VersionOut:
-        """Change the name or description of a version; its graph is immutable."""
-        change = body.change()
-        version = await service.describe(actor.profile_id, deployment_id, number, **change)
-        return VersionOut.of(version)
 
-    @router.post("/versions/{number}/promote/")
-    async def promote(
-        deployment_id: str, number: Number, actor: Identity = Depends(access.manager)
-    ) -> DeploymentOut:
-        """Make a version live, for example to roll back a redeploy."""
-        return DeploymentOut.of(await service.promote(actor.profile_id, deployment_id, number))
+@router.get("/versions/")
+async def list_versions(
+    service: Service, actor: Manager, deployment_id: str, page: PageRequest = Depends()
+) -> VersionPage:
+    """List the versions, newest first."""
+    return VersionPage.of(await service.page(actor.profile_id, deployment_id, page))
 
-    return router
+
+@router.get("/versions/{number}/")
+async def show(service: Service, actor: Manager, deployment_id: str, number: Number) -> VersionOut:
+    """Show one version with its graph."""
+    return VersionOut.of(await service.get(actor.profile_id, deployment_id, number))
+
+
+@router.patch("/versions/{number}/")
+async def describe(
+    service: Service, actor: Manager, deployment_id: str, number: Number, body: VersionNoteIn
+) -> VersionOut:
+    """Change the name or description of a version; its graph is immutable."""
+    change = body.change()
+    version = await service.describe(actor.profile_id, deployment_id, number, **change)
+    return VersionOut.of(version)
+
+
+@router.post("/versions/{number}/promote/")
+async def promote(
+    service: Service, actor: Manager, deployment_id: str, number: Number
+) -> DeploymentOut:
+    """Make a version live, for example to roll back a redeploy."""
+    return DeploymentOut.of(await service.promote(actor.profile_id, deployment_id, number))

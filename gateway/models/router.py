@@ -1,12 +1,13 @@
-"""`/node/models/`."""
+"""`/node/models/`, for a `manage` key or a session; some routes need the role admin or owner."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 
-from gateway.auth.access import Access
+from gateway.auth.access import administrator, manager
+from gateway.dependencies import from_app
 from gateway.errors import GatewayError
 from gateway.models.schemas import LabelIn, ModelOut, ModelPage
 from gateway.models.service import ModelService
@@ -42,62 +43,64 @@ _UPLOAD: dict[str, Any] = {
 """FastAPI cannot describe a body that the route reads itself."""
 
 
-def build_router(service: ModelService, access: Access) -> APIRouter:
-    """Return the routes of models: a `manage` key or a session; some need an admin or owner."""
-    router = DocumentedRouter(
-        prefix="/node/models", tags=["Models"], dependencies=[Depends(access.manager)]
-    )
-    administers = [Depends(access.administrator)]
+Service = Annotated[ModelService, from_app(ModelService)]
+router = DocumentedRouter(prefix="/node/models", tags=["Models"], dependencies=[Depends(manager)])
+_ADMINISTERS = [Depends(administrator)]
 
-    @router.post("/", status_code=201, openapi_extra=_UPLOAD)
-    async def upload(
-        request: Request, name: str | None = None, version: str | None = None
-    ) -> Manifest:
-        """Publish a model version: the .onnx file as the body, or a form with external data.
 
-        `name` and `version` are in the query or in the form. Without a version, the next one is
-        assigned.
-        """
-        async with receive_upload(request) as upload:
-            model = name or upload.fields.get("name")
-            if not model:
-                message = "name: expected the model's name in the query or the form, got none"
-                raise GatewayError(ErrorCode.INVALID_REQUEST, message)
-            number = version or upload.fields.get("version")
-            wanted = None if not number else _parse_version(number)
-            return await service.publish(upload.folder, model, wanted)
+@router.post("/", status_code=201, openapi_extra=_UPLOAD)
+async def upload(
+    service: Service, request: Request, name: str | None = None, version: str | None = None
+) -> Manifest:
+    """Publish a model version: the .onnx file as the body, or a form with external data.
 
-    @router.get("/")
-    async def list_models(page: PageRequest = Depends()) -> ModelPage:
-        """List the models by name."""
-        return ModelPage.of(await service.page(page))
+    `name` and `version` are in the query or in the form. Without a version, the next one is
+    assigned.
+    """
+    async with receive_upload(request) as upload:
+        model = name or upload.fields.get("name")
+        if not model:
+            message = "name: expected the model's name in the query or the form, got none"
+            raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+        number = version or upload.fields.get("version")
+        wanted = None if not number else _parse_version(number)
+        return await service.publish(upload.folder, model, wanted)
 
-    @router.get("/{name}/")
-    async def show(name: str) -> ModelOut:
-        """Show a model's versions and labels."""
-        return ModelOut.of(await service.get(name))
 
-    @router.get("/{name}/versions/{version}/")
-    async def show_version(name: str, version: str) -> Manifest:
-        """Show the manifest of a version: `latest`, a number or a label."""
-        return await service.manifest(name, version)
+@router.get("/")
+async def list_models(service: Service, page: PageRequest = Depends()) -> ModelPage:
+    """List the models by name."""
+    return ModelPage.of(await service.page(page))
 
-    @router.delete("/{name}/versions/{version}/", status_code=204, dependencies=administers)
-    async def remove(name: str, version: str) -> None:
-        """Delete a version that is not in use."""
-        await service.remove(name, _parse_version(version))
 
-    @router.put("/{name}/labels/{label}/", dependencies=administers)
-    async def set_label(name: str, label: str, body: LabelIn) -> ModelOut:
-        """Point a label to a version."""
-        return ModelOut.of(await service.set_label(name, label, body.version))
+@router.get("/{name}/")
+async def show(service: Service, name: str) -> ModelOut:
+    """Show a model's versions and labels."""
+    return ModelOut.of(await service.get(name))
 
-    @router.delete("/{name}/labels/{label}/", status_code=204, dependencies=administers)
-    async def delete_label(name: str, label: str) -> None:
-        """Delete a label."""
-        await service.delete_label(name, label)
 
-    return router
+@router.get("/{name}/versions/{version}/")
+async def show_version(service: Service, name: str, version: str) -> Manifest:
+    """Show the manifest of a version: `latest`, a number or a label."""
+    return await service.manifest(name, version)
+
+
+@router.delete("/{name}/versions/{version}/", status_code=204, dependencies=_ADMINISTERS)
+async def remove(service: Service, name: str, version: str) -> None:
+    """Delete a version that is not in use."""
+    await service.remove(name, _parse_version(version))
+
+
+@router.put("/{name}/labels/{label}/", dependencies=_ADMINISTERS)
+async def set_label(service: Service, name: str, label: str, body: LabelIn) -> ModelOut:
+    """Point a label to a version."""
+    return ModelOut.of(await service.set_label(name, label, body.version))
+
+
+@router.delete("/{name}/labels/{label}/", status_code=204, dependencies=_ADMINISTERS)
+async def delete_label(service: Service, name: str, label: str) -> None:
+    """Delete a label."""
+    await service.delete_label(name, label)
 
 
 def _parse_version(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
-from fastapi import APIRouter, Body
+from fastapi import Body
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
@@ -42,57 +42,65 @@ _EXAMPLE = {
     "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [5.1, 3.5, 1.4, 0.2]}]
 }
 Call = Annotated[InferRequest, Body(examples=[_EXAMPLE])]
+router = DocumentedRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
 
-def build_router() -> APIRouter:
-    """Return the documented routes."""
-    router = DocumentedRouter(prefix="/v2", tags=["Open Inference Protocol"])
-    _add_server(router)
-    _add_model(router, "/models/{model}", "model", _of_model, _call_model)
-    _add_model(router, "/models/{model}/versions/{version}", "version", _of_version, _call_version)
-    return router
+def _served_by_v2_app() -> NoReturn:
+    raise AssertionError("V2App serves this route")
 
 
-def _add_server(router: APIRouter) -> None:
-    @router.get("", operation_id="get_server_metadata", openapi_extra=_KEYS)
-    async def metadata() -> ServerMetadata:
-        """Show the server's name, version and extensions."""
-        _served_by_v2_app()
-
-    @router.get("/health/live", operation_id="get_liveness")
-    async def live() -> ServerLive:
-        """Show whether the gateway is alive. Needs no key."""
-        _served_by_v2_app()
-
-    @router.get("/health/ready", operation_id="get_readiness", responses=_or_not_ready(ServerReady))
-    async def ready() -> ServerReady:
-        """Show whether the gateway is ready. Needs no key."""
-        _served_by_v2_app()
-
-    @router.get("/models", operation_id="list_served_models", openapi_extra=_KEYS)
-    async def models() -> ModelNames:
-        """List the models that are served."""
-        _served_by_v2_app()
-
-    statistics = _message(pb.ModelStatisticsResponse)
-
-    @router.get(
-        "/models/stats",
-        operation_id="get_statistics",
-        responses=statistics,
-        openapi_extra=_WORKS,
-    )
-    async def stats() -> None:
-        """Show the statistics of all models."""
-        _served_by_v2_app()
-
-    @router.post("/repository/index", operation_id="index_repository", openapi_extra=_KEYS)
-    async def index(body: IndexRequest | None = None) -> list[IndexedModel]:  # noqa: ARG001
-        """List the models and their states; with `ready` only ready ones."""
-        _served_by_v2_app()
+def _or_not_ready(ready: type[BaseModel]) -> dict[int | str, Json]:
+    """Return the response of a probe that is not ready, or of an error."""
+    return {503: {"model": ready | V2Error, "description": "Not ready."}}
 
 
-def _add_model(router: APIRouter, path: str, of: str, named: Endpoint, called: Endpoint) -> None:
+def _message(message: type[Message]) -> dict[int | str, Json]:
+    content = {"application/json": {"schema": schema_of(message)}}
+    return {200: {"description": "As JSON, with numbers as numbers.", "content": content}}
+
+
+@router.get("", operation_id="get_server_metadata", openapi_extra=_KEYS)
+async def metadata() -> ServerMetadata:
+    """Show the server's name, version and extensions."""
+    _served_by_v2_app()
+
+
+@router.get("/health/live", operation_id="get_liveness")
+async def live() -> ServerLive:
+    """Show whether the gateway is alive. Needs no key."""
+    _served_by_v2_app()
+
+
+@router.get("/health/ready", operation_id="get_readiness", responses=_or_not_ready(ServerReady))
+async def ready() -> ServerReady:
+    """Show whether the gateway is ready. Needs no key."""
+    _served_by_v2_app()
+
+
+@router.get("/models", operation_id="list_served_models", openapi_extra=_KEYS)
+async def models() -> ModelNames:
+    """List the models that are served."""
+    _served_by_v2_app()
+
+
+@router.get(
+    "/models/stats",
+    operation_id="get_statistics",
+    responses=_message(pb.ModelStatisticsResponse),
+    openapi_extra=_WORKS,
+)
+async def stats() -> None:
+    """Show the statistics of all models."""
+    _served_by_v2_app()
+
+
+@router.post("/repository/index", operation_id="index_repository", openapi_extra=_KEYS)
+async def index(body: IndexRequest | None = None) -> list[IndexedModel]:  # noqa: ARG001
+    """List the models and their states; with `ready` only ready ones."""
+    _served_by_v2_app()
+
+
+def _add_model(path: str, of: str, named: Endpoint, called: Endpoint) -> None:
     """Add the routes of a model at `path`, with or without a version."""
     router.add_api_route(
         path,
@@ -151,15 +159,5 @@ async def _call_version(model: str, version: str, body: Call) -> None:  # noqa: 
     _served_by_v2_app()
 
 
-def _served_by_v2_app() -> NoReturn:
-    raise AssertionError("V2App serves this route")
-
-
-def _or_not_ready(ready: type[BaseModel]) -> dict[int | str, Json]:
-    """Return the response of a probe that is not ready, or of an error."""
-    return {503: {"model": ready | V2Error, "description": "Not ready."}}
-
-
-def _message(message: type[Message]) -> dict[int | str, Json]:
-    content = {"application/json": {"schema": schema_of(message)}}
-    return {200: {"description": "As JSON, with numbers as numbers.", "content": content}}
+_add_model("/models/{model}", "model", _of_model, _call_model)
+_add_model("/models/{model}/versions/{version}", "version", _of_version, _call_version)

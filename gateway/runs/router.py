@@ -1,15 +1,15 @@
-"""`/node/flow-runs/`."""
+"""`/node/flow-runs/`; any key may read and change runs of the deployments that it covers."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import Depends, Header, Query, Response
 from pydantic import AwareDatetime
 from starlette.responses import StreamingResponse
 
-from gateway.auth.access import Access, Poller
-from gateway.auth.identity import Identity
+from gateway.auth.access import Caller, Poller
+from gateway.dependencies import from_app
 from gateway.deployments.settings import ResponseFormat
 from gateway.operations import DocumentedRouter
 from gateway.runs.event_stream import read_last_event_id
@@ -81,77 +81,80 @@ class _RunFilterParams:
         )
 
 
-def build_router(service: RunService, access: Access) -> APIRouter:
-    """Return the routes for runs; any key may use them for the deployments it covers."""
-    router = DocumentedRouter(prefix="/node/flow-runs", tags=["Flow runs"])
+Service = Annotated[RunService, from_app(RunService)]
+router = DocumentedRouter(prefix="/node/flow-runs", tags=["Flow runs"])
 
-    @router.get("/")
-    async def list_runs(
-        filters: _RunFilterParams = Depends(),
-        page: PageRequest = Depends(),
-        poller: Poller = Depends(access.poller),
-    ) -> RunPage:
-        """List runs, newest first. `from` and `to` are creation times; `to` is exclusive."""
-        return RunPage.of(await service.page(poller.identity, filters.run_filter, page))
 
-    @router.get("/{run_id}/", response_model=RunOut | EnvelopeOut, responses=_UNCHANGED)
-    async def show(  # noqa: PLR0917 - as above
-        run_id: str,
-        wait: Seconds = None,
-        response_format: ResponseFormat | None = None,
-        include_node_outputs: bool = True,
-        prefer: Annotated[str | None, Header()] = None,
-        if_none_match: Annotated[str | None, Header()] = None,
-        poller: Poller = Depends(access.poller),
-    ) -> Response:
-        """Show a run; with `wait` or `Prefer: wait`, once it has ended or after these seconds."""
-        preferred = read_preferences(prefer)
-        granted = None if preferred.wait is None else min(preferred.wait, MAX_WAIT_SECONDS)
-        seconds = wait if wait is not None else granted or 0
-        run = await service.poll(poller.identity, run_id, seconds, poll=poller.poll)
-        form = response_format or await service.format_of(run)
-        headers = _headers(run, form)
-        if wait is None and granted is not None:
-            headers["preference-applied"] = f"wait={granted}"
-        if _matches(if_none_match, headers["etag"]):
-            return Response(status_code=304, headers=headers)
-        body = poll_body(run, form, include_node_outputs=include_node_outputs)
-        return Response(body, media_type="application/json", headers=headers)
+@router.get("/")
+async def list_runs(
+    service: Service,
+    poller: Poller,
+    filters: _RunFilterParams = Depends(),
+    page: PageRequest = Depends(),
+) -> RunPage:
+    """List runs, newest first. `from` and `to` are creation times; `to` is exclusive."""
+    return RunPage.of(await service.page(poller.identity, filters.run_filter, page))
 
-    @router.post("/{run_id}/cancel/", status_code=202, response_model=RunOut | EnvelopeOut)
-    async def cancel(run_id: str, actor: Identity = Depends(access.caller)) -> Response:
-        """Cancel a run. A running one is `cancelling` until it has stopped."""
-        run = await service.cancel(actor, run_id)
-        form = await service.format_of(run)
-        return _accepted(run, poll_body(run, form))
 
-    @router.post("/{run_id}/retry/", status_code=202, response_model=AcceptedOut | EnvelopeOut)
-    async def retry(
-        run_id: str,
-        version: RetriedVersion = RetriedVersion.SAME,
-        actor: Identity = Depends(access.caller),
-    ) -> Response:
-        """Run the input of a failed run again, in the background, as a new run."""
-        latest = version is RetriedVersion.LATEST
-        run = await service.retry(actor, run_id, latest=latest)
-        return _accepted(run, accepted_body(run, await service.format_of(run)))
+@router.get("/{run_id}/", response_model=RunOut | EnvelopeOut, responses=_UNCHANGED)
+async def show(  # noqa: PLR0917 - as above
+    service: Service,
+    poller: Poller,
+    run_id: str,
+    wait: Seconds = None,
+    response_format: ResponseFormat | None = None,
+    include_node_outputs: bool = True,
+    prefer: Annotated[str | None, Header()] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Show a run; with `wait` or `Prefer: wait`, once it has ended or after these seconds."""
+    preferred = read_preferences(prefer)
+    granted = None if preferred.wait is None else min(preferred.wait, MAX_WAIT_SECONDS)
+    seconds = wait if wait is not None else granted or 0
+    run = await service.poll(poller.identity, run_id, seconds, poll=poller.poll)
+    form = response_format or await service.format_of(run)
+    headers = _headers(run, form)
+    if wait is None and granted is not None:
+        headers["preference-applied"] = f"wait={granted}"
+    if _matches(if_none_match, headers["etag"]):
+        return Response(status_code=304, headers=headers)
+    body = poll_body(run, form, include_node_outputs=include_node_outputs)
+    return Response(body, media_type="application/json", headers=headers)
 
-    @router.get("/{run_id}/events/", response_class=StreamingResponse, responses=_STREAM)
-    async def events(
-        run_id: str,
-        last_event_id: Annotated[str | None, Header()] = None,
-        poller: Poller = Depends(access.poller),
-    ) -> Response:
-        """Follow a run as server-sent events, after `Last-Event-ID` if given."""
-        after = read_last_event_id(last_event_id)
-        run = await service.poll(poller.identity, run_id, 0, poll=poller.poll)
-        if after is None:
-            return Response(status_code=204)  # makes a browser's EventSource stop
-        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        stream = service.follow(run, after)
-        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
-    return router
+@router.post("/{run_id}/cancel/", status_code=202, response_model=RunOut | EnvelopeOut)
+async def cancel(service: Service, actor: Caller, run_id: str) -> Response:
+    """Cancel a run. A running one is `cancelling` until it has stopped."""
+    run = await service.cancel(actor, run_id)
+    form = await service.format_of(run)
+    return _accepted(run, poll_body(run, form))
+
+
+@router.post("/{run_id}/retry/", status_code=202, response_model=AcceptedOut | EnvelopeOut)
+async def retry(
+    service: Service, actor: Caller, run_id: str, version: RetriedVersion = RetriedVersion.SAME
+) -> Response:
+    """Run the input of a failed run again, in the background, as a new run."""
+    latest = version is RetriedVersion.LATEST
+    run = await service.retry(actor, run_id, latest=latest)
+    return _accepted(run, accepted_body(run, await service.format_of(run)))
+
+
+@router.get("/{run_id}/events/", response_class=StreamingResponse, responses=_STREAM)
+async def events(
+    service: Service,
+    poller: Poller,
+    run_id: str,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Follow a run as server-sent events, after `Last-Event-ID` if given."""
+    after = read_last_event_id(last_event_id)
+    run = await service.poll(poller.identity, run_id, 0, poll=poller.poll)
+    if after is None:
+        return Response(status_code=204)  # makes a browser's EventSource stop
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    stream = service.follow(run, after)
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
 def _headers(run: Run, form: ResponseFormat) -> dict[str, str]:

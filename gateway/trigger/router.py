@@ -1,10 +1,13 @@
-"""The trigger routes for the OpenAPI document; `gateway.fast_path` answers them."""
+"""The trigger routes for the OpenAPI document; `gateway.fast_path` answers them.
+
+They also make other methods answer 405.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.auth.security_schemes import ANY_SECURITY
@@ -62,62 +65,6 @@ class BatchOut(BaseModel):
     failed: int
 
 
-def build_router() -> APIRouter:
-    """Return the documented routes; they also make other methods answer 405."""
-    router = DocumentedRouter(tags=["Trigger"])
-    # Any: as FastAPI has it
-    accepted: dict[int | str, dict[str, Any]] = {
-        202: {
-            "model": AcceptedOut | EnvelopeOut,
-            "description": "The run goes on: ask for it later",
-        }
-    }
-
-    @router.post(
-        "/node/deployment-trigger/{deployment_id}/",
-        operation_id="trigger_deployment",
-        openapi_extra=_CALL,
-        responses=accepted,
-    )
-    async def trigger(
-        *,
-        deployment_id: str,  # noqa: ARG001 - documented here
-        body: TriggerIn | None = None,  # noqa: ARG001 - likewise
-        version: Version = None,  # noqa: ARG001 - likewise
-        response_format: Format = None,  # noqa: ARG001 - likewise
-        prefer: Prefer = None,  # noqa: ARG001 - likewise
-        idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
-    ) -> FinishedOut | EnvelopeOut:
-        """Call a deployment: sync and fast answer with the result, async with the run's id."""
-        raise _starting()
-
-    @router.post(
-        "/node/deployment-trigger/{deployment_id}/batch/",
-        operation_id="trigger_deployment_batch",
-        openapi_extra=_CALL,
-        responses={202: {"model": BatchOut | EnvelopeOut, "description": "Runs were queued"}},
-    )
-    async def trigger_batch(
-        *,
-        deployment_id: str,  # noqa: ARG001 - documented here
-        body: BatchIn,  # noqa: ARG001 - likewise
-        version: Version = None,  # noqa: ARG001 - likewise
-        response_format: Format = None,  # noqa: ARG001 - likewise
-        prefer: Prefer = None,  # noqa: ARG001 - likewise
-        idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
-    ) -> BatchOut | EnvelopeOut:
-        """Call a deployment with many inputs: each has its own result or error."""
-        raise _starting()
-
-    return router
-
-
-def _starting() -> GatewayError:
-    """Return the error for a request that arrived before the fast path was ready."""
-    message = "starting: the gateway was loading when the request came"
-    return GatewayError(ErrorCode.GATEWAY_STARTING, message, retry_after=1)
-
-
 Version = Annotated[
     int | None, Query(ge=1, description="A version other than the live one, such as 3.")
 ]
@@ -130,4 +77,53 @@ IdempotencyKey = Annotated[
     str | None,
     Header(description="The same key with the same body means the same run, for 24 hours."),
 ]
+# Any, here and below: as FastAPI has it
 _CALL: dict[str, Any] = {"security": ANY_SECURITY, **EXECUTES_FLOWS}
+_ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {"model": AcceptedOut | EnvelopeOut, "description": "The run goes on: ask for it later"}
+}
+router = DocumentedRouter(tags=["Trigger"])
+
+
+@router.post(
+    "/node/deployment-trigger/{deployment_id}/",
+    operation_id="trigger_deployment",
+    openapi_extra=_CALL,
+    responses=_ACCEPTED,
+)
+async def trigger(
+    *,
+    deployment_id: str,  # noqa: ARG001 - documented here
+    body: TriggerIn | None = None,  # noqa: ARG001 - likewise
+    version: Version = None,  # noqa: ARG001 - likewise
+    response_format: Format = None,  # noqa: ARG001 - likewise
+    prefer: Prefer = None,  # noqa: ARG001 - likewise
+    idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
+) -> FinishedOut | EnvelopeOut:
+    """Call a deployment: sync and fast answer with the result, async with the run's id."""
+    raise _starting()
+
+
+@router.post(
+    "/node/deployment-trigger/{deployment_id}/batch/",
+    operation_id="trigger_deployment_batch",
+    openapi_extra=_CALL,
+    responses={202: {"model": BatchOut | EnvelopeOut, "description": "Runs were queued"}},
+)
+async def trigger_batch(
+    *,
+    deployment_id: str,  # noqa: ARG001 - documented here
+    body: BatchIn,  # noqa: ARG001 - likewise
+    version: Version = None,  # noqa: ARG001 - likewise
+    response_format: Format = None,  # noqa: ARG001 - likewise
+    prefer: Prefer = None,  # noqa: ARG001 - likewise
+    idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
+) -> BatchOut | EnvelopeOut:
+    """Call a deployment with many inputs: each has its own result or error."""
+    raise _starting()
+
+
+def _starting() -> GatewayError:
+    """Return the error for a request that arrived before the fast path was ready."""
+    message = "starting: the gateway was loading when the request came"
+    return GatewayError(ErrorCode.GATEWAY_STARTING, message, retry_after=1)

@@ -1,14 +1,14 @@
-"""The routes `/node/usage/` and `/node/deployments/{id}/usage/`."""
+"""`/node/usage/` and `/node/deployments/{id}/usage/`, for the deployments that a key covers."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import AwareDatetime
 
-from gateway.auth.access import Access
-from gateway.auth.identity import Identity
+from gateway.auth.access import Caller
+from gateway.dependencies import from_app
 from gateway.operations import DocumentedRouter
 from gateway.usage.schemas import DeploymentUsageOut, UsageOut
 from gateway.usage.service import GroupBy, Step, UsageQuery, UsageService
@@ -31,26 +31,23 @@ class UsageParams:
         )
 
 
-def build_router(service: UsageService, access: Access) -> APIRouter:
-    """Return the routes for usage; each key may call them for the deployments that it covers."""
-    router = DocumentedRouter(prefix="/node", tags=["Usage"])
+Service = Annotated[UsageService, from_app(UsageService)]
+router = DocumentedRouter(prefix="/node", tags=["Usage"])
 
-    @router.get("/usage/")
-    async def usage(
-        asked: UsageParams = Depends(), actor: Identity = Depends(access.caller)
-    ) -> UsageOut:
-        """Show calls, errors and percentiles between `from` and `to`, by default the last 24 hours.
 
-        `from` is rounded down to a whole step, and `to` is exclusive. Items without a call or a run
-        are left out. Minutes are kept for about two days; older items are whole days.
-        """
-        return UsageOut.of(await service.for_actor(actor, asked.query))
+@router.get("/usage/")
+async def usage(service: Service, actor: Caller, asked: UsageParams = Depends()) -> UsageOut:
+    """Show calls, errors and percentiles between `from` and `to`, by default the last 24 hours.
 
-    @router.get("/deployments/{deployment_id}/usage/")
-    async def deployment_usage(
-        deployment_id: str, actor: Identity = Depends(access.caller)
-    ) -> DeploymentUsageOut:
-        """Show the last 24 hours of one deployment, in total and by hour."""
-        return DeploymentUsageOut.of(await service.for_deployment(actor, deployment_id))
+    `from` is rounded down to a whole step, and `to` is exclusive. Items without a call or a run
+    are left out. Minutes are kept for about two days; older items are whole days.
+    """
+    return UsageOut.of(await service.for_actor(actor, asked.query))
 
-    return router
+
+@router.get("/deployments/{deployment_id}/usage/")
+async def deployment_usage(
+    service: Service, actor: Caller, deployment_id: str
+) -> DeploymentUsageOut:
+    """Show the last 24 hours of one deployment, in total and by hour."""
+    return DeploymentUsageOut.of(await service.for_deployment(actor, deployment_id))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import HTMLResponse
 
@@ -81,26 +81,21 @@ _PAGES: dict[int | str, dict[str, Any]] = {
         "content": {_HTML: {"schema": {"type": "string"}}},
     }
 }
+router = DocumentedRouter(prefix="/problems", tags=["Problems"])
 
 
-def build_router() -> APIRouter:
-    """Return the route, which is for everybody."""
-    router = DocumentedRouter(prefix="/problems", tags=["Problems"])
-
-    @router.get("/{problem}", response_model=ProblemTypeOut, responses=_PAGES)
-    async def get_problem_type(
-        problem: _Name, request: Request, response: Response
-    ) -> ProblemTypeOut | Response:
-        """What an error code means, and what to do next."""
-        found = PROBLEM_TYPES.get(problem)
-        if found is None:
-            message = f"there is no problem '{problem}': take the path of `docs_url` as it is"
-            raise GatewayError(ErrorCode.NOT_FOUND, message)
-        response.headers["vary"] = "Accept"
-        accepted = request.headers.get("accept", "").lower()
-        return _page(found) if _HTML in accepted and _JSON not in accepted else found
-
-    return router
+@router.get("/{problem}", response_model=ProblemTypeOut, responses=_PAGES)
+async def get_problem_type(
+    problem: _Name, request: Request, response: Response
+) -> ProblemTypeOut | Response:
+    """What an error code means, and what to do next."""
+    found = PROBLEM_TYPES.get(problem)
+    if found is None:
+        message = f"there is no problem '{problem}': take the path of `docs_url` as it is"
+        raise GatewayError(ErrorCode.NOT_FOUND, message)
+    response.headers["vary"] = "Accept"
+    accepted = request.headers.get("accept", "").lower()
+    return _page(found) if _HTML in accepted and _JSON not in accepted else found
 
 
 def _page(found: ProblemTypeOut) -> Response:

@@ -1,15 +1,15 @@
-"""`/node/webhooks/`."""
+"""`/node/webhooks/`; all routes need a `manage` key or a session."""
 
 from __future__ import annotations
 
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import AwareDatetime
 
-from gateway.auth.access import Access
-from gateway.auth.identity import Identity
+from gateway.auth.access import Manager, manager
+from gateway.dependencies import from_app
 from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
 from gateway.webhooks.listing import DeliveryFilter
@@ -29,75 +29,67 @@ from gateway.webhooks.service import WebhookService
 from gateway.webhooks.states import DeliveryStatus
 from gateway.webhooks.verification import VerdictOut, verify_request
 
-
-def build_router(service: WebhookService, access: Access) -> APIRouter:
-    """Return the routes of webhooks; all need a `manage` key."""
-    router = DocumentedRouter(prefix="/node/webhooks", tags=["Webhooks"])
-    _add_endpoints(router, service, access)
-    _add_deliveries(router, service, access)
-    _add_verification(router, access)
-    return router
+Service = Annotated[WebhookService, from_app(WebhookService)]
+router = DocumentedRouter(prefix="/node/webhooks", tags=["Webhooks"])
+_ENDPOINT = "/endpoints/{deployment_id}/"
 
 
-def _add_endpoints(router: APIRouter, service: WebhookService, access: Access) -> None:
-    one = "/endpoints/{deployment_id}/"
+@router.get("/endpoints/")
+async def list_endpoints(
+    service: Service, actor: Manager, page: PageRequest = Depends()
+) -> EndpointPage:
+    """List the webhooks of your deployments, newest first."""
+    return EndpointPage.of(await service.page(actor.profile_id, page))
 
-    @router.get("/endpoints/")
-    async def list_endpoints(
-        page: PageRequest = Depends(), actor: Identity = Depends(access.manager)
-    ) -> EndpointPage:
-        """List the webhooks of your deployments, newest first."""
-        return EndpointPage.of(await service.page(actor.profile_id, page))
 
-    @router.get(one)
-    async def show_endpoint(
-        deployment_id: str, actor: Identity = Depends(access.manager)
-    ) -> EndpointOut:
-        """Show a deployment's webhook and its health."""
-        return EndpointOut.of(await service.get(actor.profile_id, deployment_id))
+@router.get(_ENDPOINT)
+async def show_endpoint(service: Service, actor: Manager, deployment_id: str) -> EndpointOut:
+    """Show a deployment's webhook and its health."""
+    return EndpointOut.of(await service.get(actor.profile_id, deployment_id))
 
-    @router.patch(one)
-    async def change_endpoint(
-        deployment_id: str, body: EndpointPatch, actor: Identity = Depends(access.manager)
-    ) -> EndpointOut:
-        """Change the events, or enable or disable the webhook."""
-        endpoint = await service.change(
-            actor.profile_id, deployment_id, events=body.events, state=body.state
-        )
-        return EndpointOut.of(endpoint)
 
-    @router.post(f"{one}rotate/")
-    async def rotate(
-        deployment_id: str,
-        body: RotateIn | None = None,
-        actor: Identity = Depends(access.manager),
-    ) -> EndpointSecretOut:
-        """Create a new secret, shown this once. The previous one also signs for 24 hours."""
-        force = body is not None and body.force
-        endpoint = await service.rotate(actor.profile_id, deployment_id, force=force)
-        return EndpointSecretOut.of(endpoint)
+@router.patch(_ENDPOINT)
+async def change_endpoint(
+    service: Service, actor: Manager, deployment_id: str, body: EndpointPatch
+) -> EndpointOut:
+    """Change the events, or enable or disable the webhook."""
+    endpoint = await service.change(
+        actor.profile_id, deployment_id, events=body.events, state=body.state
+    )
+    return EndpointOut.of(endpoint)
 
-    @router.post(f"{one}end-overlap/")
-    async def end_overlap(
-        deployment_id: str, actor: Identity = Depends(access.manager)
-    ) -> EndpointOut:
-        """Stop signing with the previous secret."""
-        return EndpointOut.of(await service.end_overlap(actor.profile_id, deployment_id))
 
-    @router.post(f"{one}test/")
-    async def test(deployment_id: str, actor: Identity = Depends(access.manager)) -> DeliveryOut:
-        """Send the event `webhook.test` now, once, and show the result."""
-        return DeliveryOut.of_shown(await service.test(actor.profile_id, deployment_id))
+@router.post(f"{_ENDPOINT}rotate/")
+async def rotate(
+    service: Service, actor: Manager, deployment_id: str, body: RotateIn | None = None
+) -> EndpointSecretOut:
+    """Create a new secret, shown this once. The previous one also signs for 24 hours."""
+    force = body is not None and body.force
+    endpoint = await service.rotate(actor.profile_id, deployment_id, force=force)
+    return EndpointSecretOut.of(endpoint)
 
-    @router.post(f"{one}replay/", status_code=202)
-    async def replay_since(
-        deployment_id: str, body: ReplayIn, actor: Identity = Depends(access.manager)
-    ) -> ReplayedOut:
-        """Send the events since a time again, each under its original id."""
-        count = await service.replay_since(
-            actor.profile_id, deployment_id, body.since, only_failed=body.only_failed
-        )
-        return ReplayedOut(replayed=count)
+
+@router.post(f"{_ENDPOINT}end-overlap/")
+async def end_overlap(service: Service, actor: Manager, deployment_id: str) -> EndpointOut:
+    """Stop signing with the previous secret."""
+    return EndpointOut.of(await service.end_overlap(actor.profile_id, deployment_id))
+
+
+@router.post(f"{_ENDPOINT}test/")
+async def test(service: Service, actor: Manager, deployment_id: str) -> DeliveryOut:
+    """Send the event `webhook.test` now, once, and show the result."""
+    return DeliveryOut.of_shown(await service.test(actor.profile_id, deployment_id))
+
+
+@router.post(f"{_ENDPOINT}replay/", status_code=202)
+async def replay_since(
+    service: Service, actor: Manager, deployment_id: str, body: ReplayIn
+) -> ReplayedOut:
+    """Send the events since a time again, each under its original id."""
+    count = await service.replay_since(
+        actor.profile_id, deployment_id, body.since, only_failed=body.only_failed
+    )
+    return ReplayedOut(replayed=count)
 
 
 class DeliveryFilterParams:
@@ -122,38 +114,37 @@ class DeliveryFilterParams:
         )
 
 
-def _add_deliveries(router: APIRouter, service: WebhookService, access: Access) -> None:
-    @router.get("/deliveries/")
-    async def list_deliveries(
-        filters: DeliveryFilterParams = Depends(),
-        page: PageRequest = Depends(),
-        actor: Identity = Depends(access.manager),
-    ) -> DeliveryPage:
-        """List deliveries, newest first; `to` is exclusive."""
-        return DeliveryPage.of(await service.deliveries(actor.profile_id, filters.which, page))
-
-    @router.get("/deliveries/{delivery_id}/")
-    async def show_delivery(
-        delivery_id: str, actor: Identity = Depends(access.manager)
-    ) -> DeliveryOut:
-        """Show an event, and the request and response of each attempt."""
-        return DeliveryOut.of_shown(await service.delivery(actor.profile_id, delivery_id))
-
-    @router.post("/deliveries/{delivery_id}/replay/", status_code=202)
-    async def replay(delivery_id: str, actor: Identity = Depends(access.manager)) -> DeliveryOut:
-        """Send one event again, under its original id."""
-        return DeliveryOut.of_shown(await service.replay(actor.profile_id, delivery_id))
+@router.get("/deliveries/")
+async def list_deliveries(
+    service: Service,
+    actor: Manager,
+    filters: DeliveryFilterParams = Depends(),
+    page: PageRequest = Depends(),
+) -> DeliveryPage:
+    """List deliveries, newest first; `to` is exclusive."""
+    return DeliveryPage.of(await service.deliveries(actor.profile_id, filters.which, page))
 
 
-def _add_verification(router: APIRouter, access: Access) -> None:
-    @router.post("/verify/", dependencies=[Depends(access.manager)])
-    async def verify(body: VerifyIn) -> VerdictOut:
-        """Verify a request's signature, and give the reason if it is invalid. Stores nothing."""
-        previous = body.previous_secret
-        return verify_request(
-            body.headers,
-            body.body.encode("utf-8", "surrogatepass"),
-            body.secret.get_secret_value(),
-            at=body.at.timestamp() if body.at else time.time(),
-            previous_secret=previous.get_secret_value() if previous else None,
-        )
+@router.get("/deliveries/{delivery_id}/")
+async def show_delivery(service: Service, actor: Manager, delivery_id: str) -> DeliveryOut:
+    """Show an event, and the request and response of each attempt."""
+    return DeliveryOut.of_shown(await service.delivery(actor.profile_id, delivery_id))
+
+
+@router.post("/deliveries/{delivery_id}/replay/", status_code=202)
+async def replay(service: Service, actor: Manager, delivery_id: str) -> DeliveryOut:
+    """Send one event again, under its original id."""
+    return DeliveryOut.of_shown(await service.replay(actor.profile_id, delivery_id))
+
+
+@router.post("/verify/", dependencies=[Depends(manager)])
+async def verify(body: VerifyIn) -> VerdictOut:
+    """Verify a request's signature, and give the reason if it is invalid. Stores nothing."""
+    previous = body.previous_secret
+    return verify_request(
+        body.headers,
+        body.body.encode("utf-8", "surrogatepass"),
+        body.secret.get_secret_value(),
+        at=body.at.timestamp() if body.at else time.time(),
+        previous_secret=previous.get_secret_value() if previous else None,
+    )

@@ -279,9 +279,7 @@ def delete(
         db = session.workspace.db
         cleanup = DeletedOwnerCleanup(db, RunStore(db))
         deployments = session.services.deployments
-        session.run(
-            deployments.delete(session.profile_id, deployment_id, cleanup.cancel_runs, then=runs)
-        )
+        session.run(deployments.delete(session.profile_id, deployment_id, cleanup, then=runs))
         document = {"id": deployment_id, "deleted": True}
         session.terminal.show(document, f"Deployment {deployment_id} is deleted.")
 

@@ -147,7 +147,7 @@ def delete(
         found = session.run(session.services.users.find(user))
         db = session.workspace.db
         cleanup = DeletedOwnerCleanup(db, RunStore(db))
-        session.run(session.services.users.delete(found.id, cleanup.cancel_runs_of_user, by=None))
+        session.run(session.services.users.delete(found.id, cleanup, by=None))
         document = {"id": found.id, "deleted": True}
         session.terminal.show(document, f"{found.email} is deleted.")
 

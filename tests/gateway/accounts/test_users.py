@@ -165,8 +165,8 @@ async def test_the_last_active_owner_stays_even_if_the_operator_says_otherwise(
         with pytest.raises(GatewayError, match="only active owner"):
             await users.change(owner.id, change, by=None)
     with pytest.raises(GatewayError, match="only active owner"):
-        await users.delete(owner.id, cleanup.cancel_runs_of_user, by=None)
-    await users.delete(second.id, cleanup.cancel_runs_of_user, by=None)
+        await users.delete(owner.id, cleanup, by=None)
+    await users.delete(second.id, cleanup, by=None)
 
 
 async def test_two_owners_who_demote_each_other_leave_one_owner(

@@ -110,6 +110,17 @@ async def test_refused_calls_do_not_count(in_process_gateway: InProcessGateway) 
     assert (await show(user, made["id"]))["total_uses"] == 0
 
 
+async def test_a_request_for_administrators_counts_once(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
+    made = await make(user, scope="manage")
+    async with in_process_gateway.client({"x-api-key": made["key"]}) as client:
+        assert (await client.delete("/node/inference-servers/none/")).status_code == 404
+    await in_process_gateway._container.key_usage.flush()
+    assert (await show(user, made["id"]))["total_uses"] == 1
+
+
 async def test_processes_add_up(in_process_gateway: InProcessGateway, url: str) -> None:
     user = await in_process_gateway.user()
     keys = [await make(user) for _ in range(20)]

@@ -142,7 +142,7 @@ async def test_runs_of_a_deleted_user_are_cancelled(api: RunsApi) -> None:
         await api.store.claim(run.id, "w")
     await api.store.finish(ended.id, 1, COMPLETED)
     await api.services.users.delete(
-        user.profile_id, DeletedOwnerCleanup(api.db, api.store).cancel_runs_of_user, by=None
+        user.profile_id, DeletedOwnerCleanup(api.db, api.store), by=None
     )
     assert [await status_of(api, run) for run in (waiting, running, ended, elsewhere)] == [
         "cancelled",
@@ -156,7 +156,7 @@ async def test_a_run_accepted_during_a_users_deletion_is_cancelled_later(api: Ru
     user = await api.user()
     deployment = await user.deployment()
     cleanup = DeletedOwnerCleanup(api.db, api.store)
-    await api.services.users.delete(user.profile_id, cleanup.cancel_runs_of_user, by=None)
+    await api.services.users.delete(user.profile_id, cleanup, by=None)
     late = await user.run(deployment)
     await cleanup.sweep()
     assert await status_of(api, late) == "cancelled"

@@ -280,9 +280,7 @@ async def test_a_deleted_user_has_no_secret_and_gets_no_events(
     await idle_harness.finish(made)
     engine = idle_harness.in_process_gateway._container.execution
     profile = idle_harness.user.headers["x-test-profile"]
-    await idle_harness.in_process_gateway.services.users.delete(
-        profile, engine.cleanup.cancel_runs_of_user, by=None
-    )
+    await idle_harness.in_process_gateway.services.users.delete(profile, engine.cleanup, by=None)
     await idle_harness.in_process_gateway.feed.poll()
     await idle_harness.finish(made)
     async with idle_harness.db.read() as session:
