@@ -67,6 +67,7 @@ class ServedGateway:
         # asyncio turns off Nagle's algorithm only where the protocol is given: 40 ms a response
         listening = socket.socket(proto=socket.IPPROTO_TCP)
         listening.bind(("127.0.0.1", 0))
+        listening.listen()
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         self._server = uvicorn.Server(config)
         self._ended = asyncio.create_task(self._server.serve([listening]))

@@ -52,6 +52,7 @@ async def serve() -> AsyncIterator[Serve]:
         # asyncio turns off Nagle's algorithm only where the protocol is given: 40 ms a response
         listening = socket.socket(proto=socket.IPPROTO_TCP)
         listening.bind(("127.0.0.1", 0))
+        listening.listen()
         route = EchoRoute()
         application = Application(route)
         settings = {"http": HttpConnection, "timeout_keep_alive": 60, **settings}
