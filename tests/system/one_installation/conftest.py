@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import onnx_models
-from tests.slipstream.running import Up
+from tests.slipstream.running import NO_WORKER, Up
 from tests.system.grpcio_gateway import grpcio_gateway
 from tests.system.installation import Installation
 
@@ -16,7 +16,7 @@ from tests.system.installation import Installation
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Serve `iris` (the demo), `mixed`, `mlp` and `nan`."""
     folder = tmp_path_factory.mktemp("system")
-    up = Up(folder / "state", "--workers", "2")
+    up = Up(folder / "state", "--workers", "2", *NO_WORKER)
     up.until("documentation")
     running = Installation(up)
     for name, build in (

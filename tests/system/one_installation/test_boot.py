@@ -39,8 +39,8 @@ def test_a_slow_model_reports_its_progress_and_does_not_disturb_others(
     assert answer.json()["output_data"] == {"y": [1.0, 2.0, 3.0]}
     assert "loading" in phases
     servers = installation.http.get("/node/inference-servers/").json()["items"]
-    (server,) = [server for server in servers if server["model"] == "slow"]
-    assert server["state"] == "ready"
+    (listed,) = [server for server in servers if server["model"] == "slow"]
+    server = installation.until_ready(listed["id"])  # a gateway may know it before the database
     assert server["pid"] > 0
     assert server["address"].startswith("unix:")
     installation.http.post(f"/node/inference-servers/{server['id']}/stop/")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase
-from tests.slipstream.running import Up
+from tests.slipstream.running import Up, environment
 from tests.system.installation import TIMEOUT_SECONDS, Installation, Json, chain
 from tests.system.one_installation.test_metrics import sample
 
@@ -176,6 +178,20 @@ def test_a_grpc_call_wakes_a_server(
                 time.sleep(0.1)
 
 
+@pytest.fixture(scope="module")
+def worker(installation: Installation) -> Iterator[None]:
+    """`slipstream worker` beside the installation, which has none of its own."""
+    state = str(installation.up.state)
+    command = [sys.executable, "-m", "slipstream", "worker", "--concurrency", "2", "--state", state]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+        assert process.stdout is not None
+        assert any("ready for" in line for line in process.stdout)
+        yield
+        process.terminate()
+    assert process.returncode == 0
+
+
+@pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("kind", ["api", "server"])
 def test_a_sync_run_wakes_a_server_and_waits_for_it(
     installation: Installation, sleeping_model: SleepingModel, kind: str
