@@ -67,8 +67,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with tests that start processes: they wait long, and short ones fill the end."""
-    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
+    """Begin with what takes longest: whole installations, then tests that start processes."""
+
+    def place(item: pytest.Item) -> tuple[bool, bool]:
+        starts_processes = item.get_closest_marker("processes") is not None
+        return _HERE / "system" not in item.path.parents, not starts_processes
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:

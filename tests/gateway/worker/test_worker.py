@@ -59,7 +59,7 @@ def test_a_run_that_crashes_its_executor_does_not_affect_other_runs(
     worker = start(folder_broker)
     worker.send(Queue.SYNC, "break-1", "after-1", "after-2")
     worker.until_runs("ended", "after-1", "after-2")
-    assert "broken on purpose" in worker.log()
+    until(lambda: "broken on purpose" in worker.log(), "the failure is logged")
     assert worker.stop() == 0
 
 
