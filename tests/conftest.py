@@ -77,8 +77,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Collect garbage from here on, but not what was collected as tests."""
-    garbage_collection.resume()
+    """Collect garbage from here on, but rarely, and not what was collected as tests."""
+    garbage_collection.resume(10_000, 10, 10)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,12 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from celery import signals
+from telemetry import garbage_collection
+
+if __name__ == "__main__":
+    garbage_collection.pause()
 
 from gateway.broker.broker import Queue
 from gateway.settings import Settings
-from gateway.worker.queue_worker import main as queue_worker
-from slipstream.commands.worker import main as worker
 
 FOLDER = Path(os.environ["TEST_FOLDER"])
 RUN_LOG = FOLDER / "runs.log"
@@ -64,7 +65,15 @@ def stall(sender: Any, **_: Any) -> None:
 
 
 if __name__ == "__main__":
+    # Each role imports only what it needs, as the real programs do.
     if "--status-fd" in sys.argv:
+        from celery import signals
+
+        from gateway.worker.queue_worker import main as queue_worker
+
         signals.worker_ready.connect(stall, weak=False)
         sys.exit(queue_worker(sys.argv[1:], Executor))
+
+    from slipstream.commands.worker import main as worker
+
     worker(sys.argv[1:], module="tests.gateway.worker.program")
