@@ -22,10 +22,10 @@ setup-dev: $(STAMPS)/dev ## Build .venv with everything that the checks need
 run: setup ## Set up, then run the whole system (Ctrl-C stops it)
 	@$(BIN)/slipstream up
 
-# Tests wait about as long as they compute: three processes keep two cores busy. tests/conftest.py says what
-# stays together.
+# Tests wait about as long as they compute: four processes keep two cores busy. tests/conftest.py says what
+# stays together, and what comes first.
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := -n $(or $(TEST_PROCESSES),3) --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n $(or $(TEST_PROCESSES),4) --dist loadgroup --no-loadscope-reorder
 
 test: $(STAMPS)/dev ## Set up, then test the embedded installation: needs nothing but Python
 	@$(PYTEST) -m "not services" $(PARALLEL) $(ARGS)

@@ -8,11 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import StorageError
@@ -46,11 +43,9 @@ async def migrate(url: str) -> None:
             if parsed.get_backend_name() == "postgresql":
                 lock = text("SELECT pg_advisory_xact_lock(:key)")
                 await connection.execute(lock, {"key": _ADVISORY_LOCK})
-            await connection.run_sync(_upgrade)
-            await connection.commit()
-    except CommandError as error:
-        message = f"the database {shown} was written by another version of Slipstream"
-        raise StorageError(f"{message} ({error}): run that version, or restore a backup") from error
+            if await connection.run_sync(_revision) != _newest_revision():
+                await connection.run_sync(_upgrade, shown)
+                await connection.commit()
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         reason = reason_of(getattr(error, "orig", None) or error)
         raise StorageError(f"the database {shown} cannot be used: {reason}") from error
@@ -89,8 +84,29 @@ def _check_sqlite(file: Path) -> None:
         raise StorageError(f"the database {file} is damaged ({first}): restore a backup of it")
 
 
-def _upgrade(connection: Connection) -> None:
+def _revision(connection: Connection) -> str | None:
+    """Return the revision of the schema, as Alembic stores it; None in an empty database."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _newest_revision() -> str:
+    """Return the revision of the last migration: the number in its file name, `v0001_….py`."""
+    return max(file.name for file in _SCRIPTS.glob("versions/v*_*.py"))[1:5]
+
+
+def _upgrade(connection: Connection, shown: str) -> None:
+    # 0.1 s, and most processes find the newest schema
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        message = f"the database {shown} was written by another version of Slipstream"
+        raise StorageError(f"{message} ({error}): run that version, or restore a backup") from error
