@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slipstream.running import Up
+from tests.slipstream.running import NO_WORKER, Up
 from tests.system.installation import Installation, chain
 
 UNPRIVILEGED_USER = 65534
@@ -36,7 +36,7 @@ def installation() -> Iterator[Installation]:
     (state / "slipstream.db").chmod(0o644)  # as left by an earlier version
     before = os.umask(0)
     try:
-        up = Up(state, SLIPSTREAM_KEY_PEPPER=PEPPER)
+        up = Up(state, *NO_WORKER, SLIPSTREAM_KEY_PEPPER=PEPPER)
     finally:
         os.umask(before)
     up.until("documentation")
