@@ -1,8 +1,8 @@
 """What is counted and recorded about calls, after they are answered.
 
-An answered call is appended to a list, and nothing else happens while its client waits. A few times
-a second, and before anything is read, the list is drained: into the metrics, the usage meter, the
-use of keys, and the rows of fast calls.
+An answered call is appended to a list, and nothing else happens while its client waits. After
+`_MAX_CALLS` or a moment, and before anything is read, the list is drained: into the metrics, the
+usage meter, the use of keys, and the rows of fast calls.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from gateway.metrics import STAGES, GatewayMetrics
 from gateway.usage.meter import UsageMeter
 
 _DRAIN_SECONDS = 0.05
+_MAX_CALLS = 100
+"""All other calls wait while these are counted: a few tenths of a millisecond."""
 
 
 class Accounting:
@@ -34,12 +36,20 @@ class Accounting:
         self._key_usage = key_usage
         self._recorder = recorder
         self._calls: list[DeploymentCallRecord] = []
+        self._timer: asyncio.TimerHandle | None = None
 
     def add(self, call: DeploymentCallRecord) -> None:
         """Have an answered call counted: about 0.1 µs."""
-        if not self._calls:
-            asyncio.get_running_loop().call_later(_DRAIN_SECONDS, self.drain)
         self._calls.append(call)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_DRAIN_SECONDS, self._on_timer)
+        if len(self._calls) == _MAX_CALLS:
+            asyncio.get_running_loop().call_soon(self.drain)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.drain()
 
     def drain(self) -> None:
         """Count all calls that were answered: about 1.5 µs for each of many."""
