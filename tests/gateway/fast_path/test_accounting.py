@@ -6,8 +6,7 @@ import asyncio
 
 from gateway.fast_path.call_record import DeploymentCallRecord
 from tests.gateway.in_process_gateway import InProcessGateway
-
-TIMEOUT_SECONDS = 30
+from tests.gateway.runs.builders import until
 
 
 def answered() -> DeploymentCallRecord:
@@ -37,9 +36,7 @@ async def test_a_single_call_is_counted_in_a_moment_and_before_anything_is_read(
     counted = in_process_gateway._container.metrics.for_deployment("", "").ok
     accounting.add(answered())
     assert counted.value == 0
-    async with asyncio.timeout(TIMEOUT_SECONDS):
-        while not counted.value:
-            await asyncio.sleep(0.01)
+    await until(lambda: counted.value == 1)
     accounting.add(answered())
     accounting.drain()
     assert counted.value == 2
