@@ -25,6 +25,10 @@ _PRUNE_EVERY = 256
 _STOP_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 """Between two looks at the date of SQLite's log, which take microseconds."""
+_INTERVAL_SECONDS = 0.25
+"""Between two queries without a signal: PostgreSQL's can be lost with its connection."""
+_SQLITE_INTERVAL_SECONDS = 1.0
+"""The same where every commit changes a date: four queries a second are most of the idle load."""
 
 log = logger("gateway.storage.changes")
 
@@ -67,13 +71,14 @@ async def record_change(session: AsyncSession, kind: ChangeKind, entity_id: str)
 class ChangeFeed:
     """Calls listeners, on the event loop, with the changes of this and other processes.
 
-    Queries the revision every `interval` seconds, and sooner when the database's commit signal
-    says so. While the database is unavailable it retries; changes are then late, never lost.
+    Queries the revision when the database's commit signal says so, and at least every `interval`
+    seconds, by default a quarter of a second, or one on SQLite. While the database is unavailable it retries; changes are then late, never lost.
     """
 
-    def __init__(self, db: Database, *, interval: float = 0.25) -> None:
+    def __init__(self, db: Database, *, interval: float | None = None) -> None:
         self._db = db
-        self._interval = interval
+        default = _SQLITE_INTERVAL_SECONDS if db.commits.must_poll else _INTERVAL_SECONDS
+        self._interval = default if interval is None else interval
         self._listeners: dict[str, list[Listener]] = defaultdict(list)
         self._commits = db.commits.watch()
         self._revision: int | None = None
