@@ -72,7 +72,8 @@ class ChangeFeed:
     """Calls listeners, on the event loop, with the changes of this and other processes.
 
     Queries the revision when the database's commit signal says so, and at least every `interval`
-    seconds, by default a quarter of a second, or one on SQLite. While the database is unavailable it retries; changes are then late, never lost.
+    seconds, by default a quarter of a second, or one on SQLite. While the database is unavailable
+    it retries; changes are then late, never lost.
     """
 
     def __init__(self, db: Database, *, interval: float | None = None) -> None:
