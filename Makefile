@@ -85,7 +85,7 @@ errors-doc-check: $(STAMPS)/run ## Check that docs/errors.md is up to date
 	@$(BIN)/python tools/error_docs.py --check
 
 demo-model: $(STAMPS)/dev ## Train the demo's model again
-	$(BIN)/pip install --quiet --require-hashes -r requirements/examples.lock
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/examples.lock
 	$(BIN)/python examples/iris/train.py
 
 lock: $(STAMPS)/dev ## Pin new dependencies in requirements/*.lock (ARGS=--upgrade moves the other pins, too)

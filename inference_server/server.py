@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import os
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -21,6 +20,7 @@ from inference_server.service import ProtocolService, add_health_and_reflection
 from inference_server.settings import Settings, TcpAddress
 from inference_server.spawn import ServerExitStatus
 from inference_server.tcp_security import TcpSecurity, TokenFileError, advertised_address
+from telemetry import garbage_collection
 from telemetry.instruments import Registry
 from telemetry.logs import logger
 from telemetry.parent_process import StatusPipe
@@ -182,8 +182,7 @@ class OnnxServer:
             case LifecycleState.BOOTING:
                 self._report("phase", phase=lifecycle.phase)
             case LifecycleState.READY:
-                gc.freeze()  # what boot has created stays: collections need not visit it
-                gc.set_threshold(*_GC_THRESHOLDS)
+                garbage_collection.resume(*_GC_THRESHOLDS)
                 self._report("ready", boot_seconds=round(perf_counter() - self._started_at, 4))
             case LifecycleState.FAILED if lifecycle.failure:
                 failure = lifecycle.failure

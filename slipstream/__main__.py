@@ -19,7 +19,7 @@ PROCESSES: Mapping[str, str] = {
     "inference-server": "slipstream.commands.inference_server",
     "worker": "slipstream.commands.worker",
 }
-"""They collect garbage again once they have imported what they need."""
+"""`up` and `worker` resume garbage collection themselves; the others become another program."""
 
 _OWNER_ONLY_UMASK = 0o077
 """All files are for their owner only: they contain runs, hashes of keys, and models."""

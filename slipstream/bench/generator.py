@@ -7,7 +7,6 @@ It imports little and rarely collects garbage. It stops when its stdin is closed
 from __future__ import annotations
 
 import asyncio
-import gc
 import resource
 import sys
 
@@ -16,6 +15,7 @@ import uvloop
 
 from slipstream.bench.load import create_load
 from slipstream.bench.plan import LoadPlan
+from telemetry import garbage_collection
 
 _GC_THRESHOLD = 50_000
 """New objects between two collections: rare enough not to show in the latencies."""
@@ -26,8 +26,7 @@ def main() -> None:
     plan = LoadPlan.from_line(sys.stdin.buffer.readline())
     _, max_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD)
+    garbage_collection.resume(_GC_THRESHOLD)
     try:
         uvloop.run(_run(plan))
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""The commands of docs/webhooks.md, up to a printed delivery, in real processes."""
+"""The commands of docs/webhooks.md, up to a printed delivery; the listener is a real process."""
 
 from __future__ import annotations
 
