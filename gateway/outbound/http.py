@@ -10,6 +10,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import TracebackType
 from typing import Self
 
@@ -37,6 +38,12 @@ _USER_AGENT = "slipstream"
 _MAX_CONNECTIONS = 100
 _KEEPALIVE_SECONDS = 15.0
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": 15}
+
+
+@cache
+def _public_authorities() -> ssl.SSLContext:
+    # Once in a process: loading the authorities takes 20 ms, in which the event loop stands still.
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +179,7 @@ class GuardedHttpClient:
     def _open_session(self) -> aiohttp.ClientSession:
         # Not in __init__, which may run outside the event loop.
         if self._session is None:
-            context = self._ssl_context or ssl.create_default_context(cafile=certifi.where())
+            context = self._ssl_context or _public_authorities()
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     resolver=self._resolver,

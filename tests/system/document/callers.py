@@ -11,7 +11,7 @@ from tests.system.document.resources import PASSWORD, Resources
 
 OWNER = "manage key of an owner"
 OTHERS = ("anonymous", "wrong key", "trigger key", "manage key of a member", "session of an owner")
-_SPARE_SESSIONS = 5
+_SPARE_SESSIONS = 3
 """Opened before the tests start: later the log-in throttle may block this address."""
 
 

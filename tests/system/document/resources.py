@@ -28,7 +28,14 @@ _REQUIRED_STATE = {
     "end_grace_api_key": "rotated_key",
 }
 """Operations that need a resource in a certain state."""
-_CONSUMING = ("cancel_", "delete_", "deactivate_", "end_", "rotate_api_key")
+_CONSUMING = frozenset(
+    {
+        *("delete_flow", "delete_deployment", "delete_inference_server", "delete_model_version"),
+        *("delete_api_key", "deactivate_api_key", "rotate_api_key", "end_grace_api_key"),
+        *("cancel_flow_run", "end_session", "delete_user"),
+    }
+)
+"""Operations after which a resource is gone or in another state."""
 _numbers = count(1)
 
 
@@ -92,7 +99,7 @@ class Resources:
 
     def forget_consumed(self, operation: str, parameters: Mapping[str, object]) -> None:
         """Forget resources consumed by a successful call, so that the next call gets new ones."""
-        if operation.startswith(_CONSUMING) and parameters:
+        if operation in _CONSUMING and parameters:
             last = "name" if "name" in parameters else list(parameters)[-1]
             self._ids.pop(_REQUIRED_STATE.get(operation, last), None)
 

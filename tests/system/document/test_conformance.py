@@ -8,10 +8,8 @@ resources. `FUZZ_EXAMPLES` limits the requests per operation, not counting those
 
 from __future__ import annotations
 
-import asyncio
 import os
 from copy import deepcopy
-from typing import Any
 
 import pytest
 import schemathesis
@@ -28,7 +26,6 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.system.document.callers import OTHERS, OWNER, Caller, Session
-from tests.system.document.document import openapi
 from tests.system.document.filling import fill
 from tests.system.document.response_counts import ResponseCounts
 from tests.system.installation import Installation
@@ -51,25 +48,34 @@ SETTINGS = settings(
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),
 )
-OPENAPI = asyncio.run(openapi())
 
 
-# Any: a document
-def load_schema(document: dict[str, Any], *, boundaries: bool) -> BaseSchema:
+def load_schema(installation: Installation, *, boundaries: bool) -> BaseSchema:
     """Return the schemathesis schema; `boundaries` adds requests at the limits of its schemas."""
+    document = installation.http.get("/openapi.json").json()
     schema: BaseSchema = schemathesis.openapi.from_dict(document)
     schema.config.generation.update(with_security_parameters=False)  # the caller has its own
     schema.config.phases.coverage.enabled = boundaries
     return schema
 
 
-with_boundaries = load_schema(OPENAPI, boundaries=True)
-without_boundaries = load_schema(OPENAPI, boundaries=False)
+@pytest.fixture(scope="module")
+def with_boundaries(installation: Installation) -> BaseSchema:
+    """Operations whose requests include those at the limits of their schemas."""
+    return load_schema(installation, boundaries=True)
 
 
+@pytest.fixture(scope="module")
+def without_boundaries(installation: Installation) -> BaseSchema:
+    """The same operations with drawn requests only."""
+    return load_schema(installation, boundaries=False)
+
+
+# One test with a subtest for each operation: they are generated where they run, and not in every
+# process that collects tests.
 @pytest.mark.timeout(3_600)
-@without_boundaries.parametrize()
 @settings(SETTINGS, max_examples=max(3, EXAMPLES // 3))  # each is sent by every caller
+@schemathesis.pytest.from_fixture("without_boundaries").parametrize()
 def test_responses_to_other_callers_are_as_documented(
     case: schemathesis.Case,
     installation: Installation,
@@ -82,8 +88,8 @@ def test_responses_to_other_callers_are_as_documented(
 
 
 @pytest.mark.timeout(3_600)
-@with_boundaries.parametrize()
 @SETTINGS
+@schemathesis.pytest.from_fixture("with_boundaries").parametrize()
 def test_responses_to_an_owner_are_as_documented(
     case: schemathesis.Case,
     installation: Installation,

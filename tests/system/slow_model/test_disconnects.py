@@ -12,9 +12,7 @@ import pytest
 
 from protos.methods import method_path
 from tests.inference_server.requests import infer_request
-from tests.system.slow_server import MODEL, RUN_SECONDS, SlowServer, slow
-
-__all__ = ["slow"]
+from tests.system.slow_model.slow_server import MODEL, RUN_SECONDS, SlowServer
 
 LEAVING = 30
 FEW = 8

@@ -1,4 +1,4 @@
-"""An installation with one slow model that runs calls one at a time."""
+"""Calls one slow model, and reads the counters of its server."""
 
 from __future__ import annotations
 
@@ -8,20 +8,15 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests import onnx_models
-from tests.slipstream.running import NO_WORKER, Up
 from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 
 RUN_SECONDS = 0.3
 MODEL = "slow"
 BODY = {"input_data": {"x": [1, 2]}}
-_UNBATCHED = {"SLIPSTREAM_INFERENCE_MAX_BATCH_SIZE": "1", "SLIPSTREAM_INFERENCE_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -99,19 +94,3 @@ class SlowServer:
                 client.settimeout(TIMEOUT_SECONDS)
                 assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
         self.wait_for_queue(maximum=0)
-
-
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlowServer]:
-    """A slow server that has already served one call."""
-    folder: Path = tmp_path_factory.mktemp("slow")
-    up = Up(folder / "state", "--no-demo", *NO_WORKER, **_UNBATCHED)
-    up.until("documentation")
-    installation = Installation(up)
-    path = onnx_models.slow_to_run(folder / "model.onnx", RUN_SECONDS)
-    installation.add_model(MODEL, path)
-    installation.serve(MODEL)
-    server = SlowServer(installation)
-    assert server.trigger().status_code == 200
-    yield server
-    installation.stop()

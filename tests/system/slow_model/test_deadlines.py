@@ -13,9 +13,7 @@ from protos.methods import method_path
 from protos.status import PUSHBACK_KEY
 from tests.inference_server.requests import infer_request
 from tests.system.installation import Json, chain
-from tests.system.slow_server import MODEL, RUN_SECONDS, SlowServer, slow
-
-__all__ = ["slow"]
+from tests.system.slow_model.slow_server import MODEL, RUN_SECONDS, SlowServer
 
 SHORT, LONGER = 0.05, 0.8
 QUEUED = 6
