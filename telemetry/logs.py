@@ -6,10 +6,18 @@ import logging
 import sys
 from typing import Any, cast
 
-import structlog
-from structlog.typing import EventDict, WrappedLogger
-
 from telemetry.redaction import redact_log
+
+# structlog imports rich where it is installed, for tracebacks that we do not format with it. That
+# would be a seventh of an inference server's start; the command line imports rich by itself.
+_hide_rich = "rich" not in sys.modules
+if _hide_rich:
+    sys.modules["rich"] = None  # type: ignore[assignment]  # as documented for `import`
+import structlog  # noqa: E402
+from structlog.typing import EventDict, WrappedLogger  # noqa: E402
+
+if _hide_rich:
+    del sys.modules["rich"]
 
 
 def configure(level: str, *, process: str) -> None:

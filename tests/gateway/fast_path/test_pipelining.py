@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -111,8 +112,13 @@ async def test_any_split_of_the_same_bytes_gives_the_same_answers(
     await client.close()
 
 
-async def flood(client: Client, request: bytes) -> int:
+async def flood(served: Served, client: Client, request: bytes) -> int:
     """Send `request` again and again until nothing more is taken; return how often it was sent."""
+    await client.asked(post(ECHO))
+    (connection,) = served.server.server_state.connections
+    for end in (client.writer, connection.transport):
+        for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):  # the kernel's would take megabytes
+            end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, buffer, 64 * 1024)
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]
     client.writer.transport.set_write_buffer_limits(0)
     times = 64 * 1024 // len(request)
@@ -130,7 +136,7 @@ async def flood(client: Client, request: bytes) -> int:
 async def test_a_client_that_floods_and_reads_nothing_uses_bounded_memory(
     client: Client, served: Served, target: bytes
 ) -> None:
-    sent = await flood(client, post(target))
+    sent = await flood(served, client, post(target))
     assert sent * len(post(target)) < MUCH
     (connection,) = served.server.server_state.connections
     assert isinstance(connection, HttpConnection)
