@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -73,11 +74,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest: whole installations, then tests that start processes."""
+    """Begin with what takes longest: whole installations, then tests that start processes.
 
-    def place(item: pytest.Item) -> tuple[bool, bool]:
+    Files of a package, which often wait for the same, are spread over the run.
+    """
+
+    def place(item: pytest.Item) -> tuple[bool, bool, int]:
+        if _HERE / "system" in item.path.parents:
+            return False, False, 0
         starts_processes = item.get_closest_marker("processes") is not None
-        return _HERE / "system" not in item.path.parents, not starts_processes
+        return True, not starts_processes, zlib.crc32(item.path.name.encode())
 
     items.sort(key=place)
 
