@@ -8,11 +8,12 @@ from typing import Any, cast
 
 from telemetry.redaction import redact_log
 
-# structlog imports rich where it is installed, for tracebacks that we do not format with it. That
-# would be a seventh of an inference server's start; the command line imports rich by itself.
+# structlog imports rich where it is installed, to format tracebacks, which we format without it.
+# That is a seventh of an inference server's start. None makes `import rich` fail, and structlog go
+# on without; the command line imports rich later.
 _hide_rich = "rich" not in sys.modules
 if _hide_rich:
-    sys.modules["rich"] = None  # type: ignore[assignment]  # as documented for `import`
+    sys.modules["rich"] = None  # type: ignore[assignment]  # typed as modules only
 import structlog  # noqa: E402
 from structlog.typing import EventDict, WrappedLogger  # noqa: E402
 

@@ -115,7 +115,12 @@ def _refuse_undeclared(start_process: Callable[P, R]) -> Callable[P, R]:
 
 
 # Not by an audit hook, which would run at every import, file and object: 1.5 % of all tests' time.
-for _owner, _name in ((subprocess.Popen, "__init__"), (os, "fork"), (os, "posix_spawn")):
+for _owner, _name in (
+    (subprocess.Popen, "__init__"),
+    (os, "fork"),
+    (os, "posix_spawn"),
+    (os, "posix_spawnp"),
+):
     setattr(_owner, _name, _refuse_undeclared(getattr(_owner, _name)))
 
 

@@ -121,7 +121,10 @@ async def test_a_size_that_ran_in_microseconds_is_quick(tmp_path: Path) -> None:
     assert setup.executor.is_quick(31)
     rows = np.ones((1000, 4), "f4")
     assert not setup.executor.is_quick(rows.nbytes)
-    threaded = await setup.submit("y", x=rows)
+    for _ in range(50):  # on a busy machine the first runs may take longer
+        threaded = await setup.submit("y", x=rows)
+        if setup.executor.is_quick(rows.nbytes):
+            break
     assert setup.executor.is_quick(rows.nbytes)
     at_once = await setup.submit("y", x=rows)
     assert isinstance(threaded, CallResult)

@@ -89,7 +89,7 @@ def test_a_killed_gateway_loses_the_counts_of_its_last_seconds_but_no_run(
 
 
 def _call(installation: Installation, deployments: dict[str, Json], times: int) -> None:
-    """Call each deployment with its input, over one connection a time: each gateway gets some."""
+    """Call each deployment with its input, always over a new connection: each gateway gets some."""
     for _ in range(times):
         with httpx.Client(
             base_url=installation.up.url, headers={"X-API-Key": installation.key}

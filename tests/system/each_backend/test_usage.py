@@ -63,6 +63,8 @@ def test_the_wait_for_a_booting_server_is_measured_separately(runs: Runs, tmp_pa
     sync = runs.deploy(chain("slow"), "sync", "server")
     counted = _counted_boots(where)
     server = where.serve("slow", wait=False)
+    # A gateway learns of the server a moment later.
+    eventually(lambda: where.http.post("/v2/repository/index").text, lambda text: "slow" in text)
     answer = runs.call(sync, {"x": [1.0, 2.0]})
     assert answer.status_code == 200, answer.text
     found = until_counted(where, sync, calls=1, runs=1)
