@@ -72,6 +72,8 @@ class WriteQueue:
         self.queued = 0
         """Bytes that wait in all streams."""
         self.closed = False
+        self.overflowed = False
+        """Whether more waited than may: the connection ends in the next turn of the event loop."""
         self.write: Callable[[Buffer], None] = transport.write
         self._max_frame_bytes = DEFAULT_FRAME_BYTES
         self._max_queued_bytes = max_queued_bytes
@@ -125,6 +127,8 @@ class WriteQueue:
 
     def resume(self) -> None:
         """Send again: the socket has room."""
+        if self.overflowed:
+            return
         self._paused = False
         self.direct_bytes = self._max_frame_bytes
         self.flush()
@@ -163,7 +167,9 @@ class WriteQueue:
     def add_queued(self, size: int) -> None:
         """Count bytes that a stream has queued."""
         self.queued += size
-        if self.queued > self._max_queued_bytes and not self.closed:
+        if self.queued > self._max_queued_bytes and not (self.overflowed or self.closed):
+            self.overflowed = True
+            self.pause()  # streams drop messages from now on: what follows a gap must not be sent
             self._loop.call_soon(self._on_overflow)
 
     def _write(self) -> None:
@@ -295,6 +301,9 @@ class OutgoingStream:
     def _queue(self, pieces: Sequence[Buffer], length: int) -> int:
         if self.window == CLOSED_WINDOW or self.ending:
             return self.on_late_message()
+        write_queue = self.write_queue
+        if write_queue.overflowed:
+            return self.queued  # a handler may send any amount before the connection ends
         prefix = _PREFIX.pack(0, length)
         if length <= _JOIN_BYTES:
             self.pending.append(b"".join((prefix, *pieces)))
@@ -302,7 +311,6 @@ class OutgoingStream:
             self.pending += (prefix, *filter(len, pieces))
         size = length + _PREFIX_BYTES
         self.queued += size
-        write_queue = self.write_queue
         write_queue.add_queued(size)
         if self.window > 0:
             write_queue.enqueue(self)

@@ -66,7 +66,7 @@ class FloodStream(EchoStream):
 
     def messages(self, messages: list[bytes]) -> None:
         for _ in messages:
-            self.call.send(bytes(2**20))
+            self.call.send(b"x" * 2**20)
 
 
 def router(handler_log: HandlerLog) -> Router:
