@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -35,17 +36,21 @@ class WorkerHeartbeat:
 
 
 class HeartbeatFile:
-    """The heartbeat file of this process."""
+    """The heartbeat file of this process. One thread writes it, another one may remove it."""
 
     def __init__(self, run: Path) -> None:
         """Use the state folder's `run`."""
         self._folder = run / "worker"
         self._file = self._folder / f"{os.getpid()}.json"
         self._written: WorkerHeartbeat | None = None
+        self._removed = False
+        self._lock = threading.Lock()
 
     def write(self, heartbeat: WorkerHeartbeat) -> None:
-        """Write the state if it has changed, and renew the date."""
-        with suppress(OSError):  # a folder of another user: nothing reads it then
+        """Write the state if it has changed, and renew the date; nothing after `remove`."""
+        with self._lock, suppress(OSError):  # a folder of another user: nothing reads it then
+            if self._removed:
+                return
             if heartbeat == self._written and self._file.exists():
                 os.utime(self._file)
                 return
@@ -57,7 +62,8 @@ class HeartbeatFile:
 
     def remove(self) -> None:
         """Remove the file when the process ends."""
-        with suppress(OSError):
+        with self._lock, suppress(OSError):
+            self._removed = True
             self._file.unlink()
 
 

@@ -6,11 +6,12 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, nullcontext
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -68,9 +69,12 @@ def create_engine(url: URL) -> AsyncEngine:
     """
     dump = partial(json.dumps, allow_nan=False, separators=(",", ":"))
     sqlite = url.get_backend_name() == "sqlite"
+    connect_args: dict[str, Any] = {"timeout": _BUSY_SECONDS if sqlite else _CONNECT_SECONDS}
+    if sqlite:
+        connect_args["async_creator_fn"] = _connect_sqlite
     engine = create_async_engine(
         url,
-        connect_args={"timeout": _BUSY_SECONDS if sqlite else _CONNECT_SECONDS},
+        connect_args=connect_args,
         json_serializer=dump,
         pool_pre_ping=not sqlite,  # only a server can close a pooled connection
     )
@@ -152,6 +156,23 @@ class Database:
         sqlalchemys = {"prepared_statement_cache_size", "prepared_statement_name_func"}
         kept = {name: value for name, value in options.items() if name not in sqlalchemys}
         return {**kept, "timeout": _CONNECT_SECONDS}
+
+
+async def _connect_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:
+    """Open a connection; Any: sqlite3's own arguments.
+
+    Where the task is cancelled meanwhile, aiosqlite would leave the connection open.
+    """
+    connection = aiosqlite.connect(*args, **options)
+    connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does
+    opening = asyncio.ensure_future(connection)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(sqlite3.Error):
+            await opening
+            await connection.close()
+        raise
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

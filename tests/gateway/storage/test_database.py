@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 
 import pytest
 from sqlalchemy import func, select
@@ -32,6 +34,21 @@ async def test_a_write_that_fails_leaves_nothing(database: Database) -> None:
     with pytest.raises(RuntimeError):
         await write_and_fail()
     assert await _count(database) == 0
+
+
+async def test_a_query_cancelled_while_it_connects_leaves_no_connection_open(url: str) -> None:
+    for turns in range(60):
+        db = Database(url)
+        query = asyncio.create_task(_count(db))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        query.cancel()
+        await asyncio.gather(query, return_exceptions=True)
+        await db.close()
+    with warnings.catch_warnings(record=True) as unclosed:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert not unclosed
 
 
 async def test_many_writers_at_once_all_get_through(database: Database, url: str) -> None:
