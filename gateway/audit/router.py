@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
-from pydantic import AwareDatetime
 from starlette.responses import StreamingResponse
 
 from gateway.audit.export import MEDIA_TYPES, ExportFormat, export
@@ -18,6 +17,7 @@ from gateway.auth.identity import Identity, check_administers
 from gateway.dependencies import from_app
 from gateway.operations import DocumentedRouter
 from gateway.storage.audit_events import AuditTarget
+from gateway.storage.clock import UtcDatetime
 from gateway.storage.paging import PageRequest
 
 Text = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -41,8 +41,8 @@ class _FilterParams:
         subject_kind: AuditTarget | None = None,
         subject_id: Text = None,
         actor: Text = None,
-        since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-        before: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+        since: Annotated[UtcDatetime | None, Query(alias="from")] = None,
+        before: Annotated[UtcDatetime | None, Query(alias="to")] = None,
         everyone: bool = False,
     ) -> None:
         self._everyone = everyone

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Self, cast
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.auth.identity import Scope
 from gateway.auth.key_view import IssuedKey, KeyView
@@ -16,6 +16,7 @@ from gateway.auth.lifetime import KeyState
 from gateway.auth.rotation import DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS
 from gateway.auth.service import KeyChange
 from gateway.limits.call_limits import LimitsBody
+from gateway.storage.clock import UtcDatetime
 from gateway.storage.names import DisplayName
 from gateway.storage.paging import Page
 
@@ -30,13 +31,6 @@ def _check_rfc_3339(value: object) -> object:
     return value
 
 
-def _in_utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("expected a time that exists in UTC, too") from None
-
-
 # Any: JSON Schema's own form
 def without_defaults(schema: dict[str, Any]) -> None:
     """Remove defaults from the schema of a PATCH body: omitted members stay unchanged."""
@@ -45,7 +39,7 @@ def without_defaults(schema: dict[str, Any]) -> None:
 
 
 Environment = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
-Expiry = Annotated[AwareDatetime, BeforeValidator(_check_rfc_3339), AfterValidator(_in_utc)]
+Expiry = Annotated[UtcDatetime, BeforeValidator(_check_rfc_3339)]
 DeploymentIds = Annotated[list[str], Field(min_length=1, max_length=1000)]
 
 

@@ -80,7 +80,7 @@ class DeploymentService:
         snapshot = await self._snapshots.take(profile_id, flow_id)
         row = _row(snapshot.flow, settings or DeploymentSettings())
         version = snapshot.version(row.id, 1, key_id=key_id)
-        _check(row, version)
+        _check(row, version, row.callback_url)
         await self._webhook_endpoints.check_url(row.callback_url)
         async with self._db.write() as session:
             # Locks the flow against a concurrent deletion.
@@ -119,7 +119,8 @@ class DeploymentService:
             GatewayError: NOT_FOUND, GONE, VALIDATION_FAILED; INVALID_FLOW if the mode becomes fast
                 and the live version needs the engine; BLOCKED_TARGET for the callback URL.
         """
-        await self._webhook_endpoints.check_url(change.get("callback_url"))
+        callback_url = change.get("callback_url")
+        await self._webhook_endpoints.check_url(callback_url)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             version = await store.live_version(session, row)
@@ -128,7 +129,7 @@ class DeploymentService:
                 row.limits = apply_limits_patch(row.limits, change.pop("limits"))
             for name, value in change.items():
                 setattr(row, name, value)
-            _check(row, version)
+            _check(row, version, callback_url)
             view = await load_view(session, row)
             secret = await self._webhook_endpoints.sync(session, row)
             await record_deployment(session, "update", row, before=before, after=row_snapshot(row))
@@ -235,9 +236,17 @@ def _row(flow: Flow, settings: DeploymentSettings) -> Deployment:
     )
 
 
-def _check(row: Deployment, version: DeploymentVersion) -> None:
-    """Check that the deployment can be called."""
-    if row.notification_method == NotificationMethod.WEBHOOK and not row.callback_url:
-        message = "callback_url: expected a URL, as notification_method is webhook"
+def _check(row: Deployment, version: DeploymentVersion, callback_url: str | None) -> None:
+    """Check that the deployment can be called, and uses the `callback_url` of the request."""
+    message = ""
+    if row.notification_method == NotificationMethod.WEBHOOK:
+        if not row.callback_url:
+            message = "callback_url: expected a URL, as notification_method is webhook"
+    elif callback_url:
+        message = (
+            "notification_method: expected webhook, as callback_url is given, got "
+            f"{row.notification_method}; no event would be sent"
+        )
+    if message:
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
     build_live_deployment(row, version)

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.web.json_depth import MAX_DEPTH, check_depth
+from gateway.web.json_body import MAX_DEPTH, check_depth
 from protos import large_json
 from protos.errors import ErrorCode
 from protos.large_json import NumberArray

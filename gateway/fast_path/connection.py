@@ -20,8 +20,10 @@ from urllib.parse import unquote_to_bytes
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 
+from gateway.errors import GatewayError
 from gateway.fast_path.connection_timeouts import BODY, HEAD, IDLE, TimedConnection
 from gateway.fast_path.http_call import FastRoute, HttpCall, RequestHead
+from gateway.fast_path.request_head import check_single_lines
 
 _MAX_UNUSABLE_BYTES = 64 * 1024
 """That may be read before a head or a part of a body is complete; h11 allows 16 KiB."""
@@ -212,6 +214,11 @@ class HttpConnection(TimedConnection):
             or len(self.url) > limits.max_url_bytes
             or len(self.headers) > limits.max_header_count
         ) and (error := self._head_error()) is not None:
+            self._reject(error)
+            return
+        try:
+            check_single_lines(self.headers, needs_host=self.parser.get_http_version() == "1.1")
+        except GatewayError as error:
             self._reject(error)
             return
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":

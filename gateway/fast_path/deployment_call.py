@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
@@ -18,11 +17,8 @@ from gateway.fast_path.routes import ResolvedRoute, RouteResolver
 from gateway.upstream.inference_stream import InferenceStreamClient, templated
 from gateway.upstream.servers import InferenceServers
 from gateway.web.problems import Headers
-from protos.errors import ErrorCode
+from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER, parse_request_timeout
 from protos.message_templates import InferResponseTemplate
-
-_TIMEOUT_HEADER = b"x-request-timeout"
-"""Seconds, such as `0.25`."""
 
 
 class RunningCall(Protocol):
@@ -105,9 +101,9 @@ class DeploymentCall(DeploymentCallRecord):
             GatewayError: what is wrong with the request, or why there is no inference server.
         """
         deployment = route.deployment
-        given = self.headers.get(_TIMEOUT_HEADER)
+        given = self.headers.get(REQUEST_TIMEOUT_HEADER)
         timeout: float = deployment.timeout_seconds
-        self.timeout = timeout if given is None else min(timeout, _timeout_seconds(given))
+        self.timeout = timeout if given is None else min(timeout, parse_request_timeout(given))
         codec = route.codec
         if codec is None:
             self.body = body
@@ -167,20 +163,3 @@ class DeploymentCall(DeploymentCallRecord):
         """Return the response body of a fast call."""
         run_id, seconds = self.run_id.encode(), self.ended - self.began
         return fast_body(output_data, seconds, run_id, self.response_format)
-
-
-def _timeout_seconds(given: bytes) -> float:
-    """Return the seconds that the caller gives the call.
-
-    Raises:
-        GatewayError: INVALID_REQUEST where the header is no positive number.
-    """
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        shown = given.decode("latin-1")[:40]
-        message = f"X-Request-Timeout: expected seconds such as 0.25, got '{shown}'"
-        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
-    return seconds

@@ -64,6 +64,14 @@ class DataPlane:
             return False
         return self._servers.is_ready(name, int(version_text) if version_text else None)
 
+    def check_active(self, name: str, version_text: str) -> None:
+        """Check that a model version is served, ready or not.
+
+        Raises:
+            GatewayError: NO_ACTIVE_INFERENCE; INVALID_REQUEST for a version that is no number.
+        """
+        self._servers.check_active(name, self._version(name, version_text))
+
     def model_names(self) -> list[str]:
         """Return the names of the models with inference servers, ready or not."""
         return list(dict.fromkeys(status.model for status in self._servers.statuses()))

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.web.json_depth import check_depth
+from gateway.web.json_body import check_depth
 from protos import large_json
 from protos import open_inference_pb2 as pb
 from protos.datatypes import Datatype, get_datatype

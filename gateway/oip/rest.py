@@ -21,6 +21,7 @@ from gateway.oip.http_request import parse_index, parse_infer
 from gateway.oip.http_response import as_json, render_infer
 from gateway.web.asgi import DisconnectedError, Receive, Scope, Send, read_body, send_answer
 from gateway.web.problems import Answer, Headers, v2_error
+from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER, parse_request_timeout
 from gateway.web.unexpected_errors import as_gateway_error
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
@@ -120,6 +121,7 @@ class V2App:
     async def _about_model(self, verb: str, name: str, version: str) -> Answer:
         match verb:
             case "ready":
+                self._plane.check_active(name, version)
                 ready = self._plane.model_ready(name, version)
                 return _probe(ready, {"name": name, "ready": ready})
             case "config":
@@ -160,7 +162,9 @@ class V2App:
         parsed.request.model_name = name
         parsed.request.model_version = version
         self._metrics.parse.observe(perf_counter() - began)
-        reply = await self._plane.infer_raw(parsed.request, parsed.raws)
+        given = headers.get(REQUEST_TIMEOUT_HEADER)
+        remaining = None if given is None else parse_request_timeout(given)
+        reply = await self._plane.infer_raw(parsed.request, parsed.raws, remaining)
         began = perf_counter()
         answer = render_infer(reply, parsed)
         self._metrics.serialise.observe(perf_counter() - began)

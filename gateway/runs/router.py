@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Response
-from pydantic import AwareDatetime
 from starlette.responses import StreamingResponse
 
 from gateway.auth.access import Caller, Poller
@@ -25,7 +24,7 @@ from gateway.runs.responses import (
 from gateway.runs.run import Run, RunStatus
 from gateway.runs.schemas import AcceptedOut, EnvelopeOut, RetriedVersion, RunOut, RunPage
 from gateway.runs.service import RunService
-from gateway.storage.clock import now
+from gateway.storage.clock import UtcDatetime, now
 from gateway.storage.paging import PageRequest
 from gateway.web.preferences import read_preferences
 
@@ -65,8 +64,8 @@ class _RunFilterParams:
         status: RunStatus | None = None,
         version: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
         key: str | None = None,
-        since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-        before: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+        since: Annotated[UtcDatetime | None, Query(alias="from")] = None,
+        before: Annotated[UtcDatetime | None, Query(alias="to")] = None,
         idempotency_key: str | None = None,
     ) -> None:
         self.run_filter = RunFilter(

@@ -155,6 +155,12 @@ class InferenceServers:
             return any(name == model for name, _ in self._streams)
         return (model, version) in self._streams
 
+    def check_active(self, model: str, version: int) -> None:
+        """Raise NO_ACTIVE_INFERENCE where no server of the model version runs, or is asleep."""
+        status = self._status(model, version)
+        if status is None or not (status.wanted or status.asleep):
+            raise _no_active_inference(model, version)
+
     def ready_versions(self, model: str) -> list[int]:
         """Return the versions that take calls, in order."""
         return sorted(version for name, version in self._streams if name == model)
@@ -213,12 +219,7 @@ class InferenceServers:
         if status is not None and status.asleep:
             return _booting(status)
         if status is None or not status.wanted:
-            title = f"{model} version {version}" if version else f"the model '{model}'"
-            message = (
-                f"no inference server is active for {title}: start one with "
-                f"`slipstream models serve {model}` or POST /node/inference-servers/"
-            )
-            return GatewayError(ErrorCode.NO_ACTIVE_INFERENCE, message)
+            return _no_active_inference(model, version)
         if status.state == "failed":
             message = f"the inference server for {status.title} failed: {status.reason}"
             return GatewayError(ErrorCode.INFERENCE_SERVER_FAILED, message, retry_after=30)
@@ -226,6 +227,15 @@ class InferenceServers:
             return _booting(status)
         message = f"the inference server for {status.title} is being connected"
         return GatewayError(ErrorCode.INFERENCE_SERVER_UNAVAILABLE, message, retry_after=1)
+
+
+def _no_active_inference(model: str, version: int) -> GatewayError:
+    title = f"{model} version {version}" if version else f"the model '{model}'"
+    message = (
+        f"no inference server is active for {title}: start one with "
+        f"`slipstream models serve {model}` or POST /node/inference-servers/"
+    )
+    return GatewayError(ErrorCode.NO_ACTIVE_INFERENCE, message)
 
 
 def _booting(status: ServerStatus) -> GatewayError:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Query
-from pydantic import AwareDatetime
 
 from gateway.auth.access import Caller
 from gateway.dependencies import from_app
 from gateway.operations import DocumentedRouter
+from gateway.storage.clock import UtcDatetime
 from gateway.usage.schemas import DeploymentUsageOut, UsageOut
 from gateway.usage.service import GroupBy, Step, UsageQuery, UsageService
 
@@ -19,8 +19,8 @@ class UsageParams:
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI passes by name
         self,
-        since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-        until: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+        since: Annotated[UtcDatetime | None, Query(alias="from")] = None,
+        until: Annotated[UtcDatetime | None, Query(alias="to")] = None,
         by: GroupBy = GroupBy.DEPLOYMENT,
         step: Step = Step.NONE,
         deployment: str | None = None,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from gateway.errors import GatewayError
 from gateway.ids import new_id, request_id_of
 from gateway.web.asgi import App, Message, Receive, Scope, Send, send_answer, too_large
-from gateway.web.json_depth import check_depth
+from gateway.web.json_body import check_depth, check_unicode
 from gateway.web.problems import Headers, problem
 from gateway.web.security_headers import with_security_headers
 from gateway.web.unexpected_errors import as_gateway_error
@@ -130,8 +130,10 @@ class _BoundedRequest:
         if self._is_json and message["type"] == "http.request":
             self._chunks.append(chunk)
             if not message.get("more_body", False):
-                check_depth(b"".join(self._chunks))
+                body = b"".join(self._chunks)
                 self._chunks.clear()
+                check_depth(body)
+                check_unicode(body)
 
     async def send(self, message: Message) -> None:
         """Send a part of the response, with the request id in its headers."""

@@ -6,11 +6,11 @@ import time
 from typing import Annotated
 
 from fastapi import Depends, Query
-from pydantic import AwareDatetime
 
 from gateway.auth.access import Manager, manager
 from gateway.dependencies import from_app
 from gateway.operations import DocumentedRouter
+from gateway.storage.clock import UtcDatetime
 from gateway.storage.paging import PageRequest
 from gateway.webhooks.listing import DeliveryFilter
 from gateway.webhooks.schemas import (
@@ -101,8 +101,8 @@ class DeliveryFilterParams:
         run: str | None = None,
         status: DeliveryStatus | None = None,
         event: Annotated[str | None, Query(pattern=r"^[a-z0-9_.]{1,32}$")] = None,
-        since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-        before: Annotated[AwareDatetime | None, Query(alias="to")] = None,
+        since: Annotated[UtcDatetime | None, Query(alias="from")] = None,
+        before: Annotated[UtcDatetime | None, Query(alias="to")] = None,
     ) -> None:
         self.which = DeliveryFilter(
             deployment_id=deployment,

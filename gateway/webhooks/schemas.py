@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from gateway.storage.clock import UtcDatetime
 from gateway.storage.paging import Page
 from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery
 from gateway.webhooks.events import WebhookEvent
@@ -31,7 +32,7 @@ class VerifyIn(BaseModel):
     """All headers of the request, or only the three that start with `webhook-`."""
     body: Annotated[str, Field(max_length=300_000)]
     """The body as text; the signature covers its UTF-8."""
-    at: AwareDatetime | None = None
+    at: UtcDatetime | None = None
     """The time to judge the timestamp at. Default: now."""
 
 
@@ -59,7 +60,7 @@ class ReplayIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    since: AwareDatetime
+    since: UtcDatetime
     """Events written at this time or later."""
     only_failed: bool = True
     """Only undelivered ones: failed, or held while the endpoint was disabled."""

@@ -71,7 +71,15 @@ async def test_every_filter_narrows_the_list(in_process_gateway: InProcessGatewa
 
 
 @pytest.mark.parametrize(
-    "filters", [{"subject_kind": "cat"}, {"from": "yesterday"}, {"action": "a\x00"}, {"limit": "0"}]
+    "filters",
+    [
+        {"subject_kind": "cat"},
+        {"from": "yesterday"},
+        {"from": "9999-12-31T23:59:59-23:59"},
+        {"to": "0001-01-01T00:00:00+23:59"},
+        {"action": "a\x00"},
+        {"limit": "0"},
+    ],
 )
 async def test_filters_that_make_no_sense_are_refused(
     in_process_gateway: InProcessGateway, filters: dict[str, str]

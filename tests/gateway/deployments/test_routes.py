@@ -194,6 +194,8 @@ BAD_SETTINGS: list[dict[str, Any]] = [
     {"notification_method": "webhook"},
     {"notification_method": "webhook", "callback_url": "ftp://example.com"},
     {"callback_url": "nonsense"},
+    {"callback_url": "https://example.com/"},  # no event would be sent to it
+    {"callback_url": "https://example.com/", "notification_method": "none"},
     {"webhook_events": ["run.exploded"]},
     {"response_format": "xml"},
     {"queue_timeout_seconds": 0},
@@ -232,9 +234,11 @@ async def test_null_is_refused_for_required_settings(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
-    made = await deploy(user, flow_json(), callback_url="https://example.com/")
+    webhook = {"notification_method": "webhook", "callback_url": "https://example.com/"}
+    made = await deploy(user, flow_json(), **webhook)
     url = f"{DEPLOYMENTS}{made['id']}/"
-    assert (await user.patch(url, json={"callback_url": None})).json()["callback_url"] is None
+    off = {"notification_method": "none", "callback_url": None}
+    assert (await user.patch(url, json=off)).json()["callback_url"] is None
     assert (await user.patch(url, json={"name": None})).status_code == 422
 
 

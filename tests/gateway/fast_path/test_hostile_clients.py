@@ -157,3 +157,47 @@ async def test_bytes_that_never_become_a_request_are_not_buffered(
     # the answer is lost where the connection is closed before all of it was read
     assert (await client.rest())[:13] in (b"", b"HTTP/1.1 400 ", b"HTTP/1.1 431 ")
     assert (await (await served.client()).asked(post(ECHO))).status == 200
+
+
+def headed(*lines: bytes, target: bytes = ECHO, version: bytes = b"1.1") -> bytes:
+    """Return a request with only these header lines."""
+    head = [b"POST %b HTTP/%b" % (target, version), b"content-length: 0", *lines]
+    return b"\r\n".join([*head, b"", b""])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        (b"host:",),
+        (b"host: a", b"host: a"),
+        (b"host: a", b"Host: b"),
+        (b"host: a, b",),
+        (b"host: a b",),
+        (b"host: user@a",),
+        (b"host: a/path",),
+        (b"host: a:port",),
+        (b"host: a:80:80",),
+        (b"host: [::1",),
+        (b"host: a", b"x-api-key: one", b"X-API-Key: two"),
+        (b"host: a", b"x-api-key: one", b"x-api-key: one"),
+    ],
+)
+@pytest.mark.parametrize("target", [ECHO, b"/asgi/echo", b"http://a/direct/echo"])
+async def test_host_and_key_are_one_line_each(
+    client: Client, served: Served, lines: tuple[bytes, ...], target: bytes
+) -> None:
+    client.send(headed(*lines, target=target), HIDDEN)
+    answer = await client.answer()
+    assert (answer.status, answer.closes) == (400, True)
+    assert b"invalid_request" in answer.body
+    assert await client.rest() == b""
+    assert served.route.opened.empty()
+
+
+@pytest.mark.parametrize(
+    "host", [b"a", b"a.example:8000", b"127.0.0.1", b"[::1]:80", b"a:", b"xn--bcher-kva.example"]
+)
+async def test_a_host_with_or_without_a_port_is_accepted(client: Client, host: bytes) -> None:
+    assert (await client.asked(headed(b"host: " + host))).status == 200
+    assert (await client.asked(headed(version=b"1.0"))).status == 200, "HTTP/1.0 needs none"

@@ -58,6 +58,21 @@ def test_malformed_bodies_do_not_harm_the_gateway(
 
 
 @pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/node/session/", b'{"email": "\\ud800@example.com", "password": "secret"}'),
+        ("/node/deployments/", b'{"flow_id": "\\ud800"}'),
+        ("/node/api-keys/", b'{"name": "a", "deployments": ["\\udc00"]}'),
+        ("/node/deployments/", b'{"flow_id": "\xed\xa0\x80"}'),
+    ],
+)
+def test_half_a_character_is_no_json(installation: Installation, path: str, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = installation.http.post(path, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json"), answer.text
+
+
+@pytest.mark.parametrize(
     "name",
     [
         *("%2e%2e", "..%2f..%2fpepper", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "a%00b"),

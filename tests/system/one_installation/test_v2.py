@@ -72,6 +72,9 @@ def test_nan_is_null_in_json(installation: Installation) -> None:
     [
         ("GET", "/v2/nothing", 404),
         ("GET", "/v2/models/unknown", 404),
+        ("GET", "/v2/models/unknown/ready", 404),
+        ("GET", "/v2/models/mlp/versions/7/ready", 404),
+        ("GET", "/v2/models/mlp/versions/x/ready", 400),
         ("POST", "/v2/models/unknown/infer", 400),
         ("GET", "/v2/models/mlp/infer", 405),
         ("GET", "/v2/models/mlp/versions/7", 404),

@@ -20,11 +20,13 @@ QUEUED = 6
 """Calls that keep the model busy for longer than a second."""
 
 
-def v2_infer(slow: SlowServer, microseconds: int) -> httpx.Response:
+def v2_infer(
+    slow: SlowServer, microseconds: int, headers: dict[str, str] | None = None
+) -> httpx.Response:
     """Call the model under /v2."""
     tensor = {"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}
     body: Json = {"parameters": {"timeout": microseconds}, "inputs": [tensor]}
-    return slow.installation.http.post(f"/v2/models/{MODEL}/infer", json=body)
+    return slow.installation.http.post(f"/v2/models/{MODEL}/infer", json=body, headers=headers)
 
 
 def grpc_code(slow: SlowServer, timeout: float) -> tuple[grpc.StatusCode, bool]:
@@ -100,6 +102,15 @@ def test_a_v2_call_sets_its_timeout_in_microseconds(slow: SlowServer) -> None:
         assert refused.status_code == 429, refused.text
         assert int(refused.headers["retry-after"]) >= 1
     assert slow.counts().since(before).by_code == {"ok": QUEUED, "overloaded": 1}
+
+
+def test_a_v2_call_sets_its_timeout_by_the_header_too(slow: SlowServer) -> None:
+    late = v2_infer(slow, 20_000_000, {"X-Request-Timeout": str(SHORT)})
+    assert late.status_code == 504, late.text
+    invalid = v2_infer(slow, 20_000_000, {"X-Request-Timeout": "soon"})
+    assert invalid.status_code == 400
+    assert "X-Request-Timeout" in invalid.json()["error"]
+    assert v2_infer(slow, 20_000_000).status_code == 200  # the late run has ended
 
 
 def test_a_grpc_deadline_reaches_the_inference_server(slow: SlowServer) -> None:

@@ -1,6 +1,8 @@
-"""How deep JSON may be."""
+"""How deep JSON may be, and which text it may contain."""
 
 from __future__ import annotations
+
+import json
 
 import orjson
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
-from gateway.web.json_depth import MAX_DEPTH, check_depth
+from gateway.web.json_body import MAX_DEPTH, check_depth, check_unicode
+from protos.errors import ErrorCode
 
 TRICKY = st.sampled_from(["", "]", "[" * 80, '"', "\\", '\\"]', "[{", '"]', "é[", "\\\\"])
 
@@ -42,3 +45,27 @@ def test_what_is_deep_and_broken_is_refused_as_well(body: bytes) -> None:
 
 def test_a_wide_body_is_not_deep() -> None:
     assert accepted(orjson.dumps({"x": [[1.5, 2.5]] * 50_000}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a": "\\ud800"}',
+        b'{"a": "\\uDFFF\\uD800"}',
+        b'{"\\udc00": 1}',
+        b'{"a": "\xed\xa0\x80"}',
+        b'{"a": "\xff"}',
+        '{"a": 1}'.encode("utf-16"),
+        '{"a": 1}'.encode("utf-32-le"),
+    ],
+)
+def test_text_that_is_not_unicode_is_refused(body: bytes) -> None:
+    with pytest.raises(GatewayError) as caught:
+        check_unicode(body)
+    assert caught.value.code is ErrorCode.INVALID_JSON
+
+
+@given(text=st.text())
+def test_any_unicode_text_is_accepted(text: str) -> None:
+    check_unicode(json.dumps({text: text}).encode())
+    check_unicode(json.dumps({text: text}, ensure_ascii=False).encode())

@@ -1,8 +1,14 @@
-"""The maximum depth of JSON bodies, which are later walked recursively."""
+"""What JSON bodies must not contain: many levels, which are later walked recursively, and bad text.
+
+Python's parser accepts more than JSON (RFC 8259): UTF-16, and halves of surrogate pairs, which no
+database stores.
+"""
 
 from __future__ import annotations
 
 import re
+
+import orjson
 
 from gateway.errors import GatewayError
 from protos.errors import ErrorCode
@@ -14,6 +20,7 @@ _OTHERS = bytes(byte for byte in range(256) if byte not in _MARKS)
 _AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _PLAIN_STRING = re.compile(rb'"[^"]*"')
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def check_depth(body: bytes) -> None:
@@ -24,6 +31,20 @@ def check_depth(body: bytes) -> None:
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deep(body):
         message = f"the body: expected at most {MAX_DEPTH} levels of arrays and objects, got more"
         raise GatewayError(ErrorCode.INVALID_JSON, message)
+
+
+def check_unicode(body: bytes) -> None:
+    """Raise INVALID_JSON where the body is not UTF-8, or escapes half of a surrogate pair."""
+    if b"\0" in body:  # how UTF-16 and UTF-32 encode ASCII; JSON contains none
+        message = "the body is not JSON: expected UTF-8, got a zero byte"
+        raise GatewayError(ErrorCode.INVALID_JSON, message)
+    try:
+        if not body.isascii():
+            body.decode()
+        if _ESCAPED_SURROGATE.search(body):
+            orjson.loads(body)
+    except ValueError as error:
+        raise GatewayError(ErrorCode.INVALID_JSON, f"the body is not JSON: {error}") from None
 
 
 def _is_deep(body: bytes) -> bool:
