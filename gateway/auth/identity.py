@@ -46,6 +46,8 @@ class Identity:
     """The console session, if one was used."""
     limits: CallLimits | None = None
     """The key's own limits, if it has any."""
+    run_keys: frozenset[str] | None = None
+    """It sees the runs of its deployments that these keys started; None: all of them."""
 
     @property
     def limit_key(self) -> str:
@@ -55,6 +57,10 @@ class Identity:
     def may_trigger(self, deployment_id: str) -> bool:
         """Whether the key covers the deployment, which belongs to the same profile."""
         return self.deployments is None or deployment_id in self.deployments
+
+    def may_read(self, key_id: str | None) -> bool:
+        """Whether it sees the runs of its deployments that this key started (None: no key)."""
+        return self.run_keys is None or key_id in self.run_keys
 
 
 def check_administers(identity: Identity) -> None:

@@ -19,7 +19,15 @@ MAX_GRACE_SECONDS = 7 * 86_400
 DEFAULT_GRACE_SECONDS = 86_400
 """Seconds."""
 
-_INHERITED_COLUMNS = ("profile_id", "name", "environment", "scope", "deployments", "limits")
+_INHERITED_COLUMNS = (
+    "profile_id",
+    "name",
+    "environment",
+    "scope",
+    "deployments",
+    "limits",
+    "all_runs",
+)
 
 
 # Any: the columns have several types

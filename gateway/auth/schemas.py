@@ -52,6 +52,9 @@ class LabelsIn(BaseModel):
     """A label for where it is used, such as `production`."""
     expires_at: Expiry | None = None
     """When it stops being valid, at most ten years ahead; omitted: never."""
+    all_runs: bool = False
+    """Whether a trigger key reads, cancels and retries all runs of its deployments, not only those
+    that it starts. A manage key does anyway."""
 
 
 class NewKey(LabelsIn):
@@ -91,6 +94,7 @@ class KeyPatch(BaseModel):
     scope: Scope = Scope.TRIGGER
     deployments: DeploymentIds | None = None
     """null: all, including later ones."""
+    all_runs: bool = False
     limits: LimitsBody | None = None
     """Changes the limits that it contains; null removes all."""
 
@@ -129,6 +133,8 @@ class KeyOut(BaseModel):
     environment: str | None
     scope: Scope
     deployments: list[str] | None
+    all_runs: bool
+    """Whether a trigger key reads all runs of its deployments, not only those that it starts."""
     masked: str
     state: KeyState
     """`active` and `rotating` keys are valid; the others answer 401."""

@@ -35,6 +35,7 @@ class KeyChange(TypedDict, total=False):
     expires_at: datetime | None
     scope: Scope
     deployments: list[str] | None
+    all_runs: bool
     limits: dict[str, int | None] | None
     """Omitted members stay; None removes a limit, and in place of the object, all of them."""
 
@@ -58,8 +59,11 @@ class ApiKeyService:
         environment: str | None = None,
         expires_at: datetime | None = None,
         limits: dict[str, int] | None = None,
+        all_runs: bool = False,
     ) -> IssuedKey:
         """Create a key; `deployments` None means all of the profile's, including later ones.
+
+        With `all_runs`, a trigger key sees all runs of its deployments, not only those it starts.
 
         Raises:
             GatewayError: VALIDATION_FAILED for an unknown deployment, a list of deployments with
@@ -76,6 +80,7 @@ class ApiKeyService:
                 environment=environment,
                 expires_at=expires_at,
                 limits=limits,
+                all_runs=all_runs,
             )
 
     async def issue(
@@ -89,6 +94,7 @@ class ApiKeyService:
         environment: str | None = None,
         expires_at: datetime | None = None,
         limits: dict[str, int] | None = None,
+        all_runs: bool = False,
     ) -> IssuedKey:
         """Create a key in the caller's transaction, for deployments that are known to exist.
 
@@ -105,6 +111,7 @@ class ApiKeyService:
             environment=environment,
             expires_at=expires_at,
             limits=limits,
+            all_runs=all_runs,
         )
 
     async def page(self, profile_id: str, request: PageRequest) -> Page[KeyView]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import case, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -102,6 +103,21 @@ async def successors(session: AsyncSession, key: ApiKey) -> list[ApiKey]:
 async def predecessor(session: AsyncSession, key: ApiKey) -> ApiKey | None:
     """Return the key that `key` replaced, if it still exists."""
     return None if key.replaces is None else await session.get(ApiKey, key.replaces)
+
+
+async def replaced_by(session: AsyncSession, key: ApiKey) -> set[str]:
+    """Return the ids of the keys that `key` replaced, directly or through other keys."""
+    found: set[str] = set()
+    rows: Sequence[Any] = [key]
+    while rows:
+        found |= {row.replaces for row in rows if row.replaces is not None}  # may be deleted
+        statement = select(ApiKey.id, ApiKey.replaces).where(
+            ApiKey.profile_id == key.profile_id,
+            ApiKey.replaced_by.in_([row.id for row in rows]),
+        )
+        rows = (await session.execute(statement)).all()
+        found |= {row.id for row in rows}
+    return found
 
 
 async def add_usage(session: AsyncSession, uses: Mapping[str, KeyUsage]) -> None:

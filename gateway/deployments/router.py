@@ -90,6 +90,7 @@ async def generate_key(
         name=wish.name,
         environment=wish.environment,
         expires_at=wish.expires_at,
+        all_runs=wish.all_runs,
     )
     return IssuedKeyOut.of_issued(issued)
 

@@ -179,6 +179,7 @@ class DeploymentService:
         name: str | None = None,
         environment: str | None = None,
         expires_at: datetime | None = None,
+        all_runs: bool = False,
     ) -> IssuedKey:
         """Create a key for this deployment only, by default named after it.
 
@@ -194,6 +195,7 @@ class DeploymentService:
                 deployments=[row.id],
                 environment=environment,
                 expires_at=expires_at,
+                all_runs=all_runs,
             )
 
     async def _set_status(

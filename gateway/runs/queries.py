@@ -31,6 +31,8 @@ class RunFilter:
     profile_id: str
     deployments: Collection[str] | None = None
     """The deployments that the caller's key covers; None: all."""
+    run_keys: Collection[str] | None = None
+    """The keys whose runs the caller sees; None: all."""
     deployment_id: str | None = None
     status: RunStatus | None = None
     version: int | None = None
@@ -54,13 +56,18 @@ async def run_page(session: AsyncSession, run_filter: RunFilter, request: PageRe
 def filtered_runs(run_filter: RunFilter) -> sa.Select[RunRow]:
     """Return the query for the runs that match the filter. Every combination uses an index."""
     query = sa.select(RunRow).where(_owner(run_filter) == run_filter.profile_id)
-    if run_filter.deployments is not None:
-        allowed = sa.literal(sorted(run_filter.deployments), TextList())
-        query = query.where(InList(RUNS.c.deployment_id, allowed))
-    if run_filter.deployment_id is not None:
-        query = query.where(RUNS.c.deployment_id == normalize_id(run_filter.deployment_id))
-    if run_filter.key_id is not None:
-        query = query.where(RUNS.c.key_id == normalize_id(run_filter.key_id))
+    for column, seen in (
+        (RUNS.c.deployment_id, run_filter.deployments),
+        (RUNS.c.key_id, run_filter.run_keys),
+    ):
+        if seen is not None:
+            query = query.where(InList(column, sa.literal(sorted(seen), TextList())))
+    for column, wanted in (
+        (RUNS.c.deployment_id, run_filter.deployment_id),
+        (RUNS.c.key_id, run_filter.key_id),
+    ):
+        if wanted is not None:
+            query = query.where(column == normalize_id(wanted))
     if run_filter.status is not None:
         query = query.where(is_in(run_filter.status))
         if run_filter.status is not RunStatus.COMPLETED:

@@ -1,4 +1,4 @@
-"""`/node/flow-runs/`; any key may read and change runs of the deployments that it covers."""
+"""`/node/flow-runs/`; any key may read and change the runs that it started, and some all runs."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ Launch = Callable[[str, DeploymentType, ExecutionMode], None]
 
 
 class RunService:
-    """The runs of a profile, for keys that cover their deployment."""
+    """The runs of a profile, for keys that cover their deployment and see the run."""
 
     def __init__(
         self,
@@ -55,16 +55,19 @@ class RunService:
         """Return a run.
 
         Raises:
-            GatewayError: NOT_FOUND for an unknown run or another profile's; GONE if its id is
-                older than the retention; API_KEY_FORBIDDEN if the key does not cover it.
+            GatewayError: NOT_FOUND for an unknown run, another profile's, or one that the key does
+                not see; GONE if its id is older than the retention;
+                API_KEY_FORBIDDEN if the key does not cover its deployment.
         """
         run = await self._store.get(run_id.lower()) if is_id(run_id) else None
         if run is None and self._is_past_retention(run_id):
             message = f"run '{run_id}' was deleted: runs are kept for {self._retention_days} days"
             raise GatewayError(ErrorCode.GONE, message)
         if run is None or run.profile_id != actor.profile_id:
-            raise GatewayError(ErrorCode.NOT_FOUND, f"unknown run '{run_id}'")
+            raise _unknown(run_id)
         check_covers(actor, run.deployment_id)
+        if not actor.may_read(run.key_id):
+            raise _unknown(run_id)
         return run
 
     async def poll(
@@ -92,7 +95,7 @@ class RunService:
         return live.response_format
 
     async def page(self, actor: Identity, run_filter: RunFilter, request: PageRequest) -> Page[Run]:
-        """Return a page of the profile's runs that the key covers, newest first.
+        """Return a page of the profile's runs that the key sees, newest first.
 
         Raises:
             GatewayError: API_KEY_FORBIDDEN if the key does not cover the filter's deployment;
@@ -100,7 +103,12 @@ class RunService:
         """
         if run_filter.deployment_id is not None:
             check_covers(actor, run_filter.deployment_id.lower())
-        own = replace(run_filter, profile_id=actor.profile_id, deployments=actor.deployments)
+        own = replace(
+            run_filter,
+            profile_id=actor.profile_id,
+            deployments=actor.deployments,
+            run_keys=actor.run_keys,
+        )
         return await self._store.page(own, request)
 
     async def cancel(self, actor: Identity, run_id: str) -> Run:
@@ -178,6 +186,10 @@ class RunService:
         # Ids contain their creation time, so deleted runs need no tombstones.
         created_at = run_id_time(run_id)
         return created_at is not None and created_at < now() - timedelta(days=self._retention_days)
+
+
+def _unknown(run_id: str) -> GatewayError:
+    return GatewayError(ErrorCode.NOT_FOUND, f"unknown run '{run_id}'")
 
 
 def _manages(actor: Identity) -> bool:

@@ -133,6 +133,8 @@ class ApiKey(Owned):
     """Its replacement, which may have been deleted."""
     limits: Mapped[Json | None] = mapped_column(JSON(none_as_null=True))
     """See `limits/call_limits.py`; NULL: no limits of its own."""
+    all_runs: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Whether it sees all runs of its deployments; otherwise those that it started."""
 
 
 class Flow(Owned):

@@ -91,6 +91,9 @@ def create(
         ),
     ] = False,
     deployment: Deployments = None,
+    all_runs: Annotated[
+        bool, typer.Option("--all-runs", help="Let it read all runs, not only those it starts.")
+    ] = False,
     environment: Environment = None,
     expires_in_days: Days = None,
     calls_per_minute: PerMinute = None,
@@ -111,6 +114,7 @@ def create(
             name=name,
             scope=Scope.MANAGE if manage else Scope.TRIGGER,
             deployments=deployment or None,
+            all_runs=all_runs,
             environment=environment,
             expires_at=now() + timedelta(days=expires_in_days) if expires_in_days else None,
             limits=limits_of(calls_per_minute, calls_per_day, concurrent_runs, polls_per_minute),
@@ -160,6 +164,10 @@ def set_(
     all_deployments: Annotated[
         bool, typer.Option("--all-deployments", help="Allow it to call all, including later ones.")
     ] = False,
+    all_runs: Annotated[
+        bool | None,
+        typer.Option("--all-runs/--own-runs", help="Which runs of its deployments it reads."),
+    ] = None,
     calls_per_minute: PerMinute = None,
     calls_per_day: PerDay = None,
     concurrent_runs: ConcurrentRuns = None,
@@ -188,6 +196,7 @@ def set_(
         change: dict[str, object] = {word: value for word, value in given.items() if value}
         change |= {"expires_at": None} if never_expires else {}
         change |= {"deployments": None} if all_deployments else {}
+        change |= {} if all_runs is None else {"all_runs": all_runs}
         wish = validated(KeyPatch, **change).change()
         work = session.services.keys.change(session.profile_id, key_id, **wish)
         out = KeyOut.of(session.run(work))

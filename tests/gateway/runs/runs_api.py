@@ -96,9 +96,9 @@ class RunsApiUser:
         return made
 
     async def key_for(self, *deployment_ids: str) -> httpx.AsyncClient:
-        """Return a client with a new key for only these deployments."""
+        """Return a client with a new key for only these deployments, and all of their runs."""
         issued = await self.api.services.keys.create(
-            self.profile_id, name="some", deployments=deployment_ids
+            self.profile_id, name="some", deployments=deployment_ids, all_runs=True
         )
         return self.api.client(issued.plain)
 

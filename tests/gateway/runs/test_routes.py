@@ -111,6 +111,53 @@ async def test_a_long_poll_ends_at_its_timeout_or_on_drain(api: RunsApi) -> None
     assert again.json()["status"] == "queued"
 
 
+async def listed(client: httpx.AsyncClient) -> list[str]:
+    """Return the ids in a list of runs, newest first."""
+    return [run["flow_run_id"] for run in (await client.get(RUNS)).json()["items"]]
+
+
+async def test_a_trigger_key_sees_the_runs_that_it_started(api: RunsApi) -> None:
+    ada = await api.user()
+    deployment, keys = await ada.deployment(), api.services.keys
+    one, two, all_runs = [
+        await keys.create(ada.profile_id, name=name, all_runs=name == "all runs")
+        for name in ("one", "two", "all runs")
+    ]
+    mine = await ada.run(deployment, key_id=one.row.id)
+    other = await ada.run(deployment, key_id=two.row.id)
+    keyless = await ada.run(deployment)
+    client = api.client(one.plain)
+    assert await listed(client) == [mine.id]
+    assert (await client.get(f"{RUNS}{mine.id}/")).status_code == 200
+    for run in (other, keyless):
+        for method, path in (
+            ("GET", ""),
+            ("GET", "events/"),
+            ("POST", "cancel/"),
+            ("POST", "retry/"),
+        ):
+            answer = await client.request(method, f"{RUNS}{run.id}/{path}")
+            assert code(answer) == (404, "not_found"), path
+            assert answer.json()["message"] == f"unknown run '{run.id}'"
+    for sees_all in (api.client(all_runs.plain), ada.client):
+        assert await listed(sees_all) == [keyless.id, other.id, mine.id]
+    assert (await client.post(f"{RUNS}{mine.id}/cancel/")).status_code == 202
+
+
+async def test_a_key_sees_the_runs_of_the_keys_that_it_replaced(api: RunsApi) -> None:
+    ada = await api.user()
+    deployment, keys = await ada.deployment(), api.services.keys
+    first = await keys.create(ada.profile_id, name="first")
+    second = await keys.rotate(ada.profile_id, first.row.id, grace_seconds=0)
+    third = await keys.rotate(ada.profile_id, first.row.id, grace_seconds=0, force=True)
+    fourth = await keys.rotate(ada.profile_id, third.row.id, grace_seconds=0)
+    started = [await ada.run(deployment, key_id=key.row.id) for key in (first, second, third)]
+    seen = [run.id for run in reversed(started)]
+    assert await listed(api.client(fourth.plain)) == seen
+    await keys.delete(ada.profile_id, third.row.id)
+    assert seen[0] in await listed(api.client(fourth.plain)), "the one that it replaced"
+
+
 async def test_a_run_is_visible_only_to_keys_that_cover_its_deployment(api: RunsApi) -> None:
     ada, bob = await api.user(), await api.user("bob@example.com")
     deployment, other = await ada.deployment(), await ada.deployment()
