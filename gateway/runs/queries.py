@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -55,19 +55,11 @@ async def run_page(session: AsyncSession, run_filter: RunFilter, request: PageRe
 
 def filtered_runs(run_filter: RunFilter) -> sa.Select[RunRow]:
     """Return the query for the runs that match the filter. Every combination uses an index."""
-    query = sa.select(RunRow).where(_owner(run_filter) == run_filter.profile_id)
-    for column, seen in (
-        (RUNS.c.deployment_id, run_filter.deployments),
-        (RUNS.c.key_id, run_filter.run_keys),
-    ):
-        if seen is not None:
-            query = query.where(InList(column, sa.literal(sorted(seen), TextList())))
-    for column, wanted in (
-        (RUNS.c.deployment_id, run_filter.deployment_id),
-        (RUNS.c.key_id, run_filter.key_id),
-    ):
-        if wanted is not None:
-            query = query.where(column == normalize_id(wanted))
+    query = sa.select(RunRow).where(*_visible(run_filter))
+    if run_filter.deployment_id is not None:
+        query = query.where(RUNS.c.deployment_id == normalize_id(run_filter.deployment_id))
+    if run_filter.key_id is not None:
+        query = query.where(RUNS.c.key_id == normalize_id(run_filter.key_id))
     if run_filter.status is not None:
         query = query.where(is_in(run_filter.status))
         if run_filter.status is not RunStatus.COMPLETED:
@@ -83,6 +75,15 @@ def filtered_runs(run_filter: RunFilter) -> sa.Select[RunRow]:
         key = RUNS.c.idempotency_key == run_filter.idempotency_key
         query = query.where(key, RUNS.c.fingerprint.is_not(None))
     return query
+
+
+def _visible(run_filter: RunFilter) -> Iterator[sa.ColumnElement[bool]]:
+    """Yield what restricts the runs to those that the caller sees."""
+    yield _owner(run_filter) == run_filter.profile_id
+    seen = ((RUNS.c.deployment_id, run_filter.deployments), (RUNS.c.key_id, run_filter.run_keys))
+    for column, ids in seen:
+        if ids is not None:
+            yield InList(column, sa.literal(sorted(ids), TextList()))
 
 
 def _owner(run_filter: RunFilter) -> sa.ColumnElement[str]:
