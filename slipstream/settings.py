@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.broker.broker import Queue
 from gateway.worker.plan import parse_queues
+from slipstream.failures import UnusableError
 from telemetry.options import absolute_path, flag, option, seconds, whole_number
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class ServeOptions:
         metavar="FILE",
     )
     tls_key: Path | None = option(absolute_path, "PEM file with its private key", metavar="FILE")
+    behind_proxy: bool = flag("serve other machines without TLS: a proxy in front terminates it")
+    insecure: bool = flag("serve other machines without TLS: keys and data in plain text")
 
     @property
     def url(self) -> str:
@@ -131,6 +135,32 @@ class WorkerOptions:
         default=".slipstream",
         metavar="DIR",
     )
+
+
+def check_exposure(options: ServeOptions) -> None:
+    """Refuse to send keys in plain text over a network, unless a person has said so.
+
+    Raises:
+        UnusableError: other machines reach the address, there is no TLS, and neither
+            `behind_proxy` nor `insecure` is set.
+    """
+    if options.tls_certificate or options.behind_proxy or options.insecure:
+        return
+    if not is_loopback(options.host):
+        message = (
+            f"--host: expected a loopback address where there is no TLS, got {options.host}: add "
+            "--tls-cert and --tls-key; or --behind-proxy if a proxy in front terminates TLS; or "
+            "--insecure if keys and data may cross the network in plain text"
+        )
+        raise UnusableError(message)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def reachable(host: str) -> str:

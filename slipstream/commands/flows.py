@@ -1,4 +1,4 @@
-"""`slipstream flows`: create, list, show."""
+"""`slipstream flows`: create, list, show, update, delete."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ from slipstream.terminal import table
 
 commands = typer.Typer(no_args_is_help=True)
 
+FlowId = Annotated[str, typer.Argument(help="Id of the flow.", metavar="ID")]
+FlowFile = Annotated[
+    typer.FileBinaryRead,
+    typer.Argument(help="The flow as JSON; - reads it from stdin.", metavar="FILE"),
+]
+
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
     """Add the commands."""
@@ -25,10 +31,7 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 
 @commands.command("create")
 def create(
-    file: Annotated[
-        typer.FileBinaryRead,
-        typer.Argument(help="The flow as JSON; - reads it from stdin.", metavar="FILE"),
-    ],
+    file: FlowFile,
     *,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
@@ -59,10 +62,7 @@ def list_flows(
 
 @commands.command("show")
 def show(
-    flow_id: Annotated[str, typer.Argument(help="Id of the flow.", metavar="ID")],
-    *,
-    state: options.State = options.DEFAULT_STATE,
-    as_json: options.Json = False,
+    flow_id: FlowId, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
 ) -> None:
     """Show one flow."""
     with open_session(state, as_json=as_json) as session:
@@ -82,6 +82,39 @@ def show(
                 empty="The flow has no nodes.",
             ),
         )
+
+
+@commands.command("update")
+def update(
+    flow_id: FlowId,
+    file: FlowFile,
+    *,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Replace a flow's draft. Deployments keep their versions until they are redeployed.
+
+    [dim]slipstream flows update 0b9c… flow.json[/]
+    """
+    with open_session(state, as_json=as_json) as session:
+        new = validated(FlowIn, **_document(file.read())).draft()
+        work = session.services.flows.update(
+            session.profile_id, flow_id, name=new.name, nodes=new.nodes, edges=new.edges
+        )
+        flow = session.run(work)
+        saved = f"Flow '{flow.name}' {flow.id} is saved."
+        deploy = "Its deployments change with: slipstream deployments redeploy DEPLOYMENT_ID"
+        session.terminal.show(FlowOut.of(flow), saved, deploy)
+
+
+@commands.command("delete")
+def delete(
+    flow_id: FlowId, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+) -> None:
+    """Delete a flow that no deployment uses."""
+    with open_session(state, as_json=as_json) as session:
+        session.run(session.services.flows.delete(session.profile_id, flow_id))
+        session.terminal.show({"id": flow_id, "deleted": True}, f"Flow {flow_id} is deleted.")
 
 
 def _document(content: bytes) -> dict[str, object]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from slipstream.failures import exit_on_error
-from slipstream.settings import PREFIX, ServeOptions, process_environment
+from slipstream.settings import PREFIX, ServeOptions, check_exposure, process_environment
 from slipstream.supervisor import ports
 from telemetry.options import read
 
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str]) -> None:
         description=_DESCRIPTION,
     )
     with exit_on_error(as_json=False):
+        check_exposure(options)
         listener = ports.listen(options.host, options.port)
     os.set_inheritable(listener.fileno(), True)
     command = [sys.executable, "-m", "gateway", "--listen-fd", str(listener.fileno())]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.resources import as_file, files
 from typing import Any
 
 from gateway.deployments.settings import DeploymentSettings, ExecutionMode
 from gateway.errors import GatewayError
 from gateway.flows.schemas import FlowIn
+from gateway.storage.clock import now
 from gateway.storage.paging import PageRequest
 from protos.errors import ErrorCode
 from slipstream.status_printer import StatusPrinter
 from slipstream.workspace import Workspace
 
 _MODEL = "iris"
+_KEY_LIFETIME = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,10 @@ async def first_start(workspace: Workspace, printer: StatusPrinter, *, demo: boo
     await workspace.services.fleet.serve_flow(profile.id, flow_id)
     if deployed.key is None:  # another process has just created a key, and has shown it
         return None
+    # The key is printed, and what is printed ends up in journals.
+    await workspace.services.keys.change(
+        profile.id, deployed.key.row.id, expires_at=now() + _KEY_LIFETIME
+    )
     return Demo(
         deployment_id=deployed.row.id,
         flow_id=flow_id,

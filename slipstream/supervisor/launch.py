@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gateway.worker.plan import QueueWorkerPlan
 from slipstream.failures import UnusableError
-from slipstream.settings import UpOptions, log_level, process_environment
+from slipstream.settings import UpOptions, check_exposure, log_level, process_environment
 from slipstream.supervisor import ports
 from slipstream.supervisor.fork_server import ForkServer
 from slipstream.supervisor.process import ChildProcess, Lifeline
@@ -60,11 +60,12 @@ def launch(options: UpOptions) -> Launch:
     """Bind the ports and start the gateways.
 
     Raises:
-        UnusableError: a certificate, the state folder or a port cannot be used; no process has
-            been started.
+        UnusableError: a certificate, the state folder, the address or a port cannot be used; no
+            process has been started.
     """
     signals = StopSignals()
     signals.install()
+    check_exposure(options)
     if options.tls_certificate or options.tls_key:
         _check_certificate(options)
     folder = StateFolder.claim(

@@ -54,7 +54,9 @@ class ReadyBanner:
         else:
             self._print_demo()
             self._print_worker()
-            self._printer.say(f"\nAPI documentation: {self._options.url}/docs")
+            self._printer.say("\nCreate an API key:  slipstream keys create --name NAME")
+            self._printer.say("What it can call:   slipstream deployments list")
+            self._printer.say(f"API documentation:  {self._options.url}/docs")
             self._printer.say("Ctrl-C stops everything.", "dim")
         self._printed = True
 
@@ -65,7 +67,8 @@ class ReadyBanner:
 
     def _print_demo(self) -> None:
         if self.demo:
-            self._printer.say("\nTry it. The API key in this line is shown only now:\n", "bold")
+            text = "Try it. The API key in this line is shown only now, and is valid for a day:"
+            self._printer.say(f"\n{text}\n", "bold")
             self._printer.say(self._call(self.demo).curl())
 
     def _print_worker(self) -> None:

@@ -128,6 +128,18 @@ def test_an_invalid_model_is_refused_and_leaves_nothing_behind(cli: Cli, tmp_pat
     assert cli.run("models", "add", str(tmp_path / "missing"), "--name", "x").exit_code == 2
 
 
+def test_a_flow_is_updated_and_deleted(cli: Cli, tmp_path: Path) -> None:
+    flow = cli.answer("flows", "create", str(FLOW))
+    file = tmp_path / "flow.json"
+    file.write_text(json.dumps({**json.loads(FLOW.read_text()), "name": "Changed"}))
+    updated = cli.answer("flows", "update", flow["id"], str(file))
+    assert (updated["id"], updated["name"]) == (flow["id"], "Changed")
+    assert "redeploy" in cli.run("flows", "update", flow["id"], str(file)).stdout
+    assert cli.answer("flows", "delete", flow["id"]) == {"id": flow["id"], "deleted": True}
+    assert cli.refusal("flows", "show", flow["id"]) == (1, "not_found")
+    assert cli.refusal("flows", "update", flow["id"], str(file)) == (1, "not_found")
+
+
 def test_a_flow_is_saved_and_deployed_with_its_first_key(cli: Cli, tmp_path: Path) -> None:
     iris = FLOW.with_name("iris.onnx")
     cli.answer("models", "add", str(iris), "--name", "iris")

@@ -8,7 +8,9 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,18 @@ def test_the_first_start_prints_a_curl_line_that_works_and_the_second_no_secret(
     assert first.stop(signal.SIGINT) == 0
 
     second = Up(tmp_path / "state", port=first.port, grpc_port=first.grpc_port)
+    second.until("slipstream keys create")
     second.until("documentation")
+    listing = [sys.executable, "-m", "slipstream", "keys", "list", "--json"]
+    keys = subprocess.run(
+        [*listing, "--state", str(tmp_path / "state")],
+        capture_output=True,
+        check=True,
+        env=environment(),
+    )
+    (shown,) = json.loads(keys.stdout)["items"]
+    left = datetime.fromisoformat(shown["expires_at"]) - datetime.now(UTC)
+    assert timedelta(hours=23) < left <= timedelta(days=1)
     assert run_curl(curl)["output_data"] == answer["output_data"]
     assert second.stop(signal.SIGTERM) == 0
     assert "sk-" not in "".join(second.output) + second.errors

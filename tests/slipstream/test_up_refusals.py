@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from slipstream.failures import UnusableError
+from slipstream.settings import ServeOptions, UpOptions, check_exposure
+from telemetry.options import check
 from tests.slipstream.running import Up, environment, free_port
 
 
@@ -46,6 +49,30 @@ def test_a_grpc_port_that_another_process_shares_is_refused(tmp_path: Path) -> N
         status, _, line = refused(*ports, "--state", str(tmp_path / "state"))
     assert status == 3
     assert f"port {port}" in line
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "gateway.example"])
+@pytest.mark.parametrize("program", ["up", "gateway"])
+def test_other_machines_are_served_by_tls_or_on_request(host: str, program: str) -> None:
+    options = check(UpOptions if program == "up" else ServeOptions, ["--host", host], prefix="T_")
+    with pytest.raises(UnusableError) as caught:
+        check_exposure(options)
+    for word in (host, "--tls-cert", "--behind-proxy", "--insecure"):
+        assert word in str(caught.value)
+    for allowed in (["--behind-proxy"], ["--insecure"], ["--tls-cert", "cert.pem"]):
+        check_exposure(check(UpOptions, ["--host", host, *allowed], prefix="T_"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_this_machine_is_served_without_tls(host: str) -> None:
+    check_exposure(check(UpOptions, ["--host", host], prefix="T_"))
+
+
+def test_up_does_not_listen_for_other_machines_without_tls(tmp_path: Path) -> None:
+    status, _, line = refused("--host", "0.0.0.0", "--state", str(tmp_path / "state"))
+    assert status == 3
+    assert "--insecure" in line
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_state_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ def test_v2_can_be_opened_to_clients_without_a_key(anonymous: Up) -> None:
 
 
 def test_v2_is_never_opened_to_other_machines(tmp_path: Path) -> None:
-    up = Up(tmp_path / "state", "--host", "0.0.0.0", *NO_WORKER, SLIPSTREAM_ANONYMOUS_V2="1")
+    exposed = ("--host", "0.0.0.0", "--insecure")
+    up = Up(tmp_path / "state", *exposed, *NO_WORKER, SLIPSTREAM_ANONYMOUS_V2="1")
     assert up.ended() != 0
     assert "loopback only" in "".join(up.output) + Path(tmp_path / "state.stderr").read_text()
