@@ -45,7 +45,6 @@ from gateway.web.security_headers import content_security_policy
 from gateway.webhooks.router import router as webhooks
 from telemetry.instruments import CONTENT_TYPE, render
 
-_UPLOADS = "/node/models/"
 _SECRET_PATHS = ("/node/session", "/node/users", "/node/webhooks/verify")
 """Bodies of these paths hold passwords or secrets, so errors never repeat them."""
 # Any: OpenAPI's own form
@@ -65,7 +64,6 @@ class Gateway:
         shell = RestMiddleware(
             cast("App", build_fastapi(container)),
             max_body_bytes=container.settings.max_body_bytes,
-            unlimited=(_UPLOADS,),
             timeout_seconds=container.settings.request_timeout_seconds,
         )
         self._rest = CrossOriginMiddleware(

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from fastapi import Request, params
+
+Service = TypeVar("Service")
+
+
+def service_of(request: Request, kind: type[Service]) -> Service:
+    """Return the object of this class of the application that answers `request`."""
+    service: Service = request.app.state.services[kind]
+    return service
 
 
 def from_app(kind: type[object]) -> params.Depends:
@@ -13,6 +23,6 @@ def from_app(kind: type[object]) -> params.Depends:
     """
 
     async def find(request: Request) -> object:  # a plain function would run in a thread
-        return request.app.state.services[kind]
+        return service_of(request, kind)
 
     return params.Depends(find)

@@ -1,11 +1,22 @@
-"""The operations of the REST API in its OpenAPI document: their tags and ids."""
+"""The operations of the REST API: tags and ids in the OpenAPI document, and what precedes a body.
+
+FastAPI reads and parses a request's body before it calls any dependency, so that unauthenticated
+clients could have large documents parsed. Routes of a `DocumentedRouter` first run the checks that
+need only the headers, and then know how large the body may be.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+
+MANAGEMENT_BODY_BYTES = 2**20
+"""Largest body of a route without a `BodyLimit`."""
 
 DESCRIPTION = """Deploy flows and ONNX models behind API endpoints: sync, async or fast.
 
@@ -36,13 +47,77 @@ TAGS = [{"name": name, "description": text} for name, text in _DESCRIPTIONS.item
 _VERBS = {"GET": "get", "POST": "create", "PUT": "replace", "PATCH": "change", "DELETE": "delete"}
 
 
+# Any, here and below: dependencies of every signature
+Dependency = TypeVar("Dependency", bound=Callable[..., Any])
+Check = Callable[[Request], Awaitable[None]]
+_checks: dict[Callable[..., Any], Check] = {}
+
+
+def before_body(check: Check) -> Callable[[Dependency], Dependency]:
+    """Return a decorator for a dependency that needs nothing but the request's headers.
+
+    A route with that dependency awaits `check` before it reads the body. The dependency itself
+    returns what `check` has left in the request's state.
+    """
+
+    def register(dependency: Dependency) -> Dependency:
+        _checks[dependency] = check
+        return dependency
+
+    return register
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimit:
+    """The largest body of a route, as one of the dependencies of the route or its router.
+
+    The route's own takes precedence over its router's.
+    """
+
+    max_bytes: int | None
+    """None: the route writes the body to disk as it arrives, and limits it itself."""
+
+    async def __call__(self) -> None:
+        """Do nothing: the route applies the limit before it reads the body."""
+
+
+class DocumentedRoute(APIRoute):
+    """A route that checks a request's headers before it reads the body."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, with the checks before it."""
+        handle = super().get_route_handler()
+        calls = list(_calls_of(self.dependant))
+        checks = list(dict.fromkeys(_checks[call] for call in calls if call in _checks))
+        limits = [call.max_bytes for call in calls if isinstance(call, BodyLimit)]
+        max_bytes = limits[-1] if limits else MANAGEMENT_BODY_BYTES
+
+        async def check_and_handle(request: Request) -> Response:
+            for check in checks:
+                await check(request)
+            request.scope["state"]["limit_body"](max_bytes)
+            return await handle(request)
+
+        return check_and_handle
+
+
+def _calls_of(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+    """Yield the dependencies of a route, each behind those that it depends on itself."""
+    for each in dependant.dependencies:
+        yield from _calls_of(each)
+        if each.call is not None:
+            yield each.call
+
+
 class DocumentedRouter(APIRouter):
-    """A router whose operations are named by `operation_id`."""
+    """A router of `DocumentedRoute`s, whose operations are named by `operation_id`."""
 
     # Any: the options of APIRouter
     def __init__(self, **options: Any) -> None:
         """Take the options of APIRouter."""
-        super().__init__(generate_unique_id_function=operation_id, **options)
+        super().__init__(
+            generate_unique_id_function=operation_id, route_class=DocumentedRoute, **options
+        )
 
 
 def operation_id(route: APIRoute) -> str:

@@ -11,7 +11,7 @@ from gateway.accounts import store
 from gateway.accounts.audit_events import record_failures_for_user, record_failures_from
 from gateway.auth.keys import KeyHasher
 from gateway.errors import GatewayError
-from gateway.limits.failed_auth import client_subnet
+from gateway.limits.client_subnet import client_subnet
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile

@@ -15,7 +15,7 @@ from gateway.auth.csrf import csrf_token
 from gateway.auth.request_credentials import SECURE_SESSION_COOKIE, SESSION_COOKIE, session_token
 from gateway.auth.sessions import SessionService
 from gateway.dependencies import from_app
-from gateway.operations import DocumentedRouter
+from gateway.operations import BodyLimit, DocumentedRouter
 from gateway.settings import Settings
 from gateway.storage.account_tables import ConsoleSession
 from gateway.storage.audit_events import ACTOR, Actor
@@ -26,9 +26,10 @@ Login = Annotated[LoginService, from_app(LoginService)]
 Sessions = Annotated[SessionService, from_app(SessionService)]
 Users = Annotated[UserService, from_app(UserService)]
 router = DocumentedRouter(tags=["Sessions"])
+_LOGIN_CHECKS = [Depends(same_origin), Depends(BodyLimit(4 * 2**10))]
 
 
-@router.post("/node/session/", operation_id="log_in", dependencies=[Depends(same_origin)])
+@router.post("/node/session/", operation_id="log_in", dependencies=_LOGIN_CHECKS)
 async def log_in(
     *,
     login: Login,

@@ -1,4 +1,8 @@
-"""FastAPI dependencies that authenticate a request and check its scope or role."""
+"""FastAPI dependencies that authenticate a request and check its scope or role.
+
+A request is authenticated by its headers, once, before its body is read: see
+`gateway.operations.before_body`.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,13 @@ from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCreden
 from gateway.auth.authentication import Authentication
 from gateway.auth.identity import Identity, Scope, check_administers
 from gateway.auth.proxies import TrustedProxies
-from gateway.auth.request_credentials import SESSION_COOKIE
+from gateway.auth.request_credentials import SESSION_COOKIE, presented_key
 from gateway.auth.security_schemes import BEARER_KEY, HEADER_KEY, SESSION
-from gateway.dependencies import from_app
+from gateway.dependencies import from_app, service_of
 from gateway.errors import GatewayError
 from gateway.limits.rate_limiter import PollLimit
 from gateway.limits.request_limits import RequestLimits
+from gateway.operations import before_body
 from gateway.storage.audit_events import ACTOR, Actor
 from protos.errors import ErrorCode
 
@@ -35,55 +40,49 @@ _SESSION = APIKeyCookie(
         "`csrf_token` of `GET /node/session/`."
     ),
 )
-_Authentication = Annotated[Authentication, from_app(Authentication)]
 _Limits = Annotated[RequestLimits, from_app(RequestLimits)]
-_Proxies = Annotated[TrustedProxies, from_app(TrustedProxies)]
 
 _SessionCookie = Annotated[str | None, Security(_SESSION)]
 """Adds the session to the OpenAPI document; `Authentication` reads the cookie itself."""
 
 
-async def _presented_key(
-    key: Annotated[str | None, Security(_HEADER)],
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
-    _: _SessionCookie,
-) -> str | None:
-    return key or (bearer.credentials if bearer else None)
+async def _key_or_session(
+    _key: Annotated[str | None, Security(_HEADER)],
+    _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
+    _session: _SessionCookie,
+) -> None:
+    """Add all schemes to the OpenAPI document."""
 
 
-_Key = Annotated[str | None, Depends(_presented_key)]
-"""The API key of a request to a route that accepts sessions, too."""
-
-
-async def sender(request: Request, proxies: _Proxies) -> Actor:
+async def sender(request: Request) -> Actor:
     """Return the audit log's actor for a request that is not authenticated."""
-    peer = request.client.host if request.client else ""
-    return Actor(
-        profile_id=None,
-        address=proxies.client(peer, request.scope["headers"]) or None,
-        request_id=request.scope["state"]["request_id"].decode(),
-    )
+    return _sender_of(request)
 
 
 Sender = Annotated[Actor, Depends(sender)]
 
 
-async def caller(
-    request: Request,
-    key: _Key,
-    sender: Sender,
-    authentication: _Authentication,
-    limits: _Limits,
-) -> Identity:
-    """Return the identity behind a key or a session; see `Authentication.authenticate`.
+async def _authenticate(request: Request) -> None:
+    """Find the identity behind a key or a session; see `Authentication.authenticate`.
 
     Raises:
         GatewayError: as that method; TOO_MANY_FAILURES after too many failures of the address.
     """
-    address = sender.address or ""
-    attempt = authentication.authenticate(request.method, _headers(request), key, address)
-    identity = await limits.failed_auth.guard(address, attempt)
+    headers, sender = _headers(request), _sender_of(request)
+    attempt = service_of(request, Authentication).authenticate(
+        request.method, headers, presented_key(headers), sender.address or ""
+    )
+    identity = await service_of(request, RequestLimits).failed_auth.guard(
+        sender.address or "", attempt
+    )
+    request.scope["state"]["identity"] = identity
     ACTOR.set(_with_identity(sender, identity))
+
+
+@before_body(_authenticate)
+async def caller(request: Request, _: Annotated[None, Depends(_key_or_session)]) -> Identity:
+    """Return the identity behind the request's key or session."""
+    identity: Identity = request.scope["state"]["identity"]
     return identity
 
 
@@ -136,22 +135,50 @@ class SessionRequest:
     token: str
 
 
-async def session(
-    request: Request, _: _SessionCookie, sender: Sender, authentication: _Authentication
-) -> SessionRequest:
-    """Return the session behind a request; see `Authentication.authenticate_session`."""
-    headers = _headers(request)
-    identity, token = await authentication.authenticate_session(request.method, headers)
+async def _authenticate_session(request: Request) -> None:
+    """Find the session behind a request; see `Authentication.authenticate_session`.
+
+    Raises:
+        GatewayError: as that method; TOO_MANY_FAILURES after too many failures of the address.
+    """
+    sender = _sender_of(request)
+    attempt = service_of(request, Authentication).authenticate_session(
+        request.method, _headers(request)
+    )
+    identity, token = await service_of(request, RequestLimits).failed_auth.guard(
+        sender.address or "", attempt
+    )
+    request.scope["state"]["session"] = SessionRequest(identity=identity, token=token)
     ACTOR.set(_with_identity(sender, identity))
-    return SessionRequest(identity=identity, token=token)
+
+
+@before_body(_authenticate_session)
+async def session(request: Request, _: _SessionCookie) -> SessionRequest:
+    """Return the request's console session."""
+    found: SessionRequest = request.scope["state"]["session"]
+    return found
 
 
 CurrentSession = Annotated[SessionRequest, Depends(session)]
 
 
-async def same_origin(request: Request, authentication: _Authentication) -> None:
-    """Raise CSRF_FAILED if a page of another site sent the request."""
-    authentication.check_same_origin(_headers(request))
+async def _check_same_origin(request: Request) -> None:
+    service_of(request, Authentication).check_same_origin(_headers(request))
+
+
+@before_body(_check_same_origin)
+async def same_origin() -> None:
+    """Refuse requests that a page of another site sent, with CSRF_FAILED."""
+
+
+def _sender_of(request: Request) -> Actor:
+    peer = request.client.host if request.client else ""
+    proxies = service_of(request, TrustedProxies)
+    return Actor(
+        profile_id=None,
+        address=proxies.client(peer, request.scope["headers"]) or None,
+        request_id=request.scope["state"]["request_id"].decode(),
+    )
 
 
 def _headers(request: Request) -> dict[bytes, bytes]:

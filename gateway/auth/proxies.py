@@ -42,6 +42,10 @@ class TrustedProxies:
                 break
         return str(known)
 
+    def trusts(self, peer: str) -> bool:
+        """Whether the peer of a connection is a trusted proxy."""
+        return self._proxy(peer) is not None
+
     def _proxy(self, peer: str) -> IPv4Address | IPv6Address | None:
         """Return the peer's address if it is a trusted proxy."""
         address = _parse_address(peer) if self._trusted else None

@@ -10,11 +10,14 @@ from gateway.auth.access import Manager
 from gateway.dependencies import from_app
 from gateway.flows.schemas import FlowIn, FlowOut, FlowPage, FlowPatch
 from gateway.flows.service import FlowService
-from gateway.operations import DocumentedRouter
+from gateway.operations import BodyLimit, DocumentedRouter
 from gateway.storage.paging import PageRequest
 
 Service = Annotated[FlowService, from_app(FlowService)]
-router = DocumentedRouter(prefix="/node/flows", tags=["Flows"])
+_MAX_BODY_BYTES = 4 * 2**20
+router = DocumentedRouter(
+    prefix="/node/flows", tags=["Flows"], dependencies=[Depends(BodyLimit(_MAX_BODY_BYTES))]
+)
 
 
 @router.post("/", status_code=201)

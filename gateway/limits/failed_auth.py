@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import TypeVar
 
 from gateway.errors import GatewayError
+from gateway.limits.client_subnet import client_subnet
 from gateway.limits.counter_store import CounterStore
 from gateway.limits.policy import MINUTE, Policy
 from gateway.limits.rate_limit import RateLimit
@@ -16,6 +16,7 @@ from telemetry.instruments import Counter, MetricFamily
 POLICY = "failed-auth"
 _COUNTED = frozenset(
     {
+        ErrorCode.API_KEY_MISSING,
         ErrorCode.API_KEY_INVALID,
         ErrorCode.API_KEY_DEACTIVATED,
         ErrorCode.API_KEY_EXPIRED,
@@ -23,9 +24,6 @@ _COUNTED = frozenset(
         ErrorCode.LOGIN_FAILED,
     }
 )
-"""Without a missing key: a request without credentials guesses nothing."""
-_SUBNET_BITS = 64
-"""Prefix that a provider assigns to one IPv6 customer."""
 
 T = TypeVar("T")
 
@@ -77,16 +75,3 @@ class FailedAuthLimit:
                 details=rejection.details,
             )
         return None
-
-
-def client_subnet(address: str) -> str:
-    """Return what failures are counted by: an IPv4 address, or the /64 network of IPv6."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(IPv6Network((int(parsed), _SUBNET_BITS), strict=False))

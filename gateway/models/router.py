@@ -12,7 +12,7 @@ from gateway.errors import GatewayError
 from gateway.models.schemas import LabelIn, ModelOut, ModelPage
 from gateway.models.service import ModelService
 from gateway.models.uploads import receive_upload
-from gateway.operations import DocumentedRouter
+from gateway.operations import BodyLimit, DocumentedRouter
 from gateway.storage.paging import PageRequest
 from model_store.errors import StoreError
 from model_store.manifest import Manifest
@@ -48,7 +48,7 @@ router = DocumentedRouter(prefix="/node/models", tags=["Models"], dependencies=[
 _ADMINISTERS = [Depends(administrator)]
 
 
-@router.post("/", status_code=201, openapi_extra=_UPLOAD)
+@router.post("/", status_code=201, openapi_extra=_UPLOAD, dependencies=[Depends(BodyLimit(None))])
 async def upload(
     service: Service, request: Request, name: str | None = None, version: str | None = None
 ) -> Manifest:

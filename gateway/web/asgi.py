@@ -17,6 +17,11 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+STREAMED_BODY = "slipstream.streamed_body"
+"""ASGI extension: a function by which an application says that it writes the body to disk as it
+arrives, so that it does not count as memory."""
+
+
 class DisconnectedError(Exception):
     """The client disconnected before its request was complete."""
 
@@ -55,7 +60,7 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -
 
 def too_large(limit: int) -> GatewayError:
     """Return the error for a body over `limit` bytes."""
-    message = f"the body is larger than {limit} bytes (setting SLIPSTREAM_MAX_BODY_BYTES)"
+    message = f"the body: expected at most {limit} bytes, got more: send less per request"
     return GatewayError(ErrorCode.PAYLOAD_TOO_LARGE, message)
 
 

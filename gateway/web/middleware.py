@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from gateway.errors import GatewayError
 from gateway.ids import new_id, request_id_of
-from gateway.web.asgi import App, Message, Receive, Scope, Send, send_answer, too_large
+from gateway.web.asgi import (
+    STREAMED_BODY,
+    App,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    send_answer,
+    too_large,
+)
 from gateway.web.json_body import check_depth, check_unicode
 from gateway.web.problems import Headers, problem
 from gateway.web.security_headers import with_security_headers
@@ -16,45 +25,37 @@ from protos.errors import ErrorCode
 
 
 class RestMiddleware:
-    """Wraps `app`; below the `unlimited` path prefixes, routes limit their bodies themselves."""
+    """Wraps `app`, whose routes set the limits of their bodies by `limit_body` in the state.
 
-    def __init__(
-        self,
-        app: App,
-        *,
-        max_body_bytes: int,
-        unlimited: Sequence[str],
-        timeout_seconds: float = 120.0,
-    ) -> None:
-        """Allow `timeout_seconds` until a response begins, except below `unlimited`."""
+    `max_body_bytes` is a limit for all of them.
+    """
+
+    def __init__(self, app: App, *, max_body_bytes: int, timeout_seconds: float = 120.0) -> None:
+        """Allow `timeout_seconds` until a response begins."""
         self._app = app
         self._timeout_seconds = timeout_seconds
         self._max_body_bytes = max_body_bytes
-        self._unlimited = tuple(unlimited)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = request_id_of(headers, new_id())
-        bounded = not scope["path"].startswith(self._unlimited)
         request = _BoundedRequest(
             receive,
             send,
             request_id,
-            limit=self._max_body_bytes if bounded else 2**63,
-            is_json=bounded and _is_json(headers),
+            headers,
+            max_body_bytes=self._max_body_bytes,
+            on_stream=scope.get("extensions", {}).get(STREAMED_BODY),
         )
         state = scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         state["headers"] = request.headers
+        state["limit_body"] = request.limit_body
         _add_slash(scope)
         if scope["method"] == "HEAD":  # as GET: the server leaves out the body
             scope = {**scope, "method": "GET"}
-        declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > request.limit:
-            await request.refuse(too_large(request.limit))
-            return
         try:
-            async with asyncio.timeout(self._timeout_seconds if bounded else None) as timeout:
+            async with asyncio.timeout(self._timeout_seconds) as timeout:
                 request.timeout = timeout
                 try:
                     await self._app(scope, request.receive, request.send)
@@ -92,23 +93,45 @@ class _BoundedRequest:
         receive: Receive,
         send: Send,
         request_id: bytes,
+        headers: Mapping[bytes, bytes],
         *,
-        limit: int,
-        is_json: bool,
+        max_body_bytes: int,
+        on_stream: Callable[[], None] | None,
     ) -> None:
         self.headers: Headers = []
         """Headers that routes add to the response, whether it succeeds or fails."""
         self.timeout: asyncio.Timeout | None = None
         """Ends the request, unless its response has begun."""
-        self._is_json = is_json
+        self._declared = headers.get(b"content-length", b"0")
+        self._is_json = _is_json(headers)
+        self._max_body_bytes = max_body_bytes
+        self._on_stream = on_stream
+        self._limit: int | None = max_body_bytes
         self._chunks: list[bytes] = []
         self._receive = receive
         self._send = send
         self._request_id = request_id
-        self.limit = limit
         self._size = 0
         self._started = False
         self._refused = False
+
+    def limit_body(self, max_bytes: int | None) -> None:
+        """Set the limit of the route; None: it streams a body of any size, for as long as it takes.
+
+        Raises:
+            GatewayError: PAYLOAD_TOO_LARGE if the request declares a larger body.
+        """
+        if max_bytes is None:
+            self._limit = None
+            self._is_json = False
+            if self.timeout is not None:
+                self.timeout.reschedule(None)
+            if self._on_stream is not None:
+                self._on_stream()
+            return
+        self._limit = min(max_bytes, self._max_body_bytes)
+        if self._declared.isdigit() and int(self._declared) > self._limit:
+            raise too_large(self._limit)
 
     async def receive(self) -> Message:
         """Return the next part of the body; over a limit, respond with an error and disconnect."""
@@ -125,8 +148,8 @@ class _BoundedRequest:
     def _check(self, message: Message) -> None:
         chunk: bytes = message.get("body", b"")
         self._size += len(chunk)
-        if self._size > self.limit:
-            raise too_large(self.limit)
+        if self._limit is not None and self._size > self._limit:
+            raise too_large(self._limit)
         if self._is_json and message["type"] == "http.request":
             self._chunks.append(chunk)
             if not message.get("more_body", False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.limits.failed_auth import client_subnet
+from gateway.limits.client_subnet import client_subnet
 from gateway.limits.request_limits import RequestLimits
 from protos.errors import ErrorCode
 from tests.gateway.limits.limiters import build_limits
@@ -42,10 +42,18 @@ async def test_a_valid_key_is_accepted_from_a_blocked_address() -> None:
     assert await answers(limits, "192.0.2.1", None, 2) == ["good"] * 2
 
 
-async def test_calls_without_a_key_and_forbidden_ones_do_not_count_as_failures() -> None:
+async def test_missing_and_wrong_keys_count_alike() -> None:
+    limits = build_limits(failed_auth_per_minute=2)
+    missing, wrong = ErrorCode.API_KEY_MISSING, ErrorCode.API_KEY_INVALID
+    assert await answers(limits, "192.0.2.1", missing, 1) == [missing]
+    assert await answers(limits, "192.0.2.1", wrong, 2) == [wrong, "too_many_failures"]
+    assert await answers(limits, "192.0.2.1", missing, 1) == ["too_many_failures"]
+
+
+async def test_forbidden_calls_do_not_count_as_failures() -> None:
     limits = build_limits(failed_auth_per_minute=1)
-    for code in (ErrorCode.API_KEY_MISSING, ErrorCode.API_KEY_FORBIDDEN):
-        assert await answers(limits, "192.0.2.1", code, 3) == [code] * 3
+    code = ErrorCode.API_KEY_FORBIDDEN
+    assert await answers(limits, "192.0.2.1", code, 3) == [code] * 3
 
 
 async def test_the_response_to_a_blocked_address_names_the_policy() -> None:

@@ -45,7 +45,7 @@ class RunsApi:
         self.service = self._container.runs
         self.service._launch = self.launcher.launch  # nothing executes here
         app = build_fastapi(self._container)
-        self.app = RestMiddleware(cast("App", app), max_body_bytes=2**20, unlimited=())
+        self.app = RestMiddleware(cast("App", app), max_body_bytes=2**20)
         self._clients: list[httpx.AsyncClient] = []
 
     async def open(self) -> None:
