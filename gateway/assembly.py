@@ -33,11 +33,13 @@ async def assemble(boot_app: BootApp) -> None:
     logs.configure(settings.log_level, process="gateway")
     _check_anonymous(settings)
     _check_certificate(settings, boot_app)
-    boot_app.limits = _connection_limits(settings)
+    boot_app.limits = connection_limits(settings)
     boot_app.reasons = lambda: ["starting: the database is being opened"]
     await migrate(settings.database)
     container = Container(settings, boot_app.certificate)
     boot_app.close = container.close
+    boot_app.clients.proxies = container.proxies
+    boot_app.clients.on_refusal = container.metrics.count_refusal
     await container.start()
     boot_app.reasons = container.reasons
     boot_app.app = Gateway(container)
@@ -56,14 +58,20 @@ def _check_certificate(settings: Settings, boot_app: BootApp) -> None:
         raise UnsafeSettingError(message)
 
 
-def _connection_limits(settings: Settings) -> ConnectionLimits:
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """Return the limits that the settings define."""
+    max_connections = max_connections_for(settings.max_connections)
     return ConnectionLimits(
         max_header_bytes=settings.max_header_bytes,
         max_header_count=settings.max_header_count,
         max_url_bytes=settings.max_url_bytes,
         header_seconds=settings.header_seconds,
         body_seconds=settings.body_seconds,
-        max_connections=max_connections_for(settings.max_connections),
+        max_connections=max_connections,
+        max_connections_per_address=settings.max_connections_per_address or max_connections // 2,
+        max_bodies_per_address=settings.max_bodies_per_address or max_connections // 4,
+        # room for one body of any size, or none of that size would ever pass
+        max_unfinished_bytes=max(settings.max_unfinished_bytes, settings.max_body_bytes),
     )
 
 

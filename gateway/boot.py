@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from gateway.errors import GatewayError
+from gateway.fast_path.clients import Clients
 from gateway.fast_path.http_call import FastRoute
 from gateway.web.asgi import App, Receive, Scope, Send, send_answer
 from gateway.web.connection_limits import ConnectionLimits
@@ -38,6 +39,8 @@ class BootApp:
         """Set with it: answers requests that bypass ASGI, see `gateway.fast_path.connection`."""
         self.limits = ConnectionLimits()
         """Of requests and connections; the settings' own, when they are read."""
+        self.clients = Clients()
+        """What they hold of the process."""
         self.reasons: Callable[[], Sequence[str]] = lambda: ["starting: the gateway is loading"]
         """Returns why the gateway is not ready; empty: it is."""
         self.close: Callable[[], Awaitable[None]] | None = None

@@ -95,6 +95,12 @@ class GatewayMetrics:
             "Fast calls that were answered and whose webhook hears nothing: too many at once.",
             (),
         ).child()
+        self._refusals = self.registry.counter(
+            "requests_refused_total",
+            "Requests and connections refused before they were complete, because clients hold too "
+            "much of the gateway, and logins, because too many of an address wait.",
+            ("reason",),
+        )
         self._call_metrics: dict[tuple[str, str], CallMetrics] = {}
 
     def count_stages(self, timings: Sequence[Sequence[float]]) -> None:
@@ -102,6 +108,10 @@ class GatewayMetrics:
         stages = (self.auth, self.parse, self.queue, self.infer, self.serialise)
         for histogram, seconds in zip(stages, zip(*timings, strict=True), strict=False):
             histogram.observe_many(seconds)
+
+    def count_refusal(self, reason: str) -> None:
+        """Count a request or connection that was refused for `reason`, one of few."""
+        self._refusals.child(reason).add()
 
     def observe_run_stage(self, mode: str, stage: str, seconds: float) -> None:
         """Count what a stage of a sync or async run took."""

@@ -116,6 +116,15 @@ class Settings(BaseSettings):
     max_connections: int = Field(default=4096, ge=16)
     """Connections per gateway process, for HTTP and for gRPC each, within the operating system's
     limit. Above it the ones idle longest are closed."""
+    max_connections_per_address: int | None = Field(default=None, ge=1)
+    """HTTP connections of one address per gateway process. Default: half of `max_connections`.
+    Trusted proxies and Unix sockets have no such limit."""
+    max_bodies_per_address: int | None = Field(default=None, ge=1)
+    """Requests of one address whose bodies are still arriving, per gateway process. Default: a
+    quarter of `max_connections`. Behind a trusted proxy, the address that it forwards counts."""
+    max_unfinished_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
+    """Memory for the bodies that are still arriving at one gateway process, in bytes; without the
+    first 64 KiB of each."""
     drain_seconds: float = Field(default=10.0, ge=0)
     """How long calls in flight may go on after SIGTERM."""
     run_retention_days: int = Field(default=30, ge=1, le=3650)

@@ -327,12 +327,23 @@ class ErrorCode(StrEnum):
             "SLIPSTREAM_MAX_CONNECTIONS."
         ),
     )
+    BODY_MEMORY_EXHAUSTED = ErrorSpec(
+        name="body_memory_exhausted",
+        http=503,
+        grpc="UNAVAILABLE",
+        retryable=True,
+        meaning="The request bodies that are still arriving take as much memory as they may.",
+        advice=(
+            "Wait as long as Retry-After says. Send a smaller body, or over a faster connection. "
+            "Operators can raise SLIPSTREAM_MAX_UNFINISHED_BYTES."
+        ),
+    )
     OVERLOADED = ErrorSpec(
         name="overloaded",
         http=429,
         grpc="RESOURCE_EXHAUSTED",
         retryable=True,
-        meaning="Too many calls are queued already.",
+        meaning="Too many calls are queued already, in all or from one address.",
         advice=(
             "Wait as long as Retry-After says, and send fewer calls at once. Operators can add "
             "inference servers."

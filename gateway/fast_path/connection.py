@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from asyncio import Transport
 from collections.abc import Collection
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -21,9 +22,11 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from gateway.errors import GatewayError
+from gateway.fast_path.clients import UNCOUNTED_BODY_BYTES
 from gateway.fast_path.connection_timeouts import BODY, HEAD, IDLE, TimedConnection
 from gateway.fast_path.http_call import FastRoute, HttpCall, RequestHead
 from gateway.fast_path.request_head import check_single_lines
+from gateway.web.asgi import STREAMED_BODY, App, Message, Receive, Scope, Send
 
 _MAX_UNUSABLE_BYTES = 64 * 1024
 """That may be read before a head or a part of a body is complete; h11 allows 16 KiB."""
@@ -101,6 +104,7 @@ class HttpConnection(TimedConnection):
         if repeated is not None and at_boundary and self._handle_repeated(repeated, data):
             return
         if self._refused:
+            self._discard(len(data))
             return
         self._read_bytes = len(data)
         self._unusable_bytes += self._read_bytes
@@ -113,8 +117,8 @@ class HttpConnection(TimedConnection):
         except httptools.HttpParserError:
             self._refuse("Invalid HTTP request received.")
         else:
-            if self._phase and not self._since:
-                self._began_within_read()
+            if self._phase and not self._refused:
+                self._read_ended_within_request()
             if at_boundary:
                 self._remember_head(data)
             if self._unusable_bytes > _MAX_UNUSABLE_BYTES:
@@ -130,6 +134,11 @@ class HttpConnection(TimedConnection):
             self.timeout_keep_alive_task.cancel()
         if isinstance(current, HttpCall):
             current.lost()
+
+    def resume_reading(self) -> None:
+        """Read on, after a call has paused it."""
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def resume_writing(self) -> None:
         """Continue: the client has read what was sent."""
@@ -206,7 +215,7 @@ class HttpConnection(TimedConnection):
         self._unusable_bytes = self._body_bytes = 0
         self._phase = BODY
         self._since = 0.0
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return  # the last response has been sent: what follows must not have an effect
         limits = self._app.limits
         if (
@@ -246,10 +255,15 @@ class HttpConnection(TimedConnection):
         if self._refused:
             return
         self._body_bytes += len(body)
-        if isinstance(self.cycle, HttpCall):
-            self.cycle.feed(body)
-            if self.pipeline:
-                self.flow.pause_reading()  # it waits for its turn, and so can the rest of it
+        cycle = self.cycle
+        if isinstance(cycle, HttpCall):
+            cycle.feed(body)
+            if self.pipeline or (
+                self._body_bytes > UNCOUNTED_BODY_BYTES
+                and not cycle.accepts_body
+                and not cycle.response_complete
+            ):
+                self.flow.pause_reading()  # it waits, and so can the rest of it
         else:
             super().on_body(body)
 
@@ -258,6 +272,8 @@ class HttpConnection(TimedConnection):
         if self._upgrading:
             return
         self._phase = IDLE
+        if self._unfinished is not None:
+            self._forget_body()
         if self._refused:
             return
         if isinstance(self.cycle, HttpCall):
@@ -294,7 +310,35 @@ class HttpConnection(TimedConnection):
     # Any: uvicorn's cycle and application
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._current = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, partial(self._run_asgi, cycle, app))
+
+    async def _run_asgi(
+        self,
+        cycle: Any,  # as above
+        app: App,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Run the application; a response to a request that is still arriving is the last."""
+
+        async def send_last(message: Message) -> None:
+            if (
+                message["type"] == "http.response.start"
+                and cycle is self.cycle
+                and self._phase == BODY
+            ):
+                cycle.keep_alive = False
+                cycle.transport = _LingeringTransport(self)
+            await send(message)
+
+        scope["extensions"] = {STREAMED_BODY: partial(self._stream_body, cycle)}
+        await app(scope, receive, send_last)
+
+    def _stream_body(self, cycle: Any) -> None:  # Any: as above
+        """Note that the application does not keep the request's body in memory."""
+        if cycle is self.cycle and self._unfinished is not None:
+            self._app.clients.bodies.stream(self._unfinished)
 
     def on_response_complete(self) -> None:
         """Continue with the next request."""
@@ -381,6 +425,8 @@ class HttpConnection(TimedConnection):
             self._reject(self._headers_too_large())
 
     def _refuse(self, message: str) -> None:
+        if self._refused:
+            return
         self.logger.warning(message)
         self.send_400_response(message)
 
@@ -400,6 +446,15 @@ class _FlowControl(FlowControl):
         """Read on, unless the pipeline is full."""
         if len(self._pipeline) < _MAX_PIPELINED:
             super().resume_reading()
+
+
+class _LingeringTransport:
+    """The transport of a response whose request is still arriving, as uvicorn's cycle uses it."""
+
+    def __init__(self, connection: HttpConnection) -> None:
+        self.write = connection.transport.write
+        self.is_closing = connection.transport.is_closing
+        self.close = connection.linger
 
 
 def _leads_to(route: FastRoute, url: bytes) -> bool:

@@ -2,6 +2,10 @@
 
 One timer watches a connection: it runs for as long as the connection may be idle, and is set to
 fire sooner where a read ends within a request. A request that arrives in one piece costs nothing.
+
+A request that is answered before its body is complete ends its connection. Closed at once, the
+unread bytes would make the kernel reset it, and the client could lose the response. So the
+connection lingers: for a moment it discards what arrives, up to a limit (`linger`).
 """
 
 from __future__ import annotations
@@ -13,9 +17,17 @@ from typing import Any, Protocol, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.errors import GatewayError
+from gateway.fast_path.clients import (
+    ADDRESS_BODIES,
+    ADDRESS_CONNECTIONS,
+    BODY_MEMORY,
+    CONNECTIONS,
+    Clients,
+    UnfinishedBody,
+)
 from gateway.fast_path.http_call import FastRoute, HttpCall, head_of
 from gateway.web.connection_limits import ConnectionLimits
-from gateway.web.problems import problem
+from gateway.web.problems import problem, v2_error
 from protos.errors import ErrorCode
 
 IDLE, HEAD, BODY = 0, 1, 2
@@ -24,6 +36,14 @@ IDLE, HEAD, BODY = 0, 1, 2
 _REQUEST_ID = b"req_unread"
 _CLOSED_SHARE = 100
 """One in so many connections is closed to admit new ones: finding the idle ones takes time."""
+_LINGER_SECONDS = 2.0
+"""That a client has to read a response while it still sends its request."""
+_MAX_DISCARDED_BYTES = 2**20
+"""Of such a request: many clients send all of it before they read."""
+_REASONS = {
+    ErrorCode.OVERLOADED: ADDRESS_BODIES,
+    ErrorCode.BODY_MEMORY_EXHAUSTED: BODY_MEMORY,
+}
 
 
 class FastPathApp(Protocol):
@@ -32,6 +52,7 @@ class FastPathApp(Protocol):
     fast_route: FastRoute | None
     """Requests that bypass ASGI; None until the gateway has started."""
     limits: ConnectionLimits
+    clients: Clients
 
 
 class TimedConnection(HttpToolsProtocol):
@@ -49,6 +70,10 @@ class TimedConnection(HttpToolsProtocol):
         self._since = 0.0  # 0: the present phase has begun with the present read
         self._body_bytes = 0
         self._refused = False  # nothing that follows is read
+        self._counted_as = ""  # the client among others; empty: not at all
+        self._unfinished: UnfinishedBody | None = None  # the present body, if it came in parts
+        self._linger_until = 0.0  # 0: the connection does not linger
+        self._discarded_bytes = 0
         self._timer_due = 0.0
         self._unread = 0  # bytes of responses that the client had not read at the last look
         self._unread_since = 0.0
@@ -58,11 +83,19 @@ class TimedConnection(HttpToolsProtocol):
         super().connection_made(transport)
         self.idle_since = self.loop.time()
         self._watch(self.timeout_keep_alive)
-        too_many = len(self.connections) > self._app.limits.max_connections
-        if too_many and not self._close_idle_connections():
-            message = "the gateway has as many connections as it may: try again in a moment"
-            error = GatewayError(ErrorCode.TOO_MANY_CONNECTIONS, message, retry_after=1)
-            self._reject(error)
+        clients, limits = self._app.clients, self._app.limits
+        own = self._counted_as = clients.connect(self.client[0] if self.client else "")
+        if clients.connections_of(own) > limits.max_connections_per_address:
+            if not self._close_idle_connections(own):
+                self._turn_away("this address has", ADDRESS_CONNECTIONS)
+        elif len(self.connections) > limits.max_connections and not self._close_idle_connections():
+            self._turn_away("the gateway has", CONNECTIONS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count the connection no longer."""
+        self._forget_body()
+        self._app.clients.disconnect(self._counted_as)
+        super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         """Note that the client reads its responses more slowly than they are sent."""
@@ -75,6 +108,9 @@ class TimedConnection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         now = self.loop.time()
+        if self._linger_until:
+            self._end_lingering(now)
+            return
         if self.idle_since and now - self.idle_since >= self.timeout_keep_alive:
             super().timeout_keep_alive_handler()
             return
@@ -93,14 +129,92 @@ class TimedConnection(HttpToolsProtocol):
             left = min(left, stall_left)
         self._watch(left)
 
+    def linger(self) -> None:
+        """Read nothing more, and close when the client has had time to read the response."""
+        self._refused = True
+        self._phase = IDLE
+        self._forget_body()
+        if self._linger_until or self.transport.is_closing():
+            return
+        self._linger_until = self.loop.time() + _LINGER_SECONDS
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._watch_within(_LINGER_SECONDS)
+        self.flow.resume_reading()  # to see that the client closes
+
+    def give_up(self, error: GatewayError) -> None:
+        """End the request that is arriving, with a response where one is possible."""
+        cycle, reason = self.cycle, _REASONS.get(error.code)
+        if reason is not None:
+            self._app.clients.on_refusal(reason)
+        if self._phase != BODY:
+            self._reject(error)
+        elif self.pipeline:  # the responses before it are still missing
+            self._refused = True
+            self._forget_body()
+            self.transport.close()
+        elif isinstance(cycle, HttpCall):
+            cycle.keep_alive = False
+            cycle.reject(error)
+            self.linger()
+        else:
+            answered = cycle.response_started
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+            if answered:
+                self._refused = True
+                self._forget_body()
+                self.transport.close()
+            else:
+                self._reject(error)
+
     # for the connection
 
-    def _began_within_read(self) -> None:
-        """Watch for the rest of a request of which a read has brought the beginning."""
-        self._since = self.loop.time()
-        limits = self._app.limits
-        seconds = limits.header_seconds if self._phase == HEAD else limits.body_seconds
-        self._watch_within(seconds)
+    def _count_body(self) -> None:
+        """Count a body of which the present read has brought a part and not the end."""
+        clients, limits, cycle = self._app.clients, self._app.limits, self.cycle
+        try:
+            if self._unfinished is None:
+                headers = cycle.head.lines if isinstance(cycle, HttpCall) else self.scope["headers"]
+                address = clients.address(self.client[0] if self.client else "", headers)
+                self._unfinished = clients.bodies.add(
+                    self, address, max_per_address=limits.max_bodies_per_address
+                )
+            clients.bodies.resize(
+                self._unfinished, self._body_bytes, max_bytes=limits.max_unfinished_bytes
+            )
+        except GatewayError as error:
+            self.give_up(error)
+
+    def _forget_body(self) -> None:
+        body, self._unfinished = self._unfinished, None
+        if body is not None:
+            self._app.clients.bodies.remove(body)
+
+    def _discard(self, size: int) -> None:
+        """Take `size` bytes that arrived while the connection lingers."""
+        self._discarded_bytes += size
+        if self._discarded_bytes > _MAX_DISCARDED_BYTES:
+            self.flow.pause_reading()
+
+    def _end_lingering(self, now: float) -> None:
+        if now < self._linger_until:
+            self._watch(self._linger_until - now)
+        elif self.transport.get_write_buffer_size():
+            self.transport.close()  # when it has been sent
+        else:
+            self.transport.abort()
+
+    def _read_ended_within_request(self) -> None:
+        """Watch for the rest of a request of which a read has brought a part."""
+        if not self._since:
+            self._since = self.loop.time()
+            limits = self._app.limits
+            seconds = limits.header_seconds if self._phase == HEAD else limits.body_seconds
+            self._watch_within(seconds)
+        if self._phase == BODY:
+            self._count_body()
 
     def _head_error(self) -> GatewayError | None:
         """Return which limit a request head exceeds, if any."""
@@ -120,12 +234,23 @@ class TimedConnection(HttpToolsProtocol):
         return GatewayError(ErrorCode.HEADERS_TOO_LARGE, message)
 
     def _reject(self, error: GatewayError) -> None:
-        """Respond to an incomplete or invalid request, and close the connection."""
+        """Respond to an incomplete or invalid request, and end the connection."""
+        self._write_error(error)
+        self.linger()
+
+    def _turn_away(self, who: str, reason: str) -> None:
+        """Refuse a new connection, of which there are too many, and close it at once."""
+        message = f"{who} as many connections as it may: try again in a moment"
+        self._write_error(GatewayError(ErrorCode.TOO_MANY_CONNECTIONS, message, retry_after=1))
         self._refused = True
-        status, headers, body = problem(error, _REQUEST_ID)
+        self._app.clients.on_refusal(reason)
+        self.transport.close()
+
+    def _write_error(self, error: GatewayError) -> None:
+        v2 = self._phase == BODY and self.url.startswith(b"/v2/")
+        status, headers, body = v2_error(error) if v2 else problem(error, _REQUEST_ID)
         head = head_of(status, headers, body)
         self.transport.write(b"%bconnection: close\r\n\r\n%b" % (head, body))
-        self.transport.close()
 
     def _watch(self, seconds: float) -> None:
         self._timer_due = self.loop.time() + seconds
@@ -158,33 +283,24 @@ class TimedConnection(HttpToolsProtocol):
         return self._unread_since + self._app.limits.stall_seconds - now
 
     def _time_out_request(self) -> None:
-        """Give up on a request that does not arrive, with a response where one is possible."""
-        limits, cycle = self._app.limits, self.cycle
+        """Give up on a request that does not arrive."""
+        limits = self._app.limits
         what = "headers" if self._phase == HEAD else "body"
         seconds = limits.header_seconds if self._phase == HEAD else limits.body_seconds
         message = f"the request's {what} did not arrive in time: {seconds:g} s are given for it"
-        error = GatewayError(ErrorCode.REQUEST_TIMEOUT, message)
-        if self._phase == BODY and isinstance(cycle, HttpCall):
-            self._refused = True
-            cycle.keep_alive = False
-            cycle.reject(error)
-            self.transport.close()
-            return
-        if self._phase == BODY:
-            answered = cycle.response_started
-            if not cycle.response_complete:
-                cycle.disconnected = True
-                cycle.message_event.set()
-            if answered:
-                self._refused = True
-                self.transport.close()
-                return
-        self._reject(error)
+        self.give_up(GatewayError(ErrorCode.REQUEST_TIMEOUT, message))
 
-    def _close_idle_connections(self) -> bool:
-        """Close the connections that have been idle for the longest; return whether any were."""
+    def _close_idle_connections(self, counted_as: str = "") -> bool:
+        """Close the connections that have been idle for the longest; return whether any were.
+
+        Only those of one client, if it is given.
+        """
         others = [
-            one for one in self.connections if one is not self and isinstance(one, TimedConnection)
+            one
+            for one in self.connections
+            if one is not self
+            and isinstance(one, TimedConnection)
+            and (not counted_as or one._counted_as == counted_as)  # noqa: SLF001 - of this class
         ]
         idle = [one for one in others if one.idle_since and not one.transport.is_closing()]
         count = len(others) // _CLOSED_SHARE + 1

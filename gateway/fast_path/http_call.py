@@ -20,6 +20,8 @@ _STATUS_LINES = {
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MAX_COPIED_BYTES = 64 * 1024
 """A response body up to this size is copied behind its head: one write, and one packet."""
+_MAX_UNREAD_BYTES = 64 * 1024
+"""The rest of a body up to this size is read behind its response; else the connection closes."""
 _FALLBACK_REQUEST_ID = b"req_failed"
 
 log = logging.getLogger("gateway.web")
@@ -70,6 +72,12 @@ class Connection(Protocol):
     def on_response_complete(self) -> None:
         """Start the next request of the connection."""
 
+    def resume_reading(self) -> None:
+        """Read on, after the call had `accepts_body` unset."""
+
+    def linger(self) -> None:
+        """Close when the client has read the response, and read nothing more."""
+
 
 class HttpCall:
     """One request with its place on the connection, in the role of uvicorn's request cycle.
@@ -82,6 +90,8 @@ class HttpCall:
 
     response_complete = False
     disconnected = False
+    accepts_body = True
+    """Whether to read on when much of the body has arrived; unset until the caller is known."""
     _body_complete = False
     _started = False
     _size = 0
@@ -117,15 +127,18 @@ class HttpCall:
             return
         self.response_complete = True
         self._chunks = None
-        if self._expects_continue and not self._body_complete:
-            self.keep_alive = False  # the client may still send the body, or leave it out
+        if not self._body_complete and not self._rest_is_small():
+            self.keep_alive = False
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
         if len(body) <= _MAX_COPIED_BYTES:
             transport.write(b"%b%b%b" % (head, end, body))
         else:
             transport.writelines((head, end, body))
-        if not self.keep_alive and (self._body_complete or self._expects_continue):
-            transport.close()
+        if not self.keep_alive:
+            if self._body_complete:
+                transport.close()
+            else:
+                self.connection.linger()
         self.connection.on_response_complete()
 
     # for the connection
@@ -174,10 +187,7 @@ class HttpCall:
     def end(self) -> None:
         """The body is complete."""
         self._body_complete = True
-        if self.response_complete:
-            if not self.keep_alive:  # closed any earlier, the client would lose the response
-                self.connection.transport.close()
-        elif self._started:
+        if self._started and not self.response_complete:
             try:
                 self.on_body(self._take_body())
             except Exception as error:  # noqa: BLE001 - as above
@@ -199,6 +209,14 @@ class HttpCall:
         self._chunks = None
         if self._started:
             self.on_disconnect()
+
+    def _rest_is_small(self) -> bool:
+        """Whether so little of the body is missing that it is read, to keep the connection."""
+        headers = self.head.headers
+        if self._expects_continue or b"transfer-encoding" in headers:
+            return False  # the client may leave the body out; its length is unknown
+        declared = headers.get(b"content-length", b"0")
+        return declared.isdigit() and int(declared) - self._size <= _MAX_UNREAD_BYTES
 
     def _take_body(self) -> bytes:
         chunks, self._chunks = self._chunks, None

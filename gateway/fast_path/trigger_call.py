@@ -22,6 +22,8 @@ from gateway.web.unexpected_errors import as_gateway_error
 from protos.errors import ErrorCode
 
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+_CLOSING_STATUSES = frozenset({401, 413})
+"""Refusals after which the rest of a body is not read, however small it is."""
 
 
 class TriggerRoute:
@@ -89,11 +91,14 @@ class TriggerCall(HttpCall, DeploymentCall):
         self.run_id = new_run_id()
         resolution = self.services.resolver.resolve(self.head)
         if resolution is None:
-            self._run_task(self._authorise(None))
-            return
-        self.key = resolution.key
-        if not self._enter(resolution.route):
-            self._run_task(self._authorise(resolution.key.identity))
+            identity = None
+        else:
+            self.key = resolution.key
+            if self._enter(resolution.route):
+                return
+            identity = resolution.key.identity
+        self.accepts_body = False
+        self._run_task(self._authorise(identity))
 
     def on_body(self, body: bytes) -> None:
         """Start the call, or let `_authorise` do so."""
@@ -148,9 +153,11 @@ class TriggerCall(HttpCall, DeploymentCall):
             return
         self._task = None
         self.authenticated = perf_counter()
-        self._may_start = True
+        self._may_start = self.accepts_body = True
         if self._waiting_body is not None:
             self._start(self._waiting_body)
+        else:
+            self.connection.resume_reading()
 
     def _run_task(self, work: Coroutine[None, None, None]) -> None:
         tasks = self._trigger_route.tasks
@@ -237,6 +244,8 @@ class TriggerCall(HttpCall, DeploymentCall):
             self._task.cancel()
         self.stages = ()
         known = as_gateway_error(error, self._request_id())
+        if not self._body_complete and known.code.http_status in _CLOSING_STATUSES:
+            self.keep_alive = False
         status, headers, body = problem(known, self._request_id())
         self._respond(status, headers, body)
         self._finish(status, known.code)

@@ -25,6 +25,11 @@ class ConnectionLimits:
     stall_seconds: float = 60.0
     """The time without progress after which an unread response ends the connection."""
     max_connections: int = 4096
+    max_connections_per_address: int = 2048
+    max_bodies_per_address: int = 1024
+    """Of requests whose bodies are still arriving."""
+    max_unfinished_bytes: int = 256 * 1024 * 1024
+    """The memory of bodies that are still arriving, over all connections."""
 
 
 def max_connections_for(wanted: int) -> int:

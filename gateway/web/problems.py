@@ -13,7 +13,12 @@ from protos.errors import ErrorCode
 _WAIT_STATUSES = frozenset({429, 503})
 _REDUCED_CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
 _OUT_OF_CAPACITY = frozenset(
-    {ErrorCode.TOO_MANY_CONNECTIONS, ErrorCode.QUEUE_TIMEOUT, ErrorCode.NO_WORKER}
+    {
+        ErrorCode.TOO_MANY_CONNECTIONS,
+        ErrorCode.BODY_MEMORY_EXHAUSTED,
+        ErrorCode.QUEUE_TIMEOUT,
+        ErrorCode.NO_WORKER,
+    }
 )
 
 Headers = list[tuple[bytes, bytes]]

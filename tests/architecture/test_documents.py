@@ -53,8 +53,8 @@ def test_defaults_are_documented_as_they_are() -> None:
             expected = "off"
         elif field.default == ():
             expected = "none"
-        elif field.default == 64 * 1024 * 1024:
-            expected = "64 MiB"
+        elif field.default in (64 * 1024 * 1024, 256 * 1024 * 1024):
+            expected = f"{field.default >> 20} MiB"
         elif isinstance(field.default, tuple):
             expected = ",".join(f"{number:g}" for number in field.default)
         elif isinstance(field.default, float):

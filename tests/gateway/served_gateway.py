@@ -13,9 +13,11 @@ import uvicorn
 
 from gateway.accounts.login import ClientInfo
 from gateway.app import Gateway, build_fastapi
+from gateway.assembly import connection_limits
 from gateway.auth.identity import Role, Scope
 from gateway.boot import BootApp
 from gateway.container import Container
+from gateway.fast_path.clients import Clients
 from gateway.fast_path.connection import HttpConnection
 from gateway.settings import Settings
 from gateway.storage.tables import Profile
@@ -45,6 +47,9 @@ class ServedGateway:
         self.services = self.container.services
         self.url = ""
         self._front = BootApp()
+        self._front.limits = connection_limits(settings)
+        self._front.clients.proxies = self.container.proxies
+        self._front.clients.on_refusal = self.container.metrics.count_refusal
         self._server: uvicorn.Server | None = None
         self._ended: asyncio.Task[None] | None = None
         self._clients: list[httpx.AsyncClient] = []
@@ -71,6 +76,16 @@ class ServedGateway:
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         self._server = uvicorn.Server(config)
         self._ended = asyncio.create_task(self._server.serve([listening]))
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def clients(self) -> Clients:
+        """What its clients hold."""
+        return self._front.clients
 
     async def close(self) -> None:
         """End, and give everything back."""

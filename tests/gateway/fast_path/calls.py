@@ -7,6 +7,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from gateway.errors import GatewayError
+from gateway.fast_path.clients import Clients
 from gateway.fast_path.http_call import Connection, HttpCall, RequestHead
 from gateway.web.asgi import Receive, Scope, Send
 from gateway.web.connection_limits import ConnectionLimits
@@ -100,17 +101,25 @@ class EchoRoute:
 
 
 class Application:
-    """Answers whatever does not take the fast path; `…/wait` when the test says so."""
+    """Answers whatever does not take the fast path.
+
+    `…/wait` is answered when the test says so, `…/early` before its body is there.
+    """
 
     def __init__(self, fast_route: EchoRoute | None) -> None:
         self.fast_route = fast_route
         self.limits = ConnectionLimits()
+        self.clients = Clients()
         self.waiting: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
         self.disconnects: asyncio.Queue[str] = asyncio.Queue()
         """Targets of the calls of `…/leave` whose clients left."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["path"].endswith("/early"):
+            await send({"type": "http.response.start", "status": 401, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
         body, more = b"", True
         while more:
             message = await receive()

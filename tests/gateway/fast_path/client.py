@@ -32,9 +32,9 @@ class Client:
         self.writer = writer
 
     @classmethod
-    async def to(cls, port: int) -> Self:
-        """Connect."""
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
+    async def to(cls, port: int, address: str = "127.0.0.1") -> Self:
+        """Connect from an address of this machine."""
+        return cls(*await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0)))
 
     def send(self, *parts: bytes) -> None:
         """Send the parts in one write."""

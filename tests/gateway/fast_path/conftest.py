@@ -32,10 +32,12 @@ class Served:
     server: uvicorn.Server
     ended: asyncio.Task[None]
     clients: list[Client] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    """Reasons of refused requests and connections, where a test keeps them."""
 
-    async def client(self) -> Client:
-        """Connect to it."""
-        self.clients.append(await Client.to(self.port))
+    async def client(self, address: str = "127.0.0.1") -> Client:
+        """Connect to it from an address of this machine."""
+        self.clients.append(await Client.to(self.port, address))
         return self.clients[-1]
 
 

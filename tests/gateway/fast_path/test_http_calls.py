@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 
 import orjson
 import pytest
 
 from tests.gateway.fast_path.calls import LIMIT, Call, echo_of
-from tests.gateway.fast_path.client import Client, chunked, post
+from tests.gateway.fast_path.client import TIMEOUT_SECONDS, Client, chunked, post
 from tests.gateway.fast_path.conftest import Served
 
 ECHO = b"/direct/echo"
+MUCH = 64 * 2**20
+"""Bytes that would not fit into the kernel's buffers."""
 
 
 async def test_a_request_is_answered_and_its_connection_kept(
@@ -103,13 +107,15 @@ async def test_a_length_over_the_limit_is_refused_before_the_body_comes(
 ) -> None:
     head = post(ECHO).replace(b"content-length: 0", b"content-length: %d" % (LIMIT + 1))
     answer = await client.asked(head)
-    assert (answer.status, answer.body) == (413, b"payload_too_large")
+    assert (answer.status, answer.body, answer.closes) == (413, b"payload_too_large", True)
     call = served.route.opened.get_nowait()
     client.send(bytes(LIMIT + 1), post(ECHO, b"next"))  # what is sent still is no request
-    assert (await client.answer()).body == echo_of(ECHO, b"next")
+    assert await client.rest() == b""
     assert len(call.errors) == 1
     assert call.body is None
-    assert (await client.asked(post(ECHO, bytes(LIMIT)))).status == 200
+    assert served.route.opened.empty()
+    other = await served.client()
+    assert (await other.asked(post(ECHO, bytes(LIMIT)))).status == 200
 
 
 async def test_a_body_that_grows_over_the_limit_is_refused_before_its_end(
@@ -117,23 +123,70 @@ async def test_a_body_that_grows_over_the_limit_is_refused_before_its_end(
 ) -> None:
     whole = chunked(ECHO, *[bytes(LIMIT // 2)] * 3)
     client.send(whole[:-1000])
-    assert (await client.answer()).status == 413
+    answer = await client.answer()
+    assert (answer.status, answer.closes) == (413, True)
     call = served.route.opened.get_nowait()
     client.send(whole[-1000:], post(ECHO, b"next"))
-    assert (await client.answer()).body == echo_of(ECHO, b"next")
+    assert await client.rest() == b""
     assert len(call.errors) == 1
     assert call.losses == 0
+    assert served.route.opened.empty()
 
 
 async def test_a_limit_is_reported_on_a_connection_that_closes_after_its_request(
     client: Client,
 ) -> None:
-    body = bytes(20 * LIMIT)
+    body = bytes(8 * LIMIT)
     client.send(post(ECHO, body, b"connection: close"))
     await client.writer.drain()
     answer = await client.answer()  # closed before it was read, it would have been lost
     assert (answer.status, answer.closes) == (413, True)
     assert await client.rest() == b""
+
+
+async def test_the_rest_of_a_small_body_is_read_and_the_connection_kept(client: Client) -> None:
+    request = post(b"/direct/early", b"a body in two parts")
+    client.send(request[:-10])
+    answer = await client.answer()
+    assert (answer.status, answer.closes) == (401, False)
+    client.send(request[-10:], post(ECHO, b"next"))
+    assert (await client.answer()).body == echo_of(ECHO, b"next")
+
+
+@pytest.mark.parametrize("target", [b"/direct/early", b"/asgi/early"])
+async def test_an_endless_body_is_not_read_on_behind_its_response(
+    client: Client, served: Served, target: bytes
+) -> None:
+    began = time.monotonic()
+    client.send(chunked(target, b"x" * 1000)[:-5])
+    answer = await client.answer()
+    assert (answer.status, answer.closes) == (401, True)
+    client.writer.transport.set_write_buffer_limits(0)
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while sent < MUCH:
+            client.send(b"ffff\r\n%b\r\n" % bytes(2**16 - 1))
+            sent += 2**16
+            await client.writer.drain()
+    assert sent < MUCH
+    assert time.monotonic() - began < TIMEOUT_SECONDS
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while served.server.server_state.connections:  # noqa: ASYNC110 - uvicorn's own set
+            await asyncio.sleep(0.01)
+
+
+async def test_a_connection_whose_client_reads_its_response_closes_at_once(
+    client: Client, served: Served
+) -> None:
+    client.send(chunked(b"/direct/early", b"x")[:-5])
+    assert (await client.answer()).closes
+    assert await client.rest() == b""
+    began = time.monotonic()
+    await client.close()
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while served.server.server_state.connections:  # noqa: ASYNC110 - uvicorn's own set
+            await asyncio.sleep(0.01)
+    assert time.monotonic() - began < 1.5, "it does not wait for what will not come"
 
 
 async def test_a_body_behind_an_early_response_is_not_parsed_as_a_request(
@@ -208,7 +261,7 @@ async def test_a_large_answer_reaches_a_slow_reader_whole(served: Served) -> Non
 
 @pytest.mark.parametrize("kind", [b"headers", b"complete", b"error"])
 async def test_a_handler_that_raises_is_answered_with_500(
-    client: Client, kind: bytes, caplog: pytest.LogCaptureFixture
+    client: Client, served: Served, kind: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR, "gateway.web")
     body = bytes(LIMIT + 1) if kind == b"error" else b""
@@ -217,6 +270,8 @@ async def test_a_handler_that_raises_is_answered_with_500(
     assert orjson.loads(answer.body)["code"] == "internal"
     assert "the handler fails" not in answer.body.decode()
     assert f"the handler fails in {kind.decode()}" in caplog.text
+    if answer.closes:  # for its unread body
+        client = await served.client()
     assert (await client.asked(post(ECHO, b"next"))).body == echo_of(ECHO, b"next")
 
 

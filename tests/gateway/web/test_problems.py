@@ -16,7 +16,12 @@ from tests.architecture.repository import ROOT
 from tests.gateway.served_gateway import ServedGateway
 
 CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
-OUT_OF_CAPACITY = {ErrorCode.TOO_MANY_CONNECTIONS, ErrorCode.QUEUE_TIMEOUT, ErrorCode.NO_WORKER}
+OUT_OF_CAPACITY = {
+    ErrorCode.TOO_MANY_CONNECTIONS,
+    ErrorCode.BODY_MEMORY_EXHAUSTED,
+    ErrorCode.QUEUE_TIMEOUT,
+    ErrorCode.NO_WORKER,
+}
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 PROGRAMS = ["*/*", "application/json", "application/json, text/html;q=0.5", "image/png"]
 
