@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from gateway.accounts.login import LoginService
+from gateway.accounts.login_queue import LoginQueue
 from gateway.accounts.login_throttle import LoginThrottle
 from gateway.auth.authentication import Authentication
 from gateway.auth.key_authenticator import KeyAuthenticator
@@ -85,7 +86,8 @@ class Container:
             lifetime=timedelta(days=settings.session_days),
         )
         throttle = LoginThrottle(self.db, hasher)
-        self.login = LoginService(self.db, self.services.passwords, self.sessions, throttle)
+        queue = LoginQueue(self.metrics.count_refusal)
+        self.login = LoginService(self.db, self.services.passwords, self.sessions, throttle, queue)
         authenticator = KeyAuthenticator(self.db, hasher, self.feed)
         self.key_usage = authenticator.usage
         self.limits = build_limits(settings, registry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gateway.accounts import store
+from gateway.accounts.login_queue import LoginQueue
 from gateway.accounts.login_throttle import LoginThrottle
 from gateway.accounts.passwords import PasswordService
 from gateway.accounts.users import MAX_EMAIL_LENGTH, UserState
@@ -40,11 +41,13 @@ class LoginService:
         passwords: PasswordService,
         sessions: SessionService,
         throttle: LoginThrottle,
+        queue: LoginQueue,
     ) -> None:
         self._db = db
         self._passwords = passwords
         self._sessions = sessions
         self._throttle = throttle
+        self._queue = queue
 
     async def log_in(
         self, email: str, password: str, client: ClientInfo
@@ -57,6 +60,12 @@ class LoginService:
             GatewayError: LOGIN_FAILED for every reason; TOO_MANY_FAILURES; OVERLOADED.
         """
         email = email.strip().lower()[:MAX_EMAIL_LENGTH]
+        async with self._queue.turn(client.address):
+            return await self._log_in(email, password, client)
+
+    async def _log_in(
+        self, email: str, password: str, client: ClientInfo
+    ) -> tuple[Profile, NewSession]:
         attempt = await self._throttle.begin(email, client.address)
         async with self._db.read() as session:
             user = await store.user_with_email(session, email)
@@ -81,6 +90,12 @@ class LoginService:
             GatewayError: LOGIN_FAILED if `old` is wrong; VALIDATION_FAILED if `new` is not
                 accepted; TOO_MANY_FAILURES; OVERLOADED.
         """
+        async with self._queue.turn(client.address):
+            await self._change_password(actor, old, new, client)
+
+    async def _change_password(
+        self, actor: Identity, old: str, new: str, client: ClientInfo
+    ) -> None:
         async with self._db.read() as session:
             user = await store.find_user(session, actor.profile_id)
         before = user.password_hash
