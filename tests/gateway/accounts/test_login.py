@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from ipaddress import ip_network
 
 import httpx
 import pytest
 from argon2 import PasswordHasher
 
 from gateway.accounts import passwords
+from gateway.accounts.login_queue import MAX_WAITING, LoginQueue
 from gateway.accounts.login_throttle import (
     MAX_FAILURES_PER_ADDRESS,
     MAX_FAILURES_PER_EMAIL,
@@ -181,6 +184,51 @@ async def test_concurrent_guesses_are_limited_like_sequential_ones(
     statuses = [answer.status_code for answer in await asyncio.gather(*guesses)]
     assert sorted(set(statuses)) == [401, 429]
     assert statuses.count(401) == MAX_FAILURES_PER_EMAIL
+
+
+@pytest.fixture
+async def proxied(database: Database, settings: Settings) -> AsyncIterator[ServedGateway]:
+    """A gateway that trusts every peer on this machine as a proxy."""
+    changes = {"trusted_proxies": (ip_network("127.0.0.0/8"),)}
+    opened = ServedGateway(settings.model_copy(update=changes))
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def test_many_logins_of_one_address_do_not_delay_those_of_another(
+    proxied: ServedGateway,
+) -> None:
+    await proxied.user("ada@example.com")
+    proxied.services.passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64 * 1024)
+    attacker = proxied.client(**{"x-forwarded-for": "192.0.2.1"})
+    guesses = [
+        asyncio.create_task(log_in(attacker, f"guess{number}@example.com")) for number in range(60)
+    ]
+    refused, _ = await asyncio.wait(guesses, return_when=asyncio.FIRST_COMPLETED)
+    assert {task.result().status_code for task in refused} == {429}, "while others are checked"
+    before = sum(task.done() and task.result().status_code == 401 for task in guesses)
+    user = proxied.client(**{"x-forwarded-for": "192.0.2.2"})
+    assert (await log_in(user)).status_code == 200
+    checked = sum(task.done() and task.result().status_code == 401 for task in guesses) - before
+    assert checked <= 4, "it takes two hashes, as the stored one has other parameters"
+    answers = await asyncio.gather(*guesses)
+    statuses = [answer.status_code for answer in answers]
+    assert (statuses.count(401), statuses.count(429)) == (MAX_WAITING + 1, 59 - MAX_WAITING)
+    turned_away = next(answer for answer in answers if answer.status_code == 429)
+    assert turned_away.json()["code"] == "overloaded"
+    assert int(turned_away.headers["retry-after"]) >= 1
+    metrics = (await user.get("/metrics")).text
+    assert f'requests_refused_total{{reason="address_logins"}} {59 - MAX_WAITING}' in metrics
+
+
+async def test_an_address_without_logins_takes_no_memory() -> None:
+    queue = LoginQueue(lambda _: None)
+    for address in ("192.0.2.1", "2001:db8::1", None):
+        async with queue.turn(address):
+            pass
+    assert not queue._locks
+    assert not queue._attempts
 
 
 @pytest.fixture
