@@ -69,23 +69,24 @@ class UnfinishedBodies:
         self._by_address: Counter[str] = Counter()
         self._large: dict[UnfinishedBody, None] = {}  # in the order in which they became large
 
-    def add(self, receiver: BodyReceiver, address: str, *, max_per_address: int) -> UnfinishedBody:
+    def add(self, receiver: BodyReceiver, address: str, max_per_address: int) -> UnfinishedBody:
         """Count a body; an empty `address` has no limit.
 
         Raises:
             GatewayError: OVERLOADED, the address has as many already.
         """
         if address:
-            if self._by_address[address] >= max_per_address:
+            count = self._by_address.get(address, 0)
+            if count >= max_per_address:
                 message = (
                     f"this address has {max_per_address} requests whose bodies are still arriving, "
                     "as many as it may: finish those first"
                 )
                 raise GatewayError(ErrorCode.OVERLOADED, message, retry_after=_RETRY_SECONDS)
-            self._by_address[address] += 1
+            self._by_address[address] = count + 1
         return UnfinishedBody(receiver, address, self._clock())
 
-    def resize(self, body: UnfinishedBody, received: int, *, max_bytes: int) -> None:
+    def resize(self, body: UnfinishedBody, received: int, max_bytes: int) -> None:
         """Count that `received` bytes of a body have arrived; may end the oldest large one.
 
         Raises:
@@ -119,7 +120,8 @@ class UnfinishedBodies:
 
     def remove(self, body: UnfinishedBody) -> None:
         """Stop counting a body: it is complete, or nothing reads it."""
-        self._release(body)
+        if body.counted:
+            self._release(body)
         if body.address:
             _subtract(self._by_address, body.address)
 
@@ -141,7 +143,7 @@ class Clients:
         self._connections: Counter[str] = Counter()
 
     def address(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
-        """Return what the bodies of a request are counted by; empty for a Unix socket."""
+        """Return what the body of a request is counted by that came through a trusted proxy."""
         return client_subnet(self.proxies.client(peer, headers))
 
     def connect(self, peer: str) -> str:

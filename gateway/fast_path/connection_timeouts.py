@@ -22,6 +22,7 @@ from gateway.fast_path.clients import (
     ADDRESS_CONNECTIONS,
     BODY_MEMORY,
     CONNECTIONS,
+    UNCOUNTED_BODY_BYTES,
     Clients,
     UnfinishedBody,
 )
@@ -173,19 +174,26 @@ class TimedConnection(HttpToolsProtocol):
 
     def _count_body(self) -> None:
         """Count a body of which the present read has brought a part and not the end."""
-        clients, limits, cycle = self._app.clients, self._app.limits, self.cycle
+        bodies, limits = self._app.clients.bodies, self._app.limits
         try:
             if self._unfinished is None:
-                headers = cycle.head.lines if isinstance(cycle, HttpCall) else self.scope["headers"]
-                address = clients.address(self.client[0] if self.client else "", headers)
-                self._unfinished = clients.bodies.add(
-                    self, address, max_per_address=limits.max_bodies_per_address
-                )
-            clients.bodies.resize(
-                self._unfinished, self._body_bytes, max_bytes=limits.max_unfinished_bytes
-            )
+                address = self._counted_as or self._forwarded_address()
+                self._unfinished = bodies.add(self, address, limits.max_bodies_per_address)
+            if self._body_bytes > UNCOUNTED_BODY_BYTES:
+                bodies.resize(self._unfinished, self._body_bytes, limits.max_unfinished_bytes)
         except GatewayError as error:
             self.give_up(error)
+
+    def _forwarded_address(self) -> str:
+        """Return the client of the present request, which came through a trusted proxy.
+
+        Empty for a Unix socket.
+        """
+        if self.client is None:
+            return ""
+        cycle = self.cycle
+        headers = cycle.head.lines if isinstance(cycle, HttpCall) else self.scope["headers"]
+        return self._app.clients.address(self.client[0], headers)
 
     def _forget_body(self) -> None:
         body, self._unfinished = self._unfinished, None

@@ -98,23 +98,21 @@ def test_the_oldest_large_body_is_ended_for_a_new_one_after_ten_seconds() -> Non
     clock = Clock()
     bodies = UnfinishedBodies(clock)
     receivers = [Receiver() for _ in range(3)]
-    first, second, third = (
-        bodies.add(receiver, "192.0.2.1", max_per_address=9) for receiver in receivers
-    )
+    first, second, third = (bodies.add(receiver, "192.0.2.1", 9) for receiver in receivers)
     size = UNCOUNTED_BODY_BYTES + 1000
-    bodies.resize(first, size, max_bytes=2000)
-    bodies.resize(second, size, max_bytes=2000)
+    bodies.resize(first, size, 2000)
+    bodies.resize(second, size, 2000)
     clock.now = 9.9
-    bodies.resize(third, UNCOUNTED_BODY_BYTES, max_bytes=2000)
+    bodies.resize(third, UNCOUNTED_BODY_BYTES, 2000)
     with pytest.raises(GatewayError) as refused:
-        bodies.resize(third, size, max_bytes=2000)
+        bodies.resize(third, size, 2000)
     assert refused.value.code == "body_memory_exhausted"
     assert [receiver.error for receiver in receivers] == [None] * 3
     clock.now = 10.0
-    bodies.resize(third, size, max_bytes=2000)
+    bodies.resize(third, size, 2000)
     assert [receiver.error is None for receiver in receivers] == [False, True, True]
     with pytest.raises(GatewayError):  # the oldest one is the one that grows
-        bodies.resize(second, size + 1, max_bytes=2000)
+        bodies.resize(second, size + 1, 2000)
     for body in (first, second, third):
         bodies.remove(body)
     assert bodies.used == 0
