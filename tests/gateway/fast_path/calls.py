@@ -25,7 +25,8 @@ class Call(HttpCall):
     """One request; the last part of its path says what becomes of it.
 
     `echo` is answered at once, `wait` when the test says so, `large` with a megabyte. `early` is
-    answered before its body is there. `headers`, `complete` and `error` raise.
+    answered before its body is there, and `unknown` does not accept its body until the test says
+    so. `headers`, `complete` and `error` raise.
     """
 
     def __init__(self, route: EchoRoute, connection: Connection, head: RequestHead) -> None:
@@ -40,6 +41,7 @@ class Call(HttpCall):
     def on_headers(self) -> None:
         """See HttpCall."""
         self.route.opened.put_nowait(self)
+        self.accepts_body = self.kind != "unknown"
         if self.kind == "early":
             self.answer(401, b"no key")
         self._fail_in("headers")

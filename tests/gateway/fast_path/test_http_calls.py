@@ -175,6 +175,21 @@ async def test_an_endless_body_is_not_read_on_behind_its_response(
             await asyncio.sleep(0.01)
 
 
+async def test_a_large_body_is_not_read_before_its_sender_is_known(served: Served) -> None:
+    served.route.max_body_bytes = MUCH
+    client = await served.client()
+    client.send(post(b"/direct/unknown", bytes(MUCH)))
+    call = await served.route.opened.get()
+    (connection,) = served.server.server_state.connections
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not connection.flow.read_paused:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.005)
+    assert call._size < 2**20
+    call.accepts_body = True
+    connection.resume_reading()
+    assert len((await client.answer()).body) > MUCH
+
+
 async def test_a_connection_whose_client_reads_its_response_closes_at_once(
     client: Client, served: Served
 ) -> None:
