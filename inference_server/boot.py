@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
+from typing import TypeVar
 
 from inference_server.data_plane.executor import BatchExecutor
 from inference_server.data_plane.inputs import InputReader
 from inference_server.data_plane.responses import ResponseEncoder
 from inference_server.data_plane.served_model import ServedModel
 from inference_server.errors import InferenceError, as_inference_error
-from inference_server.lifecycle import BootPhase, Lifecycle
+from inference_server.lifecycle import BootPhase, Lifecycle, LifecycleState
 from inference_server.metrics import ModelMetrics
 from inference_server.model_info import ModelInfo
 from inference_server.runtime.host import plan_threads
-from inference_server.runtime.session import ModelSession
+from inference_server.runtime.session import ModelSession, RunOptions
 from inference_server.runtime.warmup import WarmupResult, warm_up
-from inference_server.settings import Settings
+from inference_server.settings import ENVIRONMENT_PREFIX, Settings
 from model_store.errors import StoreError
+from model_store.manifest import Manifest
 from model_store.names import MODEL_FILE
 from model_store.store import ModelStore
 from protos.errors import ErrorCode
 from telemetry.logs import logger
+
+Result = TypeVar("Result")
 
 
 class BootSequence:
@@ -42,7 +46,14 @@ class BootSequence:
         model: ServedModel,
         info: ModelInfo,
         metrics: ModelMetrics,
+        *,
+        on_stuck: Callable[[str], None],
     ) -> None:
+        """Prepare a boot.
+
+        `on_stuck` is called with the reason when a load, or later a run, does not end in time.
+        """
+        self._on_stuck = on_stuck
         self._settings = settings
         self._lifecycle = lifecycle
         self._model = model
@@ -57,7 +68,8 @@ class BootSequence:
         try:
             await self._load_and_warm_up()
         except Exception as error:  # noqa: BLE001 - the process stays up to report the reason
-            self._lifecycle.fail(as_inference_error(error))
+            if self._lifecycle.state is LifecycleState.BOOTING:
+                self._lifecycle.fail(as_inference_error(error))
         else:
             self._lifecycle.become_ready()
         finally:
@@ -70,20 +82,55 @@ class BootSequence:
         self._log.info("threads_planned", threads=intra_op, cpus=plan.cpus, reason=plan.reason)
         loop = asyncio.get_running_loop()
         with self._phase(BootPhase.LOADING):
-            session = await loop.run_in_executor(self._thread, self._load, intra_op)
-        with self._phase(BootPhase.WARMING):
-            warmup = await loop.run_in_executor(
-                self._thread, partial(warm_up, session, max_rows=settings.max_batch_size)
+            loading = loop.run_in_executor(self._thread, self._load, intra_op)
+            session, manifest = await self._within(
+                settings.load_seconds, loading, "loading the model", "LOAD_SECONDS"
             )
+        with self._phase(BootPhase.WARMING):
+            warmup = await self._warm_up(session)
         self._log.info(
             "warmed_up",
             run_seconds=warmup.samples[0][1] if warmup.samples else None,
             max_batch_size=warmup.max_batch_size,
             refusal=warmup.refusal,
         )
-        self._connect(session, warmup)
+        self._connect(session, manifest, warmup)
 
-    def _load(self, intra_op: int) -> ModelSession:
+    async def _warm_up(self, session: ModelSession) -> WarmupResult:
+        """Return what the first runs found out until the time for them was over.
+
+        Raises:
+            InferenceError: INFERENCE_SERVER_FAILED if none of them ended.
+        """
+        settings, options = self._settings, RunOptions()
+        running = asyncio.get_running_loop().run_in_executor(
+            self._thread,
+            partial(warm_up, session, max_rows=settings.max_batch_size, options=options),
+        )
+        try:
+            in_time, _ = await asyncio.wait({running}, timeout=settings.warm_up_seconds)
+        finally:
+            options.terminate = True  # without effect on a warm-up that has ended
+        warmup = await self._within(
+            settings.run_grace_seconds, running, "ending the first run", "RUN_GRACE_SECONDS"
+        )
+        if not (in_time or warmup.samples):
+            raise _timed_out("the first run", settings.warm_up_seconds, "WARM_UP_SECONDS")
+        return warmup
+
+    async def _within(
+        self, seconds: float, work: asyncio.Future[Result], title: str, setting: str
+    ) -> Result:
+        """Return the result of `work` on the thread; where it takes longer, nothing can end it."""
+        done, _ = await asyncio.wait({work}, timeout=seconds)
+        if done:
+            return await work
+        failure = _timed_out(title, seconds, setting)
+        self._lifecycle.fail(failure)
+        self._on_stuck(failure.message)
+        raise failure
+
+    def _load(self, intra_op: int) -> tuple[ModelSession, Manifest]:
         settings = self._settings
         store = ModelStore(settings.store)
         try:
@@ -93,9 +140,9 @@ class BootSequence:
             raise InferenceError(ErrorCode.INFERENCE_SERVER_FAILED, str(error)) from error
         specs = (*manifest.inputs, *manifest.outputs)
         unranked = [spec.name for spec in specs if spec.shape is None]
-        return ModelSession(model, threads=intra_op, unranked=unranked)
+        return ModelSession(model, threads=intra_op, unranked=unranked), manifest
 
-    def _connect(self, session: ModelSession, warmup: WarmupResult) -> None:
+    def _connect(self, session: ModelSession, manifest: Manifest, warmup: WarmupResult) -> None:
         """Give the served model its input reader, response encoder and executor."""
         settings = self._settings
         signature = session.signature
@@ -113,6 +160,11 @@ class BootSequence:
             threads=settings.instances,
             queue_calls=settings.queue_calls,
             queue_bytes=settings.queue_bytes,
+            bounded_by_shapes=manifest.bounded_by_shapes,
+            run_grace_seconds=settings.run_grace_seconds,
+            on_stuck=lambda seconds: self._on_stuck(
+                f"a run went on for {seconds:.1f} s after its last caller had gone"
+            ),
         )
         self._info.load(signature, warmup)
         self._model.load(InputReader(signature), encoder, executor)
@@ -123,3 +175,8 @@ class BootSequence:
         started_at = perf_counter()
         yield
         self._metrics.record_phase(phase, perf_counter() - started_at)
+
+
+def _timed_out(title: str, seconds: float, setting: str) -> InferenceError:
+    message = f"{title} took longer than {seconds:g} s (setting {ENVIRONMENT_PREFIX}{setting})"
+    return InferenceError(ErrorCode.INFERENCE_SERVER_FAILED, message)

@@ -70,9 +70,13 @@ class OnnxServer:
         limits = GrpcLimits(max_message_bytes=settings.max_message_bytes)
         self._grpc_server = GrpcServer(router, limits=limits, on_error=self._on_handler_error)
         self._lifecycle.on_change(self._on_lifecycle_change)
+        self._stuck = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> ServerExitStatus:
         """Serve until `stopping` is set or the idle time-out passes, then drain.
+
+        Where a run or a load does not end in time, end at once with ServerExitStatus.STUCK: the
+        process must end, because nothing else ends the thread.
 
         Raises:
             ListenError: an address is taken or invalid; nothing was served.
@@ -83,13 +87,25 @@ class OnnxServer:
         except ListenError as error:
             self._status_pipe.send("failed", code="internal", message=str(error))
             raise
-        reloading = asyncio.create_task(security.reload_on_change())
-        boot = BootSequence(self._settings, self._lifecycle, self._model, self._info, self._metrics)
+        background = [
+            asyncio.create_task(security.reload_on_change()),
+            asyncio.create_task(self._status_pipe.send_heartbeats()),
+        ]
+        boot = BootSequence(
+            self._settings,
+            self._lifecycle,
+            self._model,
+            self._info,
+            self._metrics,
+            on_stuck=self._on_stuck,
+        )
         booting = asyncio.create_task(boot.run())
         status = await self._wait_for_end(stopping)
         booting.cancel()
-        reloading.cancel()
-        await self._drain()
+        grace = 0.0 if status is ServerExitStatus.STUCK else self._settings.grace_seconds
+        await self._drain(grace)
+        for task in background:
+            task.cancel()
         return status
 
     def _security(self) -> TcpSecurity:
@@ -147,28 +163,37 @@ class OnnxServer:
         return f"{TLS_SCHEME if security.grpc else ''}{reachable}"
 
     async def _wait_for_end(self, stopping: asyncio.Event) -> ServerExitStatus:
-        """Wait until the server is told to stop or has been idle; return which."""
-        waiting: set[asyncio.Task[object]] = {asyncio.create_task(stopping.wait())}
+        """Wait until the server is told to stop, has been idle or is stuck; return which."""
+        waiting: set[asyncio.Task[object]] = {
+            asyncio.create_task(event.wait()) for event in (stopping, self._stuck)
+        }
         timeout = self._settings.idle_timeout
         if timeout is not None:
             waiting.add(asyncio.create_task(_wait_until_idle(self._model, timeout)))
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
+        if self._stuck.is_set():
+            return ServerExitStatus.STUCK
         if stopping.is_set():
             return ServerExitStatus.STOPPED
         self._log.info("idle", seconds=timeout)
         return ServerExitStatus.IDLE
 
-    async def _drain(self) -> None:
+    async def _drain(self, grace: float) -> None:
         self._lifecycle.drain()
         self._service.close_streams()
-        await self._grpc_server.drain(self._settings.grace_seconds)
+        await self._grpc_server.drain(grace)
         self._metrics_endpoint.close()
         self._model.close()
         with contextlib.suppress(FileNotFoundError):
             self._settings.socket.unlink()
         self._log.info("stopped")
+
+    def _on_stuck(self, reason: str) -> None:
+        """End, because only the end of the process ends a thread that `reason` tells of."""
+        self._report("stuck", message=reason)
+        self._stuck.set()
 
     def _on_handler_error(self, path: str, error: BaseException) -> None:
         """Log a bug: handlers raise nothing but RpcError."""
@@ -191,7 +216,7 @@ class OnnxServer:
                 self._report("draining")
 
     def _report(self, event: str, **fields: object) -> None:
-        log = self._log.error if event == "failed" else self._log.info
+        log = self._log.error if event in {"failed", "stuck"} else self._log.info
         log(event, **fields)
         self._status_pipe.send(event, **fields)
 

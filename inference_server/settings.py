@@ -14,7 +14,7 @@ from telemetry.options import OptionsError, option, seconds, whole_number
 ENVIRONMENT_PREFIX = "SLIPSTREAM_INFERENCE_"
 _EPILOG = (
     "Exit status: 0 stopped by a signal; 1 could not listen, or the parent has died; 2 invalid "
-    "options; 4 idle for --idle-timeout seconds."
+    "options; 4 idle for --idle-timeout seconds; 5 a run or a load did not end in time."
 )
 _MIB = 1024 * 1024
 _MAX_PORT = 65535
@@ -133,6 +133,25 @@ class Settings:
     )
     grace_seconds: float = option(
         seconds(), "time that calls in flight have after SIGTERM", default="10", metavar="S"
+    )
+    run_grace_seconds: float = option(
+        seconds(0, above=True),
+        "time that a run has to end after its last caller has gone; then the server ends itself, "
+        "with exit status 5",
+        default="3",
+        metavar="S",
+    )
+    load_seconds: float = option(
+        seconds(0, above=True),
+        "time that loading the model may take; then the server fails and ends, with exit status 5",
+        default="300",
+        metavar="S",
+    )
+    warm_up_seconds: float = option(
+        seconds(0, above=True),
+        "time that the first runs may take; the server fails if not one of them ends",
+        default="30",
+        metavar="S",
     )
     log_level: str = option(str, "debug, info, warning or error", default="info", metavar="LEVEL")
     status_fd: int | None = option(

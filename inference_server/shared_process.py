@@ -5,7 +5,8 @@ than its model. A crash ends all of them, and a run on the event loop delays the
 
 Each request arrives as one message on a socket (see `SpawnRequest`). A server drains when its
 lifeline closes or when it has been idle for its time-out, then writes its exit status to the
-lifeline as one byte. The process exits with its last server.
+lifeline as one byte. The process exits with its last server, or with the first one that is stuck:
+nothing else ends its thread.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from inference_server import settings
 from inference_server.process import exit_now, ignore_sigint, on_signal, set_process_name
 from inference_server.runtime.host import available_memory, limit_memory
 from inference_server.server import ListenError, OnnxServer
-from inference_server.spawn import SpawnRequest
+from inference_server.spawn import ServerExitStatus, SpawnRequest
 from telemetry import logs
 from telemetry.logs import logger
 from telemetry.parent_process import exit_with_parent
@@ -79,6 +80,8 @@ class ServerHost:
     async def _serve(self, request: SpawnRequest, stopping: asyncio.Event) -> None:
         with socket.socket(fileno=request.lifeline_fd) as lifeline:
             status = await self._run(request, stopping, lifeline)
+            if status == ServerExitStatus.STUCK:
+                exit_now(ServerExitStatus.STUCK)
             os.close(request.status_fd)
             with suppress(OSError):  # the supervisor has stopped waiting
                 lifeline.send(bytes([status]))

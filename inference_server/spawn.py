@@ -22,6 +22,8 @@ class ServerExitStatus(IntEnum):
     """Told to stop; calls in flight were answered."""
     IDLE = 4
     """No call for `--idle-timeout` seconds. The next call has it started again."""
+    STUCK = 5
+    """A run or a load did not end in time, and only the end of the process ends its thread."""
 
 
 @dataclass(frozen=True, slots=True)

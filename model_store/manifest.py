@@ -55,6 +55,8 @@ class Inspection:
     """The tool that wrote the model, with its version if known; may be empty."""
     external_data: tuple[str, ...]
     """Files with weights, relative to the model."""
+    bounded_by_shapes: bool = False
+    """Whether the shapes of the inputs bound the work of a run, whatever the inputs' values are."""
 
     def to_json(self) -> bytes:
         """Return the inspection as JSON; `from_json` reads it back."""
@@ -85,6 +87,8 @@ class Manifest:
     opset: Mapping[str, int]
     ir_version: int
     producer: str
+    bounded_by_shapes: bool = False
+    """See Inspection. False in a manifest that does not have it: then it is not known."""
     platform: str = PLATFORM
 
     def to_json(self) -> bytes:

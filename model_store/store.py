@@ -229,6 +229,7 @@ def _manifest(
         unsupported_outputs=inspection.unsupported_outputs,
         opset=inspection.opset,
         ir_version=inspection.ir_version,
+        bounded_by_shapes=inspection.bounded_by_shapes,
         producer=inspection.producer,
     )
 

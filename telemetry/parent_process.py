@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import select
 import threading
 
 import orjson
 
 _PARENT_DIED = 1
+HEARTBEAT_SECONDS = 1.0
+"""Between two heartbeats."""
 
 
 class StatusPipe:
@@ -25,6 +29,21 @@ class StatusPipe:
         # A parent that no longer reads must not stop us; if it has died, the lifeline ends us
         with contextlib.suppress(BrokenPipeError):
             os.write(self._descriptor, line)
+
+    async def send_heartbeats(self) -> None:
+        """Show once a second that the event loop runs, until cancelled.
+
+        The parent replaces a process that has sent a heartbeat and then falls silent.
+        """
+        if self._descriptor is None:
+            return
+        writable = select.poll()
+        writable.register(self._descriptor, select.POLLOUT)
+        while True:
+            # A parent that is suspended reads nothing: a full pipe must not block the loop.
+            if writable.poll(0):
+                self.send("heartbeat")
+            await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
 def exit_with_parent(lifeline: int) -> None:

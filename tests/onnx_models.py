@@ -225,6 +225,68 @@ def unknown_operator(path: Path) -> Path:
     return _save(path, nodes, inputs, outputs)
 
 
+def loop(path: Path, trips: int | None = None) -> Path:
+    """`y` FP32 [N] is `x` after `trips` INT64 [] additions of 1; or so many, without that input."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("Add", ["sum", "one"], ["next"]),
+        ],
+        "body",
+        [_tensor("step", "INT64", ()), _tensor("go", "BOOL", ()), _tensor("sum", "FP32", None)],
+        [_tensor("go_on", "BOOL", ()), _tensor("next", "FP32", None)],
+        [numpy_helper.from_array(np.array(1, "f4"), "one")],
+    )
+    nodes = [helper.make_node("Loop", ["trips", "yes", "x"], ["y"], body=body)]
+    inputs, weights = [_tensor("x", "FP32", ("N",))], {"yes": np.array(True)}
+    if trips is None:
+        inputs.append(_tensor("trips", "INT64", ()))
+    else:
+        weights["trips"] = np.array(trips, "i8")
+    return _save(path, nodes, inputs, [_tensor("y", "FP32", ("N",))], weights)
+
+
+def one_long_operator(path: Path) -> Path:
+    """`count` INT64 [1] is `n`, INT64 []; with 200,000 one operator takes a minute, in a few MiB.
+
+    It compares each of `n` disjoint boxes with each other.
+    """
+    nodes = [
+        helper.make_node("Range", ["zero", "n", "one"], ["numbers"]),
+        helper.make_node("Cast", ["numbers"], ["left"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["left", "half"], ["right"]),
+        helper.make_node("Mul", ["left", "none"], ["bottom"]),
+        helper.make_node("Add", ["bottom", "half"], ["top"]),
+        helper.make_node("Unsqueeze", ["left", "last"], ["left_column"]),
+        helper.make_node("Unsqueeze", ["right", "last"], ["right_column"]),
+        helper.make_node("Unsqueeze", ["bottom", "last"], ["bottom_column"]),
+        helper.make_node("Unsqueeze", ["top", "last"], ["top_column"]),
+        helper.make_node(
+            "Concat",
+            ["bottom_column", "left_column", "top_column", "right_column"],
+            ["corners"],
+            axis=1,
+        ),
+        helper.make_node("Unsqueeze", ["corners", "first"], ["boxes"]),
+        helper.make_node("Unsqueeze", ["top", "first_two"], ["scores"]),
+        helper.make_node("Unsqueeze", ["n", "first"], ["limit"]),
+        helper.make_node("NonMaxSuppression", ["boxes", "scores", "limit"], ["selected"]),
+        helper.make_node("Shape", ["selected"], ["count"], start=0, end=1),
+    ]
+    weights = {
+        "zero": np.array(0, "i8"),
+        "one": np.array(1, "i8"),
+        "half": np.array(0.5, "f4"),
+        "none": np.array(0, "f4"),
+        "first": np.array([0], "i8"),
+        "last": np.array([1], "i8"),
+        "first_two": np.array([0, 1], "i8"),
+    }
+    return _save(
+        path, nodes, [_tensor("n", "INT64", ())], [_tensor("count", "INT64", (1,))], weights
+    )
+
+
 def heavy(path: Path, size: int) -> Path:
     """`y` = `x` + its weights, FP32 [`size` ÷ 4]: a file of a bit more than `size` bytes."""
     nodes = [helper.make_node("Add", ["x", "w"], ["y"])]

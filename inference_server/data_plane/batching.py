@@ -13,7 +13,7 @@ import numpy as np
 
 from inference_server.data_plane.calls import Feeds, PendingCall
 from inference_server.errors import InferenceError
-from inference_server.runtime.session import ModelSession
+from inference_server.runtime.session import ModelSession, RunOptions
 
 
 class BatchResult:
@@ -103,12 +103,41 @@ def batch_key(feeds: Feeds, outputs: Sequence[str]) -> tuple[Hashable, int] | No
         if not array.ndim or rows not in (-1, array.shape[0]):
             return None
         rows = array.shape[0]
-        parts.append((name, array.shape[1:]))
+        parts.append((name, array.shape[1:], _text_class(array)))
     return (tuple(parts), rows) if rows > 0 else None
 
 
-def run_batch(session: ModelSession, calls: Sequence[PendingCall]) -> Sequence[Outcome]:
-    """Run `calls` together and return the outcome of each.
+def shape_class(feeds: Feeds, *, by_rows: bool) -> Hashable:
+    """Return the shape class of `feeds`: runs on inputs of one class take about as long.
+
+    Within a class each dimension is the same within a factor of 2, and so is the length of texts
+    beyond 1 KiB. With `by_rows` the first dimension does not count: it is told apart by the rows.
+    """
+    return tuple(
+        [
+            (name, tuple([size.bit_length() for size in array.shape[by_rows:]]), _text_class(array))
+            for name, array in feeds.items()
+        ]
+    )
+
+
+def input_bytes(array: np.ndarray) -> int:
+    """Return the size of an input; that of texts is their characters and a pointer for each."""
+    return array.nbytes + _text_length(array)
+
+
+def _text_length(array: np.ndarray) -> int:
+    return sum(map(len, array.flat)) if array.dtype.hasobject else 0
+
+
+def _text_class(array: np.ndarray) -> int:
+    return (_text_length(array) >> 10).bit_length()
+
+
+def run_batch(
+    session: ModelSession, calls: Sequence[PendingCall], options: RunOptions | None = None
+) -> Sequence[Outcome]:
+    """Run `calls` together and return the outcome of each; `options` can end the run.
 
     If the run fails, each call is run once more by itself, so that only the faulty one fails. The
     same if the outputs do not have one row for each row of input: they cannot be divided then.
@@ -118,20 +147,22 @@ def run_batch(session: ModelSession, calls: Sequence[PendingCall]) -> Sequence[O
     if len(calls) == 1:
         started_at = perf_counter()
         try:
-            arrays = session.run(profile.feeds(first), profile.outputs)
+            arrays = session.run(profile.feeds(first), profile.outputs, options)
         except InferenceError as error:
             return (error,)
         return (BatchResult(arrays, started_at, perf_counter() - started_at, shared=False),)
     started_at = perf_counter()
     try:
-        arrays = session.run(profile.batched_feeds(calls), profile.outputs)
-    except InferenceError:
-        return [run_batch(session, (call,))[0] for call in calls]
+        arrays = session.run(profile.batched_feeds(calls), profile.outputs, options)
+    except InferenceError as error:
+        if options is not None and options.terminate:
+            return [error] * len(calls)
+        return [run_batch(session, (call,), options)[0] for call in calls]
     result = BatchResult(arrays, started_at, perf_counter() - started_at, shared=True)
     rows = 0
     for call in calls:
         call.first_row = rows
         rows += call.profile.rows
     if any(array is None or not array.ndim or array.shape[0] != rows for array in arrays):
-        return [run_batch(session, (call,))[0] for call in calls]
+        return [run_batch(session, (call,), options)[0] for call in calls]
     return [result] * len(calls)

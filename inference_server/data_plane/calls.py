@@ -12,6 +12,8 @@ from protos.message_templates import InferRequestTemplate
 
 Feeds = Mapping[str, np.ndarray]
 """Input name → array, as ONNX Runtime takes them."""
+RunTimes = dict[int, float]
+"""Average seconds of runs on inputs of one shape class, by the bit length of their rows."""
 
 
 class Responder(Protocol):
@@ -39,6 +41,7 @@ class RequestProfile:
         "input_bytes",
         "outputs",
         "rows",
+        "run_times",
         "timeout",
         "typed",
     )
@@ -50,6 +53,7 @@ class RequestProfile:
         input_bytes: int,
         batch_key: Hashable | None,
         rows: int,
+        run_times: RunTimes,
         timeout: float | None = None,
         typed: bool = False,
         fixed_size_outputs: bool = False,
@@ -62,6 +66,8 @@ class RequestProfile:
         """Calls with equal keys may share a run; None: the call runs alone."""
         self.rows = rows
         """Size of the batch axis; 1 where there is none."""
+        self.run_times = run_times
+        """Of its shape class; all requests of the class share the object."""
         self.timeout = timeout
         """Seconds the request allows for its response, counted from its arrival; None: no limit."""
         self.typed = typed
@@ -98,6 +104,7 @@ class TemplateProfile(RequestProfile):
             input_bytes=profile.input_bytes,
             batch_key=profile.batch_key,
             rows=profile.rows,
+            run_times=profile.run_times,
             timeout=profile.timeout,
             fixed_size_outputs=profile.fixed_size_outputs,
         )

@@ -1,10 +1,14 @@
-"""Runs calls in batches: on the event loop if that takes microseconds, otherwise on threads."""
+"""Runs calls in batches: on the event loop if that takes microseconds, otherwise on threads.
+
+A run on the event loop cannot be ended from outside. So only models whose work is bounded by the
+shapes of their inputs run there, and of those only the shapes that were quick when measured.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
@@ -12,9 +16,16 @@ from time import perf_counter
 from typing import Generic, TypeVar
 
 from inference_server.data_plane.admission import AdmissionControl
-from inference_server.data_plane.batching import BatchQueue, BatchResult, Outcome, run_batch
-from inference_server.data_plane.calls import PendingCall
+from inference_server.data_plane.batching import (
+    BatchQueue,
+    BatchResult,
+    Outcome,
+    run_batch,
+    shape_class,
+)
+from inference_server.data_plane.calls import Feeds, PendingCall, RunTimes
 from inference_server.data_plane.responses import ResponseEncoder
+from inference_server.data_plane.thread_runs import ThreadRun, ThreadRuns
 from inference_server.errors import InferenceError, as_inference_error
 from inference_server.metrics import ModelMetrics
 from inference_server.runtime.session import ModelSession
@@ -24,11 +35,13 @@ from protos.errors import ErrorCode
 _QUICK_SECONDS = 300e-6
 """Handing a run to a thread and back takes about 100 µs; three times that may block the loop."""
 _SMOOTHING = 0.2
-"""Weight of the latest run in the moving average of a size."""
+"""Weight of the latest run in the moving average of a shape class."""
 _PREEMPTIBLE_SECONDS = 0.01
 """A run of up to that long may have been slow because the kernel preempted it. It counts as at most
-`_OUTLIER_FACTOR` times the average, so that one of them does not move a size to the threads."""
+`_OUTLIER_FACTOR` times the average, so that one of them does not move a class to the threads."""
 _OUTLIER_FACTOR = 4
+_MAX_SHAPE_CLASSES = 1024
+"""Callers choose shapes: further classes share no measurements between their requests."""
 
 
 class BatchExecutor:
@@ -48,24 +61,46 @@ class BatchExecutor:
         threads: int,
         queue_calls: int,
         queue_bytes: int,
+        bounded_by_shapes: bool,
+        run_grace_seconds: float,
+        on_stuck: Callable[[float], None],
     ) -> None:
-        """Run up to `threads` batches at once; let `queue_calls` or `queue_bytes` of input wait."""
+        """Run up to `threads` batches at once; let `queue_calls` or `queue_bytes` of input wait.
+
+        Args:
+            session: the model.
+            warmup: what its first runs found out.
+            encoder: encodes the responses.
+            metrics: count the calls and runs.
+            threads: how many runs may go on at once.
+            queue_calls: how many calls may wait.
+            queue_bytes: how many bytes of input may wait.
+            bounded_by_shapes: whether runs may go on the event loop; see the module.
+            run_grace_seconds: how long a run may go on after its last caller has gone.
+            on_stuck: called with the seconds that a run has gone on after it was told to end, when
+                these are more than `run_grace_seconds`.
+        """
         self._loop = asyncio.get_running_loop()
         self._session = session
         self._encoder = encoder
         self._metrics = metrics
         self._worker_threads: WorkerThreads[Sequence[Outcome]] = WorkerThreads(threads)
         self._max_running = threads
-        self._running = 0
+        self._runs = ThreadRuns(
+            grace_seconds=run_grace_seconds, on_deadline=self._on_deadline, on_stuck=on_stuck
+        )
         self._queue = BatchQueue()
         self._flush_scheduled = False
         self._max_batch_rows = warmup.max_batch_size
         self._admission = AdmissionControl(
             threads=threads, max_calls=queue_calls, max_input_bytes=queue_bytes
         )
-        self._run_seconds: dict[int, float] = {}
-        for input_bytes, seconds in warmup.samples:
-            self._update_run_seconds(input_bytes, seconds)
+        self._bounded_by_shapes = bounded_by_shapes
+        self._shape_classes: dict[Hashable, RunTimes] = {}
+        run_times = self.run_times(warmup.feeds, by_rows=self.can_batch)
+        for rows, seconds in warmup.samples:
+            if rows == 1 or self.can_batch:
+                self._update_run_times(run_times, rows, seconds)
         if warmup.samples:
             self._admission.record_run(1, warmup.samples[0][1])
 
@@ -77,7 +112,17 @@ class BatchExecutor:
     @property
     def busy(self) -> bool:
         """Whether calls wait or run."""
-        return self._running > 0 or self._admission.waiting > 0
+        return len(self._runs) > 0 or self._admission.waiting > 0
+
+    def run_times(self, feeds: Feeds, *, by_rows: bool) -> RunTimes:
+        """Return the measurements of the shape class of `feeds`; see `shape_class`."""
+        key = (by_rows, shape_class(feeds, by_rows=by_rows))
+        found = self._shape_classes.get(key)
+        if found is None:
+            found = {}
+            if len(self._shape_classes) < _MAX_SHAPE_CLASSES:
+                self._shape_classes[key] = found
+        return found
 
     def submit(self, call: PendingCall) -> None:
         """Queue `call`.
@@ -94,7 +139,7 @@ class BatchExecutor:
     def flush(self) -> None:
         """Start as many batches as there are threads for; quick ones run here and now."""
         queue, admission = self._queue, self._admission
-        while queue and self._running < self._max_running:
+        while queue and len(self._runs) < self._max_running:
             taken = queue.take(self._max_batch_rows)
             now = perf_counter()
             calls: list[PendingCall] = []
@@ -116,10 +161,10 @@ class BatchExecutor:
             admission.release(released, rows + expired_rows, input_bytes + expired_bytes)
             if not calls:
                 continue
-            if self.is_quick(input_bytes):
-                self._complete(calls, rows, input_bytes, run_batch(self._session, calls))
+            if self.is_quick(calls[0].profile.run_times, rows):
+                self._complete(calls, rows, run_batch(self._session, calls))
             else:
-                self._run_on_thread(calls, rows, input_bytes)
+                self._run_on_thread(calls, rows)
         self._metrics.queue_depth.set(admission.waiting)
 
     def flush_soon(self) -> None:
@@ -129,22 +174,27 @@ class BatchExecutor:
             self._loop.call_soon(self._flush_scheduled_now)
 
     def cancel(self, call: PendingCall) -> None:
-        """Do not run `call` if it still waits, and send no response."""
+        """Do not run `call` if it still waits, and send no response.
+
+        A run that no other call waits for ends.
+        """
         call.cancelled = True
         if call.queued:
             self._admission.release(1, call.profile.rows, call.profile.input_bytes)
+        else:
+            self._runs.check_soon()
 
     def close(self) -> None:
-        """End the threads; one that is busy ends after its run."""
+        """End runs and threads; a run that does not end keeps its thread."""
+        self._runs.close()
         self._worker_threads.close()
 
-    def is_quick(self, input_bytes: int) -> bool:
-        """Whether runs on inputs of about this size (within a factor of 2) take microseconds.
+    def is_quick(self, run_times: RunTimes, rows: int) -> bool:
+        """Whether runs of this shape class and about so many rows were measured as quick.
 
-        False for a size that never ran: its first run is measured on a thread.
+        False where none was measured: the first run is measured on a thread.
         """
-        seconds = self._run_seconds.get(input_bytes.bit_length(), _QUICK_SECONDS)
-        return seconds < _QUICK_SECONDS
+        return run_times.get(rows.bit_length(), _QUICK_SECONDS) < _QUICK_SECONDS
 
     def _flush_scheduled_now(self) -> None:
         self._flush_scheduled = False
@@ -155,38 +205,34 @@ class BatchExecutor:
         message = f"the deadline passed after {waited:.3f} s in the queue"
         self._send_error(call, InferenceError(ErrorCode.DEADLINE_EXCEEDED, message))
 
-    def _run_on_thread(self, calls: list[PendingCall], rows: int, input_bytes: int) -> None:
-        self._running += 1
-        self._admission.run_started(id(calls), rows)
+    def _on_deadline(self, call: PendingCall, now: float) -> None:
+        message = f"the deadline passed after {now - call.arrived_at:.3f} s, during the run"
+        self._send_error(call, InferenceError(ErrorCode.DEADLINE_EXCEEDED, message))
+
+    def _run_on_thread(self, calls: list[PendingCall], rows: int) -> None:
+        run = ThreadRun(calls, rows)
+        self._runs.add(run)
+        self._admission.run_started(id(run), rows)
         self._worker_threads.run(
-            partial(run_batch, self._session, calls),
-            partial(self._on_thread_done, calls, rows, input_bytes),
+            partial(run_batch, self._session, calls, run.options),
+            partial(self._on_thread_done, run),
         )
 
-    def _on_thread_done(
-        self,
-        calls: list[PendingCall],
-        rows: int,
-        input_bytes: int,
-        outcomes: Sequence[Outcome] | Exception,
-    ) -> None:
-        self._running -= 1
-        self._admission.run_ended(id(calls))
+    def _on_thread_done(self, run: ThreadRun, outcomes: Sequence[Outcome] | Exception) -> None:
+        calls = run.calls
+        self._runs.remove(run)
+        self._admission.run_ended(id(run))
         if isinstance(outcomes, Exception):  # a bug: `run_batch` returns what the model raises
             message = f"the run failed unexpectedly: {outcomes}"
             outcomes = [InferenceError(ErrorCode.INTERNAL, message)] * len(calls)
-        self._complete(calls, rows, input_bytes, outcomes)
+        self._complete(calls, run.rows, outcomes)
         self.flush()
 
     def _complete(
-        self,
-        calls: list[PendingCall],
-        rows: int,
-        input_bytes: int,
-        outcomes: Sequence[Outcome],
+        self, calls: Sequence[PendingCall], rows: int, outcomes: Sequence[Outcome]
     ) -> None:
         """Send the responses of one batch; its run is counted later, when no client waits."""
-        self._loop.call_soon(self._record, calls, rows, input_bytes, outcomes)
+        self._loop.call_soon(self._record, calls, rows, outcomes)
         encode = self._encoder.encode
         succeeded = 0
         for call, outcome in zip(calls, outcomes, strict=True):
@@ -208,17 +254,11 @@ class BatchExecutor:
         self._metrics.record_error(error.code)
         call.responder.send_error(call, call.id_text, error)
 
-    def _record(
-        self,
-        calls: Sequence[PendingCall],
-        rows: int,
-        input_bytes: int,
-        outcomes: Sequence[Outcome],
-    ) -> None:
+    def _record(self, calls: Sequence[PendingCall], rows: int, outcomes: Sequence[Outcome]) -> None:
         result = outcomes[0]
         if len(calls) > 1 and not (isinstance(result, BatchResult) and result.shared):
             for call, outcome in zip(calls, outcomes, strict=True):  # each had a run of its own
-                self._record((call,), call.profile.rows, call.profile.input_bytes, (outcome,))
+                self._record((call,), call.profile.rows, (outcome,))
         elif isinstance(result, BatchResult):
             self._metrics.record_run(
                 result.started_at,
@@ -226,15 +266,17 @@ class BatchExecutor:
                 rows,
                 [result.started_at - call.arrived_at for call in calls],
             )
-            self._update_run_seconds(input_bytes, result.infer_seconds)
+            self._update_run_times(calls[0].profile.run_times, rows, result.infer_seconds)
             self._admission.record_run(rows, result.infer_seconds)
 
-    def _update_run_seconds(self, input_bytes: int, seconds: float) -> None:
-        size = input_bytes.bit_length()
-        average = self._run_seconds.get(size, seconds)
+    def _update_run_times(self, run_times: RunTimes, rows: int, seconds: float) -> None:
+        if not self._bounded_by_shapes:
+            return  # nothing is quick then
+        size = rows.bit_length()
+        average = run_times.get(size, seconds)
         if seconds < _PREEMPTIBLE_SECONDS:
             seconds = min(seconds, _OUTLIER_FACTOR * average)
-        self._run_seconds[size] = average + _SMOOTHING * (seconds - average)
+        run_times[size] = average + _SMOOTHING * (seconds - average)
 
 
 Result = TypeVar("Result")

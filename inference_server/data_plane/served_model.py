@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.message import DecodeError
 
-from inference_server.data_plane.batching import batch_key
+from inference_server.data_plane.batching import batch_key, input_bytes
 from inference_server.data_plane.calls import (
     PendingCall,
     RequestProfile,
@@ -161,13 +161,15 @@ class ServedModel:
     ) -> PendingCall:
         feeds = self._reader.read(request)
         outputs = self._encoder.requested_outputs(request)
-        can_batch = self._executor is not None and self._executor.can_batch
-        key, rows = (can_batch and batch_key(feeds, outputs)) or (None, 1)
+        executor = self._executor
+        assert executor is not None, "ready only after `load`"
+        key, rows = (executor.can_batch and batch_key(feeds, outputs)) or (None, 1)
         profile = RequestProfile(
             outputs=outputs,
-            input_bytes=sum([array.nbytes for array in feeds.values()]),
+            input_bytes=sum([input_bytes(array) for array in feeds.values()]),
             batch_key=key,
             rows=rows,
+            run_times=executor.run_times(feeds, by_rows=key is not None),
             timeout=timeout_seconds(request),
             typed=not request.raw_input_contents and bool(feeds),
             fixed_size_outputs=self._encoder.have_fixed_size(outputs),

@@ -11,6 +11,7 @@ import dataclasses
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import ml_dtypes
 import numpy as np
@@ -21,6 +22,9 @@ from inference_server.runtime.signature import Signature, read_signature
 from model_store.manifest import TensorSpec
 from protos.errors import ErrorCode
 
+RunOptions: TypeAlias = ort.RunOptions
+"""Given to a run, it can end it: once `terminate` is True, the run fails before its next operator.
+One object serves one run."""
 _FATAL = 4
 _BFLOAT16 = 16
 """TensorProto.BFLOAT16"""
@@ -58,7 +62,12 @@ class ModelSession:
         # a run of a tiny model. The object behind it has the same method without the checks.
         self._run = getattr(self._session, "_sess", self._session).run
 
-    def run(self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
+    def run(
+        self,
+        feeds: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+        options: RunOptions | None = None,
+    ) -> list[np.ndarray]:
         """Return the named outputs for `feeds`; strings are `str` in object arrays.
 
         Raises:
@@ -66,18 +75,18 @@ class ModelSession:
         """
         try:
             if not (self._bfloat_inputs or self._bfloat_outputs) and outputs:
-                arrays: list[np.ndarray] = self._run(outputs, feeds, None)
+                arrays: list[np.ndarray] = self._run(outputs, feeds, options)
                 return arrays
             if not self._bfloat_outputs.isdisjoint(outputs):
                 values = {name: _to_ort_value(array) for name, array in feeds.items()}
-                results = self._session.run_with_ort_values(outputs, values)
+                results = self._session.run_with_ort_values(outputs, values, options)
                 return [_from_ort_value(value) for value in results]
             if self._bfloat_inputs:
                 feeds = {
                     name: _to_ort_value(array) if name in self._bfloat_inputs else array
                     for name, array in feeds.items()
                 }
-            arrays = self._session.run(outputs, feeds)
+            arrays = self._session.run(outputs, feeds, options)
         except UnicodeDecodeError as error:
             message = "the model returned a string that is not valid UTF-8"
             raise InferenceError(ErrorCode.INFERENCE_FAILED, message) from error

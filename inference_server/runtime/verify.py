@@ -19,6 +19,7 @@ import orjson
 from google.protobuf.message import DecodeError, Message
 from onnx import ModelProto, TensorProto, TypeProto
 
+from inference_server.runtime.shape_bounds import bounded_by_shapes
 from inference_server.runtime.signature import read_signature
 from model_store.errors import MissingDataError, StoreError, invalid_model
 from model_store.manifest import Inspection
@@ -59,6 +60,7 @@ def inspect(model: Path) -> Inspection:
     opset = {entry.domain or _STANDARD_OPERATORS: entry.version for entry in proto.opset_import}
     ir_version = proto.ir_version
     producer = f"{proto.producer_name} {proto.producer_version}".strip()
+    bounded = bounded_by_shapes(proto)
     del proto  # as large as the file, and loading needs the memory
     signature = read_signature(_session(model), unranked=unranked)
     return Inspection(
@@ -70,6 +72,7 @@ def inspect(model: Path) -> Inspection:
         ir_version=ir_version,
         producer=producer,
         external_data=external_data,
+        bounded_by_shapes=bounded,
     )
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from inference_server.errors import InferenceError
-from inference_server.runtime.session import ModelSession
+from inference_server.runtime.session import ModelSession, RunOptions
 from inference_server.runtime.signature import Signature
 from model_store.manifest import TensorSpec
 from protos.datatypes import DATATYPES
@@ -41,7 +41,9 @@ class WarmupResult:
     """What the first runs found out."""
 
     samples: Sequence[tuple[int, float]]
-    """(bytes of input, seconds of a run); empty if the model rejects synthetic inputs."""
+    """(rows, seconds of a run); empty if the model rejects synthetic inputs."""
+    feeds: Feeds = field(default_factory=dict)
+    """The synthetic inputs, with one row."""
     max_batch_size: int = 1
     """Rows that one run may take; 1 if calls cannot share a run."""
     batch_axis: bool = False
@@ -50,35 +52,49 @@ class WarmupResult:
     """Why the model rejects synthetic inputs."""
 
 
-def warm_up(session: ModelSession, *, max_rows: int = _MAX_BATCH_ROWS) -> WarmupResult:
+def warm_up(
+    session: ModelSession, *, max_rows: int = _MAX_BATCH_ROWS, options: RunOptions | None = None
+) -> WarmupResult:
     """Run the model several times on zeros and empty strings, with 1 for each dynamic dimension.
 
     A model may reject these (it expects an even number, or a known word): that is not a failure.
+    `options` can end the warm-up at any time, with what it has found out by then.
     """
     feeds = _synthetic_inputs(session.signature, np.zeros)
     try:
-        seconds = _timed(session, feeds, _ROUNDS)
+        seconds = _timed(session, feeds, options)
     except InferenceError as error:
-        return WarmupResult(samples=(), refusal=error.message)
-    samples = [(_byte_size(feeds), statistics.median(seconds))]
-    if not _may_have_batch_axis(session.signature) or not _rows_are_independent(session):
-        return WarmupResult(samples=samples)
-    return _find_batch_size(session, samples, min(seconds), max_rows)
+        return WarmupResult(samples=(), feeds=feeds, refusal=error.message)
+    samples = [(1, statistics.median(seconds))]
+    if not _may_have_batch_axis(session.signature) or not _rows_are_independent(session, options):
+        return WarmupResult(samples=samples, feeds=feeds)
+    best = _find_batch_size(
+        session, feeds, samples, row_seconds=min(seconds), max_rows=max_rows, options=options
+    )
+    return WarmupResult(samples=samples, feeds=feeds, max_batch_size=best, batch_axis=True)
 
 
 def _find_batch_size(
-    session: ModelSession, samples: list[tuple[int, float]], row_seconds: float, max_rows: int
-) -> WarmupResult:
-    """Double the rows as long as that is faster per row; one row takes `row_seconds`."""
-    one = _synthetic_inputs(session.signature, np.zeros)
+    session: ModelSession,
+    one: Feeds,
+    samples: list[tuple[int, float]],
+    *,
+    row_seconds: float,
+    max_rows: int,
+    options: RunOptions | None,
+) -> int:
+    """Double the rows of `one` as long as that is faster per row; return the best number of rows.
+
+    One row takes `row_seconds`. Adds to `samples`.
+    """
     best, rows = 1, 2
     while rows <= max_rows:
         feeds = {name: np.concatenate([array] * rows) for name, array in one.items()}
         try:
-            seconds = _timed(session, feeds, _ROUNDS)
+            seconds = _timed(session, feeds, options)
         except InferenceError:
             break
-        samples.append((_byte_size(feeds), statistics.median(seconds)))
+        samples.append((rows, statistics.median(seconds)))
         fastest = min(seconds)
         if fastest / rows > _REQUIRED_GAIN * row_seconds:
             break
@@ -86,7 +102,7 @@ def _find_batch_size(
         if fastest > _MAX_BATCH_SECONDS:
             break
         rows *= 2
-    return WarmupResult(samples=samples, max_batch_size=best, batch_axis=True)
+    return best
 
 
 def _may_have_batch_axis(signature: Signature) -> bool:
@@ -98,15 +114,15 @@ def _may_have_batch_axis(signature: Signature) -> bool:
     )
 
 
-def _rows_are_independent(session: ModelSession) -> bool:
+def _rows_are_independent(session: ModelSession, options: RunOptions | None) -> bool:
     """Whether rows give the same outputs together as alone: then the axis is a batch axis."""
     source = np.random.default_rng(7)
     three = [_synthetic_inputs(session.signature, source.random) for _ in range(3)]
     together = {name: np.concatenate([feeds[name] for feeds in three]) for name in three[0]}
     outputs = [spec.name for spec in session.signature.outputs]
     try:
-        alone = [session.run(feeds, outputs) for feeds in three]
-        shared = session.run(together, outputs)
+        alone = [session.run(feeds, outputs, options) for feeds in three]
+        shared = session.run(together, outputs, options)
     except InferenceError:
         return False
     return all(
@@ -125,19 +141,24 @@ def _close(expected: np.ndarray, got: np.ndarray) -> bool:
     return np.allclose(*wide, rtol=_RELATIVE_TOLERANCE, atol=_ABSOLUTE_TOLERANCE, equal_nan=True)
 
 
-def _timed(session: ModelSession, feeds: Feeds, rounds: int) -> list[float]:
-    """Return the seconds of each run, without the first where there are more."""
+def _timed(session: ModelSession, feeds: Feeds, options: RunOptions | None) -> list[float]:
+    """Return the seconds of each run, without the first where there are more.
+
+    Raises:
+        InferenceError: the first run failed.
+    """
     outputs = [spec.name for spec in session.signature.outputs]
     seconds: list[float] = []
-    while len(seconds) < rounds and sum(seconds) < _MAX_SECONDS:
+    while len(seconds) < _ROUNDS and sum(seconds) < _MAX_SECONDS:
         started_at = time.perf_counter()
-        session.run(feeds, outputs)
+        try:
+            session.run(feeds, outputs, options)
+        except InferenceError:
+            if seconds:
+                break
+            raise
         seconds.append(time.perf_counter() - started_at)
     return seconds[1:] or seconds
-
-
-def _byte_size(feeds: Feeds) -> int:
-    return sum(array.nbytes for array in feeds.values())
 
 
 def _synthetic_inputs(signature: Signature, fill: Fill) -> dict[str, np.ndarray]:

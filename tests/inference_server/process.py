@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 _PATIENCE_SECONDS = 60.0
@@ -77,7 +78,8 @@ class InferenceProcess:
     def wait_for(self, event: str) -> dict[str, Any]:
         """Return the next status line that reports `event`."""
         for line in self._lines():
-            self.events.append(line)
+            if line["event"] != "heartbeat":
+                self.events.append(line)
             if line["event"] == event:
                 return line
         raise AssertionError(f"no {event!r} after {self.events}; log:\n{self.log()}")
@@ -101,6 +103,14 @@ class InferenceProcess:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while (self.sample("inference_queue_depth") or 0) < calls:
             assert time.monotonic() < deadline, f"there never were {calls} calls in the queue"
+
+    def cpu_seconds_in(self, seconds: float) -> float:
+        """Return the processor time that it takes in the next `seconds`."""
+        process = psutil.Process(self.process.pid)
+        before = process.cpu_times()
+        time.sleep(seconds)
+        after = process.cpu_times()
+        return float(after.user + after.system - before.user - before.system)
 
     def log(self) -> str:
         """Return what the process wrote on stderr so far."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -68,14 +69,30 @@ class ExecutorSetup:
     timeout: float | None = None
 
     def __init__(
-        self, session: ModelSession, warmup: WarmupResult | None = None, *, calls: int = 64
+        self,
+        session: ModelSession,
+        warmup: WarmupResult | None = None,
+        *,
+        calls: int = 64,
+        bounded_by_shapes: bool = True,
     ) -> None:
         self.calls: list[PendingCall] = []
         self.warmup = warm_up(session) if warmup is None else warmup
         self.metrics = ModelMetrics(Registry(), "model", 1)
         encoder = ResponseEncoder("model", "1", session.signature, max_bytes=1 << 28)
-        limits = {"threads": 1, "queue_calls": calls, "queue_bytes": 1 << 20}
-        self.executor = BatchExecutor(session, self.warmup, encoder, self.metrics, **limits)
+        self.stuck: list[float] = []
+        self.executor = BatchExecutor(
+            session,
+            self.warmup,
+            encoder,
+            self.metrics,
+            threads=1,
+            queue_calls=calls,
+            queue_bytes=1 << 20,
+            bounded_by_shapes=bounded_by_shapes,
+            run_grace_seconds=0.2,
+            on_stuck=self.stuck.append,
+        )
 
     @property
     def batches(self) -> dict[float, int]:
@@ -84,6 +101,12 @@ class ExecutorSetup:
         return {
             bound: count for bound, count in zip(sizes.bounds, sizes.counts, strict=False) if count
         }
+
+    def is_quick(self, **feeds: np.ndarray) -> bool:
+        """Return whether a call with these inputs would run on the event loop."""
+        batched = self.executor.can_batch
+        rows = len(next(iter(feeds.values()))) if batched else 1
+        return self.executor.is_quick(self.executor.run_times(feeds, by_rows=batched), rows)
 
     def submit(self, output: str, **feeds: np.ndarray) -> asyncio.Future[Outcome]:
         """Submit a call; return what will hold its outcome."""
@@ -94,6 +117,7 @@ class ExecutorSetup:
             input_bytes=sum(array.nbytes for array in feeds.values()),
             batch_key=key[0] if key else None,
             rows=key[1] if key else 1,
+            run_times=self.executor.run_times(feeds, by_rows=key is not None),
             fixed_size_outputs=True,
         )
         call = PendingCall(
@@ -115,17 +139,18 @@ def loaded(build: Callable[[Path], Path], folder: Path) -> ModelSession:
     return ModelSession(build(folder / "model.onnx"), threads=1)
 
 
-async def test_a_size_that_ran_in_microseconds_is_quick(tmp_path: Path) -> None:
+async def test_a_shape_that_ran_in_microseconds_is_quick(tmp_path: Path) -> None:
     setup = ExecutorSetup(loaded(onnx_models.mlp, tmp_path))
-    assert setup.executor.is_quick(16)
-    assert setup.executor.is_quick(31)
+    assert setup.is_quick(x=np.ones((1, 4), "f4"))
     rows = np.ones((1000, 4), "f4")
-    assert not setup.executor.is_quick(rows.nbytes)
+    assert not setup.is_quick(x=rows)
     for _ in range(50):  # on a busy machine the first runs may take longer
         threaded = await setup.submit("y", x=rows)
-        if setup.executor.is_quick(rows.nbytes):
+        if setup.is_quick(x=rows):
             break
-    assert setup.executor.is_quick(rows.nbytes)
+    assert setup.is_quick(x=rows)
+    assert setup.is_quick(x=np.ones((513, 4), "f4"))
+    assert not setup.is_quick(x=np.ones((4000, 4), "f4"))
     at_once = await setup.submit("y", x=rows)
     assert isinstance(threaded, CallResult)
     assert isinstance(at_once, CallResult)
@@ -135,10 +160,73 @@ async def test_a_size_that_ran_in_microseconds_is_quick(tmp_path: Path) -> None:
 
 async def test_a_slow_model_is_never_quick(tmp_path: Path) -> None:
     setup = ExecutorSetup(loaded(lambda path: onnx_models.slow_to_run(path, 0.01), tmp_path))
-    assert not setup.executor.is_quick(setup.warmup.samples[0][0])
+    assert not setup.is_quick(x=np.zeros(1, "f4"))
 
 
-async def test_a_size_that_turns_slow_leaves_the_loop_and_may_return(tmp_path: Path) -> None:
+async def test_inputs_of_one_size_and_different_shapes_are_measured_separately(
+    tmp_path: Path,
+) -> None:
+    build = partial(onnx_models.identity, shape=None)
+    setup = ExecutorSetup(loaded(build, tmp_path), WarmupResult(samples=()))
+    flat, square = np.zeros(64, "f4"), np.zeros((8, 8), "f4")
+    for _ in range(40):
+        await setup.submit("y", x=flat)
+    await asyncio.sleep(0)
+    assert setup.is_quick(x=flat)
+    assert not setup.is_quick(x=square)
+
+
+async def test_a_long_text_is_not_quick_because_a_short_one_was(tmp_path: Path) -> None:
+    setup = ExecutorSetup(loaded(partial(onnx_models.identity, datatype="BYTES"), tmp_path))
+    short = np.array([["a", "b", "c"]], object)
+    assert setup.is_quick(x=short)
+    assert not setup.is_quick(x=np.array([["a" * 100_000, "b", "c"]], object))
+
+
+async def test_nothing_is_quick_where_values_decide_how_long_a_run_takes(tmp_path: Path) -> None:
+    setup = ExecutorSetup(loaded(onnx_models.loop, tmp_path), bounded_by_shapes=False)
+    feeds = {"x": np.zeros(1, "f4"), "trips": np.array(1)}
+    for _ in range(5):
+        await setup.submit("y", **feeds)
+    assert not setup.is_quick(**feeds)
+
+
+async def test_a_run_goes_on_while_one_of_its_calls_waits(tmp_path: Path) -> None:
+    session = loaded(lambda path: onnx_models.slow_to_run(path, 0.3), tmp_path)
+    setup = ExecutorSetup(session, WarmupResult(samples=(), max_batch_size=8))
+    setup.timeout = 0.05
+    impatient = setup.submit("y", x=np.zeros(1, "f4"))
+    setup.timeout = None
+    patient = setup.submit("y", x=np.zeros(1, "f4"))
+    cancelled = setup.submit("y", x=np.zeros(1, "f4"))
+    await asyncio.sleep(0)
+    setup.executor.cancel(setup.calls[-1])
+    outcome = await impatient
+    assert isinstance(outcome, InferenceError)
+    assert outcome.code is ErrorCode.DEADLINE_EXCEEDED
+    assert "during the run" in outcome.message
+    assert not patient.done()
+    assert isinstance(await patient, CallResult)
+    assert not cancelled.done()
+    assert not setup.stuck
+
+
+async def test_a_run_ends_with_its_last_call(tmp_path: Path) -> None:
+    session = loaded(partial(onnx_models.loop, trips=10**15), tmp_path)
+    setup = ExecutorSetup(session, WarmupResult(samples=(), max_batch_size=8))
+    setup.submit("y", x=np.zeros(1, "f4"))
+    setup.submit("y", x=np.zeros(1, "f4"))
+    await asyncio.sleep(0)
+    assert setup.executor.busy
+    for call in setup.calls:
+        setup.executor.cancel(call)
+    async with asyncio.timeout(30):
+        while setup.executor.busy:  # noqa: ASYNC110 - nothing tells of the end of such a run
+            await asyncio.sleep(0.01)
+    assert setup.metrics.failed == 0
+
+
+async def test_a_shape_that_turns_slow_leaves_the_loop_and_may_return(tmp_path: Path) -> None:
     setup = ExecutorSetup(loaded(onnx_models.fill, tmp_path))
     small, large = np.array([1, 1]), np.array([1 << 24, 1])
 
@@ -147,11 +235,11 @@ async def test_a_size_that_turns_slow_leaves_the_loop_and_may_return(tmp_path: P
             await setup.submit("y", shape=small)
 
     await many_small()
-    assert setup.executor.is_quick(small.nbytes)
+    assert setup.is_quick(shape=small)
     await setup.submit("y", shape=large)
-    assert not setup.executor.is_quick(small.nbytes)
+    assert not setup.is_quick(shape=small)
     await many_small()
-    assert setup.executor.is_quick(small.nbytes)
+    assert setup.is_quick(shape=small)
 
 
 def test_a_model_that_rejects_synthetic_inputs_is_still_served(tmp_path: Path) -> None:
