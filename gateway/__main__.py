@@ -158,8 +158,10 @@ async def _serve(listen_fd: int, boot_app: BootApp, report: StatusPipe, *, super
     server = GatewayServer(config, boot_app, report)
     server.supervised = supervised
     building = asyncio.create_task(_build(boot_app, server, report))
+    heartbeats = asyncio.create_task(report.send_heartbeats())
     with _reloading_certificate(boot_app):
         await server.serve([socket.socket(fileno=listen_fd)])
+    heartbeats.cancel()
     building.cancel()
     (outcome,) = await asyncio.gather(building, return_exceptions=True)
     return 1 if isinstance(outcome, Exception) else 0

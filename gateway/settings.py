@@ -127,6 +127,8 @@ class Settings(BaseSettings):
     first 64 KiB of each."""
     drain_seconds: float = Field(default=10.0, ge=0)
     """How long calls in flight may go on after SIGTERM."""
+    unresponsive_seconds: float = Field(default=5.0, ge=1)
+    """Silence of a process, or of a queue worker's child, after which it is killed and replaced."""
     run_retention_days: int = Field(default=30, ge=1, le=3650)
     """Days that finished runs are kept; afterwards they are deleted and answer 410."""
     session_idle_hours: float = Field(default=12.0, gt=0, le=24 * 365)

@@ -115,6 +115,12 @@ class UpOptions(ServeOptions):
         shown_default="never",
         metavar="S",
     )
+    unresponsive_seconds: float = option(
+        seconds(1),
+        "silence of a process after which it is killed and replaced",
+        default="5",
+        metavar="S",
+    )
     no_demo: bool = flag("create no demo on the first start")
     json: bool = flag("print one JSON document when ready, for scripts", in_environment=False)
 

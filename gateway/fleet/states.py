@@ -28,10 +28,13 @@ class State(StrEnum):
     """The process is starting; see Phase."""
     READY = "ready"
     """It answers calls."""
+    UNRESPONSIVE = "unresponsive"
+    """It has fallen silent, or a run in it does not end; the process is being replaced."""
     DRAINING = "draining"
     """It finishes the calls in flight and accepts no new ones."""
     FAILED = "failed"
-    """It could not load its model; see `reason`."""
+    """It could not load its model; see `reason`. If the process had to end, the next attempt
+    follows after a while."""
 
 
 class Phase(StrEnum):
@@ -44,9 +47,10 @@ class Phase(StrEnum):
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.STOPPED: frozenset({State.BOOTING, State.FAILED}),
-    State.BOOTING: frozenset({State.READY, State.FAILED, State.DRAINING, State.STOPPED}),
-    State.READY: frozenset({State.BOOTING, State.DRAINING, State.STOPPED, State.FAILED}),
-    State.DRAINING: frozenset({State.STOPPED, State.BOOTING}),
+    State.BOOTING: frozenset(set(State) - {State.BOOTING}),
+    State.READY: frozenset(set(State) - {State.READY}),
+    State.UNRESPONSIVE: frozenset({State.BOOTING, State.DRAINING, State.STOPPED}),
+    State.DRAINING: frozenset({State.STOPPED, State.BOOTING, State.UNRESPONSIVE}),
     State.FAILED: frozenset({State.BOOTING, State.DRAINING, State.STOPPED}),
 }
 """State → possible next states. Ready → booting is the restart after a crash."""

@@ -274,6 +274,6 @@ def _derived_columns(server: InferenceServer, seen: Observation) -> dict[str, ob
         case State.STOPPED:
             derived |= _NO_PROCESS
             derived |= {"memory_bytes": None, "ready_at": None}
-        case State.DRAINING | State.FAILED:
+        case State.DRAINING | State.FAILED | State.UNRESPONSIVE:
             pass
     return derived

@@ -33,6 +33,7 @@ _STATES: Mapping[str, str] = {
     "booting": "LOADING",
     "ready": "UNAVAILABLE",  # ready for others, not reachable for this gateway
     "draining": "UNLOADING",
+    "unresponsive": "UNAVAILABLE",
     "failed": "UNAVAILABLE",
     "stopped": "UNAVAILABLE",
 }

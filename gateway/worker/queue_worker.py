@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from billiard import current_process
 from celery import Celery, signals
 from celery.worker import state
 
@@ -25,6 +26,7 @@ from gateway.broker.celery_app import build_app
 from gateway.broker.worker_files import HeartbeatFile
 from gateway.settings import Settings
 from gateway.upstream.credentials import UpstreamCredentials
+from gateway.worker.child_heartbeats import ChildHeartbeats
 from gateway.worker.monitor import QueueMonitor
 from gateway.worker.plan import QueueWorkerPlan, parse_queues
 from gateway.worker.run_loop import BuildExecutor, RunLoopThread, WorkerExecutor
@@ -104,6 +106,7 @@ def main(arguments: Sequence[str], build: Callable[[Settings], WorkerExecutor]) 
         parent_fds=(given.lifeline_fd, given.status_fd),
         heartbeat_file=HeartbeatFile(settings.run),
         grace_seconds=settings.drain_seconds,
+        unresponsive_seconds=settings.unresponsive_seconds,
         scratch=scratch,
     )
     exit_with_parent(given.lifeline_fd)
@@ -123,6 +126,7 @@ class QueueWorker:
         parent_fds: Sequence[int],
         heartbeat_file: HeartbeatFile,
         grace_seconds: float,
+        unresponsive_seconds: float,
         scratch: Path,
     ) -> None:
         """Prepare a worker; nothing is opened before `run`.
@@ -135,6 +139,7 @@ class QueueWorker:
             parent_fds: descriptors that children must not keep open.
             heartbeat_file: shows on this machine that it lives.
             grace_seconds: how long runs may go on after SIGTERM; then they are handed back.
+            unresponsive_seconds: silence of a child's event loop after which the child is killed.
             scratch: folder for the short-lived files of Celery's pool.
         """
         self._plan = plan
@@ -145,6 +150,9 @@ class QueueWorker:
         self._heartbeat_file = heartbeat_file
         self._grace_seconds = grace_seconds
         self._scratch = scratch
+        self._child_heartbeats = ChildHeartbeats(
+            plan.concurrency, unresponsive_seconds=unresponsive_seconds
+        )
         self._children_lifeline = os.pipe()
         self._abort = os.pipe()
         self._run_loop: RunLoopThread | None = None
@@ -201,7 +209,13 @@ class QueueWorker:
         self._report.send("ready")
         if not self._monitored:
             self._monitored = True
-            QueueMonitor(self._plan, self._broker, self._report, self._heartbeat_file).start()
+            QueueMonitor(
+                self._plan,
+                self._broker,
+                self._report,
+                self._heartbeat_file,
+                self._child_heartbeats,
+            ).start()
 
     def _drain(self, _number: int, _frame: FrameType | None) -> None:
         """Have Celery take no more messages, finish its runs, and end."""
@@ -217,7 +231,10 @@ class QueueWorker:
         for fd in (write_fd, self._abort[1], *self._parent_fds):
             os.close(fd)
         exit_with_parent(read_fd)
-        run_loop = self._run_loop = RunLoopThread(self._build)
+        child = current_process().index
+        run_loop = self._run_loop = RunLoopThread(
+            self._build, lambda: self._child_heartbeats.write(child)
+        )
         threading.Thread(target=self._await_abort, args=(run_loop,), daemon=True).start()
 
     def _await_abort(self, run_loop: RunLoopThread) -> None:

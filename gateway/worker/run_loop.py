@@ -12,6 +12,7 @@ from typing import Protocol
 import uvloop
 
 from telemetry.logs import logger, reason_of
+from telemetry.parent_process import HEARTBEAT_SECONDS
 
 _START_SECONDS = 20.0
 """How long a run waits for an executor that cannot start. Its row is published again later."""
@@ -42,14 +43,17 @@ BuildExecutor = Callable[[], WorkerExecutor]
 class RunLoopThread:
     """Runs one run at a time for Celery's thread, which waits; the loop also runs in between."""
 
-    def __init__(self, build: BuildExecutor) -> None:
+    def __init__(self, build: BuildExecutor, heartbeat: Callable[[], None]) -> None:
+        """Start the loop; it calls `heartbeat` once a second."""
         self._build = build
+        self._heartbeat = heartbeat
         self._executor: WorkerExecutor | None = None
         self._started = asyncio.Event()
         self._current: asyncio.Task[None] | None = None
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="runs", daemon=True)
         self._thread.start()
+        self._loop.call_soon_threadsafe(self._send_heartbeats)
         self._starting = asyncio.run_coroutine_threadsafe(self._start(), self._loop)
 
     def run(self, run_id: str) -> None:
@@ -70,6 +74,10 @@ class RunLoopThread:
         closing = asyncio.run_coroutine_threadsafe(self._close(), self._loop)
         with suppress(TimeoutError, CancelledError):
             closing.result(_CLOSE_SECONDS)
+
+    def _send_heartbeats(self) -> None:
+        self._heartbeat()
+        self._loop.call_later(HEARTBEAT_SECONDS, self._send_heartbeats)
 
     async def _start(self) -> None:
         pause = _MIN_RETRY_SECONDS

@@ -72,6 +72,7 @@ def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
             concurrency=options.concurrency,
             queues=options.queues,
             wake_file=WakeFile(settings.run),
+            unresponsive_seconds=settings.unresponsive_seconds,
         )
         garbage_collection.resume()
         asyncio.run(_run(manager, signals, settings))

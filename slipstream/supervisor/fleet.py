@@ -13,7 +13,7 @@ import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.fleet.states import Phase, State
-from gateway.fleet.store import FleetStore
+from gateway.fleet.store import FleetStore, Observation
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed, ChangeKind
 from gateway.storage.tables import InferenceServer
@@ -49,7 +49,12 @@ class Fleet:
         self._sockets = sockets
         self._spawner = spawner
         self._printer = printer
-        self._manager = ProcessManager(self._spawn, self, on_idle=self.exited_idle)
+        self._manager = ProcessManager(
+            self._spawn,
+            self,
+            on_idle=self.exited_idle,
+            unresponsive_seconds=settings.unresponsive_seconds,
+        )
         self._observations = ObservationQueue(store)
         self._servers: dict[str, InferenceServer] = {}
         self._desired: set[str] = set()
@@ -59,6 +64,8 @@ class Fleet:
         self._restarts: Counter[str] = Counter()
         self._numbers = count(1)
         self._memory_bytes: dict[str, int] = {}
+        self._failures: dict[str, str] = {}
+        """Why the latest process of a key has failed."""
         self._desired_changed = asyncio.Event()
         self._measure_now = asyncio.Event()
         self._draining = False
@@ -95,6 +102,7 @@ class Fleet:
     def spawned(self, key: str, child: ChildProcess) -> None:
         """A server is starting."""
         self._print(key, f"process {child.pid}", "dim")
+        self._failures.pop(key, None)
         self._observations.add(
             key,
             state=State.BOOTING,
@@ -127,8 +135,19 @@ class Fleet:
                 self._measure_now.set()
             case "failed":
                 self._print(key, f"failed: {line['message']}", "red")
-                self._observations.add(key, state=State.FAILED, reason=str(line["message"]))
+                self._failures[key] = str(line["message"])
+                self._observations.add(key, state=State.FAILED, reason=self._failures[key])
                 self._settle(key)
+            case "unresponsive" | "stuck" if key not in self._failures:
+                self._print(key, f"unresponsive: {line['message']}", "red")
+                self._observations.add(
+                    key,
+                    state=State.UNRESPONSIVE,
+                    address=None,
+                    tcp_address=None,
+                    metrics_address=None,
+                    reason=str(line["message"]),
+                )
             case "draining":
                 self._observations.add(key, state=State.DRAINING)
 
@@ -142,18 +161,24 @@ class Fleet:
         else:
             self._print(key, f"{reason}; started again in {retry_in:.1f} s", "red")
             self._restarts[key] += 1
-            self._observations.add(
-                key,
-                state=State.BOOTING,
-                phase=Phase.SPAWNING,
-                pid=None,
-                address=None,
-                tcp_address=None,
-                metrics_address=None,
-                memory_bytes=None,
-                restarts=self._restarts[key],
-                reason=f"the process {reason}",
-            )
+            seen: Observation = {
+                "pid": None,
+                "address": None,
+                "tcp_address": None,
+                "metrics_address": None,
+                "memory_bytes": None,
+                "restarts": self._restarts[key],
+            }
+            seen.update(self._state_until_restart(key, reason, retry_in))
+            self._observations.add(key, **seen)
+
+    def _state_until_restart(self, key: str, reason: str, retry_in: float) -> Observation:
+        """Return the state of a server without a process, between two attempts."""
+        if failure := self._failures.get(key):
+            reason = f"{failure}; the next attempt begins in {retry_in:.0f} s"
+            return {"state": State.FAILED, "reason": reason}
+        reason = f"the process {reason}"
+        return {"state": State.BOOTING, "phase": Phase.SPAWNING, "reason": reason}
 
     def exited_idle(self, key: str) -> None:
         """A server has ended because it was idle; the next call wakes it."""

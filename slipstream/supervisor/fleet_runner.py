@@ -37,6 +37,7 @@ class FleetRunner:
             state=options.state,
             workers=options.workers,
             log_level=log_level(),
+            unresponsive_seconds=options.unresponsive_seconds,
         )
         logs.configure(self._settings.log_level, process="supervisor")
         _check_servers()

@@ -43,6 +43,10 @@ class GatewayMonitor:
                 if self._missing:
                     self._broken = UnusableError(str(line["message"]))
                     self._ready.set()
+            case "heartbeat":
+                pass
+            case "unresponsive":
+                self._printer.step(key, f"unresponsive: {line['message']}", "red")
             case event:
                 self._printer.step(key, str(event), "dim")
 

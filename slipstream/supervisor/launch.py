@@ -126,4 +126,5 @@ def _environment(options: UpOptions) -> dict[str, str]:
     return {
         **process_environment(options, workers=options.workers),
         "SLIPSTREAM_LOG_LEVEL": log_level(),
+        "SLIPSTREAM_UNRESPONSIVE_SECONDS": str(options.unresponsive_seconds),
     }

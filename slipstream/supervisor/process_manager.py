@@ -1,4 +1,8 @@
-"""Runs one process for each desired key; `reconcile` decides what to start and stop."""
+"""Runs one process for each desired key; `reconcile` decides what to start and stop.
+
+A process that has sent a heartbeat and then nothing for a while is killed and restarted, whatever
+keeps it: SIGKILL ends stopped processes, too.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from inference_server.spawn import ServerExitStatus
+from slipstream.supervisor.heartbeats import HeartbeatWatch
 from slipstream.supervisor.process import ChildProcess, describe_exit
 from slipstream.supervisor.reconcile import (
     Action,
@@ -24,8 +29,11 @@ from slipstream.supervisor.reconcile import (
     next_restart_at,
     reconcile,
 )
+from slipstream.supervisor.run_together import run_together
 from telemetry.logs import logger
 
+UNRESPONSIVE_SECONDS = 5.0
+"""Silence after which a process is replaced, unless set otherwise."""
 _MAX_LINE_BYTES = 1 << 20
 
 log = logger("slipstream.supervisor.process_manager")
@@ -41,7 +49,10 @@ class ProcessListener(Protocol):
         """A process has been started for `key`."""
 
     def reported(self, key: str, line: StatusLine) -> None:
-        """The process has reported a status line."""
+        """The process has reported a status line.
+
+        The manager adds `unresponsive`, with a `message`, before it kills a silent process.
+        """
 
     def exited(self, key: str, *, requested: bool, reason: str, retry_in: float) -> None:
         """The process has ended; unless that was requested, it restarts in `retry_in` seconds."""
@@ -60,6 +71,7 @@ class ProcessManager:
         *,
         running: Mapping[str, ChildProcess] | None = None,
         on_idle: Callable[[str], None] | None = None,
+        unresponsive_seconds: float = UNRESPONSIVE_SECONDS,
     ) -> None:
         """Start processes with `spawn`, and report to `listener`.
 
@@ -68,6 +80,7 @@ class ProcessManager:
             listener: is told what happens to them.
             running: processes that run already; their generation is 1.
             on_idle: called instead of `exited` when one ends with ExitStatus.IDLE.
+            unresponsive_seconds: silence after which a process is killed.
         """
         self._spawn = spawn
         self._listener = listener
@@ -76,6 +89,9 @@ class ProcessManager:
         self._states: dict[str, ProcessState] = {}
         self._children: dict[str, ChildProcess] = {}
         self._monitors: dict[str, asyncio.Task[None]] = {}
+        self._heartbeats = HeartbeatWatch(unresponsive_seconds, self._on_silence)
+        self._end_reasons: dict[str, str] = {}
+        """Why processes end, where their exit status does not say it."""
         self._changed = asyncio.Event()
         self._closed = False
         self._killed = False
@@ -95,7 +111,10 @@ class ProcessManager:
         self._changed.set()
 
     async def run(self) -> None:
-        """Start and stop processes as desired, until cancelled."""
+        """Start and stop processes as desired and replace silent ones, until cancelled."""
+        await run_together(self._follow_desired(), self._heartbeats.run())
+
+    async def _follow_desired(self) -> None:
         while True:
             self._changed.clear()
             self._reconcile()
@@ -186,17 +205,31 @@ class ProcessManager:
         transport.close()
         status = await asyncio.to_thread(child.wait)
         del self._children[key], self._monitors[key]
+        self._heartbeats.forget(key)
+        reason = self._end_reasons.pop(key, None) or describe_exit(status)
         requested = self._states[key].stopping or self._closed
         if self._on_idle_exit and status == ServerExitStatus.IDLE and not requested:
             self._on_idle(key, self._on_idle_exit)
         else:
-            self._on_exit(key, describe_exit(status), ran_for=time.monotonic() - child.started_at)
+            self._on_exit(key, reason, ran_for=time.monotonic() - child.started_at)
 
     def _on_status_line(self, key: str, line: StatusLine) -> None:
-        if line["event"] == "failed":
-            self._states[key] = replace(self._states[key], failed=True)
-            self._changed.set()
+        match line["event"]:
+            case "heartbeat":
+                self._heartbeats.heard(key)
+            case "failed":
+                self._states[key] = replace(self._states[key], failed=True)
+                self._changed.set()
+            case "stuck":
+                self._end_reasons[key] = f"ended itself: {line['message']}"
         self._listener.reported(key, line)
+
+    def _on_silence(self, key: str, seconds: float) -> None:
+        message = f"no heartbeat for {seconds:.1f} s"
+        self._end_reasons[key] = f"was killed: {message}"
+        log.error("process_unresponsive", key=key, pid=self._children[key].pid, reason=message)
+        self._listener.reported(key, {"event": "unresponsive", "message": message})
+        self._children[key].kill()
 
     def _on_idle(self, key: str, on_idle: Callable[[str], None]) -> None:
         self._states[key] = after_idle_exit(self._states[key], desired=self._desired.get(key))

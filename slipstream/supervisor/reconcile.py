@@ -13,6 +13,10 @@ MIN_DELAY_SECONDS = 0.1
 """Seconds before the first restart."""
 MAX_DELAY_SECONDS = 10.0
 """The maximum of the delay, which doubles with each consecutive crash."""
+FAILED_DELAY_SECONDS = 30.0
+"""Seconds before the restart of a process that has ended after it had reported a failure."""
+MAX_FAILED_DELAY_SECONDS = 600.0
+"""The maximum of that delay, which doubles likewise."""
 STABLE_SECONDS = 30.0
 """After running this long a process has recovered: its next crash counts as the first."""
 
@@ -100,10 +104,10 @@ def after_exit(state: ProcessState, *, ran_for: float, now: float) -> ProcessSta
     """Return the state after a process has ended that ran for `ran_for` seconds."""
     if state.stopping:
         return replace(state, alive=False, failed=False, stopping=False, crashes=0, retry_at=now)
-    crashes = 1 if ran_for >= STABLE_SECONDS else state.crashes + 1
-    return replace(
-        state, alive=False, failed=False, crashes=crashes, retry_at=now + restart_delay(crashes)
-    )
+    recovered = ran_for >= STABLE_SECONDS and not state.failed
+    crashes = 1 if recovered else state.crashes + 1
+    delay = restart_delay(crashes, failed=state.failed)
+    return replace(state, alive=False, failed=False, crashes=crashes, retry_at=now + delay)
 
 
 def after_idle_exit(state: ProcessState, *, desired: int | None) -> ProcessState:
@@ -115,9 +119,15 @@ def after_idle_exit(state: ProcessState, *, desired: int | None) -> ProcessState
     return ProcessState(generation=generation, alive=False, idle=True)
 
 
-def restart_delay(crashes: int) -> float:
-    """Return the seconds to wait before the restart after so many consecutive crashes."""
-    return min(MAX_DELAY_SECONDS, MIN_DELAY_SECONDS * 2.0 ** min(crashes - 1, 30))
+def restart_delay(crashes: int, *, failed: bool = False) -> float:
+    """Return the seconds to wait before the restart after so many consecutive crashes.
+
+    Longer after a reported failure: it is likely to come again, and may have cost minutes.
+    """
+    shortest, longest = MIN_DELAY_SECONDS, MAX_DELAY_SECONDS
+    if failed:
+        shortest, longest = FAILED_DELAY_SECONDS, MAX_FAILED_DELAY_SECONDS
+    return min(longest, shortest * 2.0 ** min(crashes - 1, 30))
 
 
 def _may_start(state: ProcessState, generation: int, now: float) -> bool:

@@ -52,7 +52,10 @@ class Supervisor:
         launched = self._launched
         self._gateway_monitor = GatewayMonitor(launched.gateways, self._printer)
         self._gateways = ProcessManager(
-            launched.spawn_gateway, self._gateway_monitor, running=launched.gateways
+            launched.spawn_gateway,
+            self._gateway_monitor,
+            running=launched.gateways,
+            unresponsive_seconds=launched.options.unresponsive_seconds,
         )
         self._gateways.set_desired(dict.fromkeys(launched.gateways, 1))
         self._workers = self._worker_manager()
@@ -86,6 +89,7 @@ class Supervisor:
             concurrency=launched.options.worker_concurrency,
             wake_file=WakeFile(launched.folder.path / "run"),
             idle_seconds=launched.options.worker_idle_seconds,
+            unresponsive_seconds=launched.options.unresponsive_seconds,
         )
 
     async def _serve(self) -> None:

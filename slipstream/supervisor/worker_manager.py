@@ -17,7 +17,7 @@ from gateway.broker.worker_files import WakeFile
 from gateway.worker.plan import QueueWorkerPlan, plan_queue_workers
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.process import ChildProcess
-from slipstream.supervisor.process_manager import ProcessManager, StatusLine
+from slipstream.supervisor.process_manager import UNRESPONSIVE_SECONDS, ProcessManager, StatusLine
 from slipstream.supervisor.run_together import run_together
 
 HAND_BACK_SECONDS = 4.0
@@ -40,10 +40,12 @@ class WorkerManager:
         queues: Collection[Queue] = tuple(Queue),
         wake_file: WakeFile,
         idle_seconds: float | None = None,
+        unresponsive_seconds: float = UNRESPONSIVE_SECONDS,
     ) -> None:
         """Do `concurrency` runs at a time; with 0 there are no queue workers.
 
-        After `idle_seconds` without a run they are stopped until `wake_file` is touched.
+        After `idle_seconds` without a run they are stopped until `wake_file` is touched. One that
+        is silent for `unresponsive_seconds` is killed and replaced.
         """
         self.concurrency = concurrency
         self._spawn_queue_worker = spawn
@@ -51,7 +53,7 @@ class WorkerManager:
         self._queues = queues
         self._wake_file = wake_file
         self._idle_seconds = idle_seconds
-        self._manager = ProcessManager(self._spawn, self)
+        self._manager = ProcessManager(self._spawn, self, unresponsive_seconds=unresponsive_seconds)
         self._plans: dict[str, QueueWorkerPlan] = {}
         """By key: what each process was started for, the stalled ones included."""
         self._desired: list[str] = []
@@ -99,6 +101,8 @@ class WorkerManager:
                 self._on_ready(key)
             case "heartbeat":
                 self._on_heartbeat(key, busy=int(line["busy"]), total=int(line["total"]))
+            case "unresponsive":
+                self._print(key, f"unresponsive: {line['message']}", "red")
             case "stalled":
                 self._replace(key)
             case "failed":

@@ -37,6 +37,14 @@ FAILS = program("say(event='failed', message='no such operator')\nsignal.pause()
 """Reports that it has failed, and stays."""
 HALF_LINE = program("os.write(options.status_fd, b'{\"event\": ')\nsys.exit(0)")
 """Exits in the middle of a line."""
+STOPS_ITSELF = program(
+    "say(event='ready')\nsay(event='heartbeat')\nos.kill(os.getpid(), signal.SIGSTOP)"
+)
+"""Sends one heartbeat, then stops as by SIGSTOP."""
+BEATS = program("say(event='ready')\nwhile True: say(event='heartbeat'); time.sleep(0.05)")
+"""Gets ready, and sends heartbeats."""
+SAYS_WHY_IT_ENDS = program("say(event='stuck', message='a run went on')\nsys.exit(5)")
+"""Reports why it is about to end itself."""
 _BEATS = "while True: say(event='heartbeat', busy={busy}, total=0); time.sleep(0.05)"
 IDLE = program("say(event='ready')\n" + _BEATS.format(busy=0))
 """A queue worker without runs."""

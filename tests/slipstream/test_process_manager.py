@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -13,12 +14,26 @@ import psutil
 from slipstream.supervisor.process import ChildProcess, Lifeline
 from slipstream.supervisor.process_manager import ProcessManager
 from tests.slipstream.event_log import EventLog
-from tests.slipstream.programs import CRASHES, EXITS_IDLE, FAILS, HALF_LINE, IGNORES_SIGTERM, STEADY
+from tests.slipstream.programs import (
+    BEATS,
+    CRASHES,
+    EXITS_IDLE,
+    FAILS,
+    HALF_LINE,
+    IGNORES_SIGTERM,
+    SAYS_WHY_IT_ENDS,
+    STEADY,
+    STOPS_ITSELF,
+)
 
 
 @asynccontextmanager
 async def managing(
-    command: Sequence[str], *, grace: float = 5.0, idle: bool = False
+    command: Sequence[str],
+    *,
+    grace: float = 5.0,
+    idle: bool = False,
+    unresponsive_seconds: float = 30.0,
 ) -> AsyncIterator[tuple[ProcessManager, EventLog]]:
     events = EventLog()
     lifeline = Lifeline()
@@ -26,7 +41,12 @@ async def managing(
     async def spawn(_key: str) -> ChildProcess:
         return ChildProcess.spawn(command, lifeline=lifeline)
 
-    manager = ProcessManager(spawn, events, on_idle=events.exited_idle if idle else None)
+    manager = ProcessManager(
+        spawn,
+        events,
+        on_idle=events.exited_idle if idle else None,
+        unresponsive_seconds=unresponsive_seconds,
+    )
     task = asyncio.create_task(manager.run())
     try:
         yield manager, events
@@ -109,6 +129,42 @@ async def test_draining_kills_a_process_that_ignores_sigterm() -> None:
         manager.set_desired({"a": 1})
         await events.until(lambda entries: "a ready" in entries)
     assert events.entries[-2:] == ["a stopped: was killed by SIGKILL", "a forgotten"]
+
+
+async def test_a_stopped_process_is_killed_and_restarted() -> None:
+    async with managing(STOPS_ITSELF, unresponsive_seconds=0.5) as (manager, events):
+        manager.set_desired({"a": 1})
+        await events.until(lambda entries: entries.count("a ready") == 2)
+        assert events.entries[3] == "a unresponsive"
+        assert events.entries[4].startswith("a crashed: was killed: no heartbeat for 0.")
+
+
+async def test_a_process_without_heartbeats_or_with_regular_ones_is_left_alone() -> None:
+    for command in (STEADY, BEATS):
+        async with managing(command, unresponsive_seconds=1.0) as (manager, events):
+            manager.set_desired({"a": 1})
+            await events.until(lambda entries: "a ready" in entries)
+            await asyncio.sleep(2.0)
+            assert "a unresponsive" not in events.entries
+
+
+async def test_the_time_in_which_the_manager_itself_stands_still_does_not_count() -> None:
+    async with managing(BEATS, unresponsive_seconds=1.0) as (manager, events):
+        manager.set_desired({"a": 1})
+        await events.until(lambda entries: "a heartbeat" in entries)
+        os.kill(manager.pids["a"], signal.SIGSTOP)
+        time.sleep(1.5)  # noqa: ASYNC251 - the loop is to stand still
+        os.kill(manager.pids["a"], signal.SIGCONT)
+        count = events.entries.count("a heartbeat")
+        await events.until(lambda entries: entries.count("a heartbeat") > count + 5)
+        assert "a unresponsive" not in events.entries
+
+
+async def test_a_process_says_why_it_ends_itself() -> None:
+    async with managing(SAYS_WHY_IT_ENDS) as (manager, events):
+        manager.set_desired({"a": 1})
+        await events.until(lambda entries: entries.count("a spawned") == 2)
+        assert "a crashed: ended itself: a run went on" in events.entries
 
 
 async def test_a_command_that_cannot_be_started_is_retried() -> None:

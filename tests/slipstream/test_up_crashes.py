@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from typer.testing import CliRunner
 
 from slipstream.cli import build
 from tests import onnx_models
 from tests.slipstream.running import NO_WORKER, TIMEOUT_SECONDS, Up
+
+_UNRESPONSIVE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    up = Up(tmp_path_factory.mktemp("up") / "state", *NO_WORKER)
+    patience = ("--unresponsive-seconds", str(_UNRESPONSIVE_SECONDS))
+    up = Up(tmp_path_factory.mktemp("up") / "state", *NO_WORKER, *patience)
     curl = up.until("curl ")
     found = re.search(r"trigger/([0-9a-f-]+)/.*(sk-\w+)", curl)
     assert found
@@ -91,6 +95,40 @@ def test_a_killed_gateway_is_restarted_and_no_connection_is_refused(running: Run
     running.until_served()
     (successor,) = running.up.gateways()
     assert successor.pid != gateway.pid
+
+
+def test_a_stopped_inference_server_is_replaced(running: Running) -> None:
+    (server,) = running.up.servers()
+    server.suspend()
+    running.up.until("unresponsive: no heartbeat for")
+    server.wait(TIMEOUT_SECONDS)
+    running.until_served()
+    (successor,) = running.up.servers()
+    assert successor.pid != server.pid
+    assert "was killed: no heartbeat for" in running.up.until("was killed")
+
+
+def test_the_only_gateway_is_replaced_when_it_is_stopped(running: Running) -> None:
+    (gateway,) = running.up.gateways()
+    gateway.suspend()
+    running.up.until("gateway            unresponsive: no heartbeat for")
+    gateway.wait(TIMEOUT_SECONDS)
+    running.until_served()
+    (successor,) = running.up.gateways()
+    assert successor.pid != gateway.pid
+
+
+def test_no_process_is_replaced_because_all_of_them_were_stopped(running: Running) -> None:
+    gateways, servers = running.up.gateways(), running.up.servers()
+    supervisor = psutil.Process(running.up.process.pid)
+    everything = [supervisor, *running.up.children()]
+    for process in everything:
+        process.suspend()
+    time.sleep(2 * _UNRESPONSIVE_SECONDS)
+    for process in everything:
+        process.resume()
+    running.until_served()
+    assert (running.up.gateways(), running.up.servers()) == (gateways, servers)
 
 
 def test_a_failed_server_is_restarted_only_on_request(running: Running, tmp_path: Path) -> None:

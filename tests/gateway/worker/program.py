@@ -46,6 +46,9 @@ class Executor:
         if run_id.startswith("hold"):
             while not (FOLDER / "release").exists():  # noqa: ASYNC110 - it is another process
                 await asyncio.sleep(0.02)
+        if run_id.startswith("burn"):
+            while True:
+                pass
         if run_id.startswith("break"):
             raise RuntimeError("broken on purpose")
         note("ended", run_id)

@@ -20,7 +20,12 @@ class Worker:
     """One `slipstream worker`; only what its runs do is replaced."""
 
     def __init__(
-        self, broker: Broker, folder: Path, *options: str, grace_seconds: float = 20.0
+        self,
+        broker: Broker,
+        folder: Path,
+        *options: str,
+        grace_seconds: float = 20.0,
+        unresponsive_seconds: float = 30.0,
     ) -> None:
         self.broker = broker
         self.folder = folder
@@ -29,7 +34,11 @@ class Worker:
         with self.errors.open("a") as errors:
             self.process = subprocess.Popen(
                 command,
-                env={**environment(), **self._settings(grace_seconds)},
+                env={
+                    **environment(),
+                    **self._settings(grace_seconds),
+                    "SLIPSTREAM_UNRESPONSIVE_SECONDS": str(unresponsive_seconds),
+                },
                 stderr=errors,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -227,6 +227,36 @@ def test_a_stalled_queue_worker_is_replaced(folder_broker: Broker, start: Start)
     assert worker.stop() == 0
 
 
+def test_a_stopped_queue_worker_is_replaced(folder_broker: Broker, start: Start) -> None:
+    worker = start(folder_broker, "--queues", "async", unresponsive_seconds=3)
+    (stopped,) = worker.queue_workers()
+    worker.send(Queue.ASYNC, "before")
+    worker.until_runs("ended", "before")
+    stopped.suspend()
+    worker.until_printed("unresponsive: no heartbeat for")
+    worker.send(Queue.ASYNC, "after")
+    worker.until_runs("ended", "after")
+    assert stopped not in worker.queue_workers()
+    assert worker.stop() == 0
+
+
+def test_a_child_that_is_blocked_or_stopped_is_replaced(
+    folder_broker: Broker, start: Start
+) -> None:
+    worker = start(folder_broker, "--queues", "async", "--concurrency", "1", unresponsive_seconds=3)
+    queue_workers = worker.queue_workers()
+    worker.send(Queue.ASYNC, "burn-1", "after-1")
+    worker.until_runs("ended", "after-1")
+    worker.send(Queue.ASYNC, "hold-1")
+    worker.until_runs("began", "hold-1")
+    psutil.Process(pid_of(worker, "hold-1")).suspend()
+    worker.send(Queue.ASYNC, "after-2")
+    worker.until_runs("ended", "after-2")
+    assert worker.log().count("run_process_unresponsive") == 2
+    assert worker.queue_workers() == queue_workers
+    assert worker.stop() == 0
+
+
 def test_heartbeat_files_show_how_busy_a_worker_is(folder_broker: Broker, start: Start) -> None:
     worker = start(folder_broker, "--concurrency", "3")
     run = worker.folder / "run"
