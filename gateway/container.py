@@ -71,6 +71,7 @@ class Container:
             drain_seconds=settings.drain_seconds,
             on_wake=self.waker.wake,
             credentials=UpstreamCredentials.from_settings(settings),
+            unresponsive_seconds=settings.unresponsive_seconds,
         )
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
         self.readiness = Readiness(self.servers)

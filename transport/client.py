@@ -101,6 +101,14 @@ class GrpcConnection:
         """The number of calls that are not over."""
         return self._http2.in_flight
 
+    def start_keepalive(self, seconds: float) -> None:
+        """Ping the server after so many seconds of silence, close after as many again.
+
+        For servers that are known to allow it: stock gRPC servers close the connection when pings
+        come more often than every five minutes.
+        """
+        self._http2.start_keepalive(seconds)
+
     def open_stream(
         self,
         path: str,

@@ -75,11 +75,13 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         self._receive_window = limits.connection_window
         self._refill_below = limits.connection_window // 2
         self.timers = Timers()
-        self._keepalive = Keepalive(
-            limits.keepalive_seconds or 0.0,
-            probe=lambda: self.write_queue.put(frames.ping(_KEEPALIVE_PING)),
-            on_timeout=lambda: self._abort("the peer does not answer keepalive pings"),
-        )
+        self._keepalive = self._new_keepalive(limits.keepalive_seconds or 0.0)
+
+    def start_keepalive(self, seconds: float) -> None:
+        """Ping the peer after so many seconds of silence, close after as many again."""
+        if self.failure is None:
+            self._keepalive = self._new_keepalive(seconds)
+            self._keepalive.start(self.timers)
 
     # called by asyncio
 
@@ -264,6 +266,13 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         self.withheld -= size
         if self._receive_window < self._refill_below:
             self._refill()
+
+    def _new_keepalive(self, seconds: float) -> Keepalive:
+        return Keepalive(
+            seconds,
+            probe=lambda: self.write_queue.put(frames.ping(_KEEPALIVE_PING)),
+            on_timeout=lambda: self._abort("the peer does not answer keepalive pings"),
+        )
 
     def _abort(self, text: str) -> None:
         self.close(RpcError(StatusCode.UNAVAILABLE, text))

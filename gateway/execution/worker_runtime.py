@@ -30,6 +30,7 @@ class WorkerRuntime:
             drain_seconds=settings.drain_seconds,
             on_wake=self._waker.wake,
             credentials=UpstreamCredentials.from_settings(settings),
+            unresponsive_seconds=settings.unresponsive_seconds,
         )
         self._watcher = FleetWatcher(fleet, self._feed, self._servers)
         self._http = GuardedHttpClient(

@@ -13,6 +13,9 @@ from protos.parameters import CANCELLATION
 from telemetry.logs import logger
 from transport import GrpcConnection, GrpcLimits, Metadata, RpcError, StatusCode, connect
 
+UNRESPONSIVE_SECONDS = 5.0
+"""Silence after which a server of ours is not ready, unless set otherwise. It may take half as long
+again until it is noticed."""
 _RETRY_SECONDS = 0.05
 """Between two attempts to connect, or to find the model ready; a tiny model boots in 0.2 s."""
 _UNARY_TIMEOUT_SECONDS = 5.0
@@ -37,6 +40,7 @@ class ServerConnector:
         max_message_bytes: int,
         on_change: Callable[[], None],
         credentials: UpstreamCredentials | None = None,
+        unresponsive_seconds: float = UNRESPONSIVE_SECONDS,
     ) -> None:
         self.model = model
         self.version = version
@@ -45,6 +49,7 @@ class ServerConnector:
         self._on_change = on_change
         self._max_message_bytes = max_message_bytes
         self._credentials = credentials or UpstreamCredentials()
+        self._unresponsive_seconds = unresponsive_seconds
         self._metadata: Metadata = ()
         self._last_failure = ""
         self._task = asyncio.create_task(self._run(), name=f"connector {model} {version}")
@@ -99,10 +104,13 @@ class ServerConnector:
     async def _serve(self, connection: GrpcConnection) -> None:
         """Set `stream` from when the model is ready until the stream ends."""
         await self._wait_until_ready(connection)
+        ours = CANCELLATION in await self._extensions(connection)
+        if ours:
+            connection.start_keepalive(self._unresponsive_seconds / 2)
         stream = InferenceStreamClient(
             connection,
             max_message_bytes=self._max_message_bytes,
-            cancels=CANCELLATION in await self._extensions(connection),
+            cancels=ours,
             metadata=self._metadata,
         )
         self._last_failure = ""

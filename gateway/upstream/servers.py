@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gateway.errors import GatewayError
-from gateway.upstream.connector import ServerConnector
+from gateway.upstream.connector import UNRESPONSIVE_SECONDS, ServerConnector
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.inference_stream import InferenceStreamClient
 from protos.errors import ErrorCode
@@ -63,8 +63,9 @@ class InferenceServers:
         drain_seconds: float,
         on_wake: Callable[[str, int], None] | None = None,
         credentials: UpstreamCredentials | None = None,
+        unresponsive_seconds: float = UNRESPONSIVE_SECONDS,
     ) -> None:
-        """Start without servers.
+        """Start without servers. One that is silent for `unresponsive_seconds` is not ready.
 
         `credentials` are for servers on other machines. `on_wake` is called with the model version
         of a sleeping server that gets a call, once each time that it sleeps. It is called on the
@@ -74,6 +75,7 @@ class InferenceServers:
         self._drain_seconds = drain_seconds
         self._on_wanted = on_wake
         self._credentials = credentials
+        self._unresponsive_seconds = unresponsive_seconds
         self._statuses: dict[str, dict[int, ServerStatus]] = {}
         self._connectors: dict[tuple[str, int], ServerConnector] = {}
         self._streams: dict[tuple[str, int], InferenceStreamClient] = {}
@@ -191,6 +193,7 @@ class InferenceServers:
             max_message_bytes=self._max_message_bytes,
             on_change=changed,
             credentials=self._credentials,
+            unresponsive_seconds=self._unresponsive_seconds,
         )
         return connector
 
@@ -223,6 +226,9 @@ class InferenceServers:
         if status.state == "failed":
             message = f"the inference server for {status.title} failed: {status.reason}"
             return GatewayError(ErrorCode.INFERENCE_SERVER_FAILED, message, retry_after=30)
+        if status.state == "unresponsive":
+            message = f"the inference server for {status.title} is being replaced: {status.reason}"
+            return GatewayError(ErrorCode.INFERENCE_SERVER_UNAVAILABLE, message, retry_after=1)
         if status.state in {"booting", "stopped"}:
             return _booting(status)
         message = f"the inference server for {status.title} is being connected"
