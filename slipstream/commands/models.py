@@ -12,7 +12,7 @@ from rich.console import RenderableType
 
 from gateway.errors import GatewayError
 from gateway.fleet.schemas import ServerOut, ServerSettingsIn
-from gateway.fleet.states import Desired
+from gateway.fleet.states import Desired, State
 from gateway.models.schemas import ModelOut, ModelPage
 from gateway.storage.tables import InferenceServer
 from model_store.manifest import Manifest
@@ -228,7 +228,10 @@ def _columns(servers: Sequence[InferenceServer]) -> Columns[ModelOut]:
 
 
 def _state(server: InferenceServer) -> str:
-    return server.desired if server.desired == Desired.ASLEEP else server.state
+    if server.desired == Desired.ASLEEP:
+        return server.desired
+    explained = server.state in {State.FAILED, State.UNRESPONSIVE} and server.reason
+    return f"{server.state}: {server.reason}" if explained else server.state
 
 
 def _server_document(server: InferenceServer) -> dict[str, Any]:

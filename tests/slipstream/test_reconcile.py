@@ -98,6 +98,15 @@ def test_delays_double_up_to_the_maximum() -> None:
     assert restart_delay(10_000) == MAX_DELAY_SECONDS
 
 
+def test_after_a_reported_failure_the_delays_are_longer() -> None:
+    state, delays = replace(RUNNING, failed=True), []
+    for _ in range(7):
+        gone = after_exit(state, ran_for=10 * STABLE_SECONDS, now=0.0)
+        delays.append(gone.retry_at)
+        state = replace(gone, alive=True, failed=True)
+    assert delays == [30, 60, 120, 240, 480, 600, 600]
+
+
 def test_a_stable_run_resets_the_crash_count() -> None:
     often = replace(RUNNING, crashes=7)
     assert after_exit(often, ran_for=STABLE_SECONDS - 1, now=0.0).crashes == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -43,16 +44,34 @@ class Running:
             assert "retry-after" in response.headers
             assert time.monotonic() < deadline
 
-    def command(self, *words: str) -> None:
+    def until_not_ready(self, model: str) -> None:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while httpx.get(f"{self.up.url}/v2/models/{model}/ready").is_success:
+            assert time.monotonic() < deadline
+
+    def until_without_process(self, model: str) -> dict[str, object]:
+        created = self.command("keys", "create", "--name", "reader", "--manage", "--json")
+        headers = {"X-API-Key": json.loads(created)["key"]}
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            listed = httpx.get(f"{self.up.url}/node/inference-servers/", headers=headers)
+            (found,) = [server for server in listed.json()["items"] if server["model"] == model]
+            if found["pid"] is None:
+                return found
+            assert time.monotonic() < deadline
+
+    def command(self, *words: str) -> str:
         state = ["--state", str(self.up.state)]
         result = CliRunner().invoke(build(called=words[0]), [*words, *state])
         assert result.exit_code == 0, result.output
+        return result.stdout
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     patience = ("--unresponsive-seconds", str(_UNRESPONSIVE_SECONDS))
-    up = Up(tmp_path_factory.mktemp("up") / "state", *NO_WORKER, *patience)
+    settings = {"SLIPSTREAM_INFERENCE_WARM_UP_SECONDS": "3"}
+    up = Up(tmp_path_factory.mktemp("up") / "state", *NO_WORKER, *patience, **settings)
     curl = up.until("curl ")
     found = re.search(r"trigger/([0-9a-f-]+)/.*(sk-\w+)", curl)
     assert found
@@ -100,6 +119,7 @@ def test_a_killed_gateway_is_restarted_and_no_connection_is_refused(running: Run
 def test_a_stopped_inference_server_is_replaced(running: Running) -> None:
     (server,) = running.up.servers()
     server.suspend()
+    running.until_not_ready("iris")
     running.up.until("unresponsive: no heartbeat for")
     server.wait(TIMEOUT_SECONDS)
     running.until_served()
@@ -142,6 +162,24 @@ def test_a_failed_server_is_restarted_only_on_request(running: Running, tmp_path
     assert [server.pid for server in running.up.servers("sequence 1")] != failed
     running.command("models", "unserve", "sequence")
     running.up.until("sequence 1         stopped")
+    assert running.trigger().status_code == 200
+
+
+def test_an_endless_warm_up_fails_and_is_not_repeated_at_once(
+    running: Running, tmp_path: Path
+) -> None:
+    model = onnx_models.loop(tmp_path / "endless.onnx", trips=10**15)
+    running.command("models", "add", str(model), "--name", "endless", "--serve")
+    reason = "the first run took longer than 3 s"
+    assert reason in running.up.until("endless 1          failed")
+    (server,) = running.up.servers("endless 1")
+    server.kill()
+    running.up.until("endless 1          was killed by SIGKILL; started again in 30.0 s")
+    seen = running.until_without_process("endless")
+    assert seen["state"] == "failed"
+    assert str(seen["reason"]).startswith(reason)
+    assert str(seen["reason"]).endswith("; the next attempt begins in 30 s")
+    running.command("models", "unserve", "endless")
     assert running.trigger().status_code == 200
 
 

@@ -22,10 +22,22 @@ PATIENCE_SECONDS = 20.0
 class Watched:
     """A Link, and an event for what it reports."""
 
-    def __init__(self, address: str, model: str = "mlp", version: int = 1) -> None:
+    def __init__(
+        self,
+        address: str,
+        model: str = "mlp",
+        version: int = 1,
+        *,
+        unresponsive_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self._changed = asyncio.Event()
         self.link = ServerConnector(
-            model, version, address, max_message_bytes=LIMIT, on_change=self._changed.set
+            model,
+            version,
+            address,
+            max_message_bytes=LIMIT,
+            on_change=self._changed.set,
+            unresponsive_seconds=unresponsive_seconds,
         )
 
     async def connected(self) -> InferenceStreamClient:
@@ -54,8 +66,8 @@ async def watch() -> AsyncIterator[Watch]:
     """Return a function that connects to an address."""
     watched: list[Watched] = []
 
-    def connect(address: str, model: str = "mlp") -> Watched:
-        watched.append(Watched(address, model))
+    def connect(address: str, model: str = "mlp", **arguments: float) -> Watched:
+        watched.append(Watched(address, model, **arguments))
         return watched[-1]
 
     yield connect

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -122,3 +123,20 @@ async def test_a_server_that_boots_is_waited_for(start_server: StartServer, watc
     assert watched.link.stream is None
     stream = await watched.connected()
     assert arrays(await stream.infer(quick(), TIMEOUT))["y"].shape == (1, 3)
+
+
+async def test_a_stopped_server_is_not_ready_and_an_idle_one_is(
+    start_server: StartServer, watch: Watch
+) -> None:
+    server = start_server("mlp")
+    watched = watch(server.address, unresponsive_seconds=1.0)
+    stream = await watched.connected()
+    await asyncio.sleep(3.0)
+    assert watched.link.stream is stream
+    waiting = asyncio.create_task(stream.infer(quick(), TIMEOUT))
+    server.process.send_signal(signal.SIGSTOP)
+    await watched.lost()
+    with suppress(GatewayError):  # it may have been answered just before
+        await waiting
+    server.process.send_signal(signal.SIGCONT)
+    assert await (await watched.connected()).infer(quick(), TIMEOUT)
