@@ -112,7 +112,7 @@ class BatchExecutor:
     @property
     def busy(self) -> bool:
         """Whether calls wait or run."""
-        return len(self._runs) > 0 or self._admission.waiting > 0
+        return len(self._runs.active) > 0 or self._admission.waiting > 0
 
     def run_times(self, feeds: Feeds, *, by_rows: bool) -> RunTimes:
         """Return the measurements of the shape class of `feeds`; see `shape_class`."""
@@ -139,7 +139,7 @@ class BatchExecutor:
     def flush(self) -> None:
         """Start as many batches as there are threads for; quick ones run here and now."""
         queue, admission = self._queue, self._admission
-        while queue and len(self._runs) < self._max_running:
+        while queue and len(self._runs.active) < self._max_running:
             taken = queue.take(self._max_batch_rows)
             now = perf_counter()
             calls: list[PendingCall] = []

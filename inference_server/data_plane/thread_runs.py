@@ -51,32 +51,30 @@ class ThreadRuns:
         self._on_deadline = on_deadline
         self._on_stuck = on_stuck
         self._loop = asyncio.get_running_loop()
-        self._runs: set[ThreadRun] = set()
+        self.active: set[ThreadRun] = set()
+        """The runs that go on; to be read only."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._check_scheduled = False
 
-    def __len__(self) -> int:
-        return len(self._runs)
-
     def add(self, run: ThreadRun) -> None:
         """Watch a run that begins."""
-        self._runs.add(run)
+        self.active.add(run)
         self._set_timer(_next_check(run, self._grace_seconds))
 
     def remove(self, run: ThreadRun) -> None:
         """Forget a run that has ended."""
-        self._runs.remove(run)
+        self.active.remove(run)
 
     def check_soon(self) -> None:
         """Look for runs without callers in the next turn of the loop: a call was cancelled."""
-        if self._runs and not self._check_scheduled:
+        if self.active and not self._check_scheduled:
             self._check_scheduled = True
             self._loop.call_soon(self._check)
 
     def close(self) -> None:
         """Tell every run to end; no call waits any more."""
-        for run in self._runs:
+        for run in self.active:
             run.options.terminate = True
         if self._timer is not None:
             self._timer.cancel()
@@ -97,7 +95,7 @@ class ThreadRuns:
     def _check(self) -> None:
         self._check_scheduled = False
         now = perf_counter()
-        for run in list(self._runs):
+        for run in list(self.active):
             for call in run.calls:
                 if not call.cancelled and call.deadline is not None and call.deadline <= now:
                     call.cancelled = True
