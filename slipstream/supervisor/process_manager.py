@@ -29,7 +29,6 @@ from slipstream.supervisor.reconcile import (
     next_restart_at,
     reconcile,
 )
-from slipstream.supervisor.run_together import run_together
 from telemetry.logs import logger
 
 UNRESPONSIVE_SECONDS = 5.0
@@ -112,7 +111,9 @@ class ProcessManager:
 
     async def run(self) -> None:
         """Start and stop processes as desired and replace silent ones, until cancelled."""
-        await run_together(self._follow_desired(), self._heartbeats.run())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._heartbeats.run())
+            await self._follow_desired()
 
     async def _follow_desired(self) -> None:
         while True:
