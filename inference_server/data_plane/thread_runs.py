@@ -1,4 +1,4 @@
-"""The runs on threads, and the end of those that nobody waits for any more."""
+"""The runs on threads, and the end of those that no caller waits for."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class ThreadRuns:
             self._loop.call_soon(self._check)
 
     def close(self) -> None:
-        """Tell every run to end; no call waits any more."""
+        """Tell every run to end; no call waits."""
         for run in self.active:
             run.options.terminate = True
         if self._timer is not None:

@@ -1,6 +1,6 @@
 """Whether the shapes of a model's inputs bound the work of a run, whatever the inputs' values are.
 
-Where they do not, a run that was quick a thousand times may take for ever the next time.
+Where they do not, a run that was quick a thousand times may be endless the next time.
 """
 
 from __future__ import annotations

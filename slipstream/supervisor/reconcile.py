@@ -122,7 +122,7 @@ def after_idle_exit(state: ProcessState, *, desired: int | None) -> ProcessState
 def restart_delay(crashes: int, *, failed: bool = False) -> float:
     """Return the seconds to wait before the restart after so many consecutive crashes.
 
-    Longer after a reported failure: it is likely to come again, and may have cost minutes.
+    Longer after a reported failure: the next attempt is likely to fail, too, and may take minutes.
     """
     shortest, longest = MIN_DELAY_SECONDS, MAX_DELAY_SECONDS
     if failed:

@@ -19,7 +19,7 @@ from tests.inference_server.requests import arrays, fp32, infer_request
 from tests.stub import InferenceStub
 
 _SOON_SECONDS = 20.0
-"""A call that waits for an endless run would wait for ever."""
+"""A call behind an endless run would wait indefinitely."""
 
 
 def counting(

@@ -11,7 +11,9 @@ import pytest
 from onnx import helper
 
 from inference_server.runtime.shape_bounds import bounded_by_shapes
+from model_store.store import ModelStore
 from tests import onnx_models
+from tests.inference_server.conftest import Publish
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,8 @@ def test_a_function_of_the_model_itself_is_not_looked_into(tmp_path: Path) -> No
     model = onnx.load(onnx_models.mlp(tmp_path / "model.onnx"))
     model.functions.add(name="anything", domain="com.example")
     assert not bounded_by_shapes(model)
+
+
+def test_publication_records_it(publish: Publish) -> None:
+    for name, bounded in (("mlp", True), ("loop", False)):
+        assert ModelStore(publish(name)).manifest(name, 1).bounded_by_shapes is bounded

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from inference_server.spawn import ServerExitStatus
+from model_store.store import ModelStore
+from model_store.verification import Verifier
 from slipstream.supervisor.fleet import memory_of
 from slipstream.supervisor.process import Lifeline
 from slipstream.supervisor.shared_process import SharedProcess, SharedProcessPool
+from tests import onnx_models
 from tests.slipstream.server_group import serve_group, status_printer
 
 MIB = 1024 * 1024
@@ -90,6 +94,26 @@ async def test_an_idle_server_ends_without_the_others(store: Path) -> None:
         assert running.answers("idle")
         assert await asyncio.to_thread(idle.wait) == ServerExitStatus.IDLE
         os.close(idle.status_fd)
+        assert running.answers("a")
+
+
+async def test_a_server_that_is_stuck_ends_the_process_and_the_others_are_restarted(
+    store: Path, tmp_path: Path
+) -> None:
+    model = onnx_models.slow_to_load(tmp_path / "slow.onnx", seconds=1.5)
+    verifier = Verifier((sys.executable, "-m", "inference_server.runtime.verify"))
+    ModelStore(store).publish(model, "slow", verifier=verifier)
+    async with serve_group(store, pool(servers_per_process=2)) as running:
+        running.manager.set_desired({"a": 1})
+        await running.until_ready("a")
+        words = ["--store", str(store), "--model", "slow", "--version", "1"]
+        words += ["--socket", str(running.socket("slow")), "--load-seconds", "0.2"]
+        stuck = await running.source.spawn(words)
+        assert stuck.pid == running.manager.pids["a"]
+        assert await asyncio.to_thread(stuck.wait) == ServerExitStatus.STUCK
+        os.close(stuck.status_fd)
+        await running.until_ready("a", times=2)
+        assert "a crashed: exited with status 5" in running.events.entries
         assert running.answers("a")
 
 
